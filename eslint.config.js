@@ -1,0 +1,138 @@
+// Lint as architecture: the rings of ARCHITECTURE.md are rules here, one block per folder.
+import tseslint from 'typescript-eslint';
+
+const COMMON_RULES = {
+  complexity: ['error', 12],
+  'max-depth': ['error', 3],
+  'max-lines': ['error', { max: 500 }],
+  'max-lines-per-function': ['error', { max: 80, skipBlankLines: true, skipComments: true }],
+  'max-params': ['error', 4],
+  eqeqeq: ['error', 'always'],
+  'no-console': 'error',
+  '@typescript-eslint/explicit-module-boundary-types': 'error',
+  '@typescript-eslint/consistent-type-assertions': ['error', { assertionStyle: 'as' }],
+  '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+  '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+  '@typescript-eslint/no-unused-vars': [
+    'error',
+    { argsIgnorePattern: '^_', varsIgnorePattern: '^_' },
+  ],
+};
+
+/** Real time, randomness, environment and timers live in src/platform alone. */
+const NO_PLATFORM = {
+  'no-restricted-properties': [
+    'error',
+    { object: 'process', property: 'env', message: 'Read the environment in src/platform.' },
+    { object: 'process', property: 'exit', message: 'Only cmd ends the process.' },
+    { object: 'Date', property: 'now', message: 'Take a Clock.' },
+    { object: 'Math', property: 'random', message: 'Take a Random.' },
+    { object: 'performance', property: 'now', message: 'Take a Clock.' },
+  ],
+  'no-restricted-globals': [
+    'error',
+    { name: 'setTimeout', message: 'Take a Clock.' },
+    { name: 'setInterval', message: 'Take a Clock.' },
+    { name: 'setImmediate', message: 'Take a Clock.' },
+  ],
+};
+
+/** Folder -> the folders it may import (its own is always allowed). */
+const MAY_IMPORT = {
+  core: [],
+  lifecycle: ['core'],
+  config: ['core'],
+  spiffe: ['core', 'lifecycle'],
+  vault: ['core', 'lifecycle'],
+  template: ['core'],
+  output: ['core', 'lifecycle', 'config'],
+  notify: ['core', 'lifecycle', 'config'],
+  admission: ['core', 'config'],
+  server: ['core', 'lifecycle', 'config', 'admission'],
+  agent: ['core', 'lifecycle', 'config'],
+  platform: ['core', 'lifecycle'],
+};
+
+/** A third-party package is imported by one folder alone. */
+const PACKAGE_HOME = {
+  '@grpc/grpc-js': ['spiffe', 'dev'],
+  'node-vault': ['vault'],
+  handlebars: ['template'],
+  pino: ['platform'],
+  'prom-client': ['platform'],
+  rfc6902: ['admission'],
+  chokidar: ['platform'],
+  '@peculiar/x509': ['dev'],
+  '@kubernetes/client-node': ['kubernetes'],
+  commander: ['cli'],
+};
+
+function importRules(folder, allowed) {
+  const folders = [...Object.keys(MAY_IMPORT), 'dev', 'cli', 'kubernetes'];
+  const forbidden = folders.filter((other) => other !== folder && !allowed.includes(other));
+  const packages = Object.entries(PACKAGE_HOME)
+    .filter(([, homes]) => !homes.includes(folder))
+    .map(([name]) => name);
+  return [
+    'error',
+    {
+      patterns: [
+        ...forbidden.map((other) => ({
+          regex: `(^|/)\\.\\./${other}/`,
+          message: `src/${folder} may not import src/${other} (see ARCHITECTURE.md, rings).`,
+        })),
+        ...packages.map((name) => ({
+          group: [name, `${name}/*`],
+          message: `${name} is imported in src/${PACKAGE_HOME[name].join(', src/')} alone.`,
+        })),
+      ],
+    },
+  ];
+}
+
+export default tseslint.config(
+  {
+    ignores: [
+      'node_modules/**',
+      'dist/**',
+      'coverage/**',
+      '.cache/**',
+      'test/servers/**',
+      'src/spiffe/proto/generated/**',
+      'src/config/generated/**',
+    ],
+  },
+  {
+    files: ['**/*.ts'],
+    extends: [tseslint.configs.strictTypeChecked],
+    languageOptions: {
+      parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },
+    },
+    rules: COMMON_RULES,
+  },
+  {
+    files: ['src/**/*.ts'],
+    ignores: ['src/platform/**'],
+    rules: NO_PLATFORM,
+  },
+  ...Object.entries(MAY_IMPORT).map(([folder, allowed]) => ({
+    files: [`src/${folder}/**/*.ts`],
+    rules: { 'no-restricted-imports': importRules(folder, allowed) },
+  })),
+  {
+    files: ['test/**/*.ts'],
+    rules: {
+      'max-lines': ['error', { max: 700 }],
+      'max-lines-per-function': 'off',
+      '@typescript-eslint/no-floating-promises': [
+        'error',
+        {
+          allowForKnownSafeCalls: [
+            { from: 'package', name: ['test', 'describe', 'it', 'suite'], package: 'node:test' },
+          ],
+        },
+      ],
+      '@typescript-eslint/no-non-null-assertion': 'off',
+    },
+  },
+);

@@ -1,0 +1,71 @@
+/**
+ * What a file can depend on. Templates ask for dependencies, the agent obtains them; neither knows the
+ * other, both know this. Ring: core.
+ */
+
+/** Parameters of a Vault write or of a certificate request. Values are never secret: they stand in templates. */
+export type WriteParams = Readonly<Record<string, string | number | boolean>>;
+
+/** Something whose value a file needs. */
+export type Dependency =
+  /** A read of a Vault path, without `v1/` and without the `data/` of KV v2: `kvv2/app`, `database/creds/app`. */
+  | { readonly kind: 'read'; readonly path: string }
+  /** A write with parameters whose answer is the value: `transit/sign/key`. */
+  | { readonly kind: 'write'; readonly path: string; readonly params: WriteParams }
+  /** The names below a path. */
+  | { readonly kind: 'list'; readonly path: string }
+  /** A certificate from a PKI mount, kept until its renewal time: `pki/issue/web`. */
+  | { readonly kind: 'pki'; readonly path: string; readonly params: WriteParams }
+  /** A JWT-SVID for these audiences. */
+  | { readonly kind: 'jwt-svid'; readonly audiences: readonly string[] }
+  /** The workload's X.509-SVID with its key and its trust bundles. */
+  | { readonly kind: 'x509-svid' }
+  /** The workload's own SPIFFE ID. */
+  | { readonly kind: 'spiffe-id' };
+
+/** Kinds that Vault answers; the others come from the Workload API. */
+export type VaultDependency = Extract<Dependency, { readonly path: string }>;
+
+/** A text that is equal exactly for equal dependencies, whatever the order of their parameters. Fit for logs. */
+export function dependencyKey(dependency: Dependency): string {
+  switch (dependency.kind) {
+    case 'read':
+    case 'list':
+      return `${dependency.kind}:${dependency.path}`;
+    case 'write':
+    case 'pki':
+      return `${dependency.kind}:${dependency.path}?${paramsKey(dependency.params)}`;
+    case 'jwt-svid':
+      return `jwt-svid:${JSON.stringify([...dependency.audiences].sort())}`;
+    case 'x509-svid':
+    case 'spiffe-id':
+      return dependency.kind;
+  }
+}
+
+/** True for what Vault answers. */
+export function isVaultDependency(dependency: Dependency): dependency is VaultDependency {
+  return 'path' in dependency;
+}
+
+/**
+ * Brings a Vault path as people write it to one spelling: no `v1/`, no slashes at the ends, none doubled.
+ * Returns undefined for what cannot be a path: empty, `.` or `..` segments, control characters, over 1024 bytes.
+ */
+export function normalizeVaultPath(text: string): string | undefined {
+  const path = text
+    .trim()
+    .replace(/^\/+/, '')
+    .replace(/^v1\//, '')
+    .replace(/\/{2,}/g, '/')
+    .replace(/\/+$/, '');
+  if (path === '' || Buffer.byteLength(path) > 1024) return undefined;
+  if (/[\u0000-\u001f\u007f]/.test(path)) return undefined;
+  if (path.split('/').some((segment) => segment === '.' || segment === '..')) return undefined;
+  return path;
+}
+
+function paramsKey(params: WriteParams): string {
+  const entries = Object.entries(params).sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify(entries);
+}

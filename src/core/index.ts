@@ -1,0 +1,31 @@
+export type { Clock, Random } from './clock.ts';
+export {
+  dependencyKey,
+  isVaultDependency,
+  normalizeVaultPath,
+  type Dependency,
+  type VaultDependency,
+  type WriteParams,
+} from './dependency.ts';
+export { formatDuration, MAX_DURATION_MS, parseDuration } from './duration.ts';
+export { ERROR_TABLE, EXIT, type ErrorCode, type RetryClass } from './error-table.ts';
+export {
+  exitCodeOf,
+  hasCode,
+  toVouchsafeError,
+  VouchsafeError,
+  type ErrorDetails,
+  type ErrorOptions,
+} from './errors.ts';
+export { LOG_LEVELS, NO_LOGGER, type LogFields, type Logger, type LogLevel } from './logger.ts';
+export {
+  NO_METRICS,
+  type Counter,
+  type Gauge,
+  type Histogram,
+  type Labels,
+  type Metrics,
+} from './metrics.ts';
+export { formatProblems, problemsError, type Problem } from './problems.ts';
+export { Secret } from './secret.ts';
+export { parseSpiffeId, spiffeIdProblem, type SpiffeId } from './spiffe-id.ts';

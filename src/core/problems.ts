@@ -1,0 +1,29 @@
+/**
+ * Collects every problem of an input before refusing it once. Ring: core.
+ */
+import { VouchsafeError } from './errors.ts';
+import type { ErrorCode } from './error-table.ts';
+
+/** One thing wrong with an input. */
+export interface Problem {
+  /** Where: an annotation, a path in a document (`files[0].mode`), a flag. */
+  readonly path: string;
+  /** What is wrong and what the rule is. Holds the given value only where it is no secret. */
+  readonly message: string;
+}
+
+/** Prints problems one a line, `path: message`. */
+export function formatProblems(problems: readonly Problem[]): string {
+  return problems.map((problem) => `${problem.path}: ${problem.message}`).join('\n');
+}
+
+/** The error that carries all problems at once. */
+export function problemsError(
+  code: ErrorCode,
+  subject: string,
+  problems: readonly Problem[],
+): VouchsafeError {
+  const list = problems.map((problem) => `${problem.path}: ${problem.message}`);
+  const text = list.length === 1 ? `: ${list.join('')}` : `:\n  - ${list.join('\n  - ')}`;
+  return new VouchsafeError(code, `${subject}${text}`, { details: { problems: list } });
+}

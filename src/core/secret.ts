@@ -1,0 +1,35 @@
+/**
+ * Values that must never be printed travel as `Secret<T>`. Ring: core.
+ */
+import { inspect } from 'node:util';
+
+const REDACTED = '[redacted]';
+
+/**
+ * Holds a value that no log, error, metric or crash dump may show. Printing, serializing or inspecting
+ * a `Secret` gives `[redacted]`; only {@link Secret.reveal} gives the value, so every use can be grepped.
+ */
+export class Secret<T> {
+  readonly #value: T;
+
+  constructor(value: T) {
+    this.#value = value;
+  }
+
+  /** The value itself. Call it as late as possible, and never in an argument of a logger. */
+  reveal(): T {
+    return this.#value;
+  }
+
+  toString(): string {
+    return REDACTED;
+  }
+
+  toJSON(): string {
+    return REDACTED;
+  }
+
+  [inspect.custom](): string {
+    return REDACTED;
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * How long to wait before the next try. Ring: lifecycle.
+ */
+import type { Random } from '../core/index.ts';
+
+/** Bounds of a {@link Backoff}. */
+export interface BackoffOptions {
+  /** First wait and floor of every wait, in milliseconds. */
+  readonly minMs: number;
+  /** Cap of every wait, in milliseconds. */
+  readonly maxMs: number;
+  /** Growth per try. Default 2. */
+  readonly factor?: number;
+  readonly random: Random;
+}
+
+/** Waits that grow with every failure. Reset it after the first good message, not after connecting. */
+export interface Backoff {
+  /**
+   * The next wait. Between half of the current step and all of it, so that a fleet spreads itself, and
+   * never below the floor. `atLeastMs` (a `Retry-After`) wins over the step; jitter of a quarter comes on top.
+   */
+  nextMs(atLeastMs?: number): number;
+  reset(): void;
+}
+
+/** @throws TypeError when the bounds are not finite, positive and in order. */
+export function createBackoff(options: BackoffOptions): Backoff {
+  const { minMs, maxMs, factor = 2, random } = options;
+  if (!(minMs > 0 && maxMs >= minMs && Number.isFinite(maxMs) && factor >= 1)) {
+    throw new TypeError('backoff needs 0 < minMs <= maxMs and factor >= 1');
+  }
+  let step = minMs;
+  return {
+    nextMs(atLeastMs = 0) {
+      const jittered = Math.max(minMs, step * (0.5 + random.next() / 2));
+      step = Math.min(maxMs, step * factor);
+      return atLeastMs > jittered ? atLeastMs * (1 + random.next() / 4) : jittered;
+    },
+    reset() {
+      step = minMs;
+    },
+  };
+}

@@ -1,0 +1,42 @@
+/**
+ * The one retry loop. Ring: lifecycle.
+ */
+import { toVouchsafeError, type Clock, type VouchsafeError } from '../core/index.ts';
+import type { Backoff } from './backoff.ts';
+
+/** What {@link retry} needs. */
+export interface RetryOptions {
+  readonly backoff: Backoff;
+  readonly clock: Clock;
+  /** Ends the loop; its reason is thrown unchanged. */
+  readonly signal: AbortSignal;
+  /** Called before each wait. */
+  readonly onFailure?: (error: VouchsafeError, waitMs: number) => void;
+  /** Whether to try again; by default every error whose class is not `never`. */
+  readonly shouldRetry?: (error: VouchsafeError) => boolean;
+}
+
+/**
+ * Runs `operation` until it succeeds. An error that is not worth retrying is thrown as it is; a
+ * `Retry-After` in the error is the least wait.
+ */
+export async function retry<T>(
+  operation: (signal: AbortSignal) => Promise<T>,
+  options: RetryOptions,
+): Promise<T> {
+  const { backoff, clock, signal, onFailure } = options;
+  const shouldRetry = options.shouldRetry ?? ((error) => error.retry !== 'never');
+  for (;;) {
+    signal.throwIfAborted();
+    try {
+      return await operation(signal);
+    } catch (caught) {
+      signal.throwIfAborted();
+      const error = toVouchsafeError(caught);
+      if (!shouldRetry(error)) throw error;
+      const waitMs = backoff.nextMs(error.retryAfterMs);
+      onFailure?.(error, waitMs);
+      await clock.sleep(waitMs, signal);
+    }
+  }
+}

@@ -1,0 +1,38 @@
+/**
+ * Real time and chance. Ring: platform.
+ */
+import { randomInt } from 'node:crypto';
+import type { Clock, Random } from '../core/index.ts';
+
+/** Longest wait of one timer; longer ones would overflow and fire at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** The system's clock. */
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  async sleep(ms, signal) {
+    signal.throwIfAborted();
+    for (let rest = ms; rest > 0; rest -= MAX_TIMER_MS) {
+      await sleepOnce(Math.min(rest, MAX_TIMER_MS), signal);
+    }
+  },
+};
+
+/** The system's randomness. */
+export const systemRandom: Random = {
+  next: () => randomInt(2 ** 47) / 2 ** 47,
+};
+
+async function sleepOnce(ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+  const onAbort = (): void => reject(signal.reason);
+  const timer = setTimeout(() => resolve(undefined), ms);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    await promise;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', onAbort);
+  }
+}

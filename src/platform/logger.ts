@@ -1,0 +1,44 @@
+/**
+ * JSON lines on a stream, by pino. Ring: platform.
+ */
+import { pino, stdTimeFunctions, type DestinationStream, type Logger as Pino } from 'pino';
+import { VouchsafeError, type Logger, type LogFields, type LogLevel } from '../core/index.ts';
+
+/** A logger of JSON lines: `level`, `time` (RFC 3339), `message` and the fields given. */
+export function createLogger(level: LogLevel, destination: DestinationStream): Logger {
+  const root = pino(
+    {
+      level,
+      base: null,
+      messageKey: 'message',
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    destination,
+  );
+  return wrap(root);
+}
+
+function wrap(logger: Pino): Logger {
+  return {
+    debug: (message, fields) => logger.debug(printable(fields), message),
+    info: (message, fields) => logger.info(printable(fields), message),
+    warn: (message, fields) => logger.warn(printable(fields), message),
+    error: (message, fields) => logger.error(printable(fields), message),
+    child: (fields) => wrap(logger.child(printable(fields))),
+  };
+}
+
+/** Errors print as code and message; a foreign error prints as its class alone, for its text is not ours. */
+function printable(fields: LogFields = {}): Record<string, unknown> {
+  const result: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(fields)) {
+    if (value instanceof VouchsafeError) {
+      result[`${name}_code`] = value.code;
+      result[name] = value.message;
+    } else {
+      result[name] = value instanceof Error ? value.name : value;
+    }
+  }
+  return result;
+}

@@ -1,0 +1,34 @@
+/**
+ * Tells when files change, by chokidar. Ring: platform.
+ */
+import { watch } from 'chokidar';
+import { Latest } from '../lifecycle/index.ts';
+
+/** Settle time of a burst of writes, in milliseconds. */
+const SETTLE_MS = 50;
+
+/**
+ * Yields once at the start and then each time one of the files may have changed; bursts collapse.
+ * Follows symlinks, so the `..data` swap of projected volumes is seen. Files may be missing at first.
+ * Aborting ends it with `signal.reason` and frees the watches.
+ */
+export async function* watchFiles(
+  paths: readonly string[],
+  signal: AbortSignal,
+): AsyncGenerator<void, void, undefined> {
+  const changed = new Latest<undefined>();
+  changed.set(undefined);
+  const watcher = watch([...paths], {
+    ignoreInitial: true,
+    persistent: true,
+    awaitWriteFinish: { stabilityThreshold: SETTLE_MS, pollInterval: SETTLE_MS / 2 },
+  });
+  watcher.on('all', () => changed.set(undefined));
+  // A watch that fails (inotify limits) must not end the process: the consumer reads again on its own schedule.
+  watcher.on('error', () => changed.set(undefined));
+  try {
+    for await (const _ of changed.updates(signal)) yield;
+  } finally {
+    await watcher.close();
+  }
+}
