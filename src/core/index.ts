@@ -26,6 +26,13 @@ export {
   type Labels,
   type Metrics,
 } from './metrics.ts';
+export {
+  NOTIFY_SIGNALS,
+  notifyUrlProblem,
+  parseNotifySignal,
+  type NotifySignal,
+} from './notify-rules.ts';
+export { clashingPaths, outputPathProblem } from './output-path.ts';
 export { formatProblems, problemsError, type Problem } from './problems.ts';
 export { Secret } from './secret.ts';
 export { parseSpiffeId, spiffeIdProblem, type SpiffeId } from './spiffe-id.ts';
