@@ -1,0 +1,295 @@
+/**
+ * Replaces the whole set of delivered files at once, laid out like a projected volume of Kubernetes:
+ * `name -> ..data/name`, `..data -> ..<timestamp>_<random>/`, real files in there. Ring: output.
+ *
+ * @see https://github.com/kubernetes/kubernetes/blob/master/pkg/volume/util/atomic_writer.go
+ */
+import { join } from 'node:path';
+import {
+  clashingPaths,
+  NO_LOGGER,
+  outputPathProblem,
+  problemsError,
+  VouchsafeError,
+  type Clock,
+  type Logger,
+  type Problem,
+  type Random,
+} from '../core/index.ts';
+import { Semaphore } from '../lifecycle/index.ts';
+import { nodeFileSystem, outputError, type FileSystem } from './file-system.ts';
+import {
+  DATA_LINK,
+  DATA_LINK_TMP,
+  generationName,
+  LINKS_TMP,
+  readPresentSet,
+  visibleName,
+  visibleTarget,
+  type PresentSet,
+} from './present-set.ts';
+
+/**
+ * How long the previous files outlive the swap, in milliseconds. The kubelet removes them at once; then a
+ * reader that was put to sleep between the link and the file finds nothing. Ten seconds are longer than any
+ * scheduler pauses a reader, and let one that needs several files of one set open them all through one
+ * directory. The next write removes them earlier, so that a volume never needs room for three sets.
+ */
+const READER_GRACE_MS = 10_000;
+
+/** One file to deliver. */
+export interface OutputFile {
+  /** Below the directory of the writer; see {@link outputPathProblem} for what it may be. */
+  readonly path: string;
+  /** Permission bits, 0 to 0o777, set whatever the umask is. */
+  readonly mode: number;
+  readonly content: Uint8Array;
+}
+
+/** What a write did. */
+export interface WriteResult {
+  /** Paths whose bytes differ for a reader; new and removed ones are among them. */
+  readonly changed: readonly string[];
+  /** False where bytes and modes were the same already, and nothing was touched. */
+  readonly swapped: boolean;
+}
+
+/** Delivers sets of files. */
+export interface FileWriter {
+  /**
+   * Makes `files` the whole content of the directory. A reader sees the old set or the new one, never a
+   * mixture, whatever happens to this process. Calls run one after the other, in order.
+   *
+   * Rejects with `ERR_OUTPUT_PATH` (a bad or clashing name, or one that somebody else holds), `ERR_OUTPUT_FULL`,
+   * `ERR_OUTPUT_READ_ONLY` or `ERR_OUTPUT_IO`, and on abort with `signal.reason`; the old set then stays.
+   */
+  write(files: readonly OutputFile[], signal: AbortSignal): Promise<WriteResult>;
+}
+
+/** What {@link createFileWriter} needs. */
+export interface FileWriterOptions {
+  /** Made if missing; may itself be a mount point or a symlink. One writer at a time owns it. */
+  readonly directory: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger?: Logger;
+  /** Default: the real one. */
+  readonly fileSystem?: FileSystem;
+}
+
+/** A writer of one directory. */
+export function createFileWriter(options: FileWriterOptions): FileWriter {
+  return new AtomicFileWriter(options);
+}
+
+class AtomicFileWriter implements FileWriter {
+  readonly #directory: string;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #logger: Logger;
+  readonly #fs: FileSystem;
+  readonly #lock = new Semaphore(1);
+  #retired: { readonly name: string; readonly stop: AbortController } | undefined;
+
+  constructor(options: FileWriterOptions) {
+    this.#directory = options.directory;
+    this.#clock = options.clock;
+    this.#random = options.random;
+    this.#logger = options.logger ?? NO_LOGGER;
+    this.#fs = options.fileSystem ?? nodeFileSystem;
+  }
+
+  async write(files: readonly OutputFile[], signal: AbortSignal): Promise<WriteResult> {
+    checkFiles(this.#directory, files);
+    return this.#lock.run(signal, () => this.#write(files, signal));
+  }
+
+  async #write(files: readonly OutputFile[], signal: AbortSignal): Promise<WriteResult> {
+    let presentBytes = 0;
+    try {
+      const root = await this.#fs.openRoot(this.#directory);
+      const present = await readPresentSet(this.#fs, root);
+      presentBytes = sum([...present.files.values()].map((entry) => entry.size));
+      refuseForeign(root, present, files);
+      const { changed, same } = await this.#compare(root, present, files);
+      await this.#clean(root, present, same);
+      if (!same) await this.#replace(root, present, { files, signal });
+      await this.#dropLinks(root, present, files);
+      if (same) return { changed, swapped: false };
+      this.#logger.debug('output set swapped', { directory: root, files: files.length, changed });
+      return { changed, swapped: true };
+    } catch (error) {
+      signal.throwIfAborted();
+      const newBytes = sum(files.map((file) => file.content.byteLength));
+      throw outputError(error, { directory: this.#directory, newBytes, presentBytes });
+    }
+  }
+
+  async #compare(
+    root: string,
+    present: PresentSet,
+    files: readonly OutputFile[],
+  ): Promise<{ changed: string[]; same: boolean }> {
+    const wanted = new Set(files.map((file) => file.path));
+    const removed = [...present.files.keys()].filter((path) => !wanted.has(path));
+    const changed: string[] = [];
+    let sameModes = true;
+    for (const file of files) {
+      const entry = present.files.get(file.path);
+      if (entry?.mode !== file.mode) sameModes = false;
+      const path = join(root, present.generation ?? '', file.path);
+      const sameBytes =
+        entry?.size === file.content.byteLength && (await this.#holds(path, file.content));
+      if (!sameBytes) changed.push(file.path);
+    }
+    changed.push(...removed);
+    return { changed, same: present.intact && sameModes && changed.length === 0 };
+  }
+
+  async #holds(path: string, content: Uint8Array): Promise<boolean> {
+    try {
+      return Buffer.from(await this.#fs.read(path)).equals(content);
+    } catch {
+      return false; // Unreadable (another owner, say) is different: writing anew puts it right.
+    }
+  }
+
+  /** Removes what killed predecessors left, and the previous set where room is needed for a new one. */
+  async #clean(root: string, present: PresentSet, same: boolean): Promise<void> {
+    const spared = same ? this.#retired?.name : undefined;
+    if (!same) this.#retired?.stop.abort();
+    for (const name of present.leftovers.filter((leftover) => leftover !== spared)) {
+      await this.#fs.remove(join(root, name));
+      this.#logger.debug('removed what an earlier write left', { directory: root, entry: name });
+    }
+  }
+
+  async #replace(
+    root: string,
+    present: PresentSet,
+    { files, signal }: { readonly files: readonly OutputFile[]; readonly signal: AbortSignal },
+  ): Promise<void> {
+    const generation = this.#newName(present);
+    const visible = new Set(files.map((file) => visibleName(file.path)));
+    const added = [...visible].filter((name) => !present.links.has(name));
+    // All that needs room is made before the swap: what follows it are renames and removals.
+    try {
+      await this.#createGeneration(join(root, generation), files, signal);
+      await this.#stageLinks(root, added);
+      await this.#fs.link(generation, join(root, DATA_LINK_TMP));
+      await this.#fs.syncDirectory(root);
+      signal.throwIfAborted();
+      await this.#fs.rename(join(root, DATA_LINK_TMP), join(root, DATA_LINK));
+    } catch (error) {
+      for (const name of [generation, LINKS_TMP, DATA_LINK_TMP]) {
+        // What cannot be removed now is a leftover of the next write; the first error is the one to tell.
+        await this.#fs.remove(join(root, name)).catch(() => undefined);
+      }
+      throw error;
+    }
+    await this.#publishLinks(root, added);
+    await this.#fs.syncDirectory(root);
+    // Not awaited: it waits out the readers, ends with the signal, and handles its own errors.
+    if (present.generation !== undefined) void this.#retire(root, present.generation, signal);
+  }
+
+  #newName({ generation, leftovers }: PresentSet): string {
+    for (let suffix = Math.floor(this.#random.next() * 2 ** 32); ; suffix += 1) {
+      const name = generationName(this.#clock.now(), suffix);
+      if (name !== generation && !leftovers.includes(name)) return name;
+    }
+  }
+
+  async #createGeneration(
+    base: string,
+    files: readonly OutputFile[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const directories = [...new Set(files.flatMap((file) => directoriesOf(file.path)))];
+    await this.#fs.makeDirectory(base);
+    for (const directory of directories) await this.#fs.makeDirectory(join(base, directory));
+    for (const file of files) {
+      signal.throwIfAborted();
+      await this.#fs.createFile(join(base, file.path), file.content, file.mode);
+    }
+    for (const directory of directories) await this.#fs.sealDirectory(join(base, directory));
+    await this.#fs.sealDirectory(base);
+  }
+
+  async #stageLinks(root: string, names: readonly string[]): Promise<void> {
+    if (names.length === 0) return;
+    await this.#fs.makeDirectory(join(root, LINKS_TMP));
+    for (const name of names) {
+      await this.#fs.link(visibleTarget(name), join(root, LINKS_TMP, name));
+    }
+  }
+
+  async #publishLinks(root: string, names: readonly string[]): Promise<void> {
+    if (names.length === 0) return;
+    for (const name of names) {
+      await this.#fs.rename(join(root, LINKS_TMP, name), join(root, name));
+    }
+    await this.#fs.remove(join(root, LINKS_TMP));
+  }
+
+  /** Removes visible names that lead nowhere any more. */
+  async #dropLinks(root: string, present: PresentSet, files: readonly OutputFile[]): Promise<void> {
+    const visible = new Set(files.map((file) => visibleName(file.path)));
+    for (const name of present.links) {
+      if (!visible.has(name)) await this.#fs.unlink(join(root, name));
+    }
+  }
+
+  async #retire(root: string, generation: string, signal: AbortSignal): Promise<void> {
+    const stop = new AbortController();
+    this.#retired = { name: generation, stop };
+    try {
+      await this.#clock.sleep(READER_GRACE_MS, AbortSignal.any([signal, stop.signal]));
+      await this.#lock.run(signal, () => this.#fs.remove(join(root, generation)));
+    } catch {
+      // Aborted, or not removable: the next write that swaps, of this process or its successor, removes it.
+    }
+  }
+}
+
+function checkFiles(directory: string, files: readonly OutputFile[]): void {
+  for (const { path, mode } of files) {
+    if (!Number.isInteger(mode) || mode < 0 || mode > 0o777) {
+      throw new TypeError(`the mode of ${path} must be from 0 to 0o777`);
+    }
+  }
+  const paths = files.map((file) => file.path);
+  const problems: Problem[] = paths.flatMap((path) => {
+    const problem = outputPathProblem(path);
+    return problem === undefined ? [] : [{ path: JSON.stringify(path), message: problem }];
+  });
+  const clashes = clashingPaths(paths).map((path) => ({
+    path: JSON.stringify(path),
+    message: 'it is the name or the directory of another file',
+  }));
+  if (problems.length + clashes.length === 0) return;
+  const subject = `the files cannot be written to ${directory}`;
+  throw problemsError('ERR_OUTPUT_PATH', subject, [...problems, ...clashes]);
+}
+
+function refuseForeign(root: string, present: PresentSet, files: readonly OutputFile[]): void {
+  const needed = new Set([DATA_LINK, ...files.map((file) => visibleName(file.path))]);
+  const inTheWay = [...needed].filter((name) => present.foreign.has(name));
+  if (inTheWay.length === 0) return;
+  throw new VouchsafeError(
+    'ERR_OUTPUT_PATH',
+    `${inTheWay.join(', ')} in ${root} was not made by Vouchsafe and is in the way: remove it, or choose ` +
+      `another file name or directory`,
+    { details: { directory: root, names: inTheWay } },
+  );
+}
+
+/** The directories above a file, outermost first: `a`, `a/b` for `a/b/c`. */
+function directoriesOf(path: string): string[] {
+  const segments = path.split('/').slice(0, -1);
+  return segments.map((_, index) => segments.slice(0, index + 1).join('/'));
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
