@@ -1,0 +1,1 @@
+export { createTokenIssuer, type TokenIssuer, type TokenRequest } from './token-issuer.ts';

@@ -1,0 +1,237 @@
+/**
+ * Turns tables of fields into Protocol Buffers codecs; the only user of `@bufbuild/protobuf`. Ring: spiffe.
+ *
+ * @see https://protobuf.dev/programming-guides/encoding/
+ */
+import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+
+/** Deepest nesting of a `google.protobuf.Struct`. */
+const MAX_STRUCT_DEPTH = 32;
+
+/** Most fields of one message, counting each element of a list or a map. */
+const MAX_FIELDS = 4096;
+
+/** Field number of a `google.protobuf.Value` (null, number, string, bool, struct, list) -> its wire type. */
+const VALUE_WIRE_TYPES: Readonly<Record<number, WireType>> = {
+  1: WireType.Varint,
+  2: WireType.Bit64,
+  3: WireType.LengthDelimited,
+  4: WireType.Varint,
+  5: WireType.LengthDelimited,
+  6: WireType.LengthDelimited,
+};
+
+/** How a field of one type is written and read; every type used here is length-delimited. */
+interface FieldType<T> {
+  /** The type as it stands in a `.proto` file. */
+  readonly name: string;
+  /** The value of a field that is not there. */
+  initial(): T;
+  /** The payloads to write, one per occurrence of the field; a default value has none. */
+  encode(value: T): readonly Uint8Array[];
+  /** The value after one more occurrence of the field. */
+  decode(payload: Uint8Array, previous: T): T;
+}
+
+/** A field of a message. */
+export interface Field<T> {
+  readonly number: number;
+  readonly type: FieldType<T>;
+}
+
+type Fields = Readonly<Record<string, Field<unknown>>>;
+type ValueOf<F extends Fields> = {
+  readonly [K in keyof F]: F[K] extends Field<infer T> ? T : never;
+};
+
+/** A message type. */
+export interface MessageType<T> {
+  readonly fields: Fields;
+  /** Fields left out have their default value. */
+  encode(value: Partial<T>): Uint8Array;
+  /** Reads a message, skipping unknown fields. Throws an `Error` for bytes that are no message. */
+  decode(bytes: Uint8Array): T;
+}
+
+/** The value that a message type carries. */
+export type MessageValue<M> = M extends MessageType<infer T> ? T : never;
+
+/** A message type with these fields. */
+export function message<F extends Fields>(fields: F): MessageType<ValueOf<F>> {
+  const byNumber = new Map(Object.entries(fields).map(([name, field]) => [field.number, name]));
+  return {
+    fields,
+    encode(value) {
+      const writer = new BinaryWriter();
+      for (const [name, { number, type }] of Object.entries(fields)) {
+        for (const payload of type.encode(value[name] ?? type.initial())) {
+          writer.tag(number, WireType.LengthDelimited).bytes(payload);
+        }
+      }
+      return writer.finish();
+    },
+    decode(bytes) {
+      const values: Record<string, unknown> = {};
+      for (const [name, { type }] of Object.entries(fields)) values[name] = type.initial();
+      for (const { number, payload } of readPayloads(bytes)) {
+        const name = byNumber.get(number);
+        const field = name === undefined ? undefined : fields[name];
+        if (name !== undefined && field !== undefined) {
+          values[name] = field.type.decode(payload, values[name]);
+        }
+      }
+      return values as ValueOf<F>; // every name got a value of its field's type above
+    },
+  };
+}
+
+/** A field: its number and its type. */
+export function field<T>(number: number, type: FieldType<T>): Field<T> {
+  return { number, type };
+}
+
+/** `string` */
+export const STRING: FieldType<string> = {
+  name: 'string',
+  initial: () => '',
+  encode: (value) => (value === '' ? [] : [Buffer.from(value)]),
+  decode: (payload) => decodeText(payload),
+};
+
+/** `bytes` */
+export const BYTES: FieldType<Uint8Array> = {
+  name: 'bytes',
+  initial: () => new Uint8Array(),
+  encode: (value) => (value.length === 0 ? [] : [value]),
+  decode: (payload) => payload,
+};
+
+/** `repeated` strings or bytes; unlike single ones, empty elements are kept. */
+export function repeated<T extends string | Uint8Array>(
+  type: FieldType<T>,
+): FieldType<readonly T[]> {
+  return {
+    name: `repeated ${type.name}`,
+    initial: () => [],
+    encode: (list) => list.map((item) => type.encode(item)[0] ?? new Uint8Array()),
+    decode: (payload, previous) => [...previous, type.decode(payload, type.initial())],
+  };
+}
+
+/** `repeated` messages. */
+export function repeatedMessage<T>(name: string, type: MessageType<T>): FieldType<readonly T[]> {
+  return {
+    name: `repeated ${name}`,
+    initial: () => [],
+    encode: (list) => list.map((item) => type.encode(item)),
+    decode: (payload, previous) => [...previous, type.decode(payload)],
+  };
+}
+
+const MAP_ENTRY = message({ key: field(1, STRING), value: field(2, BYTES) });
+
+/** `map<string, bytes>` */
+export const BYTES_BY_NAME: FieldType<ReadonlyMap<string, Uint8Array>> = {
+  name: 'map<string, bytes>',
+  initial: () => new Map(),
+  encode: (map) => [...map].map(([key, value]) => MAP_ENTRY.encode({ key, value })),
+  decode(payload, previous) {
+    const { key, value } = MAP_ENTRY.decode(payload);
+    return new Map([...previous, [key, value]]);
+  },
+};
+
+/** `google.protobuf.Struct`, as the JSON object it stands for. */
+export const STRUCT: FieldType<Readonly<Record<string, unknown>>> = {
+  name: 'google.protobuf.Struct',
+  initial: () => ({}),
+  encode: (value) => [encodeStruct(value)],
+  decode: (payload) => decodeStruct(payload, 0),
+};
+
+function encodeStruct(object: object): Uint8Array {
+  const writer = new BinaryWriter();
+  for (const [key, value] of Object.entries(object)) {
+    const entry = MAP_ENTRY.encode({ key, value: encodeValue(value) });
+    writer.tag(1, WireType.LengthDelimited).bytes(entry);
+  }
+  return writer.finish();
+}
+
+/** One `google.protobuf.Value`: a number for the kind, then the value. What JSON cannot say becomes null. */
+function encodeValue(value: unknown): Uint8Array {
+  const writer = new BinaryWriter();
+  if (typeof value === 'number') return writer.tag(2, WireType.Bit64).double(value).finish();
+  if (typeof value === 'string')
+    return writer.tag(3, WireType.LengthDelimited).string(value).finish();
+  if (typeof value === 'boolean') return writer.tag(4, WireType.Varint).bool(value).finish();
+  if (Array.isArray(value)) {
+    const list = new BinaryWriter();
+    for (const item of value) list.tag(1, WireType.LengthDelimited).bytes(encodeValue(item));
+    return writer.tag(6, WireType.LengthDelimited).bytes(list.finish()).finish();
+  }
+  if (typeof value === 'object' && value !== null) {
+    return writer.tag(5, WireType.LengthDelimited).bytes(encodeStruct(value)).finish();
+  }
+  return writer.tag(1, WireType.Varint).int32(0).finish();
+}
+
+function decodeStruct(bytes: Uint8Array, depth: number): Record<string, unknown> {
+  const entries: [string, unknown][] = [];
+  for (const { number, payload } of readPayloads(bytes)) {
+    if (number !== 1) continue;
+    const { key, value } = MAP_ENTRY.decode(payload);
+    entries.push([key, decodeValue(value, depth + 1)]);
+  }
+  // fromEntries defines own properties, so a key such as `__proto__` stays harmless
+  return Object.fromEntries(entries);
+}
+
+function decodeValue(bytes: Uint8Array, depth: number): unknown {
+  if (depth > MAX_STRUCT_DEPTH) throw new Error('a Struct is nested too deeply');
+  const reader = new BinaryReader(bytes);
+  let value: unknown = null;
+  while (reader.pos < reader.len) {
+    const [number, wireType] = reader.tag();
+    if (VALUE_WIRE_TYPES[number] === wireType) value = readValue(reader, number, depth);
+    else reader.skip(wireType, number);
+  }
+  return value;
+}
+
+function readValue(reader: BinaryReader, number: number, depth: number): unknown {
+  switch (number) {
+    case 2:
+      return reader.double();
+    case 3:
+      return reader.string(true);
+    case 4:
+      return reader.bool();
+    case 5:
+      return decodeStruct(reader.bytes(), depth);
+    case 6:
+      return readPayloads(reader.bytes())
+        .filter((item) => item.number === 1)
+        .map((item) => decodeValue(item.payload, depth + 1));
+    default:
+      reader.skip(WireType.Varint);
+      return null;
+  }
+}
+
+/** The length-delimited fields of a message in their order; all others are unknown here and skipped. */
+function readPayloads(bytes: Uint8Array): { number: number; payload: Uint8Array }[] {
+  const reader = new BinaryReader(bytes);
+  const payloads = [];
+  while (reader.pos < reader.len) {
+    const [number, wireType] = reader.tag();
+    if (wireType === WireType.LengthDelimited) payloads.push({ number, payload: reader.bytes() });
+    else reader.skip(wireType, number);
+    if (payloads.length > MAX_FIELDS) throw new Error('a message has too many fields');
+  }
+  return payloads;
+}
+
+function decodeText(bytes: Uint8Array): string {
+  return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+}
