@@ -59,7 +59,7 @@ export function toVouchsafeError(error: unknown): VouchsafeError {
 }
 
 /** True for an error of ours with that code. */
-export function hasCode(error: unknown, ...codes: readonly ErrorCode[]): error is VouchsafeError {
+export function hasCode(error: unknown, ...codes: readonly ErrorCode[]): boolean {
   return error instanceof VouchsafeError && codes.includes(error.code);
 }
 

@@ -1,4 +1,5 @@
 export { createBackoff, type Backoff, type BackoffOptions } from './backoff.ts';
+export { Bell } from './bell.ts';
 export { abortable, Latest } from './latest.ts';
 export { retry, type RetryOptions } from './retry.ts';
 export { Semaphore } from './semaphore.ts';

@@ -10,7 +10,8 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 /** The system's clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
-  monotonicMs: () => performance.now(),
+  // Counts from the boot of the machine, so that a successor process can go on from what was saved.
+  monotonicMs: () => Number(process.hrtime.bigint() / 1000n) / 1000,
   async sleep(ms, signal) {
     signal.throwIfAborted();
     for (let rest = ms; rest > 0; rest -= MAX_TIMER_MS) {

@@ -1,7 +1,6 @@
 /**
  * Tells when files change, by chokidar. Ring: platform.
  */
-import { watch } from 'chokidar';
 import { Latest } from '../lifecycle/index.ts';
 
 /** Settle time of a burst of writes, in milliseconds. */
@@ -18,6 +17,8 @@ export async function* watchFiles(
 ): AsyncGenerator<void, void, undefined> {
   const changed = new Latest<undefined>();
   changed.set(undefined);
+  // Loaded only when something is watched: most agents watch nothing and start sooner without it.
+  const { watch } = await import('chokidar');
   const watcher = watch([...paths], {
     ignoreInitial: true,
     persistent: true,

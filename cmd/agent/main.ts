@@ -1,0 +1,54 @@
+/**
+ * The agent: what the webhook adds to a pod. `agent [--config FILE] [--once]`; without a file the settings
+ * come from VOUCHSAFE_CONFIG. Wiring only.
+ */
+import { parseArgs } from 'node:util';
+import { EXIT } from '../../src/core/index.ts';
+import { runAgent } from '../../src/host/index.ts';
+import {
+  createLogger,
+  environmentVariable,
+  printError,
+  reportDefects,
+  systemClock,
+  systemRandom,
+  terminationSignal,
+} from '../../src/platform/index.ts';
+
+/** Runs the agent with command-line words; resolves to the exit code. */
+export async function main(words: readonly string[]): Promise<number> {
+  let values: { config?: string; once?: boolean };
+  try {
+    ({ values } = parseArgs({
+      args: [...words],
+      options: { config: { type: 'string', short: 'c' }, once: { type: 'boolean' } },
+    }));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : 'unknown option';
+    printError(`vouchsafe: ERR_USAGE: ${reason}\nusage: vouchsafe agent [--config FILE] [--once]`);
+    return EXIT.usage;
+  }
+  return runAgent(
+    {
+      configPath: values.config,
+      configText: environmentVariable('VOUCHSAFE_CONFIG'),
+      environment: {
+        spiffeEndpointSocket: environmentVariable('SPIFFE_ENDPOINT_SOCKET'),
+        vaultAddress: environmentVariable('VAULT_ADDR'),
+        vaultNamespace: environmentVariable('VAULT_NAMESPACE'),
+        vaultCaFile: environmentVariable('VAULT_CACERT'),
+      },
+      once: values.once === true,
+      clock: systemClock,
+      random: systemRandom,
+      createLogger: (level) => createLogger(level, process.stderr),
+      print: printError,
+    },
+    terminationSignal(),
+  );
+}
+
+if (import.meta.main) {
+  reportDefects();
+  process.exitCode = await main(process.argv.slice(2));
+}

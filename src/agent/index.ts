@@ -1,0 +1,14 @@
+export { Agent, type AgentParts } from './agent.ts';
+export type {
+  FilesPort,
+  IdentityPort,
+  JwtSvid,
+  NotifierPort,
+  TemplatePort,
+  VaultPort,
+  WriterPort,
+  X509Files,
+} from './ports.ts';
+export { serveAgent, type ListenerParts } from './listener.ts';
+export { StateFile } from './state-file.ts';
+export { recordStatus, type AgentPhase, type AgentStatus } from './status.ts';

@@ -1,0 +1,81 @@
+/**
+ * One login with the identity of the moment. Ring: agent. SVIDs and tokens are fetched here and never kept.
+ */
+import { VouchsafeError, Secret, type Clock } from '../core/index.ts';
+import type { AuthConfig } from '../config/index.ts';
+import type { FilesPort, IdentityPort, LoginRequest, VaultPort, VaultToken } from './ports.ts';
+
+/** Longest service-account token accepted. */
+const MAX_TOKEN_FILE_BYTES = 64 * 1024;
+
+/** A JWT-SVID with less life than this may expire on its way to Vault. */
+const MIN_SVID_LIFE_MS = 2000;
+
+/** What a login needs. */
+export interface LoginParts {
+  readonly auth: AuthConfig;
+  readonly vault: Pick<VaultPort, 'login'>;
+  /** Undefined where the login is by token file. */
+  readonly identity: IdentityPort | undefined;
+  readonly files: Pick<FilesPort, 'read'>;
+  readonly clock: Clock;
+}
+
+/**
+ * Fetches the identity and logs in, once.
+ *
+ * @throws VouchsafeError `ERR_SPIFFE_*` for the identity, `ERR_VAULT_*` for the login, `ERR_VAULT_TOKEN_FILE`.
+ */
+export async function loginOnce(parts: LoginParts, signal: AbortSignal): Promise<VaultToken> {
+  return parts.vault.login(await loginRequest(parts, signal), signal);
+}
+
+async function loginRequest(parts: LoginParts, signal: AbortSignal): Promise<LoginRequest> {
+  const { auth } = parts;
+  const target = { mount: auth.mount, ...(auth.role === undefined ? {} : { role: auth.role }) };
+  if (auth.method === 'cert') {
+    const svid = await identityOf(parts).x509Svid(signal);
+    return { ...target, method: 'cert', certificatePem: svid.svid, keyPem: svid.key };
+  }
+  const jwt =
+    auth.tokenFile === undefined
+      ? await jwtSvid(parts, signal)
+      : await tokenFromFile(parts, auth.tokenFile);
+  return { ...target, method: auth.method, jwt };
+}
+
+async function jwtSvid(parts: LoginParts, signal: AbortSignal): Promise<Secret<string>> {
+  const svid = await identityOf(parts).jwtSvid([parts.auth.audience], signal);
+  if (svid.expiresAtMs - parts.clock.now() < MIN_SVID_LIFE_MS) {
+    throw new VouchsafeError(
+      'ERR_SPIFFE_SVID_INVALID',
+      `the JWT-SVID of ${svid.spiffeId.uri} has expired or is about to; is the SPIRE server reachable for its agent, and the clock right?`,
+    );
+  }
+  return svid.token;
+}
+
+async function tokenFromFile(parts: LoginParts, path: string): Promise<Secret<string>> {
+  let text: string;
+  try {
+    text = (await parts.files.read(path, MAX_TOKEN_FILE_BYTES)).trim();
+  } catch (error) {
+    throw new VouchsafeError(
+      'ERR_VAULT_TOKEN_FILE',
+      `cannot read the service-account token ${path}; is the projected volume mounted and readable for this user?`,
+      { cause: error },
+    );
+  }
+  if (!/^[\w-]+\.[\w-]+\.[\w-]+$/.test(text)) {
+    throw new VouchsafeError('ERR_VAULT_TOKEN_FILE', `${path} does not hold a JWT`);
+  }
+  return new Secret(text);
+}
+
+function identityOf(parts: LoginParts): IdentityPort {
+  if (parts.identity !== undefined) return parts.identity;
+  throw new VouchsafeError(
+    'ERR_CONFIG_INVALID',
+    'auth needs an SVID, but spiffe.socket is not set',
+  );
+}

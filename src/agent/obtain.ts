@@ -1,0 +1,162 @@
+/**
+ * Gets the value of one dependency, once. Ring: agent.
+ */
+import {
+  hasCode,
+  isVaultDependency,
+  VouchsafeError,
+  type Clock,
+  type Dependency,
+  type Random,
+  type VaultDependency,
+} from '../core/index.ts';
+import type { IdentityPort, Validity, VaultPort } from './ports.ts';
+import { planJwtSvid, planLease, planValue, type Plan } from './schedule.ts';
+import type { Session, Sessions } from './sessions.ts';
+
+/** A value with what is known of its life. Times are of the monotonic clock. */
+export interface Held {
+  readonly value: unknown;
+  /** Present where Vault issued a lease. */
+  readonly lease?: LeaseHeld;
+  readonly plan: Plan;
+}
+
+/** A lease and what it hangs off. */
+export interface LeaseHeld {
+  readonly id: string;
+  /** {@link Session.id} under which it was issued. */
+  readonly session: number;
+  /** What it was first granted for. */
+  readonly fullMs: number;
+}
+
+/** What {@link createObtainer} needs. */
+export interface ObtainerParts {
+  readonly sessions: Sessions | undefined;
+  readonly vault: Pick<VaultPort, 'fetch' | 'renewLease'> | undefined;
+  readonly identity: IdentityPort | undefined;
+  /** Audience for the JWT-SVID that tells the workload its SPIFFE ID. */
+  readonly audience: string;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** Reads and renews, one try a call. */
+export interface Obtainer {
+  fetch(dependency: Dependency, refreshMs: number, signal: AbortSignal): Promise<Held>;
+  /** Renews the lease of a held value; the value stays the same. */
+  renew(held: Held & { readonly lease: LeaseHeld }, signal: AbortSignal): Promise<Held>;
+}
+
+/** Makes an {@link Obtainer}. */
+export function createObtainer(parts: ObtainerParts): Obtainer {
+  const context = (refreshMs: number) => ({
+    monotonicMs: parts.clock.monotonicMs(),
+    wallMs: parts.clock.now(),
+    random: parts.random,
+    refreshMs,
+  });
+
+  async function fromVault(
+    dependency: VaultDependency,
+    refreshMs: number,
+    signal: AbortSignal,
+  ): Promise<Held> {
+    const { vault, sessions } = vaultOf(parts);
+    const session = await sessions.ensure(signal);
+    const answer = await withSession(sessions, session, () =>
+      vault.fetch(session.token, dependency, signal),
+    );
+    const value = dependency.kind === 'list' ? (answer.data['keys'] ?? []) : answer.data;
+    const plan = planValue(answer.validity, context(refreshMs));
+    const lease = leaseOf(answer.validity, session);
+    return lease === undefined ? { value, plan } : { value, plan, lease };
+  }
+
+  async function fromIdentity(
+    dependency: Exclude<Dependency, VaultDependency>,
+    refreshMs: number,
+    signal: AbortSignal,
+  ): Promise<Held> {
+    const identity = identityOf(parts);
+    switch (dependency.kind) {
+      case 'jwt-svid': {
+        const svid = await identity.jwtSvid(dependency.audiences, signal);
+        return { value: svid.token.reveal(), plan: planJwtSvid(svid, context(refreshMs)) };
+      }
+      case 'spiffe-id': {
+        const svid = await identity.jwtSvid([parts.audience], signal);
+        return {
+          value: svid.spiffeId.uri,
+          plan: planValue({ kind: 'static' }, context(refreshMs)),
+        };
+      }
+      case 'x509-svid':
+        return x509Held(await identity.x509Svid(signal));
+    }
+  }
+
+  return {
+    fetch: (dependency, refreshMs, signal) =>
+      isVaultDependency(dependency)
+        ? fromVault(dependency, refreshMs, signal)
+        : fromIdentity(dependency, refreshMs, signal),
+
+    async renew(held, signal) {
+      const { vault, sessions } = vaultOf(parts);
+      const session = await sessions.ensure(signal);
+      if (session.id !== held.lease.session) {
+        throw new VouchsafeError('ERR_VAULT_LEASE_GONE', 'the lease hangs off an older token');
+      }
+      const { id, fullMs } = held.lease;
+      const grant = await withSession(sessions, session, () =>
+        vault.renewLease(session.token, id, undefined, signal),
+      );
+      return { ...held, plan: planLease(grant, fullMs, context(0)) };
+    },
+  };
+}
+
+/** An X.509-SVID, which the Workload API keeps fresh by itself. */
+export function x509Held(value: unknown): Held {
+  return { value, plan: { action: 'fetch', atMs: Infinity, expiresAtMs: Infinity } };
+}
+
+async function withSession<T>(
+  sessions: Sessions,
+  session: Session,
+  operation: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await operation();
+  } catch (error) {
+    if (hasCode(error, 'ERR_VAULT_TOKEN_INVALID')) sessions.invalidate(session);
+    throw error;
+  }
+}
+
+function leaseOf(validity: Validity, session: Session): LeaseHeld | undefined {
+  if (validity.kind !== 'lease') return undefined;
+  return { id: validity.leaseId, session: session.id, fullMs: validity.durationMs };
+}
+
+function vaultOf(parts: ObtainerParts): {
+  vault: Pick<VaultPort, 'fetch' | 'renewLease'>;
+  sessions: Sessions;
+} {
+  const { vault, sessions } = parts;
+  if (vault !== undefined && sessions !== undefined) return { vault, sessions };
+  throw new VouchsafeError(
+    'ERR_CONFIG_INVALID',
+    'a file needs Vault, but vault.address is not set',
+  );
+}
+
+function identityOf(parts: ObtainerParts): IdentityPort {
+  if (parts.identity !== undefined) return parts.identity;
+  throw new VouchsafeError(
+    'ERR_CONFIG_INVALID',
+    'a file needs an SVID, but spiffe.socket is not set',
+  );
+}

@@ -1,0 +1,149 @@
+/**
+ * What the engine needs from the parts around it. The parts know nothing of each other nor of the engine;
+ * `src/host` hands them in. Ring: agent.
+ */
+import type {
+  Dependency,
+  Problem,
+  Secret,
+  SpiffeId,
+  VaultDependency,
+  VouchsafeError,
+} from '../core/index.ts';
+import type { Format, NotifyAction } from '../config/index.ts';
+
+/** A Vault token as a login or a renewal leaves it. */
+export interface VaultToken {
+  readonly token: Secret<string>;
+  readonly accessor: string | undefined;
+  /** Life from now on, in milliseconds; 0 never ends. */
+  readonly ttlMs: number;
+  readonly renewable: boolean;
+}
+
+/** What the server said about how long a value is good. */
+export type Validity =
+  | { readonly kind: 'static' }
+  | {
+      readonly kind: 'lease';
+      readonly leaseId: string;
+      readonly durationMs: number;
+      readonly renewable: boolean;
+    }
+  | { readonly kind: 'rotation'; readonly ttlMs: number }
+  | { readonly kind: 'expires'; readonly notBeforeMs?: number; readonly expiresAtMs: number };
+
+/** A login, ready to be sent. */
+export type LoginRequest =
+  | {
+      readonly method: 'jwt' | 'kubernetes' | 'spiffe';
+      readonly mount: string;
+      readonly role?: string;
+      readonly jwt: Secret<string>;
+    }
+  | {
+      readonly method: 'cert';
+      readonly mount: string;
+      readonly role?: string;
+      readonly certificatePem: string;
+      readonly keyPem: Secret<string>;
+    };
+
+/** Vault, one try a call. */
+export interface VaultPort {
+  login(request: LoginRequest, signal: AbortSignal): Promise<VaultToken>;
+  fetch(
+    token: Secret<string>,
+    dependency: VaultDependency,
+    signal: AbortSignal,
+  ): Promise<{ readonly data: Readonly<Record<string, unknown>>; readonly validity: Validity }>;
+  renewToken(
+    token: Secret<string>,
+    signal: AbortSignal,
+  ): Promise<{ readonly ttlMs: number; readonly renewable: boolean }>;
+  revokeToken(token: Secret<string>, signal: AbortSignal): Promise<void>;
+  renewLease(
+    token: Secret<string>,
+    leaseId: string,
+    incrementMs: number | undefined,
+    signal: AbortSignal,
+  ): Promise<{ readonly durationMs: number; readonly renewable: boolean }>;
+  revokeLease(token: Secret<string>, leaseId: string, signal: AbortSignal): Promise<void>;
+}
+
+/** A JWT-SVID. */
+export interface JwtSvid {
+  readonly spiffeId: SpiffeId;
+  readonly token: Secret<string>;
+  readonly issuedAtMs: number | undefined;
+  readonly expiresAtMs: number;
+}
+
+/** An X.509-SVID as PEM. */
+export interface X509Files {
+  readonly spiffeId: string;
+  readonly svid: string;
+  readonly key: Secret<string>;
+  readonly bundle: string;
+  readonly expiresAtMs: number;
+}
+
+/** The workload's own identity, one try a call. */
+export interface IdentityPort {
+  jwtSvid(audiences: readonly string[], signal: AbortSignal): Promise<JwtSvid>;
+  /** The newest X.509-SVID, waiting for the first one. */
+  x509Svid(signal: AbortSignal): Promise<X509Files>;
+  /** Each newer X.509-SVID. */
+  x509Updates(signal: AbortSignal): AsyncIterable<X509Files>;
+  /** Why there is no X.509-SVID, while there is none. */
+  readonly lastError: VouchsafeError | undefined;
+}
+
+/** Where a template gets values from. */
+export interface TemplateInput {
+  lookup(dependency: Dependency): { readonly value: unknown } | undefined;
+  readonly context?: { readonly dependency: Dependency; readonly key?: string };
+}
+
+/** What a rendering gave: a text, or what is still missing. */
+export interface TemplateOutput {
+  readonly text: string | undefined;
+  readonly missing: readonly Dependency[];
+  readonly used: readonly Dependency[];
+}
+
+/** Templates; `T` is a parsed one. */
+export interface TemplatePort<T> {
+  parseTemplate(source: string, name: string): T;
+  checkTemplate(source: string, name: string): readonly Problem[];
+  formatTemplate(format: Format): T;
+  renderTemplate(template: T, input: TemplateInput): TemplateOutput;
+}
+
+/** One file to deliver. */
+export interface OutputFile {
+  readonly path: string;
+  readonly mode: number;
+  readonly content: Uint8Array;
+}
+
+/** Swaps a whole set of files in. */
+export interface WriterPort {
+  write(
+    files: readonly OutputFile[],
+    signal: AbortSignal,
+  ): Promise<{ readonly changed: readonly string[]; readonly swapped: boolean }>;
+}
+
+/** Tells the application. Never rejects but on abort. */
+export interface NotifierPort {
+  notify(actions: readonly NotifyAction[], signal: AbortSignal): Promise<void>;
+}
+
+/** Small files of the machine: mounted templates, token files. */
+export interface FilesPort {
+  /** The text of a file of at most `maxBytes`. Rejects with the system's error. */
+  read(path: string, maxBytes: number): Promise<string>;
+  /** Yields at the start and each time one of the files may have changed. */
+  watch(paths: readonly string[], signal: AbortSignal): AsyncIterable<void>;
+}

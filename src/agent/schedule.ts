@@ -1,0 +1,114 @@
+/**
+ * When a value must be renewed, read again or replaced: pure functions of what the server said. Ring: agent.
+ *
+ * All times are of the monotonic clock, because the server gives durations: a wall clock that jumps an hour
+ * changes nothing here.
+ */
+import type { Random } from '../core/index.ts';
+import type { Validity } from './ports.ts';
+
+/** What to do next with a value, and when. */
+export interface Plan {
+  /** `renew` extends the lease, `fetch` reads again (a new credential, where there is a lease). */
+  readonly action: 'renew' | 'fetch';
+  /** Monotonic milliseconds. Infinity: nothing to do. */
+  readonly atMs: number;
+  /** When the value stops being good, monotonic milliseconds. Infinity: never by itself. */
+  readonly expiresAtMs: number;
+}
+
+/** The circumstances of a {@link planValue}. */
+export interface PlanContext {
+  readonly monotonicMs: number;
+  readonly wallMs: number;
+  readonly random: Random;
+  /** How often a value without a lease is read again. */
+  readonly refreshMs: number;
+}
+
+/** Nothing is planned earlier than this: whatever a server answers, it is not asked in a tight loop. */
+export const MIN_INTERVAL_MS = 1000;
+
+/** A grant of less than this share of the full one was cut by the max TTL: the end is near. */
+const CAPPED_SHARE = 0.95;
+
+/** Vault needs a moment to store a rotated password after the TTL has run out. */
+const ROTATION_DELAY_MS = 500;
+
+/** Plans a value that has just been read. */
+export function planValue(validity: Validity, context: PlanContext): Plan {
+  switch (validity.kind) {
+    case 'static':
+      return fetchAfter(spreadRefresh(context), Number.POSITIVE_INFINITY, context);
+    case 'lease':
+      return planLease(validity, validity.durationMs, context);
+    case 'rotation': {
+      const rotated = validity.ttlMs + ROTATION_DELAY_MS * (1 + context.random.next());
+      // A rotation by hand is seen by the refresh; the schedule alone would miss it.
+      return fetchAfter(Math.min(rotated, spreadRefresh(context)), Infinity, context);
+    }
+    case 'expires': {
+      const left = validity.expiresAtMs - context.wallMs;
+      const age = context.wallMs - (validity.notBeforeMs ?? context.wallMs);
+      const due =
+        (left + Math.max(0, age)) * between(0.65, 0.75, context.random) - Math.max(0, age);
+      return fetchAfter(due, left, context);
+    }
+  }
+}
+
+/**
+ * Plans a lease that was granted or renewed for `grant.durationMs`, where `fullMs` is what it was first
+ * granted for. Renewed at about two thirds until the server cuts the grant; then replaced in time.
+ */
+export function planLease(
+  grant: { readonly durationMs: number; readonly renewable: boolean },
+  fullMs: number,
+  context: PlanContext,
+): Plan {
+  const { durationMs } = grant;
+  if (grant.renewable && durationMs >= fullMs * CAPPED_SHARE) {
+    const waitMs = Math.max(MIN_INTERVAL_MS, durationMs * between(0.6, 0.7, context.random));
+    const atMs = context.monotonicMs + waitMs;
+    return { action: 'renew', atMs, expiresAtMs: context.monotonicMs + durationMs };
+  }
+  const margin = Math.min(durationMs / 2, fullMs * between(0.1, 0.2, context.random));
+  return fetchAfter(durationMs - margin, durationMs, context);
+}
+
+/**
+ * The last moment to go on trying to renew a lease; from then on it is replaced, so that the new credential
+ * is in place before the old one ends.
+ */
+export function lastRenewalMs(expiresAtMs: number, fullMs: number): number {
+  return expiresAtMs - fullMs * 0.15;
+}
+
+/** Plans a JWT-SVID that is kept in a file: half of its life, when a SPIRE agent makes a new one. */
+export function planJwtSvid(
+  svid: { readonly issuedAtMs: number | undefined; readonly expiresAtMs: number },
+  context: PlanContext,
+): Plan {
+  const issued = svid.issuedAtMs ?? context.wallMs;
+  const left = svid.expiresAtMs - context.wallMs;
+  const half = issued + (svid.expiresAtMs - issued) * between(0.5, 0.55, context.random);
+  // Past the half the agent serves the old one while its server is away: ask again soon, but not in a loop.
+  const waitMs = Math.max(half - context.wallMs, left * 0.1);
+  return fetchAfter(waitMs, left, context);
+}
+
+function spreadRefresh(context: PlanContext): number {
+  return context.refreshMs * between(0.9, 1, context.random);
+}
+
+function fetchAfter(waitMs: number, lifeMs: number, context: PlanContext): Plan {
+  return {
+    action: 'fetch',
+    atMs: context.monotonicMs + Math.max(MIN_INTERVAL_MS, waitMs),
+    expiresAtMs: context.monotonicMs + lifeMs,
+  };
+}
+
+function between(low: number, high: number, random: Random): number {
+  return low + (high - low) * random.next();
+}

@@ -1,0 +1,252 @@
+/**
+ * The agent's Vault tokens: one login per start, renewed until the server ends it, replaced before that.
+ * Ring: agent.
+ *
+ * A session is `current` (new secrets are read with it), then `retired` (a newer login has replaced it, but
+ * leases that hang off it may still be in use) until it is revoked; or it dies at once, when Vault no longer
+ * knows its token.
+ */
+import {
+  hasCode,
+  toVouchsafeError,
+  type Clock,
+  type Counter,
+  type Logger,
+  type Metrics,
+  type Random,
+  type Secret,
+  type VouchsafeError,
+} from '../core/index.ts';
+import { abortable, Bell, createBackoff, Latest, retry, type Backoff } from '../lifecycle/index.ts';
+import type { VaultPort, VaultToken } from './ports.ts';
+import { lastRenewalMs, planLease, type Plan } from './schedule.ts';
+
+/** Waits between failed logins. */
+const LOGIN_BACKOFF = { minMs: 500, maxMs: 60_000 } as const;
+
+/** A token that dies younger than this did not help: the next login waits. */
+const YOUNG_SESSION_MS = 60_000;
+
+/** One Vault token. Times are of the monotonic clock. */
+export interface Session {
+  /** Counts the logins of this pod start, from 1. */
+  readonly id: number;
+  readonly token: Secret<string>;
+  readonly startedAtMs: number;
+  /** The life that the login granted; 0 never ends. */
+  readonly fullTtlMs: number;
+  renewable: boolean;
+  plan: Plan;
+}
+
+/** What {@link Sessions} needs. */
+export interface SessionsOptions {
+  /** One try of a login. */
+  readonly login: (signal: AbortSignal) => Promise<VaultToken>;
+  readonly vault: Pick<VaultPort, 'renewToken'>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  /** Called after each change that a successor must know of. */
+  readonly onChange: () => void;
+}
+
+/** Keeps one valid token and remembers the older ones until they are let go. */
+export class Sessions {
+  readonly #options: SessionsOptions;
+  readonly #backoff: Backoff;
+  readonly #bell: Bell;
+  readonly #current = new Latest<Session>();
+  readonly #logins: Counter;
+  readonly #renewals: Counter;
+  #retired: Session[] = [];
+  #login: Promise<Session> | undefined;
+  #count = 0;
+  #lastError: VouchsafeError | undefined;
+
+  constructor(options: SessionsOptions) {
+    this.#options = options;
+    this.#backoff = createBackoff({ ...LOGIN_BACKOFF, random: options.random });
+    this.#bell = new Bell(options.clock);
+    this.#logins = options.metrics.counter(
+      'vouchsafe_logins_total',
+      'Logins to Vault, by result.',
+      ['result'],
+    );
+    this.#renewals = options.metrics.counter(
+      'vouchsafe_token_renewals_total',
+      'Renewals of the Vault token, by result.',
+      ['result'],
+    );
+  }
+
+  get current(): Session | undefined {
+    return this.#current.current;
+  }
+
+  /** Sessions that a newer one has replaced and that are not revoked yet. */
+  get retired(): readonly Session[] {
+    return this.#retired;
+  }
+
+  /** How many logins this pod start has had, those of a predecessor included. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Why there is no session, while there is none. */
+  get lastError(): VouchsafeError | undefined {
+    return this.#lastError;
+  }
+
+  /** Each session that becomes the current one. */
+  updates(signal: AbortSignal): AsyncIterable<Session> {
+    return this.#current.updates(signal);
+  }
+
+  /** Goes on with the session of a predecessor. */
+  resume(session: Omit<Session, 'id'>, logins: number): Session {
+    this.#count = logins;
+    const resumed = { ...session, id: logins };
+    this.#current.set(resumed);
+    return resumed;
+  }
+
+  /**
+   * The current session, after a login if there is none; callers share one login, which goes on with backoff
+   * until it succeeds, an error is final, or `signal` aborts.
+   */
+  async ensure(signal: AbortSignal): Promise<Session> {
+    const { current } = this;
+    if (current !== undefined) return current;
+    this.#login ??= this.#logIn(signal).finally(() => (this.#login = undefined));
+    return abortable(this.#login, signal);
+  }
+
+  /** Says that Vault no longer knows the session's token. */
+  invalidate(session: Session): void {
+    this.#retired = this.#retired.filter((other) => other !== session);
+    if (this.current !== session) return;
+    this.#options.logger.warn('vault token is no longer valid', { session: session.id });
+    if (this.#age(session) >= YOUNG_SESSION_MS) this.#backoff.reset();
+    this.#current.clear();
+    this.#options.onChange();
+    this.#bell.ring();
+  }
+
+  /** Logs in anew now, for the identity behind the current session has changed. */
+  replace(): void {
+    const { current } = this;
+    if (current === undefined) return;
+    current.plan = { ...current.plan, action: 'fetch', atMs: this.#options.clock.monotonicMs() };
+    this.#bell.ring();
+  }
+
+  /** Forgets a retired session: it has been revoked. */
+  forget(session: Session): void {
+    this.#retired = this.#retired.filter((other) => other !== session);
+  }
+
+  /** Renews the current session and replaces it before it ends, until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    for await (const session of this.#current.updates(signal)) await this.#keep(session, signal);
+  }
+
+  async #keep(session: Session, signal: AbortSignal): Promise<void> {
+    const backoff = createBackoff({ minMs: 1000, maxMs: 60_000, random: this.#options.random });
+    while (this.current === session) {
+      await this.#bell.waitUntil(session.plan.atMs, signal);
+      if (this.current !== session) return;
+      if (this.#options.clock.monotonicMs() < session.plan.atMs) continue;
+      if (session.plan.action === 'renew') await this.#renew(session, backoff, signal);
+      else await this.#succeed(session, signal);
+    }
+  }
+
+  async #renew(session: Session, backoff: Backoff, signal: AbortSignal): Promise<void> {
+    const { clock, logger, vault, onChange } = this.#options;
+    try {
+      const grant = await vault.renewToken(session.token, signal);
+      session.renewable = grant.renewable;
+      session.plan = this.#plan(grant, session.fullTtlMs);
+      backoff.reset();
+      this.#renewals.add({ result: 'ok' });
+      logger.debug('vault token renewed', { session: session.id, ttl_ms: grant.ttlMs });
+      onChange();
+    } catch (caught) {
+      signal.throwIfAborted();
+      const error = toVouchsafeError(caught);
+      this.#renewals.add({ result: error.code });
+      if (hasCode(error, 'ERR_VAULT_TOKEN_INVALID')) return this.invalidate(session);
+      logger.warn('vault token was not renewed', { session: session.id, error });
+      const nextMs = clock.monotonicMs() + backoff.nextMs(error.retryAfterMs);
+      const lastMs = lastRenewalMs(session.plan.expiresAtMs, session.fullTtlMs);
+      const isLate = nextMs >= lastMs;
+      session.plan = {
+        ...session.plan,
+        action: isLate ? 'fetch' : 'renew',
+        atMs: isLate ? Math.max(clock.monotonicMs(), lastMs) : nextMs,
+      };
+    }
+  }
+
+  /** Make before break: the old session stays until the new one is there. */
+  async #succeed(session: Session, signal: AbortSignal): Promise<void> {
+    this.#backoff.reset();
+    this.#login ??= this.#logIn(signal).finally(() => (this.#login = undefined));
+    await this.#login;
+    if (this.#options.clock.monotonicMs() < session.plan.expiresAtMs) this.#retired.push(session);
+  }
+
+  async #logIn(signal: AbortSignal): Promise<Session> {
+    const { clock, logger, onChange } = this.#options;
+    if (this.#count > 0 && this.current === undefined) {
+      await clock.sleep(this.#backoff.nextMs(), signal);
+    }
+    const token = await retry(this.#options.login, {
+      backoff: this.#backoff,
+      clock,
+      signal,
+      shouldRetry: (error) => error.retry !== 'never' || this.#count > 0,
+      onFailure: (error, waitMs) => {
+        this.#logins.add({ result: error.code });
+        if (this.#lastError?.code !== error.code) {
+          logger[error.level]('login to vault failed', { error, retry_in_ms: Math.round(waitMs) });
+        }
+        this.#lastError = error;
+      },
+    });
+    this.#lastError = undefined;
+    this.#count += 1;
+    this.#logins.add({ result: 'ok' });
+    const session: Session = {
+      id: this.#count,
+      token: token.token,
+      startedAtMs: clock.monotonicMs(),
+      fullTtlMs: token.ttlMs,
+      renewable: token.renewable,
+      plan: this.#plan(token, token.ttlMs),
+    };
+    logger.info('logged in to vault', { session: session.id, ttl_ms: token.ttlMs });
+    this.#current.set(session);
+    onChange();
+    this.#bell.ring();
+    return session;
+  }
+
+  #plan(grant: { readonly ttlMs: number; readonly renewable: boolean }, fullMs: number): Plan {
+    const { clock, random } = this.#options;
+    if (grant.ttlMs === 0) return { action: 'fetch', atMs: Infinity, expiresAtMs: Infinity };
+    return planLease({ durationMs: grant.ttlMs, renewable: grant.renewable }, fullMs, {
+      monotonicMs: clock.monotonicMs(),
+      wallMs: clock.now(),
+      random,
+      refreshMs: 0,
+    });
+  }
+
+  #age(session: Session): number {
+    return this.#options.clock.monotonicMs() - session.startedAtMs;
+  }
+}

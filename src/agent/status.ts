@@ -1,0 +1,127 @@
+/**
+ * What a person or a probe can see of the agent. No secrets. Ring: agent.
+ */
+import type { Clock, Metrics, VouchsafeError } from '../core/index.ts';
+import type { DeliveredFile } from './delivery.ts';
+import type { Sessions } from './sessions.ts';
+import type { Values } from './values.ts';
+
+/**
+ * The state of the agent:
+ * - `starting`: the files have never been written; leaves for `ready`, or the process ends with a reason.
+ * - `ready`: the newest values are in the files.
+ * - `degraded`: the files are the last good ones, and something that would refresh them fails.
+ * - `stopping`: tokens and leases are being revoked.
+ */
+export type AgentPhase = 'starting' | 'ready' | 'degraded' | 'stopping';
+
+/** A failure as it may be shown. */
+export interface StatusError {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** `GET /status`. */
+export interface AgentStatus {
+  readonly phase: AgentPhase;
+  /** Logins of this pod start. */
+  readonly logins: number;
+  readonly token: { readonly expires_in_seconds: number | null } | null;
+  readonly files: readonly {
+    readonly name: string;
+    readonly path: string;
+    /** Since the file was last known to be right. */
+    readonly age_seconds: number;
+    readonly changed_seconds_ago: number;
+  }[];
+  readonly secrets: readonly {
+    readonly secret: string;
+    readonly state: 'absent' | 'held';
+    readonly lease: boolean;
+    readonly expires_in_seconds: number | null;
+    readonly next: 'renew' | 'fetch';
+    readonly next_in_seconds: number | null;
+    readonly error: StatusError | null;
+  }[];
+  /** Everything that fails at the moment. */
+  readonly errors: readonly StatusError[];
+}
+
+/** What a status is made of. */
+export interface StatusParts {
+  readonly phase: AgentPhase;
+  readonly sessions: Sessions | undefined;
+  readonly values: Values;
+  readonly files: readonly DeliveredFile[];
+  readonly errors: readonly VouchsafeError[];
+  readonly clock: Clock;
+}
+
+/** Takes a picture of the agent. */
+export function agentStatus(parts: StatusParts): AgentStatus {
+  const { clock, sessions } = parts;
+  const nowMs = clock.monotonicMs();
+  const session = sessions?.current;
+  const since = (atMs: number): number => seconds(clock.now() - atMs);
+  return {
+    phase: parts.phase,
+    logins: sessions?.count ?? 0,
+    token: session ? { expires_in_seconds: until(session.plan.expiresAtMs, nowMs) } : null,
+    files: parts.files.map(({ name, path, deliveredAtMs, changedAtMs }) => ({
+      name,
+      path,
+      age_seconds: since(deliveredAtMs),
+      changed_seconds_ago: since(changedAtMs),
+    })),
+    secrets: [...parts.values.entries].map(({ key, held, atMs, error }) => ({
+      secret: key,
+      state: held === undefined ? 'absent' : 'held',
+      lease: held?.lease !== undefined,
+      expires_in_seconds: until(held?.plan.expiresAtMs ?? Infinity, nowMs),
+      next: held?.plan.action ?? 'fetch',
+      next_in_seconds: until(atMs, nowMs),
+      error: error === undefined ? null : statusError(error),
+    })),
+    errors: parts.errors.map(statusError),
+  };
+}
+
+/** Brings the gauges up to date with a status; called at each scrape. */
+export function recordStatus(metrics: Metrics, status: AgentStatus): void {
+  const age = metrics.gauge(
+    'vouchsafe_file_age_seconds',
+    'Seconds since the file was last known to be right.',
+    ['file'],
+  );
+  for (const file of status.files) age.set(file.age_seconds, { file: file.name });
+  const lease = metrics.gauge(
+    'vouchsafe_secret_expires_in_seconds',
+    'Seconds of life left in a secret that expires.',
+    ['secret'],
+  );
+  const failing = metrics.gauge(
+    'vouchsafe_secret_failing',
+    '1 while the last read or renewal of a secret has failed.',
+    ['secret'],
+  );
+  for (const { secret, expires_in_seconds, error } of status.secrets) {
+    if (expires_in_seconds === null) lease.remove({ secret });
+    else lease.set(expires_in_seconds, { secret });
+    failing.set(error === null ? 0 : 1, { secret });
+  }
+  metrics
+    .gauge('vouchsafe_ready', '1 when the newest values are in the files.')
+    .set(status.phase === 'ready' ? 1 : 0);
+}
+
+function statusError(error: VouchsafeError): StatusError {
+  return { code: error.code, message: error.message };
+}
+
+function until(atMs: number, nowMs: number): number | null {
+  return Number.isFinite(atMs) ? seconds(atMs - nowMs) : null;
+}
+
+function seconds(ms: number): number {
+  return Math.round(ms) / 1000;
+}

@@ -1,0 +1,54 @@
+/**
+ * Vault's CA, followed as its file changes. Ring: host.
+ */
+import { VouchsafeError, type Logger } from '../core/index.ts';
+import type { VaultConfig } from '../config/index.ts';
+import { readTextFile, watchFiles } from '../platform/index.ts';
+
+const MAX_CA_BYTES = 1024 * 1024;
+
+/** The newest CA bundle, if one is configured. */
+export interface CaBundle {
+  /** PEM, or undefined for the system's trust store. */
+  readonly current: () => string | undefined;
+  /** Follows the file until `signal` aborts; the last good bundle stays while it cannot be read. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/**
+ * Loads the CA bundle of a connection.
+ *
+ * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` when the file cannot be read or holds no certificate.
+ */
+export async function loadCaBundle(config: VaultConfig, logger: Logger): Promise<CaBundle> {
+  const { caFile, caPem } = config;
+  if (caFile === undefined) {
+    return { current: () => caPem, run: () => Promise.resolve() };
+  }
+  let pem = await readCa(caFile);
+  return {
+    current: () => pem,
+    async run(signal) {
+      for await (const _ of watchFiles([caFile], signal)) {
+        try {
+          pem = await readCa(caFile);
+        } catch (error) {
+          logger.warn('CA file cannot be used; the last good one stays', { path: caFile, error });
+        }
+      }
+    },
+  };
+}
+
+async function readCa(path: string): Promise<string> {
+  let text: string;
+  try {
+    text = await readTextFile(path, MAX_CA_BYTES);
+  } catch (error) {
+    throw new VouchsafeError('ERR_CONFIG_UNREADABLE', `cannot read the CA file ${path}`, {
+      cause: error,
+    });
+  }
+  if (text.includes('-----BEGIN CERTIFICATE-----')) return text;
+  throw new VouchsafeError('ERR_CONFIG_UNREADABLE', `${path} holds no PEM certificate`);
+}

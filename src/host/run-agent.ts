@@ -1,0 +1,151 @@
+/**
+ * The agent as a process: settings in, exit code out. Ring: host. `cmd/agent` and `vouchsafe agent` call it.
+ */
+import { writeFile } from 'node:fs/promises';
+import {
+  EXIT,
+  exitCodeOf,
+  toVouchsafeError,
+  VouchsafeError,
+  type Clock,
+  type Logger,
+  type Random,
+} from '../core/index.ts';
+import { recordStatus, serveAgent, type AgentStatus } from '../agent/index.ts';
+import { parseAgentConfigText, type AgentConfig, type AgentEnvironment } from '../config/index.ts';
+import { runAll } from '../lifecycle/index.ts';
+import { createMetrics, readTextFile } from '../platform/index.ts';
+import { buildAgent, type BuiltAgent } from './build-agent.ts';
+
+const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
+
+/** The kubelet shows at most this much of a termination message. */
+const MAX_TERMINATION_BYTES = 4096;
+
+/** How the agent is started. */
+export interface RunAgentOptions {
+  /** Path of an AgentConfig, YAML or JSON. */
+  readonly configPath: string | undefined;
+  /** The AgentConfig itself, used where there is no path. */
+  readonly configText: string | undefined;
+  /** What the environment offers where the config is silent. */
+  readonly environment: AgentEnvironment;
+  /** Write the files once and end. */
+  readonly once: boolean;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Makes the logger, once the level is known. */
+  readonly createLogger: (level: AgentConfig['logLevel']) => Logger;
+  /** Prints a line for a person, where there is no logger yet. */
+  readonly print: (line: string) => void;
+}
+
+/** Runs the agent until it is done or `signal` aborts; resolves to the exit code. */
+export async function runAgent(options: RunAgentOptions, signal: AbortSignal): Promise<number> {
+  let config: AgentConfig | undefined;
+  let logger: Logger | undefined;
+  try {
+    config = await loadConfig(options);
+    logger = options.createLogger(config.logLevel);
+    await run(config, options, logger, signal);
+    return EXIT.ok;
+  } catch (caught) {
+    if (signal.aborted) return EXIT.ok;
+    const error = toVouchsafeError(caught);
+    const line = `${error.code}: ${error.message}`;
+    if (logger === undefined) options.print(`vouchsafe: ${line}`);
+    else logger.error('agent ends', { error, exit_code: error.exitCode });
+    await writeTerminationMessage(config, line);
+    return exitCodeOf(error);
+  }
+}
+
+async function run(
+  config: AgentConfig,
+  options: RunAgentOptions,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  const { clock, random, once } = options;
+  const metrics = createMetrics();
+  const built = await buildAgent(config, { clock, random, logger, metrics });
+  const { agent } = built;
+  const expose = (status: AgentStatus): Promise<string> => {
+    recordStatus(metrics, status);
+    return metrics.expose();
+  };
+  try {
+    if (once) return await runBeside(built, (inner) => agent.runOnce(inner), signal);
+    await runBeside(
+      built,
+      async (inner) => {
+        const { listen } = config;
+        await runAll(inner, [
+          (own) => agent.run(own),
+          ...(listen === undefined
+            ? []
+            : [
+                (own: AbortSignal) =>
+                  serveAgent({ agent, expose, clock, logger, listen }, own, (address) =>
+                    logger.info('listening', { address }),
+                  ),
+              ]),
+        ]);
+      },
+      signal,
+    );
+  } finally {
+    built.close();
+  }
+}
+
+/** Runs the companions for as long as the main work takes, its clean-up included. */
+async function runBeside(
+  built: BuiltAgent,
+  main: (signal: AbortSignal) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const done = new AbortController();
+  const failed = new AbortController();
+  const inner = AbortSignal.any([signal, failed.signal]);
+  const companions = runAll(done.signal, built.companions).catch((error: unknown) => {
+    failed.abort(error);
+    throw error;
+  });
+  try {
+    await main(inner);
+  } finally {
+    done.abort();
+    await companions;
+  }
+}
+
+async function loadConfig(options: RunAgentOptions): Promise<AgentConfig> {
+  const { configPath, configText, environment } = options;
+  if (configPath !== undefined) {
+    return parseAgentConfigText(await readConfig(configPath), environment);
+  }
+  if (configText !== undefined) return parseAgentConfigText(configText, environment);
+  throw new VouchsafeError(
+    'ERR_USAGE',
+    'the agent needs its settings: give --config FILE, or VOUCHSAFE_CONFIG in the environment',
+  );
+}
+
+async function readConfig(path: string): Promise<string> {
+  try {
+    return await readTextFile(path, MAX_CONFIG_BYTES);
+  } catch (error) {
+    throw new VouchsafeError('ERR_CONFIG_UNREADABLE', `cannot read ${path}`, { cause: error });
+  }
+}
+
+async function writeTerminationMessage(
+  config: AgentConfig | undefined,
+  line: string,
+): Promise<void> {
+  if (config?.terminationLog === undefined) return;
+  const message = Buffer.from(line).subarray(0, MAX_TERMINATION_BYTES);
+  // The exit code and the log say the same; a node that cannot take the message must not hide them.
+  await writeFile(config.terminationLog, message).catch(() => undefined);
+}
