@@ -1,0 +1,117 @@
+/**
+ * Calls the application over HTTP. Ring: notify; the only file here that opens sockets, and to loopback alone.
+ */
+import * as http from 'node:http';
+import type { LookupFunction } from 'node:net';
+import { notifyUrlProblem, VouchsafeError, type Clock } from '../core/index.ts';
+
+/** Limit of one call, in milliseconds. */
+const TIMEOUT_MS = 5000;
+/** How much of an answer is read before the connection is cut; nobody looks at it. */
+const MAX_ANSWER_BYTES = 64 * 1024;
+
+/** A call to make. */
+export interface HttpCall {
+  readonly method: 'GET' | 'POST' | 'PUT';
+  /** On loopback, see {@link notifyUrlProblem}. */
+  readonly url: string;
+}
+
+/**
+ * Makes one call with an empty body; redirects are not followed.
+ *
+ * Rejects with `ERR_CONFIG_INVALID` (not on loopback), `ERR_NOTIFY_TARGET` (nobody listens there),
+ * `ERR_NOTIFY_TIMEOUT`, `ERR_NOTIFY_STATUS` (any status but 2xx), and on abort with `signal.reason`.
+ */
+export async function callHttp(call: HttpCall, clock: Clock, signal: AbortSignal): Promise<void> {
+  const name = describeCall(call);
+  const problem = notifyUrlProblem(call.url);
+  if (problem !== undefined) {
+    throw new VouchsafeError('ERR_CONFIG_INVALID', `${name} is refused: ${problem}`);
+  }
+  const status = await withTimeout(clock, signal, name, (limit) => request(call, name, limit));
+  if (status < 200 || status > 299) {
+    const hint = status >= 300 && status <= 399 ? '; redirects are not followed' : '';
+    const message = `${name} was answered with status ${status}${hint}; see the log of the application`;
+    throw new VouchsafeError('ERR_NOTIFY_STATUS', message, { details: { status } });
+  }
+}
+
+/** `POST http://127.0.0.1:8080/-/reload`: without the query, which may hold what is not for logs. */
+export function describeCall({ method, url }: HttpCall): string {
+  const parsed = URL.parse(url);
+  return parsed === null
+    ? `${method} of a malformed URL`
+    : `${method} ${parsed.origin}${parsed.pathname}`;
+}
+
+async function request(call: HttpCall, name: string, signal: AbortSignal): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<http.IncomingMessage>();
+  // `agent: false` is a connection of its own, and keeps proxies of the environment out of it.
+  const options = { method: call.method, agent: false, lookup: loopback, signal };
+  const outgoing = http.request(call.url, options);
+  outgoing.on('response', resolve).on('error', reject).end();
+  try {
+    const answer = await promise;
+    await drain(answer);
+    return answer.statusCode ?? 0;
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new VouchsafeError(
+      'ERR_NOTIFY_TARGET',
+      `${name} failed (${codeOf(error)}): is the application listening there, on loopback, in this pod?`,
+      { cause: error },
+    );
+  } finally {
+    outgoing.destroy();
+  }
+}
+
+/** Reads what the application has to say, so that it is not cut off in the middle of a short answer. */
+async function drain(answer: http.IncomingMessage): Promise<void> {
+  let bytes = 0;
+  try {
+    for await (const chunk of answer) {
+      bytes += Buffer.byteLength(chunk as Buffer); // no encoding is set, so chunks are buffers
+      if (bytes > MAX_ANSWER_BYTES) return;
+    }
+  } catch {
+    // The status is known; how the body ends does not matter.
+  }
+}
+
+/** `localhost` means loopback (RFC 6761), whatever a resolver says; the socket tries one after the other. */
+const loopback: LookupFunction = (_hostname, options, callback) => {
+  const all = [
+    { address: '127.0.0.1', family: 4 },
+    { address: '::1', family: 6 },
+  ];
+  if (options.all === true) callback(null, all);
+  else callback(null, '127.0.0.1', 4);
+};
+
+async function withTimeout<T>(
+  clock: Clock,
+  signal: AbortSignal,
+  name: string,
+  operation: (limit: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const timeout = new AbortController();
+  const done = new AbortController();
+  const message = `${name} was not answered within ${TIMEOUT_MS / 1000} s`;
+  const timer = clock.sleep(TIMEOUT_MS, AbortSignal.any([signal, done.signal])).then(
+    () => timeout.abort(new VouchsafeError('ERR_NOTIFY_TIMEOUT', message)),
+    () => undefined,
+  );
+  try {
+    return await operation(AbortSignal.any([signal, timeout.signal]));
+  } finally {
+    done.abort();
+    await timer;
+  }
+}
+
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown';
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
+}

@@ -1,0 +1,190 @@
+/**
+ * Tells the application that its files have changed, with bounded patience. Ring: notify.
+ */
+import type { NotifyAction } from '../config/agent-config.ts';
+import {
+  parseNotifySignal,
+  toVouchsafeError,
+  VouchsafeError,
+  type Clock,
+  type Counter,
+  type Logger,
+  type Metrics,
+  type Random,
+} from '../core/index.ts';
+import { abortable, createBackoff, retry } from '../lifecycle/index.ts';
+import { callHttp, describeCall } from './http-call.ts';
+import { restartContainer, signalContainer, type Processes } from './process-signal.ts';
+
+/** How often one notification is tried. */
+const MAX_TRIES = 5;
+/** Bounds of the wait between tries, in milliseconds. */
+const RETRY_WAIT = { minMs: 1000, maxMs: 15_000 };
+
+/** Carries out `on-change`. */
+export interface Notifier {
+  /**
+   * Carries out each different action once, side by side, and resolves when all have succeeded or were given
+   * up after 5 tries (40 s at the most for an HTTP call). Failures are logged and counted, never thrown: the
+   * files are in place whether or not the application listens. An action that is asked for while it is being
+   * tried is not queued: the next try serves both, with the patience of the newer. Rejects on abort alone,
+   * with `signal.reason`.
+   */
+  notify(actions: readonly NotifyAction[], signal: AbortSignal): Promise<void>;
+}
+
+/** What {@link createNotifier} needs. */
+export interface NotifierOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  /** Default `/proc`. */
+  readonly procDirectory?: string;
+  /** Sends a signal; throws with the system's error code. Default: the system's. */
+  readonly kill?: Processes['kill'];
+}
+
+/** A notifier of this pod's containers. */
+export function createNotifier(options: NotifierOptions): Notifier {
+  return new RetryingNotifier(options);
+}
+
+/** One action on its way. */
+interface Delivery {
+  /** Asked for since the last try began, so that this try's success is not enough. */
+  isStale: boolean;
+  done: Promise<void>;
+}
+
+class RetryingNotifier implements Notifier {
+  readonly #options: NotifierOptions;
+  readonly #processes: Processes;
+  readonly #counter: Counter;
+  readonly #deliveries = new Map<string, Delivery>();
+
+  constructor(options: NotifierOptions) {
+    this.#options = options;
+    this.#processes = {
+      procDirectory: options.procDirectory ?? '/proc',
+      kill: options.kill ?? process.kill.bind(process),
+    };
+    this.#counter = options.metrics.counter(
+      'vouchsafe_notifications_total',
+      'Notifications of the application after its files changed.',
+      ['kind', 'result'],
+    );
+  }
+
+  async notify(actions: readonly NotifyAction[], signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const distinct = new Map(actions.map((action) => [keyOf(action), action]));
+    await Promise.all([...distinct].map(([key, action]) => this.#share(key, action, signal)));
+  }
+
+  /** Joins a delivery that is under way, or begins one. */
+  async #share(key: string, action: NotifyAction, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const running = this.#deliveries.get(key);
+      if (running === undefined) return this.#begin(key, action, signal);
+      running.isStale = true;
+      try {
+        await abortable(running.done, signal);
+        return;
+      } catch {
+        signal.throwIfAborted(); // Else it was the other caller who gave up: take over.
+      }
+    }
+  }
+
+  #begin(key: string, action: NotifyAction, signal: AbortSignal): Promise<void> {
+    const delivery: Delivery = { isStale: true, done: Promise.resolve() };
+    this.#deliveries.set(key, delivery);
+    delivery.done = this.#deliver(delivery, action, signal);
+    return delivery.done;
+  }
+
+  async #deliver(delivery: Delivery, action: NotifyAction, signal: AbortSignal): Promise<void> {
+    try {
+      do await this.#deliverOnce(action, delivery, signal);
+      while (delivery.isStale);
+    } finally {
+      // In the same turn as the last look at isStale: nobody may join a delivery that does not go on.
+      this.#deliveries.delete(keyOf(action));
+    }
+  }
+
+  async #deliverOnce(action: NotifyAction, delivery: Delivery, signal: AbortSignal): Promise<void> {
+    const { logger } = this.#options;
+    const { kind } = action;
+    const target = describe(action);
+    try {
+      await this.#tryRepeatedly(action, delivery, signal);
+      this.#counter.add({ kind, result: 'success' });
+      logger.info('application notified', { kind, target });
+    } catch (caught) {
+      signal.throwIfAborted();
+      const error = toVouchsafeError(caught);
+      this.#counter.add({ kind, result: 'failure' });
+      logger[error.level]('application not notified', { kind, target, error });
+    }
+  }
+
+  async #tryRepeatedly(
+    action: NotifyAction,
+    delivery: Delivery,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { clock, random } = this.#options;
+    let tries = 0;
+    const attempt = (): Promise<void> => {
+      tries = delivery.isStale ? 1 : tries + 1;
+      delivery.isStale = false;
+      return this.#carryOut(action, signal);
+    };
+    await retry(attempt, {
+      backoff: createBackoff({ ...RETRY_WAIT, random }),
+      clock,
+      signal,
+      shouldRetry: (error) => error.retry !== 'never' && (tries < MAX_TRIES || delivery.isStale),
+    });
+  }
+
+  async #carryOut(action: NotifyAction, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    switch (action.kind) {
+      case 'http':
+        return callHttp(action, clock, signal);
+      case 'restart':
+        return restartContainer(this.#processes, action.container, clock, signal);
+      case 'signal': {
+        const name = parseNotifySignal(action.signal);
+        if (name !== undefined) return signalContainer(this.#processes, action.container, name);
+        const message = `${action.signal} is no signal to notify an application with; use SIGHUP, say`;
+        throw new VouchsafeError('ERR_CONFIG_INVALID', message);
+      }
+    }
+  }
+}
+
+function keyOf(action: NotifyAction): string {
+  switch (action.kind) {
+    case 'http':
+      return JSON.stringify([action.kind, action.method, action.url]);
+    case 'restart':
+      return JSON.stringify([action.kind, action.container]);
+    case 'signal':
+      return JSON.stringify([action.kind, action.container, action.signal]);
+  }
+}
+
+function describe(action: NotifyAction): string {
+  switch (action.kind) {
+    case 'http':
+      return describeCall(action);
+    case 'restart':
+      return `container ${action.container}`;
+    case 'signal':
+      return `${action.signal} to container ${action.container}`;
+  }
+}

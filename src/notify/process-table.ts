@@ -1,0 +1,100 @@
+/**
+ * Finds the main process of a container in a shared process namespace. Ring: notify; reads `/proc` alone.
+ *
+ * @see https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+ */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { VouchsafeError } from '../core/index.ts';
+
+/** The variable by which the webhook marks the processes of a container that is to be notified. */
+const MARK = 'VOUCHSAFE_CONTAINER';
+
+/** A process, told apart from a later one with the same number by when it began. */
+export interface ContainerProcess {
+  readonly pid: number;
+  readonly parentPid: number;
+  /** In ticks since boot. */
+  readonly startTicks: number;
+}
+
+/**
+ * The main process of a container: of the marked processes whose parent is not marked the oldest, because
+ * whatever `kubectl exec` starts later has the mark, too.
+ *
+ * Rejects with `ERR_NOTIFY_TARGET` where none is found or none may be looked at.
+ */
+export async function findContainerProcess(
+  procDirectory: string,
+  container: string,
+): Promise<ContainerProcess> {
+  const marked: ContainerProcess[] = [];
+  let hidden = 0;
+  for (const pid of await listProcesses(procDirectory)) {
+    const isMarked = await hasMark(procDirectory, pid, container);
+    if (isMarked === undefined) hidden += 1;
+    const found = isMarked === true ? await readProcess(procDirectory, pid) : undefined;
+    if (found !== undefined) marked.push(found);
+  }
+  const pids = new Set(marked.map((process) => process.pid));
+  const [main] = marked
+    .filter((process) => !pids.has(process.parentPid))
+    .sort((a, b) => a.startTicks - b.startTicks);
+  if (main === undefined) throw notFound(container, hidden);
+  return main;
+}
+
+/** Whether that very process still runs; a zombie does not. */
+export async function isAlive(procDirectory: string, process: ContainerProcess): Promise<boolean> {
+  const now = await readProcess(procDirectory, process.pid);
+  return now?.startTicks === process.startTicks;
+}
+
+/** What to do where this process may not look at another one, or not signal it. */
+export const EQUAL_UIDS =
+  'agent and container must run with equal UIDs (see run-as-user), and the container without capabilities';
+
+function notFound(container: string, hidden: number): VouchsafeError {
+  const reason =
+    hidden === 0
+      ? 'it is not running, or the pod lacks shareProcessNamespace'
+      : `it is not running, or is among the ${hidden} that belong to other users: ${EQUAL_UIDS}`;
+  const message = `no process of container ${container} is found: ${reason}`;
+  return new VouchsafeError('ERR_NOTIFY_TARGET', message, { details: { container } });
+}
+
+async function listProcesses(procDirectory: string): Promise<number[]> {
+  const names = await readdir(procDirectory).catch(() => []);
+  return names.filter((name) => /^[1-9]\d*$/.test(name)).map(Number);
+}
+
+/** Undefined where the system does not let this process look. */
+async function hasMark(
+  procDirectory: string,
+  pid: number,
+  container: string,
+): Promise<boolean | undefined> {
+  try {
+    const environment = await readFile(join(procDirectory, `${pid}`, 'environ'), 'latin1');
+    return environment.split('\0').includes(`${MARK}=${container}`);
+  } catch (error) {
+    const denied =
+      error instanceof Error && 'code' in error && /^(EACCES|EPERM)$/.test(String(error.code));
+    return denied ? undefined : false;
+  }
+}
+
+/** Undefined where there is none any more. */
+async function readProcess(
+  procDirectory: string,
+  pid: number,
+): Promise<ContainerProcess | undefined> {
+  const stat = await readFile(join(procDirectory, `${pid}`, 'stat'), 'latin1').catch(() => '');
+  // The second field, the name in parentheses, can hold anything: spaces, parentheses, line ends.
+  const [state, parentPid, ...rest] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const startTicks = rest[17];
+  if (parentPid === undefined || startTicks === undefined || state === 'Z' || state === 'X') {
+    return undefined;
+  }
+  return { pid, parentPid: Number(parentPid), startTicks: Number(startTicks) };
+}
