@@ -1,0 +1,191 @@
+/**
+ * Vault's HTTP API by node-vault, on a transport of our own. The one file that knows node-vault. Ring: vault.
+ * node-vault builds the requests; everything else it would do (axios, reading VAULT_* variables, printing
+ * bodies under DEBUG, keeping a token, judging statuses) is switched off here.
+ */
+import createClient from 'node-vault';
+import { VouchsafeError, type Clock, type Random, type Secret } from '../core/index.ts';
+import { createBackoff } from '../lifecycle/index.ts';
+import { isObject, parseJson, type JsonObject } from './json.ts';
+import { refusalOf, type RefusedAnswer } from './refusal.ts';
+import type { RequestMeter, Operation } from './request-meter.ts';
+import { parseRetryAfter } from './retry-after.ts';
+import type { HttpResponse, TlsIdentity, Transport } from './transport.ts';
+
+/** How often a request is sent again when a node has not caught up (HTTP 412), and the waits between. */
+const CATCH_UP = { retries: 3, minMs: 100, maxMs: 1000 } as const;
+
+/** One call of Vault's API. */
+export interface ApiCall {
+  readonly operation: Operation;
+  /** Without `v1/`; names are encoded here. */
+  readonly path: string;
+  /** As it stands in the URL, e.g. `list=true`. */
+  readonly query?: string;
+  /** Makes the call a write. */
+  readonly body?: object;
+  readonly token?: Secret<string>;
+  /** A JWT for `Authorization: Bearer`. */
+  readonly bearer?: Secret<string>;
+  /** Other secrets of the request, to keep out of messages. */
+  readonly secrets?: readonly Secret<string>[];
+  /** Client certificate, where it is not the one of {@link VaultApi.identity}. */
+  readonly identity?: TlsIdentity;
+  /** Makes the error of an answer that is no success, or takes it for one after all. Default: {@link refusalOf}. */
+  readonly refuse?: (answer: RefusedAnswer) => VouchsafeError | JsonObject;
+}
+
+/** What a {@link VaultApi} needs. */
+export interface VaultApiOptions {
+  readonly address: URL;
+  readonly namespace: string | undefined;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly meter: RequestMeter;
+}
+
+/** Calls Vault. */
+export class VaultApi {
+  /** The client certificate that calls present. */
+  identity: TlsIdentity | undefined;
+  readonly #options: VaultApiOptions;
+  readonly #vault: NodeVault;
+
+  constructor(options: VaultApiOptions) {
+    this.#options = options;
+    this.#vault = createNodeVault(options);
+  }
+
+  /** The address as messages show it. */
+  get origin(): string {
+    return this.#options.address.origin;
+  }
+
+  /** The body of a successful answer, or undefined where it has none. Counts and times the call. */
+  async call(call: ApiCall, signal: AbortSignal): Promise<JsonObject | undefined> {
+    return await this.#options.meter.measure(call.operation, signal, () => this.#try(call, signal));
+  }
+
+  async #try(call: ApiCall, signal: AbortSignal): Promise<JsonObject | undefined> {
+    const { clock, random } = this.#options;
+    const backoff = createBackoff({ ...CATCH_UP, random });
+    for (let tries = 0; ; tries += 1) {
+      const response = await this.#send(call, signal);
+      if (response.status !== 412 || tries >= CATCH_UP.retries) return this.#read(call, response);
+      await clock.sleep(backoff.nextMs(), signal);
+    }
+  }
+
+  async #send(call: ApiCall, signal: AbortSignal): Promise<HttpResponse> {
+    const path = encodePath(call.path) + (call.query === undefined ? '' : `?${call.query}`);
+    const identity = call.identity ?? this.identity;
+    const options: TransportExtras & { headers: Record<string, string> } = {
+      headers: headersOf(call),
+      signal,
+      ...(identity === undefined ? {} : { identity }),
+    };
+    return await (call.body === undefined
+      ? this.#vault.read(path, options)
+      : this.#vault.write(path, call.body, options));
+  }
+
+  #read(call: ApiCall, response: HttpResponse): JsonObject | undefined {
+    const { status } = response;
+    const body = jsonOf(response);
+    const success = status >= 200 && status < 300;
+    if (success && (body !== undefined || response.body.byteLength === 0)) return body;
+    if (success) throw this.malformed(call.path, 'is not a JSON object');
+    const { token, bearer, secrets = [] } = call;
+    const judgement = (call.refuse ?? refusalOf)({
+      status,
+      body,
+      retryAfterMs: parseRetryAfter(response.retryAfter, this.#options.clock.now()),
+      path: call.path,
+      address: this.origin,
+      secrets: [token, bearer, ...secrets].filter((secret) => secret !== undefined),
+    });
+    if (judgement instanceof VouchsafeError) throw judgement;
+    return judgement;
+  }
+
+  /** The error of an answer that lacks what Vault always sends. */
+  malformed(path: string, what: string): VouchsafeError {
+    const text = `the answer of ${this.origin} to ${path} ${what}; is that address Vault?`;
+    return new VouchsafeError('ERR_VAULT_MALFORMED', text, { details: { path } });
+  }
+}
+
+/** What travels through node-vault's options to the transport. */
+interface TransportExtras {
+  readonly signal: AbortSignal;
+  readonly identity?: TlsIdentity;
+}
+
+/** The part of node-vault that is used. With its `handleVaultResponse` replaced it yields what the transport gave. */
+interface NodeVault {
+  read(path: string, options: object): Promise<HttpResponse>;
+  write(path: string, body: object, options: object): Promise<HttpResponse>;
+}
+
+/** The options that node-vault passes to its `request-promise`. */
+interface NodeVaultRequest extends TransportExtras {
+  readonly method: string;
+  readonly uri: string;
+  readonly headers: Record<string, string>;
+  readonly json?: object;
+}
+
+function createNodeVault({ address, namespace, transport }: VaultApiOptions): NodeVault {
+  const send = async (options: NodeVaultRequest): Promise<HttpResponse> => {
+    const { method, uri, headers, json, signal, identity } = options;
+    return await transport.send({
+      method,
+      url: new URL(uri),
+      headers,
+      signal,
+      ...(json === undefined ? {} : { body: JSON.stringify(json) }),
+      ...(identity === undefined ? {} : { identity }),
+    });
+  };
+  const vault = createClient({
+    'request-promise': { defaults: () => send },
+    // Its own would print bodies and tokens when DEBUG is set.
+    debug: () => undefined,
+    commands: {},
+  });
+  // Set afterwards, because in its options an empty value means "take it from the environment".
+  Object.assign(vault, {
+    endpoint: address.href.replace(/\/+$/, ''),
+    namespace: namespace ?? '',
+    token: '',
+    pathPrefix: '',
+    // Its own takes 202 for an error, and any path with `sys/health` in it for a success.
+    handleVaultResponse: (response: unknown) => response,
+  });
+  return vault;
+}
+
+function headersOf({ token, bearer, body }: ApiCall): Record<string, string> {
+  return {
+    // Listeners with `require_request_header` refuse requests without it.
+    'X-Vault-Request': 'true',
+    Accept: 'application/json',
+    ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+    ...(token === undefined ? {} : { 'X-Vault-Token': token.reveal() }),
+    ...(bearer === undefined ? {} : { Authorization: `Bearer ${bearer.reveal()}` }),
+  };
+}
+
+function encodePath(path: string): string {
+  return path.split('/').map(encodeURIComponent).join('/');
+}
+
+function jsonOf({ body }: HttpResponse): JsonObject | undefined {
+  try {
+    const value = parseJson(body);
+    return isObject(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}

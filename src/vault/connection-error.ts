@@ -1,0 +1,71 @@
+/**
+ * What goes wrong between two sockets, as errors of ours. Ring: vault.
+ * Node's error texts are not passed on; its stable codes are.
+ */
+import { VouchsafeError } from '../core/index.ts';
+
+/** Node's code of a failed handshake -> what it means and what to do. */
+const TLS_REASONS: Readonly<Record<string, string>> = {
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed; give that certificate as CA',
+  SELF_SIGNED_CERT_IN_CHAIN: 'its certificate comes from a CA that is not trusted; set the CA',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    'its certificate comes from a CA that is not trusted; set the CA',
+  UNABLE_TO_GET_ISSUER_CERT: 'its certificate comes from a CA that is not trusted; set the CA',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    'its certificate comes from a CA that is not trusted; set the CA',
+  CERT_SIGNATURE_FAILURE: 'its certificate was not signed by the CA that is set',
+  CERT_HAS_EXPIRED: 'its certificate has expired',
+  CERT_NOT_YET_VALID: 'its certificate is not valid yet; compare the clocks',
+  ERR_TLS_CERT_ALTNAME_INVALID:
+    'its certificate is for another name; set the TLS server name to one that it holds',
+  ERR_SSL_WRONG_VERSION_NUMBER: 'it does not speak TLS; is the address http, not https?',
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: 'it does not speak TLS; is the address http, not https?',
+};
+
+/** Errors of OpenSSL, of Node's TLS and of certificate checks; the rest belongs to sockets or to HTTP. */
+const TLS_CODE =
+  /^(ERR_SSL_|ERR_TLS_|ERR_OSSL_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_)|^EPROTO$/;
+
+const SOCKET_REASONS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'the connection was refused; is Vault running there?',
+  ECONNRESET: 'the connection was reset',
+  EPIPE: 'the connection was reset',
+  ENOTFOUND: 'the host name does not resolve',
+  EAI_AGAIN: 'the host name could not be resolved just now',
+  EHOSTUNREACH: 'there is no route to the host',
+  ENETUNREACH: 'there is no route to the host',
+  ETIMEDOUT: 'the connection attempt timed out',
+};
+
+/** Converts what Node throws while connecting, sending or waiting for an answer from `origin`. */
+export function connectionError(caught: unknown, origin: string): VouchsafeError {
+  if (caught instanceof VouchsafeError) return caught;
+  const code = errorCode(caught);
+  const options = { cause: caught, details: { address: origin, reason: code } };
+  if (TLS_CODE.test(code)) {
+    const reason = TLS_REASONS[code] ?? 'the handshake failed';
+    const text = `no TLS connection to Vault at ${origin}: ${reason} (${code})`;
+    return new VouchsafeError('ERR_VAULT_TLS', text, options);
+  }
+  if (code.startsWith('HPE_')) {
+    const text = `what answers at ${origin} does not speak HTTP (${code}); is the address right, and https where Vault has TLS?`;
+    return new VouchsafeError('ERR_VAULT_MALFORMED', text, options);
+  }
+  if (code.startsWith('ERR_INVALID_') || code === 'ERR_UNESCAPED_CHARACTERS') {
+    const text = `the request to Vault cannot be sent: a header or the path holds a character that HTTP does not allow`;
+    return new VouchsafeError('ERR_VAULT_BAD_REQUEST', text, options);
+  }
+  const reason = SOCKET_REASONS[code] ?? 'the connection failed';
+  const text = `cannot reach Vault at ${origin}: ${reason} (${code})`;
+  return new VouchsafeError('ERR_VAULT_UNREACHABLE', text, options);
+}
+
+/** The stable code of a Node error, looking through what it wraps; `unknown` where there is none. */
+function errorCode(caught: unknown): string {
+  let error = caught;
+  for (let depth = 0; depth < 4 && error instanceof Error; depth += 1) {
+    if ('code' in error && typeof error.code === 'string') return error.code;
+    error = error instanceof AggregateError ? error.errors[0] : error.cause;
+  }
+  return 'unknown';
+}

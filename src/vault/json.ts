@@ -1,0 +1,63 @@
+/**
+ * Reads JSON as Vault sends it: bounded, strict UTF-8, and without changing numbers. Ring: vault.
+ */
+
+/** A JSON object whose members have not been looked at. */
+export type JsonObject = Record<string, unknown>;
+
+/** Digits that every double keeps. */
+const EXACT_DIGITS = 15;
+
+/**
+ * Parses a JSON text. A number that a double cannot hold (a 64-bit id, say) comes out as its digits in a
+ * string, so that it is written to a file as it was stored.
+ *
+ * @throws SyntaxError, or TypeError where the bytes are not UTF-8.
+ */
+export function parseJson(bytes: Uint8Array): unknown {
+  const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  return JSON.parse(text, keepNumber);
+}
+
+/** True for an object that is no array. */
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The member as an object; empty where it is none. */
+export function objectAt(parent: JsonObject | undefined, name: string): JsonObject {
+  const value = parent?.[name];
+  return isObject(value) ? value : {};
+}
+
+/** The member as a text; empty where it is none. */
+export function stringAt(parent: JsonObject | undefined, name: string): string {
+  const value = parent?.[name];
+  return typeof value === 'string' ? value : '';
+}
+
+/** The texts of a member that is a list. */
+export function stringsAt(parent: JsonObject | undefined, name: string): readonly string[] {
+  const value = parent?.[name];
+  return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : [];
+}
+
+/** The member as a number that is not negative, also where Vault writes it as a text; 0 where it is none. */
+export function numberAt(parent: JsonObject | undefined, name: string): number {
+  const value = parent?.[name];
+  const number = typeof value === 'string' && value !== '' ? Number(value) : value;
+  return typeof number === 'number' && Number.isFinite(number) && number > 0 ? number : 0;
+}
+
+/** The member in seconds as milliseconds. */
+export function secondsAt(parent: JsonObject | undefined, name: string): number {
+  return numberAt(parent, name) * 1000;
+}
+
+/** @see https://tc39.es/proposal-json-parse-with-source/ */
+function keepNumber(_key: string, value: unknown, context?: { readonly source?: string }): unknown {
+  const source = context?.source;
+  if (typeof value !== 'number' || source === undefined || String(value) === source) return value;
+  const digits = source.replace(/e.*$/i, '').replace(/\D/g, '').length;
+  return Number.isFinite(value) && digits <= EXACT_DIGITS ? value : source;
+}

@@ -1,0 +1,82 @@
+/**
+ * Logs in to Vault. Ring: vault.
+ *
+ * @see https://developer.hashicorp.com/vault/api-docs/auth/jwt#jwt-login
+ */
+import { normalizeVaultPath, Secret, VouchsafeError } from '../core/index.ts';
+import type { ApiCall, VaultApi } from './api.ts';
+import { isObject, numberAt, secondsAt, stringAt, stringsAt, type JsonObject } from './json.ts';
+import { describeLogin, loginDetails, loginRefusal } from './login-refusal.ts';
+import type { LoginRequest, VaultToken } from './types.ts';
+
+/** Logs in once; a certificate that was accepted is presented from then on. */
+export async function login(
+  api: VaultApi,
+  request: LoginRequest,
+  namespace: string | undefined,
+  signal: AbortSignal,
+): Promise<VaultToken> {
+  if (normalizeVaultPath(request.mount) !== request.mount) {
+    const text = `"${request.mount.slice(0, 100)}" is no auth mount; write it without auth/ and without slashes at its ends`;
+    throw new VouchsafeError('ERR_VAULT_BAD_REQUEST', text);
+  }
+  const call: ApiCall = {
+    operation: 'login',
+    path: `auth/${request.mount}/login`,
+    refuse: loginRefusal(request, namespace),
+    ...credentialsOf(request),
+  };
+  const body = await api.call(call, signal);
+  const token = tokenOf(body, request, namespace);
+  if (token === undefined) throw api.malformed(call.path, 'holds no token');
+  if (call.identity !== undefined) api.identity = call.identity;
+  return token;
+}
+
+function credentialsOf(request: LoginRequest): Partial<ApiCall> & Pick<ApiCall, 'body'> {
+  const role = request.role === undefined ? {} : { role: request.role };
+  switch (request.method) {
+    case 'jwt':
+    case 'kubernetes':
+      return { body: { ...role, jwt: request.jwt.reveal() }, secrets: [request.jwt] };
+    case 'spiffe':
+      return { body: { ...role, type: 'jwt' }, bearer: request.jwt };
+    case 'cert': {
+      const { certificatePem, keyPem } = request;
+      const name = request.role === undefined ? {} : { name: request.role };
+      return { body: name, identity: { certificatePem, keyPem }, secrets: [keyPem] };
+    }
+  }
+}
+
+/** Takes the life from `auth`; the one beside it is 0 for logins. */
+function tokenOf(
+  body: JsonObject | undefined,
+  request: LoginRequest,
+  namespace: string | undefined,
+): VaultToken | undefined {
+  const auth = body?.['auth'];
+  const where = describeLogin(request, namespace);
+  const details = loginDetails(request, namespace);
+  if (!isObject(auth)) {
+    if (!isObject(body?.['wrap_info'])) return undefined;
+    const text = `login ${where} was answered with a wrapped token; remove the wrapping`;
+    throw new VouchsafeError('ERR_VAULT_LOGIN_WRAPPED', text, { details });
+  }
+  if (isObject(auth['mfa_requirement'])) {
+    const text = `login ${where} awaits a second factor; exempt the role from MFA`;
+    throw new VouchsafeError('ERR_VAULT_LOGIN_MFA', text, { details });
+  }
+  const token = stringAt(auth, 'client_token');
+  if (token === '') return undefined;
+  const accessor = stringAt(auth, 'accessor');
+  return {
+    token: new Secret(token),
+    accessor: accessor === '' ? undefined : accessor,
+    ttlMs: secondsAt(auth, 'lease_duration'),
+    renewable: auth['renewable'] === true,
+    type: auth['token_type'] === 'batch' ? 'batch' : 'service',
+    numUses: numberAt(auth, 'num_uses'),
+    policies: stringsAt(auth, 'policies'),
+  };
+}

@@ -1,0 +1,193 @@
+/**
+ * HTTP to Vault on Node's own client: kept-alive connections, one deadline per request, TLS that follows a
+ * changed CA, bounded bodies, safe redirects. Ring: vault. It knows nothing of Vault's API.
+ */
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } from 'node:https';
+import { VouchsafeError, type Secret } from '../core/index.ts';
+import { connectionError } from './connection-error.ts';
+
+/** Largest answer that is read, in bytes. */
+export const MAX_ANSWER_BYTES = 8 * 2 ** 20;
+/** Largest body that is sent, in bytes. */
+export const MAX_REQUEST_BYTES = 2 ** 20;
+
+/** Connections to one Vault node; further requests wait for their turn within their deadline. */
+const MAX_SOCKETS = 8;
+/** Idle connections kept for the next request. */
+const MAX_IDLE_SOCKETS = 2;
+/** Idle connections close after this time, in milliseconds: well before load balancers forget them. */
+const IDLE_MS = 15_000;
+/** A standby node redirects to the active one; a second step covers a proxy in front of it. */
+const MAX_REDIRECTS = 2;
+
+const POOL = {
+  keepAlive: true,
+  maxSockets: MAX_SOCKETS,
+  maxFreeSockets: MAX_IDLE_SOCKETS,
+  timeout: IDLE_MS,
+} as const;
+
+/** A client certificate with its key. */
+export interface TlsIdentity {
+  readonly certificatePem: string;
+  readonly keyPem: Secret<string>;
+}
+
+/** Settings of a {@link Transport}. */
+export interface TransportOptions {
+  /** PEM of the trusted CAs, asked for at each request; undefined trusts what Node trusts. */
+  readonly ca: () => string | undefined;
+  /** The name that the certificate must be for; undefined takes the host of the address. */
+  readonly tlsServerName: string | undefined;
+  /** Deadline of one request with its redirects, in milliseconds. */
+  readonly timeoutMs: number;
+}
+
+/** One request. */
+export interface HttpRequest {
+  readonly method: string;
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** Presented where the connection is TLS. */
+  readonly identity?: TlsIdentity;
+  readonly signal: AbortSignal;
+}
+
+/** One answer. */
+export interface HttpResponse {
+  readonly status: number;
+  readonly retryAfter: string | undefined;
+  readonly body: Uint8Array;
+}
+
+/** Sends requests over connections of its own. */
+export class Transport {
+  readonly #options: TransportOptions;
+  readonly #http = new HttpAgent(POOL);
+  readonly #https = new HttpsAgent({ ...POOL, minVersion: 'TLSv1.2' });
+
+  constructor(options: TransportOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Sends a request and reads the whole answer, following redirects with method, body and headers unchanged.
+   * Aborting rejects with the signal's reason.
+   *
+   * @throws VouchsafeError `ERR_VAULT_UNREACHABLE`, `ERR_VAULT_TLS`, `ERR_VAULT_TIMEOUT`,
+   * `ERR_VAULT_MALFORMED`, `ERR_VAULT_REDIRECT`, `ERR_VAULT_BAD_REQUEST`.
+   */
+  async send(request: HttpRequest): Promise<HttpResponse> {
+    request.signal.throwIfAborted();
+    if (Buffer.byteLength(request.body ?? '') > MAX_REQUEST_BYTES) {
+      const text = `the request to Vault is larger than ${MAX_REQUEST_BYTES} bytes`;
+      throw new VouchsafeError('ERR_VAULT_BAD_REQUEST', text);
+    }
+    const deadline = AbortSignal.timeout(this.#options.timeoutMs);
+    const signal = AbortSignal.any([request.signal, deadline]);
+    let url = request.url;
+    try {
+      for (let redirects = 0; ; redirects += 1) {
+        const answer = await this.#exchange({ ...request, url, signal });
+        if (answer.location === undefined) return answer;
+        url = redirectTarget(url, answer.location, redirects);
+      }
+    } catch (error) {
+      request.signal.throwIfAborted();
+      if (deadline.aborted) throw timeoutError(url.origin, this.#options.timeoutMs);
+      throw connectionError(error, url.origin);
+    }
+  }
+
+  /** Closes every connection; requests under way fail. */
+  close(): void {
+    this.#http.destroy();
+    this.#https.destroy();
+  }
+
+  async #exchange(request: HttpRequest): Promise<HttpResponse & { location: string | undefined }> {
+    const response = await this.#open(request);
+    return {
+      status: response.statusCode ?? 0,
+      retryAfter: response.headers['retry-after'],
+      location: isRedirect(response.statusCode) ? (response.headers.location ?? '') : undefined,
+      body: await readBody(response, request.url.origin),
+    };
+  }
+
+  async #open(request: HttpRequest): Promise<IncomingMessage> {
+    const { method, url, headers, body, signal } = request;
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    const outgoing =
+      url.protocol === 'https:'
+        ? httpsRequest(url, { ...this.#tls(request), agent: this.#https, method, headers, signal })
+        : httpRequest(url, { agent: this.#http, method, headers, signal });
+    outgoing.once('response', resolve);
+    // Not `once`: an abort after the answer has begun is reported here too, and must not be uncaught.
+    outgoing.on('error', reject);
+    outgoing.end(body);
+    return await promise;
+  }
+
+  /** Part of the key of Node's connection pool: a changed CA or certificate means a new connection. */
+  #tls({ identity }: HttpRequest): RequestOptions {
+    const ca = this.#options.ca();
+    const { tlsServerName } = this.#options;
+    return {
+      ...(ca === undefined ? {} : { ca }),
+      ...(tlsServerName === undefined ? {} : { servername: tlsServerName }),
+      ...(identity === undefined
+        ? {}
+        : { cert: identity.certificatePem, key: identity.keyPem.reveal() }),
+    };
+  }
+}
+
+function isRedirect(status: number | undefined): boolean {
+  return status === 301 || status === 302 || status === 307 || status === 308;
+}
+
+/** Vault's own clients send the token to where a redirect points, so it must at least stay encrypted. */
+function redirectTarget(from: URL, location: string, redirects: number): URL {
+  const to = location === '' ? null : URL.parse(location, from);
+  const problem = to === null ? 'to no address' : redirectProblem(from, to, redirects);
+  if (to !== null && problem === undefined) return to;
+  const text = `Vault at ${from.origin} redirects ${problem ?? ''}; check its api_addr`;
+  throw new VouchsafeError('ERR_VAULT_REDIRECT', text, { details: { address: from.origin } });
+}
+
+function redirectProblem(from: URL, to: URL, redirects: number): string | undefined {
+  if (to.protocol !== 'https:' && to.protocol !== from.protocol) return 'to an address without TLS';
+  if (to.username !== '' || to.password !== '') return 'to an address with a password in it';
+  if (redirects >= MAX_REDIRECTS) return `more than ${MAX_REDIRECTS} times`;
+  return undefined;
+}
+
+async function readBody(response: IncomingMessage, origin: string): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of response as AsyncIterable<Uint8Array>) {
+      size += chunk.byteLength;
+      // Leaving the loop destroys the connection, so that nothing more is received.
+      if (size > MAX_ANSWER_BYTES) throw malformed(origin, `is over ${MAX_ANSWER_BYTES} bytes`);
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    if (error instanceof VouchsafeError) throw error;
+    throw malformed(origin, 'was cut off', error);
+  }
+  return Buffer.concat(chunks);
+}
+
+function malformed(origin: string, what: string, cause?: unknown): VouchsafeError {
+  const text = `the answer from ${origin} ${what}; is that address Vault?`;
+  return new VouchsafeError('ERR_VAULT_MALFORMED', text, { cause, details: { address: origin } });
+}
+
+function timeoutError(origin: string, timeoutMs: number): VouchsafeError {
+  const text = `Vault at ${origin} did not answer within ${timeoutMs / 1000} s`;
+  return new VouchsafeError('ERR_VAULT_TIMEOUT', text, { details: { address: origin } });
+}

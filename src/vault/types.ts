@@ -1,0 +1,120 @@
+/**
+ * What the Vault client offers to the rest of the product. Ring: vault.
+ */
+import type { Clock, Logger, Metrics, Random, Secret, VaultDependency } from '../core/index.ts';
+
+/** Settings of a Vault client. */
+export interface VaultClientOptions {
+  /** `https://vault.example:8200`; a path before `/v1` is kept. */
+  readonly address: string;
+  /** Vault namespace, sent with every request. */
+  readonly namespace?: string;
+  /** PEM of the trusted CAs, asked for at each request, so that a changed CA holds for new connections. */
+  readonly ca?: () => string | undefined;
+  /** The name that Vault's certificate must be for. Default: the host of the address. */
+  readonly tlsServerName?: string;
+  /** Deadline of one request, in milliseconds. */
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger?: Logger;
+  readonly metrics?: Metrics;
+}
+
+/** A login. `mount` is without `auth/`; `role` may be missing where the mount has a default one. */
+export type LoginRequest =
+  | {
+      readonly method: 'jwt' | 'kubernetes' | 'spiffe';
+      readonly mount: string;
+      readonly role?: string;
+      readonly jwt: Secret<string>;
+    }
+  | {
+      /** The client keeps presenting the certificate on later requests: Vault binds renewal to it. */
+      readonly method: 'cert';
+      readonly mount: string;
+      readonly role?: string;
+      readonly certificatePem: string;
+      readonly keyPem: Secret<string>;
+    };
+
+/** What a login yields. */
+export interface VaultToken {
+  readonly token: Secret<string>;
+  /** Batch tokens have none. */
+  readonly accessor: string | undefined;
+  /** Life in milliseconds; 0 never expires. */
+  readonly ttlMs: number;
+  readonly renewable: boolean;
+  readonly type: 'service' | 'batch';
+  /** Uses left; 0 is without limit. */
+  readonly numUses: number;
+  readonly policies: readonly string[];
+}
+
+/** What Vault said about how long a value is good. */
+export type Validity =
+  /** Nothing, as for KV: read it again from time to time. */
+  | { readonly kind: 'static' }
+  /** A lease, to be renewed or replaced. */
+  | {
+      readonly kind: 'lease';
+      readonly leaseId: string;
+      readonly durationMs: number;
+      readonly renewable: boolean;
+    }
+  /** Vault changes the value by itself after `ttlMs`, as for static database roles. */
+  | { readonly kind: 'rotation'; readonly ttlMs: number }
+  /** An end within the value, as for certificates without a lease. Times are milliseconds since the epoch. */
+  | { readonly kind: 'expires'; readonly notBeforeMs?: number; readonly expiresAtMs: number };
+
+/** A value from Vault. KV v2 is unwrapped; a list is `{ keys: string[] }`. */
+export interface VaultAnswer {
+  readonly data: Readonly<Record<string, unknown>>;
+  readonly validity: Validity;
+  /** Vault's own remarks, fit for a log. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * One connection to one Vault. Every call is one try (but for HTTP 412, which is Vault asking for another),
+ * rejects with a `VouchsafeError` of an `ERR_VAULT_…` code, and with the signal's reason on abort.
+ * Whoever creates it closes it.
+ */
+export interface VaultClient {
+  /** @throws `ERR_VAULT_LOGIN_REFUSED` with a hint, `ERR_VAULT_LOGIN_WRAPPED`, `ERR_VAULT_LOGIN_MFA`. */
+  login(request: LoginRequest, signal: AbortSignal): Promise<VaultToken>;
+  /** @throws `ERR_VAULT_DENIED`, `ERR_VAULT_TOKEN_INVALID`, `ERR_VAULT_NOT_FOUND`, `ERR_VAULT_BAD_REQUEST`, `ERR_VAULT_UNSUPPORTED`. */
+  fetch(
+    token: Secret<string>,
+    dependency: VaultDependency,
+    signal: AbortSignal,
+  ): Promise<VaultAnswer>;
+  /** @throws `ERR_VAULT_TOKEN_INVALID`, or `ERR_VAULT_DENIED` where the token may not renew itself. */
+  renewToken(token: Secret<string>, signal: AbortSignal): Promise<Renewal<'ttlMs'>>;
+  /** False only when Vault says that the token is not valid. */
+  tokenIsValid(token: Secret<string>, signal: AbortSignal): Promise<boolean>;
+  /** A token that is gone already counts as revoked. */
+  revokeToken(token: Secret<string>, signal: AbortSignal): Promise<void>;
+  /**
+   * Asks for `incrementMs` more (Vault decides; undefined asks for the default). A lease that Vault no longer
+   * renews comes back with the life it has left and `renewable: false`.
+   *
+   * @throws `ERR_VAULT_LEASE_GONE` when Vault no longer knows the lease.
+   */
+  renewLease(
+    token: Secret<string>,
+    leaseId: string,
+    incrementMs: number | undefined,
+    signal: AbortSignal,
+  ): Promise<Renewal<'durationMs'>>;
+  /** A lease that is gone already counts as revoked. */
+  revokeLease(token: Secret<string>, leaseId: string, signal: AbortSignal): Promise<void>;
+  /** Closes the connections; requests under way fail. */
+  close(): void;
+}
+
+/** The new life of a token or of a lease, in milliseconds. */
+export type Renewal<Name extends string> = Readonly<Record<Name, number>> & {
+  readonly renewable: boolean;
+};
