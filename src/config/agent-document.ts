@@ -1,0 +1,231 @@
+/**
+ * The AgentConfig document as people and the webhook write it: shapes, rules within one file, and the types
+ * of the raw form. Ring: config.
+ */
+import { LOG_LEVELS } from '../core/index.ts';
+import { AUTH_METHODS, FORMATS, type AuthMethod, type Format } from './agent-config.ts';
+import * as grammar from './grammar.ts';
+import type { JsonSchema } from './json-schema.ts';
+import * as shape from './shape.ts';
+
+/** `apiVersion` of the document. */
+export const AGENT_API_VERSION = 'vouchsafe.dev/v1';
+/** `kind` of the document. */
+export const AGENT_KIND = 'AgentConfig';
+/** Bounds of one document: more than a pod can hold. */
+const MAX_FILES = 256;
+const MAX_TEMPLATE_CHARS = 512 * 1024;
+
+const file = grammar.text('the path of a file', 4096);
+const onChange = shape.list(
+  shape.parsed(grammar.notifyAction, 'one action'),
+  16,
+  'What to do when the bytes changed.',
+);
+
+const spiffe = shape.object(
+  {
+    socket: shape.parsed(grammar.text('`unix:///path` or `tcp://IP:port`'), 'Workload API.'),
+    spiffeId: shape.parsed(grammar.spiffeId, 'Which SVID, when there are several.'),
+    hint: shape.parsed(grammar.text('a hint'), 'Which SVID, by the hint of its entry.'),
+  },
+  'Identity from the SPIFFE Workload API.',
+);
+
+const vault = shape.object(
+  {
+    address: shape.parsed(grammar.httpOrigin, 'Address of Vault.'),
+    namespace: shape.parsed(grammar.text('a Vault namespace'), 'Vault namespace.'),
+    caFile: shape.parsed(file, 'PEM file of the CA; read again when it changes.'),
+    caPem: shape.parsed(grammar.pem, 'PEM text of the CA.'),
+    tlsServerName: shape.parsed(grammar.text('a host name', 253), 'Name in the certificate.'),
+    timeout: shape.parsed(grammar.duration(1000), 'Limit of one request.'),
+  },
+  'Connection to Vault.',
+  (value, place) => {
+    if (value.caFile !== undefined && value.caPem !== undefined) {
+      place.at('caPem').problem('contradicts caFile: give one of the two');
+    }
+  },
+);
+
+const auth = shape.object(
+  {
+    method: shape.parsed(grammar.choice(AUTH_METHODS), 'How the agent proves who it is.'),
+    mount: shape.parsed(grammar.authMount, 'Auth mount; the name of the method by default.'),
+    role: shape.parsed(
+      grammar.text('a role', 512),
+      'Role; left out where the mount has a default.',
+    ),
+    audience: shape.parsed(grammar.text('an audience'), 'Audience of the JWT-SVID.'),
+    tokenFile: shape.parsed(file, 'Service-account token to log in with instead of a JWT-SVID.'),
+  },
+  'Login to Vault.',
+  (value, place) => {
+    const bySvid = value.method === 'cert' || value.method === 'spiffe';
+    if (bySvid && value.tokenFile !== undefined) {
+      place.at('tokenFile').problem(`contradicts method ${value.method}, which needs an SVID`);
+    }
+    if (value.method === 'kubernetes' && value.role === undefined) {
+      place.at('role').problem('is missing: method kubernetes has no default role');
+    }
+  },
+);
+
+const SOURCES = ['template', 'templateFile', 'format', 'jwtSvid'] as const;
+
+const fileEntry = shape.object(
+  {
+    name: shape.required(shape.parsed(grammar.fileName, 'Logical name, unique.')),
+    path: shape.parsed(grammar.outputPath, 'Path below the output directory; the name by default.'),
+    mode: shape.parsed(grammar.fileMode, 'Permission bits in octal.'),
+    secret: shape.parsed(grammar.secretRef, 'Vault path, perhaps with #key.'),
+    format: shape.parsed(grammar.choice(FORMATS), 'A shipped template.'),
+    template: shape.parsed(grammar.text('a template', MAX_TEMPLATE_CHARS), 'Handlebars text.'),
+    templateFile: shape.parsed(file, 'File with Handlebars text.'),
+    jwtSvid: shape.list(
+      shape.parsed(grammar.text('an audience'), 'one audience'),
+      16,
+      'Audiences of a JWT-SVID that is the content.',
+    ),
+    refresh: shape.parsed(grammar.duration(1000), 'How often a value without a lease is read.'),
+    onChange,
+  },
+  'One delivered file.',
+  (value, place) => {
+    const sources = SOURCES.filter((name) => value[name] !== undefined);
+    if (sources.length > 1) {
+      const others = sources.slice(1).join(' and ');
+      place.at(others).problem(`contradicts ${sources[0] ?? ''}: give one of them`);
+    }
+    if (sources.length === 0 && value.secret === undefined) {
+      place.problem('has no content: give secret, template, templateFile or jwtSvid');
+    }
+    if (value.format !== undefined && value.secret === undefined) {
+      place.at('format').problem('needs a secret to print');
+    }
+    if (value.jwtSvid !== undefined && value.secret !== undefined) {
+      place.at('secret').problem('contradicts jwtSvid: give one of the two');
+    }
+    if (value.jwtSvid?.length === 0) place.at('jwtSvid').problem('needs at least one audience');
+  },
+);
+
+const x509Files = shape.object(
+  {
+    svidFile: shape.parsed(grammar.outputPath, 'Certificate chain in PEM; `svid.pem` by default.'),
+    keyFile: shape.parsed(grammar.outputPath, 'Private key in PEM; `svid_key.pem` by default.'),
+    bundleFile: shape.parsed(grammar.outputPath, 'Trust bundle in PEM; `bundle.pem` by default.'),
+    mode: shape.parsed(grammar.fileMode, 'Permission bits of chain and bundle.'),
+    keyMode: shape.parsed(grammar.fileMode, 'Permission bits of the key.'),
+    onChange,
+  },
+  'Files of the X.509-SVID.',
+);
+
+/** Shape of the whole document. */
+export const agentDocument = shape.object(
+  {
+    apiVersion: shape.required(shape.parsed(grammar.choice([AGENT_API_VERSION]), 'Version.')),
+    kind: shape.required(shape.parsed(grammar.choice([AGENT_KIND]), 'Kind.')),
+    spiffe,
+    vault,
+    auth,
+    output: shape.object(
+      {
+        directory: shape.parsed(
+          file,
+          'Directory of the delivered set; `/vault/secrets` by default.',
+        ),
+        mode: shape.parsed(grammar.fileMode, 'Permission bits of files that name none.'),
+      },
+      'Where the files go.',
+    ),
+    files: shape.list(fileEntry, MAX_FILES, 'The delivered files.'),
+    x509Svid: shape.either(
+      shape.flag('Whether the X.509-SVID is written to files.'),
+      x509Files,
+      (value) => (shape.isRecord(value) ? 'second' : 'first'),
+    ),
+    onChange,
+    onMissingVault: shape.parsed(grammar.choice(['fail', 'wait']), 'When the deadline passes.'),
+    initDeadline: shape.parsed(grammar.duration(1000), 'How long a start may take.'),
+    revokeOnExit: shape.flag('Whether token and leases are revoked at the end.'),
+    revokeGrace: shape.parsed(grammar.duration(), 'How long a replaced credential stays valid.'),
+    stateDirectory: shape.parsed(file, 'Private directory for the hand-over to a successor.'),
+    listen: shape.parsed(grammar.listenAddress, 'Health, metrics and status.'),
+    terminationLog: shape.parsed(file, 'File for the reason of a failed start.'),
+    logLevel: shape.parsed(grammar.choice(LOG_LEVELS), 'Least severity that is logged.'),
+  },
+  'Everything that one Vouchsafe agent is told.',
+);
+
+/** The published JSON Schema; `agent-config.schema.json` is this, printed. */
+export const AGENT_CONFIG_SCHEMA: JsonSchema = {
+  $schema: 'https://json-schema.org/draft/2020-12/schema',
+  $id: 'https://vouchsafe.dev/schemas/agent-config.schema.json',
+  title: AGENT_KIND,
+  ...agentDocument.schema,
+};
+
+/** One file of the raw document. */
+export interface RawFile {
+  readonly name: string;
+  readonly path?: string;
+  readonly mode?: string;
+  readonly secret?: string;
+  readonly format?: Format;
+  readonly template?: string;
+  readonly templateFile?: string;
+  readonly jwtSvid?: readonly string[];
+  readonly refresh?: string;
+  readonly onChange?: readonly string[];
+}
+
+/** Names, modes and actions of the X.509 files in the raw document. */
+export interface RawX509Files {
+  readonly svidFile?: string;
+  readonly keyFile?: string;
+  readonly bundleFile?: string;
+  readonly mode?: string;
+  readonly keyMode?: string;
+  readonly onChange?: readonly string[];
+}
+
+/** The document before parsing: what the webhook puts into the pod. Holds no secret. */
+export interface RawAgentConfig {
+  readonly apiVersion: typeof AGENT_API_VERSION;
+  readonly kind: typeof AGENT_KIND;
+  readonly spiffe?: {
+    readonly socket?: string;
+    readonly spiffeId?: string;
+    readonly hint?: string;
+  };
+  readonly vault?: {
+    readonly address?: string;
+    readonly namespace?: string;
+    readonly caFile?: string;
+    readonly caPem?: string;
+    readonly tlsServerName?: string;
+    readonly timeout?: string;
+  };
+  readonly auth?: {
+    readonly method?: AuthMethod;
+    readonly mount?: string;
+    readonly role?: string;
+    readonly audience?: string;
+    readonly tokenFile?: string;
+  };
+  readonly output?: { readonly directory?: string; readonly mode?: string };
+  readonly files?: readonly RawFile[];
+  readonly x509Svid?: boolean | RawX509Files;
+  readonly onChange?: readonly string[];
+  readonly onMissingVault?: 'fail' | 'wait';
+  readonly initDeadline?: string;
+  readonly revokeOnExit?: boolean;
+  readonly revokeGrace?: string;
+  readonly stateDirectory?: string;
+  readonly listen?: string;
+  readonly terminationLog?: string;
+  readonly logLevel?: string;
+}

@@ -1,0 +1,302 @@
+/**
+ * The one table of annotations: parsing, warnings, `explain` and the README's list all come from it. Ring: config.
+ * Names stand without the prefix (`vouchsafe.dev/`).
+ */
+import { LOG_LEVELS } from '../core/index.ts';
+import { AUTH_METHODS, FORMATS } from './agent-config.ts';
+import * as defaults from './defaults.ts';
+import * as grammar from './grammar.ts';
+import type { Grammar } from './grammar.ts';
+
+/** Where a setting may stand: on the pod, as a default on its Namespace, as a default of the installation. */
+export const LEVELS = ['pod', 'namespace', 'installation'] as const;
+/** One of {@link LEVELS}. */
+export type Level = (typeof LEVELS)[number];
+
+/** One row of the table. `T` is what a text is read as, `D` what holds where nobody said anything. */
+export interface Annotation<T, D = unknown> {
+  readonly grammar: Grammar<T>;
+  readonly builtIn: D;
+  /** The built-in default in words; empty for none. */
+  readonly default: string;
+  /** One line of documentation. */
+  readonly description: string;
+  readonly levels: readonly Level[];
+}
+
+/** How the pod proves who it is: by SVID, or by a service-account token. */
+export const IDENTITIES = ['spiffe', 'service-account'] as const;
+/** How the agent comes into the pod. */
+export const MODES = ['native', 'pair', 'init', 'csi'] as const;
+
+const CONTAINER_ID = grammar.wholeNumber(1, 2_147_483_647);
+
+/** Settings of the pod as a whole. Each has a default by namespace and by installation, but for `inject`. */
+export const SETTINGS = {
+  inject: {
+    ...row(grammar.boolean, false, '`false`', 'Whether the pod gets the agent.'),
+    levels: ['pod', 'namespace'],
+  },
+  mode: optional(
+    grammar.choice(MODES),
+    'How the agent comes into the pod: `native` sidecar, `pair` of init container and sidecar, `init` container alone.',
+    '`native`; `pair` before Kubernetes 1.29',
+  ),
+  identity: optional(
+    grammar.choice(IDENTITIES),
+    'What the agent logs in with: an SVID from the Workload API, or a service-account token projected for it.',
+    '`spiffe`; `service-account` with `auth-method: kubernetes`',
+  ),
+  vault: optional(
+    grammar.text('the name of a connection, or an address where the installation allows it'),
+    'Connection to Vault, one of those named in the installation.',
+    'the default connection of the installation',
+  ),
+  role: optional(
+    grammar.text('a role of the auth mount', 512),
+    'Vault role to log in as.',
+    'the default role of the mount',
+  ),
+  'auth-method': row(
+    grammar.choice(AUTH_METHODS),
+    defaults.AUTH_METHOD,
+    `\`${defaults.AUTH_METHOD}\``,
+    'Vault auth method.',
+  ),
+  'auth-mount': optional(grammar.authMount, 'Mount of the auth method.', 'the name of the method'),
+  audience: row(
+    grammar.text('an audience'),
+    defaults.AUDIENCE,
+    `\`${defaults.AUDIENCE}\``,
+    'Audience of the JWT-SVID or service-account token that logs in.',
+  ),
+  'spiffe-id': optional(grammar.spiffeId, 'Which SVID, when the workload has several.'),
+  'spiffe-hint': optional(
+    grammar.text('the hint of a registration entry'),
+    'Which SVID, by its hint.',
+  ),
+  'x509-svid': row(
+    grammar.boolean,
+    false,
+    '`false`',
+    'Write `svid.pem`, `svid_key.pem` and `bundle.pem` and keep them fresh; their logical names are `svid`, `svid_key` and `bundle`.',
+  ),
+  refresh: row(
+    grammar.duration(1000),
+    defaults.REFRESH_MS,
+    '`5m`',
+    'How often secrets without a lease are read again.',
+  ),
+  'file-mode': optional(
+    grammar.fileMode,
+    'Permission bits of the files.',
+    '`0440` where agent and application share fsGroup or UID, else `0444`',
+  ),
+  'on-change': optional(grammar.notifyActions, 'What to do once when any file changed.'),
+  containers: optional(
+    grammar.containerNames,
+    'Containers that see the files.',
+    'all app containers',
+  ),
+  'init-containers': optional(
+    grammar.initContainerNames,
+    'Init containers that see the files; `all` is those that follow the agent.',
+    'none',
+  ),
+  'mount-path': row(
+    grammar.mountPath,
+    defaults.OUTPUT_DIRECTORY,
+    `\`${defaults.OUTPUT_DIRECTORY}\``,
+    'Where the containers see the files, read-only.',
+  ),
+  'volume-size': row(
+    grammar.quantity,
+    '16Mi',
+    '`16Mi`',
+    'Size limit of the in-memory volume of the files.',
+  ),
+  'on-missing-vault': row(
+    grammar.choice(['fail', 'wait']),
+    defaults.ON_MISSING_VAULT,
+    `\`${defaults.ON_MISSING_VAULT}\``,
+    'What a pod start does when `init-deadline` has passed.',
+  ),
+  'init-deadline': row(
+    grammar.duration(1000),
+    defaults.INIT_DEADLINE_MS,
+    '`2m`',
+    'How long a pod start may wait for its files.',
+  ),
+  'revoke-on-exit': row(
+    grammar.boolean,
+    defaults.REVOKE_ON_EXIT,
+    '`true`',
+    'Revoke token and leases when the pod ends.',
+  ),
+  'revoke-grace': row(
+    grammar.duration(),
+    defaults.REVOKE_GRACE_MS,
+    '`10s`',
+    'How long a replaced credential stays valid after the application was told.',
+  ),
+  cpu: row(
+    grammar.quantityRange,
+    { request: '10m' },
+    '`10m`',
+    'CPU of the agent: request, or request/limit.',
+  ),
+  memory: row(
+    grammar.quantityRange,
+    { request: '48Mi', limit: '128Mi' },
+    '`48Mi/128Mi`',
+    'Memory of the agent: request and limit alike, or request/limit.',
+  ),
+  'log-level': row(grammar.choice(LOG_LEVELS), defaults.LOG_LEVEL, '`info`', 'Log of the agent.'),
+  'run-as-user': optional(
+    CONTAINER_ID,
+    'UID of the agent.',
+    "the pod's or its containers' common UID, else `65532`",
+  ),
+  'run-as-group': optional(CONTAINER_ID, 'GID of the agent.', 'that of the UID, as the image says'),
+  image: optional(grammar.imageReference, 'Image of the agent.', 'the image of the installation'),
+  port: row(
+    grammar.wholeNumber(1024, 65_535),
+    9102,
+    '`9102`',
+    'Port of health, metrics and status of the agent.',
+  ),
+  'azure-client-id': optional(
+    grammar.azureId,
+    'Client ID of the Entra ID application; with a `jwt-svid-<name>` for `api://AzureADTokenExchange` the containers get the `AZURE_…` variables.',
+  ),
+  'azure-tenant-id': optional(grammar.azureId, 'Tenant of the Entra ID application.'),
+  'azure-authority-host': row(
+    grammar.httpOrigin,
+    'https://login.microsoftonline.com',
+    '`https://login.microsoftonline.com/`',
+    'Authority of Entra ID.',
+  ),
+} as const satisfies Record<string, Annotation<unknown>>;
+
+/** Settings of one file: `secret-<name>`. On the pod alone. */
+export const FILE_SETTINGS = {
+  secret: perFile(grammar.secretRef, 'Vault path read for this file; KV v1 and v2 are told apart.'),
+  template: perFile(grammar.text('Handlebars text', 256 * 1024), 'Inline template of the file.'),
+  'template-from': perFile(grammar.configMapRef, 'Template in a ConfigMap of the namespace.'),
+  format: perFile(
+    grammar.choice(FORMATS),
+    'A shipped template instead of an own one.',
+    '`json`; `raw` with `#key`',
+  ),
+  file: perFile(grammar.outputPath, 'File name below the mount.', '`<name>`'),
+  'file-mode': perFile(grammar.fileMode, 'Permission bits of the file.', 'see `file-mode`'),
+  refresh: perFile(
+    grammar.duration(1000),
+    'How often the secret is read again, if it has no lease; spread by up to 10 %.',
+    'see `refresh`',
+  ),
+  'on-change': perFile(grammar.notifyActions, 'What to do when this file changed.'),
+  'jwt-svid': perFile(
+    grammar.audiences,
+    'Write a JWT-SVID for these audiences and keep it fresh, for cloud federation.',
+  ),
+} as const satisfies Record<string, Annotation<unknown>>;
+
+/** What Vouchsafe writes itself. */
+export const MARKS = {
+  status: 'Says `injected` on a pod that has the agent.',
+  injected: 'What was added to the pod besides named containers and volumes.',
+} as const;
+
+/** What is refused for now, with the reason. */
+export const NOT_YET = {
+  'env-': 'secrets in environment variables are not available yet; read the file instead',
+} as const;
+
+/** Name of a setting of the pod. */
+export type SettingName = keyof typeof SETTINGS;
+/** Name of a setting of a file, without `-<name>`. */
+export type FileSettingName = keyof typeof FILE_SETTINGS;
+/** What a text of this row reads as. */
+export type TextValue<A> = A extends Annotation<infer T> ? T : never;
+/** What this row gives: the value of a text, or the built-in default. */
+export type SettingValue<A> = A extends Annotation<infer T, infer D> ? T | D : never;
+
+/** One documented annotation. */
+export interface AnnotationRow {
+  /** `role`, or `secret-<name>`. */
+  readonly name: string;
+  /** The texts it accepts, in words. */
+  readonly values: string;
+  readonly default: string;
+  readonly description: string;
+  readonly levels: readonly Level[];
+}
+
+/** Every annotation, for documentation and for guessing what a misspelt one was meant to be. */
+export const ANNOTATIONS: readonly AnnotationRow[] = [
+  ...Object.entries(SETTINGS).map(([name, spec]) => documented(name, spec)),
+  ...Object.entries(FILE_SETTINGS).map(([name, spec]) => documented(`${name}-<name>`, spec)),
+];
+
+/** What an annotation name (without the prefix) stands for. */
+export type Classified =
+  | { readonly kind: 'setting'; readonly setting: SettingName }
+  | { readonly kind: 'file'; readonly setting: FileSettingName; readonly file: string }
+  | { readonly kind: 'mark' }
+  | { readonly kind: 'refused'; readonly reason: string }
+  | { readonly kind: 'unknown' };
+
+/** Tells what a name stands for. Of several prefixes the longest counts: `template-from-x` is no `template-`. */
+export function classify(name: string): Classified {
+  if (isSettingName(name)) return { kind: 'setting', setting: name };
+  if (Object.hasOwn(MARKS, name)) return { kind: 'mark' };
+  for (const setting of FILE_PREFIXES) {
+    const file = name.slice(setting.length + 1);
+    if (name.startsWith(`${setting}-`) && file !== '') return { kind: 'file', setting, file };
+  }
+  for (const [prefix, reason] of Object.entries(NOT_YET)) {
+    if (name.startsWith(prefix)) return { kind: 'refused', reason };
+  }
+  return { kind: 'unknown' };
+}
+
+/** True for the name of a setting of the pod. */
+export function isSettingName(name: string): name is SettingName {
+  return Object.hasOwn(SETTINGS, name);
+}
+
+// The cast holds because these are the keys of the constant itself.
+const FILE_PREFIXES = (Object.keys(FILE_SETTINGS) as FileSettingName[]).sort(
+  (a, b) => b.length - a.length,
+);
+
+function row<T, D extends T>(
+  grammarOf: Grammar<T>,
+  builtIn: D,
+  inWords: string,
+  description: string,
+): Annotation<T, T> {
+  return { grammar: grammarOf, builtIn, default: inWords, description, levels: LEVELS };
+}
+
+function optional<T>(
+  grammarOf: Grammar<T>,
+  description: string,
+  inWords = '',
+): Annotation<T, undefined> {
+  return { grammar: grammarOf, builtIn: undefined, default: inWords, description, levels: LEVELS };
+}
+
+function perFile<T>(
+  grammarOf: Grammar<T>,
+  description: string,
+  inWords = '',
+): Annotation<T, undefined> {
+  return { ...optional(grammarOf, description, inWords), levels: ['pod'] };
+}
+
+function documented(name: string, spec: Annotation<unknown>): AnnotationRow {
+  const { description, levels } = spec;
+  return { name, values: spec.grammar.values, default: spec.default, description, levels };
+}

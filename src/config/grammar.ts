@@ -1,0 +1,359 @@
+/**
+ * How single values are written: one grammar serves the annotation and the field of the document. Ring: config.
+ */
+import {
+  normalizeVaultPath,
+  NOTIFY_SIGNALS,
+  notifyUrlProblem,
+  outputPathProblem,
+  parseDuration,
+  parseNotifySignal,
+  spiffeIdProblem,
+} from '../core/index.ts';
+import type { JsonSchema } from './json-schema.ts';
+import type { NotifyAction, SecretRef } from './agent-config.ts';
+
+/** The value, or the rule that the text breaks. */
+export type Parsed<T> = { readonly value: T } | { readonly problem: string };
+
+/** How one text is read. */
+export interface Grammar<T> {
+  /** The texts it accepts, in words, for messages and documentation. */
+  readonly values: string;
+  /** JSON Schema of every text that it accepts (and perhaps of a few that it does not). */
+  readonly schema: JsonSchema;
+  parse(text: string): Parsed<T>;
+}
+
+/** A chain of a few hundred certificates. */
+const MAX_PEM_CHARS = 256 * 1024;
+
+const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+
+/** Any text up to `max` characters, none of them NUL. */
+export function text(values: string, max = 1024): Grammar<string> {
+  return grammar(values, { minLength: 1, maxLength: max }, (given) =>
+    given !== '' && given.length <= max && !given.includes('\0')
+      ? ok(given)
+      : no(`write ${values}, 1 to ${max} characters`),
+  );
+}
+
+/** A text that a regular expression describes. */
+export function matching(values: string, pattern: RegExp): Grammar<string> {
+  return grammar(values, { pattern: pattern.source }, (given) =>
+    pattern.test(given) ? ok(given) : no(`write ${values}`),
+  );
+}
+
+/** One of a few words. */
+export function choice<const T extends string>(words: readonly T[]): Grammar<T> {
+  const values = words.map((word) => `\`${word}\``).join(', ');
+  return grammar(values, { enum: [...words] }, (given) => {
+    const word = words.find((one) => one === given);
+    return word === undefined ? no(`write one of ${words.join(', ')}`) : ok(word);
+  });
+}
+
+/** `true` or `false`, nothing else: "yes" and "True" are told apart from a setting that was meant. */
+export const boolean: Grammar<boolean> = grammar(
+  '`true` or `false`',
+  { enum: ['true', 'false'] },
+  (given) =>
+    given === 'true' || given === 'false' ? ok(given === 'true') : no('write true or false'),
+);
+
+/** A whole number within bounds. */
+export function wholeNumber(min: number, max: number): Grammar<number> {
+  const values = `a whole number from ${min} to ${max}`;
+  return grammar(values, { pattern: '^[0-9]{1,10}$' }, (given) => {
+    const value = /^\d{1,10}$/.test(given) ? Number(given) : Number.NaN;
+    return value >= min && value <= max ? ok(value) : no(`write ${values}`);
+  });
+}
+
+/** A duration, in milliseconds; at least `minMs`. */
+export function duration(minMs = 0): Grammar<number> {
+  const values = 'a duration such as `30s`, `5m` or `1h30m`';
+  const pattern = '^\\s*([0-9]{1,9}|([0-9]{1,9}(\\.[0-9]{1,3})?(ms|s|m|h|d))+)\\s*$';
+  return grammar(values, { pattern }, (given) => {
+    const ms = parseDuration(given);
+    if (ms === undefined) return no('write a duration such as 30s, 5m or 1h30m, up to 365d');
+    return ms >= minMs ? ok(ms) : no(`at least ${minMs / 1000}s`);
+  });
+}
+
+/** Permission bits in octal. Nobody may be given write or execute permission but the owner. */
+export const fileMode: Grammar<number> = grammar(
+  'octal permission bits such as `0440`',
+  { pattern: '^0?[0-7]{3}$' },
+  (given) => {
+    if (!/^0?[0-7]{3}$/.test(given)) return no('write octal permission bits such as 0440');
+    const mode = Number.parseInt(given, 8);
+    return (mode & 0o400) === 0 ? no('the owner must be able to read (0400)') : ok(mode);
+  },
+);
+
+/** The logical name of a file; logs and metrics speak of it. */
+export const fileName: Grammar<string> = matching(
+  'a name of a-z, 0-9, dot, dash and underscore',
+  /^[a-z0-9._-]{1,128}$/,
+);
+
+/** PEM text of one or more certificates. */
+export const pem: Grammar<string> = grammar(
+  'PEM text of certificates',
+  { pattern: '-----BEGIN CERTIFICATE-----', maxLength: MAX_PEM_CHARS },
+  (given) => {
+    if (given.length > MAX_PEM_CHARS) return no(`longer than ${MAX_PEM_CHARS} characters`);
+    if (given.includes('PRIVATE KEY')) return no('holds a private key, which does not belong here');
+    return given.includes('-----BEGIN CERTIFICATE-----')
+      ? ok(given)
+      : no('write PEM text of certificates');
+  },
+);
+
+/** `host:port`; an empty host is every address of the machine. */
+export const listenAddress: Grammar<string> = grammar(
+  '`host:port`, or `:port` for every address',
+  { pattern: ':[0-9]{1,5}$' },
+  (given) => {
+    const [, host = '', port] = /^(.*):(\d{1,5})$/.exec(given) ?? [];
+    const isHost = /^([A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])$/.test(host);
+    return port === undefined || !isHost || Number(port) > 65_535
+      ? no('write host:port, such as 127.0.0.1:9102')
+      : ok(given);
+  },
+);
+
+/** A path below the mounted directory. */
+export const outputPath: Grammar<string> = grammar(
+  'a relative path below the mount',
+  { minLength: 1 },
+  (given) => {
+    const problem = outputPathProblem(given);
+    return problem === undefined ? ok(given) : no(problem);
+  },
+);
+
+/** A Vault path with an optional key: `kvv2/app#password`. */
+export const secretRef: Grammar<SecretRef> = grammar(
+  'a Vault path such as `kvv2/app`, or `kvv2/app#key` for one value of it',
+  { minLength: 1 },
+  (given) => {
+    const hash = given.indexOf('#');
+    const path = normalizeVaultPath(hash < 0 ? given : given.slice(0, hash));
+    if (path === undefined) return no('this is no Vault path: write one such as kvv2/app');
+    if (!path.includes('/')) return no(`"${path}" is a mount alone: add the path below it`);
+    if (hash < 0) return ok({ path });
+    const key = given.slice(hash + 1);
+    return key === '' ? no('after # the name of a key must follow') : ok({ path, key });
+  },
+);
+
+/** An auth mount, with or without `auth/`. */
+export const authMount: Grammar<string> = grammar(
+  'an auth mount such as `jwt` (with or without `auth/`)',
+  { minLength: 1 },
+  (given) => {
+    const path = normalizeVaultPath(given)?.replace(/^auth\//, '');
+    return path === undefined || path === '' || path === 'auth'
+      ? no('write an auth mount such as jwt')
+      : ok(path);
+  },
+);
+
+/** A SPIFFE ID. */
+export const spiffeId: Grammar<string> = grammar(
+  'a SPIFFE ID such as `spiffe://example.org/web`',
+  { pattern: '^spiffe://' },
+  (given) => {
+    const problem = spiffeIdProblem(given);
+    return problem === undefined ? ok(given) : no(problem);
+  },
+);
+
+/** An origin over HTTP(S), without path, query or credentials. */
+export const httpOrigin: Grammar<string> = grammar(
+  'a URL such as `https://vault.example:8200`',
+  { pattern: '^https?://' },
+  (given) => {
+    const url = URL.canParse(given) ? new URL(given) : undefined;
+    if (url === undefined || !/^https?:$/.test(url.protocol)) {
+      return no('write a URL such as https://vault.example:8200');
+    }
+    if (url.username !== '' || url.password !== '') return no('a URL may not hold credentials');
+    if (url.pathname !== '/' || url.search !== '' || url.hash !== '') {
+      return no(`leave the path away: ${url.origin}`);
+    }
+    return ok(url.origin);
+  },
+);
+
+/** Names of containers, parted by commas. */
+export const containerNames: Grammar<readonly string[]> = listOf(
+  'names of containers, parted by commas',
+  matching('the name of a container', DNS_LABEL),
+);
+
+/** Names of init containers, or all of them that follow the agent. */
+export const initContainerNames: Grammar<'all' | readonly string[]> = {
+  ...containerNames,
+  values: '`all`, or names of init containers, parted by commas',
+  parse: (given) => (given.trim() === 'all' ? ok('all' as const) : containerNames.parse(given)),
+};
+
+/** Audiences of one JWT-SVID, parted by commas. */
+export const audiences: Grammar<readonly string[]> = listOf(
+  'audiences, parted by commas',
+  text('an audience'),
+);
+
+const ACTIONS =
+  '`signal:HUP@container`, `http:POST http://127.0.0.1:8080/-/reload` or `restart@container`';
+
+/** What to do when files changed. */
+export const notifyAction: Grammar<NotifyAction> = grammar(ACTIONS, { minLength: 1 }, parseAction);
+
+/** What to do when files changed, several parted by commas. */
+export const notifyActions: Grammar<readonly NotifyAction[]> = listOf(
+  `${ACTIONS}; several parted by commas`,
+  notifyAction,
+);
+
+/** A resource quantity, and its limit after a slash: `10m`, `48Mi/128Mi`. */
+export const quantityRange: Grammar<{ readonly request: string; readonly limit?: string }> =
+  grammar(
+    'a request such as `10m` or `64Mi`, or request and limit: `48Mi/128Mi`',
+    { minLength: 1 },
+    (given) => {
+      const [request = '', limit, ...rest] = given.split('/').map((part) => part.trim());
+      const amounts = limit === undefined ? [request] : [request, limit];
+      if (rest.length > 0 || !amounts.every(isQuantity)) {
+        return no('write a quantity such as 10m, 64Mi or 48Mi/128Mi');
+      }
+      return ok(limit === undefined ? { request } : { request, limit });
+    },
+  );
+
+/** One resource quantity. */
+export const quantity: Grammar<string> = grammar(
+  'a quantity such as `16Mi`',
+  { pattern: '^[0-9]' },
+  (given) => (isQuantity(given) ? ok(given) : no('write a quantity such as 16Mi')),
+);
+
+/** `configmap-name/key` */
+export const configMapRef: Grammar<{ readonly name: string; readonly key: string }> = grammar(
+  '`configmap-name/key`',
+  { pattern: '^[^/]+/[^/]+$' },
+  (given) => {
+    const [name = '', key = '', ...rest] = given.split('/');
+    const isName = name.length <= 253 && name.split('.').every((label) => DNS_LABEL.test(label));
+    if (rest.length > 0 || !isName || !/^[-._a-zA-Z0-9]{1,253}$/.test(key) || /^\.+$/.test(key)) {
+      return no('write configmap-name/key');
+    }
+    return ok({ name, key });
+  },
+);
+
+/** Address of the Workload API: a path, `unix:///path` or `tcp://IP:port`; brought to the form of a URL. */
+export const workloadSocket: Grammar<string> = grammar(
+  'a path such as `/run/spire/sockets/agent.sock`, `unix:///path` or `tcp://IP:port`',
+  { pattern: '^(/|unix:///|tcp://)' },
+  (given) => {
+    if (/^tcp:\/\/(\d+(\.\d+){3}|\[[0-9a-f:]+\]):\d{1,5}$/.test(given)) return ok(given);
+    const path = mountPath.parse(given.replace(/^unix:\/\//, ''));
+    if ('problem' in path || path.value.lastIndexOf('/') === 0) {
+      return no('write a path in a directory of its own, such as /run/spire/sockets/agent.sock');
+    }
+    return ok(`unix://${path.value}`);
+  },
+);
+
+/** A container image. */
+export const imageReference: Grammar<string> = matching(
+  'an image such as `vouchsafe:1.0.0`',
+  /^[A-Za-z0-9][A-Za-z0-9._/:@-]{0,511}$/,
+);
+
+/** A client or tenant of Entra ID: a GUID or a domain. */
+export const azureId: Grammar<string> = matching(
+  'a GUID or a domain name',
+  /^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$/,
+);
+
+/** An absolute directory that can be mounted without hiding the system. */
+export const mountPath: Grammar<string> = grammar(
+  'an absolute path such as `/vault/secrets`',
+  { pattern: '^/' },
+  (given) => {
+    const segments = given.replace(/\/+$/, '').split('/').slice(1);
+    const isClean = segments.length > 0 && segments.every((name) => !/^(\.{0,2})$/.test(name));
+    if (!given.startsWith('/') || !isClean || /[:\u0000-\u001f]/.test(given)) {
+      return no('write an absolute path such as /vault/secrets');
+    }
+    if (['proc', 'sys', 'dev'].includes(segments[0] ?? '')) return no('this hides the system');
+    return ok(`/${segments.join('/')}`);
+  },
+);
+
+function listOf<T>(values: string, item: Grammar<T>): Grammar<readonly T[]> {
+  return grammar(values, { minLength: 1 }, (given) => {
+    const items: T[] = [];
+    for (const part of given.split(',')) {
+      const parsed = item.parse(part.trim());
+      if ('problem' in parsed) return no(`"${part.trim()}": ${parsed.problem}`);
+      items.push(parsed.value);
+    }
+    return ok(items);
+  });
+}
+
+/** @see https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/ */
+function isQuantity(given: string): boolean {
+  return /^\d{1,15}(\.\d{1,3})?(m|k|Ki|M|Mi|G|Gi)?$/.test(given);
+}
+
+function parseAction(given: string): Parsed<NotifyAction> {
+  const [, verb, name = '', container = ''] = /^(signal):([^@]+)@(.+)$/.exec(given) ?? [];
+  if (verb !== undefined) {
+    const signal = parseNotifySignal(name);
+    if (signal === undefined) {
+      return no(`unknown signal ${name}: write one of ${NOTIFY_SIGNALS.join(', ')}`);
+    }
+    return inContainer(container, { kind: 'signal', signal, container });
+  }
+  const [, restarted] = /^restart@(.+)$/.exec(given) ?? [];
+  if (restarted !== undefined) {
+    return inContainer(restarted, { kind: 'restart', container: restarted });
+  }
+  const [, method, url = ''] = /^http:(GET|POST|PUT) (\S+)$/.exec(given) ?? [];
+  if (method === 'GET' || method === 'POST' || method === 'PUT') {
+    const problem = notifyUrlProblem(url);
+    return problem === undefined ? ok({ kind: 'http', method, url }) : no(problem);
+  }
+  return no(
+    'write signal:HUP@container, http:POST http://127.0.0.1:8080/-/reload or restart@container',
+  );
+}
+
+function inContainer(container: string, action: NotifyAction): Parsed<NotifyAction> {
+  return DNS_LABEL.test(container) ? ok(action) : no(`"${container}" is no container name`);
+}
+
+function grammar<T>(
+  values: string,
+  schema: JsonSchema,
+  parse: (given: string) => Parsed<T>,
+): Grammar<T> {
+  return { values, schema: { type: 'string', ...schema }, parse };
+}
+
+function ok<T>(value: T): Parsed<T> {
+  return { value };
+}
+
+function no(problem: string): Parsed<never> {
+  return { problem };
+}

@@ -1,0 +1,47 @@
+export * from './agent-config.ts';
+export {
+  AGENT_API_VERSION,
+  AGENT_CONFIG_SCHEMA,
+  AGENT_KIND,
+  type RawAgentConfig,
+  type RawFile,
+  type RawX509Files,
+} from './agent-document.ts';
+export {
+  ANNOTATIONS,
+  classify,
+  MARKS,
+  NOT_YET,
+  SETTINGS,
+  type AnnotationRow,
+  type Classified,
+  type Level,
+  type SettingName,
+} from './annotations.ts';
+export { AZURE_AUDIENCE, azureTokenFile } from './contradictions.ts';
+export * as DEFAULTS from './defaults.ts';
+export {
+  INSTALLATION_SCHEMA,
+  parseInstallation,
+  SYSTEM_NAMESPACES,
+  type Installation,
+  type SpiffeInstallation,
+  type VaultConnection,
+} from './installation.ts';
+export type { JsonSchema } from './json-schema.ts';
+export {
+  parseAgentConfig,
+  parseAgentConfigText,
+  parseDocumentText,
+  type AgentEnvironment,
+} from './parse-agent-config.ts';
+export {
+  resolveSettings,
+  type Annotations,
+  type FileSettings,
+  type ResolvedSettings,
+  type Setting,
+  type Settings,
+  type SettingsInput,
+  type Source,
+} from './settings.ts';

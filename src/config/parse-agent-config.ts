@@ -1,0 +1,238 @@
+/**
+ * Raw AgentConfig document -> validated, defaulted, frozen {@link AgentConfig}. Ring: config.
+ */
+import { clashingPaths, problemsError, type Problem } from '../core/index.ts';
+import type {
+  AgentConfig,
+  AuthConfig,
+  AuthMethod,
+  FileConfig,
+  FileSource,
+  SpiffeConfig,
+  VaultConfig,
+} from './agent-config.ts';
+import { agentDocument } from './agent-document.ts';
+import * as defaults from './defaults.ts';
+import { httpOrigin, text, type Grammar } from './grammar.ts';
+import { deepFreeze, Place } from './shape.ts';
+
+/** What the environment offers where the document is silent. */
+export interface AgentEnvironment {
+  /** `SPIFFE_ENDPOINT_SOCKET` */
+  readonly spiffeEndpointSocket?: string | undefined;
+  /** `VAULT_ADDR` */
+  readonly vaultAddress?: string | undefined;
+  /** `VAULT_NAMESPACE` */
+  readonly vaultNamespace?: string | undefined;
+  /** `VAULT_CACERT` */
+  readonly vaultCaFile?: string | undefined;
+}
+
+type Document = NonNullable<ReturnType<typeof agentDocument.read>>;
+type FileDocument = NonNullable<Document['files']>[number];
+
+/**
+ * Reads a document that was parsed from JSON or YAML. The result is deeply frozen.
+ *
+ * @throws VouchsafeError `ERR_CONFIG_INVALID` that lists every problem with its place.
+ */
+export function parseAgentConfig(
+  document: unknown,
+  environment: AgentEnvironment = {},
+): AgentConfig {
+  const problems: Problem[] = [];
+  const place = new Place('', problems);
+  const raw = agentDocument.read(document, place);
+  const config = raw === undefined ? undefined : build(raw, environment, place);
+  if (config === undefined || problems.length > 0) {
+    throw problemsError('ERR_CONFIG_INVALID', 'the agent configuration is not valid', problems);
+  }
+  return deepFreeze(config);
+}
+
+/**
+ * Reads a document as text: JSON, or else YAML, whose parser is loaded only then.
+ *
+ * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` when it is neither; else as {@link parseAgentConfig}.
+ */
+export async function parseAgentConfigText(
+  source: string,
+  environment: AgentEnvironment = {},
+): Promise<AgentConfig> {
+  return parseAgentConfig(await parseDocumentText(source), environment);
+}
+
+/**
+ * JSON or YAML text -> value.
+ *
+ * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` with line and column.
+ */
+export async function parseDocumentText(source: string): Promise<unknown> {
+  try {
+    return JSON.parse(source);
+  } catch {
+    const { parseYaml } = await import('./yaml.ts');
+    return parseYaml(source);
+  }
+}
+
+function build(raw: Document, environment: AgentEnvironment, place: Place): AgentConfig {
+  const files = [...(raw.files ?? []).map((file) => fileOf(file, raw)), ...x509FilesOf(raw)];
+  checkFiles(files, place);
+  const needs = needsOf(raw, files);
+  const vault = vaultOf(raw, environment, needs.vault, place);
+  const auth = vault === undefined ? undefined : authOf(raw);
+  const byToken = auth?.tokenFile !== undefined;
+  const needsSvid = needs.svid || (auth !== undefined && !byToken);
+  return {
+    spiffe: spiffeOf(raw, environment, needsSvid, place),
+    vault,
+    auth,
+    outputDirectory: raw.output?.directory ?? defaults.OUTPUT_DIRECTORY,
+    files,
+    onChange: raw.onChange ?? [],
+    onMissingVault: raw.onMissingVault ?? defaults.ON_MISSING_VAULT,
+    initDeadlineMs: raw.initDeadline ?? defaults.INIT_DEADLINE_MS,
+    revokeOnExit: raw.revokeOnExit ?? defaults.REVOKE_ON_EXIT,
+    revokeGraceMs: raw.revokeGrace ?? defaults.REVOKE_GRACE_MS,
+    stateDirectory: raw.stateDirectory,
+    listen: raw.listen,
+    terminationLog: raw.terminationLog,
+    logLevel: raw.logLevel ?? defaults.LOG_LEVEL,
+  };
+}
+
+function fileOf(file: FileDocument, raw: Document): FileConfig {
+  const name = file.name ?? '';
+  return {
+    name,
+    path: file.path ?? name,
+    mode: file.mode ?? raw.output?.mode ?? defaults.FILE_MODE,
+    source: sourceOf(file),
+    refreshMs: file.refresh ?? defaults.REFRESH_MS,
+    onChange: file.onChange ?? [],
+  };
+}
+
+function sourceOf(file: FileDocument): FileSource {
+  const { secret, template, templateFile, jwtSvid } = file;
+  const context = secret === undefined ? {} : { secret };
+  if (jwtSvid !== undefined) return { kind: 'jwt-svid', audiences: jwtSvid };
+  if (template !== undefined) return { kind: 'template', text: template, ...context };
+  if (templateFile !== undefined) return { kind: 'template-file', path: templateFile, ...context };
+  // Without a secret the shape has reported the file already; the value is thrown away.
+  const ref = secret ?? { path: '' };
+  const format = file.format ?? (ref.key === undefined ? 'json' : 'raw');
+  return { kind: 'format', format, secret: ref };
+}
+
+function x509FilesOf(raw: Document): FileConfig[] {
+  const { x509Svid } = raw;
+  if (x509Svid === undefined || x509Svid === false) return [];
+  const given = x509Svid === true ? undefined : x509Svid;
+  const mode = given?.mode ?? raw.output?.mode ?? defaults.FILE_MODE;
+  const common = { refreshMs: defaults.REFRESH_MS, onChange: given?.onChange ?? [] };
+  return defaults.X509_FILES.map(({ name, part, path }) => ({
+    name,
+    path: given?.[`${part}File`] ?? path,
+    mode: part === 'key' ? (given?.keyMode ?? mode) : mode,
+    source: { kind: 'x509-svid', part },
+    ...common,
+  }));
+}
+
+function checkFiles(files: readonly FileConfig[], place: Place): void {
+  const names = files.map((file) => file.name);
+  const twice = new Set(names.filter((name, index) => names.indexOf(name) !== index));
+  for (const name of twice) place.at('files').problem(`the name "${name}" is given twice`);
+  for (const path of clashingPaths(files.map((file) => file.path))) {
+    place.at('files').problem(`the path "${path}" is another file or its directory`);
+  }
+  if (files.length === 0) {
+    place.at('files').problem('nothing to deliver: give files, or x509Svid: true');
+  }
+}
+
+/** What the files call for. A template may use anything, so it allows both and demands neither. */
+function needsOf(
+  raw: Document,
+  files: readonly FileConfig[],
+): { readonly vault: 'yes' | 'maybe' | 'no'; readonly svid: boolean } {
+  const sources = files.map((file) => file.source);
+  const reads = sources.some((source) => 'secret' in source);
+  const asksForVault = raw.vault !== undefined || raw.auth !== undefined;
+  const renders = sources.some((source) => source.kind.startsWith('template'));
+  return {
+    vault: reads || asksForVault ? 'yes' : renders ? 'maybe' : 'no',
+    svid: raw.spiffe !== undefined || sources.some((source) => source.kind.endsWith('-svid')),
+  };
+}
+
+function vaultOf(
+  raw: Document,
+  environment: AgentEnvironment,
+  need: 'yes' | 'maybe' | 'no',
+  place: Place,
+): VaultConfig | undefined {
+  if (need === 'no') return undefined;
+  const at = place.at('vault');
+  const address =
+    raw.vault?.address ?? fromEnvironment(environment.vaultAddress, httpOrigin, at.at('address'));
+  if (address === undefined) {
+    if (need === 'yes') at.at('address').missing('is missing: give it, or set VAULT_ADDR');
+    return undefined;
+  }
+  const anyText = text('a text', 4096);
+  const caFile = fromEnvironment(environment.vaultCaFile, anyText, at.at('caFile'));
+  const namespace = fromEnvironment(environment.vaultNamespace, anyText, at.at('namespace'));
+  return {
+    address,
+    namespace: raw.vault?.namespace ?? namespace,
+    caFile: raw.vault?.caFile ?? (raw.vault?.caPem === undefined ? caFile : undefined),
+    caPem: raw.vault?.caPem,
+    tlsServerName: raw.vault?.tlsServerName,
+    timeoutMs: raw.vault?.timeout ?? defaults.VAULT_TIMEOUT_MS,
+  };
+}
+
+function authOf(raw: Document): AuthConfig {
+  const method: AuthMethod = raw.auth?.method ?? defaults.AUTH_METHOD;
+  return {
+    method,
+    mount: raw.auth?.mount ?? method,
+    role: raw.auth?.role,
+    audience: raw.auth?.audience ?? defaults.AUDIENCE,
+    tokenFile:
+      raw.auth?.tokenFile ??
+      (method === 'kubernetes' ? defaults.SERVICE_ACCOUNT_TOKEN_FILE : undefined),
+  };
+}
+
+function spiffeOf(
+  raw: Document,
+  environment: AgentEnvironment,
+  needed: boolean,
+  place: Place,
+): SpiffeConfig | undefined {
+  const at = place.at('spiffe').at('socket');
+  const socket =
+    raw.spiffe?.socket ?? fromEnvironment(environment.spiffeEndpointSocket, text('an address'), at);
+  if (socket === undefined) {
+    if (needed) at.missing('is missing: give it, or set SPIFFE_ENDPOINT_SOCKET');
+    return undefined;
+  }
+  return { socket, spiffeId: raw.spiffe?.spiffeId, hint: raw.spiffe?.hint };
+}
+
+/** A value from the environment keeps the same rules as one from the document; an empty one counts as unset. */
+function fromEnvironment<T>(
+  value: string | undefined,
+  grammar: Grammar<T>,
+  place: Place,
+): T | undefined {
+  if (value === undefined || value === '') return undefined;
+  const result = grammar.parse(value);
+  return 'problem' in result
+    ? place.problem(`from the environment: ${result.problem}`)
+    : result.value;
+}

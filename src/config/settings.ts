@@ -1,0 +1,172 @@
+/**
+ * Annotations of pod and namespace and the installation's defaults -> settings, each with its source. Ring: config.
+ */
+import type { Problem } from '../core/index.ts';
+import {
+  ANNOTATIONS,
+  classify,
+  FILE_SETTINGS,
+  isSettingName,
+  SETTINGS,
+  type FileSettingName,
+  type Level,
+  type SettingName,
+  type SettingValue,
+  type TextValue,
+} from './annotations.ts';
+import { contradictions } from './contradictions.ts';
+import { fileName } from './grammar.ts';
+import { nearest } from './nearest.ts';
+
+/** Who said it. */
+export type Source = Level | 'built in';
+
+/** A value and where it comes from. */
+export interface Setting<T> {
+  readonly value: T;
+  readonly source: Source;
+  /** As it was written; undefined for a built-in default. */
+  readonly text: string | undefined;
+}
+
+/** Every setting of the pod, by annotation name. */
+export type Settings = {
+  readonly [Name in SettingName]: Setting<SettingValue<(typeof SETTINGS)[Name]>>;
+};
+
+/** What was said of one file, by annotation name without `-<name>`. */
+export type FileSettings = {
+  readonly [Name in FileSettingName]?: Setting<TextValue<(typeof FILE_SETTINGS)[Name]>>;
+} & { readonly name: string };
+
+/** Annotations as Kubernetes has them. */
+export type Annotations = Readonly<Record<string, string>>;
+
+/** Input of {@link resolveSettings}. */
+export interface SettingsInput {
+  /** `vouchsafe.dev` */
+  readonly prefix: string;
+  readonly pod: Annotations;
+  /** Undefined where they are not known. */
+  readonly namespace?: Annotations | undefined;
+  /** Defaults of the installation by annotation name without prefix. */
+  readonly installation: Readonly<Record<string, string>>;
+}
+
+/** All that annotations say. Use it only where `problems` is empty. */
+export interface ResolvedSettings {
+  readonly settings: Settings;
+  /** By name, in alphabetical order. */
+  readonly files: readonly FileSettings[];
+  /** What is odd but does no harm. */
+  readonly warnings: readonly string[];
+  readonly problems: readonly Problem[];
+}
+
+/** Pod beats namespace beats installation beats built in. Collects every problem; throws nothing. */
+export function resolveSettings(input: SettingsInput): ResolvedSettings {
+  const problems: Problem[] = [];
+  const warnings = oddities(input, problems);
+  const settings = settingsOf(input, problems);
+  const files = filesOf(input, problems);
+  if (problems.length === 0) {
+    const found = contradictions(settings, files, input.prefix);
+    problems.push(...found.problems);
+    warnings.push(...found.warnings);
+  }
+  return { settings, files, warnings, problems };
+}
+
+function settingsOf(input: SettingsInput, problems: Problem[]): Settings {
+  const names = Object.keys(SETTINGS).filter(isSettingName);
+  const entries = names.map((name) => [name, settingOf(name, input, problems)]);
+  return Object.fromEntries(entries) as Settings; // one entry per name, read by its own grammar
+}
+
+function settingOf(name: SettingName, input: SettingsInput, problems: Problem[]): Setting<unknown> {
+  const spec = SETTINGS[name];
+  const levels: readonly Level[] = spec.levels;
+  const key = `${input.prefix}/${name}`;
+  const given: readonly (readonly [Level, string | undefined, string])[] = [
+    ['pod', own(input.pod, key), key],
+    ['namespace', own(input.namespace ?? {}, key), `${key} of the namespace`],
+    ['installation', own(input.installation, name), `defaults.${name} of the installation`],
+  ];
+  for (const [source, text, path] of given) {
+    if (text === undefined || !levels.includes(source)) continue;
+    const parsed = spec.grammar.parse(text);
+    if ('value' in parsed) return { value: parsed.value, source, text };
+    problems.push({ path, message: parsed.problem });
+  }
+  return { value: spec.builtIn, source: 'built in', text: undefined };
+}
+
+function filesOf(input: SettingsInput, problems: Problem[]): FileSettings[] {
+  const files = new Map<string, Record<string, unknown>>();
+  for (const [key, text] of annotationsOf(input.pod, input.prefix)) {
+    const meaning = classify(key);
+    if (meaning.kind !== 'file') continue;
+    const path = `${input.prefix}/${key}`;
+    const name = fileName.parse(meaning.file);
+    const parsed = FILE_SETTINGS[meaning.setting].grammar.parse(text);
+    if ('problem' in name)
+      problems.push({ path, message: `the part after the dash: ${name.problem}` });
+    if ('problem' in parsed) problems.push({ path, message: parsed.problem });
+    if ('problem' in name || 'problem' in parsed) continue;
+    const file = files.get(meaning.file) ?? { name: meaning.file };
+    file[meaning.setting] = { value: parsed.value, source: 'pod', text };
+    files.set(meaning.file, file);
+  }
+  const names = [...files.keys()].sort();
+  return names.map((name) => files.get(name) as FileSettings); // filled by the grammars above
+}
+
+/** Warns about names that mean nothing where they stand; reports those that are refused. */
+function oddities(input: SettingsInput, problems: Problem[]): string[] {
+  const warnings: string[] = [];
+  for (const [name] of annotationsOf(input.pod, input.prefix)) {
+    const meaning = classify(name);
+    const path = `${input.prefix}/${name}`;
+    if (meaning.kind === 'refused') problems.push({ path, message: meaning.reason });
+    if (meaning.kind === 'unknown') warnings.push(unknownAnnotation(input.prefix, name));
+  }
+  for (const [name] of annotationsOf(input.namespace ?? {}, input.prefix)) {
+    const meaning = classify(name);
+    const path = `${input.prefix}/${name}`;
+    if (meaning.kind === 'unknown') {
+      warnings.push(`on the namespace: ${unknownAnnotation(input.prefix, name)}`);
+    } else if (meaning.kind !== 'setting') {
+      warnings.push(`${path} has no effect on a namespace: write it on the pod`);
+    }
+  }
+  return warnings;
+}
+
+function unknownAnnotation(prefix: string, name: string): string {
+  const guess = nearestAnnotation(name);
+  const hint = guess === undefined ? '' : `; did you mean ${prefix}/${guess}?`;
+  return `unknown annotation ${prefix}/${name}${hint}`;
+}
+
+/** `templates-db` may be meant as `template-db`: the part after the last matching dash is the user's own. */
+function nearestAnnotation(name: string): string | undefined {
+  const candidates = ANNOTATIONS.flatMap((row) => {
+    if (!row.name.endsWith('-<name>')) return [row.name];
+    const stem = row.name.slice(0, -'<name>'.length);
+    const dashes = stem.split('-').length - 1;
+    const own = name.split('-').slice(dashes).join('-');
+    return own === '' ? [] : [stem + own];
+  });
+  return nearest(name, candidates);
+}
+
+function annotationsOf(annotations: Annotations, prefix: string): [string, string][] {
+  return Object.entries(annotations)
+    .filter(([key]) => key.startsWith(`${prefix}/`))
+    .map(([key, text]): [string, string] => [key.slice(prefix.length + 1), text])
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+function own(record: Readonly<Record<string, string>>, key: string): string | undefined {
+  return Object.hasOwn(record, key) ? record[key] : undefined;
+}
