@@ -1,0 +1,92 @@
+/**
+ * Where the Workload API listens. Ring: spiffe.
+ *
+ * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Workload_Endpoint.md section 4
+ */
+import { isIP } from 'node:net';
+import { VouchsafeError } from '../core/index.ts';
+
+/** Longest path that fits into the kernel's socket address. */
+const MAX_SOCKET_PATH_BYTES = 107;
+
+/** RFC 3986, appendix B, with the authority split at its user information. */
+const URI = /^([A-Za-z][A-Za-z0-9+.-]*):(\/\/(?:([^/?#@]*)@)?([^/?#]*))?([^?#]*)(\?[^#]*)?(#.*)?$/;
+
+/** An address that keeps the specification's rules. */
+export interface WorkloadApiAddress {
+  /** As it was given: `unix:///run/spire/sockets/agent.sock`. */
+  readonly uri: string;
+  /** The same for gRPC: `unix:/run/…`, `ipv4:127.0.0.1:8081`, `ipv6:[::1]:8081`. */
+  readonly target: string;
+}
+
+/**
+ * Reads `unix:///absolute/path` or `tcp://IP:port`.
+ *
+ * @throws VouchsafeError `ERR_SPIFFE_ADDRESS` that names the broken rule.
+ */
+export function parseWorkloadApiAddress(text: string): WorkloadApiAddress {
+  if (text === '') {
+    throw problem('the Workload API address is not set: give it, or set SPIFFE_ENDPOINT_SOCKET');
+  }
+  const [, scheme, slashes, userInfo, authority = '', path = '', query, fragment] =
+    URI.exec(text) ?? [];
+  const refuse = (rule: string): VouchsafeError =>
+    problem(`the Workload API address "${text.slice(0, 256)}" ${rule}`);
+  if (scheme !== 'unix' && scheme !== 'tcp') {
+    throw refuse('must begin with unix:// or tcp://');
+  }
+  if (userInfo !== undefined) throw refuse('must not have user information');
+  if (query !== undefined) throw refuse('must not have a query');
+  if (fragment !== undefined) throw refuse('must not have a fragment');
+  const target =
+    scheme === 'unix'
+      ? unixTarget(authority, path, refuse)
+      : tcpTarget(slashes === undefined ? '' : authority, path, refuse);
+  return { uri: text, target };
+}
+
+type Refuse = (rule: string) => VouchsafeError;
+
+function unixTarget(authority: string, path: string, refuse: Refuse): string {
+  if (authority !== '') throw refuse(`must not have a host; use unix:///${authority}${path}`);
+  if (!path.startsWith('/') || path === '/') {
+    throw refuse(
+      'must name a socket by its absolute path, as unix:///run/spire/sockets/agent.sock',
+    );
+  }
+  const decoded = percentDecode(path);
+  if (decoded === undefined || /[\u0000-\u001f\u007f]/.test(decoded)) {
+    throw refuse('has a path with control characters or broken percent-encoding');
+  }
+  if (Buffer.byteLength(decoded) > MAX_SOCKET_PATH_BYTES) {
+    throw refuse(
+      `has a path longer than the ${MAX_SOCKET_PATH_BYTES} bytes that a socket may have`,
+    );
+  }
+  return `unix:${decoded}`;
+}
+
+function tcpTarget(authority: string, path: string, refuse: Refuse): string {
+  if (path !== '') throw refuse('must not have a path');
+  const [, host = '', port = ''] = /^(.*?)(?::(\d*))?$/.exec(authority) ?? [];
+  const bracketed = /^\[(.*)\]$/.exec(host)?.[1];
+  const isHost = bracketed === undefined ? isIP(host) === 4 : isIP(bracketed) === 6;
+  if (!isHost) throw refuse('must have an IP address as its host, not a name');
+  if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535) {
+    throw refuse('must have a port from 1 to 65535');
+  }
+  return `${bracketed === undefined ? 'ipv4' : 'ipv6'}:${host}:${port}`;
+}
+
+function percentDecode(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function problem(message: string): VouchsafeError {
+  return new VouchsafeError('ERR_SPIFFE_ADDRESS', message);
+}

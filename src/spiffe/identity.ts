@@ -1,0 +1,264 @@
+/**
+ * The identity that the agent uses: one SVID of those the workload has, the X.509 one kept fresh. Ring: spiffe.
+ */
+import {
+  NO_LOGGER,
+  NO_METRICS,
+  toVouchsafeError,
+  VouchsafeError,
+  type Clock,
+  type Counter,
+  type Gauge,
+  type Logger,
+  type Metrics,
+  type Random,
+  type SpiffeId,
+} from '../core/index.ts';
+import { createBackoff, Latest, runAll, type Backoff } from '../lifecycle/index.ts';
+import type { JwtSvid } from './jwt-svid.ts';
+import type { WorkloadApi, X509Context } from './workload-api.ts';
+import type { X509Svid } from './x509-svid.ts';
+
+/** Waits between streams that fail: 1 s, growing to 30 s. */
+const BACKOFF = { minMs: 1000, maxMs: 30_000 } as const;
+
+/** A stream that lived as long and brought something is followed by the next one at once. */
+const STEADY_MS = 1000;
+
+/** SPIRE replaces an X.509-SVID at half of its life; no word until three quarters of it means a dead stream. */
+const SILENCE_SHARE = 0.75;
+/** A stream is not given up for its silence any earlier. */
+const MIN_SILENCE_MS = 60_000;
+
+/** The chosen X.509-SVID with what goes with it. */
+export interface X509Identity {
+  readonly svid: X509Svid;
+  /** `spiffe://trust-domain` -> its authorities, DER. */
+  readonly federatedBundles: ReadonlyMap<string, readonly Uint8Array[]>;
+}
+
+/** What {@link createIdentity} needs. Without `spiffeId` and `hint` the first SVID is chosen. */
+export interface IdentityOptions {
+  readonly api: WorkloadApi;
+  readonly spiffeId?: string | undefined;
+  readonly hint?: string | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger?: Logger;
+  readonly metrics?: Metrics;
+}
+
+/** The workload's identity. */
+export interface Identity {
+  /**
+   * A fresh JWT-SVID for all `audiences`; one try, never stored. Rejects with the errors of
+   * {@link WorkloadApi} and with `ERR_SPIFFE_NO_MATCH`.
+   */
+  jwtSvid(audiences: readonly string[], signal: AbortSignal): Promise<JwtSvid>;
+  /** The newest X.509-SVID, waiting for the first one and for a better one than an expired one. Needs {@link run}. */
+  x509Svid(signal: AbortSignal): Promise<X509Identity>;
+  /** The newest X.509-SVID, then each one that differs from the one before. Needs {@link run}. */
+  x509Updates(signal: AbortSignal): AsyncIterable<X509Identity>;
+  /**
+   * Keeps the X.509-SVID fresh until it is aborted. Rejects only with errors that no retry can mend:
+   * `ERR_SPIFFE_REJECTED` and `ERR_SPIFFE_UNIMPLEMENTED`; those who wait for an X.509-SVID are told as well.
+   */
+  run(signal: AbortSignal): Promise<void>;
+  /** Why there is no X.509-SVID, or none newer; undefined while all is well. */
+  readonly lastError: VouchsafeError | undefined;
+}
+
+/** Makes the identity; nothing happens before it is asked. */
+export function createIdentity(options: IdentityOptions): Identity {
+  return new WorkloadIdentity(options);
+}
+
+class WorkloadIdentity implements Identity {
+  readonly #options: IdentityOptions;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #latest = new Latest<X509Identity>();
+  readonly #givenUp = new AbortController();
+  readonly #failures: Counter;
+  readonly #expiry: Gauge;
+  #lastError: VouchsafeError | undefined;
+
+  constructor(options: IdentityOptions) {
+    this.#options = options;
+    this.#clock = options.clock;
+    this.#logger = options.logger ?? NO_LOGGER;
+    const metrics = options.metrics ?? NO_METRICS;
+    this.#failures = metrics.counter(
+      'vouchsafe_x509_svid_failures_total',
+      'Failures to keep the X.509-SVID fresh, by error code.',
+      ['code'],
+    );
+    this.#expiry = metrics.gauge(
+      'vouchsafe_x509_svid_expiry_timestamp_seconds',
+      'When the X.509-SVID in use expires; 0 while there is none.',
+    );
+  }
+
+  get lastError(): VouchsafeError | undefined {
+    return this.#lastError;
+  }
+
+  async jwtSvid(audiences: readonly string[], signal: AbortSignal): Promise<JwtSvid> {
+    const { api, spiffeId } = this.#options;
+    const request = spiffeId === undefined ? { audiences } : { audiences, spiffeId };
+    return this.#choose(await api.fetchJwtSvids(request, signal));
+  }
+
+  async x509Svid(signal: AbortSignal): Promise<X509Identity> {
+    for await (const identity of this.x509Updates(signal)) {
+      if (identity.svid.expiresAtMs > this.#clock.now()) return identity;
+    }
+    throw signal.reason; // the updates end by an abort alone
+  }
+
+  x509Updates(signal: AbortSignal): AsyncIterable<X509Identity> {
+    return this.#latest.updates(AbortSignal.any([signal, this.#givenUp.signal]));
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#keepFresh(signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  async #keepFresh(signal: AbortSignal): Promise<void> {
+    const backoff = createBackoff({ ...BACKOFF, random: this.#options.random });
+    while (!signal.aborted) {
+      const isSteady = await this.#follow(backoff, signal);
+      if (!isSteady) await this.#clock.sleep(backoff.nextMs(), signal);
+    }
+  }
+
+  /** Follows one stream to its end; tells whether it was good enough to be followed by the next one at once. */
+  async #follow(backoff: Backoff, signal: AbortSignal): Promise<boolean> {
+    const startedMs = this.#clock.monotonicMs();
+    let isSteady = false;
+    const receive = async (s: AbortSignal): Promise<void> => {
+      const contexts = this.#options.api.watchX509Contexts(s, (error) => this.#fail(error));
+      for await (const context of contexts) {
+        isSteady = true;
+        backoff.reset();
+        this.#onContext(context);
+      }
+    };
+    try {
+      await runAll(signal, [receive, (s) => this.#endWhenSilent(s)]);
+    } catch (caught) {
+      isSteady &&= this.#clock.monotonicMs() - startedMs >= STEADY_MS;
+      this.#onStreamEnd(toVouchsafeError(caught), isSteady);
+    }
+    return isSteady;
+  }
+
+  /** Fails when the SVID grows old without a word from the server: half-open connections do not end by themselves. */
+  async #endWhenSilent(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const { svid } = await this.#latest.wait(signal);
+      const lifeMs = svid.expiresAtMs - svid.notBeforeMs;
+      const leftMs = svid.notBeforeMs + lifeMs * SILENCE_SHARE - this.#clock.now();
+      await this.#clock.sleep(Math.max(leftMs, MIN_SILENCE_MS), signal);
+      if (this.#latest.current?.svid !== svid) continue;
+      throw new VouchsafeError(
+        'ERR_SPIFFE_UNAVAILABLE',
+        `the Workload API has not replaced the X.509-SVID of ${svid.spiffeId.uri}, which nears its end; its stream is opened anew`,
+      );
+    }
+  }
+
+  #onContext(context: X509Context): void {
+    let svid: X509Svid;
+    try {
+      svid = this.#choose(context.svids);
+    } catch (error) {
+      this.#unload(toVouchsafeError(error));
+      return;
+    }
+    this.#lastError = undefined;
+    const next = { svid, federatedBundles: context.federatedBundles };
+    if (isSameIdentity(this.#latest.current, next)) return;
+    this.#latest.set(next);
+    this.#expiry.set(svid.expiresAtMs / 1000);
+    this.#logger.info('x509-svid received', {
+      spiffe_id: svid.spiffeId.uri,
+      expires_at: new Date(svid.expiresAtMs).toISOString(),
+    });
+  }
+
+  #onStreamEnd(error: VouchsafeError, isSteady: boolean): void {
+    if (error.retry === 'never') {
+      this.#fail(error);
+      this.#givenUp.abort(error);
+      throw error;
+    }
+    if (error.code === 'ERR_SPIFFE_DENIED') this.#unload(error);
+    else if (isSteady) this.#logger.debug('x509-svid stream ended', { error });
+    else this.#fail(error);
+  }
+
+  /** What the server has withdrawn is no longer used (Workload API, section 4.4). */
+  #unload(error: VouchsafeError): void {
+    if (this.#latest.current !== undefined) {
+      this.#latest.clear();
+      this.#expiry.set(0);
+    }
+    this.#fail(error);
+  }
+
+  /** Logs a change of state once; the same trouble over again is a detail. */
+  #fail(error: VouchsafeError): void {
+    const isNews = this.#lastError?.code !== error.code;
+    this.#lastError = error;
+    this.#failures.add({ code: error.code });
+    this.#logger[isNews ? error.level : 'debug']('x509-svid is not fresh', { error });
+  }
+
+  #choose<T extends { readonly spiffeId: SpiffeId; readonly hint: string }>(
+    svids: readonly T[],
+  ): T {
+    const { spiffeId, hint } = this.#options;
+    const chosen = svids.find(
+      (svid) =>
+        (spiffeId === undefined || svid.spiffeId.uri === spiffeId) &&
+        (hint === undefined || svid.hint === hint),
+    );
+    if (chosen !== undefined) return chosen;
+    const wanted = [
+      ...(spiffeId === undefined ? [] : [`the SPIFFE ID ${spiffeId}`]),
+      ...(hint === undefined ? [] : [`the hint "${hint}"`]),
+    ];
+    const present = svids.map((svid) => describe(svid)).slice(0, 16);
+    throw new VouchsafeError(
+      'ERR_SPIFFE_NO_MATCH',
+      `the workload has no SVID${wanted.length > 0 ? ` with ${wanted.join(' and ')}` : ''}; it has ${present.join(', ') || 'none'}`,
+    );
+  }
+}
+
+function describe({ spiffeId, hint }: { spiffeId: SpiffeId; hint: string }): string {
+  return hint === '' ? spiffeId.uri : `${spiffeId.uri} ("${hint.slice(0, 64)}")`;
+}
+
+/** A stream that was opened anew tells the same again; that must not make anyone log in or write files. */
+function isSameIdentity(a: X509Identity | undefined, b: X509Identity): boolean {
+  if (a === undefined) return false;
+  const federated = [...b.federatedBundles];
+  return (
+    isSameList(a.svid.certificates, b.svid.certificates) &&
+    isSameList(a.svid.bundle, b.svid.bundle) &&
+    a.federatedBundles.size === federated.length &&
+    federated.every(([id, bundle]) => isSameList(a.federatedBundles.get(id) ?? [], bundle))
+  );
+}
+
+function isSameList(a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean {
+  return (
+    a.length === b.length && a.every((item, index) => Buffer.compare(item, b[index] ?? item) === 0)
+  );
+}

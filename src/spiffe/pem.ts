@@ -1,0 +1,33 @@
+/**
+ * An X.509 identity as text. Ring: spiffe.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc7468
+ */
+import { Secret } from '../core/index.ts';
+import type { X509Identity } from './identity.ts';
+
+/** An X.509-SVID as the files that servers and TLS libraries read. */
+export interface X509Pem {
+  /** Certificates, leaf first. */
+  readonly svid: string;
+  /** PKCS#8. */
+  readonly key: Secret<string>;
+  /** Authorities of the own trust domain. */
+  readonly bundle: string;
+}
+
+/** Writes an X.509 identity as PEM. */
+export function x509Pem({ svid }: X509Identity): X509Pem {
+  return {
+    svid: svid.certificates.map((der) => toPem('CERTIFICATE', der)).join(''),
+    key: new Secret(toPem('PRIVATE KEY', svid.privateKey.reveal())),
+    bundle: svid.bundle.map((der) => toPem('CERTIFICATE', der)).join(''),
+  };
+}
+
+function toPem(label: string, der: Uint8Array): string {
+  const lines = Buffer.from(der)
+    .toString('base64')
+    .replace(/.{64}(?=.)/g, '$&\n');
+  return `-----BEGIN ${label}-----\n${lines}\n-----END ${label}-----\n`;
+}

@@ -1,0 +1,147 @@
+/**
+ * X.509-SVIDs and bundles as the Workload API sends them: taken apart and checked. Ring: spiffe.
+ *
+ * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md
+ */
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { Secret, spiffeIdProblem, VouchsafeError, type SpiffeId } from '../core/index.ts';
+import { readElements, readExtensions, single, type Extension } from './der.ts';
+import { missingField, parseServerSpiffeId } from './malformed.ts';
+import type { MESSAGES } from './proto/messages.ts';
+import type { MessageValue } from './proto/codec.ts';
+
+/** Most certificates of one chain or bundle. */
+const MAX_CERTIFICATES = 1024;
+
+const OID = { keyUsage: '551d0f', subjectAltName: '551d11' } as const;
+const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
+const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
+/** `[6]` of a GeneralName (RFC 5280, 4.2.1.6). */
+const URI_NAME = 0x86;
+/** Bits of the first octet of a key usage (RFC 5280, 4.2.1.3). */
+const DIGITAL_SIGNATURE = 0x80;
+const SIGNS_CERTIFICATES = 0x06;
+
+/** An X.509 identity document with its key. */
+export interface X509Svid {
+  readonly spiffeId: SpiffeId;
+  /** Tells several identities apart; empty when the server gave none. */
+  readonly hint: string;
+  /** DER, leaf first. */
+  readonly certificates: readonly Uint8Array[];
+  /** PKCS#8, DER. */
+  readonly privateKey: Secret<Uint8Array>;
+  /** Authorities of the own trust domain, DER. */
+  readonly bundle: readonly Uint8Array[];
+  /** Begin and end of the leaf's validity, epoch. */
+  readonly notBeforeMs: number;
+  readonly expiresAtMs: number;
+}
+
+type Entry = MessageValue<typeof MESSAGES.X509SVID>;
+
+/**
+ * Checks one entry of an X509SVIDResponse.
+ *
+ * @throws VouchsafeError `ERR_SPIFFE_MALFORMED` for a mandatory field that is missing or unreadable,
+ *   `ERR_SPIFFE_SVID_INVALID` for a certificate that is no X.509-SVID, has expired, or has another key.
+ */
+export function parseX509Svid(entry: Entry, nowMs: number): X509Svid {
+  const spiffeId = parseServerSpiffeId(entry.spiffeId, 'X509SVID');
+  if (entry.x509Svid.length === 0) throw missingField('X509SVID', 'x509_svid');
+  if (entry.x509SvidKey.length === 0) throw missingField('X509SVID', 'x509_svid_key');
+  if (entry.bundle.length === 0) throw missingField('X509SVID', 'bundle');
+  const certificates = parseCertificates(entry.x509Svid, `the chain of ${spiffeId.uri}`);
+  const leaf = new X509Certificate(certificates[0] ?? new Uint8Array());
+  const problem = certificateProblem(leaf, spiffeId, nowMs) ?? keyProblem(leaf, entry.x509SvidKey);
+  if (problem !== undefined) {
+    throw new VouchsafeError(
+      'ERR_SPIFFE_SVID_INVALID',
+      `the X.509-SVID of ${spiffeId.uri} cannot be used: ${problem}`,
+    );
+  }
+  return {
+    spiffeId,
+    hint: entry.hint,
+    certificates,
+    privateKey: new Secret(entry.x509SvidKey),
+    bundle: parseCertificates(entry.bundle, `the bundle of ${spiffeId.trustDomain}`),
+    notBeforeMs: leaf.validFromDate.getTime(),
+    expiresAtMs: leaf.validToDate.getTime(),
+  };
+}
+
+/** Splits certificates that stand one after the other. @throws VouchsafeError `ERR_SPIFFE_MALFORMED` */
+export function parseCertificates(bytes: Uint8Array, what: string): readonly Uint8Array[] {
+  try {
+    const parts = readElements(bytes, MAX_CERTIFICATES).map((element) => element.whole);
+    for (const part of parts) new X509Certificate(part); // throws unless it is one
+    return parts;
+  } catch (error) {
+    throw new VouchsafeError(
+      'ERR_SPIFFE_MALFORMED',
+      `the Workload API sent ${what} as something else than DER certificates`,
+      { cause: error },
+    );
+  }
+}
+
+/** The rule that a leaf breaks, or undefined when it is a valid X.509-SVID. */
+function certificateProblem(
+  leaf: X509Certificate,
+  id: SpiffeId,
+  nowMs: number,
+): string | undefined {
+  try {
+    return leafProblem(leaf, id, nowMs);
+  } catch {
+    return 'its extensions cannot be read';
+  }
+}
+
+function leafProblem(leaf: X509Certificate, id: SpiffeId, nowMs: number): string | undefined {
+  const extensions = readExtensions(leaf.raw);
+  const uris = uriNames(extensions.get(OID.subjectAltName));
+  if (uris.length !== 1) return `it has ${uris.length} URI names instead of one`;
+  if (spiffeIdProblem(uris[0] ?? '') !== undefined) return 'its URI name is no SPIFFE ID';
+  if (uris[0] !== id.uri) return 'its URI name is another SPIFFE ID';
+  if (id.path === '') return 'its SPIFFE ID is that of a trust domain, not of a workload';
+  if (leaf.ca) return 'it is the certificate of an authority';
+  if (leaf.validToDate.getTime() <= nowMs) {
+    return `it expired at ${leaf.validToDate.toISOString()} by the clock of this node`;
+  }
+  return keyUsageProblem(extensions.get(OID.keyUsage)) ?? purposeProblem(leaf);
+}
+
+function keyUsageProblem(extension: Extension | undefined): string | undefined {
+  if (extension?.isCritical !== true) return 'its key usage is missing or not critical';
+  const bits = readElements(extension.value, 1)[0]?.content[1] ?? 0; // after the count of unused bits
+  if ((bits & DIGITAL_SIGNATURE) === 0) return 'its key usage lacks digitalSignature';
+  if ((bits & SIGNS_CERTIFICATES) !== 0) return 'its key may sign certificates or revocation lists';
+  return undefined;
+}
+
+/** Node calls the extended key usage `keyUsage`. */
+function purposeProblem(leaf: X509Certificate): string | undefined {
+  // The type says an array; without the extension it is undefined.
+  const purposes = leaf.keyUsage as readonly string[] | undefined;
+  if (purposes === undefined) return undefined;
+  const isBoth = purposes.includes(SERVER_AUTH) && purposes.includes(CLIENT_AUTH);
+  return isBoth ? undefined : 'its extended key usage lacks serverAuth or clientAuth';
+}
+
+function keyProblem(leaf: X509Certificate, pkcs8: Uint8Array): string | undefined {
+  try {
+    const key = createPrivateKey({ key: Buffer.from(pkcs8), format: 'der', type: 'pkcs8' });
+    return leaf.checkPrivateKey(key) ? undefined : 'its private key belongs to another certificate';
+  } catch {
+    return 'its private key is not PKCS#8'; // the cause is dropped, for it may quote the key
+  }
+}
+
+function uriNames(extension: Extension | undefined): readonly string[] {
+  if (extension === undefined) return [];
+  return readElements(single(extension.value).content, MAX_CERTIFICATES)
+    .filter((name) => name.tag === URI_NAME)
+    .map((name) => Buffer.from(name.content).toString('latin1'));
+}
