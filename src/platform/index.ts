@@ -1,5 +1,6 @@
 export { systemClock, systemRandom } from './clock.ts';
 export { readTextFile } from './files.ts';
+export { createIo } from './io.ts';
 export { createLogger } from './logger.ts';
 export { createMetrics, type MetricsRegistry } from './metrics.ts';
 export { watchFiles } from './watch-files.ts';

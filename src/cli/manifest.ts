@@ -1,0 +1,145 @@
+/**
+ * Kubernetes manifests as people write them: several documents, and pods inside workloads. Ring: cli.
+ */
+import { parseAllDocuments, stringify } from 'yaml';
+import { VouchsafeError } from '../core/index.ts';
+
+/** Longest manifest read. */
+const MAX_MANIFEST_CHARS = 16 * 1024 * 1024;
+
+/** Any object of a manifest. */
+export type Manifest = Readonly<Record<string, unknown>>;
+
+/** A pod found in a manifest. */
+export interface FoundPod {
+  /** `Deployment/web`, for messages. */
+  readonly owner: string;
+  readonly namespace: string;
+  /** The pod, or the pod template with the pod's kind and version added. */
+  readonly pod: Manifest;
+  /** The manifest with another pod in its place. */
+  readonly replace: (pod: Manifest) => Manifest;
+}
+
+/** Kind -> where its pod template stands. */
+const TEMPLATE_PATHS: Readonly<Record<string, readonly string[]>> = {
+  Pod: [],
+  PodTemplate: ['template'],
+  Deployment: ['spec', 'template'],
+  ReplicaSet: ['spec', 'template'],
+  ReplicationController: ['spec', 'template'],
+  StatefulSet: ['spec', 'template'],
+  DaemonSet: ['spec', 'template'],
+  Job: ['spec', 'template'],
+  CronJob: ['spec', 'jobTemplate', 'spec', 'template'],
+};
+
+/**
+ * Reads YAML or JSON with any number of documents; a `List` is opened.
+ *
+ * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` with document, line and column.
+ */
+export function parseManifests(text: string, name: string): readonly Manifest[] {
+  if (text.length > MAX_MANIFEST_CHARS) {
+    throw unreadable(name, `is larger than ${MAX_MANIFEST_CHARS} characters`);
+  }
+  const documents = parseAllDocuments(text, { uniqueKeys: true });
+  const manifests: Manifest[] = [];
+  // An empty stream is typed as an object of its own, without documents.
+  for (const [index, document] of Array.from(documents).entries()) {
+    const [error] = document.errors;
+    if (error !== undefined) {
+      const place = error.linePos?.[0];
+      const where = place === undefined ? '' : ` at line ${place.line}, column ${place.col}`;
+      throw unreadable(name, `document ${index + 1} is not YAML${where}: ${error.code}`);
+    }
+    const value: unknown = document.toJS({ maxAliasCount: 100 });
+    if (value === null || value === undefined) continue;
+    if (!isManifest(value)) throw unreadable(name, `document ${index + 1} is no Kubernetes object`);
+    manifests.push(...openList(value, name));
+  }
+  if (manifests.length === 0) throw unreadable(name, 'holds no document');
+  return manifests;
+}
+
+/** The pod in a manifest, or undefined where its kind has none. */
+export function findPod(
+  manifest: Manifest,
+  defaultNamespace: string,
+): FoundPod | undefined {
+  const kind = textOf(manifest['kind']);
+  const path = TEMPLATE_PATHS[kind];
+  if (path === undefined) return undefined;
+  const template = path.reduce<unknown>((at, field) => (isManifest(at) ? at[field] : undefined), manifest);
+  const metadata = isManifest(manifest['metadata']) ? manifest['metadata'] : {};
+  const owner = `${kind}/${textOf(metadata['name'] ?? metadata['generateName'] ?? 'unnamed')}`;
+  if (!isManifest(template)) {
+    throw new VouchsafeError('ERR_ADMISSION_MALFORMED', `${owner} has no ${path.join('.')}`);
+  }
+  const isPod = path.length === 0;
+  return {
+    owner,
+    namespace: textOf(metadata['namespace'] ?? defaultNamespace),
+    pod: isPod ? template : { apiVersion: 'v1', kind: 'Pod', ...template },
+    replace: (pod) => (isPod ? pod : put(manifest, path, withoutKind(pod, template))),
+  };
+}
+
+/** The annotations of the namespaces that the manifests define. */
+export function namespaceAnnotations(
+  manifests: readonly Manifest[],
+): ReadonlyMap<string, Readonly<Record<string, string>>> {
+  const found = new Map<string, Readonly<Record<string, string>>>();
+  for (const { kind, metadata } of manifests) {
+    if (kind !== 'Namespace' || !isManifest(metadata)) continue;
+    const annotations = isManifest(metadata['annotations']) ? metadata['annotations'] : {};
+    const texts = Object.entries(annotations).map(([key, value]) => [key, textOf(value)]);
+    found.set(textOf(metadata['name']), Object.fromEntries(texts));
+  }
+  return found;
+}
+
+/** Prints manifests as one YAML stream. */
+export function printManifests(manifests: readonly Manifest[]): string {
+  return manifests
+    .map((manifest) => stringify(manifest, { lineWidth: 0, aliasDuplicateObjects: false }))
+    .join('---\n');
+}
+
+/** True for an object that is no list. */
+export function isManifest(value: unknown): value is Manifest {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function openList(manifest: Manifest, name: string): readonly Manifest[] {
+  const { kind, items } = manifest;
+  if (kind !== 'List' || !Array.isArray(items)) return [manifest];
+  return items.map((item: unknown) => {
+    if (!isManifest(item)) throw unreadable(name, 'holds a List with an item that is no object');
+    return item;
+  });
+}
+
+function put(manifest: Manifest, path: readonly string[], value: unknown): Manifest {
+  const [field, ...rest] = path;
+  if (field === undefined) return manifest;
+  const inner = manifest[field];
+  return {
+    ...manifest,
+    [field]: rest.length === 0 ? value : put(isManifest(inner) ? inner : {}, rest, value),
+  };
+}
+
+/** A pod template has no kind of its own, unless it was written there. */
+function withoutKind(pod: Manifest, template: Manifest): Manifest {
+  const added = ['apiVersion', 'kind'].filter((field) => !Object.hasOwn(template, field));
+  return Object.fromEntries(Object.entries(pod).filter(([field]) => !added.includes(field)));
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
+}
+
+function unreadable(name: string, what: string): VouchsafeError {
+  return new VouchsafeError('ERR_CONFIG_UNREADABLE', `${name} ${what}`);
+}

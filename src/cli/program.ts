@@ -1,0 +1,144 @@
+/**
+ * The command line: words in, exit code out. Ring: cli. Commands are loaded when they are called.
+ */
+import { Command, CommanderError } from 'commander';
+import { EXIT, exitCodeOf, toVouchsafeError, VouchsafeError } from '../core/index.ts';
+import type { Io } from './io.ts';
+
+/** What the options of all commands look like when parsed. */
+interface Options {
+  readonly file?: string;
+  readonly values?: string;
+  readonly kubeVersion?: string;
+  readonly namespace: string;
+  readonly review?: true;
+  readonly data?: string;
+  readonly pod?: string;
+  readonly once?: true;
+  readonly out?: string;
+  readonly mode?: string;
+  readonly showSecrets?: true;
+}
+
+/** Runs one command; resolves to the exit code. Errors are printed as `vouchsafe: CODE: message`. */
+export async function runCli(
+  words: readonly string[],
+  io: Io,
+  signal: AbortSignal,
+): Promise<number> {
+  let exitCode: number = EXIT.ok;
+  const program = createProgram(io, signal, (code) => (exitCode = code));
+  try {
+    await program.parseAsync([...words], { from: 'user' });
+    return exitCode;
+  } catch (caught) {
+    if (caught instanceof CommanderError) return caught.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    if (signal.aborted) return EXIT.ok;
+    const error = toVouchsafeError(caught);
+    io.say(`vouchsafe: ${error.code}: ${error.message}`);
+    if (error.code === 'ERR_BUG') io.say(placesOf(error.cause));
+    return exitCodeOf(error);
+  }
+}
+
+function createProgram(io: Io, signal: AbortSignal, done: (code: number) => void): Command {
+  const program = new Command('vouchsafe')
+    .description('Vault secrets as files in Kubernetes pods, by SPIFFE identity')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => io.out(text),
+      writeErr: (text) => io.say(text.trimEnd()),
+    });
+  addInject(program, io, done);
+  addExplain(program, io, done);
+  addRender(program, io, signal, done);
+  addDev(program, io, signal, done);
+  program
+    .command('agent')
+    .description('run the agent on this machine, as it runs in a pod')
+    .option('-c, --config <file>', 'AgentConfig, YAML or JSON (else VOUCHSAFE_CONFIG)')
+    .option('--once', 'write the files once and end');
+  return program;
+}
+
+function withManifest(command: Command): Command {
+  return command
+    .option('-f, --file <file>', 'manifest; - is standard input')
+    .option('--values <file>', 'Helm values of the installation')
+    .option('--kube-version <version>', 'version of the cluster, e.g. 1.34')
+    .option('-n, --namespace <name>', 'namespace of objects that name none', 'default');
+}
+
+function addInject(program: Command, io: Io, done: (code: number) => void): void {
+  withManifest(program.command('inject'))
+    .description('print the manifest as the webhook would patch it; warnings go to standard error')
+    .option('--review', 'answer an AdmissionReview (JSON) from standard input')
+    .action(async (options: Options) => {
+      const { injectManifests, reviewInput } = await import('./inject.ts');
+      done(options.review ? await reviewInput(io, options) : await injectManifests(io, options));
+    });
+}
+
+function addExplain(program: Command, io: Io, done: (code: number) => void): void {
+  withManifest(program.command('explain'))
+    .description('say what would be injected and why or why not, with the source of every setting')
+    .action(async (options: Options) => {
+      const { explainManifests } = await import('./explain.ts');
+      done(await explainManifests(io, options));
+    });
+}
+
+function addRender(
+  program: Command,
+  io: Io,
+  signal: AbortSignal,
+  done: (code: number) => void,
+): void {
+  withManifest(program.command('render'))
+    .description('render a template offline, or the files of a pod against a dev or a real Vault')
+    .option('--data <file>', 'values for the template, YAML or JSON')
+    .option('--pod <file>', 'manifest of a pod whose files are rendered and shown masked')
+    .option('--show-secrets', 'do not mask')
+    .action(async (options: Options) => {
+      if ((options.file === undefined) === (options.pod === undefined)) {
+        throw usage('render needs either -f TEMPLATE [--data FILE] or --pod MANIFEST');
+      }
+      if (options.pod !== undefined) {
+        const { renderPod } = await import('./render-pod.ts');
+        return done(await renderPod(io, { ...options, pod: options.pod }, signal));
+      }
+      const { renderOffline } = await import('./render-offline.ts');
+      done(await renderOffline(io, { file: options.file ?? '-', data: options.data }));
+    });
+}
+
+function addDev(
+  program: Command,
+  io: Io,
+  signal: AbortSignal,
+  done: (code: number) => void,
+): void {
+  withManifest(program.command('dev'))
+    .description('show the whole job on this machine: identity, login, files, rotation')
+    .option('--once', 'end after the first refresh')
+    .option('--out <dir>', 'leave the rendered volume in this directory')
+    .option('--show-secrets', 'do not mask')
+    .action(async (options: Options) => {
+      const { runDev } = await import('./dev.ts');
+      done(await runDev(io, options, signal));
+    });
+}
+
+/** The error of a command line that makes no sense. */
+export function usage(message: string): VouchsafeError {
+  return new VouchsafeError('ERR_USAGE', message);
+}
+
+/** Places without the text of the error, which may hold what must not be printed. */
+function placesOf(error: unknown): string {
+  const stack = error instanceof Error ? (error.stack ?? '') : '';
+  return stack
+    .split('\n')
+    .filter((line) => /^\s+at /.test(line))
+    .join('\n');
+}

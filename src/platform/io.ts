@@ -1,0 +1,28 @@
+/**
+ * The world of a command: streams, files, environment. Ring: platform.
+ */
+import { readFile } from 'node:fs/promises';
+import { text } from 'node:stream/consumers';
+import { systemClock, systemRandom } from './clock.ts';
+import { environmentVariable, printError } from './process.ts';
+
+/** The real streams, files and variables of this process. */
+export function createIo(): {
+  readonly out: (data: string | Uint8Array) => void;
+  readonly say: (line: string) => void;
+  readonly read: (path: string) => Promise<string>;
+  readonly variable: (name: string) => string | undefined;
+  readonly isTerminal: boolean;
+  readonly clock: typeof systemClock;
+  readonly random: typeof systemRandom;
+} {
+  return {
+    out: (data) => void process.stdout.write(data),
+    say: printError,
+    read: (path) => (path === '-' ? text(process.stdin) : readFile(path, 'utf8')),
+    variable: environmentVariable,
+    isTerminal: process.stdout.isTTY,
+    clock: systemClock,
+    random: systemRandom,
+  };
+}
