@@ -1,7 +1,7 @@
 /**
  * Tells the application that its files have changed, with bounded patience. Ring: notify.
  */
-import type { NotifyAction } from '../config/agent-config.ts';
+import type { NotifyAction } from '../config/index.ts';
 import {
   parseNotifySignal,
   toVouchsafeError,
