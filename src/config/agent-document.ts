@@ -116,8 +116,9 @@ const x509Files = shape.object(
     svidFile: shape.parsed(grammar.outputPath, 'Certificate chain in PEM; `svid.pem` by default.'),
     keyFile: shape.parsed(grammar.outputPath, 'Private key in PEM; `svid_key.pem` by default.'),
     bundleFile: shape.parsed(grammar.outputPath, 'Trust bundle in PEM; `bundle.pem` by default.'),
-    mode: shape.parsed(grammar.fileMode, 'Permission bits of chain and bundle.'),
+    svidMode: shape.parsed(grammar.fileMode, 'Permission bits of the chain.'),
     keyMode: shape.parsed(grammar.fileMode, 'Permission bits of the key.'),
+    bundleMode: shape.parsed(grammar.fileMode, 'Permission bits of the bundle.'),
     onChange,
   },
   'Files of the X.509-SVID.',
@@ -187,8 +188,9 @@ export interface RawX509Files {
   readonly svidFile?: string;
   readonly keyFile?: string;
   readonly bundleFile?: string;
-  readonly mode?: string;
+  readonly svidMode?: string;
   readonly keyMode?: string;
+  readonly bundleMode?: string;
   readonly onChange?: readonly string[];
 }
 

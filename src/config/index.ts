@@ -28,6 +28,7 @@ export {
   type SpiffeInstallation,
   type VaultConnection,
 } from './installation.ts';
+export { httpOrigin } from './grammar.ts';
 export type { JsonSchema } from './json-schema.ts';
 export {
   parseAgentConfig,

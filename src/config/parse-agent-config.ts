@@ -130,12 +130,12 @@ function x509FilesOf(raw: Document): FileConfig[] {
   const { x509Svid } = raw;
   if (x509Svid === undefined || x509Svid === false) return [];
   const given = x509Svid === true ? undefined : x509Svid;
-  const mode = given?.mode ?? raw.output?.mode ?? defaults.FILE_MODE;
+  const mode = raw.output?.mode ?? defaults.FILE_MODE;
   const common = { refreshMs: defaults.REFRESH_MS, onChange: given?.onChange ?? [] };
   return defaults.X509_FILES.map(({ name, part, path }) => ({
     name,
     path: given?.[`${part}File`] ?? path,
-    mode: part === 'key' ? (given?.keyMode ?? mode) : mode,
+    mode: given?.[`${part}Mode`] ?? mode,
     source: { kind: 'x509-svid', part },
     ...common,
   }));

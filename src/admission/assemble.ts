@@ -1,0 +1,132 @@
+/**
+ * Puts the added parts into a pod and notes what they replaced. Pure: the pod given is not changed. Ring: admission.
+ */
+import { configOf, fieldOf, markAnnotations, type Marks } from './marks.ts';
+import { CONTAINER_VARIABLE, isOwnContainer, isOwnVolume, VOLUME } from './names.ts';
+import type { OwnContainers } from './containers.ts';
+import type { Container, EnvVar, Named, Pod } from './pod.ts';
+
+/** Everything that one injection adds. */
+export interface Addition {
+  readonly prefix: string;
+  readonly own: OwnContainers;
+  /** Where the agent stands among the init containers. */
+  readonly position: number;
+  readonly volumes: readonly Named[];
+  /** Names of the containers that see the files. */
+  readonly consumers: ReadonlySet<string>;
+  readonly mountPath: string;
+  /** Variables for the consumers that do not have them. */
+  readonly variables: Readonly<Record<string, string>>;
+  /** Names of the containers that the agent signals. */
+  readonly signalled: ReadonlySet<string>;
+}
+
+/** The pod with everything added and marked. */
+export function assemble(pod: Pod, addition: Addition): Pod {
+  const { own, position, prefix, signalled } = addition;
+  const log = { env: {} as Record<string, string[]>, empty: {} as Record<string, unknown> }; // filled below
+  const add = (container: Container): Container => extend(container, addition, log);
+  const init = (pod.spec.initContainers ?? []).map(add);
+  noteEmpty(pod.spec, 'initContainers', log.empty);
+  noteEmpty(pod.spec, 'volumes', log.empty);
+  noteEmpty(pod.metadata, 'annotations', log.empty);
+  const sharesProcesses = signalled.size > 0 && pod.spec.shareProcessNamespace !== true;
+  if (sharesProcesses) noteEmpty(pod.spec, 'shareProcessNamespace', log.empty);
+  const containers = pod.spec.containers.map(add);
+  const marks: Marks = { env: log.env, sharesProcesses, empty: log.empty };
+  return {
+    ...pod,
+    metadata: {
+      ...pod.metadata,
+      annotations: { ...pod.metadata.annotations, ...markAnnotations(prefix, marks) },
+    },
+    spec: {
+      ...pod.spec,
+      containers: own.sidecar === undefined ? containers : [...containers, own.sidecar],
+      initContainers: init.toSpliced(position, 0, own.init),
+      volumes: [...(pod.spec.volumes ?? []), ...addition.volumes],
+      ...(sharesProcesses && { shareProcessNamespace: true }),
+    },
+  };
+}
+
+/**
+ * Keeps what the API server and other webhooks did to the added parts since: containers as long as the
+ * configuration in them is still the one that would be written now, volumes as long as nothing of theirs changed.
+ */
+export function keepOwnParts(fresh: Pod, present: Pod): Pod {
+  const { spec } = present;
+  const containers = [...(spec.initContainers ?? []), ...spec.containers];
+  const keepContainer = (container: Container): Container =>
+    containers.find(
+      (one) =>
+        isOwnContainer(one.name) &&
+        one.name === container.name &&
+        configOf(one) === configOf(container),
+    ) ?? container;
+  const keepVolume = (volume: Named): Named =>
+    spec.volumes?.find((one) => isOwnVolume(one.name) && covers(one, volume)) ?? volume;
+  return {
+    ...fresh,
+    spec: {
+      ...fresh.spec,
+      containers: fresh.spec.containers.map(keepContainer),
+      initContainers: (fresh.spec.initContainers ?? []).map(keepContainer),
+      volumes: (fresh.spec.volumes ?? []).map(keepVolume),
+    },
+  };
+}
+
+/** True where `value` is as `wanted` wants it, perhaps with defaults of the API server besides. */
+function covers(value: unknown, wanted: unknown): boolean {
+  if (typeof wanted !== 'object' || wanted === null) return value === wanted;
+  if (typeof value !== 'object' || value === null) return false;
+  const fields: Readonly<Record<string, unknown>> = { ...value };
+  return Object.entries(wanted).every(([name, field]) => covers(fields[name], field));
+}
+
+interface Log {
+  readonly env: Record<string, string[]>;
+  readonly empty: Record<string, unknown>;
+}
+
+function extend(container: Container, addition: Addition, log: Log): Container {
+  const variables = newVariables(container, addition);
+  let extended = container;
+  if (variables.length > 0) {
+    noteEmpty(container, 'env', log.empty, container);
+    log.env[container.name] = variables.map(({ name }) => name);
+    extended = { ...extended, env: [...(container.env ?? []), ...variables] };
+  }
+  if (addition.consumers.has(container.name)) {
+    noteEmpty(container, 'volumeMounts', log.empty, container);
+    const mount = { name: VOLUME.secrets, mountPath: addition.mountPath, readOnly: true };
+    extended = { ...extended, volumeMounts: [...(container.volumeMounts ?? []), mount] };
+  }
+  return extended;
+}
+
+function newVariables(container: Container, addition: Addition): EnvVar[] {
+  const known = new Set(container.env?.map(({ name }) => name));
+  const wanted = addition.consumers.has(container.name) ? Object.entries(addition.variables) : [];
+  const variables = wanted.filter(([name]) => !known.has(name));
+  return [
+    ...variables.map(([name, value]) => ({ name, value })),
+    ...(addition.signalled.has(container.name)
+      ? [{ name: CONTAINER_VARIABLE, value: container.name }]
+      : []),
+  ];
+}
+
+function noteEmpty(
+  object: object,
+  field: string,
+  empty: Record<string, unknown>,
+  container?: Container,
+): void {
+  const value: unknown = Object.entries(object).find(([name]) => name === field)?.[1];
+  if (value === undefined) return;
+  const isEmpty = value === null || (typeof value === 'object' && Object.keys(value).length === 0);
+  if (isEmpty) empty[fieldOf(field, container)] = value;
+}

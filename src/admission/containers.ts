@@ -1,0 +1,222 @@
+/**
+ * The containers and volumes that are added to a pod. Ring: admission.
+ */
+import type { FileSettings, Installation, RawAgentConfig, Settings } from '../config/index.ts';
+import type { Needs } from './document.ts';
+import {
+  AGENT_CONTAINER,
+  CONFIG_VARIABLE,
+  DIRECTORY,
+  INIT_CONTAINER,
+  templatesVolume,
+  VOLUME,
+} from './names.ts';
+import type { Container, EnvVar, Named, VolumeMount } from './pod.ts';
+import type { AgentUser } from './user.ts';
+
+/** What the agent's containers are made from. */
+export interface ContainerInput {
+  readonly config: RawAgentConfig;
+  readonly settings: Settings;
+  readonly files: readonly FileSettings[];
+  readonly needs: Needs;
+  readonly user: AgentUser;
+  readonly installation: Installation;
+  readonly mode: 'native' | 'pair' | 'init';
+  /** True where the pod has the network of its node, on which the agent must not be heard. */
+  readonly hostNetwork: boolean;
+}
+
+/** The agent's containers by the list that they go to. */
+export interface OwnContainers {
+  readonly init: Container;
+  readonly sidecar: Container | undefined;
+}
+
+/** Makes the containers of a mode. */
+export function ownContainers(input: ContainerInput): OwnContainers {
+  const common = commonParts(input);
+  const once = { name: INIT_CONTAINER, ...common, args: ['agent', '--once'] };
+  const agent = { name: AGENT_CONTAINER, ...common, args: ['agent'], ...listening(input) };
+  switch (input.mode) {
+    case 'native':
+      return {
+        init: { ...agent, restartPolicy: 'Always', startupProbe: startupProbe(input) },
+        sidecar: undefined,
+      };
+    case 'pair':
+      return { init: once, sidecar: agent };
+    case 'init':
+      return { init: once, sidecar: undefined };
+  }
+}
+
+/** Volumes that the containers mount, the shared one first. */
+export function ownVolumes(input: ContainerInput): readonly Named[] {
+  return ownMounts(input).map(({ volume }) => volume);
+}
+
+function commonParts(input: ContainerInput): Omit<Container, 'name'> {
+  const { settings, installation } = input;
+  return {
+    image: settings.image.value ?? installation.agent.image,
+    imagePullPolicy: installation.agent.imagePullPolicy,
+    env: environment(input),
+    volumeMounts: ownMounts(input).map(({ mount }) => mount),
+    resources: resources(settings),
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ['ALL'] },
+      readOnlyRootFilesystem: true,
+      runAsNonRoot: true,
+      ...(input.user.user !== undefined && { runAsUser: input.user.user }),
+      ...(input.user.group !== undefined && { runAsGroup: input.user.group }),
+      seccompProfile: { type: 'RuntimeDefault' },
+    },
+  };
+}
+
+function environment({ config, needs, installation }: ContainerInput): EnvVar[] {
+  const fields = {
+    POD_NAME: 'metadata.name',
+    POD_NAMESPACE: 'metadata.namespace',
+    POD_UID: 'metadata.uid',
+    NODE_NAME: 'spec.nodeName',
+    SERVICE_ACCOUNT: 'spec.serviceAccountName',
+  };
+  return [
+    { name: CONFIG_VARIABLE, value: configText(config) },
+    ...Object.entries(fields).map(([name, fieldPath]) => ({
+      name,
+      valueFrom: { fieldRef: { fieldPath } },
+    })),
+    ...(needs.spiffe
+      ? [{ name: 'SPIFFE_ENDPOINT_SOCKET', value: installation.spiffe.socket }]
+      : []),
+  ];
+}
+
+/**
+ * The document as the text of an environment variable. The kubelet expands `$(NAME)` in those; JSON can
+ * spell every dollar sign in another way, so that a template keeps its own.
+ *
+ * @see https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/
+ */
+export function configText(config: RawAgentConfig): string {
+  return JSON.stringify(config).replaceAll('$', '\\u0024');
+}
+
+function resources(settings: Settings): Record<string, Record<string, string>> {
+  const { cpu, memory } = settings;
+  const memoryLimit = memory.value.limit ?? memory.value.request;
+  return {
+    requests: { cpu: cpu.value.request, memory: memory.value.request },
+    // No CPU limit unless asked for: throttling at start is what people complain of.
+    limits: { ...(cpu.value.limit !== undefined && { cpu: cpu.value.limit }), memory: memoryLimit },
+  };
+}
+
+/** Port and liveness of the container that stays. A declared port keeps two pods on the node's network apart. */
+function listening({ settings, hostNetwork }: ContainerInput): Record<string, unknown> {
+  const port = settings.port.value;
+  return {
+    ports: [{ name: 'vouchsafe', containerPort: port, protocol: 'TCP' }],
+    livenessProbe: {
+      httpGet: { path: '/healthz', port, ...(hostNetwork && { host: '127.0.0.1' }) },
+      periodSeconds: 10,
+      timeoutSeconds: 5,
+      failureThreshold: 6,
+    },
+  };
+}
+
+/** Seconds beyond the agent's own deadline, so that the agent can say why before the kubelet ends it. */
+const PROBE_SLACK_SECONDS = 30;
+/** About twelve days, the longest wait of a pod that is to wait for Vault. */
+const WAITING_SECONDS = 1_000_000;
+
+/** Passes when every file has been written; asked every second, because the pod waits for it. */
+function startupProbe({ settings, hostNetwork }: ContainerInput): Record<string, unknown> {
+  const deadline = Math.ceil(settings['init-deadline'].value / 1000) + PROBE_SLACK_SECONDS;
+  const isPatient = settings['on-missing-vault'].value === 'wait';
+  return {
+    httpGet: {
+      path: '/startup',
+      port: settings.port.value,
+      ...(hostNetwork && { host: '127.0.0.1' }),
+    },
+    periodSeconds: 1,
+    timeoutSeconds: 5,
+    failureThreshold: isPatient ? Math.max(deadline, WAITING_SECONDS) : deadline,
+  };
+}
+
+interface OwnMount {
+  readonly volume: Named;
+  readonly mount: VolumeMount;
+}
+
+function ownMounts(input: ContainerInput): readonly OwnMount[] {
+  const { mode, settings, needs, installation } = input;
+  const size = settings['volume-size'].value;
+  return [
+    mounted({ name: VOLUME.secrets, emptyDir: memory(size) }, DIRECTORY.secrets, false),
+    ...(mode === 'init'
+      ? []
+      : [mounted({ name: VOLUME.state, emptyDir: memory('8Mi') }, DIRECTORY.state, false)]),
+    ...spiffeMount(installation, needs),
+    ...tokenMount(needs),
+    ...caMount(needs),
+    ...templateMounts(input.files),
+  ];
+}
+
+function mounted(volume: Named, mountPath: string, readOnly = true): OwnMount {
+  return { volume, mount: { name: volume.name, mountPath, ...(readOnly && { readOnly }) } };
+}
+
+function memory(sizeLimit: string): Record<string, string> {
+  return { medium: 'Memory', sizeLimit };
+}
+
+function spiffeMount({ spiffe }: Installation, needs: Needs): OwnMount[] {
+  if (!needs.spiffe || spiffe.volume === 'none') return [];
+  const directory = spiffe.socket.slice('unix://'.length, spiffe.socket.lastIndexOf('/'));
+  const source =
+    spiffe.volume === 'csi'
+      ? { csi: { driver: spiffe.csiDriver, readOnly: true } }
+      : { hostPath: { path: spiffe.hostPath, type: 'Directory' } };
+  return [mounted({ name: VOLUME.spiffe, ...source }, directory)];
+}
+
+function tokenMount(needs: Needs): OwnMount[] {
+  if (needs.token === undefined) return [];
+  const { audience } = needs.token;
+  const serviceAccountToken = {
+    ...(audience !== undefined && { audience }),
+    expirationSeconds: 3600,
+    path: 'token',
+  };
+  const volume = { name: VOLUME.token, projected: { sources: [{ serviceAccountToken }] } };
+  return [mounted(volume, DIRECTORY.token)];
+}
+
+function caMount(needs: Needs): OwnMount[] {
+  const map = needs.vault?.caConfigMap;
+  if (map === undefined) return [];
+  const configMap = { name: map.name, items: [{ key: map.key, path: map.key }] };
+  return [mounted({ name: VOLUME.ca, configMap }, DIRECTORY.ca)];
+}
+
+function templateMounts(files: readonly FileSettings[]): OwnMount[] {
+  const keys = new Map<string, Set<string>>();
+  for (const ref of files.flatMap((file) => file['template-from']?.value ?? [])) {
+    keys.set(ref.name, (keys.get(ref.name) ?? new Set()).add(ref.key));
+  }
+  const names = [...keys.keys()].sort();
+  return names.map((name, index) => {
+    const items = [...(keys.get(name) ?? [])].sort().map((key) => ({ key, path: key }));
+    const volume = { name: templatesVolume(index), configMap: { name, items } };
+    return mounted(volume, `${DIRECTORY.templates}/${name}`);
+  });
+}

@@ -1,0 +1,235 @@
+/**
+ * Settings -> the agent's configuration document and what it must be able to reach. Ring: admission.
+ */
+import {
+  AGENT_API_VERSION,
+  AGENT_KIND,
+  httpOrigin,
+  type FileSettings,
+  type Installation,
+  type RawAgentConfig,
+  type RawFile,
+  type RawX509Files,
+  type ResolvedSettings,
+  type Setting,
+  type Settings,
+  type VaultConnection,
+} from '../config/index.ts';
+import { formatDuration, type Problem } from '../core/index.ts';
+import { DIRECTORY } from './names.ts';
+
+/** What the agent uses beyond its own volumes. */
+export interface Needs {
+  /** The Workload API is asked. */
+  readonly spiffe: boolean;
+  /** Vault is asked; undefined where only SVIDs are delivered. */
+  readonly vault: VaultConnection | undefined;
+  /** A service-account token logs in. */
+  readonly token: { readonly audience: string | undefined } | undefined;
+}
+
+/** Decides what is needed; reports a connection that is not there, or that the pod may not use. */
+export function needsOf(
+  resolved: ResolvedSettings,
+  installation: Installation,
+  problems: Problem[],
+  forbidden: Problem[],
+): Needs {
+  const { settings, files } = resolved;
+  const usesVault = files.some(
+    (file) => file.secret !== undefined || templateOf(file) !== undefined,
+  );
+  const byToken =
+    settings.identity.value === 'service-account' || settings['auth-method'].value === 'kubernetes';
+  const usesSvid =
+    settings['x509-svid'].value ||
+    settings['spiffe-id'].source === 'pod' ||
+    settings['spiffe-hint'].source === 'pod' ||
+    files.some((file) => file['jwt-svid'] !== undefined || callsForSvid(file.template?.value));
+  return {
+    spiffe: usesSvid || (usesVault && !byToken),
+    vault: usesVault ? connectionOf(settings, installation, { problems, forbidden }) : undefined,
+    token: usesVault && byToken ? { audience: tokenAudience(settings) } : undefined,
+  };
+}
+
+/** The document for a pod. Settings that nobody gave are left to the agent's own defaults. */
+export function agentDocument(
+  resolved: ResolvedSettings,
+  needs: Needs,
+  installation: Installation,
+  how: {
+    readonly mode: 'native' | 'pair' | 'init';
+    readonly fileMode: string;
+    readonly listen: string;
+  },
+): RawAgentConfig {
+  const { settings, files } = resolved;
+  const isOnce = how.mode === 'init';
+  const x509 = settings['x509-svid'].value ? x509Of(files) : undefined;
+  const others = files.filter((file) => x509 === undefined || !X509_NAMES.includes(file.name));
+  return {
+    apiVersion: AGENT_API_VERSION,
+    kind: AGENT_KIND,
+    ...(needs.spiffe && { spiffe: spiffeOf(settings, installation) }),
+    ...(needs.vault && { vault: vaultOf(needs.vault), auth: authOf(settings, needs) }),
+    output: { mode: settings['file-mode'].text ?? how.fileMode },
+    ...(others.length > 0 && { files: others.map((file) => fileOf(file, settings)) }),
+    ...(x509 !== undefined && { x509Svid: Object.keys(x509).length === 0 ? true : x509 }),
+    ...given('onChange', actionTexts(settings['on-change'])),
+    ...given('onMissingVault', said(settings['on-missing-vault'])),
+    ...given('initDeadline', durationOf(settings['init-deadline'])),
+    // Nobody goes on after the init container: what it revoked the application would lose.
+    ...given('revokeOnExit', isOnce ? false : said(settings['revoke-on-exit'])),
+    ...given('revokeGrace', durationOf(settings['revoke-grace'])),
+    ...(!isOnce && { stateDirectory: DIRECTORY.state, listen: how.listen }),
+    terminationLog: '/dev/termination-log',
+    ...given('logLevel', said(settings['log-level'])),
+  };
+}
+
+/** The name below the mount of a file. */
+export function pathOf(file: FileSettings): string {
+  return file.file?.value ?? file.name;
+}
+
+/** Where the agent sees a template of a ConfigMap. */
+export function templatePath(ref: { readonly name: string; readonly key: string }): string {
+  return `${DIRECTORY.templates}/${ref.name}/${ref.key}`;
+}
+
+const X509_NAMES: readonly string[] = ['svid', 'svid_key', 'bundle'];
+
+function templateOf(file: FileSettings): unknown {
+  return file.template ?? file['template-from'];
+}
+
+/** Templates in ConfigMaps are not seen here: name the SVID with `spiffe-id` or `spiffe-hint` then. */
+function callsForSvid(template: string | undefined): boolean {
+  return template !== undefined && /\b(jwtSvid|spiffeId)\b/.test(template);
+}
+
+/** Vault's Kubernetes method reviews tokens for the API server's own audience unless told otherwise. */
+function tokenAudience(settings: Settings): string | undefined {
+  const isDefault = settings.audience.source === 'built in';
+  if (settings['auth-method'].value === 'kubernetes' && isDefault) return undefined;
+  return settings.audience.value;
+}
+
+function connectionOf(
+  settings: Settings,
+  installation: Installation,
+  { problems, forbidden }: { readonly problems: Problem[]; readonly forbidden: Problem[] },
+): VaultConnection | undefined {
+  const { connections, allowPodAddress, default: fallback } = installation.vault;
+  const chosen = settings.vault.value ?? fallback;
+  if (Object.hasOwn(connections, chosen)) return connections[chosen];
+  const path = `${installation.annotationPrefix}/vault`;
+  if (!/^https?:/.test(chosen)) {
+    const names = Object.keys(connections).join(', ');
+    problems.push({ path, message: `there is no connection "${chosen}": choose one of ${names}` });
+    return undefined;
+  }
+  const address = httpOrigin.parse(chosen);
+  if ('problem' in address) {
+    problems.push({ path, message: address.problem });
+    return undefined;
+  }
+  if (!allowPodAddress) {
+    const names = Object.keys(connections).join(', ');
+    const message = `the installation does not let a pod give an address: name one of ${names}`;
+    forbidden.push({ path, message });
+    return undefined;
+  }
+  return {
+    address: address.value,
+    namespace: undefined,
+    caPem: undefined,
+    caConfigMap: undefined,
+    tlsServerName: undefined,
+  };
+}
+
+function spiffeOf(
+  settings: Settings,
+  installation: Installation,
+): NonNullable<RawAgentConfig['spiffe']> {
+  return {
+    socket: installation.spiffe.socket,
+    ...given('spiffeId', settings['spiffe-id'].value),
+    ...given('hint', settings['spiffe-hint'].value),
+  };
+}
+
+function vaultOf(connection: VaultConnection): NonNullable<RawAgentConfig['vault']> {
+  const { address, namespace, caPem, caConfigMap, tlsServerName } = connection;
+  return {
+    address,
+    ...given('namespace', namespace),
+    ...given('caPem', caPem),
+    ...(caConfigMap !== undefined && { caFile: `${DIRECTORY.ca}/${caConfigMap.key}` }),
+    ...given('tlsServerName', tlsServerName),
+  };
+}
+
+function authOf(settings: Settings, needs: Needs): NonNullable<RawAgentConfig['auth']> {
+  return {
+    method: settings['auth-method'].value,
+    ...given('mount', settings['auth-mount'].value),
+    ...given('role', settings.role.value),
+    audience: settings.audience.value,
+    ...(needs.token !== undefined && { tokenFile: `${DIRECTORY.token}/token` }),
+  };
+}
+
+function fileOf(file: FileSettings, settings: Settings): RawFile {
+  const from = file['template-from']?.value;
+  const isSvid = file['jwt-svid'] !== undefined;
+  const refresh = file.refresh ?? (isSvid ? undefined : settings.refresh);
+  return {
+    name: file.name,
+    ...given('path', file.file?.value),
+    ...given('mode', file['file-mode']?.text),
+    ...given('secret', file.secret?.text),
+    ...given('format', file.format?.value),
+    ...given('template', file.template?.value),
+    ...(from !== undefined && { templateFile: templatePath(from) }),
+    ...given('jwtSvid', file['jwt-svid']?.value),
+    ...given('refresh', refresh === undefined ? undefined : durationOf(refresh)),
+    ...given('onChange', actionTexts(file['on-change'])),
+  };
+}
+
+function x509Of(files: readonly FileSettings[]): RawX509Files {
+  const [svid, key, bundle] = X509_NAMES.map((name) => files.find((file) => file.name === name));
+  const actions = [svid, key, bundle].flatMap((file) => actionTexts(file?.['on-change']) ?? []);
+  return {
+    ...given('svidFile', svid?.file?.value),
+    ...given('keyFile', key?.file?.value),
+    ...given('bundleFile', bundle?.file?.value),
+    ...given('svidMode', svid?.['file-mode']?.text),
+    ...given('keyMode', key?.['file-mode']?.text),
+    ...given('bundleMode', bundle?.['file-mode']?.text),
+    ...(actions.length > 0 && { onChange: [...new Set(actions)] }),
+  };
+}
+
+function actionTexts(setting: Setting<unknown> | undefined): readonly string[] | undefined {
+  return setting?.text?.split(',').map((text) => text.trim());
+}
+
+function said<T>(setting: Setting<T>): T | undefined {
+  return setting.source === 'built in' ? undefined : setting.value;
+}
+
+function durationOf(setting: Setting<number>): string | undefined {
+  const ms = said(setting);
+  return ms === undefined ? undefined : formatDuration(ms);
+}
+
+function given<const K extends string, T>(
+  name: K,
+  value: T | undefined,
+): { readonly [Name in K]?: T } {
+  return value === undefined ? {} : ({ [name]: value } as { readonly [Name in K]?: T }); // K is the one name
+}

@@ -1,0 +1,28 @@
+export {
+  inject,
+  REASONS,
+  type InjectionInput,
+  type InjectionResult,
+  type Reason,
+} from './inject.ts';
+export { jsonPatch } from './json-patch.ts';
+export { removeInjection } from './marks.ts';
+export {
+  AGENT_CONTAINER,
+  CONFIG_VARIABLE,
+  CONTAINER_VARIABLE,
+  DIRECTORY,
+  INIT_CONTAINER,
+  VOLUME,
+} from './names.ts';
+export { isPodManifest, readPod, type Container, type Pod, type PodSpec } from './pod.ts';
+export {
+  answerReview,
+  readReview,
+  refuseReview,
+  review,
+  type AdmissionRequest,
+  type AdmissionReviewResponse,
+  type Review,
+  type ReviewContext,
+} from './review.ts';

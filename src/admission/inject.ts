@@ -1,0 +1,131 @@
+/**
+ * Pod in, patched pod and report out. Pure: one function for the webhook and for `vouchsafe inject`. Ring: admission.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import {
+  resolveSettings,
+  type Annotations,
+  type Installation,
+  type RawAgentConfig,
+  type ResolvedSettings,
+} from '../config/index.ts';
+import type { Problem } from '../core/index.ts';
+import { assemble, keepOwnParts } from './assemble.ts';
+import { hasInjection, hasMarks, removeInjection } from './marks.ts';
+import { planInjection } from './plan.ts';
+import type { Pod } from './pod.ts';
+
+/** Why the outcome is what it is. Labels of metrics are made from these: a closed, small set. */
+export const REASONS = {
+  requested: 'The pod asks for the agent.',
+  already_injected: 'The pod has the agent already.',
+  not_requested: 'Nobody asks for the agent.',
+  nothing_requested: 'The namespace asks for the agent, but the pod asks for no file.',
+  excluded_namespace: 'Pods of this namespace are never touched.',
+  invalid: 'Settings are wrong or contradict each other or the pod.',
+  forbidden: 'The installation does not allow what the pod asks for.',
+} as const;
+/** One of {@link REASONS}. */
+export type Reason = keyof typeof REASONS;
+
+/** Everything that an injection goes by. */
+export interface InjectionInput {
+  readonly pod: Pod;
+  readonly namespace: string;
+  /** Annotations of the pod's namespace; undefined where they are not known. */
+  readonly namespaceAnnotations?: Annotations | undefined;
+  readonly installation: Installation;
+  /** Version of the API server, `v1.31.2`; a new one where it is not known. */
+  readonly kubeVersion?: string | undefined;
+  /** Finds what is wrong with a template without running it. */
+  readonly checkTemplate: (source: string, name: string) => readonly Problem[];
+}
+
+/** What became of a pod. */
+export interface InjectionResult {
+  readonly outcome: 'injected' | 'skipped' | 'denied';
+  readonly reason: Reason;
+  /** One sentence, or every problem, one a line. */
+  readonly message: string;
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly string[];
+  /** The patched pod; the pod that was given unless `outcome` is `injected`. */
+  readonly pod: Pod;
+  /** Every setting with its source, for `explain`. */
+  readonly settings: ResolvedSettings;
+  /** The document that the agent is given; present where `outcome` is `injected`. */
+  readonly agentConfig?: RawAgentConfig;
+}
+
+/** Decides on a pod and adds the agent. Equal input gives equal output; its own output it leaves as it is. */
+export function inject(input: InjectionInput): InjectionResult {
+  const { pod, installation } = input;
+  const prefix = installation.annotationPrefix;
+  const settings = resolveSettings({
+    prefix,
+    pod: pod.metadata.annotations ?? {},
+    namespace: input.namespaceAnnotations,
+    installation: installation.defaults,
+  });
+  const early = earlyResult(input, settings);
+  if (early !== undefined) return early;
+  const original = removeInjection(pod, prefix);
+  const isPresent = hasInjection(pod, prefix);
+  const warnings = [...settings.warnings];
+  if (!isPresent && hasMarks(pod, prefix)) {
+    warnings.push(
+      `${prefix}/status says injected, but the agent's containers are not there: copied from a running pod? The agent is added`,
+    );
+  }
+  const plan = planInjection({ ...input, pod: original, settings });
+  warnings.push(...plan.warnings);
+  const { problems } = plan;
+  if (plan.addition === undefined || problems.length > 0) {
+    const reason = plan.isForbidden ? 'forbidden' : 'invalid';
+    const message = problems.map((one) => `${one.path}: ${one.message}`).join('\n');
+    return { outcome: 'denied', reason, message, problems, warnings, pod, settings };
+  }
+  const assembled = assemble(original, plan.addition);
+  const result = isPresent ? keepOwnParts(assembled, pod) : assembled;
+  const isSame = isPresent && isDeepStrictEqual(result, pod);
+  const reason = isSame ? 'already_injected' : 'requested';
+  return {
+    outcome: isSame ? 'skipped' : 'injected',
+    reason,
+    message: REASONS[reason],
+    problems,
+    warnings,
+    pod: isSame ? pod : result,
+    settings,
+    agentConfig: plan.config,
+  };
+}
+
+/** Results that need no look at the pod's containers. */
+function earlyResult(
+  { pod, namespace, installation }: InjectionInput,
+  settings: ResolvedSettings,
+): InjectionResult | undefined {
+  const prefix = installation.annotationPrefix;
+  const asked = settings.settings.inject;
+  const skipped = (reason: Reason, warnings: readonly string[]): InjectionResult => {
+    const message = REASONS[reason];
+    return { outcome: 'skipped', reason, message, problems: [], warnings, pod, settings };
+  };
+  const isMisspelt = settings.problems.some(({ path }) => path.startsWith(`${prefix}/inject`));
+  if (!asked.value && !isMisspelt) {
+    const isForgotten = asked.source === 'built in' && settings.files.length > 0;
+    const warning = `the pod asks for files, but not for the agent: add ${prefix}/inject: "true"`;
+    return skipped('not_requested', isForgotten ? [warning] : []);
+  }
+  if (installation.webhook.excludedNamespaces.includes(namespace)) {
+    return skipped('excluded_namespace', [
+      `pods of namespace ${namespace} are never touched: ${prefix}/inject has no effect`,
+    ]);
+  }
+  const asksForNothing = settings.files.length === 0 && !settings.settings['x509-svid'].value;
+  if (asksForNothing && asked.source === 'namespace' && settings.problems.length === 0) {
+    return skipped('nothing_requested', settings.warnings);
+  }
+  return undefined;
+}

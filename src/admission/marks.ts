@@ -1,0 +1,148 @@
+/**
+ * What a pod remembers of its injection, and how the injection is taken away again. Ring: admission.
+ */
+import { CONFIG_VARIABLE, isOwnContainer, isOwnVolume, VOLUME } from './names.ts';
+import type { Container, Named, Pod } from './pod.ts';
+
+/** Names of the two annotations after the prefix. */
+const STATUS = 'status';
+const INJECTED = 'injected';
+
+/** What was added besides containers and volumes, which are known by their names. */
+export interface Marks {
+  /** Environment variables added, by container. */
+  readonly env: Readonly<Record<string, readonly string[]>>;
+  readonly sharesProcesses: boolean;
+  /** Fields that were there but empty (`[]`, `{}` or null), by the path that {@link fieldOf} gives. */
+  readonly empty: Readonly<Record<string, unknown>>;
+}
+
+/** The annotations that mark a pod as injected. Keys are in order, so that equal marks give equal bytes. */
+export function markAnnotations(prefix: string, marks: Marks): Record<string, string> {
+  return { [`${prefix}/${STATUS}`]: 'injected', [`${prefix}/${INJECTED}`]: JSON.stringify(marks) };
+}
+
+/** The path of a list, for {@link Marks.empty}. */
+export function fieldOf(field: string, container?: Container): string {
+  return container === undefined ? field : `${container.name}.${field}`;
+}
+
+/** True where the agent's containers are really there, whatever the annotations say. */
+export function hasInjection(pod: Pod, prefix: string): boolean {
+  const containers = [...(pod.spec.initContainers ?? []), ...pod.spec.containers];
+  return (
+    pod.metadata.annotations?.[`${prefix}/${INJECTED}`] !== undefined &&
+    containers.some((container) => isOwnContainer(container.name) && configOf(container) !== '')
+  );
+}
+
+/** True where the annotations say that the pod was injected. */
+export function hasMarks(pod: Pod, prefix: string): boolean {
+  const annotations = pod.metadata.annotations ?? {};
+  return [STATUS, INJECTED].some((name) => annotations[`${prefix}/${name}`] !== undefined);
+}
+
+/** The configuration document of an agent's container, as text; empty where there is none. */
+export function configOf(container: Container): string {
+  return container.env?.find(({ name }) => name === CONFIG_VARIABLE)?.value ?? '';
+}
+
+/** The pod as it was before injection. Gives a pod that was never injected back as it is. */
+export function removeInjection(pod: Pod, prefix: string): Pod {
+  if (!hasMarks(pod, prefix)) return pod;
+  const marks = readMarks(pod.metadata.annotations?.[`${prefix}/${INJECTED}`]);
+  const clean = (container: Container): Container => withoutInjection(container, marks);
+  const containers = pod.spec.containers.filter(({ name }) => !isOwnContainer(name)).map(clean);
+  let spec = { ...pod.spec, containers };
+  if (Array.isArray(spec.initContainers)) {
+    spec = { ...spec, initContainers: spec.initContainers.map(clean) };
+    spec = withoutItems(spec, 'initContainers', isOwnContainer, { path: 'initContainers', marks });
+  }
+  spec = withoutItems(spec, 'volumes', isOwnVolume, { path: 'volumes', marks });
+  const field = 'shareProcessNamespace';
+  if (marks.sharesProcesses) spec = restored(spec, field, { path: field, marks });
+  return { ...pod, metadata: withoutMarks(pod.metadata, prefix, marks), spec };
+}
+
+function withoutInjection(container: Container, marks: Marks): Container {
+  const added = marks.env[container.name] ?? [];
+  const mounted = withoutItems(container, 'volumeMounts', (name) => name === VOLUME.secrets, {
+    path: fieldOf('volumeMounts', container),
+    marks,
+  });
+  return withoutItems(mounted, 'env', (name) => added.includes(name), {
+    path: fieldOf('env', container),
+    marks,
+  });
+}
+
+/** Takes items out of a list. A list that becomes empty was absent before, or just as empty as the marks say. */
+function withoutItems<F extends string, T extends Partial<Record<F, readonly Named[] | null>>>(
+  object: T,
+  field: F,
+  isOurs: (name: string) => boolean,
+  was: { readonly path: string; readonly marks: Marks },
+): T {
+  const list: readonly Named[] = object[field] ?? [];
+  const kept = list.filter(({ name }) => !isOurs(name));
+  if (kept.length === list.length) return object;
+  if (kept.length > 0) return { ...object, [field]: kept };
+  return restored(object, field, was);
+}
+
+function withoutMarks(metadata: Pod['metadata'], prefix: string, marks: Marks): Pod['metadata'] {
+  const kept = Object.entries(metadata.annotations ?? {}).filter(
+    ([name]) => name !== `${prefix}/${STATUS}` && name !== `${prefix}/${INJECTED}`,
+  );
+  return kept.length > 0
+    ? { ...metadata, annotations: Object.fromEntries(kept) }
+    : restored(metadata, 'annotations', { path: 'annotations', marks });
+}
+
+function restored<T extends object>(
+  object: T,
+  field: string,
+  was: { readonly path: string; readonly marks: Marks },
+): T {
+  return Object.hasOwn(was.marks.empty, was.path)
+    ? { ...object, [field]: was.marks.empty[was.path] }
+    : without(object, field);
+}
+
+function without<T extends object>(object: T, field: string): T {
+  const entries = Object.entries(object).filter(([name]) => name !== field);
+  return Object.fromEntries(entries) as T; // the callers name optional fields alone
+}
+
+/** Marks are written by the webhook but can be edited by anyone: what is not as written counts as nothing. */
+function readMarks(text: string | undefined): Marks {
+  const none: Marks = { env: {}, sharesProcesses: false, empty: {} };
+  try {
+    const value: unknown = JSON.parse(text ?? '');
+    if (typeof value !== 'object' || value === null) return none;
+    const env = 'env' in value ? stringLists(value.env) : {};
+    const sharesProcesses = 'sharesProcesses' in value && value.sharesProcesses === true;
+    const empty = 'empty' in value ? emptyFields(value.empty) : {};
+    return { env, sharesProcesses, empty };
+  } catch {
+    return none;
+  }
+}
+
+function stringLists(value: unknown): Record<string, readonly string[]> {
+  if (typeof value !== 'object' || value === null) return {};
+  const entries = Object.entries(value).map(([name, list]: [string, unknown]) => {
+    const names = Array.isArray(list) ? list.filter((one) => typeof one === 'string') : [];
+    return [name, names] as const;
+  });
+  return Object.fromEntries(entries);
+}
+
+function emptyFields(value: unknown): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return {};
+  const entries = Object.entries(value).filter(
+    ([, field]: [string, unknown]) =>
+      field === null || (typeof field === 'object' && Object.keys(field).length === 0),
+  );
+  return Object.fromEntries(entries);
+}

@@ -1,0 +1,54 @@
+/**
+ * Names and places of everything that is added to a pod. Ring: admission.
+ */
+
+/** The container that keeps the files fresh. */
+export const AGENT_CONTAINER = 'vouchsafe-agent';
+/** The init container of the modes `pair` and `init`. */
+export const INIT_CONTAINER = 'vouchsafe-init';
+
+/** Environment variable with the agent's configuration document. */
+export const CONFIG_VARIABLE = 'VOUCHSAFE_CONFIG';
+/** Environment variable by which the agent finds the processes of a container that it is to signal. */
+export const CONTAINER_VARIABLE = 'VOUCHSAFE_CONTAINER';
+
+/** Volumes. All but the first are seen by the agent's containers alone. */
+export const VOLUME = {
+  secrets: 'vouchsafe-secrets',
+  state: 'vouchsafe-state',
+  spiffe: 'vouchsafe-spiffe',
+  token: 'vouchsafe-token',
+  ca: 'vouchsafe-ca',
+} as const;
+
+const TEMPLATES_VOLUME = 'vouchsafe-templates-';
+
+/** Volume of the n-th ConfigMap with templates. */
+export function templatesVolume(index: number): string {
+  return `${TEMPLATES_VOLUME}${index}`;
+}
+
+/** True for the names that {@link VOLUME} and {@link templatesVolume} give. */
+export function isOwnVolume(name: string): boolean {
+  return (
+    Object.values(VOLUME).some((own) => own === name) ||
+    (name.startsWith(TEMPLATES_VOLUME) && /^\d+$/.test(name.slice(TEMPLATES_VOLUME.length)))
+  );
+}
+
+/** True for the agent's containers. */
+export function isOwnContainer(name: string): boolean {
+  return name === AGENT_CONTAINER || name === INIT_CONTAINER;
+}
+
+/** Directories inside the agent's containers. They are fixed: a pod's `mount-path` must not hide the agent. */
+export const DIRECTORY = {
+  secrets: '/vault/secrets',
+  state: '/run/vouchsafe/state',
+  token: '/run/vouchsafe/token',
+  ca: '/run/vouchsafe/ca',
+  templates: '/run/vouchsafe/templates',
+} as const;
+
+/** Sidecars of service meshes: traffic needs them, secrets are none of their business. */
+export const MESH_PROXIES: readonly string[] = ['istio-proxy', 'linkerd-proxy'];

@@ -1,0 +1,141 @@
+/**
+ * A pod, as far as admission looks at it. What it does not look at stays as it came. Ring: admission.
+ *
+ * @see https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
+ */
+import { VouchsafeError } from '../core/index.ts';
+
+/** Anything that lists know by name. */
+export interface Named {
+  readonly name: string;
+  readonly [field: string]: unknown;
+}
+
+/** An environment variable. */
+export interface EnvVar extends Named {
+  readonly value?: string;
+}
+
+/** Where a container sees a volume. */
+export interface VolumeMount extends Named {
+  readonly mountPath: string;
+  readonly readOnly?: boolean;
+}
+
+/** User and group, of a pod or of a container. */
+export interface SecurityContext {
+  readonly runAsUser?: number | null;
+  readonly fsGroup?: number | null;
+  readonly [field: string]: unknown;
+}
+
+/** A container or an init container. */
+export interface Container extends Named {
+  readonly env?: readonly EnvVar[] | null;
+  readonly volumeMounts?: readonly VolumeMount[] | null;
+  readonly ports?: readonly { readonly containerPort?: number }[] | null;
+  readonly securityContext?: SecurityContext | null;
+  readonly restartPolicy?: string;
+}
+
+/** The specification of a pod. */
+export interface PodSpec {
+  readonly containers: readonly Container[];
+  readonly initContainers?: readonly Container[] | null;
+  readonly volumes?: readonly Named[] | null;
+  readonly securityContext?: SecurityContext | null;
+  readonly os?: { readonly name?: string } | null;
+  readonly restartPolicy?: string;
+  readonly shareProcessNamespace?: boolean | null;
+  readonly hostPID?: boolean;
+  readonly hostNetwork?: boolean;
+  readonly [field: string]: unknown;
+}
+
+/** A pod. */
+export interface Pod {
+  readonly metadata: {
+    readonly name?: string;
+    readonly generateName?: string;
+    readonly annotations?: Readonly<Record<string, string>> | null;
+    readonly ownerReferences?: readonly { readonly kind?: string; readonly name?: string }[] | null;
+    readonly [field: string]: unknown;
+  };
+  readonly spec: PodSpec;
+  readonly [field: string]: unknown;
+}
+
+/** Bounds of a pod: beyond them it is an attack, not a workload. */
+const MAX_ITEMS = 4096;
+
+/**
+ * Checks the parts of a pod that admission goes by; the API server checks the rest.
+ *
+ * @throws VouchsafeError `ERR_ADMISSION_MALFORMED` that names the field.
+ */
+export function readPod(value: unknown): Pod {
+  const pod = record(value, 'object');
+  const metadata = record(pod['metadata'], 'metadata');
+  for (const [key, text] of Object.entries(record(metadata['annotations'] ?? {}, 'annotations'))) {
+    if (typeof text !== 'string') throw malformed(`annotation ${key.slice(0, 128)} is no text`);
+  }
+  listOf(metadata['ownerReferences'], 'metadata.ownerReferences');
+  const spec = record(pod['spec'], 'spec');
+  record(spec['securityContext'] ?? {}, 'spec.securityContext');
+  record(spec['os'] ?? {}, 'spec.os');
+  if (namedList(spec['containers'], 'spec.containers').length === 0) {
+    throw malformed('spec.containers is empty');
+  }
+  namedList(spec['volumes'], 'spec.volumes');
+  for (const list of ['containers', 'initContainers']) {
+    for (const container of namedList(spec[list], `spec.${list}`)) {
+      const path = `spec.${list}[${String(container['name']).slice(0, 64)}]`;
+      record(container['securityContext'] ?? {}, `${path}.securityContext`);
+      namedList(container['env'], `${path}.env`);
+      listOf(container['ports'], `${path}.ports`);
+      for (const mount of namedList(container['volumeMounts'], `${path}.volumeMounts`)) {
+        if (typeof mount['mountPath'] !== 'string') throw malformed(`${path} has an odd mountPath`);
+      }
+    }
+  }
+  return value as Pod; // every field of the type was checked above
+}
+
+/** True for what {@link readPod} would not take at all: another kind of object. */
+export function isPodManifest(value: unknown): boolean {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'kind' in value &&
+    value.kind === 'Pod' &&
+    'apiVersion' in value &&
+    value.apiVersion === 'v1'
+  );
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function record(value: unknown, path: string): Fields {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw malformed(`${path} is no object`);
+  }
+  return value as Fields; // an object that is no list has nothing but fields
+}
+
+function listOf(value: unknown, path: string): Fields[] {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value)) throw malformed(`${path} is no list`);
+  if (value.length > MAX_ITEMS) throw malformed(`${path} has more than ${MAX_ITEMS} items`);
+  return value.map((item: unknown, index) => record(item, `${path}[${index}]`));
+}
+
+function namedList(value: unknown, path: string): Fields[] {
+  const items = listOf(value, path);
+  const nameless = items.findIndex((item) => typeof item['name'] !== 'string');
+  if (nameless >= 0) throw malformed(`${path}[${nameless}] has no name`);
+  return items;
+}
+
+function malformed(what: string): VouchsafeError {
+  return new VouchsafeError('ERR_ADMISSION_MALFORMED', `not a pod: ${what}`);
+}

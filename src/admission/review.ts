@@ -1,0 +1,164 @@
+/**
+ * AdmissionReview v1 in and out. Pure. Ring: admission.
+ *
+ * @see https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
+ */
+import type { Annotations, Installation } from '../config/index.ts';
+import { VouchsafeError, type Problem } from '../core/index.ts';
+import { inject, type InjectionResult } from './inject.ts';
+import { jsonPatch } from './json-patch.ts';
+import { readPod, type Pod } from './pod.ts';
+
+/** The parts of an admission request that matter here. */
+export interface AdmissionRequest {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly dryRun: boolean;
+  /** The pod to be created; undefined for every other request, which is none of our business. */
+  readonly pod: Pod | undefined;
+}
+
+/** What reviews are answered by. */
+export interface ReviewContext {
+  readonly installation: Installation;
+  readonly namespaceAnnotations?: Annotations | undefined;
+  readonly kubeVersion?: string | undefined;
+  readonly checkTemplate: (source: string, name: string) => readonly Problem[];
+}
+
+/** The answer, an AdmissionReview to be sent as JSON. */
+export interface AdmissionReviewResponse {
+  readonly apiVersion: 'admission.k8s.io/v1';
+  readonly kind: 'AdmissionReview';
+  readonly response: {
+    readonly uid: string;
+    readonly allowed: boolean;
+    readonly status?: { readonly code: number; readonly reason: string; readonly message: string };
+    readonly warnings?: readonly string[];
+    readonly patchType?: 'JSONPatch';
+    /** Base64 of a JSON Patch. */
+    readonly patch?: string;
+    readonly auditAnnotations?: Readonly<Record<string, string>>;
+  };
+}
+
+/** An answer and what led to it. */
+export interface Review {
+  readonly request: AdmissionRequest;
+  readonly answer: AdmissionReviewResponse;
+  /** Undefined where the request was not about the creation of a pod. */
+  readonly result: InjectionResult | undefined;
+}
+
+/** Deepest nesting of a request; pods need about fifteen levels. */
+const MAX_DEPTH = 64;
+/** Longest warning that every client shows in full. */
+const MAX_WARNING_CHARS = 256;
+/** The API server drops warnings beyond 4 KiB in all. */
+const MAX_WARNINGS = 15;
+const MAX_MESSAGE_CHARS = 8192;
+
+/** Answers an AdmissionReview that was parsed from JSON: {@link readReview}, then {@link answerReview}. */
+export function review(body: unknown, context: ReviewContext): Review {
+  return answerReview(readReview(body), context);
+}
+
+/**
+ * Reads an AdmissionReview.
+ *
+ * @throws VouchsafeError `ERR_ADMISSION_MALFORMED` when it is not one, or its pod is none.
+ */
+export function readReview(body: unknown): AdmissionRequest {
+  if (!isShallow(body, MAX_DEPTH)) throw malformed(`it is nested deeper than ${MAX_DEPTH} levels`);
+  const reviewed = fieldsOf(body);
+  if (reviewed['kind'] !== 'AdmissionReview') throw malformed('its kind is not AdmissionReview');
+  if (reviewed['apiVersion'] !== 'admission.k8s.io/v1') {
+    throw malformed('its apiVersion is not admission.k8s.io/v1');
+  }
+  const request = fieldsOf(reviewed['request']);
+  const { uid, namespace = '', operation } = request;
+  if (typeof uid !== 'string' || uid === '' || uid.length > 256) throw malformed('it has no uid');
+  if (typeof namespace !== 'string') throw malformed('its namespace is no text');
+  const resource = fieldsOf(request['resource'] ?? {});
+  const isPodCreation =
+    operation === 'CREATE' &&
+    resource['group'] === '' &&
+    resource['resource'] === 'pods' &&
+    (request['subResource'] ?? '') === '';
+  const pod = isPodCreation ? readPod(request['object']) : undefined;
+  return { uid, namespace, dryRun: request['dryRun'] === true, pod };
+}
+
+/** Answers a request. Whatever is not the creation of a pod is allowed as it is. */
+export function answerReview(request: AdmissionRequest, context: ReviewContext): Review {
+  const { pod, namespace, uid } = request;
+  if (pod === undefined) {
+    return { request, answer: envelope({ uid, allowed: true }), result: undefined };
+  }
+  const result = inject({ ...context, pod, namespace });
+  const common = {
+    uid,
+    allowed: result.outcome !== 'denied',
+    auditAnnotations: { outcome: result.outcome, reason: result.reason },
+    ...warningsOf(result),
+  };
+  if (result.outcome === 'denied') {
+    const code = result.reason === 'forbidden' ? 403 : 400;
+    return { request, answer: denial(common, code, result.message), result };
+  }
+  if (result.outcome === 'skipped') return { request, answer: envelope(common), result };
+  const operations = JSON.stringify(jsonPatch(pod, result.pod));
+  const patch = Buffer.from(operations).toString('base64');
+  return { request, answer: envelope({ ...common, patchType: 'JSONPatch', patch }), result };
+}
+
+/** Denies a request for a reason outside the pod; controllers try again after a while. */
+export function refuseReview(uid: string, code: number, message: string): AdmissionReviewResponse {
+  return denial({ uid, allowed: false }, code, message);
+}
+
+type Response = AdmissionReviewResponse['response'];
+
+function denial(response: Response, code: number, message: string): AdmissionReviewResponse {
+  const reason = { 400: 'BadRequest', 403: 'Forbidden' }[code] ?? 'ServiceUnavailable';
+  const text = message.slice(0, MAX_MESSAGE_CHARS);
+  return envelope({ ...response, status: { code, reason, message: text } });
+}
+
+function envelope(response: Response): AdmissionReviewResponse {
+  return { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response };
+}
+
+function warningsOf(result: InjectionResult): { readonly warnings?: readonly string[] } {
+  const warnings = result.warnings.slice(0, MAX_WARNINGS).map(headerSafe);
+  return warnings.length === 0 ? {} : { warnings };
+}
+
+/** Warnings travel in an HTTP header. */
+function headerSafe(text: string): string {
+  const safe = text.replace(/[^\x20-\x7e]/g, '?');
+  return safe.length > MAX_WARNING_CHARS ? `${safe.slice(0, MAX_WARNING_CHARS - 3)}...` : safe;
+}
+
+/** Without recursion: this is what protects everything after it that recurses. */
+function isShallow(value: unknown, depth: number): boolean {
+  let level: unknown[] = [value];
+  for (let remaining = depth; level.length > 0; remaining -= 1) {
+    if (remaining === 0) return false;
+    level = level.flatMap(
+      (one) => (typeof one === 'object' && one !== null ? (Object.values(one) as unknown[]) : []), // of any type
+    );
+  }
+  return true;
+}
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw malformed('a part of it is no object');
+  }
+  return value as Readonly<Record<string, unknown>>; // an object that is no list has nothing but fields
+}
+
+function malformed(what: string): VouchsafeError {
+  return new VouchsafeError('ERR_ADMISSION_MALFORMED', `not an AdmissionReview: ${what}`);
+}

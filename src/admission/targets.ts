@@ -1,0 +1,143 @@
+/**
+ * Which containers of the pod see the files, and which are told of changes. Ring: admission.
+ */
+import type { FileSettings, NotifyAction, Settings } from '../config/index.ts';
+import type { Problem } from '../core/index.ts';
+import { MESH_PROXIES } from './names.ts';
+import type { Container, Pod } from './pod.ts';
+
+/** The containers of a pod, sorted by what they have to do with the agent. */
+export interface Targets {
+  /** App containers and init containers that see the files. */
+  readonly consumers: readonly Container[];
+  /** Containers whose processes the agent signals or restarts. */
+  readonly signalled: readonly Container[];
+  /** Where the agent stands among the init containers. */
+  readonly position: number;
+}
+
+/** What {@link findTargets} goes by. */
+export interface TargetsInput {
+  readonly pod: Pod;
+  readonly settings: Settings;
+  readonly files: readonly FileSettings[];
+  readonly prefix: string;
+}
+
+/** Sorts the containers; reports names that the pod does not have. */
+export function findTargets(input: TargetsInput, problems: Problem[]): Targets {
+  const { pod } = input;
+  const position = agentPosition(pod);
+  return {
+    consumers: [...appConsumers(input, problems), ...initConsumers(input, position, problems)],
+    signalled: signalledContainers(input, problems),
+    position,
+  };
+}
+
+/**
+ * First of all, so that later init containers find their files and no mesh's redirection stands in the way;
+ * but after a mesh's native sidecar, without which there is no network.
+ */
+function agentPosition(pod: Pod): number {
+  const init = pod.spec.initContainers ?? [];
+  return init.findLastIndex((one) => isSidecar(one) && MESH_PROXIES.includes(one.name)) + 1;
+}
+
+function isSidecar(container: Container): boolean {
+  return container.restartPolicy === 'Always';
+}
+
+function appConsumers({ pod, settings, prefix }: TargetsInput, problems: Problem[]): Container[] {
+  const all = pod.spec.containers;
+  const names = settings.containers.value;
+  if (names === undefined) return all.filter(({ name }) => !MESH_PROXIES.includes(name));
+  return choose(names, all, `${prefix}/containers`, problems);
+}
+
+function initConsumers(
+  { pod, settings, prefix }: TargetsInput,
+  position: number,
+  problems: Problem[],
+): Container[] {
+  const wanted = settings['init-containers'].value;
+  const all = pod.spec.initContainers ?? [];
+  const following = all.slice(position);
+  if (wanted === undefined) return [];
+  if (wanted === 'all') return following.filter(({ name }) => !MESH_PROXIES.includes(name));
+  const path = `${prefix}/init-containers`;
+  const chosen = choose(wanted, all, path, problems);
+  for (const { name } of chosen.filter((one) => !following.includes(one))) {
+    problems.push({ path, message: `init container "${name}" runs before the agent` });
+  }
+  return chosen;
+}
+
+function choose(
+  names: readonly string[],
+  among: readonly Container[],
+  path: string,
+  problems: Problem[],
+): Container[] {
+  for (const name of names.filter((one) => among.every((container) => container.name !== one))) {
+    problems.push({ path, message: missing(name, among) });
+  }
+  return among.filter(({ name }) => names.includes(name));
+}
+
+function missing(name: string, among: readonly Container[]): string {
+  const known = among.map((container) => container.name).join(', ');
+  return `there is no container "${name}" here${known === '' ? '' : `, only ${known}`}`;
+}
+
+function signalledContainers(input: TargetsInput, problems: Problem[]): Container[] {
+  const { pod, prefix } = input;
+  // Native sidecars run beside the app and can be signalled too.
+  const running = [...pod.spec.containers, ...(pod.spec.initContainers ?? []).filter(isSidecar)];
+  const wanted = actionsOf(input).filter(({ action }) => action.kind !== 'http');
+  for (const { path, action } of wanted) {
+    const name = 'container' in action ? action.container : '';
+    if (running.every((container) => container.name !== name)) {
+      problems.push({ path, message: missing(name, running) });
+    }
+    if (action.kind === 'restart' && pod.spec.restartPolicy === 'Never') {
+      const message = `restart@${name} contradicts restartPolicy Never: it would end the container for good`;
+      problems.push({ path, message });
+    }
+  }
+  if (wanted.length > 0) checkSharedProcesses(pod, wanted[0]?.path ?? prefix, problems);
+  return running.filter(({ name }) =>
+    wanted.some(({ action }) => 'container' in action && action.container === name),
+  );
+}
+
+function checkSharedProcesses(pod: Pod, path: string, problems: Problem[]): void {
+  if (pod.spec.shareProcessNamespace === false) {
+    const message =
+      'contradicts shareProcessNamespace: false of the pod: the agent must see the process that it signals';
+    problems.push({ path, message });
+  }
+  if (pod.spec.hostPID === true) {
+    const message =
+      'contradicts hostPID: true of the pod: the agent would see every process of the node';
+    problems.push({ path, message });
+  }
+}
+
+function actionsOf({
+  settings,
+  files,
+  prefix,
+}: TargetsInput): { readonly path: string; readonly action: NotifyAction }[] {
+  const ofSet = (settings['on-change'].value ?? []).map((action) => ({
+    path: `${prefix}/on-change`,
+    action,
+  }));
+  const ofFiles = files.flatMap((file) =>
+    (file['on-change']?.value ?? []).map((action) => ({
+      path: `${prefix}/on-change-${file.name}`,
+      action,
+    })),
+  );
+  return [...ofSet, ...ofFiles];
+}

@@ -1,0 +1,90 @@
+/**
+ * Which user the agent runs as, and which permission bits its files need. Ring: admission.
+ */
+import type { Installation, Settings } from '../config/index.ts';
+import { type Problem } from '../core/index.ts';
+import type { Container, Pod } from './pod.ts';
+
+/** The "nonroot" user of distroless images. */
+const DEFAULT_UID = 65_532;
+
+/** User and group of the agent's containers; undefined leaves it to the platform. */
+export interface AgentUser {
+  readonly user: number | undefined;
+  readonly group: number | undefined;
+}
+
+/** What {@link agentUser} and {@link defaultFileMode} go by. */
+export interface UserInput {
+  readonly pod: Pod;
+  readonly settings: Settings;
+  readonly installation: Installation;
+  /** Containers that see the files. */
+  readonly consumers: readonly Container[];
+  /** Containers that the agent signals: the kernel lets it signal its own user's processes alone. */
+  readonly targets: readonly Container[];
+}
+
+/** Decides on the user; reports where a container that is to be signalled has another one. */
+export function agentUser(input: UserInput, problems: Problem[]): AgentUser {
+  const { settings, installation, pod, consumers } = input;
+  const group = settings['run-as-group'].value;
+  const signalled = targetUser(input, problems);
+  if (signalled !== undefined) return { user: signalled, group };
+  const asked = settings['run-as-user'].value;
+  if (asked !== undefined) return { user: asked, group };
+  if (!installation.agent.setUser) return { user: undefined, group };
+  const ofPod = pod.spec.securityContext?.runAsUser ?? 0;
+  if (ofPod !== 0) return { user: ofPod, group };
+  return { user: commonUser(pod, consumers) ?? DEFAULT_UID, group };
+}
+
+/**
+ * 0440 where the files' group or owner is the application's, else 0444: the volume is memory, private to the
+ * pod, and read-only in the containers that were chosen.
+ */
+export function defaultFileMode(input: UserInput, agent: AgentUser): '0440' | '0444' {
+  const { pod, consumers } = input;
+  const hasGroup = typeof pod.spec.securityContext?.fsGroup === 'number';
+  const isSameUser = consumers.every((one) => userOf(pod, one) === agent.user);
+  // Where the platform assigns UIDs it assigns one UID and one fsGroup to the whole pod.
+  return hasGroup || agent.user === undefined || isSameUser ? '0440' : '0444';
+}
+
+/** The UID of a container as far as the manifest says; 0 is root, undefined is left to the image. */
+function userOf(pod: Pod, container: Container): number | undefined {
+  return container.securityContext?.runAsUser ?? pod.spec.securityContext?.runAsUser ?? undefined;
+}
+
+function commonUser(pod: Pod, containers: readonly Container[]): number | undefined {
+  const users = new Set(containers.map((container) => userOf(pod, container)));
+  const [user] = users;
+  return users.size === 1 && user !== 0 ? user : undefined;
+}
+
+function targetUser(input: UserInput, problems: Problem[]): number | undefined {
+  const { pod, settings, installation, targets } = input;
+  const { annotationPrefix: prefix } = installation;
+  let known: { readonly user: number; readonly container: string } | undefined;
+  for (const container of targets) {
+    const user = userOf(pod, container);
+    const path = `${prefix}/on-change`;
+    if (user === undefined && !installation.agent.setUser) continue;
+    if (user === undefined || user === 0) {
+      const what = user === 0 ? 'runs as root' : 'has no runAsUser';
+      const message = `container "${container.name}" ${what}: set a non-zero runAsUser, so that the agent can run as the same user and signal it`;
+      problems.push({ path, message });
+    } else if (known !== undefined && known.user !== user) {
+      const message = `containers "${known.container}" (UID ${known.user}) and "${container.name}" (UID ${user}) run as different users; the agent can signal one of them only`;
+      problems.push({ path, message });
+    } else {
+      known = { user, container: container.name };
+    }
+  }
+  const asked = settings['run-as-user'];
+  if (known !== undefined && asked.source === 'pod' && asked.value !== known.user) {
+    const message = `${asked.text ?? ''} contradicts ${prefix}/on-change: container "${known.container}" runs as UID ${known.user}, and only the same user can signal it`;
+    problems.push({ path: `${prefix}/run-as-user`, message });
+  }
+  return known?.user;
+}
