@@ -1,0 +1,61 @@
+/**
+ * Whether a call fits its helper's row of the table: number of arguments, names of parameters. Ring: template.
+ */
+import type { Signature } from './helper.ts';
+import type { RawBlock, RawMustache, RawSubExpression } from './parser.ts';
+import { quoteName } from './values.ts';
+
+/** Everything wrong with the arguments of a call, one sentence each. */
+export function argumentProblems(
+  signature: Signature,
+  raw: RawMustache | RawSubExpression | RawBlock,
+): readonly string[] {
+  const names = (raw.hash?.pairs ?? []).map((pair) => pair.key);
+  return [
+    ...countProblems(signature, raw, names.length === 0),
+    ...literalProblems(signature, raw),
+    ...nameProblems(signature, names),
+  ];
+}
+
+/** Said where a helper hides a key of the data. */
+export function thisHint(name: string): string {
+  return `; the key of that name is {{this.${name}}}`;
+}
+
+function countProblems(
+  { name, args: [min, max] }: Signature,
+  raw: RawMustache | RawSubExpression | RawBlock,
+  isWithoutHash: boolean,
+): string[] {
+  const count = raw.params.length;
+  if (count >= min && count <= max) return [];
+  const isBare = raw.type === 'MustacheStatement' && count === 0 && isWithoutHash;
+  return [`${name} takes ${range(min, max)}, not ${count}${isBare ? thisHint(name) : ''}`];
+}
+
+function literalProblems(
+  { name, literal = [] }: Signature,
+  { params }: RawMustache | RawSubExpression | RawBlock,
+): string[] {
+  return literal
+    .filter((index) => params[index] !== undefined && params[index].type !== 'StringLiteral')
+    .map((index) => `${name}: argument ${index + 1} must be a text that is written out`);
+}
+
+function nameProblems({ name, hash = [] }: Signature, names: readonly string[]): string[] {
+  const twice = names
+    .filter((key, index) => names.indexOf(key) < index)
+    .map((key) => `${name}: ${quoteName(key)} is given twice`);
+  if (hash === 'any') return twice;
+  const known = hash.length === 0 ? 'it has none' : `it has ${hash.join(', ')}`;
+  const unknown = names
+    .filter((key) => !hash.includes(key))
+    .map((key) => `${name} has no parameter ${quoteName(key)}; ${known}`);
+  return [...twice, ...unknown];
+}
+
+function range(min: number, max: number): string {
+  if (min === max) return min === 1 ? '1 argument' : `${min} arguments`;
+  return max === Infinity ? `at least ${min} arguments` : `${min} to ${max} arguments`;
+}

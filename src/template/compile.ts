@@ -1,0 +1,325 @@
+/**
+ * From Handlebars' syntax tree to a checked template: every name is resolved, every problem that can be seen
+ * without data is found. Ring: template.
+ */
+import type { Dependency, Problem } from '../core/index.ts';
+import { argumentProblems, thisHint } from './check-arguments.ts';
+import { Fault } from './fault.ts';
+import { HelperCall, type Helper, type Signature } from './helper.ts';
+import { BLOCKS, HELPERS } from './helpers/table.ts';
+import {
+  parseHandlebars,
+  type RawBlock,
+  type RawExpression,
+  type RawHash,
+  type RawLiteral,
+  type RawLocation,
+  type RawMustache,
+  type RawPath,
+  type RawProgram,
+  type RawStatement,
+  type RawSubExpression,
+} from './parser.ts';
+import { suggest } from './suggest.ts';
+import type {
+  Block,
+  BlockType,
+  Call,
+  Expression,
+  Literal,
+  Path,
+  PathBase,
+  Position,
+  Program,
+  Statement,
+  Template,
+} from './tree.ts';
+import { quoteName } from './values.ts';
+
+/** Longest template, in UTF-16 units: a ConfigMap holds no more. */
+const MAX_SOURCE_LENGTH = 1024 * 1024;
+/** Deepest nesting of blocks and expressions; evaluation recurses as deep. */
+const MAX_DEPTH = 200;
+/** More problems are not listed. */
+const MAX_PROBLEMS = 50;
+
+const NOTHING: Literal = { kind: 'literal', value: undefined };
+
+/** What came of a source. The template is of use only when there are no problems. */
+export interface Compiled {
+  readonly template: Template;
+  readonly problems: readonly Problem[];
+  /** True when the problems are of grammar, not of helpers. */
+  readonly isSyntax: boolean;
+}
+
+/** Parses and checks a template. Never throws. */
+export function compile(source: string, name: string): Compiled {
+  return new Compiler(name).run(source);
+}
+
+class Compiler {
+  readonly #name: string;
+  readonly #problems: Problem[] = [];
+  readonly #dependencies: Dependency[] = [];
+  /** Names of block parameters in scope, innermost first. */
+  #params: readonly (readonly string[])[] = [];
+  #depth = 0;
+  #isSyntax = false;
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  run(source: string): Compiled {
+    const program = this.#parse(source);
+    const template = { name: this.#name, program, dependencies: this.#dependencies };
+    return { template, problems: this.#problems, isSyntax: this.#isSyntax };
+  }
+
+  #parse(source: string): Program {
+    const none = { statements: [], takesParams: false };
+    if (source.length > MAX_SOURCE_LENGTH) {
+      this.#refuseSyntax({ line: 1, column: 1 }, 'the template is longer than 1 MiB');
+      return none;
+    }
+    const raw = parseHandlebars(source);
+    if ('type' in raw) return this.#program(raw);
+    this.#refuseSyntax(raw.at, raw.message);
+    return none;
+  }
+
+  #program(raw: RawProgram): Program {
+    const names = raw.blockParams;
+    const outer = this.#params;
+    if (names !== undefined) this.#params = [names, ...outer];
+    const statements = raw.body.flatMap((statement) => this.#statement(statement) ?? []);
+    this.#params = outer;
+    return { statements, takesParams: names !== undefined };
+  }
+
+  #statement(raw: RawStatement): Statement | undefined {
+    switch (raw.type) {
+      case 'ContentStatement':
+        return raw.value === '' ? undefined : { kind: 'text', text: raw.value };
+      case 'CommentStatement':
+        return undefined;
+      case 'MustacheStatement':
+        return { kind: 'print', value: this.#mustache(raw), at: position(raw.path.loc) };
+      case 'BlockStatement':
+        return this.#nested(raw.loc, () => this.#block(raw));
+      case 'PartialStatement':
+      case 'PartialBlockStatement':
+        this.#refuseSyntax(position(raw.loc), 'partials ({{> name}}) are not available');
+        return undefined;
+      case 'Decorator':
+      case 'DecoratorBlock':
+        this.#refuseSyntax(position(raw.loc), 'decorators ({{* name}}) are not available');
+        return undefined;
+    }
+  }
+
+  // --- expressions
+
+  #mustache(raw: RawMustache | RawSubExpression): Expression {
+    const path = toPath(raw.path);
+    const name = this.#helperName(path);
+    const hasArgs = raw.params.length > 0 || raw.hash !== undefined;
+    const isCall = hasArgs || raw.type === 'SubExpression';
+    const helper = name === undefined ? undefined : HELPERS.get(name);
+    if (helper !== undefined) return this.#call(helper, raw);
+    if (name !== undefined && (isCall || BLOCKS.has(name))) return this.#unknown(name, path);
+    if (name === undefined && isCall && (hasArgs || this.#param(path) === undefined)) {
+      return this.#refuse(
+        position(path.loc),
+        `${quoteName(path.original)} is no helper; it cannot take arguments`,
+      );
+    }
+    return this.#path(path);
+  }
+
+  #call(helper: Helper, raw: RawMustache | RawSubExpression): Expression {
+    const at = position(raw.path.loc);
+    const args = raw.params.map((param) => this.#expression(param));
+    const hash = this.#hash(raw.hash);
+    if (!this.#fits(helper, raw, at)) return NOTHING;
+    const call: Call = { kind: 'call', helper, args, hash, at };
+    this.#note(call);
+    return call;
+  }
+
+  #expression(raw: RawExpression): Expression {
+    switch (raw.type) {
+      case 'PathExpression':
+        return this.#path(raw);
+      case 'SubExpression':
+        return this.#nested(raw.loc, () => this.#mustache(raw)) ?? NOTHING;
+      default:
+        return toLiteral(raw);
+    }
+  }
+
+  #hash(raw: RawHash | undefined): Call['hash'] {
+    return (raw?.pairs ?? []).map((pair) => [pair.key, this.#expression(pair.value)] as const);
+  }
+
+  #path(raw: RawPath): Path {
+    const param = this.#param(raw);
+    const from = raw.data ? 'data' : 'context';
+    const base = param ?? ({ from, up: raw.depth } as const);
+    const parts = param === undefined ? raw.parts : raw.parts.slice(1);
+    return { kind: 'path', base, parts, text: raw.original, at: position(raw.loc) };
+  }
+
+  /** The block parameter that a path starts with. `this.x`, `../x` and `@x` never do. */
+  #param(path: RawPath): PathBase | undefined {
+    const [name] = path.parts;
+    if (name === undefined || path.data || path.depth > 0 || isScoped(path)) return undefined;
+    for (const [up, names] of this.#params.entries()) {
+      const index = names.indexOf(name);
+      if (index >= 0) return { from: 'param', up, index };
+    }
+    return undefined;
+  }
+
+  /** The name that may be a helper's: a single word that is not `@data`, `this.x`, `../x` or a block parameter. */
+  #helperName(path: RawPath): string | undefined {
+    if (path.parts.length !== 1 || path.data || path.depth > 0 || isScoped(path)) return undefined;
+    return this.#param(path) === undefined ? path.parts[0] : undefined;
+  }
+
+  // --- blocks
+
+  #block(raw: RawBlock): Block {
+    const path = toPath(raw.path);
+    const name = this.#helperName(path);
+    const known = name === undefined ? undefined : BLOCKS.get(name);
+    const at = position(raw.path.loc);
+    const type = known?.name ?? 'section';
+    const subject = known === undefined ? this.#section(raw, path, name) : this.#subject(raw);
+    const includeZero = this.#hash(raw.hash).find(([key]) => key === 'includeZero')?.[1];
+    if (known !== undefined) this.#fits(known, raw, at);
+    this.#checkParams(raw, type, at);
+    const body = raw.program && this.#program(raw.program);
+    const otherwise = raw.inverse && this.#program(raw.inverse);
+    return { kind: 'block', type, subject, includeZero, body, otherwise, at };
+  }
+
+  #subject(raw: RawBlock): Expression {
+    return raw.params.map((param) => this.#expression(param))[0] ?? NOTHING;
+  }
+
+  #section(raw: RawBlock, path: RawPath, name: string | undefined): Expression {
+    const at = position(path.loc);
+    if (name !== undefined && HELPERS.has(name)) {
+      return this.#refuse(at, `${name} is no block; write {{${name} …}}${thisHint(name)}`);
+    }
+    if (raw.params.length === 0 && raw.hash === undefined) return this.#path(path);
+    if (name !== undefined) return this.#unknown(name, path);
+    return this.#refuse(at, `${quoteName(path.original)} is no helper; it cannot take arguments`);
+  }
+
+  #checkParams(raw: RawBlock, type: BlockType, at: Position): void {
+    const takesParams = type === 'each' || type === 'with' || type === 'section';
+    if (raw.program?.blockParams !== undefined && !takesParams) {
+      this.#refuse(at, `${type} gives no block parameters (as |name|)`);
+    }
+    if (raw.inverse?.blockParams !== undefined) {
+      this.#refuse(at, 'an inverse block gives no block parameters (as |name|)');
+    }
+  }
+
+  // --- checks
+
+  #fits(
+    signature: Signature,
+    raw: RawMustache | RawSubExpression | RawBlock,
+    at: Position,
+  ): boolean {
+    const problems = argumentProblems(signature, raw);
+    for (const problem of problems) this.#refuse(at, problem);
+    return problems.length === 0;
+  }
+
+  /** Notes what a call with nothing but literals asks for, and what is wrong with it. */
+  #note(call: Call): void {
+    const { helper } = call;
+    if (helper.kind !== 'source' || call.args.some((arg) => arg.kind !== 'literal')) return;
+    if (call.hash.some(([, value]) => value.kind !== 'literal')) return;
+    const args = call.args.map(literalValue);
+    const hash = new Map(call.hash.map(([name, value]) => [name, literalValue(value)]));
+    try {
+      this.#dependencies.push(helper.need(new HelperCall(args, hash, false)).dependency);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      this.#refuse(call.at, `${helper.name}: ${error.message}`);
+    }
+  }
+
+  #unknown(name: string, path: RawPath): Literal {
+    const at = position(path.loc);
+    if (BLOCKS.has(name)) {
+      return this.#refuse(at, `${name} is a block: {{#${name} …}}…{{/${name}}}${thisHint(name)}`);
+    }
+    if (name === 'log') return this.#refuse(at, 'the helper log is not available');
+    const near = suggest(name, [...HELPERS.keys(), ...BLOCKS.keys()]);
+    const hint = near === undefined ? '' : `; did you mean ${near}?`;
+    return this.#refuse(at, `unknown helper ${quoteName(name)}${hint}`);
+  }
+
+  #nested<T>(loc: RawLocation, visit: () => T): T | undefined {
+    if (this.#depth >= MAX_DEPTH) {
+      this.#refuseSyntax(position(loc), `this is nested deeper than ${MAX_DEPTH}`);
+      return undefined;
+    }
+    this.#depth += 1;
+    try {
+      return visit();
+    } finally {
+      this.#depth -= 1;
+    }
+  }
+
+  #refuse(at: Position, message: string): Literal {
+    if (this.#problems.length < MAX_PROBLEMS) {
+      this.#problems.push({ path: `${this.#name}:${at.line}:${at.column}`, message });
+    }
+    return NOTHING;
+  }
+
+  #refuseSyntax(at: Position, message: string): void {
+    this.#isSyntax = true;
+    this.#refuse(at, message);
+  }
+}
+
+/** Handlebars reads `{{"a b"}}` and `{{12}}` as paths of one key. */
+function toPath(raw: RawPath | RawLiteral): RawPath {
+  if (raw.type === 'PathExpression') return raw;
+  const key = String(raw.type === 'NullLiteral' ? null : raw.original);
+  return {
+    type: 'PathExpression',
+    data: false,
+    depth: 0,
+    parts: [key],
+    original: key,
+    loc: raw.loc,
+  };
+}
+
+function toLiteral(raw: RawLiteral): Literal {
+  return { kind: 'literal', value: raw.type === 'NullLiteral' ? null : raw.value };
+}
+
+function literalValue(expression: Expression): Literal['value'] {
+  return expression.kind === 'literal' ? expression.value : undefined;
+}
+
+/** True for `this.x`, `./x`, `../x`: data for certain, never a helper. */
+function isScoped(path: RawPath): boolean {
+  return /^(?:\.|this\b)/.test(path.original);
+}
+
+function position(loc: RawLocation): Position {
+  return { line: loc.start.line, column: loc.start.column + 1 };
+}

@@ -1,0 +1,46 @@
+/**
+ * A problem found while rendering, before anybody knows where it stands in the template. Ring: template.
+ */
+import { VouchsafeError } from '../core/index.ts';
+import type { Position } from './tree.ts';
+import { isRecord, keysNote, quoteName, typeName } from './values.ts';
+
+/** The codes that rendering can end with. */
+export type FaultCode = 'ERR_TEMPLATE_MISSING_KEY' | 'ERR_TEMPLATE_VALUE' | 'ERR_TEMPLATE_LIMIT';
+
+/** Thrown by helpers and look-ups. Its message names types and keys, never a value. */
+export class Fault extends Error {
+  readonly code: FaultCode;
+
+  constructor(code: FaultCode, message: string) {
+    super(message);
+    this.name = 'Fault';
+    this.code = code;
+  }
+}
+
+/** `ERR_TEMPLATE_VALUE`: a value that cannot be used so. */
+export function valueFault(message: string): Fault {
+  return new Fault('ERR_TEMPLATE_VALUE', message);
+}
+
+/**
+ * `ERR_TEMPLATE_MISSING_KEY`: `key` is not in `holder`, which is what Vault has at `path`. A key that was
+ * computed is not named.
+ */
+export function missingKey(holder: unknown, key?: string, path?: string): Fault {
+  const what = key === undefined ? 'no such key' : `no key ${quoteName(key)}`;
+  const where = path === undefined ? '' : ` in ${path}`;
+  const found = isRecord(holder) ? keysNote(holder) : `it is ${typeName(holder)}`;
+  return new Fault('ERR_TEMPLATE_MISSING_KEY', `there is ${what}${where} (${found})`);
+}
+
+/** Puts template, line, column and the thing as written in front of a fault. Other errors pass unchanged. */
+export function locate(error: unknown, template: string, at: Position, subject: string): unknown {
+  if (!(error instanceof Fault)) return error;
+  return new VouchsafeError(
+    error.code,
+    `${template}:${at.line}:${at.column}: ${subject}: ${error.message}`,
+    { details: { template, line: at.line, column: at.column } },
+  );
+}

@@ -1,0 +1,134 @@
+/**
+ * What a helper is: one row of a table that drives the static check, the evaluation and the documentation.
+ * Ring: template.
+ */
+import type { Dependency } from '../core/index.ts';
+import { missingKey, valueFault } from './fault.ts';
+import { hasKey, isList, isRecord, PENDING, readKey, scalarText, typeName } from './values.ts';
+
+/** How a helper may be called. */
+export interface Signature {
+  readonly name: string;
+  /** As in the README: `replace text from to`. */
+  readonly usage: string;
+  readonly description: string;
+  /** Least and greatest number of positional arguments. */
+  readonly args: readonly [min: number, max: number];
+  /** Names of the `key=value` parameters; `any` where they are data. Default: none. */
+  readonly hash?: readonly string[] | 'any';
+  /** True when a missing key as an argument is no error but gives nothing. */
+  readonly lenient?: boolean;
+  /** Positions of arguments that must be literals, because errors show them. */
+  readonly literal?: readonly number[];
+}
+
+/** What a template asks for, and the key of it that it wants. */
+export interface Need {
+  readonly dependency: Dependency;
+  readonly key?: string | undefined;
+}
+
+/** Computes a value of its arguments alone. */
+export interface PureHelper extends Signature {
+  readonly kind: 'pure';
+  readonly run: (call: HelperCall) => unknown;
+}
+
+/** Asks for a dependency. */
+export interface SourceHelper extends Signature {
+  readonly kind: 'source';
+  readonly need: (call: HelperCall) => Need;
+}
+
+/** Gives the first argument that `stopsAt` accepts, else the last one. What follows is not evaluated. */
+export interface ChoiceHelper extends Signature {
+  readonly kind: 'choice';
+  readonly stopsAt: (value: unknown) => boolean;
+}
+
+/** A row of the table. */
+export type Helper = PureHelper | SourceHelper | ChoiceHelper;
+
+export function pure(row: Omit<PureHelper, 'kind'>): Helper {
+  return { kind: 'pure', ...row };
+}
+
+export function source(row: Omit<SourceHelper, 'kind'>): Helper {
+  return { kind: 'source', ...row };
+}
+
+export function choice(row: Omit<ChoiceHelper, 'kind'>): Helper {
+  return { kind: 'choice', ...row };
+}
+
+/** The evaluated arguments of one call, and the conversions that helpers share. All of them throw a `Fault`. */
+export class HelperCall {
+  readonly args: readonly unknown[];
+  readonly hash: ReadonlyMap<string, unknown>;
+  /** True where a missing result is no error: `default (lookup a b) "x"`. */
+  readonly lenient: boolean;
+
+  constructor(args: readonly unknown[], hash: ReadonlyMap<string, unknown>, lenient: boolean) {
+    this.args = args;
+    this.hash = hash;
+    this.lenient = lenient;
+  }
+
+  /** An argument as text; numbers and booleans are converted, anything else is refused. */
+  text(index: number): string {
+    return (
+      scalarText(this.args[index]) ?? this.refuse(`argument ${index + 1}`, this.args[index], 'text')
+    );
+  }
+
+  /** An argument that must be text and not empty. */
+  nonEmpty(index: number): string {
+    const text = this.text(index);
+    if (text === '') throw valueFault(`argument ${index + 1} is empty`);
+    return text;
+  }
+
+  /** An argument as bytes: text as UTF-8, or what `base64Decode` gave. */
+  bytes(index: number): Uint8Array {
+    const value = this.args[index];
+    return value instanceof Uint8Array ? value : Buffer.from(this.text(index), 'utf8');
+  }
+
+  list(index: number): readonly unknown[] {
+    const value = this.args[index];
+    return isList(value) ? value : this.refuse(`argument ${index + 1}`, value, 'a list');
+  }
+
+  record(index: number): Readonly<Record<string, unknown>> {
+    const value = this.args[index];
+    return isRecord(value) ? value : this.refuse(`argument ${index + 1}`, value, 'an object');
+  }
+
+  /** A whole number within bounds, given as an argument (by index) or a parameter (by name). */
+  integer(place: number | string, min: number, max: number): number {
+    const value = typeof place === 'number' ? this.args[place] : this.hash.get(place);
+    if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) {
+      return value;
+    }
+    const name = typeof place === 'number' ? `argument ${place + 1}` : place;
+    throw valueFault(`${name} must be a whole number from ${min} to ${max}`);
+  }
+
+  /** A parameter that switches something on. */
+  flag(name: string): boolean {
+    const value = this.hash.get(name) ?? false;
+    return typeof value === 'boolean' ? value : this.refuse(name, value, 'true or false');
+  }
+
+  /** The value of a key, or undefined where a missing one is no error. */
+  property(holder: unknown, key: string): unknown {
+    if (holder === PENDING) return PENDING;
+    if (hasKey(holder, key)) return readKey(holder, key);
+    if (this.lenient) return undefined;
+    throw missingKey(holder);
+  }
+
+  refuse(what: string, value: unknown, wanted: string): never {
+    throw valueFault(`${what} must be ${wanted}, not ${typeName(value)}`);
+  }
+}

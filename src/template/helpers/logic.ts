@@ -1,0 +1,253 @@
+/**
+ * Helpers that compare, choose and handle collections. Ring: template.
+ */
+import { valueFault } from '../fault.ts';
+import { choice, pure, type Helper, type HelperCall } from '../helper.ts';
+import {
+  isAbsent,
+  isList,
+  isRecord,
+  isTruthy,
+  keysNote,
+  readKey,
+  scalarText,
+  typeName,
+} from '../values.ts';
+
+export const LOGIC: readonly Helper[] = [
+  choice({
+    name: 'default',
+    usage: 'default value [value ...] fallback',
+    description: 'The first value that is neither missing, null nor empty text, else the last.',
+    args: [2, Infinity],
+    stopsAt: (value) => !isAbsent(value),
+  }),
+  pure({
+    name: 'required',
+    usage: 'required value ["message"]',
+    description: 'The value; an error with the message if it is missing, null or empty text.',
+    args: [1, 2],
+    lenient: true,
+    literal: [1],
+    run: (call) => {
+      if (!isAbsent(call.args[0])) return call.args[0];
+      throw valueFault(call.args.length > 1 ? call.text(1) : 'a value is required here');
+    },
+  }),
+  choice({
+    name: 'and',
+    usage: 'and value value [value ...]',
+    description: 'The first value that counts as false, else the last.',
+    args: [2, Infinity],
+    stopsAt: (value) => !isTruthy(value),
+  }),
+  choice({
+    name: 'or',
+    usage: 'or value value [value ...]',
+    description: 'The first value that counts as true, else the last.',
+    args: [2, Infinity],
+    stopsAt: isTruthy,
+  }),
+  pure({
+    name: 'not',
+    usage: 'not value',
+    description: 'True if the value counts as false for `if`.',
+    args: [1, 1],
+    lenient: true,
+    run: (call) => !isTruthy(call.args[0]),
+  }),
+  pure({
+    name: 'eq',
+    usage: 'eq a b',
+    description: 'True if both print the same: `(eq port 5432)` holds for 5432 and for "5432".',
+    args: [2, 2],
+    run: (call) => printed(call, 0) === printed(call, 1),
+  }),
+  pure({
+    name: 'ne',
+    usage: 'ne a b',
+    description: 'The opposite of `eq`.',
+    args: [2, 2],
+    run: (call) => printed(call, 0) !== printed(call, 1),
+  }),
+  order('lt', 'less than', (sign) => sign < 0),
+  order('le', 'less than or equal to', (sign) => sign <= 0),
+  order('gt', 'greater than', (sign) => sign > 0),
+  order('ge', 'greater than or equal to', (sign) => sign >= 0),
+  pure({
+    name: 'contains',
+    usage: 'contains container value',
+    description: 'True if a text has that part, a list that item, or an object that key.',
+    args: [2, 2],
+    run: (call) => {
+      const [container] = call.args;
+      const wanted = call.text(1);
+      if (isList(container)) return container.some((item) => scalarText(item) === wanted);
+      if (isRecord(container)) return Object.hasOwn(container, wanted);
+      return call.text(0).includes(wanted);
+    },
+  }),
+  pure({
+    name: 'length',
+    usage: 'length value',
+    description: 'How many characters a text, items a list or keys an object has.',
+    args: [1, 1],
+    run: (call) => {
+      const [value] = call.args;
+      if (isList(value)) return value.length;
+      return isRecord(value) ? Object.keys(value).length : Array.from(call.text(0)).length;
+    },
+  }),
+  pure({
+    name: 'keys',
+    usage: 'keys object',
+    description: 'The keys of an object, as a list in the order that Vault gave.',
+    args: [1, 1],
+    run: (call) => Object.keys(call.record(0)),
+  }),
+  pure({
+    name: 'lookup',
+    usage: 'lookup container key',
+    description: 'The value of a key that is computed, or an item of a list by its number.',
+    args: [2, 2],
+    run: (call) => call.property(call.args[0], call.text(1)),
+  }),
+  pure({
+    name: 'first',
+    usage: 'first list',
+    description: 'The first item of a list.',
+    args: [1, 1],
+    run: (call) => item(call, 0),
+  }),
+  pure({
+    name: 'last',
+    usage: 'last list',
+    description: 'The last item of a list.',
+    args: [1, 1],
+    run: (call) => item(call, -1),
+  }),
+  pure({
+    name: 'single',
+    usage: 'single value',
+    description: 'The value; of an object with one key, that key’s value.',
+    args: [1, 1],
+    run: ({ args: [value] }) => {
+      if (!isRecord(value)) return value;
+      const [key, ...others] = Object.keys(value);
+      if (key !== undefined && others.length === 0) return readKey(value, key);
+      throw valueFault(`one value is needed; pick it with path#key (${keysNote(value)})`);
+    },
+  }),
+  pure({
+    name: 'list',
+    usage: 'list value [value ...]',
+    description: 'A list of the values.',
+    args: [1, Infinity],
+    run: (call) => call.args,
+  }),
+  pure({
+    name: 'object',
+    usage: 'object key=value [key=value ...]',
+    description: 'An object of the parameters: `{{json (object user=db.username)}}`.',
+    args: [0, 0],
+    hash: 'any',
+    run: (call) => Object.fromEntries(call.hash),
+  }),
+  pure({
+    name: 'merge',
+    usage: 'merge object object [object ...]',
+    description: 'One object with the keys of all; later ones win.',
+    args: [2, Infinity],
+    run: (call) =>
+      Object.fromEntries(call.args.flatMap((_, index) => Object.entries(call.record(index)))),
+  }),
+  pure({
+    name: 'pick',
+    usage: 'pick object key [key ...]',
+    description: 'The object with only these keys, all of which must exist.',
+    args: [2, Infinity],
+    run: (call) => {
+      const object = call.record(0);
+      const names = call.args.slice(1).map((_, index) => call.text(index + 1));
+      return Object.fromEntries(names.map((name) => [name, call.property(object, name)]));
+    },
+  }),
+  pure({
+    name: 'omit',
+    usage: 'omit object key [key ...]',
+    description: 'The object without these keys.',
+    args: [2, Infinity],
+    run: (call) => {
+      const names = new Set(call.args.slice(1).map((_, index) => call.text(index + 1)));
+      return Object.fromEntries(Object.entries(call.record(0)).filter(([key]) => !names.has(key)));
+    },
+  }),
+  pure({
+    name: 'parseJson',
+    usage: 'parseJson text',
+    description: 'The value that a JSON text stands for.',
+    args: [1, 1],
+    run: (call) => {
+      const text = call.text(0);
+      try {
+        return JSON.parse(text) as unknown; // `any` otherwise
+      } catch {
+        throw valueFault('argument 1 is not JSON');
+      }
+    },
+  }),
+  pure({
+    name: 'parseNumber',
+    usage: 'parseNumber text',
+    description: 'The number that a text holds, for `json` and its like.',
+    args: [1, 1],
+    run: (call) => number(call.args[0]) ?? refuseNumber(call.args[0]),
+  }),
+];
+
+/** What `eq` compares. Null equals null alone; lists and objects are not compared. */
+function printed(call: HelperCall, index: number): string | null {
+  return call.args[index] === null ? null : call.text(index);
+}
+
+function order(name: string, words: string, accepts: (sign: number) => boolean): Helper {
+  return pure({
+    name,
+    usage: `${name} a b`,
+    description: `True if a is ${words} b; by number if both are numbers (also as text), else as text.`,
+    args: [2, 2],
+    run: (call) => {
+      const [a, b] = [number(call.args[0]), number(call.args[1])];
+      if (a !== undefined && b !== undefined) return accepts(sign(a, b));
+      return accepts(sign(call.text(0), call.text(1)));
+    },
+  });
+}
+
+function sign(a: number | bigint | string, b: number | bigint | string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
+}
+
+/** A number, or what a text spells as one in decimal; beyond 2^53 exact as a big integer. */
+function number(value: unknown): number | bigint | undefined {
+  if (typeof value === 'number' || typeof value === 'bigint') return value;
+  if (typeof value !== 'string') return undefined;
+  const text = value.trim();
+  if (text.length > 400 || !/^-?\d+(\.\d+)?([eE][+-]?\d+)?$/.test(text)) return undefined;
+  const parsed = Number(text);
+  if (!Number.isFinite(parsed)) return undefined;
+  return /^-?\d+$/.test(text) && !Number.isSafeInteger(parsed) ? BigInt(text) : parsed;
+}
+
+function refuseNumber(value: unknown): never {
+  const what = typeof value === 'string' ? 'text that is no number' : typeName(value);
+  throw valueFault(`argument 1 is ${what}`);
+}
+
+function item(call: HelperCall, index: 0 | -1): unknown {
+  const list = call.list(0);
+  if (list.length > 0) return list.at(index);
+  if (call.lenient) return undefined;
+  throw valueFault('the list is empty');
+}

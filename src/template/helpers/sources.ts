@@ -1,0 +1,86 @@
+/**
+ * Helpers that ask for something: Vault secrets, certificates, SVIDs. Ring: template.
+ */
+import { normalizeVaultPath, type WriteParams } from '../../core/index.ts';
+import { valueFault } from '../fault.ts';
+import { source, type Helper, type HelperCall } from '../helper.ts';
+
+export const SOURCES: readonly Helper[] = [
+  source({
+    name: 'secret',
+    usage: 'secret "path" [key=value ...]',
+    description:
+      'The data of a Vault secret, one value of it with `path#key`, or the answer to a write when parameters are given. `path?version=2` reads that version of KV v2.',
+    args: [1, 1],
+    hash: 'any',
+    need: (call) => {
+      const [path, key] = splitKey(call.nonEmpty(0));
+      const dependency =
+        call.hash.size === 0
+          ? ({ kind: 'read', path: vaultPath(path) } as const)
+          : ({ kind: 'write', path: vaultPath(path), params: writeParams(call) } as const);
+      return { dependency, key };
+    },
+  }),
+  source({
+    name: 'secrets',
+    usage: 'secrets "path"',
+    description: 'The names below a Vault path, as a list.',
+    args: [1, 1],
+    need: (call) => ({ dependency: { kind: 'list', path: vaultPath(call.nonEmpty(0)) } }),
+  }),
+  source({
+    name: 'pki',
+    usage: 'pki "path" common_name="…" [key=value ...]',
+    description:
+      'A certificate issued by a PKI mount and kept until its renewal time: `certificate`, `private_key`, `ca_chain`, …',
+    args: [1, 1],
+    hash: 'any',
+    need: (call) => {
+      const [path, key] = splitKey(call.nonEmpty(0));
+      return { dependency: { kind: 'pki', path: vaultPath(path), params: writeParams(call) }, key };
+    },
+  }),
+  source({
+    name: 'jwtSvid',
+    usage: 'jwtSvid "audience" ["audience" ...]',
+    description: 'A JWT-SVID of the workload for these audiences.',
+    args: [1, 20],
+    need: (call) => {
+      const audiences = call.args.map((_, index) => call.nonEmpty(index));
+      return { dependency: { kind: 'jwt-svid', audiences: [...new Set(audiences)] } };
+    },
+  }),
+  source({
+    name: 'spiffeId',
+    usage: 'spiffeId',
+    description: 'The SPIFFE ID of the workload.',
+    args: [0, 0],
+    need: () => ({ dependency: { kind: 'spiffe-id' } }),
+  }),
+];
+
+/** `kvv2/app#password`: paths hold no `#`, keys may. */
+function splitKey(text: string): [path: string, key: string | undefined] {
+  const hash = text.indexOf('#');
+  if (hash < 0) return [text, undefined];
+  const key = text.slice(hash + 1);
+  if (key === '') throw valueFault('there is no key after #');
+  return [text.slice(0, hash), key];
+}
+
+function vaultPath(text: string): string {
+  const path = normalizeVaultPath(text);
+  if (path !== undefined) return path;
+  throw valueFault('argument 1 is not a Vault path: empty, too long, or with . or .. in it');
+}
+
+function writeParams(call: HelperCall): WriteParams {
+  const entries = [...call.hash].map(([name, value]) => {
+    if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') {
+      return [name, value] as const;
+    }
+    return call.refuse(name, value, 'text, a number or a boolean');
+  });
+  return Object.fromEntries(entries);
+}

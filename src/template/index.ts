@@ -1,0 +1,11 @@
+export { formatTemplate, type FormatName } from './formats.ts';
+export { TEMPLATE_HELPERS, type HelperDoc } from './helpers/table.ts';
+export {
+  RENDER_LIMITS,
+  renderTemplate,
+  type RenderLimits,
+  type RenderResult,
+  type TemplateInput,
+} from './render.ts';
+export { checkTemplate, literalDependencies, parseTemplate } from './template.ts';
+export type { Template } from './tree.ts';

@@ -1,0 +1,29 @@
+/**
+ * Templates from text. Ring: template.
+ */
+import { problemsError, type Dependency, type Problem } from '../core/index.ts';
+import { compile } from './compile.ts';
+import type { Template } from './tree.ts';
+
+/**
+ * Parses and checks a template. `name` is what errors call it.
+ *
+ * @throws VouchsafeError `ERR_TEMPLATE_SYNTAX` or `ERR_TEMPLATE_HELPER` that lists every problem.
+ * @see https://handlebarsjs.com/guide/
+ */
+export function parseTemplate(source: string, name: string): Template {
+  const { template, problems, isSyntax } = compile(source, name);
+  if (problems.length === 0) return template;
+  const code = isSyntax ? 'ERR_TEMPLATE_SYNTAX' : 'ERR_TEMPLATE_HELPER';
+  throw problemsError(code, 'the template is wrong', problems);
+}
+
+/** Everything wrong with a template that shows without data; at most 50 problems, none when it is fine. */
+export function checkTemplate(source: string, name: string): readonly Problem[] {
+  return compile(source, name).problems;
+}
+
+/** What the calls with nothing but literals ask for, in the order of the text; computed ones are not known yet. */
+export function literalDependencies(template: Template): readonly Dependency[] {
+  return template.dependencies;
+}

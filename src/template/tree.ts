@@ -1,0 +1,84 @@
+/**
+ * A checked template: names resolved, helpers found, positions kept. compile.ts makes it, render.ts walks it.
+ * Ring: template.
+ */
+import type { Dependency } from '../core/index.ts';
+import type { Helper } from './helper.ts';
+
+/** A place in a template; both count from 1. */
+export interface Position {
+  readonly line: number;
+  readonly column: number;
+}
+
+/** A template that passed every static check. Only `name` is for others; the rest belongs to this folder. */
+export interface Template {
+  /** What errors call it. */
+  readonly name: string;
+  readonly program: Program;
+  /** What its calls with nothing but literals ask for. */
+  readonly dependencies: readonly Dependency[];
+}
+
+export interface Program {
+  readonly statements: readonly Statement[];
+  /** True when the block that owns it names parameters: `as |x i|`. */
+  readonly takesParams: boolean;
+}
+
+export type Statement = Text | Print | Block;
+
+export interface Text {
+  readonly kind: 'text';
+  readonly text: string;
+}
+
+export interface Print {
+  readonly kind: 'print';
+  readonly value: Expression;
+  readonly at: Position;
+}
+
+/** `section` is `{{#x}}` without a helper; `raw` prints its body. */
+export type BlockType = 'if' | 'unless' | 'each' | 'with' | 'section' | 'raw';
+
+export interface Block {
+  readonly kind: 'block';
+  readonly type: BlockType;
+  readonly subject: Expression;
+  /** Counts 0 as true. Of `if` and `unless` alone. */
+  readonly includeZero: Expression | undefined;
+  /** Undefined in an inverse block `{{^x}}`. */
+  readonly body: Program | undefined;
+  readonly otherwise: Program | undefined;
+  readonly at: Position;
+}
+
+export type Expression = Literal | Path | Call;
+
+export interface Literal {
+  readonly kind: 'literal';
+  readonly value: string | number | boolean | null | undefined;
+}
+
+/** Where a path starts: a context, a data variable's frame (`@`), or a block parameter. */
+export type PathBase =
+  | { readonly from: 'context' | 'data'; readonly up: number }
+  | { readonly from: 'param'; readonly up: number; readonly index: number };
+
+export interface Path {
+  readonly kind: 'path';
+  readonly base: PathBase;
+  readonly parts: readonly string[];
+  /** As written. */
+  readonly text: string;
+  readonly at: Position;
+}
+
+export interface Call {
+  readonly kind: 'call';
+  readonly helper: Helper;
+  readonly args: readonly Expression[];
+  readonly hash: readonly (readonly [name: string, value: Expression])[];
+  readonly at: Position;
+}
