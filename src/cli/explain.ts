@@ -1,0 +1,86 @@
+/**
+ * `vouchsafe explain`: what would happen to a manifest, and why. Ring: cli.
+ */
+import { EXIT } from '../core/index.ts';
+import { isManifest } from './manifest.ts';
+import type { InjectionResult, Pod } from '../admission/index.ts';
+import { admitManifests, type InjectedPod, type ManifestOptions } from './inject.ts';
+import type { Io } from './io.ts';
+
+/** Explains every pod of the manifests; a pod that would be denied ends with the exit code for that. */
+export async function explainManifests(io: Io, options: ManifestOptions): Promise<number> {
+  const { pods } = await admitManifests(io, options);
+  if (pods.size === 0) io.out('no pod in these manifests\n');
+  io.out([...pods.values()].map(explainPod).join('\n'));
+  const isDenied = [...pods.values()].some(({ result }) => result.outcome === 'denied');
+  return isDenied ? EXIT.denied : EXIT.ok;
+}
+
+function explainPod({ found, result }: InjectedPod): string {
+  const { outcome, reason, message } = result;
+  const sections = [
+    `${found.owner} in namespace ${found.namespace}: ${outcome} (${reason})`,
+    ...message.split('\n').map((line) => `  ${line}`),
+    ...section('warnings', result.warnings),
+    ...section('settings', settingLines(result)),
+    ...section('files', fileLines(result)),
+    ...(outcome === 'injected' ? section('added', addedLines(found.pod, result.pod)) : []),
+  ];
+  return `${sections.join('\n')}\n`;
+}
+
+function section(title: string, lines: readonly string[]): readonly string[] {
+  return lines.length === 0 ? [] : ['', `${title}:`, ...lines.map((line) => `  ${line}`)];
+}
+
+function settingLines({ settings }: InjectionResult): readonly string[] {
+  const rows = Object.entries(settings.settings).map(
+    ([name, { value, source, text }]) => [name, text ?? printed(value), source] as const,
+  );
+  return table(rows);
+}
+
+function fileLines({ settings }: InjectionResult): readonly string[] {
+  const rows = settings.files.flatMap(({ name, ...given }) =>
+    Object.entries(given).map(
+      ([setting, { text, source }]) => [`${setting}-${name}`, text ?? '', source] as const,
+    ),
+  );
+  return table(rows);
+}
+
+/** What the pod has after the injection that it did not have before. */
+function addedLines(before: unknown, after: Pod): readonly string[] {
+  const spec = isManifest(before) && isManifest(before['spec']) ? before['spec'] : {};
+  const names = (list: unknown): readonly string[] =>
+    Array.isArray(list)
+      ? list.flatMap((item: unknown) => (isManifest(item) ? [String(item['name'])] : []))
+      : [];
+  const lines: string[] = [];
+  for (const field of ['initContainers', 'containers', 'volumes'] as const) {
+    const known = names(spec[field]);
+    const added = names(after.spec[field]).filter((name) => !known.includes(name));
+    if (added.length > 0) lines.push(`${field}: ${added.join(', ')}`);
+  }
+  for (const { name, volumeMounts } of after.spec.containers) {
+    const mount = volumeMounts?.find((one) => one.name === 'vouchsafe-secrets');
+    if (mount?.readOnly === true) lines.push(`${name} sees the files at ${mount.mountPath}`);
+  }
+  return lines;
+}
+
+function table(rows: readonly (readonly [string, string, string])[]): readonly string[] {
+  const widths = [0, 1].map((column) =>
+    Math.min(48, Math.max(0, ...rows.map((row) => (row[column] ?? '').length))),
+  );
+  return rows.map(([name, value, source]) => {
+    const oneLine = value.replaceAll('\n', '\\n');
+    const shown = oneLine.length > 48 ? `${oneLine.slice(0, 45)}...` : oneLine;
+    return `${name.padEnd(widths[0] ?? 0)}  ${shown.padEnd(widths[1] ?? 0)}  ${source}`;
+  });
+}
+
+function printed(value: unknown): string {
+  if (value === undefined) return '-';
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}

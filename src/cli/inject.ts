@@ -1,0 +1,99 @@
+/**
+ * `vouchsafe inject`: the webhook's own function on manifests and reviews. Ring: cli.
+ */
+import { EXIT, VouchsafeError } from '../core/index.ts';
+import { inject, readPod, review, type InjectionResult } from '../admission/index.ts';
+import { checkTemplate } from '../template/index.ts';
+import { readInstallation } from './installation.ts';
+import { readInput, type Io } from './io.ts';
+import {
+  findPod,
+  isManifest,
+  namespaceAnnotations,
+  parseManifests,
+  printManifests,
+  type FoundPod,
+  type Manifest,
+} from './manifest.ts';
+
+/** Options of the commands that look at manifests. */
+export interface ManifestOptions {
+  readonly file?: string;
+  readonly values?: string;
+  readonly kubeVersion?: string;
+  readonly namespace: string;
+}
+
+/** A pod of a manifest and what the webhook makes of it. */
+export interface InjectedPod {
+  readonly found: FoundPod;
+  readonly result: InjectionResult;
+}
+
+/** Manifests with what the webhook makes of their pods. */
+export interface InjectedManifests {
+  readonly manifests: readonly Manifest[];
+  /** By manifest; those without a pod have none. */
+  readonly pods: ReadonlyMap<Manifest, InjectedPod>;
+}
+
+/** Reads manifests and puts each pod in them before the admission function. */
+export async function admitManifests(io: Io, options: ManifestOptions): Promise<InjectedManifests> {
+  const installation = await readInstallation(io, options.values);
+  const file = options.file ?? '-';
+  const manifests = parseManifests(await readInput(io, file), file === '-' ? 'standard input' : file);
+  const namespaces = namespaceAnnotations(manifests);
+  const pods = new Map<Manifest, InjectedPod>();
+  for (const manifest of manifests) {
+    const found = findPod(manifest, options.namespace);
+    if (found === undefined) continue;
+    const result = inject({
+      pod: readPod(found.pod),
+      namespace: found.namespace,
+      namespaceAnnotations: namespaces.get(found.namespace),
+      installation,
+      kubeVersion: options.kubeVersion,
+      checkTemplate,
+    });
+    pods.set(manifest, { found, result });
+  }
+  return { manifests, pods };
+}
+
+/**
+ * Prints the manifests as the webhook would patch them. A denied pod prints nothing to standard output, so
+ * that a pipe into kubectl applies nothing.
+ */
+export async function injectManifests(io: Io, options: ManifestOptions): Promise<number> {
+  const { manifests, pods } = await admitManifests(io, options);
+  const denials: string[] = [];
+  for (const { found, result } of pods.values()) {
+    for (const warning of result.warnings) io.say(`warning: ${found.owner}: ${warning}`);
+    if (result.outcome === 'denied') denials.push(`${found.owner}: ${result.message}`);
+    else io.say(`${found.owner}: ${result.outcome} (${result.reason})`);
+  }
+  if (denials.length > 0) throw new VouchsafeError('ERR_ADMISSION_DENIED', denials.join('\n'));
+  const patched = manifests.map((manifest) => {
+    const { found, result } = pods.get(manifest) ?? {};
+    if (found === undefined || result === undefined || !isManifest(result.pod)) return manifest;
+    return result.outcome === 'injected' ? found.replace(result.pod) : manifest;
+  });
+  io.out(printManifests(patched));
+  return EXIT.ok;
+}
+
+/** Answers an AdmissionReview from the file or standard input; an answer that denies is an answer. */
+export async function reviewInput(io: Io, options: ManifestOptions): Promise<number> {
+  const installation = await readInstallation(io, options.values);
+  const text = await readInput(io, options.file ?? '-');
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    throw new VouchsafeError('ERR_ADMISSION_MALFORMED', 'the AdmissionReview is not JSON');
+  }
+  const { kubeVersion } = options;
+  const { answer } = review(body, { installation, kubeVersion, checkTemplate });
+  io.out(`${JSON.stringify(answer)}\n`);
+  return EXIT.ok;
+}
