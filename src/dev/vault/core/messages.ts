@@ -1,0 +1,110 @@
+/**
+ * What passes between the listener, the core and the mounts: requests, answers, refusals. Ring: dev.
+ */
+import type { X509Certificate } from 'node:crypto';
+
+/** What a request wants to do with a path; capabilities of policies carry the same names. */
+export type Operation = 'create' | 'read' | 'update' | 'patch' | 'delete' | 'list';
+
+/** A JSON object of a body or of an answer. */
+export type Json = Record<string, unknown>;
+
+/** The connection a request came over. */
+export interface Peer {
+  readonly address: string;
+  readonly tls: boolean;
+  /** The certificate that the client proved to hold; its chain is not verified here. */
+  readonly certificate: X509Certificate | undefined;
+}
+
+/** A request as the core sees it. */
+export interface VaultRequest {
+  readonly operation: Operation;
+  /** Below `v1/`; ends in a slash for `list`. Within a mount: below the mount. */
+  readonly path: string;
+  readonly body: Json;
+  readonly query: URLSearchParams;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly token: string | undefined;
+  /** Without slashes at the ends; empty for the root namespace. */
+  readonly namespace: string;
+  readonly peer: Peer;
+}
+
+/** How long something lasts. Zero means: the default of the mount. Periods of time are in milliseconds. */
+export interface Terms {
+  readonly ttlMs: number;
+  readonly maxTtlMs: number;
+  readonly periodMs?: number;
+  readonly explicitMaxTtlMs?: number;
+}
+
+/** The token that a login or a token creation asks for. */
+export interface TokenGrant extends Terms {
+  readonly policies: readonly string[];
+  readonly metadata: Readonly<Record<string, string>> | null;
+  readonly displayName: string;
+  readonly type: 'service' | 'batch';
+  readonly renewable: boolean;
+  readonly numUses: number;
+  readonly noDefaultPolicy: boolean;
+  /** ID of the token whose end ends this one; undefined for an orphan. */
+  readonly parent?: string;
+  readonly entityId: string;
+  /** An ID chosen by the caller instead of a random one. */
+  readonly id?: string;
+  /** Asked at each renewal, because roles change; may refuse. Default: the terms of the grant. */
+  readonly renewal?: (request: VaultRequest) => Terms;
+}
+
+/** The lease that comes with a secret. */
+export interface LeaseGrant extends Terms {
+  readonly renewable: boolean;
+  /** Undoes what was issued. */
+  readonly revoke: () => void;
+  /** Asked at each renewal; may refuse. Default: the terms of the grant. */
+  readonly renewal?: () => Terms;
+}
+
+/** What a mount answers. Nothing at all means 204. */
+export interface Answer {
+  readonly status?: number;
+  readonly data?: Json | null;
+  readonly warnings?: readonly string[];
+  readonly token?: TokenGrant;
+  readonly lease?: LeaseGrant;
+  /** A lease duration without a lease, as KV version 1 has it. */
+  readonly leaseSeconds?: number;
+  /** Envelope fields that stand for another object: the renewed lease or token. */
+  readonly envelope?: Json;
+  /** Repeats the data at the top level, as `sys/` does. */
+  readonly flat?: boolean;
+  /** The `mount_type` where it is not the type of the mount. */
+  readonly mountType?: string;
+  /** An answer outside of the envelope. */
+  readonly raw?: { readonly contentType: string; readonly body: string };
+}
+
+/** An answer with an error status. The texts are those of Vault. */
+export class Refusal extends Error {
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.name = 'Refusal';
+    this.status = status;
+  }
+}
+
+/** A refusal in the list form that Vault's core uses where it collects errors. */
+export function listedRefusal(status: number, ...messages: readonly string[]): Refusal {
+  const count = messages.length === 1 ? '1 error' : `${messages.length} errors`;
+  return new Refusal(
+    status,
+    `${count} occurred:\n${messages.map((text) => `\t* ${text}\n`).join('')}\n`,
+  );
+}
+
+/** The answer for what is not there: 404 without a text. */
+export const NOTHING_FOUND: Answer = { status: 404 };

@@ -1,0 +1,58 @@
+/**
+ * Response wrapping: an answer put aside under a token that works once. Ring: dev.
+ */
+import { randomBytes, randomUUID } from 'node:crypto';
+import type { Clock } from '../../../core/index.ts';
+import { formatInstant, parseVaultDuration, seconds } from './fields.ts';
+import { Refusal, type Json, type VaultRequest } from './messages.ts';
+
+interface Wrapped {
+  readonly body: Json;
+  readonly expiresAtMs: number;
+}
+
+/** Keeps wrapped answers until they are fetched or their time is over. */
+export class Wrapping {
+  readonly #wrapped = new Map<string, Wrapped>();
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** The answer itself, or where `X-Vault-Wrap-TTL` asks for it, one that holds only the wrapping token. */
+  wrapIfAsked(request: VaultRequest, body: Json): Json {
+    const ttlMs = parseVaultDuration(request.headers['x-vault-wrap-ttl'] ?? '');
+    if (ttlMs <= 0) return body;
+    const nowMs = this.#clock.now();
+    const token = `hvs.${randomBytes(24).toString('base64url')}`;
+    this.#wrapped.set(token, { body, expiresAtMs: nowMs + ttlMs });
+    return {
+      request_id: '',
+      lease_id: '',
+      renewable: false,
+      lease_duration: 0,
+      data: null,
+      wrap_info: {
+        token,
+        accessor: randomBytes(18).toString('base64url'),
+        ttl: seconds(ttlMs),
+        creation_time: formatInstant(nowMs),
+        creation_path: request.path,
+      },
+      warnings: null,
+      auth: null,
+      mount_type: '',
+    };
+  }
+
+  /** @throws Refusal 400 for a token that was used, has expired, or never was. */
+  unwrap(token: string): Json {
+    const wrapped = this.#wrapped.get(token);
+    this.#wrapped.delete(token);
+    if (wrapped === undefined || wrapped.expiresAtMs <= this.#clock.now()) {
+      throw new Refusal(400, 'wrapping token is not valid or does not exist');
+    }
+    return { ...wrapped.body, request_id: randomUUID() };
+  }
+}

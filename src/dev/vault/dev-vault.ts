@@ -1,0 +1,145 @@
+/**
+ * The embedded Vault of `vouchsafe dev` and of the tests: a server that speaks Vault's API. Ring: dev.
+ * It keeps everything in memory and has no way to make data outlive it.
+ */
+import { Secret, VouchsafeError, type Clock } from '../../core/index.ts';
+import { systemClock } from '../../platform/index.ts';
+import { createTokenBackend } from './auth/token.ts';
+import { createBackendFactory } from './backends.ts';
+import { VaultCore } from './core/core.ts';
+import { asObject } from './core/fields.ts';
+import type { Json, Operation } from './core/messages.ts';
+import { MountTable } from './core/mounts.ts';
+import { Namespace } from './core/namespace.ts';
+import type { FaultRule, Faults } from './listener/faults.ts';
+import { Listener, type ServerTls } from './listener/listener.ts';
+import type { RateLimit } from './listener/rate-limit.ts';
+import type { LoggedRequest } from './listener/request-log.ts';
+import { createSystemBackend } from './system/index.ts';
+
+/** How to start a {@link DevVault}. */
+export interface DevVaultOptions {
+  /** Default 0: any free port. */
+  readonly port?: number;
+  /** Default plain HTTP. With TLS, client certificates are asked for but not required. */
+  readonly tls?: ServerTls;
+  /** Default the system's clock. */
+  readonly clock?: Clock;
+  /** Default a random one. */
+  readonly rootToken?: string;
+  /** Without it namespaces are ignored, as by the community edition; with it unknown ones are refused. */
+  readonly namespaces?: readonly string[];
+}
+
+/** A running server on 127.0.0.1. Whoever started it closes it. */
+export interface DevVault extends AsyncDisposable {
+  /** `http://127.0.0.1:port`, without a slash at the end. */
+  readonly address: string;
+  readonly rootToken: Secret<string>;
+  /** What was asked, oldest first. Holds no values. */
+  readonly requests: readonly LoggedRequest[];
+  readonly faults: Faults;
+  readonly openSockets: number;
+  /** IDs of the leases that are good now. */
+  readonly leaseIds: readonly string[];
+  /** Accessors of the service tokens that are good now. */
+  readonly tokenAccessors: readonly string[];
+  count(match: FaultRule['match']): number;
+  /** Resolves when that many requests that fit have arrived. */
+  waitFor(match: FaultRule['match'], count: number, signal: AbortSignal): Promise<void>;
+  seal(): void;
+  unseal(): void;
+  /** Answers 429 beyond the limit; undefined takes it away. */
+  rateLimit(limit: RateLimit | undefined): void;
+  /** `vault write` with root authority; resolves to the `data` of the answer. Rejects when refused. */
+  write(path: string, body?: Json, namespace?: string): Promise<Json>;
+  /** `vault read` with root authority. Rejects when refused or not found. */
+  read(path: string, namespace?: string): Promise<Json>;
+  /** `vault delete` with root authority. */
+  delete(path: string, namespace?: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Starts a Vault that is initialized, unsealed, and has nothing mounted but its system backends. */
+export async function startDevVault(options: DevVaultOptions = {}): Promise<DevVault> {
+  const clock = options.clock ?? systemClock;
+  const core = new VaultCore(clock);
+  for (const path of ['', ...(options.namespaces ?? [])]) {
+    core.addNamespace(createNamespace(core, path));
+  }
+  const rootToken = core.createRootToken(options.rootToken);
+  const listener = new Listener(core, options.tls);
+  await listener.listen(options.port ?? 0);
+
+  async function operate(operation: Operation, path: string, more: More): Promise<Json> {
+    const reply = await core.handle({
+      operation,
+      path,
+      body: more.body ?? {},
+      query: new URLSearchParams(),
+      headers: {},
+      token: rootToken,
+      namespace: more.namespace ?? '',
+      peer: { address: '127.0.0.1', tls: false, certificate: undefined },
+    });
+    const answer = asObject(reply.body === '' ? {} : JSON.parse(reply.body)) ?? {};
+    if (reply.status < 300) return asObject(answer['data']) ?? {};
+    const refusal = JSON.stringify(answer['errors']);
+    throw new VouchsafeError(
+      'ERR_USAGE',
+      `the embedded Vault refused to ${operation} ${path}: ${reply.status} ${refusal}`,
+    );
+  }
+
+  return {
+    address: listener.address,
+    rootToken: new Secret(rootToken),
+    requests: listener.log.entries,
+    faults: listener.faults,
+    get openSockets() {
+      return listener.openSockets;
+    },
+    get leaseIds() {
+      core.tick();
+      return core.leases.ids();
+    },
+    get tokenAccessors() {
+      core.tick();
+      return core.tokens.accessors();
+    },
+    count: (match) => listener.log.count(match),
+    waitFor: (match, count, signal) => listener.log.waitFor(match, count, signal),
+    seal: () => void (core.sealed = true),
+    unseal: () => void (core.sealed = false),
+    rateLimit: (limit) => listener.rateLimiter.set(limit),
+    write: (path, body = {}, namespace = '') => operate('update', path, { body, namespace }),
+    read: (path, namespace = '') => operate('read', path, { namespace }),
+    delete: async (path, namespace = '') => {
+      await operate('delete', path, { namespace });
+    },
+    close: () => listener.close(),
+    [Symbol.asyncDispose]: () => listener.close(),
+  };
+}
+
+interface More {
+  readonly body?: Json;
+  readonly namespace?: string;
+}
+
+function createNamespace(core: VaultCore, path: string): Namespace {
+  const namespace = new Namespace(path, new MountTable(createBackendFactory(core.clock)));
+  namespace.mounts.attach(
+    'sys/',
+    'system',
+    'system endpoints used for control, policy and debugging',
+    createSystemBackend(core, namespace),
+  );
+  namespace.mounts.attach(
+    'auth/token/',
+    'token',
+    'token based credentials',
+    createTokenBackend(core, namespace),
+  );
+  return namespace;
+}

@@ -1,0 +1,43 @@
+/**
+ * What was asked of the server and how it answered; never a value. Ring: dev.
+ */
+import { Latest } from '../../../lifecycle/index.ts';
+import { matches, type FaultRule, type SeenRequest } from './faults.ts';
+
+/** A request that came. */
+export interface LoggedRequest extends SeenRequest {
+  /** Wall time of its arrival, milliseconds since the epoch. */
+  readonly atMs: number;
+  /** Undefined while it is not answered, and where the connection was cut instead. */
+  status: number | undefined;
+}
+
+/** Entries kept; the oldest go first. */
+const MAX_ENTRIES = 10_000;
+
+/** The requests in the order of their arrival. */
+export class RequestLog {
+  readonly entries: LoggedRequest[] = [];
+  readonly #changed = new Latest<undefined>();
+
+  add(request: SeenRequest, atMs: number): LoggedRequest {
+    const entry: LoggedRequest = { ...request, atMs, status: undefined };
+    this.entries.push(entry);
+    if (this.entries.length > MAX_ENTRIES) this.entries.shift();
+    this.#changed.set(undefined);
+    return entry;
+  }
+
+  /** How many requests fit, answered or not. */
+  count(match: FaultRule['match']): number {
+    return this.entries.filter((entry) => matches(match, entry)).length;
+  }
+
+  /** Resolves when that many requests that fit have arrived. Rejects with `signal.reason` on abort. */
+  async waitFor(match: FaultRule['match'], count: number, signal: AbortSignal): Promise<void> {
+    if (this.count(match) >= count) return;
+    for await (const _ of this.#changed.updates(signal)) {
+      if (this.count(match) >= count) return;
+    }
+  }
+}

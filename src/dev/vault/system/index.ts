@@ -1,0 +1,30 @@
+/**
+ * The backend at `sys/`. Ring: dev.
+ */
+import type { VaultCore } from '../core/core.ts';
+import type { Backend } from '../core/mounts.ts';
+import type { Namespace } from '../core/namespace.ts';
+import { Routes, WRITE } from '../core/routes.ts';
+import { addLeaseRoutes } from './lease-routes.ts';
+import { addMountRoutes } from './mount-routes.ts';
+import { addPolicyRoutes } from './policy-routes.ts';
+import { addStatusRoutes } from './status-routes.ts';
+
+/** Makes the system backend of one namespace. */
+export function createSystemBackend(core: VaultCore, namespace: Namespace): Backend {
+  const routes = new Routes();
+  addStatusRoutes(routes, core);
+  addMountRoutes(routes, core, namespace);
+  addPolicyRoutes(routes, core, namespace);
+  addLeaseRoutes(routes, core);
+  routes.on(WRITE, 'wrapping/unwrap', (request) => {
+    const { token } = request.body;
+    const wrapped = typeof token === 'string' ? token : (request.token ?? '');
+    return { data: {}, envelope: core.wrapping.unwrap(wrapped) };
+  });
+  return {
+    // `internal/ui/mounts` looks at the token itself; the wrapping token is no token of the store.
+    open: ['health', 'seal-status', 'unseal', 'internal/ui/mounts/*', 'wrapping/unwrap'],
+    handle: (request) => routes.handle(request),
+  };
+}
