@@ -50,16 +50,18 @@ export function isVaultDependency(dependency: Dependency): dependency is VaultDe
 
 /**
  * Brings a Vault path as people write it to one spelling: no `v1/`, no slashes at the ends, none doubled.
- * Returns undefined for what cannot be a path: empty, `.` or `..` segments, control characters, over 1024 bytes.
+ * A path in that spelling stays as it is.
+ * Returns undefined for what cannot be a path: empty, blanks at the ends, `.` or `..` segments, control
+ * characters, over 1024 bytes.
  */
 export function normalizeVaultPath(text: string): string | undefined {
   const path = text
     .trim()
-    .replace(/^\/+/, '')
-    .replace(/^v1\//, '')
     .replace(/\/{2,}/g, '/')
-    .replace(/\/+$/, '');
-  if (path === '' || Buffer.byteLength(path) > 1024) return undefined;
+    .replace(/^\//, '')
+    .replace(/^(v1\/)+/, '')
+    .replace(/\/$/, '');
+  if (path === '' || path !== path.trim() || Buffer.byteLength(path) > 1024) return undefined;
   if (/[\u0000-\u001f\u007f]/.test(path)) return undefined;
   if (path.split('/').some((segment) => segment === '.' || segment === '..')) return undefined;
   return path;

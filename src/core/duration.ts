@@ -14,7 +14,7 @@ const UNIT_MS: Readonly<Record<string, number>> = {
 export const MAX_DURATION_MS = 365 * 86_400_000;
 
 /**
- * Milliseconds of a duration such as `1h30m`; a bare number is seconds, as in Vault.
+ * Whole milliseconds of a duration such as `1h30m` or `1.5s`; a bare number is seconds, as in Vault.
  * Returns undefined for anything else, for negative ones and for more than {@link MAX_DURATION_MS}.
  */
 export function parseDuration(text: string): number | undefined {
@@ -25,10 +25,10 @@ export function parseDuration(text: string): number | undefined {
   for (const [, amount, unit] of trimmed.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)) {
     total += Number(amount) * (UNIT_MS[unit ?? ''] ?? Number.NaN);
   }
-  return bounded(total);
+  return bounded(Math.round(total));
 }
 
-/** The shortest spelling that {@link parseDuration} reads back to the same number of milliseconds. */
+/** The spelling in largest units (`1m30s`), which {@link parseDuration} reads back to the same milliseconds. */
 export function formatDuration(ms: number): string {
   let rest = Math.max(0, Math.round(ms));
   let text = '';

@@ -5,9 +5,9 @@ import type { Random } from '../core/index.ts';
 
 /** Bounds of a {@link Backoff}. */
 export interface BackoffOptions {
-  /** First wait and floor of every wait, in milliseconds. */
+  /** Floor of every wait, in milliseconds; the first wait is between it and `factor` times it. */
   readonly minMs: number;
-  /** Cap of every wait, in milliseconds. */
+  /** Cap of every wait but a `Retry-After`, in milliseconds. */
   readonly maxMs: number;
   /** Growth per try. Default 2. */
   readonly factor?: number;
@@ -30,7 +30,9 @@ export function createBackoff(options: BackoffOptions): Backoff {
   if (!(minMs > 0 && maxMs >= minMs && Number.isFinite(maxMs) && factor >= 1)) {
     throw new TypeError('backoff needs 0 < minMs <= maxMs and factor >= 1');
   }
-  let step = minMs;
+  // The first wait is spread, too: it is the one that a fleet begins in the same second.
+  const first = Math.min(maxMs, minMs * factor);
+  let step = first;
   return {
     nextMs(atLeastMs = 0) {
       const jittered = Math.max(minMs, step * (0.5 + random.next() / 2));
@@ -38,7 +40,7 @@ export function createBackoff(options: BackoffOptions): Backoff {
       return atLeastMs > jittered ? atLeastMs * (1 + random.next() / 4) : jittered;
     },
     reset() {
-      step = minMs;
+      step = first;
     },
   };
 }

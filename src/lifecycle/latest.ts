@@ -53,6 +53,7 @@ export class Latest<T> {
 
 /** Waits for a promise, but no longer than the signal allows; rejects with `signal.reason` on abort. */
 export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  if (signal.aborted) promise.catch(() => undefined); // Nobody waits for it: its failure is not unhandled.
   signal.throwIfAborted();
   const aborted = Promise.withResolvers<never>();
   const onAbort = (): void => aborted.reject(signal.reason);

@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
+import fc from 'fast-check';
+import {
+  dependencyKey,
+  isVaultDependency,
+  normalizeVaultPath,
+  type Dependency,
+} from '../../../src/core/index.ts';
+
+const text = fc.oneof(fc.constantFrom('a', 'b', 'a?[]', '[["a","b"]]', '"'), fc.string());
+const params = fc.dictionary(text, fc.oneof(text, fc.integer({ min: 0, max: 2 }), fc.boolean()), {
+  maxKeys: 3,
+});
+const dependency: fc.Arbitrary<Dependency> = fc.oneof(
+  fc.record({ kind: fc.constantFrom('read', 'list'), path: text }),
+  fc.record({ kind: fc.constantFrom('write', 'pki'), path: text, params }),
+  fc.record({ kind: fc.constant('jwt-svid'), audiences: fc.array(text, { maxLength: 3 }) }),
+  fc.record({ kind: fc.constantFrom('x509-svid', 'spiffe-id') }),
+);
+
+function canonical(one: Dependency): unknown {
+  return 'audiences' in one ? { ...one, audiences: one.audiences.toSorted() } : { ...one };
+}
+
+test('keys are equal exactly for equal dependencies', () => {
+  fc.assert(
+    fc.property(dependency, dependency, (one, other) => {
+      const equal = isDeepStrictEqual(canonical(one), canonical(other));
+      assert.equal(dependencyKey(one) === dependencyKey(other), equal);
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+test('the order of parameters and audiences does not matter; their types do', () => {
+  const write = (params: Record<string, string | number>): string =>
+    dependencyKey({ kind: 'write', path: 'p', params });
+  assert.equal(write({ a: 1, b: 2 }), write({ b: 2, a: 1 }));
+  assert.notEqual(write({ a: 1 }), write({ a: '1' }));
+  assert.notEqual(write({}), dependencyKey({ kind: 'pki', path: 'p', params: {} }));
+  const jwt = (...audiences: string[]): string => dependencyKey({ kind: 'jwt-svid', audiences });
+  assert.equal(jwt('x', 'y'), jwt('y', 'x'));
+  assert.notEqual(jwt('x', 'y'), jwt('x,y'));
+});
+
+test('what Vault answers is told from what the Workload API answers', () => {
+  fc.assert(fc.property(dependency, (one) => isVaultDependency(one) === 'path' in one));
+});
+
+for (const [given, path] of [
+  ['kvv2/app', 'kvv2/app'],
+  ['/kvv2/app/', 'kvv2/app'],
+  ['v1/kvv2/app', 'kvv2/app'],
+  ['/v1/kvv2/app', 'kvv2/app'],
+  ['//v1//kvv2///app//', 'kvv2/app'],
+  ['v1/v1/app', 'app'],
+  ['  kvv2/app\n', 'kvv2/app'],
+  ['kvv2/v1/app', 'kvv2/v1/app'],
+  ['v1', 'v1'],
+  ['v10/app', 'v10/app'],
+  ['kvv2/my app', 'kvv2/my app'],
+  ['kvv2/übersicht', 'kvv2/übersicht'],
+  ['kvv2/...', 'kvv2/...'],
+  ['kvv2/.hidden', 'kvv2/.hidden'],
+] as const) {
+  test(`the path ${JSON.stringify(given)} is ${path}`, () => {
+    assert.equal(normalizeVaultPath(given), path);
+  });
+}
+
+for (const given of [
+  '',
+  ' ',
+  '/',
+  '///',
+  'v1/',
+  '/v1//',
+  'kvv2/../sys',
+  '../sys',
+  'kvv2/.',
+  './kvv2',
+  'kvv2/a\nb',
+  'kvv2/a\0',
+  'kvv2/a\u007fb',
+  '/ kvv2',
+  'x'.repeat(1025),
+  'ü'.repeat(513),
+]) {
+  test(`${JSON.stringify(given.slice(0, 20))} is no path`, () => {
+    assert.equal(normalizeVaultPath(given), undefined);
+  });
+}
+
+test('a path in its one spelling stays as it is', () => {
+  const piece = fc.constantFrom('v1', '/', '//', 'a', ' ', '..', 'b c', '\t', '.');
+  const path = fc.array(piece, { maxLength: 8 }).map((pieces) => pieces.join(''));
+  fc.assert(
+    fc.property(path, (given) => {
+      const once = normalizeVaultPath(given);
+      fc.pre(once !== undefined);
+      assert.equal(normalizeVaultPath(once), once);
+      assert.doesNotMatch(once, /^\/|\/$|\/\/|^v1\//);
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+test('a path of slashes and blanks without end is refused in no time', () => {
+  for (const piece of ['/', ' ', 'v1/', '/ ', 'a/']) {
+    assert.equal(
+      normalizeVaultPath(`a${piece.repeat(100_000)}a`.slice(0, 300_000) + '\u0001'),
+      undefined,
+    );
+  }
+});
