@@ -4,6 +4,7 @@
 import {
   AGENT_API_VERSION,
   AGENT_KIND,
+  DEFAULTS,
   httpOrigin,
   type FileSettings,
   type Installation,
@@ -98,7 +99,7 @@ export function templatePath(ref: { readonly name: string; readonly key: string 
   return `${DIRECTORY.templates}/${ref.name}/${ref.key}`;
 }
 
-const X509_NAMES: readonly string[] = ['svid', 'svid_key', 'bundle'];
+const X509_NAMES: readonly string[] = DEFAULTS.X509_FILES.map(({ name }) => name);
 
 function templateOf(file: FileSettings): unknown {
   return file.template ?? file['template-from'];
@@ -201,17 +202,17 @@ function fileOf(file: FileSettings, settings: Settings): RawFile {
 }
 
 function x509Of(files: readonly FileSettings[]): RawX509Files {
-  const [svid, key, bundle] = X509_NAMES.map((name) => files.find((file) => file.name === name));
-  const actions = [svid, key, bundle].flatMap((file) => actionTexts(file?.['on-change']) ?? []);
-  return {
-    ...given('svidFile', svid?.file?.value),
-    ...given('keyFile', key?.file?.value),
-    ...given('bundleFile', bundle?.file?.value),
-    ...given('svidMode', svid?.['file-mode']?.text),
-    ...given('keyMode', key?.['file-mode']?.text),
-    ...given('bundleMode', bundle?.['file-mode']?.text),
-    ...(actions.length > 0 && { onChange: [...new Set(actions)] }),
-  };
+  const parts = DEFAULTS.X509_FILES.map(({ name, part }) => {
+    const file = files.find((one) => one.name === name);
+    return {
+      ...given(`${part}File`, file?.file?.value),
+      ...given(`${part}Mode`, file?.['file-mode']?.text),
+      ...given('onChange', actionTexts(file?.['on-change'])),
+    };
+  });
+  const actions = new Set(parts.flatMap((one) => one.onChange ?? []));
+  const named = Object.assign({}, ...parts) as RawX509Files; // the parts name its fields, each its own
+  return { ...named, ...(actions.size > 0 && { onChange: [...actions] }) };
 }
 
 function actionTexts(setting: Setting<unknown> | undefined): readonly string[] | undefined {

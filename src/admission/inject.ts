@@ -9,7 +9,7 @@ import {
   type RawAgentConfig,
   type ResolvedSettings,
 } from '../config/index.ts';
-import type { Problem } from '../core/index.ts';
+import { formatProblems, type Problem } from '../core/index.ts';
 import { assemble, keepOwnParts } from './assemble.ts';
 import { hasInjection, hasMarks, removeInjection } from './marks.ts';
 import { planInjection } from './plan.ts';
@@ -70,35 +70,37 @@ export function inject(input: InjectionInput): InjectionResult {
   const early = earlyResult(input, settings);
   if (early !== undefined) return early;
   const original = removeInjection(pod, prefix);
-  const isPresent = hasInjection(pod, prefix);
-  const warnings = [...settings.warnings];
-  if (!isPresent && hasMarks(pod, prefix)) {
-    warnings.push(
-      `${prefix}/status says injected, but the agent's containers are not there: copied from a running pod? The agent is added`,
-    );
-  }
   const plan = planInjection({ ...input, pod: original, settings });
-  warnings.push(...plan.warnings);
-  const { problems } = plan;
-  if (plan.addition === undefined || problems.length > 0) {
+  const warnings = [...settings.warnings, ...plan.warnings];
+  const { addition, problems, config } = plan;
+  if (addition === undefined) {
     const reason = plan.isForbidden ? 'forbidden' : 'invalid';
-    const message = problems.map((one) => `${one.path}: ${one.message}`).join('\n');
+    const message = formatProblems(problems);
     return { outcome: 'denied', reason, message, problems, warnings, pod, settings };
   }
-  const assembled = assemble(original, plan.addition);
-  const result = isPresent ? keepOwnParts(assembled, pod) : assembled;
-  const isSame = isPresent && isDeepStrictEqual(result, pod);
-  const reason = isSame ? 'already_injected' : 'requested';
-  return {
-    outcome: isSame ? 'skipped' : 'injected',
-    reason,
-    message: REASONS[reason],
-    problems,
-    warnings,
-    pod: isSame ? pod : result,
-    settings,
-    agentConfig: plan.config,
-  };
+  const assembled = assemble(original, addition);
+  if (!hasInjection(pod, prefix)) {
+    if (hasMarks(pod, prefix)) warnings.push(copiedMarks(prefix));
+    return requested({ warnings, pod: assembled, settings, agentConfig: config });
+  }
+  const repaired = keepOwnParts(assembled, pod);
+  if (!isDeepStrictEqual(repaired, pod)) {
+    return requested({ warnings, pod: repaired, settings, agentConfig: config });
+  }
+  const reason = 'already_injected';
+  const message = REASONS[reason];
+  return { outcome: 'skipped', reason, message, problems, warnings, pod, settings };
+}
+
+function requested(
+  result: Pick<InjectionResult, 'warnings' | 'pod' | 'settings' | 'agentConfig'>,
+): InjectionResult {
+  const reason = 'requested';
+  return { outcome: 'injected', reason, message: REASONS[reason], problems: [], ...result };
+}
+
+function copiedMarks(prefix: string): string {
+  return `${prefix}/status says injected, but the agent's containers are not there: copied from a running pod? The agent is added`;
 }
 
 /** Results that need no look at the pod's containers. */

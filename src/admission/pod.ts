@@ -89,16 +89,19 @@ export function readPod(value: unknown): Pod {
   namedList(spec['volumes'], 'spec.volumes');
   for (const list of ['containers', 'initContainers']) {
     for (const container of namedList(spec[list], `spec.${list}`)) {
-      const path = `spec.${list}[${String(container['name']).slice(0, 64)}]`;
-      record(container['securityContext'] ?? {}, `${path}.securityContext`);
-      namedList(container['env'], `${path}.env`);
-      listOf(container['ports'], `${path}.ports`);
-      for (const mount of namedList(container['volumeMounts'], `${path}.volumeMounts`)) {
-        if (typeof mount['mountPath'] !== 'string') throw malformed(`${path} has an odd mountPath`);
-      }
+      checkContainer(container, `spec.${list}[${String(container['name']).slice(0, 64)}]`);
     }
   }
   return value as Pod; // every field of the type was checked above
+}
+
+function checkContainer(container: Fields, path: string): void {
+  record(container['securityContext'] ?? {}, `${path}.securityContext`);
+  namedList(container['env'], `${path}.env`);
+  listOf(container['ports'], `${path}.ports`);
+  for (const mount of namedList(container['volumeMounts'], `${path}.volumeMounts`)) {
+    if (typeof mount['mountPath'] !== 'string') throw malformed(`${path} has an odd mountPath`);
+  }
 }
 
 /** True for what {@link readPod} would not take at all: another kind of object. */

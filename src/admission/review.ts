@@ -76,17 +76,17 @@ export function readReview(body: unknown): AdmissionRequest {
     throw malformed('its apiVersion is not admission.k8s.io/v1');
   }
   const request = fieldsOf(reviewed['request']);
-  const { uid, namespace = '', operation } = request;
+  const { uid, namespace = '' } = request;
   if (typeof uid !== 'string' || uid === '' || uid.length > 256) throw malformed('it has no uid');
   if (typeof namespace !== 'string') throw malformed('its namespace is no text');
-  const resource = fieldsOf(request['resource'] ?? {});
-  const isPodCreation =
-    operation === 'CREATE' &&
-    resource['group'] === '' &&
-    resource['resource'] === 'pods' &&
-    (request['subResource'] ?? '') === '';
-  const pod = isPodCreation ? readPod(request['object']) : undefined;
+  const pod = isPodCreation(request) ? readPod(request['object']) : undefined;
   return { uid, namespace, dryRun: request['dryRun'] === true, pod };
+}
+
+function isPodCreation(request: Fields): boolean {
+  const { operation, subResource = '' } = request;
+  const { group, resource } = fieldsOf(request['resource'] ?? {});
+  return operation === 'CREATE' && group === '' && resource === 'pods' && subResource === '';
 }
 
 /** Answers a request. Whatever is not the creation of a pod is allowed as it is. */
@@ -152,11 +152,13 @@ function isShallow(value: unknown, depth: number): boolean {
   return true;
 }
 
-function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+type Fields = Readonly<Record<string, unknown>>;
+
+function fieldsOf(value: unknown): Fields {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw malformed('a part of it is no object');
   }
-  return value as Readonly<Record<string, unknown>>; // an object that is no list has nothing but fields
+  return value as Fields; // an object that is no list has nothing but fields
 }
 
 function malformed(what: string): VouchsafeError {

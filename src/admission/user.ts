@@ -62,29 +62,32 @@ function commonUser(pod: Pod, containers: readonly Container[]): number | undefi
   return users.size === 1 && user !== 0 ? user : undefined;
 }
 
+/** The UID of the containers that are to be signalled, if there are any and the manifest says it. */
 function targetUser(input: UserInput, problems: Problem[]): number | undefined {
   const { pod, settings, installation, targets } = input;
-  const { annotationPrefix: prefix } = installation;
-  let known: { readonly user: number; readonly container: string } | undefined;
+  const path = `${installation.annotationPrefix}/on-change`;
+  const known = new Map<number, string>();
   for (const container of targets) {
     const user = userOf(pod, container);
-    const path = `${prefix}/on-change`;
-    if (user === undefined && !installation.agent.setUser) continue;
-    if (user === undefined || user === 0) {
+    if (user !== undefined && user !== 0) known.set(user, container.name);
+    else if (user === 0 || installation.agent.setUser) {
       const what = user === 0 ? 'runs as root' : 'has no runAsUser';
       const message = `container "${container.name}" ${what}: set a non-zero runAsUser, so that the agent can run as the same user and signal it`;
       problems.push({ path, message });
-    } else if (known !== undefined && known.user !== user) {
-      const message = `containers "${known.container}" (UID ${known.user}) and "${container.name}" (UID ${user}) run as different users; the agent can signal one of them only`;
-      problems.push({ path, message });
-    } else {
-      known = { user, container: container.name };
     }
   }
-  const asked = settings['run-as-user'];
-  if (known !== undefined && asked.source === 'pod' && asked.value !== known.user) {
-    const message = `${asked.text ?? ''} contradicts ${prefix}/on-change: container "${known.container}" runs as UID ${known.user}, and only the same user can signal it`;
-    problems.push({ path: `${prefix}/run-as-user`, message });
+  const [first, ...others] = known;
+  if (others.length > 0) {
+    const users = [...known].map(([user, name]) => `"${name}" (UID ${user})`).join(' and ');
+    const message = `containers ${users} run as different users; the agent can signal one of them only`;
+    problems.push({ path, message });
   }
-  return known?.user;
+  if (first === undefined) return undefined;
+  const [user, name] = first;
+  const asked = settings['run-as-user'];
+  if (asked.source === 'pod' && asked.value !== user) {
+    const message = `${asked.text ?? ''} contradicts ${path}: container "${name}" runs as UID ${user}, and only the same user can signal it`;
+    problems.push({ path: `${installation.annotationPrefix}/run-as-user`, message });
+  }
+  return user;
 }

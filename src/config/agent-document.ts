@@ -2,8 +2,9 @@
  * The AgentConfig document as people and the webhook write it: shapes, rules within one file, and the types
  * of the raw form. Ring: config.
  */
-import { LOG_LEVELS } from '../core/index.ts';
+import { formatDuration, LOG_LEVELS } from '../core/index.ts';
 import { AUTH_METHODS, FORMATS, type AuthMethod, type Format } from './agent-config.ts';
+import * as defaults from './defaults.ts';
 import * as grammar from './grammar.ts';
 import type { JsonSchema } from './json-schema.ts';
 import * as shape from './shape.ts';
@@ -17,10 +18,14 @@ const MAX_FILES = 256;
 const MAX_TEMPLATE_CHARS = 512 * 1024;
 
 const file = grammar.text('the path of a file', 4096);
-const onChange = shape.list(
-  shape.parsed(grammar.notifyAction, 'one action'),
-  16,
-  'What to do when the bytes changed.',
+const onChange = shape.withDefault(
+  shape.list(
+    shape.parsed(grammar.notifyAction, 'one action'),
+    16,
+    'What to do when the bytes changed.',
+  ),
+  [],
+  [],
 );
 
 const spiffe = shape.object(
@@ -39,7 +44,11 @@ const vault = shape.object(
     caFile: shape.parsed(file, 'PEM file of the CA; read again when it changes.'),
     caPem: shape.parsed(grammar.pem, 'PEM text of the CA.'),
     tlsServerName: shape.parsed(grammar.text('a host name', 253), 'Name in the certificate.'),
-    timeout: shape.parsed(grammar.duration(1000), 'Limit of one request.'),
+    timeout: shape.withDefault(
+      shape.parsed(grammar.duration(1000), 'Limit of one request.'),
+      defaults.VAULT_TIMEOUT_MS,
+      formatDuration(defaults.VAULT_TIMEOUT_MS),
+    ),
   },
   'Connection to Vault.',
   (value, place) => {
@@ -51,13 +60,21 @@ const vault = shape.object(
 
 const auth = shape.object(
   {
-    method: shape.parsed(grammar.choice(AUTH_METHODS), 'How the agent proves who it is.'),
+    method: shape.withDefault(
+      shape.parsed(grammar.choice(AUTH_METHODS), 'How the agent proves who it is.'),
+      defaults.AUTH_METHOD,
+      defaults.AUTH_METHOD,
+    ),
     mount: shape.parsed(grammar.authMount, 'Auth mount; the name of the method by default.'),
     role: shape.parsed(
       grammar.text('a role', 512),
       'Role; left out where the mount has a default.',
     ),
-    audience: shape.parsed(grammar.text('an audience'), 'Audience of the JWT-SVID.'),
+    audience: shape.withDefault(
+      shape.parsed(grammar.text('an audience'), 'Audience of the JWT-SVID.'),
+      defaults.AUDIENCE,
+      defaults.AUDIENCE,
+    ),
     tokenFile: shape.parsed(file, 'Service-account token to log in with instead of a JWT-SVID.'),
   },
   'Login to Vault.',
@@ -88,7 +105,11 @@ const fileEntry = shape.object(
       16,
       'Audiences of a JWT-SVID that is the content.',
     ),
-    refresh: shape.parsed(grammar.duration(1000), 'How often a value without a lease is read.'),
+    refresh: shape.withDefault(
+      shape.parsed(grammar.duration(1000), 'How often a value without a lease is read.'),
+      defaults.REFRESH_MS,
+      formatDuration(defaults.REFRESH_MS),
+    ),
     onChange,
   },
   'One delivered file.',
@@ -132,31 +153,58 @@ export const agentDocument = shape.object(
     spiffe,
     vault,
     auth,
-    output: shape.object(
-      {
-        directory: shape.parsed(
-          file,
-          'Directory of the delivered set; `/vault/secrets` by default.',
-        ),
-        mode: shape.parsed(grammar.fileMode, 'Permission bits of files that name none.'),
-      },
-      'Where the files go.',
+    output: shape.nested(
+      shape.object(
+        {
+          directory: shape.withDefault(
+            shape.parsed(file, 'Directory of the delivered set.'),
+            defaults.OUTPUT_DIRECTORY,
+            defaults.OUTPUT_DIRECTORY,
+          ),
+          mode: shape.withDefault(
+            shape.parsed(grammar.fileMode, 'Permission bits of files that name none.'),
+            defaults.FILE_MODE,
+            `0${defaults.FILE_MODE.toString(8)}`,
+          ),
+        },
+        'Where the files go.',
+      ),
     ),
-    files: shape.list(fileEntry, MAX_FILES, 'The delivered files.'),
+    files: shape.withDefault(shape.list(fileEntry, MAX_FILES, 'The delivered files.'), [], []),
     x509Svid: shape.either(
       shape.flag('Whether the X.509-SVID is written to files.'),
       x509Files,
       (value) => (shape.isRecord(value) ? 'second' : 'first'),
     ),
     onChange,
-    onMissingVault: shape.parsed(grammar.choice(['fail', 'wait']), 'When the deadline passes.'),
-    initDeadline: shape.parsed(grammar.duration(1000), 'How long a start may take.'),
-    revokeOnExit: shape.flag('Whether token and leases are revoked at the end.'),
-    revokeGrace: shape.parsed(grammar.duration(), 'How long a replaced credential stays valid.'),
+    onMissingVault: shape.withDefault(
+      shape.parsed(grammar.choice(['fail', 'wait']), 'When the deadline passes.'),
+      defaults.ON_MISSING_VAULT,
+      defaults.ON_MISSING_VAULT,
+    ),
+    initDeadline: shape.withDefault(
+      shape.parsed(grammar.duration(1000), 'How long a start may take.'),
+      defaults.INIT_DEADLINE_MS,
+      formatDuration(defaults.INIT_DEADLINE_MS),
+    ),
+    revokeOnExit: shape.withDefault(
+      shape.flag('Whether token and leases are revoked at the end.'),
+      defaults.REVOKE_ON_EXIT,
+      defaults.REVOKE_ON_EXIT,
+    ),
+    revokeGrace: shape.withDefault(
+      shape.parsed(grammar.duration(), 'How long a replaced credential stays valid.'),
+      defaults.REVOKE_GRACE_MS,
+      formatDuration(defaults.REVOKE_GRACE_MS),
+    ),
     stateDirectory: shape.parsed(file, 'Private directory for the hand-over to a successor.'),
     listen: shape.parsed(grammar.listenAddress, 'Health, metrics and status.'),
     terminationLog: shape.parsed(file, 'File for the reason of a failed start.'),
-    logLevel: shape.parsed(grammar.choice(LOG_LEVELS), 'Least severity that is logged.'),
+    logLevel: shape.withDefault(
+      shape.parsed(grammar.choice(LOG_LEVELS), 'Least severity that is logged.'),
+      defaults.LOG_LEVEL,
+      defaults.LOG_LEVEL,
+    ),
   },
   'Everything that one Vouchsafe agent is told.',
 );

@@ -271,9 +271,9 @@ const FILE_PREFIXES = (Object.keys(FILE_SETTINGS) as FileSettingName[]).sort(
   (a, b) => b.length - a.length,
 );
 
-function row<T, D extends T>(
+function row<T>(
   grammarOf: Grammar<T>,
-  builtIn: D,
+  builtIn: T,
   inWords: string,
   description: string,
 ): Annotation<T, T> {

@@ -8,148 +8,146 @@ import type { FileSettings, Setting, Settings } from './settings.ts';
 /** Audience that Entra ID asks of federated tokens. */
 export const AZURE_AUDIENCE = 'api://AzureADTokenExchange';
 
-interface Findings {
-  readonly problems: Problem[];
-  readonly warnings: string[];
+/** What was said, and who is told what cannot be. */
+interface Said {
+  readonly settings: Settings;
+  readonly files: readonly FileSettings[];
+  readonly prefix: string;
+  /** `name` is an annotation without its prefix. */
+  readonly report: (name: string, message: string) => void;
 }
 
-/** Finds every contradiction. A default that does not apply is no contradiction; only what was said is. */
+/** Finds every contradiction. A default that does not apply is none; only what was said is. */
 export function contradictions(
   settings: Settings,
   files: readonly FileSettings[],
   prefix: string,
-): Findings {
-  const findings: Findings = { problems: [], warnings: [] };
+): { readonly problems: Problem[]; readonly warnings: string[] } {
+  const problems: Problem[] = [];
   const report = (name: string, message: string): void => {
-    findings.problems.push({ path: `${prefix}/${name}`, message });
+    problems.push({ path: `${prefix}/${name}`, message });
   };
-  for (const file of files) inFile(file, settings, prefix, report);
-  inIdentity(settings, files, prefix, report);
-  inDelivery(settings, files, prefix, report);
-  inAzure(settings, files, prefix, report);
-  if (settings.audience.source === 'pod' && settings['auth-method'].value === 'cert') {
-    findings.warnings.push(`${prefix}/audience has no effect with ${prefix}/auth-method cert`);
+  const said: Said = { settings, files, prefix, report };
+  for (const file of files) {
+    if (isX509File(file, settings)) inX509File(file, said);
+    else inFile(file, said);
   }
-  return findings;
+  inIdentity(said);
+  inSvidChoice(said);
+  inMode(said);
+  inPaths(said);
+  inAzure(said);
+  const warnings: string[] = [];
+  if (settings.audience.source === 'pod' && settings['auth-method'].value === 'cert') {
+    warnings.push(`${prefix}/audience has no effect with ${prefix}/auth-method cert`);
+  }
+  return { problems, warnings };
 }
 
-type Report = (name: string, message: string) => void;
+/** The file that holds the token for Entra ID, if there is one. */
+export function azureTokenFile(files: readonly FileSettings[]): FileSettings | undefined {
+  return files.find((file) => file['jwt-svid']?.value.includes(AZURE_AUDIENCE));
+}
 
 const CONTENTS = ['template', 'template-from', 'format', 'jwt-svid'] as const;
 
-function inFile(file: FileSettings, settings: Settings, prefix: string, report: Report): void {
-  const annotation = (setting: string): string => `${prefix}/${setting}-${file.name}`;
-  const [first, ...others] = CONTENTS.filter((name) => file[name] !== undefined);
-  for (const other of others) {
-    report(`${other}-${file.name}`, `contradicts ${annotation(first ?? '')}: give one of the two`);
+function isX509File(file: FileSettings, settings: Settings): boolean {
+  return settings['x509-svid'].value && X509_FILES.some(({ name }) => name === file.name);
+}
+
+function inX509File(file: FileSettings, { prefix, report }: Said): void {
+  for (const name of [...CONTENTS, 'secret', 'refresh'] as const) {
+    if (file[name] === undefined) continue;
+    report(`${name}-${file.name}`, `contradicts ${prefix}/x509-svid, which writes "${file.name}"`);
   }
-  const isSvid = file['jwt-svid'] !== undefined;
-  for (const setting of ['secret', 'refresh'] as const) {
-    if (isSvid && file[setting] !== undefined) {
-      report(`${setting}-${file.name}`, `contradicts ${annotation('jwt-svid')}`);
+}
+
+function inFile(file: FileSettings, { prefix, report }: Said): void {
+  const { name } = file;
+  const annotation = (setting: string): string => `${prefix}/${setting}-${name}`;
+  const [first, ...others] = CONTENTS.filter((setting) => file[setting] !== undefined);
+  for (const other of others) {
+    report(`${other}-${name}`, `contradicts ${annotation(first ?? '')}: give one of the two`);
+  }
+  if (first === 'jwt-svid' || others.includes('jwt-svid')) {
+    for (const setting of ['secret', 'refresh'] as const) {
+      if (file[setting] === undefined) continue;
+      report(`${setting}-${name}`, `contradicts ${annotation('jwt-svid')}`);
     }
   }
-  if (file.format !== undefined && file.secret === undefined) {
-    report(`format-${file.name}`, `needs ${annotation('secret')}: there is nothing to print`);
+  if (file.secret !== undefined) return;
+  if (first === 'format') {
+    report(`format-${name}`, `needs ${annotation('secret')}: there is nothing to print`);
   }
-  const isX509 = settings['x509-svid'].value && X509_FILES.some(({ name }) => name === file.name);
-  const hasContent = first !== undefined || file.secret !== undefined;
-  if (isX509 && (hasContent || file.refresh !== undefined)) {
-    const given = first ?? (file.secret === undefined ? 'refresh' : 'secret');
-    report(`${given}-${file.name}`, `contradicts ${prefix}/x509-svid, which writes "${file.name}"`);
-  }
-  if (!isX509 && !hasContent) {
+  if (first === undefined) {
     const [given = 'file'] = Object.keys(file).filter((key) => key !== 'name');
+    const sources = ['secret', 'template', 'jwt-svid'].map(annotation).join(', ');
+    report(`${given}-${name}`, `there is no file "${name}": give one of ${sources}`);
+  }
+}
+
+function inIdentity({ settings, prefix, report }: Said): void {
+  const method = settings['auth-method'].value;
+  const needs = method === 'kubernetes' ? 'service-account' : 'spiffe';
+  const isFree = method === 'jwt';
+  const identity = settings.identity.value ?? needs;
+  if (!isFree && identity !== needs) {
     report(
-      `${given}-${file.name}`,
-      `there is no file "${file.name}": give ${annotation('secret')}, ${annotation('template')} or ${annotation('jwt-svid')}`,
+      'identity',
+      `${identity} contradicts ${prefix}/auth-method ${method}: it needs ${needs}`,
     );
+  }
+  if (method === 'kubernetes' && settings.role.value === undefined) {
+    report('auth-method', `kubernetes needs ${prefix}/role: the method has no default role`);
   }
 }
 
 /** Contents that may call for an SVID. */
 const SVID_USERS = ['jwt-svid', 'template', 'template-from'] as const;
 
+function inSvidChoice({ settings, files, prefix, report }: Said): void {
+  const byMethod = settings['auth-method'].value === 'kubernetes';
+  if (!byMethod && settings.identity.value !== 'service-account') return;
+  if (settings['x509-svid'].value) return;
+  if (files.some((file) => SVID_USERS.some((name) => file[name] !== undefined))) return;
+  const other = byMethod ? 'auth-method kubernetes' : 'identity service-account';
+  for (const name of ['spiffe-id', 'spiffe-hint'] as const) {
+    if (settings[name].source !== 'pod') continue;
+    report(name, `contradicts ${prefix}/${other}: no SVID is used`);
+  }
+}
+
+function inMode({ settings, files, prefix, report }: Said): void {
+  const mode = settings.mode.value;
+  if (mode === 'csi') report('mode', 'csi is not available yet; leave it out or say native');
+  if (mode !== 'init') return;
+  const reason = `contradicts ${prefix}/mode init: nobody stays after the start`;
+  if (isSaid(settings['on-change'])) report('on-change', reason);
+  for (const file of files) {
+    if (file['on-change'] !== undefined) report(`on-change-${file.name}`, reason);
+  }
+  const revoke = settings['revoke-on-exit'];
+  if (revoke.source === 'pod' && revoke.value) report('revoke-on-exit', reason);
+}
+
 /** True where someone said it, rather than nobody. */
 function isSaid(setting: Setting<unknown>): boolean {
   return setting.source !== 'built in';
 }
 
-function inIdentity(
-  settings: Settings,
-  files: readonly FileSettings[],
-  prefix: string,
-  report: Report,
-): void {
-  const method = settings['auth-method'].value;
-  const identity = settings.identity.value;
-  if (identity === 'service-account' && (method === 'cert' || method === 'spiffe')) {
-    report(
-      'identity',
-      `service-account contradicts ${prefix}/auth-method ${method}: it needs an SVID`,
-    );
-  }
-  if (identity === 'spiffe' && method === 'kubernetes') {
-    report(
-      'identity',
-      `spiffe contradicts ${prefix}/auth-method kubernetes: it needs a service-account token`,
-    );
-  }
-  if (method === 'kubernetes' && settings.role.value === undefined) {
-    report('auth-method', `kubernetes needs ${prefix}/role: the method has no default role`);
-  }
-  const usesSvids =
-    settings['x509-svid'].value ||
-    files.some((file) => SVID_USERS.some((name) => file[name] !== undefined));
-  const byToken = identity === 'service-account' || method === 'kubernetes';
-  for (const name of ['spiffe-id', 'spiffe-hint'] as const) {
-    if (settings[name].source === 'pod' && byToken && !usesSvids) {
-      const other = identity === undefined ? 'auth-method' : 'identity';
-      report(name, `contradicts ${prefix}/${other} ${settings[other].text ?? ''}: no SVID is used`);
-    }
-  }
-}
-
-function inDelivery(
-  settings: Settings,
-  files: readonly FileSettings[],
-  prefix: string,
-  report: Report,
-): void {
-  const mode = settings.mode.value;
-  if (mode === 'csi') report('mode', 'csi is not available yet; leave it out or say native');
-  if (mode === 'init') {
-    if (isSaid(settings['on-change'])) {
-      report('on-change', `contradicts ${prefix}/mode init: files never change after the start`);
-    }
-    for (const file of files.filter((one) => one['on-change'] !== undefined)) {
-      report(`on-change-${file.name}`, `contradicts ${prefix}/mode init`);
-    }
-  }
-  for (const path of clashingPaths(outputPaths(settings, files))) {
-    const names = files.filter((file) => (file.file?.value ?? file.name) === path);
-    const culprit = names.map((file) => `file-${file.name}`).at(-1) ?? 'x509-svid';
-    report(culprit, `the path "${path}" is another file or its directory`);
-  }
-}
-
-/** Where the files of these settings land below the mount. */
-function outputPaths(settings: Settings, files: readonly FileSettings[]): string[] {
+function inPaths({ settings, files, report }: Said): void {
   const x509 = settings['x509-svid'].value ? X509_FILES : [];
-  const known = new Map(files.map((file) => [file.name, file.file?.value]));
-  const others = files.filter((file) => !x509.some(({ name }) => name === file.name));
-  return [
-    ...x509.map(({ name, path }) => known.get(name) ?? path),
-    ...others.map((file) => file.file?.value ?? file.name),
-  ];
+  const given = new Map(files.map((file) => [file.name, file.file?.value ?? file.name]));
+  const renamed = new Map(files.map((file) => [file.name, file.file?.value]));
+  const all = new Map(given);
+  for (const { name, path } of x509) all.set(name, renamed.get(name) ?? path);
+  for (const path of clashingPaths([...all.values()])) {
+    const name = [...all].findLast(([, other]) => other === path)?.[0] ?? '';
+    report(`file-${name}`, `the path "${path}" is another file or its directory`);
+  }
 }
 
-function inAzure(
-  settings: Settings,
-  files: readonly FileSettings[],
-  prefix: string,
-  report: Report,
-): void {
+function inAzure({ settings, files, prefix, report }: Said): void {
   const [client, tenant] = [settings['azure-client-id'], settings['azure-tenant-id']];
   if (client.source === 'pod' && tenant.value === undefined) {
     report('azure-client-id', `needs ${prefix}/azure-tenant-id`);
@@ -160,9 +158,4 @@ function inAzure(
   if (client.source === 'pod' && azureTokenFile(files) === undefined) {
     report('azure-client-id', `needs a ${prefix}/jwt-svid-<name> for ${AZURE_AUDIENCE}`);
   }
-}
-
-/** The file that holds the token for Entra ID, if there is one. */
-export function azureTokenFile(files: readonly FileSettings[]): FileSettings | undefined {
-  return files.find((file) => file['jwt-svid']?.value.includes(AZURE_AUDIENCE));
 }

@@ -316,26 +316,33 @@ function isQuantity(given: string): boolean {
 }
 
 function parseAction(given: string): Parsed<NotifyAction> {
-  const [, verb, name = '', container = ''] = /^(signal):([^@]+)@(.+)$/.exec(given) ?? [];
-  if (verb !== undefined) {
-    const signal = parseNotifySignal(name);
-    if (signal === undefined) {
-      return no(`unknown signal ${name}: write one of ${NOTIFY_SIGNALS.join(', ')}`);
-    }
-    return inContainer(container, { kind: 'signal', signal, container });
-  }
-  const [, restarted] = /^restart@(.+)$/.exec(given) ?? [];
-  if (restarted !== undefined) {
-    return inContainer(restarted, { kind: 'restart', container: restarted });
-  }
-  const [, method, url = ''] = /^http:(GET|POST|PUT) (\S+)$/.exec(given) ?? [];
-  if (method === 'GET' || method === 'POST' || method === 'PUT') {
-    const problem = notifyUrlProblem(url);
-    return problem === undefined ? ok({ kind: 'http', method, url }) : no(problem);
-  }
+  const [, kind, rest = ''] = /^(signal:|http:|restart@)(.*)$/.exec(given) ?? [];
+  if (kind === 'signal:') return signalAction(rest);
+  if (kind === 'http:') return httpAction(rest);
+  if (kind === 'restart@') return inContainer(rest, { kind: 'restart', container: rest });
   return no(
     'write signal:HUP@container, http:POST http://127.0.0.1:8080/-/reload or restart@container',
   );
+}
+
+function signalAction(given: string): Parsed<NotifyAction> {
+  const [name = '', container = '', ...rest] = given.split('@');
+  const signal = parseNotifySignal(name);
+  if (signal === undefined) {
+    return no(`unknown signal ${name}: write one of ${NOTIFY_SIGNALS.join(', ')}`);
+  }
+  if (rest.length > 0) return no('write signal:HUP@container');
+  return inContainer(container, { kind: 'signal', signal, container });
+}
+
+function httpAction(given: string): Parsed<NotifyAction> {
+  const [verb, url = '', ...rest] = given.split(' ');
+  const method = (['GET', 'POST', 'PUT'] as const).find((one) => one === verb);
+  if (method === undefined || rest.length > 0) {
+    return no('write http:POST http://127.0.0.1:8080/-/reload, with GET, POST or PUT');
+  }
+  const problem = notifyUrlProblem(url);
+  return problem === undefined ? ok({ kind: 'http', method, url }) : no(problem);
 }
 
 function inContainer(container: string, action: NotifyAction): Parsed<NotifyAction> {

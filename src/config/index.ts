@@ -20,10 +20,9 @@ export {
 } from './annotations.ts';
 export { AZURE_AUDIENCE, azureTokenFile } from './contradictions.ts';
 export * as DEFAULTS from './defaults.ts';
+export { INSTALLATION_SCHEMA, SYSTEM_NAMESPACES } from './installation-shape.ts';
 export {
-  INSTALLATION_SCHEMA,
   parseInstallation,
-  SYSTEM_NAMESPACES,
   type Installation,
   type SpiffeInstallation,
   type VaultConnection,

@@ -11,7 +11,7 @@ export interface JsonSchema {
   readonly title?: string;
   readonly description?: string;
   readonly type?: 'string' | 'boolean' | 'integer' | 'array' | 'object';
-  readonly const?: string | boolean;
+  readonly default?: string | number | boolean | readonly never[];
   readonly enum?: readonly string[];
   readonly pattern?: string;
   readonly minLength?: number;

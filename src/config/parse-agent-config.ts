@@ -5,7 +5,6 @@ import { clashingPaths, problemsError, type Problem } from '../core/index.ts';
 import type {
   AgentConfig,
   AuthConfig,
-  AuthMethod,
   FileConfig,
   FileSource,
   SpiffeConfig,
@@ -29,7 +28,10 @@ export interface AgentEnvironment {
 }
 
 type Document = NonNullable<ReturnType<typeof agentDocument.read>>;
-type FileDocument = NonNullable<Document['files']>[number];
+type FileDocument = Document['files'][number];
+type VaultDocument = NonNullable<Document['vault']>;
+
+const anyText = text('a text', 4096);
 
 /**
  * Reads a document that was parsed from JSON or YAML. The result is deeply frozen.
@@ -77,41 +79,42 @@ export async function parseDocumentText(source: string): Promise<unknown> {
 }
 
 function build(raw: Document, environment: AgentEnvironment, place: Place): AgentConfig {
-  const files = [...(raw.files ?? []).map((file) => fileOf(file, raw)), ...x509FilesOf(raw)];
+  const files = [...raw.files.map((file) => fileOf(file, raw)), ...x509FilesOf(raw)];
   checkFiles(files, place);
   const needs = needsOf(raw, files);
-  const vault = vaultOf(raw, environment, needs.vault, place);
+  const vault = needs.vault === 'no' ? undefined : vaultOf(raw, environment, place);
+  if (needs.vault === 'yes' && vault === undefined) {
+    place.at('vault').at('address').missing('is missing: give it, or set VAULT_ADDR');
+  }
   const auth = vault === undefined ? undefined : authOf(raw);
-  const byToken = auth?.tokenFile !== undefined;
-  const needsSvid = needs.svid || (auth !== undefined && !byToken);
+  const spiffe = spiffeOf(raw, environment, place);
+  if (
+    spiffe === undefined &&
+    (needs.svid || (auth !== undefined && auth.tokenFile === undefined))
+  ) {
+    place.at('spiffe').at('socket').missing('is missing: give it, or set SPIFFE_ENDPOINT_SOCKET');
+  }
   return {
-    spiffe: spiffeOf(raw, environment, needsSvid, place),
+    spiffe,
     vault,
     auth,
-    outputDirectory: raw.output?.directory ?? defaults.OUTPUT_DIRECTORY,
+    outputDirectory: raw.output.directory,
     files,
-    onChange: raw.onChange ?? [],
-    onMissingVault: raw.onMissingVault ?? defaults.ON_MISSING_VAULT,
-    initDeadlineMs: raw.initDeadline ?? defaults.INIT_DEADLINE_MS,
-    revokeOnExit: raw.revokeOnExit ?? defaults.REVOKE_ON_EXIT,
-    revokeGraceMs: raw.revokeGrace ?? defaults.REVOKE_GRACE_MS,
+    onChange: raw.onChange,
+    onMissingVault: raw.onMissingVault,
+    initDeadlineMs: raw.initDeadline,
+    revokeOnExit: raw.revokeOnExit,
+    revokeGraceMs: raw.revokeGrace,
     stateDirectory: raw.stateDirectory,
     listen: raw.listen,
     terminationLog: raw.terminationLog,
-    logLevel: raw.logLevel ?? defaults.LOG_LEVEL,
+    logLevel: raw.logLevel,
   };
 }
 
 function fileOf(file: FileDocument, raw: Document): FileConfig {
-  const name = file.name ?? '';
-  return {
-    name,
-    path: file.path ?? name,
-    mode: file.mode ?? raw.output?.mode ?? defaults.FILE_MODE,
-    source: sourceOf(file),
-    refreshMs: file.refresh ?? defaults.REFRESH_MS,
-    onChange: file.onChange ?? [],
-  };
+  const { name = '', path = name, mode = raw.output.mode, refresh, onChange } = file;
+  return { name, path, mode, source: sourceOf(file), refreshMs: refresh, onChange };
 }
 
 function sourceOf(file: FileDocument): FileSource {
@@ -126,31 +129,28 @@ function sourceOf(file: FileDocument): FileSource {
   return { kind: 'format', format, secret: ref };
 }
 
-function x509FilesOf(raw: Document): FileConfig[] {
-  const { x509Svid } = raw;
+function x509FilesOf({ x509Svid, output }: Document): FileConfig[] {
   if (x509Svid === undefined || x509Svid === false) return [];
   const given = x509Svid === true ? undefined : x509Svid;
-  const mode = raw.output?.mode ?? defaults.FILE_MODE;
   const common = { refreshMs: defaults.REFRESH_MS, onChange: given?.onChange ?? [] };
   return defaults.X509_FILES.map(({ name, part, path }) => ({
     name,
     path: given?.[`${part}File`] ?? path,
-    mode: given?.[`${part}Mode`] ?? mode,
+    mode: given?.[`${part}Mode`] ?? output.mode,
     source: { kind: 'x509-svid', part },
     ...common,
   }));
 }
 
 function checkFiles(files: readonly FileConfig[], place: Place): void {
+  const at = place.at('files');
   const names = files.map((file) => file.name);
   const twice = new Set(names.filter((name, index) => names.indexOf(name) !== index));
-  for (const name of twice) place.at('files').problem(`the name "${name}" is given twice`);
+  for (const name of twice) at.problem(`the name "${name}" is given twice`);
   for (const path of clashingPaths(files.map((file) => file.path))) {
-    place.at('files').problem(`the path "${path}" is another file or its directory`);
+    at.problem(`the path "${path}" is another file or its directory`);
   }
-  if (files.length === 0) {
-    place.at('files').problem('nothing to deliver: give files, or x509Svid: true');
-  }
+  if (files.length === 0) at.missing('nothing to deliver: give files, or x509Svid: true');
 }
 
 /** What the files call for. A template may use anything, so it allows both and demands neither. */
@@ -171,57 +171,39 @@ function needsOf(
 function vaultOf(
   raw: Document,
   environment: AgentEnvironment,
-  need: 'yes' | 'maybe' | 'no',
   place: Place,
 ): VaultConfig | undefined {
-  if (need === 'no') return undefined;
   const at = place.at('vault');
-  const address =
-    raw.vault?.address ?? fromEnvironment(environment.vaultAddress, httpOrigin, at.at('address'));
-  if (address === undefined) {
-    if (need === 'yes') at.at('address').missing('is missing: give it, or set VAULT_ADDR');
-    return undefined;
-  }
-  const anyText = text('a text', 4096);
-  const caFile = fromEnvironment(environment.vaultCaFile, anyText, at.at('caFile'));
-  const namespace = fromEnvironment(environment.vaultNamespace, anyText, at.at('namespace'));
-  return {
-    address,
-    namespace: raw.vault?.namespace ?? namespace,
-    caFile: raw.vault?.caFile ?? (raw.vault?.caPem === undefined ? caFile : undefined),
-    caPem: raw.vault?.caPem,
-    tlsServerName: raw.vault?.tlsServerName,
-    timeoutMs: raw.vault?.timeout ?? defaults.VAULT_TIMEOUT_MS,
-  };
+  const given: Partial<VaultDocument> = raw.vault ?? {};
+  const { caPem, tlsServerName, timeout = defaults.VAULT_TIMEOUT_MS } = given;
+  const {
+    address = fromEnvironment(environment.vaultAddress, httpOrigin, at.at('address')),
+    namespace = fromEnvironment(environment.vaultNamespace, anyText, at.at('namespace')),
+    caFile = caPem === undefined
+      ? fromEnvironment(environment.vaultCaFile, anyText, at.at('caFile'))
+      : undefined,
+  } = given;
+  if (address === undefined) return undefined;
+  return { address, namespace, caFile, caPem, tlsServerName, timeoutMs: timeout };
 }
 
 function authOf(raw: Document): AuthConfig {
-  const method: AuthMethod = raw.auth?.method ?? defaults.AUTH_METHOD;
-  return {
-    method,
-    mount: raw.auth?.mount ?? method,
-    role: raw.auth?.role,
-    audience: raw.auth?.audience ?? defaults.AUDIENCE,
-    tokenFile:
-      raw.auth?.tokenFile ??
-      (method === 'kubernetes' ? defaults.SERVICE_ACCOUNT_TOKEN_FILE : undefined),
-  };
+  const given: Partial<NonNullable<Document['auth']>> = raw.auth ?? {};
+  const { method = defaults.AUTH_METHOD, audience = defaults.AUDIENCE, mount = method } = given;
+  const ofPod = method === 'kubernetes' ? defaults.SERVICE_ACCOUNT_TOKEN_FILE : undefined;
+  return { method, mount, role: given.role, audience, tokenFile: given.tokenFile ?? ofPod };
 }
 
 function spiffeOf(
   raw: Document,
   environment: AgentEnvironment,
-  needed: boolean,
   place: Place,
 ): SpiffeConfig | undefined {
   const at = place.at('spiffe').at('socket');
-  const socket =
-    raw.spiffe?.socket ?? fromEnvironment(environment.spiffeEndpointSocket, text('an address'), at);
-  if (socket === undefined) {
-    if (needed) at.missing('is missing: give it, or set SPIFFE_ENDPOINT_SOCKET');
-    return undefined;
-  }
-  return { socket, spiffeId: raw.spiffe?.spiffeId, hint: raw.spiffe?.hint };
+  const given: Partial<NonNullable<Document['spiffe']>> = raw.spiffe ?? {};
+  const { spiffeId, hint } = given;
+  const { socket = fromEnvironment(environment.spiffeEndpointSocket, anyText, at) } = given;
+  return socket === undefined ? undefined : { socket, spiffeId, hint };
 }
 
 /** A value from the environment keeps the same rules as one from the document; an empty one counts as unset. */
@@ -232,7 +214,7 @@ function fromEnvironment<T>(
 ): T | undefined {
   if (value === undefined || value === '') return undefined;
   const result = grammar.parse(value);
-  return 'problem' in result
-    ? place.problem(`from the environment: ${result.problem}`)
-    : result.value;
+  if ('value' in result) return result.value;
+  place.problem(`from the environment: ${result.problem}`);
+  return undefined;
 }

@@ -24,12 +24,12 @@ export class Place {
   }
 
   /** Reports that a value is missing, unless it was given and has been refused already. */
-  missing(message = 'is missing'): undefined {
+  missing(message = 'is missing'): void {
     if (!this.#problems.some((problem) => problem.path === this.path)) this.problem(message);
   }
 
-  /** Reports a problem; gives undefined, which stands for "no value". */
-  problem(message: string): undefined {
+  /** Reports a problem. */
+  problem(message: string): void {
     this.#problems.push({ path: this.path === '' ? 'document' : this.path, message });
   }
 }
@@ -37,17 +37,25 @@ export class Place {
 /** How one value of a document is read. */
 export interface Shape<T> {
   readonly schema: JsonSchema;
-  readonly isRequired?: true;
+  /** What becomes of a missing field: an error, or a value in its place; undefined leaves it undefined. */
+  readonly absent?: 'refused' | { readonly value: T };
   /** The value, or undefined after reporting why not. */
   read(value: unknown, place: Place): T | undefined;
 }
 
+/** A shape whose field always has a value. */
+export type Defaulted<T> = Shape<T> & { readonly absent: { readonly value: T } };
+
 /** Fields of an object by name. */
 export type Fields = Readonly<Record<string, Shape<unknown>>>;
 
-/** What an object with these fields reads as; any field may be missing or have been refused. */
+/** What an object with these fields reads as; a field without a default may be missing or have been refused. */
 export type ObjectOf<F extends Fields> = {
-  readonly [Name in keyof F]: F[Name] extends Shape<infer T> ? T | undefined : never;
+  readonly [Name in keyof F]: F[Name] extends Defaulted<infer T>
+    ? T
+    : F[Name] extends Shape<infer T>
+      ? T | undefined
+      : never;
 };
 
 /** A string that a grammar reads. */
@@ -55,11 +63,14 @@ export function parsed<T>(grammar: Grammar<T>, description: string): Shape<T> {
   return {
     schema: { ...grammar.schema, description },
     read(value, place) {
-      if (typeof value !== 'string') {
-        return place.problem(`must be a text (in quotes), not ${kindOf(value)}`);
+      if (typeof value === 'string') {
+        const result = grammar.parse(value);
+        if ('value' in result) return result.value;
+        place.problem(result.problem);
+      } else {
+        place.problem(`must be a text (in quotes), not ${kindOf(value)}`);
       }
-      const result = grammar.parse(value);
-      return 'problem' in result ? place.problem(result.problem) : result.value;
+      return undefined;
     },
   };
 }
@@ -68,10 +79,11 @@ export function parsed<T>(grammar: Grammar<T>, description: string): Shape<T> {
 export function flag(description: string): Shape<boolean> {
   return {
     schema: { type: 'boolean', description },
-    read: (value, place) =>
-      typeof value === 'boolean'
-        ? value
-        : place.problem(`must be true or false, not ${kindOf(value)}`),
+    read(value, place) {
+      if (typeof value === 'boolean') return value;
+      place.problem(`must be true or false, not ${kindOf(value)}`);
+      return undefined;
+    },
   };
 }
 
@@ -79,10 +91,12 @@ export function flag(description: string): Shape<boolean> {
 export function whole(minimum: number, maximum: number, description: string): Shape<number> {
   return {
     schema: { type: 'integer', minimum, maximum, description },
-    read: (value, place) =>
-      typeof value === 'number' && Number.isInteger(value) && value >= minimum && value <= maximum
-        ? value
-        : place.problem(`must be a whole number from ${minimum} to ${maximum}`),
+    read(value, place) {
+      const isWhole = typeof value === 'number' && Number.isInteger(value);
+      if (isWhole && value >= minimum && value <= maximum) return value;
+      place.problem(`must be a whole number from ${minimum} to ${maximum}`);
+      return undefined;
+    },
   };
 }
 
@@ -95,8 +109,10 @@ export function list<T>(
   return {
     schema: { type: 'array', items: item.schema, maxItems, description },
     read(value, place) {
-      if (!Array.isArray(value)) return place.problem(`must be a list, not ${kindOf(value)}`);
-      if (value.length > maxItems) return place.problem(`may hold at most ${maxItems} items`);
+      if (!Array.isArray(value) || value.length > maxItems) {
+        place.problem(`must be a list of at most ${maxItems} items`);
+        return undefined;
+      }
       return value.flatMap((entry: unknown, index) => {
         const result = item.read(entry, place.at(index));
         return result === undefined ? [] : [result];
@@ -119,7 +135,10 @@ export function dictionary<T>(
       description,
     },
     read(value, place) {
-      if (!isRecord(value)) return place.problem(`must be an object, not ${kindOf(value)}`);
+      if (!isRecord(value)) {
+        place.problem(`must be an object, not ${kindOf(value)}`);
+        return undefined;
+      }
       const entries = Object.entries(value).flatMap(([name, entry]) => {
         if (!names.test(name)) place.at(name).problem(`this name must match ${names.source}`);
         const result = item.read(entry, place.at(name));
@@ -137,28 +156,19 @@ export function object<F extends Fields>(
   check?: (value: ObjectOf<F>, place: Place) => void,
 ): Shape<ObjectOf<F>> {
   const names = Object.keys(fields);
-  const required = names.filter((name) => fields[name]?.isRequired === true);
-  const properties = Object.fromEntries(
-    Object.entries(fields).map(([name, field]) => [name, field.schema]),
-  );
   return {
-    schema: {
-      type: 'object',
-      description,
-      properties,
-      ...(required.length > 0 && { required }),
-      additionalProperties: false,
-    },
+    schema: objectSchema(fields, description),
     read(value, place) {
-      if (!isRecord(value)) return place.problem(`must be an object, not ${kindOf(value)}`);
+      if (!isRecord(value)) {
+        place.problem(`must be an object, not ${kindOf(value)}`);
+        return undefined;
+      }
       for (const name of Object.keys(value)) {
         if (!Object.hasOwn(fields, name)) place.at(name).problem(unknownName(name, names));
       }
       const entries = Object.entries(fields).map(([name, field]) => {
         const given = Object.hasOwn(value, name) ? value[name] : undefined;
-        if (given !== undefined) return [name, field.read(given, place.at(name))];
-        if (field.isRequired === true) place.at(name).missing();
-        return [name, undefined];
+        return [name, readField(field, given, place.at(name))];
       });
       const result = Object.fromEntries(entries) as ObjectOf<F>; // one entry per field, of its shape
       check?.(result, place);
@@ -168,8 +178,25 @@ export function object<F extends Fields>(
 }
 
 /** A field that must be given. */
-export function required<T>(shape: Shape<T>): Shape<T> & { readonly isRequired: true } {
-  return { ...shape, isRequired: true };
+export function required<T>(shape: Shape<T>): Shape<T> {
+  return { ...shape, absent: 'refused' };
+}
+
+/** A field with a default. `written` is the default as a document would say it. */
+export function withDefault<T>(
+  shape: Shape<T>,
+  value: T,
+  written?: JsonSchema['default'],
+): Defaulted<T> {
+  const schema = written === undefined ? shape.schema : { ...shape.schema, default: written };
+  return { ...shape, schema, absent: { value } };
+}
+
+/** An object that is read as an empty one where it is missing, so that its own defaults hold. */
+export function nested<T>(shape: Shape<T>): Defaulted<T> {
+  const value = shape.read({}, new Place('', []));
+  if (value === undefined) throw new TypeError('this shape refuses an empty object');
+  return withDefault(shape, value);
 }
 
 /** A value of either kind; `choose` says which one a value is meant to be. */
@@ -210,9 +237,30 @@ export function deepFreeze<T>(value: T): T {
   return value;
 }
 
+function readField<T>(field: Shape<T>, given: unknown, place: Place): T | undefined {
+  const { absent } = field;
+  const fallback = typeof absent === 'object' ? absent.value : undefined;
+  // What was refused gets the default as well: the whole is thrown away then, but its type holds until there.
+  if (given !== undefined) return field.read(given, place) ?? fallback;
+  if (absent === 'refused') place.missing();
+  return fallback;
+}
+
+function objectSchema(fields: Fields, description: string): JsonSchema {
+  const entries = Object.entries(fields);
+  const names = entries.filter(([, field]) => field.absent === 'refused').map(([name]) => name);
+  return {
+    type: 'object',
+    description,
+    properties: Object.fromEntries(entries.map(([name, field]) => [name, field.schema])),
+    ...(names.length > 0 && { required: names }),
+    additionalProperties: false,
+  };
+}
+
 function kindOf(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'a list';
-  if (typeof value === 'object') return 'an object';
-  return typeof value === 'string' ? 'a text' : `the ${typeof value} ${String(value)}`;
+  if (typeof value === 'string') return 'a text';
+  return typeof value === 'object' ? 'an object' : `the ${typeof value} ${JSON.stringify(value)}`;
 }

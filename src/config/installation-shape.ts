@@ -1,0 +1,269 @@
+/**
+ * Shape of the Helm values. Ring: config.
+ */
+import { isSettingName, SETTINGS, type Annotation, type Level } from './annotations.ts';
+import * as grammar from './grammar.ts';
+import type { JsonSchema } from './json-schema.ts';
+import * as shape from './shape.ts';
+
+/** Namespaces without which the cluster cannot heal itself. */
+export const SYSTEM_NAMESPACES = ['kube-system', 'kube-public', 'kube-node-lease'] as const;
+
+/** The API server's own limit of one request. */
+const MAX_BODY_BYTES = 3 * 1024 * 1024;
+
+/** What the chart alone reads; admission lets it pass unread. */
+const CHART_ONLY = [
+  'affinity',
+  'admissionPolicy',
+  'certificate',
+  'commonLabels',
+  'csi',
+  'fullnameOverride',
+  'global',
+  'image',
+  'imagePullSecrets',
+  'logLevel',
+  'metrics',
+  'nameOverride',
+  'networkPolicy',
+  'nodeSelector',
+  'podAnnotations',
+  'podDisruptionBudget',
+  'podLabels',
+  'priorityClassName',
+  'rbac',
+  'replicas',
+  'resources',
+  'service',
+  'serviceAccount',
+  'tolerations',
+  'topologySpreadConstraints',
+] as const;
+
+const WEBHOOK_CHART_ONLY = [
+  'annotations',
+  'failurePolicy',
+  'matchConditions',
+  'namespaceSelector',
+  'objectSelector',
+  'port',
+  'reinvocationPolicy',
+  'timeoutSeconds',
+] as const;
+
+const configMapKey = shape.object(
+  {
+    name: shape.required(shape.parsed(grammar.text('a name', 253), 'ConfigMap.')),
+    key: shape.required(shape.parsed(grammar.text('a key', 253), 'Key of the ConfigMap.')),
+  },
+  'ConfigMap in the namespace of the pod that holds the CA.',
+);
+
+const connection = shape.object(
+  {
+    address: shape.required(shape.parsed(grammar.httpOrigin, 'Address of Vault.')),
+    namespace: shape.parsed(grammar.text('a Vault namespace'), 'Vault namespace.'),
+    caPem: shape.parsed(grammar.pem, 'CA in PEM.'),
+    caConfigMap: configMapKey,
+    tlsServerName: shape.parsed(grammar.text('a host name', 253), 'Name in the certificate.'),
+  },
+  'One Vault.',
+  (value, place) => {
+    if (value.caPem !== undefined && value.caConfigMap !== undefined) {
+      place.at('caPem').problem('contradicts caConfigMap: give one of the two');
+    }
+  },
+);
+
+const vault = shape.object(
+  {
+    default: shape.parsed(
+      grammar.text('the name of a connection', 253),
+      'Connection of pods that name none; the only one, or `default`.',
+    ),
+    allowPodAddress: shape.withDefault(
+      shape.flag('Whether a pod may give an address of its own.'),
+      false,
+      false,
+    ),
+    connections: shape.dictionary(connection, /^[a-z0-9][a-z0-9.-]*$/, 'Connections by name.'),
+  },
+  'The Vaults that pods may use.',
+);
+
+const image = shape.object(
+  {
+    repository: shape.withDefault(
+      shape.parsed(grammar.imageReference, 'Image without tag.'),
+      'vouchsafe',
+      'vouchsafe',
+    ),
+    tag: shape.withDefault(
+      shape.parsed(grammar.matching('a tag', /^\w[\w.-]{0,127}$/), 'Tag.'),
+      '0.1.0',
+      '0.1.0',
+    ),
+    digest: shape.parsed(grammar.matching('`sha256:…`', /^sha256:[0-9a-f]{64}$/), 'Digest.'),
+    pullPolicy: shape.withDefault(
+      shape.parsed(grammar.choice(['Always', 'IfNotPresent', 'Never']), 'Pull policy.'),
+      'IfNotPresent',
+      'IfNotPresent',
+    ),
+  },
+  'Image of the agent.',
+);
+
+const agent = shape.object(
+  {
+    image: shape.nested(image),
+    setUser: shape.withDefault(
+      shape.flag('False where the platform assigns UIDs itself, as OpenShift does.'),
+      true,
+      true,
+    ),
+  },
+  'The container that pods get.',
+);
+
+const spiffe = shape.object(
+  {
+    socket: shape.withDefault(
+      shape.parsed(
+        grammar.workloadSocket,
+        'Workload API as the pod sees it: a path, `unix:///path` or `tcp://IP:port`.',
+      ),
+      'unix:///run/spire/sockets/agent.sock',
+      '/run/spire/sockets/agent.sock',
+    ),
+    volume: shape.withDefault(
+      shape.parsed(grammar.choice(['csi', 'hostPath', 'none']), 'What is mounted there.'),
+      'csi',
+      'csi',
+    ),
+    csiDriver: shape.withDefault(
+      shape.parsed(grammar.text('the name of a CSI driver', 63), 'CSI driver.'),
+      'csi.spiffe.io',
+      'csi.spiffe.io',
+    ),
+    hostPath: shape.parsed(
+      grammar.mountPath,
+      'Directory of the node; that of the socket by default.',
+    ),
+  },
+  'How pods reach the Workload API.',
+  (value, place) => {
+    if (value.socket.startsWith('tcp:') && value.volume !== 'none') {
+      place.at('volume').problem('must be none: a tcp socket has no directory to mount');
+    }
+    if (value.hostPath !== undefined && value.volume !== 'hostPath') {
+      place.at('hostPath').problem('has no effect unless volume is hostPath');
+    }
+  },
+);
+
+const webhook = shape.object(
+  {
+    excludedNamespaces: shape.withDefault(
+      shape.list(
+        shape.parsed(grammar.text('a namespace', 63), 'a namespace'),
+        256,
+        `Namespaces that are never touched, besides ${SYSTEM_NAMESPACES.join(', ')}.`,
+      ),
+      [],
+      [],
+    ),
+    maxBodyBytes: shape.withDefault(
+      shape.whole(64 * 1024, 16 * 1024 * 1024, 'Limit of one request in bytes.'),
+      MAX_BODY_BYTES,
+      MAX_BODY_BYTES,
+    ),
+    ...leftToChart(WEBHOOK_CHART_ONLY),
+  },
+  'The webhook.',
+);
+
+/** A default is read by the grammar of its annotation, so that it fails here and not in some pod. */
+const defaultsShape: shape.Shape<Readonly<Record<string, string>>> = {
+  schema: defaultsSchema(),
+  read(value, place) {
+    if (!shape.isRecord(value)) {
+      place.problem('must be an object');
+      return undefined;
+    }
+    const known = Object.keys(SETTINGS).filter(isInstallationSetting);
+    const entries = Object.entries(value).flatMap(([name, given]): [string, string][] => {
+      if (!isInstallationSetting(name)) {
+        place.at(name).problem(shape.unknownName(name, known));
+        return [];
+      }
+      // Helm users write `true` and `9102` without quotes.
+      const text = typeof given === 'boolean' || typeof given === 'number' ? String(given) : given;
+      const spec: Annotation<unknown> = SETTINGS[name];
+      const result = shape.parsed(spec.grammar, '').read(text, place.at(name));
+      return typeof text === 'string' && result !== undefined ? [[name, text]] : [];
+    });
+    return Object.fromEntries(entries);
+  },
+};
+
+/** Shape of the whole document. */
+export const installationShape = shape.object(
+  {
+    annotationPrefix: shape.withDefault(
+      shape.parsed(
+        grammar.matching(
+          'a DNS name such as `vouchsafe.dev`',
+          /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/,
+        ),
+        'Prefix of the annotations, without the slash.',
+      ),
+      'vouchsafe.dev',
+      'vouchsafe.dev',
+    ),
+    agent: shape.nested(agent),
+    defaults: shape.withDefault(defaultsShape, {}),
+    vault: shape.nested(vault),
+    spiffe: shape.nested(spiffe),
+    webhook: shape.nested(webhook),
+    ...leftToChart(CHART_ONLY),
+  },
+  'Values of the Vouchsafe chart.',
+);
+
+/** JSON Schema of what admission reads; the chart's `values.schema.json` is made from it. */
+export const INSTALLATION_SCHEMA: JsonSchema = {
+  $schema: 'https://json-schema.org/draft/2020-12/schema',
+  title: 'Values of the Vouchsafe chart',
+  ...installationShape.schema,
+};
+
+/** The values after reading, with their defaults. */
+export type InstallationValues = NonNullable<ReturnType<typeof installationShape.read>>;
+/** One connection after reading. */
+export type ConnectionValues = NonNullable<ReturnType<typeof connection.read>>;
+
+function leftToChart<const N extends string>(names: readonly N[]): Record<N, shape.Shape<unknown>> {
+  const entries = names.map((name) => [name, shape.anything('Read by the chart alone.')]);
+  return Object.fromEntries(entries) as Record<N, shape.Shape<unknown>>; // one entry per name
+}
+
+function isInstallationSetting(name: string): name is keyof typeof SETTINGS {
+  if (!isSettingName(name)) return false;
+  const levels: readonly Level[] = SETTINGS[name].levels;
+  return levels.includes('installation');
+}
+
+function defaultsSchema(): JsonSchema {
+  const properties = Object.fromEntries(
+    Object.keys(SETTINGS)
+      .filter(isInstallationSetting)
+      .map((name) => [name, { description: SETTINGS[name].description }]),
+  );
+  return {
+    type: 'object',
+    description: 'Defaults of the annotations, by name without prefix.',
+    properties,
+    additionalProperties: false,
+  };
+}
