@@ -5,7 +5,8 @@
  */
 
 const SEQUENCE = 0x30;
-const BOOLEAN = 0x01;
+/** Tag of a BOOLEAN. */
+export const BOOLEAN = 0x01;
 /** The `[3]` that holds the extensions of a certificate (RFC 5280, 4.1). */
 const EXTENSIONS = 0xa3;
 

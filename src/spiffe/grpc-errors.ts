@@ -45,18 +45,20 @@ const CONNECT_ADVICE: Readonly<Record<string, string>> = {
   EACCES:
     'access to the socket is forbidden. Check its permissions and those of its directories, the user that this process runs as, and SELinux',
   ECONNREFUSED: 'nothing listens there. The SPIRE agent may be starting or restarting',
-  ENOTSOCK: 'that is not a socket',
+  ECONNRESET: 'the connection was cut. The SPIRE agent may be restarting',
 };
 
 /** The error for a failed call. */
 export function fromGrpc(error: unknown, method: Method, uri: string): VouchsafeError {
   const { status, text } = readStatus(error);
   const code = CODES[status] ?? 'ERR_SPIFFE_UNAVAILABLE';
-  const message = `${method} at ${uri}: ${explain(code, text)} (gRPC ${status}${quote(text)})`;
+  const errno = /\b(?:connect|read|write) (E[A-Z]+)\b/.exec(text)?.[1];
+  const evidence = errno ?? `gRPC ${status}${quote(text)}`;
+  const message = `${method} at ${uri}: ${explain(code, errno)} (${evidence})`;
   return new VouchsafeError(code, message, { cause: error, details: { method, status } });
 }
 
-function explain(code: ErrorCode, text: string): string {
+function explain(code: ErrorCode, errno = ''): string {
   switch (code) {
     case 'ERR_SPIFFE_DENIED':
       return 'the Workload API has no identity for this workload. Its registration entry may be missing, match other selectors, or still be on its way';
@@ -64,10 +66,8 @@ function explain(code: ErrorCode, text: string): string {
       return 'the Workload API calls the request invalid';
     case 'ERR_SPIFFE_UNIMPLEMENTED':
       return 'what listens there does not offer this call. Is it a SPIFFE Workload API?';
-    default: {
-      const errno = /\b(?:connect|read|write)? ?(E[A-Z]{4,})\b/.exec(text)?.[1] ?? '';
+    default:
       return CONNECT_ADVICE[errno] ?? 'the Workload API does not answer';
-    }
   }
 }
 
@@ -82,5 +82,5 @@ function readStatus(error: unknown): { status: string; text: string } {
 function quote(text: string): string {
   const printable = text.replace(/[^\x20-\x7e]+/g, ' ').trim();
   if (printable === '' || SENSITIVE.test(printable)) return '';
-  return `: "${printable.slice(0, MAX_QUOTED)}"`;
+  return `: ${JSON.stringify(printable.slice(0, MAX_QUOTED))}`;
 }

@@ -107,7 +107,11 @@ class WorkloadApiClient implements WorkloadApi {
   ): Promise<readonly JwtSvid[]> {
     if (audiences.length === 0) throw new TypeError('a JWT-SVID needs at least one audience');
     const request = MESSAGES.JWTSVIDRequest.encode({ audience: audiences, spiffeId });
-    const answer = await this.#transport.unary('FetchJWTSVID', request, signal);
+    const answer = await this.#transport
+      .unary('FetchJWTSVID', request, signal)
+      .catch((error: unknown) => {
+        throw spiffeId === '' ? error : withSubject(error, spiffeId);
+      });
     const { svids } = decode('JWTSVIDResponse', MESSAGES.JWTSVIDResponse, answer);
     if (svids.length === 0) throw missingField('JWTSVIDResponse', 'svids');
     const nowMs = this.#clock.now();
@@ -198,6 +202,13 @@ function decode<T>(name: string, type: MessageType<T>, message: Uint8Array): T {
   } catch (error) {
     throw malformed(`the Workload API sent a ${name} that cannot be decoded`, error);
   }
+}
+
+/** SPIRE refuses an ID that is not among the workload's own in the same words as a workload without any. */
+function withSubject(error: unknown, spiffeId: string): unknown {
+  if (!(error instanceof VouchsafeError && error.code === 'ERR_SPIFFE_DENIED')) return error;
+  const message = `${error.message}; the SPIFFE ID asked for is ${spiffeId}`;
+  return new VouchsafeError(error.code, message, { cause: error.cause, details: error.details });
 }
 
 /** Of several SVIDs with the same hint only the first counts (Workload API, section 5.2.3). */

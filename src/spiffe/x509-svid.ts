@@ -5,7 +5,7 @@
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { Secret, spiffeIdProblem, VouchsafeError, type SpiffeId } from '../core/index.ts';
-import { readElements, readExtensions, single, type Extension } from './der.ts';
+import { BOOLEAN, readElements, readExtensions, single, type Extension } from './der.ts';
 import { missingField, parseServerSpiffeId } from './malformed.ts';
 import type { MESSAGES } from './proto/messages.ts';
 import type { MessageValue } from './proto/codec.ts';
@@ -13,7 +13,7 @@ import type { MessageValue } from './proto/codec.ts';
 /** Most certificates of one chain or bundle. */
 const MAX_CERTIFICATES = 1024;
 
-const OID = { keyUsage: '551d0f', subjectAltName: '551d11' } as const;
+const OID = { keyUsage: '551d0f', subjectAltName: '551d11', basicConstraints: '551d13' } as const;
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 /** `[6]` of a GeneralName (RFC 5280, 4.2.1.6). */
@@ -106,11 +106,20 @@ function leafProblem(leaf: X509Certificate, id: SpiffeId, nowMs: number): string
   if (spiffeIdProblem(uris[0] ?? '') !== undefined) return 'its URI name is no SPIFFE ID';
   if (uris[0] !== id.uri) return 'its URI name is another SPIFFE ID';
   if (id.path === '') return 'its SPIFFE ID is that of a trust domain, not of a workload';
-  if (leaf.ca) return 'it is the certificate of an authority';
+  if (isAuthority(extensions.get(OID.basicConstraints))) {
+    return 'it is the certificate of an authority';
+  }
   if (leaf.validToDate.getTime() <= nowMs) {
     return `it expired at ${leaf.validToDate.toISOString()} by the clock of this node`;
   }
   return keyUsageProblem(extensions.get(OID.keyUsage)) ?? purposeProblem(leaf);
+}
+
+/** Node's `ca` is no help: it is false for a cA=true without keyCertSign. */
+function isAuthority(extension: Extension | undefined): boolean {
+  if (extension === undefined) return false;
+  const [cA] = readElements(single(extension.value).content, 2);
+  return cA?.tag === BOOLEAN && cA.content[0] !== 0;
 }
 
 function keyUsageProblem(extension: Extension | undefined): string | undefined {
