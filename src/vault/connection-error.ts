@@ -18,8 +18,6 @@ const TLS_REASONS: Readonly<Record<string, string>> = {
   CERT_NOT_YET_VALID: 'its certificate is not valid yet; compare the clocks',
   ERR_TLS_CERT_ALTNAME_INVALID:
     'its certificate is for another name; set the TLS server name to one that it holds',
-  ERR_SSL_WRONG_VERSION_NUMBER: 'it does not speak TLS; is the address http, not https?',
-  ERR_SSL_PACKET_LENGTH_TOO_LONG: 'it does not speak TLS; is the address http, not https?',
 };
 
 /** Errors of OpenSSL, of Node's TLS and of certificate checks; the rest belongs to sockets or to HTTP. */
@@ -43,8 +41,7 @@ export function connectionError(caught: unknown, origin: string): VouchsafeError
   const code = errorCode(caught);
   const options = { cause: caught, details: { address: origin, reason: code } };
   if (TLS_CODE.test(code)) {
-    const reason = TLS_REASONS[code] ?? 'the handshake failed';
-    const text = `no TLS connection to Vault at ${origin}: ${reason} (${code})`;
+    const text = `no TLS connection to Vault at ${origin}: ${tlsReason(caught, code)} (${code})`;
     return new VouchsafeError('ERR_VAULT_TLS', text, options);
   }
   if (code.startsWith('HPE_')) {
@@ -58,6 +55,19 @@ export function connectionError(caught: unknown, origin: string): VouchsafeError
   const reason = SOCKET_REASONS[code] ?? 'the connection failed';
   const text = `cannot reach Vault at ${origin}: ${reason} (${code})`;
   return new VouchsafeError('ERR_VAULT_UNREACHABLE', text, options);
+}
+
+/** Node gives one code, EPROTO, for several failures, so OpenSSL's text is looked at (and not shown). */
+function tlsReason(caught: unknown, code: string): string {
+  const text = caught instanceof Error ? caught.message : '';
+  if (/wrong version number|packet length too long|http request/.test(text)) {
+    return 'it does not speak TLS; is the address http, not https?';
+  }
+  if (/alert.*certificate|certificate required/.test(text)) {
+    return 'it does not accept the client certificate, or wants one';
+  }
+  if (code.startsWith('ERR_OSSL_')) return 'the client certificate, its key or the CA is not valid';
+  return TLS_REASONS[code] ?? 'the handshake failed';
 }
 
 /** The stable code of a Node error, looking through what it wraps; `unknown` where there is none. */

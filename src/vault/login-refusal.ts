@@ -12,6 +12,8 @@ interface Diagnosis {
   /** What Vault's text looks like. */
   readonly text: RegExp;
   readonly hint: string;
+  /** Set where Vault blames itself (500) for what is wrong with the login. */
+  readonly asServerError?: 'any method' | LoginRequest['method'];
 }
 
 /** First match wins, so the particular stands before the general. */
@@ -74,7 +76,14 @@ const DIAGNOSES: readonly Diagnosis[] = [
   {
     reason: 'alias',
     text: /missing name in alias/,
+    asServerError: 'any method',
     hint: 'the X.509-SVID has no common name, which cert auth needs; give the registration entry a DNS name',
+  },
+  {
+    reason: 'bearer',
+    text: /internal error|permission denied/,
+    asServerError: 'spiffe',
+    hint: 'Vault took the JWT-SVID for a token of its own; the mount must exist and list Authorization in passthrough_request_headers (SPIFFE auth needs Vault Enterprise 1.21)',
   },
   {
     reason: 'certificate',
@@ -100,30 +109,37 @@ const DIAGNOSES: readonly Diagnosis[] = [
 
 const UNKNOWN = { reason: 'unknown', hint: 'compare the role of the auth mount with the identity' };
 
-/** Makes the error of a refused login. Overload, throttling and answers that are not Vault's keep their codes. */
+/** Makes the error of a refused login. Overload, sealing and answers that are not Vault's keep their codes. */
 export function loginRefusal(
   request: LoginRequest,
   namespace: string | undefined,
 ): (answer: RefusedAnswer) => VouchsafeError {
   return (answer) => {
-    const general = refusalOf(answer);
     const said = refusalText(answer);
-    const refused = answer.status < 500 && general.code !== 'ERR_VAULT_MALFORMED';
-    const known = DIAGNOSES.find((diagnosis) => diagnosis.text.test(said));
-    const isLoginMatter = refused && answer.status !== 429 && answer.status !== 412;
-    if (!isLoginMatter && known?.reason !== 'alias') return general;
-    const { reason, hint } = known ?? UNKNOWN;
-    const where = describeLogin(request, namespace);
+    const diagnosis = diagnose(request, answer.status, said);
+    if (diagnosis === undefined || answer.body === undefined) return refusalOf(answer);
+    const { reason, hint } = diagnosis;
     const quote = said === '' ? '' : `; Vault said: ${said}`;
-    return new VouchsafeError(
-      'ERR_VAULT_LOGIN_REFUSED',
-      `login ${where} refused: ${hint}${quote}`,
-      {
-        details: { ...loginDetails(request, namespace), reason, status: answer.status },
-        ...(answer.retryAfterMs === undefined ? {} : { retryAfterMs: answer.retryAfterMs }),
-      },
-    );
+    const text = `login ${describeLogin(request, namespace)} refused: ${hint}${quote}`;
+    return new VouchsafeError('ERR_VAULT_LOGIN_REFUSED', text, {
+      details: { ...loginDetails(request, namespace), reason, status: answer.status },
+    });
   };
+}
+
+function diagnose(
+  request: LoginRequest,
+  status: number,
+  said: string,
+): Pick<Diagnosis, 'reason' | 'hint'> | undefined {
+  const isRefusal = [400, 401, 403, 404, 405].includes(status);
+  if (!isRefusal && status !== 500) return undefined;
+  const known = DIAGNOSES.find(({ text, asServerError: only }) => {
+    const applies =
+      only === undefined ? isRefusal : only === 'any method' || only === request.method;
+    return applies && text.test(said);
+  });
+  return known ?? (isRefusal ? UNKNOWN : undefined);
 }
 
 /** `at auth/jwt as role "app" in namespace "team"` */

@@ -3,7 +3,9 @@
  * KV v2 keeps values under `data/` and names under `metadata/`; users write neither.
  */
 import {
+  hasCode,
   normalizeVaultPath,
+  toVouchsafeError,
   VouchsafeError,
   type Clock,
   type ErrorCode,
@@ -15,7 +17,7 @@ import { isObject, objectAt, secondsAt, stringAt, stringsAt, type JsonObject } f
 import { MountTable, prefixesOf, type Mount } from './mounts.ts';
 import { printable } from './printable.ts';
 import { isPlainNotFound, refusal, refusalOf, type RefusedAnswer } from './refusal.ts';
-import type { VaultAnswer } from './types.ts';
+import type { Validity, VaultAnswer } from './types.ts';
 import { classifyValidity } from './validity.ts';
 
 /** Who asks, and until when. */
@@ -80,6 +82,10 @@ export class Reader {
     const call = { operation: 'read', path: actual, token, refuse, ...query } as const;
     const body = await this.#api.call(call, signal);
     if (body === undefined) throw notFound(path);
+    if (actual.startsWith(`${mount.prefix}data/`) && mount.kind === 'kv2') {
+      if (!isVersioned(body['data']))
+        throw this.#api.malformed(actual, 'is not one of KV version 2');
+    }
     return this.#answer(body, mount.kind);
   }
 
@@ -105,8 +111,8 @@ export class Reader {
         this.#mounts.remember(mount);
         return answer;
       } catch (error) {
-        if (!isRefusal(error)) throw error;
-        failures.push(error);
+        if (!isRefusal(error) && !hasCode(error, 'ERR_VAULT_MALFORMED')) throw error;
+        failures.push(toVouchsafeError(error));
       }
     }
     throw mostTelling(failures) ?? notFound(path);
@@ -157,6 +163,8 @@ export class Reader {
     if (isVersioned(outer) && (kind === 'kv2' || kind === 'unknown')) {
       return { data: objectAt(outer, 'data'), validity: { kind: 'static' }, warnings };
     }
+    const auth = body?.['auth'];
+    if (isObject(auth)) return { data: auth, validity: this.#authLife(auth), warnings };
     const data = objectAt(body, 'data');
     const facts = {
       leaseId: stringAt(body, 'lease_id'),
@@ -166,6 +174,13 @@ export class Reader {
       data: kind === 'kv1' || kind === 'kv2' ? {} : data,
     };
     return { data, validity: classifyValidity(facts, this.#clock.now()), warnings };
+  }
+
+  /** A write that makes a token has no data and no lease: the token is its value. */
+  #authLife(auth: JsonObject): Validity {
+    const lifeMs = secondsAt(auth, 'lease_duration');
+    if (lifeMs === 0) return { kind: 'static' };
+    return { kind: 'expires', expiresAtMs: this.#clock.now() + lifeMs };
   }
 }
 

@@ -31,9 +31,11 @@ export function namesInvalidToken(answer: RefusedAnswer): boolean {
   return answer.status === 403 && /\b(invalid|bad) token\b/.test(rawText(answer));
 }
 
-/** True for a 404 that names no error: the mount is there, the thing is not. */
+/** True for a 404 without error or warning: the mount is there and knows such paths, the thing is not. */
 export function isPlainNotFound(answer: RefusedAnswer): boolean {
-  return answer.status === 404 && answer.body !== undefined && rawText(answer) === '';
+  const { status, body } = answer;
+  if (status !== 404 || body === undefined) return false;
+  return rawText(answer) === '' && stringsAt(body, 'warnings').length === 0;
 }
 
 /** An error with Vault's own words at its end and the path in its details. */
@@ -53,7 +55,7 @@ export function refusalOf(answer: RefusedAnswer): VouchsafeError {
   if (status >= 500 || status === 412 || status === 429) return serverRefusal(answer);
   const rule = CLIENT_REFUSALS[status];
   if (answer.body === undefined || rule === undefined) {
-    const text = `${address} answered ${path} with status ${status}, but not as Vault does; is that address Vault?`;
+    const text = `${address} answered ${path} with status ${status}, but not as Vault does; is the address right, and https where Vault has TLS?`;
     return refusal(answer, 'ERR_VAULT_MALFORMED', text);
   }
   if (namesInvalidToken(answer)) {
@@ -106,5 +108,9 @@ function serverRefusal(answer: RefusedAnswer): VouchsafeError {
 function rawText({ body }: RefusedAnswer): string {
   const error = stringAt(objectAt(body, 'data'), 'error');
   const all = [...stringsAt(body, 'errors'), ...(error === '' ? [] : [error])];
-  return all.join('; ').trim();
+  // Go's error lists come with a heading and bullets that add nothing.
+  return all
+    .join('; ')
+    .replace(/\d+ errors? occurred:\s*\* /g, '')
+    .trim();
 }

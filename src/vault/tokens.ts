@@ -30,14 +30,15 @@ export async function renewToken(
 
 /**
  * Whether Vault knows the token. Older versions deny `lookup-self` with the same words for an unknown token
- * and for a missing policy; then a path decides that is open to every valid token whatever its policies.
+ * and for a missing policy. Then Vault is asked about a mount that every token has: it tells a token it knows,
+ * but whose policies do not suffice, by a text of its own.
  */
 export async function tokenIsValid(
   api: VaultApi,
   token: Secret<string>,
   signal: AbortSignal,
 ): Promise<boolean> {
-  for (const path of ['auth/token/lookup-self', 'sys/internal/ui/resultant-acl']) {
+  for (const path of ['auth/token/lookup-self', 'sys/internal/ui/mounts/cubbyhole']) {
     const verdict = await askAbout(api, path, token, signal);
     if (verdict !== 'unclear') return verdict === 'valid';
   }
@@ -50,8 +51,10 @@ async function askAbout(
   token: Secret<string>,
   signal: AbortSignal,
 ): Promise<'valid' | 'invalid' | 'unclear'> {
+  const refuse = (answer: RefusedAnswer): VouchsafeError | JsonObject =>
+    /preflight capability check/.test(refusalText(answer)) ? {} : refusalOf(answer);
   try {
-    await api.call({ operation: 'token-lookup', path, token }, signal);
+    await api.call({ operation: 'token-lookup', path, token, refuse }, signal);
     return 'valid';
   } catch (error) {
     if (hasCode(error, 'ERR_VAULT_TOKEN_INVALID')) return 'invalid';
