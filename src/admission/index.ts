@@ -5,7 +5,7 @@ export {
   type InjectionResult,
   type Reason,
 } from './inject.ts';
-export { jsonPatch } from './json-patch.ts';
+export { applyJsonPatch, jsonPatch } from './json-patch.ts';
 export { removeInjection } from './marks.ts';
 export {
   AGENT_CONTAINER,

@@ -3,11 +3,26 @@
  *
  * @see https://www.rfc-editor.org/rfc/rfc6902
  */
-import { createPatch, type Operation } from 'rfc6902';
+import { applyPatch, createPatch, type Operation } from 'rfc6902';
+import { VouchsafeError } from '../core/index.ts';
 
 /** Operations that turn `before` into `after`. Parts that the two share are not looked at. */
 export function jsonPatch(before: object, after: object): Operation[] {
   return createPatch(before, after, diffLists);
+}
+
+/**
+ * The document with operations applied, as the API server applies them. The document given stays as it is.
+ *
+ * @throws VouchsafeError `ERR_ADMISSION_MALFORMED` when an operation does not apply.
+ */
+export function applyJsonPatch(document: unknown, operations: unknown): unknown {
+  const result: unknown = structuredClone(document);
+  const list = Array.isArray(operations) ? (operations as Operation[]) : []; // checked by applyPatch
+  if (applyPatch(result, list).some((error) => error !== null)) {
+    throw new VouchsafeError('ERR_ADMISSION_MALFORMED', 'the patch does not apply to the object');
+  }
+  return result;
 }
 
 type Diff = NonNullable<Parameters<typeof createPatch>[2]>;

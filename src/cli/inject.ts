@@ -41,7 +41,10 @@ export interface InjectedManifests {
 export async function admitManifests(io: Io, options: ManifestOptions): Promise<InjectedManifests> {
   const installation = await readInstallation(io, options.values);
   const file = options.file ?? '-';
-  const manifests = parseManifests(await readInput(io, file), file === '-' ? 'standard input' : file);
+  const manifests = parseManifests(
+    await readInput(io, file),
+    file === '-' ? 'standard input' : file,
+  );
   const namespaces = namespaceAnnotations(manifests);
   const pods = new Map<Manifest, InjectedPod>();
   for (const manifest of manifests) {

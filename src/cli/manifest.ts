@@ -63,14 +63,14 @@ export function parseManifests(text: string, name: string): readonly Manifest[] 
 }
 
 /** The pod in a manifest, or undefined where its kind has none. */
-export function findPod(
-  manifest: Manifest,
-  defaultNamespace: string,
-): FoundPod | undefined {
+export function findPod(manifest: Manifest, defaultNamespace: string): FoundPod | undefined {
   const kind = textOf(manifest['kind']);
   const path = TEMPLATE_PATHS[kind];
   if (path === undefined) return undefined;
-  const template = path.reduce<unknown>((at, field) => (isManifest(at) ? at[field] : undefined), manifest);
+  const template = path.reduce<unknown>(
+    (at, field) => (isManifest(at) ? at[field] : undefined),
+    manifest,
+  );
   const metadata = isManifest(manifest['metadata']) ? manifest['metadata'] : {};
   const owner = `${kind}/${textOf(metadata['name'] ?? metadata['generateName'] ?? 'unnamed')}`;
   if (!isManifest(template)) {

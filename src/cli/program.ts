@@ -1,7 +1,7 @@
 /**
  * The command line: words in, exit code out. Ring: cli. Commands are loaded when they are called.
  */
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { EXIT, exitCodeOf, toVouchsafeError, VouchsafeError } from '../core/index.ts';
 import type { Io } from './io.ts';
 
@@ -16,7 +16,7 @@ interface Options {
   readonly pod?: string;
   readonly once?: true;
   readonly out?: string;
-  readonly mode?: string;
+  readonly oidcPort?: string;
   readonly showSecrets?: true;
 }
 
@@ -112,21 +112,22 @@ function addRender(
     });
 }
 
-function addDev(
-  program: Command,
-  io: Io,
-  signal: AbortSignal,
-  done: (code: number) => void,
-): void {
+function addDev(program: Command, io: Io, signal: AbortSignal, done: (code: number) => void): void {
   withManifest(program.command('dev'))
     .description('show the whole job on this machine: identity, login, files, rotation')
     .option('--once', 'end after the first refresh')
     .option('--out <dir>', 'leave the rendered volume in this directory')
+    .option('--oidc-port <port>', 'port for the keys of the embedded identity provider', port)
     .option('--show-secrets', 'do not mask')
     .action(async (options: Options) => {
       const { runDev } = await import('./dev.ts');
       done(await runDev(io, options, signal));
     });
+}
+
+function port(text: string): string {
+  if (/^\d{1,5}$/.test(text) && Number(text) < 65_536) return text;
+  throw new InvalidArgumentError('It must be a port, 0 to 65535.');
 }
 
 /** The error of a command line that makes no sense. */

@@ -39,7 +39,10 @@ export interface AgentProcess {
 /** Starts a container. */
 export function startAgentProcess(options: AgentProcessOptions): AgentProcess {
   const { name, command, args, env } = options;
-  const child = spawn(command, [...args], { env: { ...env }, stdio: ['ignore', 'inherit', 'pipe'] });
+  const child = spawn(command, [...args], {
+    env: { ...env },
+    stdio: ['ignore', 'inherit', 'pipe'],
+  });
   const address = Promise.withResolvers<string>();
   const exited = exitOf(child, name);
   address.promise.catch(() => undefined);

@@ -1,0 +1,89 @@
+/**
+ * `vouchsafe dev`, which is `npm start`: the whole job on this machine. Ring: cli.
+ */
+import { fileURLToPath } from 'node:url';
+import { resolve } from 'node:path';
+import { EXIT, Secret, VouchsafeError } from '../core/index.ts';
+import { ShowConsole, showPod, type ConfigMap, type RealVault } from '../dev/show/index.ts';
+import { readInput, type Io } from './io.ts';
+import { findPod, isManifest, parseManifests, type FoundPod, type Manifest } from './manifest.ts';
+
+const EXAMPLE = fileURLToPath(new URL('../../manifests/examples/pod.yaml', import.meta.url));
+const VOUCHSAFE = fileURLToPath(new URL('../../cmd/vouchsafe/main.ts', import.meta.url));
+const WEBHOOK = fileURLToPath(new URL('../../cmd/webhook/main.ts', import.meta.url));
+
+/** Options of `vouchsafe dev`. */
+export interface DevOptions {
+  readonly file?: string;
+  readonly values?: string;
+  readonly namespace: string;
+  readonly once?: true;
+  readonly out?: string;
+  readonly showSecrets?: true;
+  readonly oidcPort?: string;
+}
+
+/** Shows the first pod of the manifest, or the example; ends with Ctrl-C, or by itself with `--once`. */
+export async function runDev(io: Io, options: DevOptions, signal: AbortSignal): Promise<number> {
+  const file = options.file ?? EXAMPLE;
+  const manifests = parseManifests(await readInput(io, file), file);
+  const found = firstPod(manifests, options.namespace, file);
+  const console = new ShowConsole((line) => io.out(`${line}\n`), options.showSecrets === true);
+  console.fact(`manifest ${options.file ?? 'manifests/examples/pod.yaml'}; Ctrl-C ends the show`);
+  await showPod(
+    {
+      pod: found.pod,
+      owner: found.owner,
+      namespace: found.namespace,
+      configMaps: configMapsOf(manifests),
+      valuesPath: options.values === undefined ? undefined : resolve(options.values),
+      socket: io.variable('SPIFFE_ENDPOINT_SOCKET'),
+      vault: realVault(io),
+      oidcPort: Number(options.oidcPort ?? 0),
+      once: options.once === true,
+      outputDirectory: options.out === undefined ? undefined : resolve(options.out),
+      agentCommand: [process.execPath, VOUCHSAFE],
+      webhookCommand: [process.execPath, WEBHOOK],
+      clock: io.clock,
+      random: io.random,
+    },
+    console,
+    signal,
+  );
+  return EXIT.ok;
+}
+
+/** The real Vault that the environment names, if it does. */
+export function realVault(io: Io): RealVault | undefined {
+  const address = io.variable('VAULT_ADDR');
+  if (address === undefined) return undefined;
+  const token = io.variable('VAULT_TOKEN');
+  return {
+    address,
+    namespace: io.variable('VAULT_NAMESPACE'),
+    caFile: io.variable('VAULT_CACERT'),
+    token: token === undefined ? undefined : new Secret(token),
+  };
+}
+
+/** The first pod of a manifest file. */
+export function firstPod(
+  manifests: readonly Manifest[],
+  namespace: string,
+  file: string,
+): FoundPod {
+  for (const manifest of manifests) {
+    const found = findPod(manifest, namespace);
+    if (found !== undefined) return found;
+  }
+  throw new VouchsafeError('ERR_CONFIG_INVALID', `${file} holds no pod and no workload with one`);
+}
+
+/** The ConfigMaps of a manifest file: templates and CA bundles come from them. */
+export function configMapsOf(manifests: readonly Manifest[]): readonly ConfigMap[] {
+  return manifests.flatMap(({ kind, metadata, data }) => {
+    if (kind !== 'ConfigMap' || !isManifest(metadata) || !isManifest(data)) return [];
+    const texts = Object.entries(data).map(([key, value]) => [key, String(value)] as const);
+    return [{ name: String(metadata['name']), data: Object.fromEntries(texts) }];
+  });
+}

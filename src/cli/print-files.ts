@@ -1,0 +1,21 @@
+/**
+ * Rendered files as text for a person. Ring: cli.
+ */
+import type { AgentConfig } from '../config/index.ts';
+import { maskFile, showFile } from '../dev/show/index.ts';
+import type { Io } from './io.ts';
+
+/** Prints each file below a heading with its path and mode. */
+export function printFiles(
+  io: Io,
+  config: AgentConfig,
+  files: ReadonlyMap<string, Uint8Array>,
+  showSecrets: boolean,
+): void {
+  for (const file of config.files) {
+    const text = Buffer.from(files.get(file.path) ?? []).toString();
+    const lines = showSecrets ? showFile(text) : maskFile(file, text);
+    io.out(`# ${file.path} (mode ${file.mode.toString(8).padStart(4, '0')})\n`);
+    for (const line of lines) io.out(`${line}\n`);
+  }
+}

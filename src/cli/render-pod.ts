@@ -1,0 +1,52 @@
+/**
+ * `vouchsafe render --pod pod.yaml`: the files of a pod, from a dev or a real Vault, masked. Ring: cli.
+ */
+import { EXIT, NO_LOGGER, VouchsafeError } from '../core/index.ts';
+import { renderOnce } from '../dev/show/index.ts';
+import { configMapsOf, realVault } from './dev.ts';
+import { admitManifests } from './inject.ts';
+import type { Io } from './io.ts';
+import { printFiles } from './print-files.ts';
+
+/** Options of `vouchsafe render --pod`. */
+export interface RenderPodOptions {
+  readonly pod: string;
+  readonly values?: string;
+  readonly kubeVersion?: string;
+  readonly namespace: string;
+  readonly showSecrets?: true;
+}
+
+/** Renders the files of the first pod of a manifest. */
+export async function renderPod(
+  io: Io,
+  options: RenderPodOptions,
+  signal: AbortSignal,
+): Promise<number> {
+  const { manifests, pods } = await admitManifests(io, { ...options, file: options.pod });
+  const [first] = pods.values();
+  if (first === undefined) {
+    throw new VouchsafeError('ERR_CONFIG_INVALID', `${options.pod} holds no pod`);
+  }
+  const { found, result } = first;
+  for (const warning of result.warnings) io.say(`warning: ${found.owner}: ${warning}`);
+  if (result.outcome !== 'injected') {
+    throw new VouchsafeError('ERR_ADMISSION_DENIED', `${found.owner}: ${result.message}`);
+  }
+  const { config, files } = await renderOnce(
+    result.pod,
+    {
+      namespace: found.namespace,
+      configMaps: configMapsOf(manifests),
+      socket: io.variable('SPIFFE_ENDPOINT_SOCKET'),
+      vault: realVault(io),
+      oidcPort: 0,
+      clock: io.clock,
+      random: io.random,
+      logger: NO_LOGGER,
+    },
+    signal,
+  );
+  printFiles(io, config, files, options.showSecrets === true);
+  return EXIT.ok;
+}

@@ -1,0 +1,7 @@
+export { ShowConsole } from './console.ts';
+export { maskFile, showFile } from './mask.ts';
+export { renderOnce, type RenderedFiles } from './render-once.ts';
+export { showPod, type ShowOptions } from './show.ts';
+export type { OpenOptions } from './open.ts';
+export type { RealVault } from './vaults.ts';
+export type { ConfigMap } from './volumes.ts';

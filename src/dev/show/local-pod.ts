@@ -1,0 +1,126 @@
+/**
+ * Runs what was injected into a pod as processes of this machine. Ring: dev.
+ */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { VouchsafeError } from '../../core/index.ts';
+import {
+  AGENT_CONTAINER,
+  CONFIG_VARIABLE,
+  INIT_CONTAINER,
+  VOLUME,
+  type Container,
+  type Pod,
+} from '../../admission/index.ts';
+import { parseAgentConfigText, type AgentConfig, type RawAgentConfig } from '../../config/index.ts';
+import { finished, startAgentProcess, type AgentLine, type AgentProcess } from './agent-process.ts';
+import { localConfig, type LocalPlaces } from './local-config.ts';
+import { makeVolume, type ConfigMap, type Volume } from './volumes.ts';
+
+/** What a local pod is made with. */
+export interface LocalPodOptions {
+  readonly pod: Pod;
+  readonly configMaps: readonly ConfigMap[];
+  /** Private directory for volumes and logs. */
+  readonly directory: string;
+  /** Directory of the rendered volume. */
+  readonly outputDirectory: string;
+  /** Words that start the agent; the container's arguments follow. */
+  readonly command: readonly [string, ...string[]];
+  readonly places: Omit<LocalPlaces, 'mounts' | 'directories' | 'terminationLog'>;
+  readonly serviceAccountToken: (audience: string) => Promise<string>;
+  readonly onLine: (container: string, line: AgentLine) => void;
+}
+
+/** A pod whose injected containers run here. */
+export interface LocalPod {
+  /** The agent that goes on; undefined where the mode has none. */
+  readonly agent: AgentProcess | undefined;
+  stop(): Promise<void>;
+}
+
+/** The container that the agent starts in. */
+export function injectedContainer(pod: Pod): Container {
+  const container = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].find(
+    ({ name }) => name === AGENT_CONTAINER || name === INIT_CONTAINER,
+  );
+  if (container !== undefined) return container;
+  throw new VouchsafeError('ERR_BUG', 'the injected pod carries no agent');
+}
+
+/** The agent's document in an injected container. */
+export function documentOf(container: Container): RawAgentConfig {
+  const text = container.env?.find(({ name }) => name === CONFIG_VARIABLE)?.value ?? '{}';
+  return JSON.parse(text) as RawAgentConfig; // written by the admission function a moment ago
+}
+
+/** The agent's settings in an injected pod, parsed. */
+export function injectedConfig(pod: Pod): Promise<AgentConfig> {
+  return parseAgentConfigText(JSON.stringify(documentOf(injectedContainer(pod))));
+}
+
+/** Starts the injected containers in their order: an init container runs to its end first. */
+export async function startLocalPod(
+  options: LocalPodOptions,
+  signal: AbortSignal,
+): Promise<LocalPod> {
+  const { pod } = options;
+  const directories = await makeVolumes(options);
+  const start = (container: Container): AgentProcess =>
+    startContainer(container, directories, options);
+  const init = pod.spec.initContainers?.find(({ name }) => name === INIT_CONTAINER);
+  if (init !== undefined) await runInit(start(init), signal);
+  const all = [...(pod.spec.initContainers ?? []), ...pod.spec.containers];
+  const container = all.find(({ name }) => name === AGENT_CONTAINER);
+  const agent = container === undefined ? undefined : start(container);
+  return { agent, stop: async () => agent?.stop() };
+}
+
+async function runInit(init: AgentProcess, signal: AbortSignal): Promise<void> {
+  try {
+    await finished(init, signal);
+  } finally {
+    await init.stop();
+  }
+}
+
+/** Makes the directories of the volumes that the injection added. */
+export async function makeVolumes(
+  options: Pick<
+    LocalPodOptions,
+    'pod' | 'directory' | 'outputDirectory' | 'configMaps' | 'serviceAccountToken'
+  >,
+): Promise<ReadonlyMap<string, string>> {
+  const { pod, directory, outputDirectory, configMaps, serviceAccountToken } = options;
+  const directories = new Map<string, string>();
+  await mkdir(directory, { recursive: true });
+  for (const volume of (pod.spec.volumes ?? []) as readonly Volume[]) {
+    if (!volume.name.startsWith('vouchsafe-') || volume.name === VOLUME.spiffe) continue;
+    const places = new Map([[VOLUME.secrets as string, outputDirectory]]);
+    const made = { directory, places, configMaps, serviceAccountToken };
+    directories.set(volume.name, await makeVolume(volume, made));
+  }
+  return directories;
+}
+
+function startContainer(
+  container: Container,
+  directories: ReadonlyMap<string, string>,
+  options: LocalPodOptions,
+): AgentProcess {
+  const document = localConfig(documentOf(container), {
+    ...options.places,
+    mounts: container.volumeMounts ?? [],
+    directories,
+    terminationLog: join(options.directory, `${container.name}.termination-log`),
+  });
+  const [command, ...words] = options.command;
+  const args = Array.isArray(container['args']) ? container['args'].map(String) : [];
+  return startAgentProcess({
+    name: container.name,
+    command,
+    args: [...words, ...args],
+    env: { [CONFIG_VARIABLE]: JSON.stringify(document) },
+    onLine: (line) => options.onLine(container.name, line),
+  });
+}

@@ -1,0 +1,89 @@
+/**
+ * Finds out what a pod's files will ask Vault for, by rendering them with values that have every key.
+ * Ring: dev. The embedded Vault is then filled with exactly that.
+ */
+import {
+  dependencyKey,
+  isVaultDependency,
+  toVouchsafeError,
+  type VaultDependency,
+} from '../../core/index.ts';
+import type { FileConfig, SecretRef } from '../../config/index.ts';
+import { parseTemplate, renderTemplate, type Template } from '../../template/index.ts';
+
+/** A Vault path and the keys that the files use of it. */
+export interface Need {
+  readonly dependency: VaultDependency;
+  readonly keys: ReadonlySet<string>;
+}
+
+/** What the files need. `readTemplate` gives the text of a mounted template. */
+export async function needsOf(
+  files: readonly FileConfig[],
+  readTemplate: (path: string) => Promise<string>,
+): Promise<readonly Need[]> {
+  const needs = new Map<string, { dependency: VaultDependency; keys: Set<string> }>();
+  const keysOf = (dependency: VaultDependency): Set<string> => {
+    const key = dependencyKey(dependency);
+    const need = needs.get(key) ?? { dependency, keys: new Set() };
+    needs.set(key, need);
+    return need.keys;
+  };
+  for (const { name, source } of files) {
+    const secret = 'secret' in source ? source.secret : undefined;
+    if (secret !== undefined) addRef(secret, keysOf);
+    if (source.kind === 'template') tryOut(parseTemplate(source.text, name), secret, keysOf);
+    if (source.kind === 'template-file') {
+      tryOut(parseTemplate(await readTemplate(source.path), name), secret, keysOf);
+    }
+  }
+  return [...needs.values()];
+}
+
+type KeysOf = (dependency: VaultDependency) => Set<string>;
+
+function addRef(secret: SecretRef, keysOf: KeysOf): void {
+  const keys = keysOf(dependencyOf(secret));
+  if (secret.key !== undefined) keys.add(secret.key);
+}
+
+function dependencyOf({ path, params }: SecretRef): VaultDependency {
+  return params === undefined ? { kind: 'read', path } : { kind: 'write', path, params };
+}
+
+function tryOut(template: Template, secret: SecretRef | undefined, keysOf: KeysOf): void {
+  const context = secret === undefined ? undefined : { dependency: dependencyOf(secret) };
+  try {
+    renderTemplate(template, {
+      lookup(dependency) {
+        if (!isVaultDependency(dependency)) return { value: 'sample' };
+        const keys = keysOf(dependency);
+        return { value: dependency.kind === 'list' ? ['sample'] : everyKey(keys) };
+      },
+      ...(context === undefined ? {} : { context }),
+    });
+  } catch (error) {
+    // A template may dislike the sample values; what it asked for until then is known all the same.
+    if (toVouchsafeError(error).code === 'ERR_BUG') throw error;
+  }
+}
+
+/** An object that has every key and remembers which ones were read. */
+function everyKey(keys: Set<string>): object {
+  const read = (key: string | symbol): string | undefined => {
+    if (typeof key === 'symbol') return undefined;
+    keys.add(key);
+    return 'sample';
+  };
+  return new Proxy<Record<string, unknown>>(
+    {},
+    {
+      has: (_target, key) => typeof key === 'string',
+      get: (_target, key) => read(key),
+      getOwnPropertyDescriptor: (_target, key) =>
+        typeof key === 'string'
+          ? { value: read(key), configurable: true, enumerable: true, writable: true }
+          : undefined,
+    },
+  );
+}

@@ -1,0 +1,90 @@
+/**
+ * Renders the files of an injected pod in this process, without writing them anywhere. Ring: dev.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Logger } from '../../core/index.ts';
+import type { Pod } from '../../admission/index.ts';
+import type { WriterPort } from '../../agent/index.ts';
+import { parseAgentConfig, type AgentConfig } from '../../config/index.ts';
+import { buildAgent } from '../../host/index.ts';
+import { runAll } from '../../lifecycle/index.ts';
+import { localConfig } from './local-config.ts';
+import { documentOf, injectedConfig, injectedContainer, makeVolumes } from './local-pod.ts';
+import { openIdentities, openVault, type OpenOptions } from './open.ts';
+
+/** What the agent would have written. */
+export interface RenderedFiles {
+  readonly config: AgentConfig;
+  /** Content by path. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+}
+
+/** Logs in, reads, renders, and gives everything back to Vault. */
+export async function renderOnce(
+  pod: Pod,
+  options: OpenOptions & { readonly logger: Logger },
+  signal: AbortSignal,
+): Promise<RenderedFiles> {
+  await using stack = new AsyncDisposableStack();
+  const directory = await mkdtemp(join(tmpdir(), 'vouchsafe-render-'));
+  stack.defer(() => rm(directory, { recursive: true, force: true }));
+  const asked = await injectedConfig(pod);
+  const identities = stack.use(await openIdentities(asked, pod, options, signal));
+  const { shown } = await openVault(asked, identities, options);
+  stack.use(shown);
+
+  const container = injectedContainer(pod);
+  const directories = await makeVolumes({
+    ...{ pod, directory, outputDirectory: join(directory, 'secrets') },
+    configMaps: options.configMaps,
+    serviceAccountToken: (audience) => identities.serviceAccountToken(audience),
+  });
+  const { stateDirectory: _, ...document } = localConfig(documentOf(container), {
+    ...{ mounts: container.volumeMounts ?? [], directories, socket: identities.socket },
+    vaultAddress: shown.address,
+    vaultNamespace: options.vault?.namespace,
+    vaultCaFile: options.vault?.caFile,
+    terminationLog: join(directory, 'termination-log'),
+    applicationPort: 1,
+  });
+  const config = parseAgentConfig({ ...document, revokeOnExit: true });
+  return { config, files: await deliverOnce(config, options, signal) };
+}
+
+async function deliverOnce(
+  config: AgentConfig,
+  options: OpenOptions & { readonly logger: Logger },
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, Uint8Array>> {
+  const rendered = new Map<string, Uint8Array>();
+  const writer: WriterPort = {
+    write(files) {
+      for (const { path, content } of files) rendered.set(path, content);
+      return Promise.resolve({ changed: files.map(({ path }) => path), swapped: true });
+    },
+  };
+  const notifier = { notify: () => Promise.resolve() };
+  const { clock, random, logger } = options;
+  const built = await buildAgent(config, { clock, random, logger, writer, notifier });
+  const done = new AbortController();
+  const companions = new AbortController();
+  const beside = runAll(companions.signal, built.companions);
+  try {
+    await runAll(AbortSignal.any([signal, done.signal]), [
+      // Ends by revoking what it was given.
+      (inner) => built.agent.run(inner),
+      async (inner) => {
+        await built.agent.delivered(inner);
+        done.abort();
+      },
+    ]);
+    signal.throwIfAborted();
+    return rendered;
+  } finally {
+    companions.abort();
+    await beside;
+    built.close();
+  }
+}

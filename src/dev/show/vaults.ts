@@ -1,0 +1,132 @@
+/**
+ * The Vault of a show: the embedded one, or a real one. Ring: dev.
+ */
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { Secret, type Clock, type Random, type WriteParams } from '../../core/index.ts';
+import { createVaultClient, type VaultClient } from '../../vault/index.ts';
+import { startDevVault } from '../vault/index.ts';
+import type { Need } from './needs.ts';
+import { seedVault, type Login, type Rotation } from './seed.ts';
+
+const TIMEOUT_MS = 10_000;
+
+/** A Vault with changes that can be shown. */
+export interface ShownVault extends AsyncDisposable {
+  readonly address: string;
+  readonly isReal: boolean;
+  readonly rotations: readonly Rotation[];
+}
+
+/** A real Vault, from the environment of Vault's own tools. */
+export interface RealVault {
+  readonly address: string;
+  readonly namespace: string | undefined;
+  readonly caFile: string | undefined;
+  /** Used to change a secret that the pod reads, and for nothing else. */
+  readonly token: Secret<string> | undefined;
+}
+
+/** Starts the embedded Vault and fills it with what the pod needs. */
+export async function startShownVault(
+  needs: readonly Need[],
+  login: Login,
+  clock: Clock,
+): Promise<ShownVault> {
+  const vault = await startDevVault({ clock });
+  try {
+    const rotations = await seedVault(vault, needs, login);
+    return {
+      address: vault.address,
+      isReal: false,
+      rotations,
+      [Symbol.asyncDispose]: () => vault.close(),
+    };
+  } catch (error) {
+    await vault.close();
+    throw error;
+  }
+}
+
+/** Uses a real Vault as it is. */
+export async function connectVault(
+  real: RealVault,
+  needs: readonly Need[],
+  parts: { readonly clock: Clock; readonly random: Random },
+): Promise<ShownVault> {
+  const { address, namespace, caFile, token } = real;
+  const ca = caFile === undefined ? undefined : await readFile(caFile, 'utf8');
+  const client = createVaultClient({
+    ...parts,
+    address,
+    timeoutMs: TIMEOUT_MS,
+    ca: () => ca,
+    ...(namespace === undefined ? {} : { namespace }),
+  });
+  return {
+    address,
+    isReal: true,
+    rotations: token === undefined ? [] : realRotations(client, token, needs),
+    [Symbol.asyncDispose]: () => {
+      client.close();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** Secrets without a lease that the pod reads: a new version of them can be written. */
+function realRotations(
+  client: VaultClient,
+  token: Secret<string>,
+  needs: readonly Need[],
+): readonly Rotation[] {
+  return needs
+    .filter(
+      ({ dependency }) =>
+        dependency.kind === 'read' && !/\/(static-)?creds\//.test(dependency.path),
+    )
+    .map(({ dependency, keys }) => ({
+      path: dependency.path,
+      rotate: () => rewrite(client, token, dependency.path, keys),
+    }));
+}
+
+/** Writes the secret again with one value changed, so that everything else stays as the person had it. */
+async function rewrite(
+  client: VaultClient,
+  token: Secret<string>,
+  path: string,
+  keys: ReadonlySet<string>,
+): Promise<void> {
+  const signal = AbortSignal.timeout(TIMEOUT_MS);
+  const { data, validity } = await client.fetch(token, { kind: 'read', path }, signal);
+  if (validity.kind !== 'static') return;
+  const name = [...keys].find((key) => typeof data[key] === 'string') ?? Object.keys(data)[0];
+  if (name === undefined) return;
+  const changed = { ...data, [name]: randomBytes(9).toString('base64url') };
+  const [mount = '', ...rest] = path.split('/');
+  const isKv2 = await hasVersions(client, token, path);
+  const below = rest[0] === 'data' ? rest.slice(1) : rest;
+  const target = isKv2 ? [mount, 'data', ...below].join('/') : path;
+  const body: unknown = isKv2 ? { data: changed } : changed;
+  const params = body as WriteParams; // the client sends any JSON; templates alone are held to plain values
+  await client.fetch(token, { kind: 'write', path: target, params }, signal);
+}
+
+/** True where the mount keeps versions: its metadata can be read then. */
+async function hasVersions(
+  client: VaultClient,
+  token: Secret<string>,
+  path: string,
+): Promise<boolean> {
+  const [mount = '', ...rest] = path.split('/');
+  const below = rest[0] === 'data' ? rest.slice(1) : rest;
+  const metadata = [mount, 'metadata', ...below].join('/');
+  try {
+    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    const { data } = await client.fetch(token, { kind: 'read', path: metadata }, signal);
+    return 'versions' in data || 'current_version' in data;
+  } catch {
+    return false;
+  }
+}

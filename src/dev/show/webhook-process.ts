@@ -1,0 +1,123 @@
+/**
+ * The real webhook as a process of this machine, called over HTTPS as the API server calls it. Ring: dev.
+ */
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { request } from 'node:https';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { createInterface } from 'node:readline';
+import { VouchsafeError } from '../../core/index.ts';
+import { createTestCa } from '../ca/index.ts';
+
+const TIMEOUT_MS = 10_000;
+
+/** How the webhook is started. */
+export interface WebhookProcessOptions {
+  /** Words that start the webhook. */
+  readonly command: readonly [string, ...string[]];
+  /** Private directory for certificates. */
+  readonly directory: string;
+  /** Helm values; undefined for the chart's defaults. */
+  readonly valuesPath: string | undefined;
+  readonly onLine: (line: string) => void;
+}
+
+/** A running webhook. */
+export interface WebhookProcess {
+  readonly address: string;
+  /** Sends an AdmissionReview for the creation of a pod; gives the answer. */
+  review(pod: unknown, namespace: string): Promise<unknown>;
+  stop(): Promise<void>;
+}
+
+/** Starts the webhook with a certificate made for it. */
+export async function startWebhook(options: WebhookProcessOptions): Promise<WebhookProcess> {
+  const { directory, command, valuesPath } = options;
+  const ca = createTestCa();
+  const { certPem, keyPem } = ca.issue();
+  const [certPath, keyPath, caPath] = ['tls.crt', 'tls.key', 'ca.crt'].map((name) =>
+    join(directory, name),
+  ) as [string, string, string]; // three names in, three paths out
+  await writeFile(certPath, certPem);
+  await writeFile(keyPath, keyPem, { mode: 0o600 });
+  await writeFile(caPath, ca.caPem);
+  const [program, ...words] = command;
+  const places = ['--tls-cert', certPath, '--tls-key', keyPath, '--tls-ca', caPath];
+  const ports = ['--listen', '127.0.0.1:0', '--health-listen', '127.0.0.1:0'];
+  const values = valuesPath === undefined ? [] : ['--config', valuesPath];
+  const child = spawn(program, [...words, ...places, ...ports, ...values], {
+    env: {},
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const listening = Promise.withResolvers<string>();
+  for (const stream of [child.stdout, child.stderr]) {
+    createInterface({ input: stream }).on('line', (line) => {
+      const address = listeningAddress(line);
+      if (address !== undefined) listening.resolve(address);
+      options.onLine(line);
+    });
+  }
+  child.on('error', (error) => listening.reject(error));
+  child.on('exit', (code) => {
+    listening.reject(
+      new VouchsafeError('ERR_SERVER_LISTEN', `the webhook ended with exit code ${code ?? 1}`),
+    );
+  });
+  const address = await listening.promise;
+  return {
+    address,
+    review: (pod, namespace) => post(address, ca.caPem, reviewOf(pod, namespace)),
+    async stop() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const gone = once(child, 'exit');
+      child.kill('SIGTERM');
+      await gone;
+    },
+  };
+}
+
+function listeningAddress(line: string): string | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    if (typeof value !== 'object' || value === null || !('message' in value)) return undefined;
+    if (value.message !== 'listening' || !('address' in value)) return undefined;
+    return String(value.address);
+  } catch {
+    return undefined;
+  }
+}
+
+function reviewOf(pod: unknown, namespace: string): object {
+  return {
+    apiVersion: 'admission.k8s.io/v1',
+    kind: 'AdmissionReview',
+    request: {
+      uid: randomUUID(),
+      kind: { group: '', version: 'v1', kind: 'Pod' },
+      resource: { group: '', version: 'v1', resource: 'pods' },
+      namespace,
+      operation: 'CREATE',
+      userInfo: { username: 'vouchsafe-dev' },
+      object: pod,
+      dryRun: false,
+    },
+  };
+}
+
+async function post(address: string, ca: string, body: object): Promise<unknown> {
+  const sent = request(`https://${address}/mutate?timeout=10s`, {
+    method: 'POST',
+    ca,
+    headers: { 'content-type': 'application/json' },
+    signal: AbortSignal.timeout(TIMEOUT_MS),
+  });
+  sent.end(JSON.stringify(body));
+  const response = await new Promise<import('node:http').IncomingMessage>((resolve, reject) => {
+    sent.on('response', resolve);
+    sent.on('error', reject);
+  });
+  return JSON.parse(await text(response));
+}
