@@ -55,7 +55,9 @@ export function fromGrpc(error: unknown, method: Method, uri: string): Vouchsafe
   const errno = /\b(?:connect|read|write) (E[A-Z]+)\b/.exec(text)?.[1];
   const evidence = errno ?? `gRPC ${status}${quote(text)}`;
   const message = `${method} at ${uri}: ${explain(code, errno)} (${evidence})`;
-  return new VouchsafeError(code, message, { cause: error, details: { method, status } });
+  // Node prints the causes of an error that ends the process, so one that may hold a secret goes no further.
+  const cause = SENSITIVE.test(text) ? undefined : error;
+  return new VouchsafeError(code, message, { cause, details: { method, status } });
 }
 
 function explain(code: ErrorCode, errno = ''): string {
