@@ -15,6 +15,7 @@ import type { FaultRule, Faults } from './listener/faults.ts';
 import { Listener, type ServerTls } from './listener/listener.ts';
 import type { RateLimit } from './listener/rate-limit.ts';
 import type { LoggedRequest } from './listener/request-log.ts';
+import { DatabaseUsers } from './secrets/users.ts';
 import { createSystemBackend } from './system/index.ts';
 
 /** How to start a {@link DevVault}. */
@@ -39,6 +40,8 @@ export interface DevVault extends AsyncDisposable {
   /** What was asked, oldest first. Holds no values. */
   readonly requests: readonly LoggedRequest[];
   readonly faults: Faults;
+  /** The users that database engines made; behind all mounts is one directory. */
+  readonly users: DatabaseUsers;
   readonly openSockets: number;
   /** IDs of the leases that are good now. */
   readonly leaseIds: readonly string[];
@@ -64,8 +67,9 @@ export interface DevVault extends AsyncDisposable {
 export async function startDevVault(options: DevVaultOptions = {}): Promise<DevVault> {
   const clock = options.clock ?? systemClock;
   const core = new VaultCore(clock);
+  const users = new DatabaseUsers(clock, () => core.tick());
   for (const path of ['', ...(options.namespaces ?? [])]) {
-    core.addNamespace(createNamespace(core, path));
+    core.addNamespace(createNamespace(core, users, path));
   }
   const rootToken = core.createRootToken(options.rootToken);
   const listener = new Listener(core, options.tls);
@@ -96,6 +100,7 @@ export async function startDevVault(options: DevVaultOptions = {}): Promise<DevV
     rootToken: new Secret(rootToken),
     requests: listener.log.entries,
     faults: listener.faults,
+    users,
     get openSockets() {
       return listener.openSockets;
     },
@@ -127,8 +132,8 @@ interface More {
   readonly namespace?: string;
 }
 
-function createNamespace(core: VaultCore, path: string): Namespace {
-  const namespace = new Namespace(path, new MountTable(createBackendFactory(core.clock)));
+function createNamespace(core: VaultCore, users: DatabaseUsers, path: string): Namespace {
+  const namespace = new Namespace(path, new MountTable(createBackendFactory(core.clock, users)));
   namespace.mounts.attach(
     'sys/',
     'system',

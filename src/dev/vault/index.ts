@@ -8,3 +8,4 @@ export type {
 } from './listener/faults.ts';
 export type { RateLimit } from './listener/rate-limit.ts';
 export type { LoggedRequest } from './listener/request-log.ts';
+export type { DatabaseUsers, UserEvent } from './secrets/users.ts';

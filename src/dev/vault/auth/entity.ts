@@ -14,3 +14,11 @@ export function entityIdOf(mountPath: string, name: string): string {
     hex.slice(20, 32),
   ].join('-');
 }
+
+/** The name of a login method in display names: `auth/team/jwt/` is `team-jwt`. */
+export function mountName(mountPath: string): string {
+  return mountPath
+    .replace(/^auth\//, '')
+    .replace(/\/$/, '')
+    .replaceAll('/', '-');
+}

@@ -5,7 +5,7 @@ import { Fields, seconds, textMap } from '../core/fields.ts';
 import { Refusal, type Json } from '../core/messages.ts';
 import type { ClaimsType } from './claims.ts';
 import type { Leeways } from './jwt-validation.ts';
-import type { RoleKind } from './roles.ts';
+import type { RoleKind } from '../core/roles.ts';
 import { readTokenParameters, type TokenParameters } from './token-parameters.ts';
 
 /** What a role asks of a token, and what it gives. */

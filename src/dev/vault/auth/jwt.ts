@@ -15,11 +15,11 @@ import {
 import type { Backend, MountSettings } from '../core/mounts.ts';
 import { Routes, WRITE } from '../core/routes.ts';
 import { checkBoundClaims, claimText, findClaim, type Claims } from './claims.ts';
-import { entityIdOf } from './entity.ts';
+import { entityIdOf, mountName } from './entity.ts';
 import { checkClaims, SUPPORTED_ALGORITHMS, verifySignature } from './jwt-validation.ts';
 import { JWT_ROLE, type JwtRole } from './jwt-role.ts';
 import { discoveredKeys, fixedKeys, remoteKeys, type KeySource } from './key-source.ts';
-import { RoleStore } from './roles.ts';
+import { RoleStore } from '../core/roles.ts';
 import { checkAddress, loginGrant } from './token-parameters.ts';
 
 interface JwtConfig {
@@ -66,7 +66,7 @@ export function createJwtBackend(clock: Clock, mount: MountSettings): Backend {
     checkBoundClaims(claims, role.boundClaims, role.boundClaimsType);
     return {
       token: loginGrant(role.token, {
-        displayName: `${mountName(mount)}-${user}`,
+        displayName: `${mountName(mount.path)}-${user}`,
         metadata: { ...mapClaims(claims, role), role: name },
         entityId: entityIdOf(mount.path, user),
         current: () => {
@@ -174,11 +174,4 @@ function mapClaims(claims: Claims, role: JwtRole): Record<string, string> {
     return typeof value === 'string' ? [[name, value] as const] : [];
   });
   return Object.fromEntries(mapped);
-}
-
-function mountName(mount: MountSettings): string {
-  return mount.path
-    .replace(/^auth\//, '')
-    .replace(/\/$/, '')
-    .replaceAll('/', '-');
 }

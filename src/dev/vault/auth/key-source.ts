@@ -31,6 +31,12 @@ export function fixedKeys(pems: readonly string[]): KeySource {
   return { isRemote: false, known: () => keys, refresh: () => Promise.resolve([]) };
 }
 
+/** Keys as JSON Web Keys; those of kinds that are not known are left out. */
+export function givenKeys(jwks: readonly unknown[]): KeySource {
+  const keys = jwks.flatMap(readJwk);
+  return { isRemote: false, known: () => keys, refresh: () => Promise.resolve([]) };
+}
+
 /** Keys at a URL, which must answer now. @throws Refusal 400 */
 export async function remoteKeys(url: string, caPem: string): Promise<KeySource> {
   const source = lazyKeys(() => url, caPem);

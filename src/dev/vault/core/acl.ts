@@ -5,6 +5,7 @@
 import { asList, asObject } from './fields.ts';
 import { parseHcl } from './hcl.ts';
 import { Refusal, type Json, type Operation } from './messages.ts';
+import { fitsPattern } from './patterns.ts';
 
 /** What a policy says about one path, which may end in `*` and have `+` for segments. */
 export interface PolicyRule {
@@ -70,7 +71,7 @@ export function capabilitiesOn(
   operation?: Operation,
 ): ReadonlySet<string> {
   const exact = operation === 'list' ? [path, path.replace(/\/$/, '')] : [path];
-  const fitting = rules.filter((rule) => exact.includes(rule.path) || fits(rule.path, path));
+  const fitting = rules.filter((rule) => exact.includes(rule.path) || fitsPattern(rule.path, path));
   const best = fitting.reduce<string | undefined>(
     (chosen, rule) =>
       chosen === undefined || moreSpecific(rule.path, chosen, exact) ? rule.path : chosen,
@@ -113,20 +114,6 @@ function rule(path: string, settings: Json): PolicyRule {
     }
   }
   return { path: path.replace(/^\//, ''), capabilities: new Set(capabilities.map(String)) };
-}
-
-/** Whether a pattern with wildcards fits; a `*` is one only at the end, a `+` only as a whole segment. */
-function fits(pattern: string, path: string): boolean {
-  const open = pattern.endsWith('*');
-  const expected = (open ? pattern.slice(0, -1) : pattern).split('/');
-  if (!open && !expected.includes('+')) return false;
-  const given = path.split('/');
-  if (open ? given.length < expected.length : given.length !== expected.length) return false;
-  return expected.every((segment, index) => {
-    const actual = given[index] ?? '';
-    if (segment === '+') return true;
-    return open && index === expected.length - 1 ? actual.startsWith(segment) : actual === segment;
-  });
 }
 
 /** Vault's order of priority: exact, later first wildcard, no glob, fewer `+`, longer, larger. */

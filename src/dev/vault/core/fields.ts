@@ -45,14 +45,22 @@ export class Fields {
   whole(name: string): number {
     const value = Number(this.text(name));
     if (!Number.isInteger(value)) {
-      throw new Refusal(400, `error converting input for field "${name}": strconv.ParseInt`);
+      throw this.#unreadable(name, `cannot parse '' as int: strconv.ParseInt: invalid syntax`);
     }
     return value;
   }
 
   /** Milliseconds of a number of seconds or of a duration such as `1h30m`. */
   duration(name: string): number {
-    return parseVaultDuration(this.text(name));
+    try {
+      return parseVaultDuration(this.text(name));
+    } catch (error) {
+      throw this.#unreadable(name, error instanceof Error ? error.message : '');
+    }
+  }
+
+  #unreadable(name: string, reason: string): Refusal {
+    return new Refusal(400, `error converting input for field "${name}": ${reason}`);
   }
 
   /** A JSON object; empty where there is none. */

@@ -49,8 +49,8 @@ export class TokenStore {
   /** Makes the token of a grant. */
   create(grant: TokenGrant, origin: TokenOrigin): { token: Token; warnings: readonly string[] } {
     const nowMs = this.#clock.now();
-    const isRoot = grant.policies.includes('root') && grant.ttlMs === 0;
-    const ttl: Ttl = isRoot
+    const isEternal = grant.policies.includes('root') && !grant.ttlMs && !grant.periodMs;
+    const ttl: Ttl = isEternal
       ? { ttlMs: 0, warnings: [] }
       : calculateTtl({ ...limits(origin), terms: grant, incrementMs: 0, issuedAtMs: nowMs, nowMs });
     const batch = grant.type === 'batch';
@@ -65,7 +65,7 @@ export class TokenStore {
       createdAtMs: nowMs,
       creationTtlMs: ttl.ttlMs,
       lastTtlMs: ttl.ttlMs,
-      expiresAtMs: isRoot ? undefined : nowMs + ttl.ttlMs,
+      expiresAtMs: isEternal ? undefined : nowMs + ttl.ttlMs,
       renewedAtMs: undefined,
       usesLeft: grant.numUses,
     };

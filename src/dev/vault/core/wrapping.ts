@@ -3,7 +3,7 @@
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Clock } from '../../../core/index.ts';
-import { formatInstant, parseVaultDuration, seconds } from './fields.ts';
+import { asObject, formatInstant, parseVaultDuration, seconds } from './fields.ts';
 import { Refusal, type Json, type VaultRequest } from './messages.ts';
 
 interface Wrapped {
@@ -25,6 +25,7 @@ export class Wrapping {
     const ttlMs = parseVaultDuration(request.headers['x-vault-wrap-ttl'] ?? '');
     if (ttlMs <= 0) return body;
     const nowMs = this.#clock.now();
+    const auth = asObject(body['auth']);
     const token = `hvs.${randomBytes(24).toString('base64url')}`;
     this.#wrapped.set(token, { body, expiresAtMs: nowMs + ttlMs });
     return {
@@ -39,6 +40,7 @@ export class Wrapping {
         ttl: seconds(ttlMs),
         creation_time: formatInstant(nowMs),
         creation_path: request.path,
+        ...(auth === undefined ? {} : { wrapped_accessor: auth['accessor'] }),
       },
       warnings: null,
       auth: null,

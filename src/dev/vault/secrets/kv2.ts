@@ -66,6 +66,7 @@ export function createKv2Backend(clock: Clock): Backend {
     .on('read', 'metadata/*path', (_, { path = '' }) => store.describe(path))
     .on(WRITE, 'metadata/*path', ({ body }, { path = '' }) => store.configure(path, body))
     .on('delete', 'metadata/*path', (_, { path = '' }) => store.forget(path))
+    .on('read', 'subkeys/*path', (request, { path = '' }) => subkeys(store.read(path, request)))
     .on('read', '*path', () => ({ status: 404, data: null, warnings: [WRONG_PATH] }));
   return {
     exists: (path) => !path.startsWith('data/') || store.has(path.slice('data/'.length)),
@@ -242,6 +243,19 @@ function versionsIn(body: Json): number[] {
   const numbers = new Fields(body).list('versions').map(Number);
   if (numbers.length === 0) throw new Refusal(400, 'No version number provided');
   return numbers;
+}
+
+/** A read without its values. */
+function subkeys(answer: Answer): Answer {
+  const { data, metadata } = answer.data ?? {};
+  if (answer.status !== undefined) return answer;
+  return { data: { subkeys: withoutLeaves(data), metadata } };
+}
+
+function withoutLeaves(value: unknown): unknown {
+  const entries = Object.entries(asObject(value) ?? {});
+  if (entries.length === 0) return null;
+  return Object.fromEntries(entries.map(([name, inner]) => [name, withoutLeaves(inner)]));
 }
 
 /** @see https://www.rfc-editor.org/rfc/rfc7396 */

@@ -1,8 +1,8 @@
 /**
- * The roles of a login method: stored as they were written, read anew at each use. Ring: dev.
+ * The roles of a mount: stored as they were written, read anew at each use. Ring: dev.
  */
-import { NOTHING_FOUND, type Answer, type Json, type VaultRequest } from '../core/messages.ts';
-import { WRITE, type Routes } from '../core/routes.ts';
+import { NOTHING_FOUND, type Answer, type Json, type VaultRequest } from './messages.ts';
+import { WRITE, type Routes } from './routes.ts';
 
 /** What a method does with its roles. */
 export interface RoleKind<Role> {
@@ -14,6 +14,8 @@ export interface RoleKind<Role> {
   readonly show: (role: Role) => Json;
   /** Warnings that a write answers with. */
   readonly warnings?: (role: Role, name: string) => readonly string[];
+  /** Whether a write answers with the role, as PKI does. */
+  readonly answersWithRole?: boolean;
 }
 
 /** Roles by name. */
@@ -61,6 +63,9 @@ export class RoleStore<Role> {
     const body = { ...this.#bodies.get(name), ...request.body };
     const role = this.#kind.parse(body, name);
     this.#bodies.set(name, body);
-    return { warnings: this.#kind.warnings?.(role, name) ?? [] };
+    const warnings = this.#kind.warnings?.(role, name) ?? [];
+    return this.#kind.answersWithRole === true
+      ? { data: this.#kind.show(role), warnings }
+      : { warnings };
   }
 }
