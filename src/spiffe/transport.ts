@@ -179,7 +179,9 @@ interface Limits {
 
 /** gRPC takes some 90 ms to load, so it is loaded by the first call: agents without SPIFFE never pay for it. */
 async function connect(target: string): Promise<Connection> {
-  const { Client, credentials, Metadata } = await import('@grpc/grpc-js');
+  // The default export holds everything wherever it runs; named ones are lost when a bundle wraps CommonJS.
+  const { default: grpc } = await import('@grpc/grpc-js');
+  const { Client, credentials, Metadata } = grpc;
   const metadata = new Metadata();
   metadata.set(SECURITY_HEADER.name, SECURITY_HEADER.value);
   return { client: new Client(target, credentials.createInsecure(), CHANNEL_OPTIONS), metadata };
