@@ -12,6 +12,7 @@ import {
 const text = fc.oneof(fc.constantFrom('a', 'b', 'a?[]', '[["a","b"]]', '"'), fc.string());
 const params = fc.dictionary(text, fc.oneof(text, fc.integer({ min: 0, max: 2 }), fc.boolean()), {
   maxKeys: 3,
+  noNullPrototype: true,
 });
 const dependency: fc.Arbitrary<Dependency> = fc.oneof(
   fc.record({ kind: fc.constantFrom('read', 'list'), path: text }),

@@ -4,6 +4,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { VouchsafeError, type ErrorCode } from '../../../src/core/index.ts';
+import { nodeFileSystem } from '../../../src/output/file-system.ts';
 import { createFileWriter } from '../../../src/output/index.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';
@@ -173,6 +174,21 @@ for (const [errno, code, remedy] of [
     assert.deepEqual(leftoversOf(directory), []);
   });
 }
+
+test('a present file that cannot be read is written anew', async (t) => {
+  const directory = await withOldSet(t);
+  const unreadable = { ...nodeFileSystem, read: () => Promise.reject(systemError('EACCES')) };
+  const result = await writerOf(directory, unreadable).write(setOf(OLD), ALWAYS);
+  assert.deepEqual(result, { changed: Object.keys(OLD), swapped: true });
+  assert.deepEqual(readAll(directory), OLD);
+});
+
+test('a directory that cannot be looked at is an error', async (t) => {
+  const directory = await withOldSet(t);
+  fs.symlinkSync('loop', join(directory, 'loop'));
+  const refused = writerOf(join(directory, 'loop')).write(setOf(OLD), ALWAYS);
+  await assert.rejects(refused, refusal('ERR_OUTPUT_IO', /loop failed \((ELOOP|ENOENT|EEXIST)\)/));
+});
 
 test('a defect is not dressed up as an error of the volume', async (t) => {
   const defect = new RangeError('defect');
