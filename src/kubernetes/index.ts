@@ -1,0 +1,1 @@
+export { cachedNamespaces, kubernetesNamespaces, type NamespaceReader } from './namespaces.ts';

@@ -1,0 +1,13 @@
+export {
+  CertificateSource,
+  parseServingCertificate,
+  type CertificateSourceOptions,
+  type ServingCertificate,
+} from './certificate-source.ts';
+export type { MutateOptions, NamespaceLookup } from './mutate.ts';
+export {
+  createWebhookServer,
+  type BoundAddresses,
+  type WebhookServer,
+  type WebhookServerOptions,
+} from './webhook-server.ts';

@@ -1,0 +1,174 @@
+/**
+ * `POST /mutate`: an AdmissionReview in, an AdmissionReview out, a log line and a count. Ring: server.
+ * Never logs an object, a patch or an annotation's value.
+ */
+import type { IncomingMessage } from 'node:http';
+import {
+  answerReview,
+  readReview,
+  refuseReview,
+  type AdmissionRequest,
+  type AdmissionReviewResponse,
+  type Pod,
+  type ReviewContext,
+} from '../admission/index.ts';
+import type { Annotations, Installation } from '../config/index.ts';
+import {
+  hasCode,
+  toVouchsafeError,
+  VouchsafeError,
+  type Clock,
+  type Logger,
+  type LogFields,
+  type Metrics,
+} from '../core/index.ts';
+import { readBody, type Answer, type Route } from './http.ts';
+
+/** Annotations of a namespace. */
+export type NamespaceLookup = (name: string, signal: AbortSignal) => Promise<Annotations>;
+
+/** What {@link createMutateRoute} needs. */
+export interface MutateOptions {
+  readonly installation: Installation;
+  readonly kubeVersion?: string | undefined;
+  readonly checkTemplate: ReviewContext['checkTemplate'];
+  /** Without it the defaults of namespaces do not exist. */
+  readonly namespaces?: NamespaceLookup | undefined;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+/** The API server waits a few seconds in all. */
+const LOOKUP_TIMEOUT_MS = 2000;
+/** Namespaces with a series of their own: whoever can reach the port must not be able to make more. */
+const MAX_NAMESPACE_LABELS = 1000;
+const DURATION_BUCKETS = [
+  0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
+];
+
+interface Decision {
+  readonly answer: AdmissionReviewResponse;
+  readonly outcome: string;
+  readonly reason: string;
+}
+
+/** Makes the route. */
+export function createMutateRoute(options: MutateOptions): Route {
+  const { clock, logger, metrics, installation } = options;
+  const count = createCounter(metrics);
+  const duration = metrics.histogram(
+    'vouchsafe_admission_duration_seconds',
+    'Time from the headers of a review to its answer.',
+    DURATION_BUCKETS,
+    ['outcome'],
+  );
+  return async (request) => {
+    const startMs = clock.monotonicMs();
+    let bytes = 0;
+    let review: AdmissionRequest | undefined;
+    const finish = (outcome: string, reason: string, extra: LogFields = {}): void => {
+      const durationMs = clock.monotonicMs() - startMs;
+      count(review?.namespace ?? '', outcome, reason);
+      duration.observe(durationMs / 1000, { outcome });
+      const fields = { outcome, reason, bytes, duration_ms: Math.round(durationMs * 100) / 100 };
+      logger.info('admission review', { ...describe(review), ...fields, ...extra });
+    };
+    try {
+      checkMediaType(request);
+      const body = await readBody(request, installation.webhook.maxBodyBytes);
+      bytes = body.length;
+      review = readReview(parseJson(body));
+      const { answer, outcome, reason } = await decide(review, options);
+      finish(outcome, reason);
+      return { status: 200, type: 'application/json', body: JSON.stringify(answer) };
+    } catch (caught) {
+      const error = toVouchsafeError(caught);
+      finish('failed', error.code, { error });
+      return failure(error);
+    }
+  };
+}
+
+async function decide(request: AdmissionRequest, options: MutateOptions): Promise<Decision> {
+  const { installation, kubeVersion, checkTemplate, namespaces, logger } = options;
+  const context = { installation, kubeVersion, checkTemplate };
+  if (request.pod === undefined || namespaces === undefined) return answered(request, context);
+  try {
+    const signal = AbortSignal.timeout(LOOKUP_TIMEOUT_MS);
+    const namespaceAnnotations = await namespaces(request.namespace, signal);
+    return answered(request, { ...context, namespaceAnnotations });
+  } catch (error) {
+    // Without the namespace's settings the pod might get another role or mode than it was meant to have.
+    logger.warn('annotations of a namespace cannot be read', {
+      namespace: request.namespace,
+      error,
+    });
+    const message = `the annotations of namespace ${request.namespace} cannot be read now; this pod needs them, try again`;
+    const answer = refuseReview(request.uid, 503, message);
+    return { answer, outcome: 'denied', reason: 'namespace_unknown' };
+  }
+}
+
+function answered(request: AdmissionRequest, context: ReviewContext): Decision {
+  const { answer, result } = answerReview(request, context);
+  const { outcome, reason } = result ?? { outcome: 'skipped', reason: 'not_a_pod' };
+  return { answer, outcome, reason };
+}
+
+function checkMediaType(request: IncomingMessage): void {
+  const [type = ''] = (request.headers['content-type'] ?? '').split(';', 1);
+  if (type.trim().toLowerCase() === 'application/json') return;
+  throw new VouchsafeError('ERR_ADMISSION_MALFORMED', 'the content type is not application/json', {
+    details: { status: 415 },
+  });
+}
+
+function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'));
+  } catch (cause) {
+    throw new VouchsafeError('ERR_ADMISSION_MALFORMED', 'the body is not JSON', { cause });
+  }
+}
+
+/** The body is machine-readable; the API server shows it to whoever created the pod. */
+function failure(error: VouchsafeError): Answer {
+  const body = JSON.stringify({ code: error.code, message: error.message });
+  const type = 'application/json';
+  if (hasCode(error, 'ERR_ADMISSION_TOO_LARGE')) return { status: 413, type, body, isCut: true };
+  if (!hasCode(error, 'ERR_ADMISSION_MALFORMED')) return { status: 500, type, body };
+  const isMediaType = error.details['status'] === 415;
+  return { status: isMediaType ? 415 : 400, type, body, isCut: isMediaType };
+}
+
+function describe(request: AdmissionRequest | undefined): LogFields {
+  if (request === undefined) return {};
+  const { uid, namespace, dryRun, pod } = request;
+  const fields = { uid, namespace, ...(dryRun && { dry_run: true }) };
+  return pod === undefined ? fields : { ...fields, kind: 'Pod', ...nameOf(pod) };
+}
+
+/** A pod of a controller has no name yet when it is reviewed. */
+function nameOf({ metadata }: Pod): LogFields {
+  const [owner] = metadata.ownerReferences ?? [];
+  return {
+    name: metadata.name ?? metadata.generateName,
+    ...(owner !== undefined && { owner: `${owner.kind ?? ''}/${owner.name ?? ''}` }),
+  };
+}
+
+function createCounter(
+  metrics: Metrics,
+): (namespace: string, outcome: string, reason: string) => void {
+  const total = metrics.counter(
+    'vouchsafe_admission_total',
+    'Reviews by namespace, outcome and reason.',
+    ['namespace', 'outcome', 'reason'],
+  );
+  const known = new Set<string>();
+  return (namespace, outcome, reason) => {
+    if (known.size < MAX_NAMESPACE_LABELS) known.add(namespace);
+    total.add({ namespace: known.has(namespace) ? namespace : 'other', outcome, reason });
+  };
+}

@@ -1,0 +1,204 @@
+/**
+ * The webhook's two listeners: HTTPS for the API server, plain HTTP for probes and metrics. Ring: server.
+ */
+import { once } from 'node:events';
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+} from 'node:http';
+import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
+import { toVouchsafeError, type Clock, type Logger, type Metrics } from '../core/index.ts';
+import { runAll } from '../lifecycle/index.ts';
+import type { CertificateSource } from './certificate-source.ts';
+import { bound, listen, pathOf, send, type Answer, type Route } from './http.ts';
+import { createMutateRoute, type MutateOptions } from './mutate.ts';
+import { createReadiness } from './readiness.ts';
+
+/** What a {@link WebhookServer} needs. */
+export interface WebhookServerOptions extends MutateOptions {
+  /** `host:port` of HTTPS. */
+  readonly listen: string;
+  /** `host:port` of probes and metrics; undefined opens no port. */
+  readonly healthListen?: string | undefined;
+  /** The server follows its files as long as it runs. */
+  readonly certificates: CertificateSource;
+  /** Metrics in the text format of Prometheus. */
+  readonly exposition: { readonly contentType: string; expose(): Promise<string> };
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+/** Where the server listens: `host:port`. */
+export interface BoundAddresses {
+  readonly listen: string;
+  readonly healthListen: string | undefined;
+}
+
+/** The webhook. */
+export interface WebhookServer {
+  /**
+   * Serves until `signal` aborts: then it is not ready any more, goes on for a moment, because the API server
+   * learns late, stops accepting and drains what is under way.
+   *
+   * @throws VouchsafeError `ERR_SERVER_LISTEN`
+   */
+  run(signal: AbortSignal, onListening?: (addresses: BoundAddresses) => void): Promise<void>;
+}
+
+/** How long new connections are taken after the end was asked for. */
+const LINGER_MS = 2000;
+/** How long reviews under way may take then. */
+const DRAIN_MS = 10_000;
+
+/** Makes the server; nothing is opened before `run`. */
+export function createWebhookServer(options: WebhookServerOptions): WebhookServer {
+  return { run: (signal, onListening) => run(options, signal, onListening) };
+}
+
+async function run(
+  options: WebhookServerOptions,
+  signal: AbortSignal,
+  onListening: (addresses: BoundAddresses) => void = () => undefined,
+): Promise<void> {
+  const { certificates, logger } = options;
+  let address: Address | undefined;
+  const whyNotReady = createReadiness({ ...options, address: () => address });
+  const probes = probeRoutes(signal, whyNotReady);
+  const health = createHttpServer(
+    listener({ ...probes, 'GET /metrics': metricsRoute(options) }, signal, logger),
+  );
+  const https = createHttpsServer(
+    { handshakeTimeout: 5000 },
+    listener({ ...probes, 'POST /mutate': createMutateRoute(options) }, signal, logger),
+  );
+  bound(health);
+  bound(https);
+  // The companions outlive `signal`: what is under way still needs them.
+  const companions = new AbortController();
+  await runAll(companions.signal, [
+    (inner) => certificates.run(inner),
+    (inner) => followCertificate(https, certificates, inner),
+    async (inner) => {
+      const stopped = AbortSignal.any([signal, inner]);
+      try {
+        const healthAddress =
+          options.healthListen === undefined
+            ? undefined
+            : await listen(health, options.healthListen);
+        // Without a certificate there is nothing to serve with; probes tell until it comes.
+        const { certificatePem: cert, keyPem } = await certificates.first(stopped);
+        https.setSecureContext({ cert, key: keyPem.reveal(), minVersion: 'TLSv1.2' });
+        address = await listen(https, options.listen);
+        onListening({
+          listen: spell(address),
+          healthListen: healthAddress && spell(healthAddress),
+        });
+        await aborted(stopped);
+        await drain(https, options.clock);
+      } catch (error) {
+        if (!stopped.aborted) throw error;
+      } finally {
+        closeNow(https);
+        closeNow(health);
+        companions.abort();
+      }
+    },
+  ]);
+}
+
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+async function followCertificate(
+  server: HttpsServer,
+  certificates: CertificateSource,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const { certificatePem, keyPem } of certificates.updates(signal)) {
+    // Connections that are open go on with the old one.
+    server.setSecureContext({
+      cert: certificatePem,
+      key: keyPem.reveal(),
+      minVersion: 'TLSv1.2',
+    });
+  }
+}
+
+function probeRoutes(
+  stopping: AbortSignal,
+  whyNotReady: () => Promise<string | undefined>,
+): Readonly<Record<string, Route>> {
+  return {
+    'GET /healthz': () => ({ status: 200, body: 'ok\n' }),
+    'GET /readyz': async () => {
+      const reason = stopping.aborted ? 'ending' : await whyNotReady();
+      return reason === undefined
+        ? { status: 200, body: 'ok\n' }
+        : { status: 503, body: `not ready: ${reason}\n` };
+    },
+  };
+}
+
+function metricsRoute({ exposition }: WebhookServerOptions): Route {
+  return async () => ({
+    status: 200,
+    type: exposition.contentType,
+    body: await exposition.expose(),
+  });
+}
+
+function listener(
+  routes: Readonly<Record<string, Route>>,
+  stopping: AbortSignal,
+  logger: Logger,
+): RequestListener {
+  const answer = async (request: IncomingMessage): Promise<Answer> => {
+    const path = pathOf(request);
+    const key = `${request.method ?? ''} ${path}`;
+    const route = Object.hasOwn(routes, key) ? routes[key] : undefined;
+    if (route !== undefined) return route(request);
+    const isKnown = Object.keys(routes).some((one) => one.endsWith(` ${path}`));
+    return isKnown
+      ? { status: 405, body: 'method not allowed\n', isCut: true }
+      : { status: 404, body: 'not found\n', isCut: true };
+  };
+  return (request, response) => {
+    answer(request).then(
+      (given) => send(response, given, stopping.aborted),
+      (error: unknown) => {
+        logger.error('a request failed', { error: toVouchsafeError(error) });
+        send(response, { status: 500, body: 'internal error\n', isCut: true }, true);
+      },
+    );
+  };
+}
+
+/** Takes new connections for a moment more, then waits for what is under way. */
+async function drain(server: HttpsServer, clock: Clock): Promise<void> {
+  await clock.sleep(LINGER_MS, new AbortController().signal);
+  const closed = Promise.withResolvers<undefined>();
+  const enough = new AbortController();
+  server.close(() => {
+    closed.resolve(undefined);
+    enough.abort();
+  });
+  await Promise.race([closed.promise, clock.sleep(DRAIN_MS, enough.signal).catch(() => undefined)]);
+}
+
+function closeNow(server: Server | HttpsServer): void {
+  server.close();
+  server.closeAllConnections();
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) await once(signal, 'abort');
+}
+
+function spell({ host, port }: Address): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
