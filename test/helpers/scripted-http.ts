@@ -46,7 +46,7 @@ export interface ScriptedServer {
   readonly address: string;
   readonly requests: readonly ScriptedRequest[];
   /** Open connections. */
-  readonly open: number;
+  openConnections(): number;
   /** Resolves when that many requests have arrived in all. */
   arrived(count: number): Promise<void>;
   /** Takes the place of the script given at the start. */
@@ -93,9 +93,7 @@ export async function startScripted(
     address: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
     requests,
     script,
-    get open() {
-      return sockets.size;
-    },
+    openConnections: () => sockets.size,
     async arrived(count) {
       while (requests.length < count) {
         const { promise, resolve } = Promise.withResolvers<undefined>();
@@ -146,19 +144,22 @@ function commonName(socket: TLSSocket): string | undefined {
 }
 
 function send(reply: Reply, response: ServerResponse): void {
-  const { socket } = response;
-  if (reply === 'hang') return;
-  if (reply === 'reset') return void socket?.resetAndDestroy();
-  if (reply === 'garbage') return void socket?.end('SSH-2.0-OpenSSH_9.9\r\n');
-  if (reply === 'cut' || reply === 'stall') {
-    response.writeHead(200, { 'Content-Length': '1000' });
-    response.write('{"data":{"pass');
-    // The reset must come after what was written.
-    if (reply === 'cut') response.socket?.end();
+  if (typeof reply === 'string') {
+    misbehave(reply, response);
     return;
   }
   const { status = 200, headers = {}, body = '' } = reply;
   const text = typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body);
   response.writeHead(status, { 'Content-Type': 'application/json', ...headers });
   response.end(text);
+}
+
+function misbehave(way: Extract<Reply, string>, response: ServerResponse): void {
+  const socket = response.socket;
+  if (way === 'reset' && socket !== null) socket.resetAndDestroy();
+  if (way === 'garbage' && socket !== null) socket.end('SSH-2.0-OpenSSH_9.9\r\n');
+  if (way !== 'cut' && way !== 'stall') return;
+  response.writeHead(200, { 'Content-Length': '1000' });
+  response.write('{"data":{"pass');
+  if (way === 'cut') socket?.end();
 }
