@@ -11,12 +11,7 @@ import type { AgentConfig, NotifyAction } from '../../config/index.ts';
 import { Latest } from '../../lifecycle/index.ts';
 import { ended, type AgentLine } from './agent-process.ts';
 import type { ShowConsole } from './console.ts';
-import {
-  connectIdentities,
-  startIdentities,
-  type Identities,
-  type Workload,
-} from './identities.ts';
+import type { Identities } from './identities.ts';
 import { injectedConfig, startLocalPod, type LocalPod } from './local-pod.ts';
 import { openIdentities, openVault, type OpenOptions } from './open.ts';
 import { startStandIn } from './stand-in.ts';

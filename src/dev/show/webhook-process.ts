@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -81,10 +82,9 @@ export async function startWebhook(options: WebhookProcessOptions): Promise<Webh
 
 function listeningAddress(line: string): string | undefined {
   try {
-    const value: unknown = JSON.parse(line);
-    if (typeof value !== 'object' || value === null || !('message' in value)) return undefined;
-    if (value.message !== 'listening' || !('address' in value)) return undefined;
-    return String(value.address);
+    const value = JSON.parse(line) as { listening?: { listen?: unknown } }; // or throws, or has none
+    const listen = value.listening?.listen;
+    return typeof listen === 'string' ? listen : undefined;
   } catch {
     return undefined;
   }
@@ -115,7 +115,7 @@ async function post(address: string, ca: string, body: object): Promise<unknown>
     signal: AbortSignal.timeout(TIMEOUT_MS),
   });
   sent.end(JSON.stringify(body));
-  const response = await new Promise<import('node:http').IncomingMessage>((resolve, reject) => {
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
     sent.on('response', resolve);
     sent.on('error', reject);
   });
