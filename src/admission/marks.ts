@@ -19,7 +19,13 @@ export interface Marks {
 
 /** The annotations that mark a pod as injected. Keys are in order, so that equal marks give equal bytes. */
 export function markAnnotations(prefix: string, marks: Marks): Record<string, string> {
-  return { [`${prefix}/${STATUS}`]: 'injected', [`${prefix}/${INJECTED}`]: JSON.stringify(marks) };
+  const { env, sharesProcesses, empty } = marks;
+  const text = JSON.stringify({
+    ...(Object.keys(env).length > 0 && { env }),
+    ...(sharesProcesses && { sharesProcesses }),
+    ...(Object.keys(empty).length > 0 && { empty }),
+  });
+  return { [`${prefix}/${STATUS}`]: 'injected', [`${prefix}/${INJECTED}`]: text };
 }
 
 /** The path of a list, for {@link Marks.empty}. */
