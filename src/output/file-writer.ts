@@ -243,9 +243,12 @@ class AtomicFileWriter implements FileWriter {
   async #retire(root: string, generation: string, signal: AbortSignal): Promise<void> {
     const stop = new AbortController();
     this.#retired = { name: generation, stop };
+    // At an end the wait is over at once: old secrets do not outlive their writer.
+    const waited = this.#clock.sleep(READER_GRACE_MS, AbortSignal.any([signal, stop.signal]));
+    await waited.catch(() => undefined);
+    if (stop.signal.aborted) return;
     try {
-      await this.#clock.sleep(READER_GRACE_MS, AbortSignal.any([signal, stop.signal]));
-      await this.#lock.run(signal, () => this.#fs.remove(join(root, generation)));
+      await this.#lock.run(stop.signal, () => this.#fs.remove(join(root, generation)));
     } catch {
       // Aborted, or not removable: the next write that swaps, of this process or its successor, removes it.
     }
