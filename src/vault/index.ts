@@ -1,7 +1,8 @@
 export { createVaultClient } from './client.ts';
 export type {
+  LeaseRenewal,
   LoginRequest,
-  Renewal,
+  TokenRenewal,
   Validity,
   VaultAnswer,
   VaultClient,

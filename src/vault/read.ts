@@ -14,9 +14,10 @@ import {
 } from '../core/index.ts';
 import type { VaultApi } from './api.ts';
 import { isObject, objectAt, secondsAt, stringAt, stringsAt, type JsonObject } from './json.ts';
+import { isVersioned, kv2Path, mountOf, readRefusal } from './kv.ts';
 import { MountTable, prefixesOf, type Mount } from './mounts.ts';
 import { printable } from './printable.ts';
-import { isPlainNotFound, refusal, refusalOf, type RefusedAnswer } from './refusal.ts';
+import { isPlainNotFound, refusalOf, type RefusedAnswer } from './refusal.ts';
 import type { Validity, VaultAnswer } from './types.ts';
 import { classifyValidity } from './validity.ts';
 
@@ -55,7 +56,7 @@ export class Reader {
           { operation, path, token, body: dependency.params },
           signal,
         );
-        return this.#answer(body, 'other');
+        return this.#answer(body, path, 'other');
       }
     }
   }
@@ -82,11 +83,11 @@ export class Reader {
     const call = { operation: 'read', path: actual, token, refuse, ...query } as const;
     const body = await this.#api.call(call, signal);
     if (body === undefined) throw notFound(path);
-    if (actual.startsWith(`${mount.prefix}data/`) && mount.kind === 'kv2') {
-      if (!isVersioned(body['data']))
-        throw this.#api.malformed(actual, 'is not one of KV version 2');
+    const isValue = mount.kind === 'kv2' && actual.startsWith(`${mount.prefix}data/`);
+    if (isValue && !isVersioned(body['data'])) {
+      throw this.#api.malformed(actual, 'is not one of KV version 2');
     }
-    return this.#answer(body, mount.kind);
+    return this.#answer(body, actual, mount.kind);
   }
 
   /**
@@ -126,7 +127,9 @@ export class Reader {
     const body = await this.#forgetting(mount, () =>
       this.#api.call({ ...call, refuse: listRefusal }, signal),
     );
-    const keys = stringsAt(objectAt(body, 'data'), 'keys');
+    const data = objectAt(body, 'data');
+    if (!Array.isArray(data['keys'])) throw this.#api.malformed(actual, 'holds no keys');
+    const keys = stringsAt(data, 'keys');
     return { data: { keys }, validity: { kind: 'static' }, warnings: warningsOf(body) };
   }
 
@@ -157,15 +160,15 @@ export class Reader {
     return await this.#mounts.find(path, ask, signal);
   }
 
-  #answer(body: JsonObject | undefined, kind: Mount['kind']): VaultAnswer {
+  #answer(body: JsonObject | undefined, path: string, kind: Mount['kind']): VaultAnswer {
     const warnings = warningsOf(body);
-    const outer = body?.['data'];
-    if (isVersioned(outer) && (kind === 'kv2' || kind === 'unknown')) {
-      return { data: objectAt(outer, 'data'), validity: { kind: 'static' }, warnings };
+    const data = body?.['data'] ?? {};
+    if (!isObject(data)) throw this.#api.malformed(path, 'has data that is no object');
+    if (isVersioned(data) && (kind === 'kv2' || kind === 'unknown')) {
+      return { data: objectAt(data, 'data'), validity: { kind: 'static' }, warnings };
     }
     const auth = body?.['auth'];
     if (isObject(auth)) return { data: auth, validity: this.#authLife(auth), warnings };
-    const data = objectAt(body, 'data');
     const facts = {
       leaseId: stringAt(body, 'lease_id'),
       leaseDurationMs: secondsAt(body, 'lease_duration'),
@@ -195,51 +198,9 @@ function parsePath(text: string): { path: string; version: string | undefined } 
   return { path, version: match?.[2] };
 }
 
-/** Puts `data/` or `metadata/` after the mount, unless the user has written such a part. */
-function kv2Path(path: string, prefix: string, part: 'data' | 'metadata'): string {
-  const rest = path.slice(prefix.length);
-  if (part === 'metadata' && /^data(\/|$)/.test(rest)) return `${prefix}meta${rest}`;
-  const explicit = part === 'data' ? /^(data|metadata|subkeys)\// : /^metadata(\/|$)/;
-  if (explicit.test(rest)) return path;
-  return rest === '' ? `${prefix}${part}` : `${prefix}${part}/${rest}`;
-}
-
-function mountOf(path: string, body: JsonObject | undefined): Mount | undefined {
-  const data = objectAt(body, 'data');
-  const prefix = stringAt(data, 'path');
-  if (prefix === '' || !`${path}/`.startsWith(prefix)) return undefined;
-  const type = stringAt(data, 'type');
-  if (type !== 'kv' && type !== 'generic') return { prefix, kind: 'other' };
-  return { prefix, kind: stringAt(objectAt(data, 'options'), 'version') === '2' ? 'kv2' : 'kv1' };
-}
-
-/** The shape of a KV v2 read: `data` beside the `metadata` of a version. */
-function isVersioned(outer: unknown): outer is JsonObject {
-  return (
-    isObject(outer) &&
-    'data' in outer &&
-    isObject(outer['metadata']) &&
-    'version' in outer['metadata'] &&
-    'created_time' in outer['metadata']
-  );
-}
-
-/** KV v2 answers 404 for a deleted version, but with the metadata of that version. */
-function readRefusal(path: string): (answer: RefusedAnswer) => VouchsafeError {
-  return (answer) => {
-    const outer = answer.body?.['data'];
-    if (answer.status !== 404 || !isVersioned(outer)) return refusalOf(answer);
-    const metadata = objectAt(outer, 'metadata');
-    const end = metadata['destroyed'] === true ? 'destroyed' : 'deleted';
-    const version = String(metadata['version']);
-    const text = `version ${version} of the secret at ${path} was ${end}; write a new one or name another version`;
-    return refusal({ ...answer, path }, 'ERR_VAULT_NOT_FOUND', text);
-  };
-}
-
 /** Vault has no empty lists: it answers 404. */
 function listRefusal(answer: RefusedAnswer): VouchsafeError | JsonObject {
-  return isPlainNotFound(answer) ? {} : refusalOf(answer);
+  return isPlainNotFound(answer) ? { data: { keys: [] } } : refusalOf(answer);
 }
 
 /** True where Vault understood the request and turns it down; what the mount is may have been guessed wrong. */
@@ -256,7 +217,7 @@ const REFUSALS: readonly ErrorCode[] = [
 
 /** A deleted version says most, then a denial (it can be put right), then whatever came first. */
 function mostTelling(failures: readonly VouchsafeError[]): VouchsafeError | undefined {
-  const deleted = failures.find((error) => /was (deleted|destroyed)/.test(error.message));
+  const deleted = failures.find((error) => 'version' in error.details);
   return deleted ?? failures.find((error) => error.code === 'ERR_VAULT_DENIED') ?? failures[0];
 }
 

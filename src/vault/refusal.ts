@@ -3,7 +3,13 @@
  *
  * @see https://developer.hashicorp.com/vault/api-docs#http-status-codes
  */
-import { VouchsafeError, type ErrorCode, type ErrorOptions, type Secret } from '../core/index.ts';
+import {
+  VouchsafeError,
+  type ErrorCode,
+  type ErrorDetails,
+  type ErrorOptions,
+  type Secret,
+} from '../core/index.ts';
 import { stringAt, stringsAt, objectAt, type JsonObject } from './json.ts';
 import { printable } from './printable.ts';
 
@@ -39,10 +45,15 @@ export function isPlainNotFound(answer: RefusedAnswer): boolean {
 }
 
 /** An error with Vault's own words at its end and the path in its details. */
-export function refusal(answer: RefusedAnswer, code: ErrorCode, message: string): VouchsafeError {
+export function refusal(
+  answer: RefusedAnswer,
+  code: ErrorCode,
+  message: string,
+  details: ErrorDetails = {},
+): VouchsafeError {
   const said = refusalText(answer);
   const options: ErrorOptions = {
-    details: { path: answer.path, status: answer.status },
+    details: { path: answer.path, status: answer.status, ...details },
     ...(answer.retryAfterMs === undefined ? {} : { retryAfterMs: answer.retryAfterMs }),
   };
   const quote = said === '' ? '' : `; Vault said: ${said}`;

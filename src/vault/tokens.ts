@@ -7,7 +7,7 @@ import { hasCode, type Secret, type VouchsafeError } from '../core/index.ts';
 import type { VaultApi } from './api.ts';
 import { isObject, objectAt, secondsAt, type JsonObject } from './json.ts';
 import { refusal, refusalOf, refusalText, type RefusedAnswer } from './refusal.ts';
-import type { Renewal } from './types.ts';
+import type { LeaseRenewal, TokenRenewal } from './types.ts';
 
 /** Vault's texts for a lease that it no longer has. */
 const GONE =
@@ -20,7 +20,7 @@ export async function renewToken(
   api: VaultApi,
   token: Secret<string>,
   signal: AbortSignal,
-): Promise<Renewal<'ttlMs'>> {
+): Promise<TokenRenewal> {
   const path = 'auth/token/renew-self';
   const body = await api.call({ operation: 'token-renew', path, token, body: {} }, signal);
   const auth = body?.['auth'];
@@ -85,7 +85,7 @@ export async function renewLease(
   token: Secret<string>,
   lease: { readonly id: string; readonly incrementMs: number | undefined },
   signal: AbortSignal,
-): Promise<Renewal<'durationMs'>> {
+): Promise<LeaseRenewal> {
   const increment =
     lease.incrementMs === undefined ? {} : { increment: Math.ceil(lease.incrementMs / 1000) };
   const path = 'sys/leases/renew';

@@ -66,7 +66,12 @@ export interface HttpResponse {
 export class Transport {
   readonly #options: TransportOptions;
   readonly #http = new HttpAgent(POOL);
-  readonly #https = new HttpsAgent({ ...POOL, minVersion: 'TLSv1.2' });
+  readonly #https = new HttpsAgent({
+    ...POOL,
+    minVersion: 'TLSv1.2',
+    // Said in full, because otherwise NODE_TLS_REJECT_UNAUTHORIZED=0 would switch it off.
+    rejectUnauthorized: true,
+  });
 
   constructor(options: TransportOptions) {
     this.#options = options;

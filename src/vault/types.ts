@@ -76,6 +76,18 @@ export interface VaultAnswer {
   readonly warnings: readonly string[];
 }
 
+/** The new life of a token, in milliseconds. */
+export interface TokenRenewal {
+  readonly ttlMs: number;
+  readonly renewable: boolean;
+}
+
+/** The new life of a lease, in milliseconds. */
+export interface LeaseRenewal {
+  readonly durationMs: number;
+  readonly renewable: boolean;
+}
+
 /**
  * One connection to one Vault. Every call is one try (but for HTTP 412, which is Vault asking for another),
  * rejects with a `VouchsafeError` of an `ERR_VAULT_…` code, and with the signal's reason on abort.
@@ -91,7 +103,7 @@ export interface VaultClient {
     signal: AbortSignal,
   ): Promise<VaultAnswer>;
   /** @throws `ERR_VAULT_TOKEN_INVALID`, or `ERR_VAULT_DENIED` where the token may not renew itself. */
-  renewToken(token: Secret<string>, signal: AbortSignal): Promise<Renewal<'ttlMs'>>;
+  renewToken(token: Secret<string>, signal: AbortSignal): Promise<TokenRenewal>;
   /** False only when Vault says that the token is not valid. */
   tokenIsValid(token: Secret<string>, signal: AbortSignal): Promise<boolean>;
   /** A token that is gone already counts as revoked. */
@@ -107,14 +119,9 @@ export interface VaultClient {
     leaseId: string,
     incrementMs: number | undefined,
     signal: AbortSignal,
-  ): Promise<Renewal<'durationMs'>>;
+  ): Promise<LeaseRenewal>;
   /** A lease that is gone already counts as revoked. */
   revokeLease(token: Secret<string>, leaseId: string, signal: AbortSignal): Promise<void>;
   /** Closes the connections; requests under way fail. */
   close(): void;
 }
-
-/** The new life of a token or of a lease, in milliseconds. */
-export type Renewal<Name extends string> = Readonly<Record<Name, number>> & {
-  readonly renewable: boolean;
-};

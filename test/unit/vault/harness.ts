@@ -62,7 +62,7 @@ export function refused(status: number, ...errors: readonly string[]): Reply {
 }
 
 /** A successful answer of Vault. */
-export function answer(data: object | null, rest: object = {}): Reply {
+export function answer(data: object | string | null, rest: object = {}): Reply {
   const body = { request_id: 'r', lease_id: '', renewable: false, lease_duration: 0, data };
   return { body: { ...body, wrap_info: null, warnings: null, auth: null, ...rest } };
 }

@@ -147,6 +147,7 @@ suite('a read', () => {
       'ERR_VAULT_MALFORMED',
       /KV version 2/,
     ],
+    ['data that is a text', 'kvv2/metadata/app', answer('x'), 'ERR_VAULT_MALFORMED', /no object/],
     ['no content', 'kvv2/app', { status: 204 }, 'ERR_VAULT_NOT_FOUND', /no secret at/],
     [
       'a path that cannot be read',
@@ -376,6 +377,7 @@ suite('a list', () => {
     [refused(404, 'no handler for route "kv/"'), 'ERR_VAULT_NOT_FOUND'],
     [{ status: 404, body: { errors: [], warnings: ['Invalid path'] } }, 'ERR_VAULT_NOT_FOUND'],
     [refused(405, 'unsupported operation'), 'ERR_VAULT_UNSUPPORTED'],
+    [answer({ keys: 'a' }), 'ERR_VAULT_MALFORMED'],
   ];
   for (const [reply, code] of FAILURES) {
     test(`that is refused: ${code}`, async (t) => {

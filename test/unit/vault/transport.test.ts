@@ -317,6 +317,14 @@ suite('TLS', () => {
     assert.match(error.message, /not trusted; set the CA \(/);
   });
 
+  test('without a CA it is refused even where the environment says otherwise', async (t) => {
+    process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
+    t.after(() => delete process.env['NODE_TLS_REJECT_UNAUTHORIZED']);
+    const server = await tlsServer(t);
+    const { client } = makeClient(t, server.address);
+    await failure(client.fetch(TOKEN, WRITE, NEVER), 'ERR_VAULT_TLS');
+  });
+
   test('one for another name is refused, unless that name is set', async (t) => {
     const server = await tlsServer(t, ca.issue({ dnsNames: ['vault.example'], ips: [] }));
     const wrong = makeClient(t, server.address, { ca: () => ca.caPem });
