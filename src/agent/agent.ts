@@ -3,7 +3,6 @@
  * Ring: agent. It knows its parts by the small interfaces of `ports.ts` alone.
  */
 import {
-  formatDuration,
   NO_LOGGER,
   NO_METRICS,
   toVouchsafeError,
@@ -17,7 +16,8 @@ import type { AgentConfig } from '../config/index.ts';
 import { abortable, Latest, runAll, type Task } from '../lifecycle/index.ts';
 import { Delivery } from './delivery.ts';
 import { createFileSet, type FileSet } from './file-set.ts';
-import { resumeState, saveState } from './handover.ts';
+import { followX509, needsX509 } from './follow-x509.ts';
+import { Handover } from './handover.ts';
 import { loginOnce } from './login.ts';
 import { createObtainer } from './obtain.ts';
 import type {
@@ -30,6 +30,7 @@ import type {
 } from './ports.ts';
 import { createReleaser, NO_RELEASER, type Releaser } from './release.ts';
 import { Sessions } from './sessions.ts';
+import { guardStart } from './start-guard.ts';
 import type { StateFile } from './state-file.ts';
 import { agentStatus, type AgentPhase, type AgentStatus } from './status.ts';
 import { Values } from './values.ts';
@@ -64,8 +65,8 @@ export class Agent<T> {
   readonly #sessions: Sessions | undefined;
   readonly #values: Values;
   readonly #releaser: Releaser;
-  readonly #firstDelivery = Promise.withResolvers<undefined>();
-  readonly #fatal = Promise.withResolvers<never>();
+  readonly #handover: Handover;
+  readonly #start = Promise.withResolvers<undefined>();
   readonly #stateChanges = new Latest<undefined>();
   #delivery: Delivery | undefined;
   #isDelivered = false;
@@ -81,7 +82,7 @@ export class Agent<T> {
     const onChange = (): void => this.#stateChanges.set(undefined);
     this.#parts = parts;
     this.#logger = logger;
-    this.#fatal.promise.catch(() => undefined);
+    this.#start.promise.catch(() => undefined); // told to whoever waits for it
     this.#fileSet = createFileSet(config, parts.templates, parts.files);
     const { auth } = config;
     if (vault !== undefined && auth !== undefined) {
@@ -92,6 +93,10 @@ export class Agent<T> {
     const obtainer = createObtainer({ ...parts, sessions: this.#sessions, audience });
     const onFailure = (error: VouchsafeError): void => this.#failed(error);
     this.#values = new Values({ obtainer, clock, random, logger, metrics, onChange, onFailure });
+    this.#handover = new Handover(config, {
+      stateFile: parts.stateFile,
+      ...{ sessions: this.#sessions, values: this.#values, clock, logger },
+    });
     this.#releaser =
       vault === undefined || this.#sessions === undefined
         ? NO_RELEASER
@@ -111,9 +116,9 @@ export class Agent<T> {
     return this.#isDelivered || this.#wasDelivered;
   }
 
-  /** Resolves when every file has been written. */
+  /** Resolves when every file has been written; rejects when that has become impossible. */
   delivered(signal: AbortSignal): Promise<void> {
-    return abortable(this.#firstDelivery.promise, signal);
+    return abortable(this.#start.promise, signal);
   }
 
   /** What a person or a probe can see. */
@@ -133,19 +138,22 @@ export class Agent<T> {
   /**
    * Writes every file once and leaves the state to a successor.
    *
-   * @throws VouchsafeError `ERR_AGENT_DEADLINE`, or the error that made the start impossible.
+   * @throws VouchsafeError `ERR_AGENT_DEADLINE`, or the error that made the start impossible; on abort
+   * `signal.reason`, unless the files were written by then.
    */
   async runOnce(signal: AbortSignal): Promise<void> {
     const done = new AbortController();
-    await runAll(AbortSignal.any([signal, done.signal]), [
+    await this.#runAll(AbortSignal.any([signal, done.signal]), [
       ...(await this.#tasks()),
+      (inner) => this.#guardStart(inner),
       async (inner) => {
         await this.delivered(inner);
         await this.#save();
         done.abort();
       },
     ]);
-    signal.throwIfAborted();
+    if (!this.#isDelivered) await this.#revokeAll();
+    if (!this.#isDelivered) signal.throwIfAborted();
     await this.#releaseIfIdle();
   }
 
@@ -155,33 +163,44 @@ export class Agent<T> {
    * @throws VouchsafeError as {@link runOnce}; a failure after the first delivery never ends it.
    */
   async run(signal: AbortSignal): Promise<void> {
-    await runAll(signal, await this.#tasks());
-    this.#phase = 'stopping';
-    if (this.#parts.config.revokeOnExit) await this.#revokeAll();
+    const tasks = await this.#tasks();
+    const guard: Task = (inner) => this.#guardStart(inner);
+    await this.#runAll(signal, this.#wasDelivered ? tasks : [...tasks, guard]);
+    await this.#revokeAll();
     this.#logger.info('agent stopped', { revoked: this.#parts.config.revokeOnExit });
   }
 
+  async #runAll(signal: AbortSignal, tasks: readonly Task[]): Promise<void> {
+    try {
+      await runAll(signal, tasks);
+    } catch (error) {
+      // The next try goes on from the state; where none is kept, nobody can use the token any more.
+      if (this.#parts.stateFile === undefined) await this.#revokeAll();
+      throw error;
+    }
+  }
+
   async #tasks(): Promise<readonly Task[]> {
-    const wasDelivered = await this.#resume();
-    this.#wasDelivered = wasDelivered;
-    const delivery = this.#createDelivery(wasDelivered);
+    this.#wasDelivered = await this.#handover.resume();
+    if (this.#fileSet.templateFiles.length > 0) await this.#loadTemplates();
+    const delivery = this.#createDelivery();
     this.#delivery = delivery;
     const sessions = this.#sessions;
-    return [
+    const tasks: Task[] = [
       (signal) => this.#watchTemplates(signal),
       (signal) => this.#values.run(signal),
       (signal) => delivery.run(signal),
       (signal) => this.#saveChanges(signal),
-      ...(wasDelivered ? [] : [(signal: AbortSignal) => this.#guardStart(signal)]),
-      ...(sessions === undefined ? [] : [(signal: AbortSignal) => sessions.run(signal)]),
-      ...(sessions === undefined
-        ? []
-        : [(signal: AbortSignal) => this.#moveLeases(sessions, signal)]),
-      ...(this.#needsX509() ? [(signal: AbortSignal) => this.#followX509(signal)] : []),
     ];
+    if (sessions !== undefined) {
+      tasks.push((signal) => sessions.run(signal));
+      tasks.push((signal) => this.#moveLeases(sessions, signal));
+    }
+    if (needsX509(this.#parts.config)) tasks.push((signal) => this.#followX509(signal));
+    return tasks;
   }
 
-  #createDelivery(wasDelivered: boolean): Delivery {
+  #createDelivery(): Delivery {
     const { config, writer, notifier, clock, random } = this.#parts;
     return new Delivery(
       {
@@ -195,7 +214,7 @@ export class Agent<T> {
         onDelivered: () => this.#onDelivered(),
         onFailure: (error) => this.#failed(error),
       },
-      wasDelivered,
+      this.#wasDelivered,
     );
   }
 
@@ -203,60 +222,39 @@ export class Agent<T> {
     this.#isDelivered = true;
     this.#phase = 'ready';
     this.#stateChanges.set(undefined);
-    this.#firstDelivery.resolve(undefined);
+    this.#start.resolve(undefined);
   }
 
   /** Before the first delivery, an error that no waiting can mend ends the start. */
   #failed(error: VouchsafeError): void {
-    if (!this.#isDelivered && error.retry === 'never') this.#fatal.reject(error);
+    if (!this.#isDelivered && error.retry === 'never') this.#start.reject(error);
   }
 
-  async #guardStart(signal: AbortSignal): Promise<void> {
+  #guardStart(signal: AbortSignal): Promise<void> {
     const { clock, config } = this.#parts;
-    const timer = new AbortController();
-    const deadline = clock.sleep(config.initDeadlineMs, AbortSignal.any([signal, timer.signal]));
-    const expired = deadline.then(() => this.#deadlinePassed());
-    expired.catch(() => undefined);
-    try {
-      await Promise.race([this.delivered(signal), this.#fatal.promise, expired]);
-      if (!this.#isDelivered) {
-        await Promise.race([this.delivered(signal), this.#fatal.promise]);
-      }
-    } finally {
-      timer.abort();
-    }
-  }
-
-  #deadlinePassed(): void {
-    const { config } = this.#parts;
-    const cause = this.#errors()[0];
-    const why = cause === undefined ? 'no error was seen' : `${cause.code}: ${cause.message}`;
-    const waited = formatDuration(config.initDeadlineMs);
-    if (config.onMissingVault === 'wait') {
-      this.#logger.warn('start takes longer than init-deadline; waiting on', { error: cause });
-      return;
-    }
-    throw new VouchsafeError(
-      'ERR_AGENT_DEADLINE',
-      `the files were not written within ${waited}; last cause: ${why}`,
-      { cause, details: cause === undefined ? {} : { cause_code: cause.code } },
-    );
+    const delivered = (inner: AbortSignal): Promise<void> => this.delivered(inner);
+    const cause = (): VouchsafeError | undefined => this.#errors()[0];
+    return guardStart({ config, clock, logger: this.#logger, delivered, cause }, signal);
   }
 
   async #watchTemplates(signal: AbortSignal): Promise<void> {
     const paths = this.#fileSet.templateFiles;
     if (paths.length === 0) return;
-    for await (const _ of this.#parts.files.watch(paths, signal)) {
-      try {
-        await this.#fileSet.reload();
-        this.#templateError = undefined;
-        this.#values.changes.set(undefined);
-      } catch (caught) {
-        const error = toVouchsafeError(caught);
+    for await (const _ of this.#parts.files.watch(paths, signal)) await this.#loadTemplates();
+  }
+
+  async #loadTemplates(): Promise<void> {
+    try {
+      await this.#fileSet.reload();
+      this.#templateError = undefined;
+      this.#delivery?.templatesChanged();
+    } catch (caught) {
+      const error = toVouchsafeError(caught);
+      if (this.#templateError?.message !== error.message) {
         this.#logger.error('template was not loaded', { error });
-        this.#templateError = error;
-        this.#failed(error);
       }
+      this.#templateError = error;
+      this.#failed(error);
     }
   }
 
@@ -264,38 +262,16 @@ export class Agent<T> {
     for await (const session of sessions.updates(signal)) this.#values.moveLeasesTo(session.id);
   }
 
-  #needsX509(): boolean {
-    const { config } = this.#parts;
-    const isFile = config.files.some(({ source }) => source.kind === 'x509-svid');
-    return isFile || config.auth?.method === 'cert';
-  }
-
   async #followX509(signal: AbortSignal): Promise<void> {
-    const { identity, config } = this.#parts;
+    const { config, identity } = this.#parts;
     if (identity === undefined) return;
-    const isFile = config.files.some(({ source }) => source.kind === 'x509-svid');
-    let known: string | undefined;
-    for await (const files of identity.x509Updates(signal)) {
-      if (isFile) this.#values.put({ kind: 'x509-svid' }, files);
-      // Vault binds the renewal of a cert login to its certificate, so a new one needs a new login.
-      const isRotated = known !== undefined && known !== files.svid;
-      if (config.auth?.method === 'cert' && isRotated) this.#sessions?.replace();
-      known = files.svid;
-    }
-  }
-
-  async #resume(): Promise<boolean> {
-    const { stateFile, config, clock } = this.#parts;
+    const parts = { config, identity, values: this.#values, sessions: this.#sessions };
     try {
-      const loaded = await stateFile?.load();
-      if (loaded === undefined) return false;
-      const parts = { sessions: this.#sessions, values: this.#values, clock };
-      const wasDelivered = resumeState(config, loaded, parts);
-      this.#logger.info('went on from a predecessor', { logins: this.#sessions?.count ?? 0 });
-      return wasDelivered;
-    } catch (error) {
-      this.#logger.warn('state of a predecessor was not used', { error: toVouchsafeError(error) });
-      return false;
+      await followX509(parts, signal);
+    } catch (caught) {
+      signal.throwIfAborted();
+      // It ends a start; after that the last good files stay, and the status tells why.
+      this.#failed(toVouchsafeError(caught));
     }
   }
 
@@ -303,16 +279,8 @@ export class Agent<T> {
     for await (const _ of this.#stateChanges.updates(signal)) await this.#save();
   }
 
-  async #save(): Promise<void> {
-    const { stateFile, config, clock } = this.#parts;
-    if (stateFile === undefined || this.#phase === 'stopping') return;
-    const parts = { sessions: this.#sessions, values: this.#values, clock };
-    try {
-      await stateFile.save(saveState(config, { ...parts, isDelivered: this.#isDelivered }));
-    } catch (error) {
-      // Without it a restart costs a login and new credentials; the files themselves are not in danger.
-      this.#logger.warn('state was not saved', { error });
-    }
+  #save(): Promise<void> {
+    return this.#handover.save(this.isStarted);
   }
 
   /** After a single run without successor nothing needs the token, unless leases hang off it. */
@@ -322,15 +290,27 @@ export class Agent<T> {
     if (stateFile === undefined && config.revokeOnExit && !hasLeases) await this.#revokeAll();
   }
 
+  /** Ends every token, within bounds: the kubelet does not wait for long. */
   async #revokeAll(): Promise<void> {
-    await this.#releaser.releaseAll(AbortSignal.timeout(REVOKE_TIMEOUT_MS));
-    await this.#parts.stateFile?.remove();
+    const { clock, config } = this.#parts;
+    this.#phase = 'stopping';
+    if (!config.revokeOnExit) return;
+    const limit = new AbortController();
+    const done = new AbortController();
+    const timer = clock.sleep(REVOKE_TIMEOUT_MS, done.signal).then(
+      () => limit.abort(new VouchsafeError('ERR_VAULT_TIMEOUT', 'revoking took too long')),
+      () => undefined,
+    );
+    await this.#releaser.releaseAll(limit.signal);
+    done.abort();
+    await timer;
+    await this.#handover.end();
   }
 
   /** Everything that fails at the moment, the likeliest cause of the others first. */
   #errors(): readonly VouchsafeError[] {
     const values = [...this.#values.entries].flatMap(({ error }) => error ?? []);
-    const identity = this.#needsX509() ? this.#parts.identity?.lastError : undefined;
+    const identity = needsX509(this.#parts.config) ? this.#parts.identity?.lastError : undefined;
     return [
       this.#sessions?.lastError,
       identity,

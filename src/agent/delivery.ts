@@ -5,6 +5,7 @@ import {
   toVouchsafeError,
   VouchsafeError,
   type Clock,
+  type Counter,
   type Dependency,
   type Logger,
   type Metrics,
@@ -12,21 +13,22 @@ import {
 } from '../core/index.ts';
 import type { AgentConfig, NotifyAction } from '../config/index.ts';
 import { createBackoff, type Backoff } from '../lifecycle/index.ts';
-import type { FileSet } from './file-set.ts';
+import { chooseSet, type ChosenFile } from './choose-set.ts';
+import type { FileSet, RenderedFile } from './file-set.ts';
 import type { NotifierPort, WriterPort } from './ports.ts';
 import type { Releaser } from './release.ts';
-import type { Values } from './values.ts';
+import type { Superseded, Values } from './values.ts';
 
 /** Passes in a row that each find new dependencies; more is a template that makes paths without end. */
 const MAX_PASSES = 100;
 
-/** A file as it was last delivered. */
+/** A file as it was last delivered. Times are of the monotonic clock. */
 export interface DeliveredFile {
   readonly name: string;
   readonly path: string;
-  /** Wall time of the last successful delivery, whether the bytes changed or not. */
-  readonly deliveredAtMs: number;
-  /** Wall time of the last change of its bytes. */
+  /** When the file was last known to be right: its values were confirmed, and it holds them. */
+  readonly knownGoodAtMs: number;
+  /** The last change of its bytes. */
   readonly changedAtMs: number;
 }
 
@@ -50,24 +52,37 @@ export interface DeliveryParts {
   readonly onFailure: (error: VouchsafeError) => void;
 }
 
+interface Kept extends ChosenFile {
+  readonly deliveredAtMs: number;
+  readonly changedAtMs: number;
+  /** True while newer values are not in the file. */
+  isStale: boolean;
+}
+
 /** Delivers the set each time a value changes. */
 export class Delivery {
   readonly #parts: DeliveryParts;
   readonly #backoff: Backoff;
-  readonly #files = new Map<string, DeliveredFile>();
+  readonly #failures: Counter;
+  readonly #kept = new Map<string, Kept>();
   readonly #background = new Set<Promise<void>>();
   /** Dependencies that the last pass found and that have no value yet: no sense in rendering before. */
   #awaited: readonly Dependency[] = [];
   #known = 0;
   #passes = 0;
-  #isDelivered: boolean;
+  #wasDelivered: boolean;
   #lastError: VouchsafeError | undefined;
 
   /** `wasDelivered`: a predecessor has written the files, so a change of them is one to notify of. */
   constructor(parts: DeliveryParts, wasDelivered: boolean) {
     this.#parts = parts;
-    this.#isDelivered = wasDelivered;
+    this.#wasDelivered = wasDelivered;
     this.#backoff = createBackoff({ minMs: 500, maxMs: 60_000, random: parts.random });
+    this.#failures = parts.metrics.counter(
+      'vouchsafe_delivery_failures_total',
+      'Sets not delivered, or not as a whole, by error code.',
+      ['code'],
+    );
   }
 
   /** Why the newest values are not in the files, while they are not. */
@@ -77,7 +92,19 @@ export class Delivery {
 
   /** Every file, once it has been delivered by this process. */
   get files(): readonly DeliveredFile[] {
-    return [...this.#files.values()];
+    const { clock, values } = this.#parts;
+    return [...this.#kept.values()].map(({ file, keys, deliveredAtMs, changedAtMs, isStale }) => {
+      const confirmedAtMs = values.confirmedAtMs(keys) ?? clock.monotonicMs();
+      const knownGoodAtMs = isStale ? Math.min(deliveredAtMs, confirmedAtMs) : confirmedAtMs;
+      return { name: file.name, path: file.path, knownGoodAtMs, changedAtMs };
+    });
+  }
+
+  /** Renders anew with other templates, which may need other values than those awaited. */
+  templatesChanged(): void {
+    this.#awaited = [];
+    this.#passes = 0;
+    this.#parts.values.changes.set(undefined);
   }
 
   /** Follows the values until `signal` aborts; waits for notifications and releases under way. */
@@ -96,6 +123,7 @@ export class Delivery {
     } catch (caught) {
       signal.throwIfAborted();
       const error = toVouchsafeError(caught);
+      for (const kept of this.#kept.values()) kept.isStale = true;
       this.#fail(error);
       if (error.code.startsWith('ERR_OUTPUT_')) await this.#again(error, signal);
     }
@@ -113,36 +141,78 @@ export class Delivery {
     if (this.#awaited.length > 0) return;
     // Taken before rendering: what is superseded from here on may be in the set that is about to be written.
     const superseded = values.superseded;
-    const { files, used, missing } = fileSet.render((dependency) => values.lookup(dependency));
-    for (const { dependency, refreshMs } of used.values()) values.require(dependency, refreshMs);
-    if (files === undefined) {
-      this.#awaited = missing;
-      this.#countPass(used.size);
+    const rendered = fileSet.render((dependency) => values.lookup(dependency));
+    const limit = this.#require(rendered);
+    const chosen = chooseSet(rendered, this.#kept);
+    const error = rendered.find((item) => item.error !== undefined)?.error ?? limit;
+    if (chosen === undefined) {
+      if (error !== undefined) throw error;
+      this.#awaited = rendered.flatMap(({ missing }) => missing);
       return;
     }
-    this.#passes = 0;
     await this.#parts.beforeWrite();
+    const files = chosen.map(({ file, content }) => ({ ...pathAndMode(file), content }));
     const { changed, swapped } = await writer.write(files, signal);
-    values.forget(superseded);
-    values.retain(new Set(used.keys()));
-    this.#succeed(changed, swapped);
-    const actions = this.#isDelivered ? this.#actions(changed) : [];
-    this.#isDelivered = true;
+    this.#keep(chosen, changed);
+    const dropped = this.#letGo(chosen, superseded);
+    this.#succeed(changed, swapped, error);
+    const actions = this.#wasDelivered ? this.#actions(changed) : [];
+    this.#wasDelivered = true;
     this.#parts.onDelivered();
     this.#inBackground(async () => {
       await this.#parts.notifier.notify(actions, signal);
-      await this.#parts.releaser.release(superseded, signal);
+      await this.#parts.releaser.release(
+        dropped.map(({ lease }) => lease),
+        signal,
+      );
     });
   }
 
-  #countPass(used: number): void {
-    this.#passes += used > this.#known ? 1 : 0;
-    this.#known = used;
-    if (this.#passes <= MAX_PASSES) return;
-    throw new VouchsafeError(
-      'ERR_TEMPLATE_LIMIT',
-      `after ${MAX_PASSES} passes secrets are still missing; do the templates make paths without end?`,
-    );
+  /** Asks for everything that was found; gives the error of having found too much. */
+  #require(rendered: readonly RenderedFile[]): VouchsafeError | undefined {
+    const { values } = this.#parts;
+    const found = new Map<string, { dependency: Dependency; refreshMs: number }>();
+    for (const { file, used } of rendered) {
+      for (const [key, dependency] of used) {
+        const refreshMs = Math.min(file.refreshMs, found.get(key)?.refreshMs ?? Infinity);
+        found.set(key, { dependency, refreshMs });
+      }
+    }
+    const isMissing = rendered.some(({ missing }) => missing.length > 0);
+    if (!isMissing) this.#passes = 0;
+    else if (found.size > this.#known) this.#passes += 1;
+    this.#known = found.size;
+    if (this.#passes > MAX_PASSES) return endless();
+    try {
+      for (const { dependency, refreshMs } of found.values()) values.require(dependency, refreshMs);
+      return undefined;
+    } catch (error) {
+      return toVouchsafeError(error);
+    }
+  }
+
+  #keep(chosen: readonly ChosenFile[], changed: readonly string[]): void {
+    const now = this.#parts.clock.monotonicMs();
+    for (const item of chosen) {
+      const { name, path } = item.file;
+      const last = this.#kept.get(name);
+      this.#kept.set(name, {
+        ...item,
+        deliveredAtMs: item.isHeldBack ? (last?.deliveredAtMs ?? now) : now,
+        changedAtMs: changed.includes(path) ? now : (last?.changedAtMs ?? now),
+        isStale: item.isHeldBack,
+      });
+    }
+  }
+
+  /** What no file uses any more: leases that newer values have replaced, and those of values that nobody asks for. */
+  #letGo(chosen: readonly ChosenFile[], superseded: readonly Superseded[]): readonly Superseded[] {
+    const { values } = this.#parts;
+    const keys = new Set(chosen.flatMap((item) => [...item.keys]));
+    const heldKeys = new Set(chosen.flatMap((item) => (item.isHeldBack ? [...item.keys] : [])));
+    const replaced = superseded.filter(({ key }) => !heldKeys.has(key));
+    values.forget(replaced);
+    return [...replaced, ...values.retain(keys)];
   }
 
   #actions(changed: readonly string[]): readonly NotifyAction[] {
@@ -152,28 +222,22 @@ export class Delivery {
     return [...perFile.flatMap((file) => file.onChange), ...config.onChange];
   }
 
-  #succeed(changed: readonly string[], swapped: boolean): void {
-    const { config, clock, logger } = this.#parts;
-    const now = clock.now();
-    for (const { name, path } of config.files) {
-      const changedAtMs = changed.includes(path)
-        ? now
-        : (this.#files.get(name)?.changedAtMs ?? now);
-      this.#files.set(name, { name, path, deliveredAtMs: now, changedAtMs });
-    }
+  #succeed(changed: readonly string[], swapped: boolean, error: VouchsafeError | undefined): void {
+    const { config, logger } = this.#parts;
     this.#backoff.reset();
     if (swapped) logger.info('files delivered', { changed, files: config.files.length });
+    if (error !== undefined) {
+      this.#fail(error);
+      return;
+    }
     if (this.#lastError !== undefined) logger.info('files are delivered again');
     this.#lastError = undefined;
   }
 
   #fail(error: VouchsafeError): void {
-    const { logger, metrics } = this.#parts;
-    metrics
-      .counter('vouchsafe_delivery_failures_total', 'Sets not delivered, by error code.', ['code'])
-      .add({ code: error.code });
+    this.#failures.add({ code: error.code });
     if (this.#lastError?.message !== error.message) {
-      logger[error.level]('files were not delivered', { error });
+      this.#parts.logger[error.level]('files were not delivered', { error });
     }
     this.#lastError = error;
     this.#parts.onFailure(error);
@@ -189,4 +253,15 @@ export class Delivery {
       .finally(() => this.#background.delete(done));
     this.#background.add(done);
   }
+}
+
+function endless(): VouchsafeError {
+  return new VouchsafeError(
+    'ERR_TEMPLATE_LIMIT',
+    `after ${MAX_PASSES} passes secrets are still missing; do the templates make paths without end?`,
+  );
+}
+
+function pathAndMode({ path, mode }: ChosenFile['file']): { path: string; mode: number } {
+  return { path, mode };
 }

@@ -1,9 +1,9 @@
 /**
- * Renders all files from the values at hand: the whole set, or what is still missing. Ring: agent.
+ * Renders every file from the values at hand: its content, or what it still lacks. Ring: agent.
  */
-import { dependencyKey, VouchsafeError, type Dependency } from '../core/index.ts';
+import { dependencyKey, toVouchsafeError, VouchsafeError, type Dependency } from '../core/index.ts';
 import type { AgentConfig, FileConfig, SecretRef } from '../config/index.ts';
-import type { FilesPort, OutputFile, TemplateInput, TemplatePort, X509Files } from './ports.ts';
+import type { FilesPort, TemplateInput, TemplateOutput, TemplatePort, X509Files } from './ports.ts';
 
 /** Longest mounted template. */
 const MAX_TEMPLATE_BYTES = 1024 * 1024;
@@ -11,17 +11,17 @@ const MAX_TEMPLATE_BYTES = 1024 * 1024;
 /** Looks a value up; undefined while it is not there. */
 export type Lookup = TemplateInput['lookup'];
 
-/** What rendering the set gave. */
-export interface RenderedSet {
-  /** Undefined while anything is missing. */
-  readonly files: readonly OutputFile[] | undefined;
-  /** What the set uses, present or not, with the shortest refresh of the files that use it. */
-  readonly used: ReadonlyMap<
-    string,
-    { readonly dependency: Dependency; readonly refreshMs: number }
-  >;
+/** One file after a rendering. */
+export interface RenderedFile {
+  readonly file: FileConfig;
+  /** Undefined while anything is missing or wrong. */
+  readonly content: Uint8Array | undefined;
+  /** {@link dependencyKey} of what the file uses, present or not, as far as the rendering came. */
+  readonly used: ReadonlyMap<string, Dependency>;
   /** Those of it that have no value yet. */
   readonly missing: readonly Dependency[];
+  /** Why the values that are there do not make a file. */
+  readonly error: VouchsafeError | undefined;
 }
 
 /** The files of a config, with their templates parsed. */
@@ -30,18 +30,11 @@ export interface FileSet {
   readonly templateFiles: readonly string[];
   /** Reads and parses the mounted templates again. On failure the parsed ones stay. */
   reload(): Promise<void>;
-  /** Throws `ERR_TEMPLATE_*` of the first file that cannot be rendered. */
-  render(lookup: Lookup): RenderedSet;
+  /** Renders each file, in the order of the config. */
+  render(lookup: Lookup): readonly RenderedFile[];
 }
 
-interface Renderable {
-  readonly file: FileConfig;
-  readonly render: (lookup: Lookup) => {
-    readonly content: string | undefined;
-    readonly missing: readonly Dependency[];
-    readonly used: readonly Dependency[];
-  };
-}
+type Render = (lookup: Lookup) => TemplateOutput;
 
 /**
  * Makes the file set. Mounted templates are parsed by the first {@link FileSet.reload}.
@@ -54,7 +47,7 @@ export function createFileSet<T>(
   reader: Pick<FilesPort, 'read'>,
 ): FileSet {
   const mounted = new Map<string, T>();
-  const items = config.files.map((file) => renderable(file, templates, mounted));
+  const items = config.files.map((file) => ({ file, render: renderOf(file, templates, mounted) }));
   const templateFiles = [
     ...new Set(
       config.files.flatMap(({ source }) => (source.kind === 'template-file' ? [source.path] : [])),
@@ -70,93 +63,68 @@ export function createFileSet<T>(
       }
     },
 
-    render(lookup) {
-      const files: OutputFile[] = [];
-      const used = new Map<string, { dependency: Dependency; refreshMs: number }>();
-      const missing = new Map<string, Dependency>();
-      for (const { file, render } of items) {
-        const result = render(lookup);
-        for (const dependency of result.used) {
-          const key = dependencyKey(dependency);
-          const refreshMs = Math.min(file.refreshMs, used.get(key)?.refreshMs ?? Infinity);
-          used.set(key, { dependency, refreshMs });
-        }
-        for (const dependency of result.missing) {
-          missing.set(dependencyKey(dependency), dependency);
-        }
-        if (result.content !== undefined) {
-          files.push({ path: file.path, mode: file.mode, content: Buffer.from(result.content) });
-        }
-      }
-      return {
-        files: missing.size === 0 ? files : undefined,
-        used,
-        missing: [...missing.values()],
-      };
-    },
+    render: (lookup) => items.map(({ file, render }) => rendered(file, render, lookup)),
   };
 }
 
-function renderable<T>(
+function rendered(file: FileConfig, render: Render, lookup: Lookup): RenderedFile {
+  try {
+    const { text, used, missing } = render(lookup);
+    return {
+      file,
+      content: text === undefined ? undefined : Buffer.from(text),
+      used: new Map(used.map((dependency) => [dependencyKey(dependency), dependency])),
+      missing,
+      error: undefined,
+    };
+  } catch (error) {
+    const none = { content: undefined, used: new Map<string, Dependency>(), missing: [] };
+    return { file, ...none, error: toVouchsafeError(error) };
+  }
+}
+
+function renderOf<T>(
   file: FileConfig,
   templates: TemplatePort<T>,
   mounted: ReadonlyMap<string, T>,
-): Renderable {
+): Render {
   const { source } = file;
   switch (source.kind) {
     case 'template': {
       const template = templates.parseTemplate(source.text, file.name);
-      return templated(file, () => template, source.secret, templates);
+      return templated(() => template, source.secret, templates);
     }
     case 'template-file':
-      return templated(file, () => loaded(mounted, source.path), source.secret, templates);
+      return templated(() => loaded(mounted, source.path), source.secret, templates);
     case 'format': {
       const template = templates.formatTemplate(source.format);
-      return templated(file, () => template, source.secret, templates);
+      return templated(() => template, source.secret, templates);
     }
-    case 'jwt-svid': {
-      const dependency: Dependency = { kind: 'jwt-svid', audiences: source.audiences };
-      return single(file, dependency, (value) => String(value));
-    }
-    case 'x509-svid': {
-      return single(file, { kind: 'x509-svid' }, (value) => {
+    case 'jwt-svid':
+      return single({ kind: 'jwt-svid', audiences: source.audiences }, (value) => String(value));
+    case 'x509-svid':
+      return single({ kind: 'x509-svid' }, (value) => {
         const svid = value as X509Files; // what the identity port puts there
         return source.part === 'key' ? svid.key.reveal() : svid[source.part];
       });
-    }
   }
 }
 
 function templated<T>(
-  file: FileConfig,
   template: () => T,
   secret: SecretRef | undefined,
   templates: TemplatePort<T>,
-): Renderable {
-  const context = secret === undefined ? undefined : contextOf(secret);
-  return {
-    file,
-    render(lookup) {
-      const input = context === undefined ? { lookup } : { lookup, context };
-      const { text, missing, used } = templates.renderTemplate(template(), input);
-      return { content: text, missing, used };
-    },
-  };
+): Render {
+  const context = secret === undefined ? {} : { context: contextOf(secret) };
+  return (lookup) => templates.renderTemplate(template(), { lookup, ...context });
 }
 
-function single(
-  file: FileConfig,
-  dependency: Dependency,
-  print: (value: unknown) => string,
-): Renderable {
-  return {
-    file,
-    render(lookup) {
-      const found = lookup(dependency);
-      const content = found === undefined ? undefined : print(found.value);
-      const missing = found === undefined ? [dependency] : [];
-      return { content, missing, used: [dependency] };
-    },
+function single(dependency: Dependency, print: (value: unknown) => string): Render {
+  return (lookup) => {
+    const found = lookup(dependency);
+    return found === undefined
+      ? { text: undefined, missing: [dependency], used: [dependency] }
+      : { text: print(found.value), missing: [], used: [dependency] };
   };
 }
 

@@ -2,19 +2,83 @@
  * Turns the living state into the saved one and back. Ring: agent.
  */
 import { createHash } from 'node:crypto';
-import { Secret, type Clock, type Dependency } from '../core/index.ts';
+import {
+  Secret,
+  toVouchsafeError,
+  type Clock,
+  type Dependency,
+  type Logger,
+} from '../core/index.ts';
 import type { AgentConfig } from '../config/index.ts';
 import type { Held } from './obtain.ts';
-import type { LoadedState, SavedState, SavedValue } from './state-file.ts';
+import type { StateFile, LoadedState, SavedState, SavedValue } from './state-file.ts';
 import type { Plan } from './schedule.ts';
 import type { Session, Sessions } from './sessions.ts';
 import type { Entry, Values } from './values.ts';
+
+/** What {@link Handover} works with. */
+export interface HandoverParts {
+  /** Undefined keeps nothing for a successor. */
+  readonly stateFile: StateFile | undefined;
+  readonly sessions: Sessions | undefined;
+  readonly values: Values;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
 
 /** Fingerprint of everything that decides whose token it is. */
 export function identityOf(config: AgentConfig): string {
   const { vault, auth, spiffe } = config;
   const parts = [vault?.address, vault?.namespace, auth, spiffe?.spiffeId, spiffe?.hint];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
+}
+
+/** Hands the state of one process on to the next one of the same pod. */
+export class Handover {
+  readonly #config: AgentConfig;
+  readonly #parts: HandoverParts;
+
+  constructor(config: AgentConfig, parts: HandoverParts) {
+    this.#config = config;
+    this.#parts = parts;
+  }
+
+  /** Goes on from what a predecessor left; tells whether that one had delivered the files. Never rejects. */
+  async resume(): Promise<boolean> {
+    const { stateFile, sessions, logger } = this.#parts;
+    try {
+      const loaded = await stateFile?.load();
+      if (loaded === undefined) return false;
+      const isDelivered = resumeState(this.#config, loaded, this.#parts);
+      const hasToken = sessions?.current !== undefined;
+      logger.info('found a predecessor', { files: isDelivered, token: hasToken });
+      return isDelivered;
+    } catch (error) {
+      logger.warn('state of a predecessor was not used', { error: toVouchsafeError(error) });
+      return false;
+    }
+  }
+
+  /** Saves the state of the moment. Never rejects. */
+  async save(isDelivered: boolean): Promise<void> {
+    const { stateFile, logger } = this.#parts;
+    if (stateFile === undefined) return;
+    try {
+      await stateFile.save(saveState(this.#config, { ...this.#parts, isDelivered }));
+    } catch (error) {
+      // Without it a restart costs a login and new credentials; the files themselves are not in danger.
+      logger.warn('state was not saved', { error });
+    }
+  }
+
+  /** Removes the state: what it names has been revoked. Never rejects. */
+  async end(): Promise<void> {
+    try {
+      await this.#parts.stateFile?.remove();
+    } catch (error) {
+      this.#parts.logger.warn('state was not removed', { error });
+    }
+  }
 }
 
 /** What a successor needs: the token and what Vault issued for us; the rest is cheap to read again. */
@@ -43,8 +107,9 @@ export function saveState(
 }
 
 /**
- * Takes over what a predecessor left, where it is still good: its token if it has life left, and the leases
- * that hang off that token. Returns whether the predecessor had delivered the files.
+ * Takes over what a predecessor left, where it is still good: its token if it has life left, the leases that
+ * hang off that token, and what was issued without a lease. Returns whether the predecessor had delivered the
+ * files.
  */
 export function resumeState(
   config: AgentConfig,
@@ -53,28 +118,32 @@ export function resumeState(
 ): boolean {
   const { state, elapsedMs } = loaded;
   if (state.identity !== identityOf(config)) return false;
-  const { session } = state;
-  if (session === null || parts.sessions === undefined) return state.isDelivered;
   const nowMs = parts.clock.monotonicMs();
-  const plan = resumedPlan(session, elapsedMs, nowMs);
-  if (plan.expiresAtMs <= nowMs) return state.isDelivered;
-  const { token, fullTtlMs, renewable, ageMs } = session;
-  const startedAtMs = nowMs - ageMs - elapsedMs;
-  const resumed = parts.sessions.resume(
-    { token: new Secret(token), startedAtMs, fullTtlMs, renewable, plan },
-    state.logins,
-  );
-  for (const saved of state.values) {
-    const valuePlan = resumedPlan(saved, elapsedMs, nowMs);
-    if (valuePlan.expiresAtMs <= nowMs) continue;
-    const lease = saved.lease === null ? {} : { lease: { ...saved.lease, session: resumed.id } };
-    parts.values.resume(saved.dependency, saved.refreshMs, {
-      value: saved.value,
-      plan: valuePlan,
-      ...lease,
-    });
+  const session = resumedSession(loaded, parts.sessions, nowMs);
+  for (const { dependency, refreshMs, value, ...saved } of state.values) {
+    const plan = resumedPlan(saved, elapsedMs, nowMs);
+    if (plan.expiresAtMs <= nowMs) continue;
+    if (saved.lease === null) parts.values.resume(dependency, refreshMs, { value, plan });
+    else if (session !== undefined) {
+      const lease = { ...saved.lease, session: session.id };
+      parts.values.resume(dependency, refreshMs, { value, plan, lease });
+    }
   }
   return state.isDelivered;
+}
+
+function resumedSession(
+  { state, elapsedMs }: LoadedState,
+  sessions: Sessions | undefined,
+  nowMs: number,
+): Session | undefined {
+  if (state.session === null) return undefined;
+  const { token, fullTtlMs, renewable, ageMs, ...saved } = state.session;
+  const plan = resumedPlan(saved, elapsedMs, nowMs);
+  if (plan.expiresAtMs <= nowMs) return undefined;
+  const startedAtMs = nowMs - ageMs - elapsedMs;
+  const session = { token: new Secret(token), startedAtMs, fullTtlMs, renewable, plan };
+  return sessions?.resume(session, state.logins);
 }
 
 function savedValue(entry: Entry, session: Session | undefined, nowMs: number): SavedValue[] {

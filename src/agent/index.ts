@@ -11,4 +11,4 @@ export type {
 } from './ports.ts';
 export { serveAgent, type ListenerParts } from './listener.ts';
 export { StateFile } from './state-file.ts';
-export { recordStatus, type AgentPhase, type AgentStatus } from './status.ts';
+export { createStatusRecorder, type AgentPhase, type AgentStatus } from './status.ts';

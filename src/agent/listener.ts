@@ -52,15 +52,18 @@ export async function serveAgent(
   server.requestTimeout = 5000;
   const closed = Promise.withResolvers<undefined>();
   const { host, port } = splitAddress(parts.listen);
-  server.on('error', (error) => {
-    closed.reject(
-      new VouchsafeError('ERR_SERVER_LISTEN', `cannot listen on ${parts.listen}`, { cause: error }),
-    );
+  server.on('error', (cause) => {
+    const error = new VouchsafeError('ERR_SERVER_LISTEN', `cannot listen on ${parts.listen}`, {
+      cause,
+    });
+    // A connection that cannot be accepted (no descriptors left) is no reason to stop refreshing files.
+    if (server.listening) parts.logger.warn('connection was not accepted', { error });
+    else closed.reject(error);
   });
   server.on('close', () => closed.resolve(undefined));
   server.listen({ host, port }, () => {
-    const bound = server.address() as AddressInfo; // a TCP server that listens has one
-    onListening(`${host}:${bound.port}`);
+    const { port: bound } = server.address() as AddressInfo; // a TCP server that listens has one
+    onListening(parts.listen.replace(/\d+$/, String(bound)));
   });
   const stop = (): void => {
     server.close();
@@ -85,7 +88,7 @@ async function respond(
   try {
     answer = await route(parts, request, signal);
   } catch (error) {
-    if (!signal.aborted) parts.logger.error('request failed', { path: request.url, error });
+    if (!signal.aborted) parts.logger.error('request failed', { error });
     answer = text(500, 'internal error');
   }
   response.writeHead(answer.status, {
@@ -103,7 +106,7 @@ async function route(
 ): Promise<Answer> {
   if (request.method !== 'GET' && request.method !== 'HEAD') return text(405, 'only GET');
   const { agent } = parts;
-  switch (new URL(request.url ?? '/', 'http://agent').pathname) {
+  switch (request.url?.split('?', 1)[0]) {
     case '/healthz':
       return text(200, 'ok');
     case '/readyz':
@@ -134,12 +137,10 @@ async function holdStartup(parts: ListenerParts, signal: AbortSignal): Promise<v
   const enough = new AbortController();
   const either = AbortSignal.any([signal, enough.signal]);
   const waits = [parts.agent.delivered(either), parts.clock.sleep(STARTUP_HOLD_MS, either)];
-  try {
-    await Promise.race(waits);
-  } finally {
-    enough.abort();
-    await Promise.allSettled(waits);
-  }
+  // A start that failed or was stopped is told by the answer.
+  await Promise.race(waits).catch(() => undefined);
+  enough.abort();
+  await Promise.allSettled(waits);
 }
 
 function whyNot(status: AgentStatus): string {

@@ -10,9 +10,13 @@ import {
   type Random,
   type VaultDependency,
 } from '../core/index.ts';
+import { Semaphore } from '../lifecycle/index.ts';
 import type { IdentityPort, Validity, VaultPort } from './ports.ts';
 import { planJwtSvid, planLease, planValue, type Plan } from './schedule.ts';
 import type { Session, Sessions } from './sessions.ts';
+
+/** Requests under way at once, to Vault and to the Workload API each: one that hangs must not hold up the other. */
+const MAX_PARALLEL = 8;
 
 /** A value with what is known of its life. Times are of the monotonic clock. */
 export interface Held {
@@ -51,6 +55,8 @@ export interface Obtainer {
 
 /** Makes an {@link Obtainer}. */
 export function createObtainer(parts: ObtainerParts): Obtainer {
+  const vaultPermits = new Semaphore(MAX_PARALLEL);
+  const identityPermits = new Semaphore(MAX_PARALLEL);
   const context = (refreshMs: number) => ({
     monotonicMs: parts.clock.monotonicMs(),
     wallMs: parts.clock.now(),
@@ -97,24 +103,29 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
     }
   }
 
+  async function renewed(
+    held: Held & { readonly lease: LeaseHeld },
+    signal: AbortSignal,
+  ): Promise<Held> {
+    const { vault, sessions } = vaultOf(parts);
+    const session = await sessions.ensure(signal);
+    if (session.id !== held.lease.session) {
+      throw new VouchsafeError('ERR_VAULT_LEASE_GONE', 'the lease hangs off an older token');
+    }
+    const { id, fullMs } = held.lease;
+    const grant = await withSession(sessions, session, () =>
+      vault.renewLease(session.token, id, undefined, signal),
+    );
+    return { ...held, plan: planLease(grant, fullMs, context(0)) };
+  }
+
   return {
     fetch: (dependency, refreshMs, signal) =>
       isVaultDependency(dependency)
-        ? fromVault(dependency, refreshMs, signal)
-        : fromIdentity(dependency, refreshMs, signal),
+        ? vaultPermits.run(signal, () => fromVault(dependency, refreshMs, signal))
+        : identityPermits.run(signal, () => fromIdentity(dependency, refreshMs, signal)),
 
-    async renew(held, signal) {
-      const { vault, sessions } = vaultOf(parts);
-      const session = await sessions.ensure(signal);
-      if (session.id !== held.lease.session) {
-        throw new VouchsafeError('ERR_VAULT_LEASE_GONE', 'the lease hangs off an older token');
-      }
-      const { id, fullMs } = held.lease;
-      const grant = await withSession(sessions, session, () =>
-        vault.renewLease(session.token, id, undefined, signal),
-      );
-      return { ...held, plan: planLease(grant, fullMs, context(0)) };
-    },
+    renew: (held, signal) => vaultPermits.run(signal, () => renewed(held, signal)),
   };
 }
 

@@ -4,7 +4,6 @@
  */
 import type {
   Dependency,
-  Problem,
   Secret,
   SpiffeId,
   VaultDependency,
@@ -19,6 +18,8 @@ export interface VaultToken {
   /** Life from now on, in milliseconds; 0 never ends. */
   readonly ttlMs: number;
   readonly renewable: boolean;
+  /** Uses left; 0 is without limit. */
+  readonly numUses: number;
 }
 
 /** What the server said about how long a value is good. */
@@ -115,7 +116,6 @@ export interface TemplateOutput {
 /** Templates; `T` is a parsed one. */
 export interface TemplatePort<T> {
   parseTemplate(source: string, name: string): T;
-  checkTemplate(source: string, name: string): readonly Problem[];
   formatTemplate(format: Format): T;
   renderTemplate(template: T, input: TemplateInput): TemplateOutput;
 }

@@ -1,8 +1,16 @@
 /**
  * Lets go of what is no longer in any file: superseded leases and retired tokens. Ring: agent.
  */
-import { toVouchsafeError, type Clock, type Logger, type Random } from '../core/index.ts';
-import { createBackoff, retry } from '../lifecycle/index.ts';
+import {
+  hasCode,
+  toVouchsafeError,
+  type Clock,
+  type ErrorCode,
+  type Logger,
+  type Random,
+  type VouchsafeError,
+} from '../core/index.ts';
+import { abortable, createBackoff, retry } from '../lifecycle/index.ts';
 import type { LeaseHeld } from './obtain.ts';
 import type { VaultPort } from './ports.ts';
 import type { Session, Sessions } from './sessions.ts';
@@ -10,6 +18,12 @@ import type { Values } from './values.ts';
 
 /** Tries of one revocation; after that the server ends the lease by itself at its TTL. */
 const MAX_TRIES = 3;
+
+/** Answers that mean there is nothing left to revoke. */
+const GONE: readonly ErrorCode[] = ['ERR_VAULT_LEASE_GONE', 'ERR_VAULT_TOKEN_INVALID'];
+
+/** Answers that trying again does not change. */
+const HOPELESS: readonly ErrorCode[] = [...GONE, 'ERR_VAULT_DENIED'];
 
 /** What a {@link Releaser} needs. */
 export interface ReleaserParts {
@@ -27,7 +41,7 @@ export interface ReleaserParts {
 export interface Releaser {
   /** Revokes these leases, and tokens that nothing delivered hangs off any more, after the grace. */
   release(superseded: readonly LeaseHeld[], signal: AbortSignal): Promise<void>;
-  /** Revokes every token of this agent, and with it every lease. One try each, within `signal`. */
+  /** Revokes every token of this agent, and with it every lease. One try each, side by side, until `signal` aborts. */
   releaseAll(signal: AbortSignal): Promise<void>;
 }
 
@@ -40,9 +54,11 @@ export const NO_RELEASER: Releaser = {
 /** Makes a {@link Releaser}. */
 export function createReleaser(parts: ReleaserParts): Releaser {
   const { vault, sessions, values, clock, logger } = parts;
+  const releasing = new Set<Session>();
+  const warned = new Set<string>();
 
   async function attempt(
-    what: string,
+    what: 'lease' | 'token',
     operation: () => Promise<void>,
     signal: AbortSignal,
   ): Promise<void> {
@@ -52,22 +68,29 @@ export function createReleaser(parts: ReleaserParts): Releaser {
         backoff: createBackoff({ minMs: 1000, maxMs: 10_000, random: parts.random }),
         clock,
         signal,
-        shouldRetry: (error) => error.retry === 'backoff' && tries++ < MAX_TRIES,
+        shouldRetry: (error) =>
+          error.retry === 'backoff' && !hasCode(error, ...HOPELESS) && tries++ < MAX_TRIES,
       });
     } catch (caught) {
       signal.throwIfAborted();
-      const error = toVouchsafeError(caught);
-      if (error.code === 'ERR_VAULT_LEASE_GONE' || error.code === 'ERR_VAULT_TOKEN_INVALID') return;
-      logger.warn(`${what} was not revoked; it ends by its TTL`, { error });
+      notRevoked(what, toVouchsafeError(caught));
     }
   }
 
-  const releasing = new Set<Session>();
+  function notRevoked(what: 'lease' | 'token', error: VouchsafeError): void {
+    if (hasCode(error, ...GONE)) return;
+    // The default policy of Vault does not let a token revoke leases: one line about that is enough.
+    const level = warned.has(`${what} ${error.code}`) ? 'debug' : 'warn';
+    warned.add(`${what} ${error.code}`);
+    logger[level](`${what} was not revoked; it ends by its TTL`, { error });
+  }
 
   /** Sessions that neither a held value nor a lease still to be let go hangs off. */
   function idleSessions(): readonly Session[] {
     const inUse = new Set<number>();
     for (const { held } of values.entries) if (held?.lease) inUse.add(held.lease.session);
+    // What a newer value has replaced is still in the files until they are delivered.
+    for (const { lease } of values.superseded) inUse.add(lease.session);
     return sessions.retired.filter((session) => !inUse.has(session.id) && !releasing.has(session));
   }
 
@@ -92,15 +115,15 @@ export function createReleaser(parts: ReleaserParts): Releaser {
 
     async releaseAll(signal) {
       const { current, retired } = sessions;
-      for (const session of current === undefined ? retired : [...retired, current]) {
+      const all = current === undefined ? retired : [current, ...retired];
+      const revoke = async (session: Session): Promise<void> => {
         try {
-          await vault.revokeToken(session.token, signal);
+          await abortable(vault.revokeToken(session.token, signal), signal);
         } catch (caught) {
-          logger.warn('token was not revoked; it ends by its TTL', {
-            error: toVouchsafeError(caught),
-          });
+          notRevoked('token', toVouchsafeError(caught));
         }
-      }
+      };
+      await Promise.all(all.map(revoke));
     },
   };
 }

@@ -32,8 +32,8 @@ export const MIN_INTERVAL_MS = 1000;
 /** A grant of less than this share of the full one was cut by the max TTL: the end is near. */
 const CAPPED_SHARE = 0.95;
 
-/** Vault needs a moment to store a rotated password after the TTL has run out. */
-const ROTATION_DELAY_MS = 500;
+/** Vault needs a moment to store a rotated password after the TTL has run out; as much again spreads a fleet. */
+const ROTATION_DELAY_MS = 1000;
 
 /** Plans a value that has just been read. */
 export function planValue(validity: Validity, context: PlanContext): Plan {
@@ -47,13 +47,8 @@ export function planValue(validity: Validity, context: PlanContext): Plan {
       // A rotation by hand is seen by the refresh; the schedule alone would miss it.
       return fetchAfter(Math.min(rotated, spreadRefresh(context)), Infinity, context);
     }
-    case 'expires': {
-      const left = validity.expiresAtMs - context.wallMs;
-      const age = context.wallMs - (validity.notBeforeMs ?? context.wallMs);
-      const due =
-        (left + Math.max(0, age)) * between(0.65, 0.75, context.random) - Math.max(0, age);
-      return fetchAfter(due, left, context);
-    }
+    case 'expires':
+      return planExpiry(validity, context);
   }
 }
 
@@ -68,9 +63,8 @@ export function planLease(
 ): Plan {
   const { durationMs } = grant;
   if (grant.renewable && durationMs >= fullMs * CAPPED_SHARE) {
-    const waitMs = Math.max(MIN_INTERVAL_MS, durationMs * between(0.6, 0.7, context.random));
-    const atMs = context.monotonicMs + waitMs;
-    return { action: 'renew', atMs, expiresAtMs: context.monotonicMs + durationMs };
+    const waitMs = durationMs * between(0.6, 0.7, context.random);
+    return { ...fetchAfter(waitMs, durationMs, context), action: 'renew' };
   }
   const margin = Math.min(durationMs / 2, fullMs * between(0.1, 0.2, context.random));
   return fetchAfter(durationMs - margin, durationMs, context);
@@ -95,6 +89,20 @@ export function planJwtSvid(
   // Past the half the agent serves the old one while its server is away: ask again soon, but not in a loop.
   const waitMs = Math.max(half - context.wallMs, left * 0.1);
   return fetchAfter(waitMs, left, context);
+}
+
+/** Plans a value that tells its own end by the wall clock, such as a certificate. */
+function planExpiry(validity: Extract<Validity, { kind: 'expires' }>, context: PlanContext): Plan {
+  const { expiresAtMs, notBeforeMs = context.wallMs } = validity;
+  const lifeMs = expiresAtMs - notBeforeMs;
+  // A clock that is behind sees a value that is not valid yet; it must not count on more than its life.
+  const ageMs = Math.max(0, context.wallMs - notBeforeMs);
+  const leftMs = lifeMs - ageMs;
+  const dueMs = lifeMs * between(0.65, 0.75, context.random) - ageMs;
+  // One that is old when it is read (a clock that is ahead, a short certificate dated back) makes no loop.
+  const refreshMs = spreadRefresh(context);
+  const leastMs = leftMs > 0 ? Math.min(leftMs / 2, refreshMs) : refreshMs;
+  return fetchAfter(Math.max(dueMs, leastMs), leftMs, context);
 }
 
 function spreadRefresh(context: PlanContext): number {

@@ -85,9 +85,10 @@ export class Sessions {
     return this.#current.current;
   }
 
-  /** Sessions that a newer one has replaced and that are not revoked yet. */
+  /** Sessions that a newer one has replaced, and that have neither been revoked nor ended. */
   get retired(): readonly Session[] {
-    return this.#retired;
+    const now = this.#options.clock.monotonicMs();
+    return this.#retired.filter(({ plan }) => plan.expiresAtMs > now);
   }
 
   /** How many logins this pod start has had, those of a predecessor included. */
@@ -118,15 +119,13 @@ export class Sessions {
    * until it succeeds, an error is final, or `signal` aborts.
    */
   async ensure(signal: AbortSignal): Promise<Session> {
-    const { current } = this;
-    if (current !== undefined) return current;
-    this.#login ??= this.#logIn(signal).finally(() => (this.#login = undefined));
-    return abortable(this.#login, signal);
+    signal.throwIfAborted();
+    return this.current ?? abortable(this.#sharedLogin(signal), signal);
   }
 
   /** Says that Vault no longer knows the session's token. */
   invalidate(session: Session): void {
-    this.#retired = this.#retired.filter((other) => other !== session);
+    this.forget(session);
     if (this.current !== session) return;
     this.#options.logger.warn('vault token is no longer valid', { session: session.id });
     if (this.#age(session) >= YOUNG_SESSION_MS) this.#backoff.reset();
@@ -148,9 +147,13 @@ export class Sessions {
     this.#retired = this.#retired.filter((other) => other !== session);
   }
 
-  /** Renews the current session and replaces it before it ends, until `signal` aborts. */
+  /** Renews the current session and replaces it before it ends or when it is lost, until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    for await (const session of this.#current.updates(signal)) await this.#keep(session, signal);
+    for await (const session of this.#current.updates(signal)) {
+      await this.#keep(session, signal);
+      // A token that is lost takes its leases along: the next one must not wait until something is read.
+      await this.ensure(signal);
+    }
   }
 
   async #keep(session: Session, signal: AbortSignal): Promise<void> {
@@ -160,7 +163,7 @@ export class Sessions {
       if (this.current !== session) return;
       if (this.#options.clock.monotonicMs() < session.plan.atMs) continue;
       if (session.plan.action === 'renew') await this.#renew(session, backoff, signal);
-      else await this.#succeed(session, signal);
+      else await this.#succeed(signal);
     }
   }
 
@@ -178,7 +181,10 @@ export class Sessions {
       signal.throwIfAborted();
       const error = toVouchsafeError(caught);
       this.#renewals.add({ result: error.code });
-      if (hasCode(error, 'ERR_VAULT_TOKEN_INVALID')) return this.invalidate(session);
+      if (hasCode(error, 'ERR_VAULT_TOKEN_INVALID')) {
+        this.invalidate(session);
+        return;
+      }
       logger.warn('vault token was not renewed', { session: session.id, error });
       const nextMs = clock.monotonicMs() + backoff.nextMs(error.retryAfterMs);
       const lastMs = lastRenewalMs(session.plan.expiresAtMs, session.fullTtlMs);
@@ -186,17 +192,20 @@ export class Sessions {
       session.plan = {
         ...session.plan,
         action: isLate ? 'fetch' : 'renew',
-        atMs: isLate ? Math.max(clock.monotonicMs(), lastMs) : nextMs,
+        atMs: isLate ? Math.max(clock.monotonicMs() + (error.retryAfterMs ?? 0), lastMs) : nextMs,
       };
     }
   }
 
   /** Make before break: the old session stays until the new one is there. */
-  async #succeed(session: Session, signal: AbortSignal): Promise<void> {
+  async #succeed(signal: AbortSignal): Promise<void> {
     this.#backoff.reset();
+    await this.#sharedLogin(signal);
+  }
+
+  #sharedLogin(signal: AbortSignal): Promise<Session> {
     this.#login ??= this.#logIn(signal).finally(() => (this.#login = undefined));
-    await this.#login;
-    if (this.#options.clock.monotonicMs() < session.plan.expiresAtMs) this.#retired.push(session);
+    return this.#login;
   }
 
   async #logIn(signal: AbortSignal): Promise<Session> {
@@ -229,6 +238,13 @@ export class Sessions {
       plan: this.#plan(token, token.ttlMs),
     };
     logger.info('logged in to vault', { session: session.id, ttl_ms: token.ttlMs });
+    if (token.numUses > 0) {
+      logger.warn('vault token has a limited number of uses; set token_num_uses of the role to 0', {
+        session: session.id,
+        uses: token.numUses,
+      });
+    }
+    if (this.current !== undefined) this.#retired = [...this.retired, this.current];
     this.#current.set(session);
     onChange();
     this.#bell.ring();
@@ -237,7 +253,8 @@ export class Sessions {
 
   #plan(grant: { readonly ttlMs: number; readonly renewable: boolean }, fullMs: number): Plan {
     const { clock, random } = this.#options;
-    if (grant.ttlMs === 0) return { action: 'fetch', atMs: Infinity, expiresAtMs: Infinity };
+    // Only a token that was born so never ends; a renewal that grants nothing is the end.
+    if (fullMs === 0) return { action: 'fetch', atMs: Infinity, expiresAtMs: Infinity };
     return planLease({ durationMs: grant.ttlMs, renewable: grant.renewable }, fullMs, {
       monotonicMs: clock.monotonicMs(),
       wallMs: clock.now(),

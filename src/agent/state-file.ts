@@ -128,14 +128,14 @@ export class StateFile {
 }
 
 function parseEnvelope(text: string): Envelope {
-  let parsed: unknown;
   try {
-    parsed = JSON.parse(text);
+    const parsed = JSON.parse(text) as Partial<Envelope> | null; // checked below as far as another version may differ
+    const { version, state, savedAtMonotonicMs, savedAtWallMs } = parsed ?? {};
+    const isComplete =
+      Array.isArray(state?.values) && [savedAtMonotonicMs, savedAtWallMs].every(Number.isFinite);
+    if (version === VERSION && isComplete) return parsed as Envelope; // this version writes nothing else
   } catch (error) {
     throw unusable(error);
-  }
-  if (typeof parsed === 'object' && parsed !== null && 'version' in parsed) {
-    if (parsed.version === VERSION) return parsed as Envelope; // written by this version of this program
   }
   throw unusable(undefined);
 }

@@ -62,15 +62,15 @@ export function agentStatus(parts: StatusParts): AgentStatus {
   const { clock, sessions } = parts;
   const nowMs = clock.monotonicMs();
   const session = sessions?.current;
-  const since = (atMs: number): number => seconds(clock.now() - atMs);
+  const since = (atMs: number): number => seconds(nowMs - atMs);
   return {
     phase: parts.phase,
     logins: sessions?.count ?? 0,
     token: session ? { expires_in_seconds: until(session.plan.expiresAtMs, nowMs) } : null,
-    files: parts.files.map(({ name, path, deliveredAtMs, changedAtMs }) => ({
+    files: parts.files.map(({ name, path, knownGoodAtMs, changedAtMs }) => ({
       name,
       path,
-      age_seconds: since(deliveredAtMs),
+      age_seconds: since(knownGoodAtMs),
       changed_seconds_ago: since(changedAtMs),
     })),
     secrets: [...parts.values.entries].map(({ key, held, atMs, error }) => ({
@@ -86,15 +86,14 @@ export function agentStatus(parts: StatusParts): AgentStatus {
   };
 }
 
-/** Brings the gauges up to date with a status; called at each scrape. */
-export function recordStatus(metrics: Metrics, status: AgentStatus): void {
+/** Makes the function that brings the gauges up to date with a status; it is called at each scrape. */
+export function createStatusRecorder(metrics: Metrics): (status: AgentStatus) => void {
   const age = metrics.gauge(
     'vouchsafe_file_age_seconds',
     'Seconds since the file was last known to be right.',
     ['file'],
   );
-  for (const file of status.files) age.set(file.age_seconds, { file: file.name });
-  const lease = metrics.gauge(
+  const expiry = metrics.gauge(
     'vouchsafe_secret_expires_in_seconds',
     'Seconds of life left in a secret that expires.',
     ['secret'],
@@ -104,14 +103,21 @@ export function recordStatus(metrics: Metrics, status: AgentStatus): void {
     '1 while the last read or renewal of a secret has failed.',
     ['secret'],
   );
-  for (const { secret, expires_in_seconds, error } of status.secrets) {
-    if (expires_in_seconds === null) lease.remove({ secret });
-    else lease.set(expires_in_seconds, { secret });
-    failing.set(error === null ? 0 : 1, { secret });
-  }
-  metrics
-    .gauge('vouchsafe_ready', '1 when the newest values are in the files.')
-    .set(status.phase === 'ready' ? 1 : 0);
+  const ready = metrics.gauge('vouchsafe_ready', '1 when the newest values are in the files.');
+  let known: AgentStatus['secrets'] = [];
+  return (status) => {
+    for (const { secret } of known) {
+      expiry.remove({ secret });
+      failing.remove({ secret });
+    }
+    known = status.secrets;
+    for (const { secret, expires_in_seconds, error } of status.secrets) {
+      if (expires_in_seconds !== null) expiry.set(expires_in_seconds, { secret });
+      failing.set(error === null ? 0 : 1, { secret });
+    }
+    for (const file of status.files) age.set(file.age_seconds, { file: file.name });
+    ready.set(status.phase === 'ready' ? 1 : 0);
+  };
 }
 
 function statusError(error: VouchsafeError): StatusError {

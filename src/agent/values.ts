@@ -12,17 +12,15 @@ import {
   toVouchsafeError,
   VouchsafeError,
   type Clock,
+  type Counter,
   type Dependency,
   type Logger,
   type Metrics,
   type Random,
 } from '../core/index.ts';
-import { Bell, createBackoff, Latest, Semaphore, type Backoff } from '../lifecycle/index.ts';
+import { Bell, createBackoff, Latest, type Backoff } from '../lifecycle/index.ts';
 import { x509Held, type Held, type LeaseHeld, type Obtainer } from './obtain.ts';
-import { lastRenewalMs, MIN_INTERVAL_MS } from './schedule.ts';
-
-/** Reads under way at once. */
-const MAX_PARALLEL = 8;
+import { lastRenewalMs } from './schedule.ts';
 
 /** Most values that one pod may depend on. */
 const MAX_VALUES = 10_000;
@@ -30,6 +28,8 @@ const MAX_VALUES = 10_000;
 /** Waits after a failure: short while a pod waits for its start, as slow as the refresh once files are there. */
 const ABSENT_BACKOFF = { minMs: 500, maxMs: 30_000 } as const;
 const HELD_BACKOFF = { minMs: 1000, maxMs: 300_000 } as const;
+/** Waits after Vault has called the token invalid: the login that comes first has waits of its own. */
+const REAUTH_BACKOFF = { minMs: 250, maxMs: 500 } as const;
 
 /** One dependency. */
 export interface Entry {
@@ -41,8 +41,17 @@ export interface Entry {
   error: VouchsafeError | undefined;
   /** Monotonic milliseconds of the next step. */
   atMs: number;
+  /** Monotonic milliseconds of the last read or renewal that succeeded. */
+  confirmedAtMs: number;
   isUnderWay: boolean;
   backoff: Backoff;
+}
+
+/** A lease that a newer value has replaced, while files may still hold the old one. */
+export interface Superseded {
+  /** Key of the dependency. */
+  readonly key: string;
+  readonly lease: LeaseHeld;
 }
 
 /** What {@link Values} needs. */
@@ -65,13 +74,16 @@ export class Values {
   readonly #options: ValuesOptions;
   readonly #entries = new Map<string, Entry>();
   readonly #bell: Bell;
-  readonly #permits = new Semaphore(MAX_PARALLEL);
-  readonly #steps;
-  #superseded: LeaseHeld[] = [];
+  readonly #reauth: Backoff;
+  readonly #steps: Counter;
+  /** The newest session known of; leases of older ones are to be replaced. */
+  #session = 0;
+  #superseded: readonly Superseded[] = [];
 
   constructor(options: ValuesOptions) {
     this.#options = options;
     this.#bell = new Bell(options.clock);
+    this.#reauth = createBackoff({ ...REAUTH_BACKOFF, random: options.random });
     this.#steps = options.metrics.counter(
       'vouchsafe_secret_operations_total',
       'Reads and renewals of secrets, by operation and result.',
@@ -83,9 +95,15 @@ export class Values {
     return this.#entries.values();
   }
 
-  /** Leases that a newer value has replaced and that no delivery has taken over yet. */
-  get superseded(): readonly LeaseHeld[] {
+  /** What newer values have replaced and no delivery has taken over yet. */
+  get superseded(): readonly Superseded[] {
     return this.#superseded;
+  }
+
+  /** When the oldest of these values was last known to be right; undefined where there is none. */
+  confirmedAtMs(keys: Iterable<string>): number | undefined {
+    const times = [...keys].flatMap((key) => this.#entries.get(key)?.confirmedAtMs ?? []);
+    return times.length === 0 ? undefined : Math.min(...times);
   }
 
   /** The value of a dependency, if it is there. */
@@ -120,29 +138,29 @@ export class Values {
     this.#accept(entry, x509Held(value));
   }
 
-  /** Forgets every dependency that is not in `keys`; their leases are let go. */
-  retain(keys: ReadonlySet<string>): void {
-    for (const [key, entry] of this.#entries) {
-      if (keys.has(key) || entry.isUnderWay) continue;
+  /** Forgets every dependency that is not in `keys`, and gives the leases of those. */
+  retain(keys: ReadonlySet<string>): readonly Superseded[] {
+    const dropped: Superseded[] = [];
+    for (const { key, held, isUnderWay } of this.#entries.values()) {
+      if (keys.has(key) || isUnderWay) continue;
       this.#entries.delete(key);
-      if (entry.held?.lease !== undefined) this.#superseded.push(entry.held.lease);
+      if (held?.lease !== undefined) dropped.push({ key, lease: held.lease });
     }
+    return dropped;
   }
 
   /** Forgets superseded leases: the files that used them are gone, and somebody else lets them go. */
-  forget(leases: readonly LeaseHeld[]): void {
-    this.#superseded = this.#superseded.filter((lease) => !leases.includes(lease));
+  forget(superseded: readonly Superseded[]): void {
+    this.#superseded = this.#superseded.filter((item) => !superseded.includes(item));
   }
 
-  /** Replaces every lease that does not hang off `session`, now. */
+  /** Replaces every lease that hangs off an older session than this one, now. */
   moveLeasesTo(session: number): void {
-    for (const entry of this.#entries.values()) {
-      const lease = entry.held?.lease;
-      if (entry.held === undefined || lease === undefined || lease.session === session) continue;
-      entry.held = { ...entry.held, plan: { ...entry.held.plan, action: 'fetch' } };
-      entry.atMs = this.#options.clock.monotonicMs();
-    }
+    this.#session = session;
+    for (const entry of this.#entries.values()) this.#moveLease(entry);
     this.#bell.ring();
+    // Where no lease hangs off the older session, the next delivery lets it go.
+    this.changes.set(undefined);
   }
 
   /** Does what is due, when it is due, until `signal` aborts. */
@@ -150,20 +168,22 @@ export class Values {
     const underWay = new Set<Promise<void>>();
     try {
       for (;;) {
-        const now = this.#options.clock.monotonicMs();
-        for (const entry of this.#entries.values()) {
-          if (entry.isUnderWay || entry.atMs > now) continue;
+        for (const entry of this.#due()) {
           entry.isUnderWay = true;
-          const step: Promise<void> = this.#step(entry, signal).finally(() =>
-            underWay.delete(step),
-          );
+          const step = this.#step(entry, signal);
           underWay.add(step);
+          void step.then(() => underWay.delete(step)); // a step never rejects
         }
         await this.#bell.waitUntil(this.#nextMs(), signal);
       }
     } finally {
-      await Promise.allSettled(underWay);
+      await Promise.all(underWay);
     }
+  }
+
+  #due(): readonly Entry[] {
+    const now = this.#options.clock.monotonicMs();
+    return [...this.#entries.values()].filter((entry) => !entry.isUnderWay && entry.atMs <= now);
   }
 
   #nextMs(): number {
@@ -176,14 +196,14 @@ export class Values {
 
   /** One step of one entry; never rejects. */
   async #step(entry: Entry, signal: AbortSignal): Promise<void> {
+    const { obtainer } = this.#options;
     const { held } = entry;
     const operation = held?.plan.action ?? 'fetch';
     try {
-      const next = await this.#permits.run(signal, () =>
+      const next =
         operation === 'renew' && held?.lease !== undefined
-          ? this.#options.obtainer.renew({ ...held, lease: held.lease }, signal)
-          : this.#options.obtainer.fetch(entry.dependency, entry.refreshMs, signal),
-      );
+          ? await obtainer.renew({ ...held, lease: held.lease }, signal)
+          : await obtainer.fetch(entry.dependency, entry.refreshMs, signal);
       this.#steps.add({ operation, result: 'ok' });
       this.#recovered(entry);
       this.#accept(entry, next);
@@ -202,13 +222,25 @@ export class Values {
     const previous = entry.held;
     entry.held = next;
     entry.atMs = next.plan.atMs;
+    entry.confirmedAtMs = this.#options.clock.monotonicMs();
     entry.backoff = this.#backoff(entry);
-    const isReplaced = previous?.lease !== undefined && previous.lease.id !== next.lease?.id;
-    if (isReplaced && previous.lease !== undefined) this.#superseded.push(previous.lease);
+    // A newer login may have come while this was under way.
+    this.#moveLease(entry);
+    const replaced = previous?.lease?.id === next.lease?.id ? undefined : previous?.lease;
+    if (replaced !== undefined) {
+      this.#superseded = [...this.#superseded, { key: entry.key, lease: replaced }];
+    }
     if (next.lease !== undefined) this.#options.onChange();
-    if (isReplaced || !isDeepStrictEqual(previous?.value, next.value)) {
+    if (replaced !== undefined || !isDeepStrictEqual(previous?.value, next.value)) {
       this.changes.set(undefined);
     }
+  }
+
+  #moveLease(entry: Entry): void {
+    const { held } = entry;
+    if (held?.lease === undefined || held.lease.session >= this.#session) return;
+    entry.held = { ...held, plan: { ...held.plan, action: 'fetch' } };
+    entry.atMs = this.#options.clock.monotonicMs();
   }
 
   #failed(entry: Entry, error: VouchsafeError): void {
@@ -219,18 +251,16 @@ export class Values {
     entry.error = error;
     this.#options.onFailure(error);
     const now = clock.monotonicMs();
+    const backoff = error.retry === 'reauth' ? this.#reauth : entry.backoff;
+    entry.atMs = now + backoff.nextMs(error.retryAfterMs);
     const { held } = entry;
-    const waitMs = hasCode(error, 'ERR_VAULT_TOKEN_INVALID')
-      ? MIN_INTERVAL_MS / 4
-      : entry.backoff.nextMs(error.retryAfterMs);
-    entry.atMs = now + waitMs;
     if (held?.plan.action !== 'renew' || held.lease === undefined) return;
+    const isGone = hasCode(error, 'ERR_VAULT_LEASE_GONE');
     const lastMs = lastRenewalMs(held.plan.expiresAtMs, held.lease.fullMs);
-    if (hasCode(error, 'ERR_VAULT_LEASE_GONE') || entry.atMs >= lastMs) {
-      // The lease is lost or nearly over: from now on a new credential is what is asked for.
-      entry.held = { ...held, plan: { ...held.plan, action: 'fetch' } };
-      entry.atMs = hasCode(error, 'ERR_VAULT_LEASE_GONE') ? now : Math.max(now, lastMs);
-    }
+    if (!isGone && entry.atMs < lastMs) return;
+    // The lease is lost or nearly over: from now on a new credential is what is asked for.
+    entry.held = { ...held, plan: { ...held.plan, action: 'fetch' } };
+    entry.atMs = isGone ? now : Math.max(now + (error.retryAfterMs ?? 0), lastMs);
   }
 
   #recovered(entry: Entry): void {
@@ -240,13 +270,15 @@ export class Values {
   }
 
   #add(dependency: Dependency, refreshMs: number, held: Held | undefined): Entry {
+    const now = this.#options.clock.monotonicMs();
     const entry: Entry = {
       key: dependencyKey(dependency),
       dependency,
       refreshMs,
       held,
       error: undefined,
-      atMs: held?.plan.atMs ?? this.#options.clock.monotonicMs(),
+      atMs: held?.plan.atMs ?? now,
+      confirmedAtMs: now,
       isUnderWay: false,
       backoff: createBackoff({ ...ABSENT_BACKOFF, random: this.#options.random }),
     };

@@ -23,6 +23,7 @@ export const EXIT = {
   denied: 18,
   server: 19,
   notify: 20,
+  stopped: 21,
   secondSignal: 130,
 } as const;
 
@@ -287,6 +288,12 @@ export const ERROR_TABLE = {
     'error',
     EXIT.deadline,
     'The files were not written within `init-deadline`. The last cause is named.',
+  ),
+  ERR_AGENT_STOPPED: rule(
+    'never',
+    'warn',
+    EXIT.stopped,
+    'The agent was told to stop before it had written the files.',
   ),
   ERR_AGENT_STATE: rule(
     'never',

@@ -29,13 +29,7 @@ import {
   type Identity,
   type X509Identity,
 } from '../spiffe/index.ts';
-import {
-  checkTemplate,
-  formatTemplate,
-  parseTemplate,
-  renderTemplate,
-  type Template,
-} from '../template/index.ts';
+import { formatTemplate, parseTemplate, renderTemplate, type Template } from '../template/index.ts';
 import { createVaultClient, type VaultClient } from '../vault/index.ts';
 import { loadCaBundle } from './ca-bundle.ts';
 
@@ -59,7 +53,7 @@ export interface BuiltAgent {
 }
 
 /** The template functions as the engine wants them. */
-const TEMPLATES = { checkTemplate, formatTemplate, parseTemplate, renderTemplate };
+const TEMPLATES = { formatTemplate, parseTemplate, renderTemplate };
 
 /**
  * Builds the agent that a config describes.
@@ -79,8 +73,9 @@ export async function buildAgent(
   const vault = await buildVault(config, common, companions);
   if (vault !== undefined) closers.push(() => vault.close());
   const identity = buildIdentity(config, common, closers);
+  // What ends it is told to the engine by the port, which knows whether a start or a refresh fails.
   if (identity !== undefined && needsX509(config))
-    companions.push((signal) => identity.run(signal));
+    companions.push((signal) => identity.run(signal).catch(() => undefined));
 
   const agent = new Agent<Template>({
     ...common,

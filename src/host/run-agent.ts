@@ -11,9 +11,9 @@ import {
   type Logger,
   type Random,
 } from '../core/index.ts';
-import { recordStatus, serveAgent, type AgentStatus } from '../agent/index.ts';
+import { createStatusRecorder, serveAgent, type AgentStatus } from '../agent/index.ts';
 import { parseAgentConfigText, type AgentConfig, type AgentEnvironment } from '../config/index.ts';
-import { runAll } from '../lifecycle/index.ts';
+import { runAll, type Task } from '../lifecycle/index.ts';
 import { createMetrics, readTextFile } from '../platform/index.ts';
 import { buildAgent, type BuiltAgent } from './build-agent.ts';
 
@@ -50,8 +50,8 @@ export async function runAgent(options: RunAgentOptions, signal: AbortSignal): P
     await run(config, options, logger, signal);
     return EXIT.ok;
   } catch (caught) {
-    if (signal.aborted) return EXIT.ok;
-    const error = toVouchsafeError(caught);
+    if (signal.aborted && !options.once) return EXIT.ok;
+    const error = signal.aborted ? stopped(caught) : toVouchsafeError(caught);
     const line = `${error.code}: ${error.message}`;
     if (logger === undefined) options.print(`vouchsafe: ${line}`);
     else logger.error('agent ends', { error, exit_code: error.exitCode });
@@ -70,54 +70,52 @@ async function run(
   const metrics = createMetrics();
   const built = await buildAgent(config, { clock, random, logger, metrics });
   const { agent } = built;
+  const record = createStatusRecorder(metrics);
   const expose = (status: AgentStatus): Promise<string> => {
-    recordStatus(metrics, status);
+    record(status);
     return metrics.expose();
   };
-  try {
-    if (once) return await runBeside(built, (inner) => agent.runOnce(inner), signal);
-    await runBeside(
-      built,
-      async (inner) => {
-        const { listen } = config;
-        await runAll(inner, [
+  const work = once
+    ? (inner: AbortSignal) => agent.runOnce(inner)
+    : (inner: AbortSignal) =>
+        runAll(inner, [
           (own) => agent.run(own),
-          ...(listen === undefined
-            ? []
-            : [
-                (own: AbortSignal) =>
-                  serveAgent({ agent, expose, clock, logger, listen }, own, (address) =>
-                    logger.info('listening', { address }),
-                  ),
-              ]),
+          async (own) => {
+            const { listen } = config;
+            if (listen === undefined) return;
+            await serveAgent({ agent, expose, clock, logger, listen }, own, (address) =>
+              logger.info('listening', { address }),
+            );
+          },
         ]);
-      },
-      signal,
-    );
+  try {
+    await runBeside(built, work, signal);
   } finally {
     built.close();
   }
 }
 
 /** Runs the companions for as long as the main work takes, its clean-up included. */
-async function runBeside(
-  built: BuiltAgent,
-  main: (signal: AbortSignal) => Promise<void>,
-  signal: AbortSignal,
-): Promise<void> {
+async function runBeside(built: BuiltAgent, main: Task, signal: AbortSignal): Promise<void> {
   const done = new AbortController();
   const failed = new AbortController();
-  const inner = AbortSignal.any([signal, failed.signal]);
-  const companions = runAll(done.signal, built.companions).catch((error: unknown) => {
-    failed.abort(error);
-    throw error;
-  });
+  const companions = runAll(done.signal, built.companions).catch((error: unknown) =>
+    failed.abort(error),
+  );
   try {
-    await main(inner);
+    await main(AbortSignal.any([signal, failed.signal]));
   } finally {
     done.abort();
     await companions;
   }
+  failed.signal.throwIfAborted();
+}
+
+/** An init container that was stopped must not look as if it had done its work. */
+function stopped(cause: unknown): VouchsafeError {
+  return new VouchsafeError('ERR_AGENT_STOPPED', 'stopped before the files were written', {
+    cause,
+  });
 }
 
 async function loadConfig(options: RunAgentOptions): Promise<AgentConfig> {

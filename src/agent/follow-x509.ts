@@ -1,0 +1,41 @@
+/**
+ * Brings each newer X.509-SVID to the files and to the login. Ring: agent.
+ */
+import type { AgentConfig } from '../config/index.ts';
+import type { IdentityPort } from './ports.ts';
+import type { Sessions } from './sessions.ts';
+import type { Values } from './values.ts';
+
+/** What {@link followX509} needs. */
+export interface X509Parts {
+  readonly config: Pick<AgentConfig, 'files' | 'auth'>;
+  readonly identity: IdentityPort;
+  readonly values: Values;
+  readonly sessions: Sessions | undefined;
+}
+
+/** Whether a config makes any use of the X.509-SVID. */
+export function needsX509(config: Pick<AgentConfig, 'files' | 'auth'>): boolean {
+  return hasX509File(config) || config.auth?.method === 'cert';
+}
+
+/**
+ * Follows the X.509-SVID until `signal` aborts.
+ *
+ * @throws VouchsafeError `ERR_SPIFFE_*` that no waiting can mend.
+ */
+export async function followX509(parts: X509Parts, signal: AbortSignal): Promise<void> {
+  const { config, identity, values, sessions } = parts;
+  let known: string | undefined;
+  for await (const files of identity.x509Updates(signal)) {
+    if (hasX509File(config)) values.put({ kind: 'x509-svid' }, files);
+    // Vault binds the renewal of a cert login to its certificate, so a new one needs a new login.
+    const isRotated = known !== undefined && known !== files.svid;
+    if (config.auth?.method === 'cert' && isRotated) sessions?.replace();
+    known = files.svid;
+  }
+}
+
+function hasX509File({ files }: Pick<AgentConfig, 'files'>): boolean {
+  return files.some(({ source }) => source.kind === 'x509-svid');
+}

@@ -1,0 +1,198 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import type { Validity } from '../../../src/agent/ports.ts';
+import {
+  lastRenewalMs,
+  MIN_INTERVAL_MS,
+  planJwtSvid,
+  planLease,
+  planValue,
+  type PlanContext,
+} from '../../../src/agent/schedule.ts';
+
+const WALL_MS = Date.UTC(2026, 0, 1);
+const HOUR_MS = 3_600_000;
+
+const chance = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
+const seconds = (min: number, max: number): fc.Arbitrary<number> =>
+  fc.integer({ min, max }).map((count) => count * 1000);
+const contexts: fc.Arbitrary<PlanContext> = fc.record({
+  monotonicMs: fc.integer({ min: 0, max: 10 ** 9 }),
+  wallMs: fc.constant(WALL_MS),
+  random: chance.map((value) => ({ next: () => value })),
+  refreshMs: seconds(1, 86_400),
+});
+
+function context(more: Partial<PlanContext> = {}): PlanContext {
+  return {
+    monotonicMs: 0,
+    wallMs: WALL_MS,
+    random: { next: () => 0.5 },
+    refreshMs: 300_000,
+    ...more,
+  };
+}
+
+test('nothing is planned earlier than the least interval, whatever the server says', () => {
+  const anyMs = fc.integer({ min: 0, max: 2 ** 40 });
+  const validities: fc.Arbitrary<Validity> = fc.oneof(
+    fc.constant<Validity>({ kind: 'static' }),
+    fc.record({
+      kind: fc.constant('lease' as const),
+      leaseId: fc.constant('a/b'),
+      durationMs: anyMs,
+      renewable: fc.boolean(),
+    }),
+    fc.record({ kind: fc.constant('rotation' as const), ttlMs: anyMs }),
+    fc.record({
+      kind: fc.constant('expires' as const),
+      notBeforeMs: fc.integer({ min: WALL_MS - 2 ** 38, max: WALL_MS + 2 ** 38 }),
+      expiresAtMs: fc.integer({ min: WALL_MS - 2 ** 38, max: WALL_MS + 2 ** 38 }),
+    }),
+  );
+  fc.assert(
+    fc.property(validities, contexts, (validity, where) => {
+      const plan = planValue(validity, where);
+      assert.ok(plan.atMs >= where.monotonicMs + MIN_INTERVAL_MS);
+      assert.ok(!Number.isNaN(plan.expiresAtMs));
+    }),
+  );
+});
+
+test('a lease is renewed at about two thirds of what it was granted for', () => {
+  fc.assert(
+    fc.property(seconds(2, 86_400), contexts, (durationMs, where) => {
+      const plan = planLease({ durationMs, renewable: true }, durationMs, where);
+      assert.equal(plan.action, 'renew');
+      assert.equal(plan.expiresAtMs, where.monotonicMs + durationMs);
+      const share = (plan.atMs - where.monotonicMs) / durationMs;
+      assert.ok(share >= 0.59 && share <= 0.71);
+    }),
+  );
+});
+
+test('what cannot be renewed, or no further, is replaced before it ends', () => {
+  fc.assert(
+    fc.property(
+      seconds(2, 86_400),
+      fc.double({ min: 0.05, max: 0.94, noNaN: true }),
+      contexts,
+      (fullMs, share, where) => {
+        const durationMs = Math.max(2000, fullMs * share);
+        for (const renewable of [true, false]) {
+          if (renewable && durationMs >= fullMs * 0.95) continue;
+          const plan = planLease({ durationMs, renewable }, fullMs, where);
+          assert.equal(plan.action, 'fetch');
+          assert.ok(plan.atMs < plan.expiresAtMs, 'before its end');
+          assert.ok(plan.atMs - where.monotonicMs >= durationMs / 2 - 1, 'not in haste');
+        }
+      },
+    ),
+  );
+});
+
+test('a lease that grants nothing is replaced after the least interval', () => {
+  const plan = planLease({ durationMs: 0, renewable: true }, HOUR_MS, context());
+  assert.deepEqual(plan, { action: 'fetch', atMs: MIN_INTERVAL_MS, expiresAtMs: 0 });
+});
+
+test('trying to renew ends early enough for a replacement', () => {
+  fc.assert(
+    fc.property(seconds(2, 86_400), contexts, (durationMs, where) => {
+      const plan = planLease({ durationMs, renewable: true }, durationMs, where);
+      const lastMs = lastRenewalMs(plan.expiresAtMs, durationMs);
+      assert.ok(lastMs < plan.expiresAtMs);
+      if (durationMs > 4000) assert.ok(lastMs > plan.atMs, 'there is time for at least one retry');
+    }),
+  );
+});
+
+test('a plain value is read again within its refresh, spread by a tenth, and never ends', () => {
+  fc.assert(
+    fc.property(contexts, (where) => {
+      const plan = planValue({ kind: 'static' }, where);
+      const waitMs = plan.atMs - where.monotonicMs;
+      assert.ok(waitMs <= Math.max(MIN_INTERVAL_MS, where.refreshMs));
+      assert.ok(waitMs >= where.refreshMs * 0.9 - 1);
+      assert.equal(plan.expiresAtMs, Infinity);
+    }),
+  );
+});
+
+test('a rotated value is read just after its rotation, or by its refresh if that comes first', () => {
+  const soon = planValue({ kind: 'rotation', ttlMs: 10_000 }, context());
+  assert.ok(soon.atMs >= 11_000 && soon.atMs <= 12_000);
+  const late = planValue({ kind: 'rotation', ttlMs: HOUR_MS }, context());
+  assert.ok(late.atMs <= 300_000);
+  const overdue = planValue({ kind: 'rotation', ttlMs: 0 }, context());
+  assert.ok(overdue.atMs > MIN_INTERVAL_MS, 'a fleet that waits for one rotation is spread');
+});
+
+test('a certificate is replaced between two thirds and three quarters of its life', () => {
+  fc.assert(
+    fc.property(seconds(600, 86_400), contexts, (lifeMs, where) => {
+      const expiresAtMs = WALL_MS + lifeMs;
+      const plan = planValue(
+        { kind: 'expires', notBeforeMs: WALL_MS, expiresAtMs },
+        { ...where, refreshMs: 1000 },
+      );
+      const share = (plan.atMs - where.monotonicMs) / lifeMs;
+      assert.ok(share >= 0.64 && share <= 0.76);
+      assert.equal(plan.expiresAtMs, where.monotonicMs + lifeMs);
+    }),
+  );
+});
+
+test('a short certificate that is dated back is not issued in a loop, and still replaced in time', () => {
+  // Vault dates certificates back by 30 s: of ten seconds of life three quarters are gone at birth.
+  const validity = {
+    kind: 'expires',
+    notBeforeMs: WALL_MS - 30_000,
+    expiresAtMs: WALL_MS + 10_000,
+  } as const;
+  const plan = planValue(validity, context());
+  assert.ok(plan.atMs >= 5000 && plan.atMs < plan.expiresAtMs);
+});
+
+test('a certificate that has ended by this clock is read at the pace of its refresh', () => {
+  const validity = {
+    kind: 'expires',
+    notBeforeMs: WALL_MS - HOUR_MS,
+    expiresAtMs: WALL_MS - 1,
+  } as const;
+  assert.ok(planValue(validity, context()).atMs >= 270_000);
+});
+
+test('a clock that is behind does not count on more than the life of a certificate', () => {
+  const validity = {
+    kind: 'expires',
+    notBeforeMs: WALL_MS,
+    expiresAtMs: WALL_MS + HOUR_MS,
+  } as const;
+  const plan = planValue(validity, context({ wallMs: WALL_MS - 5 * HOUR_MS }));
+  assert.ok(plan.atMs <= 0.75 * HOUR_MS);
+  assert.equal(plan.expiresAtMs, HOUR_MS);
+});
+
+test('a JWT-SVID is replaced at half of its life', () => {
+  fc.assert(
+    fc.property(seconds(10, 86_400), contexts, (lifeMs, where) => {
+      const svid = { issuedAtMs: WALL_MS, expiresAtMs: WALL_MS + lifeMs };
+      const share = (planJwtSvid(svid, where).atMs - where.monotonicMs) / lifeMs;
+      assert.ok(share >= 0.49 && share <= 0.56);
+    }),
+  );
+});
+
+test('an old JWT-SVID, served while the SPIRE server is away, is asked for again soon but not in a loop', () => {
+  const svid = { issuedAtMs: WALL_MS - 280_000, expiresAtMs: WALL_MS + 20_000 };
+  assert.equal(planJwtSvid(svid, context()).atMs, 2000);
+  const dying = { issuedAtMs: WALL_MS - 299_000, expiresAtMs: WALL_MS + 1000 };
+  assert.equal(planJwtSvid(dying, context()).atMs, MIN_INTERVAL_MS);
+});
+
+test('a JWT-SVID without a time of issue counts from now', () => {
+  const plan = planJwtSvid({ issuedAtMs: undefined, expiresAtMs: WALL_MS + 100_000 }, context());
+  assert.ok(plan.atMs >= 50_000 && plan.atMs <= 55_000);
+});

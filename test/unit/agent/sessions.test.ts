@@ -1,0 +1,309 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { Sessions } from '../../../src/agent/sessions.ts';
+import { NO_METRICS } from '../../../src/core/index.ts';
+import { FakeClock, settle } from '../../helpers/fake-clock.ts';
+import { failure, ModelVault } from '../../helpers/model-vault.ts';
+import { constantRandom, seededRandom } from '../../helpers/random.ts';
+import { recordingLogger } from '../../helpers/recorder.ts';
+
+const MINUTE_MS = 60_000;
+
+interface Bench {
+  readonly sessions: Sessions;
+  readonly vault: ModelVault;
+  readonly clock: FakeClock;
+  readonly logger: ReturnType<typeof recordingLogger>;
+  readonly signal: AbortSignal;
+  /** Aborts what runs; the clock must then be still. */
+  stop(): Promise<void>;
+}
+
+function bench(t: TestContext, random = constantRandom()): Bench {
+  const clock = new FakeClock();
+  const vault = new ModelVault(clock, t);
+  const logger = recordingLogger();
+  const controller = new AbortController();
+  const sessions = new Sessions({
+    ...{ vault, clock, random, logger },
+    login: () => vault.login(),
+    metrics: NO_METRICS,
+    onChange: () => undefined,
+  });
+  const running = sessions.run(controller.signal).catch(() => undefined);
+  const stop = async (): Promise<void> => {
+    controller.abort(new DOMException('stopped', 'AbortError'));
+    await running;
+    await settle();
+    assert.equal(clock.sleeping, 0, 'no timer is left');
+  };
+  t.after(stop);
+  return { sessions, vault, clock, logger, signal: controller.signal, stop };
+}
+
+test('parallel callers share one login', async (t) => {
+  const { sessions, vault, signal } = bench(t);
+  const all = await Promise.all(Array.from({ length: 20 }, () => sessions.ensure(signal)));
+  assert.equal(vault.count('login'), 1);
+  assert.equal(new Set(all).size, 1);
+  assert.equal(sessions.count, 1);
+});
+
+test('nothing logs in before a token is needed', async (t) => {
+  const { vault, clock } = bench(t);
+  await clock.advance(60 * MINUTE_MS);
+  assert.equal(vault.count('login'), 0);
+});
+
+test('a token is renewed at about two thirds of its life, for ever, with one login', async (t) => {
+  const { sessions, vault, clock, signal } = bench(t, seededRandom(1));
+  await sessions.ensure(signal);
+  await clock.advance(35 * MINUTE_MS);
+  assert.equal(vault.count('renewToken'), 0);
+  await clock.advance(8 * MINUTE_MS);
+  assert.equal(vault.count('renewToken'), 1);
+  await clock.advance(7 * 24 * 60 * MINUTE_MS);
+  assert.equal(vault.count('login'), 1);
+  assert.equal(vault.liveTokens, 1);
+});
+
+test('a token that reaches its max TTL is replaced before its end, and the old one retired until then', async (t) => {
+  const { sessions, vault, clock, signal } = bench(t);
+  vault.tokenMaxTtlMs = 100 * MINUTE_MS;
+  const first = await sessions.ensure(signal);
+  while (vault.count('login') < 2) {
+    await clock.advance(MINUTE_MS);
+    assert.ok(vault.liveTokens >= 1, 'there is always a valid token');
+    assert.ok(clock.monotonicMs() < 100 * MINUTE_MS, 'replaced in time');
+  }
+  assert.deepEqual(sessions.retired, [first]);
+  assert.notEqual(sessions.current, first);
+  await clock.advance(20 * MINUTE_MS);
+  assert.deepEqual(sessions.retired, [], 'an ended token needs no revocation');
+});
+
+test('a token that cannot be renewed is replaced before its end', async (t) => {
+  const { sessions, vault, clock, signal } = bench(t);
+  vault.tokenRenewable = false;
+  await sessions.ensure(signal);
+  await clock.advance(50 * MINUTE_MS);
+  assert.equal(vault.count('login'), 1);
+  await clock.advance(5 * MINUTE_MS);
+  assert.equal(vault.count('login'), 2);
+  assert.equal(vault.count('renewToken'), 0);
+});
+
+test('a token without end is neither renewed nor replaced', async (t) => {
+  const { sessions, vault, clock, signal } = bench(t);
+  vault.tokenTtlMs = 0;
+  const session = await sessions.ensure(signal);
+  assert.equal(session.plan.expiresAtMs, Infinity);
+  await clock.advance(365 * 24 * 60 * MINUTE_MS);
+  assert.deepEqual([vault.count('login'), vault.count('renewToken')], [1, 0]);
+});
+
+test('a renewal that grants nothing is the end of a token, not life without end', async (t) => {
+  const { sessions, vault, clock, signal } = bench(t);
+  await sessions.ensure(signal);
+  vault.renewToken = () => Promise.resolve({ ttlMs: 0, renewable: true });
+  await clock.advance(45 * MINUTE_MS);
+  assert.equal(vault.count('login'), 2);
+});
+
+test('one renewal that fails is tried again and costs no login', async (t) => {
+  const { sessions, vault, clock, signal } = bench(t);
+  await sessions.ensure(signal);
+  vault.intercept = (call) =>
+    call.operation === 'renewToken' && vault.count('renewToken') === 1
+      ? failure('ERR_VAULT_UNREACHABLE')
+      : undefined;
+  await clock.advance(50 * MINUTE_MS);
+  assert.equal(vault.count('renewToken'), 2);
+  assert.equal(vault.count('login'), 1);
+});
+
+test('renewals that always fail lead to a login before the end, with waits between the tries', async (t) => {
+  const { sessions, vault, clock, signal } = bench(t);
+  const first = await sessions.ensure(signal);
+  vault.intercept = (call) =>
+    call.operation === 'renewToken' ? failure('ERR_VAULT_DENIED') : undefined;
+  await clock.advance(52 * MINUTE_MS);
+  assert.equal(vault.count('login'), 2);
+  assert.ok(vault.count('renewToken') < 30, 'no loop');
+  assert.deepEqual(sessions.retired, [first]);
+});
+
+test('Retry-After of a failed renewal wins over the haste of an ending token', async (t) => {
+  const { sessions, vault, clock, signal } = bench(t);
+  vault.tokenTtlMs = 100_000;
+  await sessions.ensure(signal);
+  vault.intercept = (call) =>
+    call.operation === 'renewToken' ? failure('ERR_VAULT_THROTTLED', 30_000) : undefined;
+  await clock.advance(94_000);
+  assert.deepEqual([vault.count('renewToken'), vault.count('login')], [1, 1]);
+  await clock.advance(2000);
+  assert.equal(vault.count('login'), 2);
+});
+
+test('an invalid token is followed by one login at once, without anybody asking', async (t) => {
+  const { sessions, vault, clock, signal } = bench(t);
+  const first = await sessions.ensure(signal);
+  await clock.advance(10 * MINUTE_MS);
+  sessions.invalidate(first);
+  sessions.invalidate(first);
+  assert.equal(sessions.current, undefined);
+  await clock.advance(2000);
+  assert.equal(vault.count('login'), 2);
+  assert.deepEqual(sessions.retired, [], 'what Vault does not know needs no revocation');
+});
+
+test('a renewal that finds the token invalid leads to a login at once', async (t) => {
+  const { sessions, vault, clock, signal } = bench(t);
+  await sessions.ensure(signal);
+  vault.revokeTokens();
+  await clock.advance(45 * MINUTE_MS);
+  assert.equal(vault.count('login'), 2);
+  assert.equal(vault.count('renewToken'), 1);
+});
+
+test('tokens that die young are no login storm', async (t) => {
+  const { sessions, vault, clock, signal } = bench(t);
+  for (let waited = 0; waited < 600; waited += 1) {
+    const { current } = sessions;
+    if (current !== undefined) sessions.invalidate(current);
+    void sessions.ensure(signal).catch(() => undefined); // waits for the login under way
+    await clock.advance(1000);
+  }
+  assert.ok(vault.count('login') >= 8);
+  assert.ok(vault.count('login') <= 25, `${vault.count('login')} logins in ten minutes`);
+});
+
+test('a token that lived long is replaced without the waits of earlier trouble', async (t) => {
+  const { sessions, vault, clock, signal } = bench(t);
+  for (let times = 0; times < 5; times += 1) {
+    sessions.invalidate(await until(sessions, clock, signal));
+  }
+  const session = await until(sessions, clock, signal);
+  await clock.advance(10 * MINUTE_MS);
+  const logins = vault.count('login');
+  sessions.invalidate(session);
+  await clock.advance(1000);
+  assert.equal(vault.count('login'), logins + 1);
+});
+
+test('a word about an older token does not touch the current one', async (t) => {
+  const { sessions, clock, signal } = bench(t);
+  const first = await sessions.ensure(signal);
+  sessions.replace();
+  await clock.advance(1000);
+  const second = sessions.current;
+  assert.notEqual(second, first);
+  sessions.invalidate(first);
+  assert.equal(sessions.current, second);
+  assert.deepEqual(sessions.retired, []);
+});
+
+test('a token that dies while its successor logs in is not kept as retired', async (t) => {
+  const { sessions, vault, clock, signal } = bench(t);
+  const first = await sessions.ensure(signal);
+  const gate = Promise.withResolvers<undefined>();
+  vault.intercept = (call) => (call.operation === 'login' ? gate.promise : undefined);
+  sessions.replace();
+  await clock.advance(1000);
+  sessions.invalidate(first);
+  gate.resolve(undefined);
+  await clock.advance(1000);
+  assert.equal(vault.count('login'), 2, 'the login under way serves');
+  assert.deepEqual(sessions.retired, []);
+  assert.notEqual(sessions.current, undefined);
+});
+
+test('logins that fail are tried again with growing, capped waits, told once, and by Retry-After', async (t) => {
+  const { sessions, vault, clock, logger, signal } = bench(t, seededRandom(7));
+  vault.intercept = () => failure('ERR_VAULT_LOGIN_REFUSED');
+  const waiting = sessions.ensure(signal);
+  await clock.advance(10 * MINUTE_MS);
+  const count = vault.count('login');
+  assert.ok(count >= 15 && count <= 30, `${count} logins in ten minutes`);
+  assert.equal(sessions.lastError?.code, 'ERR_VAULT_LOGIN_REFUSED');
+  assert.equal(logger.lines.filter(({ level }) => level === 'warn').length, 1);
+  vault.intercept = () => failure('ERR_VAULT_THROTTLED', 5 * MINUTE_MS);
+  await clock.advance(MINUTE_MS);
+  const throttled = vault.count('login');
+  await clock.advance(4 * MINUTE_MS - 1000);
+  assert.equal(vault.count('login'), throttled);
+  vault.intercept = () => undefined;
+  await clock.advance(3 * MINUTE_MS);
+  await waiting;
+  assert.equal(sessions.lastError, undefined);
+});
+
+test('a final error ends the first login, but never a later one', async (t) => {
+  const { sessions, vault, clock, signal } = bench(t);
+  vault.intercept = () => failure('ERR_VAULT_LOGIN_WRAPPED');
+  await assert.rejects(sessions.ensure(signal), { code: 'ERR_VAULT_LOGIN_WRAPPED' });
+  vault.intercept = () => undefined;
+  sessions.invalidate(await sessions.ensure(signal));
+  vault.intercept = () => failure('ERR_VAULT_LOGIN_WRAPPED');
+  await clock.advance(5 * MINUTE_MS);
+  vault.intercept = () => undefined;
+  await clock.advance(2 * MINUTE_MS);
+  assert.notEqual(sessions.current, undefined);
+});
+
+test('whoever asks after the end gets the reason of the end and starts no login', async (t) => {
+  const { sessions, vault, signal, stop } = bench(t);
+  await stop();
+  await assert.rejects(sessions.ensure(signal), { name: 'AbortError' });
+  assert.equal(vault.count('login'), 0);
+});
+
+test('an abort in the middle of a login ends the wait with its reason', async (t) => {
+  const { sessions, vault, signal, stop } = bench(t);
+  vault.intercept = () => failure('ERR_VAULT_UNREACHABLE');
+  const waiting = assert.rejects(sessions.ensure(signal), { name: 'AbortError' });
+  await settle();
+  await stop();
+  await waiting;
+});
+
+test('a role that limits the uses of a token is warned about', async (t) => {
+  const { sessions, vault, logger, signal } = bench(t);
+  vault.tokenNumUses = 5;
+  await sessions.ensure(signal);
+  assert.match(logger.text(), /limited number of uses/);
+});
+
+test('an hour of wall clock either way changes nothing', async (t) => {
+  const { sessions, vault, clock, signal } = bench(t);
+  await sessions.ensure(signal);
+  clock.jump(60 * MINUTE_MS);
+  await clock.advance(10 * MINUTE_MS);
+  clock.jump(-120 * MINUTE_MS);
+  await clock.advance(25 * MINUTE_MS);
+  assert.deepEqual([vault.count('login'), vault.count('renewToken')], [1, 0]);
+  await clock.advance(10 * MINUTE_MS);
+  assert.deepEqual([vault.count('login'), vault.count('renewToken')], [1, 1]);
+});
+
+test('the session of a predecessor goes on without a login', async (t) => {
+  const { sessions, vault, clock, signal } = bench(t);
+  const { token } = await vault.login();
+  const plan = { action: 'renew', atMs: 5 * MINUTE_MS, expiresAtMs: 20 * MINUTE_MS } as const;
+  const state = { token, startedAtMs: 0, fullTtlMs: 60 * MINUTE_MS, renewable: true, plan };
+  const resumed = sessions.resume(state, 3);
+  assert.equal(await sessions.ensure(signal), resumed);
+  assert.deepEqual([resumed.id, sessions.count], [3, 3]);
+  await clock.advance(6 * MINUTE_MS);
+  assert.deepEqual([vault.count('login'), vault.count('renewToken')], [1, 1]);
+});
+
+async function until(
+  sessions: Sessions,
+  clock: FakeClock,
+  signal: AbortSignal,
+): ReturnType<Sessions['ensure']> {
+  const session = sessions.ensure(signal);
+  await clock.advance(30_000);
+  return session;
+}
