@@ -136,13 +136,13 @@ function isSaid(setting: Setting<unknown>): boolean {
 }
 
 function inPaths({ settings, files, report }: Said): void {
-  const x509 = settings['x509-svid'].value ? X509_FILES : [];
-  const given = new Map(files.map((file) => [file.name, file.file?.value ?? file.name]));
-  const renamed = new Map(files.map((file) => [file.name, file.file?.value]));
-  const all = new Map(given);
-  for (const { name, path } of x509) all.set(name, renamed.get(name) ?? path);
-  for (const path of clashingPaths([...all.values()])) {
-    const name = [...all].findLast(([, other]) => other === path)?.[0] ?? '';
+  const paths = new Map<string, string>();
+  if (settings['x509-svid'].value) {
+    for (const { name, path } of X509_FILES) paths.set(name, path);
+  }
+  for (const { name, file } of files) paths.set(name, file?.value ?? paths.get(name) ?? name);
+  for (const path of clashingPaths([...paths.values()])) {
+    const name = [...paths].findLast(([, other]) => other === path)?.[0] ?? '';
     report(`file-${name}`, `the path "${path}" is another file or its directory`);
   }
 }

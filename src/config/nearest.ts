@@ -2,28 +2,39 @@
  * Guesses what a misspelt name was meant to be. Ring: config.
  */
 
-/** The candidate with the least edits (insert, delete, replace), if a third of its letters or fewer differ. */
+/** Longer names are compared by their beginning: the cost is the product of the lengths. */
+const MAX_CHARS = 64;
+
+/** The candidate with the least edits, among those that {@link closeness} accepts. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
   let best: { readonly candidate: string; readonly edits: number } | undefined;
   for (const candidate of candidates) {
-    const edits = editDistance(word.slice(0, 64), candidate);
-    if (edits <= Math.max(1, candidate.length / 3) && edits < (best?.edits ?? Infinity)) {
-      best = { candidate, edits };
-    }
+    const edits = closeness(word, candidate);
+    if (edits !== undefined && edits < (best?.edits ?? Infinity)) best = { candidate, edits };
   }
   return best?.candidate;
 }
 
-/** Levenshtein distance, one row of the table at a time. */
+/** Edits between two names, or undefined where more than a third of the letters differ. */
+export function closeness(word: string, candidate: string): number | undefined {
+  const edits = editDistance(word.slice(0, MAX_CHARS), candidate.slice(0, MAX_CHARS));
+  return edits <= Math.max(1, candidate.length / 3) ? edits : undefined;
+}
+
+/** Letters to insert, delete, replace or swap with their neighbour; one row of the table at a time. */
 function editDistance(a: string, b: string): number {
+  let before: readonly number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  const at = (cells: readonly number[], index: number): number => cells[index] ?? Infinity;
   for (let i = 0; i < a.length; i += 1) {
     const next = [i + 1];
     for (let j = 1; j <= b.length; j += 1) {
-      const replaced = (row[j - 1] ?? 0) + (a[i] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+      const replaced = at(row, j - 1) + (a[i] === b[j - 1] ? 0 : 1);
+      const isSwapped = a[i] === b[j - 2] && a[i - 1] === b[j - 1];
+      const swapped = isSwapped ? at(before, j - 2) + 1 : Infinity;
+      next.push(Math.min(replaced, swapped, at(row, j) + 1, at(next, j - 1) + 1));
     }
-    row = next;
+    [before, row] = [row, next];
   }
-  return row.at(-1) ?? 0;
+  return at(row, b.length);
 }

@@ -16,7 +16,7 @@ import {
 } from './annotations.ts';
 import { contradictions } from './contradictions.ts';
 import { fileName } from './grammar.ts';
-import { nearest } from './nearest.ts';
+import { closeness } from './nearest.ts';
 
 /** Who said it. */
 export type Source = Level | 'built in';
@@ -148,16 +148,18 @@ function unknownAnnotation(prefix: string, name: string): string {
   return `unknown annotation ${prefix}/${name}${hint}`;
 }
 
-/** `templates-db` may be meant as `template-db`: the part after the last matching dash is the user's own. */
+/** Of `templates-db` only the part before the user's own name is compared: it may be meant as `template-db`. */
 function nearestAnnotation(name: string): string | undefined {
-  const candidates = ANNOTATIONS.flatMap((row) => {
-    if (!row.name.endsWith('-<name>')) return [row.name];
-    const stem = row.name.slice(0, -'<name>'.length);
-    const dashes = stem.split('-').length - 1;
-    const own = name.split('-').slice(dashes).join('-');
-    return own === '' ? [] : [stem + own];
+  const guesses = ANNOTATIONS.flatMap((row) => {
+    const [known = '', isPerFile] = row.name.split('-<name>');
+    const parts = name.split('-');
+    const count = isPerFile === undefined ? parts.length : known.split('-').length;
+    const [given, rest] = [parts.slice(0, count).join('-'), parts.slice(count)];
+    if ((isPerFile !== undefined) !== rest.length > 0) return [];
+    const edits = closeness(given, known);
+    return edits === undefined ? [] : [{ guess: [known, ...rest].join('-'), edits }];
   });
-  return nearest(name, candidates);
+  return guesses.sort((a, b) => a.edits - b.edits)[0]?.guess;
 }
 
 function annotationsOf(annotations: Annotations, prefix: string): [string, string][] {

@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { INSTALLATION_SCHEMA, parseInstallation } from '../../../src/config/index.ts';
+import { VouchsafeError } from '../../../src/core/index.ts';
+
+const isValid = new Ajv2020({ strict: true }).compile(INSTALLATION_SCHEMA);
+
+function problemsOf(values: unknown): string {
+  try {
+    parseInstallation(values);
+    return '';
+  } catch (error) {
+    assert.ok(error instanceof VouchsafeError);
+    assert.equal(error.code, 'ERR_CONFIG_INVALID');
+    return error.message;
+  }
+}
+
+test('no values at all are an installation with every default', () => {
+  assert.deepEqual(parseInstallation(undefined), parseInstallation({}));
+  assert.deepEqual(parseInstallation({}), {
+    annotationPrefix: 'vouchsafe.dev',
+    agent: { image: 'vouchsafe:0.1.0', imagePullPolicy: 'IfNotPresent', setUser: true },
+    defaults: {},
+    vault: {
+      default: 'default',
+      allowPodAddress: false,
+      connections: {
+        default: {
+          address: 'https://vault.vault.svc:8200',
+          namespace: undefined,
+          caPem: undefined,
+          caConfigMap: undefined,
+          tlsServerName: undefined,
+        },
+      },
+    },
+    spiffe: {
+      socket: 'unix:///run/spire/sockets/agent.sock',
+      volume: 'csi',
+      csiDriver: 'csi.spiffe.io',
+      hostPath: '/run/spire/sockets',
+    },
+    webhook: {
+      excludedNamespaces: ['kube-system', 'kube-public', 'kube-node-lease'],
+      maxBodyBytes: 3_145_728,
+    },
+  });
+});
+
+test('the default image is of the version of this project', () => {
+  const file = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
+  const { version } = JSON.parse(file) as { version: string }; // npm requires it
+  assert.equal(parseInstallation({}).agent.image, `vouchsafe:${version}`);
+});
+
+test('a digest pins the image', () => {
+  const digest = `sha256:${'0'.repeat(64)}`;
+  const { agent } = parseInstallation({ agent: { image: { repository: 'r', tag: 't', digest } } });
+  assert.equal(agent.image, `r:t@${digest}`);
+});
+
+test('the only connection is the default, whatever its name', () => {
+  const { vault } = parseInstallation({
+    vault: { connections: { prod: { address: 'http://v' } } },
+  });
+  assert.equal(vault.default, 'prod');
+});
+
+test('defaults may be written as Helm users write them', () => {
+  const { defaults } = parseInstallation({ defaults: { 'revoke-on-exit': false, port: 9200 } });
+  assert.deepEqual(defaults, { 'revoke-on-exit': 'false', port: '9200' });
+});
+
+test('values that the chart alone reads pass', () => {
+  const values = { replicas: 3, image: { tag: 'x' }, webhook: { timeoutSeconds: 5 } };
+  assert.equal(problemsOf(values), '');
+  assert.ok(isValid(values));
+});
+
+const REFUSED: Readonly<Record<string, readonly [unknown, RegExp]>> = {
+  'an unknown key': [{ agnet: {} }, /agnet: is not known; did you mean "agent"\?/],
+  'an unknown key further down': [{ agent: { image: { tagg: 'x' } } }, /agent\.image\.tagg/],
+  'an unknown default': [{ defaults: { rolle: 'x' } }, /defaults\.rolle: .*"role"/],
+  'inject as a default of all pods': [{ defaults: { inject: true } }, /defaults\.inject/],
+  'a setting of one file as a default': [
+    { defaults: { 'secret-a': 'kv/a' } },
+    /defaults\.secret-a/,
+  ],
+  'a default that the annotation would not take': [
+    { defaults: { 'init-deadline': 'soon' } },
+    /defaults\.init-deadline: write a duration/,
+  ],
+  'a default connection that is not there': [
+    { vault: { default: 'b', connections: { a: { address: 'http://v' } } } },
+    /vault\.default: there is no connection "b", only: a/,
+  ],
+  'a chosen connection that is not there': [
+    { defaults: { vault: 'b' }, vault: { connections: { a: { address: 'http://v' } } } },
+    /defaults\.vault names "b"/,
+  ],
+  'a connection without address': [{ vault: { connections: { a: {} } } }, /a\.address: is missing/],
+  'two CAs': [
+    {
+      vault: {
+        connections: {
+          a: {
+            address: 'http://v',
+            caPem: '-----BEGIN CERTIFICATE-----',
+            caConfigMap: { name: 'a', key: 'b' },
+          },
+        },
+      },
+    },
+    /caPem: contradicts caConfigMap/,
+  ],
+  'a tcp socket with a volume': [{ spiffe: { socket: 'tcp://127.0.0.1:1' } }, /spiffe\.volume/],
+  'a host path without use': [{ spiffe: { hostPath: '/x/y' } }, /spiffe\.hostPath/],
+  'an odd body limit': [{ webhook: { maxBodyBytes: 1.5 } }, /webhook\.maxBodyBytes/],
+  'a list': [[], /document: must be an object/],
+};
+
+for (const [name, [values, pattern]] of Object.entries(REFUSED)) {
+  test(`refused: ${name}`, () => {
+    assert.match(problemsOf(values), pattern);
+  });
+}
+
+test('every problem is listed at once', () => {
+  const message = problemsOf({ agnet: 1, defaults: { mode: 'x' }, spiffe: { volume: 'nfs' } });
+  assert.equal(message.split('\n  - ').length, 4);
+});

@@ -1,0 +1,385 @@
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import fc from 'fast-check';
+import {
+  AGENT_CONFIG_SCHEMA,
+  parseAgentConfig,
+  parseAgentConfigText,
+  type AgentEnvironment,
+} from '../../../src/config/index.ts';
+import { VouchsafeError } from '../../../src/core/index.ts';
+
+const HEAD = { apiVersion: 'vouchsafe.dev/v1', kind: 'AgentConfig' };
+const ENVIRONMENT: AgentEnvironment = {
+  spiffeEndpointSocket: 'unix:///run/agent.sock',
+  vaultAddress: 'https://vault:8200',
+};
+const SCHEMA_FILE = new URL('../../../src/config/agent-config.schema.json', import.meta.url);
+
+function problemsOf(document: unknown, environment: AgentEnvironment = ENVIRONMENT): string[] {
+  try {
+    parseAgentConfig(document, environment);
+    return [];
+  } catch (error) {
+    assert.ok(error instanceof VouchsafeError);
+    assert.equal(error.code, 'ERR_CONFIG_INVALID');
+    const { problems } = error.details;
+    return Array.isArray(problems) ? problems.map(String) : [];
+  }
+}
+
+test('the smallest document gets every documented default', () => {
+  const config = parseAgentConfig(
+    { ...HEAD, files: [{ name: 'app', secret: 'kvv2/app' }] },
+    ENVIRONMENT,
+  );
+  assert.deepEqual(config, {
+    spiffe: { socket: 'unix:///run/agent.sock', spiffeId: undefined, hint: undefined },
+    vault: {
+      address: 'https://vault:8200',
+      namespace: undefined,
+      caFile: undefined,
+      caPem: undefined,
+      tlsServerName: undefined,
+      timeoutMs: 20_000,
+    },
+    auth: {
+      method: 'jwt',
+      mount: 'jwt',
+      role: undefined,
+      audience: 'vault',
+      tokenFile: undefined,
+    },
+    outputDirectory: '/vault/secrets',
+    files: [
+      {
+        name: 'app',
+        path: 'app',
+        mode: 0o440,
+        source: { kind: 'format', format: 'json', secret: { path: 'kvv2/app' } },
+        refreshMs: 300_000,
+        onChange: [],
+      },
+    ],
+    onChange: [],
+    onMissingVault: 'fail',
+    initDeadlineMs: 120_000,
+    revokeOnExit: true,
+    revokeGraceMs: 10_000,
+    stateDirectory: undefined,
+    listen: undefined,
+    terminationLog: undefined,
+    logLevel: 'info',
+  });
+});
+
+test('the result cannot be changed, however deep', () => {
+  const config = parseAgentConfig(
+    { ...HEAD, files: [{ name: 'app', secret: 'kvv2/app' }] },
+    ENVIRONMENT,
+  );
+  assert.ok(Object.isFrozen(config.files[0]?.source));
+});
+
+test('a secret with #key is printed raw', () => {
+  const { files } = parseAgentConfig(
+    { ...HEAD, files: [{ name: 'p', secret: 'kvv2/app#password' }] },
+    ENVIRONMENT,
+  );
+  assert.deepEqual(files[0]?.source, {
+    kind: 'format',
+    format: 'raw',
+    secret: { path: 'kvv2/app', key: 'password' },
+  });
+});
+
+test('X.509 files can be named and moded as another tool did', () => {
+  const { files, vault, auth } = parseAgentConfig(
+    { ...HEAD, x509Svid: { svidFile: 'svid.0.pem', keyFile: 'svid.0.key', keyMode: '0600' } },
+    ENVIRONMENT,
+  );
+  assert.deepEqual(
+    files.map(({ name, path, mode }) => [name, path, mode]),
+    [
+      ['svid', 'svid.0.pem', 0o440],
+      ['svid_key', 'svid.0.key', 0o600],
+      ['bundle', 'bundle.pem', 0o440],
+    ],
+  );
+  assert.equal(vault, undefined, 'SVIDs alone need no Vault, even where VAULT_ADDR is set');
+  assert.equal(auth, undefined);
+});
+
+test('a service-account token needs no Workload API', () => {
+  const document = {
+    ...HEAD,
+    auth: { tokenFile: '/token', role: 'r' },
+    files: [{ name: 'a', secret: 'kv/a' }],
+  };
+  const config = parseAgentConfig(document, { vaultAddress: 'http://vault:8200' });
+  assert.equal(config.spiffe, undefined);
+  assert.equal(config.auth?.tokenFile, '/token');
+});
+
+test('method kubernetes reads the token of the pod', () => {
+  const document = {
+    ...HEAD,
+    auth: { method: 'kubernetes', role: 'r' },
+    files: [{ name: 'a', secret: 'kv/a' }],
+  };
+  const { auth } = parseAgentConfig(document, ENVIRONMENT);
+  assert.equal(auth?.tokenFile, '/var/run/secrets/kubernetes.io/serviceaccount/token');
+  assert.equal(auth.mount, 'kubernetes');
+});
+
+test('the document wins over the environment, whose values are then not even looked at', () => {
+  const config = parseAgentConfig(
+    {
+      ...HEAD,
+      spiffe: { socket: 'unix:///own.sock' },
+      vault: { address: 'https://own:8200' },
+      files: [{ name: 'a', secret: 'kv/a' }],
+    },
+    { spiffeEndpointSocket: 'x', vaultAddress: 'not a URL', vaultNamespace: 'team' },
+  );
+  assert.equal(config.vault?.address, 'https://own:8200');
+  assert.equal(config.vault.namespace, 'team');
+  assert.equal(config.spiffe?.socket, 'unix:///own.sock');
+});
+
+test('a template demands neither Vault nor an SVID, but gets both where they are', () => {
+  const document = { ...HEAD, files: [{ name: 'a', template: 'hello' }] };
+  assert.equal(parseAgentConfig(document, {}).vault, undefined);
+  assert.equal(parseAgentConfig(document, ENVIRONMENT).vault?.address, 'https://vault:8200');
+});
+
+test('every problem is listed at once, with its place', () => {
+  const problems = problemsOf(
+    {
+      apiVersion: 'vouchsafe.dev/v2',
+      vault: { address: 'vault', caFile: '/a', caPem: 'x' },
+      logLevel: 'loud',
+      initDedline: '2m',
+      files: [
+        { name: 'A', mode: 288, secret: 'kv' },
+        { name: 'b', format: 'json' },
+        { name: 'c', template: 'x', jwtSvid: ['a'] },
+        { name: 'c', secret: 'kv/c', path: '../c' },
+      ],
+    },
+    {},
+  );
+  const places = problems.map((problem) => problem.slice(0, problem.indexOf(': ')));
+  assert.deepEqual(places, [
+    'initDedline',
+    'apiVersion',
+    'kind',
+    'vault.address',
+    'vault.caPem',
+    'files[0].name',
+    'files[0].mode',
+    'files[0].secret',
+    'files[0]',
+    'files[1].format',
+    'files[2].jwtSvid',
+    'files[3].path',
+    'logLevel',
+    'files',
+    'files',
+    'spiffe.socket',
+  ]);
+  assert.match(problems[0] ?? '', /did you mean "initDeadline"/);
+});
+
+const REFUSED: Readonly<Record<string, readonly [unknown, RegExp]>> = {
+  'no object': [[], /document: must be an object, not a list/],
+  null: [null, /must be an object, not null/],
+  'nothing to deliver': [HEAD, /nothing to deliver/],
+  'no Vault address': [
+    { ...HEAD, files: [{ name: 'a', secret: 'kv/a' }] },
+    /vault\.address.*VAULT_ADDR/,
+  ],
+  'no socket': [{ ...HEAD, x509Svid: true }, /spiffe\.socket.*SPIFFE_ENDPOINT_SOCKET/],
+  'kubernetes without a role': [
+    { ...HEAD, auth: { method: 'kubernetes' }, x509Svid: true },
+    /auth\.role: is missing/,
+  ],
+  'cert with a token file': [
+    { ...HEAD, auth: { method: 'cert', tokenFile: '/t' }, x509Svid: true },
+    /auth\.tokenFile: contradicts/,
+  ],
+  'one file inside another': [
+    {
+      ...HEAD,
+      files: [
+        { name: 'a', path: 'x', secret: 'kv/a' },
+        { name: 'b', path: 'x/y', secret: 'kv/b' },
+      ],
+    },
+    /files: the path "x\/y"/,
+  ],
+  'an X.509 file that is also another one': [
+    { ...HEAD, x509Svid: true, files: [{ name: 'a', path: 'svid.pem', secret: 'kv/a' }] },
+    /the path "svid\.pem"/,
+  ],
+  'an action outside the pod': [
+    { ...HEAD, x509Svid: true, onChange: ['http:POST http://example.org/'] },
+    /onChange\[0\]: .*loopback/,
+  ],
+  'a private key where a CA belongs': [
+    { ...HEAD, x509Svid: true, vault: { caPem: '-----BEGIN EC PRIVATE KEY-----' } },
+    /vault\.caPem: holds a private key/,
+  ],
+};
+
+for (const [name, [document, pattern]] of Object.entries(REFUSED)) {
+  test(`refused: ${name}`, () => {
+    assert.match(problemsOf(document, {}).join('\n'), pattern);
+  });
+}
+
+test('an environment variable is named where it is wrong', () => {
+  const problems = problemsOf(
+    { ...HEAD, files: [{ name: 'a', secret: 'kv/a' }] },
+    { ...ENVIRONMENT, vaultAddress: 'vault:8200' },
+  );
+  assert.deepEqual(problems.length, 1);
+  assert.match(problems[0] ?? '', /^vault\.address: from the environment/);
+});
+
+test('YAML is read as well as JSON', async () => {
+  const yaml = 'apiVersion: vouchsafe.dev/v1\nkind: AgentConfig\nx509Svid: true\n';
+  const json = JSON.stringify({ ...HEAD, x509Svid: true });
+  assert.deepEqual(
+    await parseAgentConfigText(yaml, ENVIRONMENT),
+    await parseAgentConfigText(json, ENVIRONMENT),
+  );
+});
+
+for (const [name, source] of Object.entries({
+  'broken YAML': 'a: [1\nb: token-that-must-not-be-shown',
+  'a duplicate key': 'a: 1\na: token-that-must-not-be-shown',
+  'an alias bomb': `a: &a [${'x,'.repeat(50)}]\nb: &b [${'*a,'.repeat(50)}]\nc: [${'*b,'.repeat(50)}]`,
+})) {
+  test(`${name} is refused without quoting it`, async () => {
+    await assert.rejects(parseAgentConfigText(source, ENVIRONMENT), (error: unknown) => {
+      assert.ok(error instanceof VouchsafeError);
+      assert.equal(error.code, 'ERR_CONFIG_UNREADABLE');
+      assert.doesNotMatch(error.message, /must-not-be-shown/);
+      return true;
+    });
+  });
+}
+
+test('the published schema is the one that the reader goes by', () => {
+  const schema = JSON.stringify(AGENT_CONFIG_SCHEMA, null, 2);
+  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(SCHEMA_FILE, schema);
+  const published: unknown = JSON.parse(readFileSync(SCHEMA_FILE, 'utf8'));
+  assert.deepEqual(published, JSON.parse(schema), 'run with UPDATE_GOLDEN=1, then prettier');
+});
+
+/** A field that is mostly right. */
+function field(...good: readonly unknown[]): fc.Arbitrary<unknown> {
+  const wrong = fc.constantFrom<unknown>('', 'x', true, 5, null, [], {}, ['aud'], '99z', [5]);
+  return fc.oneof(
+    { weight: 9, arbitrary: fc.constantFrom(...good) },
+    { weight: 1, arbitrary: wrong },
+  );
+}
+
+function objectWith(fields: Record<string, fc.Arbitrary<unknown>>): fc.Arbitrary<object> {
+  const unknown = fc.record({ unknown: fc.constant(1) });
+  const known = fc.record(fields, { requiredKeys: [] });
+  const both = fc.tuple(known, unknown).map(([a, b]) => ({ ...a, ...b }));
+  return fc.oneof({ weight: 19, arbitrary: known }, { weight: 1, arbitrary: both });
+}
+
+const anyFile = fc.tuple(
+  objectWith({
+    path: field('x', 'd/y'),
+    mode: field('0440', '600'),
+    format: field('json', 'env'),
+    refresh: field('5m', '30'),
+    onChange: field([], ['signal:HUP@web'], ['restart@web']),
+  }),
+  fc.record({ name: field('a', 'b'), secret: field('kvv2/app', 'kvv2/app#key') }),
+);
+
+const anyDocument = fc
+  .tuple(
+    objectWith({
+      spiffe: objectWith({ socket: field('unix:///run/agent.sock'), hint: field('h') }),
+      vault: objectWith({ address: field('https://vault:8200'), timeout: field('10s') }),
+      auth: objectWith({
+        method: field('jwt', 'cert'),
+        mount: field('auth/jwt'),
+        role: field('r'),
+      }),
+      output: objectWith({ directory: field('/d'), mode: field('0444') }),
+      x509Svid: field(true, false, { keyMode: '0600' }),
+      onChange: field(['http:POST http://127.0.0.1:1/']),
+      initDeadline: field('1m'),
+      logLevel: field('debug'),
+    }),
+    fc.array(anyFile, { maxLength: 2 }),
+  )
+  .map(([rest, files]) => ({
+    ...HEAD,
+    ...rest,
+    files: files.map(([file, common]) => ({ ...file, ...common })),
+  }));
+
+test('what the schema refuses the reader refuses too', () => {
+  const isValid = new Ajv2020({ strict: true, allErrors: false }).compile(AGENT_CONFIG_SCHEMA);
+  let accepted = 0;
+  fc.assert(
+    fc.property(anyDocument, (document) => {
+      const problems = problemsOf(document);
+      if (problems.length === 0) accepted += 1;
+      assert.ok(problems.length > 0 || isValid(document), JSON.stringify(isValid.errors));
+    }),
+    { numRuns: 500 },
+  );
+  assert.ok(accepted > 20, 'the property must also see good documents');
+});
+
+test('of a good document each field alone can be spoilt, and both notice', () => {
+  const isValid = new Ajv2020({ strict: true }).compile(AGENT_CONFIG_SCHEMA);
+  const good = {
+    ...HEAD,
+    spiffe: { socket: 'unix:///s/a.sock', spiffeId: 'spiffe://example.org/a', hint: 'h' },
+    vault: {
+      address: 'https://v:1',
+      namespace: 'n',
+      caFile: '/c',
+      tlsServerName: 'v',
+      timeout: '1s',
+    },
+    auth: { method: 'jwt', mount: 'jwt', role: 'r', audience: 'a', tokenFile: '/t' },
+    output: { directory: '/d', mode: '0440' },
+    x509Svid: { svidFile: 's', keyFile: 'k', bundleFile: 'b', svidMode: '0400', keyMode: '0400' },
+    onMissingVault: 'wait',
+    initDeadline: '1m',
+    revokeOnExit: false,
+    revokeGrace: '0s',
+    stateDirectory: '/s',
+    listen: ':1',
+    terminationLog: '/l',
+    logLevel: 'debug',
+  };
+  assert.deepEqual(problemsOf(good), []);
+  assert.ok(isValid(good));
+  for (const [name, value] of Object.entries(good)) {
+    const spoilt: [string, unknown][] =
+      typeof value === 'object'
+        ? Object.keys(value).map((field) => [`${name}.${field}`, { ...value, [field]: 7 }])
+        : [[name, 7]];
+    for (const [path, wrong] of spoilt) {
+      const document = { ...good, [name]: wrong };
+      assert.ok(!isValid(document), `schema: ${path}`);
+      assert.match(problemsOf(document).join('\n'), new RegExp(`^${path}: `, 'm'));
+    }
+  }
+});

@@ -1,0 +1,251 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { ANNOTATIONS, classify, resolveSettings, SETTINGS } from '../../../src/config/index.ts';
+import type { ResolvedSettings } from '../../../src/config/index.ts';
+
+const PREFIX = 'vouchsafe.dev';
+
+type Given = Readonly<Record<string, string>>;
+
+function prefixed(annotations: Given): Given {
+  return Object.fromEntries(Object.entries(annotations).map(([k, v]) => [`${PREFIX}/${k}`, v]));
+}
+
+function resolve(pod: Given, namespace: Given = {}, installation: Given = {}): ResolvedSettings {
+  return resolveSettings({
+    prefix: PREFIX,
+    pod: prefixed(pod),
+    namespace: prefixed(namespace),
+    installation,
+  });
+}
+
+test('pod beats namespace beats installation beats built in, and the source is told', () => {
+  const all = resolve({ role: 'p' }, { role: 'n' }, { role: 'i' }).settings.role;
+  assert.deepEqual(all, { value: 'p', source: 'pod', text: 'p' });
+  assert.equal(resolve({}, { role: 'n' }, { role: 'i' }).settings.role.source, 'namespace');
+  assert.equal(resolve({}, {}, { role: 'i' }).settings.role.source, 'installation');
+  assert.deepEqual(resolve({}).settings.role, {
+    value: undefined,
+    source: 'built in',
+    text: undefined,
+  });
+});
+
+test('every setting but inject has a default by installation', () => {
+  for (const [name, { levels }] of Object.entries(SETTINGS)) {
+    const expected =
+      name === 'inject' ? ['pod', 'namespace'] : ['pod', 'namespace', 'installation'];
+    assert.deepEqual([...levels], expected, name);
+  }
+});
+
+test('a namespace can ask for its pods, and a pod can decline', () => {
+  assert.equal(resolve({}, { inject: 'true' }).settings.inject.value, true);
+  assert.equal(resolve({ inject: 'false' }, { inject: 'true' }).settings.inject.value, false);
+});
+
+test('files are collected by name and in order', () => {
+  const { files, problems } = resolve({
+    'secret-b': 'kv/b',
+    'secret-a.json': 'kv/a#key',
+    'file-mode-b': '0400',
+    'template-from-c_1': 'templates/c',
+  });
+  assert.deepEqual(problems, []);
+  assert.deepEqual(
+    files.map(({ name }) => name),
+    ['a.json', 'b', 'c_1'],
+  );
+  assert.equal(files[1]?.['file-mode']?.value, 0o400);
+  assert.deepEqual(files[2]?.['template-from']?.value, { name: 'templates', key: 'c' });
+});
+
+test('of several prefixes the longest counts', () => {
+  assert.deepEqual(classify('template-from-x'), {
+    kind: 'file',
+    setting: 'template-from',
+    file: 'x',
+  });
+  assert.deepEqual(classify('file-mode'), { kind: 'setting', setting: 'file-mode' });
+  assert.deepEqual(classify('file-mode-x'), { kind: 'file', setting: 'file-mode', file: 'x' });
+  assert.deepEqual(classify('file-name'), { kind: 'file', setting: 'file', file: 'name' });
+  assert.deepEqual(classify('status'), { kind: 'mark' });
+  assert.deepEqual(classify('toString'), { kind: 'unknown' });
+});
+
+const UNKNOWN: Readonly<Record<string, string | undefined>> = {
+  rol: 'role',
+  'auth-metod': 'auth-method',
+  'templates-db': 'template-db',
+  'secrets-a-b': 'secret-a-b',
+  on_change: 'on-change',
+  'jwt-svids-cloud': 'jwt-svid-cloud',
+  'completely-different': undefined,
+};
+
+for (const [given, meant] of Object.entries(UNKNOWN)) {
+  test(`unknown annotation ${given}: ${meant === undefined ? 'no guess' : `did you mean ${meant}`}`, () => {
+    const { warnings } = resolve({ [given]: 'x' });
+    const guess = meant === undefined ? '' : `; did you mean ${PREFIX}/${meant}?`;
+    assert.deepEqual(warnings, [`unknown annotation ${PREFIX}/${given}${guess}`]);
+  });
+}
+
+test('annotations of other prefixes are not looked at', () => {
+  const given = { 'vouchsafe.dev.example/rol': 'x', 'vault.hashicorp.com/role': 'y' };
+  const { warnings } = resolveSettings({ prefix: PREFIX, pod: given, installation: {} });
+  assert.deepEqual(warnings, []);
+});
+
+test('what only a pod can say has no effect on a namespace, and that is said', () => {
+  const { warnings, files } = resolve({}, { 'secret-a': 'kv/a', rol: 'x' });
+  assert.deepEqual(files, []);
+  assert.equal(warnings.length, 2);
+  assert.match(warnings.join('\n'), /on the namespace: unknown annotation/);
+});
+
+test('a wrong value is a problem at the level that counts, and only there', () => {
+  const wrong = resolve({}, { mode: 'x' }).problems;
+  assert.deepEqual(wrong, [
+    { path: `${PREFIX}/mode of the namespace`, message: 'write one of native, pair, init, csi' },
+  ]);
+  assert.deepEqual(resolve({ mode: 'init' }, { mode: 'x' }).problems, []);
+});
+
+/** What is said -> the annotation that is refused and the other one that its message names. */
+const CONTRADICTIONS: readonly (readonly [string, Given, string, RegExp])[] = [
+  [
+    'two templates',
+    { 'template-a': 'x', 'template-from-a': 'c/k' },
+    'template-from-a',
+    /template-a/,
+  ],
+  [
+    'format and template',
+    { 'secret-a': 'kv/a', 'template-a': 'x', 'format-a': 'json' },
+    'format-a',
+    /template-a/,
+  ],
+  ['format without secret', { 'format-a': 'json' }, 'format-a', /secret-a/],
+  ['token with template', { 'jwt-svid-a': 'x', 'template-a': 'x' }, 'jwt-svid-a', /template-a/],
+  ['token with secret', { 'jwt-svid-a': 'x', 'secret-a': 'kv/a' }, 'secret-a', /jwt-svid-a/],
+  ['token with refresh', { 'jwt-svid-a': 'x', 'refresh-a': '5m' }, 'refresh-a', /jwt-svid-a/],
+  ['file without content', { 'file-a': 'x' }, 'file-a', /secret-a/],
+  ['X.509 name taken', { 'x509-svid': 'true', 'secret-svid': 'kv/a' }, 'secret-svid', /x509-svid/],
+  ['init with on-change', { mode: 'init', 'on-change': 'restart@a' }, 'on-change', /mode init/],
+  [
+    'init with on-change of a file',
+    { mode: 'init', 'secret-a': 'kv/a', 'on-change-a': 'restart@a' },
+    'on-change-a',
+    /mode init/,
+  ],
+  [
+    'init with revoke-on-exit',
+    { mode: 'init', 'revoke-on-exit': 'true' },
+    'revoke-on-exit',
+    /mode/,
+  ],
+  ['csi is for later', { mode: 'csi' }, 'mode', /not available yet/],
+  [
+    'service account with cert',
+    { identity: 'service-account', 'auth-method': 'cert' },
+    'identity',
+    /auth-method cert/,
+  ],
+  [
+    'SPIFFE with kubernetes',
+    { identity: 'spiffe', 'auth-method': 'kubernetes', role: 'r' },
+    'identity',
+    /auth-method kubernetes/,
+  ],
+  ['kubernetes without role', { 'auth-method': 'kubernetes' }, 'auth-method', /role/],
+  [
+    'SPIFFE ID that nothing uses',
+    { identity: 'service-account', 'spiffe-id': 'spiffe://a/b', 'secret-a': 'kv/a' },
+    'spiffe-id',
+    /identity service-account/,
+  ],
+  ['one path twice', { 'secret-a': 'kv/a', 'secret-b': 'kv/b', 'file-b': 'a' }, 'file-b', /"a"/],
+  [
+    'X.509 path taken',
+    { 'x509-svid': 'true', 'secret-a': 'kv/a', 'file-a': 'bundle.pem' },
+    'file-a',
+    /"bundle\.pem"/,
+  ],
+  ['Azure without tenant', { 'azure-client-id': 'c' }, 'azure-client-id', /azure-tenant-id/],
+  ['Azure without client', { 'azure-tenant-id': 't' }, 'azure-tenant-id', /azure-client-id/],
+  [
+    'Azure without token',
+    { 'azure-client-id': 'c', 'azure-tenant-id': 't', 'jwt-svid-a': 'other' },
+    'azure-client-id',
+    /api:\/\/AzureADTokenExchange/,
+  ],
+  [
+    'environment variables are for later',
+    { 'env-PASSWORD': 'kv/a#p' },
+    'env-PASSWORD',
+    /not available yet/,
+  ],
+  ['a name with capitals', { 'secret-App': 'kv/a' }, 'secret-App', /part after the dash/],
+];
+
+for (const [name, given, path, other] of CONTRADICTIONS) {
+  test(`refused: ${name}`, () => {
+    const { problems } = resolve(given);
+    const found = problems.find((problem) => problem.path === `${PREFIX}/${path}`);
+    assert.ok(found !== undefined, JSON.stringify(problems));
+    assert.match(found.message, other);
+  });
+}
+
+test('defaults of namespace and installation contradict nothing that they do not apply to', () => {
+  const { problems } = resolve(
+    { 'auth-method': 'cert', 'secret-a': 'kv/a' },
+    { audience: 'team', 'azure-client-id': 'c', 'azure-tenant-id': 't' },
+    { 'spiffe-hint': 'h' },
+  );
+  assert.deepEqual(problems, []);
+});
+
+test('a renamed X.509 file leaves its old name free', () => {
+  const given = {
+    'x509-svid': 'true',
+    'file-svid': 'tls.crt',
+    'secret-a': 'kv/a',
+    'file-a': 'svid.pem',
+  };
+  assert.deepEqual(resolve(given).problems, []);
+});
+
+test('whatever annotations say, resolving them answers', () => {
+  const names = ANNOTATIONS.map(({ name }) => name.replace('<name>', 'x'));
+  const annotation = fc.oneof(fc.constantFrom(...names), fc.string());
+  fc.assert(
+    fc.property(fc.dictionary(annotation, fc.string()), (given) => {
+      const { problems, warnings } = resolve(given);
+      for (const { path, message } of problems) assert.ok(path !== '' && message !== '');
+      assert.ok(warnings.every((warning) => warning !== ''));
+    }),
+  );
+});
+
+test('the table has every annotation of the design', () => {
+  const names = new Set(ANNOTATIONS.map(({ name }) => name));
+  const design =
+    'inject mode role auth-method auth-mount audience spiffe-id spiffe-hint vault secret-<name> template-<name> ' +
+    'template-from-<name> format-<name> file-<name> file-mode-<name> refresh-<name> on-change-<name> on-change ' +
+    'jwt-svid-<name> x509-svid containers init-containers mount-path on-missing-vault init-deadline ' +
+    'revoke-on-exit cpu memory log-level run-as-user run-as-group image';
+  for (const name of design.split(' ')) assert.ok(names.has(name), name);
+  for (const row of ANNOTATIONS) assert.ok(row.description !== '' && row.values !== '', row.name);
+});
+
+test('a built-in default is what its own grammar would accept', () => {
+  for (const [name, spec] of Object.entries(SETTINGS)) {
+    const text = /^`([^`]*)`$/.exec(spec.default)?.[1];
+    if (text === undefined || spec.builtIn === undefined) continue;
+    assert.deepEqual(spec.grammar.parse(text), { value: spec.builtIn }, name);
+  }
+});
