@@ -44,16 +44,16 @@ export class MemoryWriter implements WriterPort {
   writes = 0;
   swaps = 0;
   failure: VouchsafeError | undefined;
-  /** Called before each write. */
-  before: () => Promise<void> = () => Promise.resolve();
+  /** Called with what is about to be written; may refuse it. */
+  before: (texts: ReadonlyMap<string, string>) => Promise<void> = () => Promise.resolve();
 
   async write(files: Parameters<WriterPort['write']>[0]): ReturnType<WriterPort['write']> {
     this.writes += 1;
-    await this.before();
-    if (this.failure !== undefined) throw this.failure;
     const texts = new Map(
       files.map(({ path, content }) => [path, Buffer.from(content).toString()]),
     );
+    await this.before(texts);
+    if (this.failure !== undefined) throw this.failure;
     const paths = new Set([...texts.keys(), ...this.files.keys()]);
     const changed = [...paths].filter((path) => texts.get(path) !== this.files.get(path));
     for (const path of changed) this.files.delete(path);

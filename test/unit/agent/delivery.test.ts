@@ -1,0 +1,330 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { settle } from '../../helpers/fake-clock.ts';
+import { Harness, templateFile } from '../../helpers/agent-harness.ts';
+import { failure } from '../../helpers/model-vault.ts';
+
+const MINUTE_MS = 60_000;
+const HUP = 'signal:HUP@app';
+const RELOAD = 'http:POST http://127.0.0.1:8080/-/reload';
+
+/** A file that holds the user name of a dynamic secret. */
+function dbFile(path = 'database/creds/app', name = 'db'): Record<string, unknown> {
+  return templateFile(name, `{{#with (secret "${path}")}}{{username}}{{/with}}`);
+}
+
+/** A file that holds one key of a plain secret. */
+function kvFile(name: string, path = 'kv/app', key = 'a'): Record<string, unknown> {
+  return templateFile(name, `{{#with (secret "${path}")}}{{${key}}}{{/with}}`);
+}
+
+test('nothing is written while anything is missing', async (t) => {
+  const h = new Harness(t);
+  h.vault.put('kv/app', { a: '1' });
+  h.vault.define('database/creds/app', { kind: 'dynamic', ttlMs: 60 * MINUTE_MS });
+  h.vault.intercept = ({ subject }) =>
+    subject === 'database/creds/app' ? failure('ERR_VAULT_SEALED') : undefined;
+  const { agent } = await h.start({ files: [kvFile('kv'), dbFile()] });
+  await h.clock.advance(MINUTE_MS);
+  assert.equal(h.writer.writes, 0);
+  assert.equal(agent.isDelivered, false);
+  h.vault.intercept = () => undefined;
+  await h.clock.advance(MINUTE_MS - 1000);
+  assert.deepEqual([...h.writer.files.keys()].sort(), ['db', 'kv']);
+  assert.equal(h.writer.swaps, 1);
+  assert.ok(agent.isDelivered);
+});
+
+test('paths may depend on values that were read before', async (t) => {
+  const h = new Harness(t);
+  h.vault.put('kv/index', { next: 'kv/middle' });
+  h.vault.put('kv/middle', { next: 'kv/leaf' });
+  h.vault.put('kv/leaf', { a: 'found' });
+  const template = `{{#with (secret "kv/index")}}{{#with (secret next)}}{{#with (secret next)}}{{a}}{{/with}}{{/with}}{{/with}}`;
+  await h.start({ files: [templateFile('chain', template)] });
+  await h.clock.advance(1000);
+  assert.equal(h.writer.get('chain'), 'found');
+  assert.equal(h.vault.count('fetch'), 3);
+});
+
+test('a set waits for all that it awaits and is written once', async (t) => {
+  const h = new Harness(t);
+  const paths = Array.from({ length: 50 }, (_, index) => `kv/app-${index}`);
+  for (const path of paths) h.vault.put(path, { a: path });
+  await h.start({ files: paths.map((path, index) => kvFile(`f${index}`, path)) });
+  await h.clock.advance(1000);
+  assert.equal(h.writer.swaps, 1);
+  assert.equal(h.writer.files.size, 50);
+});
+
+test('templates that make paths without end are refused', async (t) => {
+  const h = new Harness(t);
+  const chain = Array.from({ length: 130 }, () => '{{#with (secret next)}}').join('');
+  const ends = Array.from({ length: 130 }, () => '{{/with}}').join('');
+  for (let index = 0; index < 200; index += 1) {
+    h.vault.put(`kv/${index}`, { next: `kv/${index + 1}` });
+  }
+  const template = `{{#with (secret "kv/0")}}${chain}x${ends}{{/with}}`;
+  const running = await h.start({ files: [templateFile('endless', template)] });
+  await running.end();
+  assert.match(String(running.outcome?.error), /after 100 passes/);
+  assert.equal(h.writer.writes, 0);
+});
+
+test('the first delivery tells nobody; later ones tell per file and per set', async (t) => {
+  const h = new Harness(t);
+  h.vault.put('kv/a', { a: '1' });
+  h.vault.put('kv/b', { a: '1' });
+  await h.start({
+    files: [
+      { ...kvFile('one', 'kv/a'), onChange: [HUP] },
+      { ...kvFile('two', 'kv/b'), onChange: ['restart@app'] },
+    ],
+    onChange: [RELOAD],
+  });
+  await h.clock.advance(10 * MINUTE_MS);
+  assert.deepEqual(h.notifier.notified, []);
+  h.vault.put('kv/a', { a: '2' });
+  await h.clock.advance(6 * MINUTE_MS);
+  assert.equal(h.writer.get('one'), '2');
+  assert.deepEqual(
+    h.notifier.notified.map((actions) => actions.map(({ kind }) => kind)),
+    [['signal', 'http']],
+  );
+});
+
+test('a refresh that changes no bytes writes nothing new and tells nobody', async (t) => {
+  const h = new Harness(t);
+  h.vault.put('kv/app', { a: '1', other: 'x' });
+  await h.start({ files: [kvFile('kv')], onChange: [HUP] });
+  await h.clock.advance(1000);
+  h.vault.put('kv/app', { a: '1', other: 'y' });
+  await h.clock.advance(6 * MINUTE_MS);
+  assert.equal(h.writer.swaps, 1);
+  assert.deepEqual(h.notifier.notified, []);
+});
+
+test('a failed write keeps the old files, is tried again, and tells the application when it succeeds', async (t) => {
+  const h = new Harness(t);
+  h.vault.put('kv/app', { a: '1' });
+  const { agent } = await h.start({ files: [kvFile('kv')], onChange: [HUP] });
+  await h.clock.advance(1000);
+  h.writer.failure = failure('ERR_OUTPUT_FULL');
+  h.vault.put('kv/app', { a: '2' });
+  await h.clock.advance(10 * MINUTE_MS);
+  const tries = h.writer.writes;
+  assert.equal(h.writer.get('kv'), '1');
+  assert.ok(tries > 5 && tries < 40, `${tries} tries`);
+  assert.equal(agent.status().phase, 'degraded');
+  assert.equal(h.logger.lines.filter(({ message }) => /not delivered/.test(message)).length, 1);
+  assert.ok((agent.status().files[0]?.age_seconds ?? 0) > 500, 'the age of the file shows');
+  h.writer.failure = undefined;
+  await h.clock.advance(MINUTE_MS);
+  assert.equal(h.writer.get('kv'), '2');
+  assert.equal(h.notifier.notified.length, 1);
+  assert.equal(agent.status().phase, 'ready');
+});
+
+test('an old lease is let go only after swap, notification and grace', async (t) => {
+  const h = new Harness(t);
+  h.vault.define('database/creds/app', {
+    ...{ kind: 'dynamic', ttlMs: 10 * MINUTE_MS, maxTtlMs: 25 * MINUTE_MS },
+  });
+  await h.start({ files: [dbFile()], onChange: [HUP], revokeGrace: '30s' });
+  await h.clock.advance(1000);
+  const first = h.writer.get('db') ?? '';
+  const told = Promise.withResolvers<undefined>();
+  h.notifier.before = async () => {
+    await told.promise;
+  };
+  while (h.writer.get('db') === first) {
+    assert.ok(h.vault.isGood(first));
+    await h.clock.advance(1000);
+  }
+  await h.clock.advance(31_000);
+  assert.equal(h.vault.count('revokeLease'), 0, 'the application has not been told yet');
+  told.resolve(undefined);
+  await h.clock.advance(29_000);
+  assert.equal(h.vault.count('revokeLease'), 0, 'the grace has not passed yet');
+  await h.clock.advance(2000);
+  assert.deepEqual(
+    [h.vault.count('revokeLease', `lease-${first}`), h.vault.isGood(first)],
+    [1, false],
+  );
+  assert.equal(h.vault.good, 1);
+});
+
+test('while the new credential cannot be written the old one is not let go', async (t) => {
+  const h = new Harness(t);
+  h.vault.define('database/creds/app', {
+    ...{ kind: 'dynamic', ttlMs: 10 * MINUTE_MS, maxTtlMs: 25 * MINUTE_MS },
+  });
+  await h.start({ files: [dbFile()], revokeGrace: '0s' });
+  await h.clock.advance(1000);
+  h.writer.failure = failure('ERR_OUTPUT_FULL');
+  await h.clock.advance(24 * MINUTE_MS);
+  assert.equal(h.vault.count('fetch'), 2, 'the new one is there');
+  assert.equal(h.vault.count('revokeLease'), 0);
+  assert.ok(h.vault.isGood(h.writer.get('db') ?? ''));
+});
+
+test('a credential that is replaced during a write stays good until the next write succeeds', async (t) => {
+  const h = new Harness(t);
+  h.vault.tokenRenewable = false;
+  for (const name of ['a', 'b']) {
+    h.vault.define(`database/creds/${name}`, { kind: 'dynamic', ttlMs: 24 * 60 * MINUTE_MS });
+  }
+  const files = ['a', 'b'].map((name) => dbFile(`database/creds/${name}`, name));
+  await h.start({ files, revokeGrace: '0s' });
+  await h.clock.advance(1000);
+  const old = new Map(h.writer.files);
+  const gate = Promise.withResolvers<undefined>();
+  h.vault.intercept = ({ subject }) => (subject === 'database/creds/b' ? gate.promise : undefined);
+  let isFull = true;
+  h.writer.before = async (texts) => {
+    if (texts.get('b') !== old.get('b') && isFull) throw failure('ERR_OUTPUT_FULL');
+    if (texts.get('a') === old.get('a')) return;
+    gate.resolve(undefined); // the new b comes while the set with the old one is written
+    await settle();
+  };
+  await h.clock.advance(52 * MINUTE_MS);
+  assert.deepEqual([h.vault.count('login'), h.vault.count('fetch')], [2, 4]);
+  assert.notEqual(h.writer.get('a'), old.get('a'));
+  assert.equal(h.writer.get('b'), old.get('b'));
+  assert.ok(h.vault.isGood(old.get('b') ?? ''), 'the old token lives as long as a file needs it');
+  isFull = false;
+  await h.clock.advance(2 * MINUTE_MS);
+  assert.ok(h.vault.isGood(h.writer.get('b') ?? ''));
+  assert.deepEqual([h.vault.good, h.vault.liveTokens], [2, 1]);
+});
+
+test('a token that nothing hangs off is let go after its successor has come', async (t) => {
+  const h = new Harness(t);
+  h.vault.put('kv/app', { a: '1' });
+  h.vault.tokenRenewable = false;
+  await h.start({ files: [kvFile('kv')] });
+  await h.clock.advance(53 * MINUTE_MS);
+  assert.deepEqual([h.vault.count('login'), h.vault.count('revokeToken')], [2, 1]);
+  assert.deepEqual([h.vault.liveTokens, h.writer.swaps], [1, 1]);
+});
+
+test('a file that cannot be rendered any more keeps its bytes and holds up no other', async (t) => {
+  const h = new Harness(t);
+  h.vault.put('kv/app', { a: '1' });
+  h.vault.define('database/creds/app', {
+    ...{ kind: 'dynamic', ttlMs: 10 * MINUTE_MS, maxTtlMs: 25 * MINUTE_MS },
+  });
+  const { agent } = await h.start({ files: [kvFile('kv'), dbFile()], onChange: [HUP] });
+  await h.clock.advance(1000);
+  h.vault.put('kv/app', { b: '2' });
+  for (let minute = 0; minute < 120; minute += 1) {
+    await h.clock.advance(MINUTE_MS);
+    assert.ok(h.vault.isGood(h.writer.get('db') ?? ''), `minute ${minute}`);
+  }
+  assert.equal(h.writer.get('kv'), '1');
+  const status = agent.status();
+  assert.equal(status.phase, 'degraded');
+  assert.equal(status.errors[0]?.code, 'ERR_TEMPLATE_MISSING_KEY');
+  const ages = Object.fromEntries(status.files.map((file) => [file.name, file.age_seconds]));
+  assert.ok(
+    (ages['kv'] ?? 0) > 3600 && (ages['db'] ?? Infinity) < 1200,
+    'each file has its own age',
+  );
+  h.vault.put('kv/app', { a: '3' });
+  await h.clock.advance(6 * MINUTE_MS);
+  assert.equal(h.writer.get('kv'), '3');
+  assert.equal(agent.status().phase, 'ready');
+});
+
+test('files that share a credential never part, and what they hold is not let go', async (t) => {
+  const h = new Harness(t);
+  h.vault.put('kv/app', { a: '1' });
+  h.vault.define('database/creds/app', {
+    ...{ kind: 'dynamic', ttlMs: 10 * MINUTE_MS, maxTtlMs: 25 * MINUTE_MS },
+  });
+  const both = templateFile(
+    'both',
+    '{{#with (secret "kv/app")}}{{a}}{{/with}} {{#with (secret "database/creds/app")}}{{username}}{{/with}}',
+  );
+  await h.start({ files: [both, dbFile()], revokeGrace: '0s' });
+  await h.clock.advance(1000);
+  const first = h.writer.get('db') ?? '';
+  h.vault.put('kv/app', { b: '2' });
+  await h.clock.advance(24 * MINUTE_MS);
+  assert.equal(h.vault.count('fetch', 'database/creds/app'), 2);
+  assert.equal(h.writer.get('db'), first);
+  assert.equal(h.writer.get('both'), `1 ${first}`);
+  assert.ok(h.vault.isGood(first));
+  h.vault.put('kv/app', { a: '3' });
+  await h.clock.advance(6 * MINUTE_MS);
+  const second = h.writer.get('db') ?? '';
+  assert.notEqual(second, first);
+  assert.equal(h.writer.get('both'), `3 ${second}`);
+  assert.equal(h.vault.isGood(first), false);
+});
+
+test('a mounted template that changes is rendered anew, and lets go what it no longer uses', async (t) => {
+  const h = new Harness(t);
+  h.vault.put('kv/app', { a: '1' });
+  h.vault.define('database/creds/app', { kind: 'dynamic', ttlMs: 60 * MINUTE_MS });
+  h.templates.set('/t', '{{#with (secret "database/creds/app")}}{{username}}{{/with}}');
+  await h.start({ files: [{ name: 'f', templateFile: '/t' }], revokeGrace: '0s' });
+  await h.clock.advance(1000);
+  assert.ok(h.vault.isGood(h.writer.get('f') ?? ''));
+  assert.equal(h.logger.lines.filter(({ level }) => level === 'error').length, 0);
+  h.templates.set('/t', '{{#with (secret "kv/app")}}{{a}}{{/with}}');
+  h.templatesChanged.set(undefined);
+  await h.clock.advance(1000);
+  assert.equal(h.writer.get('f'), '1');
+  assert.equal(h.vault.good, 0, 'the lease that nobody uses is revoked at once');
+});
+
+test('a mounted template that is put right ends the wait for what the wrong one asked for', async (t) => {
+  const h = new Harness(t);
+  h.vault.put('kv/app', { a: '1' });
+  h.vault.define('kv/typo', {
+    kind: 'answer',
+    answer: () => {
+      throw failure('ERR_VAULT_NOT_FOUND');
+    },
+  });
+  h.templates.set('/t', '{{#with (secret "kv/typo")}}{{a}}{{/with}}');
+  await h.start({ files: [{ name: 'f', templateFile: '/t' }] });
+  await h.clock.advance(10_000);
+  h.templates.set('/t', '{{#with (secret "kv/app")}}{{a}}{{/with}}');
+  h.templatesChanged.set(undefined);
+  await h.clock.advance(1000);
+  assert.equal(h.writer.get('f'), '1');
+});
+
+test('a mounted template that breaks keeps the last good one', async (t) => {
+  const h = new Harness(t);
+  h.vault.put('kv/app', { a: '1' });
+  h.templates.set('/t', '{{#with (secret "kv/app")}}{{a}}{{/with}}');
+  const { agent } = await h.start({ files: [{ name: 'f', templateFile: '/t' }] });
+  await h.clock.advance(1000);
+  h.templates.set('/t', '{{#with');
+  h.templatesChanged.set(undefined);
+  h.vault.put('kv/app', { a: '2' });
+  await h.clock.advance(6 * MINUTE_MS);
+  assert.equal(h.writer.get('f'), '2');
+  assert.equal(agent.status().errors[0]?.code, 'ERR_TEMPLATE_SYNTAX');
+});
+
+test('X.509-SVID files of one moment are written together', async (t) => {
+  const h = new Harness(t);
+  h.identity.rotate('one');
+  await h.start({ vault: undefined, auth: undefined, x509Svid: true });
+  await h.clock.advance(1000);
+  assert.deepEqual(
+    [h.writer.get('svid.pem'), h.writer.get('svid_key.pem')],
+    ['svid one', 'key one'],
+  );
+  h.identity.rotate('two');
+  await h.clock.advance(1000);
+  assert.deepEqual(
+    [h.writer.get('svid.pem'), h.writer.get('svid_key.pem')],
+    ['svid two', 'key two'],
+  );
+  assert.equal(h.writer.swaps, 2);
+});
