@@ -1,11 +1,17 @@
 /**
  * `vouchsafe explain`: what would happen to a manifest, and why. Ring: cli.
  */
-import { EXIT } from '../core/index.ts';
-import { isManifest } from './manifest.ts';
-import type { InjectionResult, Pod } from '../admission/index.ts';
+import {
+  AGENT_CONTAINER,
+  INIT_CONTAINER,
+  VOLUME,
+  type InjectionResult,
+  type Pod,
+} from '../admission/index.ts';
+import { EXIT, formatDuration } from '../core/index.ts';
 import { admitManifests, type InjectedPod, type ManifestOptions } from './inject.ts';
 import type { Io } from './io.ts';
+import { isManifest } from './manifest.ts';
 
 /** Explains every pod of the manifests; a pod that would be denied ends with the exit code for that. */
 export async function explainManifests(io: Io, options: ManifestOptions): Promise<number> {
@@ -33,11 +39,43 @@ function section(title: string, lines: readonly string[]): readonly string[] {
   return lines.length === 0 ? [] : ['', `${title}:`, ...lines.map((line) => `  ${line}`)];
 }
 
-function settingLines({ settings }: InjectionResult): readonly string[] {
-  const rows = Object.entries(settings.settings).map(
-    ([name, { value, source, text }]) => [name, text ?? printed(value), source] as const,
+function settingLines(result: InjectionResult): readonly string[] {
+  const decided = decisions(result);
+  const rows = Object.entries(result.settings.settings).map(
+    ([name, { value, source, text }]) =>
+      [name, text ?? decided[name] ?? printed(name, value), source] as const,
   );
   return table(rows);
+}
+
+/** What admission decided where nobody said anything. */
+function decisions({
+  outcome,
+  agentConfig,
+  pod,
+}: InjectionResult): Readonly<Record<string, string>> {
+  const { spec } = pod;
+  const agent = [...(spec.initContainers ?? []), ...spec.containers].find(({ name }) =>
+    [AGENT_CONTAINER, INIT_CONTAINER].includes(name),
+  );
+  if (outcome !== 'injected' || agentConfig === undefined || agent === undefined) return {};
+  const { auth, vault, output } = agentConfig;
+  const isNative = spec.initContainers?.some(({ name }) => name === AGENT_CONTAINER) === true;
+  const isPair = spec.containers.some(({ name }) => name === AGENT_CONTAINER);
+  return {
+    mode: isNative ? 'native' : isPair ? 'pair' : 'init',
+    identity: auth?.tokenFile === undefined ? 'spiffe' : 'service-account',
+    vault: vault?.address ?? '(not used)',
+    role: '(default role of the mount)',
+    'auth-mount': auth?.mount ?? auth?.method ?? '(not used)',
+    'spiffe-id': '(the first SVID)',
+    'spiffe-hint': '(any)',
+    'file-mode': output?.mode ?? '-',
+    containers: '(all)',
+    'init-containers': '(none)',
+    'run-as-user': String(agent.securityContext?.runAsUser ?? '(assigned by the platform)'),
+    image: String(agent['image']),
+  };
 }
 
 function fileLines({ settings }: InjectionResult): readonly string[] {
@@ -63,7 +101,7 @@ function addedLines(before: unknown, after: Pod): readonly string[] {
     if (added.length > 0) lines.push(`${field}: ${added.join(', ')}`);
   }
   for (const { name, volumeMounts } of after.spec.containers) {
-    const mount = volumeMounts?.find((one) => one.name === 'vouchsafe-secrets');
+    const mount = volumeMounts?.find((one) => one.name === VOLUME.secrets);
     if (mount?.readOnly === true) lines.push(`${name} sees the files at ${mount.mountPath}`);
   }
   return lines;
@@ -80,7 +118,11 @@ function table(rows: readonly (readonly [string, string, string])[]): readonly s
   });
 }
 
-function printed(value: unknown): string {
+/** Settings that are durations, in milliseconds once parsed. */
+const DURATIONS: readonly string[] = ['refresh', 'init-deadline', 'revoke-grace'];
+
+function printed(name: string, value: unknown): string {
   if (value === undefined) return '-';
+  if (typeof value === 'number' && DURATIONS.includes(name)) return formatDuration(value);
   return typeof value === 'string' ? value : JSON.stringify(value);
 }

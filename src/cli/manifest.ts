@@ -93,7 +93,7 @@ export function namespaceAnnotations(
   for (const { kind, metadata } of manifests) {
     if (kind !== 'Namespace' || !isManifest(metadata)) continue;
     const annotations = isManifest(metadata['annotations']) ? metadata['annotations'] : {};
-    const texts = Object.entries(annotations).map(([key, value]) => [key, textOf(value)]);
+    const texts = Object.entries(annotations).map(([key, value]) => [key, textOf(value)] as const);
     found.set(textOf(metadata['name']), Object.fromEntries(texts));
   }
   return found;

@@ -105,7 +105,8 @@ function addRender(
       }
       if (options.pod !== undefined) {
         const { renderPod } = await import('./render-pod.ts');
-        return done(await renderPod(io, { ...options, pod: options.pod }, signal));
+        done(await renderPod(io, { ...options, pod: options.pod }, signal));
+        return;
       }
       const { renderOffline } = await import('./render-offline.ts');
       done(await renderOffline(io, { file: options.file ?? '-', data: options.data }));

@@ -414,7 +414,7 @@ suite('5. What a Vault Agent patched with SPIFFE auto-auth did', () => {
         initDeadline: '2s',
       });
       assert.equal(await agent.exit(), 17, agent.output);
-      return agent.terminationMessage();
+      return await agent.terminationMessage();
     };
     assert.match(await failure(api.address), /ERR_SPIFFE_DENIED/);
     api.setIdentities([{ spiffeId }]);

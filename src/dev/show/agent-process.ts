@@ -13,6 +13,10 @@ const STOP_TIMEOUT_MS = 10_000;
 export interface AgentLine {
   readonly level: string;
   readonly message: string;
+  readonly error?: string;
+  readonly error_code?: string;
+  readonly address?: string;
+  readonly changed?: readonly string[];
   readonly [field: string]: unknown;
 }
 
@@ -53,7 +57,7 @@ export function startAgentProcess(options: AgentProcessOptions): AgentProcess {
   const lines = createInterface({ input: child.stderr });
   lines.on('line', (text) => {
     const line = parseLine(text);
-    if (line.message === 'listening') address.resolve(String(line['address']));
+    if (line.message === 'listening') address.resolve(line.address ?? '');
     options.onLine(line);
   });
   return {

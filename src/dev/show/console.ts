@@ -33,9 +33,9 @@ export class ShowConsole {
   agentLine(container: string, line: AgentLine): void {
     if (line.level === 'debug') return;
     const { message } = line;
-    const error = line['error'] === undefined ? '' : `: ${String(line['error'])}`;
-    const code = line['error_code'] === undefined ? '' : ` (${String(line['error_code'])})`;
-    const changed = Array.isArray(line['changed']) ? `: ${line['changed'].join(', ')}` : '';
+    const error = line.error === undefined ? '' : `: ${line.error}`;
+    const code = line.error_code === undefined ? '' : ` (${line.error_code})`;
+    const changed = line.changed === undefined ? '' : `: ${line.changed.join(', ')}`;
     this.#say(`    ${container} | ${message}${changed}${error}${code}`);
   }
 

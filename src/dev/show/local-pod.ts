@@ -94,9 +94,10 @@ export async function makeVolumes(
   const { pod, directory, outputDirectory, configMaps, serviceAccountToken } = options;
   const directories = new Map<string, string>();
   await mkdir(directory, { recursive: true });
-  for (const volume of (pod.spec.volumes ?? []) as readonly Volume[]) {
+  const volumes: readonly Volume[] = pod.spec.volumes ?? [];
+  for (const volume of volumes) {
     if (!volume.name.startsWith('vouchsafe-') || volume.name === VOLUME.spiffe) continue;
-    const places = new Map([[VOLUME.secrets as string, outputDirectory]]);
+    const places = new Map<string, string>([[VOLUME.secrets, outputDirectory]]);
     const made = { directory, places, configMaps, serviceAccountToken };
     directories.set(volume.name, await makeVolume(volume, made));
   }

@@ -12,7 +12,7 @@ import { Latest } from '../../lifecycle/index.ts';
 import { ended, type AgentLine } from './agent-process.ts';
 import type { ShowConsole } from './console.ts';
 import type { Identities } from './identities.ts';
-import { injectedConfig, startLocalPod, type LocalPod } from './local-pod.ts';
+import { injectedConfig, startLocalPod, type LocalPod, type LocalPodOptions } from './local-pod.ts';
 import { openIdentities, openVault, type OpenOptions } from './open.ts';
 import { startStandIn } from './stand-in.ts';
 import type { ShownVault } from './vaults.ts';
@@ -77,7 +77,14 @@ class Show {
     });
     stack.defer(() => standIn.stop());
     this.#console.step('starting what was injected');
-    const local = await this.#start(pod, identities, vault, standIn.port, signal);
+    const places = {
+      socket: identities.socket,
+      vaultAddress: vault.address,
+      vaultNamespace: this.#options.vault?.namespace,
+      vaultCaFile: this.#options.vault?.caFile,
+      applicationPort: standIn.port,
+    };
+    const local = await this.#start(pod, identities, places, signal);
     stack.defer(() => local.stop());
     await this.#first(config, local, signal);
     await this.#refresh(config, vault, local, signal);
@@ -158,12 +165,10 @@ class Show {
   async #start(
     pod: Pod,
     identities: Identities,
-    vault: ShownVault,
-    applicationPort: number,
+    places: LocalPodOptions['places'],
     signal: AbortSignal,
   ): Promise<LocalPod> {
     const { configMaps, agentCommand } = this.#options;
-    const real = this.#options.vault;
     await mkdir(this.#outputDirectory, { recursive: true });
     const local = await startLocalPod(
       {
@@ -172,13 +177,7 @@ class Show {
         directory: join(this.#directory, 'volumes'),
         outputDirectory: this.#outputDirectory,
         command: agentCommand,
-        places: {
-          socket: identities.socket,
-          vaultAddress: vault.address,
-          vaultNamespace: real?.namespace,
-          vaultCaFile: real?.caFile,
-          applicationPort,
-        },
+        places,
         serviceAccountToken: (audience) => identities.serviceAccountToken(audience),
         onLine: (container, line) => this.#onLine(container, line),
       },
@@ -191,8 +190,7 @@ class Show {
   #onLine(container: string, line: AgentLine): void {
     this.#console.agentLine(container, line);
     const { changed } = line;
-    if (line.message !== 'files delivered' || !Array.isArray(changed)) return;
-    this.#deliveries.set(changed.map(String));
+    if (line.message === 'files delivered' && changed !== undefined) this.#deliveries.set(changed);
   }
 
   /** The first delivery, shown. */
