@@ -93,6 +93,8 @@ export class Listener {
 
   #accept(socket: Socket): void {
     this.#sockets.add(socket);
+    // Head and body of an answer are two writes; without this the second waits for the client.
+    socket.setNoDelay(true);
     socket.on('close', () => this.#sockets.delete(socket));
     this.#http.emit('connection', new ListVerb(socket));
   }

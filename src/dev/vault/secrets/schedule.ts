@@ -4,8 +4,9 @@
 import { Refusal } from '../core/messages.ts';
 
 const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
 /** No schedule that means anything is silent longer: 29 February comes every eight years at the latest. */
-const HORIZON_MINUTES = 8 * 366 * 24 * 60;
+const HORIZON_MS = 8 * 366 * DAY_MS;
 
 /** When something is due. */
 export interface Schedule {
@@ -29,17 +30,20 @@ export function parseSchedule(text: string): Schedule {
   if (parts.length !== RANGES.length || fields.includes(undefined)) {
     throw new Refusal(400, `could not parse rotation_schedule: expected exactly 5 fields`);
   }
-  const isDue = (date: Date): boolean =>
-    minutes?.has(date.getUTCMinutes()) === true &&
-    hours?.has(date.getUTCHours()) === true &&
+  const isDay = (date: Date): boolean =>
     days?.has(date.getUTCDate()) === true &&
     months?.has(date.getUTCMonth() + 1) === true &&
     weekdays?.has(date.getUTCDay()) === true;
+  const isTime = (date: Date): boolean =>
+    minutes?.has(date.getUTCMinutes()) === true && hours?.has(date.getUTCHours()) === true;
   return {
     next(afterMs) {
-      let at = (Math.floor(afterMs / MINUTE_MS) + 1) * MINUTE_MS;
-      for (let tries = 0; tries < HORIZON_MINUTES; tries += 1, at += MINUTE_MS) {
-        if (isDue(new Date(at))) return at;
+      let atMs = (Math.floor(afterMs / MINUTE_MS) + 1) * MINUTE_MS;
+      while (atMs < afterMs + HORIZON_MS) {
+        const date = new Date(atMs);
+        if (!isDay(date)) atMs = (Math.floor(atMs / DAY_MS) + 1) * DAY_MS;
+        else if (isTime(date)) return atMs;
+        else atMs += MINUTE_MS;
       }
       throw new Refusal(400, 'rotation_schedule is never due');
     },
