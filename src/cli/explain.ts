@@ -8,6 +8,7 @@ import {
   type InjectionResult,
   type Pod,
 } from '../admission/index.ts';
+import { DEFAULTS, type RawAgentConfig } from '../config/index.ts';
 import { EXIT, formatDuration } from '../core/index.ts';
 import { admitManifests, type InjectedPod, type ManifestOptions } from './inject.ts';
 import type { Io } from './io.ts';
@@ -54,28 +55,45 @@ function decisions({
   agentConfig,
   pod,
 }: InjectionResult): Readonly<Record<string, string>> {
-  const { spec } = pod;
-  const agent = [...(spec.initContainers ?? []), ...spec.containers].find(({ name }) =>
+  if (outcome !== 'injected' || agentConfig === undefined) return {};
+  const rows = [...decidedForAgent(agentConfig), ...decidedForPod(pod)];
+  return Object.fromEntries(
+    rows.map(([name, value, otherwise]) => [name, value === undefined ? otherwise : text(value)]),
+  );
+}
+
+/** Setting, value and what to say where there is none. */
+type Decision = readonly [string, unknown, string];
+
+function decidedForAgent({ auth, vault, spiffe, output }: RawAgentConfig): readonly Decision[] {
+  const fileMode = DEFAULTS.FILE_MODE.toString(8).padStart(4, '0');
+  return [
+    ['identity', auth?.tokenFile && 'service-account', 'spiffe'],
+    ['vault', vault?.address, '(not used)'],
+    ['role', auth?.role, '(default role of the mount)'],
+    ['auth-mount', auth?.mount ?? auth?.method, '(not used)'],
+    ['spiffe-id', spiffe?.spiffeId, '(the first SVID)'],
+    ['spiffe-hint', spiffe?.hint, '(any)'],
+    ['file-mode', output?.mode, fileMode],
+  ];
+}
+
+function decidedForPod(pod: Pod): readonly Decision[] {
+  const agent = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].find(({ name }) =>
     [AGENT_CONTAINER, INIT_CONTAINER].includes(name),
   );
-  if (outcome !== 'injected' || agentConfig === undefined || agent === undefined) return {};
-  const { auth, vault, output } = agentConfig;
-  const isNative = spec.initContainers?.some(({ name }) => name === AGENT_CONTAINER) === true;
-  const isPair = spec.containers.some(({ name }) => name === AGENT_CONTAINER);
-  return {
-    mode: isNative ? 'native' : isPair ? 'pair' : 'init',
-    identity: auth?.tokenFile === undefined ? 'spiffe' : 'service-account',
-    vault: vault?.address ?? '(not used)',
-    role: '(default role of the mount)',
-    'auth-mount': auth?.mount ?? auth?.method ?? '(not used)',
-    'spiffe-id': '(the first SVID)',
-    'spiffe-hint': '(any)',
-    'file-mode': output?.mode ?? '-',
-    containers: '(all)',
-    'init-containers': '(none)',
-    'run-as-user': String(agent.securityContext?.runAsUser ?? '(assigned by the platform)'),
-    image: String(agent['image']),
-  };
+  return [
+    ['mode', modeOf(pod), ''],
+    ['containers', undefined, '(all)'],
+    ['init-containers', undefined, '(none)'],
+    ['run-as-user', agent?.securityContext?.runAsUser, '(assigned by the platform)'],
+    ['image', agent?.['image'], ''],
+  ];
+}
+
+function modeOf({ spec }: Pod): string {
+  if (spec.initContainers?.some(({ name }) => name === AGENT_CONTAINER)) return 'native';
+  return spec.containers.some(({ name }) => name === AGENT_CONTAINER) ? 'pair' : 'init';
 }
 
 function fileLines({ settings }: InjectionResult): readonly string[] {
@@ -124,5 +142,9 @@ const DURATIONS: readonly string[] = ['refresh', 'init-deadline', 'revoke-grace'
 function printed(name: string, value: unknown): string {
   if (value === undefined) return '-';
   if (typeof value === 'number' && DURATIONS.includes(name)) return formatDuration(value);
+  return text(value);
+}
+
+function text(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
