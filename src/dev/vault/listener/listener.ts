@@ -61,9 +61,14 @@ export class Listener {
             { cert: tls.certPem, key: tls.keyPem, requestCert: true, rejectUnauthorized: false },
             accept,
           );
+    // Before the handshake too, so that none is left out when the server closes.
+    this.#server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.on('close', () => this.#sockets.delete(socket));
+    });
     this.#http.on('request', (request: IncomingMessage, response: ServerResponse) => {
-      // The connection of a client that left, or of a fault, needs no answer.
-      void this.#answer(request, response).catch(() => response.destroy());
+      // Handled to its end here; nobody waits for it.
+      void this.#answer(request, response).catch((error: unknown) => sendDefect(response, error));
     });
   }
 
@@ -92,10 +97,8 @@ export class Listener {
   }
 
   #accept(socket: Socket): void {
-    this.#sockets.add(socket);
     // Head and body of an answer are two writes; without this the second waits for the client.
     socket.setNoDelay(true);
-    socket.on('close', () => this.#sockets.delete(socket));
     this.#http.emit('connection', new ListVerb(socket));
   }
 
@@ -187,6 +190,16 @@ function send(response: ServerResponse, reply: Reply): void {
     ...reply.headers,
   });
   response.end(reply.body);
+}
+
+/** A client that left needs no answer; anything else is a defect of this server, and says so. */
+function sendDefect(response: ServerResponse, error: unknown): void {
+  if (response.destroyed || response.headersSent) {
+    response.destroy();
+    return;
+  }
+  const text = `the embedded Vault has a defect: ${String(error)}`;
+  send(response, jsonReply(500, { errors: [text] }));
 }
 
 /** The connection below the stream that the parser reads from. */

@@ -24,7 +24,7 @@ export function createSystemBackend(core: VaultCore, namespace: Namespace): Back
   });
   return {
     // `internal/ui/mounts` looks at the token itself; the wrapping token is no token of the store.
-    open: ['health', 'seal-status', 'unseal', 'internal/ui/mounts/*', 'wrapping/unwrap'],
+    open: ['health', 'leader', 'seal-status', 'unseal', 'internal/ui/mounts/*', 'wrapping/unwrap'],
     handle: (request) => routes.handle(request),
   };
 }

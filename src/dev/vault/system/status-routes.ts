@@ -14,11 +14,23 @@ const CLUSTER = {
   cluster_id: '00000000-0000-4000-8000-000000000000',
 };
 
+/** What a server without high availability says. */
+const LEADER: Json = {
+  ha_enabled: false,
+  is_self: false,
+  active_time: '0001-01-01T00:00:00Z',
+  leader_address: '',
+  leader_cluster_address: '',
+  performance_standby: false,
+  performance_standby_last_remote_wal: 0,
+};
+
 /** Adds the routes that tell about, and change, the state of the server. */
 export function addStatusRoutes(routes: Routes, core: VaultCore): void {
   routes
     .on('read', 'health', (request) => plain(healthStatus(core, request.query), health(core)))
     .on('read', 'seal-status', () => plain(200, sealStatus(core)))
+    .on('read', 'leader', () => plain(200, LEADER))
     .on(WRITE, 'seal', () => {
       core.sealed = true;
       return {};

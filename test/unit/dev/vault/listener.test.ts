@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { test } from 'node:test';
+import { connect as tlsConnect } from 'node:tls';
 import nodeVault from 'node-vault';
 import { createTestCa } from '../../../../src/dev/ca/index.ts';
 import { startDevVault } from '../../../../src/dev/vault/index.ts';
@@ -37,6 +40,22 @@ test('it serves TLS with the certificate it is given', async () => {
   });
   const health = (await client.health()) as { initialized: unknown };
   assert.equal(health.initialized, true);
+});
+
+test('closing with TLS ends connections in the middle of their handshake too', async () => {
+  const ca = createTestCa();
+  const vault = await startDevVault({ tls: ca.issue() });
+  const { port } = new URL(vault.address);
+  const bare = connect(Number(port), '127.0.0.1');
+  const ended = once(bare, 'close');
+  const client = tlsConnect({ port: Number(port), host: '127.0.0.1', ca: ca.caPem });
+  await once(client, 'secureConnect');
+  assert.equal(vault.openSockets, 2);
+  client.destroy();
+  await vault.close();
+  await ended;
+  await settle();
+  assert.equal(vault.openSockets, 0);
 });
 
 test('the log says who asked for what and how it ended, and no values', async () => {
