@@ -36,10 +36,6 @@ import type {
 } from './tree.ts';
 import { quoteName } from './values.ts';
 
-/** Longest template, in UTF-16 units: a ConfigMap holds no more. */
-const MAX_SOURCE_LENGTH = 1024 * 1024;
-/** Deepest nesting of blocks and expressions; evaluation recurses as deep. */
-const MAX_DEPTH = 200;
 /** More problems are not listed. */
 const MAX_PROBLEMS = 50;
 
@@ -64,7 +60,6 @@ class Compiler {
   readonly #dependencies: Dependency[] = [];
   /** Names of block parameters in scope, innermost first. */
   #params: readonly (readonly string[])[] = [];
-  #depth = 0;
   #isSyntax = false;
 
   constructor(name: string) {
@@ -78,15 +73,10 @@ class Compiler {
   }
 
   #parse(source: string): Program {
-    const none = { statements: [], takesParams: false };
-    if (source.length > MAX_SOURCE_LENGTH) {
-      this.#refuseSyntax({ line: 1, column: 1 }, 'the template is longer than 1 MiB');
-      return none;
-    }
     const raw = parseHandlebars(source);
     if ('type' in raw) return this.#program(raw);
     this.#refuseSyntax(raw.at, raw.message);
-    return none;
+    return { statements: [], takesParams: false };
   }
 
   #program(raw: RawProgram): Program {
@@ -107,7 +97,7 @@ class Compiler {
       case 'MustacheStatement':
         return { kind: 'print', value: this.#mustache(raw), at: position(raw.path.loc) };
       case 'BlockStatement':
-        return this.#nested(raw.loc, () => this.#block(raw));
+        return this.#block(raw);
       case 'PartialStatement':
       case 'PartialBlockStatement':
         this.#refuseSyntax(position(raw.loc), 'partials ({{> name}}) are not available');
@@ -153,7 +143,7 @@ class Compiler {
       case 'PathExpression':
         return this.#path(raw);
       case 'SubExpression':
-        return this.#nested(raw.loc, () => this.#mustache(raw)) ?? NOTHING;
+        return this.#mustache(raw);
       default:
         return toLiteral(raw);
     }
@@ -265,19 +255,6 @@ class Compiler {
     const near = suggest(name, [...HELPERS.keys(), ...BLOCKS.keys()]);
     const hint = near === undefined ? '' : `; did you mean ${near}?`;
     return this.#refuse(at, `unknown helper ${quoteName(name)}${hint}`);
-  }
-
-  #nested<T>(loc: RawLocation, visit: () => T): T | undefined {
-    if (this.#depth >= MAX_DEPTH) {
-      this.#refuseSyntax(position(loc), `this is nested deeper than ${MAX_DEPTH}`);
-      return undefined;
-    }
-    this.#depth += 1;
-    try {
-      return visit();
-    } finally {
-      this.#depth -= 1;
-    }
   }
 
   #refuse(at: Position, message: string): Literal {

@@ -9,8 +9,8 @@ import type { Template } from './tree.ts';
 /** Names of the shipped templates. */
 export type FormatName = 'json' | 'env' | 'properties' | 'yaml' | 'raw';
 
-/** The directory of the templates as seen from this source file, and from a bundle in `dist`. */
-const DIRECTORIES = ['../../templates/', '../templates/'];
+/** The directory of the templates as seen from a bundle in `dist`, and from this source file. */
+const DIRECTORIES = ['../templates/', '../../templates/'];
 
 const parsed = new Map<FormatName, Template>();
 

@@ -89,9 +89,13 @@ declare module 'handlebars/dist/cjs/handlebars/compiler/base.js' {
     }[];
   }
 
-  /** The parser proper; after a failure its lexer still stands at the token that did not fit. */
+  /** The parser proper. After a failure its lexer still stands at the token that did not fit. */
   export const parser: {
     readonly lexer: {
+      yy: object;
+      setInput(source: string): void;
+      /** The next token, by number or by name. Throws where no token can be made. */
+      lex(): number | string;
       readonly yylloc: {
         readonly first_line: number;
         readonly first_column: number;
@@ -99,6 +103,8 @@ declare module 'handlebars/dist/cjs/handlebars/compiler/base.js' {
         readonly last_column: number;
       };
     };
+    /** Names of the tokens that have a number. */
+    readonly terminals_: Readonly<Record<number, string>>;
   };
 
   /** Parses a template and applies whitespace control. Throws on a syntax error. */

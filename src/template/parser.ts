@@ -38,12 +38,64 @@ const UNEXPECTED: Readonly<Record<string, string>> = {
   EQUALS: 'a parameter name is missing before =',
 };
 
-/** The syntax tree of a template, or why there is none. Never throws. */
+/** Deepest nesting of blocks, else branches and expressions. Whatever walks the tree recurses as deep. */
+const MAX_NESTING = 200;
+/** Longest template, in UTF-16 units: a ConfigMap holds no more. */
+const MAX_SOURCE_LENGTH = 1024 * 1024;
+
+/** The syntax tree of a template, or why there is none. Never throws; takes time in proportion to the length. */
 export function parseHandlebars(source: string): RawProgram | SyntaxFault {
+  if (source.length > MAX_SOURCE_LENGTH) {
+    return { at: { line: 1, column: 1 }, message: 'the template is longer than 1 MiB' };
+  }
   try {
-    return parse(source);
+    return nestingFault(source) ?? parse(source);
   } catch (error) {
     return toSyntaxFault(error);
+  }
+}
+
+/**
+ * Looks at the tokens alone before they are parsed: the parser takes time by the square of the nesting, minutes
+ * for what fits into an annotation.
+ */
+function nestingFault(source: string): SyntaxFault | undefined {
+  const { lexer, terminals_: names } = parser;
+  lexer.yy = {};
+  lexer.setInput(source);
+  const blocks: number[] = [];
+  let depth = 0;
+  for (let token = ''; token !== 'EOF';) {
+    const next = lexer.lex();
+    token = typeof next === 'string' ? next : (names[next] ?? 'EOF');
+    depth += deepening(token, blocks);
+    if (depth > MAX_NESTING) {
+      const at = { line: lexer.yylloc.first_line, column: lexer.yylloc.first_column + 1 };
+      return { at, message: `this is nested deeper than ${MAX_NESTING}` };
+    }
+  }
+  return undefined;
+}
+
+/** By how much a token deepens; `blocks` holds what each open block has added with its `{{else if}}` branches. */
+function deepening(token: string, blocks: number[]): number {
+  switch (token) {
+    case 'OPEN_BLOCK':
+    case 'OPEN_INVERSE':
+    case 'OPEN_PARTIAL_BLOCK':
+      blocks.push(1);
+      return 1;
+    case 'OPEN_INVERSE_CHAIN':
+      blocks.push((blocks.pop() ?? 0) + 1);
+      return 1;
+    case 'OPEN_ENDBLOCK':
+      return -(blocks.pop() ?? 0);
+    case 'OPEN_SEXPR':
+      return 1;
+    case 'CLOSE_SEXPR':
+      return -1;
+    default:
+      return 0;
   }
 }
 
@@ -51,7 +103,6 @@ export function parseHandlebars(source: string): RawProgram | SyntaxFault {
 function toSyntaxFault(error: unknown): SyntaxFault {
   const token = parser.lexer.yylloc;
   const at = { line: token.first_line, column: token.first_column + 1 };
-  if (error instanceof RangeError) return { at, message: 'blocks are nested too deeply' };
   if (!(error instanceof Error)) return { at, message: 'this is not valid Handlebars' };
   if ('lineNumber' in error && 'column' in error) {
     const line = Number(error.lineNumber);

@@ -4,7 +4,7 @@
  */
 import { Fault, missingKey } from './fault.ts';
 import type { Path } from './tree.ts';
-import { isNullish, isRecord, PENDING } from './values.ts';
+import { isRecord, PENDING } from './values.ts';
 
 /** A linked list, innermost first. */
 export interface Chain<T> {
@@ -36,14 +36,8 @@ export function rootScope(root: unknown): Scope {
 /** A new context, unless it is the one already there: then `../` does not count it, as in Handlebars. */
 export function inContext(scope: Scope, value: unknown): Scope {
   // Two pending values are hardly the same one.
-  if (value !== PENDING && isSameContext(value, scope.contexts.value)) return scope;
-  return { ...scope, contexts: { value, outer: scope.contexts } };
-}
-
-function isSameContext(a: unknown, b: unknown): boolean {
-  if (typeof a === 'object' && typeof b === 'object') return a === b;
-  if (typeof a === 'object' || typeof b === 'object') return isNullish(a) && isNullish(b);
-  return a == b; // eslint-disable-line eqeqeq -- Handlebars compares contexts so
+  const isSame = value === scope.contexts.value && value !== PENDING;
+  return isSame ? scope : { ...scope, contexts: { value, outer: scope.contexts } };
 }
 
 /** The scope of one turn of `each`. */

@@ -41,15 +41,18 @@ export const ESCAPES: readonly Helper[] = [
     run: (call) => dotenv(withoutNul(call.text(0), 'An environment variable')),
   }),
   pure({
-    name: 'envName',
-    usage: 'envName text',
-    description: 'The text itself if it can be the name of an environment variable, else an error.',
+    name: 'envKeys',
+    usage: 'envKeys object',
+    description:
+      'The object, if all its keys can be names of environment variables; else an error.',
     args: [1, 1],
     run: (call) => {
-      const name = call.text(0);
-      if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) return name;
+      const object = call.record(0);
+      const wrong = Object.keys(object).filter((key) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(key));
+      if (wrong.length === 0) return object;
+      const names = wrong.slice(0, 20).map(quoteName).join(', ');
       throw valueFault(
-        `${quoteName(name)} cannot be the name of an environment variable; pick keys in a template of your own`,
+        `these keys cannot be names of environment variables: ${names}; rename them, or pick others in a template of your own`,
       );
     },
   }),

@@ -33,7 +33,7 @@ export const SOURCES: readonly Helper[] = [
     name: 'pki',
     usage: 'pki "path" common_name="…" [key=value ...]',
     description:
-      'A certificate issued by a PKI mount and kept until its renewal time: `certificate`, `private_key`, `ca_chain`, …',
+      'A certificate issued by a PKI mount and kept until its renewal time, with `certificate`, `private_key`, `ca_chain` and more.',
     args: [1, 1],
     hash: 'any',
     need: (call) => {
