@@ -46,6 +46,8 @@ export async function seedVault(
   const rules = [...mounts].map(
     (mount) => `path "${mount}/*" { capabilities = ["create", "read", "update", "list"] }`,
   );
+  // The default policy lets a token renew its leases, but not give one back before its time.
+  rules.push('path "sys/leases/revoke" { capabilities = ["update"] }');
   await vault.write('sys/policies/acl/vouchsafe-dev', { policy: rules.join('\n') });
   if (login.auth !== undefined) await openLogin(vault, login.auth, login);
   return rotations;

@@ -85,7 +85,10 @@ class Show {
       applicationPort: standIn.port,
     };
     const local = await this.#start(pod, identities, places, signal);
-    stack.defer(() => local.stop());
+    stack.defer(async () => {
+      this.#console.step('stopping: what the pod held is given back');
+      await local.stop();
+    });
     await this.#first(config, local, signal);
     await this.#refresh(config, vault, local, signal);
   }
@@ -256,7 +259,6 @@ class Show {
           .flatMap((file) => file.onChange),
       ];
       if (actions.length > 0) await this.#notified.wait(signal);
-      this.#console.step('done');
       return;
     }
   }

@@ -28,6 +28,7 @@ export async function startStandIn(
     const started = spawn(process.execPath, [SCRIPT], {
       env: { [CONTAINER_VARIABLE]: name },
       stdio: ['ignore', 'pipe', 'inherit'],
+      detached: true,
     });
     child = started;
     createInterface({ input: started.stdout }).on('line', (line) => {

@@ -52,6 +52,7 @@ export async function startWebhook(options: WebhookProcessOptions): Promise<Webh
   const child = spawn(program, [...words, ...places, ...ports, ...values], {
     env: {},
     stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
   });
   const listening = Promise.withResolvers<string>();
   for (const stream of [child.stdout, child.stderr]) {
