@@ -46,6 +46,8 @@ export function startAgentProcess(options: AgentProcessOptions): AgentProcess {
   const child = spawn(command, [...args], {
     env: { ...env },
     stdio: ['ignore', 'inherit', 'pipe'],
+    // Out of the terminal's process group: Ctrl-C is for the show, which ends its containers in order.
+    detached: true,
   });
   const address = Promise.withResolvers<string>();
   const exited = exitOf(child, name);
