@@ -62,7 +62,8 @@ const PACKAGE_HOME = {
   'prom-client': ['platform'],
   rfc6902: ['admission'],
   chokidar: ['platform'],
-  '@peculiar/x509': ['dev'],
+  '@peculiar/asn1-schema': ['dev'],
+  '@peculiar/asn1-x509': ['dev'],
   '@kubernetes/client-node': ['kubernetes'],
   commander: ['cli'],
 };

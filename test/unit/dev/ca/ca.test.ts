@@ -53,6 +53,24 @@ test('times from 2050 on are read as they were written', () => {
   assert.equal(new X509Certificate(caDer).validToDate.getTime(), nowMs + 1000);
 });
 
-test('other IPv6 addresses are refused', () => {
-  assert.throws(() => createTestCa().issue({ ips: ['fe80::1'] }), TypeError);
+test('key identifiers tell authorities of one name apart', () => {
+  const validity = { nowMs: Date.UTC(2026, 0, 1), ttlMs: 60_000 };
+  const [ours, theirs] = [createAuthority(validity), createAuthority(validity)];
+  const certificate = new X509Certificate(ours.issue(validity).der);
+  assert.equal(certificate.issuer, new X509Certificate(theirs.caDer).subject);
+  assert.ok(certificate.checkIssued(new X509Certificate(ours.caDer)));
+  assert.ok(!certificate.checkIssued(new X509Certificate(theirs.caDer)));
 });
+
+test('IPv6 addresses are named however they are written', () => {
+  const ips = ['fe80::1', '2001:DB8:0:0:0:0:0:2', '::ffff:192.0.2.1'];
+  const certificate = new X509Certificate(createTestCa().issue({ ips }).certPem);
+  for (const ip of ips) assert.ok(certificate.checkIP(ip), ip);
+  assert.equal(certificate.checkIP('fe80::2'), undefined);
+});
+
+for (const ip of ['', 'localhost', '127.0.0', '127.0.0.256', '127.0.0.1/8', 'fe80::1%eth0']) {
+  test(`no certificate is issued for the address '${ip}'`, () => {
+    assert.throws(() => createTestCa().issue({ ips: [ip] }), TypeError);
+  });
+}
