@@ -89,8 +89,7 @@ export class Agent<T> {
       const login = (signal: AbortSignal) => loginOnce({ ...parts, auth, vault }, signal);
       this.#sessions = new Sessions({ login, vault, clock, random, logger, metrics, onChange });
     }
-    const audience = auth?.audience ?? 'vault';
-    const obtainer = createObtainer({ ...parts, sessions: this.#sessions, audience });
+    const obtainer = createObtainer({ ...parts, sessions: this.#sessions, auth });
     const onFailure = (error: VouchsafeError): void => this.#failed(error);
     this.#values = new Values({ obtainer, clock, random, logger, metrics, onChange, onFailure });
     this.#handover = new Handover(config, {

@@ -10,6 +10,7 @@ import {
   type Random,
   type VaultDependency,
 } from '../core/index.ts';
+import { DEFAULTS, type AuthConfig } from '../config/index.ts';
 import { Semaphore } from '../lifecycle/index.ts';
 import type { IdentityPort, Validity, VaultPort } from './ports.ts';
 import { planJwtSvid, planLease, planValue, type Plan } from './schedule.ts';
@@ -40,8 +41,8 @@ export interface ObtainerParts {
   readonly sessions: Sessions | undefined;
   readonly vault: Pick<VaultPort, 'fetch' | 'renewLease'> | undefined;
   readonly identity: IdentityPort | undefined;
-  /** Audience for the JWT-SVID that tells the workload its SPIFFE ID. */
-  readonly audience: string;
+  /** Undefined where there is no Vault. Its audience is asked for to learn the workload's SPIFFE ID, too. */
+  readonly auth: AuthConfig | undefined;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -73,7 +74,9 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
     const session = await sessions.ensure(signal);
     const answer = await withSession(sessions, session, () =>
       vault.fetch(session.token, dependency, signal),
-    );
+    ).catch((error: unknown) => {
+      throw withLogin(error, dependency.path, parts.auth);
+    });
     const value = dependency.kind === 'list' ? (answer.data['keys'] ?? []) : answer.data;
     const plan = planValue(answer.validity, context(refreshMs));
     const lease = leaseOf(answer.validity, session);
@@ -92,7 +95,7 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
         return { value: svid.token.reveal(), plan: planJwtSvid(svid, context(refreshMs)) };
       }
       case 'spiffe-id': {
-        const svid = await identity.jwtSvid([parts.audience], signal);
+        const svid = await identity.jwtSvid([parts.auth?.audience ?? DEFAULTS.AUDIENCE], signal);
         return {
           value: svid.spiffeId.uri,
           plan: planValue({ kind: 'static' }, context(refreshMs)),
@@ -132,6 +135,18 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
 /** An X.509-SVID, which the Workload API keeps fresh by itself. */
 export function x509Held(value: unknown): Held {
   return { value, plan: { action: 'fetch', atMs: Infinity, expiresAtMs: Infinity } };
+}
+
+/** A refusal by policy is put right at the role: the error must name it beside the path as the pod wrote it. */
+function withLogin(error: unknown, path: string, auth: AuthConfig | undefined): unknown {
+  if (!(error instanceof VouchsafeError) || error.code !== 'ERR_VAULT_DENIED') return error;
+  if (auth === undefined) return error;
+  const role = auth.role === undefined ? 'the default role' : `role ${auth.role}`;
+  return new VouchsafeError(
+    'ERR_VAULT_DENIED',
+    `${path} is not for ${role} of auth/${auth.mount}: ${error.message}`,
+    { cause: error, details: { ...error.details, path, role: auth.role ?? '', mount: auth.mount } },
+  );
 }
 
 async function withSession<T>(
