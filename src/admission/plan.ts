@@ -91,7 +91,8 @@ function checkRequest(
   if (pod.spec.os?.name === 'windows') {
     problems.push({ path: 'spec.os.name', message: 'pods on Windows cannot have the agent' });
   }
-  if (settings.files.length === 0 && !settings.settings['x509-svid'].value) {
+  const isEmpty = settings.files.length === 0 && !settings.settings['x509-svid'].value;
+  if (isEmpty && settings.problems.length === 0) {
     const message = `nothing to deliver: give ${prefix}/secret-<name>, ${prefix}/template-<name>, ${prefix}/jwt-svid-<name> or ${prefix}/x509-svid`;
     problems.push({ path: `${prefix}/inject`, message });
   }

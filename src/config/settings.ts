@@ -53,7 +53,7 @@ export interface SettingsInput {
   readonly installation: Readonly<Record<string, string>>;
 }
 
-/** All that annotations say. Use it only where `problems` is empty. */
+/** All that annotations say. Where there are problems, what was refused is missing or has its default. */
 export interface ResolvedSettings {
   readonly settings: Settings;
   /** By name, in alphabetical order. */
@@ -69,11 +69,9 @@ export function resolveSettings(input: SettingsInput): ResolvedSettings {
   const warnings = oddities(input, problems);
   const settings = settingsOf(input, problems);
   const files = filesOf(input, problems);
-  if (problems.length === 0) {
-    const found = contradictions(settings, files, input.prefix);
-    problems.push(...found.problems);
-    warnings.push(...found.warnings);
-  }
+  const found = contradictions(settings, files, input.prefix);
+  problems.push(...found.problems);
+  warnings.push(...found.warnings);
   return { settings, files, warnings, problems };
 }
 
@@ -103,6 +101,8 @@ function settingOf(name: SettingName, input: SettingsInput, problems: Problem[])
 
 function filesOf(input: SettingsInput, problems: Problem[]): FileSettings[] {
   const files = new Map<string, Record<string, unknown>>();
+  // A file of which a part was refused is left out: what it lacks now is no further problem.
+  const refused = new Set<string>();
   for (const [key, text] of annotationsOf(input.pod, input.prefix)) {
     const meaning = classify(key);
     if (meaning.kind !== 'file') continue;
@@ -112,12 +112,15 @@ function filesOf(input: SettingsInput, problems: Problem[]): FileSettings[] {
     if ('problem' in name)
       problems.push({ path, message: `the part after the dash: ${name.problem}` });
     if ('problem' in parsed) problems.push({ path, message: parsed.problem });
-    if ('problem' in name || 'problem' in parsed) continue;
+    if ('problem' in name || 'problem' in parsed) {
+      refused.add(meaning.file);
+      continue;
+    }
     const file = files.get(meaning.file) ?? { name: meaning.file };
     file[meaning.setting] = { value: parsed.value, source: 'pod', text };
     files.set(meaning.file, file);
   }
-  const names = [...files.keys()].sort();
+  const names = [...files.keys()].filter((name) => !refused.has(name)).sort();
   return names.map((name) => files.get(name) as FileSettings); // filled by the grammars above
 }
 

@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { injectPod, podWith, problemsOf, type Given } from './harness.ts';
+
+const USER = { securityContext: { runAsUser: 1000 } };
+const HUP = { 'on-change': 'signal:HUP@web' };
+
+/** Name -> annotations, spec, and what the only problem says. */
+const DENIED: Readonly<Record<string, readonly [Given, object, RegExp]>> = {
+  'a misspelt inject': [{ inject: 'yes' }, {}, /^inject: write true or false/],
+  'a template that cannot be parsed': [
+    { 'template-app': '{{#if x}}' },
+    {},
+    /^template-app: app:1:\d+: /,
+  ],
+  'an unknown helper': [
+    { 'template-app': '{{secert "kv/a"}}' },
+    {},
+    /^template-app: app:1:\d+: .*secert/,
+  ],
+  'an unknown connection': [{ vault: 'prod' }, {}, /^vault: .*"prod": choose one of default/],
+  'an unknown container': [{ containers: 'api' }, {}, /^containers: .*"api" here, only web/],
+  'an unknown init container': [{ 'init-containers': 'x' }, {}, /^init-containers: .*"x"/],
+  'an init container before the agent': [
+    { 'init-containers': 'first' },
+    { initContainers: [{ name: 'first' }, { name: 'istio-proxy', restartPolicy: 'Always' }] },
+    /^init-containers: .*"first" runs before the agent/,
+  ],
+  'a mount in the way': [
+    {},
+    { containers: [{ name: 'web', volumeMounts: [{ name: 'd', mountPath: '/vault/secrets/' }] }] },
+    /^mount-path: container "web" mounts volume "d" at \/vault\/secrets\//,
+  ],
+  'a mount below': [
+    {},
+    { containers: [{ name: 'web', volumeMounts: [{ name: 'd', mountPath: '/vault/secrets/x' }] }] },
+    /^mount-path: /,
+  ],
+  'a container name of ours': [
+    {},
+    { containers: [{ name: 'web' }, { name: 'vouchsafe-agent' }] },
+    /^spec: .*"vouchsafe-agent"/,
+  ],
+  'a volume name of ours': [
+    {},
+    { volumes: [{ name: 'vouchsafe-templates-3' }] },
+    /^spec\.volumes: .*"vouchsafe-templates-3"/,
+  ],
+  'a port in use': [
+    {},
+    { containers: [{ name: 'web', ports: [{ containerPort: 9102 }] }] },
+    /^port: container "web" uses port 9102/,
+  ],
+  'a pod on Windows': [{}, { os: { name: 'windows' } }, /^spec\.os\.name: /],
+  'a signal to nobody': [
+    { 'on-change': 'signal:HUP@api' },
+    USER,
+    /^on-change: .*"api" here, only web/,
+  ],
+  'a signal to an unknown user': [HUP, {}, /^on-change: container "web" has no runAsUser/],
+  'a signal to root': [HUP, { securityContext: { runAsUser: 0 } }, /^on-change: .*runs as root/],
+  'a signal and another user': [
+    { ...HUP, 'run-as-user': '5' },
+    USER,
+    /^run-as-user: 5 contradicts vouchsafe\.dev\/on-change: .*UID 1000/,
+  ],
+  'signals to two users': [
+    { 'on-change': 'signal:HUP@a, restart@b' },
+    {
+      containers: [
+        { name: 'a', securityContext: { runAsUser: 1 } },
+        { name: 'b', securityContext: { runAsUser: 2 } },
+      ],
+    },
+    /^on-change: containers "a" \(UID 1\) and "b" \(UID 2\)/,
+  ],
+  'a signal without shared processes': [
+    HUP,
+    { ...USER, shareProcessNamespace: false },
+    /^on-change: contradicts shareProcessNamespace: false/,
+  ],
+  'a signal among the processes of the node': [
+    HUP,
+    { ...USER, hostPID: true },
+    /^on-change: contradicts hostPID/,
+  ],
+  'a restart that would be for good': [
+    { 'on-change': 'restart@web' },
+    { ...USER, restartPolicy: 'Never' },
+    /^on-change: restart@web contradicts restartPolicy Never/,
+  ],
+  'a variable of ours': [
+    HUP,
+    { ...USER, containers: [{ name: 'web', env: [{ name: 'VOUCHSAFE_CONTAINER' }] }] },
+    /VOUCHSAFE_CONTAINER/,
+  ],
+  'a configuration that is too large': [
+    { 'template-app': 'x'.repeat(120_000) },
+    {},
+    /^template-app: .*more than 102400: .*template-from-app/,
+  ],
+};
+
+for (const [name, [annotations, spec, pattern]] of Object.entries(DENIED)) {
+  test(`denied: ${name}`, () => {
+    const pod = podWith(annotations, { ...spec });
+    const result = injectPod(pod);
+    assert.deepEqual([result.outcome, result.reason], ['denied', 'invalid']);
+    assert.equal(result.pod, pod);
+    const problems = problemsOf(result);
+    assert.equal(problems.length, 1, problems.join('\n'));
+    assert.match(problems.join(), pattern);
+  });
+}
+
+test('denied: nothing to deliver', () => {
+  const result = injectPod({
+    metadata: { annotations: { 'vouchsafe.dev/inject': 'true' } },
+    spec: { containers: [{ name: 'web' }] },
+  });
+  assert.match(result.message, /^vouchsafe\.dev\/inject: nothing to deliver/);
+});
+
+test('every reason is given at once', () => {
+  const annotations = { containers: 'api', vault: 'prod', 'format-b': 'json', mode: 'sidecar' };
+  const problems = problemsOf(
+    injectPod(podWith(annotations, { volumes: [{ name: 'vouchsafe-ca' }] })),
+  );
+  const names = problems.map((problem) => problem.split(':', 1)[0]);
+  assert.deepEqual(names.sort(), ['containers', 'format-b', 'mode', 'spec.volumes', 'vault']);
+});

@@ -1,0 +1,424 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseInstallation } from '../../../src/config/index.ts';
+import { configIn, containerOf, injectPod, podWith, prefixed } from './harness.ts';
+
+test('native: one sidecar before all init containers, with a probe that waits for the files', () => {
+  const { pod, outcome, reason } = injectPod(
+    podWith({}, { initContainers: [{ name: 'migrate' }] }),
+  );
+  assert.deepEqual([outcome, reason], ['injected', 'requested']);
+  assert.deepEqual(
+    pod.spec.initContainers?.map(({ name }) => name),
+    ['vouchsafe-agent', 'migrate'],
+  );
+  assert.equal(pod.spec.containers.length, 1);
+  const agent = containerOf(pod, 'vouchsafe-agent');
+  assert.equal(agent.restartPolicy, 'Always');
+  assert.deepEqual(agent['startupProbe'], {
+    httpGet: { path: '/startup', port: 9102 },
+    periodSeconds: 1,
+    timeoutSeconds: 5,
+    failureThreshold: 150,
+  });
+});
+
+test('a mesh with a native sidecar comes before the agent, one without comes after it', () => {
+  const proxy = { name: 'istio-proxy', restartPolicy: 'Always' };
+  const native = injectPod(podWith({}, { initContainers: [{ name: 'istio-init' }, proxy] }));
+  assert.deepEqual(
+    native.pod.spec.initContainers?.map(({ name }) => name),
+    ['istio-init', 'istio-proxy', 'vouchsafe-agent'],
+  );
+  const classic = injectPod(
+    podWith(
+      {},
+      {
+        initContainers: [{ name: 'istio-init' }],
+        containers: [{ name: 'web' }, { name: 'istio-proxy' }],
+      },
+    ),
+  );
+  assert.equal(classic.pod.spec.initContainers?.[0]?.name, 'vouchsafe-agent');
+  assert.equal(containerOf(classic.pod, 'istio-proxy').volumeMounts, undefined);
+});
+
+test('pair: an init container that hands over to a sidecar with the same settings', () => {
+  const { pod } = injectPod(podWith({ mode: 'pair' }));
+  const [init, sidecar] = [containerOf(pod, 'vouchsafe-init'), containerOf(pod, 'vouchsafe-agent')];
+  assert.deepEqual(init['args'], ['agent', '--once']);
+  assert.deepEqual(sidecar['args'], ['agent']);
+  assert.equal(init.restartPolicy, undefined);
+  assert.equal(init['livenessProbe'], undefined);
+  assert.deepEqual(configIn(pod, 'vouchsafe-init'), configIn(pod));
+  for (const container of [init, sidecar]) {
+    assert.ok(container.volumeMounts?.some(({ name }) => name === 'vouchsafe-state'));
+  }
+});
+
+test('init: the init container alone, and what it obtained outlives it', () => {
+  const { pod } = injectPod(podWith({ mode: 'init' }));
+  assert.equal(pod.spec.containers.length, 1);
+  const config = configIn(pod, 'vouchsafe-init');
+  assert.equal(config.revokeOnExit, false);
+  assert.equal(config.stateDirectory, undefined);
+  assert.ok(pod.spec.volumes?.every(({ name }) => name !== 'vouchsafe-state'));
+});
+
+test('an old cluster gets the pair unless the pod insists on native', () => {
+  const old = { kubeVersion: 'v1.28.9-eks-1' };
+  assert.equal(injectPod(podWith(), old).pod.spec.containers.length, 2);
+  assert.equal(injectPod(podWith(), { kubeVersion: 'v1.29.0' }).pod.spec.containers.length, 1);
+  assert.match(
+    injectPod(podWith({ mode: 'native' }), old).message,
+    /native needs Kubernetes 1\.29/,
+  );
+  const installation = parseInstallation({ defaults: { mode: 'native' } });
+  const { outcome, warnings } = injectPod(podWith(), { ...old, installation });
+  assert.equal(outcome, 'injected');
+  assert.match(warnings.join('\n'), /pair is used/);
+});
+
+test('a Job with the pair is warned about', () => {
+  const pod = podWith({ mode: 'pair' });
+  const owned = { ...pod, metadata: { ...pod.metadata, ownerReferences: [{ kind: 'Job' }] } };
+  assert.match(injectPod(owned).warnings.join('\n'), /keeps the pod of a Job running/);
+});
+
+test('the injected containers satisfy the restricted Pod Security Standard', () => {
+  for (const mode of ['native', 'pair', 'init']) {
+    const { pod } = injectPod(podWith({ mode }));
+    const own = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].filter(({ name }) =>
+      name.startsWith('vouchsafe-'),
+    );
+    for (const { securityContext } of own) {
+      assert.deepEqual(securityContext, {
+        allowPrivilegeEscalation: false,
+        capabilities: { drop: ['ALL'] },
+        readOnlyRootFilesystem: true,
+        runAsNonRoot: true,
+        runAsUser: 65_532,
+        seccompProfile: { type: 'RuntimeDefault' },
+      });
+    }
+  }
+});
+
+const USERS: readonly (readonly [
+  string,
+  Record<string, string>,
+  object,
+  number | undefined,
+  number,
+])[] = [
+  ['nothing said', {}, {}, 65_532, 0o444],
+  ['the pod has a user', {}, { securityContext: { runAsUser: 1000 } }, 1000, 0o440],
+  ['the pod runs as root', {}, { securityContext: { runAsUser: 0 } }, 65_532, 0o444],
+  ['the pod has an fsGroup', {}, { securityContext: { fsGroup: 2000 } }, 65_532, 0o440],
+  [
+    'all containers have one user',
+    {},
+    { containers: [{ name: 'a', securityContext: { runAsUser: 7 } }] },
+    7,
+    0o440,
+  ],
+  [
+    'containers have several users',
+    {},
+    {
+      containers: [
+        { name: 'a', securityContext: { runAsUser: 7 } },
+        { name: 'b', securityContext: { runAsUser: 8 } },
+      ],
+    },
+    65_532,
+    0o444,
+  ],
+  [
+    'the annotation says it',
+    { 'run-as-user': '5' },
+    { securityContext: { runAsUser: 9 } },
+    5,
+    0o444,
+  ],
+  ['a mode is asked for', { 'file-mode': '0400' }, {}, 65_532, 0o400],
+];
+
+for (const [name, annotations, spec, user, mode] of USERS) {
+  test(`user and file mode: ${name}`, () => {
+    const { pod } = injectPod(podWith(annotations, { ...spec }));
+    assert.equal(containerOf(pod, 'vouchsafe-agent').securityContext?.runAsUser, user);
+    assert.equal(configIn(pod).files[0]?.mode, mode);
+  });
+}
+
+test('a platform that assigns users is left to do so', () => {
+  const installation = parseInstallation({ agent: { setUser: false } });
+  const { pod } = injectPod(podWith(), { installation });
+  assert.equal(containerOf(pod, 'vouchsafe-agent').securityContext?.runAsUser, undefined);
+  assert.equal(configIn(pod).files[0]?.mode, 0o440);
+});
+
+test('applications see the files read-only, and nothing else of the agent', () => {
+  const { pod } = injectPod(podWith({ 'mount-path': '/app/secrets/' }));
+  assert.deepEqual(containerOf(pod, 'web').volumeMounts, [
+    { name: 'vouchsafe-secrets', mountPath: '/app/secrets', readOnly: true },
+  ]);
+  assert.equal(configIn(pod).outputDirectory, '/vault/secrets', 'the agent has a place of its own');
+});
+
+test('containers and init containers are chosen by name', () => {
+  const spec = {
+    containers: [{ name: 'web' }, { name: 'log' }],
+    initContainers: [{ name: 'one' }, { name: 'two' }],
+  };
+  const some = injectPod(podWith({ containers: 'log', 'init-containers': 'two' }, spec)).pod;
+  const all = injectPod(podWith({ 'init-containers': 'all' }, spec)).pod;
+  const seeing = (pod: typeof some): string[] =>
+    ['web', 'log', 'one', 'two'].filter(
+      (name) => containerOf(pod, name).volumeMounts !== undefined,
+    );
+  assert.deepEqual(seeing(some), ['log', 'two']);
+  assert.deepEqual(seeing(all), ['web', 'log', 'one', 'two']);
+});
+
+test('a signal shares the process namespace and tells the processes apart', () => {
+  const spec = { securityContext: { runAsUser: 1000 } };
+  const { pod } = injectPod(podWith({ 'on-change': 'signal:HUP@web' }, spec));
+  assert.equal(pod.spec.shareProcessNamespace, true);
+  assert.deepEqual(containerOf(pod, 'web').env, [{ name: 'VOUCHSAFE_CONTAINER', value: 'web' }]);
+  assert.equal(containerOf(pod, 'vouchsafe-agent').securityContext?.runAsUser, 1000);
+  assert.deepEqual(configIn(pod).onChange, [
+    { kind: 'signal', signal: 'SIGHUP', container: 'web' },
+  ]);
+});
+
+test('an HTTP call shares no process namespace', () => {
+  const { pod } = injectPod(podWith({ 'on-change': 'http:POST http://127.0.0.1:8080/-/reload' }));
+  assert.equal(pod.spec.shareProcessNamespace, undefined);
+  assert.equal(containerOf(pod, 'web').env, undefined);
+});
+
+test('a service-account token is projected for the agent alone, and no Workload API is mounted', () => {
+  const { pod } = injectPod(
+    podWith({ identity: 'service-account', audience: 'vault-dev', role: 'k8s-dev' }),
+  );
+  assert.deepEqual(
+    pod.spec.volumes?.find(({ name }) => name === 'vouchsafe-token')?.['projected'],
+    {
+      sources: [
+        {
+          serviceAccountToken: { audience: 'vault-dev', expirationSeconds: 3600, path: 'token' },
+        },
+      ],
+    },
+  );
+  assert.ok(pod.spec.volumes.every(({ name }) => name !== 'vouchsafe-spiffe'));
+  const { auth, spiffe } = configIn(pod);
+  assert.equal(auth?.tokenFile, '/run/vouchsafe/token/token');
+  assert.equal(auth.method, 'jwt');
+  assert.equal(spiffe, undefined);
+});
+
+test("method kubernetes asks for a token of the API server's own audience", () => {
+  const { pod } = injectPod(podWith({ 'auth-method': 'kubernetes', role: 'r' }));
+  const volume = pod.spec.volumes?.find(({ name }) => name === 'vouchsafe-token');
+  assert.doesNotMatch(JSON.stringify(volume), /audience/);
+});
+
+test('SVIDs alone need no Vault', () => {
+  const pod = podWith({
+    'x509-svid': 'true',
+    'file-svid_key': 'tls/key.pem',
+    'file-mode-svid_key': '0400',
+  });
+  const { 'vouchsafe.dev/secret-app': _, ...rest } = pod.metadata.annotations ?? {};
+  const result = injectPod({ ...pod, metadata: { ...pod.metadata, annotations: rest } });
+  const config = configIn(result.pod);
+  assert.equal(config.vault, undefined);
+  assert.deepEqual(
+    config.files.map(({ path, mode }) => [path, mode]),
+    [
+      ['svid.pem', 0o444],
+      ['tls/key.pem', 0o400],
+      ['bundle.pem', 0o444],
+    ],
+  );
+});
+
+test('the Workload API comes from a CSI volume, a directory of the node, or nowhere', () => {
+  const volumeFor = (spiffe: object): unknown => {
+    const { pod } = injectPod(podWith(), { installation: parseInstallation({ spiffe }) });
+    return pod.spec.volumes?.find(({ name }) => name === 'vouchsafe-spiffe');
+  };
+  assert.deepEqual(volumeFor({}), {
+    name: 'vouchsafe-spiffe',
+    csi: { driver: 'csi.spiffe.io', readOnly: true },
+  });
+  assert.deepEqual(volumeFor({ volume: 'hostPath', hostPath: '/node/spire' }), {
+    name: 'vouchsafe-spiffe',
+    hostPath: { path: '/node/spire', type: 'Directory' },
+  });
+  assert.equal(volumeFor({ volume: 'none' }), undefined);
+});
+
+test('templates of ConfigMaps are mounted by key, one volume a ConfigMap', () => {
+  const { pod } = injectPod(
+    podWith({
+      'template-from-a': 'tpl/a',
+      'template-from-b': 'tpl/b',
+      'template-from-c': 'base/c',
+    }),
+  );
+  assert.deepEqual(pod.spec.volumes?.slice(-2), [
+    {
+      name: 'vouchsafe-templates-0',
+      configMap: { name: 'base', items: [{ key: 'c', path: 'c' }] },
+    },
+    {
+      name: 'vouchsafe-templates-1',
+      configMap: {
+        name: 'tpl',
+        items: [
+          { key: 'a', path: 'a' },
+          { key: 'b', path: 'b' },
+        ],
+      },
+    },
+  ]);
+  assert.deepEqual(configIn(pod).files[0]?.source, {
+    kind: 'template-file',
+    path: '/run/vouchsafe/templates/tpl/a',
+  });
+});
+
+test('a connection brings its own namespace, CA and server name', () => {
+  const installation = parseInstallation({
+    vault: {
+      default: 'a',
+      connections: {
+        a: { address: 'https://a:8200' },
+        b: {
+          address: 'https://b:8200',
+          namespace: 'team',
+          caConfigMap: { name: 'vault-ca', key: 'ca.crt' },
+          tlsServerName: 'vault.example',
+        },
+      },
+    },
+  });
+  const { pod } = injectPod(podWith({ vault: 'b' }), { installation });
+  const { vault } = configIn(pod);
+  assert.equal(vault?.address, 'https://b:8200');
+  assert.equal(vault.namespace, 'team');
+  assert.equal(vault.caFile, '/run/vouchsafe/ca/ca.crt');
+  assert.equal(vault.tlsServerName, 'vault.example');
+  assert.ok(pod.spec.volumes?.some(({ name }) => name === 'vouchsafe-ca'));
+});
+
+test('an address of its own needs the permission of the installation', () => {
+  const pod = podWith({ vault: 'https://evil.example:8200' });
+  const denied = injectPod(pod);
+  assert.deepEqual([denied.outcome, denied.reason], ['denied', 'forbidden']);
+  assert.match(denied.message, /^vouchsafe\.dev\/vault: .*name one of default/);
+  const installation = parseInstallation({ vault: { allowPodAddress: true } });
+  assert.equal(injectPod(pod, { installation }).outcome, 'injected');
+});
+
+test('what a shell or the kubelet would expand reaches the template as it was written', () => {
+  const template = 'home=$(HOME) $$ ${X} `id`\n';
+  const { pod } = injectPod(podWith({ 'template-app': template }));
+  const text = containerOf(pod, 'vouchsafe-agent').env?.[0]?.value ?? '';
+  assert.ok(!text.includes('$'), 'the kubelet expands $(NAME) in environment variables');
+  const source = configIn(pod).files[0]?.source;
+  assert.equal(source?.kind === 'template' && source.text, template);
+});
+
+test('resources are small, and requests, limits and the volume can be chosen', () => {
+  const resources = (annotations: Record<string, string>): unknown =>
+    containerOf(injectPod(podWith(annotations)).pod, 'vouchsafe-agent')['resources'];
+  assert.deepEqual(resources({}), {
+    requests: { cpu: '10m', memory: '48Mi' },
+    limits: { memory: '128Mi' },
+  });
+  assert.deepEqual(resources({ cpu: '20m/1', memory: '64Mi' }), {
+    requests: { cpu: '20m', memory: '64Mi' },
+    limits: { cpu: '1', memory: '64Mi' },
+  });
+  const { pod } = injectPod(podWith({ 'volume-size': '1Mi' }));
+  assert.deepEqual(pod.spec.volumes?.[0]?.['emptyDir'], { medium: 'Memory', sizeLimit: '1Mi' });
+});
+
+test('on the network of the node the agent is heard on loopback alone', () => {
+  const { pod } = injectPod(podWith({ port: '9200' }, { hostNetwork: true }));
+  assert.equal(configIn(pod).listen, '127.0.0.1:9200');
+  const probe = JSON.stringify(containerOf(pod, 'vouchsafe-agent')['startupProbe']);
+  assert.match(probe, /"host":"127\.0\.0\.1"/);
+});
+
+test('a pod that is to wait for Vault is not given up by the kubelet', () => {
+  const { pod } = injectPod(podWith({ 'on-missing-vault': 'wait' }));
+  const probe = containerOf(pod, 'vouchsafe-agent')['startupProbe'];
+  assert.match(JSON.stringify(probe), /"failureThreshold":1000000/);
+});
+
+test('Azure SDKs find their token file; values of the container itself win', () => {
+  const azure = {
+    'jwt-svid-azure': 'api://AzureADTokenExchange',
+    'file-azure': 'azure/token',
+    'azure-client-id': 'client',
+    'azure-tenant-id': 'tenant',
+  };
+  const own = { containers: [{ name: 'web', env: [{ name: 'AZURE_TENANT_ID', value: 'mine' }] }] };
+  const { pod, warnings } = injectPod(podWith(azure, own));
+  assert.deepEqual(containerOf(pod, 'web').env, [
+    { name: 'AZURE_TENANT_ID', value: 'mine' },
+    { name: 'AZURE_CLIENT_ID', value: 'client' },
+    { name: 'AZURE_AUTHORITY_HOST', value: 'https://login.microsoftonline.com/' },
+    { name: 'AZURE_FEDERATED_TOKEN_FILE', value: '/vault/secrets/azure/token' },
+  ]);
+  assert.match(warnings.join(), /web sets AZURE_TENANT_ID itself/);
+});
+
+const SKIPPED: readonly (readonly [
+  string,
+  string,
+  Parameters<typeof injectPod>[1],
+  Record<string, string>,
+])[] = [
+  ['not_requested', 'inject is false', {}, { inject: 'false' }],
+  ['not_requested', 'inject is false, whatever else is wrong', {}, { inject: 'false', mode: 'x' }],
+  ['excluded_namespace', 'a system namespace', { namespace: 'kube-system' }, {}],
+  [
+    'excluded_namespace',
+    'a namespace that the installation excludes',
+    {
+      namespace: 'vouchsafe',
+      installation: parseInstallation({ webhook: { excludedNamespaces: ['vouchsafe'] } }),
+    },
+    {},
+  ],
+];
+
+for (const [reason, name, input, annotations] of SKIPPED) {
+  test(`skipped: ${name}`, () => {
+    const pod = podWith(annotations);
+    const result = injectPod(pod, input);
+    assert.deepEqual([result.outcome, result.reason], ['skipped', reason]);
+    assert.equal(result.pod, pod);
+  });
+}
+
+test('a namespace that asks for its pods skips those that ask for no file', () => {
+  const pod = { metadata: {}, spec: { containers: [{ name: 'web' }] } };
+  const result = injectPod(pod, { namespaceAnnotations: prefixed({ inject: 'true' }) });
+  assert.deepEqual([result.outcome, result.reason], ['skipped', 'nothing_requested']);
+});
+
+test('files without inject are answered with a hint', () => {
+  const pod = podWith();
+  const { 'vouchsafe.dev/inject': _, ...annotations } = pod.metadata.annotations ?? {};
+  const result = injectPod({ ...pod, metadata: { annotations } });
+  assert.equal(result.outcome, 'skipped');
+  assert.match(result.warnings.join(), /add vouchsafe\.dev\/inject/);
+});

@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { applyPatch, type Operation } from 'rfc6902';
+import {
+  inject,
+  jsonPatch,
+  readPod,
+  removeInjection,
+  type InjectionInput,
+  type Pod,
+} from '../../../src/admission/index.ts';
+import { parseInstallation } from '../../../src/config/index.ts';
+import { configIn, injectPod, podWith, prefixed } from './harness.ts';
+
+const maybe = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
+  fc.option(arbitrary, { nil: undefined });
+
+/** Lists are absent, null, empty or filled: the pod must come back as it was. */
+const emptyOr = <T>(filled: fc.Arbitrary<T[]>): fc.Arbitrary<T[] | null | undefined> =>
+  fc.oneof(fc.constant(undefined), fc.constant(null), filled);
+
+const named = (prefix: string): fc.Arbitrary<{ name: string }[]> =>
+  fc.array(fc.nat(9), { maxLength: 3 }).map((ids) => ids.map((id) => ({ name: `${prefix}${id}` })));
+
+const container = fc.record(
+  {
+    image: maybe(fc.constant('image:1')),
+    env: emptyOr(named('VAR_')),
+    volumeMounts: emptyOr(
+      named('data').map((list) => list.map((one) => ({ ...one, mountPath: `/mnt/${one.name}` }))),
+    ),
+    securityContext: maybe(fc.record({ runAsUser: fc.constantFrom(0, 7, 8) })),
+    restartPolicy: maybe(fc.constant('Always')),
+  },
+  { requiredKeys: [] },
+);
+
+const containers = (names: readonly string[], least: number): fc.Arbitrary<object[]> =>
+  fc
+    .array(container, { minLength: least, maxLength: names.length })
+    .map((list) => list.map((one, index) => ({ name: names[index], ...one })));
+
+const annotations = fc.record(
+  {
+    inject: fc.constant('true'),
+    'secret-app': fc.constantFrom('kvv2/app', 'kvv2/app#key'),
+    'template-app': fc.constantFrom('{{json this}}', 'x=$(HOME) $$'),
+    mode: fc.constantFrom('native', 'pair'),
+    'x509-svid': fc.constantFrom('true', 'false'),
+    'on-change': fc.constantFrom('signal:HUP@web', 'http:PUT http://127.0.0.1:1/'),
+    'init-containers': fc.constant('all'),
+    'jwt-svid-azure': fc.constant('api://AzureADTokenExchange'),
+    'azure-client-id': fc.constant('c'),
+    'azure-tenant-id': fc.constant('t'),
+    identity: fc.constantFrom('spiffe', 'service-account'),
+    'template-from-b': fc.constant('map/key'),
+  },
+  { requiredKeys: ['inject', 'secret-app'] },
+);
+
+const anyPod = fc
+  .record({
+    given: annotations,
+    other: maybe(fc.constant({ team: 'a' })),
+    containers: containers(['web', 'log', 'istio-proxy'], 1),
+    initContainers: emptyOr(containers(['one', 'istio-proxy-init', 'two'], 0)),
+    volumes: emptyOr(named('volume')),
+    securityContext: maybe(fc.record({ fsGroup: maybe(fc.nat(9)), runAsUser: maybe(fc.nat(9)) })),
+    shareProcessNamespace: maybe(fc.constantFrom(true, null)),
+  })
+  .map(({ given, other, ...spec }): Pod => {
+    const metadata = { name: 'x', annotations: { ...other, ...prefixed(given) } };
+    // JSON has no undefined: absent means absent.
+    const pod: unknown = { apiVersion: 'v1', kind: 'Pod', metadata, spec };
+    return readPod(JSON.parse(JSON.stringify(pod)));
+  });
+
+test('patches apply, injection is idempotent and repeatable, and can be taken away', () => {
+  const outcomes = { injected: 0, denied: 0, skipped: 0 };
+  fc.assert(
+    fc.property(anyPod, (pod) => {
+      const bytes = JSON.stringify(pod);
+      const result = injectPod(pod);
+      outcomes[result.outcome] += 1;
+      assert.equal(JSON.stringify(pod), bytes, 'the pod that was given is not changed');
+      assert.equal(
+        JSON.stringify(injectPod(readPod(JSON.parse(bytes))).pod),
+        JSON.stringify(result.pod),
+      );
+      if (result.outcome !== 'injected') return;
+
+      const patched = structuredClone(pod);
+      const patch = JSON.parse(JSON.stringify(jsonPatch(pod, result.pod))) as Operation[]; // as sent
+      assert.ok(applyPatch(patched, patch).every((failure) => failure === null));
+      assert.deepEqual(patched, result.pod);
+
+      const again = injectPod(readPod(patched));
+      assert.deepEqual([again.outcome, again.reason], ['skipped', 'already_injected']);
+      assert.deepEqual(removeInjection(result.pod, 'vouchsafe.dev'), pod);
+      configIn(result.pod); // the agent can read what it is given
+    }),
+    { numRuns: 300 },
+  );
+  assert.ok(outcomes.injected > 100 && outcomes.denied > 5, JSON.stringify(outcomes));
+});
+
+test('what no injection marks is given back as it is', () => {
+  fc.assert(
+    fc.property(anyPod, (pod) => {
+      assert.equal(removeInjection(pod, 'vouchsafe.dev'), pod);
+    }),
+  );
+});
+
+test('whatever the marks say, taking the injection away answers', () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.json(), fc.string()), (marks) => {
+      const pod = podWith({ status: 'injected', injected: marks }, { volumes: [] });
+      removeInjection(pod, 'vouchsafe.dev');
+      assert.equal(injectPod(pod).outcome, 'injected');
+    }),
+  );
+});
+
+test('the annotation alone is no injection: copied pods get their agent, with a warning', () => {
+  const result = injectPod(podWith({ status: 'injected' }));
+  assert.equal(result.outcome, 'injected');
+  assert.match(result.warnings.join(), /copied from a running pod/);
+});
+
+test('a copied pod whose annotations were edited gets the new configuration', () => {
+  const first = injectPod(podWith()).pod;
+  const { annotations: known } = first.metadata;
+  const edited = { ...known, ...prefixed({ 'secret-app': 'kvv2/other' }) };
+  const result = injectPod({ ...first, metadata: { ...first.metadata, annotations: edited } });
+  assert.equal(result.outcome, 'injected');
+  assert.match(JSON.stringify(configIn(result.pod).files), /kvv2\/other/);
+  assert.equal(result.pod.spec.initContainers?.length, 1);
+});
+
+test('what other webhooks and the API server added to the agent is kept', () => {
+  const first = injectPod(podWith({ 'template-from-b': 'map/key' })).pod;
+  const defaulted: Pod = {
+    ...first,
+    spec: {
+      ...first.spec,
+      initContainers: (first.spec.initContainers ?? []).map((one) => ({
+        ...one,
+        terminationMessagePath: '/dev/termination-log',
+      })),
+      volumes: (first.spec.volumes ?? []).map((one) =>
+        'configMap' in one
+          ? { ...one, configMap: { ...Object(one['configMap']), defaultMode: 420 } }
+          : one,
+      ),
+    },
+  };
+  assert.equal(injectPod(defaulted).reason, 'already_injected');
+});
+
+test('a container that another webhook added since gets the files too', () => {
+  const first = injectPod(podWith()).pod;
+  const spec = { ...first.spec, containers: [...first.spec.containers, { name: 'late' }] };
+  const { outcome, pod } = injectPod({ ...first, spec });
+  assert.equal(outcome, 'injected');
+  assert.equal(pod.spec.containers.at(-1)?.volumeMounts?.length, 1);
+});
+
+test('another prefix works alike and leaves foreign annotations alone', () => {
+  const input: InjectionInput = {
+    pod: readPod({
+      metadata: { annotations: { 'v.example/inject': 'true', 'v.example/secret-a': 'kv/a' } },
+      spec: { containers: [{ name: 'web' }] },
+    }),
+    namespace: 'default',
+    installation: parseInstallation({ annotationPrefix: 'v.example' }),
+    checkTemplate: () => [],
+  };
+  const { pod } = inject(input);
+  assert.equal(pod.metadata.annotations?.['v.example/status'], 'injected');
+  assert.deepEqual(removeInjection(pod, 'v.example'), input.pod);
+});
+
+test('a patch of long lists takes time by their length', () => {
+  const volumes = Array.from({ length: 4000 }, (_, index) => ({ name: `volume${index}` }));
+  const pod = podWith({}, { volumes });
+  const patch = jsonPatch(pod, injectPod(pod).pod);
+  assert.ok(patch.length < 20);
+});
