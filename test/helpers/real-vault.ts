@@ -29,18 +29,20 @@ export interface RealVault extends AsyncDisposable {
   statusAs(token: string, path: string): Promise<number>;
   /** Answered requests so far, oldest first. */
   audited(): Promise<readonly AuditedRequest[]>;
+  /** `vault delete`. */
+  remove(path: string): Promise<void>;
   /** How many answered requests begin with this path. */
   count(path: string, operation?: string): Promise<number>;
 }
 
-/** Starts Vault's dev server. The binary comes from `npm run test:real`. */
-export async function startRealVault(): Promise<RealVault> {
+/** Starts Vault's dev server, with further flags. The binary comes from `npm run test:real`. */
+export async function startRealVault(moreFlags: readonly string[] = []): Promise<RealVault> {
   const binary = process.env['VOUCHSAFE_TEST_VAULT'];
   if (binary === undefined) throw new Error('run this suite with: npm run test:real');
   const directory = await mkdtemp(join(tmpdir(), 'vouchsafe-vault-'));
   const address = `127.0.0.1:${await freePort()}`;
   const token = randomUUID();
-  const flags = [`-dev-root-token-id=${token}`, `-dev-listen-address=${address}`];
+  const flags = [`-dev-root-token-id=${token}`, `-dev-listen-address=${address}`, ...moreFlags];
   const child = spawn(binary, ['server', '-dev', '-dev-no-store-token', ...flags], {
     stdio: ['ignore', 'ignore', 'ignore'],
     env: { PATH: process.env['PATH'] ?? '', HOME: directory },
@@ -71,6 +73,9 @@ export async function startRealVault(): Promise<RealVault> {
       const answer = await json(await call('GET', path), `read ${path}`);
       return (answer['data'] ?? {}) as Json; // an object, or absent
     },
+    async remove(path) {
+      await json(await call('DELETE', path), `delete ${path}`);
+    },
     async statusAs(other, path) {
       const response = await fetch(`${url}/v1/${path}`, { headers: { 'X-Vault-Token': other } });
       await response.arrayBuffer();
@@ -92,7 +97,8 @@ export async function startRealVault(): Promise<RealVault> {
     async count(path, operation) {
       const all = await vault.audited();
       return all.filter(
-        (one) => one.path.startsWith(path) && (operation === undefined || one.operation === operation),
+        (one) =>
+          one.path.startsWith(path) && (operation === undefined || one.operation === operation),
       ).length;
     },
     async [Symbol.asyncDispose]() {
