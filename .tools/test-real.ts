@@ -1,15 +1,38 @@
 /**
- * Builds the real servers (once; Go caches the rest) and runs test/real against them.
+ * Builds the real servers and clients (once; Go caches the rest) and runs test/real against them.
  * Without Go it says so and fails: a suite that is skipped in silence proves nothing.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const servers = join(root, 'test', 'servers');
-const vault = join(servers, 'bin', 'vault');
+
+/** A program of the module in test/servers. */
+interface Program {
+  readonly name: string;
+  /** Path for `go build`. */
+  readonly path: string;
+  /** Tells the tests where the binary is. */
+  readonly variable: string;
+  readonly patience: string;
+}
+
+const PROGRAMS: readonly Program[] = [
+  {
+    name: 'spiffecheck with go-spiffe 2.6.0',
+    path: './cmd/spiffecheck',
+    variable: 'VOUCHSAFE_TEST_SPIFFECHECK',
+    patience: 'seconds with warm caches, a minute with cold ones',
+  },
+  {
+    name: 'Vault 1.21.0',
+    path: 'github.com/hashicorp/vault',
+    variable: 'VOUCHSAFE_TEST_VAULT',
+    patience: 'half a minute with warm caches, a quarter of an hour with cold ones',
+  },
+];
 
 function say(line: string): void {
   process.stderr.write(`test:real: ${line}\n`);
@@ -25,19 +48,19 @@ function run(command: string, args: readonly string[], cwd: string): Promise<num
   });
 }
 
-/** Builds Vault and says every half minute that it is still at it: cold caches take a quarter of an hour. */
-async function buildVault(): Promise<number> {
-  mkdirSync(dirname(vault), { recursive: true });
+/** Builds a program and says every half minute that it is still at it. Returns the exit code. */
+async function build({ name, path, variable, patience }: Program): Promise<number> {
+  const binary = join(servers, 'bin', basename(path));
   const started = performance.now();
   const elapsed = (): string => `${Math.round((performance.now() - started) / 1000)} s`;
-  say('building Vault 1.21.0 (half a minute with warm caches, a quarter of an hour with cold ones)');
+  say(`building ${name} (${patience})`);
   const progress = setInterval(() => {
     say(`still building, ${elapsed()}`);
   }, 30_000);
   try {
-    const args = ['build', '-ldflags=-s -w', '-o', vault, 'github.com/hashicorp/vault'];
-    const code = await run('go', args, servers);
-    say(code === 0 ? `Vault is built, ${elapsed()}` : 'Vault could not be built');
+    const code = await run('go', ['build', '-ldflags=-s -w', '-o', binary, path], servers);
+    say(`${name} ${code === 0 ? 'is built' : 'could not be built'}, ${elapsed()}`);
+    process.env[variable] = binary;
     return code;
   } finally {
     clearInterval(progress);
@@ -46,12 +69,13 @@ async function buildVault(): Promise<number> {
 
 const go = spawnSync('go', ['version'], { encoding: 'utf8' });
 if (go.status !== 0) {
-  say('Go 1.26 or newer is needed to build the real Vault: https://go.dev/dl/');
+  say('Go 1.26 or newer is needed to build the real servers: https://go.dev/dl/');
   process.exit(1);
 }
-const built = await buildVault();
-if (built !== 0) process.exit(built);
-process.env['VOUCHSAFE_TEST_VAULT'] = vault;
+for (const program of PROGRAMS) {
+  const code = await build(program);
+  if (code !== 0) process.exit(code);
+}
 const only = process.argv.slice(2);
 const files = only.length > 0 ? only : ['test/real/**/*.test.ts'];
 const args = ['--test', '--test-concurrency=2', '--test-reporter=spec', ...files];

@@ -1,4 +1,4 @@
-// The real servers that Vouchsafe is tested against. Built for tests only, never shipped.
+// The real servers and clients that Vouchsafe is tested against. Built for tests only, never shipped.
 module vouchsafe.dev/test/servers
 
 go 1.26
@@ -8,6 +8,8 @@ tool github.com/hashicorp/vault
 require github.com/hashicorp/vault v1.21.0
 
 require github.com/hashicorp/vault/sdk v0.20.0
+
+require github.com/spiffe/go-spiffe/v2 v2.6.0
 
 require (
 	cel.dev/expr v0.24.0 // indirect
@@ -420,7 +422,6 @@ require (
 	github.com/sony/gobreaker v0.5.0 // indirect
 	github.com/spf13/cast v1.7.1 // indirect
 	github.com/spf13/pflag v1.0.6 // indirect
-	github.com/spiffe/go-spiffe/v2 v2.6.0 // indirect
 	github.com/std-uritemplate/std-uritemplate/go/v2 v2.0.3 // indirect
 	github.com/stretchr/objx v0.5.2 // indirect
 	github.com/stretchr/testify v1.11.1 // indirect
