@@ -44,15 +44,17 @@ function literalProblems(
 }
 
 function nameProblems({ name, hash = [] }: Signature, names: readonly string[]): string[] {
-  const twice = names
-    .filter((key, index) => names.indexOf(key) < index)
-    .map((key) => `${name}: ${quoteName(key)} is given twice`);
-  if (hash === 'any') return twice;
-  const known = hash.length === 0 ? 'it has none' : `it has ${hash.join(', ')}`;
-  const unknown = names
-    .filter((key) => !hash.includes(key))
-    .map((key) => `${name} has no parameter ${quoteName(key)}; ${known}`);
-  return [...twice, ...unknown];
+  const known = hash === 'any' || hash.length === 0 ? 'it has none' : `it has ${hash.join(', ')}`;
+  const seen = new Set<string>();
+  const problems: string[] = [];
+  for (const key of names) {
+    if (seen.has(key)) problems.push(`${name}: ${quoteName(key)} is given twice`);
+    else if (hash !== 'any' && !hash.includes(key)) {
+      problems.push(`${name} has no parameter ${quoteName(key)}; ${known}`);
+    }
+    seen.add(key);
+  }
+  return problems;
 }
 
 function range(min: number, max: number): string {

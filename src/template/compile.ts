@@ -2,7 +2,7 @@
  * From Handlebars' syntax tree to a checked template: every name is resolved, every problem that can be seen
  * without data is found. Ring: template.
  */
-import type { Dependency, Problem } from '../core/index.ts';
+import { dependencyKey, type Dependency, type Problem } from '../core/index.ts';
 import { argumentProblems, thisHint } from './check-arguments.ts';
 import { Fault } from './fault.ts';
 import { HelperCall, type Helper, type Signature } from './helper.ts';
@@ -39,6 +39,8 @@ import { quoteName } from './values.ts';
 /** More problems are not listed. */
 const MAX_PROBLEMS = 50;
 
+const MOST_PARAMS: Readonly<Partial<Record<BlockType, number>>> = { each: 2, section: 2, with: 1 };
+
 const NOTHING: Literal = { kind: 'literal', value: undefined };
 
 /** What came of a source. The template is of use only when there are no problems. */
@@ -57,7 +59,7 @@ export function compile(source: string, name: string): Compiled {
 class Compiler {
   readonly #name: string;
   readonly #problems: Problem[] = [];
-  readonly #dependencies: Dependency[] = [];
+  readonly #dependencies = new Map<string, Dependency>();
   /** Names of block parameters in scope, innermost first. */
   #params: readonly (readonly string[])[] = [];
   #isSyntax = false;
@@ -68,7 +70,7 @@ class Compiler {
 
   run(source: string): Compiled {
     const program = this.#parse(source);
-    const template = { name: this.#name, program, dependencies: this.#dependencies };
+    const template = { name: this.#name, program, dependencies: [...this.#dependencies.values()] };
     return { template, problems: this.#problems, isSyntax: this.#isSyntax };
   }
 
@@ -80,7 +82,7 @@ class Compiler {
   }
 
   #program(raw: RawProgram): Program {
-    const names = raw.blockParams;
+    const names = raw.blockParams?.slice(0, 2);
     const outer = this.#params;
     if (names !== undefined) this.#params = [names, ...outer];
     const statements = raw.body.flatMap((statement) => this.#statement(statement) ?? []);
@@ -209,10 +211,13 @@ class Compiler {
     return this.#refuse(at, `${quoteName(path.original)} is no helper; it cannot take arguments`);
   }
 
+  /** `each` gives two block parameters, value and key; `with` and sections give the value. */
   #checkParams(raw: RawBlock, type: BlockType, at: Position): void {
-    const takesParams = type === 'each' || type === 'with' || type === 'section';
-    if (raw.program?.blockParams !== undefined && !takesParams) {
-      this.#refuse(at, `${type} gives no block parameters (as |name|)`);
+    const count = raw.program?.blockParams?.length ?? 0;
+    const most = MOST_PARAMS[type] ?? 0;
+    if (count > most) {
+      const gives = most === 0 ? 'no block parameters' : `at most ${most} block parameters`;
+      this.#refuse(at, `${type} gives ${gives} (as |name|)`);
     }
     if (raw.inverse?.blockParams !== undefined) {
       this.#refuse(at, 'an inverse block gives no block parameters (as |name|)');
@@ -239,7 +244,8 @@ class Compiler {
     const args = call.args.map(literalValue);
     const hash = new Map(call.hash.map(([name, value]) => [name, literalValue(value)]));
     try {
-      this.#dependencies.push(helper.need(new HelperCall(args, hash, false)).dependency);
+      const { dependency } = helper.need(new HelperCall(args, hash, false));
+      this.#dependencies.set(dependencyKey(dependency), dependency);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       this.#refuse(call.at, `${helper.name}: ${error.message}`);
@@ -252,6 +258,7 @@ class Compiler {
       return this.#refuse(at, `${name} is a block: {{#${name} …}}…{{/${name}}}${thisHint(name)}`);
     }
     if (name === 'log') return this.#refuse(at, 'the helper log is not available');
+    if (this.#problems.length >= MAX_PROBLEMS) return NOTHING;
     const near = suggest(name, [...HELPERS.keys(), ...BLOCKS.keys()]);
     const hint = near === undefined ? '' : `; did you mean ${near}?`;
     return this.#refuse(at, `unknown helper ${quoteName(name)}${hint}`);

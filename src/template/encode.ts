@@ -3,14 +3,17 @@
  *
  * @see RFC 8259, https://yaml.org/spec/1.2.2/, https://toml.io/en/v1.0.0
  */
-import { valueFault } from './fault.ts';
+import { Fault, valueFault } from './fault.ts';
 import { isList, isRecord, typeName } from './values.ts';
 
 /** Deeper values are refused: nothing reads them, and the walk recurses. */
 const MAX_DEPTH = 100;
+/** Most values within a value, and most characters. A template can make lists that hold each other many times. */
+const MAX_VALUES = 100_000;
+const MAX_LENGTH = 16 * 1024 * 1024;
 
 interface Dialect {
-  scalar(value: unknown): string;
+  readonly scalar: (value: unknown) => string;
   readonly list: readonly [open: string, close: string];
   readonly record: readonly [open: string, close: string];
   readonly comma: string;
@@ -19,94 +22,131 @@ interface Dialect {
   readonly indent: number;
 }
 
-/** JSON, equal to what `JSON.stringify` gives; `indent` 0 is compact. */
-export function encodeJson(value: unknown, indent = 0): string {
-  const dialect: Dialect = {
-    scalar: jsonScalar,
-    list: ['[', ']'],
-    record: ['{', '}'],
-    comma: ',',
-    pair: indent > 0 ? ': ' : ':',
-    indent,
-  };
-  return write(value, dialect, 0);
-}
-
-const YAML: Dialect = {
-  scalar: yamlScalar,
+const JSON_DIALECT: Dialect = {
+  scalar: jsonScalar,
   list: ['[', ']'],
   record: ['{', '}'],
-  comma: ', ',
-  pair: ': ',
+  comma: ',',
+  pair: ':',
   indent: 0,
 };
 
+const YAML: Dialect = { ...JSON_DIALECT, scalar: yamlScalar, comma: ', ', pair: ': ' };
+
+const TOML: Dialect = { ...YAML, scalar: tomlScalar, record: ['{ ', ' }'], pair: ' = ' };
+
+/** JSON, equal to what `JSON.stringify` gives; `indent` 0 is compact. */
+export function encodeJson(value: unknown, indent = 0): string {
+  const dialect = indent > 0 ? { ...JSON_DIALECT, pair: ': ', indent } : JSON_DIALECT;
+  return new Encoder(dialect).flow(value, 0).text;
+}
+
 /** YAML that fits on one line (flow style), read alike by YAML 1.1 and 1.2. Text is always quoted. */
 export function encodeYaml(value: unknown): string {
-  return write(value, YAML, 0);
+  return new Encoder(YAML).flow(value, 0).text;
 }
 
 /** YAML in block style, a line for each value. */
 export function encodeYamlBlock(value: unknown): string {
-  return yamlBlock(value, 0);
+  return new Encoder(YAML).block(value, 0).text;
 }
-
-const TOML: Dialect = {
-  scalar: tomlScalar,
-  list: ['[', ']'],
-  record: ['{ ', ' }'],
-  comma: ', ',
-  pair: ' = ',
-  indent: 0,
-};
 
 /** A TOML value: text, number, boolean, array or inline table. TOML has no null. */
 export function encodeToml(value: unknown): string {
-  return write(value, TOML, 0);
+  return new Encoder(TOML).flow(value, 0).text;
 }
 
-function write(value: unknown, dialect: Dialect, depth: number): string {
-  if (depth > MAX_DEPTH) throw valueFault(`the value is nested deeper than ${MAX_DEPTH}`);
-  if (isList(value)) {
-    const items = value.map((item) => write(item, dialect, depth + 1));
-    return enclose(items, dialect.list, dialect, depth);
+/** Writes one value. */
+class Encoder {
+  readonly #dialect: Dialect;
+  #text = '';
+  #values = 0;
+
+  constructor(dialect: Dialect) {
+    this.#dialect = dialect;
   }
-  if (isRecord(value)) {
-    const items = Object.entries(value).map(
-      ([key, item]) => `${dialect.scalar(key)}${dialect.pair}${write(item, dialect, depth + 1)}`,
-    );
-    return enclose(items, dialect.record, dialect, depth);
+
+  get text(): string {
+    return this.#text;
   }
-  return dialect.scalar(value);
+
+  /** With brackets and braces. */
+  flow(value: unknown, depth: number): this {
+    this.#enter(depth);
+    const { scalar, list, record, pair } = this.#dialect;
+    if (isList(value)) {
+      return this.#enclose(list, value.map(itemOf), depth);
+    }
+    if (isRecord(value)) {
+      const members = Object.entries(value).map(
+        ([key, item]) => [scalar(key) + pair, item] as const,
+      );
+      return this.#enclose(record, members, depth);
+    }
+    return this.#put(scalar(value));
+  }
+
+  /** YAML's lines, set in by two spaces a level. What is empty or no collection is written as in flow style. */
+  block(value: unknown, depth: number): this {
+    this.#enter(depth);
+    const lines = isList(value) ? value.map(dashOf) : isRecord(value) ? membersOf(value) : [];
+    if (lines.length === 0) return this.flow(value, depth);
+    for (const [index, [label, item]] of lines.entries()) {
+      this.#put(`${index === 0 ? '' : '\n'}${'  '.repeat(depth)}${label}`);
+      if (isFilled(item)) this.#put('\n').block(item, depth + 1);
+      else this.#put(' ').flow(item, depth + 1);
+    }
+    return this;
+  }
+
+  #enclose(
+    [open, close]: readonly [string, string],
+    items: readonly Labelled[],
+    depth: number,
+  ): this {
+    if (items.length === 0) return this.#put(`${open.trim()}${close.trim()}`);
+    this.#put(open);
+    for (const [index, [label, item]] of items.entries()) {
+      if (index > 0) this.#put(this.#dialect.comma);
+      this.#breakLine(depth + 1)
+        .#put(label)
+        .flow(item, depth + 1);
+    }
+    return this.#breakLine(depth).#put(close);
+  }
+
+  #breakLine(depth: number): this {
+    const { indent } = this.#dialect;
+    return indent === 0 ? this : this.#put(`\n${' '.repeat(indent * depth)}`);
+  }
+
+  #put(text: string): this {
+    this.#text += text;
+    if (this.#text.length <= MAX_LENGTH) return this;
+    throw new Fault('ERR_TEMPLATE_LIMIT', 'the text would grow beyond 16 MiB');
+  }
+
+  #enter(depth: number): void {
+    if (depth > MAX_DEPTH) throw valueFault(`the value is nested deeper than ${MAX_DEPTH}`);
+    this.#values += 1;
+    if (this.#values <= MAX_VALUES) return;
+    throw new Fault('ERR_TEMPLATE_LIMIT', `the value holds more than ${MAX_VALUES} values`);
+  }
 }
 
-function enclose(
-  items: readonly string[],
-  [open, close]: readonly [string, string],
-  dialect: Dialect,
-  depth: number,
-): string {
-  if (items.length === 0) return `${open.trim()}${close.trim()}`;
-  if (dialect.indent === 0) return `${open}${items.join(dialect.comma)}${close}`;
-  const outer = ' '.repeat(dialect.indent * depth);
-  const inner = `${outer}${' '.repeat(dialect.indent)}`;
-  return `${open}\n${items.map((item) => inner + item).join(',\n')}\n${outer}${close}`;
+/** An item of a collection with what is written in front of it. */
+type Labelled = readonly [label: string, item: unknown];
+
+function itemOf(item: unknown): Labelled {
+  return ['', item];
 }
 
-function yamlBlock(value: unknown, depth: number): string {
-  if (depth > MAX_DEPTH) throw valueFault(`the value is nested deeper than ${MAX_DEPTH}`);
-  const pad = '  '.repeat(depth);
-  const below = (item: unknown): string =>
-    isFilled(item) ? `\n${yamlBlock(item, depth + 1)}` : ` ${encodeYaml(item)}`;
-  if (isList(value) && value.length > 0) {
-    return value.map((item) => `${pad}-${below(item)}`).join('\n');
-  }
-  if (isRecord(value) && isFilled(value)) {
-    return Object.entries(value)
-      .map(([key, item]) => `${pad}${yamlKey(key)}:${below(item)}`)
-      .join('\n');
-  }
-  return encodeYaml(value);
+function dashOf(item: unknown): Labelled {
+  return ['-', item];
+}
+
+function membersOf(value: Readonly<Record<string, unknown>>): Labelled[] {
+  return Object.entries(value).map(([key, item]) => [`${yamlKey(key)}:`, item]);
 }
 
 function isFilled(value: unknown): boolean {

@@ -40,13 +40,20 @@ const UNEXPECTED: Readonly<Record<string, string>> = {
 
 /** Deepest nesting of blocks, else branches and expressions. Whatever walks the tree recurses as deep. */
 const MAX_NESTING = 200;
-/** Longest template, in UTF-16 units: a ConfigMap holds no more. */
-const MAX_SOURCE_LENGTH = 1024 * 1024;
+/** Longest template, in UTF-16 units: all annotations of a pod together hold no more. */
+const MAX_SOURCE_LENGTH = 256 * 1024;
+/** Most `{{!-- --}}` comments: for each one the lexer copies the rest of the template. */
+const MAX_LONG_COMMENTS = 1000;
 
-/** The syntax tree of a template, or why there is none. Never throws; takes time in proportion to the length. */
+/** The syntax tree of a template, or why there is none. Never throws, and takes a second at most. */
 export function parseHandlebars(source: string): RawProgram | SyntaxFault {
+  const start = { line: 1, column: 1 };
   if (source.length > MAX_SOURCE_LENGTH) {
-    return { at: { line: 1, column: 1 }, message: 'the template is longer than 1 MiB' };
+    return { at: start, message: `it is longer than ${MAX_SOURCE_LENGTH / 1024} KiB` };
+  }
+  const comments = source.match(/\{\{~?!--/g) ?? [];
+  if (comments.length > MAX_LONG_COMMENTS) {
+    return { at: start, message: `it has more than ${MAX_LONG_COMMENTS} comments ({{!-- --}})` };
   }
   try {
     return nestingFault(source) ?? parse(source);
@@ -65,7 +72,8 @@ function nestingFault(source: string): SyntaxFault | undefined {
   lexer.setInput(source);
   const blocks: number[] = [];
   let depth = 0;
-  for (let token = ''; token !== 'EOF';) {
+  // After a character that is no token the parser stops, so there is no need to go on.
+  for (let token = ''; token !== 'EOF' && token !== 'INVALID';) {
     const next = lexer.lex();
     token = typeof next === 'string' ? next : (names[next] ?? 'EOF');
     depth += deepening(token, blocks);

@@ -254,7 +254,7 @@ class Rendering {
       call.hash.map(([name, value]) => [name, this.#value(value, scope, isLenient)] as const),
     );
     if (args.includes(PENDING) || [...hash.values()].includes(PENDING)) return PENDING;
-    this.#chargeFor(args);
+    this.#chargeFor([...args, ...hash.values()]);
     const evaluated = new HelperCall(args, hash, lenient);
     const result = this.#located(call.at, helper.name, () =>
       helper.kind === 'pure'

@@ -160,12 +160,9 @@ describe('escaping', () => {
     fc.assert(
       fc.property(SHELL_TEXTS, (text) => {
         fc.pre(!/[\r\n]/.test(text));
-        const fields =
-          `${escape('pgpass', text)}:end`.match(/(?:\\.|[^:\\])+|(?<=^|:)(?=:)/gsu) ?? [];
-        assert.deepEqual(
-          fields.map((field) => field.replace(/\\(.)/gsu, '$1')),
-          [text, 'end'],
-        );
+        const line = `${escape('pgpass', text)}:end`;
+        const [, field] = /^((?:\\.|[^:\\])*):end$/su.exec(line) ?? [];
+        assert.equal(field?.replace(/\\(.)/gsu, '$1'), text);
       }),
     );
   });

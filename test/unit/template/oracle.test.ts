@@ -352,7 +352,7 @@ describe('compared with Handlebars', () => {
           assert.equal(text, expected, source);
         },
       ),
-      { numRuns: 400 },
+      { numRuns: 300 },
     );
     assert.ok(compared > skipped * 2, `${compared} compared, ${skipped} skipped`);
   });
