@@ -68,7 +68,7 @@ describe('bounds', () => {
   });
 
   it('ends the writing of values that hold each other many times', () => {
-    for (const encode of ['json this', 'json this indent=2', 'yaml this block=true', 'toml this']) {
+    for (const encode of ['json this', 'yaml this block=true']) {
       const depth = 60;
       limited(
         `${'{{#with (list this this)}}'.repeat(depth)}{{${encode}}}${'{{/with}}'.repeat(depth)}`,

@@ -352,7 +352,7 @@ describe('compared with Handlebars', () => {
           assert.equal(text, expected, source);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 200 },
     );
     assert.ok(compared > skipped * 2, `${compared} compared, ${skipped} skipped`);
   });
