@@ -16,7 +16,7 @@ interface Bench {
   readonly logger: ReturnType<typeof recordingLogger>;
   readonly signal: AbortSignal;
   /** Aborts what runs; the clock must then be still. */
-  stop(): Promise<void>;
+  readonly stop: () => Promise<void>;
 }
 
 function bench(t: TestContext, random = constantRandom()): Bench {
@@ -181,9 +181,9 @@ test('tokens that die young are no login storm', async (t) => {
 test('a token that lived long is replaced without the waits of earlier trouble', async (t) => {
   const { sessions, vault, clock, signal } = bench(t);
   for (let times = 0; times < 5; times += 1) {
-    sessions.invalidate(await until(sessions, clock, signal));
+    sessions.invalidate(await later(sessions, clock, signal));
   }
-  const session = await until(sessions, clock, signal);
+  const session = await later(sessions, clock, signal);
   await clock.advance(10 * MINUTE_MS);
   const logins = vault.count('login');
   sessions.invalidate(session);
@@ -298,7 +298,7 @@ test('the session of a predecessor goes on without a login', async (t) => {
   assert.deepEqual([vault.count('login'), vault.count('renewToken')], [1, 1]);
 });
 
-async function until(
+async function later(
   sessions: Sessions,
   clock: FakeClock,
   signal: AbortSignal,

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createFileSet, type FileSet, type Lookup } from '../../../src/agent/file-set.ts';
+import { dependencyKey, Secret } from '../../../src/core/index.ts';
+import { formatTemplate, parseTemplate, renderTemplate } from '../../../src/template/index.ts';
+import { agentConfig } from '../../helpers/agent-harness.ts';
+
+const TEMPLATES = { formatTemplate, parseTemplate, renderTemplate };
+
+function fileSet(
+  document: Readonly<Record<string, unknown>>,
+  mounted: Readonly<Record<string, string>> = {},
+): FileSet {
+  const read = (path: string): Promise<string> => {
+    const text = mounted[path];
+    return text === undefined ? Promise.reject(new Error('ENOENT')) : Promise.resolve(text);
+  };
+  return createFileSet(agentConfig(document), TEMPLATES, { read });
+}
+
+/** Gives the values by the key of their dependency. */
+function values(known: Readonly<Record<string, unknown>>): Lookup {
+  return (dependency) => {
+    const key = dependencyKey(dependency);
+    return key in known ? { value: known[key] } : undefined;
+  };
+}
+
+function textOf(set: FileSet, lookup: Lookup): (string | undefined)[] {
+  return set
+    .render(lookup)
+    .map(({ content }) => (content === undefined ? undefined : Buffer.from(content).toString()));
+}
+
+test('each kind of source makes a file', async () => {
+  const set = fileSet(
+    {
+      files: [
+        { name: 'inline', template: '{{#with (secret "kv/a")}}{{x}}{{/with}}' },
+        { name: 'context', secret: 'kv/a', template: '{{x}}' },
+        { name: 'mounted', secret: 'kv/a', templateFile: '/t' },
+        { name: 'format', secret: 'kv/a', format: 'json' },
+        { name: 'key', secret: 'kv/a#x', format: 'raw' },
+        { name: 'token', jwtSvid: ['b', 'a'] },
+      ],
+      x509Svid: true,
+    },
+    { '/t': 'x={{x}}' },
+  );
+  await set.reload();
+  const svid = { spiffeId: '', svid: 'S', key: new Secret('K'), bundle: 'B', expiresAtMs: 0 };
+  const known = { 'read:kv/a': { x: '1' }, 'jwt-svid:["a","b"]': 'JWT', 'x509-svid': svid };
+  const texts = textOf(set, values(known));
+  assert.deepEqual(texts.slice(0, 3), ['1', '1', 'x=1']);
+  assert.deepEqual(JSON.parse(texts[3] ?? ''), { x: '1' });
+  assert.deepEqual(texts.slice(4), ['1', 'JWT', 'S', 'K', 'B']);
+});
+
+test('what is missing is listed, and the file has no content', () => {
+  const set = fileSet({
+    files: [
+      {
+        name: 'a',
+        template: '{{#with (secret "kv/a")}}{{x}}{{/with}}{{#with (secret "kv/b")}}{{x}}{{/with}}',
+      },
+      { name: 'b', jwtSvid: ['aud'] },
+    ],
+  });
+  const [a, b] = set.render(values({ 'read:kv/a': { x: '1' } }));
+  assert.ok(a && b);
+  assert.equal(a.content, undefined);
+  assert.deepEqual(a.missing, [{ kind: 'read', path: 'kv/b' }]);
+  assert.deepEqual([...a.used.keys()], ['read:kv/a', 'read:kv/b']);
+  assert.deepEqual(b.missing, [{ kind: 'jwt-svid', audiences: ['aud'] }]);
+});
+
+test('a file that cannot be rendered says why and leaves the others alone', () => {
+  const set = fileSet({
+    files: [
+      { name: 'bad', secret: 'kv/a', template: '{{nope}}' },
+      { name: 'good', secret: 'kv/a', template: '{{x}}' },
+    ],
+  });
+  const [bad, good] = set.render(values({ 'read:kv/a': { x: '1' } }));
+  assert.equal(bad?.error?.code, 'ERR_TEMPLATE_MISSING_KEY');
+  assert.equal(bad.content, undefined);
+  assert.ok(!bad.error.message.includes("'1'"));
+  assert.equal(good?.error, undefined);
+  assert.notEqual(good?.content, undefined);
+});
+
+test('an inline template that is wrong is refused when the set is made', () => {
+  for (const [template, code] of [
+    ['{{#if', 'ERR_TEMPLATE_SYNTAX'],
+    ['{{shout "x"}}', 'ERR_TEMPLATE_HELPER'],
+  ]) {
+    assert.throws(() => fileSet({ files: [{ name: 'a', template }] }), { code });
+  }
+});
+
+test('a mounted template that is not there yet is no content, and said so by the reload', async () => {
+  const mounted: Record<string, string> = {};
+  const set = fileSet({ files: [{ name: 'a', templateFile: '/t' }] }, mounted);
+  await assert.rejects(set.reload(), { code: 'ERR_TEMPLATE_UNREADABLE' });
+  assert.equal(set.render(values({}))[0]?.error?.code, 'ERR_TEMPLATE_UNREADABLE');
+  mounted['/t'] = 'text';
+  await set.reload();
+  assert.deepEqual(textOf(set, values({})), ['text']);
+  mounted['/t'] = '{{#if';
+  await assert.rejects(set.reload(), { code: 'ERR_TEMPLATE_SYNTAX' });
+  assert.deepEqual(textOf(set, values({})), ['text'], 'the last good one stays');
+});
+
+test('a template file that several files use is watched and read once', async () => {
+  let reads = 0;
+  const file = (name: string): object => ({ name, templateFile: '/t' });
+  const config = agentConfig({ files: [file('a'), file('b')] });
+  const read = (): Promise<string> => Promise.resolve(`text ${++reads}`);
+  const set = createFileSet(config, TEMPLATES, { read });
+  assert.deepEqual(set.templateFiles, ['/t']);
+  await set.reload();
+  assert.equal(reads, 1);
+});

@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict';
+import { connect, createServer, type AddressInfo } from 'node:net';
+import { once } from 'node:events';
+import { test, type TestContext } from 'node:test';
+import { serveAgent } from '../../../src/agent/index.ts';
+import { abortable } from '../../../src/lifecycle/index.ts';
+import { FakeClock } from '../../helpers/fake-clock.ts';
+import { recordingLogger } from '../../helpers/recorder.ts';
+import { until } from '../../helpers/until.ts';
+
+const STATUS = {
+  phase: 'starting',
+  logins: 0,
+  token: null,
+  files: [],
+  secrets: [],
+  errors: [{ code: 'ERR_VAULT_SEALED', message: 'Vault is sealed' }],
+} as const;
+
+/** An agent that a test lets deliver or fail. */
+class StubAgent {
+  isDelivered = false;
+  wasDelivered = false;
+  readonly start = Promise.withResolvers<undefined>();
+
+  get isStarted(): boolean {
+    return this.isDelivered || this.wasDelivered;
+  }
+
+  status(): typeof STATUS {
+    return STATUS;
+  }
+
+  delivered(signal: AbortSignal): Promise<void> {
+    return abortable(this.start.promise, signal);
+  }
+
+  deliver(): void {
+    this.isDelivered = true;
+    this.start.resolve(undefined);
+  }
+}
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+  readonly headers: Headers;
+}
+
+interface Bench {
+  readonly agent: StubAgent;
+  readonly clock: FakeClock;
+  readonly logger: ReturnType<typeof recordingLogger>;
+  readonly url: string;
+  readonly get: (path: string, method?: string) => Promise<Answer>;
+  readonly stop: () => Promise<void>;
+}
+
+async function serve(
+  t: TestContext,
+  expose = () => Promise.resolve('a_metric 1\n'),
+): Promise<Bench> {
+  const agent = new StubAgent();
+  const clock = new FakeClock();
+  const logger = recordingLogger();
+  const controller = new AbortController();
+  const bound = Promise.withResolvers<string>();
+  const parts = { agent, clock, logger, expose, listen: '127.0.0.1:0' };
+  const done = serveAgent(parts, controller.signal, bound.resolve);
+  const url = `http://${await bound.promise}`;
+  const stop = async (): Promise<void> => {
+    controller.abort();
+    await done;
+    assert.equal(clock.sleeping, 0, 'no timer is left');
+  };
+  t.after(stop);
+  return {
+    ...{ agent, clock, logger, url, stop },
+    async get(path, method = 'GET') {
+      const response = await fetch(url + path, { method, headers: { connection: 'close' } });
+      return { status: response.status, text: await response.text(), headers: response.headers };
+    },
+  };
+}
+
+test('it is alive while it serves, ready once this process has delivered', async (t) => {
+  const { agent, get } = await serve(t);
+  assert.equal((await get('/healthz')).status, 200);
+  const early = await get('/readyz');
+  assert.equal(early.status, 503);
+  assert.match(early.text, /ERR_VAULT_SEALED: Vault is sealed/, 'a person sees why');
+  agent.wasDelivered = true;
+  assert.equal((await get('/readyz')).status, 503);
+  agent.deliver();
+  assert.equal((await get('/readyz')).status, 200);
+});
+
+test('a startup probe that comes too early is held for a moment', async (t) => {
+  const { agent, clock, get } = await serve(t);
+  const probe = get('/startup');
+  await until(() => clock.sleeping === 1);
+  agent.deliver();
+  assert.equal((await probe).status, 200);
+  assert.equal(clock.sleeping, 0);
+});
+
+test('a startup probe is not held longer than the kubelet waits', async (t) => {
+  const { clock, get } = await serve(t);
+  const probe = get('/startup');
+  await until(() => clock.sleeping === 1);
+  await clock.advance(1000);
+  const answer = await probe;
+  assert.equal(answer.status, 503);
+  assert.match(answer.text, /not ready: starting/);
+});
+
+test('a start that fails while a probe is held is told by the answer', async (t) => {
+  const { agent, clock, logger, get } = await serve(t);
+  const probe = get('/startup');
+  await until(() => clock.sleeping === 1);
+  agent.start.promise.catch(() => undefined);
+  agent.start.reject(new Error('impossible'));
+  assert.equal((await probe).status, 503);
+  assert.deepEqual(logger.lines, []);
+});
+
+test('the files of a predecessor are enough to start', async (t) => {
+  const { agent, get } = await serve(t);
+  agent.wasDelivered = true;
+  assert.equal((await get('/startup')).status, 200);
+});
+
+test('metrics and status are for machines and people, and never cached', async (t) => {
+  const { get } = await serve(t);
+  const metrics = await get('/metrics?name=x');
+  assert.deepEqual([metrics.status, metrics.text], [200, 'a_metric 1\n']);
+  assert.match(metrics.headers.get('content-type') ?? '', /version=0\.0\.4/);
+  const status = await get('/status');
+  assert.deepEqual(JSON.parse(status.text), STATUS);
+  assert.equal(status.headers.get('cache-control'), 'no-store');
+  const head = await get('/status', 'HEAD');
+  assert.deepEqual([head.status, head.text], [200, '']);
+});
+
+test('whatever else is asked is refused without a word in the log', async (t) => {
+  const { url, logger, get } = await serve(t);
+  assert.equal((await get('/')).status, 404);
+  assert.equal((await get('/../etc/passwd')).status, 404);
+  assert.equal((await get('/healthz', 'POST')).status, 405);
+  assert.equal((await get('/healthz', 'DELETE')).status, 405);
+  for (const target of ['//', 'http://[', '*', '//%00']) {
+    assert.match(
+      await raw(url, `GET ${target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n`),
+      /^HTTP\/1\.1 4/,
+    );
+  }
+  assert.match(await raw(url, 'garbage\r\n\r\n'), /^HTTP\/1\.1 400/);
+  assert.deepEqual(logger.lines, []);
+});
+
+test('a failure inside is answered without its text', async (t) => {
+  const { logger, get } = await serve(t, () => Promise.reject(new Error('planted-value')));
+  const answer = await get('/metrics');
+  assert.deepEqual([answer.status, answer.text], [500, 'internal error\n']);
+  assert.equal(logger.lines.length, 1);
+});
+
+test('its end closes open connections and ends held probes', async (t) => {
+  const { clock, url, get, stop } = await serve(t);
+  const idle = connect(Number(new URL(url).port), '127.0.0.1');
+  idle.on('error', () => undefined);
+  await once(idle, 'connect');
+  const probe = get('/startup').catch(() => undefined);
+  await until(() => clock.sleeping === 1);
+  await stop();
+  await probe;
+  if (!idle.closed) await once(idle, 'close');
+});
+
+test('a port that is taken is an error that names it', async (t) => {
+  const taken = createServer().listen(0, '127.0.0.1');
+  t.after(() => taken.close());
+  await once(taken, 'listening');
+  const { port } = taken.address() as AddressInfo; // a TCP server that listens has one
+  const parts = {
+    ...{ agent: new StubAgent(), clock: new FakeClock(), logger: recordingLogger() },
+    ...{ expose: () => Promise.resolve(''), listen: `127.0.0.1:${port}` },
+  };
+  await assert.rejects(serveAgent(parts, new AbortController().signal), {
+    code: 'ERR_SERVER_LISTEN',
+    message: `cannot listen on 127.0.0.1:${port}`,
+  });
+});
+
+async function raw(url: string, text: string): Promise<string> {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  socket.end(text);
+  const chunks: Buffer[] = [];
+  for await (const chunk of socket) chunks.push(Buffer.from(chunk as Uint8Array)); // no encoding is set
+  return Buffer.concat(chunks).toString();
+}
