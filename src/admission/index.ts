@@ -15,7 +15,7 @@ export {
   INIT_CONTAINER,
   VOLUME,
 } from './names.ts';
-export { isPodManifest, readPod, type Container, type Pod, type PodSpec } from './pod.ts';
+export { readPod, type Container, type Pod, type PodSpec } from './pod.ts';
 export {
   answerReview,
   readReview,

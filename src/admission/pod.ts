@@ -104,18 +104,6 @@ function checkContainer(container: Fields, path: string): void {
   }
 }
 
-/** True for what {@link readPod} would not take at all: another kind of object. */
-export function isPodManifest(value: unknown): boolean {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    'kind' in value &&
-    value.kind === 'Pod' &&
-    'apiVersion' in value &&
-    value.apiVersion === 'v1'
-  );
-}
-
 type Fields = Readonly<Record<string, unknown>>;
 
 function record(value: unknown, path: string): Fields {

@@ -321,6 +321,13 @@ export const ERROR_TABLE = {
     'The pod asks for something that cannot be given; every reason is listed.',
   ),
 
+  ERR_KUBERNETES_API: rule(
+    'backoff',
+    'warn',
+    EXIT.server,
+    'The Kubernetes API does not answer, or does not let the webhook read the namespace.',
+  ),
+
   ERR_SERVER_CERTIFICATE: rule(
     'backoff',
     'error',

@@ -1,8 +1,8 @@
 /**
  * Annotations of namespaces, by the Kubernetes API. Ring: kubernetes, which only cmd imports.
  */
-import { CoreV1Api, KubeConfig, Observable } from '@kubernetes/client-node';
-import type { Clock } from '../core/index.ts';
+import { ApiException, CoreV1Api, KubeConfig, Observable } from '@kubernetes/client-node';
+import { VouchsafeError, type Clock } from '../core/index.ts';
 
 type Annotations = Readonly<Record<string, string>>;
 
@@ -16,29 +16,41 @@ const MAX_ENTRIES = 5000;
 /** One `get` of a namespace. */
 export type NamespaceReader = (name: string, signal: AbortSignal) => Promise<Annotations>;
 
-/** Reads namespaces with the service account of the pod, or with a person's kubeconfig. */
+/**
+ * Reads namespaces with the service account of the pod, or with a person's kubeconfig.
+ *
+ * The reader throws VouchsafeError `ERR_KUBERNETES_API` that names the namespace and the HTTP status.
+ */
 export function kubernetesNamespaces(): NamespaceReader {
   const config = new KubeConfig();
   config.loadFromDefault();
   const api = config.makeApiClient(CoreV1Api);
   return async (name, signal) => {
-    const namespace = await api.readNamespace(
-      { name },
+    try {
+      const namespace = await api.readNamespace({ name }, abortedBy(signal));
+      return namespace.metadata?.annotations ?? {};
+    } catch (cause) {
+      signal.throwIfAborted();
+      const status = cause instanceof ApiException ? `HTTP ${cause.code}` : 'no answer';
+      const message = `namespace "${name}" cannot be read: ${status}`;
+      throw new VouchsafeError('ERR_KUBERNETES_API', message, { cause });
+    }
+  };
+}
+
+/** The client has no option for a signal; its middleware sees the request. */
+function abortedBy(signal: AbortSignal): Parameters<CoreV1Api['readNamespace']>[1] {
+  return {
+    middleware: [
       {
-        // The client has no option for a signal; its middleware sees the request.
-        middleware: [
-          {
-            pre: (request) => {
-              request.setSignal(signal);
-              return new Observable(Promise.resolve(request));
-            },
-            post: (response) => new Observable(Promise.resolve(response)),
-          },
-        ],
-        middlewareMergeStrategy: 'append',
+        pre: (request) => {
+          request.setSignal(signal);
+          return new Observable(Promise.resolve(request));
+        },
+        post: (response) => new Observable(Promise.resolve(response)),
       },
-    );
-    return namespace.metadata?.annotations ?? {};
+    ],
+    middlewareMergeStrategy: 'append',
   };
 }
 

@@ -152,7 +152,8 @@ export function parseServingCertificate(
     if (!leaf.checkPrivateKey(createPrivateKey(keyPem.reveal()))) {
       throw new VouchsafeError('ERR_SERVER_CERTIFICATE', 'the key is not that of the certificate');
     }
-    createSecureContext({ cert: certificatePem, key: keyPem.reveal(), ca: caPem });
+    createSecureContext({ cert: certificatePem, key: keyPem.reveal() });
+    if (caPem !== undefined) new X509Certificate(caPem);
     return {
       certificatePem,
       keyPem,

@@ -22,6 +22,7 @@ import {
   type LogFields,
   type Metrics,
 } from '../core/index.ts';
+import { abortable } from '../lifecycle/index.ts';
 import { readBody, type Answer, type Route } from './http.ts';
 
 /** Annotations of a namespace. */
@@ -96,13 +97,13 @@ async function decide(request: AdmissionRequest, options: MutateOptions): Promis
   if (request.pod === undefined || namespaces === undefined) return answered(request, context);
   try {
     const signal = AbortSignal.timeout(LOOKUP_TIMEOUT_MS);
-    const namespaceAnnotations = await namespaces(request.namespace, signal);
+    const namespaceAnnotations = await abortable(namespaces(request.namespace, signal), signal);
     return answered(request, { ...context, namespaceAnnotations });
   } catch (error) {
     // Without the namespace's settings the pod might get another role or mode than it was meant to have.
     logger.warn('annotations of a namespace cannot be read', {
       namespace: request.namespace,
-      error,
+      error: toVouchsafeError(error),
     });
     const message = `the annotations of namespace ${request.namespace} cannot be read now; this pod needs them, try again`;
     const answer = refuseReview(request.uid, 503, message);

@@ -11,7 +11,7 @@ import {
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import { toVouchsafeError, type Clock, type Logger, type Metrics } from '../core/index.ts';
 import { runAll } from '../lifecycle/index.ts';
-import type { CertificateSource } from './certificate-source.ts';
+import type { CertificateSource, ServingCertificate } from './certificate-source.ts';
 import { bound, listen, pathOf, send, type Answer, type Route } from './http.ts';
 import { createMutateRoute, type MutateOptions } from './mutate.ts';
 import { createReadiness } from './readiness.ts';
@@ -89,8 +89,7 @@ async function run(
             ? undefined
             : await listen(health, options.healthListen);
         // Without a certificate there is nothing to serve with; probes tell until it comes.
-        const { certificatePem: cert, keyPem } = await certificates.first(stopped);
-        https.setSecureContext({ cert, key: keyPem.reveal(), minVersion: 'TLSv1.2' });
+        useCertificate(https, await certificates.first(stopped));
         address = await listen(https, options.listen);
         onListening({
           listen: spell(address),
@@ -103,8 +102,8 @@ async function run(
       } finally {
         closeNow(https);
         closeNow(health);
-        companions.abort();
       }
+      companions.abort();
     },
   ]);
 }
@@ -119,14 +118,16 @@ async function followCertificate(
   certificates: CertificateSource,
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const { certificatePem, keyPem } of certificates.updates(signal)) {
-    // Connections that are open go on with the old one.
-    server.setSecureContext({
-      cert: certificatePem,
-      key: keyPem.reveal(),
-      minVersion: 'TLSv1.2',
-    });
-  }
+  for await (const certificate of certificates.updates(signal)) useCertificate(server, certificate);
+}
+
+/** Connections that are open go on with the old one. */
+function useCertificate(server: HttpsServer, { certificatePem, keyPem }: ServingCertificate): void {
+  server.setSecureContext({
+    cert: certificatePem,
+    key: keyPem.reveal(),
+    minVersion: 'TLSv1.2',
+  });
 }
 
 function probeRoutes(
