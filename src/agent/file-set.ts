@@ -69,10 +69,10 @@ export function createFileSet<T>(
 
 function rendered(file: FileConfig, render: Render, lookup: Lookup): RenderedFile {
   try {
-    const { text, used, missing } = render(lookup);
+    const { text, binary, used, missing } = render(lookup);
     return {
       file,
-      content: text === undefined ? undefined : Buffer.from(text),
+      content: binary ?? (text === undefined ? undefined : Buffer.from(text)),
       used: new Map(used.map((dependency) => [dependencyKey(dependency), dependency])),
       missing,
       error: undefined,
@@ -122,9 +122,10 @@ function templated<T>(
 function single(dependency: Dependency, print: (value: unknown) => string): Render {
   return (lookup) => {
     const found = lookup(dependency);
+    const common = { binary: undefined, used: [dependency] };
     return found === undefined
-      ? { text: undefined, missing: [dependency], used: [dependency] }
-      : { text: print(found.value), missing: [], used: [dependency] };
+      ? { ...common, text: undefined, missing: [dependency] }
+      : { ...common, text: print(found.value), missing: [] };
   };
 }
 

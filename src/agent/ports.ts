@@ -109,6 +109,8 @@ export interface TemplateInput {
 /** What a rendering gave: a text, or what is still missing. */
 export interface TemplateOutput {
   readonly text: string | undefined;
+  /** Instead of a text, where the template printed bytes that are none. */
+  readonly binary: Uint8Array | undefined;
   readonly missing: readonly Dependency[];
   readonly used: readonly Dependency[];
 }

@@ -1,7 +1,7 @@
 /**
  * What a person or a probe can see of the agent. No secrets. Ring: agent.
  */
-import type { Clock, Metrics, VouchsafeError } from '../core/index.ts';
+import { dependencyLabel, type Clock, type Metrics, type VouchsafeError } from '../core/index.ts';
 import type { DeliveredFile } from './delivery.ts';
 import type { Sessions } from './sessions.ts';
 import type { Values } from './values.ts';
@@ -73,8 +73,8 @@ export function agentStatus(parts: StatusParts): AgentStatus {
       age_seconds: since(knownGoodAtMs),
       changed_seconds_ago: since(changedAtMs),
     })),
-    secrets: [...parts.values.entries].map(({ key, held, atMs, error }) => ({
-      secret: key,
+    secrets: [...parts.values.entries].map(({ dependency, held, atMs, error }) => ({
+      secret: dependencyLabel(dependency),
       state: held === undefined ? 'absent' : 'held',
       lease: held?.lease !== undefined,
       expires_in_seconds: until(held?.plan.expiresAtMs ?? Infinity, nowMs),

@@ -8,6 +8,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import {
   dependencyKey,
+  dependencyLabel,
   hasCode,
   toVouchsafeError,
   VouchsafeError,
@@ -246,7 +247,10 @@ export class Values {
   #failed(entry: Entry, error: VouchsafeError): void {
     const { clock, logger } = this.#options;
     if (entry.error?.code !== error.code) {
-      logger[error.level]('secret was not refreshed', { secret: entry.key, error });
+      logger[error.level]('secret was not refreshed', {
+        secret: dependencyLabel(entry.dependency),
+        error,
+      });
     }
     entry.error = error;
     this.#options.onFailure(error);
@@ -265,7 +269,9 @@ export class Values {
 
   #recovered(entry: Entry): void {
     if (entry.error === undefined) return;
-    this.#options.logger.info('secret is refreshed again', { secret: entry.key });
+    this.#options.logger.info('secret is refreshed again', {
+      secret: dependencyLabel(entry.dependency),
+    });
     entry.error = undefined;
   }
 

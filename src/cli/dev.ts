@@ -4,7 +4,7 @@
 import { fileURLToPath } from 'node:url';
 import { resolve } from 'node:path';
 import { EXIT, Secret, VouchsafeError } from '../core/index.ts';
-import { ShowConsole, showPod, type ConfigMap, type RealVault } from '../dev/show/index.ts';
+import { LEASH, ShowConsole, showPod, type ConfigMap, type RealVault } from '../dev/show/index.ts';
 import { readInput, type Io } from './io.ts';
 import { findPod, isManifest, parseManifests, type FoundPod, type Manifest } from './manifest.ts';
 
@@ -42,8 +42,8 @@ export async function runDev(io: Io, options: DevOptions, signal: AbortSignal): 
       oidcPort: Number(options.oidcPort ?? 0),
       once: options.once === true,
       outputDirectory: options.out === undefined ? undefined : resolve(options.out),
-      agentCommand: [process.execPath, VOUCHSAFE],
-      webhookCommand: [process.execPath, WEBHOOK],
+      agentCommand: [process.execPath, ...LEASH, VOUCHSAFE],
+      webhookCommand: [process.execPath, ...LEASH, WEBHOOK],
       clock: io.clock,
       random: io.random,
     },

@@ -4,7 +4,7 @@
  * The document is the template's root context. A Vault path is looked up in it as a key, `"kvv2/app": {...}`,
  * at the top or below `secrets`; `jwtSvid` and `spiffeId` have keys of those names.
  */
-import { dependencyKey, VouchsafeError, type Dependency, type WriteParams } from '../core/index.ts';
+import { dependencyLabel, VouchsafeError, type Dependency, type WriteParams } from '../core/index.ts';
 import { isManifest, type Manifest } from './manifest.ts';
 
 /** Makes the look-up of `vouchsafe render --data`. */
@@ -18,7 +18,7 @@ export function offlineLookup(
     if (found !== undefined) return { value: found };
     throw new VouchsafeError(
       'ERR_VAULT_NOT_FOUND',
-      `the data has no value for ${dependencyKey(dependency)}; add ${example(dependency)}`,
+      `the data has no value for ${dependencyLabel(dependency)}; add ${example(dependency)}`,
     );
   };
 }

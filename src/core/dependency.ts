@@ -3,7 +3,7 @@
  * other, both know this. Ring: core.
  */
 
-/** Parameters of a Vault write or of a certificate request. Values are never secret: they stand in templates. */
+/** Parameters of a Vault write or of a certificate request. A template may compute them from secrets. */
 export type WriteParams = Readonly<Record<string, string | number | boolean>>;
 
 /** Something whose value a file needs. */
@@ -26,7 +26,10 @@ export type Dependency =
 /** Kinds that Vault answers; the others come from the Workload API. */
 export type VaultDependency = Extract<Dependency, { readonly path: string }>;
 
-/** A text that is equal exactly for equal dependencies, whatever the order of their parameters. Fit for logs. */
+/**
+ * A text that is equal exactly for equal dependencies, whatever the order of their parameters. Not fit for
+ * logs: a template may compute a parameter from a secret. {@link dependencyLabel} is.
+ */
 export function dependencyKey(dependency: Dependency): string {
   switch (dependency.kind) {
     case 'read':
@@ -37,6 +40,26 @@ export function dependencyKey(dependency: Dependency): string {
       return `${dependency.kind}:${dependency.path}?${paramsKey(dependency.params)}`;
     case 'jwt-svid':
       return `jwt-svid:${JSON.stringify([...dependency.audiences].sort())}`;
+    case 'x509-svid':
+    case 'spiffe-id':
+      return dependency.kind;
+  }
+}
+
+/** A text that tells a person which dependency it is: paths and names of parameters, never their values. */
+export function dependencyLabel(dependency: Dependency): string {
+  switch (dependency.kind) {
+    case 'read':
+      return dependency.path;
+    case 'list':
+      return `${dependency.path}/`;
+    case 'write':
+    case 'pki': {
+      const names = Object.keys(dependency.params).sort();
+      return names.length === 0 ? dependency.path : `${dependency.path} (${names.join(', ')})`;
+    }
+    case 'jwt-svid':
+      return `jwt-svid for ${[...dependency.audiences].sort().join(', ')}`;
     case 'x509-svid':
     case 'spiffe-id':
       return dependency.kind;

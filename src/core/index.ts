@@ -1,6 +1,7 @@
 export type { Clock, Random } from './clock.ts';
 export {
   dependencyKey,
+  dependencyLabel,
   isVaultDependency,
   normalizeVaultPath,
   type Dependency,

@@ -45,7 +45,7 @@ export function startAgentProcess(options: AgentProcessOptions): AgentProcess {
   const { name, command, args, env } = options;
   const child = spawn(command, [...args], {
     env: { ...env },
-    stdio: ['ignore', 'inherit', 'pipe'],
+    stdio: ['pipe', 'inherit', 'pipe'],
     // Out of the terminal's process group: Ctrl-C is for the show, which ends its containers in order.
     detached: true,
   });

@@ -1,4 +1,5 @@
 export { ShowConsole } from './console.ts';
+export { LEASH } from './leashed.ts';
 export { maskFile, showFile } from './mask.ts';
 export { renderOnce, type RenderedFiles } from './render-once.ts';
 export { showPod, type ShowOptions } from './show.ts';

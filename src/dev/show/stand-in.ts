@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { CONTAINER_VARIABLE } from '../../admission/index.ts';
+import { LEASH } from './leashed.ts';
 
 const SCRIPT = fileURLToPath(new URL('./application.ts', import.meta.url));
 
@@ -25,9 +26,9 @@ export async function startStandIn(
   let isStopping = false;
   let child: ChildProcess;
   const start = (): void => {
-    const started = spawn(process.execPath, [SCRIPT], {
+    const started = spawn(process.execPath, [...LEASH, SCRIPT], {
       env: { [CONTAINER_VARIABLE]: name },
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['pipe', 'pipe', 'inherit'],
       detached: true,
     });
     child = started;

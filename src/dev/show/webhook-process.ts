@@ -51,7 +51,7 @@ export async function startWebhook(options: WebhookProcessOptions): Promise<Webh
   const values = valuesPath === undefined ? [] : ['--config', valuesPath];
   const child = spawn(program, [...words, ...places, ...ports, ...values], {
     env: {},
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
   });
   const listening = Promise.withResolvers<string>();

@@ -303,8 +303,8 @@ test('the status tells what is held, what fails and what comes next, and no secr
   assert.deepEqual(
     status.secrets.map(({ secret, state, lease, next }) => [secret, state, lease, next]),
     [
-      ['read:kv/app', 'held', false, 'fetch'],
-      ['read:database/creds/app', 'held', true, 'renew'],
+      ['kv/app', 'held', false, 'fetch'],
+      ['database/creds/app', 'held', true, 'renew'],
     ],
   );
   const printed = JSON.stringify(status) + h.logger.text();

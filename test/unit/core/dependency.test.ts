@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import {
   dependencyKey,
+  dependencyLabel,
   isVaultDependency,
   normalizeVaultPath,
   type Dependency,
@@ -115,4 +116,15 @@ test('a path of slashes and blanks without end is refused in no time', () => {
       undefined,
     );
   }
+});
+
+test('a label names parameters but never their values, which a template may compute from secrets', () => {
+  const label = dependencyLabel({
+    kind: 'write',
+    path: 'transit/encrypt/k',
+    params: { plaintext: 'planted', context: 'planted' },
+  });
+  assert.equal(label, 'transit/encrypt/k (context, plaintext)');
+  assert.equal(dependencyLabel({ kind: 'read', path: 'kvv2/app' }), 'kvv2/app');
+  assert.equal(dependencyLabel({ kind: 'jwt-svid', audiences: ['b', 'a'] }), 'jwt-svid for a, b');
 });
