@@ -1,0 +1,21 @@
+#!/bin/sh
+# Lays out the root file system of the image in $1, from the built project in the working directory.
+set -eu
+root=$1
+node=$(readlink -f node_modules/.bin/node)
+mkdir -p "$root/vouchsafe" "$root/etc"
+cp -R dist templates LICENSE "$root/vouchsafe/"
+cp "$node" "$root/vouchsafe/node"
+cp "$(dirname "$node")/../LICENSE" "$root/vouchsafe/LICENSE.node"
+
+# Node's libraries, where the loader looks for them.
+ldd "$node" | grep -o '/[^ )]*' | sort -u | while read -r library; do
+  mkdir -p "$root$(dirname "$library")"
+  cp -L "$library" "$root$library"
+done
+
+echo 'vouchsafe:x:65532:65532::/vouchsafe:/' >"$root/etc/passwd"
+echo 'vouchsafe:x:65532:' >"$root/etc/group"
+# Names are looked up in /etc/hosts first, as everywhere.
+echo 'hosts: files dns' >"$root/etc/nsswitch.conf"
+chmod -R go-w "$root"

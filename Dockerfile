@@ -1,0 +1,24 @@
+# syntax=docker/dockerfile:1
+# The agent and the webhook: Node, the libraries that it needs, one bundle. No shell, no npm, no package manager.
+ARG NODE_IMAGE=node:24-trixie-slim
+ARG RUNTIME_IMAGE=scratch
+
+FROM ${NODE_IMAGE} AS build
+# Node 26 links libatomic, which slim images do not have.
+RUN apt-get update \
+  && apt-get install --yes --no-install-recommends libatomic1 \
+  && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY package.json package-lock.json .npmrc ./
+# The pinned Node comes with the packages, whatever Node this image has. None of them needs its install script.
+RUN npm ci --ignore-scripts
+COPY . .
+RUN npm run build && sh .tools/image.sh /rootfs
+
+# Owned by root, writable by nobody.
+FROM ${RUNTIME_IMAGE}
+COPY --from=build /rootfs /
+USER 65532:65532
+WORKDIR /vouchsafe
+ENTRYPOINT ["/vouchsafe/node", "/vouchsafe/dist/vouchsafe.mjs"]
+CMD ["agent"]
