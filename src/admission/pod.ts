@@ -67,6 +67,8 @@ export interface Pod {
 
 /** Bounds of a pod: beyond them it is an attack, not a workload. */
 const MAX_ITEMS = 4096;
+/** The API server's own limit, which it checks only after admission. */
+const MAX_ANNOTATION_CHARS = 256 * 1024;
 
 /**
  * Checks the parts of a pod that admission goes by; the API server checks the rest.
@@ -76,9 +78,7 @@ const MAX_ITEMS = 4096;
 export function readPod(value: unknown): Pod {
   const pod = record(value, 'object');
   const metadata = record(pod['metadata'], 'metadata');
-  for (const [key, text] of Object.entries(record(metadata['annotations'] ?? {}, 'annotations'))) {
-    if (typeof text !== 'string') throw malformed(`annotation ${key.slice(0, 128)} is no text`);
-  }
+  checkAnnotations(record(metadata['annotations'] ?? {}, 'metadata.annotations'));
   listOf(metadata['ownerReferences'], 'metadata.ownerReferences');
   const spec = record(pod['spec'], 'spec');
   record(spec['securityContext'] ?? {}, 'spec.securityContext');
@@ -93,6 +93,16 @@ export function readPod(value: unknown): Pod {
     }
   }
   return value as Pod; // every field of the type was checked above
+}
+
+function checkAnnotations(annotations: Fields): void {
+  let size = 0;
+  for (const [key, text] of Object.entries(annotations)) {
+    if (typeof text !== 'string') throw malformed(`annotation ${key.slice(0, 128)} is no text`);
+    size += key.length + text.length;
+  }
+  if (size > MAX_ANNOTATION_CHARS)
+    throw malformed(`annotations over ${MAX_ANNOTATION_CHARS} characters`);
 }
 
 function checkContainer(container: Fields, path: string): void {

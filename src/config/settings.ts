@@ -124,24 +124,32 @@ function filesOf(input: SettingsInput, problems: Problem[]): FileSettings[] {
   return names.map((name) => files.get(name) as FileSettings); // filled by the grammars above
 }
 
+/** Names that mean nothing, of which each is answered with a guess: guessing takes time. */
+const MAX_GUESSES = 10;
+
 /** Warns about names that mean nothing where they stand; reports those that are refused. */
 function oddities(input: SettingsInput, problems: Problem[]): string[] {
+  const { prefix } = input;
   const warnings: string[] = [];
-  for (const [name] of annotationsOf(input.pod, input.prefix)) {
+  const unknown: { readonly where: string; readonly name: string }[] = [];
+  for (const [name] of annotationsOf(input.pod, prefix)) {
     const meaning = classify(name);
-    const path = `${input.prefix}/${name}`;
-    if (meaning.kind === 'refused') problems.push({ path, message: meaning.reason });
-    if (meaning.kind === 'unknown') warnings.push(unknownAnnotation(input.prefix, name));
+    if (meaning.kind === 'unknown') unknown.push({ where: '', name });
+    if (meaning.kind !== 'refused') continue;
+    problems.push({ path: `${prefix}/${name}`, message: meaning.reason });
   }
-  for (const [name] of annotationsOf(input.namespace ?? {}, input.prefix)) {
+  for (const [name] of annotationsOf(input.namespace ?? {}, prefix)) {
     const meaning = classify(name);
-    const path = `${input.prefix}/${name}`;
-    if (meaning.kind === 'unknown') {
-      warnings.push(`on the namespace: ${unknownAnnotation(input.prefix, name)}`);
-    } else if (meaning.kind !== 'setting') {
-      warnings.push(`${path} has no effect on a namespace: write it on the pod`);
+    if (meaning.kind === 'unknown') unknown.push({ where: 'on the namespace: ', name });
+    else if (meaning.kind !== 'setting') {
+      warnings.push(`${prefix}/${name} has no effect on a namespace: write it on the pod`);
     }
   }
+  for (const { where, name } of unknown.slice(0, MAX_GUESSES)) {
+    warnings.push(where + unknownAnnotation(prefix, name));
+  }
+  const rest = unknown.length - MAX_GUESSES;
+  if (rest > 0) warnings.push(`${rest} more annotations of ${prefix} are unknown`);
   return warnings;
 }
 

@@ -120,11 +120,10 @@ export class CertificateSource {
 
   async #load(): Promise<ServingCertificate> {
     const { certificateFile, keyFile, caFile } = this.#options;
-    const [certificatePem, keyPem, caPem] = await Promise.all([
-      this.#read(certificateFile),
-      this.#read(keyFile),
-      caFile === undefined ? undefined : this.#read(caFile),
-    ]);
+    // One after the other, so that of several missing files it is always the same one that is reported.
+    const certificatePem = await this.#read(certificateFile);
+    const keyPem = await this.#read(keyFile);
+    const caPem = caFile === undefined ? undefined : await this.#read(caFile);
     return parseServingCertificate(certificatePem, new Secret(keyPem), caPem);
   }
 
