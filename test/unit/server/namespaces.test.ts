@@ -1,7 +1,20 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { cachedNamespaces } from '../../../src/kubernetes/index.ts';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import type { RequestListener } from 'node:http';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { hasCode } from '../../../src/core/index.ts';
+import { createTestCa } from '../../../src/dev/ca/index.ts';
+import {
+  cachedNamespaces,
+  kubernetesNamespaces,
+  type NamespaceReader,
+} from '../../../src/kubernetes/index.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';
+import { tempDirectory } from '../../helpers/temp-directory.ts';
 
 const SIGNAL = new AbortController().signal;
 
@@ -61,4 +74,68 @@ test('however many namespaces are asked for, few are kept', async () => {
   assert.equal(api.calls, before);
   await namespaces('n0', SIGNAL);
   assert.equal(api.calls, before + 1);
+});
+
+/** A reader whose kubeconfig leads to an API server of the test. */
+async function readerOf(t: TestContext, answer: RequestListener): Promise<NamespaceReader> {
+  const ca = createTestCa();
+  const { certPem, keyPem } = ca.issue();
+  const server = createServer({ cert: certPem, key: keyPem }, answer);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo; // a TCP server that listens has one
+  const cluster = {
+    server: `https://127.0.0.1:${port}`,
+    'certificate-authority-data': Buffer.from(ca.caPem).toString('base64'),
+  };
+  const config = join(tempDirectory(t), 'kubeconfig.json');
+  writeFileSync(
+    config,
+    JSON.stringify({
+      clusters: [{ name: 'c', cluster }],
+      users: [{ name: 'u', user: { token: 'hunter2' } }],
+      contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+      'current-context': 'x',
+    }),
+  );
+  const before = process.env['KUBECONFIG'];
+  process.env['KUBECONFIG'] = config;
+  t.after(() => {
+    if (before === undefined) delete process.env['KUBECONFIG'];
+    else process.env['KUBECONFIG'] = before;
+  });
+  return kubernetesNamespaces();
+}
+
+test('annotations are read with the credentials at hand', async (t) => {
+  const seen: unknown[] = [];
+  const read = await readerOf(t, (request, response) => {
+    seen.push([request.method, request.url, request.headers.authorization]);
+    response.setHeader('content-type', 'application/json');
+    response.end(JSON.stringify({ metadata: { annotations: { 'vouchsafe.dev/role': 'r' } } }));
+  });
+  assert.deepEqual(await read('shop', SIGNAL), { 'vouchsafe.dev/role': 'r' });
+  assert.deepEqual(seen, [['GET', '/api/v1/namespaces/shop', 'Bearer hunter2']]);
+});
+
+test('a refusal names namespace and status, and no credential', async (t) => {
+  const read = await readerOf(t, (_, response) => {
+    response.statusCode = 403;
+    response.end('hunter2');
+  });
+  await assert.rejects(read('shop', SIGNAL), (error: unknown) => {
+    assert.ok(hasCode(error, 'ERR_KUBERNETES_API') && error instanceof Error);
+    assert.equal(error.message, 'namespace "shop" cannot be read: HTTP 403');
+    return true;
+  });
+});
+
+test('an API server that does not answer is waited for no longer than the signal says', async (t) => {
+  const stopping = new AbortController();
+  const read = await readerOf(t, () => stopping.abort(new Error('enough')));
+  await assert.rejects(read('shop', stopping.signal), /enough/);
 });
