@@ -94,11 +94,13 @@ export function createMutateRoute(options: MutateOptions): Route {
 async function decide(request: AdmissionRequest, options: MutateOptions): Promise<Decision> {
   const { installation, kubeVersion, checkTemplate, namespaces, logger } = options;
   const context = { installation, kubeVersion, checkTemplate };
-  if (request.pod === undefined || namespaces === undefined) return answered(request, context);
+  if (namespaces === undefined || !mayNeedNamespace(request, installation)) {
+    return answered(request, context);
+  }
+  let namespaceAnnotations: Annotations;
   try {
     const signal = AbortSignal.timeout(LOOKUP_TIMEOUT_MS);
-    const namespaceAnnotations = await abortable(namespaces(request.namespace, signal), signal);
-    return answered(request, { ...context, namespaceAnnotations });
+    namespaceAnnotations = await abortable(namespaces(request.namespace, signal), signal);
   } catch (error) {
     // Without the namespace's settings the pod might get another role or mode than it was meant to have.
     logger.warn('annotations of a namespace cannot be read', {
@@ -109,6 +111,16 @@ async function decide(request: AdmissionRequest, options: MutateOptions): Promis
     const answer = refuseReview(request.uid, 503, message);
     return { answer, outcome: 'denied', reason: 'namespace_unknown' };
   }
+  return answered(request, { ...context, namespaceAnnotations });
+}
+
+/** Pods that are left alone in any case must not wait for an API that does not answer. */
+function mayNeedNamespace(
+  { pod, namespace }: AdmissionRequest,
+  { annotationPrefix, webhook }: Installation,
+): boolean {
+  if (pod === undefined || webhook.excludedNamespaces.includes(namespace)) return false;
+  return pod.metadata.annotations?.[`${annotationPrefix}/inject`] !== 'false';
 }
 
 function answered(request: AdmissionRequest, context: ReviewContext): Decision {

@@ -74,6 +74,12 @@ test('a namespace that cannot be read denies for now, and says so', async (t) =>
   assert.match(webhook.logger.text(), /ERR_KUBERNETES_API/);
 });
 
+test('a pod that is left alone in any case needs no namespace', async (t) => {
+  const webhook = await startWebhook(t, { namespaces: () => Promise.reject(new Error('down')) });
+  const { body } = await webhook.send(MUTATE, reviewBody({ 'vouchsafe.dev/inject': 'false' }));
+  assert.equal(responseOf(body).allowed, true);
+});
+
 const REFUSED: Readonly<Record<string, readonly [object, string, number]>> = {
   'another media type': [{ headers: { 'content-type': 'text/plain' } }, reviewBody(), 415],
   'no media type': [{ headers: {} }, reviewBody(), 415],
@@ -112,6 +118,7 @@ test('a malformed review names the rule in JSON', async (t) => {
 
 test('a defect is a 500 without a word about it, and counted', async (t) => {
   const webhook = await startWebhook(t, {
+    namespaces: () => Promise.resolve({}),
     checkTemplate: () => {
       throw new Error('hunter2');
     },
