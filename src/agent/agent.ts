@@ -20,6 +20,7 @@ import { followX509, needsX509 } from './follow-x509.ts';
 import { Handover } from './handover.ts';
 import { loginOnce } from './login.ts';
 import { createObtainer } from './obtain.ts';
+import { MountedTemplates } from './mounted-templates.ts';
 import type {
   FilesPort,
   IdentityPort,
@@ -34,9 +35,6 @@ import { guardStart } from './start-guard.ts';
 import type { StateFile } from './state-file.ts';
 import { agentStatus, type AgentPhase, type AgentStatus } from './status.ts';
 import { Values } from './values.ts';
-
-/** Time for revocations when the agent ends. */
-const REVOKE_TIMEOUT_MS = 5000;
 
 /** The parts of an agent. */
 export interface AgentParts<T> {
@@ -62,6 +60,7 @@ export class Agent<T> {
   readonly #parts: AgentParts<T>;
   readonly #logger: Logger;
   readonly #fileSet: FileSet;
+  readonly #templates: MountedTemplates;
   readonly #sessions: Sessions | undefined;
   readonly #values: Values;
   readonly #releaser: Releaser;
@@ -72,7 +71,6 @@ export class Agent<T> {
   #isDelivered = false;
   #wasDelivered = false;
   #phase: AgentPhase = 'starting';
-  #templateError: VouchsafeError | undefined;
 
   /** @throws VouchsafeError `ERR_TEMPLATE_*` for a template that can never be rendered. */
   constructor(parts: AgentParts<T>) {
@@ -84,13 +82,17 @@ export class Agent<T> {
     this.#logger = logger;
     this.#start.promise.catch(() => undefined); // told to whoever waits for it
     this.#fileSet = createFileSet(config, parts.templates, parts.files);
+    const onFailure = (error: VouchsafeError): void => this.#failed(error);
+    this.#templates = new MountedTemplates({
+      ...{ fileSet: this.#fileSet, files: parts.files, logger, onFailure },
+      onChange: () => this.#delivery?.templatesChanged(),
+    });
     const { auth } = config;
     if (vault !== undefined && auth !== undefined) {
       const login = (signal: AbortSignal) => loginOnce({ ...parts, auth, vault }, signal);
       this.#sessions = new Sessions({ login, vault, clock, random, logger, metrics, onChange });
     }
     const obtainer = createObtainer({ ...parts, sessions: this.#sessions, auth });
-    const onFailure = (error: VouchsafeError): void => this.#failed(error);
     this.#values = new Values({ obtainer, clock, random, logger, metrics, onChange, onFailure });
     this.#handover = new Handover(config, {
       stateFile: parts.stateFile,
@@ -181,12 +183,12 @@ export class Agent<T> {
 
   async #tasks(): Promise<readonly Task[]> {
     this.#wasDelivered = await this.#handover.resume();
-    if (this.#fileSet.templateFiles.length > 0) await this.#loadTemplates();
+    await this.#templates.load();
     const delivery = this.#createDelivery();
     this.#delivery = delivery;
     const sessions = this.#sessions;
     const tasks: Task[] = [
-      (signal) => this.#watchTemplates(signal),
+      (signal) => this.#templates.run(signal),
       (signal) => this.#values.run(signal),
       (signal) => delivery.run(signal),
       (signal) => this.#saveChanges(signal),
@@ -236,27 +238,6 @@ export class Agent<T> {
     return guardStart({ config, clock, logger: this.#logger, delivered, cause }, signal);
   }
 
-  async #watchTemplates(signal: AbortSignal): Promise<void> {
-    const paths = this.#fileSet.templateFiles;
-    if (paths.length === 0) return;
-    for await (const _ of this.#parts.files.watch(paths, signal)) await this.#loadTemplates();
-  }
-
-  async #loadTemplates(): Promise<void> {
-    try {
-      await this.#fileSet.reload();
-      this.#templateError = undefined;
-      this.#delivery?.templatesChanged();
-    } catch (caught) {
-      const error = toVouchsafeError(caught);
-      if (this.#templateError?.message !== error.message) {
-        this.#logger.error('template was not loaded', { error });
-      }
-      this.#templateError = error;
-      this.#failed(error);
-    }
-  }
-
   async #moveLeases(sessions: Sessions, signal: AbortSignal): Promise<void> {
     for await (const session of sessions.updates(signal)) this.#values.moveLeasesTo(session.id);
   }
@@ -289,20 +270,10 @@ export class Agent<T> {
     if (stateFile === undefined && config.revokeOnExit && !hasLeases) await this.#revokeAll();
   }
 
-  /** Ends every token, within bounds: the kubelet does not wait for long. */
   async #revokeAll(): Promise<void> {
-    const { clock, config } = this.#parts;
     this.#phase = 'stopping';
-    if (!config.revokeOnExit) return;
-    const limit = new AbortController();
-    const done = new AbortController();
-    const timer = clock.sleep(REVOKE_TIMEOUT_MS, done.signal).then(
-      () => limit.abort(new VouchsafeError('ERR_VAULT_TIMEOUT', 'revoking took too long')),
-      () => undefined,
-    );
-    await this.#releaser.releaseAll(limit.signal);
-    done.abort();
-    await timer;
+    if (!this.#parts.config.revokeOnExit) return;
+    await this.#releaser.releaseAll();
     await this.#handover.end();
   }
 
@@ -314,7 +285,7 @@ export class Agent<T> {
       this.#sessions?.lastError,
       identity,
       ...values,
-      this.#templateError,
+      this.#templates.lastError,
       this.#delivery?.lastError,
     ].filter((error) => error !== undefined);
   }

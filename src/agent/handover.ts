@@ -10,11 +10,12 @@ import {
   type Logger,
 } from '../core/index.ts';
 import type { AgentConfig } from '../config/index.ts';
+import type { Entry } from './entry.ts';
 import type { Held } from './obtain.ts';
 import type { StateFile, LoadedState, SavedState, SavedValue } from './state-file.ts';
 import type { Plan } from './schedule.ts';
 import type { Session, Sessions } from './sessions.ts';
-import type { Entry, Values } from './values.ts';
+import type { Values } from './values.ts';
 
 /** What {@link Handover} works with. */
 export interface HandoverParts {

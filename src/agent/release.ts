@@ -8,7 +8,7 @@ import {
   type ErrorCode,
   type Logger,
   type Random,
-  type VouchsafeError,
+  VouchsafeError,
 } from '../core/index.ts';
 import { abortable, createBackoff, retry } from '../lifecycle/index.ts';
 import type { LeaseHeld } from './obtain.ts';
@@ -18,6 +18,9 @@ import type { Values } from './values.ts';
 
 /** Tries of one revocation; after that the server ends the lease by itself at its TTL. */
 const MAX_TRIES = 3;
+
+/** Time for all revocations at the end, in milliseconds: the kubelet does not wait for long. */
+const END_TIMEOUT_MS = 5000;
 
 /** Answers that mean there is nothing left to revoke. */
 const GONE: readonly ErrorCode[] = ['ERR_VAULT_LEASE_GONE', 'ERR_VAULT_TOKEN_INVALID'];
@@ -41,8 +44,8 @@ export interface ReleaserParts {
 export interface Releaser {
   /** Revokes these leases, and tokens that nothing delivered hangs off any more, after the grace. */
   release(superseded: readonly LeaseHeld[], signal: AbortSignal): Promise<void>;
-  /** Revokes every token of this agent, and with it every lease. One try each, side by side, until `signal` aborts. */
-  releaseAll(signal: AbortSignal): Promise<void>;
+  /** Revokes every token of this agent, and with it every lease. One try each, side by side, within bounds. */
+  releaseAll(): Promise<void>;
 }
 
 /** Has nothing to let go: for an agent without Vault. */
@@ -113,17 +116,24 @@ export function createReleaser(parts: ReleaserParts): Releaser {
       }
     },
 
-    async releaseAll(signal) {
+    async releaseAll() {
       const { current, retired } = sessions;
-      const all = current === undefined ? retired : [current, ...retired];
-      const revoke = async (session: Session): Promise<void> => {
+      const limit = new AbortController();
+      const done = new AbortController();
+      const timer = clock.sleep(END_TIMEOUT_MS, done.signal).then(
+        () => limit.abort(new VouchsafeError('ERR_VAULT_TIMEOUT', 'Vault did not answer in time')),
+        () => undefined, // done before
+      );
+      const revoke = async ({ token }: Session): Promise<void> => {
         try {
-          await abortable(vault.revokeToken(session.token, signal), signal);
+          await abortable(vault.revokeToken(token, limit.signal), limit.signal);
         } catch (caught) {
           notRevoked('token', toVouchsafeError(caught));
         }
       };
-      await Promise.all(all.map(revoke));
+      await Promise.all((current === undefined ? retired : [current, ...retired]).map(revoke));
+      done.abort();
+      await timer;
     },
   };
 }

@@ -20,33 +20,15 @@ import {
   type Random,
 } from '../core/index.ts';
 import { Bell, createBackoff, Latest, type Backoff } from '../lifecycle/index.ts';
+import { backoffOf, createEntry, type Entry } from './entry.ts';
 import { x509Held, type Held, type LeaseHeld, type Obtainer } from './obtain.ts';
 import { lastRenewalMs } from './schedule.ts';
 
 /** Most values that one pod may depend on. */
 const MAX_VALUES = 10_000;
 
-/** Waits after a failure: short while a pod waits for its start, as slow as the refresh once files are there. */
-const ABSENT_BACKOFF = { minMs: 500, maxMs: 30_000 } as const;
-const HELD_BACKOFF = { minMs: 1000, maxMs: 300_000 } as const;
 /** Waits after Vault has called the token invalid: the login that comes first has waits of its own. */
 const REAUTH_BACKOFF = { minMs: 250, maxMs: 500 } as const;
-
-/** One dependency. */
-export interface Entry {
-  readonly key: string;
-  readonly dependency: Dependency;
-  refreshMs: number;
-  held: Held | undefined;
-  /** The last failure, until the next success. */
-  error: VouchsafeError | undefined;
-  /** Monotonic milliseconds of the next step. */
-  atMs: number;
-  /** Monotonic milliseconds of the last read or renewal that succeeded. */
-  confirmedAtMs: number;
-  isUnderWay: boolean;
-  backoff: Backoff;
-}
 
 /** A lease that a newer value has replaced, while files may still hold the old one. */
 export interface Superseded {
@@ -224,7 +206,7 @@ export class Values {
     entry.held = next;
     entry.atMs = next.plan.atMs;
     entry.confirmedAtMs = this.#options.clock.monotonicMs();
-    entry.backoff = this.#backoff(entry);
+    entry.backoff = backoffOf(entry, this.#options.random);
     // A newer login may have come while this was under way.
     this.#moveLease(entry);
     const replaced = previous?.lease?.id === next.lease?.id ? undefined : previous?.lease;
@@ -276,33 +258,9 @@ export class Values {
   }
 
   #add(dependency: Dependency, refreshMs: number, held: Held | undefined): Entry {
-    const now = this.#options.clock.monotonicMs();
-    const entry: Entry = {
-      key: dependencyKey(dependency),
-      dependency,
-      refreshMs,
-      held,
-      error: undefined,
-      atMs: held?.plan.atMs ?? now,
-      confirmedAtMs: now,
-      isUnderWay: false,
-      backoff: createBackoff({ ...ABSENT_BACKOFF, random: this.#options.random }),
-    };
-    entry.backoff = this.#backoff(entry);
+    const { clock, random } = this.#options;
+    const entry = createEntry(dependency, { refreshMs, held, random, nowMs: clock.monotonicMs() });
     this.#entries.set(entry.key, entry);
     return entry;
-  }
-
-  #backoff(entry: Entry): Backoff {
-    const { random } = this.#options;
-    // A value that is absent or will expire is worth more haste than one that stays good.
-    if (entry.held === undefined || entry.held.plan.expiresAtMs !== Infinity) {
-      return createBackoff({ ...ABSENT_BACKOFF, random });
-    }
-    const maxMs = Math.max(
-      HELD_BACKOFF.minMs,
-      Math.min(HELD_BACKOFF.maxMs, entry.refreshMs || HELD_BACKOFF.maxMs),
-    );
-    return createBackoff({ minMs: HELD_BACKOFF.minMs, maxMs, random });
   }
 }

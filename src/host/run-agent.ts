@@ -143,7 +143,8 @@ async function writeTerminationMessage(
   line: string,
 ): Promise<void> {
   if (config?.terminationLog === undefined) return;
-  const message = Buffer.from(line).subarray(0, MAX_TERMINATION_BYTES);
+  const bytes = Buffer.from(line).subarray(0, MAX_TERMINATION_BYTES);
+  const message = new TextDecoder().decode(bytes, { stream: true }); // drops a character that was cut
   // The exit code and the log say the same; a node that cannot take the message must not hide them.
   await writeFile(config.terminationLog, message).catch(() => undefined);
 }

@@ -3,11 +3,13 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import type { AgentStatus, WriterPort } from '../../../src/agent/index.ts';
 import { parseAgentConfig } from '../../../src/config/index.ts';
 import { startDevVault, type DevVault } from '../../../src/dev/vault/index.ts';
 import { startWorkloadApi, type DevWorkloadApi } from '../../../src/dev/workload-api/index.ts';
 import { buildAgent, type BuiltAgent } from '../../../src/host/index.ts';
 import { runAll } from '../../../src/lifecycle/index.ts';
+import { createFileWriter } from '../../../src/output/index.ts';
 import { createMetrics } from '../../../src/platform/index.ts';
 import { FakeClock, settle } from '../../helpers/fake-clock.ts';
 import { MemoryNotifier } from '../../helpers/agent-harness.ts';
@@ -45,6 +47,8 @@ export class Pod {
   readonly api: DevWorkloadApi;
   readonly directory: string;
   readonly #t: TestContext;
+  readonly #agents = new Set<BuiltAgent['agent']>();
+  #writing = 0;
 
   private constructor(t: TestContext, clock: FakeClock, servers: [DevVault, DevWorkloadApi]) {
     this.#t = t;
@@ -140,13 +144,21 @@ export class Pod {
     }
   }
 
-  /** Waits until no request is open and no file is being written, for some turns on end. */
+  /**
+   * Waits until nothing is due and no request or write is under way, for some turns on end. What is due may
+   * itself be waiting for time to pass, so that has an end.
+   */
   async #quiet(): Promise<void> {
-    for (let turns = 0; turns < 20; turns += 1) {
+    const isBusy = (): boolean =>
+      this.#writing > 0 ||
+      process.getActiveResourcesInfo().some((name) => name.includes('Req')) ||
+      this.vault.requests.slice(-50).some(({ status }) => status === undefined);
+    let patience = 300;
+    for (let turns = 0; turns < 10; turns += 1) {
       await settle(1);
-      const isOpen = this.vault.requests.slice(-50).some(({ status }) => status === undefined);
-      const isBusy = process.getActiveResourcesInfo().some((name) => name.includes('Req'));
-      if (isOpen || isBusy) turns = 0;
+      await until(() => !isBusy());
+      const isDueNow = [...this.#agents].some((agent) => isDue(agent.status()));
+      if (isDueNow && patience-- > 0) turns = 0;
     }
   }
 
@@ -157,7 +169,15 @@ export class Pod {
     const { clock, logger, metrics, notifier } = this;
     const config = parseAgentConfig(this.document(more));
     const random = seededRandom(5);
-    const built = await buildAgent(config, { clock, random, logger, metrics, notifier });
+    const files = createFileWriter({ directory: config.outputDirectory, clock, random });
+    const writer: WriterPort = {
+      write: async (set, signal) => {
+        this.#writing += 1;
+        return files.write(set, signal).finally(() => (this.#writing -= 1));
+      },
+    };
+    const built = await buildAgent(config, { clock, random, logger, metrics, notifier, writer });
+    this.#agents.add(built.agent);
     const stop = new AbortController();
     let isEnded = false;
     const beside = new AbortController();
@@ -166,6 +186,7 @@ export class Pod {
       beside.abort();
       await companions;
       built.close();
+      this.#agents.delete(built.agent);
       isEnded = true;
     });
     done.catch(() => undefined); // told by check
@@ -181,6 +202,10 @@ export class Pod {
     this.#t.after(() => launched.stop());
     return launched;
   }
+}
+
+function isDue({ secrets }: AgentStatus): boolean {
+  return secrets.some(({ next_in_seconds: next }) => next !== null && next <= 0);
 }
 
 /** An agent at work. */

@@ -1,0 +1,185 @@
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { EXIT } from '../../../src/core/index.ts';
+import { runAgent } from '../../../src/host/index.ts';
+import { systemClock, systemRandom } from '../../../src/platform/index.ts';
+import { recordingLogger } from '../../helpers/recorder.ts';
+import { tempDirectory } from '../../helpers/temp-directory.ts';
+import { until } from '../../helpers/until.ts';
+import { PLANTED, Pod } from './bench.ts';
+
+const MAIN = fileURLToPath(new URL('../../../cmd/agent/main.ts', import.meta.url));
+
+interface Run {
+  readonly code: Promise<number>;
+  readonly logger: ReturnType<typeof recordingLogger>;
+  readonly printed: string[];
+  readonly stop: AbortController;
+}
+
+/** Runs the agent in this process, on the real clock. */
+function run(document: object | string | undefined, once = false): Run {
+  const logger = recordingLogger();
+  const printed: string[] = [];
+  const stop = new AbortController();
+  const code = runAgent(
+    {
+      configPath: undefined,
+      configText: typeof document === 'object' ? JSON.stringify(document) : document,
+      environment: {},
+      once,
+      clock: systemClock,
+      random: systemRandom,
+      createLogger: () => logger,
+      print: (line) => printed.push(line),
+    },
+    stop.signal,
+  );
+  return { code, logger, printed, stop };
+}
+
+test('a single run ends with 0 and the files in place', async (t) => {
+  const pod = await Pod.start(t);
+  const { code, printed } = run(pod.document(), true);
+  assert.equal(await code, EXIT.ok);
+  assert.equal(pod.file('two'), PLANTED[1]);
+  assert.deepEqual(printed, []);
+});
+
+test('the agent serves its port while it runs, and ends with 0 when it is stopped', async (t) => {
+  const pod = await Pod.start(t);
+  const { code, logger, stop } = run(pod.document({ listen: '127.0.0.1:0' }));
+  const listening = (): unknown =>
+    logger.lines.find(({ message }) => message === 'listening')?.fields['address'];
+  await until(() => listening() !== undefined);
+  const get = async (path: string): Promise<Response> =>
+    fetch(`http://${String(listening())}${path}`, { headers: { connection: 'close' } });
+  while ((await get('/startup')).status !== 200);
+  assert.equal((await get('/readyz')).status, 200);
+  const metrics = await (await get('/metrics')).text();
+  assert.match(metrics, /vouchsafe_ready 1/);
+  assert.match(metrics, /vouchsafe_logins_total\{result="ok"\} 1/);
+  assert.match(metrics, /vouchsafe_file_age_seconds\{file="db"\}/);
+  for (const secret of PLANTED) assert.ok(!metrics.includes(secret));
+  stop.abort(new DOMException('stopped by SIGTERM', 'AbortError'));
+  assert.equal(await code, EXIT.ok);
+  assert.deepEqual(pod.vault.leaseIds, []);
+});
+
+test('a start that fails leaves exit code and reason, and no secret in it', async (t) => {
+  const pod = await Pod.start(t);
+  pod.vault.seal();
+  const terminationLog = join(pod.directory, 'termination');
+  const { code, logger } = run(pod.document({ terminationLog, initDeadline: '1s' }), true);
+  assert.equal(await code, EXIT.deadline);
+  const reason = readFileSync(terminationLog, 'utf8');
+  assert.match(
+    reason,
+    /^ERR_AGENT_DEADLINE: the files were not written within 1s; last cause: ERR_VAULT_SEALED/,
+  );
+  assert.ok(logger.lines.some(({ message }) => message === 'agent ends'));
+  for (const text of [reason, logger.text()]) assert.ok(!/eyJ|hvs\.|planted/.test(text));
+});
+
+test('a termination message is cut to what the kubelet takes', async (t) => {
+  const pod = await Pod.start(t);
+  const terminationLog = join(pod.directory, 'termination');
+  const template = Array.from({ length: 200 }, (_, n) => `{{${'ä'.repeat(40)}${n} 1}}`).join('\n');
+  const { code } = run(pod.document({ terminationLog, files: [{ name: 'a', template }] }), true);
+  assert.equal(await code, EXIT.template);
+  const bytes = readFileSync(terminationLog);
+  assert.ok(bytes.length > 4000 && bytes.length <= 4096);
+  assert.ok(!bytes.toString().includes('\ufffd'), 'cut between characters');
+});
+
+test('an init container that is stopped before it is done does not look as if it were', async (t) => {
+  const pod = await Pod.start(t);
+  pod.vault.seal();
+  const terminationLog = join(pod.directory, 'termination');
+  const { code, stop } = run(pod.document({ terminationLog }), true);
+  await until(() => pod.logins > 0);
+  stop.abort(new DOMException('stopped by SIGTERM', 'AbortError'));
+  assert.equal(await code, EXIT.stopped);
+  assert.match(readFileSync(terminationLog, 'utf8'), /^ERR_AGENT_STOPPED/);
+});
+
+test('a sidecar that is stopped in the middle of its start ends with 0', async (t) => {
+  const pod = await Pod.start(t);
+  pod.vault.seal();
+  const { code, stop } = run(pod.document());
+  await until(() => pod.logins > 0);
+  stop.abort(new DOMException('stopped by SIGTERM', 'AbortError'));
+  assert.equal(await code, EXIT.ok);
+});
+
+test('a Workload API without X.509-SVIDs ends the start with its own code, not as a defect', async (t) => {
+  const pod = await Pod.start(t);
+  pod.api.fault('FetchX509SVID', { kind: 'code', code: 12, message: 'not here' });
+  const { code, logger } = run(pod.document({ files: [], x509Svid: true }));
+  assert.equal(await code, EXIT.identity);
+  assert.match(logger.text(), /ERR_SPIFFE_UNIMPLEMENTED/);
+});
+
+test('a Workload API that gives X.509-SVIDs up later does not end the agent', async (t) => {
+  const pod = await Pod.start(t);
+  const { code, logger, stop } = run(pod.document({ x509Svid: true }));
+  await until(() => logger.lines.some(({ message }) => message === 'files delivered'));
+  pod.api.fault('FetchX509SVID', { kind: 'code', code: 12, message: 'not here' });
+  await until(() => /ERR_SPIFFE_UNIMPLEMENTED/.test(logger.text()));
+  stop.abort(new DOMException('stopped by SIGTERM', 'AbortError'));
+  assert.equal(await code, EXIT.ok);
+});
+
+test('settings that cannot be used end with a line for a person', async (t) => {
+  const directory = tempDirectory(t);
+  for (const [document, expected] of [
+    [undefined, EXIT.usage],
+    ['{', EXIT.config],
+    ['{}', EXIT.config],
+    [{ apiVersion: 'vouchsafe.dev/v1', kind: 'AgentConfig', planted: 'x' }, EXIT.config],
+  ] as const) {
+    const { code, printed } = run(document);
+    assert.equal(await code, expected);
+    assert.equal(printed.length, 1);
+    assert.match(printed[0] ?? '', /^vouchsafe: ERR_/);
+  }
+  const pod = await Pod.start(t);
+  const vault = { address: pod.vault.address, caFile: join(directory, 'missing.pem') };
+  const { code, logger } = run(pod.document({ vault }));
+  assert.equal(await code, EXIT.config);
+  assert.match(logger.text(), /ERR_CONFIG_UNREADABLE/);
+});
+
+test('a port that is taken ends the start with its own code', async (t) => {
+  const pod = await Pod.start(t);
+  const listen = new URL(pod.vault.address).host;
+  assert.equal(await run(pod.document({ listen })).code, EXIT.server);
+});
+
+test('a real process that is killed is followed by one without a login', async (t) => {
+  const pod = await Pod.start(t);
+  const config = join(pod.directory, 'config.json');
+  writeFileSync(config, JSON.stringify(pod.document()));
+  const start = (...words: string[]): ChildProcess => {
+    const child = spawn(process.execPath, [MAIN, '--config', config, ...words], {
+      stdio: 'ignore',
+    });
+    t.after(() => child.kill('SIGKILL'));
+    return child;
+  };
+  const killed = start();
+  await until(() => existsSync(join(pod.filesDirectory, 'db')));
+  const first = pod.file('db');
+  killed.kill('SIGKILL');
+  await once(killed, 'exit');
+  const next = start('--once');
+  const [code] = (await once(next, 'exit')) as [number | null]; // the event's arguments
+  assert.equal(code, EXIT.ok);
+  assert.equal(pod.file('db'), first);
+  assert.deepEqual([pod.logins, pod.credentials], [1, 1]);
+});
