@@ -1,0 +1,198 @@
+/**
+ * The README's lists, made from the tables and schemas that the code itself goes by.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { REASONS } from '../../src/admission/index.ts';
+import {
+  AGENT_CONFIG_SCHEMA,
+  ANNOTATIONS,
+  INSTALLATION_SCHEMA,
+  type AnnotationRow,
+  type JsonSchema,
+} from '../../src/config/index.ts';
+import { ERROR_TABLE, EXIT } from '../../src/core/index.ts';
+import { TEMPLATE_HELPERS } from '../../src/template/index.ts';
+import { code, table } from './markdown.ts';
+
+/** Settings of the pod as a whole. */
+export function podAnnotations(): string {
+  const rows = ANNOTATIONS.filter(({ name }) => !name.includes('<'));
+  const columns = rows.map((row) => [...annotation(row), row.levels.join(', ')]);
+  return table(['annotation', 'meaning', 'values', 'default', 'levels'], columns);
+}
+
+/** Settings of one file. */
+export function fileAnnotations(): string {
+  const rows = ANNOTATIONS.filter(({ name }) => name.includes('<'));
+  return table(['annotation', 'meaning', 'values', 'default'], rows.map(annotation));
+}
+
+function annotation({ name, description, values, default: given }: AnnotationRow): string[] {
+  return [code(name), description, values, given];
+}
+
+/** Keys of the AgentConfig document. */
+export function agentKeys(): string {
+  return schemaTable(AGENT_CONFIG_SCHEMA);
+}
+
+/** Keys of the values that admission reads. */
+export function valuesKeys(): string {
+  return schemaTable(INSTALLATION_SCHEMA);
+}
+
+function schemaTable(schema: JsonSchema): string {
+  const rows = leaves(schema).map(({ path, schema: leaf, isRequired }) => [
+    code(path),
+    leaf.description ?? leaf.anyOf?.map(({ description = '' }) => description).join(' ') ?? '',
+    kindOf(leaf),
+    isRequired ? 'required' : defaultOf(leaf),
+  ]);
+  return table(['key', 'meaning', 'type', 'default'], rows);
+}
+
+/** A key that holds a value of its own. */
+export interface Leaf {
+  /** `files[].name`, `vault.connections.<name>.address` */
+  readonly path: string;
+  readonly schema: JsonSchema;
+  readonly isRequired: boolean;
+}
+
+const CHART_ALONE = 'Read by the chart alone.';
+
+/** Stands for a key per annotation. */
+const DEFAULTS: JsonSchema = {
+  description:
+    'Default of that annotation for the whole installation, written as the annotation is.',
+};
+
+/** Every key of a schema, those that the chart alone reads left out. */
+export function leaves(schema: JsonSchema, path = '', isRequired = false): readonly Leaf[] {
+  if (schema.description === CHART_ALONE) return [];
+  if (path === 'defaults') return [{ path: 'defaults.<annotation>', schema: DEFAULTS, isRequired }];
+  const below = children(schema, path);
+  const itself = path !== '' && (below.length === 0 || schema.anyOf !== undefined);
+  const rest = below.flatMap((child) => leaves(child.schema, child.path, child.isRequired));
+  return itself ? [{ path, schema, isRequired }, ...rest] : rest;
+}
+
+function children(schema: JsonSchema, path: string): readonly Leaf[] {
+  const { properties, items, additionalProperties, anyOf, required = [] } = schema;
+  const at = (name: string): string => (path === '' ? name : `${path}.${name}`);
+  if (properties !== undefined) {
+    return Object.entries(properties).map(([name, child]) => {
+      return { path: at(name), schema: child, isRequired: required.includes(name) };
+    });
+  }
+  if (anyOf !== undefined) return anyOf.flatMap((one) => children(one, path));
+  if (items?.type === 'object') return children(items, `${path}[]`);
+  if (typeof additionalProperties === 'object') return children(additionalProperties, at('<name>'));
+  return [];
+}
+
+/** Names of the values that admission lets pass unread. */
+export function chartKeys(): string {
+  const names = (schema: JsonSchema | undefined, prefix: string): readonly string[] =>
+    Object.entries(schema?.properties ?? {})
+      .filter(([, { description }]) => description === CHART_ALONE)
+      .map(([name]) => code(`${prefix}${name}`));
+  const { webhook } = INSTALLATION_SCHEMA.properties ?? {};
+  return [...names(INSTALLATION_SCHEMA, ''), ...names(webhook, 'webhook.')].join(', ');
+}
+
+function kindOf(schema: JsonSchema): string {
+  if (schema.anyOf !== undefined) return schema.anyOf.map(kindOf).join(' or ');
+  if (schema.type === 'array') return 'list of strings';
+  if (schema.enum !== undefined) return schema.enum.map(code).join(', ');
+  if (schema.pattern?.includes('(ms|s|m|h|d)') === true) return 'duration';
+  return schema.type ?? 'as the annotation';
+}
+
+function defaultOf({ default: given }: JsonSchema): string {
+  if (given === undefined || (Array.isArray(given) && given.length === 0)) return '';
+  return code(String(given));
+}
+
+/** Every helper of templates. */
+export function helpers(): string {
+  const rows = TEMPLATE_HELPERS.map(({ usage, description }) => [code(usage), description]);
+  return table(['helper', 'meaning'], rows);
+}
+
+/** Every error. */
+export function errors(): string {
+  const rows = Object.entries(ERROR_TABLE).map(([name, { meaning, retry, exit }]) => [
+    code(name),
+    meaning,
+    retry,
+    String(exit),
+  ]);
+  return table(['code', 'meaning and remedy', 'retry', 'exit'], rows);
+}
+
+/** What an exit code without errors means. */
+const EXIT_MEANINGS: Readonly<Record<string, string>> = {
+  ok: 'Done, or stopped by a first SIGINT or SIGTERM.',
+  secondSignal: 'Ended at once by a second SIGINT or SIGTERM.',
+};
+
+/** Every exit code with the errors that end so. */
+export function exitCodes(): string {
+  const rows = Object.entries(EXIT).map(([name, exit]) => {
+    const codes = Object.entries(ERROR_TABLE).filter(([, rule]) => rule.exit === exit);
+    return [String(exit), EXIT_MEANINGS[name] ?? codes.map(([one]) => code(one)).join(', ')];
+  });
+  return table(['exit code', 'meaning'], rows);
+}
+
+/** Why the webhook did what it did. */
+export function reasons(): string {
+  return table(
+    ['reason', 'meaning'],
+    Object.entries(REASONS).map(([name, meaning]) => [code(name), meaning]),
+  );
+}
+
+/** One registration of a metric in the sources. */
+interface Metric {
+  readonly kind: string;
+  readonly name: string;
+  readonly help: string;
+  readonly labels: readonly string[];
+}
+
+const REGISTRATION =
+  /\.(counter|gauge|histogram)\(\s*'(vouchsafe_\w+)',\s*'([^']*)'(?:,\s*[A-Z_]+)?(?:,\s*\[([^\]]*)\])?/g;
+
+/** The folder with the webhook's metrics; all others belong to the agent. */
+const WEBHOOK_FOLDER = join('src', 'server');
+
+/** Every metric of a process, found where the sources register it. */
+export function metrics(root: string, process: 'agent' | 'webhook'): string {
+  const found = sources(join(root, 'src'))
+    .filter((path) => path.startsWith(join(root, WEBHOOK_FOLDER)) === (process === 'webhook'))
+    .flatMap((path) => registrations(readFileSync(path, 'utf8')));
+  const sorted = found.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  const rows = sorted.map(({ name, kind, labels, help }) => [
+    code(name),
+    kind,
+    labels.map(code).join(', '),
+    help,
+  ]);
+  return table(['metric', 'type', 'labels', 'meaning'], rows);
+}
+
+function registrations(text: string): readonly Metric[] {
+  return [...text.matchAll(REGISTRATION)].map(([, kind = '', name = '', help = '', list = '']) => {
+    const labels = [...list.matchAll(/'(\w+)'/g)].map(([, label = '']) => label);
+    return { kind, name, help, labels };
+  });
+}
+
+function sources(directory: string): readonly string[] {
+  return readdirSync(directory, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => join(directory, name));
+}
