@@ -22,6 +22,12 @@ import type { Superseded, Values } from './values.ts';
 /** Passes in a row that each find new dependencies; more is a template that makes paths without end. */
 const MAX_PASSES = 100;
 
+/**
+ * How long a change waits for others under way. After a login all credentials are replaced: the application is
+ * told once, not once for each.
+ */
+const SETTLE_MS = 2000;
+
 /** A file as it was last delivered. Times are of the monotonic clock. */
 export interface DeliveredFile {
   readonly name: string;
@@ -111,7 +117,10 @@ export class Delivery {
   async run(signal: AbortSignal): Promise<void> {
     try {
       this.#parts.values.changes.set(undefined);
-      for await (const _ of this.#parts.values.changes.updates(signal)) await this.#deliver(signal);
+      for await (const _ of this.#parts.values.changes.updates(signal)) {
+        if (this.#wasDelivered) await this.#parts.values.settled(SETTLE_MS, signal);
+        await this.#deliver(signal);
+      }
     } finally {
       await Promise.allSettled(this.#background);
     }

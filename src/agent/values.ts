@@ -58,7 +58,8 @@ export class Values {
   readonly #entries = new Map<string, Entry>();
   readonly #bell: Bell;
   readonly #reauth: Backoff;
-  readonly #steps: Counter;
+  readonly #operations: Counter;
+  readonly #steps = new Set<Promise<void>>();
   /** The newest session known of; leases of older ones are to be replaced. */
   #session = 0;
   #superseded: readonly Superseded[] = [];
@@ -67,7 +68,7 @@ export class Values {
     this.#options = options;
     this.#bell = new Bell(options.clock);
     this.#reauth = createBackoff({ ...REAUTH_BACKOFF, random: options.random });
-    this.#steps = options.metrics.counter(
+    this.#operations = options.metrics.counter(
       'vouchsafe_secret_operations_total',
       'Reads and renewals of secrets, by operation and result.',
       ['operation', 'result'],
@@ -148,19 +149,32 @@ export class Values {
 
   /** Does what is due, when it is due, until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const underWay = new Set<Promise<void>>();
     try {
       for (;;) {
         for (const entry of this.#due()) {
           entry.isUnderWay = true;
           const step = this.#step(entry, signal);
-          underWay.add(step);
-          void step.then(() => underWay.delete(step)); // a step never rejects
+          this.#steps.add(step);
+          void step.then(() => this.#steps.delete(step)); // a step never rejects
         }
         await this.#bell.waitUntil(this.#nextMs(), signal);
       }
     } finally {
-      await Promise.all(underWay);
+      await Promise.all(this.#steps);
+    }
+  }
+
+  /** Resolves when nothing is being read or renewed, or after `limitMs`. */
+  async settled(limitMs: number, signal: AbortSignal): Promise<void> {
+    const done = new AbortController();
+    const idle = async (): Promise<void> => {
+      while (this.#steps.size > 0 && !done.signal.aborted) await Promise.all(this.#steps);
+    };
+    try {
+      const limit = this.#options.clock.sleep(limitMs, AbortSignal.any([signal, done.signal]));
+      await Promise.race([idle(), limit]);
+    } finally {
+      done.abort();
     }
   }
 
@@ -187,13 +201,13 @@ export class Values {
         operation === 'renew' && held?.lease !== undefined
           ? await obtainer.renew({ ...held, lease: held.lease }, signal)
           : await obtainer.fetch(entry.dependency, entry.refreshMs, signal);
-      this.#steps.add({ operation, result: 'ok' });
+      this.#operations.add({ operation, result: 'ok' });
       this.#recovered(entry);
       this.#accept(entry, next);
     } catch (caught) {
       if (signal.aborted) return;
       const error = toVouchsafeError(caught);
-      this.#steps.add({ operation, result: error.code });
+      this.#operations.add({ operation, result: error.code });
       this.#failed(entry, error);
     } finally {
       entry.isUnderWay = false;

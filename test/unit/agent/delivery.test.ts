@@ -328,3 +328,42 @@ test('X.509-SVID files of one moment are written together', async (t) => {
   );
   assert.equal(h.writer.swaps, 2);
 });
+
+test('credentials that are replaced together are swapped and told together', async (t) => {
+  const h = new Harness(t);
+  const names = Array.from({ length: 20 }, (_, index) => `role-${index}`);
+  for (const name of names) {
+    h.vault.define(`database/creds/${name}`, { kind: 'dynamic', ttlMs: 60 * MINUTE_MS });
+  }
+  await h.start({
+    files: names.map((name) => dbFile(`database/creds/${name}`, name)),
+    onChange: ['restart@app'],
+  });
+  await h.clock.advance(1000);
+  assert.equal(h.writer.swaps, 1);
+  let delayMs = 0;
+  h.vault.intercept = async ({ operation }) => {
+    delayMs = (delayMs + 37) % 200;
+    if (operation === 'fetch') await h.clock.sleep(delayMs, new AbortController().signal);
+    return undefined;
+  };
+  h.vault.revokeTokens();
+  await h.clock.advance(45 * MINUTE_MS);
+  assert.equal(h.vault.count('fetch'), 40);
+  assert.equal(h.writer.swaps, 2);
+  assert.equal(h.notifier.notified.length, 1);
+});
+
+test('a read that hangs does not hold up the delivery of the others', async (t) => {
+  const h = new Harness(t);
+  h.vault.put('kv/a', { a: '1' });
+  h.vault.put('kv/b', { a: '1' });
+  await h.start({ files: [kvFile('one', 'kv/a'), kvFile('two', 'kv/b')] });
+  await h.clock.advance(1000);
+  h.vault.put('kv/a', { a: '2' });
+  const hanging = Promise.withResolvers<undefined>();
+  h.vault.intercept = ({ subject }) => (subject === 'kv/b' ? hanging.promise : undefined);
+  await h.clock.advance(6 * MINUTE_MS);
+  assert.equal(h.writer.get('one'), '2');
+  hanging.resolve(undefined);
+});

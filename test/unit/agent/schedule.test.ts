@@ -1,7 +1,7 @@
+import type { Validity } from '../../../src/core/index.ts';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Validity } from '../../../src/agent/ports.ts';
 import {
   lastRenewalMs,
   MIN_INTERVAL_MS,
