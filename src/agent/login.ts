@@ -1,9 +1,9 @@
 /**
  * One login with the identity of the moment. Ring: agent. SVIDs and tokens are fetched here and never kept.
  */
-import { VouchsafeError, Secret, type Clock } from '../core/index.ts';
+import { type Clock, type LoginRequest, Secret, VouchsafeError } from '../core/index.ts';
 import type { AuthConfig } from '../config/index.ts';
-import type { FilesPort, IdentityPort, LoginRequest, VaultPort, VaultToken } from './ports.ts';
+import type { FilesPort, IdentityPort, VaultPort, VaultToken } from './ports.ts';
 
 /** Longest service-account token accepted. */
 const MAX_TOKEN_FILE_BYTES = 64 * 1024;

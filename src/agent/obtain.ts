@@ -2,17 +2,18 @@
  * Gets the value of one dependency, once. Ring: agent.
  */
 import {
-  hasCode,
-  isVaultDependency,
-  VouchsafeError,
   type Clock,
   type Dependency,
+  hasCode,
+  isVaultDependency,
   type Random,
+  type Validity,
   type VaultDependency,
+  VouchsafeError,
 } from '../core/index.ts';
 import { DEFAULTS, type AuthConfig } from '../config/index.ts';
 import { Semaphore } from '../lifecycle/index.ts';
-import type { IdentityPort, Validity, VaultPort } from './ports.ts';
+import type { IdentityPort, VaultPort } from './ports.ts';
 import { planJwtSvid, planLease, planValue, type Plan } from './schedule.ts';
 import type { Session, Sessions } from './sessions.ts';
 

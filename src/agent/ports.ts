@@ -4,8 +4,10 @@
  */
 import type {
   Dependency,
+  LoginRequest,
   Secret,
   SpiffeId,
+  Validity,
   VaultDependency,
   VouchsafeError,
 } from '../core/index.ts';
@@ -21,34 +23,6 @@ export interface VaultToken {
   /** Uses left; 0 is without limit. */
   readonly numUses: number;
 }
-
-/** What the server said about how long a value is good. */
-export type Validity =
-  | { readonly kind: 'static' }
-  | {
-      readonly kind: 'lease';
-      readonly leaseId: string;
-      readonly durationMs: number;
-      readonly renewable: boolean;
-    }
-  | { readonly kind: 'rotation'; readonly ttlMs: number }
-  | { readonly kind: 'expires'; readonly notBeforeMs?: number; readonly expiresAtMs: number };
-
-/** A login, ready to be sent. */
-export type LoginRequest =
-  | {
-      readonly method: 'jwt' | 'kubernetes' | 'spiffe';
-      readonly mount: string;
-      readonly role?: string;
-      readonly jwt: Secret<string>;
-    }
-  | {
-      readonly method: 'cert';
-      readonly mount: string;
-      readonly role?: string;
-      readonly certificatePem: string;
-      readonly keyPem: Secret<string>;
-    };
 
 /** Vault, one try a call. */
 export interface VaultPort {

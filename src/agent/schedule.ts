@@ -4,8 +4,7 @@
  * All times are of the monotonic clock, because the server gives durations: a wall clock that jumps an hour
  * changes nothing here.
  */
-import type { Random } from '../core/index.ts';
-import type { Validity } from './ports.ts';
+import type { Random, Validity } from '../core/index.ts';
 
 /** What to do next with a value, and when. */
 export interface Plan {

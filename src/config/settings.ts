@@ -1,7 +1,7 @@
 /**
  * Annotations of pod and namespace and the installation's defaults -> settings, each with its source. Ring: config.
  */
-import type { Problem } from '../core/index.ts';
+import { closeness, type Problem } from '../core/index.ts';
 import {
   ANNOTATIONS,
   classify,
@@ -16,7 +16,6 @@ import {
 } from './annotations.ts';
 import { contradictions } from './contradictions.ts';
 import { fileName } from './grammar.ts';
-import { closeness } from './nearest.ts';
 
 /** Who said it. */
 export type Source = Level | 'built in';

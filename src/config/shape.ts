@@ -2,10 +2,9 @@
  * Shapes of documents: each reads a value, reports every problem with its place, and knows its JSON Schema,
  * so that reader and published schema cannot differ. Ring: config.
  */
-import type { Problem } from '../core/index.ts';
+import { nearest, type Problem } from '../core/index.ts';
 import type { Grammar } from './grammar.ts';
 import type { JsonSchema } from './json-schema.ts';
-import { nearest } from './nearest.ts';
 
 /** Where a value stands, and who is told what is wrong with it. */
 export class Place {

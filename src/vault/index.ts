@@ -1,9 +1,7 @@
 export { createVaultClient } from './client.ts';
 export type {
   LeaseRenewal,
-  LoginRequest,
   TokenRenewal,
-  Validity,
   VaultAnswer,
   VaultClient,
   VaultClientOptions,

@@ -3,11 +3,11 @@
  *
  * @see https://developer.hashicorp.com/vault/api-docs/auth/jwt#jwt-login
  */
-import { normalizeVaultPath, Secret, VouchsafeError } from '../core/index.ts';
+import { type LoginRequest, normalizeVaultPath, Secret, VouchsafeError } from '../core/index.ts';
 import type { ApiCall, VaultApi } from './api.ts';
 import { isObject, numberAt, secondsAt, stringAt, stringsAt, type JsonObject } from './json.ts';
 import { describeLogin, loginDetails, loginRefusal } from './login-refusal.ts';
-import type { LoginRequest, VaultToken } from './types.ts';
+import type { VaultToken } from './types.ts';
 
 /** Logs in once; a certificate that was accepted is presented from then on. */
 export async function login(

@@ -3,14 +3,15 @@
  * KV v2 keeps values under `data/` and names under `metadata/`; users write neither.
  */
 import {
-  hasCode,
-  normalizeVaultPath,
-  toVouchsafeError,
-  VouchsafeError,
   type Clock,
   type ErrorCode,
+  hasCode,
+  normalizeVaultPath,
   type Secret,
+  toVouchsafeError,
+  type Validity,
   type VaultDependency,
+  VouchsafeError,
 } from '../core/index.ts';
 import type { VaultApi } from './api.ts';
 import { isObject, objectAt, secondsAt, stringAt, stringsAt, type JsonObject } from './json.ts';
@@ -18,7 +19,7 @@ import { isVersioned, kv2Path, mountOf, readRefusal } from './kv.ts';
 import { MountTable, prefixesOf, type Mount } from './mounts.ts';
 import { printable } from './printable.ts';
 import { isPlainNotFound, refusalOf, type RefusedAnswer } from './refusal.ts';
-import type { Validity, VaultAnswer } from './types.ts';
+import type { VaultAnswer } from './types.ts';
 import { classifyValidity } from './validity.ts';
 
 /** Who asks, and until when. */

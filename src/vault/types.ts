@@ -1,7 +1,16 @@
 /**
  * What the Vault client offers to the rest of the product. Ring: vault.
  */
-import type { Clock, Logger, Metrics, Random, Secret, VaultDependency } from '../core/index.ts';
+import type {
+  Clock,
+  Logger,
+  LoginRequest,
+  Metrics,
+  Random,
+  Secret,
+  Validity,
+  VaultDependency,
+} from '../core/index.ts';
 
 /** Settings of a Vault client. */
 export interface VaultClientOptions {
@@ -21,23 +30,6 @@ export interface VaultClientOptions {
   readonly metrics?: Metrics;
 }
 
-/** A login. `mount` is without `auth/`; `role` may be missing where the mount has a default one. */
-export type LoginRequest =
-  | {
-      readonly method: 'jwt' | 'kubernetes' | 'spiffe';
-      readonly mount: string;
-      readonly role?: string;
-      readonly jwt: Secret<string>;
-    }
-  | {
-      /** The client keeps presenting the certificate on later requests: Vault binds renewal to it. */
-      readonly method: 'cert';
-      readonly mount: string;
-      readonly role?: string;
-      readonly certificatePem: string;
-      readonly keyPem: Secret<string>;
-    };
-
 /** What a login yields. */
 export interface VaultToken {
   readonly token: Secret<string>;
@@ -51,22 +43,6 @@ export interface VaultToken {
   readonly numUses: number;
   readonly policies: readonly string[];
 }
-
-/** What Vault said about how long a value is good. */
-export type Validity =
-  /** Nothing, as for KV: read it again from time to time. */
-  | { readonly kind: 'static' }
-  /** A lease, to be renewed or replaced. */
-  | {
-      readonly kind: 'lease';
-      readonly leaseId: string;
-      readonly durationMs: number;
-      readonly renewable: boolean;
-    }
-  /** Vault changes the value by itself after `ttlMs`, as for static database roles. */
-  | { readonly kind: 'rotation'; readonly ttlMs: number }
-  /** An end within the value, as for certificates without a lease. Times are milliseconds since the epoch. */
-  | { readonly kind: 'expires'; readonly notBeforeMs?: number; readonly expiresAtMs: number };
 
 /** A value from Vault. KV v2 is unwrapped; a list is `{ keys: string[] }`. */
 export interface VaultAnswer {

@@ -1,9 +1,9 @@
 /**
  * How long an answer is good. Ring: vault.
  */
+import type { Validity } from '../core/index.ts';
 import { X509Certificate } from 'node:crypto';
 import { numberAt, secondsAt, stringAt, type JsonObject } from './json.ts';
-import type { Validity } from './types.ts';
 
 /** The parts of Vault's answer that speak of its life. */
 export interface LeaseFacts {

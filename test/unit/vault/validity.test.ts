@@ -1,8 +1,8 @@
+import type { Validity } from '../../../src/core/index.ts';
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { suite, test } from 'node:test';
 import { createTestCa } from '../../../src/dev/ca/index.ts';
-import type { Validity } from '../../../src/vault/index.ts';
 import { classifyValidity, type LeaseFacts } from '../../../src/vault/validity.ts';
 
 const NOW = Date.UTC(2026, 0, 1);

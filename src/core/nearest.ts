@@ -1,12 +1,12 @@
 /**
- * Guesses what a misspelt name was meant to be. Ring: config.
+ * Guesses what a misspelt name was meant to be. Ring: core.
  */
 
 /** Longer names are compared by their beginning: the cost is the product of the lengths. */
 const MAX_CHARS = 64;
 
-/** The candidate with the least edits, among those that {@link closeness} accepts. */
-export function nearest(word: string, candidates: readonly string[]): string | undefined {
+/** The candidate with the least edits, whatever the case, among those that {@link closeness} accepts. */
+export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   let best: { readonly candidate: string; readonly edits: number } | undefined;
   for (const candidate of candidates) {
     const edits = closeness(word, candidate);
@@ -17,7 +17,8 @@ export function nearest(word: string, candidates: readonly string[]): string | u
 
 /** Edits between two names, or undefined where more than a third of the letters differ. */
 export function closeness(word: string, candidate: string): number | undefined {
-  const edits = editDistance(word.slice(0, MAX_CHARS), candidate.slice(0, MAX_CHARS));
+  const [a = '', b = ''] = [word, candidate].map((text) => text.slice(0, MAX_CHARS).toLowerCase());
+  const edits = editDistance(a, b);
   return edits <= Math.max(1, candidate.length / 3) ? edits : undefined;
 }
 
