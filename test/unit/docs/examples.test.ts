@@ -1,0 +1,81 @@
+/**
+ * What the documents tell people to write is accepted by the code.
+ */
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { test } from 'node:test';
+import { parseAllDocuments } from 'yaml';
+import { inject, readPod } from '../../../src/admission/index.ts';
+import { parseAgentConfigText, parseInstallation } from '../../../src/config/index.ts';
+import { checkTemplate } from '../../../src/template/index.ts';
+import { blocksOf, README, readText, ROOT, rowsOf } from './readme.ts';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function documentsOf(text: string): readonly Fields[] {
+  return parseAllDocuments(text).map((document) => document.toJS() as Fields); // mappings, all of them
+}
+
+function podsOf(text: string): readonly Fields[] {
+  return documentsOf(text).filter(({ kind }) => kind === 'Pod');
+}
+
+function assertInjected(pod: unknown, values: unknown): void {
+  const installation = parseInstallation(values);
+  const result = inject({ pod: readPod(pod), namespace: 'default', installation, checkTemplate });
+  assert.deepEqual(result.problems, []);
+  assert.deepEqual(result.warnings, []);
+  assert.equal(result.outcome, 'injected');
+}
+
+test('pods of the README are injected without a warning', () => {
+  const pods = blocksOf('yaml').flatMap(podsOf);
+  assert.equal(pods.length, 2);
+  for (const pod of pods) assertInjected(pod, {});
+});
+
+test('values of the README are valid', () => {
+  const values = blocksOf('yaml').filter((text) => podsOf(text).length === 0);
+  assert.equal(values.length, 1);
+  for (const text of values) assert.ok(parseInstallation(documentsOf(text)[0]));
+});
+
+test('the AgentConfig of the README is valid', async () => {
+  const blocks = blocksOf('json');
+  assert.equal(blocks.length, 1);
+  for (const text of blocks) assert.equal((await parseAgentConfigText(text)).files.length, 4);
+});
+
+test('templates of the README have no problems', () => {
+  const blocks = blocksOf('handlebars');
+  assert.equal(blocks.length, 1);
+  for (const text of blocks) assert.deepEqual(checkTemplate(text, 'README'), []);
+});
+
+test('example manifests are injected with their values, and are in the README', () => {
+  const names = readdirSync(`${ROOT}manifests/examples`).filter((name) => name.endsWith('.yaml'));
+  const listed = rowsOf('file').map(([path]) => path);
+  for (const name of names.filter((one) => !one.endsWith('.values.yaml'))) {
+    const path = `manifests/examples/${name}`;
+    assert.ok(listed.includes(path), path);
+    const valuesName = name.replace(/\.yaml$/, '.values.yaml');
+    const values = names.includes(valuesName) ? readText(`manifests/examples/${valuesName}`) : '';
+    const pods = podsOf(readText(path));
+    assert.ok(pods.length > 0, path);
+    for (const pod of pods) assertInjected(pod, documentsOf(values)[0] ?? {});
+  }
+});
+
+test('example documents for machines outside a cluster are valid', async () => {
+  const directory = 'manifests/examples/03-outside-cluster';
+  const names = readdirSync(`${ROOT}${directory}`).filter((name) => name.endsWith('.json'));
+  assert.ok(names.length > 0);
+  for (const name of names) assert.ok(await parseAgentConfigText(readText(`${directory}/${name}`)));
+});
+
+test('npm scripts that the README names exist', () => {
+  const { scripts } = JSON.parse(readText('package.json')) as { scripts: Fields };
+  const named = [...README.matchAll(/npm run (?:-s )?([\w:]+)/g)].map(([, name = '']) => name);
+  assert.ok(named.length > 3);
+  for (const name of named) assert.ok(Object.hasOwn(scripts, name), name);
+});

@@ -1,0 +1,143 @@
+/**
+ * The bundle of the image starts by itself, and holds nothing that it must not.
+ */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { Metafile } from 'esbuild';
+import { bundle } from '../../../.tools/build.ts';
+import { EXIT } from '../../../src/core/index.ts';
+import { ROOT } from '../docs/readme.ts';
+
+let directory: string;
+let metafile: Metafile;
+
+before(async () => {
+  directory = mkdtempSync(join(realpathSync(tmpdir()), 'vouchsafe-bundle-'));
+  metafile = await bundle(join(directory, 'dist'));
+  cpSync(join(ROOT, 'templates'), join(directory, 'templates'), { recursive: true });
+});
+
+after(() => rmSync(directory, { recursive: true, force: true }));
+
+function start(words: readonly string[], config?: object): { status: number | null; text: string } {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['dist/vouchsafe.mjs', ...words], {
+    cwd: directory,
+    encoding: 'utf8',
+    env: config === undefined ? {} : { VOUCHSAFE_CONFIG: JSON.stringify(config) },
+  });
+  return { status, text: stdout + stderr };
+}
+
+/** Packages in what an entry loads at once, lazy parts left out. */
+function packagesAtStart(entry: string): ReadonlySet<string> {
+  const found = new Set<string>();
+  const seen = new Set<string>();
+  const visit = (path: string): void => {
+    if (seen.has(path)) return;
+    seen.add(path);
+    const output = metafile.outputs[path];
+    for (const input of Object.keys(output?.inputs ?? {})) {
+      const [, name] = /node_modules\/((?:@[^/]+\/)?[^/]+)\/(?!.*node_modules\/)/.exec(input) ?? [];
+      if (name !== undefined) found.add(name);
+    }
+    for (const { path: other, kind } of output?.imports ?? []) {
+      if (kind === 'import-statement') visit(other);
+    }
+  };
+  visit(entry);
+  return found;
+}
+
+function outputOf(source: string): string {
+  const found = Object.entries(metafile.outputs).find(([, one]) => one.entryPoint === source);
+  assert.ok(found, source);
+  return found[0];
+}
+
+const DOCUMENT = { apiVersion: 'vouchsafe.dev/v1', kind: 'AgentConfig' };
+
+test('the agent refuses a wrong config with its exit code', () => {
+  const { status, text } = start(['agent', '--once'], { ...DOCUMENT, filez: [] });
+  assert.equal(status, EXIT.config);
+  assert.match(text, /ERR_CONFIG_INVALID.*\n.*filez: is not known; did you mean "files"/);
+});
+
+test('the agent writes files and ends', () => {
+  const files = [{ name: 'own', template: '{{json (list 1 "a")}}' }];
+  const output = { directory: join(directory, 'out') };
+  assert.equal(start(['agent', '--once'], { ...DOCUMENT, output, files }).status, EXIT.ok);
+  assert.equal(readFileSync(join(output.directory, 'own'), 'utf8'), '[1,"a"]');
+});
+
+test('shipped templates are found beside the bundle', () => {
+  const files = [{ name: 'a', secret: 'kvv2/app', format: 'yaml' }];
+  const vault = { address: 'http://127.0.0.1:1' };
+  const auth = { tokenFile: join(directory, 'none') };
+  const config = { ...DOCUMENT, vault, auth, files, initDeadline: '1s' };
+  assert.equal(start(['agent', '--once'], config).status, EXIT.deadline);
+  rmSync(join(directory, 'templates', 'yaml.hbs'));
+  const { status, text } = start(['agent', '--once'], config);
+  assert.equal(status, EXIT.template);
+  assert.match(text, /the shipped template yaml\.hbs cannot be read/);
+});
+
+test('the agent reads YAML, whose parser is loaded then', () => {
+  const path = join(directory, 'agent.yaml');
+  writeFileSync(path, 'apiVersion: vouchsafe.dev/v1\nkind: Wrong\n');
+  const { status, text } = start(['agent', '--config', path]);
+  assert.equal(status, EXIT.config);
+  assert.match(text, /kind: write one of AgentConfig/);
+});
+
+test('the agent loads gRPC where it needs an SVID', () => {
+  const { status, text } = start(['agent', '--once'], {
+    ...DOCUMENT,
+    spiffe: { socket: `unix://${directory}/none.sock` },
+    files: [{ name: 'token', jwtSvid: ['a'] }],
+    output: { directory: join(directory, 'svid') },
+    initDeadline: '1s',
+  });
+  assert.equal(status, EXIT.deadline);
+  assert.match(text, /ERR_SPIFFE_UNAVAILABLE.*there is no such socket/);
+});
+
+test('the webhook starts and refuses wrong flags and wrong values', () => {
+  assert.equal(start(['webhook', '--wrong']).status, EXIT.usage);
+  const path = join(directory, 'values.yaml');
+  writeFileSync(path, 'vaults: {}\n');
+  const { status, text } = start(['webhook', '--config', path]);
+  assert.equal(status, EXIT.config);
+  assert.match(text, /vaults: is not known; did you mean "vault"/);
+});
+
+test('anything else is a usage error', () => {
+  assert.equal(start([]).status, EXIT.usage);
+  assert.equal(start(['dev']).status, EXIT.usage);
+});
+
+test('an agent loads nothing that only others need', () => {
+  const packages = packagesAtStart(outputOf('cmd/agent/main.ts'));
+  assert.ok(packages.has('pino'), 'the packages are not seen at all');
+  for (const name of ['axios', '@kubernetes/client-node', '@grpc/grpc-js', 'yaml', 'chokidar']) {
+    assert.ok(!packages.has(name), name);
+  }
+});
+
+test('the bundle has no axios and no development server', () => {
+  const inputs = Object.keys(metafile.inputs);
+  assert.deepEqual(
+    inputs.filter((path) => /node_modules\/(axios|commander)\/|^src\/(dev|cli)\//.test(path)),
+    [],
+  );
+});
+
+test('the licences of what is in the bundle are beside it', () => {
+  const text = readFileSync(join(directory, 'dist', 'LICENSES.txt'), 'utf8');
+  for (const name of ['pino', '@grpc/grpc-js', 'handlebars', 'prom-client']) {
+    assert.ok(text.includes(`node_modules/${name}/`), name);
+  }
+});
