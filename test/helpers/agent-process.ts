@@ -102,6 +102,14 @@ export class RunningAgent {
     await this.#ended;
   }
 
+  /** What its port answers; it needs `listen` with port 0. */
+  async get(path: string): Promise<{ readonly status: number; readonly body: string }> {
+    await this.logged(/"message":"listening"/);
+    const address = /"address":"([^"]+)","message":"listening"/.exec(this.output)?.[1] ?? '';
+    const response = await fetch(`http://${address}${path}`);
+    return { status: response.status, body: await response.text() };
+  }
+
   terminationMessage(): Promise<string> {
     return readFile(this.#termination, 'utf8');
   }

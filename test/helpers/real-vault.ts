@@ -1,7 +1,9 @@
 /** The real Vault as a process: its dev server on loopback, with an audit log to count what was asked of it. */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,6 +23,12 @@ export interface AuditedRequest {
 export interface RealVault extends AsyncDisposable {
   readonly address: string;
   readonly token: string;
+  /** File of its CA, where it was started with `-dev-tls`. */
+  readonly caFile: string;
+  /** `vault operator seal`. */
+  seal(): Promise<void>;
+  /** `vault operator unseal`. */
+  unseal(): Promise<void>;
   /** `vault write`; gives the whole answer. */
   write(path: string, body?: object): Promise<Json>;
   /** `vault read`; gives the data. */
@@ -42,25 +50,32 @@ export async function startRealVault(moreFlags: readonly string[] = []): Promise
   const directory = await mkdtemp(join(tmpdir(), 'vouchsafe-vault-'));
   const address = `127.0.0.1:${await freePort()}`;
   const token = randomUUID();
+  const isTls = moreFlags.includes('-dev-tls');
   const flags = [`-dev-root-token-id=${token}`, `-dev-listen-address=${address}`, ...moreFlags];
+  if (isTls) flags.push(`-dev-tls-cert-dir=${directory}`);
   const child = spawn(binary, ['server', '-dev', '-dev-no-store-token', ...flags], {
-    stdio: ['ignore', 'ignore', 'ignore'],
+    stdio: ['ignore', 'pipe', 'ignore'],
     env: { PATH: process.env['PATH'] ?? '', HOME: directory },
   });
   const ended = once(child, 'exit');
-  const url = `http://${address}`;
+  let printed = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    if (printed.length < 64_000) printed += text; // the unseal key is at its begin
+  });
+  const url = `${isTls ? 'https' : 'http'}://${address}`;
+  const caFile = join(directory, 'vault-ca.pem');
 
-  async function call(method: string, path: string, body?: object): Promise<Response> {
-    return fetch(`${url}/v1/${path}`, {
-      method,
-      headers: { 'X-Vault-Token': token, 'Content-Type': 'application/json' },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  const as = async (who: string, method: string, path: string, body?: object): Promise<Answer> =>
+    exchange({
+      ...{ method, url: `${url}/v1/${path}`, token: who },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      ca: isTls ? await readFile(caFile, 'utf8') : undefined,
     });
-  }
+  const call = (method: string, path: string, body?: object): Promise<Answer> =>
+    as(token, method, path, body);
 
-  async function json(response: Response, what: string): Promise<Json> {
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${what}: ${response.status} ${text}`);
+  function json({ status, text }: Answer, what: string): Json {
+    if (status >= 300) throw new Error(`${what}: ${status} ${text}`);
     return text === '' ? {} : (JSON.parse(text) as Json); // Vault answers with objects
   }
 
@@ -68,6 +83,14 @@ export async function startRealVault(moreFlags: readonly string[] = []): Promise
   const vault: RealVault = {
     address: url,
     token,
+    caFile,
+    async seal() {
+      json(await call('POST', 'sys/seal'), 'seal');
+    },
+    async unseal() {
+      const key = /Unseal Key: (\S+)/.exec(printed)?.[1];
+      json(await call('POST', 'sys/unseal', { key }), 'unseal');
+    },
     write: async (path, body = {}) => json(await call('POST', path, body), `write ${path}`),
     async read(path) {
       const answer = await json(await call('GET', path), `read ${path}`);
@@ -77,9 +100,7 @@ export async function startRealVault(moreFlags: readonly string[] = []): Promise
       await json(await call('DELETE', path), `delete ${path}`);
     },
     async statusAs(other, path) {
-      const response = await fetch(`${url}/v1/${path}`, { headers: { 'X-Vault-Token': other } });
-      await response.arrayBuffer();
-      return response.status;
+      return (await as(other, 'GET', path)).status;
     },
     async audited() {
       const lines = (await readFile(auditLog, 'utf8')).trim().split('\n');
@@ -107,20 +128,53 @@ export async function startRealVault(moreFlags: readonly string[] = []): Promise
       await rm(directory, { recursive: true, force: true });
     },
   };
-  await ready(url, child.exitCode);
+  await ready(() => call('GET', 'sys/health'), child);
   await vault.write('sys/audit/file', { type: 'file', options: { file_path: auditLog } });
   return vault;
 }
 
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+}
+
+interface Exchange {
+  readonly method: string;
+  readonly url: string;
+  readonly token: string;
+  readonly body: string | undefined;
+  readonly ca: string | undefined;
+}
+
+/** One request. Not `fetch`, which cannot be told a CA. */
+async function exchange({ method, url, token, body, ca }: Exchange): Promise<Answer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+  const options = {
+    method,
+    headers: { 'X-Vault-Token': token, 'Content-Type': 'application/json' },
+    agent: false,
+    ...(ca === undefined ? {} : { ca }),
+  };
+  const send = url.startsWith('https:') ? httpsRequest : httpRequest;
+  const request = send(url, options, (response) => {
+    let text = '';
+    response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
+    response.on('error', reject);
+  });
+  request.on('error', reject);
+  request.end(body);
+  return promise;
+}
+
 /** Asks until the server answers; it is ours and starts in a second or two. */
-async function ready(url: string, exitCode: number | null): Promise<void> {
+async function ready(health: () => Promise<Answer>, child: ChildProcess): Promise<void> {
   const deadline = performance.now() + 60_000;
-  while (performance.now() < deadline && exitCode === null) {
+  while (performance.now() < deadline && child.exitCode === null) {
     try {
-      const response = await fetch(`${url}/v1/sys/health`);
-      if (response.status === 200) return;
+      if ((await health()).status === 200) return;
     } catch {
-      // Not listening yet.
+      // Not listening yet, or its CA is not written yet.
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

@@ -9,6 +9,12 @@ import { createTokenIssuer, type TokenIssuer } from '../tokens/index.ts';
 /** SPIRE's default `ca_ttl`. */
 const CA_TTL_MS = 24 * 3_600_000;
 
+/** What a registration entry says about an X.509-SVID. */
+export interface X509Entry {
+  readonly spiffeId: string;
+  readonly dnsNames?: readonly string[];
+}
+
 /** Mints SVIDs and publishes the bundles that verify them. */
 export class TrustDomain {
   readonly name: string;
@@ -39,8 +45,14 @@ export class TrustDomain {
     return { keys: this.tokens.jwks().keys.map((key) => ({ ...key, use: 'jwt-svid' })) };
   }
 
-  mintX509Svid(spiffeId: string, ttlMs: number): IssuedCertificate {
-    return this.#authority.issue({ uris: [spiffeId], nowMs: this.#clock.now(), ttlMs });
+  /** With DNS names the first of them becomes the common name, as SPIRE has it. */
+  mintX509Svid(entry: X509Entry, ttlMs: number): IssuedCertificate {
+    const { spiffeId, dnsNames = [] } = entry;
+    const [commonName] = dnsNames;
+    return this.#authority.issue({
+      ...(commonName === undefined ? {} : { commonName }),
+      ...{ uris: [spiffeId], dnsNames, nowMs: this.#clock.now(), ttlMs },
+    });
   }
 
   /** The claims of a JWT-SVID of this trust domain; throws an `Error` of jose for any other token. */

@@ -24,6 +24,8 @@ const DEFAULT_X509_TTL_MS = 3_600_000;
 export interface DevIdentity {
   readonly spiffeId: string;
   readonly hint?: string;
+  /** Names in the X.509-SVID; the first is its common name too, as with SPIRE. Default none. */
+  readonly dnsNames?: readonly string[];
 }
 
 /** How a call misbehaves. Open streams of the method are touched as well. */
@@ -32,6 +34,8 @@ export type WorkloadApiFault =
   | { readonly kind: 'code'; readonly code: number; readonly message: string }
   /** Never answers; open streams get no more messages. */
   | { readonly kind: 'hang' }
+  /** Answers unary calls this much later by the clock. */
+  | { readonly kind: 'delay'; readonly delayMs: number }
   /** Sends what is no protocol buffer. */
   | { readonly kind: 'garbage' }
   /** Sends exactly these bytes as the message. */
@@ -202,7 +206,7 @@ export class DevWorkloadApi implements AsyncDisposable {
   #mintX509Svids(identities: readonly DevIdentity[]): void {
     this.#svids = identities.map((identity) => ({
       identity,
-      svid: this.#own.mintX509Svid(identity.spiffeId, this.#x509TtlMs),
+      svid: this.#own.mintX509Svid(identity, this.#x509TtlMs),
     }));
   }
 
@@ -234,6 +238,8 @@ export class DevWorkloadApi implements AsyncDisposable {
   }
 
   async #answer(method: Method, request: Uint8Array): Promise<Uint8Array> {
+    const fault = this.#faults.get(method);
+    if (fault?.kind === 'delay') await this.#clock.sleep(fault.delayMs, this.#stop.signal);
     const message = this.#faulty(method);
     if (message === 'end') throw new Refusal(status.UNAVAILABLE, 'shutting down');
     if (message === 'hang') return await Promise.withResolvers<Uint8Array>().promise;
@@ -255,6 +261,7 @@ export class DevWorkloadApi implements AsyncDisposable {
       case 'hang':
       case 'end':
         return fault.kind;
+      case 'delay':
       case undefined:
         return undefined;
     }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
@@ -228,4 +229,33 @@ test('a stale socket of a predecessor is replaced', async (t) => {
 test('a port that is taken is an error', async () => {
   await using server = await startWorkloadApi({ address: 'tcp://127.0.0.1:0' });
   await assert.rejects(startWorkloadApi({ address: server.address }), /EADDRINUSE/);
+});
+
+test('the DNS names of an entry are in its X.509-SVID, the first as common name too', async (t) => {
+  const dnsNames = ['web.example.org', 'www.example.org'];
+  await using server = await startWorkloadApi({ identities: [{ ...A, dnsNames }] });
+  const client = clientOf(t, server);
+  const call = stream(client, 'FetchX509SVID');
+  const [message] = (await once(call, 'data')) as [Uint8Array];
+  const [svid] = MESSAGES.X509SVIDResponse.decode(message).svids;
+  const leaf = new X509Certificate(svid?.x509Svid ?? '');
+  assert.equal(leaf.subject, 'CN=web.example.org');
+  assert.equal(leaf.subjectAltName, `DNS:${dnsNames.join(', DNS:')}, URI:${A.spiffeId}`);
+  call.cancel();
+  client.close();
+});
+
+test('an answer can be slow', async (t) => {
+  const clock = new FakeClock(Date.now());
+  await using server = await startWorkloadApi({ identities: [A], clock });
+  const client = clientOf(t, server);
+  server.fault('FetchJWTSVID', { kind: 'delay', delayMs: 25_000 });
+  let isAnswered = false;
+  const answer = unary(client, 'FetchJWTSVID', jwtRequest).finally(() => (isAnswered = true));
+  await until(() => server.calls.FetchJWTSVID === 1);
+  await clock.advance(24_999);
+  assert.equal(isAnswered, false);
+  await clock.advance(1);
+  assert.equal(MESSAGES.JWTSVIDResponse.decode(await answer).svids.length, 1);
+  client.close();
 });

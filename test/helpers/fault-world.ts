@@ -1,0 +1,146 @@
+/**
+ * One workload between the embedded servers, its agent a process, its secrets planted: what a test of a fault
+ * starts from. Whatever the agent lets out is searched for the secrets when the test ends.
+ */
+import { readFile } from 'node:fs/promises';
+import { startDevVault, type DevVault, type DevVaultOptions } from '../../src/dev/vault/index.ts';
+import {
+  startOidcProvider,
+  startWorkloadApi,
+  type DevWorkloadApi,
+  type OidcProvider,
+} from '../../src/dev/workload-api/index.ts';
+import { AgentBench, type RunningAgent } from './agent-process.ts';
+import { Hunt } from './hunt.ts';
+import { watchSet, type SetWatch } from './watch-set.ts';
+
+/** The workload's identity. */
+export const SPIFFE_ID = 'spiffe://example.org/ns/default/sa/web';
+
+/** What the workload may do. */
+export const POLICY = [
+  'path "kv/*" { capabilities = ["read", "list"] }',
+  'path "database/creds/*" { capabilities = ["read"] }',
+  'path "sys/leases/revoke" { capabilities = ["update"] }',
+].join('\n');
+
+/** Two files of one secret: they must always be of the same version, and whole. */
+export const FILES = [
+  { name: 'user', template: '{{secret "kv/app#user"}}:end', refresh: '1s' },
+  { name: 'pass', template: '{{secret "kv/app#password"}}:{{secret "kv/app#user"}}:end' },
+] as const;
+
+/** Servers, seeded as an operator would. */
+export class FaultWorld implements AsyncDisposable {
+  readonly vault: DevVault;
+  readonly api: DevWorkloadApi;
+  readonly oidc: OidcProvider;
+  readonly bench: AgentBench;
+  readonly hunt = new Hunt();
+  readonly #agents: RunningAgent[] = [];
+  readonly #watches: SetWatch[] = [];
+
+  private constructor(servers: {
+    vault: DevVault;
+    api: DevWorkloadApi;
+    oidc: OidcProvider;
+    bench: AgentBench;
+  }) {
+    ({ vault: this.vault, api: this.api, oidc: this.oidc, bench: this.bench } = servers);
+  }
+
+  static async start(options: DevVaultOptions = {}): Promise<FaultWorld> {
+    const api = await startWorkloadApi({ identities: [{ spiffeId: SPIFFE_ID }] });
+    const oidc = await startOidcProvider({ jwks: () => ({ keys: api.jwks().keys }) });
+    const vault = await startDevVault(options);
+    const world = new FaultWorld({ vault, api, oidc, bench: await AgentBench.create() });
+    await vault.write('sys/mounts/kv', { type: 'kv', options: { version: '1' } });
+    await world.change(1);
+    await vault.write('sys/policies/acl/web', { policy: POLICY });
+    await vault.write('sys/auth/jwt', { type: 'jwt' });
+    await vault.write('auth/jwt/config', { jwks_url: `${oidc.url}/keys` });
+    await world.role({});
+    return world;
+  }
+
+  /** Writes the role; `more` wins. */
+  async role(more: Record<string, unknown>): Promise<void> {
+    await this.vault.write('auth/jwt/role/web', {
+      ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: ['vault'] },
+      ...{ bound_subject: SPIFFE_ID, token_policies: ['web'], token_ttl: '1h', ...more },
+    });
+  }
+
+  /** Writes a new version of the secret. */
+  async change(version: number): Promise<void> {
+    await this.vault.write('kv/app', {
+      user: `user-${version}`,
+      password: this.hunt.plant(`planted "pässword" ${version}`),
+    });
+  }
+
+  /** Starts an agent with the world's servers; `more` wins. */
+  async agent(more: object = {}, flags: readonly string[] = []): Promise<RunningAgent> {
+    const document = {
+      spiffe: { socket: this.api.address },
+      vault: { address: this.vault.address },
+      auth: { role: 'web' },
+      listen: '127.0.0.1:0',
+      files: FILES,
+      ...more,
+    };
+    const agent = await this.bench.start(document, flags);
+    this.#agents.push(agent);
+    return agent;
+  }
+
+  /** Reads {@link FILES} all the time from now on; ended with the world. */
+  watch(): SetWatch {
+    const watch = watchSet(this.bench.output, ['user', 'pass'], ({ user, pass }) => {
+      const version = /^user-(\d+):end$/.exec(user ?? '')?.[1] ?? 'no version';
+      if (pass?.endsWith(` ${version}:user-${version}:end`) === true) return;
+      throw new Error('files of two versions, or one that is not whole');
+    });
+    this.#watches.push(watch);
+    return watch;
+  }
+
+  /** How many logins Vault has seen, refused ones included. */
+  get logins(): number {
+    return this.vault.count({ path: 'auth/jwt/login' });
+  }
+
+  /** How many reads of the secret Vault has seen. */
+  get reads(): number {
+    return this.vault.count({ method: 'GET', path: 'kv/app' });
+  }
+
+  /** Waits until the files hold this version. */
+  async delivered(version: number): Promise<void> {
+    await this.bench.until('user', (text) => text === `user-${version}:end`);
+  }
+
+  /** Searches what an agent shows now. */
+  async search(agent: RunningAgent): Promise<void> {
+    this.hunt.assertNone({
+      '/status': (await agent.get('/status')).body,
+      '/metrics': (await agent.get('/metrics')).body,
+      '/readyz': (await agent.get('/readyz')).body,
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const message = `${this.bench.directory}/termination-log`;
+    const termination = await readFile(message, 'utf8').catch(() => '');
+    try {
+      for (const watch of this.#watches) await watch.stop();
+    } finally {
+      await this.bench[Symbol.asyncDispose]();
+      await this.vault.close();
+      await this.oidc.close();
+      await this.api.close();
+    }
+    const outputs = this.#agents.map(({ output }, index) => [`output of agent ${index}`, output]);
+    this.hunt.assertNone({ 'termination message': termination, ...Object.fromEntries(outputs) });
+  }
+}
