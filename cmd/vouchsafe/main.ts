@@ -2,11 +2,7 @@
  * The command line `vouchsafe`. Wiring only; `vouchsafe agent` is the agent itself.
  */
 import { runCli } from '../../src/cli/index.ts';
-import {
-  createIo,
-  reportDefects,
-  terminationSignal,
-} from '../../src/platform/index.ts';
+import { createIo, reportDefects, terminationSignal } from '../../src/platform/index.ts';
 
 reportDefects();
 const [command, ...words] = process.argv.slice(2);

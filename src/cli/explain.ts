@@ -142,6 +142,7 @@ const DURATIONS: readonly string[] = ['refresh', 'init-deadline', 'revoke-grace'
 function printed(name: string, value: unknown): string {
   if (value === undefined) return '-';
   if (typeof value === 'number' && DURATIONS.includes(name)) return formatDuration(value);
+  if (isManifest(value)) return Object.values(value).map(text).join('/');
   return text(value);
 }
 
