@@ -99,6 +99,7 @@ export function saveState(
         : {
             token: session.token.reveal(),
             fullTtlMs: session.fullTtlMs,
+            isBatch: session.isBatch,
             renewable: session.renewable,
             ageMs: nowMs - session.startedAtMs,
             ...savedPlan(session.plan, nowMs),
@@ -139,11 +140,12 @@ function resumedSession(
   nowMs: number,
 ): Session | undefined {
   if (state.session === null) return undefined;
-  const { token, fullTtlMs, renewable, ageMs, ...saved } = state.session;
+  const { token, fullTtlMs, isBatch, renewable, ageMs, ...saved } = state.session;
   const plan = resumedPlan(saved, elapsedMs, nowMs);
   if (plan.expiresAtMs <= nowMs) return undefined;
   const startedAtMs = nowMs - ageMs - elapsedMs;
-  const session = { token: new Secret(token), startedAtMs, fullTtlMs, renewable, plan };
+  const life = { startedAtMs, fullTtlMs, isBatch, renewable, plan };
+  const session = { token: new Secret(token), ...life };
   return sessions?.resume(session, state.logins);
 }
 

@@ -20,6 +20,8 @@ export interface VaultToken {
   /** Life from now on, in milliseconds; 0 never ends. */
   readonly ttlMs: number;
   readonly renewable: boolean;
+  /** Batch tokens can be neither renewed nor revoked. */
+  readonly type: 'service' | 'batch';
   /** Uses left; 0 is without limit. */
   readonly numUses: number;
 }

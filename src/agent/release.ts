@@ -44,7 +44,7 @@ export interface ReleaserParts {
 export interface Releaser {
   /** Revokes these leases, and tokens that nothing delivered hangs off any more, after the grace. */
   release(superseded: readonly LeaseHeld[], signal: AbortSignal): Promise<void>;
-  /** Revokes every token of this agent, and with it every lease. One try each, side by side, within bounds. */
+  /** Revokes every token of this agent, and with it every lease; of batch tokens the leases alone. One try each, side by side, within bounds. */
   releaseAll(): Promise<void>;
 }
 
@@ -88,6 +88,13 @@ export function createReleaser(parts: ReleaserParts): Releaser {
     logger[level](`${what} was not revoked; it ends by its TTL`, { error });
   }
 
+  /** Everything that hangs off a session, in the files or replaced. */
+  function leasesOf(session: number): readonly LeaseHeld[] {
+    const held = [...values.entries].flatMap((entry) => entry.held?.lease ?? []);
+    const superseded = values.superseded.map(({ lease }) => lease);
+    return [...held, ...superseded].filter((lease) => lease.session === session);
+  }
+
   /** Sessions that neither a held value nor a lease still to be let go hangs off. */
   function idleSessions(): readonly Session[] {
     const inUse = new Set<number>();
@@ -110,7 +117,9 @@ export function createReleaser(parts: ReleaserParts): Releaser {
         await attempt('lease', () => vault.revokeLease(current.token, lease.id, signal), signal);
       }
       for (const session of idle) {
-        await attempt('token', () => vault.revokeToken(session.token, signal), signal);
+        if (!session.isBatch) {
+          await attempt('token', () => vault.revokeToken(session.token, signal), signal);
+        }
         sessions.forget(session);
         releasing.delete(session);
       }
@@ -124,14 +133,21 @@ export function createReleaser(parts: ReleaserParts): Releaser {
         () => limit.abort(new VouchsafeError('ERR_VAULT_TIMEOUT', 'Vault did not answer in time')),
         () => undefined, // done before
       );
-      const revoke = async ({ token }: Session): Promise<void> => {
+      const once = async (what: 'lease' | 'token', work: () => Promise<void>): Promise<void> => {
         try {
-          await abortable(vault.revokeToken(token, limit.signal), limit.signal);
+          await abortable(work(), limit.signal);
         } catch (caught) {
-          notRevoked('token', toVouchsafeError(caught));
+          notRevoked(what, toVouchsafeError(caught));
         }
       };
-      await Promise.all((current === undefined ? retired : [current, ...retired]).map(revoke));
+      const revoke = ({ id, token, isBatch }: Session): readonly Promise<void>[] =>
+        isBatch
+          ? leasesOf(id).map((lease) =>
+              once('lease', () => vault.revokeLease(token, lease.id, limit.signal)),
+            )
+          : [once('token', () => vault.revokeToken(token, limit.signal))];
+      const all = current === undefined ? retired : [current, ...retired];
+      await Promise.all(all.flatMap(revoke));
       done.abort();
       await timer;
     },

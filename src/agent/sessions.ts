@@ -35,6 +35,8 @@ export interface Session {
   readonly startedAtMs: number;
   /** The life that the login granted; 0 never ends. */
   readonly fullTtlMs: number;
+  /** A batch token cannot be revoked: what hangs off it is let go lease by lease. */
+  readonly isBatch: boolean;
   renewable: boolean;
   plan: Plan;
 }
@@ -234,6 +236,7 @@ export class Sessions {
       token: token.token,
       startedAtMs: clock.monotonicMs(),
       fullTtlMs: token.ttlMs,
+      isBatch: token.type === 'batch',
       renewable: token.renewable,
       plan: this.#plan(token, token.ttlMs),
     };

@@ -14,6 +14,7 @@ const VERSION = 1;
 export interface SavedSession {
   readonly token: string;
   readonly fullTtlMs: number;
+  readonly isBatch: boolean;
   readonly renewable: boolean;
   readonly ageMs: number;
   readonly action: 'renew' | 'fetch';

@@ -10,7 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 const MAIN = fileURLToPath(new URL('../../cmd/agent/main.ts', import.meta.url));
 
 /** Limit of a wait; waits end by an event long before. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 25_000;
 
 /** A directory of one test, with agents running in it. */
 export class AgentBench implements AsyncDisposable {

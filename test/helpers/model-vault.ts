@@ -59,6 +59,7 @@ export class ModelVault implements VaultPort {
   tokenMaxTtlMs = Infinity;
   tokenRenewable = true;
   tokenNumUses = 0;
+  tokenType: 'service' | 'batch' = 'service';
   /** Asked before each call: an error fails it, a promise delays it. */
   intercept: (call: ModelCall) => VouchsafeError | Promise<VouchsafeError | undefined> | undefined =
     () => undefined;
@@ -133,6 +134,7 @@ export class ModelVault implements VaultPort {
       accessor: undefined,
       ttlMs: lives ? token.endsAtMs - this.#now : 0,
       renewable: this.tokenRenewable,
+      type: this.tokenType,
       numUses: this.tokenNumUses,
     };
   }

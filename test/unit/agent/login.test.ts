@@ -25,6 +25,7 @@ function bench(auth: Readonly<Record<string, unknown>>, tokenFile?: string): Ben
     accessor: undefined,
     ttlMs: 0,
     renewable: false,
+    type: 'service' as const,
     numUses: 0,
   };
   const parts: LoginParts = {

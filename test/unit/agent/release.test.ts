@@ -70,3 +70,18 @@ test('at the end one token that hangs does not keep the others', async (t) => {
   await running.stop();
   assert.equal(h.vault.liveTokens, 1);
 });
+
+test('a batch token cannot be revoked: at the end its leases are let go one by one', async (t) => {
+  const h = new Harness(t);
+  h.vault.tokenType = 'batch';
+  h.vault.tokenRenewable = false;
+  h.vault.define('database/creds/app', { kind: 'dynamic', ttlMs: 24 * 60 * MINUTE_MS });
+  const running = await h.start(DOCUMENT);
+  await h.clock.advance(55 * MINUTE_MS);
+  assert.equal(h.vault.count('login'), 2);
+  assert.equal(h.vault.good, 2);
+  await running.stop();
+  assert.equal(h.vault.count('revokeToken'), 0);
+  assert.deepEqual([h.vault.count('revokeLease'), h.vault.good], [1, 1]);
+  assert.equal(warnings(h), 0);
+});

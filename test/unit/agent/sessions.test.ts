@@ -290,7 +290,8 @@ test('the session of a predecessor goes on without a login', async (t) => {
   const { sessions, vault, clock, signal } = bench(t);
   const { token } = await vault.login();
   const plan = { action: 'renew', atMs: 5 * MINUTE_MS, expiresAtMs: 20 * MINUTE_MS } as const;
-  const state = { token, startedAtMs: 0, fullTtlMs: 60 * MINUTE_MS, renewable: true, plan };
+  const life = { startedAtMs: 0, fullTtlMs: 60 * MINUTE_MS, isBatch: false, renewable: true, plan };
+  const state = { token, ...life };
   const resumed = sessions.resume(state, 3);
   assert.equal(await sessions.ensure(signal), resumed);
   assert.deepEqual([resumed.id, sessions.count], [3, 3]);
