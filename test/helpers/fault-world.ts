@@ -32,7 +32,7 @@ export const FILES = [
 
 /** Servers, seeded as an operator would. */
 export class FaultWorld implements AsyncDisposable {
-  readonly vault: DevVault;
+  vault: DevVault;
   readonly api: DevWorkloadApi;
   readonly oidc: OidcProvider;
   readonly bench: AgentBench;
@@ -40,27 +40,42 @@ export class FaultWorld implements AsyncDisposable {
   readonly #agents: RunningAgent[] = [];
   readonly #watches: SetWatch[] = [];
 
-  private constructor(servers: {
-    vault: DevVault;
-    api: DevWorkloadApi;
-    oidc: OidcProvider;
-    bench: AgentBench;
-  }) {
-    ({ vault: this.vault, api: this.api, oidc: this.oidc, bench: this.bench } = servers);
+  private constructor(vault: DevVault, api: DevWorkloadApi, oidc: OidcProvider, bench: AgentBench) {
+    this.vault = vault;
+    this.api = api;
+    this.oidc = oidc;
+    this.bench = bench;
   }
 
   static async start(options: DevVaultOptions = {}): Promise<FaultWorld> {
     const api = await startWorkloadApi({ identities: [{ spiffeId: SPIFFE_ID }] });
     const oidc = await startOidcProvider({ jwks: () => ({ keys: api.jwks().keys }) });
     const vault = await startDevVault(options);
-    const world = new FaultWorld({ vault, api, oidc, bench: await AgentBench.create() });
+    const world = new FaultWorld(vault, api, oidc, await AgentBench.create());
+    await world.#seed();
+    return world;
+  }
+
+  /** Ends Vault; it forgets everything. */
+  async stopVault(): Promise<void> {
+    await this.vault.close();
+  }
+
+  /** Starts another Vault where the stopped one was, seeded alike. */
+  async restartVault(): Promise<void> {
+    const { port } = new URL(this.vault.address);
+    this.vault = await startDevVault({ port: Number(port) });
+    await this.#seed();
+  }
+
+  async #seed(): Promise<void> {
+    const { vault } = this;
     await vault.write('sys/mounts/kv', { type: 'kv', options: { version: '1' } });
-    await world.change(1);
+    await this.change(1);
     await vault.write('sys/policies/acl/web', { policy: POLICY });
     await vault.write('sys/auth/jwt', { type: 'jwt' });
-    await vault.write('auth/jwt/config', { jwks_url: `${oidc.url}/keys` });
-    await world.role({});
-    return world;
+    await vault.write('auth/jwt/config', { jwks_url: `${this.oidc.url}/keys` });
+    await this.role({});
   }
 
   /** Writes the role; `more` wins. */
