@@ -3,8 +3,10 @@
  * Ring: dev.
  */
 import { X509Certificate } from 'node:crypto';
-import type { Clock } from '../../core/index.ts';
-import { createWorkloadApi } from '../../spiffe/index.ts';
+import type { JWK } from 'jose';
+import type { Clock, Random } from '../../core/index.ts';
+import { createBackoff, Latest, retry, type RetryOptions } from '../../lifecycle/index.ts';
+import { createIdentity, createWorkloadApi, type WorkloadApi } from '../../spiffe/index.ts';
 import { createTokenIssuer } from '../tokens/index.ts';
 import { startOidcProvider, startWorkloadApi, type OidcProvider } from '../workload-api/index.ts';
 
@@ -13,6 +15,9 @@ const TRUST_DOMAIN = 'example.org';
 /** Short lives, so that a person sees SVIDs rotate. */
 const JWT_TTL_MS = 60_000;
 const X509_TTL_MS = 120_000;
+
+/** Waits between streams of keys. */
+const RECONNECT = { minMs: 1000, maxMs: 30_000 } as const;
 
 /** The pod that is to have an identity. */
 export interface Workload {
@@ -39,6 +44,15 @@ export interface Identities extends AsyncDisposable {
   serviceAccountToken(audience: string): Promise<string>;
 }
 
+/** How {@link connectIdentities} finds the Workload API and shows its keys. */
+export interface ConnectOptions {
+  readonly socket: string;
+  /** Port for the keys; 0 lets the system choose. */
+  readonly oidcPort: number;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
 /** Starts the embedded identity provider for one workload. */
 export async function startIdentities(
   workload: Workload,
@@ -49,7 +63,9 @@ export async function startIdentities(
   const spiffeId =
     workload.spiffeId ?? `spiffe://${TRUST_DOMAIN}/ns/${namespace}/sa/${serviceAccount}`;
   const trustDomain = spiffeId.split('/')[2] ?? TRUST_DOMAIN;
-  const identity = hint === undefined ? { spiffeId } : { spiffeId, hint };
+  // Vault's method `cert` asks for a common name, which SPIRE takes from the first DNS name of an entry.
+  const dnsNames = [serviceAccount];
+  const identity = { spiffeId, dnsNames, ...(hint === undefined ? {} : { hint }) };
   const api = await startWorkloadApi({
     trustDomain,
     identities: [identity],
@@ -85,40 +101,57 @@ export async function startIdentities(
   };
 }
 
-/** Uses a real Workload API: learns the workload's SPIFFE ID and the keys that verify it. */
+/** Uses a real Workload API: learns the workload's SPIFFE ID, and follows the keys that verify it. */
 export async function connectIdentities(
   workload: Workload,
-  options: { socket: string; oidcPort: number; clock: Clock },
+  options: ConnectOptions,
   signal: AbortSignal,
 ): Promise<Identities> {
-  const { socket, oidcPort, clock } = options;
-  const api = createWorkloadApi({ address: socket, clock });
-  try {
-    const { audience, spiffeId } = workload;
-    const request = { audiences: [audience], ...(spiffeId === undefined ? {} : { spiffeId }) };
-    const [svid] = await api.fetchJwtSvids(request, signal);
-    const subject = svid?.spiffeId.uri ?? '';
-    const jwtKeys = await firstKeys(api.watchJwtBundles(signal));
-    const { svids } = await api.fetchX509Context(signal);
-    const certificates = svids[0]?.bundle ?? [];
-    const oidc = await startOidcProvider({ jwks: () => ({ keys: jwtKeys }), port: oidcPort });
-    return {
-      socket,
-      isReal: true,
-      subject,
-      oidc,
-      bundlePem: certificates.map((der) => new X509Certificate(der).toString()).join(''),
-      serviceAccountToken: () => Promise.resolve(''),
-      [Symbol.asyncDispose]: () => oidc.close(),
-    };
-  } finally {
-    api.close();
-  }
+  const { socket, oidcPort, clock, random } = options;
+  const { audience, spiffeId, hint } = workload;
+  await using stack = new AsyncDisposableStack();
+  const api = stack.adopt(createWorkloadApi({ address: socket, clock }), (one) => one.close());
+  const identity = createIdentity({ api, spiffeId, hint, clock, random });
+  const subject = (await identity.jwtSvid([audience], signal)).spiffeId;
+  const keys = new Latest<readonly JWK[]>();
+  const stop = new AbortController();
+  const following = followKeys(api, `spiffe://${subject.trustDomain}`, keys, {
+    ...{ clock, signal: stop.signal },
+    backoff: createBackoff({ ...RECONNECT, random }),
+  });
+  stack.defer(async () => {
+    stop.abort();
+    await following.catch(() => undefined); // nothing is served any more
+  });
+  await Promise.race([keys.wait(signal), following]);
+  const { svids } = await api.fetchX509Context(signal);
+  const svid = svids.find((one) => one.spiffeId.trustDomain === subject.trustDomain);
+  const jwks = (): { keys: readonly JWK[] } => ({ keys: keys.current ?? [] });
+  const oidc = stack.use(await startOidcProvider({ jwks, port: oidcPort }));
+  const opened = stack.move();
+  return {
+    socket,
+    isReal: true,
+    subject: subject.uri,
+    oidc,
+    bundlePem: (svid?.bundle ?? []).map((der) => new X509Certificate(der).toString()).join(''),
+    serviceAccountToken: () => Promise.resolve(''),
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
 }
 
-async function firstKeys(
-  bundles: AsyncIterable<ReadonlyMap<string, { readonly keys: readonly object[] }>>,
-): Promise<readonly object[]> {
-  for await (const bundle of bundles) return [...bundle.values()].flatMap(({ keys }) => keys);
-  return [];
+/** Keeps the JWT keys of a trust domain. Rejects when the Workload API offers none, or with the reason of the abort. */
+async function followKeys(
+  api: WorkloadApi,
+  trustDomainId: string,
+  keys: Latest<readonly JWK[]>,
+  options: RetryOptions,
+): Promise<never> {
+  return retry(async (signal) => {
+    for await (const bundles of api.watchJwtBundles(signal)) {
+      options.backoff.reset();
+      keys.set(bundles.get(trustDomainId)?.keys ?? []);
+    }
+    throw new TypeError('a stream ended without an error');
+  }, options);
 }

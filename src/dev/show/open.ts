@@ -35,7 +35,7 @@ export async function openIdentities(
   options: OpenOptions,
   signal: AbortSignal,
 ): Promise<Identities> {
-  const { namespace, socket, oidcPort, clock } = options;
+  const { namespace, socket, oidcPort, clock, random } = options;
   const account = pod.spec['serviceAccountName'];
   const workload: Workload = {
     namespace,
@@ -46,7 +46,7 @@ export async function openIdentities(
     byTokenFile: config.auth?.tokenFile !== undefined,
   };
   if (socket === undefined) return startIdentities(workload, oidcPort, clock);
-  return connectIdentities(workload, { socket, oidcPort, clock }, signal);
+  return connectIdentities(workload, { socket, oidcPort, clock, random }, signal);
 }
 
 /** The Vault of a pod, and what the pod needs of it. The caller disposes of it. */
