@@ -96,6 +96,8 @@ class Rendering {
   readonly #limits: RenderLimits;
   readonly #used = new Map<string, Dependency>();
   readonly #missing = new Map<string, Dependency>();
+  /** The path that a value of Vault was read from, for errors about what is not in it. */
+  readonly #origins = new Map<unknown, string>();
   readonly #output: Output;
   #steps = 0;
 
@@ -234,11 +236,13 @@ class Rendering {
 
   #path(path: Path, scope: Scope, lenient: boolean): unknown {
     let value = baseOf(path, scope);
+    let origin: string | undefined;
     for (const part of path.parts) {
       if (value === PENDING) return PENDING;
+      origin = this.#origins.get(value) ?? origin;
       if (!hasKey(value, part)) {
         if (lenient) return undefined;
-        throw this.#at(path.at, path.text, missingPart(path, value, part));
+        throw this.#at(path.at, path.text, missingPart(path, value, part, origin));
       }
       value = readKey(value, part);
     }
@@ -293,10 +297,12 @@ class Rendering {
       this.#missing.set(id, dependency);
       return PENDING;
     }
+    const origin = isVaultDependency(dependency) ? dependency.path : undefined;
+    if (origin !== undefined) this.#origins.set(found.value, origin);
     if (key === undefined) return found.value;
     if (hasKey(found.value, key)) return readKey(found.value, key);
     if (lenient) return undefined;
-    throw missingKey(found.value, key, isVaultDependency(dependency) ? dependency.path : undefined);
+    throw missingKey(found.value, key, origin);
   }
 
   // --- bounds and errors

@@ -74,14 +74,19 @@ function nth<T>(chain: Chain<T> | undefined, count: number): Chain<T> | undefine
   return link;
 }
 
-/** Why a part of a path is missing. */
-export function missingPart({ base }: Path, holder: unknown, part: string): Fault {
+/** Why a part of a path is missing; `origin` is the Vault path that the holder came from, if it did. */
+export function missingPart(
+  { base }: Path,
+  holder: unknown,
+  part: string,
+  origin: string | undefined,
+): Fault {
   if (base.from === 'context' && base.up > 0 && holder === undefined) {
     return new Fault('ERR_TEMPLATE_MISSING_KEY', 'there is no context so far out');
   }
   // A frame is told from the data below `@root` by its variables.
   const isFrame = holder === undefined || (isRecord(holder) && Object.hasOwn(holder, 'root'));
-  if (base.from !== 'data' || !isFrame) return missingKey(holder, part);
+  if (base.from !== 'data' || !isFrame) return missingKey(holder, part, origin);
   const message = ['index', 'key', 'first', 'last'].includes(part)
     ? `@${part} exists only within each`
     : 'there is no such data variable; there are @root, @index, @key, @first and @last';

@@ -131,6 +131,20 @@ describe('many passes', () => {
     );
   });
 
+  it('names the path of a value in whose context a key is missing', () => {
+    const values = { 'read:a/x': { k: 1, inner: { i: 1 } } };
+    for (const [source, key, found] of [
+      ['{{#with (secret "a/x")}}{{nope}}{{/with}}', 'nope', 'k, inner'],
+      ['{{#with (secret "a/x") as |s|}}{{s.inner.nope}}{{/with}}', 's.inner.nope', 'i'],
+    ] as const) {
+      const message = refusal('ERR_TEMPLATE_MISSING_KEY', () => pass(source, {}, values));
+      assert.ok(
+        message.endsWith(`: ${key}: there is no key nope in a/x (keys: ${found})`),
+        message,
+      );
+    }
+  });
+
   it('is lenient about a key of a secret where a missing value is', () => {
     const { text } = pass('{{default (secret "a/x#nope") "d"}}', {}, { 'read:a/x': { k: 1 } });
     assert.equal(text, 'd');
