@@ -93,11 +93,11 @@ export async function startRealVault(moreFlags: readonly string[] = []): Promise
     },
     write: async (path, body = {}) => json(await call('POST', path, body), `write ${path}`),
     async read(path) {
-      const answer = await json(await call('GET', path), `read ${path}`);
+      const answer = json(await call('GET', path), `read ${path}`);
       return (answer['data'] ?? {}) as Json; // an object, or absent
     },
     async remove(path) {
-      await json(await call('DELETE', path), `delete ${path}`);
+      json(await call('DELETE', path), `delete ${path}`);
     },
     async statusAs(other, path) {
       return (await as(other, 'GET', path)).status;
@@ -181,7 +181,8 @@ async function ready(health: () => Promise<Answer>, child: ChildProcess): Promis
   throw new Error('the real Vault did not start');
 }
 
-async function freePort(): Promise<number> {
+/** A port of 127.0.0.1 that is free at the moment. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

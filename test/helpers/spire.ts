@@ -1,0 +1,278 @@
+/** SPIRE as processes: server, agent and OIDC discovery provider, on loopback and in a directory of their own. */
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { accessSync, constants } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+import { eventually } from './agent-process.ts';
+import { freePort } from './real-vault.ts';
+import type { Entry, IdentityProvider } from './identity-provider.ts';
+
+const TRUST_DOMAIN = 'example.org';
+/** The node, by its alias. */
+const HOST = `spiffe://${TRUST_DOMAIN}/host`;
+const PROGRAMS = ['spire-server', 'spire-agent', 'oidc-discovery-provider'] as const;
+type Program = (typeof PROGRAMS)[number];
+
+/** Dated back by 10 s, an X.509-SVID lives 30 s and is replaced when it has 15 s left: every 5 s. */
+const X509_TTL_SECONDS = 20;
+const JWT_TTL_SECONDS = 12;
+
+/** What lacks on PATH; undefined where all programs of SPIRE are there. */
+export function missingSpire(): string | undefined {
+  const missing = PROGRAMS.filter((program) => !isOnPath(program));
+  if (missing.length === 0) return undefined;
+  return `${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} not on PATH`;
+}
+
+function isOnPath(program: string): boolean {
+  return (process.env['PATH'] ?? '').split(delimiter).some((directory) => {
+    try {
+      accessSync(join(directory, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Version of the SPIRE on PATH. */
+export async function spireVersion(): Promise<string> {
+  const { stdout, stderr } = await run('spire-server', ['--version']);
+  return `${stdout}${stderr}`.trim(); // it is printed as an error
+}
+
+/** Starts SPIRE; its agent attests processes by their user. */
+export async function startSpire(): Promise<IdentityProvider> {
+  const spire = new Spire(await mkdtemp(join(tmpdir(), 'vouchsafe-spire-')));
+  try {
+    await spire.start();
+    return spire;
+  } catch (error) {
+    await spire[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+class Spire implements IdentityProvider {
+  readonly socket: string;
+  jwksUrl = '';
+  readonly #directory: string;
+  readonly #serverSocket: string;
+  readonly #agentSocket: string;
+  readonly #running = new Map<Program, Daemon>();
+
+  constructor(directory: string) {
+    this.#directory = directory;
+    this.#serverSocket = join(directory, 'server.sock');
+    this.#agentSocket = join(directory, 'agent.sock');
+    this.socket = `unix://${this.#agentSocket}`;
+  }
+
+  async start(): Promise<void> {
+    const serverPort = await freePort();
+    await this.#launch('spire-server', ['run'], serverConfig(this.#directory, serverPort));
+    await this.#healthy('spire-server', this.#serverSocket);
+    const token = await this.#server('token', 'generate', '-spiffeID', HOST, '-ttl', '600');
+    const agent = agentConfig(this.#directory, serverPort, String(token['value']));
+    await this.#launch('spire-agent', ['run'], agent);
+    await this.#healthy('spire-agent', this.#agentSocket);
+    const port = await freePort();
+    await this.#launch('oidc-discovery-provider', [], discoveryConfig(this.#serverSocket, port));
+    this.jwksUrl = `http://localhost:${port}/keys`;
+    await eventually(async () => {
+      const response = await fetch(this.jwksUrl).catch(() => undefined);
+      return response?.ok === true ? true : undefined;
+    }, 'the discovery provider does not answer');
+  }
+
+  async authorities(): Promise<string> {
+    const socket = ['-socketPath', this.#serverSocket];
+    return (await run('spire-server', ['bundle', 'show', ...socket])).stdout;
+  }
+
+  async register({ spiffeId, hint, dnsNames = [] }: Entry): Promise<void> {
+    await this.#server(
+      ...['entry', 'create', '-entryID', entryId(spiffeId)],
+      ...['-parentID', HOST, '-spiffeID', spiffeId, '-selector', `unix:uid:${process.getuid?.()}`],
+      ...(hint === undefined ? [] : ['-hint', hint]),
+      ...dnsNames.flatMap((name) => ['-dns', name]),
+    );
+  }
+
+  async deregister(spiffeId: string): Promise<void> {
+    await this.#server('entry', 'delete', '-entryID', entryId(spiffeId));
+    await eventually(
+      async () => ((await this.#served()).includes(spiffeId) ? undefined : true),
+      'the deletion did not reach the agent',
+    );
+  }
+
+  async rotateJwtKey(): Promise<void> {
+    const answer = await this.#server('localauthority', 'jwt', 'prepare');
+    const { authority_id: id } = answer['prepared_authority'] as { authority_id: string }; // by its interface
+    await eventually(
+      async () => ((await (await fetch(this.jwksUrl)).text()).includes(id) ? true : undefined),
+      'the discovery provider does not publish the new key',
+    );
+    await this.#server('localauthority', 'jwt', 'activate', '-authorityID', id);
+  }
+
+  async restart(): Promise<void> {
+    const agent = this.#running.get('spire-agent');
+    await agent?.stop('SIGTERM');
+    await agent?.start();
+    await this.#healthy('spire-agent', this.#agentSocket);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const daemon of [...this.#running.values()].reverse()) await daemon.stop('SIGKILL');
+    await rm(this.#directory, { recursive: true, force: true });
+  }
+
+  async #launch(program: Program, verb: readonly string[], config: object): Promise<void> {
+    const path = join(this.#directory, `${program}.json`);
+    await writeFile(path, JSON.stringify(config), { mode: 0o600 });
+    const daemon = new Daemon(program, [...verb, '-config', path]);
+    this.#running.set(program, daemon);
+    await daemon.start();
+  }
+
+  async #healthy(program: Program, socket: string): Promise<void> {
+    await eventually(async () => {
+      const daemon = this.#running.get(program);
+      if (daemon?.isRunning !== true) throw new Error(`${program} ended: ${daemon?.output ?? ''}`);
+      const check = await run(program, ['healthcheck', '-socketPath', socket]).catch(() => 'no');
+      return check === 'no' ? undefined : true;
+    }, `${program} is not healthy`);
+  }
+
+  /** What the agent tells a workload about its X.509-SVIDs; nothing where it has none. */
+  async #served(): Promise<string> {
+    const args = ['api', 'fetch', 'x509', '-socketPath', this.#agentSocket];
+    return run('spire-agent', args).then(
+      ({ stdout }) => stdout,
+      () => '',
+    );
+  }
+
+  /** A command to the server; gives its answer. */
+  async #server(...command: readonly string[]): Promise<Record<string, unknown>> {
+    const flags = ['-socketPath', this.#serverSocket, '-output', 'json'];
+    const { stdout } = await run('spire-server', [...command, ...flags]);
+    return JSON.parse(stdout) as Record<string, unknown>; // messages are objects
+  }
+}
+
+/** A program that runs until it is stopped, and may be started again. */
+class Daemon {
+  output = '';
+  readonly #program: Program;
+  readonly #args: readonly string[];
+  #child: ChildProcess | undefined;
+
+  constructor(program: Program, args: readonly string[]) {
+    this.#program = program;
+    this.#args = args;
+  }
+
+  get isRunning(): boolean {
+    return this.#child?.exitCode === null && this.#child.signalCode === null;
+  }
+
+  async start(): Promise<void> {
+    const env = { PATH: process.env['PATH'] ?? '' };
+    const child = spawn(this.#program, this.#args, { stdio: ['ignore', 'pipe', 'pipe'], env });
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        this.output = (this.output + text).slice(-16_000);
+      });
+    }
+    this.#child = child;
+    await once(child, 'spawn');
+  }
+
+  async stop(signal: NodeJS.Signals): Promise<void> {
+    if (this.#child === undefined || !this.isRunning) return;
+    const ended = once(this.#child, 'exit');
+    this.#child.kill(signal);
+    await ended;
+  }
+}
+
+async function run(
+  program: Program,
+  args: readonly string[],
+): Promise<{ readonly stdout: string; readonly stderr: string }> {
+  return promisify(execFile)(program, args, { timeout: 30_000 });
+}
+
+function entryId(spiffeId: string): string {
+  return spiffeId.replace(/^spiffe:\/\/|\//g, '-').slice(1);
+}
+
+function serverConfig(directory: string, port: number): object {
+  return {
+    server: {
+      bind_address: '127.0.0.1',
+      bind_port: port,
+      socket_path: join(directory, 'server.sock'),
+      data_dir: join(directory, 'server'),
+      trust_domain: TRUST_DOMAIN,
+      log_level: 'WARN',
+      agent_ttl: '10m',
+      default_x509_svid_ttl: `${X509_TTL_SECONDS}s`,
+      default_jwt_svid_ttl: `${JWT_TTL_SECONDS}s`,
+      experimental: { cache_reload_interval: '1s' },
+    },
+    plugins: {
+      DataStore: [
+        {
+          sql: {
+            plugin_data: {
+              database_type: 'sqlite3',
+              connection_string: join(directory, 'datastore.sqlite3'),
+            },
+          },
+        },
+      ],
+      NodeAttestor: [{ join_token: { plugin_data: {} } }],
+      KeyManager: [{ memory: { plugin_data: {} } }],
+    },
+  };
+}
+
+/** Its keys are on disk: a join token serves once, and an agent that is restarted goes on with what it has. */
+function agentConfig(directory: string, serverPort: number, joinToken: string): object {
+  const data = join(directory, 'agent');
+  return {
+    agent: {
+      server_address: '127.0.0.1',
+      server_port: serverPort,
+      socket_path: join(directory, 'agent.sock'),
+      data_dir: data,
+      trust_domain: TRUST_DOMAIN,
+      log_level: 'WARN',
+      insecure_bootstrap: true,
+      join_token: joinToken,
+      experimental: { sync_interval: '1s' },
+    },
+    plugins: {
+      NodeAttestor: [{ join_token: { plugin_data: {} } }],
+      KeyManager: [{ disk: { plugin_data: { directory: data } } }],
+      WorkloadAttestor: [{ unix: { plugin_data: {} } }],
+    },
+  };
+}
+
+function discoveryConfig(serverSocket: string, port: number): object {
+  return {
+    log_level: 'warn',
+    domains: ['localhost'],
+    insecure_addr: `127.0.0.1:${port}`,
+    allow_insecure_scheme: true,
+    server_api: { address: `unix://${serverSocket}`, poll_interval: '1s' },
+  };
+}
