@@ -1,6 +1,7 @@
 /**
  * `vouchsafe explain`: what would happen to a manifest, and why. Ring: cli.
  */
+import { isDeepStrictEqual } from 'node:util';
 import {
   AGENT_CONTAINER,
   INIT_CONTAINER,
@@ -8,7 +9,12 @@ import {
   type InjectionResult,
   type Pod,
 } from '../admission/index.ts';
-import { DEFAULTS, type RawAgentConfig } from '../config/index.ts';
+import {
+  DEFAULTS,
+  parseInstallation,
+  type Installation,
+  type RawAgentConfig,
+} from '../config/index.ts';
 import { EXIT, formatDuration } from '../core/index.ts';
 import { admitManifests, type InjectedPod, type ManifestOptions } from './inject.ts';
 import type { Io } from './io.ts';
@@ -16,20 +22,20 @@ import { isManifest } from './manifest.ts';
 
 /** Explains every pod of the manifests; a pod that would be denied ends with the exit code for that. */
 export async function explainManifests(io: Io, options: ManifestOptions): Promise<number> {
-  const { pods } = await admitManifests(io, options);
+  const { pods, installation } = await admitManifests(io, options);
   if (pods.size === 0) io.out('no pod in these manifests\n');
-  io.out([...pods.values()].map(explainPod).join('\n'));
+  io.out([...pods.values()].map((pod) => explainPod(pod, installation)).join('\n'));
   const isDenied = [...pods.values()].some(({ result }) => result.outcome === 'denied');
   return isDenied ? EXIT.denied : EXIT.ok;
 }
 
-function explainPod({ found, result }: InjectedPod): string {
+function explainPod({ found, result }: InjectedPod, installation: Installation): string {
   const { outcome, reason, message } = result;
   const sections = [
     `${found.owner} in namespace ${found.namespace}: ${outcome} (${reason})`,
     ...message.split('\n').map((line) => `  ${line}`),
     ...section('warnings', result.warnings),
-    ...section('settings', settingLines(result)),
+    ...section('settings', settingLines(result, installation)),
     ...section('files', fileLines(result)),
     ...(outcome === 'injected' ? section('added', addedLines(found.pod, result.pod)) : []),
   ];
@@ -40,13 +46,27 @@ function section(title: string, lines: readonly string[]): readonly string[] {
   return lines.length === 0 ? [] : ['', `${title}:`, ...lines.map((line) => `  ${line}`)];
 }
 
-function settingLines(result: InjectionResult): readonly string[] {
+function settingLines(result: InjectionResult, installation: Installation): readonly string[] {
   const decided = decisions(result);
-  const rows = Object.entries(result.settings.settings).map(
-    ([name, { value, source, text }]) =>
-      [name, text ?? decided[name] ?? printed(name, value), source] as const,
-  );
+  const installed = installedSettings(installation);
+  const rows = Object.entries(result.settings.settings).map(([name, { value, source, text }]) => {
+    const isInstalled = source === 'built in' && installed.includes(name);
+    return [
+      name,
+      text ?? decided[name] ?? printed(name, value),
+      isInstalled ? 'installation' : source,
+    ] as const;
+  });
   return table(rows);
+}
+
+/** Settings that the installation decides outside its `defaults`, where it says more than the built-in values. */
+function installedSettings({ vault, agent }: Installation): readonly string[] {
+  const builtIn = parseInstallation({});
+  return [
+    ...(isDeepStrictEqual(vault, builtIn.vault) ? [] : ['vault']),
+    ...(agent.image === builtIn.agent.image ? [] : ['image']),
+  ];
 }
 
 /** What admission decided where nobody said anything. */

@@ -1,8 +1,9 @@
 /**
  * `vouchsafe inject`: the webhook's own function on manifests and reviews. Ring: cli.
  */
-import { EXIT, VouchsafeError } from '../core/index.ts';
-import { inject, readPod, review, type InjectionResult } from '../admission/index.ts';
+import { EXIT, toVouchsafeError, VouchsafeError } from '../core/index.ts';
+import { inject, readPod, review, type InjectionResult, type Pod } from '../admission/index.ts';
+import type { Installation } from '../config/index.ts';
 import { checkTemplate } from '../template/index.ts';
 import { readInstallation } from './installation.ts';
 import { readInput, type Io } from './io.ts';
@@ -35,6 +36,7 @@ export interface InjectedManifests {
   readonly manifests: readonly Manifest[];
   /** By manifest; those without a pod have none. */
   readonly pods: ReadonlyMap<Manifest, InjectedPod>;
+  readonly installation: Installation;
 }
 
 /** Reads manifests and puts each pod in them before the admission function. */
@@ -51,7 +53,7 @@ export async function admitManifests(io: Io, options: ManifestOptions): Promise<
     const found = findPod(manifest, options.namespace);
     if (found === undefined) continue;
     const result = inject({
-      pod: readPod(found.pod),
+      pod: podOf(found),
       namespace: found.namespace,
       namespaceAnnotations: namespaces.get(found.namespace),
       installation,
@@ -60,7 +62,17 @@ export async function admitManifests(io: Io, options: ManifestOptions): Promise<
     });
     pods.set(manifest, { found, result });
   }
-  return { manifests, pods };
+  return { manifests, pods, installation };
+}
+
+/** Says which of several objects is the wrong one. */
+function podOf({ pod, owner }: FoundPod): Pod {
+  try {
+    return readPod(pod);
+  } catch (cause) {
+    const { code, message } = toVouchsafeError(cause);
+    throw new VouchsafeError(code, `${owner}: ${message}`, { cause });
+  }
 }
 
 /**
@@ -89,6 +101,13 @@ export async function injectManifests(io: Io, options: ManifestOptions): Promise
 export async function reviewInput(io: Io, options: ManifestOptions): Promise<number> {
   const installation = await readInstallation(io, options.values);
   const text = await readInput(io, options.file ?? '-');
+  const limit = installation.webhook.maxBodyBytes;
+  if (Buffer.byteLength(text) > limit) {
+    throw new VouchsafeError(
+      'ERR_ADMISSION_TOO_LARGE',
+      `the request is larger than ${limit} bytes`,
+    );
+  }
   let body: unknown;
   try {
     body = JSON.parse(text);

@@ -1,8 +1,8 @@
 /**
  * The installation's values, from the file that Helm would be given. Ring: cli.
  */
-import { parseDocumentText, parseInstallation, type Installation } from '../config/index.ts';
-import { readInput, type Io } from './io.ts';
+import { parseInstallation, type Installation } from '../config/index.ts';
+import { readDocument, type Io } from './io.ts';
 
 /**
  * Reads Helm values; the chart's defaults where there is no file.
@@ -11,5 +11,5 @@ import { readInput, type Io } from './io.ts';
  */
 export async function readInstallation(io: Io, path: string | undefined): Promise<Installation> {
   if (path === undefined) return parseInstallation({});
-  return parseInstallation(await parseDocumentText(await readInput(io, path)));
+  return parseInstallation(await readDocument(io, path));
 }

@@ -1,7 +1,8 @@
 /**
  * What a command may touch of the world. Ring: cli.
  */
-import { VouchsafeError, type Clock, type Random } from '../core/index.ts';
+import { parseDocumentText } from '../config/index.ts';
+import { toVouchsafeError, VouchsafeError, type Clock, type Random } from '../core/index.ts';
 
 /** Streams, files and environment of a command; tests give their own. */
 export interface Io {
@@ -30,5 +31,20 @@ export async function readInput(io: Io, path: string): Promise<string> {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unreadable';
     const name = path === '-' ? 'standard input' : path;
     throw new VouchsafeError('ERR_CONFIG_UNREADABLE', `cannot read ${name} (${code})`, { cause });
+  }
+}
+
+/**
+ * Reads a YAML or JSON document that a person named.
+ *
+ * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` that names the path, and the place in it.
+ */
+export async function readDocument(io: Io, path: string): Promise<unknown> {
+  const source = await readInput(io, path);
+  try {
+    return await parseDocumentText(source);
+  } catch (cause) {
+    const { code, message } = toVouchsafeError(cause);
+    throw new VouchsafeError(code, `${path}: ${message}`, { cause });
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Kubernetes manifests as people write them: several documents, and pods inside workloads. Ring: cli.
  */
-import { parseAllDocuments, stringify } from 'yaml';
+import { parseAllDocuments, stringify, type Document, type Tags } from 'yaml';
 import { VouchsafeError } from '../core/index.ts';
 
 /** Longest manifest read. */
@@ -34,8 +34,25 @@ const TEMPLATE_PATHS: Readonly<Record<string, readonly string[]>> = {
   CronJob: ['spec', 'jobTemplate', 'spec', 'template'],
 };
 
+/** Kinds of plain values that YAML 1.1 knows but Kubernetes reads as text. */
+const TEXT_TAGS = ['timestamp', 'binary', 'omap', 'pairs', 'set'].map(
+  (name) => `tag:yaml.org,2002:${name}`,
+);
+
 /**
- * Reads YAML or JSON with any number of documents; a `List` is opened.
+ * Kubernetes reads YAML 1.1 as Go's parser does: `0440` is octal, `yes` a boolean and `<<` a merge, while dates
+ * and `8080:80` are texts. What is printed must read back the same there.
+ */
+const DIALECT = {
+  version: '1.1',
+  customTags: (tags: Tags): Tags =>
+    tags.filter(
+      (tag) => typeof tag === 'string' || !(TEXT_TAGS.includes(tag.tag) || tag.format === 'TIME'),
+    ),
+} as const;
+
+/**
+ * Reads YAML or JSON with any number of documents; lists are opened.
  *
  * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` with document, line and column.
  */
@@ -43,7 +60,7 @@ export function parseManifests(text: string, name: string): readonly Manifest[] 
   if (text.length > MAX_MANIFEST_CHARS) {
     throw unreadable(name, `is larger than ${MAX_MANIFEST_CHARS} characters`);
   }
-  const documents = parseAllDocuments(text, { uniqueKeys: true });
+  const documents = parseAllDocuments(text, { ...DIALECT, uniqueKeys: true });
   const manifests: Manifest[] = [];
   // An empty stream is typed as an object of its own, without documents.
   for (const [index, document] of Array.from(documents).entries()) {
@@ -53,7 +70,7 @@ export function parseManifests(text: string, name: string): readonly Manifest[] 
       const where = place === undefined ? '' : ` at line ${place.line}, column ${place.col}`;
       throw unreadable(name, `document ${index + 1} is not YAML${where}: ${error.code}`);
     }
-    const value: unknown = document.toJS({ maxAliasCount: 100 });
+    const value = valueOf(document, name, index);
     if (value === null || value === undefined) continue;
     if (!isManifest(value)) throw unreadable(name, `document ${index + 1} is no Kubernetes object`);
     manifests.push(...openList(value, name));
@@ -80,7 +97,8 @@ export function findPod(manifest: Manifest, defaultNamespace: string): FoundPod 
   return {
     owner,
     namespace: textOf(metadata['namespace'] ?? defaultNamespace),
-    pod: isPod ? template : { apiVersion: 'v1', kind: 'Pod', ...template },
+    // A template may do without metadata, as those of Jobs often do.
+    pod: isPod ? template : { apiVersion: 'v1', kind: 'Pod', metadata: {}, ...template },
     replace: (pod) => (isPod ? pod : put(manifest, path, withoutKind(pod, template))),
   };
 }
@@ -102,7 +120,9 @@ export function namespaceAnnotations(
 /** Prints manifests as one YAML stream. */
 export function printManifests(manifests: readonly Manifest[]): string {
   return manifests
-    .map((manifest) => stringify(manifest, { lineWidth: 0, aliasDuplicateObjects: false }))
+    .map((manifest) =>
+      stringify(manifest, { ...DIALECT, lineWidth: 0, aliasDuplicateObjects: false }),
+    )
     .join('---\n');
 }
 
@@ -111,12 +131,24 @@ export function isManifest(value: unknown): value is Manifest {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** Aliases are known to exist, and counted, only when they are followed. */
+function valueOf(document: Document, name: string, index: number): unknown {
+  try {
+    const value: unknown = document.toJS({ maxAliasCount: 100 });
+    return value;
+  } catch {
+    throw unreadable(name, `document ${index + 1} has too many or unknown aliases`);
+  }
+}
+
+/** Items of a `List` name their kind; those of a `PodList` and its like are known by it. */
 function openList(manifest: Manifest, name: string): readonly Manifest[] {
-  const { kind, items } = manifest;
-  if (kind !== 'List' || !Array.isArray(items)) return [manifest];
+  const { apiVersion, kind, items } = manifest;
+  const ofItems = /^(.*)List$/.exec(textOf(kind))?.[1];
+  if (ofItems === undefined || !Array.isArray(items)) return [manifest];
   return items.map((item: unknown) => {
     if (!isManifest(item)) throw unreadable(name, 'holds a List with an item that is no object');
-    return item;
+    return ofItems === '' ? item : { apiVersion, kind: ofItems, ...item };
   });
 }
 

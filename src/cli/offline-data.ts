@@ -4,7 +4,12 @@
  * The document is the template's root context. A Vault path is looked up in it as a key, `"kvv2/app": {...}`,
  * at the top or below `secrets`; `jwtSvid` and `spiffeId` have keys of those names.
  */
-import { dependencyLabel, VouchsafeError, type Dependency, type WriteParams } from '../core/index.ts';
+import {
+  dependencyLabel,
+  VouchsafeError,
+  type Dependency,
+  type WriteParams,
+} from '../core/index.ts';
 import { isManifest, type Manifest } from './manifest.ts';
 
 /** Makes the look-up of `vouchsafe render --data`. */

@@ -65,7 +65,7 @@ function withManifest(command: Command): Command {
   return command
     .option('-f, --file <file>', 'manifest; - is standard input')
     .option('--values <file>', 'Helm values of the installation')
-    .option('--kube-version <version>', 'version of the cluster, e.g. 1.34')
+    .option('--kube-version <version>', 'version of the cluster, e.g. 1.34', kubeVersion)
     .option('-n, --namespace <name>', 'namespace of objects that name none', 'default');
 }
 
@@ -74,6 +74,7 @@ function addInject(program: Command, io: Io, done: (code: number) => void): void
     .description('print the manifest as the webhook would patch it; warnings go to standard error')
     .option('--review', 'answer an AdmissionReview (JSON) from standard input')
     .action(async (options: Options) => {
+      checkStandardInput([options.file ?? '-', options.values]);
       const { injectManifests, reviewInput } = await import('./inject.ts');
       done(options.review ? await reviewInput(io, options) : await injectManifests(io, options));
     });
@@ -83,6 +84,7 @@ function addExplain(program: Command, io: Io, done: (code: number) => void): voi
   withManifest(program.command('explain'))
     .description('say what would be injected and why or why not, with the source of every setting')
     .action(async (options: Options) => {
+      checkStandardInput([options.file ?? '-', options.values]);
       const { explainManifests } = await import('./explain.ts');
       done(await explainManifests(io, options));
     });
@@ -103,6 +105,7 @@ function addRender(
       if ((options.file === undefined) === (options.pod === undefined)) {
         throw usage('render needs either -f TEMPLATE [--data FILE] or --pod MANIFEST');
       }
+      checkStandardInput([options.file, options.data, options.pod, options.values]);
       if (options.pod !== undefined) {
         const { renderPod } = await import('./render-pod.ts');
         done(await renderPod(io, { ...options, pod: options.pod }, signal));
@@ -121,14 +124,27 @@ function addDev(program: Command, io: Io, signal: AbortSignal, done: (code: numb
     .option('--oidc-port <port>', 'port for the keys of the embedded identity provider', port)
     .option('--show-secrets', 'do not mask')
     .action(async (options: Options) => {
+      checkStandardInput([options.file, options.values]);
       const { runDev } = await import('./dev.ts');
       done(await runDev(io, options, signal));
     });
 }
 
+function kubeVersion(text: string): string {
+  if (/^v?\d+\.\d+([.+-]|$)/.test(text)) return text;
+  throw new InvalidArgumentError('It must be a version such as 1.34 or v1.34.2.');
+}
+
 function port(text: string): string {
   if (/^\d{1,5}$/.test(text) && Number(text) < 65_536) return text;
   throw new InvalidArgumentError('It must be a port, 0 to 65535.');
+}
+
+/** Standard input can be read once. */
+function checkStandardInput(paths: readonly (string | undefined)[]): void {
+  if (paths.filter((path) => path === '-').length > 1) {
+    throw usage('only one input can be -, standard input');
+  }
 }
 
 /** The error of a command line that makes no sense. */

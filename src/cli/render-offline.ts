@@ -2,9 +2,8 @@
  * `vouchsafe render -f template.hbs --data data.json`. Ring: cli.
  */
 import { EXIT } from '../core/index.ts';
-import { parseDocumentText } from '../config/index.ts';
 import { parseTemplate, renderTemplate } from '../template/index.ts';
-import { readInput, type Io } from './io.ts';
+import { readDocument, readInput, type Io } from './io.ts';
 import { offlineLookup } from './offline-data.ts';
 
 /** Renders a template with values from a file; the text goes to standard output as it is. */
@@ -13,8 +12,7 @@ export async function renderOffline(
   options: { readonly file: string; readonly data: string | undefined },
 ): Promise<number> {
   const template = parseTemplate(await readInput(io, options.file), options.file);
-  const data: unknown =
-    options.data === undefined ? {} : await parseDocumentText(await readInput(io, options.data));
+  const data = options.data === undefined ? {} : await readDocument(io, options.data);
   const { text, binary } = renderTemplate(template, { lookup: offlineLookup(data), root: data });
   io.out(binary ?? text ?? '');
   return EXIT.ok;
