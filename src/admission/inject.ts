@@ -118,7 +118,7 @@ function earlyResult(
   if (!asked.value && !isMisspelt) {
     const isForgotten = asked.source === 'built in' && settings.files.length > 0;
     const warning = `the pod asks for files, but not for the agent: add ${prefix}/inject: "true"`;
-    return skipped('not_requested', isForgotten ? [warning] : []);
+    return skipped('not_requested', [...settings.warnings, ...(isForgotten ? [warning] : [])]);
   }
   if (installation.webhook.excludedNamespaces.includes(namespace)) {
     return skipped('excluded_namespace', [

@@ -10,7 +10,7 @@ import { agentDocument, needsOf } from './document.ts';
 import type { InjectionInput } from './inject.ts';
 import { CONTAINER_VARIABLE, isOwnContainer, isOwnVolume } from './names.ts';
 import type { Container, Pod } from './pod.ts';
-import { findTargets, type Targets } from './targets.ts';
+import { findTargets, runningContainers, type Targets } from './targets.ts';
 import { agentUser, defaultFileMode } from './user.ts';
 
 /** Limit of the document in the pod: an object of the API server holds 1.5 MiB in all. */
@@ -88,9 +88,9 @@ function checkRequest(
   problems: Problem[],
 ): void {
   const prefix = installation.annotationPrefix;
-  if (pod.spec.os?.name === 'windows') {
-    problems.push({ path: 'spec.os.name', message: 'pods on Windows cannot have the agent' });
-  }
+  const os = windowsField(pod);
+  if (os !== undefined)
+    problems.push({ path: os, message: 'pods on Windows cannot have the agent' });
   const isEmpty = settings.files.length === 0 && !settings.settings['x509-svid'].value;
   if (isEmpty && settings.problems.length === 0) {
     const message = `nothing to deliver: give ${prefix}/secret-<name>, ${prefix}/template-<name>, ${prefix}/jwt-svid-<name> or ${prefix}/x509-svid`;
@@ -104,6 +104,13 @@ function checkRequest(
       problems.push({ path, message: `${problem.path}: ${problem.message}` });
     }
   }
+}
+
+/** The field that puts the pod on Windows, if there is one. */
+function windowsField({ spec }: Pod): string | undefined {
+  if (spec.os?.name === 'windows') return 'spec.os.name';
+  const label = 'kubernetes.io/os';
+  return spec.nodeSelector?.[label] === 'windows' ? `spec.nodeSelector["${label}"]` : undefined;
 }
 
 /** Native sidecars came with Kubernetes 1.29. */
@@ -123,13 +130,18 @@ function modeOf(
   }
   const mode =
     asked.value === 'pair' || asked.value === 'init' ? asked.value : isOld ? 'pair' : 'native';
-  const isJob = pod.metadata.ownerReferences?.some(({ kind }) => kind === 'Job') ?? false;
-  if (mode === 'pair' && isJob) {
+  if (mode === 'pair' && isToEnd(pod)) {
     warnings.push(
       `${path} pair keeps the pod of a Job running: say init, or native on Kubernetes 1.29`,
     );
   }
   return mode;
+}
+
+/** True for pods of Jobs, which do not end while a plain sidecar runs. */
+function isToEnd({ metadata, spec }: Pod): boolean {
+  const isJob = metadata.ownerReferences?.some(({ kind }) => kind === 'Job') ?? false;
+  return isJob || (spec.restartPolicy ?? 'Always') !== 'Always';
 }
 
 function isBefore(version: string, minor: number): boolean {
@@ -155,7 +167,7 @@ function checkPod(pod: Pod, targets: Targets, input: PlanInput, problems: Proble
     if (message !== undefined) problems.push({ path: `${prefix}/mount-path`, message });
   }
   const port = settings.settings.port.value;
-  const taken = pod.spec.containers.find((one) =>
+  const taken = runningContainers(pod).find((one) =>
     one.ports?.some(({ containerPort }) => containerPort === port),
   );
   if (taken !== undefined) {

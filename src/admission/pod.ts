@@ -45,6 +45,7 @@ export interface PodSpec {
   readonly volumes?: readonly Named[] | null;
   readonly securityContext?: SecurityContext | null;
   readonly os?: { readonly name?: string } | null;
+  readonly nodeSelector?: Readonly<Record<string, unknown>> | null;
   readonly restartPolicy?: string;
   readonly shareProcessNamespace?: boolean | null;
   readonly hostPID?: boolean;
@@ -83,6 +84,7 @@ export function readPod(value: unknown): Pod {
   const spec = record(pod['spec'], 'spec');
   record(spec['securityContext'] ?? {}, 'spec.securityContext');
   record(spec['os'] ?? {}, 'spec.os');
+  record(spec['nodeSelector'] ?? {}, 'spec.nodeSelector');
   if (namedList(spec['containers'], 'spec.containers').length === 0) {
     throw malformed('spec.containers is empty');
   }
@@ -98,7 +100,8 @@ export function readPod(value: unknown): Pod {
 function checkAnnotations(annotations: Fields): void {
   let size = 0;
   for (const [key, text] of Object.entries(annotations)) {
-    if (typeof text !== 'string') throw malformed(`annotation ${key.slice(0, 128)} is no text`);
+    if (typeof text !== 'string')
+      throw malformed(`annotation ${key.slice(0, 128)} is no text: put its value in quotes`);
     size += key.length + text.length;
   }
   if (size > MAX_ANNOTATION_CHARS)

@@ -85,7 +85,10 @@ export function readReview(body: unknown): AdmissionRequest {
 
 function isPodCreation(request: Fields): boolean {
   const { operation, subResource = '' } = request;
-  const { group, resource } = fieldsOf(request['resource'] ?? {});
+  const { group: ofKind = '', kind } = fieldsOf(request['kind'] ?? {});
+  // The API server sends both; reviews written by hand often have the kind alone.
+  const byKind = { group: ofKind, resource: kind === 'Pod' ? 'pods' : kind };
+  const { group = '', resource } = fieldsOf(request['resource'] ?? byKind);
   return operation === 'CREATE' && group === '' && resource === 'pods' && subResource === '';
 }
 

@@ -44,6 +44,11 @@ function agentPosition(pod: Pod): number {
   return init.findLastIndex((one) => isSidecar(one) && MESH_PROXIES.includes(one.name)) + 1;
 }
 
+/** The containers that run while the agent does: native sidecars are beside the app. */
+export function runningContainers({ spec }: Pod): readonly Container[] {
+  return [...spec.containers, ...(spec.initContainers ?? []).filter(isSidecar)];
+}
+
 function isSidecar(container: Container): boolean {
   return container.restartPolicy === 'Always';
 }
@@ -92,8 +97,7 @@ function missing(name: string, among: readonly Container[]): string {
 
 function signalledContainers(input: TargetsInput, problems: Problem[]): Container[] {
   const { pod, prefix } = input;
-  // Native sidecars run beside the app and can be signalled too.
-  const running = [...pod.spec.containers, ...(pod.spec.initContainers ?? []).filter(isSidecar)];
+  const running = runningContainers(pod);
   const wanted = actionsOf(input).filter(({ action }) => action.kind !== 'http');
   for (const { path, action } of wanted) {
     const name = 'container' in action ? action.container : '';

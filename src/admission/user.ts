@@ -70,7 +70,7 @@ function targetUser(input: UserInput, problems: Problem[]): number | undefined {
   for (const container of targets) {
     const user = userOf(pod, container);
     if (user !== undefined && user !== 0) known.set(user, container.name);
-    else if (user === 0 || installation.agent.setUser) {
+    else if (user === 0 || !isNamedElsewhere(input)) {
       const what = user === 0 ? 'runs as root' : 'has no runAsUser';
       const message = `container "${container.name}" ${what}: set a non-zero runAsUser, so that the agent can run as the same user and signal it`;
       problems.push({ path, message });
@@ -90,4 +90,9 @@ function targetUser(input: UserInput, problems: Problem[]): number | undefined {
     problems.push({ path: `${installation.annotationPrefix}/run-as-user`, message });
   }
   return user;
+}
+
+/** True where the platform assigns the users, or a setting names that of the image. */
+function isNamedElsewhere({ settings, installation }: UserInput): boolean {
+  return !installation.agent.setUser || settings['run-as-user'].value !== undefined;
 }

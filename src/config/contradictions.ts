@@ -135,16 +135,25 @@ function isSaid(setting: Setting<unknown>): boolean {
   return setting.source !== 'built in';
 }
 
-function inPaths({ settings, files, report }: Said): void {
+/** Beyond so many a person starts anew, and looking for the partners takes time. */
+const MAX_CLASHES = 20;
+
+function inPaths({ settings, files, prefix, report }: Said): void {
   const paths = new Map<string, string>();
   if (settings['x509-svid'].value) {
     for (const { name, path } of X509_FILES) paths.set(name, path);
   }
   for (const { name, file } of files) paths.set(name, file?.value ?? paths.get(name) ?? name);
-  for (const path of clashingPaths([...paths.values()])) {
+  for (const path of clashingPaths([...paths.values()]).slice(0, MAX_CLASHES)) {
     const name = [...paths].findLast(([, other]) => other === path)?.[0] ?? '';
-    report(`file-${name}`, `the path "${path}" is another file or its directory`);
+    const other = [...paths].find((one) => one[0] !== name && clashes(path, one[1]))?.[0] ?? '';
+    const clash = `is also that of ${prefix}/file-${other}, its directory or a file in it`;
+    report(`file-${name}`, `the path "${path}" ${clash}`);
   }
+}
+
+function clashes(path: string, other: string): boolean {
+  return path === other || path.startsWith(`${other}/`) || other.startsWith(`${path}/`);
 }
 
 function inAzure({ settings, files, prefix, report }: Said): void {

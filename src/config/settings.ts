@@ -160,14 +160,16 @@ function unknownAnnotation(prefix: string, name: string): string {
 
 /** Of `templates-db` only the part before the user's own name is compared: it may be meant as `template-db`. */
 function nearestAnnotation(name: string): string | undefined {
+  const parts = name.replace(/-+$/, '').split('-');
   const guesses = ANNOTATIONS.flatMap((row) => {
     const [known = '', isPerFile] = row.name.split('-<name>');
-    const parts = name.split('-');
     const count = isPerFile === undefined ? parts.length : known.split('-').length;
     const [given, rest] = [parts.slice(0, count).join('-'), parts.slice(count)];
-    if ((isPerFile !== undefined) !== rest.length > 0) return [];
     const edits = closeness(given, known);
-    return edits === undefined ? [] : [{ guess: [known, ...rest].join('-'), edits }];
+    if (edits === undefined) return [];
+    const guess =
+      isPerFile === undefined || rest.length > 0 ? [known, ...rest].join('-') : row.name;
+    return [{ guess, edits }];
   });
   return guesses.sort((a, b) => a.edits - b.edits)[0]?.guess;
 }

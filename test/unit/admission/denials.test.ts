@@ -19,6 +19,20 @@ const DENIED: Readonly<Record<string, readonly [Given, object, RegExp]>> = {
     /^template-app: app:1:\d+: .*secert/,
   ],
   'an unknown connection': [{ vault: 'prod' }, {}, /^vault: .*"prod": choose one of default/],
+  'a pod that chooses Windows by a label': [
+    {},
+    { nodeSelector: { 'kubernetes.io/os': 'windows' } },
+    /^spec\.nodeSelector\["kubernetes\.io\/os"\]: pods on Windows/,
+  ],
+  'a port that a native sidecar has': [
+    {},
+    {
+      initContainers: [
+        { name: 'proxy', restartPolicy: 'Always', ports: [{ containerPort: 9102 }] },
+      ],
+    },
+    /^port: container "proxy" uses port 9102/,
+  ],
   'an unknown container': [{ containers: 'api' }, {}, /^containers: .*"api" here, only web/],
   'an unknown init container': [{ 'init-containers': 'x' }, {}, /^init-containers: .*"x"/],
   'an init container before the agent': [

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { readPod } from '../../../src/admission/index.ts';
 import { parseInstallation } from '../../../src/config/index.ts';
 import { configIn, containerOf, injectPod, podWith, prefixed } from './harness.ts';
 
@@ -83,6 +84,8 @@ test('a Job with the pair is warned about', () => {
   const pod = podWith({ mode: 'pair' });
   const owned = { ...pod, metadata: { ...pod.metadata, ownerReferences: [{ kind: 'Job' }] } };
   assert.match(injectPod(owned).warnings.join('\n'), /keeps the pod of a Job running/);
+  const once = podWith({ mode: 'pair' }, { restartPolicy: 'Never' });
+  assert.match(injectPod(once).warnings.join('\n'), /keeps the pod of a Job running/);
 });
 
 test('the injected containers satisfy the restricted Pod Security Standard', () => {
@@ -421,4 +424,21 @@ test('files without inject are answered with a hint', () => {
   const result = injectPod({ ...pod, metadata: { annotations } });
   assert.equal(result.outcome, 'skipped');
   assert.match(result.warnings.join(), /add vouchsafe\.dev\/inject/);
+});
+
+test('a container whose image has the user can be signalled where `run-as-user` names that user', () => {
+  const asked = { 'on-change': 'signal:HUP@web' };
+  assert.equal(injectPod(podWith(asked)).outcome, 'denied');
+  const { outcome, pod } = injectPod(podWith({ ...asked, 'run-as-user': '999' }));
+  assert.equal(outcome, 'injected');
+  assert.equal(containerOf(pod, 'vouchsafe-agent').securityContext?.runAsUser, 999);
+});
+
+test('a misspelt `inject` is told to a pod that is left alone', () => {
+  const annotations = { 'vouchsafe.dev/injct': 'true' };
+  const { outcome, warnings } = injectPod(
+    readPod({ metadata: { annotations }, spec: { containers: [{ name: 'web' }] } }),
+  );
+  assert.equal(outcome, 'skipped');
+  assert.match(warnings.join(), /injct; did you mean vouchsafe\.dev\/inject\?/);
 });

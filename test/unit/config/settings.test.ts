@@ -82,6 +82,8 @@ const UNKNOWN: Readonly<Record<string, string | undefined>> = {
   'secrets-a-b': 'secret-a-b',
   on_change: 'on-change',
   'jwt-svids-cloud': 'jwt-svid-cloud',
+  secret: 'secret-<name>',
+  'secret-': 'secret-<name>',
   'completely-different': undefined,
 };
 
@@ -167,7 +169,12 @@ const CONTRADICTIONS: readonly (readonly [string, Given, string, RegExp])[] = [
     'spiffe-id',
     /identity service-account/,
   ],
-  ['one path twice', { 'secret-a': 'kv/a', 'secret-b': 'kv/b', 'file-b': 'a' }, 'file-b', /"a"/],
+  [
+    'one path twice',
+    { 'secret-a': 'kv/a', 'secret-b': 'kv/b', 'file-b': 'a' },
+    'file-b',
+    /"a" .*vouchsafe\.dev\/file-a/,
+  ],
   [
     'X.509 path taken',
     { 'x509-svid': 'true', 'secret-a': 'kv/a', 'file-a': 'bundle.pem' },
