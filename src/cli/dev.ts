@@ -3,10 +3,12 @@
  */
 import { fileURLToPath } from 'node:url';
 import { resolve } from 'node:path';
+import { ANNOTATIONS } from '../config/index.ts';
 import { EXIT, Secret, VouchsafeError } from '../core/index.ts';
 import { LEASH, ShowConsole, showPod, type ConfigMap, type RealVault } from '../dev/show/index.ts';
-import { readInput, type Io } from './io.ts';
-import { findPod, isManifest, parseManifests, type FoundPod, type Manifest } from './manifest.ts';
+import type { Io } from './io.ts';
+import { admitManifests, type InjectedManifests, type InjectedPod } from './inject.ts';
+import { isManifest, namespaceAnnotations, type FoundPod, type Manifest } from './manifest.ts';
 
 const EXAMPLE = fileURLToPath(new URL('../../manifests/examples/pod.yaml', import.meta.url));
 const VOUCHSAFE = fileURLToPath(new URL('../../cmd/vouchsafe/main.ts', import.meta.url));
@@ -16,6 +18,7 @@ const WEBHOOK = fileURLToPath(new URL('../../cmd/webhook/main.ts', import.meta.u
 export interface DevOptions {
   readonly file?: string;
   readonly values?: string;
+  readonly kubeVersion?: string;
   readonly namespace: string;
   readonly once?: true;
   readonly out?: string;
@@ -23,20 +26,23 @@ export interface DevOptions {
   readonly oidcPort?: string;
 }
 
-/** Shows the first pod of the manifest, or the example; ends with Ctrl-C, or by itself with `--once`. */
+/** Shows one pod of the manifest, or the example; ends with Ctrl-C, or by itself with `--once`. */
 export async function runDev(io: Io, options: DevOptions, signal: AbortSignal): Promise<number> {
   const file = options.file ?? EXAMPLE;
-  const manifests = parseManifests(await readInput(io, file), file);
-  const found = firstPod(manifests, options.namespace, file);
+  const admitted = await admitManifests(io, { ...options, file });
+  const { found } = choosePod(admitted, file);
   const console = new ShowConsole((line) => io.out(`${line}\n`), options.showSecrets === true);
   console.fact(`manifest ${options.file ?? 'manifests/examples/pod.yaml'}; Ctrl-C ends the show`);
+  const { size } = admitted.pods;
+  if (size > 1) console.fact(`it holds ${size} pods; shown is ${found.owner}`);
   await showPod(
     {
-      pod: found.pod,
+      pod: withNamespaceDefaults(found, admitted),
       owner: found.owner,
       namespace: found.namespace,
-      configMaps: configMapsOf(manifests),
+      configMaps: configMapsOf(admitted.manifests),
       valuesPath: options.values === undefined ? undefined : resolve(options.values),
+      kubeVersion: options.kubeVersion,
       socket: io.variable('SPIFFE_ENDPOINT_SOCKET'),
       vault: realVault(io),
       oidcPort: Number(options.oidcPort ?? 0),
@@ -66,17 +72,28 @@ export function realVault(io: Io): RealVault | undefined {
   };
 }
 
-/** The first pod of a manifest file. */
-export function firstPod(
-  manifests: readonly Manifest[],
-  namespace: string,
-  file: string,
-): FoundPod {
-  for (const manifest of manifests) {
-    const found = findPod(manifest, namespace);
-    if (found !== undefined) return found;
-  }
+/** The first pod of a manifest file that asks for the agent, or else the first of all. */
+export function choosePod({ pods }: InjectedManifests, file: string): InjectedPod {
+  const all = [...pods.values()];
+  const chosen = all.find(({ result }) => result.reason !== 'not_requested') ?? all[0];
+  if (chosen !== undefined) return chosen;
   throw new VouchsafeError('ERR_CONFIG_INVALID', `${file} holds no pod and no workload with one`);
+}
+
+/** No cluster tells the webhook of a show about namespaces: the pod itself says what its Namespace does. */
+function withNamespaceDefaults(
+  { pod, namespace }: FoundPod,
+  { manifests, installation }: InjectedManifests,
+): Manifest {
+  const defaults = namespaceAnnotations(manifests).get(namespace) ?? {};
+  const names = ANNOTATIONS.filter(({ levels }) => levels.includes('namespace')).map(
+    ({ name }) => `${installation.annotationPrefix}/${name}`,
+  );
+  const given = Object.entries(defaults).filter(([name]) => names.includes(name));
+  if (given.length === 0) return pod;
+  const metadata = isManifest(pod['metadata']) ? pod['metadata'] : {};
+  const annotations = { ...Object.fromEntries(given), ...(metadata['annotations'] ?? {}) };
+  return { ...pod, metadata: { ...metadata, annotations } };
 }
 
 /** The ConfigMaps of a manifest file: templates and CA bundles come from them. */

@@ -3,7 +3,7 @@
  */
 import { EXIT, NO_LOGGER, VouchsafeError } from '../core/index.ts';
 import { renderOnce } from '../dev/show/index.ts';
-import { configMapsOf, realVault } from './dev.ts';
+import { choosePod, configMapsOf, realVault } from './dev.ts';
 import { admitManifests } from './inject.ts';
 import type { Io } from './io.ts';
 import { printFiles } from './print-files.ts';
@@ -17,18 +17,14 @@ export interface RenderPodOptions {
   readonly showSecrets?: true;
 }
 
-/** Renders the files of the first pod of a manifest. */
+/** Renders the files of one pod of a manifest. */
 export async function renderPod(
   io: Io,
   options: RenderPodOptions,
   signal: AbortSignal,
 ): Promise<number> {
-  const { manifests, pods } = await admitManifests(io, { ...options, file: options.pod });
-  const [first] = pods.values();
-  if (first === undefined) {
-    throw new VouchsafeError('ERR_CONFIG_INVALID', `${options.pod} holds no pod`);
-  }
-  const { found, result } = first;
+  const admitted = await admitManifests(io, { ...options, file: options.pod });
+  const { found, result } = choosePod(admitted, options.pod);
   for (const warning of result.warnings) io.say(`warning: ${found.owner}: ${warning}`);
   if (result.outcome !== 'injected') {
     throw new VouchsafeError('ERR_ADMISSION_DENIED', `${found.owner}: ${result.message}`);
@@ -37,7 +33,7 @@ export async function renderPod(
     result.pod,
     {
       namespace: found.namespace,
-      configMaps: configMapsOf(manifests),
+      configMaps: configMapsOf(admitted.manifests),
       socket: io.variable('SPIFFE_ENDPOINT_SOCKET'),
       vault: realVault(io),
       oidcPort: 0,

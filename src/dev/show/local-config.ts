@@ -19,6 +19,7 @@ export interface LocalPlaces {
   readonly vaultAddress: string | undefined;
   readonly vaultNamespace: string | undefined;
   readonly vaultCaFile: string | undefined;
+  readonly vaultCaPem?: string | undefined;
   readonly terminationLog: string;
   /** Port of the application by the port that the pod names. */
   readonly applicationPort: number;
@@ -54,7 +55,7 @@ function localVault(
   places: LocalPlaces,
   map: (path: string) => string,
 ): NonNullable<RawAgentConfig['vault']> {
-  const { vaultAddress, vaultNamespace, vaultCaFile } = places;
+  const { vaultAddress, vaultNamespace, vaultCaFile, vaultCaPem } = places;
   if (vaultAddress === undefined) {
     return vault?.caFile === undefined ? { ...vault } : { ...vault, caFile: map(vault.caFile) };
   }
@@ -62,6 +63,7 @@ function localVault(
     address: vaultAddress,
     ...(vaultNamespace === undefined ? {} : { namespace: vaultNamespace }),
     ...(vaultCaFile === undefined ? {} : { caFile: vaultCaFile }),
+    ...(vaultCaPem === undefined ? {} : { caPem: vaultCaPem }),
   };
 }
 

@@ -46,6 +46,7 @@ export async function renderOnce(
     vaultAddress: shown.address,
     vaultNamespace: options.vault?.namespace,
     vaultCaFile: options.vault?.caFile,
+    vaultCaPem: shown.caPem,
     terminationLog: join(directory, 'termination-log'),
     applicationPort: 1,
   });

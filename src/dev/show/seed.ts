@@ -1,13 +1,15 @@
 /**
  * Sets the embedded Vault up for one pod, the way an operator would with `vault write`. Ring: dev.
  */
-import { randomBytes } from 'node:crypto';
+import { createPublicKey, randomBytes, type webcrypto } from 'node:crypto';
 import type { AuthConfig } from '../../config/index.ts';
 import type { DevVault } from '../vault/index.ts';
 import type { Need } from './needs.ts';
 
 /** Life of a dynamic credential: short, so that a person sees it renewed and replaced. */
 const LEASE = { default_ttl: '6s', max_ttl: '14s' } as const;
+
+const KEYS_TIMEOUT_MS = 10_000;
 
 /** Keys of a secret of which nobody said what it holds. */
 const SAMPLE_KEYS = ['username', 'password'] as const;
@@ -140,7 +142,10 @@ async function openLogin(
       return;
     case 'kubernetes': {
       const [, , namespace = '', account = ''] = subject.split(':');
-      await vault.write(`auth/${mount}/config`, { jwks_url: login.jwksUrl });
+      const pem_keys = (await keysAt(login.jwksUrl)).map(publicPem);
+      // With keys at hand no API server is asked.
+      const kubernetes_host = 'https://kubernetes.default.svc';
+      await vault.write(`auth/${mount}/config`, { kubernetes_host, pem_keys });
       await vault.write(`auth/${mount}/role/${role}`, {
         bound_service_account_names: [account],
         bound_service_account_namespaces: [namespace],
@@ -161,9 +166,8 @@ async function openLogin(
       await vault.write(`auth/${mount}/config`, {
         trust_domain: subject.split('/')[2] ?? '',
         profile: 'static',
-        bundle: login.bundlePem,
+        bundle: JSON.stringify({ keys: await keysAt(login.jwksUrl) }),
         audience: [audience],
-        jwks_url: login.jwksUrl,
       });
       await vault.write(`auth/${mount}/role/${role}`, {
         workload_id_patterns: [subject.split('/').slice(3).join('/')],
@@ -171,6 +175,16 @@ async function openLogin(
         token_policies,
       });
   }
+}
+
+async function keysAt(url: string): Promise<readonly webcrypto.JsonWebKey[]> {
+  const response = await fetch(url, { signal: AbortSignal.timeout(KEYS_TIMEOUT_MS) });
+  const { keys } = (await response.json()) as { keys: webcrypto.JsonWebKey[] }; // our own provider's JWKS
+  return keys;
+}
+
+function publicPem(key: webcrypto.JsonWebKey): string {
+  return createPublicKey({ key, format: 'jwk' }).export({ type: 'spki', format: 'pem' });
 }
 
 function samples(keys: ReadonlySet<string>): Record<string, string> {

@@ -27,6 +27,7 @@ export interface ShowOptions extends OpenOptions {
   readonly pod: unknown;
   readonly owner: string;
   readonly valuesPath: string | undefined;
+  readonly kubeVersion: string | undefined;
   /** End after the first refresh. */
   readonly once: boolean;
   /** Directory of the rendered volume; undefined makes one that is removed at the end. */
@@ -82,6 +83,7 @@ class Show {
       vaultAddress: vault.address,
       vaultNamespace: this.#options.vault?.namespace,
       vaultCaFile: this.#options.vault?.caFile,
+      vaultCaPem: vault.caPem,
       applicationPort: standIn.port,
     };
     const local = await this.#start(pod, identities, places, signal);
@@ -94,12 +96,13 @@ class Show {
   }
 
   async #admit(): Promise<Pod> {
-    const { pod, owner, namespace, webhookCommand, valuesPath } = this.#options;
+    const { pod, owner, namespace, webhookCommand, valuesPath, kubeVersion } = this.#options;
     this.#console.step(`admitting ${owner} (namespace ${namespace}) through the webhook`);
     const webhook = await startWebhook({
       command: webhookCommand,
       directory: this.#directory,
       valuesPath,
+      kubeVersion,
       onLine: () => undefined,
     });
     try {

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Secret, type Clock, type Random, type WriteParams } from '../../core/index.ts';
 import { createVaultClient, type VaultClient } from '../../vault/index.ts';
+import { createTestCa } from '../ca/index.ts';
 import { startDevVault } from '../vault/index.ts';
 import type { Need } from './needs.ts';
 import { seedVault, type Login, type Rotation } from './seed.ts';
@@ -15,6 +16,8 @@ const TIMEOUT_MS = 10_000;
 export interface ShownVault extends AsyncDisposable {
   readonly address: string;
   readonly isReal: boolean;
+  /** Authority of an embedded Vault with TLS. */
+  readonly caPem?: string;
   readonly rotations: readonly Rotation[];
 }
 
@@ -33,12 +36,15 @@ export async function startShownVault(
   login: Login,
   clock: Clock,
 ): Promise<ShownVault> {
-  const vault = await startDevVault({ clock });
+  // A certificate can log in where there is TLS; without need of it, requests are easier to look at.
+  const ca = login.auth?.method === 'cert' ? createTestCa(clock) : undefined;
+  const vault = await startDevVault({ clock, ...(ca && { tls: ca.issue() }) });
   try {
     const rotations = await seedVault(vault, needs, login);
     return {
       address: vault.address,
       isReal: false,
+      ...(ca && { caPem: ca.caPem }),
       rotations,
       [Symbol.asyncDispose]: () => vault.close(),
     };

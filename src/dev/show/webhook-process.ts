@@ -23,6 +23,8 @@ export interface WebhookProcessOptions {
   readonly directory: string;
   /** Helm values; undefined for the chart's defaults. */
   readonly valuesPath: string | undefined;
+  /** Version of the cluster that is played; undefined for a new one. */
+  readonly kubeVersion: string | undefined;
   readonly onLine: (line: string) => void;
 }
 
@@ -36,7 +38,7 @@ export interface WebhookProcess {
 
 /** Starts the webhook with a certificate made for it. */
 export async function startWebhook(options: WebhookProcessOptions): Promise<WebhookProcess> {
-  const { directory, command, valuesPath } = options;
+  const { directory, command, valuesPath, kubeVersion } = options;
   const ca = createTestCa();
   const { certPem, keyPem } = ca.issue();
   const [certPath, keyPath, caPath] = ['tls.crt', 'tls.key', 'ca.crt'].map((name) =>
@@ -49,7 +51,8 @@ export async function startWebhook(options: WebhookProcessOptions): Promise<Webh
   const places = ['--tls-cert', certPath, '--tls-key', keyPath, '--tls-ca', caPath];
   const ports = ['--listen', '127.0.0.1:0', '--health-listen', '127.0.0.1:0'];
   const values = valuesPath === undefined ? [] : ['--config', valuesPath];
-  const child = spawn(program, [...words, ...places, ...ports, ...values], {
+  const version = kubeVersion === undefined ? [] : ['--kube-version', kubeVersion];
+  const child = spawn(program, [...words, ...places, ...ports, ...values, ...version], {
     env: {},
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
