@@ -44,7 +44,10 @@ export interface ReleaserParts {
 export interface Releaser {
   /** Revokes these leases, and tokens that nothing delivered hangs off any more, after the grace. */
   release(superseded: readonly LeaseHeld[], signal: AbortSignal): Promise<void>;
-  /** Revokes every token of this agent, and with it every lease; of batch tokens the leases alone. One try each, side by side, within bounds. */
+  /**
+   * Revokes every token of this agent, and with it every lease; of batch tokens the leases alone. One try each,
+   * side by side, within bounds.
+   */
   releaseAll(): Promise<void>;
 }
 
@@ -58,6 +61,7 @@ export const NO_RELEASER: Releaser = {
 export function createReleaser(parts: ReleaserParts): Releaser {
   const { vault, sessions, values, clock, logger } = parts;
   const releasing = new Set<Session>();
+  const inGrace = new Set<LeaseHeld>();
   const warned = new Set<string>();
 
   async function attempt(
@@ -88,13 +92,6 @@ export function createReleaser(parts: ReleaserParts): Releaser {
     logger[level](`${what} was not revoked; it ends by its TTL`, { error });
   }
 
-  /** Everything that hangs off a session, in the files or replaced. */
-  function leasesOf(session: number): readonly LeaseHeld[] {
-    const held = [...values.entries].flatMap((entry) => entry.held?.lease ?? []);
-    const superseded = values.superseded.map(({ lease }) => lease);
-    return [...held, ...superseded].filter((lease) => lease.session === session);
-  }
-
   /** Sessions that neither a held value nor a lease still to be let go hangs off. */
   function idleSessions(): readonly Session[] {
     const inUse = new Set<number>();
@@ -109,9 +106,11 @@ export function createReleaser(parts: ReleaserParts): Releaser {
       const idle = idleSessions();
       if (superseded.length === 0 && idle.length === 0) return;
       for (const session of idle) releasing.add(session);
+      for (const lease of superseded) inGrace.add(lease);
       await clock.sleep(parts.graceMs, signal);
       const { current } = sessions;
       for (const lease of superseded) {
+        inGrace.delete(lease);
         // Leases of an older token end with it, which comes next.
         if (current?.id !== lease.session) continue;
         await attempt('lease', () => vault.revokeLease(current.token, lease.id, signal), signal);
@@ -127,29 +126,50 @@ export function createReleaser(parts: ReleaserParts): Releaser {
 
     async releaseAll() {
       const { current, retired } = sessions;
-      const limit = new AbortController();
-      const done = new AbortController();
-      const timer = clock.sleep(END_TIMEOUT_MS, done.signal).then(
-        () => limit.abort(new VouchsafeError('ERR_VAULT_TIMEOUT', 'Vault did not answer in time')),
-        () => undefined, // done before
-      );
-      const once = async (what: 'lease' | 'token', work: () => Promise<void>): Promise<void> => {
-        try {
-          await abortable(work(), limit.signal);
-        } catch (caught) {
-          notRevoked(what, toVouchsafeError(caught));
-        }
-      };
-      const revoke = ({ id, token, isBatch }: Session): readonly Promise<void>[] =>
-        isBatch
-          ? leasesOf(id).map((lease) =>
-              once('lease', () => vault.revokeLease(token, lease.id, limit.signal)),
-            )
-          : [once('token', () => vault.revokeToken(token, limit.signal))];
-      const all = current === undefined ? retired : [current, ...retired];
-      await Promise.all(all.flatMap(revoke));
-      done.abort();
-      await timer;
+      await withinTime(clock, async (signal) => {
+        const once = async (what: 'lease' | 'token', work: () => Promise<void>): Promise<void> => {
+          try {
+            await abortable(work(), signal);
+          } catch (caught) {
+            notRevoked(what, toVouchsafeError(caught));
+          }
+        };
+        const revoke = ({ id, token, isBatch }: Session): readonly Promise<void>[] =>
+          isBatch
+            ? leasesOf(id, values, inGrace).map((lease) =>
+                once('lease', () => vault.revokeLease(token, lease.id, signal)),
+              )
+            : [once('token', () => vault.revokeToken(token, signal))];
+        const all = current === undefined ? retired : [current, ...retired];
+        await Promise.all(all.flatMap(revoke));
+      });
     },
   };
+}
+
+/** Everything that hangs off a session: in the files, replaced, or about to be let go. */
+function leasesOf(
+  session: number,
+  values: Values,
+  inGrace: Iterable<LeaseHeld>,
+): readonly LeaseHeld[] {
+  const held = [...values.entries].flatMap((entry) => entry.held?.lease ?? []);
+  const superseded = values.superseded.map(({ lease }) => lease);
+  return [...held, ...superseded, ...inGrace].filter((lease) => lease.session === session);
+}
+
+/** Gives the revocations at the end a signal that bounds them. */
+async function withinTime(
+  clock: Clock,
+  work: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const limit = new AbortController();
+  const done = new AbortController();
+  const timer = clock.sleep(END_TIMEOUT_MS, done.signal).then(
+    () => limit.abort(new VouchsafeError('ERR_VAULT_TIMEOUT', 'Vault did not answer in time')),
+    () => undefined, // done before
+  );
+  await work(limit.signal);
+  done.abort();
+  await timer;
 }

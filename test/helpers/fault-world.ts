@@ -155,7 +155,7 @@ export class FaultWorld implements AsyncDisposable {
       await this.oidc.close();
       await this.api.close();
     }
-    const outputs = this.#agents.map(({ output }, index) => [`output of agent ${index}`, output]);
-    this.hunt.assertNone({ 'termination message': termination, ...Object.fromEntries(outputs) });
+    const output = this.#agents.map((agent) => agent.output).join('\n');
+    this.hunt.assertNone({ 'the termination message': termination, 'the output': output });
   }
 }

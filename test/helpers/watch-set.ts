@@ -34,7 +34,7 @@ export function watchSet(
         check(set);
         if (JSON.stringify(set) !== JSON.stringify(sets.at(-1))) sets.push(set);
       }
-      await delay(1);
+      await delay(3);
     }
   })();
   watching.catch(() => undefined); // told by stop

@@ -136,7 +136,7 @@ suite('cert: X.509-SVIDs over TLS', () => {
       const agent = await bench.start(document(other.address, { auth }));
       assert.equal(await agent.exit(), 17);
       hunt.assertNone({ output: agent.output });
-      return agent.terminationMessage();
+      return await agent.terminationMessage();
     };
     const remedy = /LOGIN_REFUSED.*role "other".*compare its SPIFFE ID and CA with the role/;
     assert.match(await refusal('spiffe://example.org/other', false), remedy);
@@ -150,7 +150,7 @@ suite('cert: X.509-SVIDs over TLS', () => {
         document(api.address, { vault: { address: vault.address, ...connection } }),
       );
       assert.equal(await agent.exit(), 17);
-      return agent.terminationMessage();
+      return await agent.terminationMessage();
     };
     const named = await refusal({ caFile: vault.caFile, tlsServerName: 'vault.example.org' });
     assert.match(named, /VAULT_TLS.*another name; set the TLS server name/);

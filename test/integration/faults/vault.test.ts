@@ -205,11 +205,6 @@ suite('Vault', { concurrency: 4 }, () => {
       { bound_audiences: ['other'] },
       /audience.*bound_audiences/,
     ],
-    [
-      'the identity of somebody else',
-      { bound_subject: 'spiffe://x/y' },
-      /is not the one that the role/,
-    ],
     ['a role that is put right', { bound_subject: 'spiffe://x/y' }, undefined],
   ] as const) {
     test(`login refused: ${what}`, async () => {

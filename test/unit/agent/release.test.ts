@@ -85,3 +85,17 @@ test('a batch token cannot be revoked: at the end its leases are let go one by o
   assert.deepEqual([h.vault.count('revokeLease'), h.vault.good], [1, 1]);
   assert.equal(warnings(h), 0);
 });
+
+test('of a batch token, what is in its grace at the end is let go too', async (t) => {
+  const h = new Harness(t);
+  h.vault.tokenType = 'batch';
+  h.vault.define('database/creds/app', {
+    kind: 'dynamic',
+    ttlMs: 10 * MINUTE_MS,
+    renewable: false,
+  });
+  const running = await h.start({ ...DOCUMENT, revokeGrace: '5m' });
+  while (h.vault.count('fetch') < 2) await h.clock.advance(1000);
+  await running.stop();
+  assert.deepEqual([h.vault.count('revokeLease'), h.vault.good], [2, 0]);
+});

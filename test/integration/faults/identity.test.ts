@@ -1,0 +1,134 @@
+/**
+ * What the agent does when the Workload API misbehaves.
+ */
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { join } from 'node:path';
+import { suite, test } from 'node:test';
+import { startOidcProvider, startWorkloadApi } from '../../../src/dev/workload-api/index.ts';
+import { FaultWorld, SPIFFE_ID } from '../../helpers/fault-world.ts';
+
+const IDENTITIES = [{ spiffeId: SPIFFE_ID }];
+
+/** A status code of gRPC. */
+const RESOURCE_EXHAUSTED = 8;
+
+// Most of their time is waiting.
+suite('the Workload API', { concurrency: 4 }, () => {
+  test('is absent at the start and comes: one login', async () => {
+    await using world = await FaultWorld.start();
+    const address = `unix://${join(world.bench.directory, 'agent.sock')}`;
+    const agent = await world.agent({ spiffe: { socket: address } });
+    await agent.logged(/ERR_SPIFFE_UNAVAILABLE.*agent\.sock/);
+    const { status, body } = await agent.get('/readyz');
+    assert.deepEqual([status, /ERR_SPIFFE_UNAVAILABLE/.test(body)], [503, true]);
+    await using api = await startWorkloadApi({ address, identities: IDENTITIES });
+    await using keys = await startOidcProvider({ jwks: () => ({ keys: api.jwks().keys }) });
+    await world.vault.write('auth/jwt/config', { jwks_url: `${keys.url}/keys` });
+    await world.delivered(1);
+    assert.equal(world.logins, 1);
+    assert.ok(api.calls.FetchJWTSVID <= 2);
+    await world.search(agent);
+  });
+
+  test('denies until the registration arrives', async () => {
+    await using world = await FaultWorld.start();
+    world.api.setIdentities([]);
+    const agent = await world.agent();
+    await agent.logged(/ERR_SPIFFE_DENIED.*registration entry/);
+    world.api.setIdentities(IDENTITIES);
+    await world.delivered(1);
+    assert.ok(world.api.calls.FetchJWTSVID <= 4, 'bounded by backoff');
+    assert.equal(world.logins, 1);
+  });
+
+  for (const [name, fault, says] of [
+    ['limits the rate', { kind: 'code', code: RESOURCE_EXHAUSTED, message: 'slow' }, /SPIFFE_UNAV/],
+    ['answers garbage', { kind: 'garbage' }, /SPIFFE_MALFORMED/],
+  ] as const) {
+    test(`${name} for a while`, async () => {
+      await using world = await FaultWorld.start();
+      world.api.fault('FetchJWTSVID', fault);
+      const agent = await world.agent();
+      await agent.logged(says);
+      await world.search(agent);
+      world.api.fault('FetchJWTSVID', undefined);
+      await world.delivered(1);
+      assert.ok(world.api.calls.FetchJWTSVID <= 5, `${world.api.calls.FetchJWTSVID} calls`);
+      assert.equal(world.logins, 1);
+    });
+  }
+
+  test('is slow: the agent waits, and asks once', async () => {
+    await using world = await FaultWorld.start();
+    world.api.fault('FetchJWTSVID', { kind: 'delay', delayMs: 3000 });
+    const agent = await world.agent({}, ['--once']);
+    assert.equal(await agent.exit(), 0, agent.output);
+    assert.deepEqual([world.api.calls.FetchJWTSVID, world.logins], [1, 1]);
+    assert.doesNotMatch(agent.output, /"level":"(warn|error)"/);
+  });
+
+  test('restarts in the middle of a stream: the SVID stays, then the new one comes, without a login', async () => {
+    await using world = await FaultWorld.start();
+    const address = `unix://${join(world.bench.directory, 'agent.sock')}`;
+    const first = await startWorkloadApi({ address, identities: IDENTITIES });
+    const agent = await world.agent({
+      spiffe: { socket: address },
+      ...{ vault: undefined, auth: undefined, files: [], x509Svid: true },
+    });
+    const svid = await world.bench.until('svid.pem', () => true);
+    world.hunt.plant(await world.bench.file('svid_key.pem'));
+    await first.close();
+    await agent.logged(/ERR_SPIFFE_UNAVAILABLE/);
+    assert.equal(await world.bench.file('svid.pem'), svid);
+    await using second = await startWorkloadApi({ address, identities: IDENTITIES });
+    const next = await world.bench.until('svid.pem', (text) => text !== svid);
+    const bundle = new X509Certificate(await world.bench.file('bundle.pem'));
+    assert.ok(new X509Certificate(next).verify(bundle.publicKey), 'the set is of one kind');
+    assert.ok(second.calls.FetchX509SVID <= 2);
+    await world.search(agent);
+    await agent.kill('SIGTERM');
+    assert.equal(await agent.exit(), 0);
+  });
+
+  test('withdraws the registration: the files stay, and the status says why', async () => {
+    await using world = await FaultWorld.start();
+    const agent = await world.agent({ x509Svid: true });
+    const svid = await world.bench.until('svid.pem', () => true);
+    world.api.setIdentities([]);
+    await agent.logged(/ERR_SPIFFE_DENIED/);
+    assert.match((await agent.get('/status')).body, /"phase": "degraded"[^]*ERR_SPIFFE_DENIED/);
+    assert.equal(await world.bench.file('svid.pem'), svid);
+    world.api.setIdentities(IDENTITIES);
+    await world.bench.until('svid.pem', (text) => text !== svid);
+    assert.equal(world.logins, 1);
+  });
+
+  test('hands out an SVID that expires on its way to Vault: the next login has a new one', async () => {
+    await using world = await FaultWorld.start();
+    const address = `unix://${join(world.bench.directory, 'agent.sock')}`;
+    await using api = await startWorkloadApi({ address, identities: IDENTITIES, jwtTtlMs: 3500 });
+    await using keys = await startOidcProvider({ jwks: () => ({ keys: api.jwks().keys }) });
+    await world.vault.write('auth/jwt/config', { jwks_url: `${keys.url}/keys` });
+    await world.role({ clock_skew_leeway: -1 });
+    const login = { path: 'auth/jwt/login' };
+    world.vault.faults.add({ match: login, times: 1, respond: { delayMs: 4600 } });
+    const agent = await world.agent({ spiffe: { socket: address } });
+    await agent.logged(/LOGIN_REFUSED.*has expired; compare the clocks/);
+    await world.delivered(1);
+    assert.deepEqual([world.logins, api.calls.FetchJWTSVID], [2, 2]);
+    await world.search(agent);
+  });
+
+  test('has no SVID of the name that is asked for: those that there are are named', async () => {
+    await using world = await FaultWorld.start();
+    const spiffeId = 'spiffe://example.org/other';
+    const agent = await world.agent({
+      spiffe: { socket: world.api.address, spiffeId },
+      initDeadline: '1s',
+    });
+    assert.equal(await agent.exit(), 17);
+    assert.match(await agent.terminationMessage(), /ERR_SPIFFE_DENIED.*registration|ERR_SPIFFE_NO/);
+    assert.equal(world.logins, 0);
+  });
+});

@@ -1,0 +1,208 @@
+/**
+ * What the agent does when it is stopped or killed at a bad moment, when the application does not listen, and
+ * when what it has to write is odd.
+ */
+import assert from 'node:assert/strict';
+import { readFile, rename, rm } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
+import { join } from 'node:path';
+import { suite, test } from 'node:test';
+import { eventually, type RunningAgent } from '../../helpers/agent-process.ts';
+import { startApplication } from '../../helpers/application.ts';
+import { FaultWorld, FILES } from '../../helpers/fault-world.ts';
+
+/** What a kubelet leaves at the very least, and more than the agent takes. */
+const END_MS = 6500;
+
+/** Stops an agent as the kubelet does; it must end in time. */
+async function stopInTime(agent: RunningAgent): Promise<number | null> {
+  const started = performance.now();
+  await agent.kill('SIGTERM');
+  assert.ok(performance.now() - started < END_MS, 'it took too long to end');
+  return agent.exit();
+}
+
+/** Whether a state has been saved that a successor can go on from. */
+async function savedToken(world: FaultWorld): Promise<string | undefined> {
+  const path = join(world.bench.stateDirectory, 'state.json');
+  const state = await readFile(path, 'utf8').catch(() => '');
+  return /"token":"([^"]+)"/.exec(state)?.[1];
+}
+
+// Most of their time is waiting.
+suite('the agent as a process', { concurrency: 4 }, () => {
+  suite('SIGTERM', { concurrency: 2 }, () => {
+    for (const [when, path] of [
+      ['while the login hangs', 'auth/jwt/login'],
+      ['while the first read hangs', 'kv/app'],
+    ] as const) {
+      test(`${when}: the agent ends at once, in order`, async () => {
+        await using world = await FaultWorld.start();
+        world.vault.faults.add({ match: { path }, respond: 'hang' });
+        const agent = await world.agent();
+        await world.vault.waitFor({ path }, 1, AbortSignal.timeout(20_000));
+        assert.equal(await stopInTime(agent), 0);
+        assert.equal(world.vault.tokenAccessors.length, 1, 'the root token alone is left');
+      });
+    }
+
+    test('while nothing of Vault answers any more: the end does not wait for it', async () => {
+      await using world = await FaultWorld.start();
+      const agent = await world.agent();
+      await world.delivered(1);
+      world.vault.faults.add({ match: {}, respond: 'hang' });
+      await world.vault.waitFor({ path: 'kv/app' }, 2, AbortSignal.timeout(20_000));
+      assert.equal(await stopInTime(agent), 0);
+      assert.match(agent.output, /token was not revoked; it ends by its TTL/);
+    });
+
+    test('while the Workload API hangs', async () => {
+      await using world = await FaultWorld.start();
+      world.api.fault('FetchJWTSVID', { kind: 'hang' });
+      const agent = await world.agent({ x509Svid: true });
+      await eventually(
+        () => Promise.resolve(world.api.calls.FetchJWTSVID > 0 ? true : undefined),
+        'no call came',
+      );
+      assert.equal(await stopInTime(agent), 0);
+    });
+
+    test('an init container that is stopped has not done its work, and says so', async () => {
+      await using world = await FaultWorld.start();
+      world.vault.faults.add({ match: { path: 'kv/app' }, respond: 'hang' });
+      const agent = await world.agent({}, ['--once']);
+      await world.vault.waitFor({ path: 'kv/app' }, 1, AbortSignal.timeout(20_000));
+      assert.equal(await stopInTime(agent), 21);
+      assert.match(await agent.terminationMessage(), /ERR_AGENT_STOPPED/);
+    });
+  });
+
+  suite('SIGKILL', { concurrency: 2 }, () => {
+    test('between login and first read: the successor does not log in again', async () => {
+      await using world = await FaultWorld.start();
+      const more = { stateDirectory: world.bench.stateDirectory };
+      const heal = world.vault.faults.add({ match: { path: 'kv/app' }, respond: 'hang' });
+      const killed = await world.agent(more);
+      await eventually(() => savedToken(world), 'no state was saved');
+      await killed.kill('SIGKILL');
+      heal();
+      const successor = await world.agent(more);
+      await world.delivered(1);
+      assert.equal(world.logins, 1);
+      await successor.kill('SIGTERM');
+    });
+
+    test('again and again while files are swapped: each set is whole, and there is one login', async () => {
+      await using world = await FaultWorld.start();
+      const more = { stateDirectory: world.bench.stateDirectory };
+      const watch = world.watch();
+      for (let version = 1; version <= 4; version += 1) {
+        await world.change(version);
+        const agent = await world.agent(more);
+        if (version % 2 === 0) {
+          const seen = watch.sets.length;
+          await eventually(
+            () => Promise.resolve(watch.sets.length > seen ? true : undefined),
+            'no new set',
+          );
+        } else {
+          await agent.logged(/"operation":"read","outcome":"ok"/);
+          if (version === 1) await world.delivered(1);
+        }
+        await agent.kill('SIGKILL');
+      }
+      await world.change(5);
+      const last = await world.agent(more);
+      await world.delivered(5);
+      assert.equal(world.logins, 1);
+      assert.ok((await watch.stop()) > 0);
+      await last.kill('SIGTERM');
+      assert.equal(world.vault.tokenAccessors.length, 1, 'the root token alone is left');
+    });
+  });
+
+  suite('the application to be notified', { concurrency: 2 }, () => {
+    for (const [name, answer] of [
+      ['hangs', () => undefined],
+      ['crashes', ({ socket }: IncomingMessage) => socket.destroy()],
+    ] as const) {
+      test(`${name}: the files are refreshed all the same`, async () => {
+        await using world = await FaultWorld.start();
+        await using application = await startApplication(answer);
+        const agent = await world.agent({ onChange: [`http:POST ${application.url}`] });
+        await world.delivered(1);
+        for (const version of [2, 3]) {
+          await world.change(version);
+          await world.delivered(version);
+        }
+        await application.called;
+        await world.search(agent);
+        assert.equal(await stopInTime(agent), 0);
+      });
+    }
+  });
+
+  suite('what is written', { concurrency: 2 }, () => {
+    test('a key that is missing and appears later', async () => {
+      await using world = await FaultWorld.start();
+      const file = {
+        name: 'later',
+        template: '{{#with (secret "kv/app")}}{{later}}{{/with}}',
+        refresh: '1s',
+      };
+      const agent = await world.agent({ files: [...FILES, file] });
+      await agent.logged(/ERR_TEMPLATE_MISSING_KEY/);
+      const { errors } = JSON.parse((await agent.get('/status')).body) as {
+        errors: { message: string }[];
+      };
+      assert.match(
+        errors[0]?.message ?? '',
+        /^later:1:30: later: there is no key later in kv\/app \(keys: user, password\)$/,
+      );
+      await world.search(agent);
+      await world.vault.write('kv/app', { user: 'user-1', password: 'p 1', later: 'here' });
+      await world.bench.until('later', (text) => text === 'here');
+      assert.equal(world.logins, 1);
+    });
+
+    test('values of any characters, of one megabyte, and of bytes', async () => {
+      await using world = await FaultWorld.start();
+      const odd = `\u{1F511} \u0000\t\r\n"'\\ é\u0301 \u202E {{user}} \${HOME} $(id) --- #`;
+      const big = `${'0123456789abcdef'.repeat(65_536)}|end`;
+      const bytes = Buffer.from(Array.from({ length: 256 }, (_, index) => index));
+      const path = 'kv/Größe und Maß/a+b%2F';
+      await world.vault.write(path, { odd, big, bytes: bytes.toString('base64') });
+      const agent = await world.agent(
+        {
+          files: [
+            { name: 'odd', secret: `${path}#odd`, format: 'raw' },
+            { name: 'big', secret: `${path}#big`, format: 'raw' },
+            { name: 'bytes', template: `{{base64Decode (secret "${path}#bytes")}}` },
+            { name: 'all.json', secret: path, format: 'json' },
+          ],
+        },
+        ['--once'],
+      );
+      assert.equal(await agent.exit(), 0, agent.output);
+      assert.equal(await world.bench.file('odd'), odd);
+      assert.equal(await world.bench.file('big'), big);
+      assert.deepEqual(await readFile(join(world.bench.output, 'bytes')), bytes);
+      assert.partialDeepStrictEqual(JSON.parse(await world.bench.file('all.json')), { odd, big });
+      assert.ok(!agent.output.includes('0123456789abcdef'));
+    });
+
+    test('the directory is gone and comes back', async () => {
+      await using world = await FaultWorld.start();
+      const agent = await world.agent();
+      await world.delivered(1);
+      await rename(world.bench.output, `${world.bench.output}.away`);
+      await world.change(2);
+      await world.delivered(2);
+      await rm(world.bench.output, { recursive: true });
+      await world.change(3);
+      await world.delivered(3);
+      assert.equal(world.logins, 1);
+      assert.equal(await stopInTime(agent), 0);
+    });
+  });
+});
