@@ -1,7 +1,7 @@
 /**
  * `vouchsafe render --pod pod.yaml`: the files of a pod, from a dev or a real Vault, masked. Ring: cli.
  */
-import { EXIT, NO_LOGGER, VouchsafeError } from '../core/index.ts';
+import { EXIT, NO_LOGGER, VouchsafeError, type LogFields, type Logger } from '../core/index.ts';
 import { renderOnce } from '../dev/show/index.ts';
 import { choosePod, configMapsOf, realVault } from './dev.ts';
 import { admitManifests } from './inject.ts';
@@ -39,10 +39,20 @@ export async function renderPod(
       oidcPort: 0,
       clock: io.clock,
       random: io.random,
-      logger: NO_LOGGER,
+      logger: spokenWarnings(io),
     },
     signal,
   );
   printFiles(io, config, files, options.showSecrets === true);
   return EXIT.ok;
+}
+
+/** A person who waits is told what is tried again. */
+function spokenWarnings(io: Io): Logger {
+  const speak = (message: string, { error }: LogFields = {}): void => {
+    const reason = error instanceof VouchsafeError ? `: ${error.message} (${error.code})` : '';
+    io.say(`${message}${reason}`);
+  };
+  const logger: Logger = { ...NO_LOGGER, warn: speak, error: speak, child: () => logger };
+  return logger;
 }

@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { suite, test, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { tempDirectory } from '../../helpers/temp-directory.ts';
+
+const MAIN = fileURLToPath(new URL('../../../cmd/vouchsafe/main.ts', import.meta.url));
+
+interface Place {
+  readonly manifest: string;
+  readonly out: string;
+  /** Whatever is made in passing is seen here. */
+  readonly scratch: string;
+}
+
+function placeFor(t: TestContext, annotations: Readonly<Record<string, string>>): Place {
+  const directory = tempDirectory(t);
+  const [manifest, out, scratch] = ['pod.yaml', 'out', 'tmp'].map((name) =>
+    join(directory, name),
+  ) as [string, string, string]; // three names in, three paths out
+  mkdirSync(scratch);
+  const given = Object.entries({ inject: '"true"', ...annotations });
+  const lines = given.map(([name, value]) => `    vouchsafe.dev/${name}: ${value}\n`).join('');
+  writeFileSync(
+    manifest,
+    `apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\n  annotations:\n${lines}spec:\n  securityContext: {runAsUser: 1000}\n  containers: [{name: web, image: web}]\n`,
+  );
+  return { manifest, out, scratch };
+}
+
+interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly errors: string;
+}
+
+/** Starts the command; SIGINT follows the first output that fits `until`. */
+async function start(
+  words: readonly string[],
+  how: { readonly input?: string; readonly scratch?: string; readonly until?: RegExp } = {},
+): Promise<Ended> {
+  const child = spawn(process.execPath, [MAIN, ...words], {
+    env: how.scratch === undefined ? {} : { TMPDIR: how.scratch },
+    signal: AbortSignal.timeout(50_000),
+  });
+  child.stdin.end(how.input ?? '');
+  let seen = '';
+  child.stdout.on('data', (part: Buffer) => {
+    const before = how.until?.test(seen) ?? true;
+    seen += part.toString();
+    if (!before && how.until?.test(seen) === true) child.kill('SIGINT');
+  });
+  const [out, errors, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'exit') as Promise<[number | null]>, // as Node documents it
+  ]);
+  return { code, out, errors };
+}
+
+suite('the command as a process', () => {
+  test('standard input, output and exit codes', async () => {
+    const pod = 'kind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: web}]}\n';
+    const { code, out, errors } = await start(['inject', '-f', '-'], { input: pod });
+    assert.deepEqual([code, errors], [0, 'Pod/web: skipped (not_requested)\n']);
+    assert.match(out, /^kind: Pod\n/);
+    const wrong = await start(['inject', '--nonsense']);
+    assert.deepEqual([wrong.code, wrong.out], [2, '']);
+  });
+});
+
+suite('dev', () => {
+  test('--once: the pair hands over, the application is signalled, nothing stays but the volume', async (t) => {
+    const { manifest, out, scratch } = placeFor(t, {
+      mode: 'pair',
+      'secret-app': 'kvv2/app#token',
+      'secret-db': 'database/creds/web',
+      'on-change': 'signal:HUP@web',
+    });
+    const ended = await start(['dev', '--once', '-f', manifest, '--out', out], { scratch });
+    assert.deepEqual([ended.code, ended.errors], [0, '']);
+    assert.match(ended.out, /vouchsafe-agent \| found a predecessor/);
+    assert.match(ended.out, /application \| notified by SIGHUP/);
+    const value = readFileSync(join(out, 'app'), 'utf8');
+    assert.match(value, /^[\w-]{12}$/);
+    assert.ok(!ended.out.includes(value), 'the value is masked');
+    const { password } = JSON.parse(readFileSync(join(out, 'db'), 'utf8')) as { password: string }; // from the engine
+    assert.ok(!ended.out.includes(password), 'the password is masked');
+    assert.deepEqual(readdirSync(scratch), []);
+  });
+
+  test('on an old cluster it is a pair; Ctrl-C ends it in order', async (t) => {
+    const { manifest, scratch } = placeFor(t, { 'secret-app': 'kvv2/app' });
+    const words = ['dev', '-f', manifest, '--kube-version', '1.28'];
+    const ended = await start(words, { scratch, until: /\[6\]/ });
+    assert.deepEqual([ended.code, ended.errors], [0, '']);
+    assert.match(ended.out, /added: vouchsafe-init, vouchsafe-agent/);
+    assert.match(ended.out, /stopping: what the pod held is given back/);
+    assert.deepEqual(readdirSync(scratch), []);
+  });
+
+  test('a denied pod ends with the reason and exit code 18', async (t) => {
+    const { manifest, scratch } = placeFor(t, { mode: 'csi', 'secret-app': 'kvv2/app' });
+    const ended = await start(['dev', '-f', manifest], { scratch });
+    assert.equal(ended.code, 18);
+    assert.match(ended.errors, /ERR_ADMISSION_DENIED: vouchsafe\.dev\/mode: csi is not available/);
+    assert.deepEqual(readdirSync(scratch), []);
+  });
+});
