@@ -13,7 +13,7 @@ const MAIN = fileURLToPath(new URL('../../cmd/agent/main.ts', import.meta.url));
 const COMPILE_CACHE = fileURLToPath(new URL('../../.cache/compiled', import.meta.url));
 
 /** Limit of a wait; waits end by an event long before. */
-const PATIENCE_MS = 25_000;
+const PATIENCE_MS = 60_000;
 
 /** A directory of one test, with agents running in it. */
 export class AgentBench implements AsyncDisposable {

@@ -62,9 +62,9 @@ export class FaultWorld implements AsyncDisposable {
   }
 
   /** Starts another Vault where the stopped one was, seeded alike. */
-  async restartVault(): Promise<void> {
+  async restartVault(options: DevVaultOptions = {}): Promise<void> {
     const { port } = new URL(this.vault.address);
-    this.vault = await startDevVault({ port: Number(port) });
+    this.vault = await startDevVault({ ...options, port: Number(port) });
     await this.#seed();
   }
 
