@@ -95,6 +95,7 @@ suite('the Workload API', { concurrency: 4 }, () => {
     await using world = await FaultWorld.start();
     const agent = await world.agent({ x509Svid: true });
     const svid = await world.bench.until('svid.pem', () => true);
+    await agent.logged(/files delivered/);
     world.api.setIdentities([]);
     await agent.logged(/ERR_SPIFFE_DENIED/);
     assert.match((await agent.get('/status')).body, /"phase": "degraded"[^]*ERR_SPIFFE_DENIED/);
