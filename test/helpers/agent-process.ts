@@ -121,7 +121,7 @@ export class RunningAgent {
   async logged(pattern: RegExp): Promise<void> {
     await eventually(
       () => Promise.resolve(pattern.test(this.output) ? true : undefined),
-      `the agent never logged ${String(pattern)}; it printed:\n${this.output}`,
+      () => `the agent never logged ${String(pattern)}; it printed:\n${this.output}`,
     );
   }
 }
@@ -129,7 +129,7 @@ export class RunningAgent {
 /** Asks until there is an answer. Not for speed: only for what another process brings about. */
 export async function eventually<T>(
   ask: () => Promise<T | undefined>,
-  complaint: string,
+  complaint: string | (() => string),
 ): Promise<T> {
   const deadline = performance.now() + PATIENCE_MS;
   while (performance.now() < deadline) {
@@ -137,5 +137,5 @@ export async function eventually<T>(
     if (answer !== undefined) return answer;
     await delay(20);
   }
-  throw new Error(complaint);
+  throw new Error(typeof complaint === 'string' ? complaint : complaint());
 }

@@ -116,7 +116,7 @@ suite('the real Vault', () => {
     oidc.fault({ kind: 'status', status: 503 });
     const logins = await vault.count('auth/jwt/login');
     const agent = await start(bench);
-    await agent.logged(/LOGIN_REFUSED.*auth\/jwt as role "web"/);
+    await agent.logged(/login at auth\/jwt as role .*signing keys \(JWKS\)/);
     oidc.fault(undefined);
     await bench.until('v', (text) => text === 'planted-3-value');
     assert.ok((await vault.count('auth/jwt/login')) - logins <= 8, 'bounded by backoff');
