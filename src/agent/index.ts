@@ -1,4 +1,5 @@
 export { Agent, type AgentParts } from './agent.ts';
+export { needsX509 } from './follow-x509.ts';
 export type {
   FilesPort,
   IdentityPort,

@@ -11,6 +11,7 @@ import {
 } from '../core/index.ts';
 import {
   Agent,
+  needsX509,
   StateFile,
   type IdentityPort,
   type NotifierPort,
@@ -133,11 +134,6 @@ function buildIdentity(
     ...(spiffeId === undefined ? {} : { spiffeId }),
     ...(hint === undefined ? {} : { hint }),
   });
-}
-
-function needsX509(config: AgentConfig): boolean {
-  const isFile = config.files.some(({ source }) => source.kind === 'x509-svid');
-  return isFile || config.auth?.method === 'cert';
 }
 
 function identityPort(identity: Identity): IdentityPort {
