@@ -8,6 +8,7 @@ import { runAgent } from '../../src/host/index.ts';
 import {
   createLogger,
   environmentVariable,
+  leaveNoDumps,
   printError,
   reportDefects,
   systemClock,
@@ -17,6 +18,7 @@ import {
 
 /** Runs the agent with command-line words; resolves to the exit code. */
 export async function main(words: readonly string[]): Promise<number> {
+  leaveNoDumps();
   let values: { config?: string; once?: boolean };
   try {
     ({ values } = parseArgs({

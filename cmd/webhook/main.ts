@@ -15,6 +15,7 @@ import {
   createLogger,
   createMetrics,
   environmentVariable,
+  leaveNoDumps,
   printError,
   readTextFile,
   reportDefects,
@@ -46,6 +47,7 @@ const USAGE = `usage: webhook ${Object.entries(OPTIONS)
 
 /** Runs the webhook with command-line words; resolves to the exit code. */
 export async function main(words: readonly string[]): Promise<number> {
+  leaveNoDumps();
   try {
     await run(readFlags(words));
     return EXIT.ok;

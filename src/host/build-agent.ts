@@ -13,6 +13,7 @@ import {
   Agent,
   needsX509,
   StateFile,
+  type AgentParts,
   type IdentityPort,
   type NotifierPort,
   type WriterPort,
@@ -42,6 +43,8 @@ export interface Surroundings {
   readonly metrics?: Metrics;
   readonly writer?: WriterPort;
   readonly notifier?: NotifierPort;
+  /** Changes the parts before the agent is made of them: tests put faults between them. Default: none. */
+  readonly wrap?: (parts: AgentParts<Template>) => AgentParts<Template>;
 }
 
 /** An agent with what it needs to run beside it. */
@@ -78,7 +81,7 @@ export async function buildAgent(
   if (identity !== undefined && needsX509(config))
     companions.push((signal) => identity.run(signal).catch(() => undefined));
 
-  const agent = new Agent<Template>({
+  const parts: AgentParts<Template> = {
     ...common,
     config,
     vault,
@@ -92,11 +95,12 @@ export async function buildAgent(
       config.stateDirectory === undefined
         ? undefined
         : new StateFile(config.stateDirectory, common.clock),
-  });
+  };
+  const agent = new Agent(surroundings.wrap?.(parts) ?? parts);
   return { agent, companions, close: () => closers.forEach((close) => close()) };
 }
 
-type Common = Required<Omit<Surroundings, 'writer' | 'notifier'>>;
+type Common = Required<Omit<Surroundings, 'writer' | 'notifier' | 'wrap'>>;
 
 async function buildVault(
   config: AgentConfig,

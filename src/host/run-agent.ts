@@ -15,7 +15,7 @@ import { createStatusRecorder, serveAgent, type AgentStatus } from '../agent/ind
 import { parseAgentConfigText, type AgentConfig, type AgentEnvironment } from '../config/index.ts';
 import { runAll, type Task } from '../lifecycle/index.ts';
 import { createMetrics, readTextFile } from '../platform/index.ts';
-import { buildAgent, type BuiltAgent } from './build-agent.ts';
+import { buildAgent, type BuiltAgent, type Surroundings } from './build-agent.ts';
 
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 
@@ -38,6 +38,8 @@ export interface RunAgentOptions {
   readonly createLogger: (level: AgentConfig['logLevel']) => Logger;
   /** Prints a line for a person, where there is no logger yet. */
   readonly print: (line: string) => void;
+  /** See {@link Surroundings.wrap}. */
+  readonly wrap?: Surroundings['wrap'];
 }
 
 /** Runs the agent until it is done or `signal` aborts; resolves to the exit code. */
@@ -66,9 +68,10 @@ async function run(
   logger: Logger,
   signal: AbortSignal,
 ): Promise<void> {
-  const { clock, random, once } = options;
+  const { clock, random, once, wrap } = options;
   const metrics = createMetrics();
-  const built = await buildAgent(config, { clock, random, logger, metrics });
+  const surroundings = { clock, random, logger, metrics, ...(wrap === undefined ? {} : { wrap }) };
+  const built = await buildAgent(config, surroundings);
   const { agent } = built;
   const record = createStatusRecorder(metrics);
   const expose = (status: AgentStatus): Promise<string> => {

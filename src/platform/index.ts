@@ -1,4 +1,5 @@
 export { systemClock, systemRandom } from './clock.ts';
+export { leaveNoDumps } from './dumps.ts';
 export { readTextFile } from './files.ts';
 export { createIo } from './io.ts';
 export { createLogger } from './logger.ts';

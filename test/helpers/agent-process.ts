@@ -15,6 +15,19 @@ const COMPILE_CACHE = fileURLToPath(new URL('../../.cache/compiled', import.meta
 /** Limit of a wait; waits end by an event long before. */
 const PATIENCE_MS = 60_000;
 
+/** How an agent is started, where not as it comes. */
+export interface Launch {
+  /** Another program than `cmd/agent`. */
+  readonly program?: string;
+  /** Another Node than the one of the tests. */
+  readonly node?: string;
+  /** Another user; for root alone. */
+  readonly uid?: number;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Lets the kernel write core files of any size, into this directory. */
+  readonly coresIn?: string;
+}
+
 /** A directory of one test, with agents running in it. */
 export class AgentBench implements AsyncDisposable {
   readonly directory: string;
@@ -50,7 +63,11 @@ export class AgentBench implements AsyncDisposable {
   }
 
   /** Starts an agent on a document; apiVersion, kind and the directories are added. */
-  async start(document: object, flags: readonly string[] = []): Promise<RunningAgent> {
+  async start(
+    document: object,
+    flags: readonly string[] = [],
+    launch: Launch = {},
+  ): Promise<RunningAgent> {
     const path = join(this.directory, `agent-${this.#agents.length}.json`);
     const termination = join(this.directory, 'termination-log');
     const whole = {
@@ -62,7 +79,7 @@ export class AgentBench implements AsyncDisposable {
       ...document,
     };
     await writeFile(path, JSON.stringify(whole));
-    const agent = new RunningAgent(['--config', path, ...flags], termination);
+    const agent = new RunningAgent(['--config', path, ...flags], termination, launch);
     this.#agents.push(agent);
     return agent;
   }
@@ -81,17 +98,29 @@ export class RunningAgent {
   readonly #ended: Promise<unknown>;
   readonly #termination: string;
 
-  constructor(args: readonly string[], termination: string) {
+  constructor(args: readonly string[], termination: string, launch: Launch) {
+    const { program = MAIN, node = process.execPath, env = {}, coresIn, uid } = launch;
     this.#termination = termination;
-    this.#child = spawn(process.execPath, [MAIN, ...args], {
+    const words = [node, program, ...args];
+    const [command = '', ...rest] =
+      coresIn === undefined
+        ? words
+        : ['sh', '-c', 'ulimit -c unlimited; exec "$@"', 'sh', ...words];
+    this.#child = spawn(command, rest, {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { NODE_COMPILE_CACHE: COMPILE_CACHE },
+      env: { NODE_COMPILE_CACHE: COMPILE_CACHE, ...env },
+      cwd: coresIn,
+      uid,
     });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream.setEncoding('utf8');
       stream.on('data', (text: string) => (this.output += text));
     }
     this.#ended = once(this.#child, 'close');
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
   }
 
   /** Waits for its end; gives the exit code. */
@@ -103,6 +132,21 @@ export class RunningAgent {
   async kill(signal: NodeJS.Signals): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill(signal);
     await this.#ended;
+  }
+
+  /** The signal that ended it, if one did. */
+  get endedBy(): NodeJS.Signals | null {
+    return this.#child.signalCode;
+  }
+
+  /** Its process, while it runs. */
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  /** Sends a signal that it outlives. */
+  send(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
   }
 
   /** What its port answers; it needs `listen` with port 0. */

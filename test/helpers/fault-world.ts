@@ -10,7 +10,7 @@ import {
   type DevWorkloadApi,
   type OidcProvider,
 } from '../../src/dev/workload-api/index.ts';
-import { AgentBench, type RunningAgent } from './agent-process.ts';
+import { AgentBench, type Launch, type RunningAgent } from './agent-process.ts';
 import { Hunt } from './hunt.ts';
 import { watchSet, type SetWatch } from './watch-set.ts';
 
@@ -95,7 +95,11 @@ export class FaultWorld implements AsyncDisposable {
   }
 
   /** Starts an agent with the world's servers; `more` wins. */
-  async agent(more: object = {}, flags: readonly string[] = []): Promise<RunningAgent> {
+  async agent(
+    more: object = {},
+    flags: readonly string[] = [],
+    launch: Launch = {},
+  ): Promise<RunningAgent> {
     const document = {
       spiffe: { socket: this.api.address },
       vault: { address: this.vault.address },
@@ -104,7 +108,7 @@ export class FaultWorld implements AsyncDisposable {
       files: FILES,
       ...more,
     };
-    const agent = await this.bench.start(document, flags);
+    const agent = await this.bench.start(document, flags, launch);
     this.#agents.push(agent);
     return agent;
   }

@@ -1,0 +1,136 @@
+/**
+ * The agent as `cmd/agent` wires it, for tests. It kills itself by SIGKILL at the fault point that
+ * VOUCHSAFE_TEST_FAULT_POINT names, and its wall clock jumps by VOUCHSAFE_TEST_JUMP_MS at each SIGUSR2.
+ */
+import { basename } from 'node:path';
+import { parseArgs } from 'node:util';
+import { StateFile, type AgentParts } from '../../src/agent/index.ts';
+import type { SavedState } from '../../src/agent/state-file.ts';
+import type { Clock, Logger } from '../../src/core/index.ts';
+import { runAgent } from '../../src/host/index.ts';
+import { createFileWriter } from '../../src/output/index.ts';
+import { nodeFileSystem, type FileSystem } from '../../src/output/file-system.ts';
+import {
+  createLogger,
+  environmentVariable,
+  leaveNoDumps,
+  printError,
+  reportDefects,
+  systemClock,
+  systemRandom,
+  terminationSignal,
+} from '../../src/platform/index.ts';
+import type { Template } from '../../src/template/index.ts';
+
+const FATAL = environmentVariable('VOUCHSAFE_TEST_FAULT_POINT');
+const JUMP_MS = Number(environmentVariable('VOUCHSAFE_TEST_JUMP_MS') ?? 0);
+
+let wallOffsetMs = 0;
+process.on('SIGUSR2', () => (wallOffsetMs += JUMP_MS));
+
+/** Sleeps and durations are not touched by a wall clock that jumps. */
+const clock: Clock = {
+  now: () => systemClock.now() + wallOffsetMs,
+  monotonicMs: () => systemClock.monotonicMs(),
+  sleep: (ms, signal) => systemClock.sleep(ms, signal),
+};
+
+/** Dies here if this is the point. */
+async function reach(point: string): Promise<void> {
+  if (point !== FATAL) return;
+  process.kill(process.pid, 'SIGKILL');
+  await new Promise(() => undefined); // nothing may follow while the signal is on its way
+}
+
+/** The two fault points around a step. */
+async function around<T>(step: string, work: () => Promise<T>): Promise<T> {
+  await reach(`before ${step}`);
+  const result = await work();
+  await reach(`after ${step}`);
+  return result;
+}
+
+class FaultyStateFile extends StateFile {
+  override async save(state: SavedState): Promise<void> {
+    await around(`saving ${contentOf(state)}`, () => super.save(state));
+  }
+}
+
+/** What a state has beyond the one before it. */
+function contentOf({ session, values, isDelivered }: SavedState): string {
+  if (session === null) return 'nothing';
+  if (values.length === 0) return 'the token';
+  const paths = values.flatMap(({ dependency }) => ('path' in dependency ? dependency.path : []));
+  return isDelivered ? `the delivered ${paths.at(-1) ?? ''}` : `the credential`;
+}
+
+/** Dies between the operations that make up a swap. */
+const fileSystem: FileSystem = {
+  ...nodeFileSystem,
+  createFile: (path, content, mode) =>
+    around(`creating ${basename(path)}`, () => nodeFileSystem.createFile(path, content, mode)),
+  rename: (from, to) => around(`renaming ${basename(to)}`, () => nodeFileSystem.rename(from, to)),
+};
+
+/** The second set is the one that has an application to tell. */
+function wrap(parts: AgentParts<Template>): AgentParts<Template> {
+  const { vault, identity, notifier, config } = parts;
+  const writer = createFileWriter({ ...parts, directory: config.outputDirectory, fileSystem });
+  return {
+    ...parts,
+    writer: {
+      write: (files, signal) => around('writing the set', () => writer.write(files, signal)),
+    },
+    notifier: {
+      notify: (actions, signal) =>
+        around(`telling of ${actions.length} actions`, () => notifier.notify(actions, signal)),
+    },
+    stateFile:
+      config.stateDirectory === undefined
+        ? undefined
+        : new FaultyStateFile(config.stateDirectory, parts.clock),
+    identity: identity && {
+      jwtSvid: (audiences, signal) =>
+        around('fetching the identity', () => identity.jwtSvid(audiences, signal)),
+      x509Svid: (signal) => identity.x509Svid(signal),
+      x509Updates: (signal) => identity.x509Updates(signal),
+      get lastError() {
+        return identity.lastError;
+      },
+    },
+    vault: vault && {
+      login: (request, signal) => around('the login', () => vault.login(request, signal)),
+      fetch: (token, dependency, signal) =>
+        around(`reading ${dependency.path}`, () => vault.fetch(token, dependency, signal)),
+      renewToken: (token, signal) => vault.renewToken(token, signal),
+      renewLease: (token, id, increment, signal) => vault.renewLease(token, id, increment, signal),
+      revokeLease: (token, id, signal) =>
+        around('revoking the lease', () => vault.revokeLease(token, id, signal)),
+      revokeToken: (token, signal) =>
+        around('revoking the token', () => vault.revokeToken(token, signal)),
+    },
+  };
+}
+
+reportDefects();
+leaveNoDumps();
+const { values } = parseArgs({ options: { config: { type: 'string' } } });
+process.exitCode = await runAgent(
+  {
+    configPath: values.config,
+    configText: undefined,
+    environment: {
+      spiffeEndpointSocket: undefined,
+      vaultAddress: undefined,
+      vaultNamespace: undefined,
+      vaultCaFile: undefined,
+    },
+    once: false,
+    clock,
+    random: systemRandom,
+    createLogger: (level): Logger => createLogger(level, process.stderr),
+    print: printError,
+    wrap,
+  },
+  terminationSignal(),
+);
