@@ -119,10 +119,6 @@ export class RunningAgent {
     this.#ended = once(this.#child, 'close');
   }
 
-  get pid(): number {
-    return this.#child.pid ?? 0;
-  }
-
   /** Waits for its end; gives the exit code. */
   async exit(): Promise<number | null> {
     await this.#ended;

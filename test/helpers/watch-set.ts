@@ -28,7 +28,7 @@ export function watchSet(
   let looks = 0;
   const watching = (async (): Promise<void> => {
     while (!end.signal.aborted) {
-      const set = look(directory, names, sets.length > 0);
+      const set = lookAtSet(directory, names, sets.length > 0);
       if (set !== undefined) {
         looks += 1;
         check(set);
@@ -48,7 +48,11 @@ export function watchSet(
   };
 }
 
-function look(
+/**
+ * One look at the files: through their visible names, then all of one set. Undefined where one is not there yet;
+ * with `mustExist` that is an error.
+ */
+export function lookAtSet(
   directory: string,
   names: readonly string[],
   mustExist: boolean,

@@ -1,0 +1,87 @@
+/** What the soak prints. */
+import type { Growth } from './watch.ts';
+import type { Requests } from './settings.ts';
+
+/** A fault that came and went. */
+export interface Incident {
+  readonly name: string;
+  /** Milliseconds since the start. */
+  readonly atMs: number;
+  readonly lastedMs: number;
+  /** From its end to the last check that still failed. */
+  readonly recoveryMs: number;
+  readonly boundMs: number;
+}
+
+/** Everything that was counted. */
+export interface Figures {
+  readonly seed: number;
+  readonly elapsedMs: number;
+  readonly incidents: readonly Incident[];
+  readonly asked: Requests;
+  readonly most: Requests;
+  readonly looks: number;
+  readonly clientLogins: { readonly all: number; readonly bad: number };
+  readonly notifications: number;
+  readonly mostTokens: number;
+  readonly mostLeases: number;
+  readonly growth: Growth;
+  readonly stalls: number;
+}
+
+/** `12.3 s` */
+export function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`;
+}
+
+/** The line of one fault. */
+export function incidentLine(incident: Incident): string {
+  const { name, atMs, lastedMs, recoveryMs, boundMs } = incident;
+  const lasted = lastedMs < 100 ? '' : ` for ${seconds(lastedMs)}`;
+  const times = `recovered after ${seconds(recoveryMs)} (bound ${seconds(boundMs)})`;
+  return `${seconds(atMs).padStart(8)}  ${name}${lasted}: ${times}`;
+}
+
+/** The table at the end. */
+export function summary(figures: Figures): string {
+  const { asked, most, growth, clientLogins } = figures;
+  const of = (name: keyof Requests): string => `${asked[name]} (at most ${most[name]})`;
+  const rows: readonly (readonly [string, string])[] = [
+    ['seed', `${figures.seed}`],
+    ['time', seconds(figures.elapsedMs)],
+    ['faults', `${figures.incidents.length}`],
+    ['logins', of('logins')],
+    ['credentials', of('credentials')],
+    ['certificates', of('certificates')],
+    ['reads', of('reads')],
+    ['reader looks', `${figures.looks}, none of a mixed set`],
+    ['client logins', `${clientLogins.all}, ${clientLogins.bad} failed, each during a fault`],
+    ['notifications', `${figures.notifications}`],
+    ['most tokens, leases', `${figures.mostTokens}, ${figures.mostLeases}`],
+    ['RSS, first/second half', `${growth.rssMiB.join(' / ')} MiB`],
+    ['descriptors', growth.descriptors.join(' / ')],
+    ['stalls of the machine', `${figures.stalls}`],
+  ];
+  const width = Math.max(...rows.map(([name]) => name.length)) + 2;
+  return [
+    '',
+    ...byKind(figures.incidents),
+    '',
+    ...rows.map(([name, value]) => `${name.padEnd(width)}${value}`),
+  ].join('\n');
+}
+
+function byKind(incidents: readonly Incident[]): string[] {
+  const kinds = Map.groupBy(incidents, ({ name }) => name);
+  const rows = [...kinds].map(([name, all]) => {
+    const times = all.map(({ recoveryMs }) => recoveryMs).toSorted((a, b) => a - b);
+    const median = times[Math.floor(times.length / 2)] ?? 0;
+    return [name, `${all.length}`, seconds(median), seconds(times.at(-1) ?? 0)] as const;
+  });
+  const head = ['fault', 'times', 'recovery', 'longest'] as const;
+  const width = Math.max(...rows.map(([name]) => name.length), head[0].length) + 2;
+  return [head, ...rows.toSorted(([a], [b]) => (a < b ? -1 : 1))].map(
+    ([name, count, median, longest]) =>
+      `${name.padEnd(width)}${count.padStart(5)}${median.padStart(10)}${longest.padStart(10)}`,
+  );
+}

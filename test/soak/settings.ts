@@ -1,0 +1,70 @@
+/** What the soak sets, and what follows from it: how long a recovery may take, how much may be asked of Vault. */
+
+/** Short lives, so that ten minutes hold what a pod sees in months. Milliseconds. */
+export const SETTINGS = {
+  tokenTtlMs: 20_000,
+  tokenMaxTtlMs: 60_000,
+  leaseTtlMs: 10_000,
+  leaseMaxTtlMs: 30_000,
+  certificateTtlMs: 20_000,
+  svidTtlMs: 20_000,
+  refreshMs: 1000,
+  revokeGraceMs: 2000,
+  vaultTimeoutMs: 2000,
+} as const;
+
+/** A change is settled with others for 2 s at most; the rest is for a busy machine. */
+export const FRESH_WITHIN_MS = SETTINGS.refreshMs + 2000 + 3000;
+
+/** An agent renews at 0.6 to 0.7 of a lease: until then nothing tells it that somebody has revoked it. */
+export const LEASE_NOTICE_MS = SETTINGS.leaseTtlMs * 0.7;
+
+/** After several tokens in a row that died young the next login waits: 1, 2, 4, 8, 16 s. */
+const LOGIN_PATIENCE_MS = 16_000;
+
+/** Start of a process, notice of a machine that has other work. */
+const SLACK_MS = 5000;
+
+/**
+ * How long after the end of a fault everything must be as it was. Waits double from 0.5 s and are at least half
+ * of their step, so after a failure of D no wait is longer than 2 D + 1 s.
+ */
+export function recoveryBoundMs(faultMs: number, noticeMs: number): number {
+  return noticeMs + 2 * faultMs + 1000 + SETTINGS.vaultTimeoutMs + LOGIN_PATIENCE_MS + SLACK_MS;
+}
+
+/** How often one thing is tried in a fault of this length and just after it, by the same doubling. */
+export function triesIn(faultMs: number): number {
+  return 2 + Math.floor(Math.log2((2 * faultMs) / 1000 + 1));
+}
+
+/** What is counted in Vault's audit log. */
+export interface Requests {
+  readonly logins: number;
+  readonly credentials: number;
+  readonly certificates: number;
+  readonly reads: number;
+}
+
+/**
+ * The most requests of each kind. Without faults a token is replaced within 10 s of its end, a lease within 3 s
+ * of its end or with its token, a certificate after 0.65 of its life, and each of the two KV secrets is read
+ * once a second. Each fault costs its tries, two more where two causes meet, and makes each token and
+ * credential at most once more than that.
+ */
+export function mostRequests(elapsedMs: number, faultsMs: readonly number[]): Requests {
+  const perFault = faultsMs.reduce((sum, faultMs) => sum + triesIn(faultMs) + 2, 0);
+  const steady = (lifeMs: number): number => 1 + Math.ceil(elapsedMs / lifeMs);
+  const logins = steady(SETTINGS.tokenMaxTtlMs - 10_000) + perFault;
+  return {
+    logins,
+    credentials: steady(SETTINGS.leaseMaxTtlMs - 3000) + logins + perFault,
+    certificates: steady(SETTINGS.certificateTtlMs * 0.6) + perFault,
+    reads: 2 * (steady(SETTINGS.refreshMs) + 2 * perFault),
+  };
+}
+
+/** `12s`, for a document. */
+export function inSeconds(ms: number): string {
+  return `${ms / 1000}s`;
+}

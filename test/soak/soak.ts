@@ -1,0 +1,236 @@
+/**
+ * The soak: one agent between real servers, random faults, and invariants that are checked all along. It ends
+ * with figures, or with the first violation.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Random } from '../../src/core/index.ts';
+import { eventually } from '../helpers/agent-process.ts';
+import { seededRandom } from '../helpers/random.ts';
+import { faultsFor, type Fault } from './faults.ts';
+import { Ledger, Violation } from './ledger.ts';
+import { Reader } from './reader.ts';
+import { incidentLine, summary, type Incident, seconds } from './report.ts';
+import { recoveryBoundMs, SETTINGS } from './settings.ts';
+import { Watch } from './watch.ts';
+import { SoakWorld } from './world.ts';
+
+const COUNTER_INTERVAL_MS = 1000;
+/** Time without faults after a recovery. */
+const HEALTHY_MS = [1500, 6000] as const;
+/** Share of incidents that are two faults at once. */
+const BOTH_SHARE = 0.25;
+/** An agent that is told to end has 5 s for its revocations. */
+const END_WITHIN_MS = 8000;
+/**
+ * How long Vault and the database may take to forget what nobody could revoke, because the agent never learnt of
+ * it: the TTL of a lease, and Vault's own tries where the database was away (10 s, then 20 s).
+ */
+const FORGOTTEN_WITHIN_MS = SETTINGS.leaseMaxTtlMs + 30_000;
+
+/** What {@link runSoak} is told. */
+export interface SoakOptions {
+  readonly minutes: number;
+  readonly seed: number;
+  /** Ends it early, and cleanly. */
+  readonly signal: AbortSignal;
+  readonly print: (line: string) => void;
+}
+
+/** Runs the soak; resolves to whether every invariant held. */
+export async function runSoak(options: SoakOptions): Promise<boolean> {
+  options.print(`soak: ${options.minutes} minutes, seed ${options.seed}`);
+  await using world = await SoakWorld.start();
+  if (!world.hasVolume) options.print('soak: "volume full" is left out: only root can mount one');
+  const soak = new Soak(world, options);
+  return await soak.run();
+}
+
+class Soak {
+  readonly #world: SoakWorld;
+  readonly #options: SoakOptions;
+  readonly #random: Random;
+  readonly #ledger = new Ledger();
+  readonly #reader: Reader;
+  readonly #watch: Watch;
+  readonly #incidents: Incident[] = [];
+
+  constructor(world: SoakWorld, options: SoakOptions) {
+    this.#world = world;
+    this.#options = options;
+    this.#random = seededRandom(options.seed);
+    this.#reader = new Reader(world, this.#ledger);
+    this.#watch = new Watch(world, this.#ledger);
+  }
+
+  async run(): Promise<boolean> {
+    const ledger = this.#ledger;
+    const onSignal = (): void => ledger.stop();
+    this.#options.signal.addEventListener('abort', onSignal, { once: true });
+    await this.#world.startAgent();
+    const tasks = [
+      this.#reader.look(),
+      this.#reader.use(),
+      this.#reader.logIn(),
+      this.#watch.port(),
+      this.#watch.sample(),
+      this.#watch.counts(() => this.#faultsMs),
+      this.#count(),
+      this.#breakThings(),
+    ].map((task) => task.catch((error: unknown) => ledger.stop(error)));
+    await Promise.all(tasks);
+    this.#options.signal.removeEventListener('abort', onSignal);
+    return await this.#verdict(ledger.failure);
+  }
+
+  get #faultsMs(): readonly number[] {
+    return this.#incidents.map(({ lastedMs }) => lastedMs);
+  }
+
+  /** Changes the secrets all the time. */
+  async #count(): Promise<void> {
+    for (let n = 2; !this.#ledger.signal.aborted; n += 1) {
+      try {
+        await this.#world.count(n);
+        this.#reader.written(n, this.#ledger.nowMs);
+        if (n % 3 === 0) await this.#world.changePair(n);
+      } catch {
+        // Vault is sealed: it has not changed.
+      }
+      await delay(COUNTER_INTERVAL_MS);
+    }
+  }
+
+  async #breakThings(): Promise<void> {
+    const { signal } = this.#ledger;
+    const endMs = this.#options.minutes * 60_000;
+    await eventually(
+      () => Promise.resolve(this.#reader.hasSeen || signal.aborted ? true : undefined),
+      'the agent never delivered its files',
+    );
+    await this.#recovered(0, recoveryBoundMs(0, 0));
+    while (!signal.aborted && this.#ledger.nowMs < endMs) {
+      await delay(this.#between(...HEALTHY_MS), undefined, { signal }).catch(() => undefined);
+      if (!signal.aborted) await this.#incident(this.#choose());
+    }
+    if (!signal.aborted) await this.#end();
+  }
+
+  #choose(): readonly Fault[] {
+    const faults = faultsFor(this.#world);
+    const pick = (from: readonly Fault[]): Fault[] =>
+      from.slice(Math.floor(this.#random.next() * from.length)).slice(0, 1);
+    const [first] = pick(faults);
+    if (first === undefined || this.#random.next() >= BOTH_SHARE) return pick(faults);
+    return [first, ...pick(faults.filter(({ group }) => group !== first.group))];
+  }
+
+  async #incident(faults: readonly Fault[]): Promise<void> {
+    const ledger = this.#ledger;
+    const atMs = ledger.nowMs;
+    ledger.faultBegins();
+    await Promise.all(faults.map((fault) => this.#break(fault)));
+    const endedMs = ledger.nowMs;
+    const lastedMs = endedMs - atMs;
+    const noticeMs = Math.max(...faults.map((fault) => fault.noticeMs ?? 0));
+    // Of two faults one may begin to wait when the other has made it wait already.
+    const boundMs = recoveryBoundMs(lastedMs * faults.length, noticeMs);
+    const name = faults.map((fault) => fault.name).join(' + ');
+    const lastBadMs = await this.#recovered(endedMs + noticeMs, endedMs + boundMs, name);
+    if (ledger.signal.aborted) return;
+    const recoveryMs = Math.max(0, lastBadMs - endedMs);
+    const incident = { name, atMs, lastedMs, recoveryMs, boundMs };
+    this.#incidents.push(incident);
+    this.#options.print(incidentLine(incident));
+  }
+
+  async #break(fault: Fault): Promise<void> {
+    const [shortest, longest] = fault.lastsMs;
+    const lastsMs = this.#between(shortest, longest);
+    const repair = await fault.begin(this.#world);
+    try {
+      await delay(lastsMs, undefined, { signal: this.#ledger.signal });
+    } catch {
+      // A soak that ends repairs, too: the servers are to end in good order.
+    }
+    await repair();
+  }
+
+  /** Waits until everything is good, has been looked at since then, and the agent says so; gives when it last was not. */
+  async #recovered(sinceMs: number, untilMs: number, after = 'the start'): Promise<number> {
+    const ledger = this.#ledger;
+    let lastBadMs = 0;
+    while (!ledger.signal.aborted) {
+      const now = ledger.nowMs;
+      if (!this.#watch.isReady) lastBadMs = now;
+      if (this.#watch.isReady && ledger.isGoodSince(sinceMs)) break;
+      if (now > untilMs) {
+        const why = ledger.notGoodSince(sinceMs);
+        ledger.violate(
+          'everything recovers by itself',
+          `not after ${after}: ${why === '' ? 'the agent is not ready' : why}`,
+        );
+      }
+      await delay(100);
+    }
+    return Math.max(lastBadMs, ledger.faultIsOver());
+  }
+
+  /** Ends the agent as a kubelet does; what it held must be gone. */
+  async #end(): Promise<void> {
+    const { postgres, vault } = this.#world;
+    const ledger = this.#ledger;
+    const token = (await this.#world.token()) ?? '';
+    ledger.faultBegins(); // no credential works from here on
+    const beganMs = ledger.nowMs;
+    const code = await this.#world.stopAgent('SIGTERM');
+    const tookMs = ledger.nowMs - beganMs;
+    ledger.require('SIGTERM ends the agent with 0', code === 0, `exit code ${code}`);
+    ledger.require('the end takes seconds', tookMs < END_WITHIN_MS, seconds(tookMs));
+    const status = await vault.statusAs(token, 'auth/token/lookup-self');
+    ledger.require('the token is revoked at the end', status === 403, `status ${status}`);
+    const untilMs = ledger.nowMs + FORGOTTEN_WITHIN_MS;
+    let roles = await postgres.issued('app');
+    this.#options.print(`soak: ${roles.length} roles in PostgreSQL after ${seconds(tookMs)}`);
+    while (roles.length > 0 && ledger.nowMs < untilMs && !ledger.signal.aborted) {
+      await delay(500);
+      roles = await postgres.issued('app');
+    }
+    ledger.require('no role stays in PostgreSQL', roles.length === 0, roles.join(', '));
+    await this.#watch.count(this.#faultsMs);
+    this.#watch.growth();
+    ledger.stop();
+  }
+
+  /** Prints what was seen. */
+  async #verdict(reason: unknown): Promise<boolean> {
+    const { print, seed } = this.#options;
+    const ledger = this.#ledger;
+    const elapsedMs = ledger.nowMs;
+    await this.#world.stopAgent('SIGTERM');
+    if (reason !== undefined) {
+      print('');
+      for (const line of this.#watch.lastLines) print(line);
+      const when = reason instanceof Violation ? ` at ${seconds(reason.atMs)}` : '';
+      const what = reason instanceof Error ? reason.message : String(reason);
+      print(`\nsoak: VIOLATED with seed ${seed}${when}: ${what}`);
+    }
+    const { asked, most } = await this.#watch.count(this.#faultsMs);
+    print(
+      summary({
+        ...{ seed, elapsedMs, asked, most, incidents: this.#incidents },
+        looks: ledger.count('a reader sees only whole sets').all,
+        clientLogins: ledger.count('the credential logs in'),
+        notifications: this.#world.notifications,
+        mostTokens: this.#watch.mostTokens,
+        mostLeases: this.#watch.mostLeases,
+        growth: this.#watch.growth(),
+        stalls: ledger.stalls,
+      }),
+    );
+    return reason === undefined;
+  }
+
+  #between(low: number, high: number): number {
+    return low + (high - low) * this.#random.next();
+  }
+}

@@ -1,0 +1,188 @@
+/** What the soak watches besides the files: what the agent lets out, what it needs, and what Vault has been asked. */
+import { readdir, readFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { RunningAgent } from '../helpers/agent-process.ts';
+import type { Json, RealVault } from '../helpers/real-vault.ts';
+import type { Ledger } from './ledger.ts';
+import { mostRequests, type Requests } from './settings.ts';
+import type { SoakWorld } from './world.ts';
+
+const SEARCH_INTERVAL_MS = 1000;
+const SAMPLE_INTERVAL_MS = 1000;
+const COUNT_INTERVAL_MS = 20_000;
+/** Lines kept of what the agents have printed, for the report of a violation. */
+const KEPT_LINES = 60;
+/** Most tokens and leases of the agent that Vault has at once: see {@link Watch.sample}. */
+const MOST_TOKENS = 12;
+const MOST_LEASES = 24;
+/** What the second half of a soak may need more than the first. */
+const GROWTH = { rssMiB: 24, descriptors: 8 } as const;
+
+/** What an agent needed at one moment. */
+export interface Sample {
+  readonly atMs: number;
+  readonly rssMiB: number;
+  readonly descriptors: number;
+}
+
+/** The largest need of each half. */
+export type Growth = Readonly<Record<'rssMiB' | 'descriptors', readonly [number, number]>>;
+
+/** Watches until the ledger's end. */
+export class Watch {
+  /** Whether `/status` has told of nothing amiss. */
+  isReady = false;
+  readonly lastLines: string[] = [];
+  mostTokens = 0;
+  mostLeases = 0;
+  readonly #world: SoakWorld;
+  readonly #ledger: Ledger;
+  readonly #samples: Sample[] = [];
+
+  constructor(world: SoakWorld, ledger: Ledger) {
+    this.#world = world;
+    this.#ledger = ledger;
+    world.onStart = (agent) => void this.#follow(agent);
+  }
+
+  /** Looks at what the agent shows on its port. */
+  async port(): Promise<void> {
+    while (!this.#ledger.signal.aborted) {
+      const status = await this.#world.ask('/status');
+      this.isReady = status?.includes('"phase": "ready"') === true;
+      await this.#search({ '/status': status, '/metrics': await this.#world.ask('/metrics') });
+      await delay(SEARCH_INTERVAL_MS / 2);
+    }
+  }
+
+  /** Measures the agent, and how much of it Vault has. */
+  async sample(): Promise<void> {
+    const { vault } = this.#world;
+    while (!this.#ledger.signal.aborted) {
+      const pid = this.#world.agent?.pid;
+      const need = pid === undefined ? undefined : await needOf(pid);
+      if (need !== undefined) this.#samples.push({ atMs: this.#ledger.nowMs, ...need });
+      const tokens = await lengthOf(vault, 'auth/token/accessors');
+      const leases = await lengthOf(vault, 'sys/leases/lookup/database/creds/app');
+      this.mostTokens = Math.max(this.mostTokens, tokens);
+      this.mostLeases = Math.max(this.mostLeases, leases);
+      this.#bounded('tokens in Vault', tokens, MOST_TOKENS);
+      this.#bounded('leases in Vault', leases, MOST_LEASES);
+      await delay(SAMPLE_INTERVAL_MS);
+    }
+  }
+
+  /** Counts what Vault was asked; `faultsMs` are the faults so far. */
+  async counts(faultsMs: () => readonly number[]): Promise<void> {
+    while (!this.#ledger.signal.aborted) {
+      await this.count(faultsMs());
+      await delay(COUNT_INTERVAL_MS, undefined, { signal: this.#ledger.signal }).catch(
+        () => undefined,
+      );
+    }
+  }
+
+  /** Counts once. */
+  async count(faultsMs: readonly number[]): Promise<{ asked: Requests; most: Requests }> {
+    const requests = await this.#world.vault.audited();
+    const count = (path: string, operation: string): number =>
+      requests.filter((one) => one.path.startsWith(path) && one.operation === operation).length;
+    const asked: Requests = {
+      logins: count('auth/jwt/login', 'update'),
+      credentials: count('database/creds/app', 'read'),
+      certificates: count('pki/issue/web', 'update'),
+      reads: count('secret/data/', 'read'),
+    };
+    const most = mostRequests(this.#ledger.nowMs, faultsMs);
+    for (const name of ['logins', 'credentials', 'certificates', 'reads'] as const) {
+      this.#bounded(name, asked[name], most[name]);
+    }
+    return { asked, most };
+  }
+
+  /** Compares the halves of the soak. */
+  growth(): Growth {
+    const half = this.#ledger.nowMs / 2;
+    const largest = (what: 'rssMiB' | 'descriptors', isSecond: boolean): number =>
+      Math.max(0, ...this.#samples.filter((s) => s.atMs > half === isSecond).map((s) => s[what]));
+    const both = (what: 'rssMiB' | 'descriptors'): readonly [number, number] => [
+      largest(what, false),
+      largest(what, true),
+    ];
+    const growth = { rssMiB: both('rssMiB'), descriptors: both('descriptors') };
+    for (const what of ['rssMiB', 'descriptors'] as const) {
+      const [first, second] = growth[what];
+      this.#bounded(`${what} of the second half`, second, first + GROWTH[what]);
+    }
+    return growth;
+  }
+
+  #bounded(what: string, is: number, most: number): void {
+    this.#ledger.require(`${what} are bounded`, is <= most, `${is}, at most ${most}`);
+  }
+
+  /** Reads everything that an agent prints, line by line, until its end. */
+  async #follow(agent: RunningAgent): Promise<void> {
+    let hasEnded = false;
+    const end = agent.exit().then((code) => {
+      hasEnded = true;
+      const isExpected = this.#world.agent !== agent;
+      const detail = `exit code ${code}`;
+      this.#ledger.require('the agent goes on', isExpected, detail);
+    });
+    for (let isLast = false; !isLast;) {
+      isLast = hasEnded;
+      this.#read(agent, isLast);
+      await delay(SEARCH_INTERVAL_MS / 4);
+    }
+    await end;
+  }
+
+  /** Takes the whole lines off what was printed. */
+  #read(agent: RunningAgent, isLast: boolean): void {
+    const end = isLast ? agent.output.length : agent.output.lastIndexOf('\n') + 1;
+    const text = agent.output.slice(0, end);
+    agent.output = agent.output.slice(end);
+    if (text === '') return;
+    const found = this.#world.hunt.find(text);
+    this.#ledger.require('no secret in the log', found.length === 0, found.join(', '));
+    for (const line of text.trimEnd().split('\n')) this.#readLine(line);
+  }
+
+  #readLine(line: string): void {
+    const isSecret = this.#world.hunt.find(line).length > 0;
+    this.lastLines.push(isSecret ? '(a line with a secret)' : line);
+    if (this.lastLines.length > KEPT_LINES) this.lastLines.shift();
+    const isError = line.includes('"level":"error"') || !line.startsWith('{');
+    const hasCode = /"\w*code":"ERR_\w+"/.test(line);
+    this.#ledger.require('each line of level error has a code', !isError || hasCode, line);
+  }
+
+  async #search(texts: Readonly<Record<string, string | undefined>>): Promise<void> {
+    const message = await readFile(`${this.#world.bench.directory}/termination-log`, 'utf8').catch(
+      () => undefined,
+    );
+    for (const [where, text] of Object.entries({ ...texts, 'termination message': message })) {
+      const found = this.#world.hunt.find(text ?? '');
+      this.#ledger.require(`no secret in the ${where}`, found.length === 0, found.join(', '));
+    }
+  }
+}
+
+/** Undefined for a process that is gone. */
+async function needOf(pid: number): Promise<Omit<Sample, 'atMs'> | undefined> {
+  try {
+    const status = await readFile(`/proc/${pid}/status`, 'utf8');
+    const rssMiB = Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024;
+    const descriptors = (await readdir(`/proc/${pid}/fd`)).length;
+    return Number.isFinite(rssMiB) ? { rssMiB: Math.round(rssMiB), descriptors } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Length of a list in Vault; 0 while it is sealed or knows of none. */
+async function lengthOf(vault: RealVault, path: string): Promise<number> {
+  const data: Json = await vault.read(`${path}?list=true`).catch(() => ({}));
+  return Array.isArray(data['keys']) ? data['keys'].length : 0;
+}
