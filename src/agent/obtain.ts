@@ -1,6 +1,7 @@
 /**
  * Gets the value of one dependency, once. Ring: agent.
  */
+import { isDeepStrictEqual } from 'node:util';
 import {
   type Clock,
   type Dependency,
@@ -48,9 +49,18 @@ export interface ObtainerParts {
   readonly random: Random;
 }
 
+/** What is to be read. */
+export interface Wanted {
+  readonly dependency: Dependency;
+  /** How often it is read where it has no lease. */
+  readonly refreshMs: number;
+  /** What the last read gave. */
+  readonly held: Held | undefined;
+}
+
 /** Reads and renews, one try a call. */
 export interface Obtainer {
-  fetch(dependency: Dependency, refreshMs: number, signal: AbortSignal): Promise<Held>;
+  fetch(wanted: Wanted, signal: AbortSignal): Promise<Held>;
   /** Renews the lease of a held value; the value stays the same. */
   renew(held: Held & { readonly lease: LeaseHeld }, signal: AbortSignal): Promise<Held>;
 }
@@ -68,7 +78,7 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
 
   async function fromVault(
     dependency: VaultDependency,
-    refreshMs: number,
+    { refreshMs, held }: Omit<Wanted, 'dependency'>,
     signal: AbortSignal,
   ): Promise<Held> {
     const { vault, sessions } = vaultOf(parts);
@@ -79,6 +89,12 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
       throw withLogin(error, dependency.path, parts.auth);
     });
     const value = dependency.kind === 'list' ? (answer.data['keys'] ?? []) : answer.data;
+    if (answer.validity.kind === 'rotation') {
+      const isUnchanged = differsByTtlAlone(answer, held?.value);
+      const known = { ...context(refreshMs), previous: held?.plan, isUnchanged };
+      // A TTL that counts down is no news: files that show it stay as they are until the rotation.
+      return { value: isUnchanged ? held?.value : value, plan: planValue(answer.validity, known) };
+    }
     const plan = planValue(answer.validity, context(refreshMs));
     const lease = leaseOf(answer.validity, session);
     return lease === undefined ? { value, plan } : { value, plan, lease };
@@ -124,13 +140,24 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
   }
 
   return {
-    fetch: (dependency, refreshMs, signal) =>
-      isVaultDependency(dependency)
-        ? vaultPermits.run(signal, () => fromVault(dependency, refreshMs, signal))
-        : identityPermits.run(signal, () => fromIdentity(dependency, refreshMs, signal)),
+    fetch(wanted, signal) {
+      const { dependency, refreshMs } = wanted;
+      return isVaultDependency(dependency)
+        ? vaultPermits.run(signal, () => fromVault(dependency, wanted, signal))
+        : identityPermits.run(signal, () => fromIdentity(dependency, refreshMs, signal));
+    },
 
     renew: (held, signal) => vaultPermits.run(signal, () => renewed(held, signal)),
   };
+}
+
+/** True for a value that was read before and not rotated since. */
+function differsByTtlAlone(
+  { data }: { readonly data: Readonly<Record<string, unknown>> },
+  known: unknown,
+): boolean {
+  if (typeof known !== 'object') return false;
+  return isDeepStrictEqual({ ...known, ttl: data['ttl'] }, data);
 }
 
 /** An X.509-SVID, which the Workload API keeps fresh by itself. */

@@ -14,6 +14,8 @@ export interface Plan {
   readonly atMs: number;
   /** When the value stops being good, monotonic milliseconds. Infinity: never by itself. */
   readonly expiresAtMs: number;
+  /** When Vault is to change the value by itself, monotonic milliseconds; absent where it does not. */
+  readonly rotatesAtMs?: number;
 }
 
 /** The circumstances of a {@link planValue}. */
@@ -23,6 +25,10 @@ export interface PlanContext {
   readonly random: Random;
   /** How often a value without a lease is read again. */
   readonly refreshMs: number;
+  /** What was planned at the last read, if there was one. */
+  readonly previous?: Plan | undefined;
+  /** True where this read has found nothing new. */
+  readonly isUnchanged?: boolean;
 }
 
 /** Nothing is planned earlier than this: whatever a server answers, it is not asked in a tight loop. */
@@ -31,8 +37,11 @@ export const MIN_INTERVAL_MS = 1000;
 /** A grant of less than this share of the full one was cut by the max TTL: the end is near. */
 const CAPPED_SHARE = 0.95;
 
-/** Vault needs a moment to store a rotated password after the TTL has run out; as much again spreads a fleet. */
-const ROTATION_DELAY_MS = 1000;
+/** Vault looks every five seconds for passwords that are due; a second to change one. */
+const ROTATION_DELAY_MS = 6000;
+
+/** Vault rounds the time of a rotation to a second, and may be one early. */
+const ROTATION_EARLY_MS = 1500;
 
 /** Plans a value that has just been read. */
 export function planValue(validity: Validity, context: PlanContext): Plan {
@@ -41,11 +50,8 @@ export function planValue(validity: Validity, context: PlanContext): Plan {
       return fetchAfter(spreadRefresh(context), Number.POSITIVE_INFINITY, context);
     case 'lease':
       return planLease(validity, validity.durationMs, context);
-    case 'rotation': {
-      const rotated = validity.ttlMs + ROTATION_DELAY_MS * (1 + context.random.next());
-      // A rotation by hand is seen by the refresh; the schedule alone would miss it.
-      return fetchAfter(Math.min(rotated, spreadRefresh(context)), Infinity, context);
-    }
+    case 'rotation':
+      return planRotation(validity.ttlMs, context);
     case 'expires':
       return planExpiry(validity, context);
   }
@@ -90,18 +96,40 @@ export function planJwtSvid(
   return fetchAfter(waitMs, left, context);
 }
 
+/**
+ * Plans a password that Vault changes: read from just before its time, once a second until it is new. Of a
+ * schedule Vault announces the next rotation up to five seconds before it has done the last, so the TTL alone
+ * would let the new password wait for a whole period.
+ *
+ * @see https://github.com/hashicorp/vault/issues/31918
+ */
+function planRotation(ttlMs: number, context: PlanContext): Plan {
+  const { monotonicMs, previous, isUnchanged = false } = context;
+  const refreshMs = spreadRefresh(context);
+  const awaitedAtMs = previous?.rotatesAtMs ?? Infinity;
+  const lateMs = monotonicMs - awaitedAtMs;
+  // Ever slower while Vault cannot reach the database.
+  const againMs = Math.max(MIN_INTERVAL_MS, lateMs / 8);
+  const isAwaited = isUnchanged && lateMs >= -ROTATION_EARLY_MS;
+  if (isAwaited && (ttlMs === 0 || againMs <= ttlMs)) {
+    const plan = fetchAfter(Math.min(againMs, refreshMs), Infinity, context);
+    return { ...plan, rotatesAtMs: awaitedAtMs };
+  }
+  // The first read may fall into those five seconds; a rotation by hand is seen by the refresh.
+  const latestMs = previous === undefined ? Math.min(ROTATION_DELAY_MS, refreshMs) : refreshMs;
+  const waitMs = Math.min(ttlMs - between(0.5, 1, context.random) * 1000, latestMs);
+  return { ...fetchAfter(waitMs, Infinity, context), rotatesAtMs: monotonicMs + ttlMs };
+}
+
 /** Plans a value that tells its own end by the wall clock, such as a certificate. */
 function planExpiry(validity: Extract<Validity, { kind: 'expires' }>, context: PlanContext): Plan {
   const { expiresAtMs, notBeforeMs = context.wallMs } = validity;
-  const lifeMs = expiresAtMs - notBeforeMs;
-  // A clock that is behind sees a value that is not valid yet; it must not count on more than its life.
-  const ageMs = Math.max(0, context.wallMs - notBeforeMs);
-  const leftMs = lifeMs - ageMs;
-  const dueMs = lifeMs * between(0.65, 0.75, context.random) - ageMs;
-  // One that is old when it is read (a clock that is ahead, a short certificate dated back) makes no loop.
-  const refreshMs = spreadRefresh(context);
-  const leastMs = leftMs > 0 ? Math.min(leftMs / 2, refreshMs) : refreshMs;
-  return fetchAfter(Math.max(dueMs, leastMs), leftMs, context);
+  // A clock that is behind sees a value that is not valid yet; it must not count on more than its life. What
+  // has passed of it does not count: Vault dates certificates back by half a minute.
+  const leftMs = expiresAtMs - Math.max(context.wallMs, notBeforeMs);
+  // A clock that is ahead makes no loop of one that has ended.
+  const waitMs = leftMs > 0 ? leftMs * between(0.65, 0.75, context.random) : spreadRefresh(context);
+  return fetchAfter(waitMs, leftMs, context);
 }
 
 function spreadRefresh(context: PlanContext): number {

@@ -200,7 +200,7 @@ export class Values {
       const next =
         operation === 'renew' && held?.lease !== undefined
           ? await obtainer.renew({ ...held, lease: held.lease }, signal)
-          : await obtainer.fetch(entry.dependency, entry.refreshMs, signal);
+          : await obtainer.fetch(entry, signal);
       this.#operations.add({ operation, result: 'ok' });
       this.#recovered(entry);
       this.#accept(entry, next);

@@ -120,13 +120,45 @@ test('a plain value is read again within its refresh, spread by a tenth, and nev
   );
 });
 
-test('a rotated value is read just after its rotation, or by its refresh if that comes first', () => {
-  const soon = planValue({ kind: 'rotation', ttlMs: 10_000 }, context());
-  assert.ok(soon.atMs >= 11_000 && soon.atMs <= 12_000);
-  const late = planValue({ kind: 'rotation', ttlMs: HOUR_MS }, context());
-  assert.ok(late.atMs <= 300_000);
-  const overdue = planValue({ kind: 'rotation', ttlMs: 0 }, context());
-  assert.ok(overdue.atMs > MIN_INTERVAL_MS, 'a fleet that waits for one rotation is spread');
+const ROTATES: Validity = { kind: 'rotation', ttlMs: 60_000 };
+const SLOW = context({ refreshMs: HOUR_MS });
+const EARLIER = planValue(ROTATES, SLOW);
+
+test('a rotated value is read from just before its time, or by its refresh if that comes first', () => {
+  const known = { ...SLOW, previous: EARLIER };
+  const soon = planValue(ROTATES, known);
+  assert.ok(soon.atMs >= 59_000 && soon.atMs <= 59_500);
+  assert.equal(soon.rotatesAtMs, 60_000);
+  const late = planValue({ kind: 'rotation', ttlMs: 24 * HOUR_MS }, known);
+  assert.ok(late.atMs <= HOUR_MS);
+});
+
+test('the first read of a rotated value may have come between its time and the rotation: read again', () => {
+  assert.equal(EARLIER.atMs, 6000);
+});
+
+test('a rotation that is due and has not come is asked for again, slower and slower', () => {
+  const again = (nowMs: number, ttlMs: number): number => {
+    const where = { ...SLOW, monotonicMs: nowMs, previous: EARLIER, isUnchanged: true };
+    const plan = planValue({ kind: 'rotation', ttlMs }, where);
+    assert.equal(plan.rotatesAtMs, 60_000, 'still the same one');
+    return plan.atMs - nowMs;
+  };
+  for (const ttlMs of [0, 1000, 59_000]) assert.equal(again(60_000, ttlMs), MIN_INTERVAL_MS);
+  assert.equal(again(59_000, 1000), MIN_INTERVAL_MS, 'Vault rounds');
+  assert.equal(again(140_000, 0), 10_000);
+  assert.ok(again(60_000 + 24 * HOUR_MS, 0) <= HOUR_MS);
+});
+
+test('a rotation that a schedule has let pass is not awaited beyond the next', () => {
+  const where = { ...SLOW, monotonicMs: 118_000, previous: EARLIER, isUnchanged: true };
+  const plan = planValue({ kind: 'rotation', ttlMs: 2000 }, where);
+  assert.equal(plan.rotatesAtMs, 120_000);
+});
+
+test('a value that was rotated before its time, by hand, waits for its new time', () => {
+  const plan = planValue(ROTATES, { ...SLOW, monotonicMs: 30_000, previous: EARLIER });
+  assert.equal(plan.rotatesAtMs, 90_000);
 });
 
 test('a certificate is replaced between two thirds and three quarters of its life', () => {
@@ -152,7 +184,16 @@ test('a short certificate that is dated back is not issued in a loop, and still 
     expiresAtMs: WALL_MS + 10_000,
   } as const;
   const plan = planValue(validity, context());
-  assert.ok(plan.atMs >= 5000 && plan.atMs < plan.expiresAtMs);
+  assert.ok(plan.atMs >= 6500 && plan.atMs <= 7500);
+});
+
+test('a certificate of a minute is not replaced while half of its life is left', () => {
+  const notBeforeMs = WALL_MS - 30_000;
+  const plan = planValue(
+    { kind: 'expires', notBeforeMs, expiresAtMs: WALL_MS + 60_000 },
+    context(),
+  );
+  assert.ok(plan.atMs >= 39_000 && plan.atMs <= 45_000);
 });
 
 test('a certificate that has ended by this clock is read at the pace of its refresh', () => {
