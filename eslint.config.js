@@ -40,6 +40,7 @@ const NO_PLATFORM = {
 /** Folder -> the folders it may import (its own is always allowed). */
 const MAY_IMPORT = {
   core: [],
+  x509: [],
   lifecycle: ['core'],
   config: ['core'],
   spiffe: ['core', 'lifecycle'],
@@ -50,7 +51,8 @@ const MAY_IMPORT = {
   admission: ['core', 'config'],
   server: ['core', 'lifecycle', 'config', 'admission'],
   agent: ['core', 'lifecycle', 'config'],
-  kubernetes: ['core', 'server'],
+  kubernetes: ['core', 'lifecycle', 'server'],
+  certificates: ['core', 'lifecycle', 'x509', 'spiffe', 'server', 'kubernetes'],
   platform: ['core', 'lifecycle'],
   host: [
     'core',
@@ -66,6 +68,7 @@ const MAY_IMPORT = {
   ],
   dev: [
     'core',
+    'x509',
     'lifecycle',
     'config',
     'spiffe',
@@ -88,8 +91,8 @@ const PACKAGE_HOME = {
   'prom-client': ['platform'],
   rfc6902: ['admission'],
   chokidar: ['platform'],
-  '@peculiar/asn1-schema': ['dev'],
-  '@peculiar/asn1-x509': ['dev'],
+  '@peculiar/asn1-schema': ['x509'],
+  '@peculiar/asn1-x509': ['x509'],
   '@kubernetes/client-node': ['kubernetes'],
   commander: ['cli'],
 };

@@ -4,11 +4,13 @@
  *
  * @see https://www.rfc-editor.org/rfc/rfc5280 section 4
  */
-import { generateKeyPairSync, X509Certificate, type KeyObject } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import {
   alternativeNames,
   authorityKeyId,
   basicConstraints,
+  certificatePem,
+  KEY_USAGE,
   keyUsage,
   signCertificate,
   subjectKeyId,
@@ -16,10 +18,7 @@ import {
   tlsPurposes,
   type AlternativeNames,
   type Extension,
-} from './certificate.ts';
-
-const DIGITAL_SIGNATURE = 0x80;
-const KEY_CERT_SIGN_AND_CRL_SIGN = 0x06;
+} from '../../x509/index.ts';
 
 /** What a certificate says. */
 export interface CertificateRequest extends AlternativeNames {
@@ -80,7 +79,7 @@ export function createAuthority({ commonName, uri, nowMs, ttlMs }: AuthorityOpti
     ttlMs,
     extensions: [
       basicConstraints(true),
-      keyUsage(KEY_CERT_SIGN_AND_CRL_SIGN),
+      keyUsage(KEY_USAGE.keyCertSign + KEY_USAGE.cRLSign),
       subjectKeyId(keys.publicKey),
       ...alternativeNames({ uris: uri === undefined ? [] : [uri] }),
     ],
@@ -88,7 +87,7 @@ export function createAuthority({ commonName, uri, nowMs, ttlMs }: AuthorityOpti
   const caDer = signCertificate(content, keys.privateKey);
   return {
     caDer,
-    caPem: toPem(caDer),
+    caPem: certificatePem(caDer),
     issue(request) {
       const leaf = generateKeyPairSync('ec', { namedCurve: 'P-256' });
       const leafContent = {
@@ -103,7 +102,7 @@ export function createAuthority({ commonName, uri, nowMs, ttlMs }: AuthorityOpti
       return {
         der,
         keyDer: leaf.privateKey.export({ format: 'der', type: 'pkcs8' }),
-        certPem: toPem(der),
+        certPem: certificatePem(der),
         keyPem: leaf.privateKey.export({ format: 'pem', type: 'pkcs8' }),
       };
     },
@@ -113,15 +112,11 @@ export function createAuthority({ commonName, uri, nowMs, ttlMs }: AuthorityOpti
 function leafExtensions(request: CertificateRequest, own: KeyObject, ca: KeyObject): Extension[] {
   const { defects = {} } = request;
   return [
-    keyUsage(defects.keyUsage ?? DIGITAL_SIGNATURE, defects.keyUsageNotCritical !== true),
+    keyUsage(defects.keyUsage ?? KEY_USAGE.digitalSignature, defects.keyUsageNotCritical !== true),
     tlsPurposes(defects.noServerAuth !== true),
     basicConstraints(defects.isCa === true),
     subjectKeyId(own),
     authorityKeyId(ca),
     ...alternativeNames(request),
   ];
-}
-
-function toPem(der: Buffer): string {
-  return new X509Certificate(der).toString();
 }

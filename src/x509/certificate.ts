@@ -1,9 +1,9 @@
 /**
- * Writes and signs X.509 certificates: the adapter of the ASN.1 library. Ring: dev.
+ * Writes and signs X.509 certificates: the adapter of the ASN.1 library. Ring: x509.
  *
  * @see https://www.rfc-editor.org/rfc/rfc5280 section 4
  */
-import { createHash, randomBytes, sign, type KeyObject } from 'node:crypto';
+import { createHash, randomBytes, sign, X509Certificate, type KeyObject } from 'node:crypto';
 import { isIP } from 'node:net';
 import { AsnConvert, OctetString } from '@peculiar/asn1-schema';
 import * as x509 from '@peculiar/asn1-x509';
@@ -17,6 +17,9 @@ const ECDSA_WITH_SHA256 = new x509.AlgorithmIdentifier({ algorithm: '1.2.840.100
 
 /** Certificates begin a little in the past, as SPIRE's do, so that a slow clock accepts them. */
 const BACKDATE_MS = 10_000;
+
+/** Bits of the first octet of a key usage. */
+export const KEY_USAGE = { digitalSignature: 0x80, keyCertSign: 0x04, cRLSign: 0x02 } as const;
 
 /** What {@link signCertificate} writes down. */
 export interface CertificateContent {
@@ -54,6 +57,11 @@ export function signCertificate(content: CertificateContent, signingKey: KeyObje
   return Buffer.from(AsnConvert.serialize(certificate));
 }
 
+/** A certificate as PEM. */
+export function certificatePem(der: Buffer): string {
+  return new X509Certificate(der).toString();
+}
+
 /** The name `CN=commonName`; without one `C=US, O=organization`, as SPIRE writes it. */
 export function subjectName(commonName: string | undefined, organization: string): x509.Name {
   if (commonName !== undefined) {
@@ -70,7 +78,7 @@ export function basicConstraints(isCa: boolean): x509.Extension {
   return extension(x509.id_ce_basicConstraints, new x509.BasicConstraints({ cA: isCa }), true);
 }
 
-/** What the key may do; `bits` is the first octet: 0x80 digitalSignature, 0x04 keyCertSign, 0x02 cRLSign. */
+/** What the key may do; `bits` are a sum of {@link KEY_USAGE}. */
 export function keyUsage(bits: number, isCritical = true): x509.Extension {
   const unused = bits === 0 ? 0 : Math.log2(bits & -bits);
   return extension(x509.id_ce_keyUsage, new x509.KeyUsage(Uint8Array.of(bits), unused), isCritical);

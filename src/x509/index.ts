@@ -1,0 +1,15 @@
+export {
+  alternativeNames,
+  authorityKeyId,
+  basicConstraints,
+  certificatePem,
+  KEY_USAGE,
+  keyUsage,
+  signCertificate,
+  subjectKeyId,
+  subjectName,
+  tlsPurposes,
+  type AlternativeNames,
+  type CertificateContent,
+  type Extension,
+} from './certificate.ts';
