@@ -3,6 +3,9 @@
  */
 import type { Clock } from '../core/index.ts';
 
+/** Why a sleep ended early. Nobody sees it; one for all, because making a new one for each ring is dear. */
+const RUNG = new DOMException('the bell was rung', 'AbortError');
+
 /** For one waiter: sleeps until a due time, unless somebody rings before. A ring while nobody waits is kept. */
 export class Bell {
   readonly #clock: Clock;
@@ -15,7 +18,7 @@ export class Bell {
 
   ring(): void {
     this.#rung = true;
-    this.#sleeping?.abort();
+    this.#sleeping?.abort(RUNG);
   }
 
   /** Resolves at `atMs` of the monotonic clock or at the next ring. Rejects with `signal.reason` on abort. */
