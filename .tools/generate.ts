@@ -73,7 +73,7 @@ async function targets(): Promise<ReadonlyMap<string, string>> {
     await document('README.md'),
     await document('ARCHITECTURE.md'),
     await schema('src/config/agent-config.schema.json', AGENT_CONFIG_SCHEMA),
-    await schema('manifests/values.schema.json', INSTALLATION_SCHEMA),
+    await schema('manifests/vouchsafe/values.schema.json', INSTALLATION_SCHEMA),
   ]);
 }
 

@@ -7,6 +7,7 @@ import { REASONS } from '../../src/admission/index.ts';
 import {
   AGENT_CONFIG_SCHEMA,
   ANNOTATIONS,
+  CHART_ONLY,
   INSTALLATION_SCHEMA,
   type AnnotationRow,
   type JsonSchema,
@@ -39,17 +40,44 @@ export function agentKeys(): string {
 
 /** Keys of the values that admission reads. */
 export function valuesKeys(): string {
-  return schemaTable(INSTALLATION_SCHEMA);
+  return table(KEYS, leaves(INSTALLATION_SCHEMA).filter(isRead).map(keyRow));
 }
 
+/** True for a key that admission reads, whether or not the chart does. */
+export function isRead({ path }: Leaf): boolean {
+  return !CHART_ONLY.some((key) => path === key || path.startsWith(`${key}.`));
+}
+
+/** Every key of the chart, with the default that its `values.yaml` gives. */
+export function chartValues(defaults: unknown): string {
+  const rows = leaves(INSTALLATION_SCHEMA).map((leaf) => {
+    const given = valueAt(defaults, leaf.path);
+    const shown = given === undefined ? '' : code(JSON.stringify(given));
+    return [...keyRow(leaf).slice(0, 3), leaf.isRequired ? 'required' : shown];
+  });
+  return table(KEYS, rows);
+}
+
+function valueAt(document: unknown, path: string): unknown {
+  return path.split('.').reduce((value: unknown, key) => {
+    const fields = typeof value === 'object' && value !== null ? Object.entries(value) : [];
+    return fields.find(([name]) => name === key)?.[1] as unknown; // of any type
+  }, document);
+}
+
+const KEYS = ['key', 'meaning', 'type', 'default'];
+
 function schemaTable(schema: JsonSchema): string {
-  const rows = leaves(schema).map(({ path, schema: leaf, isRequired }) => [
+  return table(KEYS, leaves(schema).map(keyRow));
+}
+
+function keyRow({ path, schema, isRequired }: Leaf): string[] {
+  return [
     code(path),
-    leaf.description ?? leaf.anyOf?.map(({ description = '' }) => description).join(' ') ?? '',
-    kindOf(leaf),
-    isRequired ? 'required' : defaultOf(leaf),
-  ]);
-  return table(['key', 'meaning', 'type', 'default'], rows);
+    schema.description ?? schema.anyOf?.map(({ description = '' }) => description).join(' ') ?? '',
+    kindOf(schema),
+    isRequired ? 'required' : defaultOf(schema),
+  ];
 }
 
 /** A key that holds a value of its own. */
@@ -60,17 +88,14 @@ export interface Leaf {
   readonly isRequired: boolean;
 }
 
-const CHART_ALONE = 'Read by the chart alone.';
-
 /** Stands for a key per annotation. */
 const DEFAULTS: JsonSchema = {
   description:
     'Default of that annotation for the whole installation, written as the annotation is.',
 };
 
-/** Every key of a schema, those that the chart alone reads left out. */
+/** Every key of a schema. */
 export function leaves(schema: JsonSchema, path = '', isRequired = false): readonly Leaf[] {
-  if (schema.description === CHART_ALONE) return [];
   if (path === 'defaults') return [{ path: 'defaults.<annotation>', schema: DEFAULTS, isRequired }];
   const below = children(schema, path);
   const itself = path !== '' && (below.length === 0 || schema.anyOf !== undefined);
@@ -87,24 +112,23 @@ function children(schema: JsonSchema, path: string): readonly Leaf[] {
     });
   }
   if (anyOf !== undefined) return anyOf.flatMap((one) => children(one, path));
-  if (items?.type === 'object') return children(items, `${path}[]`);
-  if (typeof additionalProperties === 'object') return children(additionalProperties, at('<name>'));
+  if (items?.properties !== undefined) return children(items, `${path}[]`);
+  if (typeof additionalProperties === 'object' && additionalProperties.properties !== undefined) {
+    return children(additionalProperties, at('<name>'));
+  }
   return [];
 }
 
 /** Names of the values that admission lets pass unread. */
 export function chartKeys(): string {
-  const names = (schema: JsonSchema | undefined, prefix: string): readonly string[] =>
-    Object.entries(schema?.properties ?? {})
-      .filter(([, { description }]) => description === CHART_ALONE)
-      .map(([name]) => code(`${prefix}${name}`));
-  const { webhook } = INSTALLATION_SCHEMA.properties ?? {};
-  return [...names(INSTALLATION_SCHEMA, ''), ...names(webhook, 'webhook.')].join(', ');
+  return CHART_ONLY.map(code).join(', ');
 }
 
 function kindOf(schema: JsonSchema): string {
   if (schema.anyOf !== undefined) return schema.anyOf.map(kindOf).join(' or ');
-  if (schema.type === 'array') return 'list of strings';
+  if (schema.type === 'array') {
+    return schema.items?.type === 'object' ? 'list of objects' : 'list of strings';
+  }
   if (schema.enum !== undefined) return schema.enum.map(code).join(', ');
   if (schema.pattern?.includes('(ms|s|m|h|d)') === true) return 'duration';
   return schema.type ?? 'as the annotation';

@@ -19,6 +19,7 @@ export {
   type SettingName,
 } from './annotations.ts';
 export { AZURE_AUDIENCE, azureTokenFile } from './contradictions.ts';
+export { CHART_ONLY } from './chart-shape.ts';
 export * as DEFAULTS from './defaults.ts';
 export { INSTALLATION_SCHEMA, SYSTEM_NAMESPACES } from './installation-shape.ts';
 export {

@@ -2,6 +2,7 @@
  * Shape of the Helm values. Ring: config.
  */
 import { isSettingName, SETTINGS, type Annotation, type Level } from './annotations.ts';
+import { CHART_FIELDS, CHART_WEBHOOK_FIELDS, IMAGE_GRAMMAR } from './chart-shape.ts';
 import * as grammar from './grammar.ts';
 import type { JsonSchema } from './json-schema.ts';
 import * as shape from './shape.ts';
@@ -11,46 +12,6 @@ export const SYSTEM_NAMESPACES = ['kube-system', 'kube-public', 'kube-node-lease
 
 /** The API server's own limit of one request. */
 const MAX_BODY_BYTES = 3 * 1024 * 1024;
-
-/** What the chart alone reads; admission lets it pass unread. */
-const CHART_ONLY = [
-  'affinity',
-  'admissionPolicy',
-  'certificate',
-  'commonLabels',
-  'csi',
-  'fullnameOverride',
-  'global',
-  'image',
-  'imagePullSecrets',
-  'logLevel',
-  'metrics',
-  'nameOverride',
-  'networkPolicy',
-  'nodeSelector',
-  'podAnnotations',
-  'podDisruptionBudget',
-  'podLabels',
-  'priorityClassName',
-  'rbac',
-  'replicas',
-  'resources',
-  'service',
-  'serviceAccount',
-  'tolerations',
-  'topologySpreadConstraints',
-] as const;
-
-const WEBHOOK_CHART_ONLY = [
-  'annotations',
-  'failurePolicy',
-  'matchConditions',
-  'namespaceSelector',
-  'objectSelector',
-  'port',
-  'reinvocationPolicy',
-  'timeoutSeconds',
-] as const;
 
 const configMapKey = shape.object(
   {
@@ -94,24 +55,15 @@ const vault = shape.object(
 
 const image = shape.object(
   {
-    repository: shape.withDefault(
-      shape.parsed(grammar.imageReference, 'Image without tag.'),
-      'vouchsafe',
-      'vouchsafe',
+    repository: shape.parsed(IMAGE_GRAMMAR.repository, 'That of `image` by default.'),
+    tag: shape.parsed(IMAGE_GRAMMAR.tag, 'That of `image` by default.'),
+    digest: shape.parsed(
+      IMAGE_GRAMMAR.digest,
+      'That of `image` by default, where repository and tag are as well.',
     ),
-    tag: shape.withDefault(
-      shape.parsed(grammar.matching('a tag', /^\w[\w.-]{0,127}$/), 'Tag.'),
-      '0.1.0',
-      '0.1.0',
-    ),
-    digest: shape.parsed(grammar.matching('`sha256:…`', /^sha256:[0-9a-f]{64}$/), 'Digest.'),
-    pullPolicy: shape.withDefault(
-      shape.parsed(grammar.choice(['Always', 'IfNotPresent', 'Never']), 'Pull policy.'),
-      'IfNotPresent',
-      'IfNotPresent',
-    ),
+    pullPolicy: shape.parsed(IMAGE_GRAMMAR.pullPolicy, 'That of `image` by default.'),
   },
-  'Image of the agent.',
+  'Image of the agent, where it is not that of the webhook.',
 );
 
 const agent = shape.object(
@@ -178,7 +130,7 @@ const webhook = shape.object(
       MAX_BODY_BYTES,
       MAX_BODY_BYTES,
     ),
-    ...leftToChart(WEBHOOK_CHART_ONLY),
+    ...CHART_WEBHOOK_FIELDS,
   },
   'The webhook.',
 );
@@ -226,14 +178,15 @@ export const installationShape = shape.object(
     vault: shape.nested(vault),
     spiffe: shape.nested(spiffe),
     webhook: shape.nested(webhook),
-    ...leftToChart(CHART_ONLY),
+    ...CHART_FIELDS,
+    certificate: shape.anything('Read by the chart alone.'),
   },
   'Values of the Vouchsafe chart.',
 );
 
-/** JSON Schema of what admission reads; the chart's `values.schema.json` is made from it. */
+/** The chart's `values.schema.json`. Draft 7, because older releases of Helm know nothing newer. */
 export const INSTALLATION_SCHEMA: JsonSchema = {
-  $schema: 'https://json-schema.org/draft/2020-12/schema',
+  $schema: 'http://json-schema.org/draft-07/schema#',
   title: 'Values of the Vouchsafe chart',
   ...installationShape.schema,
 };
@@ -242,11 +195,6 @@ export const INSTALLATION_SCHEMA: JsonSchema = {
 export type InstallationValues = NonNullable<ReturnType<typeof installationShape.read>>;
 /** One connection after reading. */
 export type ConnectionValues = NonNullable<ReturnType<typeof connection.read>>;
-
-function leftToChart<const N extends string>(names: readonly N[]): Record<N, shape.Shape<unknown>> {
-  const entries = names.map((name) => [name, shape.anything('Read by the chart alone.')]);
-  return Object.fromEntries(entries) as Record<N, shape.Shape<unknown>>; // one entry per name
-}
 
 function isInstallationSetting(name: string): name is keyof typeof SETTINGS {
   if (!isSettingName(name)) return false;

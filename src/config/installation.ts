@@ -59,6 +59,9 @@ export interface Installation {
   };
 }
 
+/** The version of this project, which is the tag of its image. */
+const VERSION = '0.1.0';
+
 /** What a cluster has where the chart of Vault was installed with its own defaults and TLS. */
 const DEFAULT_CONNECTIONS = { default: { address: 'https://vault.vault.svc:8200' } };
 
@@ -84,8 +87,8 @@ function build(raw: InstallationValues, place: Place): Installation {
   return {
     annotationPrefix: raw.annotationPrefix,
     agent: {
-      image: imageOf(agent.image),
-      imagePullPolicy: agent.image.pullPolicy,
+      image: imageOf(raw),
+      imagePullPolicy: agent.image.pullPolicy ?? raw.image.pullPolicy,
       setUser: agent.setUser,
     },
     defaults: raw.defaults,
@@ -98,8 +101,12 @@ function build(raw: InstallationValues, place: Place): Installation {
   };
 }
 
-/** A digest alone is enough; a tag beside it is for people. */
-function imageOf({ repository, tag, digest }: InstallationValues['agent']['image']): string {
+/** Part by part that of the webhook. A digest alone is enough; a tag beside it is for people. */
+function imageOf({ agent, image }: InstallationValues): string {
+  const own = agent.image;
+  const { repository = image.repository, tag = image.tag ?? VERSION } = own;
+  const isOther = own.repository !== undefined || own.tag !== undefined;
+  const digest = own.digest ?? (isOther ? undefined : image.digest);
   return digest === undefined ? `${repository}:${tag}` : `${repository}:${tag}@${digest}`;
 }
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { Ajv2020 } from 'ajv/dist/2020.js';
+import { Ajv } from 'ajv';
 import { INSTALLATION_SCHEMA, parseInstallation } from '../../../src/config/index.ts';
 import { VouchsafeError } from '../../../src/core/index.ts';
 
-const isValid = new Ajv2020({ strict: true }).compile(INSTALLATION_SCHEMA);
+const isValid = new Ajv({ strict: true }).compile(INSTALLATION_SCHEMA);
 
 function problemsOf(values: unknown): string {
   try {
@@ -60,6 +60,16 @@ test('a digest pins the image', () => {
   const digest = `sha256:${'0'.repeat(64)}`;
   const { agent } = parseInstallation({ agent: { image: { repository: 'r', tag: 't', digest } } });
   assert.equal(agent.image, `r:t@${digest}`);
+});
+
+test('the agent has the image of the webhook, part by part', () => {
+  const digest = `sha256:${'0'.repeat(64)}`;
+  const image = { repository: 'r', tag: 't', digest, pullPolicy: 'Always' };
+  const agentOf = (own: object) => parseInstallation({ image, agent: { image: own } }).agent;
+  assert.equal(agentOf({}).image, `r:t@${digest}`);
+  assert.equal(agentOf({}).imagePullPolicy, 'Always');
+  assert.equal(agentOf({ tag: 'u' }).image, 'r:u', 'the digest is that of another image');
+  assert.equal(agentOf({ repository: 's' }).image, 's:t');
 });
 
 test('the only connection is the default, whatever its name', () => {
