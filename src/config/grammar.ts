@@ -94,10 +94,10 @@ export const fileMode: Grammar<number> = grammar(
   },
 );
 
-/** The logical name of a file; logs and metrics speak of it. */
+/** The logical name of a file, and its path where none is given; logs and metrics speak of it. */
 export const fileName: Grammar<string> = matching(
-  'a name of a-z, 0-9, dot, dash and underscore',
-  /^[a-z0-9._-]{1,128}$/,
+  'a name of a-z, 0-9, dot, dash and underscore, which does not start with two dots',
+  /^(?!\.(\.|$))[a-z0-9._-]{1,128}$/,
 );
 
 /** PEM text of one or more certificates. */
@@ -288,7 +288,11 @@ export const mountPath: Grammar<string> = grammar(
   'an absolute path such as `/vault/secrets`',
   { pattern: '^/' },
   (given) => {
-    const segments = given.replace(/\/+$/, '').split('/').slice(1);
+    // The look-behind makes it linear: without it a long run of slashes is searched from each of them.
+    const segments = given
+      .replace(/(?<!\/)\/+$/, '')
+      .split('/')
+      .slice(1);
     const isClean = segments.length > 0 && segments.every((name) => !/^(\.{0,2})$/.test(name));
     if (!given.startsWith('/') || !isClean || /[:\u0000-\u001f]/.test(given)) {
       return no('write an absolute path such as /vault/secrets');

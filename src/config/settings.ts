@@ -160,7 +160,7 @@ function unknownAnnotation(prefix: string, name: string): string {
 
 /** Of `templates-db` only the part before the user's own name is compared: it may be meant as `template-db`. */
 function nearestAnnotation(name: string): string | undefined {
-  const parts = name.replace(/-+$/, '').split('-');
+  const parts = name.replace(/(?<!-)-+$/, '').split('-');
   const guesses = ANNOTATIONS.flatMap((row) => {
     const [known = '', isPerFile] = row.name.split('-<name>');
     const count = isPerFile === undefined ? parts.length : known.split('-').length;

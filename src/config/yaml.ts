@@ -1,7 +1,7 @@
 /**
  * YAML text -> value, by the `yaml` package. Ring: config. Imported lazily: the agent reads JSON.
  */
-import { parseDocument } from 'yaml';
+import { LineCounter, parseDocument } from 'yaml';
 import { VouchsafeError } from '../core/index.ts';
 
 /**
@@ -10,10 +10,18 @@ import { VouchsafeError } from '../core/index.ts';
  * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` with line and column.
  */
 export function parseYaml(source: string): unknown {
-  const document = parseDocument(source, { prettyErrors: true, uniqueKeys: true });
+  const lineCounter = new LineCounter();
+  const document = parseDocument(source, {
+    lineCounter,
+    uniqueKeys: true,
+    // Its own excerpts cost time by the length of the line for every error.
+    prettyErrors: false,
+    // Its warnings go to stderr and quote the source.
+    logLevel: 'error',
+  });
   const [error] = document.errors;
   if (error !== undefined) {
-    const { line, col } = error.linePos?.[0] ?? { line: 1, col: 1 };
+    const { line, col } = lineCounter.linePos(error.pos[0]);
     throw unreadable(`${error.code} at line ${line}, column ${col}`, error);
   }
   try {

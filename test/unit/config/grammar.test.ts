@@ -49,6 +49,15 @@ const TABLE: Readonly<Record<string, Samples<unknown>>> = {
     ],
     refused: ['', '/etc/passwd', '../x', 'a/../b', 'a//b', '..data', 'a/', 'a\\b', 'a\nb'],
   }),
+  fileName: samples({
+    grammar: grammar.fileName,
+    accepted: [
+      ['app.json', 'app.json'],
+      ['.env', '.env'],
+      ['a..', 'a..'],
+    ],
+    refused: ['', '.', '..', '..data', '...', 'App', 'a/b'],
+  }),
   secretRef: samples({
     grammar: grammar.secretRef,
     accepted: [

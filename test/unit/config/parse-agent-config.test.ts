@@ -273,6 +273,16 @@ for (const [name, source] of Object.entries({
   });
 }
 
+test('YAML with keys that are no texts is refused without quoting them on stderr', async () => {
+  const said: string[] = [];
+  const listen = ({ message }: Error): void => void said.push(message);
+  process.on('warning', listen);
+  await assert.rejects(parseAgentConfigText('? {must-not-be-shown: 1}\n: 2'), VouchsafeError);
+  await new Promise(setImmediate);
+  process.off('warning', listen);
+  assert.deepEqual(said, []);
+});
+
 test('the published schema is the one that the reader goes by', () => {
   const schema = JSON.stringify(AGENT_CONFIG_SCHEMA, null, 2);
   if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(SCHEMA_FILE, schema);
