@@ -25,7 +25,7 @@ export interface Addition {
 /** The pod with everything added and marked. */
 export function assemble(pod: Pod, addition: Addition): Pod {
   const { own, position, prefix, signalled } = addition;
-  const log = { env: {} as Record<string, string[]>, empty: {} as Record<string, unknown> }; // filled below
+  const log: Log = { env: new Map(), empty: new Map() };
   const add = (container: Container): Container => extend(container, addition, log);
   const init = (pod.spec.initContainers ?? []).map(add);
   noteEmpty(pod.spec, 'initContainers', log.empty);
@@ -34,7 +34,11 @@ export function assemble(pod: Pod, addition: Addition): Pod {
   const sharesProcesses = signalled.size > 0 && pod.spec.shareProcessNamespace !== true;
   if (sharesProcesses) noteEmpty(pod.spec, 'shareProcessNamespace', log.empty);
   const containers = pod.spec.containers.map(add);
-  const marks: Marks = { env: log.env, sharesProcesses, empty: log.empty };
+  const marks: Marks = {
+    env: Object.fromEntries(log.env),
+    sharesProcesses,
+    empty: Object.fromEntries(log.empty),
+  };
   return {
     ...pod,
     metadata: {
@@ -86,9 +90,10 @@ function covers(value: unknown, wanted: unknown): boolean {
   return Object.entries(wanted).every(([name, field]) => covers(fields[name], field));
 }
 
+/** Maps, because a container may be called `constructor`. */
 interface Log {
-  readonly env: Record<string, string[]>;
-  readonly empty: Record<string, unknown>;
+  readonly env: Map<string, readonly string[]>;
+  readonly empty: Map<string, unknown>;
 }
 
 function extend(container: Container, addition: Addition, log: Log): Container {
@@ -96,7 +101,10 @@ function extend(container: Container, addition: Addition, log: Log): Container {
   let extended = container;
   if (variables.length > 0) {
     noteEmpty(container, 'env', log.empty, container);
-    log.env[container.name] = variables.map(({ name }) => name);
+    log.env.set(
+      container.name,
+      variables.map(({ name }) => name),
+    );
     extended = { ...extended, env: [...(container.env ?? []), ...variables] };
   }
   if (addition.consumers.has(container.name)) {
@@ -122,11 +130,11 @@ function newVariables(container: Container, addition: Addition): EnvVar[] {
 function noteEmpty(
   object: object,
   field: string,
-  empty: Record<string, unknown>,
+  empty: Log['empty'],
   container?: Container,
 ): void {
   const value: unknown = Object.entries(object).find(([name]) => name === field)?.[1];
   if (value === undefined) return;
   const isEmpty = value === null || (typeof value === 'object' && Object.keys(value).length === 0);
-  if (isEmpty) empty[fieldOf(field, container)] = value;
+  if (isEmpty) empty.set(fieldOf(field, container), value);
 }

@@ -71,12 +71,13 @@ export function removeInjection(pod: Pod, prefix: string): Pod {
 }
 
 function withoutInjection(container: Container, marks: Marks): Container {
-  const added = marks.env[container.name] ?? [];
-  const mounted = withoutItems(container, 'volumeMounts', (name) => name === VOLUME.secrets, {
+  const { name } = container;
+  const added = Object.hasOwn(marks.env, name) ? (marks.env[name] ?? []) : [];
+  const mounted = withoutItems(container, 'volumeMounts', (one) => one === VOLUME.secrets, {
     path: fieldOf('volumeMounts', container),
     marks,
   });
-  return withoutItems(mounted, 'env', (name) => added.includes(name), {
+  return withoutItems(mounted, 'env', (one) => added.includes(one), {
     path: fieldOf('env', container),
     marks,
   });

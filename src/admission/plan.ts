@@ -178,7 +178,7 @@ function checkPod(pod: Pod, targets: Targets, input: PlanInput, problems: Proble
 
 function mountConflict(container: Container, mountPath: string): string | undefined {
   const conflict = container.volumeMounts?.find((mount) => {
-    const path = mount.mountPath.replace(/\/+$/, '');
+    const path = mount.mountPath.replace(/(?<!\/)\/+$/, '');
     return path === mountPath || path.startsWith(`${mountPath}/`);
   });
   if (conflict === undefined) return undefined;

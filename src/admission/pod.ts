@@ -68,6 +68,8 @@ export interface Pod {
 
 /** Bounds of a pod: beyond them it is an attack, not a workload. */
 const MAX_ITEMS = 4096;
+/** Longest name of an object. */
+const MAX_NAME_CHARS = 253;
 /** The API server's own limit, which it checks only after admission. */
 const MAX_ANNOTATION_CHARS = 256 * 1024;
 
@@ -80,7 +82,10 @@ export function readPod(value: unknown): Pod {
   const pod = record(value, 'object');
   const metadata = record(pod['metadata'], 'metadata');
   checkAnnotations(record(metadata['annotations'] ?? {}, 'metadata.annotations'));
-  listOf(metadata['ownerReferences'], 'metadata.ownerReferences');
+  checkNames(metadata, ['name', 'generateName'], 'metadata');
+  for (const owner of listOf(metadata['ownerReferences'], 'metadata.ownerReferences')) {
+    checkNames(owner, ['kind', 'name'], 'metadata.ownerReferences[]');
+  }
   const spec = record(pod['spec'], 'spec');
   record(spec['securityContext'] ?? {}, 'spec.securityContext');
   record(spec['os'] ?? {}, 'spec.os');
@@ -95,6 +100,15 @@ export function readPod(value: unknown): Pod {
     }
   }
   return value as Pod; // every field of the type was checked above
+}
+
+/** The log shows these. */
+function checkNames(fields: Fields, names: readonly string[], path: string): void {
+  for (const name of names) {
+    const value = fields[name] ?? '';
+    if (typeof value === 'string' && value.length <= MAX_NAME_CHARS) continue;
+    throw malformed(`${path}.${name} is no text of at most ${MAX_NAME_CHARS} characters`);
+  }
 }
 
 function checkAnnotations(annotations: Fields): void {

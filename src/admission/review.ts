@@ -78,7 +78,9 @@ export function readReview(body: unknown): AdmissionRequest {
   const request = fieldsOf(reviewed['request']);
   const { uid, namespace = '' } = request;
   if (typeof uid !== 'string' || uid === '' || uid.length > 256) throw malformed('it has no uid');
-  if (typeof namespace !== 'string') throw malformed('its namespace is no text');
+  if (typeof namespace !== 'string' || namespace.length > 253) {
+    throw malformed('its namespace is no name');
+  }
   const pod = isPodCreation(request) ? readPod(request['object']) : undefined;
   return { uid, namespace, dryRun: request['dryRun'] === true, pod };
 }

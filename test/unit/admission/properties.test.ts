@@ -182,6 +182,22 @@ test('another prefix works alike and leaves foreign annotations alone', () => {
   assert.deepEqual(removeInjection(pod, 'v.example'), input.pod);
 });
 
+test('containers with names that every object has are injected, injected again and given back', () => {
+  const containers = [{ name: 'constructor' }, { name: '__proto__' }, { name: 'web' }];
+  const securityContext = { runAsUser: 7 };
+  for (const container of ['constructor', 'web']) {
+    // `__proto__` is no valid name, but the API server says so only after admission.
+    const pod = podWith(
+      { 'on-change': `signal:HUP@${container}` },
+      { containers, securityContext },
+    );
+    const result = injectPod(pod);
+    assert.equal(result.outcome, 'injected');
+    assert.equal(injectPod(result.pod).reason, 'already_injected');
+    assert.deepEqual(removeInjection(result.pod, 'vouchsafe.dev'), pod);
+  }
+});
+
 test('a patch of long lists takes time by their length', () => {
   const volumes = Array.from({ length: 4000 }, (_, index) => ({ name: `volume${index}` }));
   const pod = podWith({}, { volumes });

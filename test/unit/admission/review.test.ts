@@ -137,6 +137,11 @@ const MALFORMED: Readonly<Record<string, unknown>> = {
   'no uid': body({ uid: undefined }),
   'a long uid': body({ uid: 'x'.repeat(300) }),
   'a namespace that is no text': body({ namespace: 1 }),
+  'a namespace longer than any': body({ namespace: 'n'.repeat(254) }),
+  'a name that is no text': body({ object: { ...GOOD, metadata: { name: {} } } }),
+  'an owner that cannot be printed': body({
+    object: { ...GOOD, metadata: { ownerReferences: [{ kind: { toString: 1 } }] } },
+  }),
   'a resource that is no object': body({ resource: 'pods' }),
   'no object': body({ object: null }),
   'a pod without spec': body({ object: { metadata: {} } }),
