@@ -3,7 +3,7 @@
  * once (Go caches the rest), and what comes from Debian.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -38,11 +38,18 @@ export const VAULT: Program = {
 export interface Package {
   readonly name: string;
   readonly file: string;
+  /** Its settings, written before it is installed. */
+  readonly settings: { readonly path: string; readonly text: string };
 }
 
 export const POSTGRESQL: Package = {
   name: 'postgresql-15',
   file: '/usr/lib/postgresql/15/bin/postgres',
+  // Tests make clusters of their own; nothing is to listen on port 5432.
+  settings: {
+    path: '/etc/postgresql-common/createcluster.conf',
+    text: 'create_main_cluster = false\n',
+  },
 };
 
 /** Prints progress, beside whatever the suite itself prints. */
@@ -100,15 +107,21 @@ async function build({ name, path, variable, patience }: Program): Promise<numbe
  * one line that installs them, and the process ends.
  */
 export async function ensurePackages(packages: readonly Package[]): Promise<void> {
-  const missing = packages.filter(({ file }) => !existsSync(file)).map(({ name }) => name);
+  const missing = packages.filter(({ file }) => !existsSync(file));
   if (missing.length === 0) return;
-  const install = ['install', '--yes', '--no-install-recommends', ...missing];
+  const names = missing.map(({ name }) => name);
+  const install = ['install', '--yes', '--no-install-recommends', ...names];
   if (process.env['CI'] !== 'true' || process.getuid?.() !== 0) {
     say(`Debian packages are missing; install them: apt-get ${install.join(' ')}`);
     process.exit(1);
   }
+  for (const { settings } of missing) {
+    mkdirSync(dirname(settings.path), { recursive: true });
+    writeFileSync(settings.path, settings.text);
+  }
+  const quietly = ['DEBIAN_FRONTEND=noninteractive', 'UCF_FORCE_CONFFOLD=1', 'apt-get'];
   for (const args of [['update', '--quiet'], install]) {
-    const code = await run('apt-get', args, root);
+    const code = await run('env', [...quietly, ...args], root);
     if (code !== 0) process.exit(code);
   }
 }

@@ -112,7 +112,7 @@ function serverRefusal(answer: RefusedAnswer): VouchsafeError {
   const text =
     status === 412
       ? `this Vault node has not caught up with the others yet (${path})`
-      : `Vault at ${address} failed on ${path} with status ${status}`;
+      : `Vault at ${address} failed on ${path} with status ${status}; see its log and the server behind that path`;
   return refusal(answer, 'ERR_VAULT_SERVER', text);
 }
 
@@ -122,6 +122,6 @@ function rawText({ body }: RefusedAnswer): string {
   // Go's error lists come with a heading and bullets that add nothing.
   return all
     .join('; ')
-    .replace(/\d+ errors? occurred:\s*\* /g, '')
+    .replace(/\b\d{1,9} errors? occurred:\s*\* /g, '')
     .trim();
 }

@@ -12,6 +12,10 @@ import type { LeaseRenewal, TokenRenewal } from './types.ts';
 /** Vault's texts for a lease that it no longer has. */
 const GONE =
   /lease not found|lease expired|lease is expired|invalid lease|no valid associated token|does not correspond to a secret/;
+
+/** The request was right, but the engine could not do its part: its database is away. */
+const ENGINE_FAILED = /failed to renew entry/;
+
 /** Vault's texts for a lease that lives on but cannot be prolonged. */
 const NOT_RENEWABLE = /not renewable|past the max ttl/i;
 
@@ -134,11 +138,14 @@ export async function revokeLease(
 
 /** A lease id names the path of its secret before its last segment, which is what people know. */
 function leaseRefusal(answer: RefusedAnswer, leaseId: string): VouchsafeError {
-  if (answer.status !== 400 || !GONE.test(refusalText(answer))) return refusalOf(answer);
+  if (answer.status !== 400) return refusalOf(answer);
   const path = leaseId.replace(/\/[^/]*$/, '');
-  return refusal(
-    { ...answer, path },
-    'ERR_VAULT_LEASE_GONE',
-    `Vault no longer has the lease of ${path}`,
-  );
+  const about = { ...answer, path };
+  const said = refusalText(answer);
+  if (GONE.test(said)) {
+    return refusal(about, 'ERR_VAULT_LEASE_GONE', `Vault no longer has the lease of ${path}`);
+  }
+  if (!ENGINE_FAILED.test(said)) return refusalOf(answer);
+  const text = `Vault could not renew the lease of ${path}; see to the server behind it`;
+  return refusal(about, 'ERR_VAULT_SERVER', text);
 }

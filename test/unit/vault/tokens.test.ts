@@ -122,6 +122,16 @@ suite('a lease', () => {
     });
   }
 
+  test('whose database is away is not lost, and the error names its secret', async (t) => {
+    const said = 'failed to renew entry: resp: (*logical.Response)(nil) err: connection refused';
+    const server = await startScripted(t, () => refused(400, said));
+    const { client } = makeClient(t, server.address);
+    const call = client.renewLease(TOKEN, LEASE, undefined, NEVER);
+    const { message } = await failure(call, 'ERR_VAULT_SERVER');
+    assert.match(message, /lease of database\/creds\/app; see to the server behind it/);
+    assert.match(message, /connection refused/);
+  });
+
   test('that cannot be renewed keeps the life it has', async (t) => {
     const replies = [refused(400, 'lease is not renewable'), answer({ ttl: 47, renewable: false })];
     const server = await startScripted(t, inOrder(...replies));
@@ -140,7 +150,7 @@ suite('a lease', () => {
   });
 
   const FAILURES: readonly [Reply, ErrorCode][] = [
-    [refused(400, 'failed to renew entry: database is down'), 'ERR_VAULT_BAD_REQUEST'],
+    [refused(400, 'request is wrong'), 'ERR_VAULT_BAD_REQUEST'],
     [INVALID_TOKEN, 'ERR_VAULT_TOKEN_INVALID'],
     [refused(500, 'internal error'), 'ERR_VAULT_SERVER'],
     ['cut', 'ERR_VAULT_MALFORMED'],

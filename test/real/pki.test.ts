@@ -1,0 +1,156 @@
+/**
+ * Certificates of the real Vault that live a minute: a server and a client reload them from the files and
+ * handshake several times a second, for ten minutes.
+ */
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
+import { readFile, readlink } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { after, before, suite, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { connect, createServer, type SecureContextOptions, type Server } from 'node:tls';
+import {
+  startOidcProvider,
+  startWorkloadApi,
+  type DevWorkloadApi,
+} from '../../src/dev/workload-api/index.ts';
+import { AgentBench } from '../helpers/agent-process.ts';
+import { Hunt } from '../helpers/hunt.ts';
+import { startRealVault, type RealVault } from '../helpers/real-vault.ts';
+
+const SPIFFE_ID = 'spiffe://example.org/ns/default/sa/web';
+const NAME = 'web.example.org';
+const TEN_MINUTES_MS = 600_000;
+const INTERVAL_MS = 200;
+const LIFE_MS = 60_000;
+
+const POLICY = [
+  'path "pki/issue/web" { capabilities = ["update"] }',
+  'path "pki/cert/ca" { capabilities = ["read"] }',
+].join('\n');
+
+suite('PKI: a certificate that lives a minute', () => {
+  const stack = new AsyncDisposableStack();
+  const hunt = new Hunt();
+  let vault: RealVault;
+  let api: DevWorkloadApi;
+
+  before(async () => {
+    api = stack.use(await startWorkloadApi({ identities: [{ spiffeId: SPIFFE_ID }] }));
+    const oidc = stack.use(await startOidcProvider({ jwks: () => ({ keys: api.jwks().keys }) }));
+    vault = stack.use(await startRealVault());
+    await vault.write('sys/policies/acl/web', { policy: POLICY });
+    await vault.write('sys/auth/jwt', { type: 'jwt' });
+    await vault.write('auth/jwt/config', { jwks_url: `${oidc.url}/keys` });
+    await vault.write('auth/jwt/role/web', {
+      ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: 'vault' },
+      ...{ token_policies: 'web', token_ttl: '1h' },
+    });
+    await vault.write('sys/mounts/pki', { type: 'pki' });
+    await vault.write('pki/root/generate/internal', { common_name: 'test CA', ttl: '24h' });
+    await vault.write('pki/roles/web', { allow_any_name: true, ttl: `${LIFE_MS / 1000}s` });
+  });
+
+  after(() => stack.disposeAsync());
+
+  test('is replaced for ten minutes: no handshake fails, none is issued before it is due', async (t) => {
+    await using bench = await AgentBench.create();
+    const part = (name: string, key: string): object => ({
+      name,
+      template: `{{#with (pki "pki/issue/web" common_name="${NAME}")}}{{${key}}}{{/with}}\n`,
+    });
+    const agent = await bench.start({
+      ...{ spiffe: { socket: api.address }, vault: { address: vault.address } },
+      auth: { role: 'web' },
+      files: [
+        part('tls.crt', 'certificate'),
+        part('tls.key', 'private_key'),
+        { name: 'ca.crt', secret: 'pki/cert/ca#certificate', format: 'raw', refresh: '1h' },
+      ],
+    });
+    await agent.logged(/files delivered/);
+    await using server = await listen(await load(bench));
+    const issuedAtMs: number[] = [];
+    const failures: string[] = [];
+    let serial = '';
+    let handshakes = 0;
+    let leastLeftMs = Infinity;
+    const endMs = performance.now() + TEN_MINUTES_MS;
+    while (performance.now() < endMs) {
+      const identity = await load(bench);
+      hunt.plant(identity.key.split('\n')[1] ?? '');
+      const certificate = new X509Certificate(identity.cert);
+      leastLeftMs = Math.min(leastLeftMs, certificate.validToDate.getTime() - Date.now());
+      if (certificate.serialNumber !== serial) issuedAtMs.push(performance.now());
+      serial = certificate.serialNumber;
+      server.setSecureContext(identity);
+      handshakes += 1;
+      await handshake(server, identity).catch((error: unknown) => failures.push(String(error)));
+      await delay(INTERVAL_MS);
+    }
+    const issued = await vault.count('pki/issue/web');
+    const spansMs = issuedAtMs.slice(1).map((atMs, index) => atMs - (issuedAtMs[index] ?? 0));
+    const [shortest, longest] = [Math.min(...spansMs), Math.max(...spansMs)];
+    t.diagnostic(
+      `${handshakes} handshakes, ${failures.length} failed; ${issued} certificates, each for ` +
+        `${Math.round(shortest)} to ${Math.round(longest)} ms; least life left ${leastLeftMs} ms`,
+    );
+    assert.deepEqual(failures, []);
+    assert.ok(handshakes > TEN_MINUTES_MS / INTERVAL_MS / 2, `${handshakes} handshakes`);
+    // Due at 65 to 75 % of what is left when it is issued; a second more for the way to the file.
+    assert.equal(issued, issuedAtMs.length, 'each was delivered');
+    assert.ok(shortest > LIFE_MS * 0.65 - 1500, `one lived for ${shortest} ms`);
+    assert.ok(longest < LIFE_MS * 0.75 + 1500, `one lived for ${longest} ms`);
+    assert.ok(issued <= Math.ceil(TEN_MINUTES_MS / (LIFE_MS * 0.65)) + 1, `${issued} issued`);
+    assert.equal(await vault.count('auth/jwt/login'), 1);
+    await agent.kill('SIGTERM');
+    assert.equal(await agent.exit(), 0);
+    assert.doesNotMatch(agent.output, /"level":"(warn|error)"/);
+    hunt.assertNone({ output: agent.output });
+  });
+});
+
+interface Identity extends SecureContextOptions {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca: string;
+}
+
+/** All files of one set, as an application reads them that wants certificate and key to fit. */
+async function load(bench: AgentBench): Promise<Identity> {
+  const set = join(bench.output, await readlink(join(bench.output, '..data')));
+  const [cert, key, ca] = await Promise.all(
+    ['tls.crt', 'tls.key', 'ca.crt'].map((name) => readFile(join(set, name), 'utf8')),
+  );
+  assert.ok(cert !== undefined && key !== undefined && ca !== undefined);
+  return { cert, key, ca };
+}
+
+/** A server that wants a certificate of the same CA from its clients. */
+async function listen(identity: Identity): Promise<Server> {
+  const server = createServer({ ...identity, requestCert: true }, (socket) => {
+    socket.on('error', () => undefined); // told at the other end
+    socket.end('welcome');
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return server;
+}
+
+/** Connects, and waits to be welcome: in TLS 1.3 the client's certificate is judged after the handshake. */
+async function handshake(server: Server, identity: Identity): Promise<void> {
+  const { port } = server.address() as AddressInfo; // a TCP server that listens has one
+  const socket = connect({ ...identity, host: '127.0.0.1', port, servername: NAME });
+  const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+  socket.on('error', reject);
+  socket.on('data', () => resolve(undefined));
+  socket.on('close', () => reject(new Error('closed before the welcome')));
+  socket.setTimeout(10_000, () => socket.destroy(new Error('no answer')));
+  try {
+    await promise;
+  } finally {
+    socket.destroy();
+  }
+}
