@@ -135,6 +135,17 @@ const webhook = shape.object(
   'The webhook.',
 );
 
+const events = shape.object(
+  {
+    enabled: shape.withDefault(
+      shape.flag('Whether the owners of pods get events: injected, denied, and why.'),
+      true,
+      true,
+    ),
+  },
+  'Events of Kubernetes.',
+);
+
 /** A default is read by the grammar of its annotation, so that it fails here and not in some pod. */
 const defaultsShape: shape.Shape<Readonly<Record<string, string>>> = {
   schema: defaultsSchema(),
@@ -180,6 +191,7 @@ export const installationShape = shape.object(
     webhook: shape.nested(webhook),
     ...CHART_FIELDS,
     certificate: shape.anything('Read by the chart alone.'),
+    events: shape.nested(events),
   },
   'Values of the Vouchsafe chart.',
 );
