@@ -5,6 +5,8 @@
 /** A JSON object whose members have not been looked at. */
 export type JsonObject = Record<string, unknown>;
 
+/** The longest duration of Go. Beyond it sums of times lose their meaning, and at 1e308 they are no numbers. */
+const MAX_SECONDS = 9_223_372_036;
 /** Digits that every double keeps. */
 const EXACT_DIGITS = 15;
 
@@ -49,9 +51,9 @@ export function numberAt(parent: JsonObject | undefined, name: string): number {
   return typeof number === 'number' && Number.isFinite(number) && number > 0 ? number : 0;
 }
 
-/** The member in seconds as milliseconds. */
+/** The member in seconds as milliseconds; at most what Vault itself can count (292 years). */
 export function secondsAt(parent: JsonObject | undefined, name: string): number {
-  return numberAt(parent, name) * 1000;
+  return Math.min(numberAt(parent, name), MAX_SECONDS) * 1000;
 }
 
 /** @see https://tc39.es/proposal-json-parse-with-source/ */

@@ -3,7 +3,7 @@
  */
 import type { Validity } from '../core/index.ts';
 import { X509Certificate } from 'node:crypto';
-import { numberAt, secondsAt, stringAt, type JsonObject } from './json.ts';
+import { secondsAt, stringAt, type JsonObject } from './json.ts';
 
 /** The parts of Vault's answer that speak of its life. */
 export interface LeaseFacts {
@@ -36,9 +36,8 @@ function isRotated(data: JsonObject): boolean {
 
 function certificateLife(data: JsonObject): Validity | undefined {
   const pem = stringAt(data, 'certificate');
-  const expiration = numberAt(data, 'expiration');
-  if (pem === '' || expiration === 0) return undefined;
-  const expiresAtMs = expiration * 1000;
+  const expiresAtMs = secondsAt(data, 'expiration');
+  if (pem === '' || expiresAtMs === 0) return undefined;
   const notBeforeMs = notBefore(pem);
   if (notBeforeMs === undefined || notBeforeMs >= expiresAtMs)
     return { kind: 'expires', expiresAtMs };

@@ -77,5 +77,9 @@ suite('members', () => {
   test('in seconds become milliseconds, also from a text', () => {
     assert.equal(secondsAt({ ttl: 1.5 }, 'ttl'), 1500);
     assert.equal(secondsAt({ ttl: '60' }, 'ttl'), 60_000);
+    const most = 292.5 * 365.25 * 86_400_000;
+    for (const ttl of [1e308, '1e308', Number.MAX_SAFE_INTEGER]) {
+      assert.ok(secondsAt({ ttl }, 'ttl') < most, 'what cannot be planned is cut');
+    }
   });
 });
