@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { WorkloadApiFault } from '../../src/dev/workload-api/index.ts';
 import type { FaultProxy, ProxyFault } from '../helpers/fault-proxy.ts';
-import { LEASE_NOTICE_MS } from './settings.ts';
+import { LEASE_NOTICE_MS, type Costs } from './settings.ts';
 import type { SoakWorld } from './world.ts';
 
 /** Puts right what a fault has broken. */
@@ -17,6 +17,7 @@ export interface Fault {
   readonly group: string;
   /** Shortest and longest time that it lasts; both 0 where it is done in a moment. */
   readonly lastsMs: readonly [number, number];
+  readonly costs: Costs;
   /** How long nothing can tell the agent of it. Default 0. */
   readonly noticeMs?: number;
   begin(world: SoakWorld): Promise<Repair>;
@@ -24,18 +25,22 @@ export interface Fault {
 
 const SECONDS: Fault['lastsMs'] = [2000, 7000];
 const MOMENT: Fault['lastsMs'] = [0, 0];
+/** Long enough away, and the token ends with its lease. */
+const AWAY: Costs = { logins: 'once', credentials: 'once' };
+/** Vault does what it is asked, and nobody learns of it. */
+const LOSES_ANSWERS: Costs = { logins: 'tries', credentials: 'tries', certificates: 'tries' };
+const LOSES_CREDENTIALS: Costs = { credentials: 'tries' };
 const NOTHING: Repair = () => Promise.resolve();
 
 /** A fault of the connection to Vault or of Vault to its database. */
 function connection(
+  side: 'vaultProxy' | 'databaseProxy',
   name: string,
   fault: ProxyFault,
-  side: 'vaultProxy' | 'databaseProxy' = 'vaultProxy',
+  costs: Costs,
 ): Fault {
   return {
-    name,
-    group: side,
-    lastsMs: SECONDS,
+    ...{ name, group: side, lastsMs: SECONDS, costs },
     begin(world) {
       const proxy: FaultProxy = world[side];
       return switched(
@@ -58,6 +63,7 @@ function workloadApi(name: string, fault: WorkloadApiFault): Fault {
     name,
     group: 'workload api',
     lastsMs: SECONDS,
+    costs: {},
     begin: (world) =>
       switched(
         () => set(world, fault),
@@ -71,22 +77,37 @@ async function switched(breakIt: Repair, repair: Repair): Promise<Repair> {
   return repair;
 }
 
+/** Something that is done at once. */
+function sync(action: () => unknown): Repair {
+  return () => {
+    action();
+    return Promise.resolve();
+  };
+}
+
 const ALL: readonly Fault[] = [
-  connection('vault refuses connections', { kind: 'refuse' }),
-  connection('vault hangs', { kind: 'hang' }),
-  connection('vault is slow', { kind: 'delay', delayMs: 800 }),
-  connection('vault resets in an answer', { kind: 'reset' }),
-  connection('vault cuts answers in half', { kind: 'cut' }),
-  connection('vault answers garbage', { kind: 'garbage' }),
-  connection('vault answers 429', { kind: 'busy', status: 429, retryAfterSeconds: 2 }),
-  connection('vault answers 503', { kind: 'busy', status: 503, retryAfterSeconds: 3 }),
-  connection('database refuses vault', { kind: 'refuse' }, 'databaseProxy'),
-  connection('database hangs for vault', { kind: 'hang' }, 'databaseProxy'),
-  connection('database cuts answers', { kind: 'cut' }, 'databaseProxy'),
+  connection('vaultProxy', 'vault refuses connections', { kind: 'refuse' }, AWAY),
+  connection('vaultProxy', 'vault hangs', { kind: 'hang' }, LOSES_ANSWERS),
+  connection('vaultProxy', 'vault is slow', { kind: 'delay', delayMs: 800 }, {}),
+  connection('vaultProxy', 'vault resets in an answer', { kind: 'reset' }, LOSES_ANSWERS),
+  connection('vaultProxy', 'vault cuts answers in half', { kind: 'cut' }, LOSES_ANSWERS),
+  connection('vaultProxy', 'vault answers garbage', { kind: 'garbage' }, AWAY),
+  ...([429, 503] as const).map((status) =>
+    connection(
+      'vaultProxy',
+      `vault answers ${status}`,
+      { kind: 'busy', status, retryAfterSeconds: 2 },
+      AWAY,
+    ),
+  ),
+  connection('databaseProxy', 'database refuses vault', { kind: 'refuse' }, LOSES_CREDENTIALS),
+  connection('databaseProxy', 'database hangs for vault', { kind: 'hang' }, LOSES_CREDENTIALS),
+  connection('databaseProxy', 'database cuts answers', { kind: 'cut' }, LOSES_CREDENTIALS),
   {
     name: 'vault sealed',
     group: 'vault',
     lastsMs: SECONDS,
+    costs: AWAY,
     begin: ({ vault }) =>
       switched(
         () => vault.seal(),
@@ -97,6 +118,7 @@ const ALL: readonly Fault[] = [
     name: 'vault throttles by quota',
     group: 'vault',
     lastsMs: SECONDS,
+    costs: {},
     begin: ({ vault }) =>
       switched(
         async () => {
@@ -110,6 +132,7 @@ const ALL: readonly Fault[] = [
     name: 'policy taken away',
     group: 'vault',
     lastsMs: SECONDS,
+    costs: { credentials: 'tries', certificates: 'tries' },
     begin: (world) =>
       switched(
         () => world.allow(false),
@@ -120,6 +143,7 @@ const ALL: readonly Fault[] = [
     name: 'token revoked',
     group: 'vault',
     lastsMs: MOMENT,
+    costs: { logins: 'once' },
     noticeMs: 2000,
     async begin(world) {
       const token = await world.token();
@@ -131,6 +155,7 @@ const ALL: readonly Fault[] = [
     name: 'leases revoked',
     group: 'vault',
     lastsMs: MOMENT,
+    costs: { credentials: 'once' },
     noticeMs: LEASE_NOTICE_MS,
     async begin({ vault }) {
       await vault.write('sys/leases/revoke-prefix/database/creds/app');
@@ -141,6 +166,7 @@ const ALL: readonly Fault[] = [
     name: 'postgresql restarted',
     group: 'database',
     lastsMs: SECONDS,
+    costs: LOSES_CREDENTIALS,
     begin: ({ postgres }) =>
       switched(
         () => postgres.stop(),
@@ -155,6 +181,7 @@ const ALL: readonly Fault[] = [
     name: 'workload api restarted',
     group: 'workload api',
     lastsMs: SECONDS,
+    costs: {},
     begin: ({ identity }) =>
       switched(
         () => identity.stop(),
@@ -165,16 +192,18 @@ const ALL: readonly Fault[] = [
     name: 'registration withdrawn',
     group: 'workload api',
     lastsMs: SECONDS,
+    costs: {},
     begin: ({ identity }) =>
       switched(
-        () => Promise.resolve(identity.withdraw()),
-        () => Promise.resolve(identity.register()),
+        sync(() => identity.withdraw()),
+        sync(() => identity.register()),
       ),
   },
   {
     name: 'x509-svids and jwt key rotated',
     group: 'workload api',
     lastsMs: MOMENT,
+    costs: {},
     begin({ identity }) {
       identity.api.rotateX509();
       identity.api.rotateJwtKey();
@@ -185,6 +214,7 @@ const ALL: readonly Fault[] = [
     name: 'new jwt key while the keys cannot be fetched, token revoked',
     group: 'vault',
     lastsMs: SECONDS,
+    costs: { logins: 'tries' },
     noticeMs: 2000,
     async begin(world) {
       const { identity, vault } = world;
@@ -192,13 +222,14 @@ const ALL: readonly Fault[] = [
       identity.api.rotateJwtKey();
       const token = await world.token();
       if (token !== undefined) await vault.write('auth/token/revoke', { token });
-      return () => Promise.resolve(identity.oidc.fault(undefined));
+      return sync(() => identity.oidc.fault(undefined));
     },
   },
   {
     name: 'agent killed',
     group: 'agent',
     lastsMs: [200, 5000],
+    costs: { logins: 'once', credentials: 'once', certificates: 'once' },
     async begin(world) {
       await world.stopAgent('SIGKILL');
       return async () => {
@@ -210,11 +241,12 @@ const ALL: readonly Fault[] = [
     name: 'agent stopped and continued',
     group: 'agent',
     lastsMs: [2000, 14_000],
+    costs: AWAY,
     begin({ agent }) {
       const pid = agent?.pid ?? 0;
       return switched(
-        () => Promise.resolve(void process.kill(pid, 'SIGSTOP')),
-        () => Promise.resolve(void process.kill(pid, 'SIGCONT')),
+        sync(() => process.kill(pid, 'SIGSTOP')),
+        sync(() => process.kill(pid, 'SIGCONT')),
       );
     },
   },
@@ -222,6 +254,7 @@ const ALL: readonly Fault[] = [
     name: `application ${mood === 'refuses' ? 'refuses' : 'hangs at'} notifications`,
     group: 'application',
     lastsMs: SECONDS,
+    costs: {},
     begin(world) {
       world.mood = mood;
       return Promise.resolve(() => Promise.resolve(void (world.mood = 'well')));
@@ -233,7 +266,8 @@ const VOLUME_FULL: Fault = {
   name: 'volume full',
   group: 'volume',
   lastsMs: SECONDS,
-  async begin({ volume }) {
+  costs: {},
+  begin({ volume }) {
     const path = join(volume, 'ballast');
     const end = new AbortController();
     const filling = (async (): Promise<void> => {
@@ -242,11 +276,11 @@ const VOLUME_FULL: Fault = {
         await delay(50); // the agent takes sets away that nobody reads any more
       }
     })();
-    return async () => {
+    return Promise.resolve(async () => {
       end.abort();
       await filling;
       await rm(path);
-    };
+    });
   },
 };
 

@@ -4,7 +4,8 @@ import type { Requests } from './settings.ts';
 
 /** A fault that came and went. */
 export interface Incident {
-  readonly name: string;
+  /** Its kinds: one, or two at once. */
+  readonly names: readonly string[];
   /** Milliseconds since the start. */
   readonly atMs: number;
   readonly lastedMs: number;
@@ -36,10 +37,10 @@ export function seconds(ms: number): string {
 
 /** The line of one fault. */
 export function incidentLine(incident: Incident): string {
-  const { name, atMs, lastedMs, recoveryMs, boundMs } = incident;
+  const { names, atMs, lastedMs, recoveryMs, boundMs } = incident;
   const lasted = lastedMs < 100 ? '' : ` for ${seconds(lastedMs)}`;
   const times = `recovered after ${seconds(recoveryMs)} (bound ${seconds(boundMs)})`;
-  return `${seconds(atMs).padStart(8)}  ${name}${lasted}: ${times}`;
+  return `${seconds(atMs).padStart(8)}  ${names.join(' + ')}${lasted}: ${times}`;
 }
 
 /** The table at the end. */
@@ -49,7 +50,7 @@ export function summary(figures: Figures): string {
   const rows: readonly (readonly [string, string])[] = [
     ['seed', `${figures.seed}`],
     ['time', seconds(figures.elapsedMs)],
-    ['faults', `${figures.incidents.length}`],
+    ['faults', `${figures.incidents.flatMap(({ names }) => names).length}`],
     ['logins', of('logins')],
     ['credentials', of('credentials')],
     ['certificates', of('certificates')],
@@ -72,7 +73,10 @@ export function summary(figures: Figures): string {
 }
 
 function byKind(incidents: readonly Incident[]): string[] {
-  const kinds = Map.groupBy(incidents, ({ name }) => name);
+  const single = incidents.flatMap(({ names, recoveryMs }) =>
+    names.map((name) => ({ name, recoveryMs })),
+  );
+  const kinds = Map.groupBy(single, ({ name }) => name);
   const rows = [...kinds].map(([name, all]) => {
     const times = all.map(({ recoveryMs }) => recoveryMs).toSorted((a, b) => a - b);
     const median = times[Math.floor(times.length / 2)] ?? 0;

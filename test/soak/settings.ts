@@ -33,11 +33,6 @@ export function recoveryBoundMs(faultMs: number, noticeMs: number): number {
   return noticeMs + 2 * faultMs + 1000 + SETTINGS.vaultTimeoutMs + LOGIN_PATIENCE_MS + SLACK_MS;
 }
 
-/** How often one thing is tried in a fault of this length and just after it, by the same doubling. */
-export function triesIn(faultMs: number): number {
-  return 2 + Math.floor(Math.log2((2 * faultMs) / 1000 + 1));
-}
-
 /** What is counted in Vault's audit log. */
 export interface Requests {
   readonly logins: number;
@@ -47,21 +42,43 @@ export interface Requests {
 }
 
 /**
- * The most requests of each kind. Without faults a token is replaced within 10 s of its end, a lease within 3 s
- * of its end or with its token, a certificate after 0.65 of its life, and each of the two KV secrets is read
- * once a second. Each fault costs its tries, two more where two causes meet, and makes each token and
- * credential at most once more than that.
+ * What a fault costs beyond what is due anyhow: `once` where something is lost and made anew, `tries` where
+ * Vault sees each try, as often as waits that double fit into the fault. What is left out costs nothing.
  */
-export function mostRequests(elapsedMs: number, faultsMs: readonly number[]): Requests {
-  const perFault = faultsMs.reduce((sum, faultMs) => sum + triesIn(faultMs) + 2, 0);
-  const steady = (lifeMs: number): number => 1 + Math.ceil(elapsedMs / lifeMs);
-  const logins = steady(SETTINGS.tokenMaxTtlMs - 10_000) + perFault;
+export type Costs = Readonly<Partial<Record<keyof Requests, 'once' | 'tries'>>>;
+
+/** A fault that has been, as far as the bounds need it. */
+export interface PastFault {
+  readonly costs: Costs;
+  readonly lastedMs: number;
+}
+
+/**
+ * The most requests of each kind. Without faults a token is replaced within 10 s of its end, a lease within 3 s
+ * of its end or with its token (`goodLogins`), a certificate after 0.6 of its life, and each of the two KV
+ * secrets is read once a second. Reads come at their own pace in most faults; a fault may add four, when an
+ * agent starts or has a new token.
+ */
+export function mostRequests(
+  elapsedMs: number,
+  goodLogins: number,
+  faults: readonly PastFault[],
+): Requests {
+  const steady = (everyMs: number): number => 1 + Math.ceil(elapsedMs / everyMs);
+  const extra = (what: keyof Requests): number =>
+    faults.reduce((sum, { costs, lastedMs }) => sum + costOf(costs[what], lastedMs), 0);
   return {
-    logins,
-    credentials: steady(SETTINGS.leaseMaxTtlMs - 3000) + logins + perFault,
-    certificates: steady(SETTINGS.certificateTtlMs * 0.6) + perFault,
-    reads: 2 * (steady(SETTINGS.refreshMs) + 2 * perFault),
+    logins: steady(SETTINGS.tokenMaxTtlMs - 10_000) + extra('logins'),
+    credentials: steady(SETTINGS.leaseMaxTtlMs - 3000) + goodLogins + extra('credentials'),
+    certificates: steady(SETTINGS.certificateTtlMs * 0.6) + extra('certificates'),
+    reads: 2 * steady(SETTINGS.refreshMs) + 4 * faults.length,
   };
+}
+
+/** Waits double from 0.5 s: after the first try log2(2 D + 1) more fit into D, and one comes after it. */
+function costOf(cost: 'once' | 'tries' | undefined, lastedMs: number): number {
+  if (cost === 'tries') return 2 + Math.floor(Math.log2((2 * lastedMs) / 1000 + 1));
+  return cost === 'once' ? 1 : 0;
 }
 
 /** `12s`, for a document. */

@@ -10,7 +10,7 @@ import { faultsFor, type Fault } from './faults.ts';
 import { Ledger, Violation } from './ledger.ts';
 import { Reader } from './reader.ts';
 import { incidentLine, summary, type Incident, seconds } from './report.ts';
-import { recoveryBoundMs, SETTINGS } from './settings.ts';
+import { recoveryBoundMs, SETTINGS, type PastFault } from './settings.ts';
 import { Watch } from './watch.ts';
 import { SoakWorld } from './world.ts';
 
@@ -53,6 +53,9 @@ class Soak {
   readonly #reader: Reader;
   readonly #watch: Watch;
   readonly #incidents: Incident[] = [];
+  #deck: readonly Fault[] = [];
+  /** For the bounds; a fault is among them from its begin, with the longest time that it may take. */
+  readonly #faults: PastFault[] = [];
 
   constructor(world: SoakWorld, options: SoakOptions) {
     this.#world = world;
@@ -66,6 +69,7 @@ class Soak {
     const ledger = this.#ledger;
     const onSignal = (): void => ledger.stop();
     this.#options.signal.addEventListener('abort', onSignal, { once: true });
+    if (this.#options.signal.aborted) onSignal();
     await this.#world.startAgent();
     const tasks = [
       this.#reader.look(),
@@ -73,17 +77,13 @@ class Soak {
       this.#reader.logIn(),
       this.#watch.port(),
       this.#watch.sample(),
-      this.#watch.counts(() => this.#faultsMs),
+      this.#watch.counts(() => this.#faults),
       this.#count(),
       this.#breakThings(),
     ].map((task) => task.catch((error: unknown) => ledger.stop(error)));
     await Promise.all(tasks);
     this.#options.signal.removeEventListener('abort', onSignal);
     return await this.#verdict(ledger.failure);
-  }
-
-  get #faultsMs(): readonly number[] {
-    return this.#incidents.map(({ lastedMs }) => lastedMs);
   }
 
   /** Changes the secrets all the time. */
@@ -108,37 +108,52 @@ class Soak {
       'the agent never delivered its files',
     );
     await this.#recovered(0, recoveryBoundMs(0, 0));
-    while (!signal.aborted && this.#ledger.nowMs < endMs) {
+    while (!this.#isOver() && this.#ledger.nowMs < endMs) {
       await delay(this.#between(...HEALTHY_MS), undefined, { signal }).catch(() => undefined);
-      if (!signal.aborted) await this.#incident(this.#choose());
+      if (!this.#isOver()) await this.#incident(this.#choose());
     }
-    if (!signal.aborted) await this.#end();
+    if (!this.#isOver()) await this.#end();
   }
 
+  #isOver(): boolean {
+    return this.#ledger.signal.aborted;
+  }
+
+  /** The next fault, or two: every kind comes once before one comes again. */
   #choose(): readonly Fault[] {
-    const faults = faultsFor(this.#world);
-    const pick = (from: readonly Fault[]): Fault[] =>
-      from.slice(Math.floor(this.#random.next() * from.length)).slice(0, 1);
-    const [first] = pick(faults);
-    if (first === undefined || this.#random.next() >= BOTH_SHARE) return pick(faults);
-    return [first, ...pick(faults.filter(({ group }) => group !== first.group))];
+    const [first, ...others] = this.#deck.length > 0 ? this.#deck : this.#shuffled();
+    const second =
+      this.#random.next() < BOTH_SHARE
+        ? others.find(({ group }) => group !== first?.group)
+        : undefined;
+    const chosen = [first, second].filter((fault) => fault !== undefined);
+    this.#deck = others.filter((fault) => fault !== second);
+    return chosen;
+  }
+
+  #shuffled(): readonly Fault[] {
+    const drawn = faultsFor(this.#world).map((fault) => ({ fault, at: this.#random.next() }));
+    return drawn.toSorted((one, other) => one.at - other.at).map(({ fault }) => fault);
   }
 
   async #incident(faults: readonly Fault[]): Promise<void> {
     const ledger = this.#ledger;
     const atMs = ledger.nowMs;
     ledger.faultBegins();
-    await Promise.all(faults.map((fault) => this.#break(fault)));
+    for (const { costs, lastsMs } of faults) this.#faults.push({ costs, lastedMs: lastsMs[1] });
+    const ends = await Promise.allSettled(faults.map((fault) => this.#break(fault)));
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
     const endedMs = ledger.nowMs;
     const lastedMs = endedMs - atMs;
     const noticeMs = Math.max(...faults.map((fault) => fault.noticeMs ?? 0));
     // Of two faults one may begin to wait when the other has made it wait already.
     const boundMs = recoveryBoundMs(lastedMs * faults.length, noticeMs);
-    const name = faults.map((fault) => fault.name).join(' + ');
-    const lastBadMs = await this.#recovered(endedMs + noticeMs, endedMs + boundMs, name);
+    const names = faults.map((fault) => fault.name);
+    const after = names.join(' and ');
+    const lastBadMs = await this.#recovered(endedMs + noticeMs, endedMs + boundMs, after);
     if (ledger.signal.aborted) return;
     const recoveryMs = Math.max(0, lastBadMs - endedMs);
-    const incident = { name, atMs, lastedMs, recoveryMs, boundMs };
+    const incident = { names, atMs, lastedMs, recoveryMs, boundMs };
     this.#incidents.push(incident);
     this.#options.print(incidentLine(incident));
   }
@@ -196,7 +211,7 @@ class Soak {
       roles = await postgres.issued('app');
     }
     ledger.require('no role stays in PostgreSQL', roles.length === 0, roles.join(', '));
-    await this.#watch.count(this.#faultsMs);
+    await this.#watch.count(this.#faults);
     this.#watch.growth();
     ledger.stop();
   }
@@ -211,10 +226,10 @@ class Soak {
       print('');
       for (const line of this.#watch.lastLines) print(line);
       const when = reason instanceof Violation ? ` at ${seconds(reason.atMs)}` : '';
-      const what = reason instanceof Error ? reason.message : String(reason);
+      const what = reason instanceof Error ? reason.message : 'something that is no error';
       print(`\nsoak: VIOLATED with seed ${seed}${when}: ${what}`);
     }
-    const { asked, most } = await this.#watch.count(this.#faultsMs);
+    const { asked, most } = await this.#watch.count(this.#faults);
     print(
       summary({
         ...{ seed, elapsedMs, asked, most, incidents: this.#incidents },

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { RunningAgent } from '../helpers/agent-process.ts';
 import type { Json, RealVault } from '../helpers/real-vault.ts';
 import type { Ledger } from './ledger.ts';
-import { mostRequests, type Requests } from './settings.ts';
+import { mostRequests, type PastFault, type Requests } from './settings.ts';
 import type { SoakWorld } from './world.ts';
 
 const SEARCH_INTERVAL_MS = 1000;
@@ -72,10 +72,10 @@ export class Watch {
     }
   }
 
-  /** Counts what Vault was asked; `faultsMs` are the faults so far. */
-  async counts(faultsMs: () => readonly number[]): Promise<void> {
+  /** Counts what Vault was asked, now and then; `faults` gives those so far. */
+  async counts(faults: () => readonly PastFault[]): Promise<void> {
     while (!this.#ledger.signal.aborted) {
-      await this.count(faultsMs());
+      await this.count(faults());
       await delay(COUNT_INTERVAL_MS, undefined, { signal: this.#ledger.signal }).catch(
         () => undefined,
       );
@@ -83,7 +83,7 @@ export class Watch {
   }
 
   /** Counts once. */
-  async count(faultsMs: readonly number[]): Promise<{ asked: Requests; most: Requests }> {
+  async count(faults: readonly PastFault[]): Promise<{ asked: Requests; most: Requests }> {
     const requests = await this.#world.vault.audited();
     const count = (path: string, operation: string): number =>
       requests.filter((one) => one.path.startsWith(path) && one.operation === operation).length;
@@ -93,7 +93,10 @@ export class Watch {
       certificates: count('pki/issue/web', 'update'),
       reads: count('secret/data/', 'read'),
     };
-    const most = mostRequests(this.#ledger.nowMs, faultsMs);
+    const goodLogins = requests.filter(
+      ({ path, error }) => path === 'auth/jwt/login' && error === undefined,
+    ).length;
+    const most = mostRequests(this.#ledger.nowMs, goodLogins, faults);
     for (const name of ['logins', 'credentials', 'certificates', 'reads'] as const) {
       this.#bounded(name, asked[name], most[name]);
     }
@@ -123,15 +126,15 @@ export class Watch {
 
   /** Reads everything that an agent prints, line by line, until its end. */
   async #follow(agent: RunningAgent): Promise<void> {
-    let hasEnded = false;
+    const ended = new AbortController();
     const end = agent.exit().then((code) => {
-      hasEnded = true;
+      ended.abort();
       const isExpected = this.#world.agent !== agent;
       const detail = `exit code ${code}`;
       this.#ledger.require('the agent goes on', isExpected, detail);
     });
     for (let isLast = false; !isLast;) {
-      isLast = hasEnded;
+      isLast = ended.signal.aborted;
       this.#read(agent, isLast);
       await delay(SEARCH_INTERVAL_MS / 4);
     }
@@ -159,10 +162,17 @@ export class Watch {
   }
 
   async #search(texts: Readonly<Record<string, string | undefined>>): Promise<void> {
-    const message = await readFile(`${this.#world.bench.directory}/termination-log`, 'utf8').catch(
-      () => undefined,
-    );
-    for (const [where, text] of Object.entries({ ...texts, 'termination message': message })) {
+    const pid = this.#world.agent?.pid ?? 0;
+    const files = {
+      'termination message': `${this.#world.bench.directory}/termination-log`,
+      'command line': `/proc/${pid}/cmdline`,
+      environment: `/proc/${pid}/environ`,
+    };
+    const all: Record<string, string | undefined> = { ...texts };
+    for (const [where, path] of Object.entries(files)) {
+      all[where] = await readFile(path, 'utf8').catch(() => undefined);
+    }
+    for (const [where, text] of Object.entries(all)) {
       const found = this.#world.hunt.find(text ?? '');
       this.#ledger.require(`no secret in the ${where}`, found.length === 0, found.join(', '));
     }
