@@ -1,12 +1,17 @@
 /**
- * Writes what is made from code: sections of README.md and ARCHITECTURE.md, and the published JSON Schemas.
+ * Writes what is made from code: sections of README.md, ARCHITECTURE.md and the chart's README.md, and the published
+ * JSON Schemas.
  * With `--check` it writes nothing and fails where something is not up to date.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { format } from 'prettier';
-import { AGENT_CONFIG_SCHEMA, INSTALLATION_SCHEMA } from '../src/config/index.ts';
+import {
+  AGENT_CONFIG_SCHEMA,
+  INSTALLATION_SCHEMA,
+  parseDocumentText,
+} from '../src/config/index.ts';
 import { help, shown } from './docs/commands.ts';
 import { fill } from './docs/markdown.ts';
 import { rings } from './docs/rings.ts';
@@ -43,6 +48,7 @@ async function sections(): Promise<ReadonlyMap<string, string>> {
     ['agent-keys', tables.agentKeys()],
     ['values-keys', tables.valuesKeys()],
     ['chart-keys', tables.chartKeys()],
+    ['chart-values', tables.chartValues(await chartDefaults())],
     ['helpers', tables.helpers()],
     ['errors', tables.errors()],
     ['exit-codes', tables.exitCodes()],
@@ -55,6 +61,10 @@ async function sections(): Promise<ReadonlyMap<string, string>> {
     ['denied', await shown(root, 'inject -f -', WRONG_POD)],
     ['render', await shown(root, 'render -f templates/env.hbs --data -', `password: it's $5\n`)],
   ]);
+}
+
+async function chartDefaults(): Promise<unknown> {
+  return parseDocumentText(await readFile(join(root, 'manifests/vouchsafe/values.yaml'), 'utf8'));
 }
 
 /** Path -> what the file has to hold. */
@@ -72,6 +82,7 @@ async function targets(): Promise<ReadonlyMap<string, string>> {
   return new Map([
     await document('README.md'),
     await document('ARCHITECTURE.md'),
+    await document('manifests/vouchsafe/README.md'),
     await schema('src/config/agent-config.schema.json', AGENT_CONFIG_SCHEMA),
     await schema('manifests/vouchsafe/values.schema.json', INSTALLATION_SCHEMA),
   ]);

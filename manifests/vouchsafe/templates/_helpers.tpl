@@ -1,0 +1,121 @@
+{{- define "vouchsafe.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "vouchsafe.fullname" -}}
+{{- $name := include "vouchsafe.name" . }}
+{{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) }}
+{{- .Values.fullnameOverride | default $full | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Name of nearly everything: the webhook's objects are called alike. */}}
+{{- define "vouchsafe.webhook" -}}
+{{ include "vouchsafe.fullname" . }}-webhook
+{{- end }}
+
+{{- define "vouchsafe.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}
+{{- .Values.serviceAccount.name | default (include "vouchsafe.webhook" .) }}
+{{- else }}
+{{- required "serviceAccount.name: say which one, because serviceAccount.create is false" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "vouchsafe.tlsSecret" -}}
+{{- if eq .Values.certificate.mode "secret" }}
+{{- required "certificate.secretName: say which Secret, because certificate.mode is secret" .Values.certificate.secretName }}
+{{- else }}
+{{- .Values.certificate.secretName | default (printf "%s-tls" (include "vouchsafe.webhook" .)) }}
+{{- end }}
+{{- end }}
+
+{{/* What selects the webhook's pods; it can never change. */}}
+{{- define "vouchsafe.selector" -}}
+app.kubernetes.io/name: {{ include "vouchsafe.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: webhook
+{{- end }}
+
+{{- define "vouchsafe.labels" -}}
+{{ include "vouchsafe.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "vouchsafe.image" -}}
+{{- with .Values.image -}}
+{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}{{ with .digest }}@{{ . }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{- define "vouchsafe.podSecurity" -}}
+runAsNonRoot: true
+{{- if .Values.agent.setUser }}
+runAsUser: 65532
+runAsGroup: 65532
+{{- end }}
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "vouchsafe.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* The document that the webhook reads: the values that are not the chart's alone. */}}
+{{- define "vouchsafe.config" -}}
+{{- $document := pick .Values "annotationPrefix" "agent" "defaults" "vault" "spiffe" "certificate" "events" }}
+{{- $image := merge (dict "tag" (.Values.image.tag | default .Chart.AppVersion)) .Values.image }}
+{{- $excluded := append .Values.webhook.excludedNamespaces .Release.Namespace | uniq }}
+{{- $webhook := dict "excludedNamespaces" $excluded "maxBodyBytes" (int .Values.webhook.maxBodyBytes) }}
+{{- toYaml (merge (dict "image" $image "webhook" $webhook) $document) }}
+{{- end }}
+
+{{/* Selects every namespace that may be touched. The argument is the root; `labels` are wanted besides. */}}
+{{- define "vouchsafe.namespaceSelector" -}}
+{{- $values := .root.Values.webhook }}
+{{- $never := concat (list "kube-system" "kube-public" "kube-node-lease" .root.Release.Namespace) $values.excludedNamespaces | uniq }}
+{{- with merge (dict) (.labels | default dict) ($values.namespaceSelector.matchLabels | default dict) -}}
+matchLabels:
+  {{- toYaml . | nindent 2 }}
+{{ end -}}
+matchExpressions:
+  - key: kubernetes.io/metadata.name
+    operator: NotIn
+    values:
+      {{- toYaml $never | nindent 6 }}
+  {{- with $values.namespaceSelector.matchExpressions }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{/* Whether the webhook puts the CA into its configuration; else the chart or cert-manager does. */}}
+{{- define "vouchsafe.patchesCaBundle" -}}
+{{- if not (or (eq .Values.certificate.mode "certManager") .Values.certificate.caBundle) }}true{{ end }}
+{{- end }}
+
+{{/* `1d12h` in seconds. */}}
+{{- define "vouchsafe.seconds" -}}
+{{- $text := . }}
+{{- $sum := 0 }}
+{{- range $unit, $seconds := dict "d" 86400 "h" 3600 "m" 60 "s" 1 }}
+{{- $sum = add $sum (mul $seconds (regexFind (printf "[0-9]+%s" $unit) $text | trimSuffix $unit | atoi)) }}
+{{- end }}
+{{- $sum }}
+{{- end }}
+
+{{/* Whether the webhook itself needs the Workload API, and has to be given a volume for it. */}}
+{{- define "vouchsafe.mountsWorkloadApi" -}}
+{{- if and (eq .Values.certificate.mode "spiffe") (ne .Values.spiffe.volume "none") }}true{{ end }}
+{{- end }}
+
+{{- define "vouchsafe.socketDirectory" -}}
+{{ .Values.spiffe.socket | trimPrefix "unix://" | dir }}
+{{- end }}
