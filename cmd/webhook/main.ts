@@ -20,11 +20,12 @@ import {
   readTextFile,
   reportDefects,
   systemClock,
+  systemRandom,
   terminationSignal,
   watchFiles,
 } from '../../src/platform/index.ts';
+import type { KubernetesApi } from '../../src/kubernetes/index.ts';
 import { CertificateSource, createWebhookServer } from '../../src/server/index.ts';
-import type { NamespaceLookup } from '../../src/server/index.ts';
 import { checkTemplate } from '../../src/template/index.ts';
 
 const MAX_VALUES_BYTES = 4 * 1024 * 1024;
@@ -62,6 +63,17 @@ async function run({ values: flags, level }: ReturnType<typeof readFlags>): Prom
   const signal = terminationSignal();
   const [clock, metrics] = [systemClock, createMetrics()];
   const logger = createLogger(level, process.stderr);
+  const installation = parseInstallation(await readValues(flags.config));
+  const api = await kubernetesApi(flags.namespaces);
+  const namespaces =
+    api === undefined
+      ? undefined
+      : (await import('../../src/kubernetes/index.ts')).followedNamespaces({
+          api,
+          prefix: installation.annotationPrefix,
+          random: systemRandom,
+          ...{ clock, logger },
+        });
   const server = createWebhookServer({
     listen: flags.listen,
     healthListen: flags['health-listen'],
@@ -73,9 +85,10 @@ async function run({ values: flags, level }: ReturnType<typeof readFlags>): Prom
       watch: watchFiles,
       ...{ clock, logger, metrics },
     }),
-    installation: parseInstallation(await readValues(flags.config)),
+    installation,
     kubeVersion: flags['kube-version'],
-    namespaces: await namespaceLookup(flags.namespaces),
+    namespaces: namespaces?.lookup,
+    companions: namespaces === undefined ? [] : [namespaces.run],
     checkTemplate,
     exposition: metrics,
     ...{ clock, logger, metrics },
@@ -109,11 +122,16 @@ async function readValues(path: string | undefined): Promise<unknown> {
 }
 
 /** Inside a cluster always; outside only when asked for, because a kubeconfig may be anyone's. */
-async function namespaceLookup(isAsked: boolean | undefined): Promise<NamespaceLookup | undefined> {
-  const isInCluster = environmentVariable('KUBERNETES_SERVICE_HOST') !== undefined;
-  if (!(isAsked ?? isInCluster)) return undefined;
+async function kubernetesApi(isAsked: boolean | undefined): Promise<KubernetesApi | undefined> {
+  const host = environmentVariable('KUBERNETES_SERVICE_HOST');
+  if (!(isAsked ?? host !== undefined)) return undefined;
   const kubernetes = await import('../../src/kubernetes/index.ts');
-  return kubernetes.cachedNamespaces(kubernetes.kubernetesNamespaces(), systemClock);
+  const port = environmentVariable('KUBERNETES_SERVICE_PORT') ?? '443';
+  return kubernetes.createKubernetesApi(
+    host === undefined
+      ? await kubernetes.kubeconfigAccess()
+      : kubernetes.inClusterAccess({ host, port, read: readTextFile, clock: systemClock }),
+  );
 }
 
 if (import.meta.main) {

@@ -325,7 +325,7 @@ export const ERROR_TABLE = {
     'backoff',
     'warn',
     EXIT.server,
-    'The Kubernetes API does not answer, or does not let the webhook read the namespace.',
+    'The Kubernetes API does not answer, or refuses what the webhook needs; the request is named.',
   ),
 
   ERR_SERVER_CERTIFICATE: rule(

@@ -1,1 +1,17 @@
-export { cachedNamespaces, kubernetesNamespaces, type NamespaceReader } from './namespaces.ts';
+export { inClusterAccess, type ApiAccess, type InClusterOptions } from './access.ts';
+export {
+  apiError,
+  fieldsOf,
+  isConflict,
+  itemsOf,
+  statusOf,
+  type ApiObject,
+  type ApiRequest,
+  type KubernetesApi,
+  type WatchEvent,
+} from './api.ts';
+export { Followed, type FollowOptions } from './followed.ts';
+export { kubeconfigAccess } from './kubeconfig.ts';
+export { Lease, type LeaseOptions } from './lease.ts';
+export { createKubernetesApi } from './rest.ts';
+export { followedNamespaces, type Namespaces, type NamespacesOptions } from './namespaces.ts';

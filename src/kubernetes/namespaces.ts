@@ -1,79 +1,55 @@
 /**
- * Annotations of namespaces, by the Kubernetes API. Ring: kubernetes, which only cmd imports.
+ * Annotations of namespaces, watched. Ring: kubernetes.
  */
-import { ApiException, CoreV1Api, KubeConfig, Observable } from '@kubernetes/client-node';
-import { VouchsafeError, type Clock } from '../core/index.ts';
+import { VouchsafeError, type Clock, type Logger, type Random } from '../core/index.ts';
+import type { ApiObject, KubernetesApi } from './api.ts';
+import { Followed } from './followed.ts';
 
 type Annotations = Readonly<Record<string, string>>;
 
-/** How long an answer is taken as fresh. */
-const FRESH_MS = 30_000;
-/** How long the last answer stands in while the API does not answer. */
+/** How long the last view stands in while the API does not answer. */
 const STALE_MS = 10 * 60_000;
-/** Namespaces kept; the one asked for longest ago makes room. */
-const MAX_ENTRIES = 5000;
+const COLLECTION = '/api/v1/namespaces';
 
-/** One `get` of a namespace. */
-export type NamespaceReader = (name: string, signal: AbortSignal) => Promise<Annotations>;
-
-/**
- * Reads namespaces with the service account of the pod, or with a person's kubeconfig.
- *
- * The reader throws VouchsafeError `ERR_KUBERNETES_API` that names the namespace and the HTTP status.
- */
-export function kubernetesNamespaces(): NamespaceReader {
-  const config = new KubeConfig();
-  config.loadFromDefault();
-  const api = config.makeApiClient(CoreV1Api);
-  return async (name, signal) => {
-    try {
-      const namespace = await api.readNamespace({ name }, abortedBy(signal));
-      return namespace.metadata?.annotations ?? {};
-    } catch (cause) {
-      signal.throwIfAborted();
-      const status = cause instanceof ApiException ? `HTTP ${cause.code}` : 'no answer';
-      const message = `namespace "${name}" cannot be read: ${status}`;
-      throw new VouchsafeError('ERR_KUBERNETES_API', message, { cause });
-    }
-  };
+/** What {@link followedNamespaces} needs. */
+export interface NamespacesOptions {
+  readonly api: KubernetesApi;
+  /** Annotations with this prefix (`vouchsafe.dev`) alone are kept. */
+  readonly prefix: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger?: Logger;
 }
 
-/** The client has no option for a signal; its middleware sees the request. */
-function abortedBy(signal: AbortSignal): Parameters<CoreV1Api['readNamespace']>[1] {
+/** Annotations of namespaces by name. */
+export interface Namespaces {
+  /**
+   * From the view; a namespace that is not in it, and every one while there is no view that counts, is asked for.
+   *
+   * @throws VouchsafeError `ERR_KUBERNETES_API`
+   */
+  readonly lookup: (name: string, signal: AbortSignal) => Promise<Annotations>;
+  /** Keeps the view. */
+  readonly run: (signal: AbortSignal) => Promise<void>;
+}
+
+/** Follows all namespaces. While the API is away the last view stands in for ten minutes. */
+export function followedNamespaces({ api, prefix, ...rest }: NamespacesOptions): Namespaces {
+  const read = ({ metadata }: ApiObject): Annotations => {
+    const entries = Object.entries(metadata.annotations ?? {});
+    return Object.fromEntries(entries.filter(([name]) => name.startsWith(`${prefix}/`)));
+  };
+  const view = new Followed<Annotations>({ api, collection: COLLECTION, read, ...rest });
   return {
-    middleware: [
-      {
-        pre: (request) => {
-          request.setSignal(signal);
-          return new Observable(Promise.resolve(request));
-        },
-        post: (response) => new Observable(Promise.resolve(response)),
-      },
-    ],
-    middlewareMergeStrategy: 'append',
-  };
-}
-
-/**
- * Keeps answers for half a minute. While the API does not answer, the last one stands in for ten minutes;
- * after that, and for a namespace never seen, the error of the API is thrown.
- */
-export function cachedNamespaces(read: NamespaceReader, clock: Clock): NamespaceReader {
-  const entries = new Map<string, { readonly annotations: Annotations; readonly atMs: number }>();
-  return async (name, signal) => {
-    const known = entries.get(name);
-    const ageMs = known === undefined ? Infinity : clock.monotonicMs() - known.atMs;
-    if (known !== undefined && ageMs < FRESH_MS) return known.annotations;
-    try {
-      const annotations = await read(name, signal);
-      entries.delete(name);
-      entries.set(name, { annotations, atMs: clock.monotonicMs() });
-      const [oldest] = entries.keys();
-      if (entries.size > MAX_ENTRIES && oldest !== undefined) entries.delete(oldest);
-      return annotations;
-    } catch (error) {
-      if (known !== undefined && ageMs < STALE_MS) return known.annotations;
-      throw error;
-    }
+    async lookup(name, signal) {
+      const known = view.ageMs < STALE_MS ? view.get(name) : undefined;
+      if (known !== undefined) return known;
+      // A review's namespace is a path of ours: only what can be a name may become one.
+      if (!/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name)) {
+        throw new VouchsafeError('ERR_KUBERNETES_API', 'the request names no namespace');
+      }
+      return read(await api.send({ method: 'GET', path: `${COLLECTION}/${name}` }, signal));
+    },
+    run: (signal) => view.run(signal),
   };
 }

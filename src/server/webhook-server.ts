@@ -10,7 +10,7 @@ import {
 } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import { toVouchsafeError, type Clock, type Logger, type Metrics } from '../core/index.ts';
-import { runAll } from '../lifecycle/index.ts';
+import { runAll, type Task } from '../lifecycle/index.ts';
 import type { CertificateSource, ServingCertificate } from './certificate-source.ts';
 import { bound, listen, pathOf, send, type Answer, type Route } from './http.ts';
 import { createMutateRoute, type MutateOptions } from './mutate.ts';
@@ -24,6 +24,8 @@ export interface WebhookServerOptions extends MutateOptions {
   readonly healthListen?: string | undefined;
   /** The server follows its files as long as it runs. */
   readonly certificates: CertificateSource;
+  /** What reviews need beside the server; it runs until the last of them is answered. */
+  readonly companions?: readonly Task[];
   /** Metrics in the text format of Prometheus. */
   readonly exposition: { readonly contentType: string; expose(): Promise<string> };
   readonly clock: Clock;
@@ -79,6 +81,7 @@ async function run(
   // The companions outlive `signal`: what is under way still needs them.
   const companions = new AbortController();
   await runAll(companions.signal, [
+    ...(options.companions ?? []),
     (inner) => certificates.run(inner),
     (inner) => followCertificate(https, certificates, inner),
     async (inner) => {

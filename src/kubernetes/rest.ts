@@ -1,0 +1,180 @@
+/**
+ * The Kubernetes API over HTTP: one deadline per request, bounded answers, watches that end with their signal.
+ * Ring: kubernetes.
+ *
+ * @see https://kubernetes.io/docs/reference/using-api/api-concepts/
+ */
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { Agent, request as httpsRequest, type RequestOptions } from 'node:https';
+import { VouchsafeError } from '../core/index.ts';
+import { abortable } from '../lifecycle/index.ts';
+import type { ApiAccess } from './access.ts';
+import {
+  apiError,
+  fieldsOf,
+  readObject,
+  type ApiRequest,
+  type KubernetesApi,
+  type WatchEvent,
+} from './api.ts';
+
+const TIMEOUT_MS = 10_000;
+/** A list of five hundred objects, or one event. */
+const MAX_ANSWER_BYTES = 16 * 2 ** 20;
+/** The API server ends a watch after this time; so a connection that died unnoticed is noticed. */
+const WATCH_SECONDS = 240;
+const WATCH_PATIENCE_MS = (WATCH_SECONDS + 30) * 1000;
+
+const WATCH_QUERY = {
+  watch: 'true',
+  allowWatchBookmarks: 'true',
+  timeoutSeconds: String(WATCH_SECONDS),
+} as const;
+
+const WATCH_TYPES = ['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR'] as const;
+
+/** Makes the API; connections are kept alive. */
+export function createKubernetesApi(access: ApiAccess): KubernetesApi {
+  const agent = new Agent({ keepAlive: true, keepAliveMsecs: 15_000, maxSockets: 32 });
+  const open = async (request: ApiRequest, signal: AbortSignal): Promise<IncomingMessage> => {
+    const response = await exchange(await access.options(), { access, agent, request, signal });
+    const { statusCode: status = 0 } = response;
+    if (status < 200 || status > 299) throw await refusal(request, response);
+    return response;
+  };
+  return {
+    async send(request, signal) {
+      const deadline = AbortSignal.timeout(TIMEOUT_MS);
+      try {
+        const response = await open(request, AbortSignal.any([signal, deadline]));
+        return readObject(JSON.parse(await readText(response)));
+      } catch (caught) {
+        signal.throwIfAborted();
+        throw failure(request, caught);
+      }
+    },
+    async watch(path, query, signal) {
+      const request: ApiRequest = { method: 'GET', path, query: { ...query, ...WATCH_QUERY } };
+      const ending = new AbortController();
+      const patience = AbortSignal.timeout(WATCH_PATIENCE_MS);
+      const answer = open(request, AbortSignal.any([signal, ending.signal, patience]));
+      try {
+        const response = await abortable(answer, AbortSignal.timeout(TIMEOUT_MS));
+        return events(request, response, signal);
+      } catch (caught) {
+        ending.abort();
+        signal.throwIfAborted();
+        throw failure(request, caught);
+      }
+    },
+  };
+}
+
+interface Exchange {
+  readonly access: ApiAccess;
+  readonly agent: Agent;
+  readonly request: ApiRequest;
+  readonly signal: AbortSignal;
+}
+
+async function exchange(
+  options: RequestOptions,
+  { access, agent, request, signal }: Exchange,
+): Promise<IncomingMessage> {
+  const { method, path, query = {}, body } = request;
+  const url = new URL(`${access.origin}${path}`);
+  for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
+  const payload = body === undefined ? undefined : JSON.stringify(body);
+  const all: RequestOptions = {
+    ...options,
+    method,
+    signal,
+    headers: {
+      ...(options.headers as Readonly<Record<string, string>> | undefined), // written by ApiAccess as an object
+      accept: 'application/json',
+      'user-agent': 'vouchsafe',
+      ...(payload !== undefined && {
+        'content-type': mediaType(request),
+        'content-length': String(Buffer.byteLength(payload)),
+      }),
+    },
+  };
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  const outgoing =
+    url.protocol === 'https:'
+      ? httpsRequest(url, { ...all, agent: options.agent ?? agent })
+      : httpRequest(url, all);
+  outgoing.once('response', resolve);
+  // Not `once`: an abort after the answer has begun is reported here too, and must not be uncaught.
+  outgoing.on('error', reject);
+  outgoing.end(payload);
+  return promise;
+}
+
+function mediaType({ method, body }: ApiRequest): string {
+  if (method !== 'PATCH') return 'application/json';
+  return Array.isArray(body) ? 'application/json-patch+json' : 'application/merge-patch+json';
+}
+
+/** The body of a refusal is a Status, of which one word is kept: the rest may quote what was sent. */
+async function refusal(request: ApiRequest, response: IncomingMessage): Promise<VouchsafeError> {
+  const { statusCode: status = 0, headers } = response;
+  const seconds = Number(headers['retry-after']);
+  let reason: unknown;
+  try {
+    reason = fieldsOf(JSON.parse(await readText(response)))['reason'];
+  } catch {
+    reason = undefined; // A proxy on the way, or a cut answer: the status says enough.
+  }
+  return apiError(request, status, {
+    ...(typeof reason === 'string' && { reason }),
+    ...(seconds > 0 && seconds < 3600 && { retryAfterMs: seconds * 1000 }),
+  });
+}
+
+function failure({ method, path }: ApiRequest, caught: unknown): VouchsafeError {
+  if (caught instanceof VouchsafeError) return caught;
+  const what = caught instanceof SyntaxError ? 'the answer is not JSON' : 'no answer';
+  return new VouchsafeError('ERR_KUBERNETES_API', `${method} ${path}: ${what}`, { cause: caught });
+}
+
+async function readText(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > MAX_ANSWER_BYTES) throw new RangeError('the answer is too large');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+async function* events(
+  request: ApiRequest,
+  response: IncomingMessage,
+  signal: AbortSignal,
+): AsyncGenerator<WatchEvent, void, undefined> {
+  try {
+    for await (const line of linesOf(response)) {
+      const event = fieldsOf(JSON.parse(line));
+      const type = WATCH_TYPES.find((one) => one === event['type']);
+      if (type !== undefined) yield { type, object: readObject(event['object']) };
+    }
+  } catch (caught) {
+    signal.throwIfAborted();
+    throw failure(request, caught);
+  } finally {
+    response.destroy();
+  }
+}
+
+async function* linesOf(response: IncomingMessage): AsyncGenerator<string, void, undefined> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+    rest = lines.pop() ?? '';
+    if (rest.length > MAX_ANSWER_BYTES) throw new RangeError('the event is too large');
+    yield* lines.filter((line) => line !== '');
+  }
+}
