@@ -20,5 +20,7 @@ FROM ${RUNTIME_IMAGE}
 COPY --from=build /rootfs /
 USER 65532:65532
 WORKDIR /vouchsafe
-ENTRYPOINT ["/vouchsafe/node", "/vouchsafe/dist/vouchsafe.mjs"]
+# A young generation of 1 MiB and no threads of V8's own: smaller, and a little faster. Flags that change how
+# code is compiled (--optimize-for-size, --single-threaded) would make Node compile its own modules anew.
+ENTRYPOINT ["/vouchsafe/node", "--max-semi-space-size=1", "--v8-pool-size=0", "--single-threaded-gc", "/vouchsafe/dist/vouchsafe.cjs"]
 CMD ["agent"]

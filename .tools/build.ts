@@ -1,11 +1,13 @@
 /**
- * Makes the bundle of the container image in dist/: `vouchsafe.mjs` and the parts that it loads when they are
- * needed, with nothing of node_modules left outside. `templates/` must stand beside dist/.
+ * Makes the bundle of the container image in dist/: `vouchsafe.cjs`, one file for each process, and the packages
+ * that are loaded when they are needed, with nothing of node_modules left outside; beside them the code that V8
+ * compiled from them. `templates/` must stand beside dist/.
  */
 import { build, type Metafile, type Plugin } from 'esbuild';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { keepCompiled } from './compile.ts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -27,7 +29,7 @@ const withoutUnused: Plugin = {
 };
 
 /**
- * An `import` of node:http reads everything that it exports, its WebSocket too, for which Node then loads the
+ * An `import` of node:http may read everything that it exports, its WebSocket too, for which Node then loads the
  * whole of undici. Taken this way, a name is read when it is used.
  */
 const lazyHttp: Plugin = {
@@ -40,34 +42,76 @@ const lazyHttp: Plugin = {
   },
 };
 
-/** Bundles into a directory, with the licences of what is in it; tells what went into each file. */
+/** Packages that some starts need, each in a file of its own. */
+const PARTS: Readonly<Record<string, string>> = {
+  '@grpc/grpc-js': 'grpc-js',
+  '@kubernetes/client-node': 'kubernetes-client',
+  chokidar: 'chokidar',
+  yaml: 'yaml',
+};
+
+const parts: Plugin = {
+  name: 'parts',
+  setup(on) {
+    on.onResolve({ filter: /^[@a-z]/ }, ({ path, importer }) => {
+      const part = PARTS[path];
+      if (part === undefined || !importer.startsWith(join(root, 'src'))) return undefined;
+      return { path: `./${part}.cjs`, external: true };
+    });
+  },
+};
+
+const COMMON = {
+  bundle: true,
+  platform: 'node',
+  target: 'node26',
+  format: 'cjs',
+  outExtension: { '.js': '.cjs' },
+  define: { 'import.meta.url': '$url', 'import.meta.dirname': '__dirname' },
+  minifySyntax: true,
+  minifyWhitespace: true,
+  legalComments: 'none', // the licences are put beside the bundle, whole
+  logLevel: 'warning',
+  absWorkingDir: root,
+  metafile: true,
+} as const;
+
+/** The address of a file, as ES modules know their own. */
+const OWN_URL = "const $url=require('node:url').pathToFileURL(__filename).href;";
+
+/**
+ * Bundles into a directory, with the licences of what is in it; tells what went into each file. What V8 compiles
+ * is not kept yet: see {@link keepCompiled}.
+ */
 export async function bundle(directory: string): Promise<Metafile> {
   await rm(directory, { recursive: true, force: true });
-  const { metafile } = await build({
+  const { metafile: loader } = await build({
+    ...COMMON,
     entryPoints: { vouchsafe: 'cmd/image/main.ts' },
     outdir: directory,
-    bundle: true,
-    // What every start needs is in few files; what some starts need is loaded by them.
-    splitting: true,
-    chunkNames: '[name]-[hash]',
-    platform: 'node',
-    target: 'node26',
-    format: 'esm',
-    outExtension: { '.js': '.mjs' },
-    minifySyntax: true,
-    minifyWhitespace: true,
-    legalComments: 'none', // the licences are put beside the bundle, whole
-    logLevel: 'warning',
-    absWorkingDir: root,
-    metafile: true,
-    plugins: [withoutUnused, lazyHttp],
-    // Some dependencies are CommonJS and ask for Node's modules by `require`.
-    banner: {
-      js: "import { createRequire as $createRequire } from 'node:module'; const require = $createRequire(import.meta.url);",
+    banner: { js: OWN_URL },
+  });
+  const { metafile } = await build({
+    ...COMMON,
+    entryPoints: {
+      agent: 'cmd/image/agent.ts',
+      webhook: 'cmd/image/webhook.ts',
+      ...Object.fromEntries(Object.entries(PARTS).map(([path, part]) => [part, path])),
     },
+    outdir: directory,
+    define: { ...COMMON.define, 'import.meta.main': 'false' },
+    // `import()` of a part goes through the loader as everything else.
+    supported: { 'dynamic-import': false },
+    plugins: [parts, withoutUnused, lazyHttp],
+    // What cmd/image/main.ts runs: one expression, so that nothing has to be put around the text at the start.
+    banner: { js: `(function(exports,require,module,__filename){${OWN_URL}` },
+    footer: { js: '})' },
   });
   await writeFile(join(directory, 'LICENSES.txt'), await licencesOf(metafile));
-  return metafile;
+  return {
+    inputs: { ...loader.inputs, ...metafile.inputs },
+    outputs: { ...loader.outputs, ...metafile.outputs },
+  };
 }
 
 async function licencesOf({ inputs }: Metafile): Promise<string> {
@@ -84,4 +128,8 @@ async function licencesOf({ inputs }: Metafile): Promise<string> {
   return (await Promise.all(texts)).join(`\n${'-'.repeat(80)}\n\n`);
 }
 
-if (import.meta.main) await bundle(join(root, 'dist'));
+if (import.meta.main) {
+  const directory = join(root, 'dist');
+  await bundle(directory);
+  await keepCompiled(directory);
+}

@@ -1,21 +1,56 @@
 /**
- * What the container image starts: `agent` or `webhook`, with the words that follow. Wiring only. Each is loaded
- * when it is asked for, so that a pod does not pay for the webhook.
+ * What the container image starts: `agent` or `webhook`, with the words that follow. Wiring only. It loads the
+ * files of the bundle with the code that V8 has compiled from them when the image was made.
  */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { Script } from 'node:vm';
 import { EXIT } from '../../src/core/index.ts';
-import { printError, reportDefects } from '../../src/platform/index.ts';
 
-const PROCESSES = {
-  agent: () => import('../agent/main.ts'),
-  webhook: () => import('../webhook/main.ts'),
-} as const;
+/** What agent.ts and webhook.ts export. */
+interface Process {
+  run(words: readonly string[]): void;
+}
 
-reportDefects();
+const require = createRequire(import.meta.url);
+const loaded = new Map<string, unknown>();
+
+/** `require` as the files of the bundle see it. */
+function load(name: string): unknown {
+  if (!name.startsWith('./')) return require(name);
+  const known = loaded.get(name);
+  if (known !== undefined) return known;
+  const filename = join(import.meta.dirname, name);
+  // Written in ASCII, which is read as it stands.
+  const script = new Script(readFileSync(filename, 'latin1'), {
+    filename,
+    cachedData: compiled(filename),
+  });
+  const module = { exports: {} };
+  const define = script.runInThisContext() as Definition; // what build.ts wraps each file in
+  define(module.exports, load, module, filename);
+  loaded.set(name, module.exports);
+  return module.exports;
+}
+
+type Definition = (exports: object, require: unknown, module: object, filename: string) => void;
+
+/** V8 takes it only if it is of the same version, flags and source; without it a start is slower, and no more. */
+function compiled(filename: string): Buffer | undefined {
+  try {
+    return readFileSync(`${filename}.cache`);
+  } catch {
+    return undefined;
+  }
+}
+
 const [name = '', ...words] = process.argv.slice(2);
 if (name === 'agent' || name === 'webhook') {
-  const { main } = await PROCESSES[name]();
-  process.exitCode = await main(words);
+  (load(`./${name}.cjs`) as Process).run(words); // a file of the bundle
 } else {
-  printError('vouchsafe: ERR_USAGE: this image runs: agent [OPTIONS] or webhook [OPTIONS]');
+  process.stderr.write(
+    'vouchsafe: ERR_USAGE: this image runs: agent [OPTIONS] or webhook [OPTIONS]\n',
+  );
   process.exitCode = EXIT.usage;
 }

@@ -9,6 +9,8 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Metafile } from 'esbuild';
 import { bundle } from '../../../.tools/build.ts';
+import { keepCompiled } from '../../../.tools/compile.ts';
+import { imageCommand } from '../../../.tools/image-command.ts';
 import { EXIT } from '../../../src/core/index.ts';
 import { ROOT } from '../docs/readme.ts';
 
@@ -19,12 +21,21 @@ before(async () => {
   directory = mkdtempSync(join(realpathSync(tmpdir()), 'vouchsafe-bundle-'));
   metafile = await bundle(join(directory, 'dist'));
   cpSync(join(ROOT, 'templates'), join(directory, 'templates'), { recursive: true });
+  // Runs the agent between the embedded servers, and fails where it does not deliver.
+  await keepCompiled(join(directory, 'dist'));
 });
 
 after(() => rmSync(directory, { recursive: true, force: true }));
 
-function start(words: readonly string[], config?: object): { status: number | null; text: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['dist/vouchsafe.mjs', ...words], {
+/** Starts the bundle as the image does; `preload` is a file that Node loads before it. */
+function start(
+  words: readonly string[],
+  config?: object,
+  preload?: string,
+): { status: number | null; text: string } {
+  const [node, ...args] = imageCommand(join(directory, 'dist'));
+  const before = preload === undefined ? [] : ['--require', preload];
+  const { status, stdout, stderr } = spawnSync(node, [...before, ...args, ...words], {
     cwd: directory,
     encoding: 'utf8',
     env: config === undefined ? {} : { VOUCHSAFE_CONFIG: JSON.stringify(config) },
@@ -119,8 +130,49 @@ test('anything else is a usage error', () => {
   assert.equal(start(['dev']).status, EXIT.usage);
 });
 
+test('V8 takes the code that was compiled when the bundle was made, and does without', () => {
+  const preload = join(directory, 'tell.cjs');
+  writeFileSync(
+    preload,
+    `const vm = require('node:vm');
+     vm.Script = class extends vm.Script {
+       constructor(source, options) {
+         super(source, options);
+         console.log(options.filename.replace(/.*[/]/, ''), this.cachedDataRejected);
+       }
+     };`,
+  );
+  const svid = {
+    ...DOCUMENT,
+    spiffe: { socket: `unix://${directory}/none.sock` },
+    files: [{ name: 'token', jwtSvid: ['a'] }],
+    output: { directory: join(directory, 'code') },
+    initDeadline: '1s',
+  };
+  const { text } = start(['agent', '--once'], svid, preload);
+  assert.match(text, /^agent\.cjs false$/m);
+  assert.match(text, /^grpc-js\.cjs false$/m);
+  rmSync(join(directory, 'dist', 'agent.cjs.cache'));
+  assert.match(start(['agent', '--once'], svid, preload).text, /^agent\.cjs undefined$/m);
+});
+
+test('the flags of the image leave Node the code of its own modules', () => {
+  const [node, ...args] = imageCommand(join(directory, 'dist'));
+  const flags = args.filter((arg) => arg.startsWith('--'));
+  const script = `
+    const { internalBinding } = require('internal/test/binding');
+    require('node:https');
+    const { compiledWithCache, compiledWithoutCache } = internalBinding('builtins').getCacheUsage();
+    const count = (some) => some.size ?? some.length;
+    console.log(count(compiledWithCache) > 0, count(compiledWithoutCache));`;
+  const { stdout } = spawnSync(node, [...flags, '--expose-internals', '--eval', script], {
+    encoding: 'utf8',
+  });
+  assert.equal(stdout, 'true 0\n');
+});
+
 test('an agent loads nothing that only others need', () => {
-  const packages = packagesAtStart(outputOf('cmd/agent/main.ts'));
+  const packages = packagesAtStart(outputOf('cmd/image/agent.ts'));
   assert.ok(packages.has('pino'), 'the packages are not seen at all');
   for (const name of ['axios', '@kubernetes/client-node', '@grpc/grpc-js', 'yaml', 'chokidar']) {
     assert.ok(!packages.has(name), name);

@@ -1,0 +1,13 @@
+/**
+ * The agent as the image starts it. Wiring only.
+ */
+import { reportDefects } from '../../src/platform/index.ts';
+import { main } from '../agent/main.ts';
+
+/** Runs the agent with command-line words; its end sets the exit code. */
+export function run(words: readonly string[]): void {
+  reportDefects();
+  void main(words).then((code) => {
+    process.exitCode = code;
+  });
+}
