@@ -1,0 +1,258 @@
+/**
+ * The chart by real Helm: what it renders, and what it refuses. Helm is VOUCHSAFE_TEST_HELM.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { parseAllDocuments } from 'yaml';
+import { CHART, helmProgram, renderedFiles, template } from '../../.tools/chart.ts';
+import { parseDocumentText, parseInstallation } from '../../src/config/index.ts';
+
+const skip =
+  process.env['VOUCHSAFE_TEST_HELM'] === undefined && 'VOUCHSAFE_TEST_HELM names no helm';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+interface Manifest {
+  readonly kind: string;
+  readonly metadata: {
+    readonly name: string;
+    readonly annotations?: Readonly<Record<string, string>>;
+  };
+  readonly [field: string]: unknown;
+}
+
+/** The objects with these values, each a line such as `a.b=c`. */
+function objects(
+  values: readonly string[] = [],
+  flags: readonly string[] = [],
+): readonly Manifest[] {
+  const text = template([...values.flatMap((value) => ['--set', value]), ...flags]);
+  return parseAllDocuments(text).map((document) => {
+    assert.deepEqual(document.errors, []);
+    return document.toJS() as Manifest; // Helm has read its kind and name
+  });
+}
+
+function one(all: readonly Manifest[], kind: string, name = 'vouchsafe-webhook'): Manifest {
+  const [found, ...more] = all.filter((each) => each.kind === kind && each.metadata.name === name);
+  assert.ok(found, `there is a ${kind} ${name}`);
+  assert.equal(more.length, 0);
+  return found;
+}
+
+/** A value by its path; names with dots are not needed. */
+function at(value: unknown, path: string): unknown {
+  return path.split('.').reduce((rest, key) => (rest as Fields | undefined)?.[key], value); // or else undefined
+}
+
+const ALL_ON = [
+  'metrics.serviceMonitor.enabled=true',
+  'metrics.podMonitor.enabled=true',
+  'metrics.rules.enabled=true',
+  'metrics.dashboard.enabled=true',
+  'priorityClassQuota=true',
+  'webhook.hostNetwork=true',
+  'imagePullSecrets[0].name=registry',
+  'tolerations[0].operator=Exists',
+  'networkPolicy.metricsFrom[0].podSelector.matchLabels.a=b',
+  'webhook.matchConditions[0].name=more',
+  'webhook.matchConditions[0].expression=true',
+  'webhook.namespaceSelector.matchLabels.a=b',
+  'webhook.namespaceSelector.matchExpressions[0].key=c',
+  'webhook.namespaceSelector.matchExpressions[0].operator=Exists',
+  'webhook.objectSelector.matchLabels.a=b',
+  'commonLabels.team=a',
+  'podLabels.x=y',
+  'podAnnotations.x=y',
+  'service.annotations.x=y',
+  'serviceAccount.annotations.x=y',
+  'webhook.annotations.x=y',
+];
+
+const CERTIFICATES: Readonly<Record<string, readonly string[]>> = {
+  own: [],
+  certManager: ['certificate.mode=certManager'],
+  'cert-manager with an issuer': ['certificate.mode=certManager', 'certificate.issuerRef.name=ca'],
+  secret: ['certificate.mode=secret', 'certificate.secretName=mine'],
+  'secret with its CA': [
+    'certificate.mode=secret',
+    'certificate.secretName=mine',
+    'certificate.caBundle=-----BEGIN CERTIFICATE-----',
+  ],
+  spiffe: ['certificate.mode=spiffe'],
+};
+
+test('helm lint finds nothing', { skip }, () => {
+  for (const certificate of Object.values(CERTIFICATES)) {
+    const flags = [...ALL_ON, ...certificate].flatMap((value) => ['--set', value]);
+    execFileSync(helmProgram(), ['lint', '--strict', '--quiet', CHART, ...flags], {
+      stdio: 'pipe',
+    });
+  }
+});
+
+test('the golden file and the plain manifests are those of the chart', { skip }, () => {
+  for (const [path, text] of renderedFiles()) {
+    const present = readFileSync(join(CHART, '../..', path), 'utf8');
+    assert.equal(present, text, `${path} is stale: run .tools/chart.ts`);
+  }
+});
+
+for (const [name, values] of Object.entries(CERTIFICATES)) {
+  test(`an upgrade touches nothing that others write: ${name}`, { skip }, () => {
+    const all = objects([...ALL_ON, ...values]);
+    assert.ok(!all.some(({ kind }) => kind === 'Secret' || kind === 'Lease'));
+    const { webhooks } = one(all, 'MutatingWebhookConfiguration') as {
+      webhooks?: readonly unknown[];
+    };
+    const bundles = webhooks?.map((webhook) => at(webhook, 'clientConfig.caBundle'));
+    const given =
+      name === 'secret with its CA' ? 'LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t' : undefined;
+    assert.deepEqual(bundles, [given, given]);
+  });
+
+  test(`the webhook can read its document: ${name}`, { skip }, async () => {
+    const vault = ['vault.connections.a.address=http://a', 'vault.connections.b.address=http://b'];
+    const choice = ['vault.default=b', 'agent.setUser=false', 'webhook.excludedNamespaces={x,y}'];
+    const document = at(one(objects([...values, ...vault, ...choice]), 'ConfigMap'), 'data');
+    const text = (document as Fields)['values.yaml']; // a ConfigMap has data
+    assert.ok(typeof text === 'string');
+    const installation = parseInstallation(await parseDocumentText(text));
+    assert.equal(installation.vault.default, 'b');
+    assert.equal(installation.agent.setUser, false);
+    assert.equal(installation.agent.image, 'vouchsafe:0.1.0');
+    const { excludedNamespaces } = installation.webhook;
+    assert.deepEqual(excludedNamespaces.slice(3), ['x', 'y', 'vouchsafe']);
+  });
+}
+
+/** Rules of a role: `verbs group/resource names`. */
+function rulesOf(role: Manifest): readonly string[] {
+  return (role['rules'] as readonly Readonly<Record<string, readonly string[]>>[]).map((rule) => {
+    const { verbs = [], apiGroups = [], resources = [], resourceNames = [] } = rule;
+    return `${verbs.join(' ')}: ${apiGroups.join()}/${resources.join()} ${resourceNames.join()}`.trim();
+  });
+}
+
+const CLUSTER_RULES = [
+  'get list watch: /namespaces',
+  'get list watch patch: admissionregistration.k8s.io/mutatingwebhookconfigurations vouchsafe-webhook',
+  'create patch: events.k8s.io/events',
+];
+
+test('rights are the least: own CA', { skip }, () => {
+  const all = objects();
+  assert.deepEqual(rulesOf(one(all, 'ClusterRole')), CLUSTER_RULES);
+  assert.deepEqual(rulesOf(one(all, 'Role')), [
+    'get list watch update patch: /secrets vouchsafe-webhook-tls',
+    'create: /secrets',
+    'get update patch: coordination.k8s.io/leases vouchsafe-webhook',
+    'create: coordination.k8s.io/leases',
+  ]);
+});
+
+test('rights are the least: cert-manager, and no events', { skip }, () => {
+  const all = objects(['certificate.mode=certManager', 'events.enabled=false']);
+  assert.deepEqual(rulesOf(one(all, 'ClusterRole')), [
+    'get list watch: /namespaces',
+    'get list watch: admissionregistration.k8s.io/mutatingwebhookconfigurations vouchsafe-webhook',
+  ]);
+  assert.deepEqual(rulesOf(one(all, 'Role')), ['get list watch: /secrets vouchsafe-webhook-tls']);
+});
+
+test('rights are the least: a given Secret, an SVID', { skip }, () => {
+  const given = objects(CERTIFICATES['secret']);
+  assert.deepEqual(rulesOf(one(given, 'ClusterRole')), CLUSTER_RULES);
+  assert.equal(rulesOf(one(given, 'Role'))[0], 'get list watch: /secrets mine');
+  const svid = rulesOf(one(objects(CERTIFICATES['spiffe']), 'Role'));
+  assert.ok(!svid.some((rule) => rule.includes('secrets')));
+});
+
+test('cert-manager: the certificate has the name that the API server asks for', { skip }, () => {
+  const all = objects(['certificate.mode=certManager', 'certificate.validity=1d12h']);
+  const certificate = one(all, 'Certificate');
+  assert.deepEqual(
+    (at(certificate, 'spec.dnsNames') as readonly string[])[0],
+    'vouchsafe-webhook.vouchsafe.svc',
+  );
+  assert.equal(at(certificate, 'spec.duration'), '129600s');
+  assert.equal(at(certificate, 'spec.issuerRef.name'), 'vouchsafe-webhook-ca');
+  one(all, 'Issuer', 'vouchsafe-webhook-ca');
+  const { annotations } = one(all, 'MutatingWebhookConfiguration').metadata;
+  assert.equal(annotations?.['cert-manager.io/inject-ca-from'], 'vouchsafe/vouchsafe-webhook');
+  const given = objects(CERTIFICATES['cert-manager with an issuer']);
+  assert.equal(at(one(given, 'Certificate'), 'spec.issuerRef.name'), 'ca');
+  assert.ok(!given.some(({ kind }) => kind === 'Issuer'));
+});
+
+test('an SVID: the webhook sees the Workload API as pods do', { skip }, () => {
+  const volume = (values: readonly string[]): unknown =>
+    at(
+      one(objects(['certificate.mode=spiffe', ...values]), 'Deployment'),
+      'spec.template.spec.volumes.1',
+    );
+  const name = 'workload-api';
+  assert.deepEqual(volume([]), { name, csi: { driver: 'csi.spiffe.io', readOnly: true } });
+  const hostPath = { path: '/run/x', type: 'Directory' };
+  const socket = 'spiffe.socket=unix:///run/x/agent.sock';
+  assert.deepEqual(volume(['spiffe.volume=hostPath', socket]), { name, hostPath });
+  assert.equal(volume(['spiffe.volume=none', 'spiffe.socket=tcp://127.0.0.1:1']), undefined);
+});
+
+test('another prefix is another in every condition', { skip }, () => {
+  const text = template([
+    '--set',
+    'annotationPrefix=secrets.example.org',
+    '--show-only=templates/webhook.yaml',
+  ]);
+  const policy = template([
+    '--set',
+    'annotationPrefix=secrets.example.org',
+    '--show-only=templates/admissionpolicy.yaml',
+  ]);
+  assert.doesNotMatch(text.replaceAll(/name: \w+\.vouchsafe\.dev/g, '') + policy, /vouchsafe\.dev/);
+});
+
+test('an old cluster: no policy, and the webhook is told', { skip }, () => {
+  const all = objects([], ['--kube-version', '1.28.3']);
+  assert.ok(!all.some(({ kind }) => kind.startsWith('ValidatingAdmissionPolicy')));
+  const args = at(one(all, 'Deployment'), 'spec.template.spec.containers.0.args');
+  assert.ok((args as readonly string[]).includes('--kube-version=v1.28.3'));
+});
+
+test('the policy warns instead', { skip }, () => {
+  const binding = one(
+    objects(['admissionPolicy.action=warn']),
+    'ValidatingAdmissionPolicyBinding',
+    'vouchsafe-injected',
+  );
+  assert.deepEqual(at(binding, 'spec.validationActions'), ['Warn', 'Audit']);
+});
+
+const REFUSED: Readonly<Record<string, readonly [readonly string[], RegExp]>> = {
+  'an unknown key': [['replica=3'], /additional properties 'replica' not allowed/],
+  'a wrong type': [['replicas=two'], /\/replicas/],
+  'a word that is none': [['webhook.failurePolicy=Maybe'], /\/webhook\/failurePolicy/],
+  'an annotation that has no default': [['defaults.rolle=x'], /rolle/],
+  'a Secret without name': [['certificate.mode=secret'], /certificate\.secretName: say which/],
+  'a service account without name': [
+    ['serviceAccount.create=false'],
+    /serviceAccount\.name: say which/,
+  ],
+};
+
+for (const [name, [values, pattern]] of Object.entries(REFUSED)) {
+  test(`refused: ${name}`, { skip }, () => {
+    assert.throws(
+      () => objects(values),
+      (error) => error instanceof Error && pattern.test(error.message),
+    );
+  });
+}
+
+test('a cluster without matchConditions is refused', { skip }, () => {
+  assert.throws(() => objects([], ['--kube-version', '1.27.0']), /kubeVersion/);
+});
