@@ -53,7 +53,7 @@ export function parseJwtSvid(entry: Entry, audiences: readonly string[], nowMs: 
   const decoded = decode(entry.svid);
   if (decoded === undefined) throw refuse('it is not a JSON Web Token in compact form');
   const { header, payload } = decoded;
-  if (!ALGORITHMS.test(String(header.alg))) throw refuse('its signature algorithm is not allowed');
+  if (!isAllowed(header.alg)) throw refuse('its signature algorithm is not allowed');
   if (!TYPES.includes(header.typ)) throw refuse('its type is neither JWT nor JOSE');
   if (payload.sub !== spiffeId.uri) throw refuse('its subject is another one');
   const granted = audiencesOf(payload);
@@ -107,6 +107,11 @@ function decode(token: string): Decoded | undefined {
   } catch {
     return undefined; // without the cause, which may quote the token
   }
+}
+
+/** A header is whatever the server wrote: an object in it may not even have a text. */
+function isAllowed(algorithm: unknown): boolean {
+  return typeof algorithm === 'string' && ALGORITHMS.test(algorithm);
 }
 
 /** A claim is whatever the server wrote; its type in jose is only what it should be. */

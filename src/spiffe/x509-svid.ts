@@ -109,6 +109,8 @@ function leafProblem(leaf: X509Certificate, id: SpiffeId, nowMs: number): string
   if (isAuthority(extensions.get(OID.basicConstraints))) {
     return 'it is the certificate of an authority';
   }
+  const times = [leaf.validFromDate, leaf.validToDate].map((date) => date.getTime());
+  if (times.includes(Number.NaN)) return 'its validity cannot be read';
   if (leaf.validToDate.getTime() <= nowMs) {
     return `it expired at ${leaf.validToDate.toISOString()} by the clock of this node`;
   }

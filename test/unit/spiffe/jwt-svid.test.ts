@@ -58,6 +58,7 @@ for (const [what, svid, message] of [
   ['alg none', token({ alg: 'none' }, {}), /algorithm/],
   ['alg HS256', token({ alg: 'HS256' }, {}), /algorithm/],
   ['alg EdDSA', token({ alg: 'EdDSA' }, {}), /algorithm/],
+  ['an alg that has no text', token({ alg: { toString: 1 } }, {}), /algorithm/],
   ['another typ', token({ typ: 'at+jwt' }, {}), /neither JWT nor JOSE/],
   ['another subject', token({}, { sub: 'spiffe://example.org/other' }), /subject/],
   ['no subject', token({}, { sub: undefined }), /subject/],

@@ -73,6 +73,15 @@ const invalid: [string, Entry, RegExp][] = [
   ['the key of another', entry({}, { x509SvidKey: entry().x509SvidKey }), /another certificate/],
   ['a key that is none', entry({}, { x509SvidKey: Buffer.from('key') }), /not PKCS#8/],
 ];
+for (const [index, which] of ['begin', 'end'].entries()) {
+  const given = entry();
+  const x509Svid = Buffer.from(given.x509Svid);
+  let at = -1;
+  for (let found = 0; found <= index; found += 1) at = x509Svid.indexOf('\x17\x0d', at + 1); // UTCTime
+  x509Svid.write('xx', at + 4);
+  invalid.push([`no readable ${which}`, { ...given, x509Svid }, /validity cannot be read/]);
+}
+
 for (const [what, given, message] of invalid) {
   test(`a certificate with ${what} is no X.509-SVID`, () => {
     assert.throws(() => parseX509Svid(given, nowMs), { code: 'ERR_SPIFFE_SVID_INVALID', message });
