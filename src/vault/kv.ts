@@ -4,7 +4,7 @@
  * @see https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2
  */
 import type { VouchsafeError } from '../core/index.ts';
-import { isObject, objectAt, stringAt, type JsonObject } from './json.ts';
+import { isObject, numberAt, objectAt, stringAt, type JsonObject } from './json.ts';
 import type { Mount } from './mounts.ts';
 import { refusal, refusalOf, type RefusedAnswer } from './refusal.ts';
 
@@ -47,7 +47,7 @@ export function readRefusal(path: string): (answer: RefusedAnswer) => VouchsafeE
     if (!isVersioned(outer)) return refusalOf({ ...answer, path });
     const metadata = objectAt(outer, 'metadata');
     const end = metadata['destroyed'] === true ? 'destroyed' : 'deleted';
-    const version = String(metadata['version']);
+    const version = String(numberAt(metadata, 'version'));
     const text = `version ${version} of the secret at ${path} was ${end}; write a new one or name another version`;
     return refusal({ ...answer, path }, 'ERR_VAULT_NOT_FOUND', text, { version });
   };

@@ -141,6 +141,13 @@ suite('a read', () => {
       /version 2 .*was destroyed/,
     ],
     [
+      'a version that is no number',
+      'kvv2/app',
+      { status: 404, body: { data: version(null, { version: { toString: 1 } }) } },
+      'ERR_VAULT_NOT_FOUND',
+      /version 0 .*was deleted/,
+    ],
+    [
       'an answer without the form of KV v2',
       'kvv2/app',
       answer({ x: 1 }),
