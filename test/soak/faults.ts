@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { WorkloadApiFault } from '../../src/dev/workload-api/index.ts';
 import type { FaultProxy, ProxyFault } from '../helpers/fault-proxy.ts';
+import type { Check } from './ledger.ts';
 import { LEASE_NOTICE_MS, type Costs } from './settings.ts';
 import type { SoakWorld } from './world.ts';
 
@@ -18,6 +19,8 @@ export interface Fault {
   /** Shortest and longest time that it lasts; both 0 where it is done in a moment. */
   readonly lastsMs: readonly [number, number];
   readonly costs: Costs;
+  /** What may fail during the fault and until the recovery. */
+  readonly excuses: readonly Check[];
   /** How long nothing can tell the agent of it. Default 0. */
   readonly noticeMs?: number;
   begin(world: SoakWorld): Promise<Repair>;
@@ -30,6 +33,10 @@ const AWAY: Costs = { logins: 'once', credentials: 'once' };
 /** Vault does what it is asked, and nobody learns of it. */
 const LOSES_ANSWERS: Costs = { logins: 'tries', credentials: 'tries', certificates: 'tries' };
 const LOSES_CREDENTIALS: Costs = { credentials: 'tries' };
+/** Nothing can be renewed or replaced. */
+const EVERYTHING: readonly Check[] = ['login', 'counter', 'certificate', 'x509', 'jwt'];
+/** An SVID that does not come may cost the token, and with it whatever Vault gave. */
+const FROM_VAULT: readonly Check[] = ['login', 'counter', 'certificate'];
 const NOTHING: Repair = () => Promise.resolve();
 
 /** A fault of the connection to Vault or of Vault to its database. */
@@ -39,8 +46,9 @@ function connection(
   fault: ProxyFault,
   costs: Costs,
 ): Fault {
+  const excuses: readonly Check[] = side === 'vaultProxy' ? FROM_VAULT : ['login'];
   return {
-    ...{ name, group: side, lastsMs: SECONDS, costs },
+    ...{ name, group: side, lastsMs: SECONDS, costs, excuses },
     begin(world) {
       const proxy: FaultProxy = world[side];
       return switched(
@@ -64,6 +72,7 @@ function workloadApi(name: string, fault: WorkloadApiFault): Fault {
     group: 'workload api',
     lastsMs: SECONDS,
     costs: {},
+    excuses: EVERYTHING,
     begin: (world) =>
       switched(
         () => set(world, fault),
@@ -108,6 +117,7 @@ const ALL: readonly Fault[] = [
     group: 'vault',
     lastsMs: SECONDS,
     costs: AWAY,
+    excuses: FROM_VAULT,
     begin: ({ vault }) =>
       switched(
         () => vault.seal(),
@@ -119,6 +129,7 @@ const ALL: readonly Fault[] = [
     group: 'vault',
     lastsMs: SECONDS,
     costs: {},
+    excuses: ['counter'],
     begin: ({ vault }) =>
       switched(
         async () => {
@@ -133,6 +144,7 @@ const ALL: readonly Fault[] = [
     group: 'vault',
     lastsMs: SECONDS,
     costs: { credentials: 'tries', certificates: 'tries' },
+    excuses: FROM_VAULT,
     begin: (world) =>
       switched(
         () => world.allow(false),
@@ -144,6 +156,7 @@ const ALL: readonly Fault[] = [
     group: 'vault',
     lastsMs: MOMENT,
     costs: { logins: 'once' },
+    excuses: ['login', 'counter'],
     noticeMs: 2000,
     async begin(world) {
       const token = await world.token();
@@ -156,6 +169,7 @@ const ALL: readonly Fault[] = [
     group: 'vault',
     lastsMs: MOMENT,
     costs: { credentials: 'once' },
+    excuses: ['login'],
     noticeMs: LEASE_NOTICE_MS,
     async begin({ vault }) {
       await vault.write('sys/leases/revoke-prefix/database/creds/app');
@@ -167,6 +181,7 @@ const ALL: readonly Fault[] = [
     group: 'database',
     lastsMs: SECONDS,
     costs: LOSES_CREDENTIALS,
+    excuses: ['login'],
     begin: ({ postgres }) =>
       switched(
         () => postgres.stop(),
@@ -182,6 +197,7 @@ const ALL: readonly Fault[] = [
     group: 'workload api',
     lastsMs: SECONDS,
     costs: {},
+    excuses: EVERYTHING,
     begin: ({ identity }) =>
       switched(
         () => identity.stop(),
@@ -193,6 +209,7 @@ const ALL: readonly Fault[] = [
     group: 'workload api',
     lastsMs: SECONDS,
     costs: {},
+    excuses: EVERYTHING,
     begin: ({ identity }) =>
       switched(
         sync(() => identity.withdraw()),
@@ -204,6 +221,7 @@ const ALL: readonly Fault[] = [
     group: 'workload api',
     lastsMs: MOMENT,
     costs: {},
+    excuses: [],
     begin({ identity }) {
       identity.api.rotateX509();
       identity.api.rotateJwtKey();
@@ -215,6 +233,7 @@ const ALL: readonly Fault[] = [
     group: 'vault',
     lastsMs: SECONDS,
     costs: { logins: 'tries' },
+    excuses: FROM_VAULT,
     noticeMs: 2000,
     async begin(world) {
       const { identity, vault } = world;
@@ -230,6 +249,7 @@ const ALL: readonly Fault[] = [
     group: 'agent',
     lastsMs: [200, 5000],
     costs: { logins: 'once', credentials: 'once', certificates: 'once' },
+    excuses: EVERYTHING,
     async begin(world) {
       await world.stopAgent('SIGKILL');
       return async () => {
@@ -242,6 +262,7 @@ const ALL: readonly Fault[] = [
     group: 'agent',
     lastsMs: [2000, 14_000],
     costs: AWAY,
+    excuses: EVERYTHING,
     begin({ agent }) {
       const pid = agent?.pid ?? 0;
       return switched(
@@ -255,6 +276,7 @@ const ALL: readonly Fault[] = [
     group: 'application',
     lastsMs: SECONDS,
     costs: {},
+    excuses: [],
     begin(world) {
       world.mood = mood;
       return Promise.resolve(() => Promise.resolve(void (world.mood = 'well')));
@@ -267,6 +289,7 @@ const VOLUME_FULL: Fault = {
   group: 'volume',
   lastsMs: SECONDS,
   costs: {},
+  excuses: EVERYTHING,
   begin({ volume }) {
     const path = join(volume, 'ballast');
     const end = new AbortController();

@@ -15,6 +15,23 @@ export class Violation extends Error {
   }
 }
 
+/** What must hold while nothing is broken; a fault excuses some of it. */
+export const CHECKS = {
+  login: 'the credential logs in',
+  counter: 'the counter is fresh',
+  certificate: 'tls.crt is valid',
+  x509: 'svid.pem is valid',
+  jwt: 'cloud.jwt is valid',
+} as const;
+/** One of {@link CHECKS}. */
+export type Check = keyof typeof CHECKS;
+
+/** Something that was not as it should be. */
+export interface LastBad {
+  readonly what: string;
+  readonly atMs: number;
+}
+
 /** The last word of a check. */
 interface Verdict {
   readonly isGood: boolean;
@@ -32,10 +49,10 @@ const FINISHED = Symbol('finished');
 export class Ledger {
   readonly #startedMs = performance.now();
   readonly #end = new AbortController();
-  readonly #verdicts = new Map<string, Verdict>();
+  readonly #verdicts = new Map<Check, Verdict>();
   readonly #counts = new Map<string, { all: number; bad: number }>();
-  #isFault = false;
-  #lastBadMs = 0;
+  #excused: ReadonlySet<Check> = new Set();
+  #lastBad: LastBad = { what: '', atMs: 0 };
   #excusedUntilMs = 0;
   #stalls = 0;
 
@@ -54,9 +71,9 @@ export class Ledger {
     return this.#stalls;
   }
 
-  /** How often something was checked, and how often it was not as it should be. */
-  count(check: string): { readonly all: number; readonly bad: number } {
-    return this.#counts.get(check) ?? { all: 0, bad: 0 };
+  /** How often something was looked at, and how often it was not as it should be. */
+  count(invariant: string): { readonly all: number; readonly bad: number } {
+    return this.#counts.get(invariant) ?? { all: 0, bad: 0 };
   }
 
   /** What went wrong; undefined while nothing has. */
@@ -76,14 +93,15 @@ export class Ledger {
     if (!holds) this.#violate(invariant, detail);
   }
 
-  /** Must hold while nothing is broken; `detail` is for the case that it does not. */
-  check(invariant: string, isGood: boolean, detail: string): void {
+  /** Must hold while no fault excuses it; `detail` is for the case that it does not. */
+  check(check: Check, isGood: boolean, detail: string): void {
     const atMs = this.nowMs;
-    this.#add(invariant, isGood);
-    this.#verdicts.set(invariant, { isGood, detail, atMs });
+    this.#add(CHECKS[check], isGood);
+    this.#verdicts.set(check, { isGood, detail, atMs });
     if (isGood) return;
-    this.#lastBadMs = atMs;
-    if (!this.#isFault && atMs > this.#excusedUntilMs) this.#violate(invariant, detail);
+    this.#lastBad = { what: `not: ${CHECKS[check]}`, atMs };
+    const isExcused = this.#excused.has(check) || atMs <= this.#excusedUntilMs;
+    if (!isExcused) this.#violate(CHECKS[check], detail);
   }
 
   /** Tells that the machine was away for so long; short times are nothing. */
@@ -93,9 +111,9 @@ export class Ledger {
     this.#excusedUntilMs = Math.max(this.#excusedUntilMs, this.nowMs + 2 * ms + STALL_MS);
   }
 
-  /** From now on checks may fail. */
-  faultBegins(): void {
-    this.#isFault = true;
+  /** From now on these checks may fail. */
+  faultBegins(excused: readonly Check[]): void {
+    this.#excused = new Set(excused);
   }
 
   /** Whether every check has had a good word since then. */
@@ -107,14 +125,18 @@ export class Ledger {
   notGoodSince(atMs: number): string {
     return [...this.#verdicts]
       .filter(([, last]) => !last.isGood || last.atMs <= atMs)
-      .map(([name, last]) => `${name} (${last.isGood ? 'not looked at' : last.detail})`)
+      .map(([check, last]) => `${CHECKS[check]} (${last.isGood ? 'not looked at' : last.detail})`)
       .join('; ');
   }
 
-  /** From now on checks must hold again. Gives when one of them last did not. */
-  faultIsOver(): number {
-    this.#isFault = false;
-    return this.#lastBadMs;
+  /** The last check that failed. */
+  get lastBad(): LastBad {
+    return this.#lastBad;
+  }
+
+  /** From now on checks must hold again. */
+  faultIsOver(): void {
+    this.#excused = new Set();
   }
 
   /** Ends the soak. */
@@ -126,10 +148,10 @@ export class Ledger {
     this.#end.abort(new Violation(invariant, detail, this.nowMs));
   }
 
-  #add(check: string, isGood: boolean): void {
-    const counted = this.#counts.get(check) ?? { all: 0, bad: 0 };
+  #add(invariant: string, isGood: boolean): void {
+    const counted = this.#counts.get(invariant) ?? { all: 0, bad: 0 };
     counted.all += 1;
     if (!isGood) counted.bad += 1;
-    this.#counts.set(check, counted);
+    this.#counts.set(invariant, counted);
   }
 }

@@ -89,17 +89,20 @@ export class Reader {
   #useOnce(set: FileContents): void {
     const ledger = this.#ledger;
     const now = Date.now();
-    for (const name of ['tls.crt', 'svid.pem']) {
+    for (const [check, name] of [
+      ['certificate', 'tls.crt'],
+      ['x509', 'svid.pem'],
+    ] as const) {
       const leftMs = new X509Certificate(set[name] ?? '').validToDate.getTime() - now;
-      ledger.check(`${name} is valid`, leftMs > 0, `it ended ${-leftMs} ms ago`);
+      ledger.check(check, leftMs > 0, `it ended ${-leftMs} ms ago`);
     }
     const jwtLeftMs = (decodeJwt(set['cloud.jwt'] ?? '').exp ?? 0) * 1000 - now;
-    ledger.check('cloud.jwt is valid', jwtLeftMs > 0, `it ended ${-jwtLeftMs} ms ago`);
+    ledger.check('jwt', jwtLeftMs > 0, `it ended ${-jwtLeftMs} ms ago`);
     const delivered = counterOf(set);
     while ((this.#written[0]?.n ?? Infinity) <= delivered) this.#written.shift();
     const ageMs = ledger.nowMs - (this.#written[0]?.atMs ?? ledger.nowMs);
     ledger.check(
-      'the counter is fresh',
+      'counter',
       ageMs < FRESH_WITHIN_MS,
       `${delivered} is in the file, a newer one in Vault for ${Math.round(ageMs)} ms`,
     );
@@ -118,7 +121,7 @@ export class Reader {
     const tookMs = Math.round(performance.now() - beganMs);
     this.#ledger.stalled(tookMs);
     const detail = `${user}: ${problem ?? ''} after ${tookMs} ms`;
-    this.#ledger.check('the credential logs in', problem === undefined, detail);
+    this.#ledger.check('login', problem === undefined, detail);
   }
 }
 

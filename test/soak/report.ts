@@ -12,6 +12,8 @@ export interface Incident {
   /** From its end to the last check that still failed. */
   readonly recoveryMs: number;
   readonly boundMs: number;
+  /** What failed last after its end; empty where nothing did. */
+  readonly lastBad: string;
 }
 
 /** Everything that was counted. */
@@ -37,9 +39,10 @@ export function seconds(ms: number): string {
 
 /** The line of one fault. */
 export function incidentLine(incident: Incident): string {
-  const { names, atMs, lastedMs, recoveryMs, boundMs } = incident;
+  const { names, atMs, lastedMs, recoveryMs, boundMs, lastBad } = incident;
   const lasted = lastedMs < 100 ? '' : ` for ${seconds(lastedMs)}`;
-  const times = `recovered after ${seconds(recoveryMs)} (bound ${seconds(boundMs)})`;
+  const last = lastBad === '' ? '' : `, last ${lastBad}`;
+  const times = `recovered after ${seconds(recoveryMs)} (bound ${seconds(boundMs)}${last})`;
   return `${seconds(atMs).padStart(8)}  ${names.join(' + ')}${lasted}: ${times}`;
 }
 

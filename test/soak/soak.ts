@@ -7,7 +7,7 @@ import type { Random } from '../../src/core/index.ts';
 import { eventually } from '../helpers/agent-process.ts';
 import { seededRandom } from '../helpers/random.ts';
 import { faultsFor, type Fault } from './faults.ts';
-import { Ledger, Violation } from './ledger.ts';
+import { CHECKS, Ledger, Violation, type LastBad } from './ledger.ts';
 import { Reader } from './reader.ts';
 import { incidentLine, summary, type Incident, seconds } from './report.ts';
 import { recoveryBoundMs, SETTINGS, type PastFault } from './settings.ts';
@@ -15,8 +15,10 @@ import { Watch } from './watch.ts';
 import { SoakWorld } from './world.ts';
 
 const COUNTER_INTERVAL_MS = 1000;
-/** Time without faults after a recovery. */
-const HEALTHY_MS = [1500, 6000] as const;
+/** Time without faults after a recovery, and after the {@link STEADY_MS} that it is seen by. */
+const HEALTHY_MS = [0, 5000] as const;
+/** What is right must stay so for as long: a value is in the file up to 2 s after the agent has it. */
+const STEADY_MS = 2500;
 /** Share of incidents that are two faults at once. */
 const BOTH_SHARE = 0.25;
 /** An agent that is told to end has 5 s for its revocations. */
@@ -31,6 +33,8 @@ const FORGOTTEN_WITHIN_MS = SETTINGS.leaseMaxTtlMs + 30_000;
 export interface SoakOptions {
   readonly minutes: number;
   readonly seed: number;
+  /** The faults whose names hold this alone; for looking at one closely. */
+  readonly only?: string | undefined;
   /** Ends it early, and cleanly. */
   readonly signal: AbortSignal;
   readonly print: (line: string) => void;
@@ -132,14 +136,17 @@ class Soak {
   }
 
   #shuffled(): readonly Fault[] {
-    const drawn = faultsFor(this.#world).map((fault) => ({ fault, at: this.#random.next() }));
+    const faults = faultsFor(this.#world).filter(({ name }) =>
+      name.includes(this.#options.only ?? ''),
+    );
+    const drawn = faults.map((fault) => ({ fault, at: this.#random.next() }));
     return drawn.toSorted((one, other) => one.at - other.at).map(({ fault }) => fault);
   }
 
   async #incident(faults: readonly Fault[]): Promise<void> {
     const ledger = this.#ledger;
     const atMs = ledger.nowMs;
-    ledger.faultBegins();
+    ledger.faultBegins(faults.flatMap(({ excuses }) => excuses));
     for (const { costs, lastsMs } of faults) this.#faults.push({ costs, lastedMs: lastsMs[1] });
     const ends = await Promise.allSettled(faults.map((fault) => this.#break(fault)));
     for (const end of ends) if (end.status === 'rejected') throw end.reason;
@@ -150,10 +157,11 @@ class Soak {
     const boundMs = recoveryBoundMs(lastedMs * faults.length, noticeMs);
     const names = faults.map((fault) => fault.name);
     const after = names.join(' and ');
-    const lastBadMs = await this.#recovered(endedMs + noticeMs, endedMs + boundMs, after);
-    if (ledger.signal.aborted) return;
-    const recoveryMs = Math.max(0, lastBadMs - endedMs);
-    const incident = { names, atMs, lastedMs, recoveryMs, boundMs };
+    const last = await this.#recovered(endedMs + noticeMs, endedMs + boundMs, after);
+    if (this.#isOver()) return;
+    const recoveryMs = Math.max(0, last.atMs - endedMs);
+    const lastBad = recoveryMs > 0 ? last.what : '';
+    const incident = { names, atMs, lastedMs, recoveryMs, boundMs, lastBad };
     this.#incidents.push(incident);
     this.#options.print(incidentLine(incident));
   }
@@ -170,24 +178,24 @@ class Soak {
     await repair();
   }
 
-  /** Waits until everything is good, has been looked at since then, and the agent says so; gives when it last was not. */
-  async #recovered(sinceMs: number, untilMs: number, after = 'the start'): Promise<number> {
+  /** Waits until everything is good, was looked at since then, and stays so; gives what last was not, and when. */
+  async #recovered(sinceMs: number, untilMs: number, after = 'the start'): Promise<LastBad> {
     const ledger = this.#ledger;
-    let lastBadMs = 0;
-    while (!ledger.signal.aborted) {
+    let last: LastBad = { what: '', atMs: 0 };
+    while (!this.#isOver()) {
       const now = ledger.nowMs;
-      if (!this.#watch.isReady) lastBadMs = now;
-      if (this.#watch.isReady && ledger.isGoodSince(sinceMs)) break;
+      if (!this.#watch.isReady) last = { what: 'the agent is not ready', atMs: now };
+      if (ledger.lastBad.atMs > last.atMs) last = ledger.lastBad;
+      if (ledger.isGoodSince(sinceMs) && now - last.atMs > STEADY_MS) break;
       if (now > untilMs) {
         const why = ledger.notGoodSince(sinceMs);
-        ledger.violate(
-          'everything recovers by itself',
-          `not after ${after}: ${why === '' ? 'the agent is not ready' : why}`,
-        );
+        const detail = `not after ${after}: ${why === '' ? last.what : why}`;
+        ledger.violate('everything recovers by itself', detail);
       }
       await delay(100);
     }
-    return Math.max(lastBadMs, ledger.faultIsOver());
+    ledger.faultIsOver();
+    return last;
   }
 
   /** Ends the agent as a kubelet does; what it held must be gone. */
@@ -195,7 +203,7 @@ class Soak {
     const { postgres, vault } = this.#world;
     const ledger = this.#ledger;
     const token = (await this.#world.token()) ?? '';
-    ledger.faultBegins(); // no credential works from here on
+    ledger.faultBegins(['login', 'counter', 'certificate', 'x509', 'jwt']);
     const beganMs = ledger.nowMs;
     const code = await this.#world.stopAgent('SIGTERM');
     const tookMs = ledger.nowMs - beganMs;
@@ -234,7 +242,7 @@ class Soak {
       summary({
         ...{ seed, elapsedMs, asked, most, incidents: this.#incidents },
         looks: ledger.count('a reader sees only whole sets').all,
-        clientLogins: ledger.count('the credential logs in'),
+        clientLogins: ledger.count(CHECKS.login),
         notifications: this.#world.notifications,
         mostTokens: this.#watch.mostTokens,
         mostLeases: this.#watch.mostLeases,

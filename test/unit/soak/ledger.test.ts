@@ -11,32 +11,39 @@ function violation(ledger: Ledger): string | undefined {
 suite('the ledger of the soak', () => {
   test('a check that fails while nothing is broken is a violation', () => {
     const ledger = new Ledger();
-    ledger.check('the credential logs in', true, '');
+    ledger.check('login', true, '');
     assert.equal(violation(ledger), undefined);
-    ledger.check('the credential logs in', false, 'password authentication failed');
+    ledger.check('login', false, 'password authentication failed');
     assert.equal(violation(ledger), 'the credential logs in: password authentication failed');
     assert.deepEqual(ledger.count('the credential logs in'), { all: 2, bad: 1 });
   });
 
   test('a fault excuses checks until it is over, and tells when they last failed', () => {
     const ledger = new Ledger();
-    ledger.faultBegins();
-    ledger.check('fresh', false, 'old');
-    const badMs = ledger.nowMs;
+    ledger.faultBegins(['counter']);
+    ledger.check('counter', false, 'old');
     assert.equal(ledger.isGoodSince(0), false);
-    assert.equal(ledger.notGoodSince(0), 'fresh (old)');
-    ledger.check('fresh', true, '');
+    assert.equal(ledger.notGoodSince(0), 'the counter is fresh (old)');
+    ledger.check('counter', true, '');
     assert.equal(ledger.isGoodSince(0), true);
     assert.equal(ledger.isGoodSince(Infinity), false, 'not looked at since then');
-    assert.ok(ledger.faultIsOver() <= badMs);
+    assert.equal(ledger.lastBad.what, 'not: the counter is fresh');
+    ledger.faultIsOver();
     assert.equal(violation(ledger), undefined);
-    ledger.check('fresh', false, 'old again');
-    assert.equal(violation(ledger), 'fresh: old again');
+    ledger.check('counter', false, 'old again');
+    assert.equal(violation(ledger), 'the counter is fresh: old again');
+  });
+
+  test('a fault excuses nothing that it cannot break', () => {
+    const ledger = new Ledger();
+    ledger.faultBegins(['login']);
+    ledger.check('jwt', false, 'ended');
+    assert.equal(violation(ledger), 'cloud.jwt is valid: ended');
   });
 
   test('nothing excuses what must always hold', () => {
     const ledger = new Ledger();
-    ledger.faultBegins();
+    ledger.faultBegins(['login']);
     ledger.stalled(60_000);
     ledger.require('whole sets', false, 'two versions');
     assert.equal(violation(ledger), 'whole sets: two versions');
@@ -47,7 +54,7 @@ suite('the ledger of the soak', () => {
     ledger.stalled(10);
     assert.equal(ledger.stalls, 0);
     ledger.stalled(5000);
-    ledger.check('fresh', false, 'old');
+    ledger.check('counter', false, 'old');
     assert.equal(ledger.stalls, 1);
     assert.equal(ledger.failure, undefined);
   });
@@ -59,7 +66,7 @@ suite('the ledger of the soak', () => {
     assert.equal(violation(ledger), 'first: one');
     const other = new Ledger();
     other.stop();
-    other.check('late', false, 'after the end');
+    other.check('jwt', false, 'after the end');
     assert.equal(other.failure, undefined);
     assert.equal(other.signal.aborted, true);
   });
