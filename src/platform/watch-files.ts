@@ -1,7 +1,11 @@
 /**
  * Tells when files change, by chokidar. Ring: platform.
  */
+import { basename, dirname } from 'node:path';
 import { Latest } from '../lifecycle/index.ts';
+
+/** What the kubelet swaps when it changes a projected volume: the files themselves are links through it. */
+const DATA_LINK = '..data';
 
 /** Settle time of a burst of writes, in milliseconds. */
 const SETTLE_MS = 50;
@@ -19,12 +23,18 @@ export async function* watchFiles(
   changed.set(undefined);
   // Loaded only when something is watched: most agents watch nothing and start sooner without it.
   const { watch } = await import('chokidar');
-  const watcher = watch([...paths], {
+  // Their directories: whoever watches a file that is a link does not see what it goes through being swapped.
+  const names = new Set([DATA_LINK, ...paths.map((path) => basename(path))]);
+  const watcher = watch([...new Set(paths.map((path) => dirname(path)))], {
     ignoreInitial: true,
+    depth: 0,
+    followSymlinks: false,
     persistent: true,
     awaitWriteFinish: { stabilityThreshold: SETTLE_MS, pollInterval: SETTLE_MS / 2 },
   });
-  watcher.on('all', () => changed.set(undefined));
+  watcher.on('all', (_event, path) => {
+    if (names.has(basename(path))) changed.set(undefined);
+  });
   // A watch that fails (inotify limits) must not end the process: the consumer reads again on its own schedule.
   watcher.on('error', () => changed.set(undefined));
   try {

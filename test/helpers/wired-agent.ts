@@ -60,7 +60,9 @@ class FaultyStateFile extends StateFile {
 function contentOf({ session, values, isDelivered }: SavedState): string {
   if (session === null) return 'nothing';
   if (values.length === 0) return 'the token';
-  const paths = values.flatMap(({ dependency }) => ('path' in dependency ? dependency.path : []));
+  const paths: readonly string[] = values.flatMap(({ dependency }) =>
+    'path' in dependency ? dependency.path : [],
+  );
   return isDelivered ? `the delivered ${paths.at(-1) ?? ''}` : `the credential`;
 }
 
