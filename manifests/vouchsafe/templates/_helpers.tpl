@@ -101,6 +101,11 @@ matchExpressions:
 {{- if not (or (eq .Values.certificate.mode "certManager") .Values.certificate.caBundle) }}true{{ end }}
 {{- end }}
 
+{{/* Whether others keep the Secret with the certificate, and the webhook gets it as files. */}}
+{{- define "vouchsafe.mountsTls" -}}
+{{- if has .Values.certificate.mode (list "certManager" "secret") }}true{{ end }}
+{{- end }}
+
 {{/* `1d12h` in seconds. */}}
 {{- define "vouchsafe.seconds" -}}
 {{- $text := . }}
