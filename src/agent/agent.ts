@@ -67,6 +67,7 @@ export class Agent<T> {
   readonly #handover: Handover;
   readonly #start = Promise.withResolvers<undefined>();
   readonly #stateChanges = new Latest<undefined>();
+  readonly #told = new Map<string, string>();
   #delivery: Delivery | undefined;
   #isDelivered = false;
   #wasDelivered = false;
@@ -90,13 +91,15 @@ export class Agent<T> {
     const { auth } = config;
     if (vault !== undefined && auth !== undefined) {
       const login = (signal: AbortSignal) => loginOnce({ ...parts, auth, vault }, signal);
-      this.#sessions = new Sessions({ login, vault, clock, random, logger, metrics, onChange });
+      const save = (): Promise<void> => this.#save();
+      const common = { vault, clock, random, logger, metrics, onChange };
+      this.#sessions = new Sessions({ ...common, login, save });
     }
     const obtainer = createObtainer({ ...parts, sessions: this.#sessions, auth });
     this.#values = new Values({ obtainer, clock, random, logger, metrics, onChange, onFailure });
     this.#handover = new Handover(config, {
       stateFile: parts.stateFile,
-      ...{ sessions: this.#sessions, values: this.#values, clock, logger },
+      ...{ sessions: this.#sessions, values: this.#values, told: this.#told, clock, logger },
     });
     this.#releaser =
       vault === undefined || this.#sessions === undefined
@@ -211,6 +214,8 @@ export class Agent<T> {
         releaser: this.#releaser,
         logger: this.#logger,
         metrics: this.#parts.metrics ?? NO_METRICS,
+        told: this.#told,
+        onTold: () => this.#stateChanges.set(undefined),
         beforeWrite: () => this.#save(),
         onDelivered: () => this.#onDelivered(),
         onFailure: (error) => this.#failed(error),

@@ -1,6 +1,7 @@
 /**
  * From values to files: render, swap in, notify, and only then let the old credentials go. Ring: agent.
  */
+import { createHash } from 'node:crypto';
 import {
   toVouchsafeError,
   VouchsafeError,
@@ -15,7 +16,7 @@ import type { AgentConfig, NotifyAction } from '../config/index.ts';
 import { createBackoff, type Backoff } from '../lifecycle/index.ts';
 import { chooseSet, type ChosenFile } from './choose-set.ts';
 import type { FileSet, RenderedFile } from './file-set.ts';
-import type { NotifierPort, WriterPort } from './ports.ts';
+import type { NotifierPort, OutputFile, WriterPort } from './ports.ts';
 import type { Releaser } from './release.ts';
 import type { Superseded, Values } from './values.ts';
 
@@ -50,6 +51,10 @@ export interface DeliveryParts {
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  /** Path -> digest of each file as the application was last told of it; filled by a predecessor. */
+  readonly told: Map<string, string>;
+  /** Called after the application was told, for a successor must not tell it again. */
+  readonly onTold: () => void;
   /** Saves the state before files are swapped in, so that a killed agent never forgets a credential it used. */
   readonly beforeWrite: () => Promise<void>;
   /** Called after each delivery. */
@@ -162,14 +167,17 @@ export class Delivery {
     await this.#parts.beforeWrite();
     const files = chosen.map(({ file, content }) => ({ ...pathAndMode(file), content }));
     const { changed, swapped } = await writer.write(files, signal);
+    const news = this.#kept.size > 0 ? changed : [...changed, ...this.#untold(files)];
     this.#keep(chosen, changed);
     const dropped = this.#letGo(chosen, superseded);
     this.#succeed(changed, swapped, error);
-    const actions = this.#wasDelivered ? this.#actions(changed) : [];
+    const actions = this.#wasDelivered ? this.#actions(news) : [];
     this.#wasDelivered = true;
     this.#parts.onDelivered();
     this.#inBackground(async () => {
       await this.#parts.notifier.notify(actions, signal);
+      for (const { path, content } of files) this.#parts.told.set(path, digestOf(content));
+      this.#parts.onTold();
       await this.#parts.releaser.release(
         dropped.map(({ lease }) => lease),
         signal,
@@ -224,6 +232,14 @@ export class Delivery {
     return [...replaced, ...values.retain(keys)];
   }
 
+  /** What a predecessor swapped in and was killed before it could tell of. */
+  #untold(files: readonly OutputFile[]): readonly string[] {
+    const { told } = this.#parts;
+    return files
+      .filter(({ path, content }) => (told.get(path) ?? digestOf(content)) !== digestOf(content))
+      .map(({ path }) => path);
+  }
+
   #actions(changed: readonly string[]): readonly NotifyAction[] {
     if (changed.length === 0) return [];
     const { config } = this.#parts;
@@ -269,6 +285,10 @@ function endless(): VouchsafeError {
     'ERR_TEMPLATE_LIMIT',
     `after ${MAX_PASSES} passes secrets are still missing; do the templates make paths without end?`,
   );
+}
+
+function digestOf(content: Uint8Array): string {
+  return createHash('sha256').update(content).digest('base64');
 }
 
 function pathAndMode({ path, mode }: ChosenFile['file']): { path: string; mode: number } {

@@ -23,6 +23,8 @@ export interface HandoverParts {
   readonly stateFile: StateFile | undefined;
   readonly sessions: Sessions | undefined;
   readonly values: Values;
+  /** Path -> digest of each file as the application was last told of it. */
+  readonly told: Map<string, string>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -85,7 +87,7 @@ export class Handover {
 /** What a successor needs: the token and what Vault issued for us; the rest is cheap to read again. */
 export function saveState(
   config: AgentConfig,
-  parts: { sessions: Sessions | undefined; values: Values; isDelivered: boolean; clock: Clock },
+  parts: Omit<HandoverParts, 'stateFile' | 'logger'> & { readonly isDelivered: boolean },
 ): SavedState {
   const nowMs = parts.clock.monotonicMs();
   const session = parts.sessions?.current;
@@ -93,6 +95,7 @@ export function saveState(
     identity: identityOf(config),
     logins: parts.sessions?.count ?? 0,
     isDelivered: parts.isDelivered,
+    told: Object.fromEntries(parts.told),
     session:
       session === undefined
         ? null
@@ -116,10 +119,11 @@ export function saveState(
 export function resumeState(
   config: AgentConfig,
   loaded: LoadedState,
-  parts: { sessions: Sessions | undefined; values: Values; clock: Clock },
+  parts: Omit<HandoverParts, 'stateFile' | 'logger'>,
 ): boolean {
   const { state, elapsedMs } = loaded;
   if (state.identity !== identityOf(config)) return false;
+  for (const [path, digest] of Object.entries(state.told)) parts.told.set(path, digest);
   const nowMs = parts.clock.monotonicMs();
   const session = resumedSession(loaded, parts.sessions, nowMs);
   for (const { dependency, refreshMs, value, ...saved } of state.values) {

@@ -52,6 +52,8 @@ export interface SessionsOptions {
   readonly metrics: Metrics;
   /** Called after each change that a successor must know of. */
   readonly onChange: () => void;
+  /** Saves the state after a login: no token is used that a successor could not find. Default: nothing is saved. */
+  readonly save?: () => Promise<void>;
 }
 
 /** Keeps one valid token and remembers the older ones until they are let go. */
@@ -64,6 +66,7 @@ export class Sessions {
   readonly #renewals: Counter;
   #retired: Session[] = [];
   #login: Promise<Session> | undefined;
+  #saved: Promise<void> | undefined;
   #count = 0;
   #lastError: VouchsafeError | undefined;
 
@@ -122,7 +125,9 @@ export class Sessions {
    */
   async ensure(signal: AbortSignal): Promise<Session> {
     signal.throwIfAborted();
-    return this.current ?? abortable(this.#sharedLogin(signal), signal);
+    const session = this.current ?? (await abortable(this.#sharedLogin(signal), signal));
+    await this.#saved;
+    return session;
   }
 
   /** Says that Vault no longer knows the session's token. */
@@ -249,6 +254,7 @@ export class Sessions {
     }
     if (this.current !== undefined) this.#retired = [...this.retired, this.current];
     this.#current.set(session);
+    this.#saved = this.#options.save?.();
     onChange();
     this.#bell.ring();
     return session;

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { VouchsafeError, type Clock, type Dependency } from '../core/index.ts';
 
 const FILE_NAME = 'state.json';
-const VERSION = 1;
+const VERSION = 2;
 
 /** A saved Vault token. Durations count from the moment of saving. */
 export interface SavedSession {
@@ -41,6 +41,8 @@ export interface SavedState {
   readonly logins: number;
   /** Whether the files have been written at least once. */
   readonly isDelivered: boolean;
+  /** Digest of each file, by its path, as the application was last told of it. */
+  readonly told: Readonly<Record<string, string>>;
   readonly session: SavedSession | null;
   readonly values: readonly SavedValue[];
 }

@@ -66,12 +66,20 @@ function contentOf({ session, values, isDelivered }: SavedState): string {
   return isDelivered ? `the delivered ${paths.at(-1) ?? ''}` : `the credential`;
 }
 
+/** Sets begun; points of those after the first say so. */
+let sets = 0;
+
+const ofSet = (step: string): string => (sets > 1 ? `${step} again` : step);
+
 /** Dies between the operations that make up a swap. */
 const fileSystem: FileSystem = {
   ...nodeFileSystem,
   createFile: (path, content, mode) =>
-    around(`creating ${basename(path)}`, () => nodeFileSystem.createFile(path, content, mode)),
-  rename: (from, to) => around(`renaming ${basename(to)}`, () => nodeFileSystem.rename(from, to)),
+    around(ofSet(`creating ${basename(path)}`), () =>
+      nodeFileSystem.createFile(path, content, mode),
+    ),
+  rename: (from, to) =>
+    around(ofSet(`renaming ${basename(to)}`), () => nodeFileSystem.rename(from, to)),
 };
 
 /** The second set is the one that has an application to tell. */
@@ -81,7 +89,10 @@ function wrap(parts: AgentParts<Template>): AgentParts<Template> {
   return {
     ...parts,
     writer: {
-      write: (files, signal) => around('writing the set', () => writer.write(files, signal)),
+      write: (files, signal) => {
+        sets += 1;
+        return around(ofSet('writing the set'), () => writer.write(files, signal));
+      },
     },
     notifier: {
       notify: (actions, signal) =>

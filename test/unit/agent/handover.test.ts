@@ -183,9 +183,9 @@ test('garbage in the state file leads to a fresh start with a warning', async (t
     'no json',
     'null',
     '{}',
-    '{"version":1}',
-    '{"version":1,"savedAtWallMs":1,"savedAtMonotonicMs":1,"state":{"values":7}}',
-    good.stateText.replace('"version":1', '"version":99'),
+    '{"version":2}',
+    '{"version":2,"savedAtWallMs":1,"savedAtMonotonicMs":1,"state":{"values":7}}',
+    good.stateText.replace('"version":2', '"version":99'),
     good.stateText.slice(0, -20),
   ];
   for (const text of garbage) {
