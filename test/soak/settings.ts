@@ -54,7 +54,7 @@ export interface PastFault {
 }
 
 /**
- * The most requests of each kind. Without faults a token is replaced within 10 s of its end, a lease within 3 s
+ * The most requests of each kind. Without faults a token is replaced within 10 s of its end, a lease within 4 s
  * of its end or with its token (`goodLogins`), a certificate after 0.6 of its life, and each of the two KV
  * secrets is read once a second. Reads come at their own pace in most faults; a fault may add four, when an
  * agent starts or has a new token.
@@ -69,7 +69,7 @@ export function mostRequests(
     faults.reduce((sum, { costs, lastedMs }) => sum + costOf(costs[what], lastedMs), 0);
   return {
     logins: steady(SETTINGS.tokenMaxTtlMs - 10_000) + extra('logins'),
-    credentials: steady(SETTINGS.leaseMaxTtlMs - 3000) + goodLogins + extra('credentials'),
+    credentials: steady(SETTINGS.leaseMaxTtlMs - 4000) + goodLogins + extra('credentials'),
     certificates: steady(SETTINGS.certificateTtlMs * 0.6) + extra('certificates'),
     reads: 2 * steady(SETTINGS.refreshMs) + 4 * faults.length,
   };

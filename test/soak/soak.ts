@@ -230,6 +230,7 @@ class Soak {
     const ledger = this.#ledger;
     const elapsedMs = ledger.nowMs;
     await this.#world.stopAgent('SIGTERM');
+    if (this.#options.signal.aborted) print('soak: interrupted');
     if (reason !== undefined) {
       print('');
       for (const line of this.#watch.lastLines) print(line);
