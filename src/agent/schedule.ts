@@ -37,6 +37,9 @@ export const MIN_INTERVAL_MS = 1000;
 /** A grant of less than this share of the full one was cut by the max TTL: the end is near. */
 const CAPPED_SHARE = 0.95;
 
+/** Reading anew and writing take a moment, and a delivery waits for others under way: up to two seconds. */
+const REPLACING_MS = 3000;
+
 /** Vault looks every five seconds for passwords that are due; a second to change one. */
 const ROTATION_DELAY_MS = 6000;
 
@@ -71,8 +74,8 @@ export function planLease(
     const waitMs = durationMs * between(0.6, 0.7, context.random);
     return { ...fetchAfter(waitMs, durationMs, context), action: 'renew' };
   }
-  const margin = Math.min(durationMs / 2, fullMs * between(0.1, 0.2, context.random));
-  return fetchAfter(durationMs - margin, durationMs, context);
+  const marginMs = Math.max(REPLACING_MS, fullMs * between(0.1, 0.2, context.random));
+  return fetchAfter(durationMs - Math.min(durationMs / 2, marginMs), durationMs, context);
 }
 
 /**
@@ -80,7 +83,7 @@ export function planLease(
  * is in place before the old one ends.
  */
 export function lastRenewalMs(expiresAtMs: number, fullMs: number): number {
-  return expiresAtMs - fullMs * 0.15;
+  return expiresAtMs - Math.max(fullMs * 0.15, Math.min(fullMs / 4, REPLACING_MS));
 }
 
 /** Plans a JWT-SVID that is kept in a file: half of its life, when a SPIRE agent makes a new one. */

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { Harness, templateFile } from '../../helpers/agent-harness.ts';
+import { failure } from '../../helpers/model-vault.ts';
 
 const PATH = 'database/static-creds/app';
 const PERIOD_MS = 30_000;
@@ -115,6 +116,20 @@ test('a start between the time of a schedule and its rotation does not keep the 
   const lagMs = await rotation.run(20_000);
   assert.equal(rotation.password, 1);
   assert.ok(lagMs <= 6000, `${lagMs} ms behind`);
+});
+
+test('a read that fails when the rotation is due is tried again within seconds', async (t) => {
+  const rotation = new Rotation(t, { isScheduled: true, phaseMs: 0 });
+  await rotation.harness.start({ files: [LOGIN] });
+  const { vault, clock } = rotation.harness;
+  const downMs = [PERIOD_MS - 2000, PERIOD_MS + 1500] as const;
+  vault.intercept = () => {
+    const isDown = clock.monotonicMs() > downMs[0] && clock.monotonicMs() < downMs[1];
+    return isDown ? failure('ERR_VAULT_UNREACHABLE') : undefined;
+  };
+  const lagMs = await rotation.run(PERIOD_MS + 20_000);
+  assert.equal(rotation.password, 1);
+  assert.ok(lagMs < 10_000, `${lagMs} ms behind`);
 });
 
 test('a TTL that counts down changes no file; a rotation by hand comes with the refresh', async (t) => {

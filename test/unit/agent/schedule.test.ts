@@ -92,6 +92,13 @@ test('what cannot be renewed, or no further, is replaced before it ends', () => 
   );
 });
 
+test('a short lease is replaced three seconds before its end: a delivery may wait for others', () => {
+  const last = planLease({ durationMs: 9000, renewable: true }, 10_000, context());
+  assert.equal(last.atMs, 6000);
+  assert.equal(lastRenewalMs(10_000, 10_000), 7500);
+  assert.equal(planLease({ durationMs: 4000, renewable: false }, 4000, context()).atMs, 2000);
+});
+
 test('a lease that grants nothing is replaced after the least interval', () => {
   const plan = planLease({ durationMs: 0, renewable: true }, HOUR_MS, context());
   assert.deepEqual(plan, { action: 'fetch', atMs: MIN_INTERVAL_MS, expiresAtMs: 0 });
