@@ -16,8 +16,8 @@ export interface Job {
   readonly isLeased?: boolean;
   /** Writes the files and ends. */
   readonly isOnce?: boolean;
-  /** For a successor; Vouchsafe alone. */
-  readonly stateDirectory?: string;
+  /** Where the agent works; one of its own unless it is to go on where another one ended. */
+  readonly directory?: string;
 }
 
 /** An agent that was started. */
@@ -36,7 +36,7 @@ const PATIENCE_MS = 30_000;
 /** Vouchsafe: `command` is what the image runs. */
 export function vouchsafe(command: Command, cwd: string): StartAgent {
   return async (world, job) => {
-    const directory = await world.directory();
+    const directory = job.directory ?? (await world.directory());
     const output = join(directory, 'secrets');
     const files = secretNames(job).map(({ name, path }) => ({
       name,
@@ -51,7 +51,7 @@ export function vouchsafe(command: Command, cwd: string): StartAgent {
       auth: { role: world.role },
       output: { directory: output },
       files,
-      ...(job.stateDirectory !== undefined && { stateDirectory: job.stateDirectory }),
+      stateDirectory: join(directory, 'state'),
       ...(job.isOnce !== true && { listen: '127.0.0.1:0' }),
     };
     const env = { VOUCHSAFE_CONFIG: JSON.stringify(config) };
@@ -67,9 +67,9 @@ export function vouchsafe(command: Command, cwd: string): StartAgent {
 /** `vault agent`, set up as HashiCorp's injector does it. */
 export function vaultAgent(binary: string): StartAgent {
   return async (world, job) => {
-    const directory = await world.directory();
+    const directory = job.directory ?? (await world.directory());
     const output = join(directory, 'secrets');
-    await mkdir(output);
+    await mkdir(output, { recursive: true });
     const templates = secretNames(job).map(({ name, path }) => {
       const isLeased = path === LEASED_SECRET;
       const actual = isLeased ? path : path.replace('/', '/data/');

@@ -1,0 +1,34 @@
+/** The few numbers that stand for many. */
+
+/** Median and least of some measurements. */
+export interface Summary {
+  readonly median: number;
+  readonly least: number;
+  readonly values: readonly number[];
+}
+
+export function summarize(values: readonly number[]): Summary {
+  const sorted = [...values].sort((one, other) => one - other);
+  const middle = sorted.length >> 1;
+  const high = sorted[middle] ?? NaN;
+  const median = sorted.length % 2 === 1 ? high : ((sorted[middle - 1] ?? NaN) + high) / 2;
+  return { median, least: sorted[0] ?? NaN, values };
+}
+
+/** One line of the report. */
+export interface Measurement {
+  readonly name: string;
+  readonly unit: string;
+  readonly ours: Summary;
+  /** What stands beside it: `vault agent`, unless the name says otherwise. */
+  readonly theirs: Summary;
+  /** Most that ours may be, as a share of theirs or as a number of its own. */
+  readonly target?: { readonly ratio: number } | { readonly most: number };
+}
+
+/** Whether a measurement meets its target; undefined where it has none. */
+export function isMet({ ours, theirs, target }: Measurement): boolean | undefined {
+  if (target === undefined) return undefined;
+  const most = 'most' in target ? target.most : target.ratio * theirs.median;
+  return ours.median <= most;
+}
