@@ -92,11 +92,13 @@ export function planJwtSvid(
   context: PlanContext,
 ): Plan {
   const issued = svid.issuedAtMs ?? context.wallMs;
-  const left = svid.expiresAtMs - context.wallMs;
-  const half = issued + (svid.expiresAtMs - issued) * between(0.5, 0.55, context.random);
+  const lifeMs = svid.expiresAtMs - issued;
+  // A clock that is behind sees a token from the future; it must not count on more than its life.
+  const ageMs = Math.max(0, context.wallMs - issued);
+  const halfMs = lifeMs * between(0.5, 0.55, context.random) - ageMs;
   // Past the half the agent serves the old one while its server is away: ask again soon, but not in a loop.
-  const waitMs = Math.max(half - context.wallMs, left * 0.1);
-  return fetchAfter(waitMs, left, context);
+  const leftMs = lifeMs - ageMs;
+  return fetchAfter(Math.max(halfMs, leftMs * 0.1), leftMs, context);
 }
 
 /**

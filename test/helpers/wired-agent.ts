@@ -1,6 +1,6 @@
 /**
  * The agent as `cmd/agent` wires it, for tests. It kills itself by SIGKILL at the fault point that
- * VOUCHSAFE_TEST_FAULT_POINT names, and its wall clock jumps by VOUCHSAFE_TEST_JUMP_MS at each SIGUSR2.
+ * VOUCHSAFE_TEST_FAULT_POINT names, and its wall clock jumps by VOUCHSAFE_TEST_JUMP_MS at SIGUSR2, and back at the next.
  */
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -26,7 +26,7 @@ const FATAL = environmentVariable('VOUCHSAFE_TEST_FAULT_POINT');
 const JUMP_MS = Number(environmentVariable('VOUCHSAFE_TEST_JUMP_MS') ?? 0);
 
 let wallOffsetMs = 0;
-process.on('SIGUSR2', () => (wallOffsetMs += JUMP_MS));
+process.on('SIGUSR2', () => (wallOffsetMs = JUMP_MS - wallOffsetMs));
 
 /** Sleeps and durations are not touched by a wall clock that jumps. */
 const clock: Clock = {

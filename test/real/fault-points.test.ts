@@ -98,10 +98,15 @@ class Pod implements AsyncDisposable {
   readonly bench: AgentBench;
   readonly application: TestApplication;
   readonly watch: SetWatch;
-  told = 0;
+  readonly #calls: { count: number };
 
-  private constructor(name: string, bench: AgentBench, application: TestApplication) {
+  private constructor(
+    name: string,
+    bench: AgentBench,
+    { application, calls }: { application: TestApplication; calls: { count: number } },
+  ) {
     this.name = name;
+    this.#calls = calls;
     this.bench = bench;
     this.application = application;
     this.watch = watchSet(bench.output, ['user', 'pass'], ({ user, pass }) => {
@@ -112,13 +117,13 @@ class Pod implements AsyncDisposable {
   }
 
   static async create(name: string): Promise<Pod> {
-    const count = (): unknown => pod && (pod.told += 1);
+    const calls = { count: 0 };
     const application = await startApplication((_request, response) => {
-      count();
+      calls.count += 1;
       response.end();
     });
     const bench = await AgentBench.create();
-    const pod: Pod = new Pod(name, bench, application);
+    const pod = new Pod(name, bench, { application, calls });
     await vault.write(`sys/auth/${name}`, { type: 'jwt' });
     await vault.write(`auth/${name}/config`, { jwks_url: `${oidc.url}/keys` });
     await vault.write(`auth/${name}/role/web`, {
@@ -135,6 +140,11 @@ class Pod implements AsyncDisposable {
     }
     await pod.useSecret('one');
     return pod;
+  }
+
+  /** How often the application was told. */
+  get told(): number {
+    return this.#calls.count;
   }
 
   /** Mounts templates that use this secret, all at once as the kubelet does. */
