@@ -1,13 +1,17 @@
 /**
  * One value that the files depend on, and how it waits after a failure. Ring: agent.
  */
-import { dependencyKey, type Dependency, type Random, type VouchsafeError } from '../core/index.ts';
+import {
+  dependencyKey,
+  type Clock,
+  type Dependency,
+  type Random,
+  type VouchsafeError,
+} from '../core/index.ts';
 import { createBackoff, type Backoff } from '../lifecycle/index.ts';
 import type { Held } from './obtain.ts';
+import { START_WAITS, waitsOfLife, waitsOfRefresh, type Waits } from './schedule.ts';
 
-/** Waits after a failure: short while a pod waits for its start, as slow as the refresh once files are there. */
-const ABSENT_BACKOFF = { minMs: 500, maxMs: 30_000 } as const;
-const HELD_BACKOFF = { minMs: 1000, maxMs: 300_000 } as const;
 /** One dependency. */
 export interface Entry {
   readonly key: string;
@@ -27,9 +31,10 @@ export interface Entry {
 /** A new entry, due now or when what is held says so. */
 export function createEntry(
   dependency: Dependency,
-  start: { refreshMs: number; held: Held | undefined; random: Random; nowMs: number },
+  start: { refreshMs: number; held: Held | undefined; random: Random; clock: Clock },
 ): Entry {
-  const { refreshMs, held, random, nowMs } = start;
+  const { refreshMs, held, random, clock } = start;
+  const nowMs = clock.monotonicMs();
   return {
     key: dependencyKey(dependency),
     dependency,
@@ -39,19 +44,25 @@ export function createEntry(
     atMs: held?.plan.atMs ?? nowMs,
     confirmedAtMs: nowMs,
     isUnderWay: false,
-    backoff: backoffOf({ held, refreshMs }, random),
+    backoff: backoffOf({ held, refreshMs }, { random, clock }),
   };
 }
 
-/** A value that is absent or will expire is worth more haste than one that stays good. */
+/** How long failures make wait by what they put at risk: a start, something with an end, or its freshness alone. */
 export function backoffOf(
   { held, refreshMs }: Pick<Entry, 'held' | 'refreshMs'>,
-  random: Random,
+  { random, clock }: { readonly random: Random; readonly clock: Clock },
 ): Backoff {
-  if (held === undefined || held.plan.expiresAtMs !== Infinity) {
-    return createBackoff({ ...ABSENT_BACKOFF, random });
-  }
-  const { minMs, maxMs } = HELD_BACKOFF;
-  const capMs = Math.max(minMs, Math.min(maxMs, refreshMs || maxMs));
-  return createBackoff({ minMs, maxMs: capMs, random });
+  return createBackoff({ ...waitsOf(held, refreshMs, clock), random });
+}
+
+function waitsOf(held: Held | undefined, refreshMs: number, clock: Clock): Waits {
+  if (held === undefined) return START_WAITS;
+  const { expiresAtMs, rotatesAtMs } = held.plan;
+  // Once it is rotated, the old password opens nothing.
+  if (rotatesAtMs !== undefined)
+    return waitsOfLife(refreshMs, () => rotatesAtMs - clock.monotonicMs());
+  if (expiresAtMs === Infinity) return waitsOfRefresh(refreshMs);
+  const leftMs = (): number => expiresAtMs - clock.monotonicMs();
+  return waitsOfLife(held.lease?.fullMs ?? leftMs(), leftMs);
 }

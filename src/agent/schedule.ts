@@ -5,6 +5,7 @@
  * changes nothing here.
  */
 import type { Random, Validity } from '../core/index.ts';
+import type { BackoffOptions } from '../lifecycle/index.ts';
 
 /** What to do next with a value, and when. */
 export interface Plan {
@@ -30,6 +31,12 @@ export interface PlanContext {
   /** True where this read has found nothing new. */
   readonly isUnchanged?: boolean;
 }
+
+/** The circumstances of a {@link spreadFirst}. */
+export type SpreadContext = Pick<PlanContext, 'monotonicMs' | 'random'>;
+
+/** Bounds of the waits after failures. */
+export type Waits = Omit<BackoffOptions, 'random'>;
 
 /** Nothing is planned earlier than this: whatever a server answers, it is not asked in a tight loop. */
 export const MIN_INTERVAL_MS = 1000;
@@ -84,6 +91,55 @@ export function planLease(
  */
 export function lastRenewalMs(expiresAtMs: number, fullMs: number): number {
   return expiresAtMs - Math.max(fullMs * 0.15, Math.min(fullMs / 4, REPLACING_MS));
+}
+
+/**
+ * Brings the first step of a value or token that is new to a uniformly random part of its time: what a fleet got
+ * in one second, it never asks for in one second again. Later steps keep the spread; without this the first
+ * refresh of all would fall into a tenth of the period, and so would every later one for hours.
+ *
+ * Only what is as good earlier is moved: a renewal, a read of what has no end. A credential is not made anew
+ * before its time.
+ */
+export function spreadFirst(plan: Plan, { monotonicMs, random }: SpreadContext): Plan {
+  const isFree = plan.action === 'renew' || plan.expiresAtMs === Infinity;
+  // Vault rotates for all at once: there is one right time to look.
+  if (!isFree || plan.atMs === Infinity || plan.rotatesAtMs !== undefined) return plan;
+  const waitMs = (plan.atMs - monotonicMs) * random.next();
+  return { ...plan, atMs: monotonicMs + Math.max(MIN_INTERVAL_MS, waitMs) };
+}
+
+/** Waits between the failures of what a pod needs for its start: Vault's return is noticed within the cap. */
+export const START_WAITS = { minMs: 500, maxMs: 30_000 } as const;
+
+/** The first wait is half a second to one: most failures are hiccups. Few tries later it is at the cap. */
+export const LIFE_WAITS = { minMs: 250, factor: 4 } as const;
+
+/**
+ * Waits between failures of what has an end (a lease, a token, a certificate): a second try at once, for most
+ * failures are hiccups; the later ones up to {@link longestWaitMs} of its whole life and of what is left of it.
+ */
+export function waitsOfLife(fullMs: number, leftMs: () => number): Waits {
+  return { ...LIFE_WAITS, maxMs: () => longestWaitMs(fullMs, leftMs()) };
+}
+
+/**
+ * The cap by what is at stake: half of what is left, so that several tries fit in, each more urgent than the last;
+ * a fifth of the life when it is over. A fortieth is the least, so that the tries of a fleet stay thin, and two
+ * minutes the most, because what has ended is missed.
+ */
+export function longestWaitMs(fullMs: number, leftMs: number): number {
+  const shareMs = leftMs > 0 ? Math.max(leftMs / 2, fullMs / 40) : Infinity;
+  return clamp(Math.min(shareMs, fullMs / 5), MIN_INTERVAL_MS, 120_000);
+}
+
+/**
+ * Waits between failures of what stays good by how often it is refreshed: no try is more urgent than a refresh,
+ * and a fleet in trouble asks hardly more often than one in health. Five minutes at most.
+ */
+export function waitsOfRefresh(refreshMs: number): Waits {
+  const maxMs = clamp(refreshMs || Infinity, MIN_INTERVAL_MS, 300_000);
+  return { minMs: maxMs / 5, maxMs };
 }
 
 /** Plans a JWT-SVID that is kept in a file: half of its life, when a SPIRE agent makes a new one. */
@@ -151,4 +207,8 @@ function fetchAfter(waitMs: number, lifeMs: number, context: PlanContext): Plan 
 
 function between(low: number, high: number, random: Random): number {
   return low + (high - low) * random.next();
+}
+
+function clamp(value: number, low: number, high: number): number {
+  return Math.max(low, Math.min(high, value));
 }

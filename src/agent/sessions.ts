@@ -19,10 +19,15 @@ import {
 } from '../core/index.ts';
 import { abortable, Bell, createBackoff, Latest, retry, type Backoff } from '../lifecycle/index.ts';
 import type { VaultPort, VaultToken } from './ports.ts';
-import { lastRenewalMs, planLease, type Plan } from './schedule.ts';
-
-/** Waits between failed logins. */
-const LOGIN_BACKOFF = { minMs: 500, maxMs: 60_000 } as const;
+import {
+  lastRenewalMs,
+  LIFE_WAITS,
+  longestWaitMs,
+  planLease,
+  spreadFirst,
+  START_WAITS,
+  type Plan,
+} from './schedule.ts';
 
 /** A token that dies younger than this did not help: the next login waits. */
 const YOUNG_SESSION_MS = 60_000;
@@ -59,6 +64,9 @@ export interface SessionsOptions {
 /** Keeps one valid token and remembers the older ones until they are let go. */
 export class Sessions {
   readonly #options: SessionsOptions;
+  /** Of the first login: a pod waits for its start. */
+  readonly #firstBackoff: Backoff;
+  /** Of renewals, and of logins that go on after them, by the life of the session that is to be replaced. */
   readonly #backoff: Backoff;
   readonly #bell: Bell;
   readonly #current = new Latest<Session>();
@@ -68,11 +76,16 @@ export class Sessions {
   #login: Promise<Session> | undefined;
   #saved: Promise<void> | undefined;
   #count = 0;
+  /** The last one that there was, perhaps lost by now. */
+  #newest: Session | undefined;
   #lastError: VouchsafeError | undefined;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
-    this.#backoff = createBackoff({ ...LOGIN_BACKOFF, random: options.random });
+    const { random } = options;
+    this.#firstBackoff = createBackoff({ ...START_WAITS, random });
+    const maxMs = (): number => this.#longestWaitMs();
+    this.#backoff = createBackoff({ ...LIFE_WAITS, maxMs, random });
     this.#bell = new Bell(options.clock);
     this.#logins = options.metrics.counter(
       'vouchsafe_logins_total',
@@ -115,6 +128,7 @@ export class Sessions {
   resume(session: Omit<Session, 'id'>, logins: number): Session {
     this.#count = logins;
     const resumed = { ...session, id: logins };
+    this.#newest = resumed;
     this.#current.set(resumed);
     return resumed;
   }
@@ -122,10 +136,17 @@ export class Sessions {
   /**
    * The current session, after a login if there is none; callers share one login, which goes on with backoff
    * until it succeeds, an error is final, or `signal` aborts.
+   *
+   * Where there has been a session and the login that replaces it fails, its error is thrown instead: what waited
+   * here would rush to Vault in the moment of its return, and has a schedule of its own.
    */
   async ensure(signal: AbortSignal): Promise<Session> {
     signal.throwIfAborted();
-    const session = this.current ?? (await abortable(this.#sharedLogin(signal), signal));
+    const { current } = this;
+    // Asking with a token that is over costs Vault two answers, and tells nothing new.
+    const isOver = current === undefined || this.#leftMs(current) <= 0;
+    if (isOver && this.#count > 0 && this.#lastError !== undefined) throw this.#lastError;
+    const session = current ?? (await abortable(this.#sharedLogin(signal), signal));
     await this.#saved;
     return session;
   }
@@ -159,28 +180,27 @@ export class Sessions {
     for await (const session of this.#current.updates(signal)) {
       await this.#keep(session, signal);
       // A token that is lost takes its leases along: the next one must not wait until something is read.
-      await this.ensure(signal);
+      if (this.current === undefined) await abortable(this.#sharedLogin(signal), signal);
     }
   }
 
   async #keep(session: Session, signal: AbortSignal): Promise<void> {
-    const backoff = createBackoff({ minMs: 1000, maxMs: 60_000, random: this.#options.random });
     while (this.current === session) {
       await this.#bell.waitUntil(session.plan.atMs, signal);
       if (this.current !== session) return;
       if (this.#options.clock.monotonicMs() < session.plan.atMs) continue;
-      if (session.plan.action === 'renew') await this.#renew(session, backoff, signal);
-      else await this.#succeed(signal);
+      if (session.plan.action === 'renew') await this.#renew(session, signal);
+      else await this.#sharedLogin(signal);
     }
   }
 
-  async #renew(session: Session, backoff: Backoff, signal: AbortSignal): Promise<void> {
+  async #renew(session: Session, signal: AbortSignal): Promise<void> {
     const { clock, logger, vault, onChange } = this.#options;
     try {
       const grant = await vault.renewToken(session.token, signal);
       session.renewable = grant.renewable;
       session.plan = this.#plan(grant, session.fullTtlMs);
-      backoff.reset();
+      this.#backoff.reset();
       this.#renewals.add({ result: 'ok' });
       logger.debug('vault token renewed', { session: session.id, ttl_ms: grant.ttlMs });
       onChange();
@@ -193,7 +213,7 @@ export class Sessions {
         return;
       }
       logger.warn('vault token was not renewed', { session: session.id, error });
-      const nextMs = clock.monotonicMs() + backoff.nextMs(error.retryAfterMs);
+      const nextMs = clock.monotonicMs() + this.#backoff.nextMs(error.retryAfterMs);
       const lastMs = lastRenewalMs(session.plan.expiresAtMs, session.fullTtlMs);
       const isLate = nextMs >= lastMs;
       session.plan = {
@@ -202,12 +222,6 @@ export class Sessions {
         atMs: isLate ? Math.max(clock.monotonicMs() + (error.retryAfterMs ?? 0), lastMs) : nextMs,
       };
     }
-  }
-
-  /** Make before break: the old session stays until the new one is there. */
-  async #succeed(signal: AbortSignal): Promise<void> {
-    this.#backoff.reset();
-    await this.#sharedLogin(signal);
   }
 
   #sharedLogin(signal: AbortSignal): Promise<Session> {
@@ -221,7 +235,7 @@ export class Sessions {
       await clock.sleep(this.#backoff.nextMs(), signal);
     }
     const token = await retry(this.#options.login, {
-      backoff: this.#backoff,
+      backoff: this.#count === 0 ? this.#firstBackoff : this.#backoff,
       clock,
       signal,
       shouldRetry: (error) => error.retry !== 'never' || this.#count > 0,
@@ -243,8 +257,9 @@ export class Sessions {
       fullTtlMs: token.ttlMs,
       isBatch: token.type === 'batch',
       renewable: token.renewable,
-      plan: this.#plan(token, token.ttlMs),
+      plan: this.#firstPlan(token),
     };
+    this.#newest = session;
     logger.info('logged in to vault', { session: session.id, ttl_ms: token.ttlMs });
     if (token.numUses > 0) {
       logger.warn('vault token has a limited number of uses; set token_num_uses of the role to 0', {
@@ -252,12 +267,22 @@ export class Sessions {
         uses: token.numUses,
       });
     }
+    // Make before break: the old session stays until the new one is there.
+    if (this.current !== undefined && this.#age(this.current) >= YOUNG_SESSION_MS) {
+      this.#backoff.reset();
+    }
     if (this.current !== undefined) this.#retired = [...this.retired, this.current];
     this.#current.set(session);
     this.#saved = this.#options.save?.();
     onChange();
     this.#bell.ring();
     return session;
+  }
+
+  #firstPlan(token: VaultToken): Plan {
+    const { clock, random } = this.#options;
+    const plan = this.#plan(token, token.ttlMs);
+    return spreadFirst(plan, { monotonicMs: clock.monotonicMs(), random });
   }
 
   #plan(grant: { readonly ttlMs: number; readonly renewable: boolean }, fullMs: number): Plan {
@@ -270,6 +295,16 @@ export class Sessions {
       random,
       refreshMs: 0,
     });
+  }
+
+  #longestWaitMs(): number {
+    const session = this.#newest;
+    if (session === undefined) return START_WAITS.maxMs;
+    return longestWaitMs(session.fullTtlMs || Infinity, this.#leftMs(session));
+  }
+
+  #leftMs({ plan }: Session): number {
+    return plan.expiresAtMs - this.#options.clock.monotonicMs();
   }
 
   #age(session: Session): number {

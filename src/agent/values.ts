@@ -22,7 +22,7 @@ import {
 import { Bell, createBackoff, Latest, type Backoff } from '../lifecycle/index.ts';
 import { backoffOf, createEntry, type Entry } from './entry.ts';
 import { x509Held, type Held, type LeaseHeld, type Obtainer } from './obtain.ts';
-import { lastRenewalMs } from './schedule.ts';
+import { lastRenewalMs, spreadFirst } from './schedule.ts';
 
 /** Most values that one pod may depend on. */
 const MAX_VALUES = 10_000;
@@ -216,14 +216,18 @@ export class Values {
   }
 
   #accept(entry: Entry, next: Held): void {
+    const { clock, random } = this.#options;
+    const nowMs = clock.monotonicMs();
     const previous = entry.held;
-    entry.held = next;
-    entry.atMs = next.plan.atMs;
-    entry.confirmedAtMs = this.#options.clock.monotonicMs();
-    entry.backoff = backoffOf(entry, this.#options.random);
+    const isNew = previous === undefined || previous.lease?.id !== next.lease?.id;
+    const plan = isNew ? spreadFirst(next.plan, { monotonicMs: nowMs, random }) : next.plan;
+    entry.held = { ...next, plan };
+    entry.atMs = plan.atMs;
+    entry.confirmedAtMs = nowMs;
+    entry.backoff = backoffOf(entry, { random, clock });
     // A newer login may have come while this was under way.
     this.#moveLease(entry);
-    const replaced = previous?.lease?.id === next.lease?.id ? undefined : previous?.lease;
+    const replaced = isNew ? previous?.lease : undefined;
     if (replaced !== undefined) {
       this.#superseded = [...this.#superseded, { key: entry.key, lease: replaced }];
     }
@@ -273,7 +277,7 @@ export class Values {
 
   #add(dependency: Dependency, refreshMs: number, held: Held | undefined): Entry {
     const { clock, random } = this.#options;
-    const entry = createEntry(dependency, { refreshMs, held, random, nowMs: clock.monotonicMs() });
+    const entry = createEntry(dependency, { refreshMs, held, random, clock });
     this.#entries.set(entry.key, entry);
     return entry;
   }

@@ -7,8 +7,11 @@ import type { Random } from '../core/index.ts';
 export interface BackoffOptions {
   /** Floor of every wait, in milliseconds; the first wait is between it and `factor` times it. */
   readonly minMs: number;
-  /** Cap of every wait but a `Retry-After`, in milliseconds. */
-  readonly maxMs: number;
+  /**
+   * Cap of every wait but a `Retry-After`, in milliseconds. A function is asked before each wait: what is at
+   * stake may change between two failures. What it gives below the floor counts as the floor.
+   */
+  readonly maxMs: number | (() => number);
   /** Growth per try. Default 2. */
   readonly factor?: number;
   readonly random: Random;
@@ -27,16 +30,18 @@ export interface Backoff {
 /** @throws TypeError when the bounds are not finite, positive and in order. */
 export function createBackoff(options: BackoffOptions): Backoff {
   const { minMs, maxMs, factor = 2, random } = options;
-  if (!(minMs > 0 && maxMs >= minMs && Number.isFinite(maxMs) && factor >= 1)) {
+  const cap = typeof maxMs === 'number' ? (): number => maxMs : maxMs;
+  if (!(minMs > 0 && cap() >= minMs && Number.isFinite(cap()) && factor >= 1)) {
     throw new TypeError('backoff needs 0 < minMs <= maxMs and factor >= 1');
   }
   // The first wait is spread, too: it is the one that a fleet begins in the same second.
-  const first = Math.min(maxMs, minMs * factor);
+  const first = minMs * factor;
   let step = first;
   return {
     nextMs(atLeastMs = 0) {
+      step = Math.min(cap(), step);
       const jittered = Math.max(minMs, step * (0.5 + random.next() / 2));
-      step = Math.min(maxMs, step * factor);
+      step *= factor;
       return atLeastMs > jittered ? atLeastMs * (1 + random.next() / 4) : jittered;
     },
     reset() {

@@ -156,7 +156,7 @@ async function watch(
         state.after = (clock.monotonicMs() - startMs) / 1000;
     }
     const isDone = states.every(({ after }) => after !== undefined);
-    const nextMs = clock.monotonicMs() + LOOK_EVERY_MS;
+    const nextMs = clock.monotonicMs() + every * 1000;
     await clock.runUntil(isDone ? endMs : Math.min(nextMs, endMs));
   }
   return states.map(({ after }) => after);
