@@ -31,6 +31,8 @@ export const POPULATIONS = {
   harsh: { tokenMs: HOUR_MS / 3, leaseMs: HOUR_MS / 3, maxMs: 24 * HOUR_MS },
 } as const satisfies Record<string, Lives>;
 
+export type PopulationName = keyof typeof POPULATIONS;
+
 /** The busiest span of a phase. Rates are requests a second. */
 export interface Peak {
   readonly rate: number;

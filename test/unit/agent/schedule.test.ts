@@ -4,10 +4,13 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import {
   lastRenewalMs,
+  longestWaitMs,
   MIN_INTERVAL_MS,
   planJwtSvid,
   planLease,
   planValue,
+  spreadFirst,
+  waitsOfRefresh,
   type PlanContext,
 } from '../../../src/agent/schedule.ts';
 
@@ -243,4 +246,45 @@ test('an old JWT-SVID, served while the SPIRE server is away, is asked for again
 test('a JWT-SVID without a time of issue counts from now', () => {
   const plan = planJwtSvid({ issuedAtMs: undefined, expiresAtMs: WALL_MS + 100_000 }, context());
   assert.ok(plan.atMs >= 50_000 && plan.atMs <= 55_000);
+});
+
+test('the first step of a fleet is spread evenly, and nothing is issued before its time', () => {
+  const plan = planValue({ kind: 'static' }, context());
+  const firsts = Array.from({ length: 100 }, (_, index) => {
+    const random = { next: (): number => index / 100 };
+    return spreadFirst(plan, { monotonicMs: 0, random }).atMs;
+  });
+  for (const share of [0.25, 0.5, 0.75]) {
+    const early = firsts.filter((atMs) => atMs < plan.atMs * share).length;
+    assert.ok(Math.abs(early - share * 100) <= 1);
+  }
+  const ending = planLease({ durationMs: HOUR_MS, renewable: false }, HOUR_MS, context());
+  assert.deepEqual(spreadFirst(ending, context()), ending);
+  const never = { action: 'fetch', atMs: Infinity, expiresAtMs: Infinity } as const;
+  assert.deepEqual(spreadFirst(never, context({ random: { next: () => 0 } })), never);
+});
+
+test('failures of what has an end wait by what is left of it, between a second and three minutes', () => {
+  assert.ok(longestWaitMs(10_000, 3000) <= 2000, 'a short lease is tried each second or so');
+  fc.assert(
+    fc.property(
+      seconds(1, 86_400),
+      fc.double({ min: -1, max: 1, noNaN: true }),
+      (fullMs, share) => {
+        const leftMs = fullMs * share;
+        const waitMs = longestWaitMs(fullMs, leftMs);
+        assert.ok(waitMs >= MIN_INTERVAL_MS && waitMs <= 180_000);
+        assert.ok(waitMs <= Math.max(MIN_INTERVAL_MS, fullMs / 5));
+        if (leftMs > fullMs / 20) assert.ok(waitMs <= Math.max(MIN_INTERVAL_MS, leftMs / 2));
+      },
+    ),
+  );
+  assert.equal(longestWaitMs(Infinity, Infinity), 180_000);
+});
+
+test('failures of what stays good wait by its refresh', () => {
+  assert.deepEqual(waitsOfRefresh(300_000), { minMs: 60_000, maxMs: 300_000 });
+  assert.deepEqual(waitsOfRefresh(HOUR_MS), { minMs: 60_000, maxMs: 300_000 });
+  assert.deepEqual(waitsOfRefresh(5000), { minMs: 1000, maxMs: 5000 });
+  assert.deepEqual(waitsOfRefresh(0), { minMs: 60_000, maxMs: 300_000 });
 });
