@@ -83,7 +83,7 @@ async function run({ values: flags, level }: ReturnType<typeof readFlags>): Prom
       caFile: flags['tls-ca'],
       read: readTextFile,
       watch: watchFiles,
-      ...{ clock, logger, metrics },
+      ...{ clock, logger },
     }),
     installation,
     kubeVersion: flags['kube-version'],

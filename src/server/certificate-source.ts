@@ -5,13 +5,11 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import {
   NO_LOGGER,
-  NO_METRICS,
   Secret,
   toVouchsafeError,
   VouchsafeError,
   type Clock,
   type Logger,
-  type Metrics,
 } from '../core/index.ts';
 import { Latest, runAll } from '../lifecycle/index.ts';
 
@@ -20,12 +18,26 @@ export interface ServingCertificate {
   /** Leaf and intermediates, PEM. */
   readonly certificatePem: string;
   readonly keyPem: Secret<string>;
-  /** What the API server trusts, PEM; undefined where it was not given. */
+  /** What the API server trusts, PEM; empty where it trusts nothing, undefined where that is not known. */
   readonly caPem: string | undefined;
-  /** A DNS name that the certificate is good for. */
+  /** The DNS name that the API server asks for, or else one that the certificate is good for. */
   readonly serverName: string | undefined;
+  /** Why the API server cannot call, where that is known without a handshake. */
+  readonly problem?: string | undefined;
   readonly notBeforeMs: number;
   readonly expiresAtMs: number;
+}
+
+/** Where serving certificates come from. What cannot serve never comes out. */
+export interface Certificates {
+  /** The newest certificate; undefined before the first one. */
+  readonly current: ServingCertificate | undefined;
+  /** The newest certificate, waiting for the first one. */
+  first(signal: AbortSignal): Promise<ServingCertificate>;
+  /** The newest certificate, then each newer one. */
+  updates(signal: AbortSignal): AsyncIterable<ServingCertificate>;
+  /** Keeps it up to date until `signal` aborts. */
+  run(signal: AbortSignal): Promise<void>;
 }
 
 /** What a {@link CertificateSource} needs. */
@@ -34,13 +46,14 @@ export interface CertificateSourceOptions {
   readonly keyFile: string;
   /** Bundle that the API server trusts (`caBundle`); without it readiness checks the dates alone. */
   readonly caFile: string | undefined;
+  /** The DNS name that the API server asks for; a name of the certificate where it is not given. */
+  readonly serverName?: string | undefined;
   /** Reads a file of at most `maxBytes`. */
   readonly read: (path: string, maxBytes: number) => Promise<string>;
   /** Yields at the start and whenever one of the files may have changed. */
   readonly watch: (paths: readonly string[], signal: AbortSignal) => AsyncIterable<void>;
   readonly clock: Clock;
   readonly logger?: Logger;
-  readonly metrics?: Metrics;
 }
 
 const MAX_FILE_BYTES = 1024 * 1024;
@@ -49,33 +62,25 @@ const MAX_FILE_BYTES = 1024 * 1024;
 const REREAD_MS = 60_000;
 
 /** Keeps the newest certificate that can serve; files that cannot are reported once and change nothing. */
-export class CertificateSource {
+export class CertificateSource implements Certificates {
   readonly #options: CertificateSourceOptions;
   readonly #logger: Logger;
   readonly #latest = new Latest<ServingCertificate>();
-  readonly #expiry: ReturnType<Metrics['gauge']>;
   #seen = '';
 
   constructor(options: CertificateSourceOptions) {
     this.#options = options;
     this.#logger = options.logger ?? NO_LOGGER;
-    this.#expiry = (options.metrics ?? NO_METRICS).gauge(
-      'vouchsafe_certificate_expiry_timestamp_seconds',
-      'When the serving certificate expires.',
-    );
   }
 
-  /** The newest certificate; undefined before the first one. */
   get current(): ServingCertificate | undefined {
     return this.#latest.current;
   }
 
-  /** The newest certificate, waiting for the first one. */
   first(signal: AbortSignal): Promise<ServingCertificate> {
     return this.#latest.wait(signal);
   }
 
-  /** The newest certificate, then each newer one. */
   updates(signal: AbortSignal): AsyncIterable<ServingCertificate> {
     return this.#latest.updates(signal);
   }
@@ -105,7 +110,6 @@ export class CertificateSource {
       state = certificate.certificatePem + (certificate.caPem ?? '');
       if (state === this.#seen) return;
       this.#latest.set(certificate);
-      this.#expiry.set(certificate.expiresAtMs / 1000);
       const expires = new Date(certificate.expiresAtMs).toISOString();
       this.#logger.info('serving certificate loaded', { expires_at: expires });
     } catch (caught) {
@@ -124,7 +128,8 @@ export class CertificateSource {
     const certificatePem = await this.#read(certificateFile);
     const keyPem = await this.#read(keyFile);
     const caPem = caFile === undefined ? undefined : await this.#read(caFile);
-    return parseServingCertificate(certificatePem, new Secret(keyPem), caPem);
+    const { serverName } = this.#options;
+    return parseServingCertificate(certificatePem, new Secret(keyPem), caPem, serverName);
   }
 
   async #read(path: string): Promise<string> {
@@ -145,6 +150,7 @@ export function parseServingCertificate(
   certificatePem: string,
   keyPem: Secret<string>,
   caPem: string | undefined,
+  serverName?: string,
 ): ServingCertificate {
   try {
     const leaf = new X509Certificate(certificatePem);
@@ -157,7 +163,7 @@ export function parseServingCertificate(
       certificatePem,
       keyPem,
       caPem,
-      serverName: /DNS:([^,\s]+)/.exec(leaf.subjectAltName ?? '')?.[1]?.replace(/^\*\./, 'any.'),
+      serverName: serverName ?? firstName(leaf),
       notBeforeMs: leaf.validFromDate.getTime(),
       expiresAtMs: leaf.validToDate.getTime(),
     };
@@ -166,4 +172,8 @@ export function parseServingCertificate(
     const message = 'certificate, key or CA is not PEM that TLS can use';
     throw new VouchsafeError('ERR_SERVER_CERTIFICATE', message, { cause: caught });
   }
+}
+
+function firstName({ subjectAltName }: X509Certificate): string | undefined {
+  return /DNS:([^,\s]+)/.exec(subjectAltName ?? '')?.[1]?.replace(/^\*\./, 'any.');
 }

@@ -1,6 +1,7 @@
 export {
   CertificateSource,
   parseServingCertificate,
+  type Certificates,
   type CertificateSourceOptions,
   type ServingCertificate,
 } from './certificate-source.ts';

@@ -24,6 +24,7 @@ import {
 } from '../core/index.ts';
 import { abortable } from '../lifecycle/index.ts';
 import { readBody, type Answer, type Route } from './http.ts';
+import { rememberChecks } from './remember-checks.ts';
 
 /** Annotations of a namespace. */
 export type NamespaceLookup = (name: string, signal: AbortSignal) => Promise<Annotations>;
@@ -57,6 +58,7 @@ interface Decision {
 /** Makes the route. */
 export function createMutateRoute(options: MutateOptions): Route {
   const { clock, logger, metrics, installation } = options;
+  const remembering = { ...options, checkTemplate: rememberChecks(options.checkTemplate) };
   const count = createCounter(metrics);
   const duration = metrics.histogram(
     'vouchsafe_admission_duration_seconds',
@@ -80,7 +82,7 @@ export function createMutateRoute(options: MutateOptions): Route {
       const body = await readBody(request, installation.webhook.maxBodyBytes);
       bytes = body.length;
       review = readReview(parseJson(body));
-      const { answer, outcome, reason } = await decide(review, options);
+      const { answer, outcome, reason } = await decide(review, remembering);
       finish(outcome, reason);
       return { status: 200, type: 'application/json', body: JSON.stringify(answer) };
     } catch (caught) {

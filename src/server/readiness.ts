@@ -4,13 +4,13 @@
 import { once } from 'node:events';
 import { connect } from 'node:tls';
 import type { Clock } from '../core/index.ts';
-import type { CertificateSource, ServingCertificate } from './certificate-source.ts';
+import type { Certificates, ServingCertificate } from './certificate-source.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 2000;
 
 /** What {@link createReadiness} needs. */
 export interface ReadinessOptions {
-  readonly certificates: CertificateSource;
+  readonly certificates: Certificates;
   readonly clock: Clock;
   /** Where the server listens; undefined while it does not. */
   readonly address: () => { readonly host: string; readonly port: number } | undefined;
@@ -35,6 +35,7 @@ async function whyNotReady({
   const now = clock.now();
   if (now < certificate.notBeforeMs) return 'the serving certificate is not valid yet';
   if (now >= certificate.expiresAtMs) return 'the serving certificate has expired';
+  if (certificate.problem !== undefined) return certificate.problem;
   const bound = address();
   if (bound === undefined) return 'not listening';
   if (certificate.caPem === undefined) return undefined;
@@ -52,7 +53,8 @@ async function canShakeHands(
   const socket = connect({
     host,
     port,
-    ca,
+    // An empty text is no trust at all, while TLS would take it for the trust of the system.
+    ca: ca === '' ? [] : ca,
     ...(serverName !== undefined && { servername: serverName }),
   });
   try {

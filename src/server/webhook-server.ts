@@ -11,7 +11,7 @@ import {
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import { toVouchsafeError, type Clock, type Logger, type Metrics } from '../core/index.ts';
 import { runAll, type Task } from '../lifecycle/index.ts';
-import type { CertificateSource, ServingCertificate } from './certificate-source.ts';
+import type { Certificates, ServingCertificate } from './certificate-source.ts';
 import { bound, listen, pathOf, send, type Answer, type Route } from './http.ts';
 import { createMutateRoute, type MutateOptions } from './mutate.ts';
 import { createReadiness } from './readiness.ts';
@@ -22,8 +22,8 @@ export interface WebhookServerOptions extends MutateOptions {
   readonly listen: string;
   /** `host:port` of probes and metrics; undefined opens no port. */
   readonly healthListen?: string | undefined;
-  /** The server follows its files as long as it runs. */
-  readonly certificates: CertificateSource;
+  /** The server keeps them up to date as long as it runs. */
+  readonly certificates: Certificates;
   /** What reviews need beside the server; it runs until the last of them is answered. */
   readonly companions?: readonly Task[];
   /** Metrics in the text format of Prometheus. */
@@ -83,7 +83,7 @@ async function run(
   await runAll(companions.signal, [
     ...(options.companions ?? []),
     (inner) => certificates.run(inner),
-    (inner) => followCertificate(https, certificates, inner),
+    (inner) => followCertificate(https, options, inner),
     async (inner) => {
       const stopped = AbortSignal.any([signal, inner]);
       try {
@@ -118,10 +118,22 @@ interface Address {
 
 async function followCertificate(
   server: HttpsServer,
-  certificates: CertificateSource,
+  { certificates, metrics }: WebhookServerOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const certificate of certificates.updates(signal)) useCertificate(server, certificate);
+  const issued = metrics.gauge(
+    'vouchsafe_certificate_issued_timestamp_seconds',
+    'When the validity of the serving certificate began.',
+  );
+  const expiry = metrics.gauge(
+    'vouchsafe_certificate_expiry_timestamp_seconds',
+    'When the serving certificate expires.',
+  );
+  for await (const certificate of certificates.updates(signal)) {
+    useCertificate(server, certificate);
+    issued.set(certificate.notBeforeMs / 1000);
+    expiry.set(certificate.expiresAtMs / 1000);
+  }
 }
 
 /** Connections that are open go on with the old one. */

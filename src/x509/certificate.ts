@@ -84,10 +84,16 @@ export function keyUsage(bits: number, isCritical = true): x509.Extension {
   return extension(x509.id_ce_keyUsage, new x509.KeyUsage(Uint8Array.of(bits), unused), isCritical);
 }
 
-/** Good for TLS clients and, unless told otherwise, servers. */
-export function tlsPurposes(forServers: boolean): x509.Extension {
-  const purposes = [x509.id_kp_clientAuth, ...(forServers ? [x509.id_kp_serverAuth] : [])];
-  return extension(x509.id_ce_extKeyUsage, new x509.ExtendedKeyUsage(purposes));
+/** What a TLS certificate is good for. */
+export function tlsPurposes(purposes: {
+  readonly client: boolean;
+  readonly server: boolean;
+}): x509.Extension {
+  const list = [
+    ...(purposes.client ? [x509.id_kp_clientAuth] : []),
+    ...(purposes.server ? [x509.id_kp_serverAuth] : []),
+  ];
+  return extension(x509.id_ce_extKeyUsage, new x509.ExtendedKeyUsage(list));
 }
 
 /** Identifies the key of the certificate itself. */

@@ -113,7 +113,7 @@ function leafExtensions(request: CertificateRequest, own: KeyObject, ca: KeyObje
   const { defects = {} } = request;
   return [
     keyUsage(defects.keyUsage ?? KEY_USAGE.digitalSignature, defects.keyUsageNotCritical !== true),
-    tlsPurposes(defects.noServerAuth !== true),
+    tlsPurposes({ client: true, server: defects.noServerAuth !== true }),
     basicConstraints(defects.isCa === true),
     subjectKeyId(own),
     authorityKeyId(ca),

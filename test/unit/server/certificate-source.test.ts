@@ -3,7 +3,6 @@ import { writeFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { Secret, VouchsafeError } from '../../../src/core/index.ts';
 import { createTestCa } from '../../../src/dev/ca/index.ts';
-import { createMetrics } from '../../../src/platform/index.ts';
 import { parseServingCertificate } from '../../../src/server/index.ts';
 import { FakeClock, settle } from '../../helpers/fake-clock.ts';
 import { recordingLogger, type RecordingLogger } from '../../helpers/recorder.ts';
@@ -19,7 +18,6 @@ function start(t: TestContext, isEmpty = false): Running {
   const [logger, fakeClock] = [recordingLogger(), new FakeClock()];
   const files = certificateFiles(t, {
     logger,
-    metrics: createMetrics(),
     clock: fakeClock,
     isEmpty,
   });

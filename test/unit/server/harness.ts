@@ -6,12 +6,7 @@ import type { TestContext } from 'node:test';
 import { parseInstallation } from '../../../src/config/index.ts';
 import type { Clock } from '../../../src/core/index.ts';
 import { createTestCa, type TestCa } from '../../../src/dev/ca/index.ts';
-import {
-  createMetrics,
-  readTextFile,
-  systemClock,
-  type MetricsRegistry,
-} from '../../../src/platform/index.ts';
+import { createMetrics, readTextFile, systemClock } from '../../../src/platform/index.ts';
 import {
   CertificateSource,
   createWebhookServer,
@@ -52,9 +47,9 @@ export const impatientClock: Clock = {
 /** Makes the files; they hold a good certificate unless `isEmpty`. */
 export function certificateFiles(
   t: TestContext,
-  options: { logger: RecordingLogger; metrics: MetricsRegistry; clock?: Clock; isEmpty?: boolean },
+  options: { logger: RecordingLogger; clock?: Clock; isEmpty?: boolean },
 ): CertificateFiles {
-  const { logger, metrics, clock = impatientClock } = options;
+  const { logger, clock = impatientClock } = options;
   const directory = tempDirectory(t);
   const ca = createTestCa();
   const changed = new Latest<undefined>();
@@ -74,7 +69,7 @@ export function certificateFiles(
     caFile: join(directory, 'ca.crt'),
     read: readTextFile,
     watch: (_, signal) => changed.updates(signal),
-    ...{ clock, logger, metrics },
+    ...{ clock, logger },
   });
   return { ca, directory, source, clock, change };
 }
@@ -97,7 +92,7 @@ export async function startWebhook(
   options: Partial<WebhookServerOptions> = {},
 ): Promise<RunningWebhook> {
   const [logger, metrics] = [recordingLogger(), createMetrics()];
-  const files = certificateFiles(t, { logger, metrics });
+  const files = certificateFiles(t, { logger });
   const server = createWebhookServer({
     listen: '127.0.0.1:0',
     healthListen: '127.0.0.1:0',

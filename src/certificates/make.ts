@@ -1,0 +1,93 @@
+/**
+ * Makes the webhook's own authority and the certificates that it signs (ECDSA P-256). Ring: certificates.
+ */
+import {
+  createPrivateKey,
+  generateKeyPairSync,
+  X509Certificate,
+  type KeyObject,
+} from 'node:crypto';
+import { Secret } from '../core/index.ts';
+import {
+  alternativeNames,
+  authorityKeyId,
+  basicConstraints,
+  certificatePem,
+  KEY_USAGE,
+  keyUsage,
+  signCertificate,
+  subjectKeyId,
+  subjectName,
+  tlsPurposes,
+} from '../x509/index.ts';
+
+/** A certificate with its key, PEM. */
+export interface CertificateAndKey {
+  readonly certificatePem: string;
+  readonly keyPem: Secret<string>;
+}
+
+/** Validity begins a while ago, because the clocks of the API servers may be behind. */
+const BACKDATE_MS = 10 * 60_000;
+
+/** An authority with a fresh key; its name holds the time, so that no two are taken for one another. */
+export function makeAuthority(nowMs: number, expiresAtMs: number): CertificateAndKey {
+  const { publicKey, privateKey } = newKeys();
+  const name = subjectName(`Vouchsafe webhook CA ${new Date(nowMs).toISOString()}`, '');
+  const der = signCertificate(
+    {
+      issuer: name,
+      subject: name,
+      publicKey,
+      ...validity(nowMs, expiresAtMs),
+      extensions: [
+        basicConstraints(true),
+        keyUsage(KEY_USAGE.keyCertSign + KEY_USAGE.cRLSign),
+        subjectKeyId(publicKey),
+      ],
+    },
+    privateKey,
+  );
+  return withKey(der, privateKey);
+}
+
+/** A certificate for a TLS server with a fresh key; it ends no later than its authority. */
+export function issueCertificate(
+  authority: CertificateAndKey,
+  { dnsName, nowMs, expiresAtMs }: { dnsName: string; nowMs: number; expiresAtMs: number },
+): CertificateAndKey {
+  const ca = new X509Certificate(authority.certificatePem);
+  const { publicKey, privateKey } = newKeys();
+  const der = signCertificate(
+    {
+      issuer: subjectName(/^CN=(.*)$/m.exec(ca.subject)?.[1] ?? '', ''),
+      subject: subjectName('Vouchsafe webhook', ''),
+      publicKey,
+      ...validity(nowMs, Math.min(expiresAtMs, ca.validToDate.getTime())),
+      extensions: [
+        keyUsage(KEY_USAGE.digitalSignature),
+        tlsPurposes({ client: false, server: true }),
+        basicConstraints(false),
+        subjectKeyId(publicKey),
+        authorityKeyId(ca.publicKey),
+        ...alternativeNames({ dnsNames: [dnsName] }),
+      ],
+    },
+    createPrivateKey(authority.keyPem.reveal()),
+  );
+  return withKey(der, privateKey);
+}
+
+function newKeys(): { readonly publicKey: KeyObject; readonly privateKey: KeyObject } {
+  return generateKeyPairSync('ec', { namedCurve: 'P-256' });
+}
+
+function validity(nowMs: number, expiresAtMs: number): { nowMs: number; ttlMs: number } {
+  const beginMs = nowMs - BACKDATE_MS;
+  return { nowMs: beginMs, ttlMs: expiresAtMs - beginMs };
+}
+
+function withKey(der: Buffer, key: KeyObject): CertificateAndKey {
+  const keyPem = new Secret(key.export({ format: 'pem', type: 'pkcs8' }));
+  return { certificatePem: certificatePem(der), keyPem };
+}

@@ -1,0 +1,102 @@
+/**
+ * The MutatingWebhookConfiguration: what the API server trusts, watched and kept. Ring: certificates.
+ *
+ * @see https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
+ */
+import type { Clock, Logger, Random } from '../core/index.ts';
+import {
+  fieldsOf,
+  Followed,
+  isConflict,
+  itemsOf,
+  type ApiObject,
+  type KubernetesApi,
+} from '../kubernetes/index.ts';
+import { bundleWith, type BundleEntry } from './trust.ts';
+
+/** What a {@link Registration} needs. */
+export interface RegistrationOptions {
+  readonly api: KubernetesApi;
+  /** Name of the MutatingWebhookConfiguration. */
+  readonly name: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger?: Logger;
+}
+
+const COLLECTION = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
+
+interface Configuration {
+  readonly version: string;
+  /** `caBundle` of each webhook, PEM. */
+  readonly bundles: readonly string[];
+}
+
+/** The configuration by which the API server calls this webhook. */
+export class Registration {
+  readonly name: string;
+  readonly #options: RegistrationOptions;
+  readonly #followed: Followed<Configuration>;
+
+  constructor(options: RegistrationOptions) {
+    this.#options = options;
+    this.name = options.name;
+    this.#followed = new Followed({ ...options, collection: COLLECTION, read: readConfiguration });
+  }
+
+  /** What each webhook trusts, PEM: empty where there is no such configuration, undefined while that is not known. */
+  get bundles(): readonly string[] | undefined {
+    if (this.#followed.ageMs === Infinity) return undefined;
+    return this.#followed.get(this.name)?.bundles ?? [];
+  }
+
+  changes(signal: AbortSignal): AsyncIterable<undefined> {
+    return this.#followed.changes(signal);
+  }
+
+  run(signal: AbortSignal): Promise<void> {
+    return this.#followed.run(signal);
+  }
+
+  /**
+   * Sees to it that every webhook trusts what is wanted ({@link bundleWith}); false where nothing had to be done.
+   *
+   * @throws VouchsafeError `ERR_KUBERNETES_API`
+   */
+  async trust(
+    wanted: readonly BundleEntry[],
+    isExact: boolean,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const { api, clock } = this.#options;
+    const configuration = this.#followed.get(this.name);
+    if (configuration === undefined || wanted.length === 0) return false;
+    const nowMs = clock.now();
+    const changes = configuration.bundles.flatMap((present, index) => {
+      const bundle = bundleWith(wanted, present, { isExact, nowMs });
+      const value = Buffer.from(bundle).toString('base64');
+      const path = `/webhooks/${index}/clientConfig/caBundle`;
+      return bundle === present ? [] : [{ op: 'add', path, value }];
+    });
+    if (changes.length === 0) return false;
+    // The places of a list mean something in this version alone.
+    const test = { op: 'test', path: '/metadata/resourceVersion', value: configuration.version };
+    const path = `${COLLECTION}/${this.name}`;
+    try {
+      await api.send({ method: 'PATCH', path, body: [test, ...changes] }, signal);
+    } catch (error) {
+      // Somebody else was faster; the watch tells what it is like now.
+      if (!isConflict(error)) throw error;
+      return false;
+    }
+    return true;
+  }
+}
+
+function readConfiguration(object: ApiObject): Configuration {
+  const bundles = itemsOf(object['webhooks']).map((webhook) => {
+    const { caBundle } = fieldsOf(fieldsOf(webhook)['clientConfig']);
+    return typeof caBundle === 'string' ? Buffer.from(caBundle, 'base64').toString('utf8') : '';
+  });
+  return { version: object.metadata.resourceVersion ?? '', bundles };
+}
