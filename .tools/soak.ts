@@ -1,6 +1,10 @@
-/** Runs the agent between real servers that break at random: `soak [--minutes 10] [--seed N] [--only NAME]`. */
+/** Runs the agent as its image does between real servers that break at random: `soak [--minutes 10] [--seed N] [--only NAME]`. */
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { buildPrograms, ensurePackages, POSTGRESQL, VAULT } from './servers.ts';
+import { bundle } from './build.ts';
+import { keepCompiled } from './compile.ts';
+import { imageCommand } from './image-command.ts';
+import { buildPrograms, ensurePackages, POSTGRESQL, root, VAULT } from './servers.ts';
 import { runSoak } from '../test/soak/soak.ts';
 
 const { values } = parseArgs({
@@ -18,11 +22,15 @@ if (!(minutes > 0 && Number.isSafeInteger(seed))) {
 }
 await ensurePackages([POSTGRESQL]);
 await buildPrograms([VAULT]);
+const dist = join(root, 'dist');
+await bundle(dist);
+await keepCompiled(dist);
 const interrupted = new AbortController();
 process.once('SIGINT', () => interrupted.abort());
 process.once('SIGTERM', () => interrupted.abort());
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 const isWhole = await runSoak({
+  command: [...imageCommand(dist), 'agent'],
   minutes,
   seed,
   only: values.only,

@@ -19,6 +19,8 @@ const PATIENCE_MS = 60_000;
 export interface Launch {
   /** Another program than `cmd/agent`. */
   readonly program?: string;
+  /** The whole command instead, such as the image's. */
+  readonly command?: readonly string[];
   /** Another Node than the one of the tests. */
   readonly node?: string;
   /** Another user; for root alone. */
@@ -101,7 +103,7 @@ export class RunningAgent {
   constructor(args: readonly string[], termination: string, launch: Launch) {
     const { program = MAIN, node = process.execPath, env = {}, coresIn, uid } = launch;
     this.#termination = termination;
-    const words = [node, program, ...args];
+    const words = [...(launch.command ?? [node, program]), ...args];
     const [command = '', ...rest] =
       coresIn === undefined
         ? words

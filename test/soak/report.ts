@@ -23,7 +23,7 @@ export interface Figures {
   readonly incidents: readonly Incident[];
   readonly asked: Requests;
   readonly most: Requests;
-  readonly looks: number;
+  readonly looks: { readonly all: number; readonly bad: number };
   readonly clientLogins: { readonly all: number; readonly bad: number };
   readonly notifications: number;
   readonly mostTokens: number;
@@ -48,7 +48,7 @@ export function incidentLine(incident: Incident): string {
 
 /** The table at the end. */
 export function summary(figures: Figures): string {
-  const { asked, most, growth, clientLogins } = figures;
+  const { asked, most, growth, looks, clientLogins } = figures;
   const of = (name: keyof Requests): string => `${asked[name]} (at most ${most[name]})`;
   const rows: readonly (readonly [string, string])[] = [
     ['seed', `${figures.seed}`],
@@ -58,12 +58,12 @@ export function summary(figures: Figures): string {
     ['credentials', of('credentials')],
     ['certificates', of('certificates')],
     ['reads', of('reads')],
-    ['reader looks', `${figures.looks}, none of a mixed set`],
-    ['client logins', `${clientLogins.all}, ${clientLogins.bad} failed, each during a fault`],
+    ['reader looks', `${looks.all}, ${looks.bad} of a mixed or broken set`],
+    ['client logins', `${clientLogins.all}, ${clientLogins.bad} failed`],
     ['notifications', `${figures.notifications}`],
     ['most tokens, leases', `${figures.mostTokens}, ${figures.mostLeases}`],
-    ['RSS, first/second half', `${growth.rssMiB.join(' / ')} MiB`],
-    ['descriptors', growth.descriptors.join(' / ')],
+    ['RSS, settled and most after a minute', `${growth.rssMiB.join(' and ')} MiB`],
+    ['descriptors, likewise', growth.descriptors.join(' and ')],
     ['stalls of the machine', `${figures.stalls}`],
   ];
   const width = Math.max(...rows.map(([name]) => name.length)) + 2;

@@ -31,6 +31,8 @@ const FORGOTTEN_WITHIN_MS = SETTINGS.leaseMaxTtlMs + 30_000;
 
 /** What {@link runSoak} is told. */
 export interface SoakOptions {
+  /** The agent, without its flags. */
+  readonly command: readonly string[];
   readonly minutes: number;
   readonly seed: number;
   /** The faults whose names hold this alone; for looking at one closely. */
@@ -43,7 +45,7 @@ export interface SoakOptions {
 /** Runs the soak; resolves to whether every invariant held. */
 export async function runSoak(options: SoakOptions): Promise<boolean> {
   options.print(`soak: ${options.minutes} minutes, seed ${options.seed}`);
-  await using world = await SoakWorld.start();
+  await using world = await SoakWorld.start(options.command);
   if (!world.hasVolume) options.print('soak: "volume full" is left out: only root can mount one');
   const soak = new Soak(world, options);
   return await soak.run();
@@ -242,7 +244,7 @@ class Soak {
     print(
       summary({
         ...{ seed, elapsedMs, asked, most, incidents: this.#incidents },
-        looks: ledger.count('a reader sees only whole sets').all,
+        looks: ledger.count('a reader sees only whole sets'),
         clientLogins: ledger.count(CHECKS.login),
         notifications: this.#world.notifications,
         mostTokens: this.#watch.mostTokens,

@@ -15,18 +15,40 @@ const KEPT_LINES = 60;
 /** Most tokens and leases of the agent that Vault has at once: see {@link Watch.sample}. */
 const MOST_TOKENS = 12;
 const MOST_LEASES = 24;
-/** What the second half of a soak may need more than the first. */
-const GROWTH = { rssMiB: 24, descriptors: 8 } as const;
+/** When an agent that was started needs what it needs from then on, and how much later that is compared. */
+const SETTLED_MS = 15_000;
+const COMPARED_MS = 60_000;
+/** What an agent may need more than when it had settled. */
+const GROWTH = { rssMiB: 12, descriptors: 8 } as const;
+
+type Need = 'rssMiB' | 'descriptors';
 
 /** What an agent needed at one moment. */
-export interface Sample {
+export interface Sample extends Readonly<Record<Need, number>> {
+  readonly pid: number;
   readonly atMs: number;
-  readonly rssMiB: number;
-  readonly descriptors: number;
 }
 
-/** The largest need of each half. */
-export type Growth = Readonly<Record<'rssMiB' | 'descriptors', readonly [number, number]>>;
+/** What the agent that grew most needed when it had settled, and the most afterwards. */
+export type Growth = Readonly<Record<Need, readonly [number, number]>>;
+
+/** Compares each agent with itself: one that was killed begins anew. */
+export function growthOf(samples: readonly Sample[], need: Need): readonly [number, number] {
+  const agents = Map.groupBy(samples, ({ pid }) => pid);
+  let most: readonly [number, number] = [0, 0];
+  for (const all of agents.values()) {
+    const bornMs = all[0]?.atMs ?? 0;
+    const largest = (fromMs: number, toMs: number): number | undefined => {
+      const within = all.filter(({ atMs }) => atMs >= bornMs + fromMs && atMs < bornMs + toMs);
+      return within.length === 0 ? undefined : Math.max(...within.map((sample) => sample[need]));
+    };
+    const settled = largest(0, SETTLED_MS);
+    const later = largest(COMPARED_MS, Infinity);
+    if (settled === undefined || later === undefined) continue;
+    if (most[0] === 0 || later - settled > most[1] - most[0]) most = [settled, later];
+  }
+  return most;
+}
 
 /** Watches until the ledger's end. */
 export class Watch {
@@ -61,7 +83,9 @@ export class Watch {
     while (!this.#ledger.signal.aborted) {
       const pid = this.#world.agent?.pid;
       const need = pid === undefined ? undefined : await needOf(pid);
-      if (need !== undefined) this.#samples.push({ atMs: this.#ledger.nowMs, ...need });
+      if (pid !== undefined && need !== undefined) {
+        this.#samples.push({ pid, atMs: this.#ledger.nowMs, ...need });
+      }
       const tokens = await lengthOf(vault, 'auth/token/accessors');
       const leases = await lengthOf(vault, 'sys/leases/lookup/database/creds/app');
       this.mostTokens = Math.max(this.mostTokens, tokens);
@@ -103,19 +127,15 @@ export class Watch {
     return { asked, most };
   }
 
-  /** Compares the halves of the soak. */
+  /** How much an agent grows with its age. */
   growth(): Growth {
-    const half = this.#ledger.nowMs / 2;
-    const largest = (what: 'rssMiB' | 'descriptors', isSecond: boolean): number =>
-      Math.max(0, ...this.#samples.filter((s) => s.atMs > half === isSecond).map((s) => s[what]));
-    const both = (what: 'rssMiB' | 'descriptors'): readonly [number, number] => [
-      largest(what, false),
-      largest(what, true),
-    ];
-    const growth = { rssMiB: both('rssMiB'), descriptors: both('descriptors') };
-    for (const what of ['rssMiB', 'descriptors'] as const) {
-      const [first, second] = growth[what];
-      this.#bounded(`${what} of the second half`, second, first + GROWTH[what]);
+    const growth = {
+      rssMiB: growthOf(this.#samples, 'rssMiB'),
+      descriptors: growthOf(this.#samples, 'descriptors'),
+    };
+    for (const need of ['rssMiB', 'descriptors'] as const) {
+      const [settled, later] = growth[need];
+      this.#bounded(`${need} of an agent that ages`, later, settled + GROWTH[need]);
     }
     return growth;
   }
@@ -180,7 +200,7 @@ export class Watch {
 }
 
 /** Undefined for a process that is gone. */
-async function needOf(pid: number): Promise<Omit<Sample, 'atMs'> | undefined> {
+async function needOf(pid: number): Promise<Readonly<Record<Need, number>> | undefined> {
   try {
     const status = await readFile(`/proc/${pid}/status`, 'utf8');
     const rssMiB = Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024;

@@ -46,12 +46,14 @@ export class SoakWorld implements AsyncDisposable {
   mood: ApplicationMood = 'well';
   notifications = 0;
   readonly #servers: AsyncDisposableStack;
+  readonly #command: readonly string[];
   readonly #application: Server;
   readonly #port: number;
   readonly #applicationPort: number;
 
   private constructor(parts: Parts, servers: AsyncDisposableStack) {
     this.#servers = servers;
+    this.#command = parts.command;
     this.identity = parts.identity;
     this.postgres = parts.postgres;
     this.databaseProxy = parts.databaseProxy;
@@ -69,7 +71,8 @@ export class SoakWorld implements AsyncDisposable {
     this.hunt.plant(MARK);
   }
 
-  static async start(): Promise<SoakWorld> {
+  /** Starts the servers; `command` is what runs an agent. */
+  static async start(command: readonly string[]): Promise<SoakWorld> {
     await using servers = new AsyncDisposableStack();
     const identity = servers.use(await SoakIdentity.start());
     const postgres = servers.use(await Postgres.create());
@@ -85,7 +88,7 @@ export class SoakWorld implements AsyncDisposable {
     if (hasVolume) servers.defer(() => void spawnSync('umount', ['-l', volume]));
     const parts = { identity, postgres, databaseProxy, vault, vaultProxy, bench, hasVolume };
     const ports = { port: await freePort(), applicationPort: await freePort() };
-    const world = new SoakWorld({ ...parts, ...ports }, servers.move());
+    const world = new SoakWorld({ ...parts, ...ports, command }, servers.move());
     await world.#seed();
     return world;
   }
@@ -102,7 +105,7 @@ export class SoakWorld implements AsyncDisposable {
 
   /** Starts the agent on what its predecessor has left. */
   async startAgent(): Promise<void> {
-    const agent = await this.bench.start(this.#document());
+    const agent = await this.bench.start(this.#document(), [], { command: this.#command });
     this.agent = agent;
     this.onStart(agent);
   }
@@ -243,6 +246,7 @@ interface Parts {
   readonly vault: RealVault;
   readonly vaultProxy: FaultProxy;
   readonly bench: AgentBench;
+  readonly command: readonly string[];
   readonly hasVolume: boolean;
   readonly port: number;
   readonly applicationPort: number;
