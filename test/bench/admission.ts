@@ -14,9 +14,9 @@ const BARE_HANDLER = fileURLToPath(new URL('bare-handler.ts', import.meta.url));
 /** Reviews under way at once. */
 const CONNECTIONS = 8;
 /** Reviews before it counts: V8 has compiled what is hot by then. */
-const WARM_UP = 4000;
+const WARM_UP = 2000;
 const ROUNDS = 5;
-const REVIEWS = 2000;
+const REVIEWS = 600;
 const PATIENCE_MS = 20_000;
 
 interface Load {
