@@ -1,7 +1,6 @@
 /**
  * From values to files: render, swap in, notify, and only then let the old credentials go. Ring: agent.
  */
-import { createHash } from 'node:crypto';
 import {
   toVouchsafeError,
   VouchsafeError,
@@ -13,10 +12,11 @@ import {
   type Random,
 } from '../core/index.ts';
 import type { AgentConfig, NotifyAction } from '../config/index.ts';
-import { createBackoff, type Backoff } from '../lifecycle/index.ts';
+import { createBackoff, runAll, type Backoff } from '../lifecycle/index.ts';
 import { chooseSet, type ChosenFile } from './choose-set.ts';
 import type { FileSet, RenderedFile } from './file-set.ts';
-import type { NotifierPort, OutputFile, WriterPort } from './ports.ts';
+import { digestsOf, newsOf, type Digests } from './news.ts';
+import type { NotifierPort, WriterPort } from './ports.ts';
 import type { Releaser } from './release.ts';
 import type { Superseded, Values } from './values.ts';
 
@@ -28,6 +28,12 @@ const MAX_PASSES = 100;
  * told once, not once for each.
  */
 const SETTLE_MS = 2000;
+
+/**
+ * How often the delivered files are compared with what they should be: once per shortest `refresh`, within these
+ * bounds. A volume that was gone, or somebody who meddled, tells nobody.
+ */
+const COMPARE_MS = { least: 10_000, most: 5 * 60_000 };
 
 /** A file as it was last delivered. Times are of the monotonic clock. */
 export interface DeliveredFile {
@@ -82,12 +88,15 @@ export class Delivery {
   #known = 0;
   #passes = 0;
   #wasDelivered: boolean;
+  /** What was written last, by a predecessor at first. */
+  #written: Digests;
   #lastError: VouchsafeError | undefined;
 
   /** `wasDelivered`: a predecessor has written the files, so a change of them is one to notify of. */
   constructor(parts: DeliveryParts, wasDelivered: boolean) {
     this.#parts = parts;
     this.#wasDelivered = wasDelivered;
+    this.#written = new Map(parts.told);
     this.#backoff = createBackoff({ minMs: 500, maxMs: 60_000, random: parts.random });
     this.#failures = parts.metrics.counter(
       'vouchsafe_delivery_failures_total',
@@ -121,13 +130,27 @@ export class Delivery {
   /** Follows the values until `signal` aborts; waits for notifications and releases under way. */
   async run(signal: AbortSignal): Promise<void> {
     try {
-      this.#parts.values.changes.set(undefined);
-      for await (const _ of this.#parts.values.changes.updates(signal)) {
-        if (this.#wasDelivered) await this.#parts.values.settled(SETTLE_MS, signal);
-        await this.#deliver(signal);
-      }
+      await runAll(signal, [(inner) => this.#follow(inner), (inner) => this.#compare(inner)]);
     } finally {
       await Promise.allSettled(this.#background);
+    }
+  }
+
+  async #follow(signal: AbortSignal): Promise<void> {
+    this.#parts.values.changes.set(undefined);
+    for await (const _ of this.#parts.values.changes.updates(signal)) {
+      if (this.#wasDelivered) await this.#parts.values.settled(SETTLE_MS, signal);
+      await this.#deliver(signal);
+    }
+  }
+
+  /** Delivers now and then what has not changed: the writer compares, and touches nothing that is right. */
+  async #compare(signal: AbortSignal): Promise<void> {
+    const { clock, config, values } = this.#parts;
+    const shortest = Math.min(...config.files.map(({ refreshMs }) => refreshMs), COMPARE_MS.most);
+    for (;;) {
+      await clock.sleep(Math.max(shortest, COMPARE_MS.least), signal);
+      if (this.#kept.size > 0) values.changes.set(undefined);
     }
   }
 
@@ -167,16 +190,19 @@ export class Delivery {
     await this.#parts.beforeWrite();
     const files = chosen.map(({ file, content }) => ({ ...pathAndMode(file), content }));
     const { changed, swapped } = await writer.write(files, signal);
-    const news = this.#kept.size > 0 ? changed : [...changed, ...this.#untold(files)];
+    const digests = digestsOf(files);
+    const news = newsOf(digests, { before: this.#written, changed });
+    this.#written = digests;
     this.#keep(chosen, changed);
     const dropped = this.#letGo(chosen, superseded);
-    this.#succeed(changed, swapped, error);
+    if (swapped) this.#log(changed, news);
+    this.#succeed(error);
     const actions = this.#wasDelivered ? this.#actions(news) : [];
     this.#wasDelivered = true;
     this.#parts.onDelivered();
     this.#inBackground(async () => {
       await this.#parts.notifier.notify(actions, signal);
-      for (const { path, content } of files) this.#parts.told.set(path, digestOf(content));
+      replaceAll(this.#parts.told, digests);
       this.#parts.onTold();
       await this.#parts.releaser.release(
         dropped.map(({ lease }) => lease),
@@ -232,14 +258,6 @@ export class Delivery {
     return [...replaced, ...values.retain(keys)];
   }
 
-  /** What a predecessor swapped in and was killed before it could tell of. */
-  #untold(files: readonly OutputFile[]): readonly string[] {
-    const { told } = this.#parts;
-    return files
-      .filter(({ path, content }) => (told.get(path) ?? digestOf(content)) !== digestOf(content))
-      .map(({ path }) => path);
-  }
-
   #actions(changed: readonly string[]): readonly NotifyAction[] {
     if (changed.length === 0) return [];
     const { config } = this.#parts;
@@ -247,10 +265,16 @@ export class Delivery {
     return [...perFile.flatMap((file) => file.onChange), ...config.onChange];
   }
 
-  #succeed(changed: readonly string[], swapped: boolean, error: VouchsafeError | undefined): void {
+  #log(changed: readonly string[], news: readonly string[]): void {
     const { config, logger } = this.#parts;
+    const again = changed.filter((path) => !news.includes(path));
+    if (again.length > 0) logger.warn('files were not as delivered: written again', { again });
+    logger.info('files delivered', { changed, files: config.files.length });
+  }
+
+  #succeed(error: VouchsafeError | undefined): void {
+    const { logger } = this.#parts;
     this.#backoff.reset();
-    if (swapped) logger.info('files delivered', { changed, files: config.files.length });
     if (error !== undefined) {
       this.#fail(error);
       return;
@@ -287,8 +311,9 @@ function endless(): VouchsafeError {
   );
 }
 
-function digestOf(content: Uint8Array): string {
-  return createHash('sha256').update(content).digest('base64');
+function replaceAll(map: Map<string, string>, by: Digests): void {
+  map.clear();
+  for (const [path, digest] of by) map.set(path, digest);
 }
 
 function pathAndMode({ path, mode }: ChosenFile['file']): { path: string; mode: number } {

@@ -367,3 +367,67 @@ test('a read that hangs does not hold up the delivery of the others', async (t) 
   assert.equal(h.writer.get('one'), '2');
   hanging.resolve(undefined);
 });
+
+for (const [refresh, afterMs] of [
+  ['1s', 10_000],
+  ['90s', 90_000],
+  ['1h', 5 * MINUTE_MS],
+] as const) {
+  test(`files that are gone come back by themselves, and nobody is told: refresh ${refresh}`, async (t) => {
+    const h = new Harness(t);
+    h.vault.put('kv/app', { a: '1' });
+    const files = [
+      { ...kvFile('kv'), refresh },
+      { ...kvFile('too'), refresh: '1h' },
+    ];
+    const { agent } = await h.start({ files, onChange: [HUP] });
+    await h.clock.advance(1000);
+    h.writer.files.clear();
+    await h.clock.advance(afterMs - 3000);
+    assert.equal(h.writer.get('kv'), undefined);
+    await h.clock.advance(5000);
+    assert.deepEqual([h.writer.get('kv'), h.writer.get('too')], ['1', '1']);
+    h.writer.files.set('kv', 'meddled with');
+    await h.clock.advance(afterMs + 2000);
+    assert.equal(h.writer.get('kv'), '1');
+    assert.equal(h.writer.swaps, 3);
+    assert.deepEqual(h.notifier.notified, []);
+    assert.ok(h.logger.lines.some(({ message }) => message.includes('not as delivered')));
+    assert.equal(agent.status().phase, 'ready');
+    assert.equal(h.vault.count('login'), 1);
+  });
+}
+
+test('a volume that is gone while a value changes: the application is told of the change once', async (t) => {
+  const h = new Harness(t);
+  h.vault.put('kv/app', { a: '1' });
+  const { agent } = await h.start({ files: [{ ...kvFile('kv'), refresh: '1m' }], onChange: [HUP] });
+  await h.clock.advance(1000);
+  h.writer.files.clear();
+  h.writer.failure = failure('ERR_OUTPUT_IO');
+  h.vault.put('kv/app', { a: '2' });
+  await h.clock.advance(5 * MINUTE_MS);
+  assert.equal(agent.status().errors[0]?.code, 'ERR_OUTPUT_IO');
+  h.writer.failure = undefined;
+  await h.clock.advance(2 * MINUTE_MS);
+  assert.equal(h.writer.get('kv'), '2');
+  assert.equal(agent.status().phase, 'ready');
+  assert.equal(h.notifier.notified.length, 1);
+});
+
+test('while all is well comparing swaps nothing, and before the first delivery there is nothing to compare', async (t) => {
+  const h = new Harness(t);
+  h.vault.put('kv/app', { b: '1' });
+  await h.start({
+    files: [{ ...kvFile('kv'), refresh: '10s' }],
+    onChange: [HUP],
+    initDeadline: '1h',
+  });
+  await h.clock.advance(MINUTE_MS);
+  assert.equal(h.writer.swaps, 0);
+  h.vault.put('kv/app', { a: '1' });
+  await h.clock.advance(10 * MINUTE_MS);
+  assert.deepEqual(h.writer.get('kv'), '1');
+  assert.ok(h.writer.writes <= 62, `${h.writer.writes} writes`);
+  assert.deepEqual(h.notifier.notified, []);
+});

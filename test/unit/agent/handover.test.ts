@@ -239,6 +239,7 @@ test('a successor that is stopped before its first delivery still counts as star
   pod.writer.failure = undefined;
   const third = await pod.start({ files: FILES }, pod.stateFile());
   await until(() => third.agent.isStarted);
+  await third.stop();
 });
 
 test('an init container that runs again after its work has a deadline all the same', async (t) => {
