@@ -125,12 +125,12 @@ export function waitsOfLife(fullMs: number, leftMs: () => number): Waits {
 
 /**
  * The cap by what is at stake: half of what is left, so that several tries fit in, each more urgent than the last;
- * a fifth of the life when it is over. A fortieth is the least, so that the tries of a fleet stay thin, and three
+ * a fifth of the life when it is over. A thirtieth is the least, so that the tries of a fleet stay thin, and four
  * minutes the most, because what has ended is missed.
  */
 export function longestWaitMs(fullMs: number, leftMs: number): number {
-  const shareMs = leftMs > 0 ? Math.max(leftMs / 2, fullMs / 40) : Infinity;
-  return clamp(Math.min(shareMs, fullMs / 5), MIN_INTERVAL_MS, 180_000);
+  const shareMs = leftMs > 0 ? Math.max(leftMs / 2, fullMs / 30) : Infinity;
+  return clamp(Math.min(shareMs, fullMs / 5), MIN_INTERVAL_MS, 240_000);
 }
 
 /**
