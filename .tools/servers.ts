@@ -13,8 +13,14 @@ const servers = join(root, 'test', 'servers');
 /** A program of the module in test/servers. */
 export interface Program {
   readonly name: string;
+  /** Its module; test/servers itself by default. */
+  readonly module?: string;
   /** Path for `go build`. */
   readonly path: string;
+  /** Linked into images without libraries. */
+  readonly isStatic?: boolean;
+  /** What the linker writes into its variables. */
+  readonly versions?: Readonly<Record<string, string>>;
   /** Tells the tests where the binary is. */
   readonly variable: string;
   readonly patience: string;
@@ -34,12 +40,59 @@ export const VAULT: Program = {
   patience: 'half a minute with warm caches, a quarter of an hour with cold ones',
 };
 
+const KUBERNETES_VERSION = { major: '1', minor: '34', patch: '2' } as const;
+const { major, minor, patch } = KUBERNETES_VERSION;
+
+export const KUBERNETES: Program = {
+  name: `Kubernetes ${major}.${minor}.${patch}`,
+  module: 'kubernetes',
+  path: './cmd/kubernetes',
+  versions: {
+    'k8s.io/component-base/version.gitVersion': `v${major}.${minor}.${patch}`,
+    'k8s.io/component-base/version.gitMajor': major,
+    'k8s.io/component-base/version.gitMinor': minor,
+  },
+  variable: 'VOUCHSAFE_TEST_KUBERNETES',
+  patience: 'a minute with warm caches, ten with cold ones',
+};
+
+export const HELM: Program = {
+  name: 'Helm 4.0.4',
+  module: 'kubernetes',
+  path: 'helm.sh/helm/v4/cmd/helm',
+  versions: {
+    'helm.sh/helm/v4/internal/version.version': 'v4.0.4',
+    'helm.sh/helm/v4/pkg/chart/common.k8sVersionMajor': major,
+    'helm.sh/helm/v4/pkg/chart/common.k8sVersionMinor': minor,
+  },
+  variable: 'VOUCHSAFE_TEST_HELM',
+  patience: 'half a minute with warm caches, minutes with cold ones',
+};
+
+export const PAUSE: Program = {
+  name: 'pause',
+  module: 'kubernetes',
+  path: './cmd/pause',
+  isStatic: true,
+  variable: 'VOUCHSAFE_TEST_PAUSE',
+  patience: 'seconds',
+};
+
+export const ATTEST: Program = {
+  name: 'attest',
+  module: 'kubernetes',
+  path: './cmd/attest',
+  isStatic: true,
+  variable: 'VOUCHSAFE_TEST_ATTEST',
+  patience: 'seconds',
+};
+
 /** A Debian package, and a file that tells whether it is there. */
 export interface Package {
   readonly name: string;
   readonly file: string;
   /** Its settings, written before it is installed. */
-  readonly settings: { readonly path: string; readonly text: string };
+  readonly settings?: { readonly path: string; readonly text: string };
 }
 
 export const POSTGRESQL: Package = {
@@ -52,15 +105,34 @@ export const POSTGRESQL: Package = {
   },
 };
 
+/** What a cluster is made of besides its own programs. */
+export const CLUSTER_PACKAGES: readonly Package[] = [
+  { name: 'etcd-server', file: '/usr/bin/etcd' },
+  { name: 'containerd', file: '/usr/bin/containerd' },
+  { name: 'runc', file: '/usr/sbin/runc' },
+  { name: 'containernetworking-plugins', file: '/usr/lib/cni/bridge' },
+  { name: 'buildah', file: '/usr/bin/buildah' },
+  { name: 'debootstrap', file: '/usr/sbin/debootstrap' },
+  { name: 'iptables', file: '/usr/sbin/iptables' },
+  { name: 'conntrack', file: '/usr/sbin/conntrack' },
+  { name: 'iproute2', file: '/usr/sbin/ip' },
+];
+
 /** Prints progress, beside whatever the suite itself prints. */
 export function say(line: string): void {
   process.stderr.write(`servers: ${line}\n`);
 }
 
 /** Runs a command to its end; gives the exit code. */
-export function run(command: string, args: readonly string[], cwd: string): Promise<number> {
+export function run(
+  command: string,
+  args: readonly string[],
+  cwd: string,
+  environment: NodeJS.ProcessEnv = {},
+): Promise<number> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd, stdio: ['ignore', 'inherit', 'inherit'] });
+    const env = { ...process.env, ...environment };
+    const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'inherit', 'inherit'] });
     child.on('error', reject);
     child.on('exit', (code, signal) => {
       resolve(code ?? (signal === null ? 1 : 128));
@@ -84,7 +156,9 @@ export async function buildPrograms(programs: readonly Program[]): Promise<void>
 }
 
 /** Says every half minute that it is still at it. */
-async function build({ name, path, variable, patience }: Program): Promise<number> {
+async function build(program: Program): Promise<number> {
+  const { name, module = '.', path, isStatic = false, versions = {}, variable, patience } = program;
+  const set = Object.entries(versions).map(([symbol, value]) => ` -X ${symbol}=${value}`);
   const binary = join(servers, 'bin', basename(path));
   const started = performance.now();
   const elapsed = (): string => `${Math.round((performance.now() - started) / 1000)} s`;
@@ -93,7 +167,8 @@ async function build({ name, path, variable, patience }: Program): Promise<numbe
     say(`still building, ${elapsed()}`);
   }, 30_000);
   try {
-    const code = await run('go', ['build', '-ldflags=-s -w', '-o', binary, path], servers);
+    const args = ['build', `-ldflags=-s -w${set.join('')}`, '-o', binary, path];
+    const code = await run('go', args, join(servers, module), isStatic ? { CGO_ENABLED: '0' } : {});
     say(`${name} ${code === 0 ? 'is built' : 'could not be built'}, ${elapsed()}`);
     process.env[variable] = binary;
     return code;
@@ -116,6 +191,7 @@ export async function ensurePackages(packages: readonly Package[]): Promise<void
     process.exit(1);
   }
   for (const { settings } of missing) {
+    if (settings === undefined) continue;
     mkdirSync(dirname(settings.path), { recursive: true });
     writeFileSync(settings.path, settings.text);
   }

@@ -1,0 +1,158 @@
+/** The node: containerd, kubelet and kube-proxy. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ControlPlane } from './control-plane.ts';
+import { BRIDGE, NODE_ADDRESS, POD_RANGE } from './network.ts';
+import { ready, start, type Running } from './processes.ts';
+import { CGROUP, directory, place, WORKSPACE } from './workspace.ts';
+
+/** Image of the container that holds a pod's namespaces. */
+export const PAUSE_IMAGE = 'vouchsafe.test/pause:1';
+
+export const NODE_NAME = 'node';
+
+/** Where the kubelet keeps pods and finds plug-ins. */
+export const KUBELET_DIRECTORY = join(WORKSPACE, 'kubelet');
+
+const CONTAINERD_SOCKET = join(WORKSPACE, 'containerd.sock');
+
+/** Starts containerd; resolves when it answers. */
+export async function startContainerd(): Promise<Running> {
+  shareMounts();
+  writeFileSync(place('containerd.toml'), containerdConfig());
+  writeFileSync(place('cni', 'bridge.conflist'), JSON.stringify(cniConfig()));
+  const containerd = start('containerd', ['containerd', `--config=${place('containerd.toml')}`]);
+  await ready(containerd, () => {
+    ctr('version');
+    return true;
+  });
+  return containerd;
+}
+
+/** Starts kubelet and kube-proxy. */
+export function startNode(program: string, plane: ControlPlane): readonly Running[] {
+  const { ca } = plane;
+  makeCgroups();
+  const serving = ca.issue({ dnsNames: [NODE_NAME], ips: [NODE_ADDRESS] });
+  writeFileSync(place('pki', 'kubelet.pem'), serving.certPem);
+  writeFileSync(place('pki', 'kubelet.key'), serving.keyPem, { mode: 0o600 });
+  writeFileSync(place('resolv.conf'), '');
+  writeFileSync(place('kubelet.json'), JSON.stringify(kubeletConfig()));
+  writeFileSync(
+    place('kube-proxy.json'),
+    JSON.stringify(proxyConfig(plane.kubeconfig('system:kube-proxy'))),
+  );
+  return [
+    start('kubelet', [
+      ...[program, 'kubelet', `--config=${place('kubelet.json')}`],
+      `--kubeconfig=${plane.kubeconfig('system:node:node')}`,
+      ...[`--root-dir=${KUBELET_DIRECTORY}`, `--hostname-override=${NODE_NAME}`],
+      `--node-ip=${NODE_ADDRESS}`,
+    ]),
+    start('kube-proxy', [program, 'kube-proxy', `--config=${place('kube-proxy.json')}`]),
+  ];
+}
+
+/** Runs a command of containerd's own client. */
+export function ctr(...args: string[]): string {
+  return execFileSync('ctr', [`--address=${CONTAINERD_SOCKET}`, '--namespace=k8s.io', ...args], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
+/** Mounts that a driver makes below the kubelet's directory must reach the pods. */
+function shareMounts(): void {
+  directory('kubelet');
+  execFileSync('mount', ['--bind', KUBELET_DIRECTORY, KUBELET_DIRECTORY]);
+  execFileSync('mount', ['--make-rshared', KUBELET_DIRECTORY]);
+}
+
+function makeCgroups(): void {
+  for (const controller of readdirSync('/sys/fs/cgroup')) {
+    if (controller !== 'unified')
+      mkdirSync(join('/sys/fs/cgroup', controller, CGROUP), { recursive: true });
+  }
+}
+
+function containerdConfig(): string {
+  return `version = 2
+root = "${directory('containerd')}"
+state = "${directory('containerd-state')}"
+[grpc]
+  address = "${CONTAINERD_SOCKET}"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "${PAUSE_IMAGE}"
+  # Without CAP_SYS_RESOURCE a sandbox could not be given the score that the kubelet asks for.
+  restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".cni]
+  bin_dir = "/usr/lib/cni"
+  conf_dir = "${directory('cni')}"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+  SystemdCgroup = false
+  Root = "${directory('runc')}"
+`;
+}
+
+function cniConfig(): object {
+  return {
+    cniVersion: '1.0.0',
+    name: 'vouchsafe',
+    plugins: [
+      {
+        type: 'bridge',
+        ...{ bridge: BRIDGE, isGateway: true, ipMasq: false, hairpinMode: true },
+        ipam: {
+          type: 'host-local',
+          ranges: [[{ subnet: POD_RANGE, rangeStart: '10.244.0.10' }]],
+          routes: [{ dst: '0.0.0.0/0' }],
+          dataDir: directory('cni-addresses'),
+        },
+      },
+    ],
+  };
+}
+
+function kubeletConfig(): object {
+  return {
+    apiVersion: 'kubelet.config.k8s.io/v1beta1',
+    kind: 'KubeletConfiguration',
+    containerRuntimeEndpoint: `unix://${CONTAINERD_SOCKET}`,
+    // Both of these are how this suite differs from a node of its own: its kernel is anybody's.
+    ...{ failCgroupV1: false, failSwapOn: false },
+    ...{ cgroupDriver: 'cgroupfs', cgroupRoot: CGROUP, enforceNodeAllocatable: [] },
+    evictionHard: { 'memory.available': '0%', 'nodefs.available': '0%', 'imagefs.available': '0%' },
+    ...{ imageGCHighThresholdPercent: 100, imageGCLowThresholdPercent: 99 },
+    authentication: {
+      anonymous: { enabled: false },
+      x509: { clientCAFile: place('pki', 'ca.pem') },
+      webhook: { enabled: true },
+    },
+    authorization: { mode: 'AlwaysAllow' },
+    ...{ tlsCertFile: place('pki', 'kubelet.pem'), tlsPrivateKeyFile: place('pki', 'kubelet.key') },
+    ...{ address: NODE_ADDRESS, healthzBindAddress: '127.0.0.1', resolvConf: place('resolv.conf') },
+    ...{ maxPods: 230, registryPullQPS: 0, eventRecordQPS: 0, serializeImagePulls: false },
+    ...{ kubeAPIQPS: 200, kubeAPIBurst: 400, podLogsDir: directory('pod-logs') },
+    shutdownGracePeriod: '0s',
+  };
+}
+
+function proxyConfig(kubeconfig: string): object {
+  return {
+    apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
+    kind: 'KubeProxyConfiguration',
+    ...{ mode: 'iptables', clusterCIDR: POD_RANGE, hostnameOverride: NODE_NAME },
+    ...{
+      bindAddress: NODE_ADDRESS,
+      healthzBindAddress: '127.0.0.1:10256',
+      metricsBindAddress: '127.0.0.1:10249',
+    },
+    clientConnection: { kubeconfig },
+    // The limits of the connection table are the machine's, not the namespace's.
+    conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: '0s', tcpCloseWaitTimeout: '0s' },
+    iptables: { minSyncPeriod: '0s' },
+  };
+}

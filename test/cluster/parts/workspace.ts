@@ -1,0 +1,113 @@
+/**
+ * Everything of the cluster on this machine lives below one directory, one network namespace and one cgroup, so
+ * that what a killed run left behind can be found and taken away.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** Short, because Unix sockets below it have at most 107 characters. */
+export const WORKSPACE = join(tmpdir(), 'vouchsafe-cluster');
+
+/** The cluster's network namespace. */
+export const NETWORK = 'vouchsafe';
+
+/** Parent of the pods' cgroups, in each controller. */
+export const CGROUP = '/vouchsafe';
+
+const CGROUP_ROOT = '/sys/fs/cgroup';
+
+/** A path below the workspace; its directory is made. */
+export function place(...names: string[]): string {
+  const path = join(WORKSPACE, ...names);
+  mkdirSync(join(path, '..'), { recursive: true });
+  return path;
+}
+
+/** A directory below the workspace. */
+export function directory(...names: string[]): string {
+  const path = join(WORKSPACE, ...names);
+  mkdirSync(path, { recursive: true });
+  return path;
+}
+
+/** Ends every process of the cluster, takes its mounts, cgroups and network away, then the directory. */
+export async function sweep(): Promise<void> {
+  await endProcesses();
+  for (const path of mountsBelow(WORKSPACE)) run('umount', ['--lazy', path]);
+  removeCgroups();
+  if (readdirSync('/run/netns', { withFileTypes: true }).some(({ name }) => name === NETWORK)) {
+    run('ip', ['netns', 'delete', NETWORK]);
+  }
+  rmSync(WORKSPACE, { recursive: true, force: true });
+}
+
+/** Processes in the pods' cgroups, and those that carry the workspace in their command line. */
+async function endProcesses(): Promise<void> {
+  for (let round = 0; round < 50; round += 1) {
+    const found = [...new Set([...podProcesses(), ...ownProcesses()])];
+    if (found.length === 0) return;
+    for (const pid of found) tryQuietly(() => process.kill(pid, 'SIGKILL'));
+    await delay(100);
+  }
+  throw new Error('processes of an earlier cluster do not end');
+}
+
+function ownProcesses(): readonly number[] {
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => pid > 1 && pid !== process.pid)
+    .filter((pid) =>
+      tryQuietly(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8'))?.includes(WORKSPACE),
+    );
+}
+
+function podProcesses(): readonly number[] {
+  return cgroups('pids').flatMap((path) =>
+    (tryQuietly(() => readFileSync(join(path, 'cgroup.procs'), 'utf8')) ?? '')
+      .split('\n')
+      .filter(Boolean)
+      .map(Number),
+  );
+}
+
+/** Deepest first. */
+function cgroups(controller: string): readonly string[] {
+  const top = join(CGROUP_ROOT, controller, CGROUP);
+  const below = tryQuietly(() => readdirSync(top, { recursive: true, withFileTypes: true })) ?? [];
+  const paths = below
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name));
+  return tryQuietly(() => readdirSync(top)) === undefined
+    ? []
+    : [...paths.sort((one, other) => other.length - one.length), top];
+}
+
+function removeCgroups(): void {
+  for (const controller of readdirSync(CGROUP_ROOT)) {
+    for (const path of cgroups(controller)) tryQuietly(() => rmdirSync(path));
+  }
+}
+
+/** Deepest first. */
+function mountsBelow(path: string): readonly string[] {
+  return readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[1] ?? '')
+    .filter((target) => target.startsWith(`${path}/`))
+    .reverse();
+}
+
+function run(command: string, args: readonly string[]): void {
+  execFileSync(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+}
+
+function tryQuietly<T>(operation: () => T): T | undefined {
+  try {
+    return operation();
+  } catch {
+    return undefined;
+  }
+}
