@@ -15,6 +15,7 @@ export {
   INIT_CONTAINER,
   VOLUME,
 } from './names.ts';
+export type { CheckTemplate } from './policy.ts';
 export { readPod, type Container, type Pod, type PodSpec } from './pod.ts';
 export {
   answerReview,

@@ -13,6 +13,7 @@ import { formatProblems, type Problem } from '../core/index.ts';
 import { assemble, keepOwnParts } from './assemble.ts';
 import { hasInjection, hasMarks, removeInjection } from './marks.ts';
 import { planInjection } from './plan.ts';
+import type { CheckTemplate } from './policy.ts';
 import type { Pod } from './pod.ts';
 
 /** Why the outcome is what it is. Labels of metrics are made from these: a closed, small set. */
@@ -37,8 +38,7 @@ export interface InjectionInput {
   readonly installation: Installation;
   /** Version of the API server, `v1.31.2`; a new one where it is not known. */
   readonly kubeVersion?: string | undefined;
-  /** Finds what is wrong with a template without running it. */
-  readonly checkTemplate: (source: string, name: string) => readonly Problem[];
+  readonly checkTemplate: CheckTemplate;
 }
 
 /** What became of a pod. */

@@ -10,6 +10,7 @@ import { agentDocument, needsOf } from './document.ts';
 import type { InjectionInput } from './inject.ts';
 import { CONTAINER_VARIABLE, isOwnContainer, isOwnVolume } from './names.ts';
 import type { Container, Pod } from './pod.ts';
+import { policyProblems } from './policy.ts';
 import { findTargets, runningContainers, type Targets } from './targets.ts';
 import { agentUser, defaultFileMode } from './user.ts';
 
@@ -44,6 +45,7 @@ export function planInjection(input: PlanInput): Plan {
   const targets = findTargets({ pod, settings, files, prefix }, problems);
   const forbidden: Problem[] = [];
   const needs = needsOf(resolved, installation, problems, forbidden);
+  if (needs.vault !== undefined) forbidden.push(...policyProblems(input));
   const who = {
     pod,
     settings,
@@ -100,7 +102,7 @@ function checkRequest(
     const path = `${prefix}/template-${file.name}`;
     const source = file.template?.value;
     if (source === undefined) continue;
-    for (const problem of checkTemplate(source, file.name)) {
+    for (const problem of checkTemplate(source, file.name).problems) {
       problems.push({ path, message: `${problem.path}: ${problem.message}` });
     }
   }

@@ -4,10 +4,11 @@
  * @see https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
  */
 import type { Annotations, Installation } from '../config/index.ts';
-import { VouchsafeError, type Problem } from '../core/index.ts';
+import { VouchsafeError } from '../core/index.ts';
 import { inject, type InjectionResult } from './inject.ts';
 import { jsonPatch } from './json-patch.ts';
 import { readPod, type Pod } from './pod.ts';
+import type { CheckTemplate } from './policy.ts';
 
 /** The parts of an admission request that matter here. */
 export interface AdmissionRequest {
@@ -23,7 +24,7 @@ export interface ReviewContext {
   readonly installation: Installation;
   readonly namespaceAnnotations?: Annotations | undefined;
   readonly kubeVersion?: string | undefined;
-  readonly checkTemplate: (source: string, name: string) => readonly Problem[];
+  readonly checkTemplate: CheckTemplate;
 }
 
 /** The answer, an AdmissionReview to be sent as JSON. */

@@ -24,9 +24,11 @@ export * as DEFAULTS from './defaults.ts';
 export { INSTALLATION_SCHEMA, SYSTEM_NAMESPACES } from './installation-shape.ts';
 export {
   parseInstallation,
+  type CertificateInstallation,
   type Installation,
   type SpiffeInstallation,
   type VaultConnection,
+  type VaultPolicy,
 } from './installation.ts';
 export { httpOrigin } from './grammar.ts';
 export type { JsonSchema } from './json-schema.ts';

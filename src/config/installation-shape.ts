@@ -37,6 +37,30 @@ const connection = shape.object(
   },
 );
 
+function globs(what: string): shape.Shape<readonly string[]> {
+  const glob = shape.parsed(grammar.text('a name, with `*` for any characters', 512), what);
+  return shape.list(glob, 256, what);
+}
+
+function anyOr(what: string): shape.Defaulted<readonly string[]> {
+  return shape.withDefault(globs(`${what} Any by default.`), ['*']);
+}
+
+const policy = shape.object(
+  {
+    name: shape.required(shape.parsed(grammar.text('a name', 63), 'Name, which refusals tell.')),
+    namespaces: shape.required(globs('Namespaces that it is for.')),
+    serviceAccounts: anyOr('Service accounts that it is for.'),
+    connections: anyOr('Connections that may be used.'),
+    roles: anyOr('Roles that may be used; a pod without a role needs `*`.'),
+    authMounts: anyOr('Auth mounts that may be used.'),
+    paths: anyOr(
+      'Vault paths that may be asked for, in annotations and as literals in templates; KV without `data/`.',
+    ),
+  },
+  'Who may use what. `*` stands for any characters, slashes too.',
+);
+
 const vault = shape.object(
   {
     default: shape.parsed(
@@ -49,8 +73,75 @@ const vault = shape.object(
       false,
     ),
     connections: shape.dictionary(connection, /^[a-z0-9][a-z0-9.-]*$/, 'Connections by name.'),
+    policies: shape.withDefault(
+      shape.list(policy, 1000, 'Who may use what; without any everything is allowed.'),
+      [],
+      [],
+    ),
   },
   'The Vaults that pods may use.',
+  ({ policies }, place) => {
+    const names = policies.map(({ name }) => name);
+    for (const [index, name] of names.entries()) {
+      const isTwice = name !== undefined && names.indexOf(name) < index;
+      if (isTwice) place.at('policies').at(index).at('name').problem(`"${name}" is taken already`);
+    }
+  },
+);
+
+const DAY_MS = 86_400_000;
+
+const issuerRef = shape.object(
+  {
+    name: shape.required(shape.parsed(grammar.text('a name', 253), 'Issuer.')),
+    kind: shape.parsed(grammar.text('a kind', 63), 'Kind of the issuer.'),
+    group: shape.parsed(grammar.text('an API group', 253), 'API group of the issuer.'),
+  },
+  'Issuer of cert-manager, where mode is certManager; an own self-signed one where it is missing.',
+);
+
+const certificate = shape.object(
+  {
+    mode: shape.withDefault(
+      shape.parsed(
+        grammar.choice(['own', 'certManager', 'secret', 'spiffe']),
+        "Where the webhook's serving certificate comes from: its own authority, cert-manager, a given Secret, or its own X.509-SVID.",
+      ),
+      'own',
+      'own',
+    ),
+    validity: shape.withDefault(
+      shape.parsed(
+        grammar.duration(60_000),
+        'How long a certificate of the own authority lives; the authority lives four times as long.',
+      ),
+      90 * DAY_MS,
+      '90d',
+    ),
+    renewBefore: shape.parsed(
+      grammar.duration(1000),
+      'How long before its end it is replaced; a third of its life by default.',
+    ),
+    secretName: shape.parsed(
+      grammar.text('the name of a Secret', 253),
+      'Secret with `tls.crt`, `tls.key` and `ca.crt`, where mode is secret.',
+    ),
+    issuerRef,
+    caBundle: shape.parsed(
+      grammar.pem,
+      'What the API server trusts, where mode is secret; else the `ca.crt` of the Secret is written there.',
+    ),
+  },
+  "The webhook's serving certificate.",
+  ({ mode, validity, renewBefore, secretName, caBundle }, place) => {
+    if (renewBefore !== undefined && renewBefore >= validity) {
+      place.at('renewBefore').problem('must be shorter than validity');
+    }
+    if (mode === 'secret' && secretName === undefined) place.at('secretName').missing();
+    if (mode !== 'secret' && caBundle !== undefined) {
+      place.at('caBundle').problem('has no effect unless mode is secret');
+    }
+  },
 );
 
 const image = shape.object(
@@ -185,12 +276,12 @@ export const installationShape = shape.object(
       'vouchsafe.dev',
     ),
     agent: shape.nested(agent),
+    certificate: shape.nested(certificate),
     defaults: shape.withDefault(defaultsShape, {}),
     vault: shape.nested(vault),
     spiffe: shape.nested(spiffe),
     webhook: shape.nested(webhook),
     ...CHART_FIELDS,
-    certificate: shape.anything('Read by the chart alone.'),
     events: shape.nested(events),
   },
   'Values of the Vouchsafe chart.',
@@ -205,6 +296,8 @@ export const INSTALLATION_SCHEMA: JsonSchema = {
 
 /** The values after reading, with their defaults. */
 export type InstallationValues = NonNullable<ReturnType<typeof installationShape.read>>;
+/** One policy after reading. */
+export type PolicyValues = NonNullable<ReturnType<typeof policy.read>>;
 /** One connection after reading. */
 export type ConnectionValues = NonNullable<ReturnType<typeof connection.read>>;
 

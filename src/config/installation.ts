@@ -7,6 +7,7 @@ import {
   SYSTEM_NAMESPACES,
   type ConnectionValues,
   type InstallationValues,
+  type PolicyValues,
 } from './installation-shape.ts';
 import { deepFreeze, Place } from './shape.ts';
 
@@ -18,6 +19,26 @@ export interface VaultConnection {
   /** A ConfigMap with the CA, in the pod's own namespace (trust-manager puts such ones everywhere). */
   readonly caConfigMap: { readonly name: string; readonly key: string } | undefined;
   readonly tlsServerName: string | undefined;
+}
+
+/** Who may use what. In each list `*` stands for any characters, slashes too. */
+export interface VaultPolicy {
+  readonly name: string;
+  readonly namespaces: readonly string[];
+  readonly serviceAccounts: readonly string[];
+  readonly connections: readonly string[];
+  readonly roles: readonly string[];
+  readonly authMounts: readonly string[];
+  readonly paths: readonly string[];
+}
+
+/** The webhook's serving certificate. */
+export interface CertificateInstallation {
+  readonly mode: 'own' | 'certManager' | 'secret' | 'spiffe';
+  readonly validityMs: number;
+  readonly renewBeforeMs: number;
+  /** Given where the configuration of the webhook holds it already; PEM. */
+  readonly caBundle: string | undefined;
 }
 
 /** How pods reach the Workload API. */
@@ -41,6 +62,8 @@ export interface Installation {
     /** False where the platform assigns UIDs itself, as OpenShift does. */
     readonly setUser: boolean;
   };
+  readonly certificate: CertificateInstallation;
+  readonly events: { readonly enabled: boolean };
   /** Defaults of settings by annotation name without prefix. */
   readonly defaults: Readonly<Record<string, string>>;
   readonly vault: {
@@ -49,6 +72,8 @@ export interface Installation {
     /** Whether a pod may give an address of its own. */
     readonly allowPodAddress: boolean;
     readonly connections: Readonly<Record<string, VaultConnection>>;
+    /** A pod is allowed what some policy for it allows; without any policy everything. */
+    readonly policies: readonly VaultPolicy[];
   };
   readonly spiffe: SpiffeInstallation;
   readonly webhook: {
@@ -82,7 +107,7 @@ export function parseInstallation(values: unknown): Installation {
 }
 
 function build(raw: InstallationValues, place: Place): Installation {
-  const { agent, spiffe, webhook } = raw;
+  const { agent, certificate, spiffe, webhook } = raw;
   const directory = spiffe.socket.slice('unix://'.length, spiffe.socket.lastIndexOf('/'));
   return {
     annotationPrefix: raw.annotationPrefix,
@@ -91,6 +116,13 @@ function build(raw: InstallationValues, place: Place): Installation {
       imagePullPolicy: agent.image.pullPolicy ?? raw.image.pullPolicy,
       setUser: agent.setUser,
     },
+    certificate: {
+      mode: certificate.mode,
+      validityMs: certificate.validity,
+      renewBeforeMs: certificate.renewBefore ?? certificate.validity / 3,
+      caBundle: certificate.caBundle,
+    },
+    events: raw.events,
     defaults: raw.defaults,
     vault: vaultOf(raw, place.at('vault')),
     spiffe: { ...spiffe, hostPath: spiffe.hostPath ?? directory },
@@ -130,7 +162,12 @@ function vaultOf({ vault, defaults }: InstallationValues, place: Place): Install
     const message = `defaults.vault names "${chosen}"; there is no such connection, only: ${known}`;
     place.at('connections').problem(message);
   }
-  return { default: fallback, allowPodAddress, connections };
+  const policies = vault.policies.map(policyOf);
+  return { default: fallback, allowPodAddress, connections, policies };
+}
+
+function policyOf({ name = '', namespaces = [], ...lists }: PolicyValues): VaultPolicy {
+  return { name, namespaces, ...lists }; // what was missing was reported; the result is thrown away then
 }
 
 function connectionOf(given: Partial<ConnectionValues>): VaultConnection {

@@ -1,9 +1,7 @@
 /**
  * Remembers what was found in templates: the pods of a Deployment bring the same ones. Ring: server.
  */
-import type { Problem } from '../core/index.ts';
-
-type Check = (source: string, name: string) => readonly Problem[];
+import type { CheckTemplate } from '../admission/index.ts';
 
 /** Results kept. With {@link MAX_SOURCE_CHARS} they take a few MiB at most. */
 const MAX_RESULTS = 256;
@@ -11,8 +9,8 @@ const MAX_RESULTS = 256;
 const MAX_SOURCE_CHARS = 8192;
 
 /** The same check, which must give the same result for the same arguments; the oldest result is forgotten first. */
-export function rememberChecks(check: Check): Check {
-  const results = new Map<string, readonly Problem[]>();
+export function rememberChecks(check: CheckTemplate): CheckTemplate {
+  const results = new Map<string, ReturnType<CheckTemplate>>();
   return (source, name) => {
     if (source.length > MAX_SOURCE_CHARS) return check(source, name);
     const key = JSON.stringify([name, source]);

@@ -7,5 +7,10 @@ export {
   type RenderResult,
   type TemplateInput,
 } from './render.ts';
-export { checkTemplate, literalDependencies, parseTemplate } from './template.ts';
+export {
+  checkTemplate,
+  literalDependencies,
+  parseTemplate,
+  type TemplateCheck,
+} from './template.ts';
 export type { Template } from './tree.ts';

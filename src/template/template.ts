@@ -18,9 +18,18 @@ export function parseTemplate(source: string, name: string): Template {
   throw problemsError(code, 'the template is wrong', problems);
 }
 
-/** Everything wrong with a template that shows without data; at most 50 problems, none when it is fine. */
-export function checkTemplate(source: string, name: string): readonly Problem[] {
-  return compile(source, name).problems;
+/** What shows of a template without data. */
+export interface TemplateCheck {
+  /** Everything wrong with it; at most 50 problems, none when it is fine. */
+  readonly problems: readonly Problem[];
+  /** What its calls with nothing but literals ask for; what values decide is not known yet. */
+  readonly dependencies: readonly Dependency[];
+}
+
+/** Finds what is wrong with a template and what it asks for, without running it. Never throws. */
+export function checkTemplate(source: string, name: string): TemplateCheck {
+  const { template, problems } = compile(source, name);
+  return { problems, dependencies: template.dependencies };
 }
 
 /** What the calls with nothing but literals ask for, in the order of the text; computed ones are not known yet. */

@@ -175,7 +175,7 @@ test('another prefix works alike and leaves foreign annotations alone', () => {
     }),
     namespace: 'default',
     installation: parseInstallation({ annotationPrefix: 'v.example' }),
-    checkTemplate: () => [],
+    checkTemplate: () => ({ problems: [], dependencies: [] }),
   };
   const { pod } = inject(input);
   assert.equal(pod.metadata.annotations?.['v.example/status'], 'injected');

@@ -8,7 +8,7 @@ import { podWith, prefixed, type Given } from './harness.ts';
 
 const CONTEXT: ReviewContext = {
   installation: parseInstallation({}),
-  checkTemplate: () => [],
+  checkTemplate: () => ({ problems: [], dependencies: [] }),
 };
 
 function request(fields: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {

@@ -105,7 +105,7 @@ export class World {
     const webhooks = itemsOf(this.cluster.get(CONFIGURATION)?.['webhooks']);
     return webhooks.map((webhook) => {
       const { caBundle } = fieldsOf(fieldsOf(webhook)['clientConfig']);
-      return Buffer.from(String(caBundle ?? ''), 'base64').toString();
+      return Buffer.from(typeof caBundle === 'string' ? caBundle : '', 'base64').toString();
     });
   }
 

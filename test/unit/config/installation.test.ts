@@ -23,6 +23,13 @@ test('no values at all are an installation with every default', () => {
   assert.deepEqual(parseInstallation({}), {
     annotationPrefix: 'vouchsafe.dev',
     agent: { image: 'vouchsafe:0.1.0', imagePullPolicy: 'IfNotPresent', setUser: true },
+    certificate: {
+      mode: 'own',
+      validityMs: 90 * 86_400_000,
+      renewBeforeMs: 30 * 86_400_000,
+      caBundle: undefined,
+    },
+    events: { enabled: true },
     defaults: {},
     vault: {
       default: 'default',
@@ -36,6 +43,7 @@ test('no values at all are an installation with every default', () => {
           tlsServerName: undefined,
         },
       },
+      policies: [],
     },
     spiffe: {
       socket: 'unix:///run/spire/sockets/agent.sock',
@@ -141,4 +149,36 @@ for (const [name, [values, pattern]] of Object.entries(REFUSED)) {
 test('every problem is listed at once', () => {
   const message = problemsOf({ agnet: 1, defaults: { mode: 'x' }, spiffe: { volume: 'nfs' } });
   assert.equal(message.split('\n  - ').length, 4);
+});
+
+test('a certificate is renewed a third of its life before its end, unless told otherwise', () => {
+  const { certificate } = parseInstallation({ certificate: { validity: '3h' } });
+  assert.equal(certificate.renewBeforeMs, 3_600_000);
+  const other = parseInstallation({ certificate: { validity: '3h', renewBefore: '10m' } });
+  assert.equal(other.certificate.renewBeforeMs, 600_000);
+});
+
+test('every problem of certificate and policies is told', () => {
+  const problems = problemsOf({
+    certificate: { mode: 'secret', validity: '1h', renewBefore: '1h', caBundle: 'x' },
+    vault: {
+      policies: [
+        { name: 'a', roles: 'r' },
+        { name: 'a', namespaces: ['*'], rols: [] },
+      ],
+    },
+  });
+  for (const expected of [
+    'certificate.renewBefore: must be shorter than validity',
+    'certificate.secretName: is missing',
+    'certificate.caBundle: write PEM text of certificates',
+    'vault.policies[0].namespaces: is missing',
+    'vault.policies[0].roles: must be a list',
+    'vault.policies[1].rols: is not known; did you mean "roles"?',
+    'vault.policies[1].name: "a" is taken already',
+  ]) {
+    assert.ok(problems.includes(expected), expected);
+  }
+  const values = { certificate: { caBundle: '-----BEGIN CERTIFICATE-----' } };
+  assert.match(problemsOf(values), /has no effect unless mode is secret/);
 });

@@ -49,7 +49,7 @@ test('the AgentConfig of the README is valid', async () => {
 test('templates of the README have no problems', () => {
   const blocks = blocksOf('handlebars');
   assert.equal(blocks.length, 1);
-  for (const text of blocks) assert.deepEqual(checkTemplate(text, 'README'), []);
+  for (const text of blocks) assert.deepEqual(checkTemplate(text, 'README').problems, []);
 });
 
 test('example manifests are injected with their values, and are in the README', () => {

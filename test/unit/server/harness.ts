@@ -98,7 +98,7 @@ export async function startWebhook(
     healthListen: '127.0.0.1:0',
     certificates: files.source,
     installation: parseInstallation({}),
-    checkTemplate: () => [],
+    checkTemplate: () => ({ problems: [], dependencies: [] }),
     exposition: metrics,
     clock: impatientClock,
     ...{ logger, metrics },

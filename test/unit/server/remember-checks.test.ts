@@ -6,7 +6,8 @@ function counted(): { calls: string[]; check: ReturnType<typeof rememberChecks> 
   const calls: string[] = [];
   const check = rememberChecks((source, name) => {
     calls.push(`${name}:${source.length}`);
-    return source.includes('wrong') ? [{ path: name, message: source }] : [];
+    const problems = source.includes('wrong') ? [{ path: name, message: source }] : [];
+    return { problems, dependencies: [] };
   });
   return { calls, check };
 }
@@ -14,8 +15,8 @@ function counted(): { calls: string[]; check: ReturnType<typeof rememberChecks> 
 test('a template is checked once, found wrong or not', () => {
   const { calls, check } = counted();
   for (let time = 0; time < 3; time += 1) {
-    assert.deepEqual(check('fine', 'a'), []);
-    assert.deepEqual(check('wrong', 'a'), [{ path: 'a', message: 'wrong' }]);
+    assert.deepEqual(check('fine', 'a').problems, []);
+    assert.deepEqual(check('wrong', 'a').problems, [{ path: 'a', message: 'wrong' }]);
   }
   assert.deepEqual(calls, ['a:4', 'a:5']);
 });

@@ -4,7 +4,7 @@ import { checkTemplate, literalDependencies, parseTemplate } from '../../../src/
 import { refusal } from './support.ts';
 
 function only(source: string): string {
-  const problems = checkTemplate(source, 't');
+  const problems = checkTemplate(source, 't').problems;
   assert.equal(problems.length, 1, JSON.stringify(problems));
   return problems.map(({ path, message }) => `${path}: ${message}`).join();
 }
@@ -80,7 +80,10 @@ describe('static check', () => {
   }
 
   it('finds every problem at once, with its place', () => {
-    const problems = checkTemplate('{{foo 1}}\n{{#if}}{{bar 1}}{{else}}{{trim}}{{/if}}', 'web');
+    const problems = checkTemplate(
+      '{{foo 1}}\n{{#if}}{{bar 1}}{{else}}{{trim}}{{/if}}',
+      'web',
+    ).problems;
     assert.deepEqual(
       problems.map(({ path }) => path),
       ['web:1:3', 'web:2:4', 'web:2:10', 'web:2:27'],
@@ -92,13 +95,16 @@ describe('static check', () => {
   });
 
   it('lists a bounded number of problems', () => {
-    assert.equal(checkTemplate('{{foo 1}}'.repeat(1000), 't').length, 50);
+    assert.equal(checkTemplate('{{foo 1}}'.repeat(1000), 't').problems.length, 50);
   });
 
   it('finds nothing wrong with a good template', () => {
     const source =
       '{{#each (secrets "kvv2/apps") as |n|}}{{#with (secret (concat "kvv2/apps/" n))}}{{json this indent=2}}{{else}}-{{/with}}{{/each}}{{(spiffeId)}}';
-    assert.deepEqual(checkTemplate(source.replace('{{(spiffeId)}}', '{{spiffeId}}'), 't'), []);
+    assert.deepEqual(
+      checkTemplate(source.replace('{{(spiffeId)}}', '{{spiffeId}}'), 't').problems,
+      [],
+    );
   });
 });
 

@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { InjectionResult } from '../../../src/admission/index.ts';
+import { parseInstallation } from '../../../src/config/index.ts';
+import { injectPod, podWith, problemsOf, type Given } from './harness.ts';
+
+const POLICIES = [
+  {
+    name: 'team-a',
+    namespaces: ['team-a', 'team-a-*'],
+    roles: ['a-*', 'shared'],
+    connections: ['prod'],
+    authMounts: ['jwt'],
+    paths: ['kvv2/team-a/*', 'kvv2/common', '*/creds/team-a-*'],
+  },
+  { name: 'deployer', namespaces: ['*'], serviceAccounts: ['deployer'], paths: ['kvv2/deploy/*'] },
+  { name: 'nothing', namespaces: ['closed'], roles: [] },
+];
+
+const OK: Given = { role: 'a-web', 'auth-method': 'jwt', 'secret-app': 'kvv2/team-a/app' };
+
+function decide(
+  annotations: Given,
+  { namespace = 'team-a', account }: { namespace?: string; account?: string } = {},
+): InjectionResult {
+  const installation = parseInstallation({
+    vault: {
+      default: 'prod',
+      connections: { prod: { address: 'https://v' }, test: { address: 'https://t' } },
+      policies: POLICIES,
+    },
+  });
+  const spec = account === undefined ? {} : { serviceAccountName: account };
+  return injectPod(podWith(annotations, spec), { namespace, installation });
+}
+
+test('without policies everything is allowed', () => {
+  assert.equal(injectPod(podWith({ role: 'anything' })).outcome, 'injected');
+});
+
+test('a pod that keeps to its policy is injected', () => {
+  assert.equal(decide(OK).outcome, 'injected');
+  assert.equal(decide({ ...OK, role: 'shared' }, { namespace: 'team-a-test' }).outcome, 'injected');
+  assert.equal(decide({ ...OK, 'secret-db': 'database/creds/team-a-web' }).outcome, 'injected');
+  assert.equal(decide({ ...OK, 'secret-x': '/v1/kvv2//team-a/x/' }).outcome, 'injected');
+});
+
+test('one policy that allows everything is enough', () => {
+  const deploy: Given = { role: 'any', 'secret-app': 'kvv2/deploy/key' };
+  assert.equal(decide(deploy, { account: 'deployer' }).outcome, 'injected');
+  assert.equal(
+    decide({ 'secret-app': 'kvv2/deploy/key' }, { account: 'deployer' }).outcome,
+    'injected',
+  );
+});
+
+const REFUSED: Readonly<Record<string, readonly [Given, string]>> = {
+  'another role': [{ ...OK, role: 'b' }, 'role: policy "team-a" allows roles a-*, shared'],
+  'another connection': [
+    { ...OK, vault: 'test' },
+    'vault: policy "team-a" allows connections prod',
+  ],
+  'another mount': [
+    { ...OK, 'auth-mount': 'other' },
+    'auth-mount: policy "team-a" allows auth mounts jwt',
+  ],
+  'the mount of another method': [
+    { ...OK, 'auth-method': 'kubernetes' },
+    'auth-mount: policy "team-a" allows auth mounts jwt',
+  ],
+  'a path of another team': [
+    { ...OK, 'secret-app': 'kvv2/team-b/app' },
+    'secret-app: kvv2/team-b/app: policy "team-a" allows paths kvv2/team-a/*, kvv2/common, */creds/team-a-*',
+  ],
+  'a path that only begins alike': [
+    { ...OK, 'secret-app': 'kvv2/common/app' },
+    'secret-app: kvv2/common/app: policy "team-a" allows paths kvv2/team-a/*, kvv2/common, */creds/team-a-*',
+  ],
+  'a literal in a template': [
+    { ...OK, 'template-t': '{{#with (secret "kvv2/team-b/app")}}{{password}}{{/with}}' },
+    'template-t: kvv2/team-b/app: policy "team-a" allows paths kvv2/team-a/*, kvv2/common, */creds/team-a-*',
+  ],
+};
+
+for (const [name, [annotations, problem]] of Object.entries(REFUSED)) {
+  test(`refused: ${name}`, () => {
+    const result = decide(annotations);
+    assert.deepEqual([result.outcome, result.reason], ['denied', 'forbidden']);
+    assert.deepEqual(problemsOf(result), [problem]);
+  });
+}
+
+test('refused: no role, where roles are named', () => {
+  const { role: _, ...rest } = OK;
+  assert.deepEqual(problemsOf(decide(rest)), ['role: policy "team-a" allows roles a-*, shared']);
+});
+
+test('refused: a namespace that no policy is for', () => {
+  assert.deepEqual(problemsOf(decide(OK, { namespace: 'team-b' })), [
+    'inject: no policy is for service account default of namespace team-b',
+  ]);
+});
+
+test('refused: what two policies allow only together; both are named', () => {
+  const mixed = { ...OK, role: 'b', 'secret-app': 'kvv2/team-a/app' };
+  const problems = problemsOf(decide(mixed, { account: 'deployer' }));
+  assert.deepEqual(problems, [
+    'role: policy "team-a" allows roles a-*, shared',
+    'secret-app: kvv2/team-a/app: policy "deployer" allows paths kvv2/deploy/*',
+  ]);
+});
+
+test('refused: an empty list allows nothing', () => {
+  const problems = problemsOf(decide(OK, { namespace: 'closed' }));
+  assert.deepEqual(problems, ['role: policy "nothing" allows no roles']);
+});
+
+test('defaults of the namespace count as well', () => {
+  const installation = parseInstallation({
+    vault: { policies: [{ name: 'p', namespaces: ['*'], roles: ['a'] }] },
+  });
+  const result = injectPod(podWith(), {
+    installation,
+    namespaceAnnotations: { 'vouchsafe.dev/role': 'b' },
+  });
+  assert.equal(result.reason, 'forbidden');
+});
+
+test('a pod that asks Vault for nothing needs no policy', () => {
+  const pod = podWith({ 'x509-svid': 'true' });
+  delete (pod.metadata.annotations as Record<string, string>)['vouchsafe.dev/secret-app']; // the helper's own
+  const installation = parseInstallation({ vault: { policies: [{ name: 'p', namespaces: [] }] } });
+  assert.equal(injectPod(pod, { installation }).outcome, 'injected');
+});
+
+test('many stars in a glob take no time', () => {
+  const role = 'a'.repeat(500);
+  const installation = parseInstallation({
+    vault: { policies: [{ name: 'p', namespaces: ['*'], roles: [`${'*a'.repeat(250)}b`] }] },
+  });
+  assert.equal(injectPod(podWith({ role }), { installation }).reason, 'forbidden');
+});
