@@ -1,5 +1,4 @@
 /** The cluster of `npm run cluster`, from inside its network. */
-import { once } from 'node:events';
 import { startCluster } from './parts/cluster.ts';
 
 function told(variable: string): string {
@@ -8,11 +7,14 @@ function told(variable: string): string {
   return path;
 }
 
-const ended = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
+const ended = Promise.withResolvers<undefined>();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => ended.resolve(undefined));
+}
 await using cluster = await startCluster({
   kubernetes: told('VOUCHSAFE_TEST_KUBERNETES'),
   helm: told('VOUCHSAFE_TEST_HELM'),
   pause: told('VOUCHSAFE_TEST_PAUSE'),
 });
 process.stdout.write(`KUBECONFIG=${cluster.kubeconfig}\n`);
-await ended;
+await ended.promise;
