@@ -20,12 +20,14 @@ import {
   readTextFile,
   reportDefects,
   systemClock,
-  systemRandom,
   terminationSignal,
   watchFiles,
 } from '../../src/platform/index.ts';
-import type { KubernetesApi } from '../../src/kubernetes/index.ts';
-import { CertificateSource, createWebhookServer } from '../../src/server/index.ts';
+import {
+  CertificateSource,
+  createWebhookServer,
+  type Certificates,
+} from '../../src/server/index.ts';
 import { checkTemplate } from '../../src/template/index.ts';
 
 const MAX_VALUES_BYTES = 4 * 1024 * 1024;
@@ -39,6 +41,10 @@ const OPTIONS = {
   'health-listen': { type: 'string', default: '0.0.0.0:8080' },
   'kube-version': { type: 'string' },
   namespaces: { type: 'boolean' },
+  service: { type: 'string' },
+  'tls-secret': { type: 'string' },
+  lease: { type: 'string' },
+  'webhook-configuration': { type: 'string' },
   'log-level': { type: 'string', default: 'info' },
 } as const;
 
@@ -64,34 +70,37 @@ async function run({ values: flags, level }: ReturnType<typeof readFlags>): Prom
   const [clock, metrics] = [systemClock, createMetrics()];
   const logger = createLogger(level, process.stderr);
   const installation = parseInstallation(await readValues(flags.config));
-  const api = await kubernetesApi(flags.namespaces);
-  const namespaces =
-    api === undefined
-      ? undefined
-      : (await import('../../src/kubernetes/index.ts')).followedNamespaces({
-          api,
-          prefix: installation.annotationPrefix,
-          random: systemRandom,
-          ...{ clock, logger },
-        });
-  const server = createWebhookServer({
-    listen: flags.listen,
-    healthListen: flags['health-listen'],
-    certificates: new CertificateSource({
+  const files = (serverName?: string): Certificates =>
+    new CertificateSource({
       certificateFile: flags['tls-cert'],
       keyFile: flags['tls-key'],
       caFile: flags['tls-ca'],
+      serverName,
       read: readTextFile,
       watch: watchFiles,
       ...{ clock, logger },
-    }),
-    installation,
+    });
+  const objects = {
+    service: flags.service,
+    tlsSecret: flags['tls-secret'],
+    lease: flags.lease,
+    webhookConfiguration: flags['webhook-configuration'],
+  };
+  const common = { installation, clock, logger, metrics };
+  // Inside a cluster always; outside only when asked for, because a kubeconfig may be anyone's.
+  const isInCluster = environmentVariable('KUBERNETES_SERVICE_HOST') !== undefined;
+  const cluster =
+    (flags.namespaces ?? (isInCluster || objects.webhookConfiguration !== undefined))
+      ? await (await import('./cluster.ts')).connectCluster({ ...common, objects, files })
+      : { certificates: files() };
+  const server = createWebhookServer({
+    listen: flags.listen,
+    healthListen: flags['health-listen'],
     kubeVersion: flags['kube-version'],
-    namespaces: namespaces?.lookup,
-    companions: namespaces === undefined ? [] : [namespaces.run],
     checkTemplate,
     exposition: metrics,
-    ...{ clock, logger, metrics },
+    ...common,
+    ...cluster,
   });
   await server.run(signal, (addresses) => {
     process.stdout.write(`${JSON.stringify({ listening: addresses })}\n`);
@@ -119,19 +128,6 @@ async function readValues(path: string | undefined): Promise<unknown> {
     throw new VouchsafeError('ERR_CONFIG_UNREADABLE', `cannot read ${path}`, { cause });
   }
   return parseDocumentText(text);
-}
-
-/** Inside a cluster always; outside only when asked for, because a kubeconfig may be anyone's. */
-async function kubernetesApi(isAsked: boolean | undefined): Promise<KubernetesApi | undefined> {
-  const host = environmentVariable('KUBERNETES_SERVICE_HOST');
-  if (!(isAsked ?? host !== undefined)) return undefined;
-  const kubernetes = await import('../../src/kubernetes/index.ts');
-  const port = environmentVariable('KUBERNETES_SERVICE_PORT') ?? '443';
-  return kubernetes.createKubernetesApi(
-    host === undefined
-      ? await kubernetes.kubeconfigAccess()
-      : kubernetes.inClusterAccess({ host, port, read: readTextFile, clock: systemClock }),
-  );
 }
 
 if (import.meta.main) {

@@ -53,13 +53,20 @@ export interface PodSpec {
   readonly [field: string]: unknown;
 }
 
+/** An object that a pod belongs to; whoever creates a pod may write what they like there. */
+export interface OwnerReference {
+  readonly kind?: string;
+  readonly name?: string;
+  readonly [field: string]: unknown;
+}
+
 /** A pod. */
 export interface Pod {
   readonly metadata: {
     readonly name?: string;
     readonly generateName?: string;
     readonly annotations?: Readonly<Record<string, string>> | null;
-    readonly ownerReferences?: readonly { readonly kind?: string; readonly name?: string }[] | null;
+    readonly ownerReferences?: readonly OwnerReference[] | null;
     readonly [field: string]: unknown;
   };
   readonly spec: PodSpec;

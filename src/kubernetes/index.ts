@@ -10,6 +10,7 @@ export {
   type KubernetesApi,
   type WatchEvent,
 } from './api.ts';
+export { EventRecorder, type EventsOptions, type Occurrence } from './events.ts';
 export { Followed, type FollowOptions } from './followed.ts';
 export { kubeconfigAccess } from './kubeconfig.ts';
 export { Lease, type LeaseOptions } from './lease.ts';

@@ -6,6 +6,7 @@ export {
   type ServingCertificate,
 } from './certificate-source.ts';
 export type { MutateOptions, NamespaceLookup } from './mutate.ts';
+export type { Notice } from './tell.ts';
 export {
   createWebhookServer,
   type BoundAddresses,

@@ -24,6 +24,7 @@ import {
 } from '../core/index.ts';
 import { abortable } from '../lifecycle/index.ts';
 import { readBody, type Answer, type Route } from './http.ts';
+import { namespaceNotice, noticeOf, type Notice } from './tell.ts';
 import { rememberChecks } from './remember-checks.ts';
 
 /** Annotations of a namespace. */
@@ -36,6 +37,8 @@ export interface MutateOptions {
   readonly checkTemplate: ReviewContext['checkTemplate'];
   /** Without it the defaults of namespaces do not exist. */
   readonly namespaces?: NamespaceLookup | undefined;
+  /** Is told of decisions that people may wonder about; it must return at once. */
+  readonly tell?: ((notice: Notice) => void) | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -53,6 +56,7 @@ interface Decision {
   readonly answer: AdmissionReviewResponse;
   readonly outcome: string;
   readonly reason: string;
+  readonly notice?: Notice | undefined;
 }
 
 /** Makes the route. */
@@ -82,8 +86,10 @@ export function createMutateRoute(options: MutateOptions): Route {
       const body = await readBody(request, installation.webhook.maxBodyBytes);
       bytes = body.length;
       review = readReview(parseJson(body));
-      const { answer, outcome, reason } = await decide(review, remembering);
+      const { answer, outcome, reason, notice } = await decide(review, remembering);
       finish(outcome, reason);
+      // What was only tried has no traces.
+      if (notice !== undefined && !review.dryRun) options.tell?.(notice);
       return { status: 200, type: 'application/json', body: JSON.stringify(answer) };
     } catch (caught) {
       const error = toVouchsafeError(caught);
@@ -111,7 +117,8 @@ async function decide(request: AdmissionRequest, options: MutateOptions): Promis
     });
     const message = `the annotations of namespace ${request.namespace} cannot be read now; this pod needs them, try again`;
     const answer = refuseReview(request.uid, 503, message);
-    return { answer, outcome: 'denied', reason: 'namespace_unknown' };
+    const notice = request.pod && namespaceNotice(request.pod, request.namespace);
+    return { answer, outcome: 'denied', reason: 'namespace_unknown', notice };
   }
   return answered(request, { ...context, namespaceAnnotations });
 }
@@ -126,9 +133,13 @@ function mayNeedNamespace(
 }
 
 function answered(request: AdmissionRequest, context: ReviewContext): Decision {
+  const { pod, namespace } = request;
   const { answer, result } = answerReview(request, context);
-  const { outcome, reason } = result ?? { outcome: 'skipped', reason: 'not_a_pod' };
-  return { answer, outcome, reason };
+  if (pod === undefined || result === undefined) {
+    return { answer, outcome: 'skipped', reason: 'not_a_pod' };
+  }
+  const { outcome, reason } = result;
+  return { answer, outcome, reason, notice: noticeOf(pod, namespace, result) };
 }
 
 function checkMediaType(request: IncomingMessage): void {

@@ -1,0 +1,236 @@
+/**
+ * Tells decisions as Events on the owners of pods. Ring: kubernetes. It never delays or fails a review: what is too
+ * much is dropped and counted.
+ *
+ * @see https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/
+ */
+import {
+  NO_LOGGER,
+  NO_METRICS,
+  toVouchsafeError,
+  type Clock,
+  type Counter,
+  type Logger,
+  type Metrics,
+  type Random,
+} from '../core/index.ts';
+import { Latest } from '../lifecycle/index.ts';
+import { statusOf, type ApiRequest, type KubernetesApi } from './api.ts';
+import { microTime } from './lease.ts';
+import { TokenBucket } from './token-bucket.ts';
+
+/** What an Event is about. */
+export interface Regarding {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly uid?: string;
+}
+
+/** One thing to tell. */
+export interface Occurrence {
+  readonly namespace: string;
+  readonly regarding: Regarding;
+  readonly type: 'Normal' | 'Warning';
+  /** `Injected` */
+  readonly reason: string;
+  /** A sentence without values of users. */
+  readonly note: string;
+}
+
+/** What {@link EventRecorder} needs. */
+export interface EventsOptions {
+  readonly api: KubernetesApi;
+  /** `vouchsafe.dev/webhook` */
+  readonly controller: string;
+  /** This replica: the name of its pod. */
+  readonly instance: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger?: Logger;
+  readonly metrics?: Metrics;
+}
+
+/** Requests in all, and new Events of one object. */
+const OVERALL = { burst: 50, perSecond: 5 } as const;
+const PER_OBJECT = { burst: 10, perSecond: 1 / 60 } as const;
+/** The same again within this time is the same Event, counted. */
+const SERIES_MS = 10 * 60_000;
+/** A count is written this often at most. */
+const UPDATE_MS = 30_000;
+/** Objects and Events remembered. */
+const MAX_KNOWN = 2000;
+const MAX_QUEUE = 500;
+const MAX_NOTE_CHARS = 1024;
+
+interface Series {
+  readonly occurrence: Occurrence;
+  /** Name of the Event; a second of the same needs no other one. */
+  readonly name: string;
+  readonly firstMs: number;
+  count: number;
+  lastMs: number;
+  /** How many of them the API knows; 0 before the Event was made. */
+  told: number;
+  toldMs: number;
+  isQueued: boolean;
+}
+
+/** Writes Events in the background. */
+export class EventRecorder {
+  readonly #options: EventsOptions;
+  readonly #logger: Logger;
+  readonly #outcomes: Counter;
+  readonly #series = new Map<string, Series>();
+  readonly #objects = new Map<string, TokenBucket>();
+  readonly #queue: Series[] = [];
+  readonly #work = new Latest<undefined>();
+  readonly #overall: TokenBucket;
+  #isFailing = false;
+
+  constructor(options: EventsOptions) {
+    this.#options = options;
+    this.#logger = options.logger ?? NO_LOGGER;
+    this.#overall = new TokenBucket(OVERALL, options.clock);
+    this.#outcomes = (options.metrics ?? NO_METRICS).counter(
+      'vouchsafe_events_total',
+      'Events by what became of them: written, counted on in an older one, dropped, failed.',
+      ['outcome'],
+    );
+  }
+
+  /** Takes note of something; returns at once and never throws. */
+  record(occurrence: Occurrence): void {
+    const { clock, random } = this.#options;
+    const { namespace, regarding, reason, note } = occurrence;
+    // Both become part of a path, and come from whoever created the pod.
+    if (!isName(namespace) || !isName(regarding.name)) return;
+    const object = JSON.stringify([namespace, regarding]);
+    const key = JSON.stringify([object, reason, note]);
+    const nowMs = clock.monotonicMs();
+    const known = this.#series.get(key);
+    if (known !== undefined && nowMs - known.lastMs < SERIES_MS) {
+      known.count += 1;
+      known.lastMs = nowMs;
+      this.#outcomes.add({ outcome: 'counted' });
+      return;
+    }
+    const bucket = this.#objects.get(object) ?? new TokenBucket(PER_OBJECT, clock);
+    remember(this.#objects, object, bucket);
+    if (this.#queue.length >= MAX_QUEUE || !bucket.take()) {
+      this.#outcomes.add({ outcome: 'dropped' });
+      return;
+    }
+    const suffix = Math.floor(random.next() * 2 ** 48).toString(16);
+    const name = `${regarding.name.slice(0, 200)}.${suffix}`;
+    const times = { firstMs: clock.now(), lastMs: nowMs, toldMs: nowMs };
+    const series = { occurrence, name, ...times, count: 1, told: 0, isQueued: true };
+    remember(this.#series, key, series);
+    this.#queue.push(series);
+    this.#work.set(undefined);
+  }
+
+  /** Writes until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    for (;;) {
+      this.#requeue();
+      const next = this.#queue.shift();
+      if (next !== undefined) {
+        await clock.sleep(this.#overall.waitMs(), signal);
+        this.#overall.take();
+        await this.#write(next, signal);
+        continue;
+      }
+      await this.#idle(signal);
+    }
+  }
+
+  /** Waits for work, or for counts that have become due. */
+  async #idle(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    const enough = new AbortController();
+    const either = AbortSignal.any([signal, enough.signal]);
+    const due = clock.sleep(UPDATE_MS, either).catch(() => undefined);
+    const work = this.#work.wait(either).catch(() => undefined);
+    await Promise.race([due, work]);
+    enough.abort();
+    this.#work.clear();
+    signal.throwIfAborted();
+  }
+
+  /** Counts that the API does not know yet, and not too often. */
+  #requeue(): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const [key, series] of this.#series) {
+      const isBehind = series.told > 0 && series.count > series.told;
+      if (isBehind && !series.isQueued && nowMs - series.toldMs >= UPDATE_MS) {
+        series.isQueued = true;
+        this.#queue.push(series);
+      }
+      const isOver = nowMs - series.lastMs >= SERIES_MS;
+      if (isOver && !isBehind && !series.isQueued) this.#series.delete(key);
+    }
+  }
+
+  async #write(series: Series, signal: AbortSignal): Promise<void> {
+    const { count } = series;
+    series.isQueued = false;
+    series.toldMs = this.#options.clock.monotonicMs();
+    try {
+      await this.#options.api.send(this.#request(series, count), signal);
+      if (series.told === 0) this.#outcomes.add({ outcome: 'written' });
+      series.told = count;
+      this.#isFailing = false;
+    } catch (caught) {
+      signal.throwIfAborted();
+      this.#outcomes.add({ outcome: 'failed' });
+      // Not tried again: an Event is no record. A namespace that ends refuses them, and one that expired is gone.
+      if (series.told === 0) series.lastMs = -Infinity;
+      series.told = count;
+      const isExpected = [404, 409].includes(statusOf(caught) ?? 0);
+      if (isExpected || this.#isFailing) return;
+      this.#isFailing = true;
+      this.#logger.warn('an Event cannot be written', { error: toVouchsafeError(caught) });
+    }
+  }
+
+  #request(series: Series, count: number): ApiRequest {
+    const { clock, controller, instance } = this.#options;
+    const { namespace, regarding, type, reason, note } = series.occurrence;
+    const collection = `/apis/events.k8s.io/v1/namespaces/${namespace}/events`;
+    const agoMs = clock.monotonicMs() - series.lastMs;
+    const counted = {
+      series: { count, lastObservedTime: microTime(clock.now() - agoMs) },
+    };
+    if (series.told > 0) {
+      return { method: 'PATCH', path: `${collection}/${series.name}`, body: counted };
+    }
+    const body = {
+      apiVersion: 'events.k8s.io/v1',
+      kind: 'Event',
+      metadata: { name: series.name, namespace },
+      eventTime: microTime(series.firstMs),
+      reportingController: controller,
+      reportingInstance: instance,
+      action: 'Inject',
+      regarding: { ...regarding, namespace },
+      ...{ type, reason },
+      note: note.slice(0, MAX_NOTE_CHARS),
+      ...(count > 1 && counted),
+    };
+    return { method: 'POST', path: collection, body };
+  }
+}
+
+function isName(text: string): boolean {
+  return /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(text);
+}
+
+/** Keeps the newest entries. */
+function remember<T>(map: Map<string, T>, key: string, value: T): void {
+  map.delete(key);
+  map.set(key, value);
+  const [oldest] = map.keys();
+  if (map.size > MAX_KNOWN && oldest !== undefined) map.delete(oldest);
+}

@@ -1,0 +1,46 @@
+/**
+ * A bound on how often something happens. Ring: kubernetes.
+ */
+import type { Clock } from '../core/index.ts';
+
+/** How much at once, and how much in the long run. */
+export interface Rate {
+  readonly burst: number;
+  readonly perSecond: number;
+}
+
+/** Tokens that are taken, and come back with time. */
+export class TokenBucket {
+  readonly #rate: Rate;
+  readonly #clock: Clock;
+  #tokens: number;
+  #atMs: number;
+
+  constructor(rate: Rate, clock: Clock) {
+    this.#rate = rate;
+    this.#clock = clock;
+    this.#tokens = rate.burst;
+    this.#atMs = clock.monotonicMs();
+  }
+
+  /** Takes one; false where there is none. */
+  take(): boolean {
+    this.#refill();
+    if (this.#tokens < 1) return false;
+    this.#tokens -= 1;
+    return true;
+  }
+
+  /** How long until there is one, in milliseconds. */
+  waitMs(): number {
+    this.#refill();
+    return Math.max(0, Math.ceil(((1 - this.#tokens) / this.#rate.perSecond) * 1000));
+  }
+
+  #refill(): void {
+    const nowMs = this.#clock.monotonicMs();
+    const { burst, perSecond } = this.#rate;
+    this.#tokens = Math.min(burst, this.#tokens + ((nowMs - this.#atMs) / 1000) * perSecond);
+    this.#atMs = nowMs;
+  }
+}

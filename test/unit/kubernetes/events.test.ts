@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { EventRecorder, type ApiObject, type Occurrence } from '../../../src/kubernetes/index.ts';
+import { createMetrics, type MetricsRegistry } from '../../../src/platform/index.ts';
+import { FakeClock } from '../../helpers/fake-clock.ts';
+import { MemoryKubernetes } from '../../helpers/memory-kubernetes.ts';
+import { seededRandom } from '../../helpers/random.ts';
+import { recordingLogger, type RecordingLogger } from '../../helpers/recorder.ts';
+
+const COLLECTION = '/apis/events.k8s.io/v1/namespaces/shop/events';
+
+interface World {
+  readonly cluster: MemoryKubernetes;
+  readonly clock: FakeClock;
+  readonly recorder: EventRecorder;
+  readonly metrics: MetricsRegistry;
+  readonly logger: RecordingLogger;
+  readonly events: () => readonly ApiObject[];
+}
+
+function begin(t: TestContext): World {
+  const [cluster, clock, metrics] = [new MemoryKubernetes(), new FakeClock(), createMetrics()];
+  const [{ api }, logger] = [cluster.connect(), recordingLogger()];
+  const recorder = new EventRecorder({
+    ...{ api, clock, logger, metrics, controller: 'vouchsafe.dev/webhook', instance: 'pod-1' },
+    random: seededRandom(1),
+  });
+  const stopping = new AbortController();
+  const ended = recorder.run(stopping.signal).catch(() => undefined);
+  t.after(async () => {
+    stopping.abort();
+    await ended;
+    assert.equal(clock.sleeping, 0);
+  });
+  return { cluster, clock, recorder, metrics, logger, events: () => cluster.list(COLLECTION) };
+}
+
+const occurrence = (name = 'web-1', note = 'The pod asks for the agent.'): Occurrence => ({
+  namespace: 'shop',
+  regarding: { apiVersion: 'apps/v1', kind: 'ReplicaSet', name, uid: 'u' },
+  type: 'Normal',
+  reason: 'Injected',
+  note,
+});
+
+test('an Event has everything that the API demands', async (t) => {
+  const { recorder, clock, events } = begin(t);
+  recorder.record(occurrence());
+  await clock.advance(0);
+  const [event] = events();
+  const { metadata, ...fields } = event ?? { metadata: {} };
+  assert.match(metadata.name ?? '', /^web-1\.[0-9a-f]+$/);
+  assert.deepEqual(fields, {
+    apiVersion: 'events.k8s.io/v1',
+    kind: 'Event',
+    eventTime: '2026-01-01T00:00:00.000000Z',
+    reportingController: 'vouchsafe.dev/webhook',
+    reportingInstance: 'pod-1',
+    action: 'Inject',
+    regarding: { ...occurrence().regarding, namespace: 'shop' },
+    type: 'Normal',
+    reason: 'Injected',
+    note: 'The pod asks for the agent.',
+  });
+});
+
+test('two hundred pods of one owner are one Event with a count', async (t) => {
+  const { recorder, clock, events, cluster } = begin(t);
+  recorder.record(occurrence());
+  await clock.advance(0);
+  for (let index = 0; index < 199; index += 1) recorder.record(occurrence());
+  await clock.advance(90_000);
+  assert.equal(events().length, 1);
+  assert.deepEqual(events()[0]?.['series'], {
+    count: 200,
+    lastObservedTime: '2026-01-01T00:00:00.000000Z',
+  });
+  assert.equal(cluster.requests.length, 2);
+});
+
+test('after ten quiet minutes the same is a new Event', async (t) => {
+  const { recorder, clock, events } = begin(t);
+  recorder.record(occurrence());
+  await clock.advance(11 * 60_000);
+  recorder.record(occurrence());
+  await clock.advance(0);
+  assert.equal(events().length, 2);
+});
+
+test('one object cannot fill the log of a namespace: what is too much is dropped and counted', async (t) => {
+  const { recorder, clock, events, metrics } = begin(t);
+  for (let index = 0; index < 50; index += 1) recorder.record(occurrence('web-1', `note ${index}`));
+  recorder.record(occurrence('web-2'));
+  await clock.advance(1000);
+  assert.equal(events().length, 11);
+  assert.match(await metrics.expose(), /vouchsafe_events_total{outcome="dropped"} 40/);
+});
+
+test('many objects at once are spread, and more than the queue holds are dropped', async (t) => {
+  const { recorder, clock, events, metrics } = begin(t);
+  for (let index = 0; index < 600; index += 1) recorder.record(occurrence(`web-${index}`));
+  await clock.advance(1000);
+  assert.ok(events().length >= 50 && events().length <= 56, String(events().length));
+  await clock.advance(100_000);
+  assert.equal(events().length, 500);
+  assert.match(await metrics.expose(), /vouchsafe_events_total{outcome="dropped"} 100/);
+});
+
+test('refused or not answered: counted, said once, and nobody waits', async (t) => {
+  const { recorder, clock, events, cluster, logger, metrics } = begin(t);
+  cluster.refusals.set('POST', 403);
+  for (let index = 0; index < 3; index += 1) recorder.record(occurrence(`web-${index}`));
+  await clock.advance(1000);
+  assert.equal(logger.lines.length, 1);
+  assert.match(await metrics.expose(), /vouchsafe_events_total{outcome="failed"} 3/);
+  cluster.refusals.clear();
+  recorder.record(occurrence('web-0'));
+  await clock.advance(0);
+  assert.equal(events().length, 1);
+});
+
+for (const name of ['../secrets', 'a/b', '', 'A', 'a'.repeat(300)]) {
+  test(`a name that is none makes no request: "${name.slice(0, 12)}"`, async (t) => {
+    const { recorder, clock, cluster } = begin(t);
+    recorder.record(occurrence(name));
+    recorder.record({ ...occurrence(), namespace: name });
+    await clock.advance(1000);
+    assert.deepEqual(cluster.requests, []);
+  });
+}
+
+test('a long note is cut', async (t) => {
+  const { recorder, clock, events } = begin(t);
+  recorder.record(occurrence('web', 'x'.repeat(5000)));
+  await clock.advance(0);
+  assert.equal(String(events()[0]?.['note']).length, 1024);
+});
