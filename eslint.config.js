@@ -51,7 +51,7 @@ const MAY_IMPORT = {
   admission: ['core', 'config'],
   server: ['core', 'lifecycle', 'config', 'admission'],
   agent: ['core', 'lifecycle', 'config'],
-  kubernetes: ['core', 'lifecycle', 'server'],
+  kubernetes: ['core', 'lifecycle'],
   certificates: ['core', 'lifecycle', 'x509', 'spiffe', 'server', 'kubernetes'],
   platform: ['core', 'lifecycle'],
   host: [
