@@ -25,10 +25,24 @@ export const POLICY = [
 ].join('\n');
 
 /** Two files of one secret: they must always be of the same version, and whole. */
-export const FILES = [
-  { name: 'user', template: '{{secret "kv/app#user"}}:end', refresh: '1s' },
-  { name: 'pass', template: '{{secret "kv/app#password"}}:{{secret "kv/app#user"}}:end' },
-] as const;
+export function pairOf(path: string): readonly object[] {
+  return [
+    { name: 'user', template: `{{secret "${path}#user"}}:end`, refresh: '1s' },
+    { name: 'pass', template: `{{secret "${path}#password"}}:{{secret "${path}#user"}}:end` },
+  ];
+}
+
+/** Reads the files of {@link pairOf} all the time; a password ends with a space and its version. */
+export function watchPair(directory: string): SetWatch {
+  return watchSet(directory, ['user', 'pass'], ({ user, pass }) => {
+    const version = /^user-(\d+):end$/.exec(user ?? '')?.[1] ?? 'no version';
+    if (pass?.endsWith(` ${version}:user-${version}:end`) === true) return;
+    throw new Error('files of two versions, or one that is not whole');
+  });
+}
+
+/** The files of a {@link FaultWorld}. */
+export const FILES = pairOf('kv/app');
 
 /** Servers, seeded as an operator would. */
 export class FaultWorld implements AsyncDisposable {
@@ -115,11 +129,7 @@ export class FaultWorld implements AsyncDisposable {
 
   /** Reads {@link FILES} all the time from now on; ended with the world. */
   watch(): SetWatch {
-    const watch = watchSet(this.bench.output, ['user', 'pass'], ({ user, pass }) => {
-      const version = /^user-(\d+):end$/.exec(user ?? '')?.[1] ?? 'no version';
-      if (pass?.endsWith(` ${version}:user-${version}:end`) === true) return;
-      throw new Error('files of two versions, or one that is not whole');
-    });
+    const watch = watchPair(this.bench.output);
     this.#watches.push(watch);
     return watch;
   }

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 export type FileContents = Readonly<Record<string, string>>;
 
 /** A reader at work. */
-export interface SetWatch {
+export interface SetWatch extends AsyncDisposable {
   /** Sets seen that differ from the one before. */
   readonly sets: readonly FileContents[];
   /** Ends it; throws what it found wrong. Gives the number of looks. */
@@ -38,14 +38,12 @@ export function watchSet(
     }
   })();
   watching.catch(() => undefined); // told by stop
-  return {
-    sets,
-    async stop() {
-      end.abort();
-      await watching;
-      return looks;
-    },
+  const stop = async (): Promise<number> => {
+    end.abort();
+    await watching;
+    return looks;
   };
+  return { sets, stop, [Symbol.asyncDispose]: () => stop().then(() => undefined) };
 }
 
 /**
