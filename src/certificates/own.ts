@@ -99,7 +99,7 @@ export class OwnCertificates implements Certificates {
     });
     this.#authorityExpiry = metrics.gauge(
       'vouchsafe_certificate_authority_expiry_timestamp_seconds',
-      "When the webhook's own authority expires.",
+      'When the authority of the webhook itself expires.',
     );
   }
 
