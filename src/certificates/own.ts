@@ -144,8 +144,10 @@ export class OwnCertificates implements Certificates {
   #take(): void {
     const texts = this.#secret.get(this.#options.secretName)?.texts.reveal();
     if (texts === undefined) {
-      if (this.#secret.ageMs < Infinity)
+      // Before the first one that is as it should be; later somebody deleted it.
+      if (this.current !== undefined) {
         this.#complain('the Secret of the certificates is not there', {});
+      }
       return;
     }
     try {
