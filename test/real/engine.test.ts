@@ -137,7 +137,7 @@ suite('static secrets and certificates', () => {
     assert.ok(count <= 5, `${count} certificates for four periods`);
   });
 
-  test('a token revoked behind its back costs one more login and nothing else', async () => {
+  test('token revoked behind our back: one more login and nothing else', async () => {
     await using bench = await AgentBench.create();
     const agent = await bench.start({
       ...servers(vault),
@@ -174,7 +174,7 @@ suite('static secrets and certificates', () => {
     assert.equal(await vault.statusAs(token, 'auth/token/lookup-self'), 403);
   });
 
-  test('no role, wrong audience, unknown role: refused with what to change', async () => {
+  test('role missing, audience wrong, role unknown: refused with what to change', async () => {
     const refusal = async (auth: object): Promise<string> => {
       await using bench = await AgentBench.create();
       const agent = await bench.start({
@@ -228,7 +228,7 @@ suite('leases', () => {
     assert.equal(await vault.count('secret/creds', 'read'), before + 1);
   });
 
-  test('a lease revoked behind its back is replaced at once', async () => {
+  test('lease revoked behind our back: replaced at once', async () => {
     await using bench = await AgentBench.create();
     await bench.start({ ...servers(vault), files });
     await bench.until('creds', () => true);

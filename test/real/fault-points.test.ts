@@ -249,9 +249,9 @@ async function killed(agent: RunningAgent): Promise<void> {
   hunt.assertNone({ 'the output of the one that was killed': agent.output });
 }
 
-suite('killed by SIGKILL on the way to the first set', { concurrency: 3 }, () => {
+suite('agent killed with SIGKILL on the way to the first set', { concurrency: 3 }, () => {
   for (const [index, [point, { logins = 0, credentials = 0 }]] of Object.entries(START).entries()) {
-    test(`${point}: ${costOf({ logins, credentials })}`, async () => {
+    test(`SIGKILL ${point}: ${costOf({ logins, credentials })}`, async () => {
       await using pod = await Pod.create(`start-${index}-pod`);
       await killed(await pod.start(point));
       const successor = await pod.start();
@@ -264,9 +264,9 @@ suite('killed by SIGKILL on the way to the first set', { concurrency: 3 }, () =>
   }
 });
 
-suite('killed by SIGKILL on the way to the next set', { concurrency: 3 }, () => {
+suite('agent killed with SIGKILL on the way to the next set', { concurrency: 3 }, () => {
   for (const [index, [point, { credentials = 0, told = 0 }]] of Object.entries(CHANGE).entries()) {
-    test(`${point}: ${costOf({ credentials, told })}`, async () => {
+    test(`SIGKILL ${point}, the next set: ${costOf({ credentials, told })}`, async () => {
       await using pod = await Pod.create(`change-${index}-pod`);
       const first = await pod.start(point);
       await ready(first);

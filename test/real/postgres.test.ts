@@ -286,7 +286,7 @@ suite('PostgreSQL: a database that refuses new credentials', () => {
   const isPast = (client: DatabaseClient, failures: number): true | undefined =>
     client.experience.failures.length > failures ? true : undefined;
 
-  test('stopped and started again: the lease is kept, renewed when it is back, and no user is made', async (t) => {
+  test('a database that is stopped and started again: the lease is kept, renewed when it is back, and no user is made', async (t) => {
     const { database, vault } = world;
     await world.dynamicRole('faults', { default_ttl: '30s', max_ttl: '1h' });
     await using bench = await AgentBench.create();
@@ -313,7 +313,7 @@ suite('PostgreSQL: a database that refuses new credentials', () => {
     await world.end(agent, 'faults');
   });
 
-  test('no right to make users: the lease is renewed to its end, the error tells the remedy', async (t) => {
+  test('a database that refuses new credentials: the lease is renewed to its end, the error tells the remedy', async (t) => {
     const { database, vault } = world;
     await database.query('create role readers');
     await world.dynamicRole('grants', {

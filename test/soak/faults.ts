@@ -125,6 +125,18 @@ const ALL: readonly Fault[] = [
       ),
   },
   {
+    name: 'vault restarted',
+    group: 'vault',
+    lastsMs: SECONDS,
+    costs: LOSES_ANSWERS,
+    excuses: FROM_VAULT,
+    begin: ({ vault }) =>
+      switched(
+        () => vault.stop(),
+        () => vault.start(),
+      ),
+  },
+  {
     name: 'vault throttles by quota',
     group: 'vault',
     lastsMs: SECONDS,

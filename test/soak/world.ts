@@ -8,7 +8,8 @@ import { AgentBench, eventually, type RunningAgent } from '../helpers/agent-proc
 import { startFaultProxy, type FaultProxy } from '../helpers/fault-proxy.ts';
 import { Hunt } from '../helpers/hunt.ts';
 import { Postgres } from '../helpers/postgres.ts';
-import { freePort, startRealVault, type RealVault } from '../helpers/real-vault.ts';
+import { freePort } from '../helpers/real-vault.ts';
+import { startStoredVault, type StoredVault } from '../helpers/stored-vault.ts';
 import { SoakIdentity } from './identity.ts';
 import { inSeconds, SETTINGS } from './settings.ts';
 
@@ -34,7 +35,7 @@ export class SoakWorld implements AsyncDisposable {
   readonly identity: SoakIdentity;
   readonly postgres: Postgres;
   readonly databaseProxy: FaultProxy;
-  readonly vault: RealVault;
+  readonly vault: StoredVault;
   readonly vaultProxy: FaultProxy;
   readonly bench: AgentBench;
   /** Whether the delivered files lie in a volume of their own, which can be full. */
@@ -77,7 +78,7 @@ export class SoakWorld implements AsyncDisposable {
     const identity = servers.use(await SoakIdentity.start());
     const postgres = servers.use(await Postgres.create());
     const databaseProxy = servers.use(await startFaultProxy(postgres.port));
-    const vault = servers.use(await startRealVault());
+    const vault = servers.use(await startStoredVault());
     const vaultProxy = servers.use(await startFaultProxy(Number(new URL(vault.address).port)));
     const bench = servers.use(await AgentBench.create());
     const volume = join(bench.directory, 'volume');
@@ -243,7 +244,7 @@ interface Parts {
   readonly identity: SoakIdentity;
   readonly postgres: Postgres;
   readonly databaseProxy: FaultProxy;
-  readonly vault: RealVault;
+  readonly vault: StoredVault;
   readonly vaultProxy: FaultProxy;
   readonly bench: AgentBench;
   readonly command: readonly string[];

@@ -14,10 +14,10 @@ const JWT_TTL_MS = 6000;
 
 suite('wall clock', { concurrency: 2 }, () => {
   for (const [name, jumpMs] of [
-    ['jumps an hour back', -HOUR_MS],
-    ['jumps an hour forward', HOUR_MS],
+    ['jumping an hour back', -HOUR_MS],
+    ['jumping an hour forward', HOUR_MS],
   ] as const) {
-    test(`${name} and is put right: nothing is forgotten, nothing asked for in a loop`, async () => {
+    test(`wall clock ${name} and put right: nothing is forgotten, nothing asked for in a loop`, async () => {
       await using world = await FaultWorld.start();
       await using api = await startWorkloadApi({
         identities: [{ spiffeId: SPIFFE_ID }],
@@ -54,7 +54,7 @@ suite('wall clock', { concurrency: 2 }, () => {
       assert.equal(await agent.exit(), 0);
     });
 
-    test(`${name}: secrets are read as before, with one login`, async () => {
+    test(`wall clock ${name}: secrets are read as before, with one login`, async () => {
       await using world = await FaultWorld.start();
       const env = { VOUCHSAFE_TEST_JUMP_MS: String(jumpMs) };
       const agent = await world.agent({ files: FILES }, [], { program: PROGRAM, env });

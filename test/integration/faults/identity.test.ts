@@ -15,7 +15,7 @@ const RESOURCE_EXHAUSTED = 8;
 
 // Most of their time is waiting.
 suite('the Workload API', { concurrency: 4 }, () => {
-  test('is absent at the start and comes: one login', async () => {
+  test('Workload API absent at start: one login when it comes', async () => {
     await using world = await FaultWorld.start();
     const address = `unix://${join(world.bench.directory, 'agent.sock')}`;
     const agent = await world.agent({ spiffe: { socket: address } });
@@ -31,22 +31,25 @@ suite('the Workload API', { concurrency: 4 }, () => {
     await world.search(agent);
   });
 
-  test('denies until the registration arrives', async () => {
+  test('Workload API denying until its registration arrives: one login, calls bounded', async () => {
     await using world = await FaultWorld.start();
     world.api.setIdentities([]);
     const agent = await world.agent();
     await agent.logged(/ERR_SPIFFE_DENIED.*registration entry/);
     world.api.setIdentities(IDENTITIES);
+    const watch = world.watch();
     await world.delivered(1);
     assert.ok(world.api.calls.FetchJWTSVID <= 4, 'bounded by backoff');
     assert.equal(world.logins, 1);
+    await world.search(agent);
+    await watch.stop();
   });
 
   for (const [name, fault, says] of [
-    ['limits the rate', { kind: 'code', code: RESOURCE_EXHAUSTED, message: 'slow' }, /SPIFFE_UNAV/],
-    ['answers garbage', { kind: 'garbage' }, /SPIFFE_MALFORMED/],
+    ['rate-limiting', { kind: 'code', code: RESOURCE_EXHAUSTED, message: 'slow' }, /SPIFFE_UNAV/],
+    ['answering garbage', { kind: 'garbage' }, /SPIFFE_MALFORMED/],
   ] as const) {
-    test(`${name} for a while`, async () => {
+    test(`Workload API ${name} for a while: one login, calls bounded`, async () => {
       await using world = await FaultWorld.start();
       world.api.fault('FetchJWTSVID', fault);
       const agent = await world.agent();
@@ -59,7 +62,7 @@ suite('the Workload API', { concurrency: 4 }, () => {
     });
   }
 
-  test('is slow: the agent waits, and asks once', async () => {
+  test('Workload API slow (3 s): the agent waits, and asks once', async () => {
     await using world = await FaultWorld.start();
     world.api.fault('FetchJWTSVID', { kind: 'delay', delayMs: 3000 });
     const agent = await world.agent({}, ['--once']);
@@ -68,7 +71,7 @@ suite('the Workload API', { concurrency: 4 }, () => {
     assert.doesNotMatch(agent.output, /"level":"(warn|error)"/);
   });
 
-  test('restarts in the middle of a stream: the SVID stays, then the new one comes, without a login', async () => {
+  test('Workload API restarting in the middle of a stream: the SVID stays, then the new one comes', async () => {
     await using world = await FaultWorld.start();
     const address = `unix://${join(world.bench.directory, 'agent.sock')}`;
     const first = await startWorkloadApi({ address, identities: IDENTITIES });
@@ -91,9 +94,10 @@ suite('the Workload API', { concurrency: 4 }, () => {
     assert.equal(await agent.exit(), 0);
   });
 
-  test('withdraws the registration: the files stay, and the status says why', async () => {
+  test('Workload API withdrawing the registration: the files stay, and the status says why', async () => {
     await using world = await FaultWorld.start();
     const agent = await world.agent({ x509Svid: true });
+    const watch = world.watch();
     const svid = await world.bench.until('svid.pem', () => true);
     await agent.logged(/files delivered/);
     world.api.setIdentities([]);
@@ -103,9 +107,11 @@ suite('the Workload API', { concurrency: 4 }, () => {
     world.api.setIdentities(IDENTITIES);
     await world.bench.until('svid.pem', (text) => text !== svid);
     assert.equal(world.logins, 1);
+    await world.search(agent);
+    assert.ok((await watch.stop()) > 0);
   });
 
-  test('hands out an SVID that expires on its way to Vault: the next login has a new one', async () => {
+  test('SVID expired between fetch and login: the next login has a new one', async () => {
     await using world = await FaultWorld.start();
     const address = `unix://${join(world.bench.directory, 'agent.sock')}`;
     await using api = await startWorkloadApi({ address, identities: IDENTITIES, jwtTtlMs: 3500 });
@@ -121,7 +127,7 @@ suite('the Workload API', { concurrency: 4 }, () => {
     await world.search(agent);
   });
 
-  test('has no SVID of the name that is asked for: those that there are are named', async () => {
+  test('Workload API without the SVID that is asked for: refused with the remedy', async () => {
     await using world = await FaultWorld.start();
     const spiffeId = 'spiffe://example.org/other';
     const agent = await world.agent({

@@ -3,10 +3,12 @@
  * when what it has to write is odd.
  */
 import assert from 'node:assert/strict';
-import { readFile, rename, rm } from 'node:fs/promises';
-import type { IncomingMessage } from 'node:http';
+import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
+import type { AgentStatus } from '../../../src/agent/index.ts';
+import { EXIT } from '../../../src/core/index.ts';
 import { eventually, type RunningAgent } from '../../helpers/agent-process.ts';
 import { startApplication } from '../../helpers/application.ts';
 import { FaultWorld, FILES } from '../../helpers/fault-world.ts';
@@ -29,9 +31,15 @@ async function savedToken(world: FaultWorld): Promise<string | undefined> {
   return /"token":"([^"]+)"/.exec(state)?.[1];
 }
 
+/** Begins an answer, and never ends it. */
+function half(response: ServerResponse): void {
+  response.writeHead(200, { 'Content-Length': 100 });
+  response.write('reload');
+}
+
 // Most of their time is waiting.
 suite('the agent as a process', { concurrency: 4 }, () => {
-  suite('SIGTERM', { concurrency: 2 }, () => {
+  suite('agent stopped by SIGTERM', { concurrency: 2 }, () => {
     for (const [when, path] of [
       ['while the login hangs', 'auth/jwt/login'],
       ['while the first read hangs', 'kv/app'],
@@ -77,7 +85,7 @@ suite('the agent as a process', { concurrency: 4 }, () => {
     });
   });
 
-  suite('SIGKILL', { concurrency: 2 }, () => {
+  suite('agent killed with SIGKILL', { concurrency: 2 }, () => {
     test('between login and first read: the successor does not log in again', async () => {
       await using world = await FaultWorld.start();
       const more = { stateDirectory: world.bench.stateDirectory };
@@ -123,13 +131,19 @@ suite('the agent as a process', { concurrency: 4 }, () => {
 
   suite('the application to be notified', { concurrency: 2 }, () => {
     for (const [name, answer] of [
-      ['hangs', () => undefined],
-      ['crashes', ({ socket }: IncomingMessage) => socket.destroy()],
+      ['hanging', () => undefined],
+      [
+        'hanging in half an answer',
+        (_: IncomingMessage, response: ServerResponse) => half(response),
+      ],
+      ['hanging in half a header', ({ socket }: IncomingMessage) => socket.write('HTTP/1.1 200 O')],
+      ['crashing', ({ socket }: IncomingMessage) => socket.destroy()],
     ] as const) {
-      test(`${name}: the files are refreshed all the same`, async () => {
+      test(`notify target ${name}: the files are refreshed all the same`, async () => {
         await using world = await FaultWorld.start();
         await using application = await startApplication(answer);
         const agent = await world.agent({ onChange: [`http:POST ${application.url}`] });
+        const watch = world.watch();
         await world.delivered(1);
         for (const version of [2, 3]) {
           await world.change(version);
@@ -137,13 +151,14 @@ suite('the agent as a process', { concurrency: 4 }, () => {
         }
         await application.called;
         await world.search(agent);
+        assert.ok((await watch.stop()) > 0);
         assert.equal(await stopInTime(agent), 0);
       });
     }
   });
 
   suite('what is written', { concurrency: 2 }, () => {
-    test('a key that is missing and appears later', async () => {
+    test('missing key that appears later: the error names template, place, path and keys', async () => {
       await using world = await FaultWorld.start();
       const file = {
         name: 'later',
@@ -165,7 +180,64 @@ suite('the agent as a process', { concurrency: 4 }, () => {
       assert.equal(world.logins, 1);
     });
 
-    test('values of any characters, of one megabyte, and of bytes', async () => {
+    test('template syntax error, unknown helper in a running agent: the old set stays until it is mended', async () => {
+      await using world = await FaultWorld.start();
+      const path = join(world.bench.directory, 'mounted.hbs');
+      const mount = async (text: string): Promise<void> => {
+        await writeFile(`${path}.new`, text);
+        await rename(`${path}.new`, path);
+      };
+      await mount('{{secret "kv/app#user"}}:1');
+      const agent = await world.agent({
+        files: [...FILES, { name: 'mounted', templateFile: path, refresh: '1s' }],
+      });
+      const watch = world.watch();
+      await world.bench.until('mounted', (text) => text === 'user-1:1');
+      for (const [broken, code, says] of [
+        ['{{#with (secret "kv/app"', 'ERR_TEMPLATE_SYNTAX', /mounted\.hbs:1/],
+        [
+          '{{secrett "kv/app#user"}}',
+          'ERR_TEMPLATE_HELPER',
+          /mounted\.hbs:1.*did you mean.*secret/,
+        ],
+      ] as const) {
+        await mount(broken);
+        await agent.logged(new RegExp(`${code}.*template was not loaded`));
+        const { errors } = JSON.parse((await agent.get('/status')).body) as AgentStatus;
+        assert.equal(errors[0]?.code, code);
+        assert.match(errors[0].message, says);
+        assert.match(await world.bench.file('mounted'), /^user-1:/);
+        assert.equal((await agent.get('/readyz')).status, 200);
+        await mount(`{{secret "kv/app#user"}}:${code}`);
+        await world.bench.until('mounted', (text) => text === `user-1:${code}`);
+      }
+      await eventually(
+        async () => (/"phase": "ready"/.test((await agent.get('/status')).body) ? true : undefined),
+        'it did not recover',
+      );
+      assert.equal(world.logins, 1);
+      await world.search(agent);
+      assert.ok((await watch.stop()) > 0);
+    });
+
+    test('path traversal and clashing names: the agent refuses them together, and touches nothing', async () => {
+      await using world = await FaultWorld.start();
+      const bad = ['../up', '/etc/vouchsafe', '..data', 'a', 'a/b'];
+      const files = bad.map((path, index) => ({
+        ...{ name: `f${index}`, path, secret: 'kv/app#user' },
+      }));
+      const agent = await world.agent({ files });
+      assert.equal(await agent.exit(), EXIT.config, agent.output);
+      const message = await agent.terminationMessage();
+      assert.match(message, /^ERR_CONFIG_INVALID/);
+      for (const named of ['files[0].path', 'files[1].path', 'files[2].path', '"a"', '"a/b"']) {
+        assert.ok(message.includes(named), `${named} is not in ${message}`);
+      }
+      await assert.rejects(readdir(world.bench.output), { code: 'ENOENT' });
+      assert.deepEqual([world.logins, world.api.calls.FetchJWTSVID], [0, 0]);
+    });
+
+    test('a secret of 1 MB; unicode and binary values: byte for byte', async () => {
       await using world = await FaultWorld.start();
       const odd = `\u{1F511} \u0000\t\r\n"'\\ é\u0301 \u202E {{user}} \${HOME} $(id) --- #`;
       const big = `${'0123456789abcdef'.repeat(65_536)}|end`;
@@ -191,9 +263,11 @@ suite('the agent as a process', { concurrency: 4 }, () => {
       assert.ok(!agent.output.includes('0123456789abcdef'));
     });
 
-    test('the directory is gone and comes back', async () => {
+    test('volume gone for a while: the files come back, with and without a change of values', async () => {
       await using world = await FaultWorld.start();
       const agent = await world.agent();
+      await world.delivered(1);
+      await rm(world.bench.output, { recursive: true });
       await world.delivered(1);
       await rename(world.bench.output, `${world.bench.output}.away`);
       await world.change(2);
