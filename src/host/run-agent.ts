@@ -12,7 +12,12 @@ import {
   type Random,
 } from '../core/index.ts';
 import { createStatusRecorder, serveAgent, type AgentStatus } from '../agent/index.ts';
-import { parseAgentConfigText, type AgentConfig, type AgentEnvironment } from '../config/index.ts';
+import {
+  parseAgentConfigText,
+  parseDocumentText,
+  type AgentConfig,
+  type AgentEnvironment,
+} from '../config/index.ts';
 import { runAll, type Task } from '../lifecycle/index.ts';
 import { createMetrics, readTextFile } from '../platform/index.ts';
 import { buildAgent, type BuiltAgent, type Surroundings } from './build-agent.ts';
@@ -57,7 +62,7 @@ export async function runAgent(options: RunAgentOptions, signal: AbortSignal): P
     const line = `${error.code}: ${error.message}`;
     if (logger === undefined) options.print(`vouchsafe: ${line}`);
     else logger.error('agent ends', { error, exit_code: error.exitCode });
-    await writeTerminationMessage(config, line);
+    await writeTerminationMessage(config?.terminationLog ?? (await refusedLog(options)), line);
     return exitCodeOf(error);
   }
 }
@@ -122,11 +127,24 @@ function stopped(cause: unknown): VouchsafeError {
 }
 
 async function loadConfig(options: RunAgentOptions): Promise<AgentConfig> {
-  const { configPath, configText, environment } = options;
-  if (configPath !== undefined) {
-    return parseAgentConfigText(await readConfig(configPath), environment);
+  return parseAgentConfigText(await configTextOf(options), options.environment);
+}
+
+/** Where a config that is refused wants the reason to be; undefined where it does not even tell that. */
+async function refusedLog(options: RunAgentOptions): Promise<string | undefined> {
+  try {
+    const document = await parseDocumentText(await configTextOf(options));
+    const isObject = typeof document === 'object' && document !== null;
+    const path: unknown = isObject ? Reflect.get(document, 'terminationLog') : undefined;
+    return typeof path === 'string' ? path : undefined;
+  } catch {
+    return undefined;
   }
-  if (configText !== undefined) return parseAgentConfigText(configText, environment);
+}
+
+async function configTextOf({ configPath, configText }: RunAgentOptions): Promise<string> {
+  if (configPath !== undefined) return readConfig(configPath);
+  if (configText !== undefined) return configText;
   throw new VouchsafeError(
     'ERR_USAGE',
     'the agent needs its settings: give --config FILE, or VOUCHSAFE_CONFIG in the environment',
@@ -141,13 +159,10 @@ async function readConfig(path: string): Promise<string> {
   }
 }
 
-async function writeTerminationMessage(
-  config: AgentConfig | undefined,
-  line: string,
-): Promise<void> {
-  if (config?.terminationLog === undefined) return;
+async function writeTerminationMessage(path: string | undefined, line: string): Promise<void> {
+  if (path === undefined) return;
   const bytes = Buffer.from(line).subarray(0, MAX_TERMINATION_BYTES);
   const message = new TextDecoder().decode(bytes, { stream: true }); // drops a character that was cut
   // The exit code and the log say the same; a node that cannot take the message must not hide them.
-  await writeFile(config.terminationLog, message).catch(() => undefined);
+  await writeFile(path, message).catch(() => undefined);
 }
