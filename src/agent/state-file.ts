@@ -96,7 +96,9 @@ export class StateFile {
 
   /** Saves, after any save under way. A reader sees the old state or the new one. */
   async save(state: SavedState): Promise<void> {
-    const saved = this.#saving.then(() => this.#write(state));
+    // The state holds durations from now on: an earlier save that is slow must not make them count from later.
+    const stamped = this.#stamped(state);
+    const saved = this.#saving.then(() => this.#write(stamped));
     this.#saving = saved.catch(() => undefined);
     await saved;
   }
@@ -107,14 +109,17 @@ export class StateFile {
     await rm(join(this.#directory, FILE_NAME), { force: true });
   }
 
-  async #write(state: SavedState): Promise<void> {
-    const envelope: Envelope = {
+  #stamped(state: SavedState): Omit<Envelope, 'bootId'> {
+    return {
       version: VERSION,
-      bootId: await bootId(),
       savedAtWallMs: this.#clock.now(),
       savedAtMonotonicMs: this.#clock.monotonicMs(),
       state,
     };
+  }
+
+  async #write(stamped: Omit<Envelope, 'bootId'>): Promise<void> {
+    const envelope: Envelope = { ...stamped, bootId: await bootId() };
     const temporary = join(this.#directory, `.${FILE_NAME}.new`);
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     await rm(temporary, { force: true });

@@ -125,6 +125,25 @@ test('a wall clock that jumps between two processes changes nothing', async (t) 
   }
 });
 
+test('durations count from when they were taken, not from when a slow volume took them', async (t) => {
+  let nowMs = 0;
+  const monotonicMs = (): number => nowMs;
+  const clock = { now: monotonicMs, monotonicMs, sleep: () => Promise.resolve() };
+  const file = new StateFile(join(tempDirectory(t), 'state'), clock);
+  const state = {
+    identity: 'a',
+    logins: 0,
+    isDelivered: false,
+    told: {},
+    session: null,
+    values: [],
+  };
+  const saves = [file.save(state), file.save(state)];
+  nowMs = 5000;
+  await Promise.all(saves);
+  assert.equal((await file.load())?.elapsedMs, 5000);
+});
+
 test('what was due while nobody ran is done at once', async (t) => {
   const pod = new Pod(t);
   await pod.init();

@@ -176,8 +176,8 @@ test('tokens that die young are no login storm', async (t) => {
     void sessions.ensure(signal).catch(() => undefined); // waits for the login under way
     await clock.advance(1000);
   }
-  assert.ok(vault.count('login') >= 8);
-  assert.ok(vault.count('login') <= 25, `${vault.count('login')} logins in ten minutes`);
+  assert.ok(vault.count('login') >= 5);
+  assert.ok(vault.count('login') <= 10, `${vault.count('login')} logins in ten minutes`);
 });
 
 test('a token that lived long is replaced without the waits of earlier trouble', async (t) => {
@@ -249,7 +249,7 @@ test('a final error ends the first login, but never a later one', async (t) => {
   vault.intercept = () => failure('ERR_VAULT_LOGIN_WRAPPED');
   await clock.advance(5 * MINUTE_MS);
   vault.intercept = () => undefined;
-  await clock.advance(2 * MINUTE_MS);
+  await clock.advance(4 * MINUTE_MS);
   assert.notEqual(sessions.current, undefined);
 });
 
