@@ -2,7 +2,7 @@
  * The README's lists, made from the tables and schemas that the code itself goes by.
  */
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative, sep } from 'node:path';
 import { REASONS } from '../../src/admission/index.ts';
 import {
   AGENT_CONFIG_SCHEMA,
@@ -190,13 +190,13 @@ interface Metric {
 const REGISTRATION =
   /\.(counter|gauge|histogram)\(\s*'(vouchsafe_\w+)',\s*'([^']*)'(?:,\s*[A-Z_]+)?(?:,\s*\[([^\]]*)\])?/g;
 
-/** The folder with the webhook's metrics; all others belong to the agent. */
-const WEBHOOK_FOLDER = join('src', 'server');
+/** The folders with the webhook's metrics; all others belong to the agent. */
+const WEBHOOK_FOLDERS = ['server', 'certificates', 'kubernetes'];
 
 /** Every metric of a process, found where the sources register it. */
 export function metrics(root: string, process: 'agent' | 'webhook'): string {
   const found = sources(join(root, 'src'))
-    .filter((path) => path.startsWith(join(root, WEBHOOK_FOLDER)) === (process === 'webhook'))
+    .filter((path) => isOfWebhook(relative(join(root, 'src'), path)) === (process === 'webhook'))
     .flatMap((path) => registrations(readFileSync(path, 'utf8')));
   const sorted = found.toSorted((a, b) => (a.name < b.name ? -1 : 1));
   const rows = sorted.map(({ name, kind, labels, help }) => [
@@ -206,6 +206,10 @@ export function metrics(root: string, process: 'agent' | 'webhook'): string {
     help,
   ]);
   return table(['metric', 'type', 'labels', 'meaning'], rows);
+}
+
+function isOfWebhook(path: string): boolean {
+  return WEBHOOK_FOLDERS.includes(path.split(sep)[0] ?? '');
 }
 
 function registrations(text: string): readonly Metric[] {
