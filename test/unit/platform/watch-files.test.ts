@@ -1,6 +1,6 @@
 /** Watching files as the kubelet and people change them. */
 import assert from 'node:assert/strict';
-import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { watchFiles } from '../../../src/platform/index.ts';
@@ -33,6 +33,28 @@ test('the swap of a projected volume is seen', async (t) => {
     await new Promise((resolve) => setTimeout(resolve, 200)); // the watch is set up meanwhile
     symlinkSync(set, join(directory, '..data_tmp'));
     renameSync(join(directory, '..data_tmp'), join(directory, '..data'));
+    await next;
+  }
+});
+
+test('a directory that is removed and made again is followed', async (t) => {
+  const directory = join(tempDirectory(t), 'mounted');
+  const path = join(directory, 'file');
+  mkdirSync(directory);
+  writeFileSync(path, 'one');
+  const changed = watching(t, path);
+  await changed();
+  for (const text of ['two', 'three']) {
+    await new Promise((resolve) => setTimeout(resolve, 200)); // the watch is set up meanwhile
+    const gone = changed();
+    rmSync(directory, { recursive: true });
+    await gone;
+    const back = changed();
+    mkdirSync(directory);
+    await back;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const next = changed();
+    writeFileSync(path, text);
     await next;
   }
 });
