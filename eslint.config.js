@@ -53,6 +53,7 @@ const MAY_IMPORT = {
   agent: ['core', 'lifecycle', 'config'],
   kubernetes: ['core', 'lifecycle'],
   certificates: ['core', 'lifecycle', 'x509', 'spiffe', 'server', 'kubernetes'],
+  check: ['core', 'config', 'admission', 'kubernetes'],
   platform: ['core', 'lifecycle'],
   host: [
     'core',
@@ -79,7 +80,7 @@ const MAY_IMPORT = {
     'platform',
     'host',
   ],
-  cli: ['core', 'config', 'template', 'admission', 'dev'],
+  cli: ['core', 'config', 'template', 'admission', 'dev', 'kubernetes', 'check'],
 };
 
 /** A third-party package is imported by one folder alone. */

@@ -20,7 +20,7 @@ import * as tables from './docs/tables.ts';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Commands in the order of the README. */
-const COMMANDS = ['inject', 'explain', 'render', 'dev', 'agent'] as const;
+const COMMANDS = ['inject', 'explain', 'render', 'dev', 'check', 'agent'] as const;
 
 const EXAMPLE = '--values manifests/examples/01-spire-oidc.values.yaml';
 

@@ -1,8 +1,9 @@
 /**
  * The command line: words in, exit code out. Ring: cli. Commands are loaded when they are called.
  */
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { EXIT, exitCodeOf, toVouchsafeError, VouchsafeError } from '../core/index.ts';
+import type { CheckCommandOptions } from './check.ts';
 import type { Io } from './io.ts';
 
 /** What the options of all commands look like when parsed. */
@@ -53,6 +54,7 @@ function createProgram(io: Io, signal: AbortSignal, done: (code: number) => void
   addExplain(program, io, done);
   addRender(program, io, signal, done);
   addDev(program, io, signal, done);
+  addCheck(program, io, signal, done);
   program
     .command('agent')
     .description('run the agent on this machine, as it runs in a pod')
@@ -128,6 +130,52 @@ function addDev(program: Command, io: Io, signal: AbortSignal, done: (code: numb
       const { runDev } = await import('./dev.ts');
       done(await runDev(io, options, signal));
     });
+}
+
+function addCheck(
+  program: Command,
+  io: Io,
+  signal: AbortSignal,
+  done: (code: number) => void,
+): void {
+  program
+    .command('check')
+    .description('check an installation in a cluster, and which pods run without the agent')
+    .option('--kubeconfig <file>', 'kubeconfig (else KUBECONFIG, ~/.kube/config)')
+    .option('--context <name>', 'context of the kubeconfig (else its current one)')
+    .option('-n, --namespace <name>', 'look at the pods of this namespace alone')
+    .option('--install-namespace <name>', 'namespace of the webhook, where there are several')
+    .option('--release <name>', 'Helm release of the webhook, where there are several')
+    .option(
+      '--probe <namespace/account>',
+      'start a pod that logs in to Vault, and delete it',
+      account,
+    )
+    .option(
+      '--setting <name=value>',
+      'annotation of that pod, e.g. role=web; repeatable',
+      setting,
+      {},
+    )
+    .addOption(new Option('-o, --output <format>').choices(['text', 'json']).default('text'))
+    .action(async (options: CheckCommandOptions) => {
+      const { check } = await import('./check.ts');
+      done(await check(io, options, signal));
+    });
+}
+
+function account(text: string): string {
+  if (/^[-a-z0-9]{1,63}(\/[-.a-z0-9]{1,253})?$/.test(text)) return text;
+  throw new InvalidArgumentError('It must be NAMESPACE or NAMESPACE/SERVICEACCOUNT.');
+}
+
+function setting(
+  text: string,
+  others: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  const [, name, value] = /^([^=\s/]+)=(.*)$/s.exec(text) ?? [];
+  if (name !== undefined && value !== undefined) return { ...others, [name]: value };
+  throw new InvalidArgumentError('It must be NAME=VALUE, the name without prefix.');
 }
 
 function kubeVersion(text: string): string {

@@ -24,6 +24,7 @@ export const EXIT = {
   server: 19,
   notify: 20,
   stopped: 21,
+  check: 22,
   secondSignal: 130,
 } as const;
 
@@ -321,6 +322,12 @@ export const ERROR_TABLE = {
     'The pod asks for something that cannot be given; every reason is listed.',
   ),
 
+  ERR_CHECK_FAILED: rule(
+    'never',
+    'error',
+    EXIT.check,
+    '`vouchsafe check` found a failure; it is told above, with what to do about it.',
+  ),
   ERR_KUBERNETES_API: rule(
     'backoff',
     'warn',

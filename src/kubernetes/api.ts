@@ -1,5 +1,5 @@
 /**
- * What the webhook asks of the Kubernetes API, as a port: `rest.ts` speaks HTTP, tests keep objects in memory.
+ * What is asked of the Kubernetes API, as a port: `rest.ts` speaks HTTP, tests keep objects in memory.
  * Ring: kubernetes.
  */
 import { VouchsafeError } from '../core/index.ts';
@@ -17,11 +17,13 @@ export interface ApiObject {
 
 /** One request. A list as `body` of a PATCH is a JSON Patch, an object is a merge patch. */
 export interface ApiRequest {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** `/api/v1/namespaces/shop` */
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: unknown;
+  /** Whether a refusal is to be kept word for word ({@link refusalOf}): only where nothing that was sent is secret. */
+  readonly keepsRefusal?: true;
 }
 
 /** What a watch tells. */
@@ -45,12 +47,16 @@ export interface KubernetesApi {
 export function apiError(
   { method, path }: Pick<ApiRequest, 'method' | 'path'>,
   status: number,
-  more: { readonly reason?: string; readonly retryAfterMs?: number } = {},
+  more: {
+    readonly reason?: string;
+    readonly retryAfterMs?: number;
+    readonly refusal?: string;
+  } = {},
 ): VouchsafeError {
-  const { reason, retryAfterMs } = more;
+  const { reason, retryAfterMs, refusal } = more;
   const word = reason !== undefined && /^[A-Za-z]{1,40}$/.test(reason) ? ` ${reason}` : '';
   return new VouchsafeError('ERR_KUBERNETES_API', `${method} ${path}: HTTP ${status}${word}`, {
-    details: { status },
+    details: { status, ...(refusal !== undefined && { refusal }) },
     ...(retryAfterMs !== undefined && { retryAfterMs }),
   });
 }
@@ -59,6 +65,12 @@ export function apiError(
 export function statusOf(error: unknown): number | undefined {
   const status = error instanceof VouchsafeError ? error.details['status'] : undefined;
   return typeof status === 'number' ? status : undefined;
+}
+
+/** The API server's own words, where the request kept them. */
+export function refusalOf(error: unknown): string | undefined {
+  const refusal = error instanceof VouchsafeError ? error.details['refusal'] : undefined;
+  return typeof refusal === 'string' ? refusal : undefined;
 }
 
 /** True where somebody else was faster: 409, or 422 of a JSON Patch whose `test` failed. */

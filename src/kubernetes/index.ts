@@ -4,6 +4,7 @@ export {
   fieldsOf,
   isConflict,
   itemsOf,
+  refusalOf,
   statusOf,
   type ApiObject,
   type ApiRequest,
@@ -12,7 +13,7 @@ export {
 } from './api.ts';
 export { EventRecorder, type EventsOptions, type Occurrence } from './events.ts';
 export { Followed, type FollowOptions } from './followed.ts';
-export { kubeconfigAccess } from './kubeconfig.ts';
+export { kubeconfigAccess, type KubeconfigOptions } from './kubeconfig.ts';
 export { Lease, type LeaseOptions } from './lease.ts';
 export { createKubernetesApi } from './rest.ts';
 export { followedNamespaces, type Namespaces, type NamespacesOptions } from './namespaces.ts';

@@ -116,18 +116,20 @@ function mediaType({ method, body }: ApiRequest): string {
   return Array.isArray(body) ? 'application/json-patch+json' : 'application/merge-patch+json';
 }
 
-/** The body of a refusal is a Status, of which one word is kept: the rest may quote what was sent. */
+/** Of the Status in a refusal one word is kept, because the rest may quote what was sent; all where that was wanted. */
 async function refusal(request: ApiRequest, response: IncomingMessage): Promise<VouchsafeError> {
   const { statusCode: status = 0, headers } = response;
   const seconds = Number(headers['retry-after']);
-  let reason: unknown;
+  let said: Readonly<Record<string, unknown>> = {};
   try {
-    reason = fieldsOf(JSON.parse(await readText(response)))['reason'];
+    said = fieldsOf(JSON.parse(await readText(response)));
   } catch {
-    reason = undefined; // A proxy on the way, or a cut answer: the status says enough.
+    // A proxy on the way, or a cut answer: the status says enough.
   }
+  const { reason, message } = said;
   return apiError(request, status, {
     ...(typeof reason === 'string' && { reason }),
+    ...(request.keepsRefusal && typeof message === 'string' && { refusal: message }),
     ...(seconds > 0 && seconds < 3600 && { retryAfterMs: seconds * 1000 }),
   });
 }

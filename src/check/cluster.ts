@@ -1,0 +1,138 @@
+/**
+ * Reads and makes objects of a cluster, and names the right that was missing. Ring: check.
+ */
+import { VouchsafeError } from '../core/index.ts';
+import {
+  fieldsOf,
+  itemsOf,
+  statusOf,
+  type ApiObject,
+  type ApiRequest,
+  type KubernetesApi,
+} from '../kubernetes/index.ts';
+
+/** A kind of object, by its place in the API. */
+interface Resource {
+  /** Empty for the core. */
+  readonly group: string;
+  readonly plural: string;
+}
+
+/** The kinds that are looked at; all of them in version `v1`. */
+export const RESOURCE = {
+  configMaps: { group: '', plural: 'configmaps' },
+  csiDrivers: { group: 'storage.k8s.io', plural: 'csidrivers' },
+  deployments: { group: 'apps', plural: 'deployments' },
+  endpointSlices: { group: 'discovery.k8s.io', plural: 'endpointslices' },
+  events: { group: '', plural: 'events' },
+  namespaces: { group: '', plural: 'namespaces' },
+  pods: { group: '', plural: 'pods' },
+  policies: { group: 'admissionregistration.k8s.io', plural: 'validatingadmissionpolicies' },
+  policyBindings: {
+    group: 'admissionregistration.k8s.io',
+    plural: 'validatingadmissionpolicybindings',
+  },
+  services: { group: '', plural: 'services' },
+  webhooks: { group: 'admissionregistration.k8s.io', plural: 'mutatingwebhookconfigurations' },
+} as const satisfies Readonly<Record<string, Resource>>;
+
+const PAGE = 500;
+
+/** Where objects are. Without a namespace: those of the whole cluster. */
+export interface Where {
+  readonly namespace?: string | undefined;
+  readonly labelSelector?: string;
+  readonly fieldSelector?: string;
+}
+
+/** A cluster, as one person may see it. */
+export class Cluster {
+  readonly #api: KubernetesApi;
+  readonly #signal: AbortSignal;
+
+  constructor(api: KubernetesApi, signal: AbortSignal) {
+    this.#api = api;
+    this.#signal = signal;
+  }
+
+  /** `v1.34.2` */
+  async version(): Promise<string> {
+    const { gitVersion } = await this.#api.send({ method: 'GET', path: '/version' }, this.#signal);
+    return typeof gitVersion === 'string' ? gitVersion : '';
+  }
+
+  /** Undefined where there is no such object, or no such kind. */
+  async get(resource: Resource, name: string, namespace?: string): Promise<ApiObject | undefined> {
+    const path = `${pathOf(resource, namespace)}/${encodeURIComponent(name)}`;
+    try {
+      return await this.#send({ method: 'GET', path }, rightOf('get', resource, namespace));
+    } catch (error) {
+      if (statusOf(error) === 404) return undefined;
+      throw error;
+    }
+  }
+
+  /** All objects, page by page. */
+  async list(resource: Resource, where: Where = {}): Promise<readonly ApiObject[]> {
+    const { namespace, ...selectors } = where;
+    const path = pathOf(resource, namespace);
+    const found: ApiObject[] = [];
+    let next = '';
+    do {
+      const query = { ...selectors, limit: String(PAGE), ...(next !== '' && { continue: next }) };
+      const needs = rightOf('list', resource, namespace);
+      const page = await this.#send({ method: 'GET', path, query }, needs);
+      found.push(...itemsOf(page['items']).map(objectOf));
+      const token = page.metadata['continue'];
+      next = typeof token === 'string' ? token : '';
+    } while (next !== '');
+    return found;
+  }
+
+  /**
+   * Creates a pod. A refusal is kept word for word, because the pods of a check hold nothing secret.
+   *
+   * @throws VouchsafeError `ERR_KUBERNETES_API`
+   */
+  createPod(pod: object, namespace: string, isDryRun: boolean): Promise<ApiObject> {
+    const path = pathOf(RESOURCE.pods, namespace);
+    const query = isDryRun ? { dryRun: 'All' } : {};
+    return this.#api.send(
+      { method: 'POST', path, query, body: pod, keepsRefusal: true },
+      this.#signal,
+    );
+  }
+
+  /** Deletes a pod at once, also when the check was stopped: nobody else would. */
+  async deletePod(name: string, namespace: string): Promise<void> {
+    const path = `${pathOf(RESOURCE.pods, namespace)}/${encodeURIComponent(name)}`;
+    const query = { gracePeriodSeconds: '0' };
+    await this.#api.send({ method: 'DELETE', path, query }, new AbortController().signal);
+  }
+
+  async #send(request: ApiRequest, needs: string): Promise<ApiObject> {
+    try {
+      return await this.#api.send(request, this.#signal);
+    } catch (cause) {
+      if (statusOf(cause) !== 403) throw cause;
+      throw new VouchsafeError('ERR_KUBERNETES_API', needs, { cause, details: { status: 403 } });
+    }
+  }
+}
+
+/** The right in words: `needs list on pods in namespace shop`. */
+export function rightOf(verb: string, { group, plural }: Resource, namespace?: string): string {
+  const kind = group === '' ? plural : `${plural}.${group}`;
+  return `needs ${verb} on ${kind}${namespace === undefined ? '' : ` in namespace ${namespace}`}`;
+}
+
+function pathOf({ group, plural }: Resource, namespace?: string): string {
+  const root = group === '' ? '/api/v1' : `/apis/${group}/v1`;
+  const within = namespace === undefined ? '' : `/namespaces/${encodeURIComponent(namespace)}`;
+  return `${root}${within}/${plural}`;
+}
+
+function objectOf(item: unknown): ApiObject {
+  const object = fieldsOf(item);
+  return { ...object, metadata: fieldsOf(object['metadata']) };
+}

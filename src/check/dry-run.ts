@@ -1,0 +1,102 @@
+/**
+ * The proof: an annotated pod that is created for show. What comes back has gone through the API server, its trust
+ * and the webhook. Ring: check.
+ *
+ * @see https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run
+ */
+import { refusalOf, statusOf, type ApiObject } from '../kubernetes/index.ts';
+import { RESOURCE, rightOf } from './cluster.ts';
+import { fieldAt, PODS_WEBHOOK, textAt, type Context, type Installed } from './context.ts';
+import { quoted, settle, whyNot, type Finding, type Result } from './finding.ts';
+import { hardened } from './pod.ts';
+import { selects } from './selector.ts';
+import { podsWebhook } from './webhook.ts';
+
+/** What the API server says when it could not call the webhook, and what to do then. */
+const REMEDIES: readonly (readonly [RegExp, string])[] = [
+  [/x509|certificate|tls:/i, 'the API server does not trust the webhook: see the caBundle above'],
+  [/no endpoints available/i, 'no replica is ready: see the Deployment above'],
+  [/service .*not found/i, 'the Service is gone: upgrade the release'],
+  [
+    /deadline exceeded|timeout|timed out|no route/i,
+    'does a firewall or NetworkPolicy keep the API server from the webhook? webhook.port and webhook.hostNetwork may help',
+  ],
+  [/connection refused/i, 'nothing listens at the port of the Service: see the Deployment above'],
+];
+
+/** Sends a pod through the webhook, and keeps nothing of it. */
+export async function* checkAdmission(
+  context: Context,
+  installed: Installed,
+  prefix: string,
+): AsyncGenerator<Finding, void, undefined> {
+  const run = (): Promise<Result> => admits(context, installed, prefix);
+  yield (await settle('webhook', 'admits', run)).finding;
+}
+
+async function admits(context: Context, installed: Installed, prefix: string): Promise<Result> {
+  const { cluster, clock, namespace = 'default' } = context;
+  const webhook = podsWebhook(installed.configuration);
+  const labels = await namespaceLabels(context, namespace);
+  if (webhook !== undefined && !selects(fieldAt(webhook, 'namespaceSelector'), labels)) {
+    const message = `pods of namespace ${namespace} are not sent to the webhook`;
+    return { status: 'unknown', message, remedy: 'name another one by --namespace' };
+  }
+  const pod = hardened({
+    // What the registration wants to see, so that the pod is sent.
+    labels: fieldAt(webhook, 'objectSelector', 'matchLabels'),
+    annotations: { [`${prefix}/inject`]: 'true', [`${prefix}/template-check`]: 'checked' },
+    container: { image: 'vouchsafe-check' },
+  });
+  const startMs = clock.monotonicMs();
+  try {
+    const created = await cluster.createPod(pod, namespace, true);
+    const tookMs = Math.ceil(clock.monotonicMs() - startMs);
+    return judged(created, prefix, tookMs);
+  } catch (error) {
+    return refused(error, namespace);
+  }
+}
+
+async function namespaceLabels({ cluster }: Context, namespace: string): Promise<unknown> {
+  const name = { 'kubernetes.io/metadata.name': namespace };
+  try {
+    return fieldAt(await cluster.get(RESOURCE.namespaces, namespace), 'metadata', 'labels') ?? name;
+  } catch (error) {
+    if (statusOf(error) === 403) return name;
+    throw error;
+  }
+}
+
+function judged(created: ApiObject, prefix: string, tookMs: number): Result {
+  if (textAt(created, 'metadata', 'annotations', `${prefix}/injected`) !== '') {
+    const message = `a pod for show came back with the agent, after ${tookMs} ms: the webhook is reachable and trusted`;
+    return { status: 'ok', message };
+  }
+  const message = 'a pod for show came back without the agent: the webhook did not see it';
+  const remedy = 'compare matchConditions and selectors of the MutatingWebhookConfiguration';
+  return { status: 'failure', message, remedy };
+}
+
+function refused(error: unknown, namespace: string): Result {
+  const refusal = refusalOf(error);
+  if (refusal === undefined) return whyNot(error);
+  const said = quoted(refusal);
+  if (said.includes(`"${PODS_WEBHOOK}" denied the request`)) {
+    const message = `the webhook is reachable and trusted; it denied a pod for show: ${said}`;
+    return { status: 'ok', message };
+  }
+  if (said.includes(`calling webhook "${PODS_WEBHOOK}"`)) {
+    const remedy = REMEDIES.find(([pattern]) => pattern.test(said))?.[1];
+    const message = `the API server could not call the webhook: ${said}`;
+    return { status: 'failure', message, ...(remedy !== undefined && { remedy }) };
+  }
+  if (said.includes('ValidatingAdmissionPolicy') && said.includes('Vouchsafe')) {
+    return { status: 'failure', message: `the webhook did not see a pod for show: ${said}` };
+  }
+  const needs = rightOf('create', RESOURCE.pods, namespace);
+  const isRight = statusOf(error) === 403 && said.includes('cannot create resource');
+  const message = isRight ? needs : `something else refused a pod for show: ${said}`;
+  const remedy = 'name another namespace by --namespace';
+  return { status: 'unknown', message: `could not be checked: ${message}`, remedy };
+}

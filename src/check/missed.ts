@@ -1,0 +1,95 @@
+/**
+ * Why a pod that the webhook would inject now runs without the agent. Ring: check.
+ */
+import { itemsOf, type ApiObject } from '../kubernetes/index.ts';
+import { fieldAt, textAt } from './context.ts';
+import type { Result } from './finding.ts';
+import { selects } from './selector.ts';
+import { podsWebhook } from './webhook.ts';
+
+/** What the answer goes by. */
+export interface MissedInput {
+  readonly prefix: string;
+  /** The MutatingWebhookConfiguration; undefined where it may not be seen. */
+  readonly configuration: ApiObject | undefined;
+  /** Labels of the pod's namespace; undefined where they are not known. */
+  readonly namespaceLabels: unknown;
+}
+
+interface Reason {
+  readonly message: string;
+  readonly remedy?: string;
+}
+
+/** The likeliest reason, and what to do about it. */
+export function whyMissed(pod: ApiObject, input: MissedInput): Result {
+  const reason = selected(pod, input) ?? asked(pod, input) ?? created(pod, input);
+  const message = `asks for the agent and runs without it: ${reason.message}`;
+  return { status: 'failure', message, remedy: reason.remedy ?? restart(pod) };
+}
+
+function selected(
+  pod: ApiObject,
+  { configuration, namespaceLabels }: MissedInput,
+): Reason | undefined {
+  const webhook = podsWebhook(configuration);
+  if (!selects(fieldAt(webhook, 'objectSelector'), fieldAt(pod, 'metadata', 'labels'))) {
+    const remedy = 'set the label on the pod template, or change the selector';
+    return { message: 'its labels are not those of webhook.objectSelector', remedy };
+  }
+  if (namespaceLabels === undefined) return undefined;
+  if (selects(fieldAt(webhook, 'namespaceSelector'), namespaceLabels)) return undefined;
+  const remedy = 'set the label of the namespace, or change the selector';
+  return { message: 'its namespace is not one of webhook.namespaceSelector', remedy };
+}
+
+/** Pods that say nothing themselves are sent where their namespace has the label. */
+function asked(pod: ApiObject, { prefix, namespaceLabels }: MissedInput): Reason | undefined {
+  const names = Object.keys(pod.metadata.annotations ?? {});
+  if (names.some((name) => name.startsWith(`${prefix}/`))) return undefined;
+  if (namespaceLabels === undefined) return undefined;
+  const label = `${prefix}/inject`;
+  if (fieldAt(namespaceLabels, label) === 'true') return undefined;
+  const message = `only its namespace asks, and has no label ${label}=true`;
+  const remedy = `kubectl label namespace ${textAt(pod, 'metadata', 'namespace')} ${label}=true`;
+  return { message, remedy };
+}
+
+function created(pod: ApiObject, { configuration }: MissedInput): Reason {
+  if (configuration === undefined) {
+    return { message: 'the registration of the webhook is not to be seen' };
+  }
+  if (createdMs(pod) <= createdMs(configuration)) {
+    return { message: 'it was created before the webhook was registered' };
+  }
+  const message =
+    'no webhook answered when it was created, or a condition of the registration left it out, or it was annotated later';
+  return { message };
+}
+
+function createdMs(object: ApiObject): number {
+  return Date.parse(textAt(object, 'metadata', 'creationTimestamp'));
+}
+
+function restart(pod: ApiObject): string {
+  const namespace = textAt(pod, 'metadata', 'namespace');
+  const { kind, name } = controllerOf(pod);
+  const hash = textAt(pod, 'metadata', 'labels', 'pod-template-hash');
+  if (kind === 'ReplicaSet' && hash !== '' && name.endsWith(`-${hash}`)) {
+    const deployment = name.slice(0, -hash.length - 1);
+    return `kubectl --namespace ${namespace} rollout restart deployment/${deployment}`;
+  }
+  if (kind === 'StatefulSet' || kind === 'DaemonSet') {
+    return `kubectl --namespace ${namespace} rollout restart ${kind.toLowerCase()}/${name}`;
+  }
+  return 'delete the pod, so that it is created anew';
+}
+
+/** The object that made the pod, or the pod itself. */
+export function controllerOf(pod: ApiObject): { readonly kind: string; readonly name: string } {
+  const owners = itemsOf(fieldAt(pod, 'metadata', 'ownerReferences'));
+  const controller = owners.find((owner) => fieldAt(owner, 'controller') === true);
+  return controller === undefined
+    ? { kind: 'Pod', name: pod.metadata.name ?? '' }
+    : { kind: textAt(controller, 'kind'), name: textAt(controller, 'name') };
+}

@@ -1,0 +1,39 @@
+/**
+ * How long the authorities of a PEM bundle are valid. Ring: check.
+ */
+import { X509Certificate } from 'node:crypto';
+import { formatDuration } from '../core/index.ts';
+import type { Result } from './finding.ts';
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+/** Less than this part of its life is left: whoever renews it would have done it by now. */
+const LATE = 0.1;
+
+/** Says whether a bundle holds an authority that is valid now, and for how long. */
+export function checkBundle(pem: string, nowMs: number): Result {
+  let lives: readonly { readonly fromMs: number; readonly toMs: number }[];
+  try {
+    lives = (pem.match(CERTIFICATE) ?? [])
+      .map((one) => new X509Certificate(one))
+      .map((one) => ({ fromMs: one.validFromDate.getTime(), toMs: one.validToDate.getTime() }));
+  } catch {
+    return { status: 'failure', message: 'holds what is no certificate' };
+  }
+  if (lives.length === 0) return { status: 'failure', message: 'holds no certificate' };
+  const lasting = lives
+    .filter(({ fromMs, toMs }) => fromMs <= nowMs && nowMs < toMs)
+    .reduce((last, one) => (one.toMs > last.toMs ? one : last), { fromMs: 0, toMs: 0 });
+  if (lasting.toMs === 0) {
+    const isOver = lives.some(({ toMs }) => toMs <= nowMs);
+    return { status: 'failure', message: isOver ? 'has expired' : 'is not valid yet' };
+  }
+  const restMs = lasting.toMs - nowMs;
+  const isLate = restMs < LATE * (lasting.toMs - lasting.fromMs);
+  return { status: isLate ? 'warning' : 'ok', message: `is valid for another ${roughly(restMs)}` };
+}
+
+/** `88d`, `7h`, `20m` */
+export function roughly(ms: number): string {
+  const unit = [86_400_000, 3_600_000, 60_000].find((one) => ms >= 2 * one) ?? 1000;
+  return formatDuration(Math.floor(ms / unit) * unit);
+}

@@ -1,0 +1,154 @@
+/**
+ * Which running pods ask for the agent and have none, and whose agent fails. Pods that one owner made and that fare
+ * alike are one finding. Ring: check.
+ */
+import { inject, readPod, type Pod } from '../admission/index.ts';
+import type { Annotations, Installation } from '../config/index.ts';
+import { hasCode, toVouchsafeError } from '../core/index.ts';
+import { type ApiObject } from '../kubernetes/index.ts';
+import { agentTrouble, hasAgent } from './agent-status.ts';
+import { RESOURCE } from './cluster.ts';
+import { textAt, type Context, type Installed } from './context.ts';
+import { quoted, settle, type Answer, type Finding, type Result } from './finding.ts';
+import { controllerOf, whyMissed } from './missed.ts';
+
+/** A namespace, as far as pods go by it. */
+interface Namespace {
+  readonly annotations: Annotations;
+  readonly labels: unknown;
+}
+
+/** What a verdict on a pod goes by. */
+interface Surroundings {
+  readonly context: Context;
+  readonly installed: Installed;
+  readonly installation: Installation;
+  readonly version: string;
+  /** Undefined where it is not known. */
+  readonly namespaces: ReadonlyMap<string, Namespace> | undefined;
+}
+
+/** Looks at every pod that runs or is about to. */
+export async function* checkPods(
+  context: Context,
+  installed: Installed,
+  found: Pick<Surroundings, 'installation' | 'version'>,
+): AsyncGenerator<Finding, void, undefined> {
+  const listed = await settle('pods', 'list', () => runningPods(context));
+  if (listed.value === undefined) {
+    yield listed.finding;
+    return;
+  }
+  const named = await settle('pods', 'namespaces', () => namespacesOf(context));
+  if (named.value === undefined) yield named.finding;
+  const surroundings = { context, installed, ...found, namespaces: named.value };
+  const { findings, injected } = judgeAll(listed.value, surroundings);
+  const where = context.namespace === undefined ? '' : ` of namespace ${context.namespace}`;
+  const message = `${listed.value.length} running pods${where}, ${injected} with the agent`;
+  yield { group: 'pods', check: 'list', status: 'ok', message };
+  yield* findings;
+}
+
+async function runningPods({ cluster, namespace }: Context): Promise<Answer<readonly ApiObject[]>> {
+  const fieldSelector = 'status.phase!=Succeeded,status.phase!=Failed';
+  const value = await cluster.list(RESOURCE.pods, { namespace, fieldSelector });
+  return { status: 'ok', message: '', value };
+}
+
+async function namespacesOf(context: Context): Promise<Answer<ReadonlyMap<string, Namespace>>> {
+  const { cluster, namespace } = context;
+  const one = namespace === undefined ? [] : [await cluster.get(RESOURCE.namespaces, namespace)];
+  const all = namespace === undefined ? await cluster.list(RESOURCE.namespaces) : one;
+  const value = new Map(
+    all.flatMap((object) => {
+      if (object === undefined) return [];
+      const { name = '', annotations = {}, labels = {} } = object.metadata;
+      return [[name, { annotations, labels }] as const];
+    }),
+  );
+  return { status: 'ok', message: '', value };
+}
+
+function judgeAll(
+  pods: readonly ApiObject[],
+  surroundings: Surroundings,
+): { readonly findings: readonly Finding[]; readonly injected: number } {
+  const alike = new Map<
+    string,
+    { readonly result: Result; readonly owner: string; count: number }
+  >();
+  let injected = 0;
+  for (const pod of pods) {
+    if (hasAgent(pod, surroundings.installation.annotationPrefix)) injected += 1;
+    const result = judge(pod, surroundings);
+    if (result === undefined) continue;
+    const owner = ownerOf(pod);
+    const key = JSON.stringify([owner, result]);
+    const known = alike.get(key);
+    if (known === undefined) alike.set(key, { result, owner, count: 1 });
+    else known.count += 1;
+  }
+  const findings = [...alike.values()].map(({ result, owner, count }): Finding => {
+    const pods = count === 1 ? '' : `, ${count} pods`;
+    const message = `${owner}${pods}: ${result.message}`;
+    return { group: 'pods', check: 'injected', ...result, message };
+  });
+  return { findings, injected };
+}
+
+/** Undefined where there is nothing to say. */
+function judge(object: ApiObject, surroundings: Surroundings): Result | undefined {
+  const { installation, namespaces, context } = surroundings;
+  const prefix = installation.annotationPrefix;
+  if (hasAgent(object, prefix)) return agentTrouble(object, context.clock.now());
+  const namespace = namespaces?.get(textAt(object, 'metadata', 'namespace'));
+  const isMarked = [object.metadata.annotations, namespace?.annotations].some((annotations) =>
+    Object.keys(annotations ?? {}).some((name) => name.startsWith(`${prefix}/`)),
+  );
+  if (!isMarked) return undefined;
+  let pod: Pod;
+  try {
+    pod = readPod(object);
+  } catch (error) {
+    if (!hasCode(error, 'ERR_ADMISSION_MALFORMED')) throw error;
+    return { status: 'failure', message: toVouchsafeError(error).message };
+  }
+  return judgeMarked(object, pod, { ...surroundings, namespace });
+}
+
+function judgeMarked(
+  object: ApiObject,
+  pod: Pod,
+  surroundings: Surroundings & { readonly namespace: Namespace | undefined },
+): Result | undefined {
+  const { installation, installed, version, context, namespace } = surroundings;
+  const prefix = installation.annotationPrefix;
+  const { outcome, reason, warnings, message, settings } = inject({
+    pod,
+    namespace: textAt(object, 'metadata', 'namespace'),
+    namespaceAnnotations: namespace?.annotations,
+    installation,
+    kubeVersion: version,
+    checkTemplate: context.checkTemplate,
+  });
+  if (outcome === 'injected') {
+    const { configuration } = installed;
+    return whyMissed(object, { prefix, configuration, namespaceLabels: namespace?.labels });
+  }
+  if (outcome === 'denied') {
+    const said = quoted(message.replaceAll('\n', '; '));
+    const text = `runs without the agent, and the webhook would deny it now: ${said}`;
+    return { status: 'failure', message: text };
+  }
+  if (reason === 'excluded_namespace') return { status: 'warning', message: warnings.join('; ') };
+  if (reason !== 'not_requested' || settings.files.length === 0) return undefined;
+  return settings.settings.inject.source === 'built in'
+    ? { status: 'warning', message: quoted(warnings.at(-1) ?? message) }
+    : { status: 'ok', message: `left alone, because of ${prefix}/inject: "false"` };
+}
+
+/** `shop: ReplicaSet/web-5d9c` */
+function ownerOf(pod: ApiObject): string {
+  const { kind, name } = controllerOf(pod);
+  return `${textAt(pod, 'metadata', 'namespace')}: ${quoted(`${kind}/${name}`)}`;
+}

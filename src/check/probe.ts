@@ -1,0 +1,157 @@
+/**
+ * A pod that gets an identity, logs in to Vault and ends; its termination message tells how it went. Ring: check.
+ */
+import { INIT_CONTAINER } from '../admission/index.ts';
+import type { Installation } from '../config/index.ts';
+import { hasCode } from '../core/index.ts';
+import { fieldsOf, itemsOf, refusalOf, statusOf, type ApiObject } from '../kubernetes/index.ts';
+import { RESOURCE, rightOf } from './cluster.ts';
+import { fieldAt, textAt, type Context, type Probe } from './context.ts';
+import { quoted, type Result } from './finding.ts';
+import { hardened } from './pod.ts';
+
+/** The agent gives up after this time. */
+const INIT_DEADLINE = '45s';
+/** Time for the image, the volumes and the agent. */
+const PATIENCE_MS = 120_000;
+const POLL_MS = 1000;
+
+/** Every token may look at itself by Vault's policy `default`; nothing of it is written to the file. */
+const TEMPLATE = '{{#with (secret "auth/token/lookup-self")}}logged in{{/with}}';
+
+/** Starts the pod, waits for its end and deletes it. */
+export async function probe(
+  context: Context,
+  installation: Installation,
+  wanted: Probe,
+): Promise<Result> {
+  const { cluster } = context;
+  const { namespace } = wanted;
+  let pod: ApiObject;
+  try {
+    pod = await cluster.createPod(podOf(installation, wanted), namespace, false);
+  } catch (error) {
+    return refused(error, namespace);
+  }
+  const { name = '' } = pod.metadata;
+  let result: Result;
+  let isLeft = false;
+  try {
+    const isInjected = itemsOf(fieldAt(pod, 'spec', 'initContainers')).some(isAgent);
+    const message = `the pod was not injected: is ${namespace} a namespace that the webhook looks at?`;
+    result = isInjected ? await watched(context, name, namespace) : { status: 'failure', message };
+  } finally {
+    isLeft = await cluster.deletePod(name, namespace).then(
+      () => false,
+      () => true,
+    );
+  }
+  if (!isLeft) return result;
+  const remedy = `the pod is still there: kubectl --namespace ${namespace} delete pod ${name}`;
+  return { ...result, status: result.status === 'ok' ? 'warning' : result.status, remedy };
+}
+
+function podOf({ annotationPrefix, agent }: Installation, probed: Probe): object {
+  const { serviceAccount, settings } = probed;
+  const all = {
+    inject: 'true',
+    mode: 'init',
+    'init-deadline': INIT_DEADLINE,
+    'template-check': TEMPLATE,
+    ...settings,
+  };
+  const annotations = Object.fromEntries(
+    Object.entries(all).map(([name, text]) => [`${annotationPrefix}/${name}`, text]),
+  );
+  return hardened({
+    annotations,
+    container: {
+      image: agent.image,
+      imagePullPolicy: agent.imagePullPolicy,
+      command: ['/vouchsafe/node', '--version'],
+    },
+    spec: {
+      // The cluster ends it, too, should nobody be there to delete it.
+      activeDeadlineSeconds: PATIENCE_MS / 1000,
+      ...(serviceAccount !== undefined && { serviceAccountName: serviceAccount }),
+    },
+  });
+}
+
+function refused(error: unknown, namespace: string): Result {
+  if (!hasCode(error, 'ERR_KUBERNETES_API')) throw error;
+  const refusal = refusalOf(error);
+  if (refusal === undefined) throw error;
+  const said = quoted(refusal);
+  if (statusOf(error) === 403 && said.includes('cannot create resource')) {
+    const needs = rightOf('create', RESOURCE.pods, namespace);
+    return { status: 'unknown', message: `could not be checked: ${needs}` };
+  }
+  return { status: 'failure', message: `the pod was refused: ${said}` };
+}
+
+async function watched(
+  { cluster, clock, signal }: Context,
+  name: string,
+  namespace: string,
+): Promise<Result> {
+  const endMs = clock.monotonicMs() + PATIENCE_MS;
+  let waiting = 'it was not scheduled';
+  while (clock.monotonicMs() < endMs) {
+    const pod = await cluster.get(RESOURCE.pods, name, namespace);
+    if (pod === undefined) return { status: 'failure', message: 'somebody deleted the pod' };
+    const result = verdict(pod);
+    if (result !== undefined) return result;
+    waiting = whyWaiting(pod) || waiting;
+    await clock.sleep(POLL_MS, signal);
+  }
+  const event = await lastWarning(cluster, name, namespace);
+  const message = `the pod did not end in ${PATIENCE_MS / 1000} s: ${event || waiting}`;
+  return { status: 'failure', message };
+}
+
+/** Undefined while the agent has not ended. */
+function verdict(pod: ApiObject): Result | undefined {
+  const state = fieldAt(agentStatus(pod), 'state', 'terminated');
+  if (state === undefined) {
+    const isOver = textAt(pod, 'status', 'phase') === 'Failed';
+    const said = quoted(textAt(pod, 'status', 'message') || textAt(pod, 'status', 'reason'));
+    return isOver ? { status: 'failure', message: `the pod failed: ${said}` } : undefined;
+  }
+  if (fieldsOf(state)['exitCode'] === 0) {
+    const message = 'a pod got its identity, logged in to Vault and had its file written';
+    return { status: 'ok', message };
+  }
+  const said = quoted(textAt(state, 'message') || textAt(state, 'reason'));
+  const remedy = 'the code is explained in the README, section Errors';
+  return { status: 'failure', message: `the agent in the pod gave up: ${said}`, remedy };
+}
+
+function agentStatus(pod: ApiObject): unknown {
+  return itemsOf(fieldAt(pod, 'status', 'initContainerStatuses')).find(isAgent);
+}
+
+function isAgent(container: unknown): boolean {
+  return textAt(container, 'name') === INIT_CONTAINER;
+}
+
+function whyWaiting(pod: ApiObject): string {
+  const waiting = fieldAt(agentStatus(pod), 'state', 'waiting');
+  return quoted(`${textAt(waiting, 'reason')} ${textAt(waiting, 'message')}`);
+}
+
+/** What the kubelet says of a volume or an image; a person without the right for it gets along without. */
+async function lastWarning(
+  cluster: Context['cluster'],
+  name: string,
+  namespace: string,
+): Promise<string> {
+  const fieldSelector = `involvedObject.name=${name},type=Warning`;
+  try {
+    const events = await cluster.list(RESOURCE.events, { namespace, fieldSelector });
+    return quoted(textAt(events.at(-1), 'message'));
+  } catch (error) {
+    if (statusOf(error) === 403) return '';
+    throw error;
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * Does the webhook have values that it can read, and are the authorities in them valid? Ring: check.
+ */
+import { parseDocumentText, parseInstallation, type Installation } from '../config/index.ts';
+import { hasCode, toVouchsafeError } from '../core/index.ts';
+import { RESOURCE } from './cluster.ts';
+import { textAt, type Context, type Installed } from './context.ts';
+import { quoted, settle, type Answer, type Finding } from './finding.ts';
+import { checkBundle } from './pem.ts';
+
+/** Returns the installation; undefined where its values cannot be read. */
+export async function* checkValues(
+  context: Context,
+  installed: Installed,
+): AsyncGenerator<Finding, Installation | undefined, undefined> {
+  const run = (): Promise<Answer<Installation>> => readable(context, installed);
+  const { finding, value } = await settle('values', 'readable', run);
+  yield finding;
+  for (const [name, { address, caPem, caConfigMap }] of Object.entries(
+    value?.vault.connections ?? {},
+  )) {
+    const common = { group: 'values', check: `connection-${name}` } as const;
+    const what = `connection ${name}, ${address}`;
+    if (caPem !== undefined) {
+      const { status, message } = checkBundle(caPem, context.clock.now());
+      yield { ...common, status, message: `${what}: its CA ${message}` };
+    } else if (caConfigMap !== undefined) {
+      const where = `ConfigMap ${caConfigMap.name} of each pod's namespace`;
+      yield { ...common, status: 'ok', message: `${what}: its CA is in the ${where}` };
+    } else if (address.startsWith('http:')) {
+      const message = `${what}: tokens and secrets travel in the clear`;
+      yield { ...common, status: 'warning', message };
+    } else {
+      yield { ...common, status: 'ok', message: `${what}, trusted by the CAs of the image` };
+    }
+  }
+  return value;
+}
+
+async function readable(
+  { cluster }: Context,
+  { name, namespace }: Installed,
+): Promise<Answer<Installation>> {
+  const map = await cluster.get(RESOURCE.configMaps, name, namespace);
+  const where = `ConfigMap ${name} in namespace ${namespace}`;
+  if (map === undefined) {
+    const message = `there is no ${where}: the webhook cannot start`;
+    return { status: 'failure', message, remedy: 'upgrade the release' };
+  }
+  try {
+    const value = parseInstallation(await parseDocumentText(textAt(map, 'data', 'values.yaml')));
+    const count = value.vault.policies.length;
+    const rule = count === 0 ? 'no policies: every pod may use all of them' : `${count} policies`;
+    return { status: 'ok', message: `the ${where} is valid; ${rule}`, value };
+  } catch (error) {
+    if (!hasCode(error, 'ERR_CONFIG_INVALID', 'ERR_CONFIG_UNREADABLE')) throw error;
+    const { message } = toVouchsafeError(error);
+    return { status: 'failure', message: `${where}: ${quoted(message.replaceAll('\n', '; '))}` };
+  }
+}
