@@ -40,6 +40,14 @@ export const VAULT: Program = {
   patience: 'half a minute with warm caches, a quarter of an hour with cold ones',
 };
 
+export const QUERIES: Program = {
+  name: 'an application that asks PostgreSQL',
+  path: './cmd/queries',
+  isStatic: true,
+  variable: 'VOUCHSAFE_TEST_QUERIES',
+  patience: 'seconds with warm caches',
+};
+
 const KUBERNETES_VERSION = { major: '1', minor: '34', patch: '2' } as const;
 const { major, minor, patch } = KUBERNETES_VERSION;
 
@@ -113,6 +121,7 @@ export const CLUSTER_PACKAGES: readonly Package[] = [
   { name: 'containernetworking-plugins', file: '/usr/lib/cni/bridge' },
   { name: 'buildah', file: '/usr/bin/buildah' },
   { name: 'debootstrap', file: '/usr/sbin/debootstrap' },
+  { name: 'busybox-static', file: '/bin/busybox' },
   { name: 'iptables', file: '/usr/sbin/iptables' },
   { name: 'conntrack', file: '/usr/sbin/conntrack' },
   { name: 'iproute2', file: '/usr/sbin/ip' },
@@ -144,7 +153,7 @@ export function run(
  * Builds programs and tells the tests where they are. Without Go it says so and ends the process: a suite that
  * is skipped in silence proves nothing.
  */
-export async function buildPrograms(programs: readonly Program[]): Promise<void> {
+export async function buildPrograms(programs: readonly Program[]): Promise<Built> {
   if (spawnSync('go', ['version']).status !== 0) {
     say('Go 1.26 or newer is needed to build the real servers: https://go.dev/dl/');
     process.exit(1);
@@ -153,13 +162,30 @@ export async function buildPrograms(programs: readonly Program[]): Promise<void>
     const code = await build(program);
     if (code !== 0) process.exit(code);
   }
+  return { path: binaryOf };
+}
+
+/** What has been built. */
+export interface Built {
+  path(program: Program): string;
+}
+
+function binaryOf({ path }: Program): string {
+  return join(servers, 'bin', basename(path));
+}
+
+/** Ends the process where it is not root's. */
+export function requireRoot(): void {
+  if (process.getuid?.() === 0) return;
+  say('a cluster needs root: it makes network namespaces, mounts and cgroups');
+  process.exit(1);
 }
 
 /** Says every half minute that it is still at it. */
 async function build(program: Program): Promise<number> {
   const { name, module = '.', path, isStatic = false, versions = {}, variable, patience } = program;
   const set = Object.entries(versions).map(([symbol, value]) => ` -X ${symbol}=${value}`);
-  const binary = join(servers, 'bin', basename(path));
+  const binary = binaryOf(program);
   const started = performance.now();
   const elapsed = (): string => `${Math.round((performance.now() - started) / 1000)} s`;
   say(`building ${name} (${patience})`);

@@ -1,20 +1,24 @@
 /** The cluster of `npm run cluster`, from inside its network. */
 import { startCluster } from './parts/cluster.ts';
+import { startDoor } from './parts/door.ts';
+import type { Archive } from './parts/images.ts';
 
 function told(variable: string): string {
-  const path = process.env[variable];
-  if (path === undefined) throw new Error('run this with: npm run cluster');
-  return path;
+  const value = process.env[variable];
+  if (value === undefined) throw new Error('run this with: npm run cluster');
+  return value;
 }
 
 const ended = Promise.withResolvers<undefined>();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => ended.resolve(undefined));
 }
-await using cluster = await startCluster({
+const programs = {
   kubernetes: told('VOUCHSAFE_TEST_KUBERNETES'),
   helm: told('VOUCHSAFE_TEST_HELM'),
-  pause: told('VOUCHSAFE_TEST_PAUSE'),
-});
-process.stdout.write(`KUBECONFIG=${cluster.kubeconfig}\n`);
+};
+const archives = JSON.parse(told('VOUCHSAFE_TEST_IMAGES')) as readonly Archive[]; // from .tools
+await using cluster = await startCluster(programs, archives);
+await using _door = await startDoor();
+process.send?.(cluster.kubeconfig);
 await ended.promise;

@@ -5,7 +5,7 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { chown, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { appendFile, chown, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -21,6 +21,14 @@ export interface DatabaseLogin {
   readonly password: string;
 }
 
+/** Where it is to be, by default in a temporary directory and on loopback. */
+export interface PostgresPlace {
+  readonly directory: string;
+  readonly host: string;
+  /** Who may connect, besides loopback. */
+  readonly network: string;
+}
+
 /** PostgreSQL refuses to run as root. */
 interface Owner {
   readonly uid?: number;
@@ -29,6 +37,7 @@ interface Owner {
 
 /** A running PostgreSQL. */
 export class Postgres implements AsyncDisposable {
+  readonly host: string;
   readonly port: number;
   /** Its superuser. */
   readonly admin: DatabaseLogin;
@@ -38,18 +47,19 @@ export class Postgres implements AsyncDisposable {
   /** A test process that ends early takes the server along. */
   readonly #onExit = (): void => void this.#server?.kill('SIGQUIT');
 
-  private constructor(port: number, admin: DatabaseLogin, directory: string, owner: Owner) {
+  private constructor(place: PostgresPlace, port: number, admin: DatabaseLogin, owner: Owner) {
+    this.host = place.host;
     this.port = port;
     this.admin = admin;
-    this.#directory = directory;
+    this.#directory = place.directory;
     this.#owner = owner;
     process.once('exit', this.#onExit);
   }
 
   /** Makes a cluster and starts it. */
-  static async create(): Promise<Postgres> {
+  static async create(place?: PostgresPlace): Promise<Postgres> {
     const owner = process.getuid?.() === 0 ? { uid: idOf('-u'), gid: idOf('-g') } : {};
-    const directory = await mkdtemp(join(tmpdir(), 'vouchsafe-postgres-'));
+    const directory = place?.directory ?? (await mkdtemp(join(tmpdir(), 'vouchsafe-postgres-')));
     const admin = { user: 'admin', password: randomUUID() };
     const passwordFile = join(directory, 'password');
     await writeFile(passwordFile, admin.password);
@@ -63,7 +73,10 @@ export class Postgres implements AsyncDisposable {
       [...flags, '--locale=C', '--encoding=UTF8', '--no-sync', '--no-instructions', data],
       { ...owner, cwd: directory, stdio: ['ignore', 'ignore', 'inherit'] },
     );
-    const postgres = new Postgres(await freePort(), admin, directory, owner);
+    const network = place?.network ?? '127.0.0.1/32';
+    await appendFile(join(data, 'pg_hba.conf'), `host all all ${network} scram-sha-256\n`);
+    const at = place ?? { directory, host: '127.0.0.1', network };
+    const postgres = new Postgres(at, await freePort(), admin, owner);
     await postgres.start();
     return postgres;
   }
@@ -71,7 +84,7 @@ export class Postgres implements AsyncDisposable {
   /** Starts it, and waits until it lets the superuser in. */
   async start(): Promise<void> {
     const settings = {
-      ...{ listen_addresses: '127.0.0.1', unix_socket_directories: '', port: this.port },
+      ...{ listen_addresses: this.host, unix_socket_directories: '', port: this.port },
       ...{ fsync: 'off', full_page_writes: 'off', max_connections: 100 },
     };
     const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
@@ -106,7 +119,7 @@ export class Postgres implements AsyncDisposable {
   /** One statement on a connection of its own. */
   async query(statement: string, login = this.admin): Promise<Record<string, unknown>[]> {
     const client = new Client({
-      ...{ ...login, host: '127.0.0.1', port: this.port, database: DATABASE },
+      ...{ ...login, host: this.host, port: this.port, database: DATABASE },
       connectionTimeoutMillis: 10_000,
     });
     // A server that stops breaks the connection, also while nobody waits for an answer.
@@ -132,7 +145,7 @@ export class Postgres implements AsyncDisposable {
   get vaultConfig(): object {
     return {
       plugin_name: 'postgresql-database-plugin',
-      connection_url: `postgresql://{{username}}:{{password}}@127.0.0.1:${this.port}/${DATABASE}?sslmode=disable`,
+      connection_url: `postgresql://{{username}}:{{password}}@${this.host}:${this.port}/${DATABASE}?sslmode=disable`,
       username: this.admin.user,
       password: this.admin.password,
       allowed_roles: '*',

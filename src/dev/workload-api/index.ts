@@ -6,6 +6,7 @@ export {
 } from './oidc-provider.ts';
 export type { TrustDomain } from './trust-domain.ts';
 export {
+  createTrustDomain,
   startWorkloadApi,
   type DevIdentity,
   type DevWorkloadApi,

@@ -49,6 +49,8 @@ export interface WorkloadApiOptions {
   readonly address?: string;
   /** Default `example.org`. */
   readonly trustDomain?: string;
+  /** One that several of them serve, instead of one of its own. */
+  readonly domain?: TrustDomain;
   /** Default none: every call is answered with "no identity issued". */
   readonly identities?: readonly DevIdentity[];
   /** Default 5 minutes, as SPIRE's. */
@@ -59,6 +61,11 @@ export interface WorkloadApiOptions {
   readonly jwtIssuer?: string;
   readonly clock?: Clock;
   readonly logger?: Logger;
+}
+
+/** A trust domain for {@link WorkloadApiOptions.domain}. */
+export function createTrustDomain(name: string, clock: Clock = systemClock): TrustDomain {
+  return new TrustDomain(name, clock);
 }
 
 /** Starts a Workload API. The caller closes it. */
@@ -99,7 +106,8 @@ export class DevWorkloadApi implements AsyncDisposable {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#logger = options.logger ?? NO_LOGGER;
-    this.#own = new TrustDomain(options.trustDomain ?? DEFAULT_TRUST_DOMAIN, this.#clock);
+    this.#own =
+      options.domain ?? createTrustDomain(options.trustDomain ?? DEFAULT_TRUST_DOMAIN, this.#clock);
     this.#mintX509Svids(options.identities ?? []);
   }
 
@@ -132,7 +140,7 @@ export class DevWorkloadApi implements AsyncDisposable {
 
   /** Adds the bundles of a foreign trust domain, which the answer can mint SVIDs for. */
   federate(trustDomain: string): TrustDomain {
-    const foreign = new TrustDomain(trustDomain, this.#clock);
+    const foreign = createTrustDomain(trustDomain, this.#clock);
     this.#federated.set(foreign.id, foreign);
     this.#push();
     return foreign;

@@ -1,44 +1,75 @@
 /** A Kubernetes cluster of real parts on this machine. */
 import { execFileSync } from 'node:child_process';
-import { startContainerd, startNode } from './node.ts';
+import { createApi, type Api } from './api.ts';
 import { startControlPlane } from './control-plane.ts';
-import { loadPause } from './images.ts';
-import type { Running } from './processes.ts';
+import type { Archive } from './images.ts';
+import { containerdAnswers, ctr, startContainerd, startNode } from './node.ts';
+import { ready } from './processes.ts';
 import { sweep } from './workspace.ts';
 
+/** The programs that a cluster is made of. */
 export interface Programs {
   readonly kubernetes: string;
-  readonly pause: string;
   readonly helm: string;
 }
 
+/** A cluster that can be used and hurt. */
 export interface Cluster extends AsyncDisposable {
   readonly kubeconfig: string;
-  kubectl(...args: string[]): string;
+  readonly api: Api;
+  /** Helm, to its end. */
   helm(...args: string[]): string;
+  /** Stops the node's container runtime, and starts it again. */
+  restartContainerd(): Promise<void>;
+  restartKubelet(): Promise<void>;
 }
 
-export async function startCluster(programs: Programs): Promise<Cluster> {
-  const running: Running[] = [];
+/** Starts a cluster with these images; resolves when its node is ready. */
+export async function startCluster(
+  programs: Programs,
+  archives: readonly Archive[],
+): Promise<Cluster> {
   const [plane, containerd] = await Promise.all([
     startControlPlane(programs.kubernetes),
     startContainerd(),
   ]);
-  loadPause(programs.pause);
-  running.push(...plane.running, containerd, ...startNode(programs.kubernetes, plane));
+  for (const { path } of archives) ctr('images', 'import', path);
+  const { kubelet, proxy } = startNode(programs.kubernetes, plane);
   const kubeconfig = plane.kubeconfig('admin');
-  const run = (command: string, args: readonly string[]): string =>
-    execFileSync(command, args, {
-      encoding: 'utf8',
-      env: { ...process.env, KUBECONFIG: kubeconfig },
-    });
+  const api = createApi(kubeconfig);
+  await ready(kubelet, () => isNodeReady(api));
   return {
-    kubeconfig,
-    kubectl: (...args) => run(programs.kubernetes, ['kubectl', ...args]),
-    helm: (...args) => run(programs.helm, args),
+    ...{ kubeconfig, api },
+    helm: (...args) =>
+      execFileSync(programs.helm, args, {
+        encoding: 'utf8',
+        env: { ...process.env, KUBECONFIG: kubeconfig },
+      }),
+    async restartContainerd() {
+      await containerd.stop();
+      containerd.start();
+      await containerdAnswers(containerd);
+    },
+    async restartKubelet() {
+      await kubelet.stop();
+      kubelet.start();
+    },
     async [Symbol.asyncDispose]() {
-      for (const one of running.toReversed()) await one.stop();
+      for (const one of [kubelet, proxy, containerd, ...plane.running.toReversed()]) {
+        await one.stop();
+      }
       await sweep();
     },
   };
+}
+
+interface NodeStatus {
+  readonly status: { readonly conditions?: readonly { type: string; status: string }[] };
+}
+
+async function isNodeReady(api: Api): Promise<boolean> {
+  const { items } = await api.get<{ items: readonly NodeStatus[] }>('/api/v1/nodes');
+  return items.some(({ status }) =>
+    (status.conditions ?? []).some((one) => one.type === 'Ready' && one.status === 'True'),
+  );
 }

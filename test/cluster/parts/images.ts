@@ -1,35 +1,137 @@
-/** Images without a registry: made by buildah, given to containerd. */
+/**
+ * The images of the cluster, made without a registry and outside the cluster's network: the project's own from
+ * its Dockerfile, and small ones of single programs. Store, layers and archives are kept below .cache/cluster.
+ */
 import { execFileSync } from 'node:child_process';
-import { cpSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { ctr, PAUSE_IMAGE } from './node.ts';
-import { directory, place } from './workspace.ts';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { makeBase } from './base.ts';
+import { unmountBelow } from './workspace.ts';
+
+const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
+const CACHE = join(root, '.cache', 'cluster');
+const BASE_IMAGE = 'vouchsafe.test/node:1';
+
+/** Where the project's image stands in the cluster. */
+export const REPOSITORY = 'vouchsafe.test/vouchsafe';
+export const VERSION = version();
+/** Image of the container that holds a pod's namespaces. */
+export const PAUSE_IMAGE = 'vouchsafe.test/pause:1';
+/** An application with a shell: Debian's static busybox, which runs as user 1000. */
+export const SHELL_IMAGE = 'vouchsafe.test/shell:1';
+/** An application that asks PostgreSQL all the time. */
+export const QUERIES_IMAGE = 'vouchsafe.test/queries:1';
+
+/** An image in a file. */
+export interface Archive {
+  readonly image: string;
+  readonly path: string;
+  readonly bytes: number;
+}
+
+/** What the images are made of. */
+export interface ImagePrograms {
+  readonly pause: string;
+  readonly queries: string;
+}
+
+/** Builds all images; what has not changed since the last time comes from the cache. */
+export function buildImages({ pause, queries }: ImagePrograms): readonly Archive[] {
+  const archives = [
+    single(PAUSE_IMAGE, pause),
+    single(QUERIES_IMAGE, queries),
+    shell(),
+    archive(`${REPOSITORY}:${VERSION}`, root, [
+      `--build-arg=NODE_IMAGE=${base()}`,
+      '--build-arg=RUNTIME_IMAGE=scratch',
+    ]),
+  ];
+  unmountBelow(CACHE);
+  return archives;
+}
 
 /** An image of one static program. */
-export function loadProgram(image: string, program: string, more: readonly string[] = []): void {
-  const context = directory('images', image.replaceAll(/[^a-z0-9]/g, '-'));
+function single(image: string, program: string): Archive {
+  const context = empty(image);
   cpSync(program, join(context, 'program'));
-  const lines = ['FROM scratch', 'COPY program /program', ...more, 'ENTRYPOINT ["/program"]'];
-  writeFileSync(join(context, 'Dockerfile'), `${lines.join('\n')}\n`);
-  load(image, context, []);
+  return fromContext(image, context, ['COPY program /program', 'ENTRYPOINT ["/program"]']);
 }
 
-/** Builds an image of a directory with a Dockerfile and hands it to containerd. */
-export function load(image: string, context: string, flags: readonly string[]): void {
-  const archive = place('images', `${image.replaceAll(/[^a-z0-9]/g, '-')}.tar`);
+function shell(): Archive {
+  const context = empty(SHELL_IMAGE);
+  const bin = join(context, 'bin');
+  mkdirSync(bin);
+  cpSync('/bin/busybox', join(bin, 'busybox'));
+  const applets = execFileSync('/bin/busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n');
+  for (const applet of applets) {
+    if (applet !== 'busybox') symlinkSync('busybox', join(bin, applet));
+  }
+  return fromContext(SHELL_IMAGE, context, ['COPY bin /bin', 'CMD ["/bin/sh"]']);
+}
+
+function fromContext(image: string, context: string, lines: readonly string[]): Archive {
+  const all = ['FROM scratch', ...lines, 'USER 1000:1000'];
+  writeFileSync(join(context, 'Dockerfile'), `${all.join('\n')}\n`);
+  return archive(image, context, []);
+}
+
+/** Stands in for the image that the Dockerfile begins with. */
+function base(): string {
+  if (buildah('images', '--quiet', '--filter', `reference=${BASE_IMAGE}`) === '') {
+    const context = empty(BASE_IMAGE);
+    makeBase(context);
+    buildah('build', `--tag=${BASE_IMAGE}`, context);
+    rmSync(context, { recursive: true });
+  }
+  return BASE_IMAGE;
+}
+
+function archive(image: string, context: string, flags: readonly string[]): Archive {
+  const path = join(CACHE, 'images', `${file(image)}.tar`);
+  mkdirSync(dirname(path), { recursive: true });
   buildah('build', '--layers', ...flags, `--tag=${image}`, context);
-  buildah('push', '--format=oci', image, `oci-archive:${archive}:${image}`);
-  ctr('images', 'import', archive);
+  const id = buildah('images', '--quiet', '--no-trunc', image);
+  const known = `${path}.id`; // compressing takes longer than all the rest
+  if (!existsSync(path) || !existsSync(known) || readFileSync(known, 'utf8') !== id) {
+    rmSync(path, { force: true });
+    buildah('push', '--format=oci', image, `oci-archive:${path}:${image}`);
+    writeFileSync(known, id);
+  }
+  return { image, path, bytes: statSync(path).size };
 }
 
-/** The pod's own container. */
-export function loadPause(program: string): void {
-  loadProgram(PAUSE_IMAGE, program);
+function buildah(...args: string[]): string {
+  const store = [`--root=${join(CACHE, 'store')}`, '--runroot=/run/vouchsafe-buildah'];
+  return execFileSync('buildah', [...store, ...args], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    maxBuffer: 64 * 1024 * 1024,
+    env: { ...process.env, BUILDAH_ISOLATION: 'chroot', STORAGE_DRIVER: 'overlay' },
+  }).trim();
 }
 
-function buildah(...args: string[]): void {
-  execFileSync('buildah', args, {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, BUILDAH_ISOLATION: 'chroot', STORAGE_DRIVER: 'vfs' },
-  });
+function empty(image: string): string {
+  const context = join(CACHE, 'contexts', file(image));
+  if (existsSync(context)) rmSync(context, { recursive: true });
+  mkdirSync(context, { recursive: true });
+  return context;
+}
+
+function file(image: string): string {
+  return image.replaceAll(/[^a-z0-9]/g, '-');
+}
+
+function version(): string {
+  const text = readFileSync(join(root, 'package.json'), 'utf8');
+  return (JSON.parse(text) as { version: string }).version; // our own file
 }

@@ -3,12 +3,10 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ControlPlane } from './control-plane.ts';
+import { PAUSE_IMAGE } from './images.ts';
 import { BRIDGE, NODE_ADDRESS, POD_RANGE } from './network.ts';
 import { ready, start, type Running } from './processes.ts';
 import { CGROUP, directory, place, WORKSPACE } from './workspace.ts';
-
-/** Image of the container that holds a pod's namespaces. */
-export const PAUSE_IMAGE = 'vouchsafe.test/pause:1';
 
 export const NODE_NAME = 'node';
 
@@ -23,15 +21,26 @@ export async function startContainerd(): Promise<Running> {
   writeFileSync(place('containerd.toml'), containerdConfig());
   writeFileSync(place('cni', 'bridge.conflist'), JSON.stringify(cniConfig()));
   const containerd = start('containerd', ['containerd', `--config=${place('containerd.toml')}`]);
+  await containerdAnswers(containerd);
+  return containerd;
+}
+
+/** Waits until containerd answers. */
+export async function containerdAnswers(containerd: Running): Promise<void> {
   await ready(containerd, () => {
     ctr('version');
     return true;
   });
-  return containerd;
+}
+
+/** What makes a machine a node. */
+export interface Node {
+  readonly kubelet: Running;
+  readonly proxy: Running;
 }
 
 /** Starts kubelet and kube-proxy. */
-export function startNode(program: string, plane: ControlPlane): readonly Running[] {
+export function startNode(program: string, plane: ControlPlane): Node {
   const { ca } = plane;
   makeCgroups();
   const serving = ca.issue({ dnsNames: [NODE_NAME], ips: [NODE_ADDRESS] });
@@ -43,15 +52,15 @@ export function startNode(program: string, plane: ControlPlane): readonly Runnin
     place('kube-proxy.json'),
     JSON.stringify(proxyConfig(plane.kubeconfig('system:kube-proxy'))),
   );
-  return [
-    start('kubelet', [
+  return {
+    kubelet: start('kubelet', [
       ...[program, 'kubelet', `--config=${place('kubelet.json')}`],
       `--kubeconfig=${plane.kubeconfig('system:node:node')}`,
       ...[`--root-dir=${KUBELET_DIRECTORY}`, `--hostname-override=${NODE_NAME}`],
       `--node-ip=${NODE_ADDRESS}`,
     ]),
-    start('kube-proxy', [program, 'kube-proxy', `--config=${place('kube-proxy.json')}`]),
-  ];
+    proxy: start('kube-proxy', [program, 'kube-proxy', `--config=${place('kube-proxy.json')}`]),
+  };
 }
 
 /** Runs a command of containerd's own client. */

@@ -8,12 +8,53 @@ import { place, WORKSPACE } from './workspace.ts';
 const PATIENCE_MS = 120_000;
 
 /** A program under way. */
-export interface Running {
+export class Running {
   readonly name: string;
-  readonly child: ChildProcess;
   readonly log: string;
+  readonly #command: readonly string[];
+  readonly #environment: NodeJS.ProcessEnv;
+  #child: ChildProcess;
+
+  constructor(name: string, command: readonly string[], environment: NodeJS.ProcessEnv) {
+    this.name = name;
+    this.log = place('logs', `${name}.log`);
+    this.#command = command;
+    this.#environment = environment;
+    this.#child = this.#spawn();
+  }
+
+  get hasEnded(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
   /** SIGTERM, and SIGKILL when that does not help within ten seconds. */
-  stop(): Promise<void>;
+  async stop(): Promise<void> {
+    if (this.hasEnded) return;
+    const child = this.#child;
+    const ended = once(child, 'exit');
+    child.kill('SIGTERM');
+    const timer = setTimeout(() => child.kill('SIGKILL'), 10_000);
+    await ended;
+    clearTimeout(timer);
+  }
+
+  /** The same command again, where it has been stopped. */
+  start(): void {
+    if (this.hasEnded) this.#child = this.#spawn();
+  }
+
+  #spawn(): ChildProcess {
+    const output = openSync(this.log, 'a');
+    const [program = '', ...args] = this.#command;
+    const child = spawn(program, args, {
+      stdio: ['ignore', output, output],
+      // A proxy of the machine must not come between the parts of the cluster.
+      env: { PATH: process.env['PATH'] ?? '', HOME: WORKSPACE, ...this.#environment },
+    });
+    closeSync(output);
+    child.on('error', () => undefined); // told by ready()
+    return child;
+  }
 }
 
 /** Starts a program. */
@@ -22,29 +63,7 @@ export function start(
   command: readonly string[],
   environment: NodeJS.ProcessEnv = {},
 ): Running {
-  const log = place('logs', `${name}.log`);
-  const output = openSync(log, 'a');
-  const [program = '', ...args] = command;
-  const child = spawn(program, args, {
-    stdio: ['ignore', output, output],
-    // A proxy of the machine must not come between the parts of the cluster.
-    env: { PATH: process.env['PATH'] ?? '', HOME: WORKSPACE, ...environment },
-  });
-  closeSync(output);
-  const ended = once(child, 'exit');
-  ended.catch(() => undefined);
-  return {
-    name,
-    child,
-    log,
-    async stop() {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      child.kill('SIGTERM');
-      const timer = setTimeout(() => child.kill('SIGKILL'), 10_000);
-      await ended;
-      clearTimeout(timer);
-    },
-  };
+  return new Running(name, command, environment);
 }
 
 /** Waits until a program is of use; its end or two minutes without are an error with the end of its log. */
@@ -54,8 +73,7 @@ export async function ready(
 ): Promise<void> {
   const end = performance.now() + PATIENCE_MS;
   for (;;) {
-    const { exitCode, signalCode } = running.child;
-    if (exitCode !== null || signalCode !== null) throw failure(running, 'ended');
+    if (running.hasEnded) throw failure(running, 'ended');
     if (performance.now() > end) throw failure(running, 'does not become ready');
     // What it throws means "not yet".
     if (await Promise.try(isReady).catch(() => false)) return;

@@ -36,7 +36,7 @@ export function directory(...names: string[]): string {
 /** Ends every process of the cluster, takes its mounts, cgroups and network away, then the directory. */
 export async function sweep(): Promise<void> {
   await endProcesses();
-  for (const path of mountsBelow(WORKSPACE)) run('umount', ['--lazy', path]);
+  unmountBelow(WORKSPACE);
   removeCgroups();
   if (readdirSync('/run/netns', { withFileTypes: true }).some(({ name }) => name === NETWORK)) {
     run('ip', ['netns', 'delete', NETWORK]);
@@ -89,6 +89,11 @@ function removeCgroups(): void {
   for (const controller of readdirSync(CGROUP_ROOT)) {
     for (const path of cgroups(controller)) tryQuietly(() => rmdirSync(path));
   }
+}
+
+/** Takes all mounts below a directory away. */
+export function unmountBelow(path: string): void {
+  for (const mount of mountsBelow(path)) run('umount', ['--lazy', mount]);
 }
 
 /** Deepest first. */

@@ -1,0 +1,54 @@
+/**
+ * Builds a cluster's programs and images, starts it with Vault, PostgreSQL, identity and the chart, and runs
+ * test/cluster against it, or the test files that are named. `-- --stay` starts all and runs nothing.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { buildImages } from '../test/cluster/parts/images.ts';
+import { insideNetwork, makeNetwork } from '../test/cluster/parts/network.ts';
+import { sweep } from '../test/cluster/parts/workspace.ts';
+import {
+  ATTEST,
+  buildPrograms,
+  CLUSTER_PACKAGES,
+  ensurePackages,
+  HELM,
+  KUBERNETES,
+  PAUSE,
+  POSTGRESQL,
+  QUERIES,
+  requireRoot,
+  root,
+  say,
+  VAULT,
+} from './servers.ts';
+
+const { values, positionals } = parseArgs({
+  options: { stay: { type: 'boolean', default: false } },
+  allowPositionals: true,
+});
+requireRoot();
+await ensurePackages([...CLUSTER_PACKAGES, POSTGRESQL]);
+const programs = await buildPrograms([KUBERNETES, HELM, PAUSE, ATTEST, QUERIES, VAULT]);
+const images = buildImages({ pause: programs.path(PAUSE), queries: programs.path(QUERIES) });
+for (const { image, bytes } of images) {
+  say(`image ${image}: ${(bytes / 1_000_000).toFixed(1)} MB compressed`);
+}
+await sweep();
+makeNetwork();
+const world = join(root, 'test', 'cluster', 'world.ts');
+const all = positionals.length > 0 ? positionals : ['test/cluster/**/*.test.ts'];
+const [command, args] = insideNetwork([process.execPath, world, ...(values.stay ? [] : all)]);
+const child = spawn(command, args, {
+  stdio: 'inherit',
+  cwd: root,
+  env: { ...process.env, VOUCHSAFE_TEST_IMAGES: JSON.stringify(images) },
+});
+// The one inside ends by the same Ctrl-C.
+process.on('SIGINT', () => undefined);
+process.on('SIGTERM', () => child.kill('SIGTERM'));
+await once(child, 'exit');
+await sweep();
+process.exitCode = child.exitCode ?? 1;

@@ -1,0 +1,115 @@
+/**
+ * What the suite runs in: cluster, Vault, PostgreSQL, identity and the chart, from inside the cluster's network.
+ * Runs the test files that it is given against them, or stays up until it is told to end.
+ */
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Postgres } from '../helpers/postgres.ts';
+import { startCluster, type Cluster } from './parts/cluster.ts';
+import { startControl } from './parts/control.ts';
+import { IDENTITY_DIRECTORY, startIdentity } from './parts/identity.ts';
+import { REPOSITORY, VERSION, type Archive } from './parts/images.ts';
+import { NODE_ADDRESS, POD_RANGE } from './parts/network.ts';
+import { startVault, type ClusterVault } from './parts/vault.ts';
+import { place, WORKSPACE } from './parts/workspace.ts';
+
+/** What tests are told, as JSON in VOUCHSAFE_TEST_CLUSTER. */
+export interface World {
+  readonly kubeconfig: string;
+  readonly programs: { readonly kubernetes: string; readonly helm: string };
+  readonly vault: ClusterVault;
+  readonly jwksUrl: string;
+  /** What Vault is told to reach PostgreSQL, and where pods reach it. */
+  readonly database: { readonly vaultConfig: object; readonly address: string };
+  /** Values that the chart was installed with. */
+  readonly values: object;
+  /** Socket of parts/control.ts. */
+  readonly control: string;
+}
+
+/** Namespace and name of the release. */
+export const RELEASE = 'vouchsafe';
+
+function told(variable: string): string {
+  const value = process.env[variable];
+  if (value === undefined) throw new Error('run this with: npm run test:cluster');
+  return value;
+}
+
+/** The chart's values for this cluster. */
+function chartValues(): object {
+  return {
+    image: { repository: REPOSITORY, tag: VERSION, pullPolicy: 'Never' },
+    vault: {
+      connections: { default: { address: `http://${NODE_ADDRESS}:8200` } },
+    },
+    spiffe: {
+      socket: '/run/workload-api/api.sock',
+      ...{ volume: 'hostPath', hostPath: IDENTITY_DIRECTORY },
+    },
+  };
+}
+
+function install(cluster: Cluster, values: object): void {
+  const file = place('values.json');
+  writeFileSync(file, JSON.stringify(values));
+  const chart = join(import.meta.dirname, '..', '..', 'manifests', 'vouchsafe');
+  const flags = [`--namespace=${RELEASE}`, '--create-namespace', '--wait', '--timeout=2m'];
+  cluster.helm('install', RELEASE, chart, ...flags, `--values=${file}`);
+}
+
+async function startWorld(stack: AsyncDisposableStack): Promise<World> {
+  const programs = {
+    kubernetes: told('VOUCHSAFE_TEST_KUBERNETES'),
+    helm: told('VOUCHSAFE_TEST_HELM'),
+  };
+  const archives = JSON.parse(told('VOUCHSAFE_TEST_IMAGES')) as readonly Archive[]; // from .tools
+  const cluster = stack.use(await startCluster(programs, archives));
+  const { running, vault } = await startVault(told('VOUCHSAFE_TEST_VAULT'), randomUUID());
+  stack.defer(() => running.stop());
+  const directory = mkdtempSync(join(WORKSPACE, 'postgres-'));
+  const database = stack.use(
+    await Postgres.create({ directory, host: NODE_ADDRESS, network: POD_RANGE }),
+  );
+  const identity = stack.use(await startIdentity(told('VOUCHSAFE_TEST_ATTEST'), cluster.api));
+  const values = chartValues();
+  install(cluster, values);
+  const control = stack.use(await startControl(cluster, identity));
+  return {
+    ...{ kubeconfig: cluster.kubeconfig, programs, vault, values },
+    jwksUrl: identity.jwksUrl,
+    database: {
+      vaultConfig: database.vaultConfig,
+      address: `${NODE_ADDRESS}:${database.port}/postgres`,
+    },
+    control: control.path,
+  };
+}
+
+async function main(files: readonly string[]): Promise<number> {
+  const ended = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => ended.abort());
+  }
+  const started = performance.now();
+  await using stack = new AsyncDisposableStack();
+  const world = JSON.stringify(await startWorld(stack));
+  process.stderr.write(`cluster: up in ${Math.round((performance.now() - started) / 1000)} s\n`);
+  if (files.length === 0) {
+    writeFileSync(place('world.json'), world, { mode: 0o600 });
+    process.stderr.write('cluster: no test files; it stays until Ctrl-C\n');
+    if (!ended.signal.aborted) await once(ended.signal, 'abort');
+    return 0;
+  }
+  const args = ['--test', '--test-concurrency=1', '--test-reporter=spec', ...files];
+  const env = { ...process.env, VOUCHSAFE_TEST_CLUSTER: world };
+  const tests = spawn(process.execPath, args, { stdio: 'inherit', env });
+  ended.signal.addEventListener('abort', () => tests.kill('SIGTERM'));
+  const [code] = (await once(tests, 'exit')) as [number | null];
+  return code ?? 1;
+}
+
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2));
