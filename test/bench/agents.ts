@@ -52,7 +52,7 @@ export function vouchsafe(command: Command, cwd: string): StartAgent {
       output: { directory: output },
       files,
       stateDirectory: join(directory, 'state'),
-      ...(job.isOnce !== true && { listen: '127.0.0.1:0' }),
+      ...(job.isOnce !== true && { listen: ':0' }), // as the injected agent listens
     };
     const env = { VOUCHSAFE_CONFIG: JSON.stringify(config) };
     const words = job.isOnce === true ? ['agent', '--once'] : ['agent'];
