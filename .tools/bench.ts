@@ -1,6 +1,6 @@
 /**
  * Speed and size beside `vault agent`, which is built and run on the same machine: `npm run bench`. Options:
- * `--runs N` starts of each (11), `--seconds N` of watching steady agents (60), `--json`. It judges nothing: the
+ * `--runs N` starts of each (11), `--seconds N` of watching steady agents (300), `--json`. It judges nothing: the
  * exit code is 0 when everything worked, however long it took.
  */
 import { parseArgs } from 'node:util';
@@ -21,7 +21,7 @@ import { buildPrograms, root, run, say, VAULT } from './servers.ts';
 const { values } = parseArgs({
   options: {
     runs: { type: 'string', default: '11' },
-    seconds: { type: 'string', default: '60' },
+    seconds: { type: 'string', default: '300' },
     json: { type: 'boolean', default: false },
   },
 });
