@@ -46,7 +46,8 @@ const ended = once(child, 'exit');
 process.on('SIGINT', () => undefined);
 process.on('SIGTERM', () => child.kill('SIGTERM'));
 child.once('message', (inside) => {
-  void openDoor(String(inside)).then(({ kubeconfig }) => {
+  void openDoor(inside as string) // the path that main.ts sends
+   .then(({ kubeconfig }) => {
     say(`image ${REPOSITORY}:${VERSION}; programs: ${join(root, 'test', 'servers', 'bin')}`);
     process.stdout.write(`export KUBECONFIG=${kubeconfig}\n`);
   });

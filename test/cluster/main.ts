@@ -19,6 +19,6 @@ const programs = {
 };
 const archives = JSON.parse(told('VOUCHSAFE_TEST_IMAGES')) as readonly Archive[]; // from .tools
 await using cluster = await startCluster(programs, archives);
-await using _door = await startDoor();
+using _door = await startDoor();
 process.send?.(cluster.kubeconfig);
 await ended.promise;

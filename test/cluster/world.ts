@@ -8,11 +8,15 @@ import { once } from 'node:events';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Postgres } from '../helpers/postgres.ts';
+import { createVaultClient } from '../helpers/vault-client.ts';
+import type { Api } from './parts/api.ts';
 import { startCluster, type Cluster } from './parts/cluster.ts';
+import { API_SERVER } from './parts/control-plane.ts';
 import { startControl } from './parts/control.ts';
-import { IDENTITY_DIRECTORY, startIdentity } from './parts/identity.ts';
-import { REPOSITORY, VERSION, type Archive } from './parts/images.ts';
+import { startIdentity } from './parts/identity.ts';
+import type { Archive } from './parts/images.ts';
 import { NODE_ADDRESS, POD_RANGE } from './parts/network.ts';
+import { CHART, chartValues, RELEASE } from './parts/release.ts';
 import { startVault, type ClusterVault } from './parts/vault.ts';
 import { place, WORKSPACE } from './parts/workspace.ts';
 
@@ -21,17 +25,15 @@ export interface World {
   readonly kubeconfig: string;
   readonly programs: { readonly kubernetes: string; readonly helm: string };
   readonly vault: ClusterVault;
+  /** Keys of the identity provider, for Vault. */
   readonly jwksUrl: string;
-  /** What Vault is told to reach PostgreSQL, and where pods reach it. */
-  readonly database: { readonly vaultConfig: object; readonly address: string };
-  /** Values that the chart was installed with. */
-  readonly values: object;
+  /** Keys of the API server for service-account tokens, for Vault. */
+  readonly accountKeys: { readonly url: string; readonly caPem: string };
+  /** Where pods reach PostgreSQL, as `host:port/name`. */
+  readonly database: string;
   /** Socket of parts/control.ts. */
   readonly control: string;
 }
-
-/** Namespace and name of the release. */
-export const RELEASE = 'vouchsafe';
 
 function told(variable: string): string {
   const value = process.env[variable];
@@ -39,26 +41,25 @@ function told(variable: string): string {
   return value;
 }
 
-/** The chart's values for this cluster. */
-function chartValues(): object {
-  return {
-    image: { repository: REPOSITORY, tag: VERSION, pullPolicy: 'Never' },
-    vault: {
-      connections: { default: { address: `http://${NODE_ADDRESS}:8200` } },
-    },
-    spiffe: {
-      socket: '/run/workload-api/api.sock',
-      ...{ volume: 'hostPath', hostPath: IDENTITY_DIRECTORY },
-    },
-  };
-}
-
 function install(cluster: Cluster, values: object): void {
   const file = place('values.json');
   writeFileSync(file, JSON.stringify(values));
-  const chart = join(import.meta.dirname, '..', '..', 'manifests', 'vouchsafe');
   const flags = [`--namespace=${RELEASE}`, '--create-namespace', '--wait', '--timeout=2m'];
-  cluster.helm('install', RELEASE, chart, ...flags, `--values=${file}`);
+  cluster.helm('install', RELEASE, CHART, ...flags, `--values=${file}`);
+}
+
+/** Lets anybody read the keys of service-account tokens, as clusters do whose issuer is public. */
+async function publishAccountKeys(api: Api): Promise<void> {
+  const group = 'rbac.authorization.k8s.io';
+  await api.create(`/apis/${group}/v1/clusterrolebindings`, {
+    metadata: { name: 'service-account-keys' },
+    roleRef: {
+      apiGroup: group,
+      kind: 'ClusterRole',
+      name: 'system:service-account-issuer-discovery',
+    },
+    subjects: [{ apiGroup: group, kind: 'Group', name: 'system:unauthenticated' }],
+  });
 }
 
 async function startWorld(stack: AsyncDisposableStack): Promise<World> {
@@ -74,17 +75,18 @@ async function startWorld(stack: AsyncDisposableStack): Promise<World> {
   const database = stack.use(
     await Postgres.create({ directory, host: NODE_ADDRESS, network: POD_RANGE }),
   );
+  const operator = createVaultClient(vault);
+  await operator.write('sys/mounts/database', { type: 'database' });
+  await operator.write('database/config/main', database.vaultConfig);
   const identity = stack.use(await startIdentity(told('VOUCHSAFE_TEST_ATTEST'), cluster.api));
-  const values = chartValues();
-  install(cluster, values);
+  await publishAccountKeys(cluster.api);
+  install(cluster, chartValues());
   const control = stack.use(await startControl(cluster, identity));
   return {
-    ...{ kubeconfig: cluster.kubeconfig, programs, vault, values },
+    ...{ kubeconfig: cluster.kubeconfig, programs, vault },
     jwksUrl: identity.jwksUrl,
-    database: {
-      vaultConfig: database.vaultConfig,
-      address: `${NODE_ADDRESS}:${database.port}/postgres`,
-    },
+    accountKeys: { url: `${API_SERVER}/openid/v1/jwks`, caPem: cluster.caPem },
+    database: `${NODE_ADDRESS}:${database.port}/postgres`,
     control: control.path,
   };
 }

@@ -19,6 +19,8 @@ export interface VaultClient {
   write(path: string, body?: object): Promise<Json>;
   /** `vault read`; gives the data. */
   read(path: string): Promise<Json>;
+  /** `vault list`; none where there is nothing. */
+  list(path: string): Promise<readonly string[]>;
   /** `vault delete`. */
   remove(path: string): Promise<void>;
   /** Status of a request with a token of one's own. */
@@ -58,6 +60,12 @@ export function createVaultClient(access: VaultAccess): VaultClient {
     async read(path) {
       const answer = await call('GET', path);
       return (answer['data'] ?? {}) as Json; // an object, or absent
+    },
+    async list(path) {
+      const { status, text } = await as(access.token, 'LIST', path);
+      if (status === 404) return [];
+      if (status >= 300) throw new Error(`LIST ${path}: ${status} ${text}`);
+      return (JSON.parse(text) as { data: { keys: readonly string[] } }).data.keys;
     },
     async remove(path) {
       await call('DELETE', path);

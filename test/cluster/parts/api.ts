@@ -19,7 +19,7 @@ export interface Api extends Disposable {
   text(path: string): Promise<string>;
   create<T>(path: string, object: object): Promise<Created<T>>;
   /** A merge patch. */
-  patch<T>(path: string, change: object): Promise<T>;
+  patch(path: string, change: object): Promise<void>;
   remove(path: string, options?: object): Promise<void>;
 }
 
@@ -51,7 +51,12 @@ export function createApi(kubeconfig: string): Api {
   async function call(method: string, path: string, body?: object): Promise<Answer> {
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
-    const headers = { Authorization: `Bearer ${token}`, 'Content-Type': type };
+    const sending = body === undefined ? '' : JSON.stringify(body);
+    const headers = {
+      ...{ Authorization: `Bearer ${token}`, 'Content-Type': type },
+      // Node would leave it out of a DELETE.
+      'Content-Length': Buffer.byteLength(sending),
+    };
     const sent = httpsRequest(`${server}${path}`, { method, headers, agent }, (response) => {
       let text = '';
       response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
@@ -63,7 +68,7 @@ export function createApi(kubeconfig: string): Api {
       });
     });
     sent.on('error', reject);
-    sent.end(body === undefined ? undefined : JSON.stringify(body));
+    sent.end(sending);
     return promise;
   }
 
@@ -74,8 +79,9 @@ export function createApi(kubeconfig: string): Api {
       const { text, warnings } = await call('POST', path, object);
       return { object: JSON.parse(text) as T, warnings };
     },
-    patch: async <T>(path: string, change: object) =>
-      JSON.parse((await call('PATCH', path, change)).text) as T,
+    async patch(path, change) {
+      await call('PATCH', path, change);
+    },
     async remove(path, options = {}) {
       await call('DELETE', path, options);
     },

@@ -17,6 +17,7 @@ export interface Programs {
 export interface Cluster extends AsyncDisposable {
   readonly kubeconfig: string;
   readonly api: Api;
+  readonly caPem: string;
   /** Helm, to its end. */
   helm(...args: string[]): string;
   /** Stops the node's container runtime, and starts it again. */
@@ -39,7 +40,7 @@ export async function startCluster(
   const api = createApi(kubeconfig);
   await ready(kubelet, () => isNodeReady(api));
   return {
-    ...{ kubeconfig, api },
+    ...{ kubeconfig, api, caPem: plane.ca.caPem },
     helm: (...args) =>
       execFileSync(programs.helm, args, {
         encoding: 'utf8',

@@ -12,7 +12,7 @@ import { place } from './workspace.ts';
 const SOCKET = place('api-server.sock');
 
 /** Inside: from the socket to the API server. */
-export async function startDoor(): Promise<AsyncDisposable> {
+export async function startDoor(): Promise<Disposable> {
   const { hostname, port } = new URL(API_SERVER);
   rmSync(SOCKET, { force: true });
   const server = forward(() => connect(Number(port), hostname)).listen(SOCKET);
@@ -23,7 +23,7 @@ export async function startDoor(): Promise<AsyncDisposable> {
 /** Outside: from a port of loopback to the socket; writes a kubeconfig with that port. */
 export async function openDoor(
   kubeconfig: string,
-): Promise<AsyncDisposable & { readonly kubeconfig: string }> {
+): Promise<Disposable & { readonly kubeconfig: string }> {
   const server = forward(() => connect(SOCKET)).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo; // a TCP server that listens has one
@@ -42,10 +42,6 @@ function forward(open: () => Socket): Server {
   });
 }
 
-function closing(server: Server): AsyncDisposable {
-  return {
-    async [Symbol.asyncDispose]() {
-      server.close();
-    },
-  };
+function closing(server: Server): Disposable {
+  return { [Symbol.dispose]: () => void server.close() };
 }

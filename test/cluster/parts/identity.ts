@@ -16,10 +16,8 @@ import {
 } from '../../../src/dev/workload-api/index.ts';
 import type { Api } from './api.ts';
 import { ready, start } from './processes.ts';
-import { directory, place } from './workspace.ts';
+import { place } from './workspace.ts';
 
-/** Where pods get the directory of the socket from. */
-export const IDENTITY_DIRECTORY = directory('identity');
 export const TRUST_DOMAIN = 'example.org';
 
 /** The identity provider of the cluster. */

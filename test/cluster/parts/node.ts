@@ -95,6 +95,8 @@ state = "${directory('containerd-state')}"
   sandbox_image = "${PAUSE_IMAGE}"
   # Without CAP_SYS_RESOURCE a sandbox could not be given the score that the kubelet asks for.
   restrict_oom_score_adj = true
+  # Where the sweep finds them.
+  netns_mounts_under_state_dir = true
 [plugins."io.containerd.grpc.v1.cri".cni]
   bin_dir = "/usr/lib/cni"
   conf_dir = "${directory('cni')}"

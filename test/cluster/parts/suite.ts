@@ -80,6 +80,8 @@ export async function eventually<T>(
   throw new Error(`${what}: still not after ${patienceMs / 1000} s`, { cause: last });
 }
 
+const CREATE_USER = `CREATE ROLE "{{name}}" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'`;
+
 /** Annotations of a pod without the prefix. */
 export function annotations(settings: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(
@@ -169,10 +171,52 @@ export class Space implements AsyncDisposable {
     });
   }
 
+  /** Lets the service account `default` log in with a token of the API server, at the same mount. */
+  async grantAccount(audience = 'vault'): Promise<void> {
+    await vault.write(`auth/${this.mount}/config`, {
+      ...{ jwks_url: world.accountKeys.url, jwks_ca_pem: world.accountKeys.caPem },
+    });
+    await vault.write(`auth/${this.mount}/role/app`, {
+      ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: audience },
+      bound_subject: `system:serviceaccount:${this.name}:default`,
+      ...{ token_policies: this.name, token_ttl: '1h' },
+    });
+  }
+
   /** A KV secret `app` of its own, and the right to read it. */
   async grantSecret(data: object, role: object = {}): Promise<void> {
     await this.grant(`path "secret/data/${this.name}/*" { capabilities = ["read"] }`, role);
     await this.put(data);
+  }
+
+  /** PostgreSQL users of its own, and the right to get them. Their life is in Vault's words. */
+  async grantUsers(life: object): Promise<void> {
+    await vault.write(`database/roles/${this.name}`, {
+      ...{ db_name: 'main', creation_statements: [CREATE_USER], ...life },
+    });
+  }
+
+  /** Path of the PostgreSQL user. */
+  get users(): string {
+    return `database/creds/${this.name}`;
+  }
+
+  /** Leases of PostgreSQL users that are held. */
+  async leases(): Promise<number> {
+    return (await vault.list(`sys/leases/lookup/${this.users}`)).length;
+  }
+
+  /** Vault tokens of its pods that live. */
+  async tokens(): Promise<number> {
+    const found = await Promise.all(
+      (await vault.list('auth/token/accessors')).map(async (accessor) => {
+        const token = await vault
+          .write('auth/token/lookup-accessor', { accessor })
+          .catch(() => undefined); // gone meanwhile
+        return JSON.stringify(token ?? '').includes(`auth/${this.mount}/login`);
+      }),
+    );
+    return found.filter(Boolean).length;
   }
 
   /** Changes the secret. */

@@ -1,0 +1,41 @@
+/** The chart as the suite installs it. */
+import { join } from 'node:path';
+import { IDENTITY_DIRECTORY, SOCKET_DIRECTORY } from './identity-place.ts';
+import { REPOSITORY, VERSION } from './images.ts';
+import { NODE_ADDRESS } from './network.ts';
+
+/** Name and namespace of the release. */
+export const RELEASE = 'vouchsafe';
+
+export const CHART = join(import.meta.dirname, '..', '..', '..', 'manifests', 'vouchsafe');
+
+/** Who may have what; namespaces without the name are free. */
+export const POLICIES = [
+  { name: 'everybody', namespaces: ['test-*'], connections: ['default'] },
+  {
+    name: 'team-a',
+    namespaces: ['team-a'],
+    connections: ['default'],
+    roles: ['a-*'],
+    authMounts: ['jwt-team-a'],
+    paths: ['secret/team-a/*'],
+  },
+];
+
+/** The chart's values for this cluster. */
+export function chartValues(): object {
+  return {
+    image: { repository: REPOSITORY, tag: VERSION, pullPolicy: 'Never' },
+    vault: {
+      connections: {
+        default: { address: `http://${NODE_ADDRESS}:8200` },
+        other: { address: `http://${NODE_ADDRESS}:8200` },
+      },
+      policies: POLICIES,
+    },
+    spiffe: {
+      ...{ socket: `${SOCKET_DIRECTORY}/api.sock`, volume: 'hostPath' },
+      hostPath: IDENTITY_DIRECTORY,
+    },
+  };
+}

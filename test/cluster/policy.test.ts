@@ -1,0 +1,139 @@
+/** Who may have what: refusals by policy with the rule's name, and pods that ask for what is another's. */
+import assert from 'node:assert/strict';
+import { after, before, suite, test } from 'node:test';
+import type { Pod } from './parts/objects.ts';
+import {
+  annotations,
+  api,
+  containerStatus,
+  eventually,
+  FOREVER,
+  shellPod,
+  Space,
+  type KubernetesEvent,
+} from './parts/suite.ts';
+
+const TEAM = '/api/v1/namespaces/team-a';
+/** What the policy `team-a` allows. */
+const ALLOWED = {
+  ...{ inject: 'true', 'auth-mount': 'jwt-team-a', role: 'a-reader' },
+  'secret-app': 'secret/team-a/app',
+};
+
+suite('policy', () => {
+  before(() => api.create('/api/v1/namespaces', { metadata: { name: 'team-a' } }));
+
+  after(() => api.remove(TEAM));
+
+  async function create(settings: Readonly<Record<string, string>>): Promise<void> {
+    await api.create(`${TEAM}/pods?dryRun=All`, {
+      ...shellPod('app', settings, 'true'),
+      metadata: { name: 'app', annotations: annotations(settings) },
+    });
+  }
+
+  test('what it allows is admitted', async () => {
+    await eventually('there is a service account', () =>
+      api.get<object>(`${TEAM}/serviceaccounts/default`),
+    );
+    await create(ALLOWED);
+  });
+
+  const refusals = {
+    'another connection': { vault: 'other' },
+    'another role': { role: 'admin' },
+    'another mount': { 'auth-mount': 'jwt' },
+    'another path': { 'secret-app': 'secret/team-b/app' },
+    'another path in a template': {
+      'template-app': '{{#with (secret "secret/team-b/app")}}{{x}}{{/with}}',
+    },
+    'a path that climbs': { 'secret-app': 'secret/team-a/../team-b/app' },
+  };
+  for (const [what, settings] of Object.entries(refusals)) {
+    test(`${what} is denied`, async () => {
+      await assert.rejects(create({ ...ALLOWED, ...settings }), (error: Error) => {
+        assert.match(error.message, /denied the request/);
+        if (what !== 'a path that climbs') assert.match(error.message, /team-a/);
+        return true;
+      });
+    });
+  }
+
+  test('the owner of a refused pod gets an Event that names the policy', async () => {
+    const labels = { app: 'app' };
+    await api.create(`/apis/apps/v1/namespaces/team-a/replicasets`, {
+      metadata: { name: 'refused' },
+      spec: {
+        ...{ replicas: 1, selector: { matchLabels: labels } },
+        template: {
+          metadata: { labels, annotations: annotations({ ...ALLOWED, role: 'admin' }) },
+          spec: shellPod('refused', {}, 'true').spec,
+        },
+      },
+    });
+    const path = `${TEAM}/events?fieldSelector=involvedObject.name%3Drefused`;
+    const told = await eventually('there is an Event', async () => {
+      const { items } = await api.get<{ items: readonly KubernetesEvent[] }>(path);
+      return items.find(({ reason }) => reason === 'PolicyRefused');
+    });
+    assert.equal(told.type, 'Warning');
+    assert.match(told.message, /team-a/);
+  });
+});
+
+suite('one pod and the secrets of another', { concurrency: true }, () => {
+  /** A pod of `thief` whose annotations ask for what is `owner`'s. */
+  async function asks(
+    settings: (owner: Space) => Readonly<Record<string, string>>,
+    why: RegExp,
+  ): Promise<void> {
+    await using owner = await Space.create();
+    await owner.grantSecret({ password: 'planted' });
+    await using thief = await Space.create();
+    await thief.grantSecret({ password: 'own' });
+    const asked = {
+      ...{ ...thief.login, 'init-deadline': '4s' },
+      'secret-password': `${owner.secret}#password`,
+      ...settings(owner),
+    };
+    await thief.create(shellPod('thief', asked, FOREVER, { restartPolicy: 'Never' }));
+    const pod = await thief.until('thief', (one) => endOf(one) !== undefined);
+    assert.match(endOf(pod) ?? '', why);
+    assert.equal(await owner.tokens(), 0);
+    assert.ok(!JSON.stringify(pod).includes('planted'));
+  }
+
+  const agent = 'vouchsafe-agent';
+  const endOf = (pod: Pod): string | undefined => {
+    const { state, lastState } = containerStatus(pod, agent);
+    return (state?.terminated ?? lastState?.terminated)?.message;
+  };
+
+  test('a path of the other, with its own role: Vault refuses', () =>
+    asks(() => ({}), /permission denied|403/i));
+
+  test('the mount and role of the other: Vault refuses the identity', () =>
+    asks((owner) => ({ 'auth-mount': owner.mount }), /login/i));
+
+  test('the SPIFFE ID of the other: the Workload API has no such SVID for it', () =>
+    asks(
+      (owner) => ({
+        'auth-mount': owner.mount,
+        'spiffe-id': `spiffe://example.org/ns/${owner.name}/sa/default`,
+      }),
+      /spiffe:\/\/example\.org\/ns\/|no identity|SVID/,
+    ));
+
+  test('an application that looks around finds no token, no SVID and no key of the agent', async () => {
+    await using space = await Space.create();
+    await space.grantSecret({ password: 'planted' });
+    const settings = { ...space.login, 'secret-password': `${space.secret}#password` };
+    await space.create(shellPod('app', settings, FOREVER));
+    await space.ready('app');
+    const find = 'grep -rlE "hvs\\.|eyJ[A-Za-z0-9]" /run /vault /tmp /etc 2>/dev/null; true';
+    const found = await space.exec('app', 'app', 'sh', '-c', find);
+    const own = found.split('\n').filter((path) => !path.includes('kubernetes.io/serviceaccount'));
+    assert.deepEqual(own.filter(Boolean), []);
+    assert.equal((await space.exec('app', 'app', 'ls', '/vault/secrets')).trim(), 'password');
+  });
+});

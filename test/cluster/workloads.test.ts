@@ -1,0 +1,135 @@
+/** Kinds of pods: Jobs and CronJobs end, native sidecars and init containers keep their order, restricted ones pass. */
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { SHELL_IMAGE } from './parts/images.ts';
+import type { List, Pod } from './parts/objects.ts';
+import {
+  annotations,
+  api,
+  containerStatus,
+  eventually,
+  FOREVER,
+  shellContainer,
+  shellPod,
+  Space,
+} from './parts/suite.ts';
+
+const READ = 'cat /vault/secrets/password; echo';
+const MODES = ['native', 'pair', 'init'];
+
+interface Job {
+  readonly status?: { readonly succeeded?: number };
+}
+
+function settings(space: Space, more: Record<string, string> = {}): Record<string, string> {
+  return { ...space.login, 'secret-password': `${space.secret}#password`, ...more };
+}
+
+async function withSecret(metadata: object = {}): Promise<Space> {
+  const space = await Space.create(metadata);
+  await space.grantSecret({ password: 'planted' });
+  return space;
+}
+
+suite('kinds of pods', { concurrency: true }, () => {
+  test('a Job completes, and what its pod held in Vault is revoked', async () => {
+    await using space = await withSecret();
+    const jobs = `/apis/batch/v1/namespaces/${space.name}/jobs`;
+    await api.create(jobs, { metadata: { name: 'once' }, spec: jobSpec(settings(space)) });
+    await eventually('the Job succeeds', async () => {
+      const job = await api.get<Job>(`${jobs}/once`);
+      return job.status?.succeeded === 1 ? true : undefined;
+    });
+    const { items } = await api.get<List<Pod>>(space.pods);
+    const [pod] = items;
+    assert.ok(pod !== undefined && items.length === 1, 'at the first attempt');
+    assert.equal(await space.logs(pod.metadata.name ?? '', 'app'), 'planted\n');
+    assert.equal(containerStatus(pod, 'vouchsafe-agent').restartCount, 0);
+    assert.equal(containerStatus(pod, 'vouchsafe-agent').state?.terminated?.exitCode, 0);
+    assert.equal(await space.tokens(), 0);
+  });
+
+  test('a CronJob completes', async () => {
+    await using space = await withSecret();
+    const spec = {
+      ...{ schedule: '* * * * *', successfulJobsHistoryLimit: 3 },
+      jobTemplate: { spec: jobSpec(settings(space)) },
+    };
+    const path = `/apis/batch/v1/namespaces/${space.name}`;
+    await api.create(`${path}/cronjobs`, { metadata: { name: 'often' }, spec });
+    await eventually(
+      'a Job of it succeeds',
+      async () => {
+        const { items } = await api.get<List<Job>>(`${path}/jobs`);
+        return items.some(({ status }) => status?.succeeded === 1) ? true : undefined;
+      },
+      120_000,
+    );
+  });
+
+  test('a native sidecar of a mesh keeps its place before those that it serves', async () => {
+    await using space = await withSecret();
+    const proxy = {
+      ...{ ...shellContainer('istio-proxy', FOREVER), restartPolicy: 'Always' },
+      startupProbe: { exec: { command: ['true'] }, periodSeconds: 1 },
+    };
+    const migrate = shellContainer('migrate', READ);
+    await space.create(
+      shellPod('meshed', settings(space, { 'init-containers': 'migrate' }), FOREVER, {
+        initContainers: [proxy, migrate],
+      }),
+    );
+    const pod = await space.ready('meshed');
+    const names = (pod.spec.initContainers ?? []).map(({ name }) => name);
+    assert.deepEqual(names, ['istio-proxy', 'vouchsafe-agent', 'migrate']);
+    assert.equal(await space.logs('meshed', 'migrate'), 'planted\n');
+    const mounts = JSON.stringify(pod.spec.initContainers?.[0]?.['volumeMounts']);
+    assert.ok(!mounts.includes('vouchsafe'), 'the proxy sees no files');
+  });
+
+  for (const mode of MODES) {
+    test(`${mode}: init containers see the files`, async () => {
+      await using space = await withSecret();
+      const asked = settings(space, { mode, 'init-containers': 'all' });
+      const initContainers = [shellContainer('one', READ), shellContainer('two', READ)];
+      await space.create(shellPod('app', asked, `${READ}; ${FOREVER}`, { initContainers }));
+      await space.ready('app');
+      for (const name of ['one', 'two', 'app']) {
+        assert.equal(await space.logs('app', name), 'planted\n', name);
+      }
+    });
+
+    test(`${mode}: a namespace that enforces the restricted standard takes the pod as it is`, async () => {
+      await using space = await withSecret({
+        labels: { 'pod-security.kubernetes.io/enforce': 'restricted' },
+      });
+      await assert.rejects(
+        space.create({
+          ...shellPod('root', {}, FOREVER),
+          spec: { containers: [{ name: 'app', image: SHELL_IMAGE }] },
+        }),
+        /violates PodSecurity "restricted/,
+      );
+      // Its socket comes by a CSI volume where that standard is enforced; a host path is not restricted.
+      const asked = settings(space, { mode, identity: 'service-account' });
+      await space.grantAccount();
+      const { warnings } = await api.create<Pod>(
+        space.pods,
+        shellPod('app', asked, `${READ}; ${FOREVER}`),
+      );
+      assert.deepEqual(warnings, []);
+      await space.ready('app');
+      assert.equal(await space.logs('app', 'app'), 'planted\n');
+    });
+  }
+});
+
+function jobSpec(asked: Record<string, string>): object {
+  return {
+    backoffLimit: 0,
+    template: {
+      metadata: { annotations: annotations(asked) },
+      spec: { restartPolicy: 'Never', containers: [shellContainer('app', READ)] },
+    },
+  };
+}
