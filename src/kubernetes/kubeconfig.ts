@@ -33,7 +33,7 @@ export async function kubeconfigAccess(options: KubeconfigOptions = {}): Promise
     const what =
       options.context === undefined
         ? 'no current cluster'
-        : `no such context with a cluster: ${options.context}`;
+        : `no context ${options.context} with a cluster`;
     throw new VouchsafeError('ERR_KUBERNETES_API', `${name} has ${what}`);
   }
   return {
@@ -46,6 +46,8 @@ export async function kubeconfigAccess(options: KubeconfigOptions = {}): Promise
         const message = `${name} cannot log in: a program, token or certificate that it names fails`;
         throw new VouchsafeError('ERR_KUBERNETES_API', message, { cause });
       }
+      // It makes an agent for each request; unless there is a proxy, connections are better kept alive.
+      if (cluster.proxyUrl === undefined) delete options.agent;
       return options;
     },
   };

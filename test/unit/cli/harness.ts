@@ -1,6 +1,7 @@
 /** Runs the command line in this process, with files and streams of the test's own. */
 import { parse, parseAllDocuments } from 'yaml';
 import { runCli } from '../../../src/cli/index.ts';
+import type { Clock } from '../../../src/core/index.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';
 import { constantRandom } from '../../helpers/random.ts';
 
@@ -15,6 +16,7 @@ export interface Outcome {
 export async function run(
   words: readonly string[],
   files: Readonly<Record<string, string>> = {},
+  clock: Clock = new FakeClock(),
 ): Promise<Outcome> {
   let [out, errors] = ['', ''];
   const code = await runCli(
@@ -29,7 +31,7 @@ export async function run(
       },
       variable: () => undefined,
       isTerminal: false,
-      clock: new FakeClock(),
+      clock,
       random: constantRandom(),
     },
     new AbortController().signal,
