@@ -3,7 +3,7 @@
  */
 import { VouchsafeError } from '../core/index.ts';
 import type { Position } from './tree.ts';
-import { isRecord, keysNote, quoteName, typeName } from './values.ts';
+import { isRecord, keysNote, quoteName, shortened, typeName } from './values.ts';
 
 /** The codes that rendering can end with. */
 export type FaultCode = 'ERR_TEMPLATE_MISSING_KEY' | 'ERR_TEMPLATE_VALUE' | 'ERR_TEMPLATE_LIMIT';
@@ -35,12 +35,15 @@ export function missingKey(holder: unknown, key?: string, path?: string): Fault 
   return new Fault('ERR_TEMPLATE_MISSING_KEY', `there is ${what}${where} (${found})`);
 }
 
+/** Longest part of a template that an error repeats. */
+const MAX_SUBJECT = 200;
+
 /** Puts template, line, column and the thing as written in front of a fault. Other errors pass unchanged. */
 export function locate(error: unknown, template: string, at: Position, subject: string): unknown {
   if (!(error instanceof Fault)) return error;
   return new VouchsafeError(
     error.code,
-    `${template}:${at.line}:${at.column}: ${subject}: ${error.message}`,
+    `${template}:${at.line}:${at.column}: ${shortened(subject, MAX_SUBJECT)}: ${error.message}`,
     { details: { template, line: at.line, column: at.column } },
   );
 }

@@ -78,6 +78,11 @@ export function keysNote(value: unknown): string {
 
 /** A name as an error shows it: bare when plain, else quoted, never longer than 64 characters. */
 export function quoteName(name: string): string {
-  const short = name.length > 64 ? `${name.slice(0, 63)}…` : name;
+  const short = shortened(name, 64);
   return /^[\w.-]+$/.test(short) ? short : JSON.stringify(short);
+}
+
+/** The begin of a text that is too long to be repeated in an error. */
+export function shortened(text: string, most: number): string {
+  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }

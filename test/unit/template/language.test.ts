@@ -82,6 +82,7 @@ describe('missing keys', () => {
       /^t:2:4: db\.nope: there is no key nope \(keys: user, password, port, "two words", options\)$/,
     ],
     ['{{nope}}', /^t:1:3: nope: there is no key nope \(keys: db, hosts/],
+    [`{{"${'a'.repeat(5000)}"}}`, /^t:1:3: a{199}…: there is no key "a{63}…" \(keys/],
     ['{{name.x}}', /^t:1:3: name\.x: there is no key x \(it is text\)$/],
     ['{{nothing.x}}', /it is null/],
     ['{{hosts.[7]}}', /there is no key 7 \(it is a list\)/],
