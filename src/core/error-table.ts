@@ -326,7 +326,7 @@ export const ERROR_TABLE = {
     'never',
     'error',
     EXIT.check,
-    '`vouchsafe check` found a failure; it is told above, with what to do about it.',
+    'Some check of `vouchsafe check` failed; it is told above, with what to do about it.',
   ),
   ERR_KUBERNETES_API: rule(
     'backoff',
