@@ -7,7 +7,6 @@ import {
   type Clock,
   type Counter,
   type Dependency,
-  type Logger,
   type Metrics,
   type Random,
 } from '../core/index.ts';
@@ -15,9 +14,9 @@ import type { AgentConfig, NotifyAction } from '../config/index.ts';
 import { createBackoff, runAll, type Backoff } from '../lifecycle/index.ts';
 import { chooseSet, type ChosenFile } from './choose-set.ts';
 import type { FileSet, RenderedFile } from './file-set.ts';
+import { FollowUps, type FollowUpsParts } from './follow-ups.ts';
 import { digestsOf, newsOf, type Digests } from './news.ts';
-import type { NotifierPort, WriterPort } from './ports.ts';
-import type { Releaser } from './release.ts';
+import type { WriterPort } from './ports.ts';
 import type { Superseded, Values } from './values.ts';
 
 /** Passes in a row that each find new dependencies; more is a template that makes paths without end. */
@@ -46,21 +45,14 @@ export interface DeliveredFile {
 }
 
 /** What {@link Delivery} needs. */
-export interface DeliveryParts {
+export interface DeliveryParts extends FollowUpsParts {
   readonly config: Pick<AgentConfig, 'files' | 'onChange'>;
   readonly fileSet: FileSet;
   readonly values: Values;
   readonly writer: WriterPort;
-  readonly notifier: NotifierPort;
-  readonly releaser: Releaser;
   readonly clock: Clock;
   readonly random: Random;
-  readonly logger: Logger;
   readonly metrics: Metrics;
-  /** Path -> digest of each file as the application was last told of it; filled by a predecessor. */
-  readonly told: Map<string, string>;
-  /** Called after the application was told, for a successor must not tell it again. */
-  readonly onTold: () => void;
   /** Saves the state before files are swapped in, so that a killed agent never forgets a credential it used. */
   readonly beforeWrite: () => Promise<void>;
   /** Called after each delivery. */
@@ -82,7 +74,7 @@ export class Delivery {
   readonly #backoff: Backoff;
   readonly #failures: Counter;
   readonly #kept = new Map<string, Kept>();
-  readonly #background = new Set<Promise<void>>();
+  readonly #followUps: FollowUps;
   /** Dependencies that the last pass found and that have no value yet: no sense in rendering before. */
   #awaited: readonly Dependency[] = [];
   #known = 0;
@@ -96,6 +88,7 @@ export class Delivery {
   constructor(parts: DeliveryParts, wasDelivered: boolean) {
     this.#parts = parts;
     this.#wasDelivered = wasDelivered;
+    this.#followUps = new FollowUps(parts);
     this.#written = new Map(parts.told);
     this.#backoff = createBackoff({ minMs: 500, maxMs: 60_000, random: parts.random });
     this.#failures = parts.metrics.counter(
@@ -132,7 +125,7 @@ export class Delivery {
     try {
       await runAll(signal, [(inner) => this.#follow(inner), (inner) => this.#compare(inner)]);
     } finally {
-      await Promise.allSettled(this.#background);
+      await this.#followUps.ended();
     }
   }
 
@@ -194,21 +187,13 @@ export class Delivery {
     const news = newsOf(digests, { before: this.#written, changed });
     this.#written = digests;
     this.#keep(chosen, changed);
-    const dropped = this.#letGo(chosen, superseded);
+    const dropped = this.#letGo(chosen, superseded).map(({ lease }) => lease);
     if (swapped) this.#log(changed, news);
     this.#succeed(error);
     const actions = this.#wasDelivered ? this.#actions(news) : [];
     this.#wasDelivered = true;
     this.#parts.onDelivered();
-    this.#inBackground(async () => {
-      await this.#parts.notifier.notify(actions, signal);
-      replaceAll(this.#parts.told, digests);
-      this.#parts.onTold();
-      await this.#parts.releaser.release(
-        dropped.map(({ lease }) => lease),
-        signal,
-      );
-    });
+    this.#followUps.begin({ digests, actions, dropped }, signal);
   }
 
   /** Asks for everything that was found; gives the error of having found too much. */
@@ -291,17 +276,6 @@ export class Delivery {
     this.#lastError = error;
     this.#parts.onFailure(error);
   }
-
-  #inBackground(work: () => Promise<void>): void {
-    const { logger } = this.#parts;
-    const done: Promise<void> = work()
-      .catch((error: unknown) => {
-        // Aborting is the only way these end early; anything else is a defect and worth a line.
-        if (error instanceof VouchsafeError) logger.warn('after delivery', { error });
-      })
-      .finally(() => this.#background.delete(done));
-    this.#background.add(done);
-  }
 }
 
 function endless(): VouchsafeError {
@@ -309,11 +283,6 @@ function endless(): VouchsafeError {
     'ERR_TEMPLATE_LIMIT',
     `after ${MAX_PASSES} passes secrets are still missing; do the templates make paths without end?`,
   );
-}
-
-function replaceAll(map: Map<string, string>, by: Digests): void {
-  map.clear();
-  for (const [path, digest] of by) map.set(path, digest);
 }
 
 function pathAndMode({ path, mode }: ChosenFile['file']): { path: string; mode: number } {

@@ -73,12 +73,13 @@ export class MemoryWriter implements WriterPort {
 /** Keeps what the application would have been told. */
 export class MemoryNotifier implements NotifierPort {
   readonly notified: (readonly NotifyAction[])[] = [];
-  /** Called before each notification is done. */
+  /** Called before each notification is done; where there is nothing to tell, nothing is waited for. */
   before: () => Promise<void> = () => Promise.resolve();
 
   async notify(actions: readonly NotifyAction[]): Promise<void> {
+    if (actions.length === 0) return;
     await this.before();
-    if (actions.length > 0) this.notified.push(actions);
+    this.notified.push(actions);
   }
 }
 

@@ -154,6 +154,27 @@ test('an old lease is let go only after swap, notification and grace', async (t)
   assert.equal(h.vault.good, 1);
 });
 
+test('an old token is let go only after the application was told, though the files are compared meanwhile', async (t) => {
+  const h = new Harness(t);
+  h.vault.tokenRenewable = false;
+  h.vault.define('database/creds/app', { kind: 'dynamic', ttlMs: 24 * 60 * MINUTE_MS });
+  await h.start({ files: [dbFile()], onChange: [HUP], revokeGrace: '30s' });
+  await h.clock.advance(1000);
+  const first = h.writer.get('db') ?? '';
+  const told = Promise.withResolvers<undefined>();
+  h.notifier.before = async () => {
+    await told.promise;
+  };
+  while (h.writer.get('db') === first) await h.clock.advance(MINUTE_MS);
+  const { writes } = h.writer;
+  await h.clock.advance(7 * MINUTE_MS);
+  assert.ok(h.writer.writes > writes, 'compared');
+  assert.ok(h.vault.isGood(first), 'the application has not been told yet');
+  told.resolve(undefined);
+  await h.clock.advance(31_000);
+  assert.deepEqual([h.vault.isGood(first), h.vault.liveTokens], [false, 1]);
+});
+
 test('while the new credential cannot be written the old one is not let go', async (t) => {
   const h = new Harness(t);
   h.vault.define('database/creds/app', {

@@ -111,6 +111,26 @@ test('the application is told when the first set of a successor differs', async 
   assert.equal(pod.notifier.notified.length, 1);
 });
 
+test('the application is told what a killed agent could not tell, though its files were compared since', async (t) => {
+  const pod = new Pod(t);
+  const onChange = ['signal:HUP@app'];
+  const killed = await pod.sidecar({ onChange, revokeOnExit: false });
+  const telling = Promise.withResolvers<undefined>();
+  pod.notifier.before = async () => {
+    await telling.promise;
+  };
+  pod.vault.put('kv/app', { a: '2' });
+  while (pod.writer.get('kv') !== '2') await pod.clock.advance(10_000);
+  const compared = pod.writer.writes + 2;
+  while (pod.writer.writes < compared) await pod.clock.advance(10_000);
+  killed.kill();
+  telling.reject(new Error('killed'));
+  await killed.stop();
+  pod.notifier.before = () => Promise.resolve();
+  await pod.sidecar({ onChange });
+  assert.equal(pod.notifier.notified.length, 1);
+});
+
 test('a wall clock that jumps between two processes changes nothing', async (t) => {
   for (const jumpMs of [60 * MINUTE_MS, -60 * MINUTE_MS, 365 * 24 * 60 * MINUTE_MS]) {
     const pod = new Pod(t);
