@@ -44,7 +44,7 @@ export async function* checkPods(
   const surroundings = { context, installed, ...found, namespaces: named.value };
   const { findings, injected } = judgeAll(listed.value, surroundings);
   const where = context.namespace === undefined ? '' : ` of namespace ${context.namespace}`;
-  const message = `${listed.value.length} running pods${where}, ${injected} with the agent`;
+  const message = `running pods${where}: ${listed.value.length}, with the agent: ${injected}`;
   yield { group: 'pods', check: 'list', status: 'ok', message };
   yield* findings;
 }

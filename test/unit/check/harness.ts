@@ -5,7 +5,7 @@ import type { TestContext } from 'node:test';
 import { inject, readPod } from '../../../src/admission/index.ts';
 import { parseInstallation } from '../../../src/config/index.ts';
 import { createTestCa } from '../../../src/dev/ca/index.ts';
-import { fieldsOf } from '../../../src/kubernetes/index.ts';
+import { fieldsOf, type ApiObject } from '../../../src/kubernetes/index.ts';
 import { checkTemplate } from '../../../src/template/index.ts';
 import type { Finding } from '../../../src/check/index.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';
@@ -149,11 +149,13 @@ export function refusal(status: number, message: string): Reply {
 /** Creates pods as an API server with a webhook does, and deletes them. */
 export function create({ method, json }: ScriptedRequest): Reply {
   if (method === 'DELETE') return { body: { metadata: {} } };
+  return { status: 201, body: createdPod(json) };
+}
+
+/** The pod after the webhook has seen it. */
+export function createdPod(json: unknown): ApiObject {
   const { metadata, spec } = fieldsOf(admitted(json).pod);
-  return {
-    status: 201,
-    body: { metadata: { ...fieldsOf(metadata), name: 'vouchsafe-check-1' }, spec },
-  };
+  return { metadata: { ...fieldsOf(metadata), name: 'vouchsafe-check-1' }, spec };
 }
 
 /** Runs `vouchsafe check`. */

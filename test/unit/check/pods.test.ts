@@ -106,7 +106,7 @@ suite('pods that run without the agent', () => {
       assert.match(finding.message, message);
       assert.match(finding.remedy ?? '', remedy);
       assert.equal(code, status === 'failure' ? 22 : 0);
-      assert.match(the('list').message, /^1 running pods, 0 with the agent$/);
+      assert.match(the('list').message, /^running pods: 1, with the agent: 0$/);
     });
   }
 
@@ -157,7 +157,7 @@ suite('pods that run without the agent', () => {
       [AT.pods]: 403,
     };
     const { the, requests } = await check(t, { objects }, ['-n', 'shop']);
-    assert.equal(the('list').message, '1 running pods of namespace shop, 0 with the agent');
+    assert.equal(the('list').message, 'running pods of namespace shop: 1, with the agent: 0');
     const listed = requests.find(({ path }) => path.startsWith('/api/v1/namespaces/shop/pods?f'));
     assert.match(listed?.path ?? '', /fieldSelector=status\.phase.*&limit=500/);
   });
@@ -209,7 +209,7 @@ suite('pods with the agent', () => {
     test(`${name}: ${expected ?? 'nothing'}`, async (t) => {
       const objects = { [AT.pods]: { items: [injectedPod(status)] } };
       const { findings, the } = await check(t, { objects });
-      assert.equal(the('list').message, '1 running pods, 1 with the agent');
+      assert.equal(the('list').message, 'running pods: 1, with the agent: 1');
       const found = findings.find((one) => one.check === 'injected');
       assert.equal(found?.status, expected);
       assert.match(found?.message ?? '', message);

@@ -1,10 +1,22 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { readPod } from '../../../src/admission/index.ts';
-import { fieldsOf } from '../../../src/kubernetes/index.ts';
+import { runChecks } from '../../../src/check/index.ts';
+import { fieldsOf, type KubernetesApi } from '../../../src/kubernetes/index.ts';
+import { checkTemplate } from '../../../src/template/index.ts';
+import { FakeClock } from '../../helpers/fake-clock.ts';
 import type { Reply, ScriptedRequest } from '../../helpers/scripted-http.ts';
 import type { Fields } from '../cli/harness.ts';
-import { check, create, refusal, type Checked, type Objects } from './harness.ts';
+import {
+  AT,
+  check,
+  create,
+  createdPod,
+  refusal,
+  registration,
+  type Checked,
+  type Objects,
+} from './harness.ts';
 
 const POD = '/api/v1/namespaces/shop/pods/vouchsafe-check-1';
 const EVENTS = '/api/v1/namespaces/shop/events';
@@ -127,5 +139,28 @@ suite('the probe', () => {
     );
     assert.equal(checked.the('probe').status, 'warning');
     assert.match(checked.the('probe').remedy ?? '', /delete pod vouchsafe-check-1$/);
+  });
+
+  test('that is interrupted is deleted all the same', async () => {
+    const stop = new AbortController();
+    const sent: string[] = [];
+    const send: KubernetesApi['send'] = ({ method, path, body }, signal) => {
+      sent.push(`${method} ${path}`);
+      if (sent.at(-1) === `GET ${POD}`) stop.abort();
+      if (signal.aborted) return Promise.reject(stop.signal.reason as Error); // an AbortError
+      const items = path === AT.webhooks ? [registration()] : [];
+      return Promise.resolve(method === 'POST' ? createdPod(body) : { metadata: {}, items });
+    };
+    const options = {
+      api: { send, watch: () => assert.fail('nothing is watched') },
+      clock: new FakeClock(),
+      checkTemplate,
+      probe: { namespace: 'shop', serviceAccount: undefined, settings: {} },
+    };
+    const all = async (): Promise<void> => {
+      for await (const { group } of runChecks(options, stop.signal)) assert.notEqual(group, 'pods');
+    };
+    await assert.rejects(all(), { name: 'AbortError' });
+    assert.equal(sent.at(-1), `DELETE ${POD}`);
   });
 });
