@@ -14,8 +14,8 @@ const SETTLE_MS = 10_000;
 const SHORT_S = 5;
 
 /**
- * Memory after ten seconds, and the CPU time of a window of usual and of frequent refreshes. Of the usual ones a
- * window of five minutes has one: `vault agent` reads all secrets together, Vouchsafe spreads them.
+ * CPU time of a window of usual and of frequent refreshes, and memory at its end. Of the usual refreshes a window of
+ * five minutes has one: `vault agent` reads all secrets together, Vouchsafe spreads them.
  */
 export async function measureSteady(
   world: World,
@@ -35,13 +35,13 @@ export async function measureSteady(
   for (const size of SIZES) idle.push({ size, pair: await both({ secrets: size, refresh: '5m' }) });
   const busy = await both({ secrets: 10, refresh: `${SHORT_S}s` });
   await delay(SETTLE_MS);
-  const rows = idle.flatMap(({ size, pair }) => memoryOf(`${size} secrets`, pair, size === 10));
   const calm = idle.find(({ size }) => size === 10)?.pair ?? busy;
   const before = { calm: cpuOf(calm), busy: cpuOf(busy) };
   await delay(windowS * 1000);
   const calmMs = difference(cpuOf(calm), before.calm);
   const busyMs = difference(cpuOf(busy), before.busy);
   const refreshes = Math.floor(windowS / SHORT_S);
+  const rows = idle.flatMap(({ size, pair }) => memoryOf(`${size} secrets`, pair, size === 10));
   return [
     ...rows,
     ...memoryOf(`10 secrets, after ${refreshes} refreshes`, busy, false),
