@@ -64,5 +64,7 @@ function waitsOf(held: Held | undefined, refreshMs: number, clock: Clock): Waits
     return waitsOfLife(refreshMs, () => rotatesAtMs - clock.monotonicMs());
   if (expiresAtMs === Infinity) return waitsOfRefresh(refreshMs);
   const leftMs = (): number => expiresAtMs - clock.monotonicMs();
-  return waitsOfLife(held.lease?.fullMs ?? leftMs(), leftMs);
+  const fullMs = held.lease?.fullMs ?? leftMs();
+  // By a clock that is ahead it had ended when it came: then it is read at the pace of its refresh, too.
+  return fullMs < 0 ? waitsOfRefresh(refreshMs) : waitsOfLife(fullMs, leftMs);
 }
