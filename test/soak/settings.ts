@@ -19,15 +19,16 @@ export const FRESH_WITHIN_MS = SETTINGS.refreshMs + 2000 + 3000;
 /** An agent renews at 0.6 to 0.7 of a lease: until then nothing tells it that somebody has revoked it. */
 export const LEASE_NOTICE_MS = SETTINGS.leaseTtlMs * 0.7;
 
-/** After several tokens in a row that died young the next login waits: 1, 2, 4, 8, 16 s. */
-const LOGIN_PATIENCE_MS = 16_000;
+/** A login waits for a fifth of the token's life at the most, and so does what is read with it; each may fail once more. */
+const LOGIN_PATIENCE_MS = (4 * SETTINGS.tokenTtlMs) / 5;
 
 /** Start of a process, notice of a machine that has other work. */
 const SLACK_MS = 5000;
 
 /**
- * How long after the end of a fault everything must be as it was. Waits double from 0.5 s and are at least half
- * of their step, so after a failure of D no wait is longer than 2 D + 1 s.
+ * How long after the end of a fault everything must be as it was. The waits of a start, of a write and of the
+ * Workload API double from 0.5 s and are at least half of their step: after a failure of D none is longer than
+ * 2 D + 1 s. Those of what is held are bounded by its life.
  */
 export function recoveryBoundMs(faultMs: number, noticeMs: number): number {
   return noticeMs + 2 * faultMs + 1000 + SETTINGS.vaultTimeoutMs + LOGIN_PATIENCE_MS + SLACK_MS;
@@ -43,7 +44,7 @@ export interface Requests {
 
 /**
  * What a fault costs beyond what is due anyhow: `once` where something is lost and made anew, `tries` where
- * Vault sees each try, as often as waits that double fit into the fault. What is left out costs nothing.
+ * Vault sees each try. What is left out costs nothing.
  */
 export type Costs = Readonly<Partial<Record<keyof Requests, 'once' | 'tries'>>>;
 
@@ -75,9 +76,12 @@ export function mostRequests(
   };
 }
 
-/** Waits double from 0.5 s: after the first try log2(2 D + 1) more fit into D, and one comes after it. */
+/**
+ * Waits are a fifth of these short lives at the most, 2 to 4 s, and half of that at the least; only just before an
+ * end are they shorter. One try a second and two more is what a fault can bring.
+ */
 function costOf(cost: 'once' | 'tries' | undefined, lastedMs: number): number {
-  if (cost === 'tries') return 2 + Math.floor(Math.log2((2 * lastedMs) / 1000 + 1));
+  if (cost === 'tries') return 2 + Math.ceil(lastedMs / 1000);
   return cost === 'once' ? 1 : 0;
 }
 
