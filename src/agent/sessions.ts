@@ -114,7 +114,7 @@ export class Sessions {
     return this.#count;
   }
 
-  /** Why there is no session, while there is none. */
+  /** Why the last login failed, until one succeeds; an older session may still be good. */
   get lastError(): VouchsafeError | undefined {
     return this.#lastError;
   }

@@ -62,7 +62,8 @@ export async function runAgent(options: RunAgentOptions, signal: AbortSignal): P
     const line = `${error.code}: ${error.message}`;
     if (logger === undefined) options.print(`vouchsafe: ${line}`);
     else logger.error('agent ends', { error, exit_code: error.exitCode });
-    await writeTerminationMessage(config?.terminationLog ?? (await refusedLog(options)), line);
+    const path = config === undefined ? await refusedLog(options) : config.terminationLog;
+    await writeTerminationMessage(path, line);
     return exitCodeOf(error);
   }
 }
