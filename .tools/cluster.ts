@@ -47,10 +47,10 @@ process.on('SIGINT', () => undefined);
 process.on('SIGTERM', () => child.kill('SIGTERM'));
 child.once('message', (inside) => {
   void openDoor(inside as string) // the path that main.ts sends
-   .then(({ kubeconfig }) => {
-    say(`image ${REPOSITORY}:${VERSION}; programs: ${join(root, 'test', 'servers', 'bin')}`);
-    process.stdout.write(`export KUBECONFIG=${kubeconfig}\n`);
-  });
+    .then(({ kubeconfig }) => {
+      say(`image ${REPOSITORY}:${VERSION}; programs: ${join(root, 'test', 'servers', 'bin')}`);
+      process.stdout.write(`export KUBECONFIG=${kubeconfig}\n`);
+    });
 });
 await ended;
 await sweep();

@@ -95,6 +95,15 @@ export const ATTEST: Program = {
   patience: 'seconds',
 };
 
+export const CSI: Program = {
+  name: 'csi',
+  module: 'kubernetes',
+  path: './cmd/csi',
+  isStatic: true,
+  variable: 'VOUCHSAFE_TEST_CSI',
+  patience: 'seconds',
+};
+
 /** A Debian package, and a file that tells whether it is there. */
 export interface Package {
   readonly name: string;

@@ -13,6 +13,7 @@ import {
   ATTEST,
   buildPrograms,
   CLUSTER_PACKAGES,
+  CSI,
   ensurePackages,
   HELM,
   KUBERNETES,
@@ -31,7 +32,7 @@ const { values, positionals } = parseArgs({
 });
 requireRoot();
 await ensurePackages([...CLUSTER_PACKAGES, POSTGRESQL]);
-const programs = await buildPrograms([KUBERNETES, HELM, PAUSE, ATTEST, QUERIES, VAULT]);
+const programs = await buildPrograms([KUBERNETES, HELM, PAUSE, ATTEST, CSI, QUERIES, VAULT]);
 const images = buildImages({ pause: programs.path(PAUSE), queries: programs.path(QUERIES) });
 for (const { image, bytes } of images) {
   say(`image ${image}: ${(bytes / 1_000_000).toFixed(1)} MB compressed`);

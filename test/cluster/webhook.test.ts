@@ -1,6 +1,7 @@
 /** The webhook on the real API server: down and back, its certificate lost and spoilt, one replica or many. */
 import assert from 'node:assert/strict';
 import { after, suite, test } from 'node:test';
+import { admits, admitsDuring, ASKS } from './parts/asking.ts';
 import type { List, Pod } from './parts/objects.ts';
 import { annotations, api, eventually, FOREVER, isReady } from './parts/suite.ts';
 import { shellContainer, shellPod, Space } from './parts/suite.ts';
@@ -12,9 +13,6 @@ const DEPLOYMENT = `/apis/apps/v1/namespaces/${RELEASE}/deployments/${NAME}`;
 const SECRET = `${NAMESPACE}/secrets/${NAME}-tls`;
 const LEASE = `/apis/coordination.k8s.io/v1/namespaces/${RELEASE}/leases/${NAME}`;
 const CONFIGURATION = `/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/${NAME}`;
-
-/** A pod that asks for the agent, but for nothing that must be there. */
-const ASKS = { inject: 'true', 'secret-app': 'secret/app', role: 'app' };
 
 interface Configuration {
   readonly webhooks: readonly { readonly clientConfig: { readonly caBundle?: string } }[];
@@ -35,36 +33,6 @@ async function scale(replicas: number): Promise<void> {
 
 function webhookPods(): Promise<List<Pod>> {
   return api.get(`${NAMESPACE}/pods?labelSelector=app.kubernetes.io%2Fcomponent%3Dwebhook`);
-}
-
-/** Asks for a pod without making it. */
-async function admits(space: Space): Promise<void> {
-  const { object } = await api.create<Pod>(
-    `${space.pods}?dryRun=All`,
-    shellPod('dry', ASKS, 'true'),
-  );
-  const names = object.spec.initContainers?.map(({ name }) => name);
-  assert.deepEqual(names, ['vouchsafe-agent']);
-}
-
-/** Admits pods all the time while something is done; gives how many. */
-async function admitsDuring(space: Space, work: () => Promise<void>): Promise<number> {
-  let count = 0;
-  let isDone = false;
-  const asking = (async () => {
-    while (!isDone) {
-      await admits(space);
-      count += 1;
-    }
-  })();
-  asking.catch(() => undefined);
-  try {
-    await work();
-  } finally {
-    isDone = true;
-  }
-  await asking;
-  return count;
 }
 
 async function caBundles(): Promise<readonly string[]> {

@@ -13,10 +13,11 @@ import type { Api } from './parts/api.ts';
 import { startCluster, type Cluster } from './parts/cluster.ts';
 import { API_SERVER } from './parts/control-plane.ts';
 import { startControl } from './parts/control.ts';
+import { startCsi } from './parts/csi.ts';
 import { startIdentity } from './parts/identity.ts';
 import type { Archive } from './parts/images.ts';
 import { NODE_ADDRESS, POD_RANGE } from './parts/network.ts';
-import { CHART, chartValues, RELEASE } from './parts/release.ts';
+import { CHART, chartValues, RELEASE, VALUES_FILE } from './parts/release.ts';
 import { startVault, type ClusterVault } from './parts/vault.ts';
 import { place, WORKSPACE } from './parts/workspace.ts';
 
@@ -42,10 +43,9 @@ function told(variable: string): string {
 }
 
 function install(cluster: Cluster, values: object): void {
-  const file = place('values.json');
-  writeFileSync(file, JSON.stringify(values));
+  writeFileSync(VALUES_FILE, JSON.stringify(values));
   const flags = [`--namespace=${RELEASE}`, '--create-namespace', '--wait', '--timeout=2m'];
-  cluster.helm('install', RELEASE, CHART, ...flags, `--values=${file}`);
+  cluster.helm('install', RELEASE, CHART, ...flags, `--values=${VALUES_FILE}`);
 }
 
 /** Lets anybody read the keys of service-account tokens, as clusters do whose issuer is public. */
@@ -79,6 +79,8 @@ async function startWorld(stack: AsyncDisposableStack): Promise<World> {
   await operator.write('sys/mounts/database', { type: 'database' });
   await operator.write('database/config/main', database.vaultConfig);
   const identity = stack.use(await startIdentity(told('VOUCHSAFE_TEST_ATTEST'), cluster.api));
+  const csi = await startCsi(told('VOUCHSAFE_TEST_CSI'), cluster.api);
+  stack.defer(() => csi.stop());
   await publishAccountKeys(cluster.api);
   install(cluster, chartValues());
   const control = stack.use(await startControl(cluster, identity));

@@ -3,11 +3,21 @@ import { join } from 'node:path';
 import { IDENTITY_DIRECTORY, SOCKET_DIRECTORY } from './identity-place.ts';
 import { REPOSITORY, VERSION } from './images.ts';
 import { NODE_ADDRESS } from './network.ts';
+import { WORKSPACE } from './workspace.ts';
 
 /** Name and namespace of the release. */
 export const RELEASE = 'vouchsafe';
 
 export const CHART = join(import.meta.dirname, '..', '..', '..', 'manifests', 'vouchsafe');
+
+/** Changes of values by which pods get the socket from a directory of the node. */
+export const BY_HOST_PATH = [
+  '--set=spiffe.volume=hostPath',
+  `--set=spiffe.hostPath=${IDENTITY_DIRECTORY}`,
+];
+
+/** The chart's values, for Helm. */
+export const VALUES_FILE = join(WORKSPACE, 'values.json');
 
 /** Who may have what; namespaces without the name are free. */
 export const POLICIES = [
@@ -33,9 +43,6 @@ export function chartValues(): object {
       },
       policies: POLICIES,
     },
-    spiffe: {
-      ...{ socket: `${SOCKET_DIRECTORY}/api.sock`, volume: 'hostPath' },
-      hostPath: IDENTITY_DIRECTORY,
-    },
+    spiffe: { socket: `${SOCKET_DIRECTORY}/api.sock` },
   };
 }

@@ -12,6 +12,7 @@ import { createApi, type Api } from './api.ts';
 import type { Action } from './control.ts';
 import { SHELL_IMAGE } from './images.ts';
 import type { Pod, PodSpec } from './objects.ts';
+import { CHART, RELEASE, VALUES_FILE } from './release.ts';
 import { CGROUP } from './workspace.ts';
 
 /** The world that the runner has started. */
@@ -41,6 +42,12 @@ export async function kubectl(...args: string[]): Promise<string> {
 /** Helm, to its end. */
 export async function helm(...args: string[]): Promise<string> {
   return (await run(world.programs.helm, args, { env, maxBuffer: 64 * 1024 * 1024 })).stdout;
+}
+
+/** Installs the chart as the suite has it, or with other values. */
+export async function install(...more: readonly string[]): Promise<void> {
+  const flags = [`--namespace=${RELEASE}`, '--wait', '--timeout=2m', `--values=${VALUES_FILE}`];
+  await helm('upgrade', '--install', RELEASE, CHART, ...flags, ...more);
 }
 
 /** Hurts or heals the world; see control.ts. */
@@ -168,18 +175,6 @@ export class Space implements AsyncDisposable {
       ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: 'vault' },
       bound_subject: `spiffe://example.org/ns/${this.name}/sa/default`,
       ...{ token_policies: this.name, token_ttl: '1h', ...role },
-    });
-  }
-
-  /** Lets the service account `default` log in with a token of the API server, at the same mount. */
-  async grantAccount(audience = 'vault'): Promise<void> {
-    await vault.write(`auth/${this.mount}/config`, {
-      ...{ jwks_url: world.accountKeys.url, jwks_ca_pem: world.accountKeys.caPem },
-    });
-    await vault.write(`auth/${this.mount}/role/app`, {
-      ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: audience },
-      bound_subject: `system:serviceaccount:${this.name}:default`,
-      ...{ token_policies: this.name, token_ttl: '1h' },
     });
   }
 
