@@ -9,6 +9,11 @@ import type { AgentStatus } from './status.ts';
 /** How long `/startup` holds a probe that comes too early; below the kubelet's usual timeouts. */
 const STARTUP_HOLD_MS = 900;
 
+/** Begin of the addresses that are reasons. */
+const WHY = '/startup/';
+/** The kubelet cuts long messages off. */
+const MAX_REASON = 400;
+
 /** Most connections at once: a kubelet, a Prometheus and a person. */
 const MAX_CONNECTIONS = 64;
 
@@ -32,6 +37,7 @@ interface Answer {
   readonly status: number;
   readonly type: string;
   readonly body: string;
+  readonly location?: string;
 }
 
 /**
@@ -95,6 +101,7 @@ async function respond(
     'content-type': answer.type,
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
+    ...(answer.location !== undefined && { location: answer.location }),
   });
   response.end(request.method === 'HEAD' ? undefined : answer.body);
 }
@@ -113,7 +120,7 @@ async function route(
       return agent.isDelivered ? text(200, 'ok') : text(503, whyNot(agent.status()));
     case '/startup':
       await holdStartup(parts, signal);
-      return agent.isStarted ? text(200, 'ok') : text(503, whyNot(agent.status()));
+      return agent.isStarted ? text(200, 'ok') : notStarted(request, agent.status());
     case '/metrics':
       return {
         status: 200,
@@ -127,8 +134,13 @@ async function route(
         body: `${JSON.stringify(agent.status(), undefined, 2)}\n`,
       };
     default:
-      return text(404, 'try /healthz, /readyz, /startup, /metrics or /status');
+      return elsewhere(request);
   }
+}
+
+function elsewhere(request: IncomingMessage): Answer {
+  if (request.url?.startsWith(WHY)) request.destroy();
+  return text(404, 'try /healthz, /readyz, /startup, /metrics or /status');
 }
 
 /** A probe that comes a moment too early is held instead of sent away: it saves the pod a probe period. */
@@ -141,6 +153,21 @@ async function holdStartup(parts: ListenerParts, signal: AbortSignal): Promise<v
   await Promise.race(waits).catch(() => undefined);
   enough.abort();
   await Promise.allSettled(waits);
+}
+
+/**
+ * The kubelet shows nobody the body of a probe's answer, but the address of a request that broke. So it is sent on
+ * to an address that is the reason, where the connection ends: `kubectl describe` then says why the pod waits.
+ *
+ * @see https://issue.k8s.io/99425
+ */
+function notStarted(request: IncomingMessage, status: AgentStatus): Answer {
+  const answer = text(503, whyNot(status));
+  if (!request.headers['user-agent']?.startsWith('kube-probe/')) return answer;
+  const [error] = status.errors;
+  const reason = error === undefined ? status.phase : `${error.code}:${error.message}`;
+  const words = reason.slice(0, MAX_REASON).replaceAll(/[^\w:/-]+/g, '-');
+  return { ...answer, status: 307, location: `${WHY}${words}` };
 }
 
 function whyNot(status: AgentStatus): string {

@@ -128,9 +128,10 @@ suite('a pod that cannot start yet', () => {
   async function waits(space: Space, why: RegExp, putRight: () => Promise<unknown>): Promise<void> {
     const settings = { ...space.login, 'secret-password': `${space.secret}#password` };
     await space.create(shellPod('app', settings, `cat /vault/secrets/password; echo; ${FOREVER}`));
-    await eventually('its log says why', async () =>
-      why.test(await space.logs('app', AGENT)) ? true : undefined,
-    );
+    await eventually('kubectl describe shows the reason', async () => {
+      const events = await space.events('app');
+      return events.some(({ message }) => why.test(message)) ? true : undefined;
+    });
     assert.ok(!isReady(await space.pod('app')));
     await putRight();
     await space.ready('app', 90_000);

@@ -75,7 +75,7 @@ export function createApi(kubeconfig: string): Api {
   return {
     get: async <T>(path: string) => JSON.parse((await call('GET', path)).text) as T,
     text: async (path) => (await call('GET', path)).text,
-    async create<T>(path: string, object: object) {
+    async create<T>(path: string, object: object): Promise<Created<T>> {
       const { text, warnings } = await call('POST', path, object);
       return { object: JSON.parse(text) as T, warnings };
     },

@@ -104,6 +104,19 @@ test('a startup probe that comes too early is held for a moment', async (t) => {
   assert.equal(clock.sleeping, 0);
 });
 
+test('the kubelet is sent on to an address that is the reason, where the connection ends', async (t) => {
+  const { clock, url } = await serve(t);
+  const headers = { 'user-agent': 'kube-probe/1.34' };
+  const probe = fetch(`${url}/startup`, { headers, redirect: 'manual' });
+  await until(() => clock.sleeping > 0);
+  await clock.advance(1000);
+  const response = await probe;
+  const location = response.headers.get('location');
+  assert.deepEqual([response.status, location], [307, '/startup/ERR_VAULT_SEALED:Vault-is-sealed']);
+  await response.body?.cancel();
+  await assert.rejects(fetch(`${url}${location ?? ''}`, { headers }), /fetch failed/);
+});
+
 test('a startup probe is not held longer than the kubelet waits', async (t) => {
   const { clock, get } = await serve(t);
   const probe = get('/startup');
