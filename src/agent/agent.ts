@@ -215,7 +215,7 @@ export class Agent<T> {
         logger: this.#logger,
         metrics: this.#parts.metrics ?? NO_METRICS,
         told: this.#told,
-        onTold: () => this.#stateChanges.set(undefined),
+        onTold: () => this.#save(),
         beforeWrite: () => this.#save(),
         onDelivered: () => this.#onDelivered(),
         onFailure: (error) => this.#failed(error),
