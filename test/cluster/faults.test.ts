@@ -149,7 +149,7 @@ suite('a pod that cannot start yet', () => {
     await using space = await Space.create();
     await space.grantSecret({ password: 'first' });
     await act('withhold', space.name);
-    await waits(space, /no identity/i, () => act('admit', space.name));
+    await waits(space, /no.identity/i, () => act('admit', space.name));
   });
 
   test('Vault is sealed', async () => {

@@ -25,37 +25,21 @@ test('two hundred pods created at once', { timeout: 600_000 }, async (t) => {
   await space.grantSecret({ password: 'planted' });
   const before = await admissionSeconds();
   const started = performance.now();
-  const took = await Promise.all(
-    Array.from({ length: PODS }, async (_, index) => {
-      const asked = {
-        ...space.login,
-        'secret-password': `${space.secret}#password`,
-        memory: '24Mi/128Mi',
-        cpu: '1m',
-      };
-      const sent = performance.now();
-      await space.create({
-        ...{ apiVersion: 'v1', kind: 'Pod' },
-        metadata: {
-          name: `pod-${index}`,
-          annotations: annotations({ ...asked, 'init-deadline': '9m' }),
-        },
-        spec: {
-          terminationGracePeriodSeconds: 2,
-          containers: [shellContainer('app', FOREVER)],
-        },
-      });
-      return performance.now() - sent;
-    }),
-  );
-  const after = await admissionSeconds();
-  const slow = after.slow - before.slow;
-  t.diagnostic(
-    `slowest request ${Math.round(Math.max(...took))} ms with all its queues; mean admission ` +
-      `${Math.round(((after.sum - before.sum) / (after.count - before.count)) * 1000)} ms`,
-  );
-  assert.ok(after.count - before.count >= PODS, `${after.count - before.count} admissions`);
-  assert.equal(slow, 0, `admissions over ${SLOWEST_MS} ms as the API server counts them`);
+  const labels = { app: 'app' };
+  const asked = {
+    ...{ ...space.login, 'secret-password': `${space.secret}#password`, 'init-deadline': '9m' },
+    ...{ cpu: '1m', memory: '24Mi/128Mi' }, // the node has two processors
+  };
+  await api.create(`/apis/apps/v1/namespaces/${space.name}/replicasets`, {
+    metadata: { name: 'app' },
+    spec: {
+      ...{ replicas: PODS, selector: { matchLabels: labels } },
+      template: {
+        metadata: { labels, annotations: annotations(asked) },
+        spec: { terminationGracePeriodSeconds: 2, containers: [shellContainer('app', FOREVER)] },
+      },
+    },
+  });
   const pods = await eventually(
     'all are ready',
     async () => {
@@ -65,6 +49,13 @@ test('two hundred pods created at once', { timeout: 600_000 }, async (t) => {
     480_000,
   );
   t.diagnostic(`all ready after ${Math.round((performance.now() - started) / 1000)} s`);
+  const after = await admissionSeconds();
+  const count = after.count - before.count;
+  const meanMs = Math.round(((after.sum - before.sum) / count) * 1000);
+  const slow = after.slow - before.slow;
+  t.diagnostic(`${count} admissions, ${meanMs} ms on average, ${slow} over ${SLOWEST_MS} ms`);
+  assert.ok(count >= PODS);
+  assert.equal(slow, 0, 'slow admissions');
   assert.ok(pods.every(({ spec }) => spec.initContainers?.[0]?.name === 'vouchsafe-agent'));
   const times = await requestTimes(world.vault.auditLog, `auth/${space.mount}/login`);
   assert.equal(times.length, PODS, 'one login for each pod');

@@ -49,7 +49,7 @@ suite('the webhook in a cluster', () => {
     await scale(0);
     await assert.rejects(
       space.create(shellPod('asks', ASKS, 'true')),
-      /failed calling webhook "pods\.vouchsafe\.dev".*(connection refused|no endpoints available)/s,
+      /failed calling webhook "pods\.vouchsafe\.dev".*(connection refused|no endpoints|no route to host)/s,
     );
     const labels = { app: 'app' };
     const asked = { ...space.login, 'secret-password': `${space.secret}#password` };

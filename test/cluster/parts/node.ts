@@ -15,6 +15,9 @@ export const KUBELET_DIRECTORY = join(WORKSPACE, 'kubelet');
 
 const CONTAINERD_SOCKET = join(WORKSPACE, 'containerd.sock');
 
+/** First arguments of containerd's own client. */
+export const CTR = [`--address=${CONTAINERD_SOCKET}`, '--namespace=k8s.io'];
+
 /** Starts containerd; resolves when it answers. */
 export async function startContainerd(): Promise<Running> {
   shareMounts();
@@ -65,7 +68,7 @@ export function startNode(program: string, plane: ControlPlane): Node {
 
 /** Runs a command of containerd's own client. */
 export function ctr(...args: string[]): string {
-  return execFileSync('ctr', [`--address=${CONTAINERD_SOCKET}`, '--namespace=k8s.io', ...args], {
+  return execFileSync('ctr', [...CTR, ...args], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -287,8 +287,11 @@ export class Space implements AsyncDisposable {
   /** Lets its pods go, at their own pace. */
   async [Symbol.asyncDispose](): Promise<void> {
     await api.remove(`/api/v1/namespaces/${this.name}`);
-    await eventually(`namespace ${this.name} has no pods`, async () =>
-      (await api.get<{ items: readonly Pod[] }>(this.pods)).items.length === 0 ? true : undefined,
+    await eventually(
+      `namespace ${this.name} has no pods`,
+      async () =>
+        (await api.get<{ items: readonly Pod[] }>(this.pods)).items.length === 0 ? true : undefined,
+      300_000, // of some there are hundreds
     );
   }
 }
