@@ -18,6 +18,8 @@ import { restartContainer, signalContainer, type Processes } from './process-sig
 
 /** How often one notification is tried. */
 const MAX_TRIES = 5;
+/** How often in a row an action may fail that is asked for again and again, before it is given up for all who ask. */
+const MAX_FAILURES = 4 * MAX_TRIES;
 /** Bounds of the wait between tries, in milliseconds. */
 const RETRY_WAIT = { minMs: 1000, maxMs: 15_000 };
 
@@ -27,8 +29,8 @@ export interface Notifier {
    * Carries out each different action once, side by side, and resolves when all have succeeded or were given
    * up after 5 tries (40 s at the most for an HTTP call). Failures are logged and counted, never thrown: the
    * files are in place whether or not the application listens. An action that is asked for while it is being
-   * tried is not queued: the next try serves both, with the patience of the newer. Rejects on abort alone,
-   * with `signal.reason`.
+   * tried is not queued: the next try serves both, with the patience of the newer, until 20 tries in a row have
+   * failed. Rejects on abort alone, with `signal.reason`.
    */
   notify(actions: readonly NotifyAction[], signal: AbortSignal): Promise<void>;
 }
@@ -54,6 +56,8 @@ export function createNotifier(options: NotifierOptions): Notifier {
 interface Delivery {
   /** Asked for since the last try began, so that this try's success is not enough. */
   isStale: boolean;
+  /** Tries that have failed since the last success. */
+  failures: number;
   done: Promise<void>;
 }
 
@@ -98,7 +102,7 @@ class RetryingNotifier implements Notifier {
   }
 
   #begin(key: string, action: NotifyAction, signal: AbortSignal): Promise<void> {
-    const delivery: Delivery = { isStale: true, done: Promise.resolve() };
+    const delivery: Delivery = { isStale: true, failures: 0, done: Promise.resolve() };
     this.#deliveries.set(key, delivery);
     delivery.done = this.#deliver(delivery, action, signal);
     return delivery.done;
@@ -120,11 +124,13 @@ class RetryingNotifier implements Notifier {
     const target = describe(action);
     try {
       await this.#tryRepeatedly(action, delivery, signal);
+      delivery.failures = 0;
       this.#counter.add({ kind, result: 'success' });
       logger.info('application notified', { kind, target });
     } catch (caught) {
       signal.throwIfAborted();
       const error = toVouchsafeError(caught);
+      if (delivery.failures >= MAX_FAILURES) delivery.isStale = false; // given up for the newest, too
       this.#counter.add({ kind, result: 'failure' });
       logger[error.level]('application not notified', { kind, target, error });
     }
@@ -146,7 +152,11 @@ class RetryingNotifier implements Notifier {
       backoff: createBackoff({ ...RETRY_WAIT, random }),
       clock,
       signal,
-      shouldRetry: (error) => error.retry !== 'never' && (tries < MAX_TRIES || delivery.isStale),
+      shouldRetry: (error) => {
+        delivery.failures += 1;
+        const hasPatience = tries < MAX_TRIES || delivery.isStale;
+        return error.retry !== 'never' && hasPatience && delivery.failures < MAX_FAILURES;
+      },
     });
   }
 

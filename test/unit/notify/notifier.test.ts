@@ -137,6 +137,20 @@ test('a newer request has the patience of a new one', async (t) => {
   assert.equal(log.length, 1);
 });
 
+test('what is asked for again and again is given up after twenty failures', async (t) => {
+  const { notifier, clock, log } = notifierOf();
+  const asked: Promise<void>[] = [];
+  const ask = (): Promise<void> => notifier.notify([post(server.url)], ALWAYS);
+  const server = await serve(t, (response) => {
+    asked.push(ask());
+    response.writeHead(500).end();
+  });
+  await pass(clock, ask(), 500);
+  await Promise.all(asked);
+  assert.equal(server.calls.length, 20);
+  assert.equal(log.length, 1);
+});
+
 test('an abort during a try or a wait rejects with its reason and leaves nothing behind', async (t) => {
   const reason = new Error('stop');
   for (const status of [undefined, 500]) {
