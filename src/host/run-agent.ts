@@ -75,6 +75,7 @@ async function run(
   signal: AbortSignal,
 ): Promise<void> {
   const { clock, random, once, wrap } = options;
+  logger.debug('agent starts', { once });
   const metrics = createMetrics();
   const surroundings = { clock, random, logger, metrics, ...(wrap === undefined ? {} : { wrap }) };
   const built = await buildAgent(config, surroundings);

@@ -3,19 +3,23 @@ import { execFileSync } from 'node:child_process';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { isMet, type Measurement } from './statistics.ts';
 
-/** What the figures depend on. */
-export interface Machine {
+/** What all figures depend on. */
+export interface Host {
   readonly cores: number;
   readonly processor: string;
   readonly memoryGiB: number;
   readonly kernel: string;
   readonly node: string;
-  readonly vault: string;
   /** Load average of the last minute when the bench began: figures of a busy machine are worth little. */
   readonly loadBefore: number;
 }
 
-export function machine(vaultBinary: string): Machine {
+/** What the figures beside `vault agent` depend on. */
+export interface Machine extends Host {
+  readonly vault: string;
+}
+
+export function host(): Host {
   const all = cpus();
   return {
     cores: all.length,
@@ -23,9 +27,13 @@ export function machine(vaultBinary: string): Machine {
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     kernel: release(),
     node: process.version,
-    vault: execFileSync(vaultBinary, ['version'], { encoding: 'utf8' }).trim(),
     loadBefore: loadavg()[0] ?? 0,
   };
+}
+
+export function machine(vaultBinary: string): Machine {
+  const vault = execFileSync(vaultBinary, ['version'], { encoding: 'utf8' }).trim();
+  return { ...host(), vault };
 }
 
 export function asJson(facts: Machine, measurements: readonly Measurement[]): string {
@@ -38,16 +46,20 @@ export function asJson(facts: Machine, measurements: readonly Measurement[]): st
 }
 
 export function asTable(facts: Machine, measurements: readonly Measurement[]): string {
-  const { cores, processor, kernel, node, vault, loadBefore } = facts;
-  const load = loadBefore.toFixed(1);
   const lines = [
-    `${cores} cores (${processor}), Linux ${kernel}, load ${load}; Node ${node}, ${vault}`,
+    `${hostLine(facts)}, ${facts.vault}`,
     '',
     '| | Vouchsafe | `vault agent` | ratio | target | |',
     '| --- | --- | --- | --- | --- | --- |',
     ...measurements.map(line),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** The machine in a line. */
+export function hostLine({ cores, processor, kernel, node, loadBefore }: Host): string {
+  const load = loadBefore.toFixed(1);
+  return `${cores} cores (${processor}), Linux ${kernel}, load ${load}; Node ${node}`;
 }
 
 function line(one: Measurement): string {

@@ -1,0 +1,72 @@
+/** The bench of the cluster, from inside its network: `main.ts RUNS table|json`. */
+import { loadavg } from 'node:os';
+import { NODE_NAME } from '../../cluster/parts/node.ts';
+import { REPOSITORY, VERSION } from '../../cluster/parts/images.ts';
+import { api } from '../../cluster/parts/suite.ts';
+import { host } from '../report.ts';
+import { measureAdmissions, type Admissions } from './admission.ts';
+import { measureMemory, type Memory } from './memory.ts';
+import { accountTenant, spiffeTenant } from './pods.ts';
+import { asJson, asTable } from './report.ts';
+import { measureStarts } from './starts.ts';
+
+/** How many admissions, by how many at a time. */
+const ADMISSIONS = [
+  [1, 200],
+  [20, 600],
+] as const;
+
+/** Pods on the node. */
+const FLEETS = [1, 50];
+
+interface NodeImages {
+  readonly status: {
+    readonly images: readonly { readonly names: readonly string[]; readonly sizeBytes: number }[];
+  };
+}
+
+const [runs, format] = process.argv.slice(2);
+const before = host();
+await using account = await accountTenant();
+await using spiffe = await spiffeTenant();
+say(`${runs} starts of each kind`);
+const starts = await measureStarts(
+  [
+    { name: 'plain', tenant: account, mode: undefined },
+    { name: 'native', tenant: account, mode: 'native' },
+    { name: 'pair', tenant: account, mode: 'pair' },
+    { name: 'native, SPIFFE', tenant: spiffe, mode: 'native' },
+  ],
+  Number(runs),
+);
+say('admissions');
+const admissions: Admissions[] = [];
+for (const [parallel, count] of ADMISSIONS) {
+  admissions.push(await measureAdmissions(account, parallel, count));
+}
+const memory: Memory[] = [];
+for (const pods of FLEETS) {
+  say(`memory with ${pods} of our pods on the node`);
+  memory.push(await measureMemory(account, pods));
+}
+const loadAfter = loadavg()[0] ?? 0;
+const figures = {
+  host: before,
+  loadAfter,
+  starts,
+  admissions,
+  memory,
+  imageBytes: await imageBytes(),
+};
+process.stdout.write(`${format === 'json' ? asJson(figures) : asTable(figures)}\n`);
+
+async function imageBytes(): Promise<number> {
+  const { status } = await api.get<NodeImages>(`/api/v1/nodes/${NODE_NAME}`);
+  const image = status.images.find(({ names }) => names.includes(`${REPOSITORY}:${VERSION}`));
+  if (image === undefined) throw new Error('the node does not tell the size of our image');
+  return image.sizeBytes;
+}
+
+function say(line: string): void {
+  process.stderr.write(`bench: ${line}\n`);
+}
