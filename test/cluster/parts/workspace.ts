@@ -44,10 +44,10 @@ export async function sweep(): Promise<void> {
   rmSync(WORKSPACE, { recursive: true, force: true });
 }
 
-/** Processes in the pods' cgroups, and those that carry the workspace in their command line. */
+/** Processes in the pods' cgroups or the network, and those that carry the workspace in their command line. */
 async function endProcesses(): Promise<void> {
   for (let round = 0; round < 50; round += 1) {
-    const found = [...new Set([...podProcesses(), ...ownProcesses()])];
+    const found = [...new Set([...podProcesses(), ...networkProcesses(), ...ownProcesses()])];
     if (found.length === 0) return;
     for (const pid of found) tryQuietly(() => process.kill(pid, 'SIGKILL'));
     await delay(100);
@@ -62,6 +62,18 @@ function ownProcesses(): readonly number[] {
     .filter((pid) =>
       tryQuietly(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8'))?.includes(WORKSPACE),
     );
+}
+
+/** The suite's own, besides; the one that sweeps may be among them. */
+function networkProcesses(): readonly number[] {
+  const ask = (): string =>
+    execFileSync('ip', ['netns', 'pids', NETWORK], {
+      ...{ encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] },
+    });
+  return (tryQuietly(ask) ?? '')
+    .split('\n')
+    .map(Number)
+    .filter((pid) => pid > 1 && pid !== process.pid);
 }
 
 function podProcesses(): readonly number[] {
