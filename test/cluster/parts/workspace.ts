@@ -103,9 +103,14 @@ function removeCgroups(): void {
   }
 }
 
-/** Takes all mounts below a directory away. */
+/** Takes all mounts below a directory away. One of a shared tree may go along with another. */
 export function unmountBelow(path: string): void {
-  for (const mount of mountsBelow(path)) run('umount', ['--lazy', mount]);
+  for (let left = mountsBelow(path); left.length > 0;) {
+    for (const mount of left) tryQuietly(() => run('umount', ['--lazy', mount]));
+    const still = mountsBelow(path);
+    if (still.length >= left.length) throw new Error(`cannot unmount ${still.join(', ')}`);
+    left = still;
+  }
 }
 
 /** Deepest first. */
