@@ -5,7 +5,6 @@ import { startControlPlane } from './control-plane.ts';
 import type { Archive } from './images.ts';
 import { containerdAnswers, ctr, startContainerd, startNode } from './node.ts';
 import { ready } from './processes.ts';
-import { sweep } from './workspace.ts';
 
 /** The programs that a cluster is made of. */
 export interface Programs {
@@ -59,7 +58,7 @@ export async function startCluster(
       for (const one of [kubelet, proxy, containerd, ...plane.running.toReversed()]) {
         await one.stop();
       }
-      await sweep();
+      // Its pods are ended by the sweep of whoever made the network.
     },
   };
 }

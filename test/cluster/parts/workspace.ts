@@ -46,7 +46,7 @@ export async function sweep(): Promise<void> {
 
 /** Processes in the pods' cgroups or the network, and those that carry the workspace in their command line. */
 async function endProcesses(): Promise<void> {
-  for (let round = 0; round < 50; round += 1) {
+  for (let round = 0; round < 300; round += 1) {
     const found = [...new Set([...podProcesses(), ...networkProcesses(), ...ownProcesses()])];
     if (found.length === 0) return;
     for (const pid of found) tryQuietly(() => process.kill(pid, 'SIGKILL'));
