@@ -35,6 +35,7 @@ export async function watchContainers(): Promise<Lives> {
   return {
     of: (containerId) => lives.get(containerId.replace(/^.*\/\//, '')) ?? none,
     async [Symbol.asyncDispose]() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
       const ended = once(child, 'exit');
       child.kill('SIGTERM');
       await ended;

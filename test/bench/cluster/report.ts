@@ -33,10 +33,16 @@ export function asTable(figures: ClusterFigures): string {
     'Medians of parts do not add up to the median of the whole exactly.',
     '',
     ...table(
-      ['admission as the API server sees it, ms', 'p50', 'p99', 'mean'],
-      admissions.map(({ parallel, p50, p99, mean }) => [
+      [
+        'call of the webhook as the API server sees it, ms',
+        'p50',
+        'p99',
+        'mean',
+        'calls for a pod',
+      ],
+      admissions.map(({ parallel, p50, p99, mean, callsPerPod }) => [
         `${parallel} at a time`,
-        ...[p50, p99, mean].map((ms) => ms.toFixed(1)),
+        ...[p50, p99, mean, callsPerPod].map((value) => value.toFixed(1)),
       ]),
     ),
     '',
