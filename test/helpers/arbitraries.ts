@@ -148,7 +148,7 @@ export function mutatedText(...examples: readonly string[]): fc.Arbitrary<string
       edits.reduce((text, [where, length, odd, kind]) => {
         const start = where % (text.length + 1);
         const middle = text.slice(start, start + length);
-        const inserted = { in: odd + middle, cut: '', twice: middle + middle }[kind] ?? '';
+        const inserted = kind === 'in' ? odd + middle : kind === 'cut' ? '' : middle + middle;
         return text.slice(0, start) + inserted + text.slice(start + length);
       }, example),
     );
@@ -184,20 +184,30 @@ interface Supply {
 /** Stands for a part that is to be left out. */
 const NOTHING = Symbol('nothing');
 
-function changed(part: unknown, kind: Change, { odd, donor, other }: Supply): unknown {
+function changed(part: unknown, kind: Change, supply: Supply): unknown {
+  const { odd, donor, other } = supply;
   if (kind === 'replace') return odd;
   if (kind === 'remove') return NOTHING;
   if (kind === 'donor') return donor;
   if (kind === 'wrap') return other % 2 === 0 ? [part] : { value: part };
-  if (typeof part === 'string')
-    return edited(part, typeof odd === 'string' ? odd : JSON.stringify(odd), other);
+  if (typeof part === 'string') return edited(part, textOf(odd), other);
   if (typeof part !== 'object' || part === null) return odd;
-  if (Array.isArray(part)) return kind === 'double' ? [...part, ...part] : [...part, donor];
-  const entries = Object.entries(part) as [string, unknown][]; // typed as any
+  if (!Array.isArray(part)) return fieldsChanged(part, kind, supply);
+  const list: readonly unknown[] = part;
+  return kind === 'double' ? [...list, ...list] : [...list, donor];
+}
+
+/** One field more, or one under another name. */
+function fieldsChanged(part: object, kind: Change, { odd, donor, other }: Supply): unknown {
+  const [first, ...others] = Object.entries(part) as [string, unknown][]; // typed as any
   const name = typeof odd === 'string' ? odd : (PROTOTYPE_NAMES[other % 8] ?? '');
-  const first = entries[0];
-  if (kind !== 'rename' || first === undefined) return fromEntries([...entries, [name, donor]]);
-  return fromEntries([...entries.slice(1), [name, first[1]]]);
+  if (first === undefined) return fromEntries([[name, donor]]);
+  const last: [string, unknown][] = kind === 'rename' ? [] : [first];
+  return fromEntries([...last, ...others, [name, kind === 'rename' ? first[1] : donor]]);
+}
+
+function textOf(odd: unknown): string {
+  return typeof odd === 'string' ? odd : JSON.stringify(odd);
 }
 
 function edited(text: string, odd: string, where: number): string {
