@@ -56,7 +56,10 @@ function segmentProblem(segment: string): string | undefined {
   return undefined;
 }
 
-function parentsOf(path: string): string[] {
-  const segments = path.split('/');
-  return segments.slice(1).map((_, index) => segments.slice(0, index + 1).join('/'));
+/** The directories above a name. None that is longer than a name may be: no file can be called so. */
+function* parentsOf(path: string): Generator<string> {
+  for (let end = path.indexOf('/'); end !== -1 && end <= MAX_PATH_BYTES;) {
+    yield path.slice(0, end);
+    end = path.indexOf('/', end + 1);
+  }
 }

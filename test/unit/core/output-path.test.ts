@@ -109,3 +109,8 @@ test('names clash exactly when they cannot all be made on a file system', () => 
     }),
   );
 });
+
+test('a name of any length is compared in linear time', () => {
+  const long = `a${'/'.repeat(200_000)}`; // a prefix for each slash would be twenty thousand million characters
+  assert.deepEqual(clashingPaths([long, 'b', 'a']), [long, 'a']);
+});
