@@ -1,6 +1,6 @@
 /** Answers of Vault, or of what poses as it: a typed answer or an error of ours, and only times that can be planned. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { planLease, planValue, type PlanContext } from '../../../src/agent/schedule.ts';
@@ -22,7 +22,7 @@ import {
   mutated,
   mutatedBytes,
 } from '../../helpers/arbitraries.ts';
-import { startScripted, type Reply } from '../../helpers/scripted-http.ts';
+import { startScripted, type Reply, type ScriptedServer } from '../../helpers/scripted-http.ts';
 import { JWT, NEVER, PLANTED, TOKEN, version } from '../vault/harness.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 1);
@@ -158,7 +158,8 @@ const OPERATIONS: readonly Operation[] = [
   (client) => client.revokeLease(TOKEN, 'database/creds/app/abc', NEVER),
 ];
 
-test('whatever is answered, a call gives its answer or an error of ours', async (t) => {
+/** A server that answers what it is told, and a client of it. */
+async function connected(t: TestContext): Promise<{ server: ScriptedServer; client: VaultClient }> {
   const server = await startScripted(t, () => ({}));
   const client = createVaultClient({
     address: server.address,
@@ -167,6 +168,11 @@ test('whatever is answered, a call gives its answer or an error of ours', async 
     random: { next: () => 0.5 },
   });
   t.after(() => client.close());
+  return { server, client };
+}
+
+test('whatever is answered, a call gives its answer or an error of ours', async (t) => {
+  const { server, client } = await connected(t);
   let answered = 0;
   const calls = fc.tuple(
     fc.constantFrom(...OPERATIONS),
@@ -187,14 +193,7 @@ test('whatever is answered, a call gives its answer or an error of ours', async 
 });
 
 test('an answer over the limit is not kept, also where it says that it is short', async (t) => {
-  const server = await startScripted(t, () => ({}));
-  const client = createVaultClient({
-    address: server.address,
-    timeoutMs: 10_000,
-    clock: CLOCK,
-    random: { next: () => 0.5 },
-  });
-  t.after(() => client.close());
+  const { server, client } = await connected(t);
   const zeros = gzipSync(Buffer.alloc(64 * 2 ** 20)); // 64 KiB that are 64 MiB
   const huge = `{"data":{"a":"${'x'.repeat(9 * 2 ** 20)}"}}`;
   const digits = JSON.stringify({ errors: ['1'.repeat(2 ** 20)] });
