@@ -28,6 +28,10 @@ const NO_PLATFORM = {
     { object: 'Date', property: 'now', message: 'Take a Clock.' },
     { object: 'Math', property: 'random', message: 'Take a Random.' },
     { object: 'performance', property: 'now', message: 'Take a Clock.' },
+    ...['validFromDate', 'validToDate'].map((property) => ({
+      property,
+      message: 'It is made up for a time that cannot be read: use certificateLife of src/core.',
+    })),
   ],
   'no-restricted-globals': [
     'error',

@@ -7,7 +7,7 @@ import {
   X509Certificate,
   type KeyObject,
 } from 'node:crypto';
-import { Secret } from '../core/index.ts';
+import { certificateLife, Secret } from '../core/index.ts';
 import {
   alternativeNames,
   authorityKeyId,
@@ -63,7 +63,7 @@ export function issueCertificate(
       issuer: subjectName(/^CN=(.*)$/m.exec(ca.subject)?.[1] ?? '', ''),
       subject: subjectName('Vouchsafe webhook', ''),
       publicKey,
-      ...validity(nowMs, Math.min(expiresAtMs, ca.validToDate.getTime())),
+      ...validity(nowMs, Math.min(expiresAtMs, certificateLife(ca).toMs)),
       extensions: [
         keyUsage(KEY_USAGE.digitalSignature),
         tlsPurposes({ client: false, server: true }),

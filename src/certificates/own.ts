@@ -3,6 +3,7 @@
  * it. Ring: certificates. Writes name the version they are based on, so that two leaders cannot undo each other.
  */
 import {
+  certificateLife,
   NO_LOGGER,
   NO_METRICS,
   Secret,
@@ -171,7 +172,7 @@ export class OwnCertificates implements Certificates {
     if (current?.certificatePem === certificatePem && current.caPem === caPem) return;
     this.#latest.set(certificate);
     const [authority] = readBundle(caPem);
-    const expiresAtMs = authority?.x509.validToDate.getTime() ?? 0;
+    const expiresAtMs = authority === undefined ? 0 : certificateLife(authority.x509).toMs;
     this.#authorityExpiry.set(expiresAtMs / 1000);
   }
 

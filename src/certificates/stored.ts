@@ -3,7 +3,7 @@
  * keys. Ring: certificates.
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { Secret } from '../core/index.ts';
+import { certificateLife, Secret } from '../core/index.ts';
 import { issueCertificate, makeAuthority, type CertificateAndKey } from './make.ts';
 import { bundleText, isSame, readBundle, type BundleEntry } from './trust.ts';
 
@@ -124,8 +124,8 @@ export function renewed(
 
 /** A certificate that begins in the future was made by a clock that was wrong. */
 function isDue(certificate: X509Certificate, beforeMs: number, nowMs: number): boolean {
-  const isEarly = nowMs < certificate.validFromDate.getTime();
-  return isEarly || certificate.validToDate.getTime() - nowMs <= beforeMs;
+  const { fromMs, toMs } = certificateLife(certificate);
+  return nowMs < fromMs || toMs - nowMs <= beforeMs;
 }
 
 /** Authorities that can still vouch for somebody, each once. */
@@ -133,7 +133,7 @@ function living(entries: readonly BundleEntry[], nowMs: number): readonly Bundle
   return entries.filter(
     ({ x509 }, index) =>
       x509.ca &&
-      x509.validToDate.getTime() > nowMs &&
+      certificateLife(x509).toMs > nowMs &&
       entries.findIndex((other) => isSame(other.x509, x509)) === index,
   );
 }

@@ -2,6 +2,7 @@
  * Whom the API server would believe: chains, names and bundles. Pure. Ring: certificates.
  */
 import { X509Certificate } from 'node:crypto';
+import { certificateLife } from '../core/index.ts';
 
 /** Longest chain that is followed, leaf and authority included. */
 const MAX_CHAIN = 6;
@@ -33,7 +34,8 @@ export function bundleText(entries: readonly BundleEntry[]): string {
 
 /** True between the two dates of a certificate. */
 export function isValidAt(certificate: X509Certificate, nowMs: number): boolean {
-  return certificate.validFromDate.getTime() <= nowMs && nowMs < certificate.validToDate.getTime();
+  const { fromMs, toMs } = certificateLife(certificate);
+  return fromMs <= nowMs && nowMs < toMs;
 }
 
 /**
@@ -76,7 +78,7 @@ export function bundleWith(
   if (wanted.every(isThere)) return present;
   const kept = there.filter(
     ({ x509 }) =>
-      x509.validToDate.getTime() > nowMs && !wanted.some((one) => isSame(one.x509, x509)),
+      certificateLife(x509).toMs > nowMs && !wanted.some((one) => isSame(one.x509, x509)),
   );
   return bundleText([...wanted, ...kept].slice(0, MAX_BUNDLE));
 }

@@ -2,7 +2,7 @@
  * How long the authorities of a PEM bundle are valid. Ring: check.
  */
 import { X509Certificate } from 'node:crypto';
-import { formatDuration } from '../core/index.ts';
+import { certificateLife, formatDuration, type CertificateLife } from '../core/index.ts';
 import type { Result } from './finding.ts';
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
@@ -11,11 +11,11 @@ const LATE = 0.1;
 
 /** Says whether a bundle holds an authority that is valid now, and for how long. */
 export function checkBundle(pem: string, nowMs: number): Result {
-  let lives: readonly { readonly fromMs: number; readonly toMs: number }[];
+  let lives: readonly CertificateLife[];
   try {
     lives = (pem.match(CERTIFICATE) ?? [])
       .map((one) => new X509Certificate(one))
-      .map((one) => ({ fromMs: one.validFromDate.getTime(), toMs: one.validToDate.getTime() }));
+      .map(certificateLife);
   } catch {
     return { status: 'failure', message: 'holds what is no certificate' };
   }

@@ -1,3 +1,4 @@
+export { certificateLife, type CertificateLife } from './certificate-life.ts';
 export type { Clock, Random } from './clock.ts';
 export {
   dependencyKey,

@@ -4,6 +4,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import {
+  certificateLife,
   NO_LOGGER,
   Secret,
   toVouchsafeError,
@@ -159,13 +160,14 @@ export function parseServingCertificate(
     }
     createSecureContext({ cert: certificatePem, key: keyPem.reveal() });
     if (caPem !== undefined) new X509Certificate(caPem);
+    const { fromMs, toMs } = certificateLife(leaf);
     return {
       certificatePem,
       keyPem,
       caPem,
       serverName: serverName ?? firstName(leaf),
-      notBeforeMs: leaf.validFromDate.getTime(),
-      expiresAtMs: leaf.validToDate.getTime(),
+      notBeforeMs: fromMs,
+      expiresAtMs: toMs,
     };
   } catch (caught) {
     if (caught instanceof VouchsafeError) throw caught;

@@ -4,7 +4,13 @@
  * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { Secret, spiffeIdProblem, VouchsafeError, type SpiffeId } from '../core/index.ts';
+import {
+  certificateLife,
+  Secret,
+  spiffeIdProblem,
+  VouchsafeError,
+  type SpiffeId,
+} from '../core/index.ts';
 import { BOOLEAN, readElements, readExtensions, single, type Extension } from './der.ts';
 import { missingField, parseServerSpiffeId } from './malformed.ts';
 import type { MESSAGES } from './proto/messages.ts';
@@ -60,14 +66,15 @@ export function parseX509Svid(entry: Entry, nowMs: number): X509Svid {
       `the X.509-SVID of ${spiffeId.uri} cannot be used: ${problem}`,
     );
   }
+  const { fromMs, toMs } = certificateLife(leaf);
   return {
     spiffeId,
     hint: entry.hint,
     certificates,
     privateKey: new Secret(entry.x509SvidKey),
     bundle: parseCertificates(entry.bundle, `the bundle of ${spiffeId.trustDomain}`),
-    notBeforeMs: leaf.validFromDate.getTime(),
-    expiresAtMs: leaf.validToDate.getTime(),
+    notBeforeMs: fromMs,
+    expiresAtMs: toMs,
   };
 }
 
@@ -109,10 +116,10 @@ function leafProblem(leaf: X509Certificate, id: SpiffeId, nowMs: number): string
   if (isAuthority(extensions.get(OID.basicConstraints))) {
     return 'it is the certificate of an authority';
   }
-  const times = [leaf.validFromDate, leaf.validToDate].map((date) => date.getTime());
-  if (times.includes(Number.NaN)) return 'its validity cannot be read';
-  if (leaf.validToDate.getTime() <= nowMs) {
-    return `it expired at ${leaf.validToDate.toISOString()} by the clock of this node`;
+  const { fromMs, toMs } = certificateLife(leaf);
+  if (fromMs === Infinity) return 'its validity cannot be read';
+  if (toMs <= nowMs) {
+    return `it expired at ${new Date(toMs).toISOString()} by the clock of this node`;
   }
   return keyUsageProblem(extensions.get(OID.keyUsage)) ?? purposeProblem(leaf);
 }

@@ -1,7 +1,7 @@
 /**
  * How long an answer is good. Ring: vault.
  */
-import type { Validity } from '../core/index.ts';
+import { certificateLife, type Validity } from '../core/index.ts';
 import { X509Certificate } from 'node:crypto';
 import { secondsAt, stringAt, type JsonObject } from './json.ts';
 
@@ -23,7 +23,7 @@ export function classifyValidity(facts: LeaseFacts, nowMs: number): Validity {
   const { leaseId, leaseDurationMs: durationMs, renewable, data } = facts;
   if (leaseId !== '') return { kind: 'lease', leaseId, durationMs, renewable };
   if (isRotated(data)) return { kind: 'rotation', ttlMs: secondsAt(data, 'ttl') };
-  return certificateLife(data) ?? secretIdLife(data, nowMs) ?? { kind: 'static' };
+  return pkiLife(data) ?? secretIdLife(data, nowMs) ?? { kind: 'static' };
 }
 
 /** Static roles tell when they rotate next; one with a schedule has no `rotation_period`. */
@@ -34,7 +34,7 @@ function isRotated(data: JsonObject): boolean {
   );
 }
 
-function certificateLife(data: JsonObject): Validity | undefined {
+function pkiLife(data: JsonObject): Validity | undefined {
   const pem = stringAt(data, 'certificate');
   const expiresAtMs = secondsAt(data, 'expiration');
   if (pem === '' || expiresAtMs === 0) return undefined;
@@ -46,7 +46,7 @@ function certificateLife(data: JsonObject): Validity | undefined {
 
 function notBefore(pem: string): number | undefined {
   try {
-    return new X509Certificate(pem).validFromDate.getTime();
+    return certificateLife(new X509Certificate(pem)).fromMs;
   } catch {
     // A DER or otherwise odd certificate is the user's to judge; its end is known without reading it.
     return undefined;

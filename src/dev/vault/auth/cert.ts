@@ -3,7 +3,7 @@
  * @see https://developer.hashicorp.com/vault/api-docs/auth/cert
  */
 import { createHash, X509Certificate } from 'node:crypto';
-import type { Clock } from '../../../core/index.ts';
+import { certificateLife, type Clock } from '../../../core/index.ts';
 import { Fields, formatInstant } from '../core/fields.ts';
 import {
   listedRefusal,
@@ -120,7 +120,7 @@ function isSignedBy(certificate: X509Certificate, authority: X509Certificate): b
 }
 
 function checkValidity(certificate: X509Certificate, nowMs: number): void {
-  const [begins, ends] = [certificate.validFromDate.getTime(), certificate.validToDate.getTime()];
+  const { fromMs: begins, toMs: ends } = certificateLife(certificate);
   if (nowMs >= begins && nowMs <= ends) return;
   const relation =
     nowMs < begins ? `before ${formatInstant(begins)}` : `after ${formatInstant(ends)}`;

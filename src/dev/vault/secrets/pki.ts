@@ -3,7 +3,7 @@
  * @see https://developer.hashicorp.com/vault/api-docs/secret/pki
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import type { Clock } from '../../../core/index.ts';
+import { certificateLife, type Clock } from '../../../core/index.ts';
 import { createAuthority, type Authority } from '../../ca/index.ts';
 import { RoleStore } from '../core/roles.ts';
 import { Fields, formatInstant, seconds } from '../core/fields.ts';
@@ -62,7 +62,7 @@ class PkiEngine {
     return {
       data: {
         certificate: authority.caPem.trim(),
-        expiration: seconds(certificate.validToDate.getTime()),
+        expiration: seconds(certificateLife(certificate).toMs),
         issuing_ca: authority.caPem.trim(),
         serial_number: this.#record(certificate),
       },
@@ -97,11 +97,11 @@ class PkiEngine {
     const { authority, certificate: ca } = this.#issuer;
     const { ttlMs, warnings } = this.#ttl(body, role);
     const nowMs = this.#clock.now();
-    if (nowMs + ttlMs > ca.validToDate.getTime()) {
+    if (nowMs + ttlMs > certificateLife(ca).toMs) {
       throw new Refusal(
         400,
         `cannot satisfy request, as TTL would result in notAfter of ${formatInstant(nowMs + ttlMs)} ` +
-          `that is beyond the expiration of the CA certificate at ${formatInstant(ca.validToDate.getTime())}`,
+          `that is beyond the expiration of the CA certificate at ${formatInstant(certificateLife(ca).toMs)}`,
       );
     }
     const issued = authority.issue({ ...names, nowMs, ttlMs });
@@ -114,7 +114,7 @@ class PkiEngine {
       data: {
         ca_chain: [caPem],
         certificate: issued.certPem.trim(),
-        expiration: seconds(certificate.validToDate.getTime()),
+        expiration: seconds(certificateLife(certificate).toMs),
         issuing_ca: caPem,
         private_key: key.trim(),
         private_key_type: 'ec',
