@@ -164,6 +164,7 @@ function ownMounts(input: ContainerInput): readonly OwnMount[] {
     ...(mode === 'init'
       ? []
       : [mounted({ name: VOLUME.state, emptyDir: memory('8Mi') }, DIRECTORY.state, false)]),
+    noApiTokenMount(),
     ...spiffeMount(installation, needs),
     ...tokenMount(needs),
     ...caMount(needs),
@@ -199,6 +200,16 @@ function tokenMount(needs: Needs): OwnMount[] {
   };
   const volume = { name: VOLUME.token, projected: { sources: [{ serviceAccountToken }] } };
   return [mounted(volume, DIRECTORY.token)];
+}
+
+/**
+ * Nothing, where containers have a token for the API server: the agent has no use for one. It spares a second
+ * call of the webhook as well, because the API server's plug-in that mounts tokens finds nothing left to change.
+ *
+ * @see https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#serviceaccount
+ */
+function noApiTokenMount(): OwnMount {
+  return mounted({ name: VOLUME.noApiToken, emptyDir: {} }, DIRECTORY.apiToken);
 }
 
 function caMount(needs: Needs): OwnMount[] {

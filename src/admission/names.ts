@@ -19,6 +19,7 @@ export const VOLUME = {
   spiffe: 'vouchsafe-spiffe',
   token: 'vouchsafe-token',
   ca: 'vouchsafe-ca',
+  noApiToken: 'vouchsafe-no-api-token',
 } as const;
 
 const TEMPLATES_VOLUME = 'vouchsafe-templates-';
@@ -48,6 +49,8 @@ export const DIRECTORY = {
   token: '/run/vouchsafe/token',
   ca: '/run/vouchsafe/ca',
   templates: '/run/vouchsafe/templates',
+  /** Where the API server's ServiceAccount plug-in puts a token for itself, unless something is mounted there. */
+  apiToken: '/var/run/secrets/kubernetes.io/serviceaccount',
 } as const;
 
 /** Sidecars of service meshes: traffic needs them, secrets are none of their business. */

@@ -1,5 +1,6 @@
 /** Who may have what: refusals by policy with the rule's name, and pods that ask for what is another's. */
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import { after, before, suite, test } from 'node:test';
 import type { Pod } from './parts/objects.ts';
 import {
@@ -8,6 +9,7 @@ import {
   containerStatus,
   eventually,
   FOREVER,
+  processesOf,
   shellPod,
   Space,
   type KubernetesEvent,
@@ -123,6 +125,17 @@ suite('one pod and the secrets of another', { concurrency: true }, () => {
       }),
       /spiffe:\/\/example\.org\/ns\/|no identity|SVID/,
     ));
+
+  test('the agent has no token for the API server', async () => {
+    await using space = await Space.create();
+    await space.grantSecret({ password: 'planted' });
+    const settings = { ...space.login, 'secret-password': `${space.secret}#password` };
+    await space.create(shellPod('app', settings, FOREVER));
+    const pod = await space.ready('app');
+    const [own] = processesOf(pod, agent);
+    const seen = readdirSync(`/proc/${own ?? 0}/root/var/run/secrets/kubernetes.io/serviceaccount`);
+    assert.deepEqual(seen, []);
+  });
 
   test('an application that looks around finds no token, no SVID and no key of the agent', async () => {
     await using space = await Space.create();

@@ -66,6 +66,27 @@ test('init: the init container alone, and what it obtained outlives it', () => {
   assert.ok(pod.spec.volumes?.every(({ name }) => name !== 'vouchsafe-state'));
 });
 
+for (const mode of ['native', 'pair', 'init']) {
+  test(`${mode}: nothing is where the API server would mount a token for itself`, () => {
+    const { pod } = injectPod(podWith({ mode }));
+    const own = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].filter(({ name }) =>
+      name.startsWith('vouchsafe-'),
+    );
+    assert.ok(own.length > 0);
+    const path = '/var/run/secrets/kubernetes.io/serviceaccount';
+    for (const { name, volumeMounts } of own) {
+      const found = volumeMounts?.filter(({ mountPath }) => mountPath === path);
+      assert.deepEqual(
+        found?.map((mount) => mount.name),
+        ['vouchsafe-no-api-token'],
+        name,
+      );
+    }
+    const volume = pod.spec.volumes?.find(({ name }) => name === 'vouchsafe-no-api-token');
+    assert.deepEqual(volume?.['emptyDir'], {});
+  });
+}
+
 test('an old cluster gets the pair unless the pod insists on native', () => {
   const old = { kubeVersion: 'v1.28.9-eks-1' };
   assert.equal(injectPod(podWith(), old).pod.spec.containers.length, 2);
