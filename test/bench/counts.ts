@@ -35,7 +35,7 @@ export async function countRequests(
         ...{ name: `${what} of a pod start, ${mode}`, unit: '' },
         ours: summarize([ours[what]]),
         theirs: summarize([theirs[what]]),
-        target: { most: 1 },
+        target: { exactly: 1 },
       });
     }
   }

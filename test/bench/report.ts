@@ -1,7 +1,7 @@
 /** The report: a table for people, JSON for machines. */
 import { execFileSync } from 'node:child_process';
 import { cpus, loadavg, release, totalmem } from 'node:os';
-import { isMet, type Measurement } from './statistics.ts';
+import { isMet, type Measurement, type Target } from './statistics.ts';
 
 /** What all figures depend on. */
 export interface Host {
@@ -66,12 +66,16 @@ function line(one: Measurement): string {
   const { name, unit, ours, theirs, target } = one;
   const spelt = ({ median, least, values }: Measurement['ours']): string =>
     values.length > 1 ? `${digits(median)} (least ${digits(least)})` : digits(median);
-  const most =
-    target === undefined ? '' : 'most' in target ? digits(target.most) : `ratio ${target.ratio}`;
   const met = { true: 'met', false: 'missed', undefined: '' }[String(isMet(one))] ?? '';
   const label = unit === '' ? name : `${name}, ${unit}`;
   const ratio = (ours.median / theirs.median).toFixed(2);
-  return `| ${[label, spelt(ours), spelt(theirs), ratio, most === '' ? '' : `<= ${most}`, met].join(' | ')} |`;
+  return `| ${[label, spelt(ours), spelt(theirs), ratio, spellTarget(target), met].join(' | ')} |`;
+}
+
+function spellTarget(target: Target | undefined): string {
+  if (target === undefined) return '';
+  if ('exactly' in target) return digits(target.exactly);
+  return 'most' in target ? `<= ${digits(target.most)}` : `<= ratio ${target.ratio}`;
 }
 
 function digits(value: number): string {

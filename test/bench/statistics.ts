@@ -15,6 +15,10 @@ export function summarize(values: readonly number[]): Summary {
   return { median, least: sorted[0] ?? NaN, values };
 }
 
+/** What ours is to be: at most a share of theirs, at most a number, or that number. */
+export type Target =
+  { readonly ratio: number } | { readonly most: number } | { readonly exactly: number };
+
 /** One line of the report. */
 export interface Measurement {
   readonly name: string;
@@ -22,13 +26,13 @@ export interface Measurement {
   readonly ours: Summary;
   /** What stands beside it: `vault agent`, unless the name says otherwise. */
   readonly theirs: Summary;
-  /** Most that ours may be, as a share of theirs or as a number of its own. */
-  readonly target?: { readonly ratio: number } | { readonly most: number };
+  readonly target?: Target;
 }
 
 /** Whether a measurement meets its target; undefined where it has none. */
 export function isMet({ ours, theirs, target }: Measurement): boolean | undefined {
   if (target === undefined) return undefined;
+  if ('exactly' in target) return ours.values.every((value) => value === target.exactly);
   const most = 'most' in target ? target.most : target.ratio * theirs.median;
   return ours.median <= most;
 }
