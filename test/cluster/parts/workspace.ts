@@ -3,7 +3,7 @@
  * that what a killed run left behind can be found and taken away.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -38,9 +38,8 @@ export async function sweep(): Promise<void> {
   await endProcesses();
   unmountBelow(WORKSPACE);
   removeCgroups();
-  if (readdirSync('/run/netns', { withFileTypes: true }).some(({ name }) => name === NETWORK)) {
-    run('ip', ['netns', 'delete', NETWORK]);
-  }
+  // A machine that never had a network namespace has no such directory either.
+  if (existsSync(join('/run/netns', NETWORK))) run('ip', ['netns', 'delete', NETWORK]);
   rmSync(WORKSPACE, { recursive: true, force: true });
 }
 
