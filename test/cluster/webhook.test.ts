@@ -4,7 +4,7 @@ import { after, suite, test } from 'node:test';
 import { admits, admitsDuring, ASKS } from './parts/asking.ts';
 import type { List, Pod } from './parts/objects.ts';
 import { annotations, api, eventually, FOREVER, isReady } from './parts/suite.ts';
-import { shellContainer, shellPod, Space } from './parts/suite.ts';
+import { shellContainer, shellPod, Space, webhookPods } from './parts/suite.ts';
 import { RELEASE } from './parts/release.ts';
 
 const NAME = `${RELEASE}-webhook`;
@@ -29,10 +29,6 @@ async function scale(replicas: number): Promise<void> {
     const { items } = await webhookPods();
     return items.length === replicas && items.every(isReady) ? true : undefined;
   });
-}
-
-function webhookPods(): Promise<List<Pod>> {
-  return api.get(`${NAMESPACE}/pods?labelSelector=app.kubernetes.io%2Fcomponent%3Dwebhook`);
 }
 
 async function caBundles(): Promise<readonly string[]> {
