@@ -63,7 +63,9 @@ test('two hundred pods created at once', { timeout: 600_000 }, async (t) => {
   const most = mostWithin(times, 1000);
   t.diagnostic(`at most ${most} logins within a second`);
   assert.ok(most <= PODS / 4, `${most} logins within a second`);
-  assert.equal(await vault.count(`secret/data/${space.name}/app`, 'read'), PODS);
+  const reads = await vault.count(`secret/data/${space.name}/app`, 'read');
+  // The first refresh comes at a random part of its time, of some within the seconds that they live.
+  assert.ok(reads >= PODS && reads <= PODS * 1.1, `${reads} reads`);
 });
 
 interface Job {

@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { place, WORKSPACE } from './workspace.ts';
+import { joinServices, place, WORKSPACE } from './workspace.ts';
 
 const PATIENCE_MS = 120_000;
 
@@ -53,6 +53,7 @@ export class Running {
     });
     closeSync(output);
     child.on('error', () => undefined); // told by ready()
+    if (child.pid !== undefined) joinServices(child.pid);
     return child;
   }
 }

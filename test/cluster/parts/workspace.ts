@@ -3,7 +3,15 @@
  * that what a killed run left behind can be found and taken away.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -19,6 +27,9 @@ export const CGROUP = '/vouchsafe';
 
 const CGROUP_ROOT = '/sys/fs/cgroup';
 
+/** The cluster's weight beside a single process of the machine, which has 1024. */
+const CPU_WEIGHT = 4096;
+
 /** A path below the workspace; its directory is made. */
 export function place(...names: string[]): string {
   const path = join(WORKSPACE, ...names);
@@ -31,6 +42,15 @@ export function directory(...names: string[]): string {
   const path = join(WORKSPACE, ...names);
   mkdirSync(path, { recursive: true });
   return path;
+}
+
+/** Puts a process where systemd has services: in a group of its own beside that of the pods, neither starves the other. */
+export function joinServices(pid: number): void {
+  const top = join(CGROUP_ROOT, 'cpu', CGROUP);
+  const services = join(top, 'services');
+  mkdirSync(services, { recursive: true });
+  writeFileSync(join(top, 'cpu.shares'), String(CPU_WEIGHT));
+  writeFileSync(join(services, 'cgroup.procs'), String(pid));
 }
 
 /** Ends every process of the cluster, takes its mounts, cgroups and network away, then the directory. */
