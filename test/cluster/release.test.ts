@@ -4,7 +4,8 @@ import { after, suite, test } from 'node:test';
 import type { Pod } from './parts/objects.ts';
 import { RELEASE } from './parts/release.ts';
 import { admits, admitsDuring } from './parts/asking.ts';
-import { api, eventually, FOREVER, helm, install, shellPod, Space } from './parts/suite.ts';
+import { install } from './parts/installing.ts';
+import { api, eventually, FOREVER, helm, shellPod, Space } from './parts/suite.ts';
 
 const FLAGS = [`--namespace=${RELEASE}`, '--wait', '--timeout=2m'];
 
@@ -42,7 +43,9 @@ suite('the release', () => {
       return text === 'second' ? true : undefined;
     });
     await space.create(shellPod('plain', {}, FOREVER));
-    await space.create(shellPod('asks', settings, FOREVER));
+    await eventually('the API server knows that the policy is gone', () =>
+      space.create(shellPod('asks', settings, FOREVER)),
+    );
     await space.ready('plain');
     const pod: Pod = await space.ready('asks');
     assert.equal(pod.spec.initContainers, undefined, 'it starts as it is');

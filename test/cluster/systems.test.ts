@@ -5,7 +5,8 @@ import { decodeJwt } from 'jose';
 import { IDENTITY_DIRECTORY } from './parts/identity-place.ts';
 import type { Pod } from './parts/objects.ts';
 import { BY_HOST_PATH } from './parts/release.ts';
-import { FOREVER, install, shellPod, Space, vault, world } from './parts/suite.ts';
+import { install } from './parts/installing.ts';
+import { FOREVER, shellPod, Space, vault, world } from './parts/suite.ts';
 
 const READ = 'cat /vault/secrets/foo; echo;';
 

@@ -4,7 +4,8 @@ import { after, suite, test } from 'node:test';
 import { admits, admitsDuring, ASKS } from './parts/asking.ts';
 import type { List, Pod } from './parts/objects.ts';
 import { annotations, api, eventually, FOREVER, isReady } from './parts/suite.ts';
-import { shellContainer, shellPod, Space, webhookPods } from './parts/suite.ts';
+import { shellContainer, shellPod, Space } from './parts/suite.ts';
+import { answers, webhookPods } from './parts/installing.ts';
 import { RELEASE } from './parts/release.ts';
 
 const NAME = `${RELEASE}-webhook`;
@@ -29,6 +30,7 @@ async function scale(replicas: number): Promise<void> {
     const { items } = await webhookPods();
     return items.length === replicas && items.every(isReady) ? true : undefined;
   });
+  if (replicas > 0) await answers();
 }
 
 async function caBundles(): Promise<readonly string[]> {

@@ -167,6 +167,6 @@ function proxyConfig(kubeconfig: string): object {
     clientConnection: { kubeconfig },
     // The limits of the connection table are the machine's, not the namespace's.
     conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: '0s', tcpCloseWaitTimeout: '0s' },
-    iptables: { minSyncPeriod: '0s' },
+    iptables: { minSyncPeriod: '100ms' }, // none at all would mean a second
   };
 }

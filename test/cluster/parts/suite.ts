@@ -11,8 +11,7 @@ import type { World } from '../world.ts';
 import { createApi, type Api } from './api.ts';
 import type { Action } from './control.ts';
 import { SHELL_IMAGE } from './images.ts';
-import type { List, Pod, PodSpec } from './objects.ts';
-import { CHART, RELEASE, VALUES_FILE } from './release.ts';
+import type { Pod, PodSpec } from './objects.ts';
 import { CGROUP } from './workspace.ts';
 
 /** The world that the runner has started. */
@@ -42,24 +41,6 @@ export async function kubectl(...args: string[]): Promise<string> {
 /** Helm, to its end. */
 export async function helm(...args: string[]): Promise<string> {
   return (await run(world.programs.helm, args, { env, maxBuffer: 64 * 1024 * 1024 })).stdout;
-}
-
-/** Installs the chart as the suite has it, or with other values; the replicas that were there before are gone then. */
-export async function install(...more: readonly string[]): Promise<void> {
-  const flags = [`--namespace=${RELEASE}`, '--wait', '--timeout=2m', `--values=${VALUES_FILE}`];
-  await helm('upgrade', '--install', RELEASE, CHART, ...flags, ...more);
-  await eventually('those that were replaced have ended', async () => {
-    const { items } = await webhookPods();
-    return items.every((pod) => isReady(pod) && !('deletionTimestamp' in pod.metadata))
-      ? true
-      : undefined;
-  });
-}
-
-/** Replicas of the webhook, those that end among them. */
-export function webhookPods(): Promise<List<Pod>> {
-  const selector = 'app.kubernetes.io%2Fcomponent%3Dwebhook';
-  return api.get(`/api/v1/namespaces/${RELEASE}/pods?labelSelector=${selector}`);
 }
 
 /** Hurts or heals the world; see control.ts. */
