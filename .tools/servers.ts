@@ -183,6 +183,14 @@ function binaryOf({ path }: Program): string {
   return join(servers, 'bin', basename(path));
 }
 
+/** A program that this machine has, if it has it. */
+export function onPath(name: string): string | undefined {
+  return (process.env['PATH'] ?? '')
+    .split(':')
+    .map((directory) => join(directory, name))
+    .find((path) => existsSync(path));
+}
+
 /** Ends the process where it is not root's. */
 export function requireRoot(): void {
   if (process.getuid?.() === 0) return;

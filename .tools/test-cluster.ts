@@ -17,6 +17,7 @@ import {
   ensurePackages,
   HELM,
   KUBERNETES,
+  onPath,
   PAUSE,
   POSTGRESQL,
   QUERIES,
@@ -33,7 +34,12 @@ const { values, positionals } = parseArgs({
 requireRoot();
 await ensurePackages([...CLUSTER_PACKAGES, POSTGRESQL]);
 const programs = await buildPrograms([KUBERNETES, HELM, PAUSE, ATTEST, CSI, QUERIES, VAULT]);
-const images = buildImages({ pause: programs.path(PAUSE), queries: programs.path(QUERIES) });
+// A bench measures HashiCorp's injector beside ours where there is one.
+const injector = values.stay ? onPath('vault-k8s') : undefined;
+const images = buildImages({
+  ...{ pause: programs.path(PAUSE), queries: programs.path(QUERIES) },
+  ...(injector !== undefined && { incumbent: { injector, vault: programs.path(VAULT) } }),
+});
 for (const { image, bytes } of images) {
   say(`image ${image}: ${(bytes / 1_000_000).toFixed(1)} MB compressed`);
 }

@@ -1,14 +1,15 @@
 /** The bench of the cluster, from inside its network: `main.ts RUNS table|json`. */
 import { loadavg } from 'node:os';
 import { NODE_NAME } from '../../cluster/parts/node.ts';
-import { REPOSITORY, VERSION } from '../../cluster/parts/images.ts';
+import { INJECTOR_IMAGE, REPOSITORY, VERSION } from '../../cluster/parts/images.ts';
 import { api } from '../../cluster/parts/suite.ts';
 import { host } from '../report.ts';
 import { measureAdmissions, type Admissions } from './admission.ts';
 import { measureMemory, type Memory } from './memory.ts';
 import { accountTenant, spiffeTenant } from './pods.ts';
 import { asJson, asTable } from './report.ts';
-import { measureStarts } from './starts.ts';
+import { startIncumbent } from './incumbent.ts';
+import { injected, measureStarts } from './starts.ts';
 
 /** How many admissions, by how many at a time. */
 const ADMISSIONS = [
@@ -29,13 +30,15 @@ const [runs, format] = process.argv.slice(2);
 const before = host();
 await using account = await accountTenant();
 await using spiffe = await spiffeTenant();
+await using incumbent = (await hasImage(INJECTOR_IMAGE)) ? await startIncumbent() : undefined;
 say(`${runs} starts of each kind`);
 const starts = await measureStarts(
   [
-    { name: 'plain', tenant: account, mode: undefined },
-    { name: 'native', tenant: account, mode: 'native' },
-    { name: 'pair', tenant: account, mode: 'pair' },
-    { name: 'native, SPIFFE', tenant: spiffe, mode: 'native' },
+    { name: 'plain', space: account.space, asked: {} },
+    injected('native', account, 'native'),
+    injected('pair', account, 'pair'),
+    injected('native, SPIFFE', spiffe, 'native'),
+    ...(incumbent === undefined ? [] : [await incumbent.pods(account)]),
   ],
   Number(runs),
 );
@@ -57,14 +60,25 @@ const figures = {
   admissions,
   memory,
   imageBytes: await imageBytes(),
+  isIncumbentMissing: incumbent === undefined,
 };
 process.stdout.write(`${format === 'json' ? asJson(figures) : asTable(figures)}\n`);
 
 async function imageBytes(): Promise<number> {
-  const { status } = await api.get<NodeImages>(`/api/v1/nodes/${NODE_NAME}`);
-  const image = status.images.find(({ names }) => names.includes(`${REPOSITORY}:${VERSION}`));
+  const image = await nodeImage(`${REPOSITORY}:${VERSION}`);
   if (image === undefined) throw new Error('the node does not tell the size of our image');
   return image.sizeBytes;
+}
+
+async function hasImage(name: string): Promise<boolean> {
+  return (await nodeImage(name)) !== undefined;
+}
+
+async function nodeImage(
+  name: string,
+): Promise<NodeImages['status']['images'][number] | undefined> {
+  const { status } = await api.get<NodeImages>(`/api/v1/nodes/${NODE_NAME}`);
+  return status.images.find(({ names }) => names.includes(name));
 }
 
 function say(line: string): void {

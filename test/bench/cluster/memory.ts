@@ -28,10 +28,10 @@ interface Stats {
 }
 
 /** Starts pods in native mode, and looks when they have settled. */
-export async function measureMemory({ space, settings }: Tenant, pods: number): Promise<Memory> {
+export async function measureMemory({ space, asks }: Tenant, pods: number): Promise<Memory> {
   const names = Array.from({ length: pods }, (_, index) => `memory-${pods}-${index}`);
-  const asked = { ...settings, mode: 'native', cpu: '1m' };
-  await Promise.all(names.map((name) => space.create(benchPod(name, asked, FOREVER))));
+  const marked = { asked: asks({ mode: 'native', cpu: '1m' }) };
+  await Promise.all(names.map((name) => space.create(benchPod(name, marked, FOREVER))));
   await eventually(`${pods} pods are ready`, () => every(space, pods), START_PATIENCE_MS);
   const settledMs = Date.now() + SETTLED_MS;
   const values = await eventually('the kubelet has looked at all of them', async () => {

@@ -2,7 +2,7 @@
 import { annotations, shellContainer, Space, vault, world } from '../../cluster/parts/suite.ts';
 import type { Pod } from '../../cluster/parts/objects.ts';
 
-const SECRETS = ['first', 'second', 'third'];
+export const SECRETS = ['first', 'second', 'third'];
 
 /** How many files an application is to see. */
 export const FILES = SECRETS.length;
@@ -10,7 +10,14 @@ export const FILES = SECRETS.length;
 /** A namespace whose pods can log in, and the annotations by which they do. */
 export interface Tenant extends AsyncDisposable {
   readonly space: Space;
-  readonly settings: Readonly<Record<string, string>>;
+  /** Annotations that ask for the files, with further settings. */
+  readonly asks: (more?: Readonly<Record<string, string>>) => Readonly<Record<string, string>>;
+}
+
+/** What a pod says of itself. */
+export interface Marked {
+  readonly asked: Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 /** Pods that log in with their JWT-SVIDs. */
@@ -42,22 +49,19 @@ async function tenant(
     await vault.write(`secret/data/${space.name}/${name}`, { data: { value: `planted ${name}` } });
     files[`secret-${name}`] = `secret/${space.name}/${name}#value`;
   }
+  const settings = { ...space.login, ...identity, ...files };
   return {
     space,
-    settings: { ...space.login, ...identity, ...files },
+    asks: (more = {}) => annotations({ ...settings, ...more }),
     [Symbol.asyncDispose]: () => space[Symbol.asyncDispose](),
   };
 }
 
-/** A pod that asks for these settings, if any, and runs a line of shell. */
-export function benchPod(
-  name: string,
-  settings: Readonly<Record<string, string>>,
-  line: string,
-): Pod {
+/** A pod that is marked so, and runs a line of shell. */
+export function benchPod(name: string, { asked, labels = {} }: Marked, line: string): Pod {
   return {
     ...{ apiVersion: 'v1', kind: 'Pod' },
-    metadata: { name, annotations: annotations(settings) },
+    metadata: { name, labels, annotations: asked },
     spec: { containers: [shellContainer('app', line)], terminationGracePeriodSeconds: 2 },
   };
 }

@@ -17,6 +17,8 @@ export interface ClusterFigures {
   readonly memory: readonly Memory[];
   /** Compressed, as the kubelet reports it. */
   readonly imageBytes: number;
+  /** Where HashiCorp's injector was not on PATH. */
+  readonly isIncumbentMissing: boolean;
 }
 
 export function asJson(figures: ClusterFigures): string {
@@ -24,7 +26,7 @@ export function asJson(figures: ClusterFigures): string {
 }
 
 export function asTable(figures: ClusterFigures): string {
-  const { host, loadAfter, admissions, memory, imageBytes } = figures;
+  const { host, loadAfter, admissions, memory, imageBytes, isIncumbentMissing } = figures;
   const lines = [
     `${hostLine(host)}; load at the end ${loadAfter.toFixed(1)}`,
     '',
@@ -55,7 +57,10 @@ export function asTable(figures: ClusterFigures): string {
       ]),
     ),
     '',
-    `Image: ${(imageBytes / 1_000_000).toFixed(1)} MB compressed. HashiCorp's injector was not measured.`,
+    `Image: ${(imageBytes / 1_000_000).toFixed(1)} MB compressed.`,
+    ...(isIncumbentMissing
+      ? ["HashiCorp's injector was not measured: no vault-k8s is on PATH."]
+      : []),
   ];
   return lines.join('\n');
 }

@@ -1,6 +1,6 @@
 /** From the creation of a pod to the first line of its application, by turns, and where the time goes. */
 import { AGENT_CONTAINER, INIT_CONTAINER } from '../../../src/admission/index.ts';
-import { containerStatus, FOREVER } from '../../cluster/parts/suite.ts';
+import { containerStatus, FOREVER, type Space } from '../../cluster/parts/suite.ts';
 import type { Pod } from '../../cluster/parts/objects.ts';
 import { summarize, type Summary } from '../statistics.ts';
 import { admissions } from './admission.ts';
@@ -8,16 +8,22 @@ import { startCalls, type Calls } from './calls.ts';
 import { watchContainers, type Lives } from './containers.ts';
 import { difference } from './histogram.ts';
 import { phasesOf, PHASES, type AgentMoments, type Phase } from './phases.ts';
-import { benchPod, FILES, type Tenant } from './pods.ts';
+import { benchPod, FILES, type Marked, type Tenant } from './pods.ts';
 
 const DIRECTORY = '/vault/secrets';
 
-/** A kind of pod, from which the others differ by the agent. */
-export interface Kind {
+/** A kind of pod. One without annotations is left as it is. */
+export interface Kind extends Marked {
   readonly name: string;
-  readonly tenant: Tenant;
-  /** undefined for a pod without the agent. */
-  readonly mode: 'native' | 'pair' | undefined;
+  readonly space: Space;
+  /** The container of ours whose log tells where the time went, if one does. */
+  readonly agent?: string;
+}
+
+/** Pods of a tenant in a mode of the agent. */
+export function injected(name: string, { space, asks }: Tenant, mode: 'native' | 'pair'): Kind {
+  const agent = mode === 'pair' ? INIT_CONTAINER : AGENT_CONTAINER;
+  return { name, space, asked: asks({ mode, 'log-level': 'debug' }), agent };
 }
 
 /** What the starts of a kind took, in milliseconds. */
@@ -61,38 +67,40 @@ interface Watching {
 let pods = 0;
 
 async function measureStart(kind: Kind, { calls, lives }: Watching): Promise<Start> {
-  const { tenant, mode } = kind;
-  const { space } = tenant;
+  const { space, asked } = kind;
   pods += 1;
   const name = `start-${pods}`;
-  const settings = mode === undefined ? {} : { ...tenant.settings, mode, 'log-level': 'debug' };
-  const pod = benchPod(name, settings, `${calls.line(name, DIRECTORY)}; ${FOREVER}`);
+  const pod = benchPod(name, kind, `${calls.line(name, DIRECTORY)}; ${FOREVER}`);
   const before = await admissions();
   const createdMs = Date.now();
   await space.create(pod);
   const { atMs: calledMs, files } = await calls.from(name);
-  const wanted = mode === undefined ? 0 : FILES;
+  const wanted = Object.keys(asked).length === 0 ? 0 : FILES;
   if (files !== wanted) throw new Error(`${kind.name}: ${files} files instead of ${wanted}`);
-  // The API server asks again where its own plug-ins have changed what the webhook had added.
+  // More than one call where others have changed what the webhook had added.
   const { sum } = difference(await admissions(), before);
   const ready = await space.ready(name);
-  const phases = phasesOf({
-    ...{ createdMs, admissionMs: sum * 1000 },
-    agent: mode === undefined ? undefined : await agentMoments(kind, ready, lives),
-    applicationMs: startedMs(ready, 'app', lives),
-    calledMs,
-  });
+  const container = kind.agent;
+  const agent =
+    container === undefined ? undefined : await agentMoments(space, ready, { container, lives });
+  const isTold = wanted === 0 || agent !== undefined;
+  const applicationMs = startedMs(ready, 'app', lives);
+  const moments = { createdMs, admissionMs: sum * 1000, applicationMs, calledMs };
+  const phases = isTold ? phasesOf({ ...moments, agent }) : {};
   await space.remove(name);
   return { totalMs: calledMs - createdMs, phases };
 }
 
-async function agentMoments(kind: Kind, pod: Pod, lives: Lives): Promise<AgentMoments> {
-  const container = kind.mode === 'pair' ? INIT_CONTAINER : AGENT_CONTAINER;
+async function agentMoments(
+  space: Space,
+  pod: Pod,
+  { container, lives }: { readonly container: string; readonly lives: Lives },
+): Promise<AgentMoments> {
   const { containerID = '' } = containerStatus(pod, container);
   return {
     startedMs: startedMs(pod, container, lives),
     endedMs: lives.of(containerID).endedMs,
-    log: await kind.tenant.space.logs(pod.metadata.name ?? '', container),
+    log: await space.logs(pod.metadata.name ?? '', container),
   };
 }
 

@@ -31,6 +31,10 @@ export const PAUSE_IMAGE = 'vouchsafe.test/pause:1';
 export const SHELL_IMAGE = 'vouchsafe.test/shell:1';
 /** An application that asks PostgreSQL all the time. */
 export const QUERIES_IMAGE = 'vouchsafe.test/queries:1';
+/** HashiCorp's injector, where a bench measures it. */
+export const INJECTOR_IMAGE = 'vouchsafe.test/vault-k8s:1';
+/** What that injector puts into pods. */
+export const VAULT_IMAGE = 'vouchsafe.test/vault:1';
 
 /** An image in a file. */
 export interface Archive {
@@ -43,10 +47,12 @@ export interface Archive {
 export interface ImagePrograms {
   readonly pause: string;
   readonly queries: string;
+  /** HashiCorp's injector, and the Vault that its containers run. */
+  readonly incumbent?: { readonly injector: string; readonly vault: string };
 }
 
 /** Builds all images; what has not changed since the last time comes from the cache. */
-export function buildImages({ pause, queries }: ImagePrograms): readonly Archive[] {
+export function buildImages({ pause, queries, incumbent }: ImagePrograms): readonly Archive[] {
   const archives = [
     single(PAUSE_IMAGE, pause),
     single(QUERIES_IMAGE, queries),
@@ -55,6 +61,9 @@ export function buildImages({ pause, queries }: ImagePrograms): readonly Archive
       `--build-arg=NODE_IMAGE=${base()}`,
       '--build-arg=RUNTIME_IMAGE=scratch',
     ]),
+    ...(incumbent === undefined
+      ? []
+      : [single(INJECTOR_IMAGE, incumbent.injector), vault(incumbent.vault)]),
   ];
   unmountBelow(CACHE);
   return archives;
@@ -68,15 +77,34 @@ function single(image: string, program: string): Archive {
 }
 
 function shell(): Archive {
-  const context = empty(SHELL_IMAGE);
-  const bin = join(context, 'bin');
-  mkdirSync(bin);
+  return withShell(SHELL_IMAGE, () => undefined);
+}
+
+/** Vault with its libraries, and a shell, as in its own image. */
+function vault(program: string): Archive {
+  const libraries = execFileSync('ldd', [program], { encoding: 'utf8' }).match(/\/[^ )]+/g) ?? [];
+  return withShell(VAULT_IMAGE, (tree) => {
+    cpSync(program, join(tree, 'bin', 'vault'));
+    for (const library of libraries) {
+      mkdirSync(join(tree, dirname(library)), { recursive: true });
+      cpSync(library, join(tree, library), { dereference: true });
+    }
+  });
+}
+
+/** Busybox under all its names, and what else is put into the tree. */
+function withShell(image: string, add: (tree: string) => void): Archive {
+  const context = empty(image);
+  const tree = join(context, 'tree');
+  const bin = join(tree, 'bin');
+  mkdirSync(bin, { recursive: true });
   cpSync('/bin/busybox', join(bin, 'busybox'));
   const applets = execFileSync('/bin/busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n');
   for (const applet of applets) {
     if (applet !== 'busybox') symlinkSync('busybox', join(bin, applet));
   }
-  return fromContext(SHELL_IMAGE, context, ['COPY bin /bin', 'CMD ["/bin/sh"]']);
+  add(tree);
+  return fromContext(image, context, ['COPY tree /', 'CMD ["/bin/sh"]']);
 }
 
 function fromContext(image: string, context: string, lines: readonly string[]): Archive {
