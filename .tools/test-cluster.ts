@@ -1,6 +1,7 @@
 /**
  * Builds a cluster's programs and images, starts it with Vault, PostgreSQL, identity and the chart, and runs
- * test/cluster against it, or the test files that are named. `-- --stay` starts all and runs nothing.
+ * test/cluster against it, or the test files that are named. `-- --stay` starts all and runs nothing, `-- --prepare`
+ * builds and starts nothing.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -28,7 +29,10 @@ import {
 } from './servers.ts';
 
 const { values, positionals } = parseArgs({
-  options: { stay: { type: 'boolean', default: false } },
+  options: {
+    stay: { type: 'boolean', default: false },
+    prepare: { type: 'boolean', default: false },
+  },
   allowPositionals: true,
 });
 requireRoot();
@@ -43,6 +47,7 @@ const images = buildImages({
 for (const { image, bytes } of images) {
   say(`image ${image}: ${(bytes / 1_000_000).toFixed(1)} MB compressed`);
 }
+if (values.prepare) process.exit(0);
 await sweep();
 makeNetwork();
 const world = join(root, 'test', 'cluster', 'world.ts');
