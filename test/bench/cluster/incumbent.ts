@@ -4,7 +4,7 @@ import { INJECTOR_IMAGE, VAULT_IMAGE } from '../../cluster/parts/images.ts';
 import { NODE_ADDRESS } from '../../cluster/parts/network.ts';
 import type { List, Pod } from '../../cluster/parts/objects.ts';
 import { api, eventually, isReady, vault } from '../../cluster/parts/suite.ts';
-import { SECRETS, type Tenant } from './pods.ts';
+import { benchPod, SECRETS, type Tenant } from './pods.ts';
 import type { Kind } from './starts.ts';
 
 const NAME = 'vault-agent-injector';
@@ -37,7 +37,7 @@ export async function startIncumbent(): Promise<Incumbent> {
   // More than its own chart gives it; what it may do is not what is measured.
   await api.create(BINDINGS, {
     metadata: { name: NAME },
-    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'view' },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
     subjects: [{ kind: 'ServiceAccount', name: 'default', namespace: NAME }],
   });
   await api.create(`${NAMESPACE}/services`, {
@@ -137,5 +137,10 @@ async function kind({ space }: Tenant): Promise<Kind> {
   const asked = Object.fromEntries(
     Object.entries(settings).map(([name, value]) => [`${PREFIX}/${name}`, value]),
   );
-  return { name: "HashiCorp's injector", space, asked, labels: MEASURED };
+  const made = { name: "HashiCorp's injector", space, asked, labels: MEASURED };
+  // It is ready before it has its certificate.
+  await eventually('the injector answers', () =>
+    api.create(`${space.pods}?dryRun=All`, benchPod('asked', made, 'true')),
+  );
+  return made;
 }

@@ -4,6 +4,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import {
+  copyFileSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -87,7 +88,7 @@ function vault(program: string): Archive {
     cpSync(program, join(tree, 'bin', 'vault'));
     for (const library of libraries) {
       mkdirSync(join(tree, dirname(library)), { recursive: true });
-      cpSync(library, join(tree, library), { dereference: true });
+      copyFileSync(library, join(tree, library));
     }
   });
 }
