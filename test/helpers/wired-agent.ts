@@ -84,11 +84,13 @@ const ofSet = (step: string): string => (sets > 1 ? `${step} again` : step);
 const fileSystem: FileSystem = {
   ...nodeFileSystem,
   createFile: (path, content, mode) =>
-    around(ofSet(`creating ${basename(path)}`), () =>
-      nodeFileSystem.createFile(path, content, mode),
-    ),
+    around(ofSet(`creating ${basename(path)}`), async () => {
+      await nodeFileSystem.createFile(path, content, mode);
+    }),
   rename: (from, to) =>
-    around(ofSet(`renaming ${basename(to)}`), () => nodeFileSystem.rename(from, to)),
+    around(ofSet(`renaming ${basename(to)}`), async () => {
+      await nodeFileSystem.rename(from, to);
+    }),
 };
 
 /** The second set is the one that has an application to tell. */
