@@ -11,20 +11,57 @@ import { keepCompiled } from './compile.ts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** What node-vault would load but never uses here: its HTTP is our own transport, its schemas are not asked. */
-const UNUSED_PACKAGES = /^(axios|debug|mustache|tv4)$/;
+/**
+ * Packages that others load but never use here. node-vault: its HTTP is our own transport, its schemas are not asked.
+ * pino: it writes by itself, without a thread. grpc-js: no service is described by a file.
+ */
+const UNUSED_PACKAGES = /^(axios|debug|mustache|tv4|thread-stream|@grpc\/proto-loader)$/;
 
-/** What prom-client loads at once for metrics of the process, pushing and clusters. Ours are asked for by name. */
-const UNUSED_METRICS = /^\.\/lib\/(cluster|defaultMetrics|pushgateway)$/;
+/** Parts of packages that are loaded at once but never used here. */
+const UNUSED_PARTS: readonly { readonly of: RegExp; readonly path: RegExp }[] = [
+  // Metrics of the process, pushing and clusters. Ours are asked for by name.
+  { of: /\/prom-client\/index\.js$/, path: /^\.\/lib\/(cluster|defaultMetrics|pushgateway)$/ },
+  // What serves, and what balances by reports of load.
+  { of: /\/grpc-js\/build\/src\//, path: /^\.\/(orca|server(-credentials|-interceptors)?)$/ },
+];
 
 const withoutUnused: Plugin = {
   name: 'without-unused',
   setup(on) {
     const unused = { path: join(root, '.tools', 'unused-package.cjs') };
     on.onResolve({ filter: UNUSED_PACKAGES }, () => unused);
-    on.onResolve({ filter: UNUSED_METRICS }, ({ importer }) =>
-      importer.endsWith('node_modules/prom-client/index.js') ? unused : undefined,
+    for (const { of, path } of UNUSED_PARTS) {
+      on.onResolve({ filter: path }, ({ importer }) => (of.test(importer) ? unused : undefined));
+    }
+  },
+};
+
+/** Modules of Node that grpc-js loads at once and may need later, if ever: to compress, to look a name up. */
+const lazyModules: Plugin = {
+  name: 'lazy-modules',
+  setup(on) {
+    on.onResolve({ filter: /^(dns|zlib)$/ }, ({ path, importer }) =>
+      importer.includes('/grpc-js/') ? { path, namespace: 'lazy-modules' } : undefined,
     );
+    on.onLoad({ filter: /.*/, namespace: 'lazy-modules' }, ({ path }) => ({
+      contents: `module.exports = new Proxy({}, {
+        get: (_, name) => process.getBuiltinModule('node:${path}')[name],
+      });`,
+    }));
+  },
+};
+
+/** All that pino wants of threads is to know that it is on none. */
+const mainThread: Plugin = {
+  name: 'main-thread',
+  setup(on) {
+    on.onResolve({ filter: /^worker_threads$/ }, () => ({
+      path: 'main',
+      namespace: 'main-thread',
+    }));
+    on.onLoad({ filter: /.*/, namespace: 'main-thread' }, () => ({
+      contents: 'exports.isMainThread = true;',
+    }));
   },
 };
 
@@ -102,7 +139,7 @@ export async function bundle(directory: string): Promise<Metafile> {
     define: { ...COMMON.define, 'import.meta.main': 'false' },
     // `import()` of a part goes through the loader as everything else.
     supported: { 'dynamic-import': false },
-    plugins: [parts, withoutUnused, lazyHttp],
+    plugins: [parts, withoutUnused, lazyHttp, lazyModules, mainThread],
     // What cmd/image/main.ts runs: one expression, so that nothing has to be put around the text at the start.
     banner: { js: `(function(exports,require,module,__filename){${OWN_URL}` },
     footer: { js: '})' },

@@ -91,7 +91,7 @@ export class Agent<T> {
     const { auth } = config;
     if (vault !== undefined && auth !== undefined) {
       const login = (signal: AbortSignal) => loginOnce({ ...parts, auth, vault }, signal);
-      const save = (): Promise<void> => this.#save();
+      const save = (): void => this.#save();
       const common = { vault, clock, random, logger, metrics, onChange };
       this.#sessions = new Sessions({ ...common, login, save });
     }
@@ -152,7 +152,7 @@ export class Agent<T> {
       (inner) => this.#guardStart(inner),
       async (inner) => {
         await this.delivered(inner);
-        await this.#save();
+        this.#save();
         done.abort();
       },
     ]);
@@ -185,7 +185,7 @@ export class Agent<T> {
   }
 
   async #tasks(): Promise<readonly Task[]> {
-    this.#wasDelivered = await this.#handover.resume();
+    this.#wasDelivered = this.#handover.resume();
     await this.#templates.load();
     const delivery = this.#createDelivery();
     this.#delivery = delivery;
@@ -261,11 +261,11 @@ export class Agent<T> {
   }
 
   async #saveChanges(signal: AbortSignal): Promise<void> {
-    for await (const _ of this.#stateChanges.updates(signal)) await this.#save();
+    for await (const _ of this.#stateChanges.updates(signal)) this.#save();
   }
 
-  #save(): Promise<void> {
-    return this.#handover.save(this.isStarted);
+  #save(): void {
+    this.#handover.save(this.isStarted);
   }
 
   /** After a single run without successor nothing needs the token, unless leases hang off it. */
@@ -279,7 +279,7 @@ export class Agent<T> {
     this.#phase = 'stopping';
     if (!this.#parts.config.revokeOnExit) return;
     await this.#releaser.releaseAll();
-    await this.#handover.end();
+    this.#handover.end();
   }
 
   /** Everything that fails at the moment, the likeliest cause of the others first. */

@@ -54,7 +54,7 @@ export interface DeliveryParts extends FollowUpsParts {
   readonly random: Random;
   readonly metrics: Metrics;
   /** Saves the state before files are swapped in, so that a killed agent never forgets a credential it used. */
-  readonly beforeWrite: () => Promise<void>;
+  readonly beforeWrite: () => void;
   /** Called after each delivery. */
   readonly onDelivered: () => void;
   /** Called with each failure. */
@@ -180,7 +180,7 @@ export class Delivery {
       this.#awaited = rendered.flatMap(({ missing }) => missing);
       return;
     }
-    await this.#parts.beforeWrite();
+    this.#parts.beforeWrite();
     const files = chosen.map(({ file, content }) => ({ ...pathAndMode(file), content }));
     const { changed, swapped } = await writer.write(files, signal);
     const digests = digestsOf(files);

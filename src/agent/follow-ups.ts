@@ -16,7 +16,7 @@ export interface FollowUpsParts {
   /** Path -> digest of each file as the application was last told of it; filled by a predecessor. */
   readonly told: Map<string, string>;
   /** Saves that the application was told, for a successor must not tell it again; nothing is let go before. */
-  readonly onTold: () => Promise<void>;
+  readonly onTold: () => void;
   readonly logger: Logger;
 }
 
@@ -70,6 +70,6 @@ export class FollowUps {
     signal.throwIfAborted();
     told.clear();
     for (const [path, digest] of digests) told.set(path, digest);
-    await onTold();
+    onTold();
   }
 }

@@ -33,24 +33,33 @@ export interface HandoverParts {
 export function identityOf(config: AgentConfig): string {
   const { vault, auth, spiffe } = config;
   const parts = [vault?.address, vault?.namespace, auth, spiffe?.spiffeId, spiffe?.hint];
-  return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
+  return digestOf(parts);
 }
+
+function digestOf(value: unknown): string {
+  return createHash('sha256').update(JSON.stringify(value)).digest('hex');
+}
+
+/** Durations from here are moments, which stay as they are while nothing changes. */
+const STANDING = { monotonicMs: () => 0 };
 
 /** Hands the state of one process on to the next one of the same pod. */
 export class Handover {
   readonly #config: AgentConfig;
   readonly #parts: HandoverParts;
+  /** Digest of what was saved last. */
+  #saved = '';
 
   constructor(config: AgentConfig, parts: HandoverParts) {
     this.#config = config;
     this.#parts = parts;
   }
 
-  /** Goes on from what a predecessor left; tells whether that one had delivered the files. Never rejects. */
-  async resume(): Promise<boolean> {
+  /** Goes on from what a predecessor left; tells whether that one had delivered the files. Never throws. */
+  resume(): boolean {
     const { stateFile, sessions, logger } = this.#parts;
     try {
-      const loaded = await stateFile?.load();
+      const loaded = stateFile?.load();
       if (loaded === undefined) return false;
       const isDelivered = resumeState(this.#config, loaded, this.#parts);
       const hasToken = sessions?.current !== undefined;
@@ -62,22 +71,26 @@ export class Handover {
     }
   }
 
-  /** Saves the state of the moment. Never rejects. */
-  async save(isDelivered: boolean): Promise<void> {
+  /** Saves the state of the moment, unless nothing but time has changed since the last. Never throws. */
+  save(isDelivered: boolean): void {
     const { stateFile, logger } = this.#parts;
     if (stateFile === undefined) return;
+    const parts = { ...this.#parts, isDelivered };
+    const digest = digestOf(saveState(this.#config, { ...parts, clock: STANDING }));
+    if (digest === this.#saved) return;
     try {
-      await stateFile.save(saveState(this.#config, { ...this.#parts, isDelivered }));
+      stateFile.save(saveState(this.#config, parts));
+      this.#saved = digest;
     } catch (error) {
       // Without it a restart costs a login and new credentials; the files themselves are not in danger.
       logger.warn('state was not saved', { error });
     }
   }
 
-  /** Removes the state: what it names has been revoked. Never rejects. */
-  async end(): Promise<void> {
+  /** Removes the state: what it names has been revoked. Never throws. */
+  end(): void {
     try {
-      await this.#parts.stateFile?.remove();
+      this.#parts.stateFile?.remove();
     } catch (error) {
       this.#parts.logger.warn('state was not removed', { error });
     }
@@ -87,7 +100,10 @@ export class Handover {
 /** What a successor needs: the token and what Vault issued for us; the rest is cheap to read again. */
 export function saveState(
   config: AgentConfig,
-  parts: Omit<HandoverParts, 'stateFile' | 'logger'> & { readonly isDelivered: boolean },
+  parts: Omit<HandoverParts, 'stateFile' | 'logger' | 'clock'> & {
+    readonly isDelivered: boolean;
+    readonly clock: Pick<Clock, 'monotonicMs'>;
+  },
 ): SavedState {
   const nowMs = parts.clock.monotonicMs();
   const session = parts.sessions?.current;

@@ -58,7 +58,7 @@ export interface SessionsOptions {
   /** Called after each change that a successor must know of. */
   readonly onChange: () => void;
   /** Saves the state after a login: no token is used that a successor could not find. Default: nothing is saved. */
-  readonly save?: () => Promise<void>;
+  readonly save?: () => void;
 }
 
 /** Keeps one valid token and remembers the older ones until they are let go. */
@@ -74,7 +74,6 @@ export class Sessions {
   readonly #renewals: Counter;
   #retired: Session[] = [];
   #login: Promise<Session> | undefined;
-  #saved: Promise<void> | undefined;
   #count = 0;
   /** The last one that there was, perhaps lost by now. */
   #newest: Session | undefined;
@@ -146,9 +145,7 @@ export class Sessions {
     // Asking with a token that is over costs Vault two answers, and tells nothing new.
     const isOver = current === undefined || this.#leftMs(current) <= 0;
     if (isOver && this.#count > 0 && this.#lastError !== undefined) throw this.#lastError;
-    const session = current ?? (await abortable(this.#sharedLogin(signal), signal));
-    await this.#saved;
-    return session;
+    return current ?? (await abortable(this.#sharedLogin(signal), signal));
   }
 
   /** Says that Vault no longer knows the session's token. */
@@ -273,7 +270,7 @@ export class Sessions {
     }
     if (this.current !== undefined) this.#retired = [...this.retired, this.current];
     this.#current.set(session);
-    this.#saved = this.#options.save?.();
+    this.#options.save?.();
     onChange();
     this.#bell.ring();
     return session;

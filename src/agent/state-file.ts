@@ -1,9 +1,9 @@
 /**
  * What one process leaves to the next one of the same pod: init container to sidecar, or a container to
- * its restart. Ring: agent. The file holds the token and leased values: mode 0600, in a private in-memory volume.
+ * its restart. Ring: agent. The file holds the token and leased values: mode 0600, in a private in-memory volume,
+ * which is why nobody waits for it.
  */
-import { constants } from 'node:fs';
-import { chmod, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { VouchsafeError, type Clock, type Dependency } from '../core/index.ts';
 
@@ -65,7 +65,6 @@ export interface LoadedState {
 export class StateFile {
   readonly #directory: string;
   readonly #clock: Clock;
-  #saving: Promise<void> = Promise.resolve();
 
   constructor(directory: string, clock: Clock) {
     this.#directory = directory;
@@ -77,10 +76,10 @@ export class StateFile {
    *
    * @throws VouchsafeError `ERR_AGENT_STATE` for a file that cannot be used.
    */
-  async load(): Promise<LoadedState | undefined> {
+  load(): LoadedState | undefined {
     let text: string;
     try {
-      text = await readFile(join(this.#directory, FILE_NAME), 'utf8');
+      text = fs.readFileSync(join(this.#directory, FILE_NAME), 'utf8');
     } catch (error) {
       if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
       throw unusable(error);
@@ -88,50 +87,38 @@ export class StateFile {
     const envelope = parseEnvelope(text);
     // The monotonic clock counts from boot, so it tells the elapsed time whatever the wall clock did.
     const elapsedMs =
-      envelope.bootId === (await bootId())
+      envelope.bootId === bootId()
         ? this.#clock.monotonicMs() - envelope.savedAtMonotonicMs
         : this.#clock.now() - envelope.savedAtWallMs;
     return { state: envelope.state, elapsedMs: Math.max(0, elapsedMs) };
   }
 
-  /** Saves, after any save under way. A reader sees the old state or the new one. */
-  async save(state: SavedState): Promise<void> {
-    // The state holds durations from now on: an earlier save that is slow must not make them count from later.
-    const stamped = this.#stamped(state);
-    const saved = this.#saving.then(() => this.#write(stamped));
-    this.#saving = saved.catch(() => undefined);
-    await saved;
-  }
-
-  /** Removes the state: what it names has been revoked. */
-  async remove(): Promise<void> {
-    await this.#saving;
-    await rm(join(this.#directory, FILE_NAME), { force: true });
-  }
-
-  #stamped(state: SavedState): Omit<Envelope, 'bootId'> {
-    return {
+  /** Saves. A reader sees the old state or the new one. */
+  save(state: SavedState): void {
+    const envelope: Envelope = {
       version: VERSION,
+      bootId: bootId(),
       savedAtWallMs: this.#clock.now(),
       savedAtMonotonicMs: this.#clock.monotonicMs(),
       state,
     };
+    const temporary = join(this.#directory, `.${FILE_NAME}.new`);
+    fs.mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    fs.rmSync(temporary, { force: true });
+    const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = fs.constants;
+    const file = fs.openSync(temporary, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600);
+    try {
+      fs.writeFileSync(file, JSON.stringify(envelope));
+      fs.fchmodSync(file, 0o600);
+    } finally {
+      fs.closeSync(file);
+    }
+    fs.renameSync(temporary, join(this.#directory, FILE_NAME));
   }
 
-  async #write(stamped: Omit<Envelope, 'bootId'>): Promise<void> {
-    const envelope: Envelope = { ...stamped, bootId: await bootId() };
-    const temporary = join(this.#directory, `.${FILE_NAME}.new`);
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-    await rm(temporary, { force: true });
-    const flags = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW;
-    const file = await open(temporary, flags, 0o600);
-    try {
-      await file.writeFile(JSON.stringify(envelope));
-    } finally {
-      await file.close();
-    }
-    await chmod(temporary, 0o600);
-    await rename(temporary, join(this.#directory, FILE_NAME));
+  /** Removes the state: what it names has been revoked. */
+  remove(): void {
+    fs.rmSync(join(this.#directory, FILE_NAME), { force: true });
   }
 }
 
@@ -157,9 +144,9 @@ function unusable(cause: unknown): VouchsafeError {
 }
 
 /** Tells one boot of the machine from another; empty where the system has no such thing. */
-async function bootId(): Promise<string> {
+function bootId(): string {
   try {
-    return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+    return fs.readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
   } catch {
     return '';
   }

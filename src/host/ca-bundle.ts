@@ -3,7 +3,7 @@
  */
 import { VouchsafeError, type Logger } from '../core/index.ts';
 import type { VaultConfig } from '../config/index.ts';
-import { readTextFile, watchFiles } from '../platform/index.ts';
+import { readTextFile, trustPublicAuthorities, watchFiles } from '../platform/index.ts';
 
 const MAX_CA_BYTES = 1024 * 1024;
 
@@ -21,8 +21,9 @@ export interface CaBundle {
  * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` when the file cannot be read or holds no certificate.
  */
 export async function loadCaBundle(config: VaultConfig, logger: Logger): Promise<CaBundle> {
-  const { caFile, caPem } = config;
+  const { address, caFile, caPem } = config;
   if (caFile === undefined) {
+    if (caPem === undefined && address.startsWith('https:')) trustPublicAuthorities();
     return { current: () => caPem, run: () => Promise.resolve() };
   }
   let pem = await readCa(caFile);

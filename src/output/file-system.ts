@@ -2,11 +2,10 @@
  * The few file operations of the writer, and what their errors mean. Ring: output; the only file here that
  * touches `node:fs`. Nothing in it follows a symlink in the last part of a path, except `realpath`.
  */
-import { constants, type Dirent } from 'node:fs';
-import * as fs from 'node:fs/promises';
+import * as fs from 'node:fs';
 import { VouchsafeError, type ErrorCode } from '../core/index.ts';
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY, O_DIRECTORY } = constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY, O_DIRECTORY } = fs.constants;
 
 /** Size and permission bits of what a name stands for, the name itself not followed. */
 export interface Entry {
@@ -15,73 +14,97 @@ export interface Entry {
   readonly mode: number;
 }
 
-/** The operations of the writer; tests make single ones fail. */
+type Result<T> = T | Promise<T>;
+
+/** The operations of the writer; tests make single ones fail or take their time. */
 export interface FileSystem {
   /** Makes a directory with its parents where they are missing, and resolves symlinks on the way to it. */
-  openRoot(path: string): Promise<string>;
-  list(path: string): Promise<Dirent[]>;
+  openRoot(path: string): Result<string>;
+  list(path: string): Result<fs.Dirent[]>;
   /** Undefined where there is nothing. */
-  stat(path: string): Promise<Entry | undefined>;
-  read(path: string): Promise<Uint8Array>;
+  stat(path: string): Result<Entry | undefined>;
+  read(path: string): Result<Uint8Array>;
   /** Target of a symlink; undefined for anything else, also for nothing. */
-  readLink(path: string): Promise<string | undefined>;
+  readLink(path: string): Result<string | undefined>;
   /** Fails when the name is taken, also by a dangling symlink. Only its owner can enter it so far. */
-  makeDirectory(path: string): Promise<void>;
+  makeDirectory(path: string): Result<void>;
   /** Makes a new file, sets its mode whatever the umask is, and brings it to the disk. Fails when the name is taken. */
-  createFile(path: string, content: Uint8Array, mode: number): Promise<void>;
+  createFile(path: string, content: Uint8Array, mode: number): Result<void>;
   /** Opens a directory that is complete to everyone (0755) and brings its entries to the disk. */
-  sealDirectory(path: string): Promise<void>;
+  sealDirectory(path: string): Result<void>;
   /** Brings the entries of a directory to the disk. */
-  syncDirectory(path: string): Promise<void>;
-  link(target: string, path: string): Promise<void>;
-  rename(from: string, to: string): Promise<void>;
-  unlink(path: string): Promise<void>;
+  syncDirectory(path: string): Result<void>;
+  link(target: string, path: string): Result<void>;
+  rename(from: string, to: string): Result<void>;
+  unlink(path: string): Result<void>;
   /** Removes whatever there is, symlinks not followed. */
-  remove(path: string): Promise<void>;
+  remove(path: string): Result<void>;
 }
 
 const DIRECTORY_MODE = 0o755;
 
-/** The real operations. */
+/**
+ * The real operations, each one a plain system call: the volume is memory, where a call takes microseconds and the
+ * way through Node's thread pool a hundred times that.
+ */
 export const nodeFileSystem: FileSystem = {
-  async openRoot(path) {
-    const made = await fs.mkdir(path, { recursive: true });
-    if (made !== undefined) await fs.chmod(path, DIRECTORY_MODE);
-    return fs.realpath(path);
+  openRoot(path) {
+    const made = fs.mkdirSync(path, { recursive: true });
+    if (made !== undefined) fs.chmodSync(path, DIRECTORY_MODE);
+    return fs.realpathSync.native(path);
   },
-  list: (path) => fs.readdir(path, { withFileTypes: true }),
-  async stat(path) {
-    const stats = await fs.lstat(path).catch(undefinedIf('ENOENT'));
+  list: (path) => fs.readdirSync(path, { withFileTypes: true }),
+  stat(path) {
+    const stats = fs.lstatSync(path, { throwIfNoEntry: false });
     if (stats === undefined) return undefined;
     const kind = stats.isFile() ? 'file' : stats.isDirectory() ? 'directory' : 'other';
     return { kind, size: stats.size, mode: stats.mode & 0o7777 };
   },
-  read: (path) => fs.readFile(path, { flag: O_RDONLY | O_NOFOLLOW }),
-  readLink: (path) => fs.readlink(path).catch(undefinedIf('ENOENT', 'EINVAL')),
+  read: (path) => fs.readFileSync(path, { flag: O_RDONLY | O_NOFOLLOW }),
+  readLink(path) {
+    try {
+      return fs.readlinkSync(path);
+    } catch (error) {
+      if (NO_LINK.includes(errnoOf(error))) return undefined;
+      throw error;
+    }
+  },
   // The mode of mkdir is subject to the umask, and clearing a set-group-ID bit now would take the pod's
   // fsGroup away from the files to come; sealDirectory sets the mode when they are there.
-  makeDirectory: (path) => fs.mkdir(path, 0o700),
-  async createFile(path, content, mode) {
-    const file = await fs.open(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, 0o600);
+  makeDirectory: (path) => fs.mkdirSync(path, 0o700),
+  createFile(path, content, mode) {
+    const file = fs.openSync(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, 0o600);
     try {
-      await file.writeFile(content);
-      await file.chmod(mode);
-      await file.sync();
+      fs.writeFileSync(file, content);
+      fs.fchmodSync(file, mode);
+      fs.fsyncSync(file);
     } finally {
-      await file.close();
+      fs.closeSync(file);
     }
   },
   sealDirectory: (path) =>
-    withDirectory(path, async (directory) => {
-      await directory.chmod(DIRECTORY_MODE);
-      await directory.sync();
+    withDirectory(path, (directory) => {
+      fs.fchmodSync(directory, DIRECTORY_MODE);
+      fs.fsyncSync(directory);
     }),
-  syncDirectory: (path) => withDirectory(path, (directory) => directory.sync()),
-  link: (target, path) => fs.symlink(target, path),
-  rename: (from, to) => fs.rename(from, to),
-  unlink: (path) => fs.unlink(path),
-  remove: (path) => fs.rm(path, { recursive: true, force: true }),
+  syncDirectory: (path) => withDirectory(path, (directory) => fs.fsyncSync(directory)),
+  link: (target, path) => fs.symlinkSync(target, path),
+  rename: (from, to) => fs.renameSync(from, to),
+  unlink: (path) => fs.unlinkSync(path),
+  remove: (path) => fs.rmSync(path, { recursive: true, force: true }),
 };
+
+/** What `readlink` says of nothing, and of what is no link. */
+const NO_LINK: readonly unknown[] = ['ENOENT', 'EINVAL'];
+
+/** Removes what a failed write leaves, if possible: else the next one does, and the first error is the one to tell. */
+export async function discard(fileSystem: FileSystem, path: string): Promise<void> {
+  try {
+    await fileSystem.remove(path);
+  } catch {
+    // Told above.
+  }
+}
 
 /** Facts for the message of {@link outputError}. */
 export interface WriteFacts {
@@ -135,21 +158,11 @@ function errnoOf(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
-function undefinedIf(...codes: readonly string[]): (error: unknown) => undefined {
-  return (error) => {
-    if (codes.includes(errnoOf(error) ?? '')) return undefined;
-    throw error;
-  };
-}
-
-async function withDirectory(
-  path: string,
-  use: (directory: fs.FileHandle) => Promise<void>,
-): Promise<void> {
-  const directory = await fs.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+function withDirectory(path: string, use: (directory: number) => void): void {
+  const directory = fs.openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   try {
-    await use(directory);
+    use(directory);
   } finally {
-    await directory.close();
+    fs.closeSync(directory);
   }
 }

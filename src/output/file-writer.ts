@@ -17,7 +17,7 @@ import {
   type Random,
 } from '../core/index.ts';
 import { Semaphore } from '../lifecycle/index.ts';
-import { nodeFileSystem, outputError, type FileSystem } from './file-system.ts';
+import { discard, nodeFileSystem, outputError, type FileSystem } from './file-system.ts';
 import {
   DATA_LINK,
   DATA_LINK_TMP,
@@ -182,8 +182,7 @@ class AtomicFileWriter implements FileWriter {
       await this.#fs.rename(join(root, DATA_LINK_TMP), join(root, DATA_LINK));
     } catch (error) {
       for (const name of [generation, LINKS_TMP, DATA_LINK_TMP]) {
-        // What cannot be removed now is a leftover of the next write; the first error is the one to tell.
-        await this.#fs.remove(join(root, name)).catch(() => undefined);
+        await discard(this.#fs, join(root, name));
       }
       throw error;
     }
@@ -248,7 +247,9 @@ class AtomicFileWriter implements FileWriter {
     await waited.catch(() => undefined);
     if (stop.signal.aborted) return;
     try {
-      await this.#lock.run(stop.signal, () => this.#fs.remove(join(root, generation)));
+      await this.#lock.run(stop.signal, async () => {
+        await this.#fs.remove(join(root, generation));
+      });
     } catch {
       // Aborted, or not removable: the next write that swaps, of this process or its successor, removes it.
     }

@@ -4,5 +4,6 @@ export { readTextFile } from './files.ts';
 export { createIo } from './io.ts';
 export { createLogger } from './logger.ts';
 export { createMetrics, type MetricsRegistry } from './metrics.ts';
+export { trustPublicAuthorities } from './trust.ts';
 export { watchFiles } from './watch-files.ts';
 export { environmentVariable, printError, reportDefects, terminationSignal } from './process.ts';

@@ -50,13 +50,12 @@ export async function listen(
 
 /** Sends an answer. A server that is ending tells the client to come back on another connection. */
 export function send(response: ServerResponse, answer: Answer, isEnding: boolean): void {
-  const body = Buffer.from(answer.body);
   response.writeHead(answer.status, {
     'content-type': answer.type ?? 'text/plain; charset=utf-8',
-    'content-length': body.length,
+    'content-length': Buffer.byteLength(answer.body),
     ...((isEnding || answer.isCut === true) && { connection: 'close' }),
   });
-  response.end(body);
+  response.end(answer.body); // as text, which goes out in one piece with its headers
 }
 
 /**
@@ -65,16 +64,19 @@ export function send(response: ServerResponse, answer: Answer, isEnding: boolean
  * @throws VouchsafeError `ERR_ADMISSION_TOO_LARGE`; the client's own errors as they come.
  */
 export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
-  const tooLarge = new VouchsafeError('ERR_ADMISSION_TOO_LARGE', `more than ${maxBytes} bytes`);
-  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge;
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes);
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > maxBytes) throw tooLarge;
+    if (size > maxBytes) throw tooLarge(maxBytes);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
+}
+
+function tooLarge(maxBytes: number): VouchsafeError {
+  return new VouchsafeError('ERR_ADMISSION_TOO_LARGE', `more than ${maxBytes} bytes`);
 }
 
 /** The path of a request without its query. */

@@ -67,6 +67,9 @@ export function parseHandlebars(source: string): RawProgram | SyntaxFault {
  * for what fits into an annotation.
  */
 function nestingFault(source: string): SyntaxFault | undefined {
+  // Each token that deepens has one of these in it: most templates have too few to look any further.
+  const openings = source.match(/\{\{|\(/g) ?? [];
+  if (openings.length <= MAX_NESTING) return undefined;
   const { lexer, terminals_: names } = parser;
   lexer.yy = {};
   lexer.setInput(source);

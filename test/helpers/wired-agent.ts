@@ -35,24 +35,25 @@ const clock: Clock = {
   sleep: (ms, signal) => systemClock.sleep(ms, signal),
 };
 
-/** Dies here if this is the point. */
-async function reach(point: string): Promise<void> {
-  if (point !== FATAL) return;
-  process.kill(process.pid, 'SIGKILL');
-  await new Promise(() => undefined); // nothing may follow while the signal is on its way
+/** Dies here if this is the point: a signal to oneself is delivered before the call returns. */
+function reach(point: string): void {
+  if (point === FATAL) process.kill(process.pid, 'SIGKILL');
 }
 
 /** The two fault points around a step. */
 async function around<T>(step: string, work: () => Promise<T>): Promise<T> {
-  await reach(`before ${step}`);
+  reach(`before ${step}`);
   const result = await work();
-  await reach(`after ${step}`);
+  reach(`after ${step}`);
   return result;
 }
 
 class FaultyStateFile extends StateFile {
-  override async save(state: SavedState): Promise<void> {
-    await around(`saving ${contentOf(state)}`, () => super.save(state));
+  override save(state: SavedState): void {
+    const step = `saving ${contentOf(state)}`;
+    reach(`before ${step}`);
+    super.save(state);
+    reach(`after ${step}`);
   }
 }
 
@@ -84,11 +85,13 @@ const ofSet = (step: string): string => (sets > 1 ? `${step} again` : step);
 const fileSystem: FileSystem = {
   ...nodeFileSystem,
   createFile: (path, content, mode) =>
-    around(ofSet(`creating ${basename(path)}`), () =>
-      nodeFileSystem.createFile(path, content, mode),
-    ),
+    around(ofSet(`creating ${basename(path)}`), async () => {
+      await nodeFileSystem.createFile(path, content, mode);
+    }),
   rename: (from, to) =>
-    around(ofSet(`renaming ${basename(to)}`), () => nodeFileSystem.rename(from, to)),
+    around(ofSet(`renaming ${basename(to)}`), async () => {
+      await nodeFileSystem.rename(from, to);
+    }),
 };
 
 /** The second set is the one that has an application to tell. */
