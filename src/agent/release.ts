@@ -46,15 +46,15 @@ export interface Releaser {
   release(superseded: readonly LeaseHeld[], signal: AbortSignal): Promise<void>;
   /**
    * Revokes every token of this agent, and with it every lease; of batch tokens the leases alone. One try each,
-   * side by side, within bounds.
+   * side by side, within bounds. Tells whether nothing is left that another try could revoke.
    */
-  releaseAll(): Promise<void>;
+  releaseAll(): Promise<boolean>;
 }
 
 /** Has nothing to let go: for an agent without Vault. */
 export const NO_RELEASER: Releaser = {
   release: () => Promise.resolve(),
-  releaseAll: () => Promise.resolve(),
+  releaseAll: () => Promise.resolve(true),
 };
 
 /** Makes a {@link Releaser}. */
@@ -126,22 +126,29 @@ export function createReleaser(parts: ReleaserParts): Releaser {
 
     async releaseAll() {
       const { current, retired } = sessions;
-      await withinTime(clock, async (signal) => {
-        const once = async (what: 'lease' | 'token', work: () => Promise<void>): Promise<void> => {
+      const isOver = current === undefined || current.plan.expiresAtMs <= clock.monotonicMs();
+      const all = isOver ? retired : [current, ...retired];
+      return withinTime(clock, async (signal) => {
+        const once = async (
+          what: 'lease' | 'token',
+          work: () => Promise<void>,
+        ): Promise<boolean> => {
           try {
             await abortable(work(), signal);
+            return true;
           } catch (caught) {
-            notRevoked(what, toVouchsafeError(caught));
+            const error = toVouchsafeError(caught);
+            notRevoked(what, error);
+            return error.retry !== 'backoff' || hasCode(error, ...HOPELESS);
           }
         };
-        const revoke = ({ id, token, isBatch }: Session): readonly Promise<void>[] =>
+        const revoke = ({ id, token, isBatch }: Session): readonly Promise<boolean>[] =>
           isBatch
             ? leasesOf(id, values, inGrace).map((lease) =>
                 once('lease', () => vault.revokeLease(token, lease.id, signal)),
               )
             : [once('token', () => vault.revokeToken(token, signal))];
-        const all = current === undefined ? retired : [current, ...retired];
-        await Promise.all(all.flatMap(revoke));
+        return (await Promise.all(all.flatMap(revoke))).every(Boolean);
       });
     },
   };
@@ -159,17 +166,15 @@ function leasesOf(
 }
 
 /** Gives the revocations at the end a signal that bounds them. */
-async function withinTime(
-  clock: Clock,
-  work: (signal: AbortSignal) => Promise<void>,
-): Promise<void> {
+async function withinTime<T>(clock: Clock, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const limit = new AbortController();
   const done = new AbortController();
   const timer = clock.sleep(END_TIMEOUT_MS, done.signal).then(
     () => limit.abort(new VouchsafeError('ERR_VAULT_TIMEOUT', 'Vault did not answer in time')),
     () => undefined, // done before
   );
-  await work(limit.signal);
+  const result = await work(limit.signal);
   done.abort();
   await timer;
+  return result;
 }
