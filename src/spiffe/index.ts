@@ -18,3 +18,19 @@ export type { X509Svid } from './x509-svid.ts';
 
 // For those who serve the same protocol.
 export { MESSAGES, METHODS, SECURITY_HEADER, SERVICE, type Method } from './proto/messages.ts';
+
+// For those who speak other protocols in the same encoding.
+export {
+  BOOL,
+  field,
+  INT64,
+  message,
+  nested,
+  repeated,
+  repeatedMessage,
+  STRING,
+  TEXT_BY_NAME,
+  UINT32,
+  type MessageType,
+  type MessageValue,
+} from './proto/codec.ts';

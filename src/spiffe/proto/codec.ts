@@ -136,19 +136,6 @@ export const INT64: FieldType<number> = {
   decode: (payload) => Number(new BinaryReader(payload).int64()),
 };
 
-/** A single message, undefined where it is not there; of several the last one counts. */
-export function single<T>(
-  name: string,
-  type: MessageType<T>,
-): FieldType<Readonly<Partial<T>> | undefined> {
-  return {
-    name,
-    initial: () => undefined,
-    encode: (value) => (value === undefined ? [] : [type.encode(value)]),
-    decode: (payload) => type.decode(payload),
-  };
-}
-
 /** `repeated` strings or bytes; unlike single ones, empty elements are kept. */
 export function repeated<T extends string | Uint8Array>(
   type: FieldType<T>,
@@ -168,6 +155,16 @@ export function repeatedMessage<T>(name: string, type: MessageType<T>): FieldTyp
     initial: () => [],
     encode: (list) => list.map((item) => type.encode(item)),
     decode: (payload, previous) => [...previous, type.decode(payload)],
+  };
+}
+
+/** A single message; undefined when it is not there. Of several occurrences the last one counts. */
+export function nested<T>(name: string, type: MessageType<T>): FieldType<T | undefined> {
+  return {
+    name,
+    initial: () => undefined,
+    encode: (value) => (value === undefined ? [] : [type.encode(value)]),
+    decode: (payload) => type.decode(payload),
   };
 }
 
