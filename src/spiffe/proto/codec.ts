@@ -128,6 +128,16 @@ export function repeatedMessage<T>(name: string, type: MessageType<T>): FieldTyp
   };
 }
 
+/** A single message; undefined when it is not there. Of several occurrences the last one counts. */
+export function nested<T>(name: string, type: MessageType<T>): FieldType<T | undefined> {
+  return {
+    name,
+    initial: () => undefined,
+    encode: (value) => (value === undefined ? [] : [type.encode(value)]),
+    decode: (payload) => type.decode(payload),
+  };
+}
+
 const MAP_ENTRY = message({ key: field(1, STRING), value: field(2, BYTES) });
 
 /** `map<string, bytes>` */
