@@ -7,13 +7,8 @@ export {
 } from './identity.ts';
 export type { JwtBundle, JwtSvid } from './jwt-svid.ts';
 export { x509Pem, type X509Pem } from './pem.ts';
-export {
-  createWorkloadApi,
-  type OnDiscarded,
-  type WorkloadApi,
-  type WorkloadApiOptions,
-  type X509Context,
-} from './workload-api.ts';
+export type { JwtRequest, OnDiscarded, SvidApi, X509Bundles, X509Context } from './svid-api.ts';
+export { createWorkloadApi, type WorkloadApi, type WorkloadApiOptions } from './workload-api.ts';
 export type { X509Svid } from './x509-svid.ts';
 
 // For those who serve the same protocol.
