@@ -45,6 +45,8 @@ interface Peer {
   readonly name: string;
   readonly denied: string;
   readonly notFound?: string;
+  /** For what Node, OpenSSL and gRPC say when one end does not take the certificate of the other. */
+  readonly untrusted?: string;
 }
 
 const WORKLOAD_PEER: Peer = {
@@ -64,6 +66,8 @@ const PEERS: ReadonlyMap<string, Peer> = new Map([
         'the Broker API gives nothing for this pod. Its registration entry may be missing, select a container or still be on its way; the verb impersonate-via-spire on the pod may not be granted to the SPIFFE ID of this driver; or broker.brokers of the agent may not allow it Kubernetes references',
       notFound:
         'the agent of this node does not know the pod. It may not have heard of it yet, or the pod is gone',
+      untrusted:
+        'one end does not take the X.509-SVID of the other. Does broker.brokers of the agent list the SPIFFE ID of this driver?',
     },
   ],
   [
@@ -76,7 +80,6 @@ const PEERS: ReadonlyMap<string, Peer> = new Map([
   ],
 ]);
 
-/** What Node, OpenSSL and gRPC say when one end does not take the certificate of the other. */
 const NOT_TRUSTED = /certificate|Failed to connect|alert/;
 
 /** Why a connection failed, as the operating system says it -> what to do. */
@@ -102,30 +105,35 @@ export function fromGrpc(
   const errno = /\b(?:connect|read|write) (E[A-Z]+)\b/.exec(text)?.[1];
   const evidence = errno ?? `gRPC ${status}${quote(text)}`;
   const advice = errno === undefined ? undefined : CONNECT_ADVICE[errno];
-  const why =
-    advice ?? (status === 'NOT_FOUND' ? peer.notFound : undefined) ?? explain(code, peer, text);
+  const why = advice ?? explain(code, peer, { status, text });
   const message = `${method} at ${uri}: ${why} (${evidence})`;
   // Node prints the causes of an error that ends the process, so one that may hold a secret goes no further.
   const cause = SENSITIVE.test(text) ? undefined : error;
   return new VouchsafeError(code, message, { cause, details: { method, status } });
 }
 
-function explain(code: ErrorCode, { name, denied }: Peer, text: string): string {
+function explain(code: ErrorCode, peer: Peer, { status, text }: Failure): string {
   switch (code) {
     case 'ERR_SPIFFE_DENIED':
-      return denied;
+      return peer.denied;
     case 'ERR_SPIFFE_REJECTED':
-      return `the ${name} calls the request invalid`;
+      return `the ${peer.name} calls the request invalid`;
     case 'ERR_SPIFFE_UNIMPLEMENTED':
-      return `what listens there does not offer this call. Is it a SPIFFE ${name}?`;
-    default:
-      return NOT_TRUSTED.test(text)
-        ? `the ${name} and this driver do not trust each other`
-        : `the ${name} does not answer`;
+      return `what listens there does not offer this call. Is it a SPIFFE ${peer.name}?`;
+    default: {
+      const known = status === 'NOT_FOUND' ? peer.notFound : undefined;
+      const untrusted = NOT_TRUSTED.test(text) ? peer.untrusted : undefined;
+      return known ?? untrusted ?? `the ${peer.name} does not answer`;
+    }
   }
 }
 
-function readStatus(error: unknown): { status: string; text: string } {
+interface Failure {
+  readonly status: string;
+  readonly text: string;
+}
+
+function readStatus(error: unknown): Failure {
   if (!(error instanceof Error)) return { status: 'UNKNOWN', text: '' };
   const code = 'code' in error && typeof error.code === 'number' ? error.code : 2;
   const text = 'details' in error && typeof error.details === 'string' ? error.details : '';

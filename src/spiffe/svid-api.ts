@@ -3,10 +3,11 @@
  * workload. Ring: spiffe.
  */
 import { toVouchsafeError, VouchsafeError, type Logger } from '../core/index.ts';
-import type { JwtSvid } from './jwt-svid.ts';
+import { parseJwtSvid, type JwtSvid } from './jwt-svid.ts';
 import { malformed, parseServerSpiffeId } from './malformed.ts';
-import type { MessageType } from './proto/codec.ts';
-import { parseCertificates, type X509Svid } from './x509-svid.ts';
+import type { MessageType, MessageValue } from './proto/codec.ts';
+import type { MESSAGES } from './proto/messages.ts';
+import { parseCertificates, parseX509Svid, type X509Svid } from './x509-svid.ts';
 
 /** All that a workload knows about X.509 at one moment; each one replaces the one before. */
 export interface X509Context {
@@ -78,9 +79,7 @@ export function decode<T>(name: string, type: MessageType<T>, message: Uint8Arra
 }
 
 /** Of several SVIDs with the same hint only the first counts (Workload API, section 5.2.3). */
-export function firstOfEachHint<T extends { readonly hint: string }>(
-  entries: readonly T[],
-): readonly T[] {
+function firstOfEachHint<T extends { readonly hint: string }>(entries: readonly T[]): readonly T[] {
   const seen = new Set<string>();
   return entries.filter(({ hint }) => hint === '' || (!seen.has(hint) && seen.add(hint)));
 }
@@ -103,4 +102,37 @@ export function byTrustDomain<T>(
     result.set(uri, parse(bytes, uri));
   }
   return result;
+}
+
+type JwtEntry = MessageValue<typeof MESSAGES.JWTSVID>;
+type X509Response = MessageValue<typeof MESSAGES.X509SVIDResponse>;
+
+/**
+ * Chooses the SVIDs that were asked for, because not every server does, and checks them.
+ *
+ * @throws VouchsafeError `ERR_SPIFFE_NO_MATCH`, and the errors of {@link parseJwtSvid}.
+ */
+export function parseJwtSvids(
+  entries: readonly JwtEntry[],
+  { audiences, spiffeId }: JwtRequest,
+  nowMs: number,
+): readonly JwtSvid[] {
+  const asked = entries.filter((entry) => spiffeId === undefined || entry.spiffeId === spiffeId);
+  if (asked.length === 0) {
+    const present = entries.map((entry) => entry.spiffeId.slice(0, 256)).slice(0, 16);
+    throw new VouchsafeError(
+      'ERR_SPIFFE_NO_MATCH',
+      `the workload has no JWT-SVID with the SPIFFE ID ${spiffeId ?? ''}; it has ${present.join(', ') || 'none'}`,
+    );
+  }
+  return firstOfEachHint(asked).map((entry) => parseJwtSvid(entry, audiences, nowMs));
+}
+
+/** Reads all about X.509. @throws VouchsafeError `ERR_SPIFFE_MALFORMED`, `ERR_SPIFFE_SVID_INVALID` */
+export function parseX509Context(response: X509Response, nowMs: number): X509Context {
+  return {
+    svids: firstOfEachHint(response.svids).map((entry) => parseX509Svid(entry, nowMs)),
+    federatedBundles: parseX509Bundles(response.federatedBundles),
+    crls: response.crl,
+  };
 }

@@ -12,15 +12,16 @@ import {
   type SpiffeId,
 } from '../core/index.ts';
 import { parseWorkloadApiAddress } from './address.ts';
-import { parseJwtBundle, parseJwtSvid, type JwtBundle, type JwtSvid } from './jwt-svid.ts';
+import { parseJwtBundle, type JwtBundle, type JwtSvid } from './jwt-svid.ts';
 import { missingField, parseServerSpiffeId } from './malformed.ts';
 import { MESSAGES, WORKLOAD_API, type Method } from './proto/messages.ts';
 import {
   byTrustDomain,
   decode,
   discardTo,
-  firstOfEachHint,
+  parseJwtSvids,
   parseX509Bundles,
+  parseX509Context,
   readStream,
   type JwtRequest,
   type OnDiscarded,
@@ -29,7 +30,6 @@ import {
   type X509Context,
 } from './svid-api.ts';
 import { createTransport, type Transport } from './transport.ts';
-import { parseX509Svid } from './x509-svid.ts';
 
 const NO_FIELDS = new Uint8Array();
 
@@ -94,8 +94,7 @@ class WorkloadApiClient implements WorkloadApi {
       });
     const { svids } = decode('JWTSVIDResponse', MESSAGES.JWTSVIDResponse, answer);
     if (svids.length === 0) throw missingField('JWTSVIDResponse', 'svids');
-    const nowMs = this.#clock.now();
-    return firstOfEachHint(svids).map((entry) => parseJwtSvid(entry, audiences, nowMs));
+    return parseJwtSvids(svids, { audiences }, this.#clock.now()); // the server has chosen
   }
 
   async fetchX509Context(signal: AbortSignal): Promise<X509Context> {
@@ -154,12 +153,7 @@ class WorkloadApiClient implements WorkloadApi {
 
   #parseX509Context(message: Uint8Array): X509Context {
     const response = decode('X509SVIDResponse', MESSAGES.X509SVIDResponse, message);
-    const nowMs = this.#clock.now();
-    return {
-      svids: firstOfEachHint(response.svids).map((entry) => parseX509Svid(entry, nowMs)),
-      federatedBundles: parseX509Bundles(response.federatedBundles),
-      crls: response.crl,
-    };
+    return parseX509Context(response, this.#clock.now());
   }
 }
 
