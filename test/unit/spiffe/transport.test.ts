@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import http2 from 'node:http2';
 import net, { type AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
-import { parseWorkloadApiAddress } from '../../../src/spiffe/index.ts';
+import { parseWorkloadApiAddress, type Method } from '../../../src/spiffe/index.ts';
+import { WORKLOAD_API } from '../../../src/spiffe/proto/messages.ts';
 import { createTransport, type Transport } from '../../../src/spiffe/transport.ts';
 
 const never = new AbortController().signal;
@@ -23,8 +24,9 @@ async function listening(t: TestContext, server: net.Server): Promise<string> {
   return `tcp://127.0.0.1:${(server.address() as AddressInfo).port}`; // it listens on TCP
 }
 
-function transportTo(t: TestContext, address: string, timeoutMs?: number): Transport {
-  const transport = createTransport(parseWorkloadApiAddress(address), timeoutMs);
+function transportTo(t: TestContext, address: string, timeoutMs = 45_000): Transport<Method> {
+  const parsed = parseWorkloadApiAddress(address);
+  const transport = createTransport(parsed, WORKLOAD_API, { timeoutMs });
   t.after(() => transport.close());
   return transport;
 }
