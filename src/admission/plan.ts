@@ -5,17 +5,15 @@ import type { RawAgentConfig, ResolvedSettings } from '../config/index.ts';
 import type { Problem } from '../core/index.ts';
 import type { Addition } from './assemble.ts';
 import { azureVariables } from './azure.ts';
-import { configText, ownContainers, ownVolumes } from './containers.ts';
+import { ownContainers, ownVolumes } from './containers.ts';
+import { checkContents, checkSize } from './contents.ts';
 import { agentDocument, needsOf } from './document.ts';
 import type { InjectionInput } from './inject.ts';
 import { CONTAINER_VARIABLE, isOwnContainer, isOwnVolume } from './names.ts';
 import type { Container, Pod } from './pod.ts';
-import { policyProblems } from './policy.ts';
+import { policyProblems, serviceAccountOf } from './policy.ts';
 import { findTargets, runningContainers, type Targets } from './targets.ts';
 import { agentUser, defaultFileMode } from './user.ts';
-
-/** Limit of the document in the pod: an object of the API server holds 1.5 MiB in all. */
-const MAX_CONFIG_BYTES = 100 * 1024;
 
 /** A plan, or the problems that stand in its way. */
 export interface Plan {
@@ -40,12 +38,15 @@ export function planInjection(input: PlanInput): Plan {
   const prefix = installation.annotationPrefix;
   const problems: Problem[] = [...resolved.problems];
   const warnings: string[] = [];
-  checkRequest(input, problems);
+  checkPlatform(pod, problems);
+  checkContents(input, problems);
   const mode = modeOf(input, problems, warnings);
   const targets = findTargets({ pod, settings, files, prefix }, problems);
   const forbidden: Problem[] = [];
-  const needs = needsOf(resolved, installation, problems, forbidden);
-  if (needs.vault !== undefined) forbidden.push(...policyProblems(input));
+  const needs = needsOf(resolved, installation, { problems, forbidden });
+  if (needs.vault !== undefined) {
+    forbidden.push(...policyProblems({ ...input, serviceAccount: serviceAccountOf(pod) }));
+  }
   const who = {
     pod,
     settings,
@@ -56,15 +57,18 @@ export function planInjection(input: PlanInput): Plan {
   const user = agentUser(who, problems);
   const hostNetwork = pod.spec.hostNetwork === true;
   const port = settings.port.value;
-  const config = agentDocument(resolved, needs, installation, {
+  const config = agentDocument(resolved, needs, {
     mode,
     fileMode: defaultFileMode(who, user),
     listen: hostNetwork ? `127.0.0.1:${port}` : `:${port}`,
+    socket: installation.spiffe.socket,
   });
   const variables = azureVariables(resolved);
   checkPod(pod, targets, input, problems);
   checkVariables(targets, variables, problems, warnings);
-  checkSize(config, resolved, prefix, problems);
+  const remedy = (name: string): string =>
+    `put the template into a ConfigMap and name it with ${prefix}/template-from-${name}`;
+  checkSize(resolved, prefix, remedy, { config, problems });
   const parts = { config, settings, files, needs, user, installation, mode, hostNetwork };
   const addition: Addition = {
     prefix,
@@ -85,27 +89,9 @@ export function planInjection(input: PlanInput): Plan {
   };
 }
 
-function checkRequest(
-  { pod, settings, installation, checkTemplate }: PlanInput,
-  problems: Problem[],
-): void {
-  const prefix = installation.annotationPrefix;
-  const os = windowsField(pod);
-  if (os !== undefined)
-    problems.push({ path: os, message: 'pods on Windows cannot have the agent' });
-  const isEmpty = settings.files.length === 0 && !settings.settings['x509-svid'].value;
-  if (isEmpty && settings.problems.length === 0) {
-    const message = `nothing to deliver: give ${prefix}/secret-<name>, ${prefix}/template-<name>, ${prefix}/jwt-svid-<name> or ${prefix}/x509-svid`;
-    problems.push({ path: `${prefix}/inject`, message });
-  }
-  for (const file of settings.files) {
-    const path = `${prefix}/template-${file.name}`;
-    const source = file.template?.value;
-    if (source === undefined) continue;
-    for (const problem of checkTemplate(source, file.name).problems) {
-      problems.push({ path, message: `${problem.path}: ${problem.message}` });
-    }
-  }
+function checkPlatform(pod: Pod, problems: Problem[]): void {
+  const path = windowsField(pod);
+  if (path !== undefined) problems.push({ path, message: 'pods on Windows cannot have the agent' });
 }
 
 /** The field that puts the pod on Windows, if there is one. */
@@ -123,6 +109,8 @@ function modeOf(
 ): 'native' | 'pair' | 'init' {
   const asked = settings.settings.mode;
   const path = `${installation.annotationPrefix}/mode`;
+  if (asked.value === 'csi' && asked.source === 'pod')
+    problems.push({ path, message: 'this installation has no CSI driver: say native' });
   const isOld = kubeVersion !== undefined && isBefore(kubeVersion, 29);
   if (asked.value === 'native' && isOld) {
     const message = `native needs Kubernetes 1.29, this is ${kubeVersion}`;
@@ -204,19 +192,4 @@ function checkVariables(
       warnings.push(`container ${name} sets ${one.name} itself; its own value is kept`);
     }
   }
-}
-
-function checkSize(
-  config: RawAgentConfig,
-  { files }: ResolvedSettings,
-  prefix: string,
-  problems: Problem[],
-): void {
-  const bytes = Buffer.byteLength(configText(config));
-  if (bytes <= MAX_CONFIG_BYTES) return;
-  const largest = files
-    .map((file) => ({ name: file.name, size: file.template?.value.length ?? 0 }))
-    .reduce((a, b) => (b.size > a.size ? b : a), { name: '', size: 0 });
-  const message = `the agent's configuration would be ${bytes} bytes, more than ${MAX_CONFIG_BYTES}: put the template into a ConfigMap and name it with ${prefix}/template-from-${largest.name}`;
-  problems.push({ path: `${prefix}/template-${largest.name}`, message });
 }

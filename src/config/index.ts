@@ -19,12 +19,19 @@ export {
   type SettingName,
 } from './annotations.ts';
 export { AZURE_AUDIENCE, azureTokenFile } from './contradictions.ts';
+export {
+  CONTAINER_SETTINGS,
+  csiObstacles,
+  NOT_IN_VOLUME,
+  type CsiObstacle,
+} from './csi-settings.ts';
 export { CHART_ONLY } from './chart-shape.ts';
 export * as DEFAULTS from './defaults.ts';
 export { INSTALLATION_SCHEMA, SYSTEM_NAMESPACES } from './installation-shape.ts';
 export {
   parseInstallation,
   type CertificateInstallation,
+  type CsiInstallation,
   type Installation,
   type SpiffeInstallation,
   type VaultConnection,
