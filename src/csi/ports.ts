@@ -3,7 +3,7 @@
  */
 import type { AgentConfig } from '../config/index.ts';
 import type { Clock, Logger, Metrics, Problem, Random } from '../core/index.ts';
-import type { WorkloadApi } from '../spiffe/index.ts';
+import type { SvidApi } from '../spiffe/index.ts';
 import type { MountsPort } from './mounting.ts';
 import type { PodInfo } from './publish-request.ts';
 
@@ -42,8 +42,8 @@ export interface VolumeRefusal {
 /** The parts of a driver. */
 export interface DriverParts {
   readonly plan: PlanVolume;
-  /** The identity of a pod, for pods that need SVIDs; whoever gets it closes it. */
-  readonly workloadApi: (pod: PodInfo) => WorkloadApi;
+  /** SVIDs of a pod that needs them; whoever gets them closes it. */
+  readonly svids: (pod: PodInfo) => SvidApi;
   /** Annotations of a namespace; undefined where there is no cluster to ask. */
   readonly namespaces?:
     ((name: string, signal: AbortSignal) => Promise<Readonly<Record<string, string>>>) | undefined;

@@ -24,10 +24,9 @@ const STOP_TIMEOUT_MS = 5000;
 const NO_NOTIFIER = { notify: () => Promise.resolve() };
 
 /** What a {@link Volume} needs. */
-export type VolumeParts = Pick<
-  DriverParts,
-  'workloadApi' | 'clock' | 'random' | 'logger' | 'metrics'
-> & { readonly shared: Shared };
+export type VolumeParts = Pick<DriverParts, 'svids' | 'clock' | 'random' | 'logger' | 'metrics'> & {
+  readonly shared: Shared;
+};
 
 /** A volume that the driver is to keep. */
 export class Volume {
@@ -159,14 +158,14 @@ export class Volume {
   }
 
   #build(): Promise<BuiltAgent> {
-    const { workloadApi, clock, random, metrics, shared } = this.#parts;
+    const { svids, clock, random, metrics, shared } = this.#parts;
     const config = this.#config();
     const needsSvid = config.spiffe !== undefined;
     return buildAgent(config, {
       ...{ clock, random, metrics, shared, logger: this.logger },
       notifier: NO_NOTIFIER,
       token: this.#tokens,
-      ...(needsSvid && { workloadApi: workloadApi(this.spec.pod) }),
+      ...(needsSvid && { svids: svids(this.spec.pod) }),
     });
   }
 

@@ -31,7 +31,7 @@ import {
   createWorkloadApi,
   x509Pem,
   type Identity,
-  type WorkloadApi,
+  type SvidApi,
   type X509Identity,
 } from '../spiffe/index.ts';
 import { formatTemplate, parseTemplate, renderTemplate, type Template } from '../template/index.ts';
@@ -47,8 +47,8 @@ export interface Surroundings {
   readonly metrics?: Metrics;
   readonly writer?: WriterPort;
   readonly notifier?: NotifierPort;
-  /** The workload's identity, instead of the Workload API that the config names; closed with the agent. */
-  readonly workloadApi?: WorkloadApi | undefined;
+  /** The workload's SVIDs, instead of the Workload API that the config names; closed with the agent. */
+  readonly svids?: SvidApi | undefined;
   /** The workload's service-account token, instead of the file that the config names. */
   readonly token?: TokenPort | undefined;
   /** What other agents of this process share with this one. Default: connections and templates of its own. */
@@ -84,9 +84,9 @@ export async function buildAgent(
   const companions: Task[] = [];
   const closers: (() => void)[] = [];
 
-  const { shared, token, workloadApi } = surroundings;
+  const { shared, token, svids } = surroundings;
   const vault = await buildVault(config, { ...common, companions, closers, shared });
-  const identity = buildIdentity(config, { ...common, closers, workloadApi });
+  const identity = buildIdentity(config, { ...common, closers, svids });
   // What ends it is told to the engine by the port, which knows whether a start or a refresh fails.
   if (identity !== undefined && needsX509(config))
     companions.push((signal) => identity.run(signal).catch(() => undefined));
@@ -156,15 +156,11 @@ async function buildVault(
 
 function buildIdentity(
   config: AgentConfig,
-  {
-    closers,
-    workloadApi,
-    ...common
-  }: Common & Pick<Building, 'closers'> & Pick<Surroundings, 'workloadApi'>,
+  { closers, svids, ...common }: Common & Pick<Building, 'closers'> & Pick<Surroundings, 'svids'>,
 ): Identity | undefined {
   const { spiffe } = config;
   if (spiffe === undefined) return undefined;
-  const api = workloadApi ?? createWorkloadApi({ ...common, address: spiffe.socket });
+  const api = svids ?? createWorkloadApi({ ...common, address: spiffe.socket });
   closers.push(() => api.close());
   const { spiffeId, hint } = spiffe;
   return createIdentity({
