@@ -124,34 +124,43 @@ export function createReleaser(parts: ReleaserParts): Releaser {
       }
     },
 
-    async releaseAll() {
+    releaseAll() {
       const { current, retired } = sessions;
       const isOver = current === undefined || current.plan.expiresAtMs <= clock.monotonicMs();
       const all = isOver ? retired : [current, ...retired];
-      return withinTime(clock, async (signal) => {
-        const once = async (
-          what: 'lease' | 'token',
-          work: () => Promise<void>,
-        ): Promise<boolean> => {
-          try {
-            await abortable(work(), signal);
-            return true;
-          } catch (caught) {
-            const error = toVouchsafeError(caught);
-            notRevoked(what, error);
-            return error.retry !== 'backoff' || hasCode(error, ...HOPELESS);
-          }
-        };
-        const revoke = ({ id, token, isBatch }: Session): readonly Promise<boolean>[] =>
-          isBatch
-            ? leasesOf(id, values, inGrace).map((lease) =>
-                once('lease', () => vault.revokeLease(token, lease.id, signal)),
-              )
-            : [once('token', () => vault.revokeToken(token, signal))];
-        return (await Promise.all(all.flatMap(revoke))).every(Boolean);
-      });
+      const around = { vault, values, inGrace, notRevoked };
+      return withinTime(clock, (signal) => revokeOnce(all, around, signal));
     },
   };
+}
+
+/** One try for each token, or for what hangs off it where it is a batch token; tells whether no other try is of use. */
+async function revokeOnce(
+  sessions: readonly Session[],
+  parts: Pick<ReleaserParts, 'vault' | 'values'> & {
+    readonly inGrace: Iterable<LeaseHeld>;
+    readonly notRevoked: (what: 'lease' | 'token', error: VouchsafeError) => void;
+  },
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { vault, values, inGrace, notRevoked } = parts;
+  const once = async (what: 'lease' | 'token', work: () => Promise<void>): Promise<boolean> => {
+    try {
+      await abortable(work(), signal);
+      return true;
+    } catch (caught) {
+      const error = toVouchsafeError(caught);
+      notRevoked(what, error);
+      return error.retry !== 'backoff' || hasCode(error, ...HOPELESS);
+    }
+  };
+  const revoke = ({ id, token, isBatch }: Session): readonly Promise<boolean>[] =>
+    isBatch
+      ? leasesOf(id, values, inGrace).map((lease) =>
+          once('lease', () => vault.revokeLease(token, lease.id, signal)),
+        )
+      : [once('token', () => vault.revokeToken(token, signal))];
+  return (await Promise.all(sessions.flatMap(revoke))).every(Boolean);
 }
 
 /** Everything that hangs off a session: in the files, replaced, or about to be let go. */

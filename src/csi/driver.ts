@@ -149,12 +149,12 @@ function registrationProblem(
   return registrationSocket === undefined ? undefined : registration.problem;
 }
 
-function exposedAfter(record: () => void, { contentType, expose }: Exposition): Exposition {
+function exposedAfter(record: () => void, exposition: Exposition): Exposition {
   return {
-    contentType,
+    contentType: exposition.contentType,
     expose() {
       record();
-      return expose();
+      return exposition.expose();
     },
   };
 }

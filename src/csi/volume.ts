@@ -124,37 +124,36 @@ export class Volume {
     const { clock, random } = this.#parts;
     const backoff = createBackoff({ ...DEFECT_WAITS, random });
     while (!signal.aborted) {
-      try {
-        this.close();
-        this.#built = await this.#build();
-        await this.#keep(this.#built, signal);
-      } catch (caught) {
-        if (signal.aborted) return;
-        const error = toVouchsafeError(caught);
-        this.logger[error.level]('engine of a volume ended', { error });
-        if (!this.kept.record.isPublished) {
-          this.#fail(error);
-          return;
-        }
-        // The files stay as they are meanwhile.
-        await clock.sleep(backoff.nextMs(), signal).catch(() => undefined);
+      const error = await this.#keep(signal);
+      if (error === undefined) return;
+      this.logger[error.level]('engine of a volume ended', { error });
+      if (!this.kept.record.isPublished) {
+        this.#failure = error;
+        this.#delivered.reject(error);
+        return;
       }
+      // The files stay as they are meanwhile.
+      await clock.sleep(backoff.nextMs(), signal).catch(() => undefined);
     }
   }
 
-  async #keep(built: BuiltAgent, signal: AbortSignal): Promise<void> {
-    const { agent } = built;
-    const told = agent.delivered(signal).then(
-      () => this.#delivered.resolve(undefined),
-      () => undefined, // the engine ends with the same error
-    );
-    await runBeside(built, (inner) => agent.keep(inner), signal);
-    await told;
-  }
-
-  #fail(error: VouchsafeError): void {
-    this.#failure = error;
-    this.#delivered.reject(error);
+  /** Runs an engine to its end; gives the error, or undefined where it was stopped. */
+  async #keep(signal: AbortSignal): Promise<VouchsafeError | undefined> {
+    try {
+      this.close();
+      const built = await this.#build();
+      this.#built = built;
+      const { agent } = built;
+      const told = agent.delivered(signal).then(
+        () => this.#delivered.resolve(undefined),
+        () => undefined, // the engine ends with the same error
+      );
+      await runBeside(built, (inner) => agent.keep(inner), signal);
+      await told;
+      return undefined;
+    } catch (caught) {
+      return signal.aborted ? undefined : toVouchsafeError(caught);
+    }
   }
 
   #build(): Promise<BuiltAgent> {

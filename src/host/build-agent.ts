@@ -139,9 +139,9 @@ async function buildVault(
   const { address, namespace, tlsServerName, timeoutMs } = vault;
   const options = { ...common, address, timeoutMs, ...(namespace !== undefined && { namespace }) };
   if (shared !== undefined) {
-    const { connections, giveBack } = await shared.connect(vault);
-    closers.push(giveBack);
-    return createVaultClient({ ...options, connections });
+    const borrowed = await shared.connect(vault);
+    closers.push(() => borrowed.giveBack());
+    return createVaultClient({ ...options, connections: borrowed.connections });
   }
   const ca = await loadCaBundle(vault, common.logger);
   companions.push((signal) => ca.run(signal));

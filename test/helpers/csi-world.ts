@@ -5,13 +5,14 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { planVolume } from '../../src/admission/index.ts';
 import { parseInstallation, type Installation } from '../../src/config/index.ts';
 import { runDriver, type DriverOptions } from '../../src/csi/index.ts';
-import { CALLS } from '../../src/csi/proto/csi.ts';
+import { CALLS, type NodePublishVolumeRequest } from '../../src/csi/proto/csi.ts';
 import { createTokenIssuer, type TokenIssuer } from '../../src/dev/tokens/index.ts';
 import { startDevVault, type DevVault, type DevVaultOptions } from '../../src/dev/vault/index.ts';
 import { startOidcProvider, type OidcProvider } from '../../src/dev/workload-api/index.ts';
@@ -22,9 +23,9 @@ import {
   systemRandom,
 } from '../../src/platform/index.ts';
 import { checkTemplate } from '../../src/template/index.ts';
-import { eventually } from './agent-process.ts';
+import { eventually, RunningAgent } from './agent-process.ts';
 import { Hunt } from './hunt.ts';
-import { Kubelet } from './kubelet.ts';
+import { Kubelet, type Refused } from './kubelet.ts';
 import { recordingLogger, type RecordingLogger } from './recorder.ts';
 
 /** Why tests that mount cannot run; false where they can. */
@@ -32,6 +33,8 @@ export const CANNOT_MOUNT =
   process.getuid?.() === 0
     ? false
     : 'only root can mount a volume: run as root to test the CSI driver';
+
+const DRIVER_MAIN = fileURLToPath(new URL('../../cmd/csi/main.ts', import.meta.url));
 
 export const DRIVER = 'csi.vouchsafe.test';
 const POD_INFO = 'csi.storage.k8s.io/';
@@ -82,6 +85,12 @@ export interface RunningDriver {
   stop(): Promise<void>;
 }
 
+/** A driver in a process of its own. */
+export interface DriverProcess {
+  readonly agent: RunningAgent;
+  readonly kubelet: Kubelet;
+}
+
 /** One node. */
 export class CsiWorld implements AsyncDisposable {
   vault: DevVault;
@@ -93,6 +102,7 @@ export class CsiWorld implements AsyncDisposable {
   /** On a tmpfs. */
   readonly state = mkdtempSync('/dev/shm/vouchsafe-csi-');
   readonly #drivers: RunningDriver[] = [];
+  readonly #processes: DriverProcess[] = [];
   readonly #logs: RecordingLogger[] = [];
 
   private constructor(vault: DevVault, issuer: TokenIssuer, oidc: OidcProvider) {
@@ -117,13 +127,18 @@ export class CsiWorld implements AsyncDisposable {
     return join(this.root, 'plugins_registry', `${DRIVER}-reg.sock`);
   }
 
-  /** Values of the installation; `more` wins. */
-  installation(more: Readonly<Record<string, unknown>> = {}): Installation {
-    return parseInstallation({
+  /** Values of an installation; `more` wins. */
+  values(more: Readonly<Record<string, unknown>> = {}): Readonly<Record<string, unknown>> {
+    return {
       csi: { enabled: true, driverName: DRIVER },
       vault: { connections: { default: { address: this.vault.address } } },
       ...more,
-    });
+    };
+  }
+
+  /** An installation; `more` wins. */
+  installation(more: Readonly<Record<string, unknown>> = {}): Installation {
+    return parseInstallation(this.values(more));
   }
 
   /** Starts a driver in this process. */
@@ -201,44 +216,15 @@ export class CsiWorld implements AsyncDisposable {
 
   /** Asks for a volume as the kubelet does. */
   async publish(kubelet: Kubelet, pod: TestPod, change: PublishChange = {}): Promise<void> {
-    const { attributes = ATTRIBUTES, tokensIn = 'context', context = {} } = change;
     const tokens = change.tokens === undefined ? await this.tokens(pod) : change.tokens;
-    const own: Record<string, string | undefined> = {
-      ...attributes,
-      [`${POD_INFO}ephemeral`]: 'true',
-      [`${POD_INFO}pod.name`]: pod.name,
-      [`${POD_INFO}pod.namespace`]: pod.namespace,
-      [`${POD_INFO}pod.uid`]: pod.uid,
-      [`${POD_INFO}serviceAccount.name`]: pod.serviceAccount,
-      ...(tokens !== null && tokensIn === 'context' && { [TOKENS]: tokens }),
-      ...context,
-    };
-    const given = Object.entries(own).flatMap(([key, value]) =>
-      value === undefined ? [] : [[key, value] as const],
-    );
-    const inSecrets = tokens !== null && tokensIn === 'secrets';
-    await kubelet.call(
-      CALLS.nodePublishVolume,
-      {
-        volumeId: pod.volumeId,
-        publishContext: new Map(),
-        stagingTargetPath: '',
-        targetPath: change.target ?? pod.target,
-        volumeCapability: {
-          block: undefined,
-          mount: {
-            fsType: '',
-            mountFlags: change.mountFlags ?? [],
-            volumeMountGroup: change.group ?? '',
-          },
-          accessMode: { mode: 1 },
-        },
-        readonly: change.readonly ?? true,
-        secrets: new Map(inSecrets ? [[TOKENS, tokens]] : []),
-        volumeContext: new Map(given),
-      },
-      change.signal === undefined ? {} : { signal: change.signal },
-    );
+    const { signal } = change;
+    const request = publishRequest(pod, { ...change, tokens });
+    await kubelet.call(CALLS.nodePublishVolume, request, signal === undefined ? {} : { signal });
+  }
+
+  /** Asks for a volume that is not to be had; gives the refusal. */
+  async refused(kubelet: Kubelet, pod: TestPod, change: PublishChange = {}): Promise<Refused> {
+    return refusalOf(this.publish(kubelet, pod, change));
   }
 
   async unpublish(kubelet: Kubelet, pod: TestPod): Promise<void> {
@@ -270,6 +256,22 @@ export class CsiWorld implements AsyncDisposable {
   /** Tokens of pods that are good now. */
   get vaultTokens(): number {
     return this.vault.tokenAccessors.length - ROOT_TOKENS;
+  }
+
+  /** Starts a driver as a process of its own. */
+  async process(): Promise<DriverProcess> {
+    const config = join(this.root, `installation-${this.#processes.length}.json`);
+    await writeFile(config, JSON.stringify(this.values()));
+    const words = [
+      ...['--config', config, '--node-name', 'node-1', '--csi-socket', this.csiSocket],
+      ...['--registration-directory', dirname(this.registrationSocket)],
+      ...['--state-directory', this.state, '--listen', '127.0.0.1:0', '--log-level', 'debug'],
+    ];
+    const agent = new RunningAgent(words, '', { program: DRIVER_MAIN });
+    const running: DriverProcess = { agent, kubelet: new Kubelet(this.csiSocket) };
+    this.#processes.push(running);
+    await agent.logged(/"listening"/);
+    return running;
   }
 
   /** How many logins Vault has seen, refused ones included. */
@@ -328,12 +330,17 @@ export class CsiWorld implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const driver of this.#drivers) await driver.stop();
+    for (const { agent, kubelet } of this.#processes) {
+      kubelet.close();
+      await agent.kill('SIGKILL');
+    }
     await this.vault.close();
     await this.oidc.close();
     for (const target of await this.mounts()) await systemMounts.unmount(target, { lazy: true });
     rmSync(this.root, { recursive: true, force: true });
     rmSync(this.state, { recursive: true, force: true });
     assert.ok(!existsSync(this.root));
+    for (const { agent } of this.#processes) this.hunt.assertNone({ 'the output': agent.output });
     for (const logger of this.#logs) this.hunt.assertNone({ 'the log': logger.text() });
   }
 }
@@ -345,3 +352,56 @@ export const ATTRIBUTES = {
   'secret-db': 'database/creds/app',
   'template-user': '{{secret "kv/app#user"}}:end',
 } as const;
+
+/** The request of a kubelet. */
+function publishRequest(
+  pod: TestPod,
+  change: PublishChange & { readonly tokens: string | null },
+): NodePublishVolumeRequest {
+  const { tokens, tokensIn = 'context', mountFlags = [], group = '' } = change;
+  const given: readonly (readonly [string, string])[] = tokens === null ? [] : [[TOKENS, tokens]];
+  return {
+    volumeId: pod.volumeId,
+    publishContext: new Map(),
+    stagingTargetPath: '',
+    targetPath: change.target ?? pod.target,
+    volumeCapability: {
+      block: undefined,
+      mount: { fsType: '', mountFlags, volumeMountGroup: group },
+      accessMode: { mode: 1 },
+    },
+    readonly: change.readonly ?? true,
+    secrets: new Map(tokensIn === 'secrets' ? given : []),
+    volumeContext: contextOf(pod, change, tokensIn === 'context' ? given : []),
+  };
+}
+
+/** The author's attributes, overwritten by the kubelet's keys, overwritten by what a test wants otherwise. */
+function contextOf(
+  pod: TestPod,
+  { attributes = ATTRIBUTES, context = {} }: PublishChange,
+  tokens: readonly (readonly [string, string])[],
+): ReadonlyMap<string, string> {
+  const all = Object.entries({
+    ...attributes,
+    [`${POD_INFO}ephemeral`]: 'true',
+    [`${POD_INFO}pod.name`]: pod.name,
+    [`${POD_INFO}pod.namespace`]: pod.namespace,
+    [`${POD_INFO}pod.uid`]: pod.uid,
+    [`${POD_INFO}serviceAccount.name`]: pod.serviceAccount,
+    ...Object.fromEntries(tokens),
+    ...context,
+  });
+  return new Map(all.flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])));
+}
+
+/** What a call that must fail says. */
+export async function refusalOf(call: Promise<unknown>): Promise<Refused> {
+  try {
+    await call;
+  } catch (error) {
+    if (error instanceof Error && 'details' in error) return error as Error & Refused;
+    throw error;
+  }
+  throw new Error('the call was not refused');
+}
