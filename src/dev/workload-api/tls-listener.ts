@@ -35,14 +35,15 @@ export async function listenTls(
 ): Promise<TlsListener> {
   const { ca, certificate, isAllowed } = options;
   const security = { ca, requestCert: true, rejectUnauthorized: true, ALPNProtocols: ['h2'] };
-  const server = createServer(
-    { ...security, ...certificate(), minVersion: 'TLSv1.2' },
-    (socket) => {
-      const { raw } = socket.getPeerCertificate();
-      if (isAllowed(raw)) onConnection(socket);
-      else socket.destroy();
-    },
-  );
+  const server = createServer({ ...security, ...certificate(), minVersion: 'TLSv1.2' });
+  server.on('secureConnection', (socket) => {
+    if (!isAllowed(socket.getPeerCertificate().raw)) {
+      socket.destroy();
+      return;
+    }
+    options.onClient?.(socket);
+    onConnection(socket);
+  });
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);
