@@ -17,11 +17,6 @@ const driverName = grammar.matching(
 /** The empty audience is the API server's own, as in a CSIDriver object. */
 const audience = grammar.matching('an audience; an empty one is that of the API server', /^/);
 
-const agentId = grammar.matching(
-  'a SPIFFE ID such as `spiffe://example.org/spire/agent/*`, with `*` for any characters',
-  /^spiffe:\/\/[a-z0-9._-]{1,255}\/[A-Za-z0-9._*/-]+$/,
-);
-
 const identity = shape.object(
   {
     kind: shape.withDefault(
@@ -38,9 +33,9 @@ const identity = shape.object(
     ),
     agentIds: shape.withDefault(
       shape.list(
-        shape.parsed(agentId, 'one SPIFFE ID'),
+        shape.parsed(grammar.spiffeId, 'one SPIFFE ID'),
         64,
-        'SPIFFE IDs of the agents that the driver takes a Broker API from; `*` stands for any characters.',
+        "SPIFFE IDs that the server of the Broker API may have; any SPIRE agent of the driver's own trust domain by default.",
       ),
       [],
       [],
@@ -56,11 +51,11 @@ const identity = shape.object(
     if (kind === 'delegated' && socket?.startsWith('tcp:') === true) {
       place.at('socket').problem('the Delegated Identity API has a Unix socket alone');
     }
-    if (kind === 'broker' && agentIds.length === 0) {
-      place.at('agentIds').missing('names no agent: the driver must know whom it talks to');
-    }
     if (kind !== 'broker' && agentIds.length > 0) {
       place.at('agentIds').problem('has no effect unless kind is broker');
+    }
+    if (new Set(agentIds.map((id) => new URL(id).host)).size > 1) {
+      place.at('agentIds').problem('must be of one trust domain');
     }
   },
 );

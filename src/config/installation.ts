@@ -61,7 +61,7 @@ export interface CsiInstallation {
     readonly kind: 'service-account' | 'broker' | 'delegated';
     /** `unix:///path` or `tcp://IP:port` of the Broker API or the admin socket; empty for service accounts. */
     readonly socket: string;
-    /** SPIFFE IDs of agents whose Broker API is trusted; `*` stands for any characters. */
+    /** SPIFFE IDs of servers of the Broker API; empty for any SPIRE agent of the driver's own trust domain. */
     readonly agentIds: readonly string[];
   };
   /** Audiences of the tokens that the kubelet gives the driver; the empty one is the API server's own. */

@@ -60,6 +60,20 @@ const annotations = fc.record(
   { requiredKeys: ['inject', 'secret-app'] },
 );
 
+const annotationsOfCsi = fc.record(
+  {
+    inject: fc.constant('true'),
+    'secret-app': fc.constantFrom('kvv2/app', 'kvv2/app#key'),
+    mode: fc.constant('csi'),
+    'template-app': fc.constantFrom('{{json this}}', 'x=$(HOME) $$'),
+    'x509-svid': fc.constantFrom('true', 'false'),
+    'init-containers': fc.constant('all'),
+    'volume-size': fc.constantFrom('1Mi', '64Mi', '65Mi'),
+    identity: fc.constantFrom('spiffe', 'service-account'),
+  },
+  { requiredKeys: ['inject', 'secret-app', 'mode'] },
+);
+
 /** With a driver that has SVIDs, so that most pods can have csi. */
 const INSTALLATION = parseInstallation({
   csi: { enabled: true, identity: { kind: 'delegated', socket: '/run/spire/admin/api.sock' } },
@@ -68,7 +82,7 @@ const injectAny = (pod: Pod): InjectionResult => injectPod(pod, { installation: 
 
 const anyPod = fc
   .record({
-    given: annotations,
+    given: fc.oneof(annotations, annotationsOfCsi),
     other: maybe(fc.constant({ team: 'a' })),
     containers: containers(['web', 'log', 'istio-proxy'], 1),
     initContainers: emptyOr(containers(['one', 'istio-proxy-init', 'two'], 0)),

@@ -33,7 +33,7 @@ const WITH_BROKER = parseInstallation({
     identity: {
       kind: 'broker',
       socket: '/run/spire/broker/api.sock',
-      agentIds: ['spiffe://example.org/spire/agent/*'],
+      agentIds: ['spiffe://example.org/spire/agent/x'],
     },
   },
 });
