@@ -1,7 +1,8 @@
 /**
  * Shape of the Helm values of the CSI driver. Ring: config.
  */
-import { parseQuantity } from '../core/index.ts';
+import { parseQuantity, parseSpiffeId } from '../core/index.ts';
+import { CHART_CSI_FIELDS } from './chart-shape.ts';
 import * as defaults from './defaults.ts';
 import * as grammar from './grammar.ts';
 import * as shape from './shape.ts';
@@ -54,7 +55,7 @@ const identity = shape.object(
     if (kind !== 'broker' && agentIds.length > 0) {
       place.at('agentIds').problem('has no effect unless kind is broker');
     }
-    if (new Set(agentIds.map((id) => new URL(id).host)).size > 1) {
+    if (new Set(agentIds.map((id) => parseSpiffeId(id).trustDomain)).size > 1) {
       place.at('agentIds').problem('must be of one trust domain');
     }
   },
@@ -86,6 +87,7 @@ export const csiShape = shape.object(
       '64Mi',
       '64Mi',
     ),
+    ...CHART_CSI_FIELDS,
   },
   'The CSI driver: files without a container in the pod.',
   ({ identity: { kind }, tokenAudiences, maxVolumeSize }, place) => {
