@@ -9,17 +9,18 @@ import { ownContainers, ownVolumes } from './containers.ts';
 import { checkContents, checkSize } from './contents.ts';
 import { agentDocument, needsOf } from './document.ts';
 import type { InjectionInput } from './inject.ts';
-import { CONTAINER_VARIABLE, isOwnContainer, isOwnVolume } from './names.ts';
+import { CONTAINER_VARIABLE } from './names.ts';
+import { planCsi } from './plan-csi.ts';
+import { checkMounts, checkNames, checkPlatform, checkVariables } from './pod-checks.ts';
 import type { Container, Pod } from './pod.ts';
 import { policyProblems, serviceAccountOf } from './policy.ts';
-import { findTargets, runningContainers, type Targets } from './targets.ts';
+import { findTargets, runningContainers } from './targets.ts';
 import { agentUser, defaultFileMode } from './user.ts';
 
 /** A plan, or the problems that stand in its way. */
 export interface Plan {
-  /** Undefined where there are problems. */
-  readonly addition: Addition | undefined;
-  readonly config: RawAgentConfig;
+  /** What is added, and the document that the agent or the driver runs by; undefined where there are problems. */
+  readonly planned: { readonly addition: Addition; readonly config: RawAgentConfig } | undefined;
   readonly problems: readonly Problem[];
   readonly warnings: readonly string[];
   /** True where the installation is what says no. */
@@ -27,12 +28,28 @@ export interface Plan {
 }
 
 /** {@link InjectionInput} with the pod as it was before any injection. */
-export type PlanInput = Omit<InjectionInput, 'namespaceAnnotations'> & {
-  readonly settings: ResolvedSettings;
-};
+export type PlanInput = InjectionInput & { readonly settings: ResolvedSettings };
 
-/** Plans the injection of a pod that asks for it. */
+/**
+ * Plans the injection of a pod that asks for it. Where `csi` is a default and this pod cannot have it, it gets an
+ * agent, with a warning that says why.
+ */
 export function planInjection(input: PlanInput): Plan {
+  const { value, source } = input.settings.settings.mode;
+  if (value !== 'csi') return planAgent(input);
+  const csi = planCsi(input);
+  if (source === 'pod' || csi.planned !== undefined) return csi;
+  const agent = planAgent(input);
+  const common = new Set(agent.problems.map(({ message }) => message));
+  const path = `${input.installation.annotationPrefix}/mode`;
+  const reasons = csi.problems
+    .filter(({ message }) => !common.has(message))
+    .map((one) => `${path} csi of the ${source} is not for this pod: ${one.path}: ${one.message}`);
+  return { ...agent, warnings: [...reasons, ...agent.warnings] };
+}
+
+/** An agent in the pod. */
+function planAgent(input: PlanInput): Plan {
   const { pod, settings: resolved, installation } = input;
   const { settings, files } = resolved;
   const prefix = installation.annotationPrefix;
@@ -64,8 +81,11 @@ export function planInjection(input: PlanInput): Plan {
     socket: installation.spiffe.socket,
   });
   const variables = azureVariables(resolved);
-  checkPod(pod, targets, input, problems);
-  checkVariables(targets, variables, problems, warnings);
+  checkNames(pod, problems);
+  checkMounts(targets.consumers, settings['mount-path'].value, prefix, problems);
+  checkPort(pod, port, prefix, problems);
+  checkSignalled(targets.signalled, problems);
+  checkVariables(targets.consumers, variables, warnings);
   const remedy = (name: string): string =>
     `put the template into a ConfigMap and name it with ${prefix}/template-from-${name}`;
   checkSize(resolved, prefix, remedy, { config, problems });
@@ -81,24 +101,11 @@ export function planInjection(input: PlanInput): Plan {
     signalled: new Set(targets.signalled.map(({ name }) => name)),
   };
   return {
-    addition: problems.length + forbidden.length > 0 ? undefined : addition,
-    config,
+    planned: problems.length + forbidden.length > 0 ? undefined : { addition, config },
     problems: [...problems, ...forbidden],
     warnings,
     isForbidden: forbidden.length > 0,
   };
-}
-
-function checkPlatform(pod: Pod, problems: Problem[]): void {
-  const path = windowsField(pod);
-  if (path !== undefined) problems.push({ path, message: 'pods on Windows cannot have the agent' });
-}
-
-/** The field that puts the pod on Windows, if there is one. */
-function windowsField({ spec }: Pod): string | undefined {
-  if (spec.os?.name === 'windows') return 'spec.os.name';
-  const label = 'kubernetes.io/os';
-  return spec.nodeSelector?.[label] === 'windows' ? `spec.nodeSelector["${label}"]` : undefined;
 }
 
 /** Native sidecars came with Kubernetes 1.29. */
@@ -109,8 +116,6 @@ function modeOf(
 ): 'native' | 'pair' | 'init' {
   const asked = settings.settings.mode;
   const path = `${installation.annotationPrefix}/mode`;
-  if (asked.value === 'csi' && asked.source === 'pod')
-    problems.push({ path, message: 'this installation has no CSI driver: say native' });
   const isOld = kubeVersion !== undefined && isBefore(kubeVersion, 29);
   if (asked.value === 'native' && isOld) {
     const message = `native needs Kubernetes 1.29, this is ${kubeVersion}`;
@@ -139,57 +144,20 @@ function isBefore(version: string, minor: number): boolean {
   return major !== undefined && Number(major) === 1 && Number(found) < minor;
 }
 
-function checkPod(pod: Pod, targets: Targets, input: PlanInput, problems: Problem[]): void {
-  const { settings, installation } = input;
-  const prefix = installation.annotationPrefix;
-  const containers = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
-  for (const { name } of containers.filter((one) => isOwnContainer(one.name))) {
-    problems.push({ path: 'spec', message: `the container name "${name}" is Vouchsafe's own` });
-  }
-  for (const { name } of (pod.spec.volumes ?? []).filter((one) => isOwnVolume(one.name))) {
-    problems.push({
-      path: 'spec.volumes',
-      message: `the volume name "${name}" is Vouchsafe's own`,
-    });
-  }
-  for (const container of targets.consumers) {
-    const message = mountConflict(container, settings.settings['mount-path'].value);
-    if (message !== undefined) problems.push({ path: `${prefix}/mount-path`, message });
-  }
-  const port = settings.settings.port.value;
+function checkPort(pod: Pod, port: number, prefix: string, problems: Problem[]): void {
   const taken = runningContainers(pod).find((one) =>
     one.ports?.some(({ containerPort }) => containerPort === port),
   );
-  if (taken !== undefined) {
-    const message = `container "${taken.name}" uses port ${port} already: choose another one`;
-    problems.push({ path: `${prefix}/port`, message });
-  }
+  if (taken === undefined) return;
+  const message = `container "${taken.name}" uses port ${port} already: choose another one`;
+  problems.push({ path: `${prefix}/port`, message });
 }
 
-function mountConflict(container: Container, mountPath: string): string | undefined {
-  const conflict = container.volumeMounts?.find((mount) => {
-    const path = mount.mountPath.replace(/(?<!\/)\/+$/, '');
-    return path === mountPath || path.startsWith(`${mountPath}/`);
-  });
-  if (conflict === undefined) return undefined;
-  return `container "${container.name}" mounts volume "${conflict.name}" at ${conflict.mountPath}, which is in the way of ${mountPath}`;
-}
-
-function checkVariables(
-  targets: Targets,
-  variables: Readonly<Record<string, string>>,
-  problems: Problem[],
-  warnings: string[],
-): void {
-  for (const { name, env } of targets.signalled) {
-    if (env?.some((one) => one.name === CONTAINER_VARIABLE) === true) {
-      const message = `container "${name}" sets ${CONTAINER_VARIABLE}, which is Vouchsafe's own`;
-      problems.push({ path: 'spec.containers', message });
-    }
-  }
-  for (const { name, env } of targets.consumers) {
-    for (const one of env?.filter((each) => Object.hasOwn(variables, each.name)) ?? []) {
-      warnings.push(`container ${name} sets ${one.name} itself; its own value is kept`);
-    }
+/** Reports signalled containers that set the variable by which they are found. */
+function checkSignalled(containers: readonly Container[], problems: Problem[]): void {
+  for (const { name, env } of containers) {
+    if (env?.some((one) => one.name === CONTAINER_VARIABLE) !== true) continue;
+    const message = `container "${name}" sets ${CONTAINER_VARIABLE}, which is Vouchsafe's own`;
+    problems.push({ path: 'spec.containers', message });
   }
 }

@@ -1,7 +1,8 @@
 /**
  * Shape of the Helm values of the CSI driver. Ring: config.
  */
-import { parseQuantity } from '../core/index.ts';
+import { parseQuantity, parseSpiffeId } from '../core/index.ts';
+import { CHART_CSI_FIELDS } from './chart-shape.ts';
 import * as defaults from './defaults.ts';
 import * as grammar from './grammar.ts';
 import * as shape from './shape.ts';
@@ -16,11 +17,6 @@ const driverName = grammar.matching(
 
 /** The empty audience is the API server's own, as in a CSIDriver object. */
 const audience = grammar.matching('an audience; an empty one is that of the API server', /^/);
-
-const agentId = grammar.matching(
-  'a SPIFFE ID such as `spiffe://example.org/spire/agent/*`, with `*` for any characters',
-  /^spiffe:\/\/[a-z0-9._-]{1,255}\/[A-Za-z0-9._*/-]+$/,
-);
 
 const identity = shape.object(
   {
@@ -38,9 +34,9 @@ const identity = shape.object(
     ),
     agentIds: shape.withDefault(
       shape.list(
-        shape.parsed(agentId, 'one SPIFFE ID'),
+        shape.parsed(grammar.spiffeId, 'one SPIFFE ID'),
         64,
-        'SPIFFE IDs of the agents that the driver takes a Broker API from; `*` stands for any characters.',
+        "SPIFFE IDs that the server of the Broker API may have; any SPIRE agent of the driver's own trust domain by default.",
       ),
       [],
       [],
@@ -56,11 +52,11 @@ const identity = shape.object(
     if (kind === 'delegated' && socket?.startsWith('tcp:') === true) {
       place.at('socket').problem('the Delegated Identity API has a Unix socket alone');
     }
-    if (kind === 'broker' && agentIds.length === 0) {
-      place.at('agentIds').missing('names no agent: the driver must know whom it talks to');
-    }
     if (kind !== 'broker' && agentIds.length > 0) {
       place.at('agentIds').problem('has no effect unless kind is broker');
+    }
+    if (new Set(agentIds.map((id) => parseSpiffeId(id).trustDomain)).size > 1) {
+      place.at('agentIds').problem('must be of one trust domain');
     }
   },
 );
@@ -91,6 +87,7 @@ export const csiShape = shape.object(
       '64Mi',
       '64Mi',
     ),
+    ...CHART_CSI_FIELDS,
   },
   'The CSI driver: files without a container in the pod.',
   ({ identity: { kind }, tokenAudiences, maxVolumeSize }, place) => {

@@ -61,7 +61,7 @@ export interface CsiInstallation {
     readonly kind: 'service-account' | 'broker' | 'delegated';
     /** `unix:///path` or `tcp://IP:port` of the Broker API or the admin socket; empty for service accounts. */
     readonly socket: string;
-    /** SPIFFE IDs of agents whose Broker API is trusted; `*` stands for any characters. */
+    /** SPIFFE IDs of servers of the Broker API; empty for any SPIRE agent of the driver's own trust domain. */
     readonly agentIds: readonly string[];
   };
   /** Audiences of the tokens that the kubelet gives the driver; the empty one is the API server's own. */
@@ -145,7 +145,7 @@ function build(raw: InstallationValues, place: Place): Installation {
     defaults: raw.defaults,
     vault: vaultOf(raw, place.at('vault')),
     spiffe: { ...spiffe, hostPath: spiffe.hostPath ?? directory },
-    csi: csiOf(raw),
+    csi: csiOf(raw, place.at('csi')),
     webhook: {
       excludedNamespaces: [...SYSTEM_NAMESPACES, ...webhook.excludedNamespaces],
       maxBodyBytes: webhook.maxBodyBytes,
@@ -153,9 +153,12 @@ function build(raw: InstallationValues, place: Place): Installation {
   };
 }
 
-function csiOf({ csi }: InstallationValues): CsiInstallation {
+function csiOf({ csi, defaults }: InstallationValues, place: Place): CsiInstallation {
   const { enabled, driverName, tokenAudiences, maxVolumeSize } = csi;
   const { kind, socket = '', agentIds } = csi.identity;
+  if (defaults['mode'] === 'csi' && !enabled) {
+    place.at('enabled').problem('must be true, because defaults.mode is csi');
+  }
   return {
     enabled,
     driverName,

@@ -15,7 +15,7 @@ const SPIFFE = {
     identity: {
       kind: 'broker',
       socket: '/run/spire/broker/api.sock',
-      agentIds: ['spiffe://example.org/spire/agent/*'],
+      agentIds: ['spiffe://example.org/spire/agent/x'],
     },
   },
 };

@@ -71,7 +71,7 @@ test('the CSI driver has one identity, and what belongs to another one is refuse
     identity: {
       kind: 'broker',
       socket: '/run/spire/broker/api.sock',
-      agentIds: ['spiffe://example.org/spire/agent/*'],
+      agentIds: ['spiffe://example.org/spire/agent/x'],
     },
     tokenAudiences: [],
   };
@@ -89,16 +89,16 @@ const CSI_REFUSED: Readonly<Record<string, readonly [object, RegExp]>> = {
     /csi\.identity\.socket: has no effect unless kind is broker or delegated/,
   ],
   'a broker without a socket': [
-    { identity: { kind: 'broker', agentIds: ['spiffe://a/b'] } },
+    { identity: { kind: 'broker' } },
     /csi\.identity\.socket: is missing/,
   ],
-  'a broker that anybody may be': [
-    { identity: { kind: 'broker', socket: '/a/b' } },
-    /csi\.identity\.agentIds: names no agent/,
+  'agents of two trust domains': [
+    { identity: { kind: 'broker', socket: '/a/b', agentIds: ['spiffe://a/b', 'spiffe://b/b'] } },
+    /csi\.identity\.agentIds: must be of one trust domain/,
   ],
   'an agent without a SPIFFE ID': [
     { identity: { kind: 'broker', socket: '/a/b', agentIds: ['agent'] } },
-    /csi\.identity\.agentIds\[0\]: write a SPIFFE ID/,
+    /csi\.identity\.agentIds\[0\]: /,
   ],
   'an admin socket over TCP': [
     { identity: { kind: 'delegated', socket: 'tcp://127.0.0.1:1' } },

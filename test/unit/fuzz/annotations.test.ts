@@ -29,10 +29,11 @@ import { configIn, injectPod, podWith } from '../admission/harness.ts';
 const INSTALLATION = parseInstallation({});
 const WITH_BROKER = parseInstallation({
   csi: {
+    enabled: true,
     identity: {
       kind: 'broker',
       socket: '/run/spire/broker/api.sock',
-      agentIds: ['spiffe://example.org/spire/agent/*'],
+      agentIds: ['spiffe://example.org/spire/agent/x'],
     },
   },
 });
@@ -144,8 +145,14 @@ const pods = fc
 test('a patch that can be repeated and taken away, or a denial that names what is wrong', () => {
   const outcomes = { injected: 0, denied: 0, skipped: 0 };
   holds(fc.tuple(pods, annotations), 1000, ([pod, namespaceAnnotations]) => {
-    const input = { pod, namespace: 'shop', namespaceAnnotations, checkTemplate };
-    const result = inject({ ...input, installation: INSTALLATION });
+    const input = {
+      pod,
+      namespace: 'shop',
+      namespaceAnnotations,
+      checkTemplate,
+      installation: WITH_BROKER,
+    };
+    const result = inject(input);
     outcomes[result.outcome] += 1;
     if (result.outcome === 'denied') {
       assert.ok(result.problems.length > 0);
@@ -155,11 +162,7 @@ test('a patch that can be repeated and taken away, or a denial that names what i
       }
     }
     if (result.outcome !== 'injected') return;
-    const again = inject({
-      ...input,
-      pod: readPod(structuredClone(result.pod)),
-      installation: INSTALLATION,
-    });
+    const again = inject({ ...input, pod: readPod(structuredClone(result.pod)) });
     assert.deepEqual([again.outcome, again.reason], ['skipped', 'already_injected']);
     assert.deepEqual(
       removeInjection(result.pod, 'vouchsafe.dev'),
