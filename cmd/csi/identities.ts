@@ -4,10 +4,12 @@
 import type { Installation } from '../../src/config/index.ts';
 import type { PodInfo } from '../../src/csi/index.ts';
 import { VouchsafeError, type Clock, type Logger, type Metrics } from '../../src/core/index.ts';
+import { podSelectors, type KubernetesApi } from '../../src/kubernetes/index.ts';
 import type { Task } from '../../src/lifecycle/index.ts';
 import { systemRandom } from '../../src/platform/index.ts';
 import {
   createBroker,
+  createDelegatedIdentity,
   createIdentity,
   createWorkloadApi,
   type SvidApi,
@@ -15,7 +17,7 @@ import {
 
 /** SVIDs of pods, and what must run for them. */
 export interface PodIdentities {
-  readonly svids: (pod: PodInfo) => SvidApi;
+  readonly svids: (pod: PodInfo, signal: AbortSignal) => Promise<SvidApi>;
   readonly companions: readonly Task[];
   close(): void;
 }
@@ -23,6 +25,9 @@ export interface PodIdentities {
 /** What {@link podIdentities} needs. */
 export interface PodIdentitiesOptions {
   readonly installation: Installation;
+  readonly nodeName: string;
+  /** Undefined outside of a cluster. */
+  readonly kubernetes: KubernetesApi | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -36,13 +41,14 @@ export function podIdentities(options: PodIdentitiesOptions): PodIdentities {
     case 'broker':
       return brokered(options);
     case 'delegated':
-      return { svids: noSvids, companions: [], close: () => undefined };
+      return delegated(options);
   }
 }
 
 /** Volumes that need SVIDs are refused before. */
-function noSvids(): never {
-  throw new VouchsafeError('ERR_CONFIG_INVALID', 'this installation gives the driver no SVIDs');
+function noSvids(): Promise<never> {
+  const text = 'this installation gives the driver no SVIDs';
+  return Promise.reject(new VouchsafeError('ERR_CONFIG_INVALID', text));
 }
 
 /** The driver shows its own X.509-SVID from the Workload API of the node. */
@@ -51,13 +57,35 @@ function brokered({ installation, clock, logger, metrics }: PodIdentitiesOptions
   const { socket, agentIds } = installation.csi.identity;
   const api = createWorkloadApi({ ...common, address: installation.spiffe.socket });
   const identity = createIdentity({ ...common, api, random: systemRandom, metrics });
-  const broker = createBroker({ ...common, address: socket, identity, serverIds: agentIds });
+  const broker = createBroker({
+    ...{ ...common, address: socket, identity },
+    ...(agentIds.length > 0 && { serverIds: agentIds }),
+  });
   return {
-    svids: (pod) => broker.workload(pod),
+    svids: (pod) => Promise.resolve(broker.workload(pod)),
     companions: [(signal) => identity.run(signal)],
     close() {
       broker.close();
       api.close();
     },
+  };
+}
+
+/** The driver tells the pod's selectors as the API server knows them, which nothing in a volume can change. */
+function delegated(options: PodIdentitiesOptions): PodIdentities {
+  const { installation, nodeName, kubernetes, clock, logger } = options;
+  if (kubernetes === undefined) {
+    throw new VouchsafeError(
+      'ERR_USAGE',
+      'csi.identity.kind delegated needs a cluster: selectors of pods come from its API server',
+    );
+  }
+  const { socket } = installation.csi.identity;
+  const api = createDelegatedIdentity({ address: socket, clock, logger });
+  return {
+    svids: async (pod, signal) =>
+      api.workload(await podSelectors(kubernetes, pod, nodeName, signal)),
+    companions: [],
+    close: () => api.close(),
   };
 }

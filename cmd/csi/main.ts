@@ -4,7 +4,7 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { planVolume } from '../../src/admission/index.ts';
-import { parseDocumentText, parseInstallation, type Installation } from '../../src/config/index.ts';
+import { parseDocumentText, parseInstallation } from '../../src/config/index.ts';
 import {
   EXIT,
   exitCodeOf,
@@ -12,7 +12,6 @@ import {
   toVouchsafeError,
   VouchsafeError,
   type Clock,
-  type Logger,
   type LogLevel,
 } from '../../src/core/index.ts';
 import { runDriver, type DriverOptions } from '../../src/csi/index.ts';
@@ -20,7 +19,7 @@ import {
   createKubernetesApi,
   followedNamespaces,
   inClusterAccess,
-  type Namespaces,
+  type KubernetesApi,
 } from '../../src/kubernetes/index.ts';
 import { runAll } from '../../src/lifecycle/index.ts';
 import {
@@ -81,14 +80,20 @@ async function run({ values: flags, level }: ReturnType<typeof readFlags>): Prom
   const installation = parseInstallation(await readValues(flags.config));
   const { driverName } = installation.csi;
   const common = { clock, logger, metrics };
-  const identities = podIdentities({ installation, ...common });
-  const namespaces = connectCluster(installation, common);
+  const nodeName = nodeNameOf(flags['node-name']);
+  const kubernetes = connectCluster(clock);
+  const identities = podIdentities({ installation, nodeName, kubernetes, ...common });
+  const { annotationPrefix: prefix } = installation;
+  // Outside of a cluster there are no namespaces, and so no defaults of theirs.
+  const namespaces =
+    kubernetes &&
+    followedNamespaces({ api: kubernetes, prefix, clock, logger, random: systemRandom });
   const registry = flags['registration-directory'];
   const options: DriverOptions = {
     ...common,
     driverName,
     version: VERSION,
-    nodeName: nodeNameOf(flags['node-name']),
+    nodeName,
     csiSocket: flags['csi-socket'],
     registrationSocket:
       registry === undefined ? undefined : join(registry, `${driverName}-reg.sock`),
@@ -121,16 +126,11 @@ async function run({ values: flags, level }: ReturnType<typeof readFlags>): Prom
   }
 }
 
-/** Outside of a cluster there are no namespaces, and so no defaults of theirs. */
-function connectCluster(
-  { annotationPrefix: prefix }: Installation,
-  { clock, logger }: { readonly clock: Clock; readonly logger: Logger },
-): Namespaces | undefined {
+function connectCluster(clock: Clock): KubernetesApi | undefined {
   const host = environmentVariable('KUBERNETES_SERVICE_HOST');
   const port = environmentVariable('KUBERNETES_SERVICE_PORT') ?? '443';
   if (host === undefined) return undefined;
-  const api = createKubernetesApi(inClusterAccess({ host, port, read: readTextFile, clock }));
-  return followedNamespaces({ api, prefix, clock, logger, random: systemRandom });
+  return createKubernetesApi(inClusterAccess({ host, port, read: readTextFile, clock }));
 }
 
 function nodeNameOf(given: string | undefined): string {

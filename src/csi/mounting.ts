@@ -1,7 +1,7 @@
 /**
  * The tmpfs of a volume: made, found and taken away. Ring: csi.
  */
-import { lstat, mkdir, realpath, rmdir } from 'node:fs/promises';
+import { lstat, mkdir, readdir, realpath, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { VouchsafeError, type Logger } from '../core/index.ts';
 import { Semaphore } from '../lifecycle/index.ts';
@@ -66,7 +66,9 @@ export class VolumeMounts {
   async mount(spec: TmpfsSpec, signal: AbortSignal): Promise<void> {
     const { target } = spec;
     await this.#turns.run(signal, async () => {
-      if ((await this.#topmost(target)) === 'own') return;
+      const found = await this.#topmost(target);
+      if (found === 'own') return;
+      if (found === 'foreign') throw foreignMount(target);
       await makeTarget(target);
       try {
         await this.#mountTmpfs(spec);
@@ -87,12 +89,7 @@ export class VolumeMounts {
       for (let count = 0; ; count += 1) {
         const found = await this.#topmost(target);
         if (found === undefined) break;
-        if (found === 'foreign' || count >= MAX_STACKED) {
-          throw new VouchsafeError(
-            'ERR_CSI_MOUNT',
-            `${target} is mounted, and not by this driver: unmount it on the node`,
-          );
-        }
+        if (found === 'foreign' || count >= MAX_STACKED) throw foreignMount(target);
         await this.#unmountOnce(target);
       }
       await removeTarget(target);
@@ -162,10 +159,15 @@ async function makeTarget(target: string): Promise<void> {
   try {
     await mkdir(target, { mode: 0o750 });
   } catch (cause) {
-    const found = await lstat(target).catch(() => undefined);
-    if (found?.isDirectory() === true) return;
+    // What is in it would be hidden, and would keep the target from being removed.
+    if (await isEmptyDirectory(target)) return;
     throw mountError(`cannot make the target directory ${target}`, cause);
   }
+}
+
+async function isEmptyDirectory(path: string): Promise<boolean> {
+  const found = await lstat(path).catch(() => undefined);
+  return found?.isDirectory() === true && (await readdir(path)).length === 0;
 }
 
 /** Never more than an empty directory: what is in another one is somebody's. */
@@ -176,6 +178,11 @@ async function removeTarget(target: string): Promise<void> {
     if (errnoOf(cause) === 'ENOENT') return;
     throw mountError(`cannot remove the target directory ${target}`, cause);
   }
+}
+
+function foreignMount(target: string): VouchsafeError {
+  const text = `${target} is mounted, and not by this driver: unmount it on the node`;
+  return new VouchsafeError('ERR_CSI_MOUNT', text);
 }
 
 function mountError(what: string, cause: unknown): VouchsafeError {

@@ -42,8 +42,8 @@ export interface VolumeRefusal {
 /** The parts of a driver. */
 export interface DriverParts {
   readonly plan: PlanVolume;
-  /** SVIDs of a pod that needs them; whoever gets them closes it. */
-  readonly svids: (pod: PodInfo) => SvidApi;
+  /** SVIDs of a pod that needs them; whoever gets them closes them. */
+  readonly svids: (pod: PodInfo, signal: AbortSignal) => Promise<SvidApi>;
   /** Annotations of a namespace; undefined where there is no cluster to ask. */
   readonly namespaces?:
     ((name: string, signal: AbortSignal) => Promise<Readonly<Record<string, string>>>) | undefined;

@@ -118,8 +118,7 @@ async function stats(
     throw new VouchsafeError('ERR_CSI_NO_VOLUME', 'no such volume is published there');
   }
   const { bsize, blocks, bfree, bavail, files, ffree } = await statfs(path);
-  const errors = volume.status?.errors ?? [];
-  const [first] = errors;
+  const { problem } = volume;
   return {
     usage: [
       {
@@ -131,11 +130,11 @@ async function stats(
       { available: ffree, total: files, used: files - ffree, unit: USAGE_UNIT.INODES },
     ],
     volumeCondition: {
-      abnormal: first !== undefined,
+      abnormal: problem !== undefined,
       message:
-        first === undefined
+        problem === undefined
           ? 'the newest values are in the files'
-          : `the last good files stay: ${first.code}: ${first.message}`,
+          : `the last good files stay: ${problem.code}: ${problem.message}`,
     },
   };
 }

@@ -14,8 +14,8 @@ import type { VolumeSpec } from './publish-request.ts';
 import type { KeptRecord } from './records.ts';
 import { TokenSource, type PodTokens } from './tokens.ts';
 
-/** Waits before an engine that ended by a defect is made anew. */
-const DEFECT_WAITS = { minMs: 1000, maxMs: 60_000 } as const;
+/** Waits before an engine is made anew that could not be made, or ended by a defect. */
+const ENGINE_WAITS = { minMs: 500, maxMs: 30_000 } as const;
 
 /** How long an engine may take to stop; it is busy with nothing that could take longer. */
 const STOP_TIMEOUT_MS = 5000;
@@ -44,6 +44,8 @@ export class Volume {
   #running: Promise<void> = Promise.resolve();
   #built: BuiltAgent | undefined;
   #failure: VouchsafeError | undefined;
+  /** Why there is no engine. */
+  #lastError: VouchsafeError | undefined;
 
   constructor(kept: KeptRecord, parts: VolumeParts) {
     const { spec, tokenAudience } = kept.record;
@@ -67,6 +69,11 @@ export class Volume {
   /** What can be seen of the engine; undefined while there is none. */
   get status(): AgentStatus | undefined {
     return this.#built?.agent.status();
+  }
+
+  /** Why the newest values are not in the files. */
+  get problem(): { readonly code: string; readonly message: string } | undefined {
+    return this.#built === undefined ? this.#lastError : this.status?.errors[0];
   }
 
   /** Takes newer tokens of the kubelet. */
@@ -122,12 +129,13 @@ export class Volume {
 
   async #run(signal: AbortSignal): Promise<void> {
     const { clock, random } = this.#parts;
-    const backoff = createBackoff({ ...DEFECT_WAITS, random });
+    const backoff = createBackoff({ ...ENGINE_WAITS, random });
     while (!signal.aborted) {
       const error = await this.#keep(signal);
       if (error === undefined) return;
       this.logger[error.level]('engine of a volume ended', { error });
-      if (!this.kept.record.isPublished) {
+      this.#lastError = error;
+      if (!this.kept.record.isPublished && error.retry === 'never') {
         this.#failure = error;
         this.#delivered.reject(error);
         return;
@@ -141,7 +149,7 @@ export class Volume {
   async #keep(signal: AbortSignal): Promise<VouchsafeError | undefined> {
     try {
       this.close();
-      const built = await this.#build();
+      const built = await this.#build(signal);
       this.#built = built;
       const { agent } = built;
       const told = agent.delivered(signal).then(
@@ -156,15 +164,15 @@ export class Volume {
     }
   }
 
-  #build(): Promise<BuiltAgent> {
-    const { svids, clock, random, metrics, shared } = this.#parts;
+  /** Without a signal the engine is one that revokes, and needs no identity. */
+  async #build(signal?: AbortSignal): Promise<BuiltAgent> {
+    const { clock, random, metrics, shared } = this.#parts;
     const config = this.#config();
-    const needsSvid = config.spiffe !== undefined;
+    const isNeeded = config.spiffe !== undefined && signal !== undefined;
+    const svids = isNeeded ? await this.#parts.svids(this.spec.pod, signal) : undefined;
     return buildAgent(config, {
       ...{ clock, random, metrics, shared, logger: this.logger },
-      notifier: NO_NOTIFIER,
-      token: this.#tokens,
-      ...(needsSvid && { svids: svids(this.spec.pod) }),
+      ...{ notifier: NO_NOTIFIER, token: this.#tokens, svids },
     });
   }
 

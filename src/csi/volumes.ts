@@ -292,7 +292,7 @@ function checkSame(known: Volume, { tokens: _, ...spec }: PublishRequest): void 
 }
 
 function pending(volume: Volume, waitMs: number): VouchsafeError {
-  const [cause] = volume.status?.errors ?? [];
+  const cause = volume.problem;
   const why = cause === undefined ? 'no error was seen' : `${cause.code}: ${cause.message}`;
   return new VouchsafeError(
     'ERR_CSI_PENDING',

@@ -3,9 +3,10 @@
  * pods, and real mounts. Whatever the driver lets out is searched for the secrets when the test ends.
  */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmodSync, existsSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -98,7 +99,7 @@ export class CsiWorld implements AsyncDisposable {
   readonly oidc: OidcProvider;
   readonly hunt = new Hunt();
   /** The kubelet's directory. */
-  readonly root = mkdtempSync(join(tmpdir(), 'vouchsafe-csi-'));
+  readonly root = open(mkdtempSync(join(realpathSync(tmpdir()), 'vouchsafe-csi-')));
   /** On a tmpfs. */
   readonly state = mkdtempSync('/dev/shm/vouchsafe-csi-');
   readonly #drivers: RunningDriver[] = [];
@@ -159,7 +160,7 @@ export class CsiWorld implements AsyncDisposable {
       ...{ exposition: metrics, metrics, logger, mounts: systemMounts },
       ...{ clock: systemClock, random: systemRandom },
       plan: (input) => planVolume({ ...input, installation, checkTemplate }),
-      svids: () => assert.fail('nobody needs SVIDs here'),
+      svids: () => Promise.reject(new Error('nobody needs SVIDs here')),
       ...more,
     };
     const done = runDriver(options, ended.signal, ({ listen }) => listening.resolve(listen ?? ''));
@@ -239,6 +240,51 @@ export class CsiWorld implements AsyncDisposable {
     return readFile(join(pod.target, name), 'utf8');
   }
 
+  /** Waits until a file holds a text. */
+  async holds(pod: TestPod, name: string, text: string): Promise<void> {
+    await eventually(async () => {
+      const found = await this.file(pod, name).catch(() => undefined);
+      return found === text ? true : undefined;
+    }, `${name} never holds ${text}`);
+  }
+
+  /** What another user reads of a file; undefined where it may not. */
+  readAs(
+    pod: TestPod,
+    name: string,
+    who: { readonly uid: number; readonly gid: number },
+  ): string | undefined {
+    const path = join(pod.target, name);
+    const { status, stdout } = spawnSync('cat', [path], { ...who, encoding: 'utf8' });
+    return status === 0 ? stdout : undefined;
+  }
+
+  /** The target as a reboot leaves it: an empty directory on the disk. */
+  async makeTarget(pod: TestPod): Promise<void> {
+    await mkdir(pod.target);
+  }
+
+  /** The kubelet has removed everything of the pod. */
+  async forgetPod(pod: TestPod): Promise<void> {
+    await rm(join(this.root, 'pods', pod.uid), { recursive: true });
+  }
+
+  /** Somebody unmounts the volume. */
+  async unmount(pod: TestPod): Promise<void> {
+    await systemMounts.unmount(pod.target, { lazy: true });
+  }
+
+  /** Somebody else mounts at the target. */
+  async mountForeign(pod: TestPod): Promise<void> {
+    await this.makeTarget(pod);
+    await systemMounts.mountTmpfs({ target: pod.target, source: 'somebody', options: ['rw'] });
+  }
+
+  /** Lines of the kernel's table. */
+  async mountinfo(): Promise<readonly string[]> {
+    return (await readFile('/proc/self/mountinfo', 'utf8')).split('\n');
+  }
+
   /** Mounts of volumes below this node's directory, as the kernel tells. */
   async mounts(): Promise<readonly string[]> {
     const all = await systemMounts.list();
@@ -251,6 +297,14 @@ export class CsiWorld implements AsyncDisposable {
       const isGone = this.vault.leaseIds.length === 0 && this.vaultTokens === 0;
       return Promise.resolve(isGone ? true : undefined);
     }, 'tokens or leases are left');
+  }
+
+  /** Waits until the driver keeps nothing of any volume. */
+  async forgotten(): Promise<void> {
+    await eventually(
+      async () => ((await readdir(this.state)).length === 0 ? true : undefined),
+      'the state of a volume stays',
+    );
   }
 
   /** Tokens of pods that are good now. */
@@ -353,6 +407,12 @@ export const ATTRIBUTES = {
   'template-user': '{{secret "kv/app#user"}}:end',
 } as const;
 
+/** Containers see their volumes whatever the directories above are like; readers of the tests go through those. */
+function open(path: string): string {
+  chmodSync(path, 0o755);
+  return path;
+}
+
 /** The request of a kubelet. */
 function publishRequest(
   pod: TestPod,
@@ -382,7 +442,7 @@ function contextOf(
   { attributes = ATTRIBUTES, context = {} }: PublishChange,
   tokens: readonly (readonly [string, string])[],
 ): ReadonlyMap<string, string> {
-  const all = Object.entries({
+  const all = Object.entries<string | undefined>({
     ...attributes,
     [`${POD_INFO}ephemeral`]: 'true',
     [`${POD_INFO}pod.name`]: pod.name,
