@@ -4,7 +4,13 @@
  * @see https://github.com/container-storage-interface/spec/blob/master/spec.md
  */
 import { statfs } from 'node:fs/promises';
-import { toVouchsafeError, VouchsafeError, type Clock, type Logger } from '../core/index.ts';
+import {
+  toVouchsafeError,
+  VouchsafeError,
+  type Clock,
+  type ErrorCode,
+  type Logger,
+} from '../core/index.ts';
 import { serveCall, type Served } from './grpc.ts';
 import type { CallMetrics } from './metrics.ts';
 import {
@@ -22,6 +28,9 @@ import type { Volumes } from './volumes.ts';
 
 /** Longest name of a node that the interface allows. */
 const MAX_NODE_ID = 256;
+
+/** Errors that leave the files of a volume as they are when it is asked for again. */
+const KEEPS: readonly ErrorCode[] = ['ERR_CSI_REQUEST', 'ERR_CSI_TOKEN'];
 
 /** What the calls work with. */
 export interface ServicesOptions {
@@ -81,8 +90,15 @@ async function publish(
     const error = toVouchsafeError(caught);
     metrics.published(error.code, durationMs());
     logger[error.level]('volume not published', { ...fields, error });
+    // A kubelet may take the volume of a running pod away for an error: one that only brings nothing new is none.
+    if (isThere(volumes, message) && KEEPS.includes(error.code)) return {};
     throw error;
   }
+}
+
+function isThere(volumes: Volumes, { volumeId, targetPath }: NodePublishVolumeRequest): boolean {
+  const record = volumes.get(volumeId)?.kept.record;
+  return record?.isPublished === true && record.spec.target === targetPath;
 }
 
 async function unpublish(

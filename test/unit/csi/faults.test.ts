@@ -1,17 +1,10 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { CALLS } from '../../../src/csi/proto/csi.ts';
-import { VouchsafeError, type Clock } from '../../../src/core/index.ts';
-import { systemClock } from '../../../src/platform/index.ts';
+import { VouchsafeError } from '../../../src/core/index.ts';
 import { eventually } from '../../helpers/agent-process.ts';
-import { ATTRIBUTES, CANNOT_MOUNT, CsiWorld, refusalOf } from '../../helpers/csi-world.ts';
+import { ATTRIBUTES, CANNOT_MOUNT, CsiWorld, hasty, refusalOf } from '../../helpers/csi-world.ts';
 
-/** The driver's longest waits for files, shortened: a call says sooner that they are not there. */
-const hasty: Clock = {
-  now: () => systemClock.now(),
-  monotonicMs: () => systemClock.monotonicMs(),
-  sleep: (ms, signal) => systemClock.sleep(ms === 10_000 || ms === 45_000 ? 300 : ms, signal),
-};
 const LATE = 4;
 
 suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
@@ -41,7 +34,8 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
 
   test('Vault sealed during life: the last good files stay, and the volume is said to be abnormal', async () => {
     await using world = await CsiWorld.start();
-    const { kubelet, get } = await world.driver();
+    const driver = await world.driver();
+    const { kubelet } = driver;
     const pod = await world.pod();
     await world.publish(kubelet, pod, { attributes: { ...ATTRIBUTES, refresh: '1s' } });
     world.vault.seal();
@@ -50,8 +44,11 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
       const { volumeCondition } = await kubelet.call(CALLS.nodeGetVolumeStats, ask);
       return volumeCondition?.abnormal === true ? volumeCondition : undefined;
     }, 'the volume is never abnormal');
-    assert.match(condition.message ?? '', /last good files stay.*ERR_VAULT_SEALED/);
-    assert.match((await get('/metrics')).body, /vouchsafe_csi_volumes\{state="degraded"\} 1/);
+    assert.match(condition.message, /last good files stay.*ERR_VAULT_SEALED/);
+    assert.match(
+      (await driver.get('/metrics')).body,
+      /vouchsafe_csi_volumes\{state="degraded"\} 1/,
+    );
     await world.publish(kubelet, pod, { attributes: { ...ATTRIBUTES, refresh: '1s' } });
     assert.equal(await world.file(pod, 'user'), 'user-1:end');
     world.vault.unseal();
@@ -82,17 +79,18 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
 
   test('Vault gone when the pod ends: the pod ends at once, and the token is revoked when Vault is back', async () => {
     await using world = await CsiWorld.start();
-    const { kubelet, get } = await world.driver();
+    const driver = await world.driver();
+    const { kubelet } = driver;
     const pod = await world.pod();
     await world.publish(kubelet, pod);
     world.vault.seal();
     await world.unpublish(kubelet, pod);
     assert.deepEqual(await world.mounts(), []);
-    assert.match((await get('/metrics')).body, /vouchsafe_csi_revocations_pending 1/);
+    assert.match((await driver.get('/metrics')).body, /vouchsafe_csi_revocations_pending 1/);
     world.vault.unseal();
     await world.revoked();
     await world.forgotten();
-    assert.match((await get('/metrics')).body, /vouchsafe_csi_revocations_pending 0/);
+    assert.match((await driver.get('/metrics')).body, /vouchsafe_csi_revocations_pending 0/);
   });
 
   test('a pod is deleted while it waits: unpublish does not wait, and the waiting call ends', async () => {

@@ -191,8 +191,9 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal((await refusalOf(kubelet.call(CALLS.nodeGetVolumeStats, ask))).code, 5);
     await world.publish(kubelet, pod, { attributes: { ...ATTRIBUTES, 'volume-size': '1Mi' } });
     const { usage, volumeCondition } = await kubelet.call(CALLS.nodeGetVolumeStats, ask);
-    assert.equal(usage[0]?.total, 1024 * 1024);
-    assert.ok((usage[0]?.used ?? 0) > 0 && (usage[1]?.used ?? 0) > 0);
+    const [bytes, inodes] = usage;
+    assert.deepEqual([bytes?.total, bytes?.unit, inodes?.unit], [1024 * 1024, 1, 2]);
+    assert.ok(usage.every(({ used }) => used > 0));
     assert.equal(volumeCondition?.abnormal, false);
     const elsewhere = { ...ask, volumePath: '/elsewhere' };
     assert.equal((await refusalOf(kubelet.call(CALLS.nodeGetVolumeStats, elsewhere))).code, 5);
