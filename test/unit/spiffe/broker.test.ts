@@ -241,6 +241,14 @@ test('a pod that is not known yet is waited for', async (t) => {
   assert.deepEqual(await ids(web), ['spiffe://example.org/web']);
 });
 
+test('the stream of a pod that is gone ends', async (t) => {
+  const { broker, server } = await world(t);
+  const contexts = broker.workload(WEB).watchX509Contexts(never)[Symbol.asyncIterator]();
+  await nextContext(contexts);
+  server.setPods([JOB]);
+  await assert.rejects(contexts.next(), { code: 'ERR_SPIFFE_UNAVAILABLE', message: /pod is gone/ });
+});
+
 for (const [what, reference] of [
   ['the UID of another pod', { ...WEB, uid: JOB.uid }],
   ['another namespace', { ...WEB, namespace: 'bank' }],
