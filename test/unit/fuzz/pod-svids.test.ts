@@ -177,7 +177,7 @@ test('the Broker API: SVIDs or an error of ours, whatever the message is', async
       assertOurs(error);
     }
   });
-  assert.ok(accepted > 5, `${accepted} accepted`);
+  assert.ok(accepted > 0, 'none accepted');
 });
 
 test('the Delegated Identity API: SVIDs or an error of ours, whatever the messages are', async (t) => {
@@ -198,7 +198,7 @@ test('the Delegated Identity API: SVIDs or an error of ours, whatever the messag
       assertOurs(error);
     }
   });
-  assert.ok(accepted > 5, `${accepted} accepted`);
+  assert.ok(accepted > 0, 'none accepted');
 });
 
 test('a refusal in any words is an error of ours that repeats no secret', async (t) => {

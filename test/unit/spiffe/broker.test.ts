@@ -433,6 +433,20 @@ test('a request without audience is a mistake of the caller', async (t) => {
   assert.equal(server.calls.FetchJWTSVID, 0);
 });
 
+test('an address that is none is named as that of the Broker API', () => {
+  const clock = new FakeClock();
+  const api = createWorkloadApi({ address: 'unix:///nowhere', clock });
+  const identity = createIdentity({ api, clock, random });
+  for (const [address, message] of [
+    ['', /the Broker API address is not set: give it, or set SPIFFE_BROKER_SOCKET/],
+    ['http://x', /the Broker API address "http:\/\/x" must begin with/],
+  ] as const) {
+    const refused = { code: 'ERR_SPIFFE_ADDRESS', message };
+    assert.throws(() => createBroker({ address, identity, clock }), refused);
+  }
+  api.close();
+});
+
 for (const [what, serverIds, expected] of [
   ['none at all', [], TypeError],
   ['of two trust domains', ['spiffe://a/x', 'spiffe://b/x'], TypeError],
