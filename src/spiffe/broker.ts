@@ -33,6 +33,8 @@ import {
 } from './svid-api.ts';
 import { createTransport, type Transport } from './transport.ts';
 
+const ENDPOINT = { name: 'Broker API', remedy: 'give it, or set SPIFFE_BROKER_SOCKET' };
+
 /** What {@link createBroker} needs. */
 export interface BrokerOptions {
   /** `unix:///path` or `tcp://IP:port`. */
@@ -70,7 +72,7 @@ export interface Broker {
  * @throws TypeError for `serverIds` that are none, or of several trust domains.
  */
 export function createBroker(options: BrokerOptions): Broker {
-  const address = parseWorkloadApiAddress(options.address);
+  const address = parseWorkloadApiAddress(options.address, ENDPOINT);
   const transport = createTransport(address, BROKER_API, { security: createMtls(options) });
   return {
     workload: (pod) => new BrokeredPod(shareTransport(transport), pod, options),

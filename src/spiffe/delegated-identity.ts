@@ -32,6 +32,8 @@ import {
 } from './svid-api.ts';
 import { createTransport, type Transport } from './transport.ts';
 
+const ENDPOINT = { name: 'Delegated Identity API', remedy: 'give that of the admin socket' };
+
 const NO_FIELDS = new Uint8Array();
 
 /** What {@link createDelegatedIdentity} needs. */
@@ -61,7 +63,7 @@ export interface DelegatedIdentity {
  * @throws VouchsafeError `ERR_SPIFFE_ADDRESS`
  */
 export function createDelegatedIdentity(options: DelegatedIdentityOptions): DelegatedIdentity {
-  const address = parseWorkloadApiAddress(options.address);
+  const address = parseWorkloadApiAddress(options.address, ENDPOINT);
   const transport = createTransport(address, DELEGATED_IDENTITY_API);
   return {
     workload: (selectors) => new DelegatedPod(shareTransport(transport), selectors, options),

@@ -241,6 +241,14 @@ test('a pod that is not known yet is waited for', async (t) => {
   assert.deepEqual(await ids(web), ['spiffe://example.org/web']);
 });
 
+test('the stream of a pod that is gone ends', async (t) => {
+  const { broker, server } = await world(t);
+  const contexts = broker.workload(WEB).watchX509Contexts(never)[Symbol.asyncIterator]();
+  await nextContext(contexts);
+  server.setPods([JOB]);
+  await assert.rejects(contexts.next(), { code: 'ERR_SPIFFE_UNAVAILABLE', message: /pod is gone/ });
+});
+
 for (const [what, reference] of [
   ['the UID of another pod', { ...WEB, uid: JOB.uid }],
   ['another namespace', { ...WEB, namespace: 'bank' }],
@@ -423,6 +431,20 @@ test('a request without audience is a mistake of the caller', async (t) => {
   const { broker, server } = await world(t);
   await assert.rejects(broker.workload(WEB).fetchJwtSvids({ audiences: [] }, never), TypeError);
   assert.equal(server.calls.FetchJWTSVID, 0);
+});
+
+test('an address that is none is named as that of the Broker API', () => {
+  const clock = new FakeClock();
+  const api = createWorkloadApi({ address: 'unix:///nowhere', clock });
+  const identity = createIdentity({ api, clock, random });
+  for (const [address, message] of [
+    ['', /the Broker API address is not set: give it, or set SPIFFE_BROKER_SOCKET/],
+    ['http://x', /the Broker API address "http:\/\/x" must begin with/],
+  ] as const) {
+    const refused = { code: 'ERR_SPIFFE_ADDRESS', message };
+    assert.throws(() => createBroker({ address, identity, clock }), refused);
+  }
+  api.close();
 });
 
 for (const [what, serverIds, expected] of [

@@ -331,3 +331,11 @@ test('a request without audience is a mistake of the caller', async (t) => {
   );
   assert.equal(server.calls.FetchJWTSVIDs, 0);
 });
+
+test('an address that is none is named as that of the Delegated Identity API', () => {
+  const clock = new FakeClock();
+  assert.throws(() => createDelegatedIdentity({ address: '', clock }), {
+    code: 'ERR_SPIFFE_ADDRESS',
+    message: 'the Delegated Identity API address is not set: give that of the admin socket',
+  });
+});
