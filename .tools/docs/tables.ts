@@ -190,13 +190,20 @@ interface Metric {
 const REGISTRATION =
   /\.(counter|gauge|histogram)\(\s*'(vouchsafe_\w+)',\s*'([^']*)'(?:,\s*[A-Z_]+)?(?:,\s*\[([^\]]*)\])?/g;
 
-/** The folders with the webhook's metrics; all others belong to the agent. */
-const WEBHOOK_FOLDERS = ['server', 'certificates', 'kubernetes'];
+type Process = 'agent' | 'webhook' | 'csi';
+
+/** The folders with the metrics of a process; all others belong to the agent. */
+const FOLDERS: Readonly<Record<string, Process>> = {
+  server: 'webhook',
+  certificates: 'webhook',
+  kubernetes: 'webhook',
+  csi: 'csi',
+};
 
 /** Every metric of a process, found where the sources register it. */
-export function metrics(root: string, process: 'agent' | 'webhook'): string {
+export function metrics(root: string, process: Process): string {
   const found = sources(join(root, 'src'))
-    .filter((path) => isOfWebhook(relative(join(root, 'src'), path)) === (process === 'webhook'))
+    .filter((path) => processOf(relative(join(root, 'src'), path)) === process)
     .flatMap((path) => registrations(readFileSync(path, 'utf8')));
   const sorted = found.toSorted((a, b) => (a.name < b.name ? -1 : 1));
   const rows = sorted.map(({ name, kind, labels, help }) => [
@@ -208,8 +215,8 @@ export function metrics(root: string, process: 'agent' | 'webhook'): string {
   return table(['metric', 'type', 'labels', 'meaning'], rows);
 }
 
-function isOfWebhook(path: string): boolean {
-  return WEBHOOK_FOLDERS.includes(path.split(sep)[0] ?? '');
+function processOf(path: string): Process {
+  return FOLDERS[path.split(sep)[0] ?? ''] ?? 'agent';
 }
 
 function registrations(text: string): readonly Metric[] {
