@@ -39,7 +39,9 @@ export interface Lease<C> {
 interface Entry<C> {
   readonly settings: TlsSettings | undefined;
   readonly connection: Promise<C>;
+  /** Ends its calls. */
   readonly end: AbortController;
+  /** Ends the wait for that. */
   readonly closed: AbortController;
   calls: number;
   isRetired: boolean;
@@ -111,14 +113,14 @@ export class Connections<C> {
   /** Calls under way go on; streams, which have no end of their own, until the certificate has one. */
   #retire(entry: Entry<C>): void {
     entry.isRetired = true;
-    if (entry.calls === 0 || entry.settings === undefined) {
+    const { calls, settings, closed, end } = entry;
+    const clock = this.#security?.clock;
+    if (calls === 0 || settings === undefined || clock === undefined) {
       this.#end(entry);
       return;
     }
-    const clock = this.#security?.clock;
-    const leftMs = entry.settings.expiresAtMs - (clock?.now() ?? 0);
-    clock?.sleep(leftMs, entry.closed.signal).then(
-      () => entry.end.abort(),
+    clock.sleep(settings.expiresAtMs - clock.now(), closed.signal).then(
+      () => end.abort(),
       () => undefined, // drained before
     );
   }
