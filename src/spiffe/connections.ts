@@ -17,6 +17,8 @@ export interface TlsSettings {
   serverProblem(): string | undefined;
   /** End of the own certificate, epoch. */
   readonly expiresAtMs: number;
+  /** Waits until a newer certificate has taken the place of the own one. Rejects with the reason of the abort. */
+  replaced(signal: AbortSignal): Promise<void>;
 }
 
 /** How the two ends of a connection prove who they are. */
@@ -107,26 +109,33 @@ export class Connections<C> {
     };
     this.#entries.add(entry);
     this.#newest = entry;
+    if (settings !== undefined) void this.#retireInTime(entry, settings); // ends with the connection
     return entry;
   }
 
-  /** Calls under way go on; streams, which have no end of their own, until the certificate has one. */
+  /** No new calls go over it. */
   #retire(entry: Entry<C>): void {
     entry.isRetired = true;
-    const { calls, settings, closed, end } = entry;
+    if (entry.calls === 0) this.#end(entry);
+  }
+
+  /** Calls under way go on; streams, which have no end of their own, until the certificate has one. */
+  async #retireInTime(entry: Entry<C>, settings: TlsSettings): Promise<void> {
+    const { signal } = entry.closed;
     const clock = this.#security?.clock;
-    if (calls === 0 || settings === undefined || clock === undefined) {
-      this.#end(entry);
-      return;
+    try {
+      await settings.replaced(signal);
+      if (this.#newest === entry) this.#newest = undefined;
+      this.#retire(entry);
+      await clock?.sleep(settings.expiresAtMs - clock.now(), signal);
+      entry.end.abort();
+    } catch {
+      // Closed before; or no newer certificate will come, and this one serves as long as the server lets it.
     }
-    clock.sleep(settings.expiresAtMs - clock.now(), closed.signal).then(
-      () => end.abort(),
-      () => undefined, // drained before
-    );
   }
 
   #end(entry: Entry<C>): void {
-    this.#entries.delete(entry);
+    if (!this.#entries.delete(entry)) return;
     entry.closed.abort();
     entry.connection.then(
       (connection) => this.#close(connection),
