@@ -17,6 +17,8 @@ export interface TlsSettings {
   serverProblem(): string | undefined;
   /** End of the own certificate, epoch. */
   readonly expiresAtMs: number;
+  /** Waits until a newer certificate has taken the place of the own one. Rejects with the reason of the abort. */
+  replaced(signal: AbortSignal): Promise<void>;
 }
 
 /** How the two ends of a connection prove who they are. */
@@ -39,7 +41,9 @@ export interface Lease<C> {
 interface Entry<C> {
   readonly settings: TlsSettings | undefined;
   readonly connection: Promise<C>;
+  /** Ends its calls. */
   readonly end: AbortController;
+  /** Ends the wait for that. */
   readonly closed: AbortController;
   calls: number;
   isRetired: boolean;
@@ -105,26 +109,33 @@ export class Connections<C> {
     };
     this.#entries.add(entry);
     this.#newest = entry;
+    if (settings !== undefined) void this.#retireInTime(entry, settings); // ends with the connection
     return entry;
   }
 
-  /** Calls under way go on; streams, which have no end of their own, until the certificate has one. */
+  /** No new calls go over it. */
   #retire(entry: Entry<C>): void {
     entry.isRetired = true;
-    if (entry.calls === 0 || entry.settings === undefined) {
-      this.#end(entry);
-      return;
-    }
+    if (entry.calls === 0) this.#end(entry);
+  }
+
+  /** Calls under way go on; streams, which have no end of their own, until the certificate has one. */
+  async #retireInTime(entry: Entry<C>, settings: TlsSettings): Promise<void> {
+    const { signal } = entry.closed;
     const clock = this.#security?.clock;
-    const leftMs = entry.settings.expiresAtMs - (clock?.now() ?? 0);
-    clock?.sleep(leftMs, entry.closed.signal).then(
-      () => entry.end.abort(),
-      () => undefined, // drained before
-    );
+    try {
+      await settings.replaced(signal);
+      if (this.#newest === entry) this.#newest = undefined;
+      this.#retire(entry);
+      await clock?.sleep(settings.expiresAtMs - clock.now(), signal);
+      entry.end.abort();
+    } catch {
+      // Closed before; or no newer certificate will come, and this one serves as long as the server lets it.
+    }
   }
 
   #end(entry: Entry<C>): void {
-    this.#entries.delete(entry);
+    if (!this.#entries.delete(entry)) return;
     entry.closed.abort();
     entry.connection.then(
       (connection) => this.#close(connection),

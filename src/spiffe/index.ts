@@ -13,6 +13,7 @@ export {
 } from './identity.ts';
 export type { JwtBundle, JwtSvid } from './jwt-svid.ts';
 export { x509Pem, type X509Pem } from './pem.ts';
+export { podSelectors, type PodFacts } from './pod-selectors.ts';
 export type { JwtRequest, OnDiscarded, SvidApi, X509Bundles, X509Context } from './svid-api.ts';
 export { createWorkloadApi, type WorkloadApi, type WorkloadApiOptions } from './workload-api.ts';
 export { peerProblem, type X509Svid } from './x509-svid.ts';

@@ -52,7 +52,7 @@ export function createMtls(options: MtlsOptions): ChannelSecurity {
         const isAllowed = (id: SpiffeId): boolean =>
           id.trustDomain === server &&
           (allowed?.some(({ uri }) => uri === id.uri) ?? id.path.startsWith(AGENT_PATH));
-        newest = { own, settings: settingsFor(own, server, isAllowed, clock) };
+        newest = { own, settings: settingsFor(own, server, isAllowed, options) };
       }
       return newest.settings;
     },
@@ -81,7 +81,7 @@ function settingsFor(
   own: X509Identity,
   serverDomain: string,
   isAllowed: (id: SpiffeId) => boolean,
-  clock: Clock,
+  { identity, clock }: MtlsOptions,
 ): TlsSettings {
   const { svid, key } = x509Pem(own);
   let problem: string | undefined;
@@ -93,6 +93,9 @@ function settingsFor(
       return problem === undefined ? undefined : new Error(SERVER_REFUSED);
     },
     serverProblem: () => problem,
+    async replaced(signal) {
+      for await (const newer of identity.x509Updates(signal)) if (newer !== own) return;
+    },
   };
 }
 

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { test, type TestContext } from 'node:test';
+import { hasCode } from '../../../src/core/index.ts';
 import {
   createTrustDomain,
   startBroker,
@@ -391,6 +395,33 @@ test('the wait for an own SVID that was withdrawn can be given up at any time', 
   const call = broker.workload(WEB).fetchJwtSvids({ audiences }, stop.signal);
   stop.abort(new Error('enough'));
   await assert.rejects(call, /enough/);
+});
+
+test('an agent that was restarted is found again', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'vouchsafe-test-'));
+  t.after(() => rm(directory, { recursive: true }));
+  const { broker, server, clock } = await world(t, { address: `unix://${directory}/broker.sock` });
+  const web = broker.workload(WEB);
+  await ids(web);
+  await server.close();
+  await assert.rejects(ids(web), { code: 'ERR_SPIFFE_UNAVAILABLE' });
+  const { own: domain } = server.issuer;
+  const { address } = server;
+  await using restarted = await startBroker({
+    address,
+    domain,
+    clock,
+    pods: [WEB],
+    brokers: [DRIVER],
+  });
+  let found: string[] = [];
+  while (found.length === 0) {
+    found = await ids(web).catch((error: unknown) => {
+      assert.ok(hasCode(error, 'ERR_SPIFFE_UNAVAILABLE'));
+      return [];
+    });
+  }
+  assert.equal(restarted.calls.FetchJWTSVID, 1);
 });
 
 test('an abort ends calls and streams with its own reason', async (t) => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createSecureContext } from 'node:tls';
 import { test } from 'node:test';
+import { abortable } from '../../../src/lifecycle/index.ts';
 import {
   Connections,
   type ChannelSecurity,
@@ -22,13 +23,26 @@ interface Setup {
 
 function setup(): Setup {
   const clock = new FakeClock();
-  const settings = (): TlsSettings => ({
-    secureContext: createSecureContext(),
-    expiresAtMs: clock.now() + LIFE_MS,
-    checkServerIdentity: () => undefined,
-    serverProblem: () => undefined,
-  });
+  let replacement = Promise.withResolvers<undefined>();
+  const settings = (): TlsSettings => {
+    const { promise } = replacement;
+    return {
+      secureContext: createSecureContext(),
+      expiresAtMs: clock.now() + LIFE_MS,
+      checkServerIdentity: () => undefined,
+      serverProblem: () => undefined,
+      async replaced(signal) {
+        await abortable(promise, signal);
+      },
+    };
+  };
   let newest = settings();
+  const renew = (): void => {
+    const { resolve } = replacement;
+    replacement = Promise.withResolvers();
+    newest = settings();
+    resolve(undefined);
+  };
   const security: ChannelSecurity = { clock, current: () => Promise.resolve(newest) };
   let opened = 0;
   const closed: number[] = [];
@@ -37,7 +51,7 @@ function setup(): Setup {
     (connection) => void closed.push(connection),
     security,
   );
-  return { connections, closed, clock, renew: () => void (newest = settings()) };
+  return { connections, closed, clock, renew };
 }
 
 test('one connection serves all as long as nothing has changed', async () => {
@@ -74,6 +88,7 @@ test('an old connection closes after its last call', async () => {
   const [a, b] = [await connections.lease(never), await connections.lease(never)];
   renew();
   const c = await connections.lease(never);
+  await settle();
   assert.deepEqual([a.connection, b.connection, c.connection], [1, 1, 2]);
   a.release();
   await settle();
@@ -85,23 +100,31 @@ test('an old connection closes after its last call', async () => {
   connections.close();
 });
 
-test('an old connection without calls closes when a new one is wanted', async () => {
+test('an old connection without calls closes at once', async () => {
   const { connections, closed, clock, renew } = setup();
   (await connections.lease(never)).release();
   renew();
-  assert.equal((await connections.lease(never)).connection, 2);
   await settle();
   assert.deepEqual([closed, clock.sleeping], [[1], 0]);
+  assert.equal((await connections.lease(never)).connection, 2);
 });
 
-test('streams on an old connection end with its certificate', async () => {
+test('streams go on beyond the end of a certificate that was not replaced', async () => {
+  const { connections, clock } = setup();
+  const stream = await connections.lease(never);
+  await clock.advance(LIFE_MS * 2);
+  assert.equal(stream.ended.aborted, false); // nothing newer: better an old connection than none
+  connections.close();
+});
+
+test('streams on an old connection end with its certificate, whether or not there are new calls', async () => {
   const { connections, closed, clock, renew } = setup();
   const stream = await connections.lease(never);
   renew();
-  const next = await connections.lease(never);
   await clock.advance(LIFE_MS - 1);
   assert.equal(stream.ended.aborted, false);
   await clock.advance(1);
+  const next = await connections.lease(never);
   assert.deepEqual([stream.ended.aborted, next.ended.aborted], [true, false]);
   stream.release();
   await settle();
@@ -113,6 +136,7 @@ test('closing ends the wait for the end of an old connection', async () => {
   await connections.lease(never);
   renew();
   await connections.lease(never);
+  await settle();
   assert.equal(clock.sleeping, 1);
   connections.close();
   await settle();

@@ -40,7 +40,11 @@ test('settings stay the same until the SVID rotates', async (t) => {
   assert.equal(first.expiresAtMs, clock.now() + 3_600_000);
   const updates = identity.x509Updates(never)[Symbol.asyncIterator]();
   await updates.next();
+  const replaced = first.replaced(never);
+  const givenUp = first.replaced(AbortSignal.abort(new Error('enough')));
+  await assert.rejects(givenUp, /enough/);
   server.rotateX509();
+  await replaced;
   await updates.next();
   const second = await mtls.current(never);
   assert.notEqual(second, first);

@@ -23,6 +23,7 @@ const asIs = (bytes: Uint8Array): Buffer => Buffer.from(bytes);
 interface Setup {
   readonly domain: TrustDomain;
   readonly server: DevBroker;
+  readonly client: Client;
   readonly call: (request: Uint8Array, metadata?: Metadata) => Promise<Uint8Array>;
 }
 
@@ -43,6 +44,7 @@ async function setup(t: TestContext): Promise<Setup> {
   return {
     domain,
     server,
+    client,
     call: (request, metadata = header('true')) => unary(client, 'FetchJWTSVID', request, metadata),
   };
 }
@@ -95,6 +97,18 @@ for (const [what, reference] of [
     );
   });
 }
+
+test('the keys of JWT-SVIDs are streamed', async (t) => {
+  const { client } = await setup(t);
+  const message = request({ type: PODS, uid: WEB.uid }); // the fields that both requests have are the same
+  const path = '/spiffe.broker.API/SubscribeToJWTBundles';
+  const call = client.makeServerStreamRequest(path, asIs, asIs, message, header('true'));
+  call.on('error', () => undefined);
+  const [answer] = (await once(call, 'data')) as [Uint8Array]; // what `data` carries
+  const { bundles } = BROKER_MESSAGES.SubscribeToJWTBundlesResponse.decode(answer);
+  assert.deepEqual([...bundles.keys()], ['spiffe://example.org']);
+  call.cancel();
+});
 
 for (const [what, values] of [
   ['missing', []],
