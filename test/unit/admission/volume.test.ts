@@ -169,6 +169,7 @@ const REFUSED: Readonly<Record<string, readonly [Given, RegExp]>> = {
   'a setting of the containers': [{ containers: 'web' }, /^containers: is no attribute of a volu/],
   'a setting of the mounts': [{ 'mount-path': '/x' }, /^mount-path: .*say mountPath/],
   'a setting of the agent': [{ memory: '1Gi' }, /^memory: .*nothing of Vouchsafe runs in the pod/],
+  'a deadline that nobody keeps': [{ 'init-deadline': '1m' }, /^init-deadline: .*as long as it ta/],
   'a mark of the webhook': [{ status: 'injected' }, /^status: is no attribute of a volume/],
   'an inject that says no': [{ inject: 'false' }, /^inject: /],
   'an unknown connection': [{ vault: 'prod' }, /^vault: there is no connection "prod"/],
