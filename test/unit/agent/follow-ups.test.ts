@@ -24,7 +24,7 @@ function bench() {
     ...{ logger, told },
     notifier: { notify: () => step('notify', gates.notify.promise) },
     onTold: () => step('save', gates.save.promise),
-    releaser: { release: () => step('release'), releaseAll: () => Promise.resolve() },
+    releaser: { release: () => step('release'), releaseAll: () => Promise.resolve(true) },
   });
   followUps.begin(SET, controller.signal);
   return { followUps, steps, gates, logger, told, controller };
