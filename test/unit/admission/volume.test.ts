@@ -221,6 +221,17 @@ test('refused: a connection whose CA is in a ConfigMap', () => {
   );
 });
 
+test('refused: an address of its own, to which the driver would be a way around network policies', () => {
+  const values = { vault: { allowPodAddress: true } };
+  const address = 'https://10.0.0.1:6443';
+  const message = /^vault: an address is for an agent in the pod/;
+  assert.match(problemsOf({ ...APP, vault: address }, { values }).join(), message);
+  const namespaceAnnotations = prefixed({ vault: address });
+  assert.match(problemsOf(APP, { values, namespaceAnnotations }).join(), message);
+  const ofInstallation = { ...values, defaults: { vault: address } };
+  assert.equal(planned(APP, { values: ofInstallation }).config.vault?.address, address);
+});
+
 test('refused: more files than a document holds', () => {
   const files = Array.from({ length: 257 }, (_, index) => [`secret-f${index}`, 'kvv2/app']);
   const problems = problemsOf(Object.fromEntries(files) as Given); // pairs of texts
