@@ -56,6 +56,7 @@ async function sections(): Promise<ReadonlyMap<string, string>> {
     ['agent-metrics', tables.metrics(root, 'agent')],
     ['webhook-metrics', tables.metrics(root, 'webhook')],
     ['csi-metrics', tables.metrics(root, 'csi')],
+    ['csi-settings', tables.csiSettings()],
     ['rings', rings(root)],
     ['help', await help(root, COMMANDS)],
     ['explain', await shown(root, `explain -f manifests/examples/01-spire-oidc.yaml ${EXAMPLE}`)],

@@ -4,7 +4,7 @@
 import type { Installation } from '../../src/config/index.ts';
 import type { PodInfo } from '../../src/csi/index.ts';
 import { VouchsafeError, type Clock, type Logger, type Metrics } from '../../src/core/index.ts';
-import { podSelectors, type KubernetesApi } from '../../src/kubernetes/index.ts';
+import { fetchPodFacts, type KubernetesApi } from '../../src/kubernetes/index.ts';
 import type { Task } from '../../src/lifecycle/index.ts';
 import { systemRandom } from '../../src/platform/index.ts';
 import {
@@ -12,6 +12,7 @@ import {
   createDelegatedIdentity,
   createIdentity,
   createWorkloadApi,
+  podSelectors,
   type SvidApi,
 } from '../../src/spiffe/index.ts';
 
@@ -84,7 +85,7 @@ function delegated(options: PodIdentitiesOptions): PodIdentities {
   const api = createDelegatedIdentity({ address: socket, clock, logger });
   return {
     svids: async (pod, signal) =>
-      api.workload(await podSelectors(kubernetes, pod, nodeName, signal)),
+      api.workload(podSelectors(await fetchPodFacts(kubernetes, pod, nodeName, signal))),
     companions: [],
     close: () => api.close(),
   };

@@ -95,7 +95,6 @@ export function agentDocument(
   const { settings, files } = resolved;
   const x509 = settings['x509-svid'].value ? x509Of(files) : undefined;
   const others = files.filter((file) => x509 === undefined || !X509_NAMES.includes(file.name));
-  const isInPod = how.mode !== 'csi';
   return {
     apiVersion: AGENT_API_VERSION,
     kind: AGENT_KIND,
@@ -104,13 +103,20 @@ export function agentDocument(
     output: { mode: settings['file-mode'].text ?? how.fileMode },
     ...(others.length > 0 && { files: others.map((file) => fileOf(file, settings)) }),
     ...(x509 !== undefined && { x509Svid: Object.keys(x509).length === 0 ? true : x509 }),
-    ...(isInPod && given('onChange', actionTexts(settings['on-change']))),
-    ...(isInPod && given('onMissingVault', said(settings['on-missing-vault']))),
-    ...given('initDeadline', durationOf(settings['init-deadline'])),
+    ...(how.mode === 'csi' ? {} : reactions(settings)),
     // Nobody goes on after the init container: what it revoked the application would lose.
     ...given('revokeOnExit', how.mode === 'init' ? false : said(settings['revoke-on-exit'])),
     ...given('revokeGrace', durationOf(settings['revoke-grace'])),
-    ...(isInPod && agentParts(settings, how)),
+    ...(how.mode === 'csi' ? {} : agentParts(settings, how)),
+  };
+}
+
+/** What an agent in the pod does when files change, or do not come. */
+function reactions(settings: Settings): Partial<RawAgentConfig> {
+  return {
+    ...given('onChange', actionTexts(settings['on-change'])),
+    ...given('onMissingVault', said(settings['on-missing-vault'])),
+    ...given('initDeadline', durationOf(settings['init-deadline'])),
   };
 }
 

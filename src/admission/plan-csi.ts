@@ -1,7 +1,13 @@
 /**
  * `mode: csi`: a volume of the CSI driver instead of an agent in the pod. Ring: admission.
  */
-import { classify, CONTAINER_SETTINGS, NOT_IN_VOLUME, type Annotations } from '../config/index.ts';
+import {
+  classify,
+  IDLE_IN_CSI,
+  isSettingName,
+  NOT_IN_VOLUME,
+  type Annotations,
+} from '../config/index.ts';
 import type { Problem } from '../core/index.ts';
 import type { Addition } from './assemble.ts';
 import { azureVariables } from './azure.ts';
@@ -96,15 +102,11 @@ function csiVolume(driver: string, attributes: Annotations): Named {
 /** What was said and does nothing where nothing of ours runs in the pod. */
 function warningsOf({ settings: { settings }, installation }: PlanInput): string[] {
   const prefix = installation.annotationPrefix;
-  const ofAgent = CONTAINER_SETTINGS.filter((name) => settings[name].source === 'pod');
-  const warnings = ofAgent.map(
-    (name) => `${prefix}/${name} has no effect in mode csi: there is no agent in the pod`,
+  const warnings = Object.entries(IDLE_IN_CSI).flatMap(([name, reason]) =>
+    isSettingName(name) && settings[name].source === 'pod'
+      ? [`${prefix}/${name} has no effect in mode csi: ${reason}`]
+      : [],
   );
-  const missing = settings['on-missing-vault'];
-  if (missing.source === 'pod' && missing.value === 'fail') {
-    const reason = 'a pod waits for its volume for as long as it takes';
-    warnings.push(`${prefix}/on-missing-vault fail has no effect in mode csi: ${reason}`);
-  }
   const { source } = settings['on-change'];
   if (source === 'namespace' || source === 'installation') {
     const reason = 'nobody tells the application of new files';

@@ -131,8 +131,16 @@ interface Found {
 function checkDriver(found: Found, problems: Problem[]): void {
   const { resolved, needs, installation } = found;
   const prefix = installation.annotationPrefix;
+  const { value, source } = resolved.settings.vault;
+  const chosen = value ?? installation.vault.default;
+  const isNamed = Object.hasOwn(installation.vault.connections, chosen);
+  if (needs.vault !== undefined && !isNamed && source !== 'installation') {
+    // It would reach what the network policies of the pod's namespace keep from the pod.
+    const message =
+      'an address is for an agent in the pod: the driver connects to none but named connections';
+    problems.push({ path: `${prefix}/vault`, message });
+  }
   if (needs.vault?.caConfigMap !== undefined) {
-    const chosen = resolved.settings.vault.value ?? installation.vault.default;
     const message = `the CA of connection "${chosen}" is in a ConfigMap (caConfigMap), and the driver reads none: give the connection a caPem`;
     problems.push({ path: `${prefix}/vault`, message });
   }

@@ -10,6 +10,7 @@ export {
 export {
   ANNOTATIONS,
   classify,
+  isSettingName,
   MARKS,
   NOT_YET,
   SETTINGS,
@@ -20,8 +21,9 @@ export {
 } from './annotations.ts';
 export { AZURE_AUDIENCE, azureTokenFile } from './contradictions.ts';
 export {
-  CONTAINER_SETTINGS,
+  IDLE_IN_CSI,
   csiObstacles,
+  NOT_BY_DRIVER,
   NOT_IN_VOLUME,
   type CsiObstacle,
 } from './csi-settings.ts';

@@ -363,6 +363,32 @@ test('the driver uses a service account that is there already', { skip }, () => 
   assert.equal(at(driver, `${POD}.serviceAccountName`), 'mine');
 });
 
+test('the driver is watched where there is one', { skip }, () => {
+  const on = ['metrics.podMonitor.enabled=true', 'metrics.rules.enabled=true'];
+  const groups = (all: readonly Manifest[]): readonly unknown[] =>
+    (at(one(all, 'PrometheusRule', 'vouchsafe'), 'spec.groups') as readonly Fields[]).map(
+      (group) => group['name'],
+    );
+  const without = objects(on);
+  assert.ok(!groups(without).includes('vouchsafe-csi'));
+  assert.ok(!without.some(({ metadata }) => metadata.name === 'vouchsafe-csi'));
+  const all = objects([...on, 'csi.enabled=true']);
+  assert.ok(groups(all).includes('vouchsafe-csi'));
+  const monitor = one(all, 'PodMonitor', 'vouchsafe-csi');
+  const policy = one(all, 'NetworkPolicy', 'vouchsafe-csi');
+  const labels = at(one(all, 'DaemonSet', 'vouchsafe-csi'), 'spec.template.metadata.labels');
+  for (const selector of [at(monitor, 'spec.selector'), at(policy, 'spec.podSelector')]) {
+    const wanted = Object.entries(at(selector, 'matchLabels') as Fields);
+    for (const [name, value] of wanted) assert.equal((labels as Fields)[name], value);
+  }
+  // The webhook's own objects do not take the driver's pods for theirs.
+  const service = at(one(all, 'Service'), 'spec.selector') as Fields;
+  assert.notEqual(
+    (labels as Fields)['app.kubernetes.io/component'],
+    service['app.kubernetes.io/component'],
+  );
+});
+
 test('system priority classes need a quota for both', { skip }, () => {
   const classes = (values: readonly string[]): unknown =>
     at(

@@ -10,6 +10,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { JWK } from 'jose';
 import { planVolume } from '../../src/admission/index.ts';
 import { parseInstallation, type Installation } from '../../src/config/index.ts';
 import type { Clock } from '../../src/core/index.ts';
@@ -100,6 +101,9 @@ export interface DriverProcess {
   readonly kubelet: Kubelet;
 }
 
+/** Keys that Vault trusts. */
+type JwksOf = () => { readonly keys: readonly JWK[] };
+
 /** One node. */
 export class CsiWorld implements AsyncDisposable {
   vault: DevVault;
@@ -110,20 +114,28 @@ export class CsiWorld implements AsyncDisposable {
   readonly root = open(mkdtempSync(join(realpathSync(tmpdir()), 'vouchsafe-csi-')));
   /** On a tmpfs. */
   readonly state = mkdtempSync('/dev/shm/vouchsafe-csi-');
+  readonly #jwks: JwksOf[];
   readonly #drivers: RunningDriver[] = [];
   readonly #processes: DriverProcess[] = [];
   readonly #logs: RecordingLogger[] = [];
 
-  private constructor(vault: DevVault, issuer: TokenIssuer, oidc: OidcProvider) {
+  private constructor(
+    vault: DevVault,
+    trusted: { issuer: TokenIssuer; oidc: OidcProvider; jwks: JwksOf[] },
+  ) {
     this.vault = vault;
-    this.issuer = issuer;
-    this.oidc = oidc;
+    this.issuer = trusted.issuer;
+    this.oidc = trusted.oidc;
+    this.#jwks = trusted.jwks;
   }
 
   static async start(options: DevVaultOptions = {}): Promise<CsiWorld> {
     const issuer = createTokenIssuer();
-    const oidc = await startOidcProvider({ jwks: () => issuer.jwks() });
-    const world = new CsiWorld(await startDevVault(options), issuer, oidc);
+    const jwks = [() => issuer.jwks()];
+    const oidc = await startOidcProvider({
+      jwks: () => ({ keys: jwks.flatMap((one) => one().keys) }),
+    });
+    const world = new CsiWorld(await startDevVault(options), { issuer, oidc, jwks });
     await world.#seed();
     return world;
   }
@@ -229,6 +241,37 @@ export class CsiWorld implements AsyncDisposable {
     const { signal } = change;
     const request = publishRequest(pod, { ...change, tokens });
     await kubelet.call(CALLS.nodePublishVolume, request, signal === undefined ? {} : { signal });
+  }
+
+  /** Asks again and again, as the kubelet does, until the files are there. */
+  async published(kubelet: Kubelet, pod: TestPod, change: PublishChange = {}): Promise<void> {
+    let last: unknown;
+    await eventually(
+      () =>
+        this.publish(kubelet, pod, change).then(
+          () => true,
+          (error: unknown) => void (last = error),
+        ),
+      () => `the files never come: ${String(last)}`,
+    );
+  }
+
+  /** Asks until the refusal says what a test waits for. */
+  async refusedWith(
+    says: RegExp,
+    kubelet: Kubelet,
+    pod: TestPod,
+    change: PublishChange = {},
+  ): Promise<Refused> {
+    let last = '';
+    return eventually(
+      async () => {
+        const refusal = await this.refused(kubelet, pod, change);
+        last = refusal.details;
+        return says.test(last) ? refusal : undefined;
+      },
+      () => `never refused with ${String(says)}: ${last}`,
+    );
   }
 
   /** Asks for a volume that is not to be had; gives the refusal. */
@@ -344,6 +387,16 @@ export class CsiWorld implements AsyncDisposable {
   /** How many database credentials were asked for. */
   get credentials(): number {
     return this.vault.count({ path: 'database/creds/app' });
+  }
+
+  /** Lets JWT-SVIDs with one of these SPIFFE IDs log in, by role `svid` of the same mount. */
+  async trustSvids(jwks: JwksOf, subject: string): Promise<void> {
+    this.#jwks.push(jwks);
+    await this.vault.write('auth/jwt/role/svid', {
+      ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: ['vault'] },
+      ...{ bound_claims_type: 'glob', bound_claims: { sub: subject } },
+      ...{ token_policies: ['web'], token_ttl: '1h' },
+    });
   }
 
   /** Writes a new version of the secret. */

@@ -140,7 +140,8 @@ test('Azure SDKs find their file', () => {
 test('settings of an agent are warned about, and are no attributes', () => {
   const { pod, warnings } = inCsi(csi({ memory: '1Gi', port: '9000', 'on-missing-vault': 'fail' }));
   assert.equal(warnings.length, 3, warnings.join('\n'));
-  assert.match(warnings.join('\n'), /memory has no effect in mode csi/);
+  assert.match(warnings.join('\n'), /memory has no effect in mode csi: nothing of Vouchsafe runs/);
+  assert.match(warnings.join('\n'), /on-missing-vault has no effect in mode csi: a pod waits for/);
   assert.deepEqual(csiOf(pod).volumeAttributes, { 'secret-app': 'kvv2/app' });
 });
 

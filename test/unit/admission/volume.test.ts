@@ -169,6 +169,7 @@ const REFUSED: Readonly<Record<string, readonly [Given, RegExp]>> = {
   'a setting of the containers': [{ containers: 'web' }, /^containers: is no attribute of a volu/],
   'a setting of the mounts': [{ 'mount-path': '/x' }, /^mount-path: .*say mountPath/],
   'a setting of the agent': [{ memory: '1Gi' }, /^memory: .*nothing of Vouchsafe runs in the pod/],
+  'a deadline that nobody keeps': [{ 'init-deadline': '1m' }, /^init-deadline: .*as long as it ta/],
   'a mark of the webhook': [{ status: 'injected' }, /^status: is no attribute of a volume/],
   'an inject that says no': [{ inject: 'false' }, /^inject: /],
   'an unknown connection': [{ vault: 'prod' }, /^vault: there is no connection "prod"/],
@@ -218,6 +219,17 @@ test('refused: a connection whose CA is in a ConfigMap', () => {
     problemsOf(APP, { values }).join(),
     /^vault: the CA of connection "main" is in a Con/,
   );
+});
+
+test('refused: an address of its own, to which the driver would be a way around network policies', () => {
+  const values = { vault: { allowPodAddress: true } };
+  const address = 'https://10.0.0.1:6443';
+  const message = /^vault: an address is for an agent in the pod/;
+  assert.match(problemsOf({ ...APP, vault: address }, { values }).join(), message);
+  const namespaceAnnotations = prefixed({ vault: address });
+  assert.match(problemsOf(APP, { values, namespaceAnnotations }).join(), message);
+  const ofInstallation = { ...values, defaults: { vault: address } };
+  assert.equal(planned(APP, { values: ofInstallation }).config.vault?.address, address);
 });
 
 test('refused: more files than a document holds', () => {

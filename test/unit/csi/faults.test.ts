@@ -14,19 +14,11 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const pod = await world.pod();
     world.vault.seal();
     for (let count = 0; count < 2; count += 1) {
-      const { code, details } = await world.refused(kubelet, pod);
-      assert.equal(code, LATE, details);
-      assert.match(details, /ERR_CSI_PENDING.*ERR_VAULT_SEALED/);
+      const says = /ERR_CSI_PENDING.*ERR_VAULT_SEALED/;
+      assert.equal((await world.refusedWith(says, kubelet, pod)).code, LATE);
     }
     world.vault.unseal();
-    await eventually(
-      () =>
-        world.publish(kubelet, pod).then(
-          () => true,
-          () => undefined,
-        ),
-      'the start does not go on',
-    );
+    await world.published(kubelet, pod);
     assert.equal(await world.file(pod, 'user'), 'user-1:end');
     assert.deepEqual([world.vaultTokens, world.credentials], [1, 1]);
     assert.equal((await world.mounts()).length, 1);
@@ -128,14 +120,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     gone.abort();
     assert.equal((await first).code, 1);
     world.vault.unseal();
-    await eventually(
-      () =>
-        world.publish(kubelet, pod).then(
-          () => true,
-          () => undefined,
-        ),
-      'the start does not go on',
-    );
+    await world.published(kubelet, pod);
     assert.equal(world.vaultTokens, 1);
     assert.equal((await world.mounts()).length, 1);
   });
@@ -149,13 +134,13 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
       ...{ role: 'web', 'volume-size': '64Ki' },
       'template-user': '{{secret "kv/app#user"}}',
     };
-    const { code, details } = await world.refused(kubelet, pod, { attributes });
-    assert.equal(code, LATE, details);
-    assert.match(details, /ERR_CSI_PENDING.*ERR_OUTPUT_FULL/);
+    const says = /ERR_CSI_PENDING.*ERR_OUTPUT_FULL/;
+    const { code } = await world.refusedWith(says, kubelet, pod, { attributes });
+    assert.equal(code, LATE);
     await assert.rejects(world.file(pod, 'user'), { code: 'ENOENT' });
     await world.vault.write('kv/app', { user: 'small' });
     await world.unpublish(kubelet, pod);
-    await world.publish(kubelet, pod, { attributes });
+    await world.published(kubelet, pod, { attributes });
     assert.equal(await world.file(pod, 'user'), 'small');
   });
 
@@ -182,8 +167,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const { kubelet } = await world.driver({ clock: hasty });
     const pod = await world.pod();
     const attributes = { ...ATTRIBUTES, role: 'nobody' };
-    const { details } = await world.refused(kubelet, pod, { attributes });
-    assert.match(details, /ERR_VAULT_LOGIN_REFUSED/);
+    await world.refusedWith(/ERR_VAULT_LOGIN_REFUSED/, kubelet, pod, { attributes });
   });
 
   test('mounting fails: a clear error, nothing is left', async () => {

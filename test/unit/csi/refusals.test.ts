@@ -142,8 +142,8 @@ suite('what the CSI driver refuses', { skip: CANNOT_MOUNT }, () => {
     const pod = await world.pod();
     const attributes = { ...ATTRIBUTES, audience: 'other' };
     const tokens = await world.tokens(pod, 'other');
-    const { details } = await world.refused(kubelet, pod, { attributes, tokens });
-    assert.match(details, /ERR_CSI_PENDING.*ERR_VAULT_LOGIN_REFUSED/);
+    const says = /ERR_CSI_PENDING.*ERR_VAULT_LOGIN_REFUSED/;
+    await world.refusedWith(says, kubelet, pod, { attributes, tokens });
   });
 
   test('asked for again with tokens or pod information that cannot be used: the files stay, and a log tells', async () => {

@@ -71,6 +71,13 @@ test('the policy knows the containers of the agent and the volume of the driver 
   }
 });
 
+test('the driver is given flags that it has', () => {
+  const flags = templateText('csi/daemonset.yaml').match(/--[a-z-]+(?==)/g) ?? [];
+  const known = readText('cmd/csi/main.ts');
+  assert.ok(flags.length > 5);
+  for (const flag of flags) assert.match(known, new RegExp(`['\\s]${flag.slice(2)}'?: \\{ type:`));
+});
+
 test('the templates use no value that the schema does not know', () => {
   const known = leaves(INSTALLATION_SCHEMA).map(({ path }) => path);
   const used = TEMPLATES.flatMap((name) => templateText(name).match(/\.Values(?:\.\w+)+/g) ?? []);
