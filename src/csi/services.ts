@@ -128,7 +128,8 @@ async function stats(
   message: NodeGetVolumeStatsRequest,
 ): Promise<NodeGetVolumeStatsResponse> {
   const volumeId = readVolumeId(message.volumeId);
-  const path = readTarget(message.volumePath, 'volume_path');
+  const path = message.volumePath;
+  if (path === '') throw new VouchsafeError('ERR_CSI_REQUEST', 'volume_path is missing');
   const volume = volumes.get(volumeId);
   if (volume?.spec.target !== path) {
     throw new VouchsafeError('ERR_CSI_NO_VOLUME', 'no such volume is published there');
