@@ -363,8 +363,8 @@ export class CsiWorld implements AsyncDisposable {
     return this.vault.tokenAccessors.length - ROOT_TOKENS;
   }
 
-  /** Starts a driver as a process of its own. */
-  async process(): Promise<DriverProcess> {
+  /** Starts a driver as a process of its own, with flags for Node. */
+  async process(flags: readonly string[] = []): Promise<DriverProcess> {
     const config = join(this.root, `installation-${this.#processes.length}.json`);
     await writeFile(config, JSON.stringify(this.values()));
     const words = [
@@ -372,7 +372,9 @@ export class CsiWorld implements AsyncDisposable {
       ...['--registration-directory', dirname(this.registrationSocket)],
       ...['--state-directory', this.state, '--listen', '127.0.0.1:0', '--log-level', 'debug'],
     ];
-    const agent = new RunningAgent(words, '', { program: DRIVER_MAIN });
+    const agent = new RunningAgent(words, '', {
+      command: [process.execPath, ...flags, DRIVER_MAIN],
+    });
     const running: DriverProcess = { agent, kubelet: new Kubelet(this.csiSocket) };
     this.#processes.push(running);
     await agent.logged(/"listening"/);
