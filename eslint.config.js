@@ -71,6 +71,7 @@ const MAY_IMPORT = {
     'agent',
     'platform',
   ],
+  csi: ['core', 'lifecycle', 'config', 'spiffe', 'agent', 'server', 'host'],
   dev: [
     'core',
     'x509',
@@ -89,7 +90,7 @@ const MAY_IMPORT = {
 
 /** A third-party package is imported by one folder alone. */
 const PACKAGE_HOME = {
-  '@grpc/grpc-js': ['spiffe', 'dev'],
+  '@grpc/grpc-js': ['spiffe', 'dev', 'csi'],
   'node-vault': ['vault'],
   handlebars: ['template'],
   pino: ['platform'],

@@ -133,6 +133,7 @@ export async function bundle(directory: string): Promise<Metafile> {
     entryPoints: {
       agent: 'cmd/image/agent.ts',
       webhook: 'cmd/image/webhook.ts',
+      csi: 'cmd/image/csi.ts',
       ...Object.fromEntries(Object.entries(PARTS).map(([path, part]) => [part, path])),
     },
     outdir: directory,

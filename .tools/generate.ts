@@ -55,6 +55,8 @@ async function sections(): Promise<ReadonlyMap<string, string>> {
     ['reasons', tables.reasons()],
     ['agent-metrics', tables.metrics(root, 'agent')],
     ['webhook-metrics', tables.metrics(root, 'webhook')],
+    ['csi-metrics', tables.metrics(root, 'csi')],
+    ['csi-settings', tables.csiSettings()],
     ['rings', rings(root)],
     ['help', await help(root, COMMANDS)],
     ['explain', await shown(root, `explain -f manifests/examples/01-spire-oidc.yaml ${EXAMPLE}`)],

@@ -8,8 +8,18 @@ cp -R dist templates LICENSE "$root/vouchsafe/"
 cp "$node" "$root/vouchsafe/node"
 cp "$(dirname "$node")/../LICENSE" "$root/vouchsafe/LICENSE.node"
 
-# Node's libraries, where the loader looks for them.
-ldd "$node" | grep -o '/[^ )]*' | sort -u | while read -r library; do
+# The CSI driver mounts by these two; nothing here has the set-user-ID bit.
+mkdir -p "$root/usr/bin"
+for program in mount umount; do
+  cp -L "$(command -v "$program")" "$root/usr/bin/$program"
+  chmod 0755 "$root/usr/bin/$program"
+done
+cp -L /usr/share/doc/mount/copyright "$root/vouchsafe/LICENSE.util-linux" 2>/dev/null \
+  || echo 'image.sh: the licence of util-linux is not on this machine' >&2
+
+# Their libraries, where the loader looks for them.
+for program in "$node" "$(command -v mount)" "$(command -v umount)"; do ldd "$program"; done \
+  | grep -o '/[^ )]*' | sort -u | while read -r library; do
   mkdir -p "$root$(dirname "$library")"
   cp -L "$library" "$root$library"
 done

@@ -40,6 +40,14 @@ export const VAULT: Program = {
   patience: 'half a minute with warm caches, a quarter of an hour with cold ones',
 };
 
+export const CSI_SANITY: Program = {
+  name: 'csi-sanity 5.6.0',
+  module: 'sanity',
+  path: 'github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity',
+  variable: 'VOUCHSAFE_TEST_CSI_SANITY',
+  patience: 'seconds with warm caches, a minute with cold ones',
+};
+
 export const QUERIES: Program = {
   name: 'an application that asks PostgreSQL',
   path: './cmd/queries',

@@ -8,7 +8,10 @@ import {
   AGENT_CONFIG_SCHEMA,
   ANNOTATIONS,
   CHART_ONLY,
+  IDLE_IN_CSI,
   INSTALLATION_SCHEMA,
+  NOT_BY_DRIVER,
+  NOT_IN_VOLUME,
   type AnnotationRow,
   type JsonSchema,
 } from '../../src/config/index.ts';
@@ -31,6 +34,38 @@ export function fileAnnotations(): string {
 
 function annotation({ name, description, values, default: given }: AnnotationRow): string[] {
   return [code(name), description, values, given];
+}
+
+/** What becomes of each setting where the CSI driver delivers; settings that fare alike are one row. */
+export function csiSettings(): string {
+  const rows = new Map<string, { readonly names: string[]; readonly fate: readonly string[] }>();
+  for (const { name } of ANNOTATIONS) {
+    const fate = [fateOfAnnotation(name), fateOfAttribute(name)];
+    const known = rows.get(fate.join());
+    if (known === undefined) rows.set(fate.join(), { names: [code(name)], fate });
+    else known.names.push(code(name));
+  }
+  const columns = [...rows.values()].map(({ names, fate }) => [names.join(', '), ...fate]);
+  return table(['setting', 'annotation with `mode: csi`', 'attribute of a volume'], columns);
+}
+
+const COUNTS = 'counts';
+
+function fateOfAnnotation(name: string): string {
+  const refused = notByDriver(name);
+  if (refused !== undefined) return refused;
+  return Object.hasOwn(IDLE_IN_CSI, name) ? 'no effect, with a warning' : COUNTS;
+}
+
+function fateOfAttribute(name: string): string {
+  const reason = NOT_IN_VOLUME[name];
+  if (name === 'mode') return '`csi`, or left out';
+  return notByDriver(name) ?? (reason === undefined ? COUNTS : `refused: ${reason}`);
+}
+
+function notByDriver(name: string): string | undefined {
+  const found = Object.entries(NOT_BY_DRIVER).find(([one]) => name.replace('-<name>', '') === one);
+  return found === undefined ? undefined : `refused: ${found[1].replace('<name>', '…')}`;
 }
 
 /** Keys of the AgentConfig document. */
@@ -190,13 +225,21 @@ interface Metric {
 const REGISTRATION =
   /\.(counter|gauge|histogram)\(\s*'(vouchsafe_\w+)',\s*'([^']*)'(?:,\s*[A-Z_]+)?(?:,\s*\[([^\]]*)\])?/g;
 
-/** The folders with the webhook's metrics; all others belong to the agent. */
-const WEBHOOK_FOLDERS = ['server', 'certificates', 'kubernetes'];
+/** A process with metrics of its own. */
+type Process = 'agent' | 'webhook' | 'csi';
+
+/** Folders with metrics of a process; all others belong to the agent. */
+const FOLDERS: Readonly<Record<string, Process>> = {
+  server: 'webhook',
+  certificates: 'webhook',
+  kubernetes: 'webhook',
+  csi: 'csi',
+};
 
 /** Every metric of a process, found where the sources register it. */
-export function metrics(root: string, process: 'agent' | 'webhook'): string {
+export function metrics(root: string, process: Process): string {
   const found = sources(join(root, 'src'))
-    .filter((path) => isOfWebhook(relative(join(root, 'src'), path)) === (process === 'webhook'))
+    .filter((path) => processOf(relative(join(root, 'src'), path)) === process)
     .flatMap((path) => registrations(readFileSync(path, 'utf8')));
   const sorted = found.toSorted((a, b) => (a.name < b.name ? -1 : 1));
   const rows = sorted.map(({ name, kind, labels, help }) => [
@@ -208,8 +251,8 @@ export function metrics(root: string, process: 'agent' | 'webhook'): string {
   return table(['metric', 'type', 'labels', 'meaning'], rows);
 }
 
-function isOfWebhook(path: string): boolean {
-  return WEBHOOK_FOLDERS.includes(path.split(sep)[0] ?? '');
+function processOf(path: string): Process {
+  return FOLDERS[path.split(sep)[0] ?? ''] ?? 'agent';
 }
 
 function registrations(text: string): readonly Metric[] {

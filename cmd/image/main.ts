@@ -1,5 +1,5 @@
 /**
- * What the container image starts: `agent` or `webhook`, with the words that follow. Wiring only. It loads the
+ * What the container image starts: `agent`, `webhook` or `csi`, with the words that follow. Wiring only. It loads the
  * files of the bundle with the code that V8 has compiled from them when the image was made.
  */
 import { readFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { Script } from 'node:vm';
 import { EXIT } from '../../src/core/index.ts';
 
-/** What agent.ts and webhook.ts export. */
+/** What the file of each process exports. */
 interface Process {
   run(words: readonly string[]): void;
 }
@@ -45,12 +45,14 @@ function compiled(filename: string): Buffer | undefined {
   }
 }
 
+const PROCESSES = ['agent', 'webhook', 'csi'];
+
 const [name = '', ...words] = process.argv.slice(2);
-if (name === 'agent' || name === 'webhook') {
+if (PROCESSES.includes(name)) {
   (load(`./${name}.cjs`) as Process).run(words); // a file of the bundle
 } else {
   process.stderr.write(
-    'vouchsafe: ERR_USAGE: this image runs: agent [OPTIONS] or webhook [OPTIONS]\n',
+    `vouchsafe: ERR_USAGE: this image runs one of: ${PROCESSES.join(', ')}, with [OPTIONS]\n`,
   );
   process.exitCode = EXIT.usage;
 }

@@ -1,6 +1,7 @@
 /**
  * Puts the added parts into a pod and notes what they replaced. Pure: the pod given is not changed. Ring: admission.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { configOf, fieldOf, markAnnotations, type Marks } from './marks.ts';
 import { CONTAINER_VARIABLE, isOwnContainer, isOwnVolume, VOLUME } from './names.ts';
 import type { OwnContainers } from './containers.ts';
@@ -9,7 +10,8 @@ import type { Container, EnvVar, Named, Pod } from './pod.ts';
 /** Everything that one injection adds. */
 export interface Addition {
   readonly prefix: string;
-  readonly own: OwnContainers;
+  /** Undefined where nothing of ours runs in the pod. */
+  readonly own: OwnContainers | undefined;
   /** Where the agent stands among the init containers. */
   readonly position: number;
   readonly volumes: readonly Named[];
@@ -27,8 +29,8 @@ export function assemble(pod: Pod, addition: Addition): Pod {
   const { own, position, prefix, signalled } = addition;
   const log: Log = { env: new Map(), empty: new Map() };
   const add = (container: Container): Container => extend(container, addition, log);
-  const init = (pod.spec.initContainers ?? []).map(add);
-  noteEmpty(pod.spec, 'initContainers', log.empty);
+  const init = pod.spec.initContainers?.map(add);
+  if (own !== undefined) noteEmpty(pod.spec, 'initContainers', log.empty);
   noteEmpty(pod.spec, 'volumes', log.empty);
   noteEmpty(pod.metadata, 'annotations', log.empty);
   const sharesProcesses = signalled.size > 0 && pod.spec.shareProcessNamespace !== true;
@@ -47,8 +49,10 @@ export function assemble(pod: Pod, addition: Addition): Pod {
     },
     spec: {
       ...pod.spec,
-      containers: own.sidecar === undefined ? containers : [...containers, own.sidecar],
-      initContainers: init.toSpliced(position, 0, own.init),
+      containers: own?.sidecar === undefined ? containers : [...containers, own.sidecar],
+      ...(own === undefined
+        ? init && { initContainers: init }
+        : { initContainers: (init ?? []).toSpliced(position, 0, own.init) }),
       volumes: [...(pod.spec.volumes ?? []), ...addition.volumes],
       ...(sharesProcesses && { shareProcessNamespace: true }),
     },
@@ -76,18 +80,28 @@ export function keepOwnParts(fresh: Pod, present: Pod): Pod {
     spec: {
       ...fresh.spec,
       containers: fresh.spec.containers.map(keepContainer),
-      initContainers: (fresh.spec.initContainers ?? []).map(keepContainer),
+      ...(fresh.spec.initContainers && {
+        initContainers: fresh.spec.initContainers.map(keepContainer),
+      }),
       volumes: (fresh.spec.volumes ?? []).map(keepVolume),
     },
   };
 }
 
-/** True where `value` is as `wanted` wants it, perhaps with defaults of the API server besides. */
+/**
+ * True where `value` is as `wanted` wants it, perhaps with defaults of the API server besides. Attributes of a
+ * volume have none: one too many is a setting that nobody gave.
+ */
 function covers(value: unknown, wanted: unknown): boolean {
   if (typeof wanted !== 'object' || wanted === null) return value === wanted;
   if (typeof value !== 'object' || value === null) return false;
   const fields: Readonly<Record<string, unknown>> = { ...value };
+  if (!isDeepStrictEqual(attributesOf(value), attributesOf(wanted))) return false;
   return Object.entries(wanted).every(([name, field]) => covers(fields[name], field));
+}
+
+function attributesOf(value: object): unknown {
+  return 'volumeAttributes' in value ? value.volumeAttributes : undefined;
 }
 
 /** Maps, because a container may be called `constructor`. */

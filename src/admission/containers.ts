@@ -2,6 +2,7 @@
  * The containers and volumes that are added to a pod. Ring: admission.
  */
 import type { FileSettings, Installation, RawAgentConfig, Settings } from '../config/index.ts';
+import { configText } from './contents.ts';
 import type { Needs } from './document.ts';
 import {
   AGENT_CONTAINER,
@@ -94,16 +95,6 @@ function environment({ config, needs, installation }: ContainerInput): EnvVar[] 
       ? [{ name: 'SPIFFE_ENDPOINT_SOCKET', value: installation.spiffe.socket }]
       : []),
   ];
-}
-
-/**
- * The document as the text of an environment variable. The kubelet expands `$(NAME)` in those; JSON can
- * spell every dollar sign in another way, so that a template keeps its own.
- *
- * @see https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/
- */
-export function configText(config: RawAgentConfig): string {
-  return JSON.stringify(config).replaceAll('$', '\\u0024');
 }
 
 function resources(settings: Settings): Record<string, Record<string, string>> {

@@ -29,61 +29,101 @@ export interface Needs {
   readonly token: { readonly audience: string | undefined } | undefined;
 }
 
-/** Decides what is needed; reports a connection that is not there, or that the pod may not use. */
+/** Where reasons against an injection are collected. */
+export interface Reasons {
+  readonly problems: Problem[];
+  /** What the installation does not allow. */
+  readonly forbidden: Problem[];
+}
+
+/**
+ * Decides what is needed; reports a connection that is not there, or that the pod may not use. `byToken` holds
+ * where nothing said otherwise: a service-account token logs in.
+ */
 export function needsOf(
   resolved: ResolvedSettings,
   installation: Installation,
-  problems: Problem[],
-  forbidden: Problem[],
+  reasons: Reasons,
+  byToken = false,
 ): Needs {
   const { settings, files } = resolved;
   const usesVault = files.some(
     (file) => file.secret !== undefined || templateOf(file) !== undefined,
   );
-  const byToken =
-    settings.identity.value === 'service-account' || settings['auth-method'].value === 'kubernetes';
-  const usesSvid =
-    settings['x509-svid'].value ||
-    settings['spiffe-id'].source === 'pod' ||
-    settings['spiffe-hint'].source === 'pod' ||
-    files.some((file) => file['jwt-svid'] !== undefined || callsForSvid(file.template?.value));
+  const isByToken =
+    byToken ||
+    settings.identity.value === 'service-account' ||
+    settings['auth-method'].value === 'kubernetes';
   return {
-    spiffe: usesSvid || (usesVault && !byToken),
-    vault: usesVault ? connectionOf(settings, installation, { problems, forbidden }) : undefined,
-    token: usesVault && byToken ? { audience: tokenAudience(settings) } : undefined,
+    spiffe: svidUsers(resolved).length > 0 || (usesVault && !isByToken),
+    vault: usesVault ? connectionOf(settings, installation, reasons) : undefined,
+    token: usesVault && isByToken ? { audience: tokenAudience(settings) } : undefined,
   };
+}
+
+/** The annotations, without their prefix, that call for an SVID whatever logs in. */
+export function svidUsers({ settings, files }: ResolvedSettings): readonly string[] {
+  const chosen = (['spiffe-id', 'spiffe-hint'] as const).filter(
+    (name) => settings[name].source === 'pod',
+  );
+  return [
+    ...(settings['x509-svid'].value ? ['x509-svid'] : []),
+    ...chosen,
+    ...files.flatMap((file) => [
+      ...(file['jwt-svid'] === undefined ? [] : [`jwt-svid-${file.name}`]),
+      ...(callsForSvid(file.template?.value) ? [`template-${file.name}`] : []),
+    ]),
+  ];
+}
+
+/** Who reads the document, and what is not for the settings to say. */
+export interface DocumentReader {
+  readonly mode: 'native' | 'pair' | 'init' | 'csi';
+  readonly fileMode: string;
+  /** Address of health, metrics and status; undefined where the reader is no agent in the pod. */
+  readonly listen: string | undefined;
+  /** Where SVIDs come from. */
+  readonly socket: string;
 }
 
 /** The document for a pod. Settings that nobody gave are left to the agent's own defaults. */
 export function agentDocument(
   resolved: ResolvedSettings,
   needs: Needs,
-  installation: Installation,
-  how: {
-    readonly mode: 'native' | 'pair' | 'init';
-    readonly fileMode: string;
-    readonly listen: string;
-  },
+  how: DocumentReader,
 ): RawAgentConfig {
   const { settings, files } = resolved;
-  const isOnce = how.mode === 'init';
   const x509 = settings['x509-svid'].value ? x509Of(files) : undefined;
   const others = files.filter((file) => x509 === undefined || !X509_NAMES.includes(file.name));
   return {
     apiVersion: AGENT_API_VERSION,
     kind: AGENT_KIND,
-    ...(needs.spiffe && { spiffe: spiffeOf(settings, installation) }),
+    ...(needs.spiffe && { spiffe: spiffeOf(settings, how.socket) }),
     ...(needs.vault && { vault: vaultOf(needs.vault), auth: authOf(settings, needs) }),
     output: { mode: settings['file-mode'].text ?? how.fileMode },
     ...(others.length > 0 && { files: others.map((file) => fileOf(file, settings)) }),
     ...(x509 !== undefined && { x509Svid: Object.keys(x509).length === 0 ? true : x509 }),
+    ...(how.mode === 'csi' ? {} : reactions(settings)),
+    // Nobody goes on after the init container: what it revoked the application would lose.
+    ...given('revokeOnExit', how.mode === 'init' ? false : said(settings['revoke-on-exit'])),
+    ...given('revokeGrace', durationOf(settings['revoke-grace'])),
+    ...(how.mode === 'csi' ? {} : agentParts(settings, how)),
+  };
+}
+
+/** What an agent in the pod does when files change, or do not come. */
+function reactions(settings: Settings): Partial<RawAgentConfig> {
+  return {
     ...given('onChange', actionTexts(settings['on-change'])),
     ...given('onMissingVault', said(settings['on-missing-vault'])),
     ...given('initDeadline', durationOf(settings['init-deadline'])),
-    // Nobody goes on after the init container: what it revoked the application would lose.
-    ...given('revokeOnExit', isOnce ? false : said(settings['revoke-on-exit'])),
-    ...given('revokeGrace', durationOf(settings['revoke-grace'])),
-    ...(!isOnce && { stateDirectory: DIRECTORY.state, listen: how.listen }),
+  };
+}
+
+/** What an agent in the pod has of its own. */
+function agentParts(settings: Settings, how: DocumentReader): Partial<RawAgentConfig> {
+  return {
+    ...(how.mode !== 'init' && { stateDirectory: DIRECTORY.state, ...given('listen', how.listen) }),
     terminationLog: '/dev/termination-log',
     ...given('logLevel', said(settings['log-level'])),
   };
@@ -120,7 +160,7 @@ function tokenAudience(settings: Settings): string | undefined {
 function connectionOf(
   settings: Settings,
   installation: Installation,
-  { problems, forbidden }: { readonly problems: Problem[]; readonly forbidden: Problem[] },
+  { problems, forbidden }: Reasons,
 ): VaultConnection | undefined {
   const { connections, allowPodAddress, default: fallback } = installation.vault;
   const chosen = settings.vault.value ?? fallback;
@@ -151,12 +191,9 @@ function connectionOf(
   };
 }
 
-function spiffeOf(
-  settings: Settings,
-  installation: Installation,
-): NonNullable<RawAgentConfig['spiffe']> {
+function spiffeOf(settings: Settings, socket: string): NonNullable<RawAgentConfig['spiffe']> {
   return {
-    socket: installation.spiffe.socket,
+    socket,
     ...given('spiffeId', settings['spiffe-id'].value),
     ...given('hint', settings['spiffe-hint'].value),
   };

@@ -16,7 +16,8 @@ export {
   VOLUME,
 } from './names.ts';
 export type { CheckTemplate } from './policy.ts';
-export { readPod, type Container, type Pod, type PodSpec } from './pod.ts';
+export { readPod, type Container, type Pod, type PodSpec, type VolumeMount } from './pod.ts';
+export { planVolume, type VolumeInput, type VolumePlan, type VolumeRefusal } from './volume.ts';
 export {
   answerReview,
   readReview,

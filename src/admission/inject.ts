@@ -53,7 +53,7 @@ export interface InjectionResult {
   readonly pod: Pod;
   /** Every setting with its source, for `explain`. */
   readonly settings: ResolvedSettings;
-  /** The document that the agent is given; present where `outcome` is `injected`. */
+  /** The document that the agent or the CSI driver runs by; present where `outcome` is `injected`. */
   readonly agentConfig?: RawAgentConfig;
 }
 
@@ -72,12 +72,13 @@ export function inject(input: InjectionInput): InjectionResult {
   const original = removeInjection(pod, prefix);
   const plan = planInjection({ ...input, pod: original, settings });
   const warnings = [...settings.warnings, ...plan.warnings];
-  const { addition, problems, config } = plan;
-  if (addition === undefined) {
+  const { planned, problems } = plan;
+  if (planned === undefined) {
     const reason = plan.isForbidden ? 'forbidden' : 'invalid';
     const message = formatProblems(problems);
     return { outcome: 'denied', reason, message, problems, warnings, pod, settings };
   }
+  const { addition, config } = planned;
   const assembled = assemble(original, addition);
   if (!hasInjection(pod, prefix)) {
     if (hasMarks(pod, prefix)) warnings.push(copiedMarks(prefix));
@@ -100,7 +101,7 @@ function requested(
 }
 
 function copiedMarks(prefix: string): string {
-  return `${prefix}/status says injected, but the agent's containers are not there: copied from a running pod? The agent is added`;
+  return `${prefix}/status says injected, but what was injected is not there: copied from a running pod? It is added`;
 }
 
 /** Results that need no look at the pod's containers. */

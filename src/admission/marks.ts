@@ -33,12 +33,13 @@ export function fieldOf(field: string, container?: Container): string {
   return container === undefined ? field : `${container.name}.${field}`;
 }
 
-/** True where the agent's containers are really there, whatever the annotations say. */
+/** True where the agent's containers or the driver's volume are really there, whatever the annotations say. */
 export function hasInjection(pod: Pod, prefix: string): boolean {
+  if (pod.metadata.annotations?.[`${prefix}/${INJECTED}`] === undefined) return false;
   const containers = [...(pod.spec.initContainers ?? []), ...pod.spec.containers];
   return (
-    pod.metadata.annotations?.[`${prefix}/${INJECTED}`] !== undefined &&
-    containers.some((container) => isOwnContainer(container.name) && configOf(container) !== '')
+    containers.some((one) => isOwnContainer(one.name) && configOf(one) !== '') ||
+    (pod.spec.volumes ?? []).some((one) => one.name === VOLUME.secrets && 'csi' in one)
   );
 }
 

@@ -5,23 +5,22 @@ import type { RawAgentConfig, ResolvedSettings } from '../config/index.ts';
 import type { Problem } from '../core/index.ts';
 import type { Addition } from './assemble.ts';
 import { azureVariables } from './azure.ts';
-import { configText, ownContainers, ownVolumes } from './containers.ts';
+import { ownContainers, ownVolumes } from './containers.ts';
+import { checkContents, checkSize } from './contents.ts';
 import { agentDocument, needsOf } from './document.ts';
 import type { InjectionInput } from './inject.ts';
-import { CONTAINER_VARIABLE, isOwnContainer, isOwnVolume } from './names.ts';
+import { CONTAINER_VARIABLE } from './names.ts';
+import { planCsi } from './plan-csi.ts';
+import { checkMounts, checkNames, checkPlatform, checkVariables } from './pod-checks.ts';
 import type { Container, Pod } from './pod.ts';
-import { policyProblems } from './policy.ts';
-import { findTargets, runningContainers, type Targets } from './targets.ts';
+import { policyProblems, serviceAccountOf } from './policy.ts';
+import { findTargets, runningContainers } from './targets.ts';
 import { agentUser, defaultFileMode } from './user.ts';
-
-/** Limit of the document in the pod: an object of the API server holds 1.5 MiB in all. */
-const MAX_CONFIG_BYTES = 100 * 1024;
 
 /** A plan, or the problems that stand in its way. */
 export interface Plan {
-  /** Undefined where there are problems. */
-  readonly addition: Addition | undefined;
-  readonly config: RawAgentConfig;
+  /** What is added, and the document that the agent or the driver runs by; undefined where there are problems. */
+  readonly planned: { readonly addition: Addition; readonly config: RawAgentConfig } | undefined;
   readonly problems: readonly Problem[];
   readonly warnings: readonly string[];
   /** True where the installation is what says no. */
@@ -29,23 +28,42 @@ export interface Plan {
 }
 
 /** {@link InjectionInput} with the pod as it was before any injection. */
-export type PlanInput = Omit<InjectionInput, 'namespaceAnnotations'> & {
-  readonly settings: ResolvedSettings;
-};
+export type PlanInput = InjectionInput & { readonly settings: ResolvedSettings };
 
-/** Plans the injection of a pod that asks for it. */
+/**
+ * Plans the injection of a pod that asks for it. Where `csi` is a default and this pod cannot have it, it gets an
+ * agent, with a warning that says why.
+ */
 export function planInjection(input: PlanInput): Plan {
+  const { value, source } = input.settings.settings.mode;
+  if (value !== 'csi') return planAgent(input);
+  const csi = planCsi(input);
+  if (source === 'pod' || csi.planned !== undefined) return csi;
+  const agent = planAgent(input);
+  const common = new Set(agent.problems.map(({ message }) => message));
+  const path = `${input.installation.annotationPrefix}/mode`;
+  const reasons = csi.problems
+    .filter(({ message }) => !common.has(message))
+    .map((one) => `${path} csi of the ${source} is not for this pod: ${one.path}: ${one.message}`);
+  return { ...agent, warnings: [...reasons, ...agent.warnings] };
+}
+
+/** An agent in the pod. */
+function planAgent(input: PlanInput): Plan {
   const { pod, settings: resolved, installation } = input;
   const { settings, files } = resolved;
   const prefix = installation.annotationPrefix;
   const problems: Problem[] = [...resolved.problems];
   const warnings: string[] = [];
-  checkRequest(input, problems);
+  checkPlatform(pod, problems);
+  checkContents(input, problems);
   const mode = modeOf(input, problems, warnings);
   const targets = findTargets({ pod, settings, files, prefix }, problems);
   const forbidden: Problem[] = [];
-  const needs = needsOf(resolved, installation, problems, forbidden);
-  if (needs.vault !== undefined) forbidden.push(...policyProblems(input));
+  const needs = needsOf(resolved, installation, { problems, forbidden });
+  if (needs.vault !== undefined) {
+    forbidden.push(...policyProblems({ ...input, serviceAccount: serviceAccountOf(pod) }));
+  }
   const who = {
     pod,
     settings,
@@ -56,15 +74,21 @@ export function planInjection(input: PlanInput): Plan {
   const user = agentUser(who, problems);
   const hostNetwork = pod.spec.hostNetwork === true;
   const port = settings.port.value;
-  const config = agentDocument(resolved, needs, installation, {
+  const config = agentDocument(resolved, needs, {
     mode,
     fileMode: defaultFileMode(who, user),
     listen: hostNetwork ? `127.0.0.1:${port}` : `:${port}`,
+    socket: installation.spiffe.socket,
   });
   const variables = azureVariables(resolved);
-  checkPod(pod, targets, input, problems);
-  checkVariables(targets, variables, problems, warnings);
-  checkSize(config, resolved, prefix, problems);
+  checkNames(pod, problems);
+  checkMounts(targets.consumers, settings['mount-path'].value, prefix, problems);
+  checkPort(pod, port, prefix, problems);
+  checkSignalled(targets.signalled, problems);
+  checkVariables(targets.consumers, variables, warnings);
+  const remedy = (name: string): string =>
+    `put the template into a ConfigMap and name it with ${prefix}/template-from-${name}`;
+  checkSize(resolved, prefix, remedy, { config, problems });
   const parts = { config, settings, files, needs, user, installation, mode, hostNetwork };
   const addition: Addition = {
     prefix,
@@ -77,42 +101,11 @@ export function planInjection(input: PlanInput): Plan {
     signalled: new Set(targets.signalled.map(({ name }) => name)),
   };
   return {
-    addition: problems.length + forbidden.length > 0 ? undefined : addition,
-    config,
+    planned: problems.length + forbidden.length > 0 ? undefined : { addition, config },
     problems: [...problems, ...forbidden],
     warnings,
     isForbidden: forbidden.length > 0,
   };
-}
-
-function checkRequest(
-  { pod, settings, installation, checkTemplate }: PlanInput,
-  problems: Problem[],
-): void {
-  const prefix = installation.annotationPrefix;
-  const os = windowsField(pod);
-  if (os !== undefined)
-    problems.push({ path: os, message: 'pods on Windows cannot have the agent' });
-  const isEmpty = settings.files.length === 0 && !settings.settings['x509-svid'].value;
-  if (isEmpty && settings.problems.length === 0) {
-    const message = `nothing to deliver: give ${prefix}/secret-<name>, ${prefix}/template-<name>, ${prefix}/jwt-svid-<name> or ${prefix}/x509-svid`;
-    problems.push({ path: `${prefix}/inject`, message });
-  }
-  for (const file of settings.files) {
-    const path = `${prefix}/template-${file.name}`;
-    const source = file.template?.value;
-    if (source === undefined) continue;
-    for (const problem of checkTemplate(source, file.name).problems) {
-      problems.push({ path, message: `${problem.path}: ${problem.message}` });
-    }
-  }
-}
-
-/** The field that puts the pod on Windows, if there is one. */
-function windowsField({ spec }: Pod): string | undefined {
-  if (spec.os?.name === 'windows') return 'spec.os.name';
-  const label = 'kubernetes.io/os';
-  return spec.nodeSelector?.[label] === 'windows' ? `spec.nodeSelector["${label}"]` : undefined;
 }
 
 /** Native sidecars came with Kubernetes 1.29. */
@@ -151,72 +144,20 @@ function isBefore(version: string, minor: number): boolean {
   return major !== undefined && Number(major) === 1 && Number(found) < minor;
 }
 
-function checkPod(pod: Pod, targets: Targets, input: PlanInput, problems: Problem[]): void {
-  const { settings, installation } = input;
-  const prefix = installation.annotationPrefix;
-  const containers = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
-  for (const { name } of containers.filter((one) => isOwnContainer(one.name))) {
-    problems.push({ path: 'spec', message: `the container name "${name}" is Vouchsafe's own` });
-  }
-  for (const { name } of (pod.spec.volumes ?? []).filter((one) => isOwnVolume(one.name))) {
-    problems.push({
-      path: 'spec.volumes',
-      message: `the volume name "${name}" is Vouchsafe's own`,
-    });
-  }
-  for (const container of targets.consumers) {
-    const message = mountConflict(container, settings.settings['mount-path'].value);
-    if (message !== undefined) problems.push({ path: `${prefix}/mount-path`, message });
-  }
-  const port = settings.settings.port.value;
+function checkPort(pod: Pod, port: number, prefix: string, problems: Problem[]): void {
   const taken = runningContainers(pod).find((one) =>
     one.ports?.some(({ containerPort }) => containerPort === port),
   );
-  if (taken !== undefined) {
-    const message = `container "${taken.name}" uses port ${port} already: choose another one`;
-    problems.push({ path: `${prefix}/port`, message });
-  }
+  if (taken === undefined) return;
+  const message = `container "${taken.name}" uses port ${port} already: choose another one`;
+  problems.push({ path: `${prefix}/port`, message });
 }
 
-function mountConflict(container: Container, mountPath: string): string | undefined {
-  const conflict = container.volumeMounts?.find((mount) => {
-    const path = mount.mountPath.replace(/(?<!\/)\/+$/, '');
-    return path === mountPath || path.startsWith(`${mountPath}/`);
-  });
-  if (conflict === undefined) return undefined;
-  return `container "${container.name}" mounts volume "${conflict.name}" at ${conflict.mountPath}, which is in the way of ${mountPath}`;
-}
-
-function checkVariables(
-  targets: Targets,
-  variables: Readonly<Record<string, string>>,
-  problems: Problem[],
-  warnings: string[],
-): void {
-  for (const { name, env } of targets.signalled) {
-    if (env?.some((one) => one.name === CONTAINER_VARIABLE) === true) {
-      const message = `container "${name}" sets ${CONTAINER_VARIABLE}, which is Vouchsafe's own`;
-      problems.push({ path: 'spec.containers', message });
-    }
+/** Reports signalled containers that set the variable by which they are found. */
+function checkSignalled(containers: readonly Container[], problems: Problem[]): void {
+  for (const { name, env } of containers) {
+    if (env?.some((one) => one.name === CONTAINER_VARIABLE) !== true) continue;
+    const message = `container "${name}" sets ${CONTAINER_VARIABLE}, which is Vouchsafe's own`;
+    problems.push({ path: 'spec.containers', message });
   }
-  for (const { name, env } of targets.consumers) {
-    for (const one of env?.filter((each) => Object.hasOwn(variables, each.name)) ?? []) {
-      warnings.push(`container ${name} sets ${one.name} itself; its own value is kept`);
-    }
-  }
-}
-
-function checkSize(
-  config: RawAgentConfig,
-  { files }: ResolvedSettings,
-  prefix: string,
-  problems: Problem[],
-): void {
-  const bytes = Buffer.byteLength(configText(config));
-  if (bytes <= MAX_CONFIG_BYTES) return;
-  const largest = files
-    .map((file) => ({ name: file.name, size: file.template?.value.length ?? 0 }))
-    .reduce((a, b) => (b.size > a.size ? b : a), { name: '', size: 0 });
-  const message = `the agent's configuration would be ${bytes} bytes, more than ${MAX_CONFIG_BYTES}: put the template into a ConfigMap and name it with ${prefix}/template-from-${largest.name}`;
-  problems.push({ path: `${prefix}/template-${largest.name}`, message });
 }

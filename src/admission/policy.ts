@@ -14,8 +14,8 @@ export type CheckTemplate = (
 
 /** What a decision goes by. */
 export interface PolicyInput {
-  readonly pod: Pod;
   readonly namespace: string;
+  readonly serviceAccount: string;
   readonly settings: ResolvedSettings;
   readonly installation: Installation;
   readonly checkTemplate: CheckTemplate;
@@ -47,7 +47,7 @@ const MAX_LISTED = 10;
 export function policyProblems(input: PolicyInput): readonly Problem[] {
   const { policies } = input.installation.vault;
   if (policies.length === 0) return [];
-  const account = serviceAccountOf(input.pod);
+  const account = input.serviceAccount;
   const matching = policies.filter(
     (policy) =>
       allows(policy.namespaces, input.namespace) && allows(policy.serviceAccounts, account),
@@ -116,7 +116,7 @@ function pathsOf(path: string, values: readonly string[]): Asked[] {
 }
 
 /** The API server writes the name before it asks webhooks; manifests often leave it out. */
-function serviceAccountOf({ spec }: Pod): string {
+export function serviceAccountOf({ spec }: Pod): string {
   const { serviceAccountName } = spec;
   return typeof serviceAccountName === 'string' && serviceAccountName !== ''
     ? serviceAccountName

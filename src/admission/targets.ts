@@ -29,10 +29,19 @@ export function findTargets(input: TargetsInput, problems: Problem[]): Targets {
   const { pod } = input;
   const position = agentPosition(pod);
   return {
-    consumers: [...appConsumers(input, problems), ...initConsumers(input, position, problems)],
+    consumers: findConsumers(input, position, problems),
     signalled: signalledContainers(input, problems),
     position,
   };
+}
+
+/** App containers and init containers that see the files, which are there from `position` of the init containers on. */
+export function findConsumers(
+  input: Omit<TargetsInput, 'files'>,
+  position: number,
+  problems: Problem[],
+): readonly Container[] {
+  return [...appConsumers(input, problems), ...initConsumers(input, position, problems)];
 }
 
 /**
@@ -53,7 +62,10 @@ function isSidecar(container: Container): boolean {
   return container.restartPolicy === 'Always';
 }
 
-function appConsumers({ pod, settings, prefix }: TargetsInput, problems: Problem[]): Container[] {
+function appConsumers(
+  { pod, settings, prefix }: Omit<TargetsInput, 'files'>,
+  problems: Problem[],
+): Container[] {
   const all = pod.spec.containers;
   const names = settings.containers.value;
   if (names === undefined) return all.filter(({ name }) => !MESH_PROXIES.includes(name));
@@ -61,7 +73,7 @@ function appConsumers({ pod, settings, prefix }: TargetsInput, problems: Problem
 }
 
 function initConsumers(
-  { pod, settings, prefix }: TargetsInput,
+  { pod, settings, prefix }: Omit<TargetsInput, 'files'>,
   position: number,
   problems: Problem[],
 ): Container[] {

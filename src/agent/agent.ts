@@ -26,6 +26,7 @@ import type {
   IdentityPort,
   NotifierPort,
   TemplatePort,
+  TokenPort,
   VaultPort,
   WriterPort,
 } from './ports.ts';
@@ -47,6 +48,8 @@ export interface AgentParts<T> {
   readonly writer: WriterPort;
   readonly notifier: NotifierPort;
   readonly files: FilesPort;
+  /** Gives the service-account token, where that is not in the file that the config names. */
+  readonly token?: TokenPort | undefined;
   /** Undefined keeps nothing for a successor. */
   readonly stateFile: StateFile | undefined;
   readonly clock: Clock;
@@ -167,11 +170,34 @@ export class Agent<T> {
    * @throws VouchsafeError as {@link runOnce}; a failure after the first delivery never ends it.
    */
   async run(signal: AbortSignal): Promise<void> {
+    await this.keep(signal);
+    await this.#revokeAll();
+    this.#logger.info('agent stopped', { revoked: this.#parts.config.revokeOnExit });
+  }
+
+  /**
+   * Writes the files and keeps them fresh until `signal` aborts; what it holds it leaves to a successor, or to
+   * {@link release}.
+   *
+   * @throws VouchsafeError as {@link run}.
+   */
+  async keep(signal: AbortSignal): Promise<void> {
     const tasks = await this.#tasks();
     const guard: Task = (inner) => this.#guardStart(inner);
     await this.#runAll(signal, this.#wasDelivered ? tasks : [...tasks, guard]);
-    await this.#revokeAll();
-    this.#logger.info('agent stopped', { revoked: this.#parts.config.revokeOnExit });
+  }
+
+  /**
+   * Revokes what `revokeOnExit` says of all that this agent holds or, where it has never run, that a predecessor left
+   * to it. One try within bounds, never rejects. Resolves to true when nothing is left to revoke; the state is
+   * removed then, and else kept for another try, by this agent or by a successor.
+   */
+  async release(): Promise<boolean> {
+    if (this.#delivery === undefined && this.#phase === 'starting') await this.#handover.resume();
+    this.#phase = 'stopping';
+    const isDone = !this.#parts.config.revokeOnExit || (await this.#releaser.releaseAll());
+    if (isDone) await this.#handover.end();
+    return isDone;
   }
 
   async #runAll(signal: AbortSignal, tasks: readonly Task[]): Promise<void> {

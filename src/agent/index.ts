@@ -6,6 +6,7 @@ export type {
   JwtSvid,
   NotifierPort,
   TemplatePort,
+  TokenPort,
   VaultPort,
   WriterPort,
   X509Files,

@@ -3,7 +3,7 @@
  */
 import { type Clock, type LoginRequest, Secret, VouchsafeError } from '../core/index.ts';
 import type { AuthConfig } from '../config/index.ts';
-import type { FilesPort, IdentityPort, VaultPort, VaultToken } from './ports.ts';
+import type { FilesPort, IdentityPort, TokenPort, VaultPort, VaultToken } from './ports.ts';
 
 /** Longest service-account token accepted. */
 const MAX_TOKEN_FILE_BYTES = 64 * 1024;
@@ -18,6 +18,8 @@ export interface LoginParts {
   /** Undefined where the login is by token file. */
   readonly identity: IdentityPort | undefined;
   readonly files: Pick<FilesPort, 'read'>;
+  /** Undefined where the login is by SVID, or the token in a file. */
+  readonly token?: TokenPort | undefined;
   readonly clock: Clock;
 }
 
@@ -37,11 +39,14 @@ async function loginRequest(parts: LoginParts, signal: AbortSignal): Promise<Log
     const svid = await identityOf(parts).x509Svid(signal);
     return { ...target, method: 'cert', certificatePem: svid.svid, keyPem: svid.key };
   }
-  const jwt =
-    auth.tokenFile === undefined
-      ? await jwtSvid(parts, signal)
-      : await tokenFromFile(parts, auth.tokenFile);
-  return { ...target, method: auth.method, jwt };
+  return { ...target, method: auth.method, jwt: await jwtOf(parts, signal) };
+}
+
+async function jwtOf(parts: LoginParts, signal: AbortSignal): Promise<Secret<string>> {
+  const { auth, token } = parts;
+  if (auth.tokenFile === undefined) return jwtSvid(parts, signal);
+  if (token !== undefined) return token.token(auth, signal);
+  return tokenFromFile(parts, auth.tokenFile);
 }
 
 async function jwtSvid(parts: LoginParts, signal: AbortSignal): Promise<Secret<string>> {

@@ -11,7 +11,7 @@ import type {
   VaultDependency,
   VouchsafeError,
 } from '../core/index.ts';
-import type { Format, NotifyAction } from '../config/index.ts';
+import type { AuthConfig, Format, NotifyAction } from '../config/index.ts';
 
 /** A Vault token as a login or a renewal leaves it. */
 export interface VaultToken {
@@ -124,4 +124,10 @@ export interface FilesPort {
   read(path: string, maxBytes: number): Promise<string>;
   /** Yields at the start and each time one of the files may have changed. */
   watch(paths: readonly string[], signal: AbortSignal): AsyncIterable<void>;
+}
+
+/** A service-account token that somebody else keeps fresh. */
+export interface TokenPort {
+  /** The newest token for this login, waiting for one that is valid. */
+  token(auth: AuthConfig, signal: AbortSignal): Promise<Secret<string>>;
 }

@@ -46,15 +46,15 @@ export interface Releaser {
   release(superseded: readonly LeaseHeld[], signal: AbortSignal): Promise<void>;
   /**
    * Revokes every token of this agent, and with it every lease; of batch tokens the leases alone. One try each,
-   * side by side, within bounds.
+   * side by side, within bounds. Tells whether nothing is left that another try could revoke.
    */
-  releaseAll(): Promise<void>;
+  releaseAll(): Promise<boolean>;
 }
 
 /** Has nothing to let go: for an agent without Vault. */
 export const NO_RELEASER: Releaser = {
   release: () => Promise.resolve(),
-  releaseAll: () => Promise.resolve(),
+  releaseAll: () => Promise.resolve(true),
 };
 
 /** Makes a {@link Releaser}. */
@@ -124,27 +124,43 @@ export function createReleaser(parts: ReleaserParts): Releaser {
       }
     },
 
-    async releaseAll() {
+    releaseAll() {
       const { current, retired } = sessions;
-      await withinTime(clock, async (signal) => {
-        const once = async (what: 'lease' | 'token', work: () => Promise<void>): Promise<void> => {
-          try {
-            await abortable(work(), signal);
-          } catch (caught) {
-            notRevoked(what, toVouchsafeError(caught));
-          }
-        };
-        const revoke = ({ id, token, isBatch }: Session): readonly Promise<void>[] =>
-          isBatch
-            ? leasesOf(id, values, inGrace).map((lease) =>
-                once('lease', () => vault.revokeLease(token, lease.id, signal)),
-              )
-            : [once('token', () => vault.revokeToken(token, signal))];
-        const all = current === undefined ? retired : [current, ...retired];
-        await Promise.all(all.flatMap(revoke));
-      });
+      const isOver = current === undefined || current.plan.expiresAtMs <= clock.monotonicMs();
+      const all = isOver ? retired : [current, ...retired];
+      const around = { vault, values, inGrace, notRevoked };
+      return withinTime(clock, (signal) => revokeOnce(all, around, signal));
     },
   };
+}
+
+/** One try for each token, or for what hangs off it where it is a batch token; tells whether no other try is of use. */
+async function revokeOnce(
+  sessions: readonly Session[],
+  parts: Pick<ReleaserParts, 'vault' | 'values'> & {
+    readonly inGrace: Iterable<LeaseHeld>;
+    readonly notRevoked: (what: 'lease' | 'token', error: VouchsafeError) => void;
+  },
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { vault, values, inGrace, notRevoked } = parts;
+  const once = async (what: 'lease' | 'token', work: () => Promise<void>): Promise<boolean> => {
+    try {
+      await abortable(work(), signal);
+      return true;
+    } catch (caught) {
+      const error = toVouchsafeError(caught);
+      notRevoked(what, error);
+      return error.retry !== 'backoff' || hasCode(error, ...HOPELESS);
+    }
+  };
+  const revoke = ({ id, token, isBatch }: Session): readonly Promise<boolean>[] =>
+    isBatch
+      ? leasesOf(id, values, inGrace).map((lease) =>
+          once('lease', () => vault.revokeLease(token, lease.id, signal)),
+        )
+      : [once('token', () => vault.revokeToken(token, signal))];
+  return (await Promise.all(sessions.flatMap(revoke))).every(Boolean);
 }
 
 /** Everything that hangs off a session: in the files, replaced, or about to be let go. */
@@ -159,17 +175,15 @@ function leasesOf(
 }
 
 /** Gives the revocations at the end a signal that bounds them. */
-async function withinTime(
-  clock: Clock,
-  work: (signal: AbortSignal) => Promise<void>,
-): Promise<void> {
+async function withinTime<T>(clock: Clock, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const limit = new AbortController();
   const done = new AbortController();
   const timer = clock.sleep(END_TIMEOUT_MS, done.signal).then(
     () => limit.abort(new VouchsafeError('ERR_VAULT_TIMEOUT', 'Vault did not answer in time')),
     () => undefined, // done before
   );
-  await work(limit.signal);
+  const result = await work(limit.signal);
   done.abort();
   await timer;
+  return result;
 }

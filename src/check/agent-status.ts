@@ -1,7 +1,8 @@
 /**
- * How the agent of an injected pod fares, by what the kubelet says of its containers. Ring: check.
+ * How the agent of an injected pod fares, or a pod with a volume of the CSI driver, by what the kubelet says of its
+ * containers. Ring: check.
  */
-import { AGENT_CONTAINER, INIT_CONTAINER } from '../admission/index.ts';
+import { AGENT_CONTAINER, INIT_CONTAINER, VOLUME } from '../admission/index.ts';
 import { formatDuration } from '../core/index.ts';
 import { itemsOf, type ApiObject } from '../kubernetes/index.ts';
 import { fieldAt, textAt } from './context.ts';
@@ -9,12 +10,44 @@ import { quoted, type Result } from './finding.ts';
 
 /** An agent that started this short a time ago may still be waiting for its files: the default `init-deadline`. */
 const PATIENCE_MS = 120_000;
+/** What the kubelet says of containers whose volumes are not there yet. */
+const WAITING: readonly string[] = ['ContainerCreating', 'PodInitializing'];
 const AGENTS: readonly string[] = [AGENT_CONTAINER, INIT_CONTAINER];
 
 /** True where a pod was injected and has the containers. */
 export function hasAgent(pod: ApiObject, prefix: string): boolean {
-  const isMarked = pod.metadata.annotations?.[`${prefix}/injected`] !== undefined;
-  return isMarked && listed(pod, 'spec', ['initContainers', 'containers']).some(isAgent);
+  return (
+    isMarked(pod, prefix) && listed(pod, 'spec', ['initContainers', 'containers']).some(isAgent)
+  );
+}
+
+/** True where a pod was injected and has the volume of the CSI driver. */
+export function hasInjectedVolume(pod: ApiObject, prefix: string): boolean {
+  const volumes = listed(pod, 'spec', ['volumes']);
+  const isOurs = (volume: unknown): boolean =>
+    textAt(volume, 'name') === VOLUME.secrets && fieldAt(volume, 'csi') !== undefined;
+  return isMarked(pod, prefix) && volumes.some(isOurs);
+}
+
+/** True where a pod has a volume of the driver, from the webhook or by hand. */
+export function hasVolumeOf(pod: ApiObject, driverName: string): boolean {
+  return listed(pod, 'spec', ['volumes']).some(
+    (volume) => textAt(volume, 'csi', 'driver') === driverName,
+  );
+}
+
+/** What is wrong with a pod that has a volume of the driver; undefined where nothing is. */
+export function volumeTrouble(pod: ApiObject, nowMs: number): Result | undefined {
+  const statuses = listed(pod, 'status', ['initContainerStatuses', 'containerStatuses']);
+  const isWaiting =
+    textAt(pod, 'status', 'phase') === 'Pending' &&
+    textAt(pod, 'spec', 'nodeName') !== '' &&
+    statuses.every((status) => WAITING.includes(textAt(status, 'state', 'waiting', 'reason')));
+  if (!isWaiting || ageOf(pod, nowMs) < PATIENCE_MS) return undefined;
+  const message = `waits for its volumes for more than ${formatDuration(PATIENCE_MS)}; its events say for what`;
+  const namespace = textAt(pod, 'metadata', 'namespace');
+  const remedy = `kubectl --namespace ${namespace} describe pod ${pod.metadata.name ?? ''}`;
+  return { status: 'warning', message, remedy };
 }
 
 /** What is wrong with the agent; undefined where nothing is. */
@@ -28,12 +61,19 @@ export function agentTrouble(pod: ApiObject, nowMs: number): Result | undefined 
       return { status: 'failure', message: `its agent fails: ${said}`, remedy };
     }
   }
-  const ageMs = nowMs - Date.parse(textAt(pod, 'metadata', 'creationTimestamp'));
   const isReady = statuses.every((status) => fieldAt(status, 'ready') === true);
-  if (ageMs < PATIENCE_MS || (statuses.length > 0 && isReady)) return undefined;
+  if (ageOf(pod, nowMs) < PATIENCE_MS || (statuses.length > 0 && isReady)) return undefined;
   const patience = formatDuration(PATIENCE_MS);
   const message = `its agent is not ready after more than ${patience}`;
   return { status: 'warning', message, remedy: `kubectl describe pod ${pod.metadata.name ?? ''}` };
+}
+
+function isMarked(pod: ApiObject, prefix: string): boolean {
+  return pod.metadata.annotations?.[`${prefix}/injected`] !== undefined;
+}
+
+function ageOf(pod: ApiObject, nowMs: number): number {
+  return nowMs - Date.parse(textAt(pod, 'metadata', 'creationTimestamp'));
 }
 
 /** Why the container stands still or ended last, unless it is ready. */

@@ -22,6 +22,8 @@ interface Resource {
 export const RESOURCE = {
   configMaps: { group: '', plural: 'configmaps' },
   csiDrivers: { group: 'storage.k8s.io', plural: 'csidrivers' },
+  csiNodes: { group: 'storage.k8s.io', plural: 'csinodes' },
+  daemonSets: { group: 'apps', plural: 'daemonsets' },
   deployments: { group: 'apps', plural: 'deployments' },
   endpointSlices: { group: 'discovery.k8s.io', plural: 'endpointslices' },
   events: { group: '', plural: 'events' },

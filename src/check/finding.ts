@@ -14,6 +14,7 @@ export const GROUPS = {
   'admission-policy': 'Admission policy',
   values: 'Values of the installation',
   prerequisites: "The agent's prerequisites",
+  csi: 'CSI driver',
   pods: 'Pods',
 } as const;
 /** One of {@link GROUPS}. */

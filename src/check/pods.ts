@@ -6,7 +6,13 @@ import { inject, readPod, type Pod } from '../admission/index.ts';
 import type { Annotations, Installation } from '../config/index.ts';
 import { hasCode, toVouchsafeError } from '../core/index.ts';
 import { type ApiObject } from '../kubernetes/index.ts';
-import { agentTrouble, hasAgent } from './agent-status.ts';
+import {
+  agentTrouble,
+  hasAgent,
+  hasInjectedVolume,
+  hasVolumeOf,
+  volumeTrouble,
+} from './agent-status.ts';
 import { RESOURCE } from './cluster.ts';
 import { textAt, type Context, type Installed } from './context.ts';
 import { quoted, settle, type Answer, type Finding, type Result } from './finding.ts';
@@ -44,7 +50,10 @@ export async function* checkPods(
   const surroundings = { context, installed, ...found, namespaces: named.value };
   const { findings, injected } = judgeAll(listed.value, surroundings);
   const where = context.namespace === undefined ? '' : ` of namespace ${context.namespace}`;
-  const message = `running pods${where}: ${listed.value.length}, with the agent: ${injected}`;
+  const { csi } = found.installation;
+  const mounted = listed.value.filter((pod) => hasVolumeOf(pod, csi.driverName)).length;
+  const volumes = csi.enabled ? `, with a volume of the CSI driver: ${mounted}` : '';
+  const message = `running pods${where}: ${listed.value.length}, with the agent: ${injected}${volumes}`;
   yield { group: 'pods', check: 'list', status: 'ok', message };
   yield* findings;
 }
@@ -100,7 +109,12 @@ function judgeAll(
 function judge(object: ApiObject, surroundings: Surroundings): Result | undefined {
   const { installation, namespaces, context } = surroundings;
   const prefix = installation.annotationPrefix;
-  if (hasAgent(object, prefix)) return agentTrouble(object, context.clock.now());
+  const nowMs = context.clock.now();
+  if (hasAgent(object, prefix)) return agentTrouble(object, nowMs);
+  if (hasVolumeOf(object, installation.csi.driverName)) {
+    const trouble = volumeTrouble(object, nowMs);
+    if (trouble !== undefined || hasInjectedVolume(object, prefix)) return trouble;
+  }
   const namespace = namespaces?.get(textAt(object, 'metadata', 'namespace'));
   const isMarked = [object.metadata.annotations, namespace?.annotations].some((annotations) =>
     Object.keys(annotations ?? {}).some((name) => name.startsWith(`${prefix}/`)),

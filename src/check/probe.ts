@@ -5,6 +5,7 @@ import { INIT_CONTAINER } from '../admission/index.ts';
 import type { Installation } from '../config/index.ts';
 import { hasCode } from '../core/index.ts';
 import { fieldsOf, itemsOf, refusalOf, statusOf, type ApiObject } from '../kubernetes/index.ts';
+import { hasInjectedVolume } from './agent-status.ts';
 import { RESOURCE, rightOf } from './cluster.ts';
 import { fieldAt, textAt, type Context, type Probe } from './context.ts';
 import { quoted, type Result } from './finding.ts';
@@ -37,7 +38,9 @@ export async function probe(
   let result: Result;
   let isLeft = false;
   try {
-    const isInjected = itemsOf(fieldAt(pod, 'spec', 'initContainers')).some(isAgent);
+    const isInjected =
+      itemsOf(fieldAt(pod, 'spec', 'initContainers')).some(isAgent) ||
+      hasInjectedVolume(pod, installation.annotationPrefix);
     const message = `the pod was not injected: is ${namespace} a namespace that the webhook looks at?`;
     result = isInjected ? await watched(context, name, namespace) : { status: 'failure', message };
   } finally {
@@ -127,8 +130,12 @@ function verdict(pod: ApiObject): Result | undefined {
   return { status: 'failure', message: `the agent in the pod gave up: ${said}`, remedy };
 }
 
+/** In mode csi there is no agent: the pod's own container starts when its files are there. */
 function agentStatus(pod: ApiObject): unknown {
-  return itemsOf(fieldAt(pod, 'status', 'initContainerStatuses')).find(isAgent);
+  return (
+    itemsOf(fieldAt(pod, 'status', 'initContainerStatuses')).find(isAgent) ??
+    itemsOf(fieldAt(pod, 'status', 'containerStatuses'))[0]
+  );
 }
 
 function isAgent(container: unknown): boolean {

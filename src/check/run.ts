@@ -4,6 +4,7 @@
 import { parseInstallation } from '../config/index.ts';
 import { checkAdmissionPolicy } from './admission-policy.ts';
 import { checkApiServer } from './api-server.ts';
+import { checkCsiDriver } from './csi-driver.ts';
 import { Cluster } from './cluster.ts';
 import type { CheckOptions } from './context.ts';
 import { checkAdmission } from './dry-run.ts';
@@ -36,5 +37,6 @@ export async function* runChecks(
   yield* checkAdmissionPolicy(context, installed, version);
   yield* values;
   yield* checkPrerequisites(context, installation);
+  yield* checkCsiDriver(context, installed, installation);
   yield* checkPods(context, installed, { installation, version });
 }

@@ -53,11 +53,19 @@ function settingLines(result: InjectionResult, installation: Installation): read
     const isInstalled = source === 'built in' && installed.includes(name);
     return [
       name,
-      text ?? decided[name] ?? printed(name, value),
+      name === 'mode'
+        ? shownMode(text, decided[name])
+        : (text ?? decided[name] ?? printed(name, value)),
       isInstalled ? 'installation' : source,
     ] as const;
   });
   return table(rows);
+}
+
+/** A default that a pod or a cluster cannot have is not what it gets. */
+function shownMode(asked: string | undefined, decided: string | undefined): string {
+  if (asked === undefined || decided === undefined) return asked ?? decided ?? '-';
+  return asked === decided ? asked : `${decided} (not ${asked})`;
 }
 
 /** Settings that the installation decides outside its `defaults`, where it says more than the built-in values. */
@@ -98,6 +106,9 @@ function decidedForAgent({ auth, vault, spiffe, output }: RawAgentConfig): reado
   ];
 }
 
+/** Settings of a container that the pod does not get. */
+const UNUSED = '(no agent in the pod)';
+
 function decidedForPod(pod: Pod): readonly Decision[] {
   const agent = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].find(({ name }) =>
     [AGENT_CONTAINER, INIT_CONTAINER].includes(name),
@@ -106,12 +117,18 @@ function decidedForPod(pod: Pod): readonly Decision[] {
     ['mode', modeOf(pod), ''],
     ['containers', undefined, '(all)'],
     ['init-containers', undefined, '(none)'],
-    ['run-as-user', agent?.securityContext?.runAsUser, '(assigned by the platform)'],
-    ['image', agent?.['image'], ''],
+    [
+      'run-as-user',
+      agent?.securityContext?.runAsUser,
+      agent === undefined ? UNUSED : '(assigned by the platform)',
+    ],
+    ['image', agent?.['image'], UNUSED],
   ];
 }
 
 function modeOf({ spec }: Pod): string {
+  if (spec.volumes?.some(({ name, csi }) => name === VOLUME.secrets && csi !== undefined) === true)
+    return 'csi';
   if (spec.initContainers?.some(({ name }) => name === AGENT_CONTAINER)) return 'native';
   return spec.containers.some(({ name }) => name === AGENT_CONTAINER) ? 'pair' : 'init';
 }

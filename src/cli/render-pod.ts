@@ -26,11 +26,12 @@ export async function renderPod(
   const admitted = await admitManifests(io, { ...options, file: options.pod });
   const { found, result } = choosePod(admitted, options.pod);
   for (const warning of result.warnings) io.say(`warning: ${found.owner}: ${warning}`);
-  if (result.outcome !== 'injected') {
+  const { agentConfig: document } = result;
+  if (document === undefined) {
     throw new VouchsafeError('ERR_ADMISSION_DENIED', `${found.owner}: ${result.message}`);
   }
   const { config, files } = await renderOnce(
-    result.pod,
+    { pod: result.pod, document },
     {
       namespace: found.namespace,
       configMaps: configMapsOf(admitted.manifests),

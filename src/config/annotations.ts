@@ -26,7 +26,7 @@ export interface Annotation<T, D = unknown> {
 
 /** How the pod proves who it is: by SVID, or by a service-account token. */
 export const IDENTITIES = ['spiffe', 'service-account'] as const;
-/** How the agent comes into the pod. */
+/** How the files come into the pod. */
 export const MODES = ['native', 'pair', 'init', 'csi'] as const;
 
 const CONTAINER_ID = grammar.wholeNumber(1, 2_147_483_647);
@@ -39,13 +39,13 @@ export const SETTINGS = {
   },
   mode: optional(
     grammar.choice(MODES),
-    'How the agent comes into the pod: `native` sidecar, `pair` of init container and sidecar, `init` container alone.',
+    'How the files come into the pod: by a `native` sidecar, a `pair` of init container and sidecar, an `init` container alone, or from the `csi` driver of the node.',
     '`native`; `pair` before Kubernetes 1.29',
   ),
   identity: optional(
     grammar.choice(IDENTITIES),
-    'What the agent logs in with: an SVID from the Workload API, or a service-account token projected for it.',
-    '`spiffe`; `service-account` with `auth-method: kubernetes`',
+    'What logs in: an SVID from the Workload API, or a service-account token of the pod.',
+    '`spiffe`; `service-account` with `auth-method: kubernetes`, and where the CSI driver has no other',
   ),
   vault: optional(
     grammar.text('the name of a connection, or an address where the installation allows it'),
@@ -100,7 +100,7 @@ export const SETTINGS = {
   ),
   'init-containers': optional(
     grammar.initContainerNames,
-    'Init containers that see the files; `all` is those that follow the agent.',
+    'Init containers that see the files; `all` is those that follow the agent, or with `csi` all.',
     'none',
   ),
   'mount-path': row(

@@ -167,10 +167,46 @@ export const CHART_WEBHOOK_FIELDS = {
   ),
 } as const;
 
+const driverAccount = shape.object(
+  {
+    create: flag(true, 'Whether the chart makes it.'),
+    name: name('Its name; that of the driver by default.'),
+    annotations: texts('Its annotations.'),
+  },
+  'Service account of the CSI driver.',
+);
+
+/** Values of the chart alone below `csi`. */
+export const CHART_CSI_FIELDS = {
+  kubeletDirectory: defaulted(
+    grammar.mountPath,
+    '/var/lib/kubelet',
+    'Root directory of the kubelet; some distributions have another one.',
+  ),
+  stateDirectory: defaulted(
+    grammar.mountPath,
+    '/run/vouchsafe-csi',
+    'Directory of the node, in memory, where a driver leaves tokens and leases to its successor; for root alone.',
+  ),
+  logLevel: defaulted(grammar.choice(LOG_LEVELS), 'info', 'Log of the driver.'),
+  healthPort: number(1, 65_535, 8080, 'Port of the container for probes and metrics.'),
+  resources: anyObject('Resources of the driver, as in a container; volumes are in its memory.'),
+  nodeSelector: texts('As in a pod.'),
+  tolerations: objects('As in a pod; every node by default.'),
+  affinity: anyObject('As in a pod.'),
+  priorityClassName: name('As in a pod.'),
+  updateStrategy: anyObject('As in a DaemonSet.'),
+  livenessProbe: anyObject('Numbers of the probe, as in a container: `periodSeconds: 10`.'),
+  podAnnotations: texts('Annotations of the pods.'),
+  podLabels: texts('Labels of the pods.'),
+  serviceAccount: shape.nested(driverAccount),
+} as const;
+
 /** Paths of what the chart alone reads; `image` is the agent's as well. */
 export const CHART_ONLY: readonly string[] = [
   ...Object.keys(CHART_FIELDS).filter((key) => key !== 'image'),
   ...Object.keys(CHART_WEBHOOK_FIELDS).map((key) => `webhook.${key}`),
+  ...Object.keys(CHART_CSI_FIELDS).map((key) => `csi.${key}`),
 ];
 
 function defaulted<T extends string>(

@@ -2,6 +2,7 @@
  * Settings that cannot both be meant. Each problem names both. Ring: config.
  */
 import { clashingPaths, type Problem } from '../core/index.ts';
+import { csiObstacles } from './csi-settings.ts';
 import { X509_FILES } from './defaults.ts';
 import type { FileSettings, Setting, Settings } from './settings.ts';
 
@@ -119,7 +120,12 @@ function inSvidChoice({ settings, files, prefix, report }: Said): void {
 
 function inMode({ settings, files, prefix, report }: Said): void {
   const mode = settings.mode.value;
-  if (mode === 'csi') report('mode', 'csi is not available yet; leave it out or say native');
+  // A default that this pod cannot have is none: admission falls back.
+  if (mode === 'csi' && settings.mode.source === 'pod') {
+    const found = csiObstacles(settings, files);
+    for (const { name, message } of found)
+      report(name, `contradicts ${prefix}/mode csi: ${message}`);
+  }
   if (mode !== 'init') return;
   const reason = `contradicts ${prefix}/mode init: nobody stays after the start`;
   if (isSaid(settings['on-change'])) report('on-change', reason);

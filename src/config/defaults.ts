@@ -27,6 +27,8 @@ export const VAULT_TIMEOUT_MS = 20_000;
 export const SERVICE_ACCOUNT_TOKEN_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/token';
 /** Least severity that is logged. */
 export const LOG_LEVEL = 'info';
+/** Least size of a volume that the CSI driver makes: a size of 0 would be no limit. */
+export const MIN_VOLUME_BYTES = 64 * 1024;
 /** Files of the X.509-SVID: logical name, part and file name. */
 export const X509_FILES = [
   { name: 'svid', part: 'svid', path: 'svid.pem' },

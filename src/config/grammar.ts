@@ -8,6 +8,7 @@ import {
   outputPathProblem,
   parseDuration,
   parseNotifySignal,
+  parseQuantity,
   spiffeIdProblem,
 } from '../core/index.ts';
 import type { JsonSchema } from './json-schema.ts';
@@ -314,9 +315,8 @@ function listOf<T>(values: string, item: Grammar<T>): Grammar<readonly T[]> {
   });
 }
 
-/** @see https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/ */
 function isQuantity(given: string): boolean {
-  return /^\d{1,15}(\.\d{1,3})?(m|k|Ki|M|Mi|G|Gi)?$/.test(given);
+  return parseQuantity(given) !== undefined;
 }
 
 function parseAction(given: string): Parsed<NotifyAction> {

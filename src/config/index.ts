@@ -10,6 +10,7 @@ export {
 export {
   ANNOTATIONS,
   classify,
+  isSettingName,
   MARKS,
   NOT_YET,
   SETTINGS,
@@ -19,12 +20,20 @@ export {
   type SettingName,
 } from './annotations.ts';
 export { AZURE_AUDIENCE, azureTokenFile } from './contradictions.ts';
+export {
+  IDLE_IN_CSI,
+  csiObstacles,
+  NOT_BY_DRIVER,
+  NOT_IN_VOLUME,
+  type CsiObstacle,
+} from './csi-settings.ts';
 export { CHART_ONLY } from './chart-shape.ts';
 export * as DEFAULTS from './defaults.ts';
 export { INSTALLATION_SCHEMA, SYSTEM_NAMESPACES } from './installation-shape.ts';
 export {
   parseInstallation,
   type CertificateInstallation,
+  type CsiInstallation,
   type Installation,
   type SpiffeInstallation,
   type VaultConnection,

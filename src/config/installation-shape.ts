@@ -3,6 +3,7 @@
  */
 import { isSettingName, SETTINGS, type Annotation, type Level } from './annotations.ts';
 import { CHART_FIELDS, CHART_WEBHOOK_FIELDS, IMAGE_GRAMMAR } from './chart-shape.ts';
+import { csiShape } from './csi-shape.ts';
 import * as grammar from './grammar.ts';
 import type { JsonSchema } from './json-schema.ts';
 import * as shape from './shape.ts';
@@ -281,6 +282,7 @@ export const installationShape = shape.object(
     vault: shape.nested(vault),
     spiffe: shape.nested(spiffe),
     webhook: shape.nested(webhook),
+    csi: shape.nested(csiShape),
     ...CHART_FIELDS,
     events: shape.nested(events),
   },

@@ -1,7 +1,7 @@
 /**
  * The installation's configuration: the Helm values that admission needs. Ring: config.
  */
-import { problemsError, type Problem } from '../core/index.ts';
+import { parseQuantity, problemsError, type Problem } from '../core/index.ts';
 import {
   installationShape,
   SYSTEM_NAMESPACES,
@@ -52,6 +52,24 @@ export interface SpiffeInstallation {
   readonly hostPath: string;
 }
 
+/** The CSI driver. */
+export interface CsiInstallation {
+  readonly enabled: boolean;
+  readonly driverName: string;
+  readonly identity: {
+    /** What proves who a pod is: its token from the kubelet, or an SVID that the driver obtains for it. */
+    readonly kind: 'service-account' | 'broker' | 'delegated';
+    /** `unix:///path` or `tcp://IP:port` of the Broker API or the admin socket; empty for service accounts. */
+    readonly socket: string;
+    /** SPIFFE IDs of servers of the Broker API; empty for any SPIRE agent of the driver's own trust domain. */
+    readonly agentIds: readonly string[];
+  };
+  /** Audiences of the tokens that the kubelet gives the driver; the empty one is the API server's own. */
+  readonly tokenAudiences: readonly string[];
+  /** Most that one volume may hold. */
+  readonly maxVolumeBytes: number;
+}
+
 /** Everything about one installation that admission goes by. */
 export interface Installation {
   /** Without the slash: `vouchsafe.dev`. */
@@ -76,6 +94,7 @@ export interface Installation {
     readonly policies: readonly VaultPolicy[];
   };
   readonly spiffe: SpiffeInstallation;
+  readonly csi: CsiInstallation;
   readonly webhook: {
     /** Namespaces whose pods are never touched. */
     readonly excludedNamespaces: readonly string[];
@@ -126,10 +145,26 @@ function build(raw: InstallationValues, place: Place): Installation {
     defaults: raw.defaults,
     vault: vaultOf(raw, place.at('vault')),
     spiffe: { ...spiffe, hostPath: spiffe.hostPath ?? directory },
+    csi: csiOf(raw, place.at('csi')),
     webhook: {
       excludedNamespaces: [...SYSTEM_NAMESPACES, ...webhook.excludedNamespaces],
       maxBodyBytes: webhook.maxBodyBytes,
     },
+  };
+}
+
+function csiOf({ csi, defaults }: InstallationValues, place: Place): CsiInstallation {
+  const { enabled, driverName, tokenAudiences, maxVolumeSize } = csi;
+  const { kind, socket = '', agentIds } = csi.identity;
+  if (defaults['mode'] === 'csi' && !enabled) {
+    place.at('enabled').problem('must be true, because defaults.mode is csi');
+  }
+  return {
+    enabled,
+    driverName,
+    identity: { kind, socket, agentIds },
+    tokenAudiences,
+    maxVolumeBytes: Math.floor(parseQuantity(maxVolumeSize) ?? 0),
   };
 }
 

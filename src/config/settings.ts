@@ -50,6 +50,8 @@ export interface SettingsInput {
   readonly namespace?: Annotations | undefined;
   /** Defaults of the installation by annotation name without prefix. */
   readonly installation: Readonly<Record<string, string>>;
+  /** What becomes of names of the pod that mean nothing. Default: a warning. */
+  readonly unknown?: 'warned' | 'refused';
 }
 
 /** All that annotations say. Where there are problems, what was refused is missing or has its default. */
@@ -126,36 +128,50 @@ function filesOf(input: SettingsInput, problems: Problem[]): FileSettings[] {
 /** Names that mean nothing, of which each is answered with a guess: guessing takes time. */
 const MAX_GUESSES = 10;
 
+/** A name that means nothing where it stands. */
+interface Unknown {
+  readonly level: 'pod' | 'namespace';
+  readonly name: string;
+}
+
 /** Warns about names that mean nothing where they stand; reports those that are refused. */
 function oddities(input: SettingsInput, problems: Problem[]): string[] {
   const { prefix } = input;
   const warnings: string[] = [];
-  const unknown: { readonly where: string; readonly name: string }[] = [];
+  const unknown: Unknown[] = [];
   for (const [name] of annotationsOf(input.pod, prefix)) {
     const meaning = classify(name);
-    if (meaning.kind === 'unknown') unknown.push({ where: '', name });
+    if (meaning.kind === 'unknown') unknown.push({ level: 'pod', name });
     if (meaning.kind !== 'refused') continue;
     problems.push({ path: `${prefix}/${name}`, message: meaning.reason });
   }
   for (const [name] of annotationsOf(input.namespace ?? {}, prefix)) {
     const meaning = classify(name);
-    if (meaning.kind === 'unknown') unknown.push({ where: 'on the namespace: ', name });
+    if (meaning.kind === 'unknown') unknown.push({ level: 'namespace', name });
     else if (meaning.kind !== 'setting') {
       warnings.push(`${prefix}/${name} has no effect on a namespace: write it on the pod`);
     }
   }
-  for (const { where, name } of unknown.slice(0, MAX_GUESSES)) {
-    warnings.push(where + unknownAnnotation(prefix, name));
-  }
-  const rest = unknown.length - MAX_GUESSES;
-  if (rest > 0) warnings.push(`${rest} more annotations of ${prefix} are unknown`);
+  tellUnknown(unknown, input, { problems, warnings });
   return warnings;
 }
 
-function unknownAnnotation(prefix: string, name: string): string {
-  const guess = nearestAnnotation(name);
-  const hint = guess === undefined ? '' : `; did you mean ${prefix}/${guess}?`;
-  return `unknown annotation ${prefix}/${name}${hint}`;
+function tellUnknown(
+  unknown: readonly Unknown[],
+  input: SettingsInput,
+  { problems, warnings }: { readonly problems: Problem[]; readonly warnings: string[] },
+): void {
+  const { prefix } = input;
+  for (const { level, name } of unknown.slice(0, MAX_GUESSES)) {
+    const guess = nearestAnnotation(name);
+    const hint = guess === undefined ? '' : `; did you mean ${prefix}/${guess}?`;
+    const isRefused = level === 'pod' && input.unknown === 'refused';
+    const where = level === 'pod' ? '' : 'on the namespace: ';
+    if (isRefused) problems.push({ path: `${prefix}/${name}`, message: `is not known${hint}` });
+    else warnings.push(`${where}unknown annotation ${prefix}/${name}${hint}`);
+  }
+  const rest = unknown.length - MAX_GUESSES;
+  if (rest > 0) warnings.push(`${rest} more annotations of ${prefix} are unknown`);
 }
 
 /** Of `templates-db` only the part before the user's own name is compared: it may be meant as `template-db`. */

@@ -322,6 +322,51 @@ export const ERROR_TABLE = {
     'The pod asks for something that cannot be given; every reason is listed.',
   ),
 
+  ERR_CSI_REQUEST: rule(
+    'never',
+    'warn',
+    EXIT.denied,
+    'The kubelet asks the CSI driver for what it does not have; what to write otherwise is told.',
+  ),
+  ERR_CSI_CONFLICT: rule(
+    'never',
+    'warn',
+    EXIT.denied,
+    'A volume is published already, with other attributes or at another place.',
+  ),
+  ERR_CSI_TOKEN: rule(
+    'backoff',
+    'warn',
+    EXIT.login,
+    'The kubelet gave the CSI driver no service-account token of the pod for the audience that logs in.',
+  ),
+  ERR_CSI_PENDING: rule(
+    'backoff',
+    'warn',
+    EXIT.deadline,
+    'The files of a volume are not there yet; the pod waits. The last cause is named.',
+  ),
+  ERR_CSI_ENDED: rule(
+    'backoff',
+    'warn',
+    EXIT.stopped,
+    'A volume was unpublished, or the driver ended, before its files were there.',
+  ),
+  ERR_CSI_BUSY: rule('backoff', 'warn', EXIT.server, 'The node has more volumes than it can have.'),
+  ERR_CSI_NO_VOLUME: rule('never', 'warn', EXIT.server, 'The CSI driver has no such volume.'),
+  ERR_CSI_MOUNT: rule(
+    'backoff',
+    'error',
+    EXIT.output,
+    'A volume cannot be mounted or unmounted. Is the driver privileged, and its mount propagation Bidirectional?',
+  ),
+  ERR_CSI_STATE: rule(
+    'never',
+    'error',
+    EXIT.config,
+    'The state directory of the CSI driver is not in memory, or cannot be used.',
+  ),
+
   ERR_CHECK_FAILED: rule(
     'never',
     'error',

@@ -37,6 +37,7 @@ export {
 export { clashingPaths, outputPathProblem } from './output-path.ts';
 export { closeness, nearest } from './nearest.ts';
 export { formatProblems, problemsError, type Problem } from './problems.ts';
+export { parseQuantity } from './quantity.ts';
 export { Secret } from './secret.ts';
 export type { LoginRequest, Validity } from './vault-words.ts';
 export { parseSpiffeId, spiffeIdProblem, type SpiffeId } from './spiffe-id.ts';

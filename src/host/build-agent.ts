@@ -16,6 +16,8 @@ import {
   type AgentParts,
   type IdentityPort,
   type NotifierPort,
+  type TemplatePort,
+  type TokenPort,
   type WriterPort,
   type X509Files,
 } from '../agent/index.ts';
@@ -29,11 +31,13 @@ import {
   createWorkloadApi,
   x509Pem,
   type Identity,
+  type SvidApi,
   type X509Identity,
 } from '../spiffe/index.ts';
 import { formatTemplate, parseTemplate, renderTemplate, type Template } from '../template/index.ts';
 import { createVaultClient, type VaultClient } from '../vault/index.ts';
 import { loadCaBundle } from './ca-bundle.ts';
+import type { Shared } from './shared.ts';
 
 /** What surrounds an agent; the writer and the notifier can be others than the real ones (`render`). */
 export interface Surroundings {
@@ -43,6 +47,12 @@ export interface Surroundings {
   readonly metrics?: Metrics;
   readonly writer?: WriterPort;
   readonly notifier?: NotifierPort;
+  /** The workload's SVIDs, instead of the Workload API that the config names; closed with the agent. */
+  readonly svids?: SvidApi | undefined;
+  /** The workload's service-account token, instead of the file that the config names. */
+  readonly token?: TokenPort | undefined;
+  /** What other agents of this process share with this one. Default: connections and templates of its own. */
+  readonly shared?: Shared | undefined;
   /** Changes the parts before the agent is made of them: tests put faults between them. Default: none. */
   readonly wrap?: (parts: AgentParts<Template>) => AgentParts<Template>;
 }
@@ -74,9 +84,9 @@ export async function buildAgent(
   const companions: Task[] = [];
   const closers: (() => void)[] = [];
 
-  const vault = await buildVault(config, common, companions);
-  if (vault !== undefined) closers.push(() => vault.close());
-  const identity = buildIdentity(config, common, closers);
+  const { shared, token, svids } = surroundings;
+  const vault = await buildVault(config, { ...common, companions, closers, shared });
+  const identity = buildIdentity(config, { ...common, closers, svids });
   // What ends it is told to the engine by the port, which knows whether a start or a refresh fails.
   if (identity !== undefined && needsX509(config))
     companions.push((signal) => identity.run(signal).catch(() => undefined));
@@ -86,7 +96,8 @@ export async function buildAgent(
     config,
     vault,
     identity: identity === undefined ? undefined : identityPort(identity),
-    templates: TEMPLATES,
+    templates: templatesOf(shared),
+    token,
     writer:
       surroundings.writer ?? createFileWriter({ directory: config.outputDirectory, ...common }),
     notifier: surroundings.notifier ?? createNotifier(common),
@@ -100,36 +111,56 @@ export async function buildAgent(
   return { agent, companions, close: () => closers.forEach((close) => close()) };
 }
 
-type Common = Required<Omit<Surroundings, 'writer' | 'notifier' | 'wrap'>>;
+interface Common {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+interface Building extends Common {
+  readonly companions: Task[];
+  /** What is to be called at the end. */
+  readonly closers: (() => void)[];
+  readonly shared: Shared | undefined;
+}
+
+function templatesOf(shared: Shared | undefined): TemplatePort<Template> {
+  if (shared === undefined) return TEMPLATES;
+  return { ...TEMPLATES, parseTemplate: (source, name) => shared.parseTemplate(source, name) };
+}
 
 async function buildVault(
   config: AgentConfig,
-  common: Common,
-  companions: Task[],
+  { companions, closers, shared, ...common }: Building,
 ): Promise<VaultClient | undefined> {
   const { vault } = config;
   if (vault === undefined || config.auth === undefined) return undefined;
+  const { address, namespace, tlsServerName, timeoutMs } = vault;
+  const options = { ...common, address, timeoutMs, ...(namespace !== undefined && { namespace }) };
+  if (shared !== undefined) {
+    const borrowed = await shared.connect(vault);
+    closers.push(() => borrowed.giveBack());
+    return createVaultClient({ ...options, connections: borrowed.connections });
+  }
   const ca = await loadCaBundle(vault, common.logger);
   companions.push((signal) => ca.run(signal));
-  const { address, namespace, tlsServerName, timeoutMs } = vault;
-  return createVaultClient({
-    ...common,
-    address,
-    timeoutMs,
+  const client = createVaultClient({
+    ...options,
     ca: ca.current,
-    ...(namespace === undefined ? {} : { namespace }),
-    ...(tlsServerName === undefined ? {} : { tlsServerName }),
+    ...(tlsServerName !== undefined && { tlsServerName }),
   });
+  closers.push(() => client.close());
+  return client;
 }
 
 function buildIdentity(
   config: AgentConfig,
-  common: Common,
-  closers: (() => void)[],
+  { closers, svids, ...common }: Common & Pick<Building, 'closers'> & Pick<Surroundings, 'svids'>,
 ): Identity | undefined {
   const { spiffe } = config;
   if (spiffe === undefined) return undefined;
-  const api = createWorkloadApi({ ...common, address: spiffe.socket });
+  const api = svids ?? createWorkloadApi({ ...common, address: spiffe.socket });
   closers.push(() => api.close());
   const { spiffeId, hint } = spiffe;
   return createIdentity({

@@ -1,2 +1,4 @@
 export { buildAgent, type BuiltAgent, type Surroundings } from './build-agent.ts';
+export { runBeside } from './run-beside.ts';
+export { createShared, type Shared } from './shared.ts';
 export { runAgent, type RunAgentOptions } from './run-agent.ts';

@@ -18,9 +18,10 @@ import {
   type AgentConfig,
   type AgentEnvironment,
 } from '../config/index.ts';
-import { runAll, type Task } from '../lifecycle/index.ts';
+import { runAll } from '../lifecycle/index.ts';
 import { createMetrics, readTextFile } from '../platform/index.ts';
-import { buildAgent, type BuiltAgent, type Surroundings } from './build-agent.ts';
+import { buildAgent, type Surroundings } from './build-agent.ts';
+import { runBeside } from './run-beside.ts';
 
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 
@@ -103,22 +104,6 @@ async function run(
   } finally {
     built.close();
   }
-}
-
-/** Runs the companions for as long as the main work takes, its clean-up included. */
-async function runBeside(built: BuiltAgent, main: Task, signal: AbortSignal): Promise<void> {
-  const done = new AbortController();
-  const failed = new AbortController();
-  const companions = runAll(done.signal, built.companions).catch((error: unknown) =>
-    failed.abort(error),
-  );
-  try {
-    await main(AbortSignal.any([signal, failed.signal]));
-  } finally {
-    done.abort();
-    await companions;
-  }
-  failed.signal.throwIfAborted();
 }
 
 /** An init container that was stopped must not look as if it had done its work. */

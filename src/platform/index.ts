@@ -6,4 +6,11 @@ export { createLogger } from './logger.ts';
 export { createMetrics, type MetricsRegistry } from './metrics.ts';
 export { trustPublicAuthorities } from './trust.ts';
 export { watchFiles } from './watch-files.ts';
-export { environmentVariable, printError, reportDefects, terminationSignal } from './process.ts';
+export {
+  environmentVariable,
+  keepPrivate,
+  printError,
+  reportDefects,
+  terminationSignal,
+} from './process.ts';
+export { systemMounts, type Mount, type Mounts, type TmpfsMount } from './mounts.ts';

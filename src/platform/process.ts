@@ -40,6 +40,11 @@ export function reportDefects(): void {
   process.on('unhandledRejection', report);
 }
 
+/** Whatever this process makes from now on is for its own user alone, unless a mode is set explicitly. */
+export function keepPrivate(): void {
+  process.umask(0o077);
+}
+
 /** Writes a line for a person. */
 export function printError(line: string): void {
   process.stderr.write(`${line}\n`);

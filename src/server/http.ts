@@ -26,11 +26,14 @@ export function bound(server: Server): void {
   server.maxConnections = 512;
 }
 
+/** Where a server listens. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
 /** Listens on `host:port`; resolves to the address bound. An empty host is every address. */
-export async function listen(
-  server: Server,
-  address: string,
-): Promise<{ readonly host: string; readonly port: number }> {
+export async function listen(server: Server, address: string): Promise<Address> {
   const colon = address.lastIndexOf(':');
   const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
   const listening = Promise.withResolvers<undefined>();

@@ -1,18 +1,21 @@
 /**
  * The webhook's two listeners: HTTPS for the API server, plain HTTP for probes and metrics. Ring: server.
  */
-import { once } from 'node:events';
-import {
-  createServer as createHttpServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-} from 'node:http';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
-import { toVouchsafeError, type Clock, type Logger, type Metrics } from '../core/index.ts';
+import type { Clock, Logger, Metrics } from '../core/index.ts';
 import { runAll, type Task } from '../lifecycle/index.ts';
 import type { Certificates, ServingCertificate } from './certificate-source.ts';
-import { bound, listen, pathOf, send, type Answer, type Route } from './http.ts';
+import { bound, listen, type Address } from './http.ts';
+import {
+  aborted,
+  closeNow,
+  type Exposition,
+  listener,
+  metricsRoute,
+  probeRoutes,
+  spell,
+} from './health-server.ts';
 import { createMutateRoute, type MutateOptions } from './mutate.ts';
 import { createReadiness } from './readiness.ts';
 
@@ -26,8 +29,7 @@ export interface WebhookServerOptions extends MutateOptions {
   readonly certificates: Certificates;
   /** What reviews need beside the server; it runs until the last of them is answered. */
   readonly companions?: readonly Task[];
-  /** Metrics in the text format of Prometheus. */
-  readonly exposition: { readonly contentType: string; expose(): Promise<string> };
+  readonly exposition: Exposition;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -111,11 +113,6 @@ async function run(
   ]);
 }
 
-interface Address {
-  readonly host: string;
-  readonly port: number;
-}
-
 async function followCertificate(
   server: HttpsServer,
   { certificates, metrics }: WebhookServerOptions,
@@ -145,55 +142,6 @@ function useCertificate(server: HttpsServer, { certificatePem, keyPem }: Serving
   });
 }
 
-function probeRoutes(
-  stopping: AbortSignal,
-  whyNotReady: () => Promise<string | undefined>,
-): Readonly<Record<string, Route>> {
-  return {
-    'GET /healthz': () => ({ status: 200, body: 'ok\n' }),
-    'GET /readyz': async () => {
-      const reason = stopping.aborted ? 'ending' : await whyNotReady();
-      return reason === undefined
-        ? { status: 200, body: 'ok\n' }
-        : { status: 503, body: `not ready: ${reason}\n` };
-    },
-  };
-}
-
-function metricsRoute({ exposition }: WebhookServerOptions): Route {
-  return async () => ({
-    status: 200,
-    type: exposition.contentType,
-    body: await exposition.expose(),
-  });
-}
-
-function listener(
-  routes: Readonly<Record<string, Route>>,
-  stopping: AbortSignal,
-  logger: Logger,
-): RequestListener {
-  const answer = async (request: IncomingMessage): Promise<Answer> => {
-    const path = pathOf(request);
-    const key = `${request.method ?? ''} ${path}`;
-    const route = Object.hasOwn(routes, key) ? routes[key] : undefined;
-    if (route !== undefined) return route(request);
-    const isKnown = Object.keys(routes).some((one) => one.endsWith(` ${path}`));
-    return isKnown
-      ? { status: 405, body: 'method not allowed\n', isCut: true }
-      : { status: 404, body: 'not found\n', isCut: true };
-  };
-  return (request, response) => {
-    answer(request).then(
-      (given) => send(response, given, stopping.aborted),
-      (error: unknown) => {
-        logger.error('a request failed', { error: toVouchsafeError(error) });
-        send(response, { status: 500, body: 'internal error\n', isCut: true }, true);
-      },
-    );
-  };
-}
-
 /** Takes new connections for a moment more, then waits for what is under way. */
 async function drain(server: HttpsServer, clock: Clock): Promise<void> {
   await clock.sleep(LINGER_MS, new AbortController().signal);
@@ -204,17 +152,4 @@ async function drain(server: HttpsServer, clock: Clock): Promise<void> {
     enough.abort();
   });
   await Promise.race([closed.promise, clock.sleep(DRAIN_MS, enough.signal).catch(() => undefined)]);
-}
-
-function closeNow(server: Server | HttpsServer): void {
-  server.close();
-  server.closeAllConnections();
-}
-
-async function aborted(signal: AbortSignal): Promise<void> {
-  if (!signal.aborted) await once(signal, 'abort');
-}
-
-function spell({ host, port }: Address): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

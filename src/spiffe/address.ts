@@ -12,6 +12,18 @@ const MAX_SOCKET_PATH_BYTES = 107;
 /** RFC 3986, appendix B, with the authority split at its user information. */
 const URI = /^([A-Za-z][A-Za-z0-9+.-]*):(\/\/(?:([^/?#@]*)@)?([^/?#]*))?([^?#]*)(\?[^#]*)?(#.*)?$/;
 
+/** What an address is the address of, for those who read what is wrong with it. */
+export interface Endpoint {
+  readonly name: string;
+  /** What to do when it is missing. */
+  readonly remedy: string;
+}
+
+const WORKLOAD_ENDPOINT: Endpoint = {
+  name: 'Workload API',
+  remedy: 'give it, or set SPIFFE_ENDPOINT_SOCKET',
+};
+
 /** An address that keeps the specification's rules. */
 export interface WorkloadApiAddress {
   /** As it was given: `unix:///run/spire/sockets/agent.sock`. */
@@ -25,20 +37,22 @@ export interface WorkloadApiAddress {
  *
  * @throws VouchsafeError `ERR_SPIFFE_ADDRESS` that names the broken rule.
  */
-export function parseWorkloadApiAddress(text: string): WorkloadApiAddress {
-  if (text === '') {
-    throw problem('the Workload API address is not set: give it, or set SPIFFE_ENDPOINT_SOCKET');
-  }
+export function parseWorkloadApiAddress(
+  text: string,
+  endpoint: Endpoint = WORKLOAD_ENDPOINT,
+): WorkloadApiAddress {
+  if (text === '') throw problem(`the ${endpoint.name} address is not set: ${endpoint.remedy}`);
   const [, scheme, slashes, userInfo, authority = '', path = '', query, fragment] =
     URI.exec(text) ?? [];
   const refuse = (rule: string): VouchsafeError =>
-    problem(`the Workload API address "${text.slice(0, 256)}" ${rule}`);
+    problem(`the ${endpoint.name} address "${text.slice(0, 256)}" ${rule}`);
   if (scheme !== 'unix' && scheme !== 'tcp') {
     throw refuse('must begin with unix:// or tcp://');
   }
-  if (userInfo !== undefined) throw refuse('must not have user information');
-  if (query !== undefined) throw refuse('must not have a query');
-  if (fragment !== undefined) throw refuse('must not have a fragment');
+  const forbidden = { 'user information': userInfo, 'a query': query, 'a fragment': fragment };
+  for (const [part, value] of Object.entries(forbidden)) {
+    if (value !== undefined) throw refuse(`must not have ${part}`);
+  }
   const target =
     scheme === 'unix'
       ? unixTarget(authority, path, refuse)

@@ -4,7 +4,9 @@
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Workload_API.md section 5 (error codes)
  */
 import { VouchsafeError, type ErrorCode } from '../core/index.ts';
-import type { Method } from './proto/messages.ts';
+import { BROKER_API } from './proto/broker.ts';
+import { DELEGATED_IDENTITY_API } from './proto/delegated-identity.ts';
+import { SERVICE } from './proto/messages.ts';
 
 const MAX_QUOTED = 200;
 
@@ -38,6 +40,48 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   UNIMPLEMENTED: 'ERR_SPIFFE_UNIMPLEMENTED',
 };
 
+/** What to say of a service. */
+interface Peer {
+  readonly name: string;
+  readonly denied: string;
+  readonly notFound?: string;
+  /** For what Node, OpenSSL and gRPC say when one end does not take the certificate of the other. */
+  readonly untrusted?: string;
+}
+
+const WORKLOAD_PEER: Peer = {
+  name: 'Workload API',
+  denied:
+    'the Workload API has no identity for this workload. Its registration entry may be missing, match other selectors, or still be on its way',
+};
+
+/** Service -> what to say of it. */
+const PEERS: ReadonlyMap<string, Peer> = new Map([
+  [SERVICE, WORKLOAD_PEER],
+  [
+    BROKER_API.service,
+    {
+      name: 'Broker API',
+      denied:
+        'the Broker API gives nothing for this pod. Its registration entry may be missing, select a container or still be on its way; the verb impersonate-via-spire on the pod may not be granted to the SPIFFE ID of this driver; or broker.brokers of the agent may not allow it Kubernetes references',
+      notFound:
+        'the agent of this node does not know the pod. It may not have heard of it yet, or the pod is gone',
+      untrusted:
+        'one end does not take the X.509-SVID of the other. Does broker.brokers of the agent list the SPIFFE ID of this driver?',
+    },
+  ],
+  [
+    DELEGATED_IDENTITY_API.service,
+    {
+      name: 'Delegated Identity API',
+      denied:
+        'the Delegated Identity API gives nothing for this pod. Its registration entry may be missing, use other selectors than those of the pod or still be on its way; or authorized_delegates of the agent may not list the SPIFFE ID of this driver',
+    },
+  ],
+]);
+
+const NOT_TRUSTED = /certificate|Failed to connect|alert/;
+
 /** Why a connection failed, as the operating system says it -> what to do. */
 const CONNECT_ADVICE: Readonly<Record<string, string>> = {
   ENOENT:
@@ -48,32 +92,48 @@ const CONNECT_ADVICE: Readonly<Record<string, string>> = {
   ECONNRESET: 'the connection was cut. The SPIRE agent may be restarting',
 };
 
-/** The error for a failed call. */
-export function fromGrpc(error: unknown, method: Method, uri: string): VouchsafeError {
+/** The error for a failed call of a service, by default of the Workload API. */
+export function fromGrpc(
+  error: unknown,
+  method: string,
+  uri: string,
+  service: string = SERVICE,
+): VouchsafeError {
   const { status, text } = readStatus(error);
+  const peer = PEERS.get(service) ?? WORKLOAD_PEER;
   const code = CODES[status] ?? 'ERR_SPIFFE_UNAVAILABLE';
   const errno = /\b(?:connect|read|write) (E[A-Z]+)\b/.exec(text)?.[1];
   const evidence = errno ?? `gRPC ${status}${quote(text)}`;
-  const message = `${method} at ${uri}: ${explain(code, errno)} (${evidence})`;
+  const advice = errno === undefined ? undefined : CONNECT_ADVICE[errno];
+  const why = advice ?? explain(code, peer, { status, text });
+  const message = `${method} at ${uri}: ${why} (${evidence})`;
   // Node prints the causes of an error that ends the process, so one that may hold a secret goes no further.
   const cause = SENSITIVE.test(text) ? undefined : error;
   return new VouchsafeError(code, message, { cause, details: { method, status } });
 }
 
-function explain(code: ErrorCode, errno = ''): string {
+function explain(code: ErrorCode, peer: Peer, { status, text }: Failure): string {
   switch (code) {
     case 'ERR_SPIFFE_DENIED':
-      return 'the Workload API has no identity for this workload. Its registration entry may be missing, match other selectors, or still be on its way';
+      return peer.denied;
     case 'ERR_SPIFFE_REJECTED':
-      return 'the Workload API calls the request invalid';
+      return `the ${peer.name} calls the request invalid`;
     case 'ERR_SPIFFE_UNIMPLEMENTED':
-      return 'what listens there does not offer this call. Is it a SPIFFE Workload API?';
-    default:
-      return CONNECT_ADVICE[errno] ?? 'the Workload API does not answer';
+      return `what listens there does not offer this call. Is it a SPIFFE ${peer.name}?`;
+    default: {
+      const known = status === 'NOT_FOUND' ? peer.notFound : undefined;
+      const untrusted = NOT_TRUSTED.test(text) ? peer.untrusted : undefined;
+      return known ?? untrusted ?? `the ${peer.name} does not answer`;
+    }
   }
 }
 
-function readStatus(error: unknown): { status: string; text: string } {
+interface Failure {
+  readonly status: string;
+  readonly text: string;
+}
+
+function readStatus(error: unknown): Failure {
   if (!(error instanceof Error)) return { status: 'UNKNOWN', text: '' };
   const code = 'code' in error && typeof error.code === 'number' ? error.code : 2;
   const text = 'details' in error && typeof error.details === 'string' ? error.details : '';

@@ -16,7 +16,7 @@ import {
 } from '../core/index.ts';
 import { createBackoff, Latest, runAll, type Backoff } from '../lifecycle/index.ts';
 import type { JwtSvid } from './jwt-svid.ts';
-import type { WorkloadApi, X509Context } from './workload-api.ts';
+import type { SvidApi, X509Context } from './svid-api.ts';
 import type { X509Svid } from './x509-svid.ts';
 
 /** Waits between streams that fail: 1 s, growing to 30 s. */
@@ -39,7 +39,8 @@ export interface X509Identity {
 
 /** What {@link createIdentity} needs. Without `spiffeId` and `hint` the first SVID is chosen. */
 export interface IdentityOptions {
-  readonly api: WorkloadApi;
+  /** The Workload API, or one that answers for another workload. */
+  readonly api: SvidApi;
   readonly spiffeId?: string | undefined;
   readonly hint?: string | undefined;
   readonly clock: Clock;
@@ -52,7 +53,7 @@ export interface IdentityOptions {
 export interface Identity {
   /**
    * A fresh JWT-SVID for all `audiences`; one try, never stored. Rejects with the errors of
-   * {@link WorkloadApi} and with `ERR_SPIFFE_NO_MATCH`.
+   * {@link SvidApi} and with `ERR_SPIFFE_NO_MATCH`.
    */
   jwtSvid(audiences: readonly string[], signal: AbortSignal): Promise<JwtSvid>;
   /** The newest X.509-SVID, waiting for the first one and for a better one than an expired one. Needs {@link run}. */

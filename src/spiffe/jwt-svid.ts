@@ -77,7 +77,7 @@ export function parseJwtSvid(entry: Entry, audiences: readonly string[], nowMs: 
 /** Reads the JWKS of one trust domain; keys of other use or without `kid` are left out. */
 export function parseJwtBundle(bytes: Uint8Array, trustDomainId: string): JwtBundle {
   const refuse = (cause?: unknown): VouchsafeError =>
-    malformed(`the Workload API sent the JWT keys of ${trustDomainId} as no JWKS`, cause);
+    malformed(`the identity provider sent the JWT keys of ${trustDomainId} as no JWKS`, cause);
   let document: unknown;
   try {
     document = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));

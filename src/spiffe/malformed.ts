@@ -5,7 +5,7 @@ import { parseSpiffeId, spiffeIdProblem, VouchsafeError, type SpiffeId } from '.
 
 /** A mandatory field has its default value. */
 export function missingField(message: string, field: string): VouchsafeError {
-  return malformed(`the Workload API sent a ${message} without ${field}`);
+  return malformed(`the identity provider sent a ${message} without ${field}`);
 }
 
 /** The server's fault, to be tried again later. The text must not quote the message. */
@@ -18,7 +18,7 @@ export function parseServerSpiffeId(text: string, message: string): SpiffeId {
   if (text === '') throw missingField(message, 'spiffe_id');
   const problem = spiffeIdProblem(text);
   if (problem !== undefined) {
-    throw malformed(`the Workload API sent a ${message} whose spiffe_id is none: ${problem}`);
+    throw malformed(`the identity provider sent a ${message} whose spiffe_id is none: ${problem}`);
   }
   return parseSpiffeId(text);
 }

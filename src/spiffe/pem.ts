@@ -25,7 +25,8 @@ export function x509Pem({ svid }: X509Identity): X509Pem {
   };
 }
 
-function toPem(label: string, der: Uint8Array): string {
+/** One PEM block. */
+export function toPem(label: string, der: Uint8Array): string {
   const lines = Buffer.from(der)
     .toString('base64')
     .replace(/.{64}(?=.)/g, '$&\n');

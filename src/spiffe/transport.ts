@@ -1,11 +1,19 @@
 /**
- * Calls of the Workload API over gRPC; the only user of `@grpc/grpc-js` in the product. Ring: spiffe.
+ * Calls over gRPC; the only user of `@grpc/grpc-js` in the product. Ring: spiffe.
  */
 import type { Client, ClientReadableStream, Metadata } from '@grpc/grpc-js';
 import { VouchsafeError } from '../core/index.ts';
 import type { WorkloadApiAddress } from './address.ts';
+import {
+  Connections,
+  SERVER_REFUSED,
+  type ChannelSecurity,
+  type Lease,
+  type TlsSettings,
+} from './connections.ts';
 import { fromGrpc } from './grpc-errors.ts';
-import { SECURITY_HEADER, SERVICE, type Method } from './proto/messages.ts';
+import { Limits } from './limits.ts';
+import type { Protocol } from './proto/protocol.ts';
 
 /** SPIRE's Kubernetes attestor polls the kubelet for up to 30 s inside a call. */
 const DEFAULT_TIMEOUT_MS = 45_000;
@@ -29,13 +37,16 @@ const CHANNEL_OPTIONS = {
   'grpc.use_local_subchannel_pool': 1,
 } as const;
 
-/** Sends and receives encoded messages. */
-export interface Transport {
+/** Without it the server's name would be an IP address, which TLS does not allow; SPIFFE does without names. */
+const TLS_OPTIONS = { 'grpc.ssl_target_name_override': 'localhost' } as const;
+
+/** Sends and receives encoded messages of the methods `M`. */
+export interface Transport<M extends string> {
   /** One request, one answer. Rejects with a `VouchsafeError` by status, or with `signal.reason`. */
-  unary(method: Method, request: Uint8Array, signal: AbortSignal): Promise<Uint8Array>;
+  unary(method: M, request: Uint8Array, signal: AbortSignal): Promise<Uint8Array>;
   /** One request, answers until the stream ends; the end is an error too (`ERR_SPIFFE_UNAVAILABLE`). */
   stream(
-    method: Method,
+    method: M,
     request: Uint8Array,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array, never, undefined>;
@@ -43,12 +54,21 @@ export interface Transport {
   close(): void;
 }
 
-/** A transport that connects at its first call. `timeoutMs` bounds the wait for the first answer of a call. */
-export function createTransport(
+/** What {@link createTransport} may be told. */
+export interface TransportOptions {
+  /** Bounds the wait for the first answer of a call, the connection included. Default 45 s. */
+  readonly timeoutMs?: number;
+  /** Default none: plain text, for those who are told apart by their process. */
+  readonly security?: ChannelSecurity;
+}
+
+/** A transport that connects at its first call. */
+export function createTransport<M extends string>(
   address: WorkloadApiAddress,
-  timeoutMs = DEFAULT_TIMEOUT_MS,
-): Transport {
-  return new GrpcTransport(address, timeoutMs);
+  protocol: Protocol<M>,
+  options: TransportOptions = {},
+): Transport<M> {
+  return new GrpcTransport(address, protocol, options);
 }
 
 interface Connection {
@@ -56,33 +76,46 @@ interface Connection {
   readonly metadata: Metadata;
 }
 
-class GrpcTransport implements Transport {
+class GrpcTransport<M extends string> implements Transport<M> {
   readonly #address: WorkloadApiAddress;
+  readonly #protocol: Protocol<M>;
   readonly #timeoutMs: number;
   readonly #closing = new AbortController();
-  #connection: Promise<Connection> | undefined;
+  readonly #connections: Connections<Connection>;
 
-  constructor(address: WorkloadApiAddress, timeoutMs: number) {
+  constructor(
+    address: WorkloadApiAddress,
+    protocol: Protocol<M>,
+    { timeoutMs = DEFAULT_TIMEOUT_MS, security }: TransportOptions,
+  ) {
     this.#address = address;
+    this.#protocol = protocol;
     this.#timeoutMs = timeoutMs;
+    this.#connections = new Connections(
+      (tls) => connect(address.target, protocol, tls),
+      ({ client }) => client.close(),
+      security,
+    );
   }
 
-  async unary(method: Method, request: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
-    const { client, metadata } = await this.#connect(signal);
-    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
-    const call = client.makeUnaryRequest(
-      pathOf(method),
-      toBuffer,
-      asIs,
-      request,
-      metadata,
-      (error, answer) => {
-        if (answer === undefined) reject(error ?? new Error('neither error nor answer'));
-        else resolve(answer);
-      },
-    );
-    const limits = this.#limit(call, signal);
+  async unary(method: M, request: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+    const limits = this.#limit(signal);
     try {
+      const lease = await this.#lease(limits);
+      const { client, metadata } = lease.connection;
+      const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+      const call = client.makeUnaryRequest(
+        this.#path(method),
+        toBuffer,
+        asIs,
+        request,
+        metadata,
+        (error, answer) => {
+          if (answer === undefined) reject(error ?? new Error('neither error nor answer'));
+          else resolve(answer);
+        },
+      );
+      limits.cancelling(call);
       return await promise;
     } catch (error) {
       throw this.#explain(error, method, limits);
@@ -92,103 +125,99 @@ class GrpcTransport implements Transport {
   }
 
   async *stream(
-    method: Method,
+    method: M,
     request: Uint8Array,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array, never, undefined> {
-    const { client, metadata } = await this.#connect(signal);
-    const call: ClientReadableStream<Uint8Array> = client.makeServerStreamRequest(
-      pathOf(method),
-      toBuffer,
-      asIs,
-      request,
-      metadata,
-    );
-    // A cancelled call reports an error after its reader has gone; unheard, it would end the process.
-    call.on('error', () => undefined);
-    const limits = this.#limit(call, signal);
+    const limits = this.#limit(signal);
     try {
-      for await (const message of call) {
-        limits.liftDeadline();
-        yield message as Uint8Array; // what `asIs` returned
+      const lease = await this.#lease(limits);
+      const { client, metadata } = lease.connection;
+      const call: ClientReadableStream<Uint8Array> = client.makeServerStreamRequest(
+        this.#path(method),
+        toBuffer,
+        asIs,
+        request,
+        metadata,
+      );
+      // A cancelled call reports an error after its reader has gone; unheard, it would end the process.
+      call.on('error', () => undefined);
+      limits.cancelling(call);
+      try {
+        for await (const message of call) {
+          limits.liftDeadline();
+          yield message as Uint8Array; // what `asIs` returned
+        }
+      } finally {
+        call.cancel();
       }
       throw unavailable(`${method} at ${this.#address.uri}: the server ended the stream`);
     } catch (error) {
       throw this.#explain(error, method, limits);
     } finally {
       limits.release();
-      call.cancel();
     }
   }
 
   close(): void {
     this.#closing.abort();
-    void this.#connection?.then(
-      ({ client }) => client.close(),
-      () => undefined, // the calls were told
-    );
+    this.#connections.close();
   }
 
-  async #connect(signal: AbortSignal): Promise<Connection> {
-    signal.throwIfAborted();
-    if (this.#closing.signal.aborted) throw new TypeError('the Workload API client is closed');
-    this.#connection ??= connect(this.#address.target);
-    return await this.#connection;
+  async #lease(limits: Limits): Promise<Lease<Connection>> {
+    if (this.#closing.signal.aborted) throw new TypeError('the client is closed');
+    const lease = await this.#connections.lease(limits.waiting);
+    limits.holding(lease);
+    return lease;
   }
 
-  /** Cancels the call when it is aborted, takes too long to begin answering, or the transport closes. */
-  #limit(call: { cancel(): void }, signal: AbortSignal): Limits {
-    const deadline = AbortSignal.timeout(this.#timeoutMs);
-    const signals = [signal, this.#closing.signal, deadline];
-    const cancel = (): void => call.cancel();
-    for (const each of signals) each.addEventListener('abort', cancel, { once: true });
-    if (signals.some((each) => each.aborted)) cancel();
-    let isAnswered = false;
-    return {
-      signal,
-      hasTimedOut: () => deadline.aborted && !isAnswered,
-      liftDeadline() {
-        isAnswered = true;
-        deadline.removeEventListener('abort', cancel);
-      },
-      release() {
-        for (const each of signals) each.removeEventListener('abort', cancel);
-      },
-    };
+  #path(method: M): string {
+    return `/${this.#protocol.service}/${method}`;
+  }
+
+  #limit(signal: AbortSignal): Limits {
+    return new Limits(signal, this.#closing.signal, AbortSignal.timeout(this.#timeoutMs));
   }
 
   /** The reason of the abort, or an error of ours. */
-  #explain(error: unknown, method: Method, limits: Limits): unknown {
+  #explain(error: unknown, method: M, limits: Limits): unknown {
     if (limits.signal.aborted) return limits.signal.reason;
+    if (error instanceof TypeError) return error;
     const where = `${method} at ${this.#address.uri}`;
     if (this.#closing.signal.aborted) return unavailable(`${where}: the client was closed`);
-    if (limits.hasTimedOut()) {
+    if (error instanceof VouchsafeError) return error;
+    if (limits.hasTimedOut) {
       return unavailable(`${where}: no answer within ${this.#timeoutMs / 1000} s`);
     }
-    return error instanceof VouchsafeError ? error : fromGrpc(error, method, this.#address.uri);
+    if (limits.hasOutlivedConnection) {
+      return unavailable(
+        `${where}: the X.509-SVID that the connection was opened with has expired`,
+      );
+    }
+    if (limits.serverProblem !== undefined && String(error).includes(SERVER_REFUSED)) {
+      return unavailable(`${where}: what listens there was refused: ${limits.serverProblem}`);
+    }
+    return fromGrpc(error, method, this.#address.uri, this.#protocol.service);
   }
 }
 
-interface Limits {
-  readonly signal: AbortSignal;
-  hasTimedOut(): boolean;
-  /** To be called at the first answer. */
-  liftDeadline(): void;
-  release(): void;
-}
-
 /** gRPC takes some 90 ms to load, so it is loaded by the first call: agents without SPIFFE never pay for it. */
-async function connect(target: string): Promise<Connection> {
+async function connect(
+  target: string,
+  { securityHeader }: Protocol,
+  tls: TlsSettings | undefined,
+): Promise<Connection> {
   // The default export holds everything wherever it runs; named ones are lost when a bundle wraps CommonJS.
   const { default: grpc } = await import('@grpc/grpc-js');
   const { Client, credentials, Metadata } = grpc;
   const metadata = new Metadata();
-  metadata.set(SECURITY_HEADER.name, SECURITY_HEADER.value);
-  return { client: new Client(target, credentials.createInsecure(), CHANNEL_OPTIONS), metadata };
-}
-
-function pathOf(method: Method): string {
-  return `/${SERVICE}/${method}`;
+  if (securityHeader !== undefined) metadata.set(securityHeader.name, securityHeader.value);
+  if (tls === undefined) {
+    return { client: new Client(target, credentials.createInsecure(), CHANNEL_OPTIONS), metadata };
+  }
+  const { secureContext, checkServerIdentity } = tls;
+  const secure = credentials.createFromSecureContext(secureContext, { checkServerIdentity });
+  return { client: new Client(target, secure, { ...CHANNEL_OPTIONS, ...TLS_OPTIONS }), metadata };
 }
 
 function toBuffer(bytes: Uint8Array): Buffer {

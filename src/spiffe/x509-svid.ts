@@ -6,6 +6,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import {
   certificateLife,
+  parseSpiffeId,
   Secret,
   spiffeIdProblem,
   VouchsafeError,
@@ -78,6 +79,28 @@ export function parseX509Svid(entry: Entry, nowMs: number): X509Svid {
   };
 }
 
+/**
+ * The rule that the certificate of a peer breaks, or undefined when it is a valid X.509-SVID of an ID that `isAllowed`.
+ * Its chain is for TLS to verify.
+ */
+export function peerProblem(
+  certificate: Uint8Array,
+  isAllowed: (id: SpiffeId) => boolean,
+  nowMs: number,
+): string | undefined {
+  try {
+    const leaf = new X509Certificate(certificate);
+    const [uri = ''] = uriNames(readExtensions(leaf.raw).get(OID.subjectAltName));
+    if (spiffeIdProblem(uri) !== undefined) return 'its certificate has no SPIFFE ID';
+    const id = parseSpiffeId(uri);
+    const problem = leafProblem(leaf, id, nowMs);
+    if (problem !== undefined) return `the X.509-SVID of ${uri} cannot be used: ${problem}`;
+    return isAllowed(id) ? undefined : `${uri} is not a SPIFFE ID that is allowed there`;
+  } catch {
+    return 'its certificate cannot be read';
+  }
+}
+
 /** Splits certificates that stand one after the other. @throws VouchsafeError `ERR_SPIFFE_MALFORMED` */
 export function parseCertificates(bytes: Uint8Array, what: string): readonly Uint8Array[] {
   try {
@@ -87,7 +110,7 @@ export function parseCertificates(bytes: Uint8Array, what: string): readonly Uin
   } catch (error) {
     throw new VouchsafeError(
       'ERR_SPIFFE_MALFORMED',
-      `the Workload API sent ${what} as something else than DER certificates`,
+      `the identity provider sent ${what} as something else than DER certificates`,
       { cause: error },
     );
   }

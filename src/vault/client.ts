@@ -8,7 +8,17 @@ import { Reader } from './read.ts';
 import { createRequestMeter } from './request-meter.ts';
 import { renewLease, renewToken, revokeLease, revokeToken, tokenIsValid } from './tokens.ts';
 import { Transport } from './transport.ts';
-import type { VaultClient, VaultClientOptions } from './types.ts';
+import type {
+  VaultClient,
+  VaultClientOptions,
+  VaultConnections,
+  VaultConnectionsOptions,
+} from './types.ts';
+
+/** Makes connections for several clients of Vaults that have the same CA and name. */
+export function createVaultConnections(options: VaultConnectionsOptions): VaultConnections {
+  return new Transport(options);
+}
 
 /**
  * Makes a client of one Vault. Connects when first asked.
@@ -22,11 +32,15 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
     const text = 'the Vault namespace is empty or has spaces or characters other than ASCII';
     throw new VouchsafeError('ERR_VAULT_ADDRESS', text);
   }
-  const transport = new Transport({
-    ca: options.ca ?? (() => undefined),
-    tlsServerName: options.tlsServerName,
-    timeoutMs: options.timeoutMs,
-  });
+  const { connections } = options;
+  const shared = connections === undefined ? undefined : transportOf(connections);
+  const transport =
+    shared ??
+    new Transport({
+      ca: options.ca ?? (() => undefined),
+      tlsServerName: options.tlsServerName,
+      timeoutMs: options.timeoutMs,
+    });
   const meter = createRequestMeter(clock, logger, metrics);
   const api = new VaultApi({ address, namespace, transport, clock, random, meter });
   const reader = new Reader(api, clock);
@@ -57,8 +71,13 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
     renewLease: (token, id, incrementMs, signal) =>
       judged(token, signal, () => renewLease(api, token, { id, incrementMs }, signal)),
     revokeLease: (token, leaseId, signal) => revokeLease(api, token, leaseId, signal),
-    close: () => transport.close(),
+    close: () => (shared === undefined ? transport.close() : undefined),
   };
+}
+
+function transportOf(connections: VaultConnections): Transport {
+  if (connections instanceof Transport) return connections;
+  throw new TypeError('connections are made by createVaultConnections');
 }
 
 /** Where the question itself fails, the denial stands: a new login is asked for on Vault's word alone. */

@@ -1,9 +1,11 @@
-export { createVaultClient } from './client.ts';
+export { createVaultClient, createVaultConnections } from './client.ts';
 export type {
   LeaseRenewal,
   TokenRenewal,
   VaultAnswer,
   VaultClient,
   VaultClientOptions,
+  VaultConnections,
+  VaultConnectionsOptions,
   VaultToken,
 } from './types.ts';

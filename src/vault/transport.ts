@@ -2,7 +2,12 @@
  * HTTP to Vault on Node's own client: kept-alive connections, one deadline per request, TLS that follows a
  * changed CA, bounded bodies, safe redirects. Ring: vault. It knows nothing of Vault's API.
  */
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
+import {
+  Agent as HttpAgent,
+  request as httpRequest,
+  type AgentOptions as HttpAgentOptions,
+  type IncomingMessage,
+} from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } from 'node:https';
 import { VouchsafeError, type Secret } from '../core/index.ts';
 import { connectionError } from './connection-error.ts';
@@ -12,7 +17,7 @@ export const MAX_ANSWER_BYTES = 8 * 2 ** 20;
 /** Largest body that is sent, in bytes. */
 export const MAX_REQUEST_BYTES = 2 ** 20;
 
-/** Connections to one Vault node; further requests wait for their turn within their deadline. */
+/** Connections of one workload to one Vault node; further requests wait for their turn within their deadline. */
 const MAX_SOCKETS = 8;
 /** Idle connections kept for the next request. */
 const MAX_IDLE_SOCKETS = 2;
@@ -21,12 +26,9 @@ const IDLE_MS = 15_000;
 /** A standby node redirects to the active one; a second step covers a proxy in front of it. */
 const MAX_REDIRECTS = 2;
 
-const POOL = {
-  keepAlive: true,
-  maxSockets: MAX_SOCKETS,
-  maxFreeSockets: MAX_IDLE_SOCKETS,
-  timeout: IDLE_MS,
-} as const;
+function poolOf(maxSockets: number): HttpAgentOptions {
+  return { keepAlive: true, maxSockets, maxFreeSockets: MAX_IDLE_SOCKETS, timeout: IDLE_MS };
+}
 
 /** A client certificate with its key. */
 export interface TlsIdentity {
@@ -42,6 +44,8 @@ export interface TransportOptions {
   readonly tlsServerName: string | undefined;
   /** Deadline of one request with its redirects, in milliseconds. */
   readonly timeoutMs: number;
+  /** Most connections to one Vault node. Default: as many as one workload has use for. */
+  readonly maxSockets?: number;
 }
 
 /** One request. */
@@ -65,16 +69,19 @@ export interface HttpResponse {
 /** Sends requests over connections of its own. */
 export class Transport {
   readonly #options: TransportOptions;
-  readonly #http = new HttpAgent(POOL);
-  readonly #https = new HttpsAgent({
-    ...POOL,
-    minVersion: 'TLSv1.2',
-    // Said in full, because otherwise NODE_TLS_REJECT_UNAUTHORIZED=0 would switch it off.
-    rejectUnauthorized: true,
-  });
+  readonly #http: HttpAgent;
+  readonly #https: HttpsAgent;
 
   constructor(options: TransportOptions) {
+    const pool = poolOf(options.maxSockets ?? MAX_SOCKETS);
     this.#options = options;
+    this.#http = new HttpAgent(pool);
+    this.#https = new HttpsAgent({
+      ...pool,
+      minVersion: 'TLSv1.2',
+      // Said in full, because otherwise NODE_TLS_REJECT_UNAUTHORIZED=0 would switch it off.
+      rejectUnauthorized: true,
+    });
   }
 
   /**

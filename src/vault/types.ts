@@ -12,12 +12,34 @@ import type {
   VaultDependency,
 } from '../core/index.ts';
 
+/** Settings of {@link VaultConnections}. */
+export interface VaultConnectionsOptions {
+  /** PEM of the trusted CAs, asked for at each request, so that a changed CA holds for new connections. */
+  readonly ca: () => string | undefined;
+  /** The name that Vault's certificate must be for; undefined takes the host of the address. */
+  readonly tlsServerName: string | undefined;
+  /** Deadline of one request, in milliseconds. */
+  readonly timeoutMs: number;
+  /** Most connections to one Vault node. */
+  readonly maxSockets: number;
+}
+
+/**
+ * Connections that several clients share. They carry requests and remember nothing of them; one that presents a
+ * client certificate is used again for that certificate alone. Whoever makes them closes them.
+ */
+export interface VaultConnections {
+  close(): void;
+}
+
 /** Settings of a Vault client. */
 export interface VaultClientOptions {
   /** `https://vault.example:8200`; a path before `/v1` is kept. */
   readonly address: string;
   /** Vault namespace, sent with every request. */
   readonly namespace?: string;
+  /** Connections shared with other clients, with their own `ca`, `tlsServerName` and `timeoutMs`. Default: own ones. */
+  readonly connections?: VaultConnections;
   /** PEM of the trusted CAs, asked for at each request, so that a changed CA holds for new connections. */
   readonly ca?: () => string | undefined;
   /** The name that Vault's certificate must be for. Default: the host of the address. */
@@ -98,6 +120,6 @@ export interface VaultClient {
   ): Promise<LeaseRenewal>;
   /** A lease that is gone already counts as revoked. */
   revokeLease(token: Secret<string>, leaseId: string, signal: AbortSignal): Promise<void>;
-  /** Closes the connections; requests under way fail. */
+  /** Closes its own connections; requests under way fail. */
   close(): void;
 }

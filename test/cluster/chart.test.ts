@@ -70,7 +70,26 @@ const ALL_ON = [
   'service.annotations.x=y',
   'serviceAccount.annotations.x=y',
   'webhook.annotations.x=y',
+  'csi.enabled=true',
+  'csi.podLabels.x=y',
+  'csi.podAnnotations.x=y',
+  'csi.serviceAccount.annotations.x=y',
 ];
+
+/** The driver by identity. */
+const DRIVERS: Readonly<Record<string, readonly string[]>> = {
+  'service-account': ['csi.enabled=true'],
+  broker: [
+    'csi.enabled=true',
+    'csi.identity.kind=broker',
+    'csi.identity.socket=/run/spire/broker/api.sock',
+  ],
+  delegated: [
+    'csi.enabled=true',
+    'csi.identity.kind=delegated',
+    'csi.identity.socket=unix:///run/spire/admin/api.sock',
+  ],
+};
 
 const CERTIFICATES: Readonly<Record<string, readonly string[]>> = {
   own: [],
@@ -86,8 +105,8 @@ const CERTIFICATES: Readonly<Record<string, readonly string[]>> = {
 };
 
 test('helm lint finds nothing', { skip }, () => {
-  for (const certificate of Object.values(CERTIFICATES)) {
-    const flags = [...ALL_ON, ...certificate].flatMap((value) => ['--set', value]);
+  for (const others of [...Object.values(CERTIFICATES), ...Object.values(DRIVERS)]) {
+    const flags = [...ALL_ON, ...others].flatMap((value) => ['--set', value]);
     execFileSync(helmProgram(), ['lint', '--strict', '--quiet', CHART, ...flags], {
       stdio: 'pipe',
     });
@@ -221,6 +240,166 @@ test('an SVID: the webhook sees the Workload API as pods do', { skip }, () => {
   assert.equal(volume(['spiffe.volume=none', 'spiffe.socket=tcp://127.0.0.1:1']), undefined);
 });
 
+test('no driver unless it is asked for', { skip }, () => {
+  const kinds = objects().map(({ kind }) => kind);
+  assert.ok(!kinds.some((kind) => ['DaemonSet', 'CSIDriver'].includes(kind)));
+});
+
+for (const [name, values] of Object.entries(DRIVERS)) {
+  test(`webhook and driver can read their document: ${name}`, { skip }, async () => {
+    const text = at(one(objects(values), 'ConfigMap'), 'data') as Fields; // a ConfigMap has data
+    const document = await parseDocumentText(String(text['values.yaml']));
+    const { csi } = parseInstallation(document);
+    assert.deepEqual([csi.enabled, csi.identity.kind], [true, name]);
+    // What the chart alone reads restarts nobody.
+    assert.equal(at(document, 'csi.resources'), undefined);
+  });
+}
+
+const POD = 'spec.template.spec';
+
+/** Volumes of the driver, `name source`. */
+function volumesOf(values: readonly string[]): readonly string[] {
+  const driver = one(objects(values), 'DaemonSet', 'vouchsafe-csi');
+  return (at(driver, `${POD}.volumes`) as readonly Fields[]).map((volume) => {
+    const source = [at(volume, 'hostPath.path'), at(volume, 'csi.driver'), 'configMap'];
+    return `${String(volume['name'])} ${source.find((one) => typeof one === 'string') ?? ''}`;
+  });
+}
+
+const ALWAYS = [
+  'config configMap',
+  'plugin /var/lib/kubelet/plugins/csi.vouchsafe.dev',
+  'registration /var/lib/kubelet/plugins_registry',
+  'pods /var/lib/kubelet/pods',
+  'state /run/vouchsafe-csi/csi.vouchsafe.dev',
+];
+
+test('the driver sees the places of the node that it needs, and no others', { skip }, () => {
+  assert.deepEqual(volumesOf(DRIVERS['service-account'] ?? []), ALWAYS);
+  const broker = DRIVERS['broker'] ?? [];
+  const identity = 'identity /run/spire/broker';
+  assert.deepEqual(volumesOf(broker), [...ALWAYS, identity, 'workload-api csi.spiffe.io']);
+  const onNode = ['spiffe.volume=hostPath', 'spiffe.socket=/run/spire/sockets/agent.sock'];
+  assert.deepEqual(volumesOf([...broker, ...onNode]), [
+    ...ALWAYS,
+    identity,
+    'workload-api /run/spire/sockets',
+  ]);
+  const inOne = 'spiffe.socket=/run/spire/broker/agent.sock';
+  assert.deepEqual(volumesOf([...broker, inOne]), [...ALWAYS, identity]);
+  const overTcp = 'csi.identity.socket=tcp://10.0.0.1:8443';
+  assert.deepEqual(volumesOf([...broker, overTcp]), [...ALWAYS, 'workload-api csi.spiffe.io']);
+  assert.deepEqual(volumesOf(DRIVERS['delegated'] ?? []), [...ALWAYS, 'identity /run/spire/admin']);
+});
+
+test('the driver is privileged, and has nothing else of the node', { skip }, () => {
+  const driver = one(objects(DRIVERS['service-account']), 'DaemonSet', 'vouchsafe-csi');
+  for (const field of ['hostNetwork', 'hostPID', 'hostIPC']) {
+    assert.equal(at(driver, `${POD}.${field}`), undefined);
+  }
+  assert.deepEqual(at(driver, `${POD}.containers.0.securityContext`), {
+    privileged: true,
+    runAsUser: 0,
+    runAsGroup: 0,
+    readOnlyRootFilesystem: true,
+  });
+  assert.equal(at(driver, `${POD}.priorityClassName`), 'system-node-critical');
+  assert.deepEqual(at(driver, `${POD}.tolerations`), [{ operator: 'Exists' }]);
+  const mounts = at(driver, `${POD}.containers.0.volumeMounts`) as readonly Fields[];
+  const shared = mounts.filter((mount) => mount['mountPropagation'] !== undefined);
+  assert.deepEqual(
+    shared.map(({ name }) => name),
+    ['pods'],
+  );
+});
+
+test('another kubelet and another driver are others everywhere', { skip }, () => {
+  const values = ['csi.kubeletDirectory=/var/lib/k0s/kubelet', 'csi.driverName=csi.example.org'];
+  const all = objects([...values, 'csi.enabled=true']);
+  one(all, 'CSIDriver', 'csi.example.org');
+  const text = JSON.stringify(one(all, 'DaemonSet', 'vouchsafe-csi'));
+  assert.doesNotMatch(text, /\/var\/lib\/kubelet|csi\.vouchsafe\.dev/);
+  const policy = one(all, 'ValidatingAdmissionPolicy', 'vouchsafe-injected');
+  assert.match(JSON.stringify(policy), /csi\.example\.org/);
+});
+
+test('the kubelet is told what the driver needs', { skip }, () => {
+  const driver = (values: readonly string[], flags: readonly string[] = []): unknown =>
+    one(objects([...values, 'csi.enabled=true'], flags), 'CSIDriver', 'csi.vouchsafe.dev')['spec'];
+  assert.deepEqual(driver([]), {
+    volumeLifecycleModes: ['Ephemeral'],
+    attachRequired: false,
+    podInfoOnMount: true,
+    requiresRepublish: true,
+    fsGroupPolicy: 'None',
+    seLinuxMount: true,
+    storageCapacity: false,
+    tokenRequests: [{ audience: 'vault' }],
+  });
+  const audiences = at(driver(['csi.tokenAudiences={a,}']), 'tokenRequests');
+  assert.deepEqual(audiences, [{ audience: 'a' }, { audience: '' }]);
+  const newer = driver([], ['--kube-version', '1.35.0']);
+  assert.equal(at(newer, 'serviceAccountTokenInSecrets'), true);
+  const none = [...(DRIVERS['broker'] ?? []), 'csi.tokenAudiences=null'];
+  assert.equal(at(driver(none, ['--kube-version', '1.35.0']), 'tokenRequests'), undefined);
+});
+
+test('rights of the driver are the least', { skip }, () => {
+  const rules = (name: string): readonly string[] =>
+    rulesOf(one(objects(DRIVERS[name]), 'ClusterRole', 'vouchsafe-csi'));
+  assert.deepEqual(rules('service-account'), ['get list watch: /namespaces']);
+  assert.deepEqual(rules('broker'), ['get list watch: /namespaces']);
+  assert.deepEqual(rules('delegated'), ['get list watch: /namespaces', 'get: /pods']);
+  const none = objects(['csi.enabled=true', 'rbac.create=false']);
+  assert.ok(!none.some(({ kind }) => kind.startsWith('ClusterRole')));
+});
+
+test('the driver uses a service account that is there already', { skip }, () => {
+  const values = ['csi.serviceAccount.create=false', 'csi.serviceAccount.name=mine'];
+  const all = objects([...values, 'csi.enabled=true']);
+  assert.ok(!all.some((each) => each.kind === 'ServiceAccount' && each.metadata.name === 'mine'));
+  const driver = one(all, 'DaemonSet', 'vouchsafe-csi');
+  assert.equal(at(driver, `${POD}.serviceAccountName`), 'mine');
+});
+
+test('the driver is watched where there is one', { skip }, () => {
+  const on = ['metrics.podMonitor.enabled=true', 'metrics.rules.enabled=true'];
+  const groups = (all: readonly Manifest[]): readonly unknown[] =>
+    (at(one(all, 'PrometheusRule', 'vouchsafe'), 'spec.groups') as readonly Fields[]).map(
+      (group) => group['name'],
+    );
+  const without = objects(on);
+  assert.ok(!groups(without).includes('vouchsafe-csi'));
+  assert.ok(!without.some(({ metadata }) => metadata.name === 'vouchsafe-csi'));
+  const all = objects([...on, 'csi.enabled=true']);
+  assert.ok(groups(all).includes('vouchsafe-csi'));
+  const monitor = one(all, 'PodMonitor', 'vouchsafe-csi');
+  const policy = one(all, 'NetworkPolicy', 'vouchsafe-csi');
+  const labels = at(one(all, 'DaemonSet', 'vouchsafe-csi'), 'spec.template.metadata.labels');
+  for (const selector of [at(monitor, 'spec.selector'), at(policy, 'spec.podSelector')]) {
+    const wanted = Object.entries(at(selector, 'matchLabels') as Fields);
+    for (const [name, value] of wanted) assert.equal((labels as Fields)[name], value);
+  }
+  // The webhook's own objects do not take the driver's pods for theirs.
+  const service = at(one(all, 'Service'), 'spec.selector') as Fields;
+  assert.notEqual(
+    (labels as Fields)['app.kubernetes.io/component'],
+    service['app.kubernetes.io/component'],
+  );
+});
+
+test('system priority classes need a quota for both', { skip }, () => {
+  const classes = (values: readonly string[]): unknown =>
+    at(
+      one(objects(['priorityClassQuota=true', ...values]), 'ResourceQuota'),
+      'spec.scopeSelector.matchExpressions.0.values',
+    );
+  assert.deepEqual(classes([]), ['system-cluster-critical']);
+  const both = ['system-cluster-critical', 'system-node-critical'];
+  assert.deepEqual(classes(['csi.enabled=true']), both);
+});
+
 test('another prefix is another in every condition', { skip }, () => {
   const text = template([
     '--set',
@@ -257,6 +436,12 @@ const REFUSED: Readonly<Record<string, readonly [readonly string[], RegExp]>> = 
   'a word that is none': [['webhook.failurePolicy=Maybe'], /webhook.failurePolicy/],
   'an annotation that has no default': [['defaults.rolle=x'], /rolle/],
   'a Secret without name': [['certificate.mode=secret'], /certificate\.secretName: say which/],
+  'an identity that is none': [['csi.identity.kind=x509'], /csi.identity.kind/],
+  'a driver name that is none': [['csi.driverName=CSI'], /csi.driverName/],
+  'a service account of the driver without name': [
+    ['csi.enabled=true', 'csi.serviceAccount.create=false'],
+    /csi\.serviceAccount\.name: say which/,
+  ],
   'a service account without name': [
     ['serviceAccount.create=false'],
     /serviceAccount\.name: say which/,

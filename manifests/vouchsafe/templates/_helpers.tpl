@@ -69,13 +69,63 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
-{{/* The document that the webhook reads: the values that are not the chart's alone. */}}
+{{- define "vouchsafe.csi" -}}
+{{ include "vouchsafe.fullname" . }}-csi
+{{- end }}
+
+{{- define "vouchsafe.csiServiceAccount" -}}
+{{- with .Values.csi.serviceAccount }}
+{{- if .create }}
+{{- .name | default (include "vouchsafe.csi" $) }}
+{{- else }}
+{{- required "csi.serviceAccount.name: say which one, because csi.serviceAccount.create is false" .name }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What selects the driver's pods; it can never change. */}}
+{{- define "vouchsafe.csiSelector" -}}
+{{ include "vouchsafe.selector" . | replace "component: webhook" "component: csi-driver" }}
+{{- end }}
+
+{{- define "vouchsafe.csiLabels" -}}
+{{ include "vouchsafe.labels" . | replace "component: webhook" "component: csi-driver" }}
+{{- end }}
+
+{{/* Directory of the Broker API or of SPIRE's admin socket; empty where the driver needs none. */}}
+{{- define "vouchsafe.csiSocketDirectory" -}}
+{{- with .Values.csi.identity.socket }}
+{{- if not (hasPrefix "tcp:" .) }}{{ trimPrefix "unix://" . | dir }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{/* Whether the driver needs an SVID of its own, from a directory that is not mounted already. */}}
+{{- define "vouchsafe.csiMountsWorkloadApi" -}}
+{{- $isElsewhere := ne (include "vouchsafe.csiSocketDirectory" .) (include "vouchsafe.socketDirectory" .) }}
+{{- if and (eq .Values.csi.identity.kind "broker") (ne .Values.spiffe.volume "none") $isElsewhere }}true{{ end }}
+{{- end }}
+
+{{/* What a volume of the Workload API is made of. */}}
+{{- define "vouchsafe.workloadApiSource" -}}
+{{- if eq .Values.spiffe.volume "csi" -}}
+csi:
+  driver: {{ .Values.spiffe.csiDriver }}
+  readOnly: true
+{{- else -}}
+hostPath:
+  path: {{ .Values.spiffe.hostPath | default (include "vouchsafe.socketDirectory" .) }}
+  type: Directory
+{{- end }}
+{{- end }}
+
+{{/* The document that webhook and driver read: the values that are not the chart's alone. */}}
 {{- define "vouchsafe.config" -}}
 {{- $document := pick .Values "annotationPrefix" "agent" "defaults" "vault" "spiffe" "certificate" "events" }}
 {{- $image := merge (dict "tag" (.Values.image.tag | default .Chart.AppVersion)) .Values.image }}
 {{- $excluded := append .Values.webhook.excludedNamespaces .Release.Namespace | uniq }}
 {{- $webhook := dict "excludedNamespaces" $excluded "maxBodyBytes" (int .Values.webhook.maxBodyBytes) }}
-{{- toYaml (merge (dict "image" $image "webhook" $webhook) $document) }}
+{{- $csi := pick .Values.csi "enabled" "driverName" "identity" "tokenAudiences" "maxVolumeSize" }}
+{{- toYaml (merge (dict "image" $image "webhook" $webhook "csi" $csi) $document) }}
 {{- end }}
 
 {{/* Selects every namespace that may be touched. The argument is the root; `labels` are wanted besides. */}}

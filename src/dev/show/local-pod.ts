@@ -2,15 +2,17 @@
  * Runs what was injected into a pod as processes of this machine. Ring: dev.
  */
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { VouchsafeError } from '../../core/index.ts';
 import {
   AGENT_CONTAINER,
   CONFIG_VARIABLE,
+  DIRECTORY,
   INIT_CONTAINER,
   VOLUME,
   type Container,
   type Pod,
+  type VolumeMount,
 } from '../../admission/index.ts';
 import { parseAgentConfigText, type AgentConfig, type RawAgentConfig } from '../../config/index.ts';
 import { finished, startAgentProcess, type AgentLine, type AgentProcess } from './agent-process.ts';
@@ -45,7 +47,33 @@ export function injectedContainer(pod: Pod): Container {
     ({ name }) => name === AGENT_CONTAINER || name === INIT_CONTAINER,
   );
   if (container !== undefined) return container;
+  if (isByDriver(pod)) {
+    const text = 'the files of this pod come from the CSI driver of a node (mode csi)';
+    throw new VouchsafeError('ERR_CONFIG_INVALID', `${text}: vouchsafe render --pod prints them`);
+  }
   throw new VouchsafeError('ERR_BUG', 'the injected pod carries no agent');
+}
+
+/** True where the files come in a volume of the CSI driver. */
+export function isByDriver({ spec }: Pod): boolean {
+  return (spec.volumes ?? []).some(({ name, csi }) => name === VOLUME.secrets && csi !== undefined);
+}
+
+/** The pod with what the driver has in place of a volume of the pod: the token that the kubelet hands it. */
+export function withDriverParts(pod: Pod, { auth }: RawAgentConfig): Pod {
+  if (!isByDriver(pod) || auth?.tokenFile === undefined) return pod;
+  const serviceAccountToken = { audience: auth.audience, path: basename(auth.tokenFile) };
+  const token = { name: VOLUME.token, projected: { sources: [{ serviceAccountToken }] } };
+  return { ...pod, spec: { ...pod.spec, volumes: [...(pod.spec.volumes ?? []), token] } };
+}
+
+/** Where whoever renders the files of a pod sees its volumes. */
+export function mountsOf(pod: Pod): readonly VolumeMount[] {
+  if (!isByDriver(pod)) return injectedContainer(pod).volumeMounts ?? [];
+  return [VOLUME.secrets, VOLUME.token].map((name) => ({
+    name,
+    mountPath: name === VOLUME.secrets ? DIRECTORY.secrets : DIRECTORY.token,
+  }));
 }
 
 /** The agent's document in an injected container. */

@@ -7,11 +7,11 @@ import { join } from 'node:path';
 import type { Logger } from '../../core/index.ts';
 import type { Pod } from '../../admission/index.ts';
 import type { WriterPort } from '../../agent/index.ts';
-import { parseAgentConfig, type AgentConfig } from '../../config/index.ts';
+import { parseAgentConfig, type AgentConfig, type RawAgentConfig } from '../../config/index.ts';
 import { buildAgent } from '../../host/index.ts';
 import { runAll } from '../../lifecycle/index.ts';
 import { localConfig } from './local-config.ts';
-import { documentOf, injectedConfig, injectedContainer, makeVolumes } from './local-pod.ts';
+import { makeVolumes, mountsOf, withDriverParts } from './local-pod.ts';
 import { openIdentities, openVault, type OpenOptions } from './open.ts';
 
 /** What the agent would have written. */
@@ -21,28 +21,33 @@ export interface RenderedFiles {
   readonly files: ReadonlyMap<string, Uint8Array>;
 }
 
+/** A pod after its injection, and the document of its agent or of the CSI driver. */
+export interface RenderedPod {
+  readonly pod: Pod;
+  readonly document: RawAgentConfig;
+}
+
 /** Logs in, reads, renders, and gives everything back to Vault. */
 export async function renderOnce(
-  pod: Pod,
+  { pod, document: given }: RenderedPod,
   options: OpenOptions & { readonly logger: Logger },
   signal: AbortSignal,
 ): Promise<RenderedFiles> {
   await using stack = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), 'vouchsafe-render-'));
   stack.defer(() => rm(directory, { recursive: true, force: true }));
-  const asked = await injectedConfig(pod);
+  const asked = parseAgentConfig(given);
   const identities = stack.use(await openIdentities(asked, pod, options, signal));
   const { shown } = await openVault(asked, identities, options);
   stack.use(shown);
 
-  const container = injectedContainer(pod);
   const directories = await makeVolumes({
-    ...{ pod, directory, outputDirectory: join(directory, 'secrets') },
+    ...{ pod: withDriverParts(pod, given), directory, outputDirectory: join(directory, 'secrets') },
     configMaps: options.configMaps,
     serviceAccountToken: (audience) => identities.serviceAccountToken(audience),
   });
-  const { stateDirectory: _, ...document } = localConfig(documentOf(container), {
-    ...{ mounts: container.volumeMounts ?? [], directories, socket: identities.socket },
+  const { stateDirectory: _, ...document } = localConfig(given, {
+    ...{ mounts: mountsOf(pod), directories, socket: identities.socket },
     vaultAddress: shown.address,
     vaultNamespace: options.vault?.namespace,
     vaultCaFile: options.vault?.caFile,

@@ -1,5 +1,5 @@
 /**
- * The gRPC side of the development Workload API: sockets, calls and status codes. Ring: dev.
+ * The gRPC side of the development servers: sockets, calls and status codes. Ring: dev.
  * It knows nothing of SVIDs; answers come from a {@link Backend}.
  */
 import { chmod, rm } from 'node:fs/promises';
@@ -12,7 +12,8 @@ import {
   type ServerUnaryCall,
   type ServerWritableStream,
 } from '@grpc/grpc-js';
-import { METHODS, SECURITY_HEADER, SERVICE, type Method } from '../../spiffe/index.ts';
+import type { Protocol } from '../../spiffe/index.ts';
+import { listenTls, type TlsListener, type TlsOptions } from './tls-listener.ts';
 
 /** A refusal by status code. */
 export class Refusal extends Error {
@@ -25,43 +26,59 @@ export class Refusal extends Error {
 }
 
 /** An open stream of the server. */
-export interface OpenStream {
-  readonly method: Method;
+export interface OpenStream<M extends string> {
+  readonly method: M;
+  readonly request: Uint8Array;
   send(message: Uint8Array): void;
   /** Ends the stream: normally, or with a refusal. */
   end(refusal?: Refusal): void;
 }
 
 /** Who answers the calls. */
-export interface Backend {
+export interface Backend<M extends string> {
   /** Every call comes by here first, and may be refused. */
-  onCall(method: Method): void;
+  onCall(method: M): void;
   /** The answer of a unary call. Rejects with a {@link Refusal}. */
-  answer(method: Method, request: Uint8Array): Promise<Uint8Array>;
-  onStream(stream: OpenStream): void;
-  onStreamClosed(stream: OpenStream): void;
+  answer(method: M, request: Uint8Array): Promise<Uint8Array>;
+  onStream(stream: OpenStream<M>): void;
+  onStreamClosed(stream: OpenStream<M>): void;
+}
+
+/** What {@link listen} serves. */
+export interface ServiceOptions<M extends string> {
+  readonly protocol: Protocol<M>;
+  readonly backend: Backend<M>;
+  /** Plain text without. */
+  readonly tls?: TlsOptions | undefined;
 }
 
 /** A listening service. */
 export interface GrpcService {
   /** Address for clients. */
   readonly address: string;
+  /** New connections see the newest certificate. */
+  renewCertificate(): void;
   close(): Promise<void>;
 }
 
 /** Listens on `unix:///path` (a stale socket there is replaced) or `tcp://IP:port`. */
-export async function listen(address: string, backend: Backend): Promise<GrpcService> {
+export async function listen<M extends string>(
+  address: string,
+  options: ServiceOptions<M>,
+): Promise<GrpcService> {
   const server = new Server();
-  server.addService(serviceDefinition(), handlers(backend));
+  server.addService(serviceDefinition(options.protocol), handlers(options));
   const { protocol, host, pathname } = new URL(address);
   const isUnix = protocol === 'unix:';
   if (isUnix) await rm(pathname, { force: true });
-  const port = await bind(server, isUnix ? `unix:${pathname}` : host);
-  // Anyone on the node may connect: the agent tells callers apart by their process.
+  const { port, listener } = await bind(server, isUnix ? pathname : host, options.tls);
+  // Anyone on the node may connect: the agent tells callers apart by their process or their certificate.
   if (isUnix) await chmod(pathname, 0o777);
   return {
     address: isUnix ? `unix://${pathname}` : `tcp://${host.replace(/:\d+$/, '')}:${port}`,
+    renewCertificate: () => listener?.renewCertificate(),
     async close() {
+      await listener?.close();
       const closed = Promise.withResolvers<undefined>();
       server.tryShutdown(() => closed.resolve(undefined));
       server.forceShutdown();
@@ -70,21 +87,33 @@ export async function listen(address: string, backend: Backend): Promise<GrpcSer
   };
 }
 
-function bind(server: Server, target: string): Promise<number> {
+/** Listens on a socket's path or `IP:port`. */
+async function bind(
+  server: Server,
+  target: string,
+  tls: TlsOptions | undefined,
+): Promise<{ readonly port: number; readonly listener?: TlsListener }> {
+  if (tls !== undefined) {
+    // What is injected is decrypted already.
+    const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+    const listener = await listenTls(target, tls, (socket) => injector.injectConnection(socket));
+    return { port: listener.port, listener };
+  }
   const { promise, resolve, reject } = Promise.withResolvers<number>();
-  server.bindAsync(target, ServerCredentials.createInsecure(), (error, port) => {
+  const name = target.startsWith('/') ? `unix:${target}` : target;
+  server.bindAsync(name, ServerCredentials.createInsecure(), (error, port) => {
     if (error === null) resolve(port);
     else reject(error);
   });
-  return promise;
+  return { port: await promise };
 }
 
-function serviceDefinition(): Parameters<Server['addService']>[0] {
+function serviceDefinition({ service, methods }: Protocol): Parameters<Server['addService']>[0] {
   const raw = (bytes: Uint8Array): Buffer => Buffer.from(bytes);
-  const entries = Object.entries(METHODS).map(([name, { isStream }]) => [
+  const entries = Object.entries(methods).map(([name, { isStream }]) => [
     name,
     {
-      path: `/${SERVICE}/${name}`,
+      path: `/${service}/${name}`,
       requestStream: false,
       responseStream: isStream,
       requestSerialize: raw,
@@ -99,14 +128,17 @@ function serviceDefinition(): Parameters<Server['addService']>[0] {
 type Call = ServerUnaryCall<Uint8Array, Uint8Array>;
 type Stream = ServerWritableStream<Uint8Array, Uint8Array>;
 
-function handlers(backend: Backend): Parameters<Server['addService']>[1] {
+function handlers<M extends string>(
+  options: ServiceOptions<M>,
+): Parameters<Server['addService']>[1] {
+  const { methods } = options.protocol;
   const result: Parameters<Server['addService']>[1] = {};
-  for (const [name, { isStream }] of Object.entries(METHODS)) {
-    const method = name as Method; // a key of METHODS
-    result[name] = isStream
-      ? (call: Stream) => serveStream(backend, method, call)
+  for (const name of Object.keys(methods)) {
+    const method = name as M; // a key of the methods
+    result[name] = methods[method].isStream
+      ? (call: Stream) => serveStream(options, method, call)
       : (call: Call, callback: sendUnaryData<Uint8Array>) => {
-          serveUnary(backend, method, call).then(
+          serveUnary(options, method, call).then(
             (message) => callback(null, message),
             (error: unknown) => callback(toStatus(error)),
           );
@@ -115,15 +147,24 @@ function handlers(backend: Backend): Parameters<Server['addService']>[1] {
   return result;
 }
 
-async function serveUnary(backend: Backend, method: Method, call: Call): Promise<Uint8Array> {
+async function serveUnary<M extends string>(
+  { backend, protocol }: ServiceOptions<M>,
+  method: M,
+  call: Call,
+): Promise<Uint8Array> {
   backend.onCall(method);
-  requireSecurityHeader(call.metadata);
+  requireSecurityHeader(protocol, call.metadata);
   return await backend.answer(method, call.request);
 }
 
-function serveStream(backend: Backend, method: Method, call: Stream): void {
-  const stream: OpenStream = {
+function serveStream<M extends string>(
+  { backend, protocol }: ServiceOptions<M>,
+  method: M,
+  call: Stream,
+): void {
+  const stream: OpenStream<M> = {
     method,
+    request: call.request,
     send: (message) => void call.write(message), // the client's flow control is bounded by its patience
     end: (refusal) => {
       if (refusal === undefined) call.end();
@@ -134,17 +175,18 @@ function serveStream(backend: Backend, method: Method, call: Stream): void {
   call.on('cancelled', () => backend.onStreamClosed(stream));
   try {
     backend.onCall(method);
-    requireSecurityHeader(call.metadata);
+    requireSecurityHeader(protocol, call.metadata);
     backend.onStream(stream);
   } catch (error) {
     call.emit('error', toStatus(error));
   }
 }
 
-/** Exactly one value equal to `true`, as SPIRE demands. */
-function requireSecurityHeader(metadata: Metadata): void {
-  const values = metadata.get(SECURITY_HEADER.name);
-  if (values.length !== 1 || values[0] !== SECURITY_HEADER.value) {
+/** Exactly one value, as SPIRE demands; nothing where the protocol has no header. */
+function requireSecurityHeader({ securityHeader }: Protocol, metadata: Metadata): void {
+  if (securityHeader === undefined) return;
+  const values = metadata.get(securityHeader.name);
+  if (values.length !== 1 || values[0] !== securityHeader.value) {
     throw new Refusal(status.INVALID_ARGUMENT, 'security header missing from request');
   }
 }

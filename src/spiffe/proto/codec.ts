@@ -21,13 +21,15 @@ const VALUE_WIRE_TYPES: Readonly<Record<number, WireType>> = {
   6: WireType.LengthDelimited,
 };
 
-/** How a field of one type is written and read; every type used here is length-delimited. */
-interface FieldType<T> {
+/** How a field of one type is written and read. */
+export interface FieldType<T> {
   /** The type as it stands in a `.proto` file. */
   readonly name: string;
+  /** Numbers and booleans are varints, everything else is length-delimited. */
+  readonly isVarint?: true;
   /** The value of a field that is not there. */
   initial(): T;
-  /** The payloads to write, one per occurrence of the field; a default value has none. */
+  /** The payloads to write, one per occurrence of the field; a default value has none. Of a varint: its bytes. */
   encode(value: T): readonly Uint8Array[];
   /** The value after one more occurrence of the field. */
   decode(payload: Uint8Array, previous: T): T;
@@ -65,7 +67,8 @@ export function message<F extends Fields>(fields: F): MessageType<ValueOf<F>> {
       const writer = new BinaryWriter();
       for (const [name, { number, type }] of Object.entries(fields)) {
         for (const payload of type.encode(value[name] ?? type.initial())) {
-          writer.tag(number, WireType.LengthDelimited).bytes(payload);
+          if (type.isVarint === true) writer.tag(number, WireType.Varint).raw(payload);
+          else writer.tag(number, WireType.LengthDelimited).bytes(payload);
         }
       }
       return writer.finish();
@@ -73,11 +76,11 @@ export function message<F extends Fields>(fields: F): MessageType<ValueOf<F>> {
     decode(bytes) {
       const values: Record<string, unknown> = {};
       for (const [name, { type }] of Object.entries(fields)) values[name] = type.initial();
-      for (const { number, payload } of readPayloads(bytes)) {
+      for (const { number, payload, isVarint } of readPayloads(bytes)) {
         const name = byNumber.get(number);
-        const field = name === undefined ? undefined : fields[name];
-        if (name !== undefined && field !== undefined) {
-          values[name] = field.type.decode(payload, values[name]);
+        const type = name === undefined ? undefined : fields[name]?.type;
+        if (name !== undefined && type !== undefined && (type.isVarint ?? false) === isVarint) {
+          values[name] = type.decode(payload, values[name]);
         }
       }
       return values as ValueOf<F>; // every name got a value of its field's type above
@@ -106,6 +109,33 @@ export const BYTES: FieldType<Uint8Array> = {
   decode: (payload) => payload,
 };
 
+/** `bool` */
+export const BOOL: FieldType<boolean> = {
+  name: 'bool',
+  isVarint: true,
+  initial: () => false,
+  encode: (value) => (value ? [Uint8Array.of(1)] : []),
+  decode: (payload) => new BinaryReader(payload).bool(),
+};
+
+/** An enumeration, or an `int32` that is not negative. */
+export const UINT32: FieldType<number> = {
+  name: 'uint32',
+  isVarint: true,
+  initial: () => 0,
+  encode: (value) => (value === 0 ? [] : [new BinaryWriter().uint32(value).finish()]),
+  decode: (payload) => new BinaryReader(payload).uint32(),
+};
+
+/** `int64`, as far as a number of JavaScript is exact. */
+export const INT64: FieldType<number> = {
+  name: 'int64',
+  isVarint: true,
+  initial: () => 0,
+  encode: (value) => (value === 0 ? [] : [new BinaryWriter().int64(String(value)).finish()]),
+  decode: (payload) => Number(new BinaryReader(payload).int64()),
+};
+
 /** `repeated` strings or bytes; unlike single ones, empty elements are kept. */
 export function repeated<T extends string | Uint8Array>(
   type: FieldType<T>,
@@ -128,7 +158,29 @@ export function repeatedMessage<T>(name: string, type: MessageType<T>): FieldTyp
   };
 }
 
+/** A single message; undefined when it is not there. Of several occurrences the last one counts. */
+export function nested<T>(name: string, type: MessageType<T>): FieldType<T | undefined> {
+  return {
+    name,
+    initial: () => undefined,
+    encode: (value) => (value === undefined ? [] : [type.encode(value)]),
+    decode: (payload) => type.decode(payload),
+  };
+}
+
 const MAP_ENTRY = message({ key: field(1, STRING), value: field(2, BYTES) });
+const TEXT_ENTRY = message({ key: field(1, STRING), value: field(2, STRING) });
+
+/** `map<string, string>` */
+export const TEXT_BY_NAME: FieldType<ReadonlyMap<string, string>> = {
+  name: 'map<string, string>',
+  initial: () => new Map(),
+  encode: (map) => [...map].map(([key, value]) => TEXT_ENTRY.encode({ key, value })),
+  decode(payload, previous) {
+    const { key, value } = TEXT_ENTRY.decode(payload);
+    return new Map([...previous, [key, value]]);
+  },
+};
 
 /** `map<string, bytes>` */
 export const BYTES_BY_NAME: FieldType<ReadonlyMap<string, Uint8Array>> = {
@@ -178,8 +230,8 @@ function encodeValue(value: unknown): Uint8Array {
 
 function decodeStruct(bytes: Uint8Array, depth: number): Record<string, unknown> {
   const entries: [string, unknown][] = [];
-  for (const { number, payload } of readPayloads(bytes)) {
-    if (number !== 1) continue;
+  for (const { number, payload, isVarint } of readPayloads(bytes)) {
+    if (number !== 1 || isVarint) continue;
     const { key, value } = MAP_ENTRY.decode(payload);
     entries.push([key, decodeValue(value, depth + 1)]);
   }
@@ -211,7 +263,7 @@ function readValue(reader: BinaryReader, number: number, depth: number): unknown
       return decodeStruct(reader.bytes(), depth);
     case 6:
       return readPayloads(reader.bytes())
-        .filter((item) => item.number === 1)
+        .filter((item) => item.number === 1 && !item.isVarint)
         .map((item) => decodeValue(item.payload, depth + 1));
     default:
       reader.skip(WireType.Varint);
@@ -219,14 +271,26 @@ function readValue(reader: BinaryReader, number: number, depth: number): unknown
   }
 }
 
-/** The length-delimited fields of a message in their order; all others are unknown here and skipped. */
-function readPayloads(bytes: Uint8Array): { number: number; payload: Uint8Array }[] {
+interface Payload {
+  readonly number: number;
+  readonly payload: Uint8Array;
+  readonly isVarint: boolean;
+}
+
+/** The length-delimited fields and varints of a message in their order; all others are unknown here and skipped. */
+function readPayloads(bytes: Uint8Array): readonly Payload[] {
   const reader = new BinaryReader(bytes);
-  const payloads = [];
+  const payloads: Payload[] = [];
   while (reader.pos < reader.len) {
     const [number, wireType] = reader.tag();
-    if (wireType === WireType.LengthDelimited) payloads.push({ number, payload: reader.bytes() });
-    else reader.skip(wireType, number);
+    const isVarint = wireType === WireType.Varint;
+    if (wireType === WireType.LengthDelimited) {
+      payloads.push({ number, payload: reader.bytes(), isVarint });
+    } else {
+      const start = reader.pos;
+      reader.skip(wireType, number);
+      if (isVarint) payloads.push({ number, payload: bytes.subarray(start, reader.pos), isVarint });
+    }
     if (payloads.length > MAX_FIELDS) throw new Error('a message has too many fields');
   }
   return payloads;

@@ -11,6 +11,7 @@ import {
   STRING,
   STRUCT,
 } from './codec.ts';
+import type { Protocol } from './protocol.ts';
 
 const EMPTY = message({});
 
@@ -85,3 +86,10 @@ export type Method = keyof typeof METHODS;
 
 /** Metadata that every request must carry, so that a browser or proxy cannot be tricked into making one. */
 export const SECURITY_HEADER = { name: 'workload.spiffe.io', value: 'true' } as const;
+
+/** The service of `workload.proto`. */
+export const WORKLOAD_API: Protocol<Method> = {
+  service: SERVICE,
+  methods: METHODS,
+  securityHeader: SECURITY_HEADER,
+};

@@ -9,14 +9,24 @@ interface Outcome {
   readonly errors: string;
 }
 
-async function render(manifest: string, ...words: readonly string[]): Promise<Outcome> {
+function render(manifest: string, ...words: readonly string[]): Promise<Outcome> {
+  return renderWith('', manifest, ...words);
+}
+
+/** With values of the installation. */
+async function renderWith(
+  values: string,
+  manifest: string,
+  ...words: readonly string[]
+): Promise<Outcome> {
   let [out, errors] = ['', ''];
+  const given = values === '' ? [] : ['--values', 'values.yaml'];
   const code = await runCli(
-    ['render', '--pod', '-', ...words],
+    ['render', '--pod', '-', ...given, ...words],
     {
       out: (data) => (out += Buffer.from(data).toString()),
       say: (line) => (errors += `${line}\n`),
-      read: () => Promise.resolve(manifest),
+      read: (path) => Promise.resolve(path === 'values.yaml' ? values : manifest),
       variable: () => undefined,
       isTerminal: false,
       clock: systemClock,
@@ -64,6 +74,26 @@ suite('every login works against the embedded servers', () => {
         '}',
       ];
       assert.equal(out, `${lines.join('\n')}\n`);
+    });
+  }
+});
+
+suite('every login works for a volume of the CSI driver', () => {
+  const broker = 'identity: { kind: delegated, socket: /run/spire/admin/api.sock }';
+  const logins: Readonly<Record<string, readonly [string, Readonly<Record<string, string>>]>> = {
+    "the kubelet's token": ['', { role: 'web' }],
+    'the method kubernetes': ['', { 'auth-method': 'kubernetes', role: 'web', audience: 'vault' }],
+    'an SVID': [broker, { 'jwt-svid-cloud': 'api://x' }],
+    'the method cert': [broker, { 'auth-method': 'cert' }],
+  };
+  for (const [name, [identity, annotations]] of Object.entries(logins)) {
+    test(name, async () => {
+      const { code, out, errors } = await renderWith(
+        `csi: { enabled: true, ${identity} }`,
+        podWith({ mode: 'csi', 'secret-app': 'kv/app', ...annotations }),
+      );
+      assert.deepEqual([code, errors], [0, '']);
+      assert.match(out, /^# app \(mode 0444\)\n\{\n {2}"username": /m);
     });
   }
 });

@@ -8,6 +8,7 @@ import {
   readPod,
   removeInjection,
   type InjectionInput,
+  type InjectionResult,
   type Pod,
 } from '../../../src/admission/index.ts';
 import { parseInstallation } from '../../../src/config/index.ts';
@@ -46,7 +47,7 @@ const annotations = fc.record(
     inject: fc.constant('true'),
     'secret-app': fc.constantFrom('kvv2/app', 'kvv2/app#key'),
     'template-app': fc.constantFrom('{{json this}}', 'x=$(HOME) $$'),
-    mode: fc.constantFrom('native', 'pair'),
+    mode: fc.constantFrom('native', 'pair', 'csi'),
     'x509-svid': fc.constantFrom('true', 'false'),
     'on-change': fc.constantFrom('signal:HUP@web', 'http:PUT http://127.0.0.1:1/'),
     'init-containers': fc.constant('all'),
@@ -59,9 +60,29 @@ const annotations = fc.record(
   { requiredKeys: ['inject', 'secret-app'] },
 );
 
+const annotationsOfCsi = fc.record(
+  {
+    inject: fc.constant('true'),
+    'secret-app': fc.constantFrom('kvv2/app', 'kvv2/app#key'),
+    mode: fc.constant('csi'),
+    'template-app': fc.constantFrom('{{json this}}', 'x=$(HOME) $$'),
+    'x509-svid': fc.constantFrom('true', 'false'),
+    'init-containers': fc.constant('all'),
+    'volume-size': fc.constantFrom('1Mi', '64Mi', '65Mi'),
+    identity: fc.constantFrom('spiffe', 'service-account'),
+  },
+  { requiredKeys: ['inject', 'secret-app', 'mode'] },
+);
+
+/** With a driver that has SVIDs, so that most pods can have csi. */
+const INSTALLATION = parseInstallation({
+  csi: { enabled: true, identity: { kind: 'delegated', socket: '/run/spire/admin/api.sock' } },
+});
+const injectAny = (pod: Pod): InjectionResult => injectPod(pod, { installation: INSTALLATION });
+
 const anyPod = fc
   .record({
-    given: annotations,
+    given: fc.oneof(annotations, annotationsOfCsi),
     other: maybe(fc.constant({ team: 'a' })),
     containers: containers(['web', 'log', 'istio-proxy'], 1),
     initContainers: emptyOr(containers(['one', 'istio-proxy-init', 'two'], 0)),
@@ -78,14 +99,15 @@ const anyPod = fc
 
 test('patches apply, injection is idempotent and repeatable, and can be taken away', () => {
   const outcomes = { injected: 0, denied: 0, skipped: 0 };
+  let byDriver = 0;
   fc.assert(
     fc.property(anyPod, (pod) => {
       const bytes = JSON.stringify(pod);
-      const result = injectPod(pod);
+      const result = injectAny(pod);
       outcomes[result.outcome] += 1;
       assert.equal(JSON.stringify(pod), bytes, 'the pod that was given is not changed');
       assert.equal(
-        JSON.stringify(injectPod(readPod(JSON.parse(bytes))).pod),
+        JSON.stringify(injectAny(readPod(JSON.parse(bytes))).pod),
         JSON.stringify(result.pod),
       );
       if (result.outcome !== 'injected') return;
@@ -95,13 +117,16 @@ test('patches apply, injection is idempotent and repeatable, and can be taken aw
       assert.ok(applyPatch(patched, patch).every((failure) => failure === null));
       assert.deepEqual(patched, result.pod);
 
-      const again = injectPod(readPod(patched));
+      const again = injectAny(readPod(patched));
       assert.deepEqual([again.outcome, again.reason], ['skipped', 'already_injected']);
       assert.deepEqual(removeInjection(result.pod, 'vouchsafe.dev'), pod);
-      configIn(result.pod); // the agent can read what it is given
+      const files = result.pod.spec.volumes?.find(({ name }) => name === 'vouchsafe-secrets');
+      if (files !== undefined && 'csi' in files) byDriver += 1;
+      else configIn(result.pod); // the agent can read what it is given
     }),
-    { numRuns: 300 },
+    { numRuns: 400 },
   );
+  assert.ok(byDriver > 30, String(byDriver));
   assert.ok(outcomes.injected > 100 && outcomes.denied > 5, JSON.stringify(outcomes));
 });
 

@@ -24,7 +24,7 @@ function bench(save = (): void => undefined) {
       steps.push('save');
       save();
     },
-    releaser: { release: () => step('release'), releaseAll: () => Promise.resolve() },
+    releaser: { release: () => step('release'), releaseAll: () => Promise.resolve(true) },
   });
   followUps.begin(SET, controller.signal);
   return { followUps, steps, gates, logger, told, controller };

@@ -72,7 +72,7 @@ suite('pods that run without the agent', () => {
       pod({ annotations: { ...ASKS, 'vouchsafe.dev/mode': 'csi' } }),
       {},
       'failure',
-      /would deny it now: vouchsafe\.dev\/mode: csi is not available/,
+      /would deny it now: vouchsafe\.dev\/mode: this installation has no CSI driver/,
     ],
     [
       'in a namespace that is never touched',

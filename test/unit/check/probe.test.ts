@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { readPod } from '../../../src/admission/index.ts';
+import { inject, readPod } from '../../../src/admission/index.ts';
 import { runChecks } from '../../../src/check/index.ts';
+import { parseInstallation } from '../../../src/config/index.ts';
 import { fieldsOf, type KubernetesApi } from '../../../src/kubernetes/index.ts';
 import { checkTemplate } from '../../../src/template/index.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';
@@ -67,6 +68,43 @@ suite('the probe', () => {
     assert.equal(spec['serviceAccountName'], 'web');
     assert.equal(spec['activeDeadlineSeconds'], 120, 'ends even if nobody deletes it');
     assert.deepEqual(fieldsOf(spec.containers[0])['command'], ['/vouchsafe/node', '--version']);
+  });
+
+  test('in mode csi has a volume, and its own container ends', async (t) => {
+    const installation = parseInstallation({ csi: { enabled: true } });
+    const made = (request: ScriptedRequest): Reply => {
+      if (request.method === 'DELETE') return create(request);
+      const input = { namespace: 'shop', installation, checkTemplate };
+      const { pod } = inject({ ...input, pod: readPod(request.json) });
+      return {
+        status: 201,
+        body: { ...pod, metadata: { ...pod.metadata, name: 'vouchsafe-check-1' } },
+      };
+    };
+    const values = { data: { 'values.yaml': '{ csi: { enabled: true } }' } };
+    const ended = { name: 'check', state: { terminated: { exitCode: 0 } } };
+    const objects = {
+      [AT.values]: values,
+      [POD]: { status: { phase: 'Succeeded', containerStatuses: [ended] } },
+    };
+    const checked = await probe(t, objects, made, ['--setting', 'mode=csi']);
+    assert.equal(checked.the('probe').status, 'ok');
+    const { spec } = readPod(writes(checked)[0]?.json);
+    assert.equal(spec.initContainers, undefined);
+    const waits = { reason: 'ContainerCreating' };
+    const waiting = { name: 'check', state: { waiting: waits } };
+    const message = 'MountVolume.SetUp failed: ERR_VAULT_LOGIN_REFUSED';
+    const stuck = await probe(
+      t,
+      {
+        ...objects,
+        [POD]: { status: { phase: 'Pending', containerStatuses: [waiting] } },
+        [EVENTS]: { items: [{ metadata: {}, message }] },
+      },
+      made,
+      ['--setting', 'mode=csi'],
+    );
+    assert.equal(stuck.the('probe').message, `the pod did not end in 120 s: ${message}`);
   });
 
   test("fails with the agent's own words", async (t) => {

@@ -53,7 +53,10 @@ suite('the command line', () => {
       '-': podText({ 'vouchsafe.dev/mode': 'csi' }),
     });
     assert.equal(denied.code, 18);
-    assert.match(denied.errors, /Pod\/web: vouchsafe\.dev\/mode: csi is not available yet/);
+    assert.match(
+      denied.errors,
+      /Pod\/web: vouchsafe\.dev\/mode: this installation has no CSI driver/,
+    );
     const alone = await run(['render', '--pod', '-'], {
       '-': podText({ 'vouchsafe.dev/inject': 'false' }),
     });
@@ -91,6 +94,31 @@ vault: {connections: {east: {address: "https://east.example:8200"}}}
     assert.match(out, /^ +secret-app +kvv2\/app +pod$/m);
     assert.match(out, /^ +initContainers: vouchsafe-agent$/m);
     assert.match(out, /^ +web sees the files at \/vault\/secrets$/m);
+  });
+
+  test('tells that a volume is added, and no agent, in mode csi', async () => {
+    const { code, out } = await run(['explain', '-f', '-', '--values', 'v'], {
+      '-': podText(),
+      v: 'csi: { enabled: true }\ndefaults: { mode: csi }',
+    });
+    assert.equal(code, 0);
+    assert.match(out, /^ +mode +csi +installation$/m);
+    assert.match(out, /^ +identity +service-account +built in$/m);
+    assert.match(out, /^ +image +\(no agent in the pod\)/m);
+    assert.match(out, /^added:\n +volumes: vouchsafe-secrets\n +web sees the files at/m);
+  });
+
+  test('tells why a pod has an agent where csi is the default', async () => {
+    const { out } = await run(['explain', '-f', '-', '--values', 'v'], {
+      '-': podText({ 'vouchsafe.dev/on-change': 'http:POST http://127.0.0.1:1/' }),
+      v: 'csi: { enabled: true }\ndefaults: { mode: csi }',
+    });
+    assert.match(
+      out,
+      /^warnings:\n +vouchsafe\.dev\/mode csi of the installation is not for this/m,
+    );
+    assert.match(out, /^ +mode +native \(not csi\) +installation$/m);
+    assert.match(out, /^ +initContainers: vouchsafe-agent$/m);
   });
 
   test('what the installation does not say is built in', async () => {

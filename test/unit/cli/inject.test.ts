@@ -17,7 +17,7 @@ suite('inject', () => {
     assert.deepEqual([code, out], [18, '']);
     assert.match(errors, /^vouchsafe: ERR_ADMISSION_DENIED: Pod\/web: /);
     for (const reason of [
-      /mode: csi is not available yet/,
+      /mode: this installation has no CSI driver/,
       /env-PASSWORD: secrets in environment variables are not available yet/,
       /refresh: write a duration/,
       /template-app: app:1:3: unknown helper nothing/,
@@ -164,7 +164,7 @@ suite('inject --review', () => {
     assert.equal(denied.code, 0);
     const { response } = answerOf(denied);
     assert.equal(response.allowed, false);
-    assert.match(response.status?.message ?? '', /csi is not available yet/);
+    assert.match(response.status?.message ?? '', /mode: this installation has no CSI driver/);
   });
 
   test('what is not the creation of a pod is allowed as it is', async () => {

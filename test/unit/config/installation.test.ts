@@ -51,12 +51,68 @@ test('no values at all are an installation with every default', () => {
       csiDriver: 'csi.spiffe.io',
       hostPath: '/run/spire/sockets',
     },
+    csi: {
+      enabled: false,
+      driverName: 'csi.vouchsafe.dev',
+      identity: { kind: 'service-account', socket: '', agentIds: [] },
+      tokenAudiences: ['vault'],
+      maxVolumeBytes: 64 * 1024 * 1024,
+    },
     webhook: {
       excludedNamespaces: ['kube-system', 'kube-public', 'kube-node-lease'],
       maxBodyBytes: 3_145_728,
     },
   });
 });
+
+test('the CSI driver has one identity, and what belongs to another one is refused', () => {
+  const csi = {
+    enabled: true,
+    identity: {
+      kind: 'broker',
+      socket: '/run/spire/broker/api.sock',
+      agentIds: ['spiffe://example.org/spire/agent/x'],
+    },
+    tokenAudiences: [],
+  };
+  const parsed = parseInstallation({ csi }).csi;
+  assert.equal(parsed.identity.socket, 'unix:///run/spire/broker/api.sock');
+  assert.deepEqual(parsed.tokenAudiences, []);
+  const message = problemsOf({ csi: { ...csi, identity: { ...csi.identity, kind: 'delegated' } } });
+  assert.match(message, /csi\.identity\.agentIds: has no effect unless kind is broker/);
+});
+
+/** Name -> what `csi` holds, and what is said of it. */
+const CSI_REFUSED: Readonly<Record<string, readonly [object, RegExp]>> = {
+  'a socket that nothing uses': [
+    { identity: { socket: '/a/b' } },
+    /csi\.identity\.socket: has no effect unless kind is broker or delegated/,
+  ],
+  'a broker without a socket': [
+    { identity: { kind: 'broker' } },
+    /csi\.identity\.socket: is missing/,
+  ],
+  'agents of two trust domains': [
+    { identity: { kind: 'broker', socket: '/a/b', agentIds: ['spiffe://a/b', 'spiffe://b/b'] } },
+    /csi\.identity\.agentIds: must be of one trust domain/,
+  ],
+  'an agent without a SPIFFE ID': [
+    { identity: { kind: 'broker', socket: '/a/b', agentIds: ['agent'] } },
+    /csi\.identity\.agentIds\[0\]: /,
+  ],
+  'an admin socket over TCP': [
+    { identity: { kind: 'delegated', socket: 'tcp://127.0.0.1:1' } },
+    /csi\.identity\.socket: .*Unix socket alone/,
+  ],
+  'service accounts without tokens': [{ tokenAudiences: [] }, /csi\.tokenAudiences: must not be/],
+  'an audience given twice': [{ tokenAudiences: ['a', 'a'] }, /csi\.tokenAudiences: holds "a" twi/],
+  'no room for a volume': [{ maxVolumeSize: '1Ki' }, /csi\.maxVolumeSize: must be at least 65536/],
+  'a name that no driver may have': [{ driverName: 'CSI' }, /csi\.driverName: write the name/],
+};
+
+for (const [name, [csi, pattern]] of Object.entries(CSI_REFUSED)) {
+  test(`refused of the CSI driver: ${name}`, () => assert.match(problemsOf({ csi }), pattern));
+}
 
 test('the default image is of the version of this project', () => {
   const file = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');

@@ -149,7 +149,24 @@ const CONTRADICTIONS: readonly (readonly [string, Given, string, RegExp])[] = [
     'revoke-on-exit',
     /mode/,
   ],
-  ['csi is for later', { mode: 'csi' }, 'mode', /not available yet/],
+  [
+    'csi with on-change',
+    { mode: 'csi', 'on-change': 'restart@a' },
+    'on-change',
+    /mode csi: nothing of Vouchsafe runs in the pod/,
+  ],
+  [
+    'csi with on-change of a file',
+    { mode: 'csi', 'secret-a': 'kv/a', 'on-change-a': 'restart@a' },
+    'on-change-a',
+    /mode csi/,
+  ],
+  [
+    'csi with a template in a ConfigMap',
+    { mode: 'csi', 'template-from-a': 'map/key' },
+    'template-from-a',
+    /mode csi: the driver reads no ConfigMaps; give template-a/,
+  ],
   [
     'service account with cert',
     { identity: 'service-account', 'auth-method': 'cert' },
@@ -206,6 +223,20 @@ for (const [name, given, path, other] of CONTRADICTIONS) {
     assert.match(found.message, other);
   });
 }
+
+test('csi as a default contradicts nothing: a pod that cannot have it gets another mode', () => {
+  const given = { 'secret-a': 'kv/a', 'on-change-a': 'restart@a' };
+  assert.deepEqual(resolve(given, {}, { mode: 'csi' }).problems, []);
+  assert.deepEqual(resolve(given, { mode: 'csi' }).problems, []);
+});
+
+test('an on-change of the namespace does not contradict csi', () => {
+  const { problems } = resolve(
+    { mode: 'csi', 'secret-a': 'kv/a' },
+    { 'on-change': 'http:POST http://127.0.0.1:1/' },
+  );
+  assert.deepEqual(problems, []);
+});
 
 test('defaults of namespace and installation contradict nothing that they do not apply to', () => {
   const { problems } = resolve(

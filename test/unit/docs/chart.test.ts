@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { leaves } from '../../../.tools/docs/tables.ts';
-import { AGENT_CONTAINER, INIT_CONTAINER } from '../../../src/admission/names.ts';
+import { AGENT_CONTAINER, INIT_CONTAINER, VOLUME } from '../../../src/admission/names.ts';
 import {
   INSTALLATION_SCHEMA,
   parseDocumentText,
@@ -64,9 +64,18 @@ test('every metric of alerts and dashboard is one that is made', () => {
   for (const name of names) assert.ok(sources.includes(`'${name}'`), name);
 });
 
-test('the policy knows the containers of the agent by their names', () => {
+test('the policy knows the containers of the agent and the volume of the driver by their names', () => {
   const policy = templateText('admissionpolicy.yaml');
-  for (const name of [AGENT_CONTAINER, INIT_CONTAINER]) assert.ok(policy.includes(`'${name}'`));
+  for (const name of [AGENT_CONTAINER, INIT_CONTAINER, VOLUME.secrets]) {
+    assert.ok(policy.includes(`'${name}'`));
+  }
+});
+
+test('the driver is given flags that it has', () => {
+  const flags = templateText('csi/daemonset.yaml').match(/--[a-z-]+(?==)/g) ?? [];
+  const known = readText('cmd/csi/main.ts');
+  assert.ok(flags.length > 5);
+  for (const flag of flags) assert.match(known, new RegExp(`['\\s]${flag.slice(2)}'?: \\{ type:`));
 });
 
 test('the templates use no value that the schema does not know', () => {

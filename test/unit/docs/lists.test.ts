@@ -85,11 +85,16 @@ test('every flag of every command is there', async () => {
   for (const flag of flags) assert.ok(README.includes(flag), flag);
 });
 
-test('flags of the webhook are those that it takes', () => {
-  const words = ['cmd/webhook/main.ts', '--wrong'];
-  const { stderr, status } = spawnSync(process.execPath, words, { cwd: ROOT, encoding: 'utf8' });
-  assert.equal(status, EXIT.usage);
-  const known = stderr.slice(stderr.indexOf('usage:')).match(/--[a-z-]+/g) ?? [];
-  const written = rowsOf('flag').flatMap(([flags = '']) => flags.match(/--[a-z-]+/g) ?? []);
-  assert.deepEqual([...written].sort(), [...known].sort());
-});
+for (const [program, heading] of [
+  ['webhook', 'flag'],
+  ['csi', 'flag of the driver'],
+] as const) {
+  test(`flags of the process ${program} are those that it takes`, () => {
+    const words = [`cmd/${program}/main.ts`, '--wrong'];
+    const { stderr, status } = spawnSync(process.execPath, words, { cwd: ROOT, encoding: 'utf8' });
+    assert.equal(status, EXIT.usage);
+    const known = stderr.slice(stderr.indexOf('usage:')).match(/--[a-z-]+/g) ?? [];
+    const written = rowsOf(heading).flatMap(([flags = '']) => flags.match(/--[a-z-]+/g) ?? []);
+    assert.deepEqual([...written].sort(), [...known].sort());
+  });
+}

@@ -1,10 +1,14 @@
-/** Annotations of pod and namespace, in hostile hands: a patch or a denial that names what is wrong, never a crash. */
+/**
+ * Annotations of pod and namespace, and attributes of a CSI volume, in hostile hands: a patch, a plan or a refusal
+ * that names what is wrong, never a crash.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import {
   answerReview,
   inject,
+  planVolume,
   readPod,
   removeInjection,
   type Pod,
@@ -23,6 +27,16 @@ import {
 import { configIn, injectPod, podWith } from '../admission/harness.ts';
 
 const INSTALLATION = parseInstallation({});
+const WITH_BROKER = parseInstallation({
+  csi: {
+    enabled: true,
+    identity: {
+      kind: 'broker',
+      socket: '/run/spire/broker/api.sock',
+      agentIds: ['spiffe://example.org/spire/agent/x'],
+    },
+  },
+});
 
 /** Good values by annotation; `<name>` stands for the name of a file. */
 const GOOD: Readonly<Record<string, readonly string[]>> = {
@@ -131,8 +145,14 @@ const pods = fc
 test('a patch that can be repeated and taken away, or a denial that names what is wrong', () => {
   const outcomes = { injected: 0, denied: 0, skipped: 0 };
   holds(fc.tuple(pods, annotations), 1000, ([pod, namespaceAnnotations]) => {
-    const input = { pod, namespace: 'shop', namespaceAnnotations, checkTemplate };
-    const result = inject({ ...input, installation: INSTALLATION });
+    const input = {
+      pod,
+      namespace: 'shop',
+      namespaceAnnotations,
+      checkTemplate,
+      installation: WITH_BROKER,
+    };
+    const result = inject(input);
     outcomes[result.outcome] += 1;
     if (result.outcome === 'denied') {
       assert.ok(result.problems.length > 0);
@@ -142,11 +162,7 @@ test('a patch that can be repeated and taken away, or a denial that names what i
       }
     }
     if (result.outcome !== 'injected') return;
-    const again = inject({
-      ...input,
-      pod: readPod(structuredClone(result.pod)),
-      installation: INSTALLATION,
-    });
+    const again = inject({ ...input, pod: readPod(structuredClone(result.pod)) });
     assert.deepEqual([again.outcome, again.reason], ['skipped', 'already_injected']);
     assert.deepEqual(
       removeInjection(result.pod, 'vouchsafe.dev'),
@@ -155,6 +171,40 @@ test('a patch that can be repeated and taken away, or a denial that names what i
     assertConfined(result.pod);
   });
   assert.ok(outcomes.injected > 100 && outcomes.denied > 100, JSON.stringify(outcomes));
+});
+
+test('attributes of a volume: a plan with files that stay in it, or problems that name what is wrong', () => {
+  const counts = { planned: 0, refused: 0 };
+  const installations = [INSTALLATION, WITH_BROKER];
+  const input = fc.record({
+    given: annotations,
+    namespaceAnnotations: annotations,
+    hasGroup: fc.boolean(),
+    installation: fc.constantFrom(...installations),
+    pod: fc.record({ namespace: hostileText, serviceAccount: hostileText }),
+    noise: fc.constantFrom<readonly string[]>(
+      [],
+      ['inject', 'containers', 'mode', 'image', 'port'],
+    ),
+  });
+  holds(input, 1500, ({ given, noise, ...rest }) => {
+    const entries = Object.entries({ 'vouchsafe.dev/secret-app': 'kvv2/app', ...given })
+      .map(([name, text]) => [name.replace('vouchsafe.dev/', ''), text] as const)
+      .filter(([name]) => !noise.includes(name));
+    const plan = planVolume({ ...rest, attributes: Object.fromEntries(entries), checkTemplate });
+    counts[plan.kind] += 1;
+    if (plan.kind === 'refused') {
+      assert.ok(plan.problems.length > 0);
+      for (const { message } of plan.problems) assert.notEqual(message, '');
+      return;
+    }
+    const { config, sizeBytes } = plan;
+    for (const { path } of config.files) assert.equal(outputPathProblem(path), undefined, path);
+    assert.ok(sizeBytes >= 65_536 && sizeBytes <= rest.installation.csi.maxVolumeBytes);
+    const actions = [config.onChange, ...config.files.map(({ onChange }) => onChange)].flat();
+    assert.deepEqual([actions, config.listen, config.stateDirectory], [[], undefined, undefined]);
+  });
+  assert.ok(counts.planned > 100 && counts.refused > 100, JSON.stringify(counts));
 });
 
 test('annotations as large as the API server lets them be are answered in time', () => {

@@ -1,10 +1,8 @@
 /** Messages of a Workload API gone mad: an SVID that can be used or an error of ours, and a stream that goes on. */
 import assert from 'node:assert/strict';
-import { sign, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
-import { Secret, VouchsafeError } from '../../../src/core/index.ts';
-import { createTestCa } from '../../../src/dev/ca/index.ts';
+import { Secret, type VouchsafeError } from '../../../src/core/index.ts';
 import { startWorkloadApi, type DevWorkloadApi } from '../../../src/dev/workload-api/index.ts';
 import {
   createWorkloadApi,
@@ -18,98 +16,29 @@ import {
   holds,
   holdsAsync,
   hostileText,
-  hostileValue,
   mutated,
   mutatedBytes,
   mutatedText,
 } from '../../helpers/arbitraries.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';
+import {
+  assertContext,
+  assertOurs,
+  bundles,
+  HEADER,
+  hints,
+  ID,
+  ids,
+  jwks,
+  jwt,
+  noisy,
+  NOW_MS,
+  PAYLOAD,
+  tokens,
+  x509Entry,
+} from '../../helpers/svid-arbitraries.ts';
 
 const NEVER = new AbortController().signal;
-const ID = 'spiffe://example.org/web';
-const NOW_MS = Date.now();
-/** No error may show it. */
-const PLANTED = 'UGxhbnRlZFNpZ25hdHVyZQ';
-
-const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-
-function encoded(part: unknown): string {
-  return Buffer.from(typeof part === 'string' ? part : JSON.stringify(part)).toString('base64url');
-}
-
-function jwt(header: unknown, payload: unknown, key?: KeyObject): string {
-  const text = `${encoded(header)}.${encoded(payload)}`;
-  if (key === undefined) return `${text}.${PLANTED}`;
-  const signature = sign('sha256', Buffer.from(text), { key, dsaEncoding: 'ieee-p1363' });
-  return `${text}.${signature.toString('base64url')}`;
-}
-
-const HEADER = { alg: 'ES256', kid: 'k1', typ: 'JWT' };
-const seconds = Math.floor(NOW_MS / 1000);
-const PAYLOAD = { sub: ID, aud: ['vault'], exp: seconds + 300, iat: seconds, nbf: seconds };
-
-const tokens: fc.Arbitrary<string> = fc.oneof(
-  { weight: 3, arbitrary: fc.constant(jwt(HEADER, PAYLOAD)) },
-  { weight: 4, arbitrary: mutated(PAYLOAD).map((payload) => jwt(HEADER, payload)) },
-  { weight: 4, arbitrary: mutated(HEADER).map((header) => jwt(header, PAYLOAD)) },
-  { weight: 2, arbitrary: hostileValue.map((payload) => jwt(HEADER, payload)) },
-  {
-    weight: 1,
-    arbitrary: fc.constantFrom(
-      jwt({ alg: { toString: 1, valueOf: 1 } }, PAYLOAD),
-      jwt({ alg: ['ES256'] }, PAYLOAD),
-      jwt({ alg: 'none' }, PAYLOAD),
-      jwt(HEADER, { ...PAYLOAD, exp: 8.64e12, aud: 'vault' }),
-      jwt(HEADER, { ...PAYLOAD, exp: -8.64e12 }),
-    ),
-  },
-  { weight: 1, arbitrary: mutatedText(jwt(HEADER, PAYLOAD, privateKey)) },
-  { weight: 1, arbitrary: hostileText },
-);
-
-const ids = fc.oneof(
-  { weight: 5, arbitrary: fc.constant(ID) },
-  { weight: 1, arbitrary: mutatedText(ID, 'spiffe://example.org') },
-);
-const hints = fc.constantFrom('', '', 'internal', '__proto__', 'constructor');
-
-const ca = createTestCa();
-const issued = ca.issue({ uris: [ID] });
-
-function der(pem: string): Uint8Array {
-  return Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ''), 'base64');
-}
-
-const LEAF = der(issued.certPem);
-const KEY = der(issued.keyPem);
-const AUTHORITY = der(ca.caPem);
-
-function mostly(bytes: Uint8Array): fc.Arbitrary<Uint8Array> {
-  return fc.oneof(
-    { weight: 3, arbitrary: fc.constant(bytes) },
-    { weight: 1, arbitrary: mutatedBytes(bytes) },
-    {
-      weight: 1,
-      arbitrary: fc.constantFrom(new Uint8Array(), LEAF, KEY, AUTHORITY, Buffer.alloc(5000, 0x30)),
-    },
-  );
-}
-
-const x509Entry = fc.record({
-  spiffeId: ids,
-  x509Svid: mostly(LEAF),
-  x509SvidKey: mostly(KEY),
-  bundle: mostly(AUTHORITY),
-  hint: hints,
-});
-const bundles = fc
-  .array(fc.tuple(fc.oneof(ids, fc.constant('spiffe://other.example')), mostly(AUTHORITY)), {
-    maxLength: 2,
-  })
-  .map((entries) => new Map(entries));
-const jwks = JSON.stringify({
-  keys: [{ ...privateKey.export({ format: 'jwk' }), d: undefined, kid: 'k1', use: 'jwt-svid' }],
-});
 
 const x509Messages = fc
   .record({
@@ -121,16 +50,6 @@ const x509Messages = fc
 const jwtMessages = fc
   .array(fc.record({ spiffeId: ids, svid: tokens, hint: hints }), { maxLength: 3 })
   .map((svids) => MESSAGES.JWTSVIDResponse.encode({ svids }));
-
-/** A message, the same after edits of its bytes, or noise. */
-function noisy(messages: fc.Arbitrary<Uint8Array>): fc.Arbitrary<Uint8Array> {
-  return fc.oneof(
-    { weight: 3, arbitrary: messages },
-    { weight: 1, arbitrary: messages.chain((one) => mutatedBytes(one)) },
-    { weight: 1, arbitrary: fc.uint8Array({ maxLength: 200 }) },
-    { weight: 1, arbitrary: fc.constantFrom(new Uint8Array(), Buffer.alloc(500_000, 0x0a)) },
-  );
-}
 
 async function setup(t: TestContext): Promise<{ server: DevWorkloadApi; api: WorkloadApi }> {
   const server = await startWorkloadApi({ identities: [{ spiffeId: ID }] });
@@ -274,19 +193,4 @@ async function next(stream: AsyncIterator<X509Context>): Promise<X509Context> {
   const result = await stream.next();
   assert.ok(result.done !== true);
   return result.value;
-}
-
-function assertContext({ svids, federatedBundles }: X509Context): void {
-  for (const { expiresAtMs, certificates } of svids) {
-    assert.ok(Number.isFinite(expiresAtMs) && certificates.length > 0);
-  }
-  for (const key of federatedBundles.keys()) assert.match(key, /^spiffe:\/\/[^/]+$/);
-}
-
-function assertOurs(error: unknown): void {
-  assert.ok(error instanceof VouchsafeError, error instanceof Error ? String(error.stack) : '');
-  assert.match(error.code, /^ERR_SPIFFE_/);
-  const shown = `${error.message} ${JSON.stringify(error)}`;
-  assert.ok(!shown.includes(PLANTED) && !shown.includes('eyJ'), shown);
-  assert.ok(shown.length < 6000, `${shown.length} characters`);
 }

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { status } from '@grpc/grpc-js';
 import { fromGrpc } from '../../../src/spiffe/grpc-errors.ts';
+import { BROKER_API, DELEGATED_IDENTITY_API } from '../../../src/spiffe/index.ts';
 
 const URI = 'unix:///run/spire/sockets/agent.sock';
 
@@ -84,5 +85,41 @@ for (const [what, thing] of [
     const error = fromGrpc(thing, 'FetchJWTSVID', URI);
     assert.equal(error.code, 'ERR_SPIFFE_UNAVAILABLE');
     assert.match(error.message, /\(gRPC UNKNOWN\)$/);
+  });
+}
+
+for (const [service, code, details, expected, message] of [
+  [BROKER_API.service, status.NOT_FOUND, 'no pod', 'ERR_SPIFFE_UNAVAILABLE', /not know the pod/],
+  [
+    BROKER_API.service,
+    status.PERMISSION_DENIED,
+    'no',
+    'ERR_SPIFFE_DENIED',
+    /impersonate-via-spire/,
+  ],
+  [BROKER_API.service, status.UNAVAILABLE, 'bad certificate', 'ERR_SPIFFE_UNAVAILABLE', /one end/],
+  [BROKER_API.service, status.UNAVAILABLE, 'busy', 'ERR_SPIFFE_UNAVAILABLE', /Broker API does not/],
+  [BROKER_API.service, status.UNIMPLEMENTED, '', 'ERR_SPIFFE_UNIMPLEMENTED', /SPIFFE Broker API\?/],
+  [
+    DELEGATED_IDENTITY_API.service,
+    status.PERMISSION_DENIED,
+    'no',
+    'ERR_SPIFFE_DENIED',
+    /authorized_delegates/,
+  ],
+  [
+    DELEGATED_IDENTITY_API.service,
+    status.INVALID_ARGUMENT,
+    'no',
+    'ERR_SPIFFE_REJECTED',
+    /the Delegated Identity API calls/,
+  ],
+  [undefined, status.NOT_FOUND, '', 'ERR_SPIFFE_UNAVAILABLE', /the Workload API does not answer/],
+  [undefined, status.UNAVAILABLE, 'Failed to connect', 'ERR_SPIFFE_UNAVAILABLE', /API does not/],
+] as const) {
+  test(`${service ?? 'the Workload API'}: status ${code} (${details}) is told in words of its own`, () => {
+    const error = fromGrpc(grpcError(code, details), 'Call', URI, service);
+    assert.equal(error.code, expected);
+    assert.match(error.message, message);
   });
 }

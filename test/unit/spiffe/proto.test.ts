@@ -5,43 +5,53 @@ import fc from 'fast-check';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { StructSchema } from '@bufbuild/protobuf/wkt';
-import { MESSAGES, METHODS, SERVICE } from '../../../src/spiffe/index.ts';
+import { BROKER_API, BROKER_MESSAGES } from '../../../src/spiffe/proto/broker.ts';
+import {
+  DELEGATED_IDENTITY_API,
+  DELEGATED_MESSAGES,
+} from '../../../src/spiffe/proto/delegated-identity.ts';
+import { MESSAGES, WORKLOAD_API } from '../../../src/spiffe/proto/messages.ts';
 
-const proto = await readFile(
-  new URL('../../../src/spiffe/proto/workload.proto', import.meta.url),
-  'utf8',
-);
+for (const [file, messages, { service, methods }] of [
+  ['workload', MESSAGES, WORKLOAD_API],
+  ['broker', BROKER_MESSAGES, BROKER_API],
+  ['delegated-identity', DELEGATED_MESSAGES, DELEGATED_IDENTITY_API],
+] as const) {
+  const url = new URL(`../../../src/spiffe/proto/${file}.proto`, import.meta.url);
+  const proto = await readFile(url, 'utf8');
 
-test('the messages in code are those of workload.proto', () => {
-  const written = new Map<string, string[]>();
-  for (const [, name = '', body = ''] of proto.matchAll(/^message (\w+) \{([^}]*)\}/gm)) {
-    const fields = body.matchAll(/^ {2}(.+) (\w+) = (\d+);$/gm);
-    written.set(
-      name,
-      [...fields].map(([, type, field, number]) => `${type} ${field} = ${number}`),
+  test(`the messages in code are those of ${file}.proto`, () => {
+    const written = new Map<string, string[]>();
+    for (const [, name = '', body = ''] of proto.matchAll(/^message (\w+) \{([^}]*)\}/gm)) {
+      const fields = body.matchAll(/^ {2}(.+) (\w+) = (\d+);$/gm);
+      written.set(
+        name,
+        [...fields].map(([, type, field, number]) => `${type} ${field} = ${number}`),
+      );
+    }
+    const coded = new Map<string, string[]>();
+    for (const [name, { fields }] of Object.entries(messages)) {
+      const lines = Object.entries(fields).map(
+        ([field, { number, type }]) => `${type.name} ${snakeCase(field)} = ${number}`,
+      );
+      coded.set(name, lines);
+    }
+    assert.deepEqual(new Map([...coded].sort()), new Map([...written].sort()));
+  });
+
+  test(`the methods in code are those of ${file}.proto`, () => {
+    const [, declared] = /^package (.+);$/m.exec(proto) ?? [];
+    const [, name] = /^service (\w+) \{/m.exec(proto) ?? [];
+    assert.equal(declared === undefined ? name : `${declared}.${name}`, service);
+    const written = [...proto.matchAll(/rpc (\w+)\((\w+)\) returns \((stream )?(\w+)\);/g)].map(
+      ([, method, request, stream, response]) => [
+        method,
+        { isStream: stream !== undefined, request, response },
+      ],
     );
-  }
-  const coded = new Map<string, string[]>();
-  for (const [name, { fields }] of Object.entries(MESSAGES)) {
-    const lines = Object.entries(fields).map(
-      ([field, { number, type }]) => `${type.name} ${snakeCase(field)} = ${number}`,
-    );
-    coded.set(name, lines);
-  }
-  assert.deepEqual(coded, written);
-});
-
-test('the methods in code are those of workload.proto', () => {
-  assert.match(proto, new RegExp(`^service ${SERVICE} \\{`, 'm'));
-  assert.doesNotMatch(proto, /^package/m);
-  const written = [...proto.matchAll(/rpc (\w+)\((\w+)\) returns \((stream )?(\w+)\);/g)].map(
-    ([, name, request, stream, response]) => [
-      name,
-      { isStream: stream !== undefined, request, response },
-    ],
-  );
-  assert.deepEqual(METHODS, Object.fromEntries(written));
-});
+    assert.deepEqual(methods, Object.fromEntries(written));
+  });
+}
 
 test('a known message has known bytes', () => {
   const bytes = MESSAGES.JWTSVIDRequest.encode({ audience: ['vault'], spiffeId: 'spiffe://a/b' });
@@ -49,6 +59,33 @@ test('a known message has known bytes', () => {
     Buffer.from(bytes).toString('latin1'),
     '\x0a\x05vault\x12\x0cspiffe://a/b', // tag, length, text
   );
+});
+
+test('messages within messages have known bytes, and are absent when not given', () => {
+  const { SubscribeToX509SVIDRequest, KubernetesObjectReference } = BROKER_MESSAGES;
+  const value = KubernetesObjectReference.encode({ type: { plural: 'pods', group: 'core' } });
+  assert.equal(Buffer.from(value).toString('latin1'), '\x0a\x0c\x0a\x04pods\x12\x04core');
+  const bytes = SubscribeToX509SVIDRequest.encode({
+    reference: { reference: { typeUrl: 'a/b', value } },
+  });
+  const decoded = SubscribeToX509SVIDRequest.decode(bytes);
+  assert.deepEqual(normal(decoded), {
+    reference: { reference: { typeUrl: 'a/b', value: normal(value) } },
+  });
+  assert.equal(KubernetesObjectReference.decode(value).key, undefined);
+  assert.equal(SubscribeToX509SVIDRequest.decode(new Uint8Array()).reference, undefined);
+});
+
+test('times of the Delegated Identity API are skipped, hints after them are read', () => {
+  const bytes = new BinaryWriter()
+    .tag(3, WireType.Varint)
+    .int64(1_800_000_000n)
+    .tag(4, WireType.Varint)
+    .int64(-1n)
+    .tag(5, WireType.LengthDelimited)
+    .string('internal')
+    .finish();
+  assert.equal(DELEGATED_MESSAGES.JWTSVID.decode(bytes).hint, 'internal');
 });
 
 test('default values are not written, but empty list elements are', () => {
@@ -136,9 +173,12 @@ for (const [what, message] of [
 }
 
 test('any bytes give a message or an error, never anything else', () => {
+  const types = [MESSAGES, BROKER_MESSAGES, DELEGATED_MESSAGES].flatMap((each) =>
+    Object.values(each),
+  );
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), (input) => {
-      for (const type of Object.values(MESSAGES)) {
+      for (const type of types) {
         try {
           type.decode(input);
         } catch (error) {

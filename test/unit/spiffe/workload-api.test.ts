@@ -173,7 +173,7 @@ test('a stream brings each rotation, and discards what is malformed', async (t) 
       [
         'warn',
         'message of the workload api discarded',
-        'VouchsafeError: the Workload API sent a X509SVID without bundle',
+        'VouchsafeError: the identity provider sent a X509SVID without bundle',
       ],
     ],
   );

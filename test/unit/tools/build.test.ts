@@ -38,6 +38,7 @@ function start(
   const { status, stdout, stderr } = spawnSync(node, [...before, ...args, ...words], {
     cwd: directory,
     encoding: 'utf8',
+    timeout: 60_000,
     env: config === undefined ? {} : { VOUCHSAFE_CONFIG: JSON.stringify(config) },
   });
   return { status, text: stdout + stderr };
@@ -123,6 +124,21 @@ test('the webhook starts and refuses wrong flags and wrong values', () => {
   const { status, text } = start(['webhook', '--config', path]);
   assert.equal(status, EXIT.config);
   assert.match(text, /vaults: is not known; did you mean "vault"/);
+});
+
+test('the CSI driver starts and refuses wrong flags, wrong values and a state directory that is none', () => {
+  assert.equal(start(['csi', '--wrong']).status, EXIT.usage);
+  assert.match(start(['csi']).text, /ERR_USAGE: give --node-name/);
+  const path = join(directory, 'csi.yaml');
+  writeFileSync(path, 'csi: { identty: {} }\n');
+  const flags = ['csi', '--node-name', 'node', '--config', path, '--listen', ''];
+  const wrong = start(flags);
+  assert.equal(wrong.status, EXIT.config);
+  assert.match(wrong.text, /csi.identty: is not known; did you mean "identity"/);
+  writeFileSync(path, '{}\n');
+  const refused = start([...flags, '--state-directory', '/proc/version/vouchsafe']);
+  assert.equal(refused.status, EXIT.config);
+  assert.match(refused.text, /ERR_CSI_STATE/);
 });
 
 test('anything else is a usage error', () => {

@@ -1,0 +1,92 @@
+/**
+ * Who gives the driver SVIDs of pods, by the installation. Wiring only.
+ */
+import type { Installation } from '../../src/config/index.ts';
+import type { PodInfo } from '../../src/csi/index.ts';
+import { VouchsafeError, type Clock, type Logger, type Metrics } from '../../src/core/index.ts';
+import { fetchPodFacts, type KubernetesApi } from '../../src/kubernetes/index.ts';
+import type { Task } from '../../src/lifecycle/index.ts';
+import { systemRandom } from '../../src/platform/index.ts';
+import {
+  createBroker,
+  createDelegatedIdentity,
+  createIdentity,
+  createWorkloadApi,
+  podSelectors,
+  type SvidApi,
+} from '../../src/spiffe/index.ts';
+
+/** SVIDs of pods, and what must run for them. */
+export interface PodIdentities {
+  readonly svids: (pod: PodInfo, signal: AbortSignal) => Promise<SvidApi>;
+  readonly companions: readonly Task[];
+  close(): void;
+}
+
+/** What {@link podIdentities} needs. */
+export interface PodIdentitiesOptions {
+  readonly installation: Installation;
+  readonly nodeName: string;
+  /** Undefined outside of a cluster. */
+  readonly kubernetes: KubernetesApi | undefined;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+/** Makes the source of SVIDs that the installation names; nothing is connected before a pod needs one. */
+export function podIdentities(options: PodIdentitiesOptions): PodIdentities {
+  switch (options.installation.csi.identity.kind) {
+    case 'service-account':
+      return { svids: noSvids, companions: [], close: () => undefined };
+    case 'broker':
+      return brokered(options);
+    case 'delegated':
+      return delegated(options);
+  }
+}
+
+/** Volumes that need SVIDs are refused before. */
+function noSvids(): Promise<never> {
+  const text = 'this installation gives the driver no SVIDs';
+  return Promise.reject(new VouchsafeError('ERR_CONFIG_INVALID', text));
+}
+
+/** The driver shows its own X.509-SVID from the Workload API of the node. */
+function brokered({ installation, clock, logger, metrics }: PodIdentitiesOptions): PodIdentities {
+  const common = { clock, logger };
+  const { socket, agentIds } = installation.csi.identity;
+  const api = createWorkloadApi({ ...common, address: installation.spiffe.socket });
+  const identity = createIdentity({ ...common, api, random: systemRandom, metrics });
+  const broker = createBroker({
+    ...{ ...common, address: socket, identity },
+    ...(agentIds.length > 0 && { serverIds: agentIds }),
+  });
+  return {
+    svids: (pod) => Promise.resolve(broker.workload(pod)),
+    companions: [(signal) => identity.run(signal)],
+    close() {
+      broker.close();
+      api.close();
+    },
+  };
+}
+
+/** The driver tells the pod's selectors as the API server knows them, which nothing in a volume can change. */
+function delegated(options: PodIdentitiesOptions): PodIdentities {
+  const { installation, nodeName, kubernetes, clock, logger } = options;
+  if (kubernetes === undefined) {
+    throw new VouchsafeError(
+      'ERR_USAGE',
+      'csi.identity.kind delegated needs a cluster: selectors of pods come from its API server',
+    );
+  }
+  const { socket } = installation.csi.identity;
+  const api = createDelegatedIdentity({ address: socket, clock, logger });
+  return {
+    svids: async (pod, signal) =>
+      api.workload(podSelectors(await fetchPodFacts(kubernetes, pod, nodeName, signal))),
+    companions: [],
+    close: () => api.close(),
+  };
+}

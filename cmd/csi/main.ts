@@ -1,0 +1,168 @@
+/**
+ * The CSI driver of one node: serves the kubelet until SIGTERM. Wiring only.
+ */
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { planVolume } from '../../src/admission/index.ts';
+import { parseDocumentText, parseInstallation } from '../../src/config/index.ts';
+import {
+  EXIT,
+  exitCodeOf,
+  LOG_LEVELS,
+  toVouchsafeError,
+  VouchsafeError,
+  type Clock,
+  type LogLevel,
+} from '../../src/core/index.ts';
+import { runDriver, type DriverOptions } from '../../src/csi/index.ts';
+import {
+  createKubernetesApi,
+  followedNamespaces,
+  inClusterAccess,
+  type KubernetesApi,
+} from '../../src/kubernetes/index.ts';
+import { runAll } from '../../src/lifecycle/index.ts';
+import {
+  createLogger,
+  createMetrics,
+  environmentVariable,
+  keepPrivate,
+  leaveNoDumps,
+  printError,
+  readTextFile,
+  reportDefects,
+  systemClock,
+  systemMounts,
+  systemRandom,
+  terminationSignal,
+} from '../../src/platform/index.ts';
+import { checkTemplate } from '../../src/template/index.ts';
+import { podIdentities } from './identities.ts';
+
+const MAX_VALUES_BYTES = 4 * 1024 * 1024;
+
+/** The tag of the image; the kubelet shows it to nobody. */
+const VERSION = '0.1.0';
+
+const OPTIONS = {
+  config: { type: 'string' },
+  'node-name': { type: 'string' },
+  'csi-socket': { type: 'string', default: '/csi/csi.sock' },
+  'registration-directory': { type: 'string' },
+  'kubelet-registration-path': { type: 'string' },
+  'state-directory': { type: 'string', default: '/run/vouchsafe/csi' },
+  listen: { type: 'string', default: '0.0.0.0:8080' },
+  'log-level': { type: 'string', default: 'info' },
+} as const;
+
+const USAGE = `usage: csi ${Object.keys(OPTIONS)
+  .map((name) => `[--${name} VALUE]`)
+  .join(' ')}`;
+
+/** Runs the driver with command-line words; resolves to the exit code. */
+export async function main(words: readonly string[]): Promise<number> {
+  leaveNoDumps();
+  keepPrivate();
+  try {
+    await run(readFlags(words));
+    return EXIT.ok;
+  } catch (caught) {
+    const error = toVouchsafeError(caught);
+    printError(`vouchsafe: ${error.code}: ${error.message}`);
+    return exitCodeOf(error);
+  }
+}
+
+async function run({ values: flags, level }: ReturnType<typeof readFlags>): Promise<void> {
+  const signal = terminationSignal();
+  const [clock, metrics] = [systemClock, createMetrics()];
+  const logger = createLogger(level, process.stderr);
+  const installation = parseInstallation(await readValues(flags.config));
+  const { driverName } = installation.csi;
+  const common = { clock, logger, metrics };
+  const nodeName = nodeNameOf(flags['node-name']);
+  const kubernetes = connectCluster(clock);
+  const identities = podIdentities({ installation, nodeName, kubernetes, ...common });
+  const { annotationPrefix: prefix } = installation;
+  // Outside of a cluster there are no namespaces, and so no defaults of theirs.
+  const namespaces =
+    kubernetes &&
+    followedNamespaces({ api: kubernetes, prefix, clock, logger, random: systemRandom });
+  const registry = flags['registration-directory'];
+  const options: DriverOptions = {
+    ...common,
+    driverName,
+    version: VERSION,
+    nodeName,
+    csiSocket: flags['csi-socket'],
+    registrationSocket:
+      registry === undefined ? undefined : join(registry, `${driverName}-reg.sock`),
+    kubeletPath: flags['kubelet-registration-path'] ?? flags['csi-socket'],
+    stateDirectory: flags['state-directory'],
+    listen: flags.listen === '' ? undefined : flags.listen,
+    exposition: metrics,
+    plan: (input) => planVolume({ ...input, installation, checkTemplate }),
+    svids: identities.svids,
+    namespaces: namespaces?.lookup,
+    mounts: systemMounts,
+    random: systemRandom,
+  };
+  // The companions outlive `signal`: calls that are drained still need them.
+  const companions = new AbortController();
+  try {
+    await runAll(companions.signal, [
+      ...identities.companions,
+      ...(namespaces === undefined ? [] : [namespaces.run]),
+      async (inner) => {
+        const stopped = AbortSignal.any([signal, inner]);
+        await runDriver(options, stopped, (listening) => {
+          process.stdout.write(`${JSON.stringify({ listening })}\n`);
+        });
+        companions.abort();
+      },
+    ]);
+  } finally {
+    identities.close();
+  }
+}
+
+function connectCluster(clock: Clock): KubernetesApi | undefined {
+  const host = environmentVariable('KUBERNETES_SERVICE_HOST');
+  const port = environmentVariable('KUBERNETES_SERVICE_PORT') ?? '443';
+  if (host === undefined) return undefined;
+  return createKubernetesApi(inClusterAccess({ host, port, read: readTextFile, clock }));
+}
+
+function nodeNameOf(given: string | undefined): string {
+  const name = given ?? environmentVariable('NODE_NAME');
+  if (name !== undefined) return name;
+  throw new VouchsafeError('ERR_USAGE', `give --node-name, or the variable NODE_NAME\n${USAGE}`);
+}
+
+function readFlags(words: readonly string[]) {
+  try {
+    const { values } = parseArgs({ args: [...words], options: OPTIONS });
+    const level = LOG_LEVELS.find((one): one is LogLevel => one === values['log-level']);
+    if (level === undefined) throw new TypeError(`--log-level is one of ${LOG_LEVELS.join(', ')}`);
+    return { values, level };
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : 'unknown option';
+    throw new VouchsafeError('ERR_USAGE', `${reason}\n${USAGE}`, { cause });
+  }
+}
+
+async function readValues(path: string | undefined): Promise<unknown> {
+  if (path === undefined) return {};
+  let text: string;
+  try {
+    text = await readTextFile(path, MAX_VALUES_BYTES);
+  } catch (cause) {
+    throw new VouchsafeError('ERR_CONFIG_UNREADABLE', `cannot read ${path}`, { cause });
+  }
+  return parseDocumentText(text);
+}
+
+if (import.meta.main) {
+  reportDefects();
+  process.exitCode = await main(process.argv.slice(2));
+}

@@ -1,0 +1,122 @@
+/**
+ * `mode: csi`: a volume of the CSI driver instead of an agent in the pod. Ring: admission.
+ */
+import {
+  classify,
+  IDLE_IN_CSI,
+  isSettingName,
+  NOT_IN_VOLUME,
+  type Annotations,
+} from '../config/index.ts';
+import type { Problem } from '../core/index.ts';
+import type { Addition } from './assemble.ts';
+import { azureVariables } from './azure.ts';
+import { VOLUME } from './names.ts';
+import type { Plan, PlanInput } from './plan.ts';
+import { checkMounts, checkNames, checkPlatform, checkVariables } from './pod-checks.ts';
+import type { Named, Pod } from './pod.ts';
+import { serviceAccountOf } from './policy.ts';
+import { findConsumers } from './targets.ts';
+import { planVolume, type VolumePlan, type VolumeRefusal } from './volume.ts';
+
+/** Plans the volume of a pod, by the same rules as the driver will. */
+export function planCsi(input: PlanInput): Plan {
+  const { pod, settings: resolved, installation } = input;
+  const { settings } = resolved;
+  const prefix = installation.annotationPrefix;
+  const problems: Problem[] = [...resolved.problems];
+  const warnings = warningsOf(input);
+  if (!installation.csi.enabled) {
+    const message =
+      'this installation has no CSI driver (csi.enabled): leave it out, or say native';
+    problems.push({ path: `${prefix}/mode`, message });
+  }
+  checkPlatform(pod, problems);
+  const attributes = attributesOf(pod, prefix);
+  const volume = volumeOf(input, attributes);
+  if (volume.kind === 'refused') problems.push(...volume.problems);
+  const consumers = findConsumers({ pod, settings, prefix }, 0, problems);
+  checkNames(pod, problems);
+  checkMounts(consumers, settings['mount-path'].value, prefix, problems);
+  const variables = azureVariables(resolved);
+  checkVariables(consumers, variables, warnings);
+  const addition: Addition = {
+    prefix,
+    own: undefined,
+    position: 0,
+    volumes: [csiVolume(installation.csi.driverName, attributes)],
+    consumers: new Set(consumers.map(({ name }) => name)),
+    mountPath: settings['mount-path'].value,
+    variables,
+    signalled: new Set(),
+  };
+  const isRefused = problems.length > 0 || volume.kind === 'refused';
+  return {
+    planned: isRefused ? undefined : { addition, config: volume.document },
+    problems: withoutTwins(problems),
+    warnings,
+    isForbidden: volume.kind === 'refused' && volume.isForbidden,
+  };
+}
+
+function volumeOf(input: PlanInput, attributes: Annotations): VolumePlan | VolumeRefusal {
+  const { pod, namespace } = input;
+  return planVolume({
+    ...input,
+    attributes,
+    pod: { namespace, serviceAccount: serviceAccountOf(pod) },
+    hasGroup: typeof pod.spec.securityContext?.fsGroup === 'number',
+  });
+}
+
+/**
+ * What the pod itself says, by annotation name without prefix and in order. Defaults of namespace and installation
+ * are the driver's to add, so that they count anew when a volume is made.
+ */
+function attributesOf(pod: Pod, prefix: string): Annotations {
+  const names = Object.entries(pod.metadata.annotations ?? {}).flatMap(
+    ([key, text]): [string, string][] => {
+      if (!key.startsWith(`${prefix}/`)) return [];
+      const name = key.slice(prefix.length + 1);
+      return isAttribute(name) ? [[name, text]] : [];
+    },
+  );
+  return Object.fromEntries(names.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function isAttribute(name: string): boolean {
+  const { kind } = classify(name);
+  if (kind !== 'setting' && kind !== 'file') return false;
+  return name !== 'mode' && !Object.hasOwn(NOT_IN_VOLUME, name);
+}
+
+function csiVolume(driver: string, attributes: Annotations): Named {
+  const hasAny = Object.keys(attributes).length > 0;
+  const volumeAttributes = { ...attributes };
+  return {
+    name: VOLUME.secrets,
+    csi: { driver, readOnly: true, ...(hasAny && { volumeAttributes }) },
+  };
+}
+
+/** What was said and does nothing where nothing of ours runs in the pod. */
+function warningsOf({ settings: { settings }, installation }: PlanInput): string[] {
+  const prefix = installation.annotationPrefix;
+  const warnings = Object.entries(IDLE_IN_CSI).flatMap(([name, reason]) =>
+    isSettingName(name) && settings[name].source === 'pod'
+      ? [`${prefix}/${name} has no effect in mode csi: ${reason}`]
+      : [],
+  );
+  const { source } = settings['on-change'];
+  if (source === 'namespace' || source === 'installation') {
+    const reason = 'nobody tells the application of new files';
+    warnings.push(`${prefix}/on-change of the ${source} has no effect in mode csi: ${reason}`);
+  }
+  return warnings;
+}
+
+/** The annotations are read twice: as the pod's, and as the volume's. */
+function withoutTwins(problems: readonly Problem[]): readonly Problem[] {
+  const byText = new Map(problems.map((one) => [`${one.path}: ${one.message}`, one]));
+  return [...byText.values()];
+}

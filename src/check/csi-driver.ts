@@ -1,0 +1,101 @@
+/**
+ * Is the CSI driver on every node, and does the kubelet know what it needs? Ring: check.
+ */
+import type { Installation } from '../config/index.ts';
+import { itemsOf, type ApiObject } from '../kubernetes/index.ts';
+import { RESOURCE } from './cluster.ts';
+import { fieldAt, textAt, type Context, type Installed } from './context.ts';
+import { settle, type Finding, type Result } from './finding.ts';
+
+/** Looks for the parts of the driver, where the installation has one. */
+export async function* checkCsiDriver(
+  context: Context,
+  installed: Installed,
+  installation: Installation,
+): AsyncGenerator<Finding, void, undefined> {
+  if (!installation.csi.enabled) return;
+  const name = installed.name.replace(/-webhook$/, '-csi');
+  const checks: readonly (readonly [string, () => Promise<Result>])[] = [
+    ['daemonset', () => daemonSet(context, name, installed.namespace)],
+    ['csi-driver', () => csiDriver(context, installation)],
+    ['csi-nodes', () => nodes(context, installation.csi.driverName)],
+  ];
+  for (const [check, run] of checks) yield (await settle('csi', check, run)).finding;
+}
+
+async function daemonSet({ cluster }: Context, name: string, namespace: string): Promise<Result> {
+  const found = await cluster.get(RESOURCE.daemonSets, name, namespace);
+  if (found === undefined) {
+    const message = `there is no DaemonSet ${name} in namespace ${namespace}, but csi.enabled is true`;
+    return { status: 'failure', message, remedy: 'upgrade the release' };
+  }
+  const [wanted, there, ready] = [
+    'desiredNumberScheduled',
+    'currentNumberScheduled',
+    'numberReady',
+  ].map((field) => count(fieldAt(found, 'status', field)));
+  const message = `the driver is ready on ${ready} of ${wanted} nodes`;
+  if (ready === wanted && wanted !== 0) return { status: 'ok', message };
+  if (wanted === 0) {
+    const remedy = 'look at csi.nodeSelector and csi.tolerations';
+    return { status: 'failure', message: 'the driver is wanted on no node', remedy };
+  }
+  const remedy =
+    there === 0
+      ? `may the namespace have privileged pods? kubectl --namespace ${namespace} describe daemonset/${name}`
+      : `kubectl --namespace ${namespace} logs daemonset/${name}`;
+  return { status: ready === 0 ? 'failure' : 'warning', message, remedy };
+}
+
+async function csiDriver({ cluster }: Context, { csi }: Installation): Promise<Result> {
+  const { driverName, tokenAudiences } = csi;
+  const remedy = 'upgrade the release, so that Helm makes it again';
+  const found = await cluster.get(RESOURCE.csiDrivers, driverName);
+  if (found === undefined) {
+    const message = `there is no CSIDriver ${driverName}: the kubelet does not say whose a volume is`;
+    return { status: 'failure', message, remedy };
+  }
+  const wrong = wrongFields(found);
+  if (wrong.length > 0) {
+    const message = `the CSIDriver ${driverName} is not as the driver needs it: ${wrong.join(', ')}`;
+    return { status: 'failure', message, remedy };
+  }
+  const requests = itemsOf(fieldAt(found, 'spec', 'tokenRequests'));
+  const given = requests.map((request) => textAt(request, 'audience'));
+  const missing = tokenAudiences.filter((audience) => !given.includes(audience));
+  if (missing.length > 0) {
+    const names = missing.map((audience) => `"${audience}"`).join(', ');
+    const message = `the CSIDriver ${driverName} requests no tokens for ${names} of csi.tokenAudiences`;
+    return { status: 'failure', message, remedy };
+  }
+  const tokens = given.map((audience) => `"${audience}"`).join(', ');
+  const message = `the CSIDriver ${driverName} is registered, with tokens for ${tokens === '' ? 'nobody' : tokens}`;
+  return { status: 'ok', message };
+}
+
+/** What the driver cannot do without, where the object says something else. */
+function wrongFields({ spec }: ApiObject): readonly string[] {
+  const flags = { podInfoOnMount: true, requiresRepublish: true, attachRequired: false };
+  const wrong = Object.entries(flags).filter(([name, value]) => fieldAt(spec, name) !== value);
+  const isEphemeral = itemsOf(fieldAt(spec, 'volumeLifecycleModes')).includes('Ephemeral');
+  return [
+    ...wrong.map(([name, value]) => `${name} must be ${value}`),
+    ...(isEphemeral ? [] : ['volumeLifecycleModes must have Ephemeral']),
+  ];
+}
+
+/** The kubelet writes there which drivers have come to it. */
+async function nodes({ cluster }: Context, driverName: string): Promise<Result> {
+  const all = await cluster.list(RESOURCE.csiNodes);
+  const known = all.filter((node) =>
+    itemsOf(fieldAt(node, 'spec', 'drivers')).some((one) => textAt(one, 'name') === driverName),
+  );
+  const message = `the kubelets of ${known.length} of ${all.length} nodes have taken the driver`;
+  if (known.length > 0) return { status: 'ok', message };
+  const remedy = 'is csi.kubeletDirectory the root directory of the kubelet?';
+  return { status: 'failure', message, remedy };
+}
+
+function count(value: unknown): number {
+  return typeof value === 'number' ? value : 0;
+}

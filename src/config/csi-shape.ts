@@ -1,0 +1,105 @@
+/**
+ * Shape of the Helm values of the CSI driver. Ring: config.
+ */
+import { parseQuantity, parseSpiffeId } from '../core/index.ts';
+import { CHART_CSI_FIELDS } from './chart-shape.ts';
+import * as defaults from './defaults.ts';
+import * as grammar from './grammar.ts';
+import * as shape from './shape.ts';
+
+/** What the driver shows the identity provider, or hands on from the kubelet. */
+export const CSI_IDENTITIES = ['service-account', 'broker', 'delegated'] as const;
+
+const driverName = grammar.matching(
+  'the name of a CSI driver such as `csi.vouchsafe.dev`, up to 63 characters',
+  /^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$/,
+);
+
+/** The empty audience is the API server's own, as in a CSIDriver object. */
+const audience = grammar.matching('an audience; an empty one is that of the API server', /^/);
+
+const identity = shape.object(
+  {
+    kind: shape.withDefault(
+      shape.parsed(
+        grammar.choice(CSI_IDENTITIES),
+        "How the driver proves who a pod is: by the pod's service-account token from the kubelet, by the SPIFFE Broker API (SPIRE 1.15.2 and later), or by SPIRE's Delegated Identity API.",
+      ),
+      'service-account',
+      'service-account',
+    ),
+    socket: shape.parsed(
+      grammar.workloadSocket,
+      'Broker API, or admin socket of the SPIRE agent, on the node: a path, or `unix:///path`; the Broker API may be at `tcp://IP:port`.',
+    ),
+    agentIds: shape.withDefault(
+      shape.list(
+        shape.parsed(grammar.spiffeId, 'one SPIFFE ID'),
+        64,
+        "SPIFFE IDs that the server of the Broker API may have; any SPIRE agent of the driver's own trust domain by default.",
+      ),
+      [],
+      [],
+    ),
+  },
+  'How the driver proves who a pod is.',
+  ({ kind, socket, agentIds }, place) => {
+    const isSpiffe = kind !== 'service-account';
+    if (isSpiffe && socket === undefined) place.at('socket').missing();
+    if (!isSpiffe && socket !== undefined) {
+      place.at('socket').problem('has no effect unless kind is broker or delegated');
+    }
+    if (kind === 'delegated' && socket?.startsWith('tcp:') === true) {
+      place.at('socket').problem('the Delegated Identity API has a Unix socket alone');
+    }
+    if (kind !== 'broker' && agentIds.length > 0) {
+      place.at('agentIds').problem('has no effect unless kind is broker');
+    }
+    if (new Set(agentIds.map((id) => parseSpiffeId(id).trustDomain)).size > 1) {
+      place.at('agentIds').problem('must be of one trust domain');
+    }
+  },
+);
+
+/** Shape of `csi`. */
+export const csiShape = shape.object(
+  {
+    enabled: shape.withDefault(shape.flag('Whether each node has the driver.'), false, false),
+    driverName: shape.withDefault(
+      shape.parsed(driverName, 'Name of the driver in volumes.'),
+      'csi.vouchsafe.dev',
+      'csi.vouchsafe.dev',
+    ),
+    identity: shape.nested(identity),
+    tokenAudiences: shape.withDefault(
+      shape.list(
+        shape.parsed(audience, 'one audience'),
+        16,
+        'Audiences of the service-account tokens that the kubelet gives the driver; none for none, `""` for that of the API server. Default: `vault`.',
+      ),
+      [defaults.AUDIENCE],
+    ),
+    maxVolumeSize: shape.withDefault(
+      shape.parsed(
+        grammar.quantity,
+        "Most that a pod may ask for with `volume-size`: its files lie in the driver's memory.",
+      ),
+      '64Mi',
+      '64Mi',
+    ),
+    ...CHART_CSI_FIELDS,
+  },
+  'The CSI driver: files without a container in the pod.',
+  ({ identity: { kind }, tokenAudiences, maxVolumeSize }, place) => {
+    if (kind === 'service-account' && tokenAudiences.length === 0) {
+      place
+        .at('tokenAudiences')
+        .problem('must not be empty where identity.kind is service-account');
+    }
+    const twice = tokenAudiences.find((one, index) => tokenAudiences.indexOf(one) < index);
+    if (twice !== undefined) place.at('tokenAudiences').problem(`holds "${twice}" twice`);
+    if ((parseQuantity(maxVolumeSize) ?? 0) < defaults.MIN_VOLUME_BYTES) {
+      place.at('maxVolumeSize').problem(`must be at least ${defaults.MIN_VOLUME_BYTES} bytes`);
+    }
+  },
+);

@@ -1,0 +1,167 @@
+/**
+ * The driver as a process: takes over from a predecessor, serves the kubelet, and leaves all to a successor. Ring: csi.
+ */
+import type { Exposition } from '../server/index.ts';
+import { serveHealth } from '../server/index.ts';
+import { createShared } from '../host/index.ts';
+import { runAll } from '../lifecycle/index.ts';
+import { serveSocket, type SocketServer } from './grpc.ts';
+import { createCallMetrics, createVolumesRecorder } from './metrics.ts';
+import type { DriverParts } from './ports.ts';
+import { Records } from './records.ts';
+import { Registration } from './registration.ts';
+import { csiCalls } from './services.ts';
+import { Volumes } from './volumes.ts';
+
+/** How long calls under way may take when the driver ends. */
+const DRAIN_MS = 5000;
+
+/** How a driver is started. */
+export interface DriverOptions extends DriverParts {
+  readonly driverName: string;
+  readonly version: string;
+  readonly nodeName: string;
+  /** Path of the socket that the kubelet calls. */
+  readonly csiSocket: string;
+  /** Path of the socket in the kubelet's registry of plug-ins; undefined registers nowhere. */
+  readonly registrationSocket: string | undefined;
+  /** {@link csiSocket} as the kubelet sees it. */
+  readonly kubeletPath: string;
+  /** On a tmpfs of the node. */
+  readonly stateDirectory: string;
+  /** `host:port` of probes and metrics; undefined opens no port. */
+  readonly listen: string | undefined;
+  readonly exposition: Exposition;
+}
+
+/** Where the driver listens. */
+export interface DriverAddresses {
+  readonly csiSocket: string;
+  readonly listen: string | undefined;
+}
+
+/**
+ * Serves until `signal` aborts. Then the kubelet is told that there is no driver, calls under way are drained, and
+ * engines stop; volumes stay mounted, and tokens and leases valid, for the next driver.
+ *
+ * @throws VouchsafeError `ERR_CSI_STATE`, `ERR_SERVER_LISTEN`
+ */
+export async function runDriver(
+  options: DriverOptions,
+  signal: AbortSignal,
+  onListening: (addresses: DriverAddresses) => void = () => undefined,
+): Promise<void> {
+  const { stateDirectory, logger, driverName, listen, metrics } = options;
+  const records = await Records.open(stateDirectory, options);
+  const shared = createShared({ logger });
+  const volumes = new Volumes({ parts: options, records, shared, driverName });
+  const registration = new Registration({ ...options, endpoint: options.kubeletPath });
+  const record = createVolumesRecorder(metrics, volumes);
+  const listening = Promise.withResolvers<string | undefined>();
+  let isServing = false;
+  // Probes and the sweep go on while calls are drained.
+  const all = new AbortController();
+  await runAll(all.signal, [
+    (inner) => volumes.run(inner),
+    async (inner) => {
+      if (listen === undefined) {
+        listening.resolve(undefined);
+        return;
+      }
+      const exposition = exposedAfter(record, options.exposition);
+      const whyNotReady = (): string | undefined =>
+        isServing ? registrationProblem(options, registration) : 'not serving yet';
+      const health = { listen, exposition, whyNotReady, logger, stopping: signal };
+      await serveHealth(health, inner, (address) => listening.resolve(address));
+    },
+    async (inner) => {
+      const stopped = AbortSignal.any([signal, inner]);
+      try {
+        await volumes.resume(stopped);
+        const serving = await serve(options, { volumes, registration, isReady: () => isServing });
+        isServing = true;
+        try {
+          onListening({
+            csiSocket: options.csiSocket,
+            listen: await Promise.race([listening.promise, ended(stopped)]),
+          });
+          await ended(stopped);
+        } finally {
+          isServing = false;
+          await closeAll(serving, options);
+        }
+      } catch (error) {
+        if (!stopped.aborted) throw error;
+      } finally {
+        await volumes.end();
+        shared.close();
+      }
+      all.abort();
+    },
+  ]);
+}
+
+interface Serving {
+  readonly volumes: Volumes;
+  readonly registration: Registration;
+  readonly isReady: () => boolean;
+}
+
+/** The last one is to be closed first. */
+async function serve(
+  options: DriverOptions,
+  { volumes, registration, isReady }: Serving,
+): Promise<readonly SocketServer[]> {
+  const { csiSocket, registrationSocket, logger } = options;
+  const metrics = createCallMetrics(options.metrics);
+  const calls = csiCalls({ ...options, volumes, isReady, metrics });
+  const servers = [await serveSocket(csiSocket, calls, logger)];
+  if (registrationSocket === undefined) return servers;
+  try {
+    servers.push(await serveSocket(registrationSocket, registration.calls(), logger));
+  } catch (error) {
+    await closeAll(servers, options);
+    throw error;
+  }
+  return servers;
+}
+
+/** First the registration: the kubelet then knows that there is no driver, instead of calling in vain. */
+async function closeAll(
+  servers: readonly SocketServer[],
+  { clock }: Pick<DriverOptions, 'clock'>,
+): Promise<void> {
+  const enough = new AbortController();
+  const done = new AbortController();
+  const limit = clock.sleep(DRAIN_MS, done.signal).then(
+    () => enough.abort(),
+    () => undefined,
+  );
+  for (const server of servers.toReversed()) await server.close(enough.signal);
+  done.abort();
+  await limit;
+}
+
+function registrationProblem(
+  { registrationSocket }: DriverOptions,
+  registration: Registration,
+): string | undefined {
+  return registrationSocket === undefined ? undefined : registration.problem;
+}
+
+function exposedAfter(record: () => void, exposition: Exposition): Exposition {
+  return {
+    contentType: exposition.contentType,
+    expose() {
+      record();
+      return exposition.expose();
+    },
+  };
+}
+
+async function ended(signal: AbortSignal): Promise<undefined> {
+  if (signal.aborted) return;
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  signal.addEventListener('abort', () => resolve(undefined), { once: true });
+  await promise;
+}

@@ -1,0 +1,178 @@
+/**
+ * gRPC servers on Unix sockets; the one file of the driver that knows `@grpc/grpc-js`. Ring: csi.
+ */
+import type {
+  sendUnaryData,
+  Server,
+  ServerUnaryCall,
+  ServiceDefinition,
+  UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { chmod, lstat, mkdir, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { VouchsafeError, type Logger } from '../core/index.ts';
+import type { CallType } from './proto/csi.ts';
+import { GRPC_STATUS, statusOf, type CallStatus } from './status.ts';
+
+/** Largest request: an object of the API server holds 1.5 MiB in all, tokens come on top. */
+const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
+
+/** Calls at once: one for each volume of a very full node. */
+const MAX_CALLS = 1024;
+
+/** Root alone may connect. */
+const SOCKET_MODE = 0o600;
+
+const SERVER_OPTIONS = {
+  'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
+  'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
+  'grpc.max_concurrent_streams': MAX_CALLS,
+} as const;
+
+/** A call with the function that answers it. */
+export interface Served {
+  readonly path: string;
+  /** Never rejects but with what {@link statusOf} can tell. */
+  answer(request: Uint8Array, signal: AbortSignal): Promise<Uint8Array>;
+}
+
+/** Binds a call to its answer. `signal` aborts when the caller has gone. */
+export function serveCall<Request, Response>(
+  type: CallType<Request, Response>,
+  answer: (request: Request, signal: AbortSignal) => Promise<Response> | Response,
+): Served {
+  return {
+    path: type.path,
+    async answer(bytes, signal) {
+      let request: Request;
+      try {
+        request = type.request.decode(bytes);
+      } catch (cause) {
+        const text = `a request of ${type.path} cannot be decoded`;
+        throw new VouchsafeError('ERR_CSI_REQUEST', text, { cause });
+      }
+      return type.response.encode(await answer(request, signal));
+    },
+  };
+}
+
+/** A listening server. */
+export interface SocketServer {
+  /** Takes no more calls, waits for those under way until `signal` aborts, then cuts them; the socket is gone. */
+  close(signal: AbortSignal): Promise<void>;
+}
+
+/**
+ * Listens on a Unix socket that root alone can connect to. A socket that a predecessor left is replaced.
+ *
+ * @throws VouchsafeError `ERR_SERVER_LISTEN`
+ */
+export async function serveSocket(
+  path: string,
+  calls: readonly Served[],
+  logger: Logger,
+): Promise<SocketServer> {
+  const { default: grpc } = await import('@grpc/grpc-js');
+  const server = new grpc.Server(SERVER_OPTIONS);
+  for (const [service, own] of byService(calls)) {
+    server.addService(definitionOf(own), implementationOf(own, { service, logger }));
+  }
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await removeStale(path);
+    await bind(server, path, grpc.ServerCredentials.createInsecure());
+    await chmod(path, SOCKET_MODE);
+  } catch (cause) {
+    server.forceShutdown();
+    if (cause instanceof VouchsafeError) throw cause;
+    throw new VouchsafeError('ERR_SERVER_LISTEN', `cannot listen on ${path}`, { cause });
+  }
+  return {
+    async close(signal) {
+      const closed = Promise.withResolvers<undefined>();
+      const cut = (): void => server.forceShutdown();
+      server.tryShutdown(() => closed.resolve(undefined));
+      if (signal.aborted) cut();
+      signal.addEventListener('abort', cut, { once: true });
+      await closed.promise;
+      signal.removeEventListener('abort', cut);
+      await rm(path, { force: true });
+    },
+  };
+}
+
+/** What is there and no socket is somebody else's: it is not taken away. */
+async function removeStale(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found === undefined) return;
+  if (found.isSocket()) return rm(path, { force: true });
+  throw new VouchsafeError('ERR_SERVER_LISTEN', `${path} exists, and is no socket`);
+}
+
+function bind(
+  server: Server,
+  path: string,
+  credentials: Parameters<Server['bindAsync']>[1],
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+  server.bindAsync(`unix:${path}`, credentials, (error) => {
+    if (error === null) resolve(undefined);
+    else reject(error);
+  });
+  return promise;
+}
+
+function byService(calls: readonly Served[]): ReadonlyMap<string, readonly Served[]> {
+  return Map.groupBy(calls, ({ path }) => path.split('/', 2)[1] ?? '');
+}
+
+function nameOf({ path }: Served): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}
+
+function definitionOf(calls: readonly Served[]): ServiceDefinition {
+  const raw = (bytes: Uint8Array): Buffer =>
+    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const codecs = {
+    ...{ requestStream: false, responseStream: false },
+    ...{ requestSerialize: raw, requestDeserialize: raw },
+    ...{ responseSerialize: raw, responseDeserialize: raw },
+  };
+  return Object.fromEntries(calls.map((call) => [nameOf(call), { path: call.path, ...codecs }]));
+}
+
+type Call = ServerUnaryCall<Uint8Array, Uint8Array>;
+
+function implementationOf(
+  calls: readonly Served[],
+  { service, logger }: { readonly service: string; readonly logger: Logger },
+): UntypedServiceImplementation {
+  const entries = calls.map((served) => {
+    const handle = (call: Call, callback: sendUnaryData<Uint8Array>): void => {
+      const gone = new AbortController();
+      call.on('cancelled', () => gone.abort(new DOMException('the caller is gone', 'AbortError')));
+      served.answer(call.request, gone.signal).then(
+        (bytes) => callback(null, bytes),
+        (error: unknown) => {
+          const status = statusOf(error);
+          const fields = { service, call: nameOf(served) };
+          // Refusals are told where they are made; a defect is seen here alone.
+          if (status.code === GRPC_STATUS.INTERNAL)
+            logger.error('a call failed', { ...fields, error });
+          callback(serviceError(status));
+        },
+      );
+    };
+    return [nameOf(served), handle] as const;
+  });
+  return Object.fromEntries(entries);
+}
+
+function serviceError({ code, details }: CallStatus): {
+  code: number;
+  details: string;
+  name: string;
+  message: string;
+} {
+  return { code, details, name: 'Error', message: details };
+}

@@ -1,0 +1,4 @@
+export { runDriver, type DriverAddresses, type DriverOptions } from './driver.ts';
+export type { MountsPort } from './mounting.ts';
+export type { DriverParts, PlanInput, PlanVolume, VolumePlan, VolumeRefusal } from './ports.ts';
+export type { PodInfo } from './publish-request.ts';

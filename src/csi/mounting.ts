@@ -1,0 +1,197 @@
+/**
+ * The tmpfs of a volume: made, found and taken away. Ring: csi.
+ */
+import { lstat, mkdir, readdir, realpath, rmdir } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { VouchsafeError, type Logger } from '../core/index.ts';
+import { Semaphore } from '../lifecycle/index.ts';
+
+/** `mount` and `umount` at once. */
+const MAX_PARALLEL = 4;
+
+/** More mounts than this at one place are not of ours. */
+const MAX_STACKED = 16;
+
+/** Files, directories and links of one volume: two sets of as many files as a document may have. */
+const MAX_INODES = 4096;
+
+/** Mounting, as src/platform does it. */
+export interface MountsPort {
+  list(): Promise<
+    readonly { readonly target: string; readonly type: string; readonly source: string }[]
+  >;
+  mountTmpfs(mount: {
+    readonly target: string;
+    readonly source: string;
+    readonly options: readonly string[];
+  }): Promise<void>;
+  unmount(target: string, how: { readonly lazy: boolean }): Promise<void>;
+  isInMemory(path: string): Promise<boolean>;
+}
+
+/** What a tmpfs is to be like. */
+export interface TmpfsSpec {
+  readonly target: string;
+  readonly sizeBytes: number;
+  /** Group that the files shall belong to. */
+  readonly group: number | null;
+  readonly selinux: string | null;
+}
+
+/** What {@link VolumeMounts} needs. */
+export interface VolumeMountsOptions {
+  readonly mounts: MountsPort;
+  /** Name of the driver: that of the mounts that are ours. */
+  readonly source: string;
+  readonly logger: Logger;
+}
+
+/** Mounts of this driver. */
+export class VolumeMounts {
+  readonly #options: VolumeMountsOptions;
+  readonly #turns = new Semaphore(MAX_PARALLEL);
+  /** Kernels from 6.4 on can keep a tmpfs out of swap. */
+  #hasNoswap = true;
+
+  constructor(options: VolumeMountsOptions) {
+    this.#options = options;
+  }
+
+  /** Whether a volume is mounted at a place. */
+  async isMounted(target: string): Promise<boolean> {
+    return (await this.#topmost(target)) === 'own';
+  }
+
+  /** Makes the target and mounts, unless it is mounted. @throws VouchsafeError `ERR_CSI_MOUNT` */
+  async mount(spec: TmpfsSpec, signal: AbortSignal): Promise<void> {
+    const { target } = spec;
+    await this.#turns.run(signal, async () => {
+      const found = await this.#topmost(target);
+      if (found === 'own') return;
+      if (found === 'foreign') throw foreignMount(target);
+      await makeTarget(target);
+      try {
+        await this.#mountTmpfs(spec);
+      } catch (cause) {
+        await rmdir(target).catch(() => undefined); // the error of the mount is the one to tell
+        throw mountError(`cannot mount ${target}`, cause);
+      }
+    });
+  }
+
+  /**
+   * Takes the mount and the target away; where there is neither, nothing. Somebody else's is left alone.
+   *
+   * @throws VouchsafeError `ERR_CSI_MOUNT`
+   */
+  async unmount(target: string): Promise<void> {
+    await this.#turns.run(new AbortController().signal, async () => {
+      for (let count = 0; ; count += 1) {
+        const found = await this.#topmost(target);
+        if (found === undefined) break;
+        if (found === 'foreign' || count >= MAX_STACKED) throw foreignMount(target);
+        await this.#unmountOnce(target);
+      }
+      await removeTarget(target);
+    });
+  }
+
+  async #topmost(target: string): Promise<'own' | 'foreign' | undefined> {
+    const { mounts, source } = this.#options;
+    const place = await placeOf(target);
+    const found = (await mounts.list()).findLast((one) => one.target === place);
+    if (found === undefined) return undefined;
+    return found.type === 'tmpfs' && found.source === source ? 'own' : 'foreign';
+  }
+
+  async #mountTmpfs(spec: TmpfsSpec): Promise<void> {
+    const { mounts, source, logger } = this.#options;
+    const { target } = spec;
+    if (this.#hasNoswap) {
+      try {
+        await mounts.mountTmpfs({ target, source, options: [...optionsOf(spec), 'noswap'] });
+        return;
+      } catch (error) {
+        // The kernel may not know noswap: then it is the same without, and else the second try tells the reason.
+        await mounts.mountTmpfs({ target, source, options: optionsOf(spec) });
+        this.#hasNoswap = false;
+        logger.warn('this kernel cannot keep volumes out of swap', { error });
+        return;
+      }
+    }
+    await mounts.mountTmpfs({ target, source, options: optionsOf(spec) });
+  }
+
+  /** A file that is open on the node is no reason to keep a pod from ending: its memory goes when it is closed. */
+  async #unmountOnce(target: string): Promise<void> {
+    const { mounts, logger } = this.#options;
+    try {
+      await mounts.unmount(target, { lazy: false });
+    } catch (error) {
+      logger.warn('volume is in use: it goes when that ends', { target, error });
+      await mounts.unmount(target, { lazy: true }).catch((cause: unknown) => {
+        throw mountError(`cannot unmount ${target}`, cause);
+      });
+    }
+  }
+}
+
+/** The kernel names mounts by paths without symlinks; the target itself must be none. */
+async function placeOf(target: string): Promise<string> {
+  try {
+    return join(await realpath(dirname(target)), basename(target));
+  } catch {
+    return target; // without a parent there is no mount
+  }
+}
+
+function optionsOf({ sizeBytes, group, selinux }: TmpfsSpec): readonly string[] {
+  return [
+    ...['rw', 'nosuid', 'nodev', 'noexec', `size=${sizeBytes}`, `nr_inodes=${MAX_INODES}`],
+    // With the set-group-ID bit all that is made in it belongs to the group.
+    ...(group === null ? ['mode=0755'] : ['mode=2755', `gid=${group}`]),
+    ...(selinux === null ? [] : [selinux]),
+  ];
+}
+
+/** The kubelet makes the parent; a target that a reboot has left is empty. */
+async function makeTarget(target: string): Promise<void> {
+  try {
+    await mkdir(target, { mode: 0o750 });
+  } catch (cause) {
+    // What is in it would be hidden, and would keep the target from being removed.
+    if (await isEmptyDirectory(target)) return;
+    throw mountError(`cannot make the target directory ${target}`, cause);
+  }
+}
+
+async function isEmptyDirectory(path: string): Promise<boolean> {
+  const found = await lstat(path).catch(() => undefined);
+  return found?.isDirectory() === true && (await readdir(path)).length === 0;
+}
+
+/** Never more than an empty directory: what is in another one is somebody's. */
+async function removeTarget(target: string): Promise<void> {
+  try {
+    await rmdir(target);
+  } catch (cause) {
+    if (errnoOf(cause) === 'ENOENT') return;
+    throw mountError(`cannot remove the target directory ${target}`, cause);
+  }
+}
+
+function foreignMount(target: string): VouchsafeError {
+  const text = `${target} is mounted, and not by this driver: unmount it on the node`;
+  return new VouchsafeError('ERR_CSI_MOUNT', text);
+}
+
+function mountError(what: string, cause: unknown): VouchsafeError {
+  const isText = cause instanceof Error && cause.name === 'MountError';
+  const why = isText ? cause.message : (errnoOf(cause) ?? 'unknown error');
+  return new VouchsafeError('ERR_CSI_MOUNT', `${what}: ${why}`, { cause });
+}
+
+function errnoOf(error: unknown): string | undefined {
+  const isSystem = error instanceof Error && 'code' in error && typeof error.code === 'string';
+  return isSystem ? String(error.code) : undefined;
+}

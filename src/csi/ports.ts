@@ -1,0 +1,55 @@
+/**
+ * What the driver needs from the parts around it. Ring: csi. `cmd/csi` hands them in.
+ */
+import type { AgentConfig } from '../config/index.ts';
+import type { Clock, Logger, Metrics, Problem, Random } from '../core/index.ts';
+import type { SvidApi } from '../spiffe/index.ts';
+import type { MountsPort } from './mounting.ts';
+import type { PodInfo } from './publish-request.ts';
+
+/** What a volume is planned by. */
+export interface PlanInput {
+  readonly attributes: Readonly<Record<string, string>>;
+  /** Undefined where they are not known. */
+  readonly namespaceAnnotations: Readonly<Record<string, string>> | undefined;
+  readonly pod: PodInfo;
+  readonly hasGroup: boolean;
+}
+
+/** `planVolume` of src/admission, with all that does not depend on the pod filled in. */
+export type PlanVolume = (input: PlanInput) => VolumePlan | VolumeRefusal;
+
+/** What is to be done for a volume. */
+export interface VolumePlan {
+  readonly kind: 'planned';
+  /** What {@link config} was read from. */
+  readonly document: unknown;
+  readonly config: AgentConfig;
+  readonly sizeBytes: number;
+  /** Audience of the kubelet's token that logs in; undefined for SVIDs. */
+  readonly tokenAudience: string | undefined;
+  readonly warnings: readonly string[];
+}
+
+/** Why there can be no such volume. */
+export interface VolumeRefusal {
+  readonly kind: 'refused';
+  readonly problems: readonly Problem[];
+  /** True where the installation is what says no. */
+  readonly isForbidden: boolean;
+}
+
+/** The parts of a driver. */
+export interface DriverParts {
+  readonly plan: PlanVolume;
+  /** SVIDs of a pod that needs them; whoever gets them closes them. */
+  readonly svids: (pod: PodInfo, signal: AbortSignal) => Promise<SvidApi>;
+  /** Annotations of a namespace; undefined where there is no cluster to ask. */
+  readonly namespaces?:
+    ((name: string, signal: AbortSignal) => Promise<Readonly<Record<string, string>>>) | undefined;
+  readonly mounts: MountsPort;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}

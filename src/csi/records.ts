@@ -1,0 +1,143 @@
+/**
+ * What a driver leaves to its successor on the same node: one directory for each volume, in memory, for root alone.
+ * Ring: csi. A record holds no secret; beside it lies the state of the volume's engine, which does.
+ */
+import { constants } from 'node:fs';
+import { chmod, lstat, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { VouchsafeError, type Logger } from '../core/index.ts';
+import type { MountsPort } from './mounting.ts';
+import type { VolumeSpec } from './publish-request.ts';
+
+const FILE_NAME = 'volume.json';
+const VERSION = 1;
+
+/** A volume as it was published. */
+export interface VolumeRecord {
+  readonly spec: VolumeSpec;
+  /** The document that its engine runs by; see `VolumePlan` of src/admission. */
+  readonly document: unknown;
+  readonly sizeBytes: number;
+  /** Audience of the kubelet's token that logs in; null for SVIDs. */
+  readonly tokenAudience: string | null;
+  /** True once the kubelet was told that the files are there. */
+  readonly isPublished: boolean;
+  /** True once it is to go: what it holds is to be revoked, and nothing else. */
+  readonly isEnding: boolean;
+}
+
+/** A record with its place. */
+export interface KeptRecord {
+  /** Directory of the record and of the engine's state. */
+  readonly directory: string;
+  readonly record: VolumeRecord;
+}
+
+/** The records of a node. */
+export class Records {
+  readonly #root: string;
+  readonly #logger: Logger;
+
+  private constructor(root: string, logger: Logger) {
+    this.#root = root;
+    this.#logger = logger;
+  }
+
+  /**
+   * Opens the directory, making it where it is missing.
+   *
+   * @throws VouchsafeError `ERR_CSI_STATE` for one that is not in memory, or that others could read.
+   */
+  static async open(
+    root: string,
+    { mounts, logger }: { readonly mounts: MountsPort; readonly logger: Logger },
+  ): Promise<Records> {
+    let isInMemory: boolean;
+    let isOwn: boolean;
+    try {
+      await mkdir(root, { recursive: true, mode: 0o700 });
+      await chmod(root, 0o700);
+      const found = await lstat(root);
+      isOwn = found.isDirectory() && found.uid === process.getuid?.();
+      isInMemory = await mounts.isInMemory(root);
+    } catch (cause) {
+      throw stateError(`the state directory ${root} cannot be used`, cause);
+    }
+    if (!isOwn) throw stateError(`the state directory ${root} belongs to somebody else`);
+    if (!isInMemory) {
+      throw stateError(
+        `the state directory ${root} is on a disk, where Vault tokens must not lie: choose one on a tmpfs, such as /run/vouchsafe/csi of the node`,
+      );
+    }
+    return new Records(root, logger);
+  }
+
+  /** Everything that a predecessor left. What cannot be read is removed: nobody could go on with it. */
+  async load(): Promise<readonly KeptRecord[]> {
+    const kept: KeptRecord[] = [];
+    for (const name of await readdir(this.#root)) {
+      const directory = join(this.#root, name);
+      try {
+        kept.push({
+          directory,
+          record: parseRecord(await readFile(join(directory, FILE_NAME), 'utf8')),
+        });
+      } catch (error) {
+        this.#logger.error('state of a volume cannot be read: it is forgotten', {
+          directory,
+          error,
+        });
+        await this.remove(directory);
+      }
+    }
+    return kept;
+  }
+
+  /** Makes the place of a new volume; `name` is unique for all time. */
+  async add(name: string, record: VolumeRecord): Promise<KeptRecord> {
+    const directory = join(this.#root, name);
+    try {
+      await mkdir(directory, { mode: 0o700 });
+      await write(directory, record);
+    } catch (cause) {
+      await this.remove(directory).catch(() => undefined); // the first error is the one to tell
+      throw stateError('the state of the volume cannot be kept', cause);
+    }
+    return { directory, record };
+  }
+
+  /** Replaces a record. */
+  async save({ directory }: KeptRecord, record: VolumeRecord): Promise<KeptRecord> {
+    await write(directory, record);
+    return { directory, record };
+  }
+
+  /** Forgets a volume. */
+  async remove(directory: string): Promise<void> {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function write(directory: string, record: VolumeRecord): Promise<void> {
+  const temporary = join(directory, `.${FILE_NAME}.new`);
+  await rm(temporary, { force: true });
+  const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = constants;
+  const file = await open(temporary, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600);
+  try {
+    await file.writeFile(JSON.stringify({ version: VERSION, ...record }));
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, join(directory, FILE_NAME));
+}
+
+/** Only this program writes here: the version decides whether it is the one that this program knows. */
+function parseRecord(text: string): VolumeRecord {
+  const { version, ...record } = JSON.parse(text) as VolumeRecord & { readonly version: number };
+  if (version === VERSION) return record;
+  throw new VouchsafeError('ERR_CSI_STATE', 'it is of another version');
+}
+
+function stateError(message: string, cause?: unknown): VouchsafeError {
+  return new VouchsafeError('ERR_CSI_STATE', message, { cause });
+}

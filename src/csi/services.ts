@@ -1,0 +1,157 @@
+/**
+ * The calls of a CSI node driver. Ring: csi.
+ *
+ * @see https://github.com/container-storage-interface/spec/blob/master/spec.md
+ */
+import { statfs } from 'node:fs/promises';
+import {
+  toVouchsafeError,
+  VouchsafeError,
+  type Clock,
+  type ErrorCode,
+  type Logger,
+} from '../core/index.ts';
+import { serveCall, type Served } from './grpc.ts';
+import type { CallMetrics } from './metrics.ts';
+import {
+  CALLS,
+  NODE_CAPABILITIES,
+  USAGE_UNIT,
+  type NodeGetVolumeStatsRequest,
+  type NodeGetVolumeStatsResponse,
+  type NodePublishVolumeRequest,
+  type NodeUnpublishVolumeRequest,
+} from './proto/csi.ts';
+import { readPublishRequest, readTarget, readVolumeId } from './publish-request.ts';
+import { logFieldsOf } from './volume.ts';
+import type { Volumes } from './volumes.ts';
+
+/** Longest name of a node that the interface allows. */
+const MAX_NODE_ID = 256;
+
+/** Errors that leave the files of a volume as they are when it is asked for again. */
+const KEEPS: readonly ErrorCode[] = ['ERR_CSI_REQUEST', 'ERR_CSI_TOKEN'];
+
+/** What the calls work with. */
+export interface ServicesOptions {
+  readonly driverName: string;
+  readonly version: string;
+  readonly nodeName: string;
+  readonly volumes: Volumes;
+  /** Whether what a predecessor left has been taken over. */
+  readonly isReady: () => boolean;
+  readonly metrics: CallMetrics;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Identity and node service. @throws TypeError for a name of the node that the interface does not allow. */
+export function csiCalls(options: ServicesOptions): readonly Served[] {
+  const { driverName, version, nodeName } = options;
+  if (nodeName === '' || nodeName.length > MAX_NODE_ID) throw new TypeError('no name of a node');
+  const capabilities = Object.values(NODE_CAPABILITIES).map((type) => ({ rpc: { type } }));
+  return [
+    serveCall(CALLS.getPluginInfo, () => ({
+      name: driverName,
+      vendorVersion: version,
+      manifest: new Map<string, string>(),
+    })),
+    serveCall(CALLS.getPluginCapabilities, () => ({})),
+    serveCall(CALLS.probe, () => ({ ready: { value: options.isReady() } })),
+    serveCall(CALLS.nodeGetInfo, () => ({ nodeId: nodeName })),
+    serveCall(CALLS.nodeGetCapabilities, () => ({ capabilities })),
+    serveCall(CALLS.nodePublishVolume, (request, signal) => publish(options, request, signal)),
+    serveCall(CALLS.nodeUnpublishVolume, (request) => unpublish(options, request)),
+    serveCall(CALLS.nodeGetVolumeStats, (request) => stats(options, request)),
+  ];
+}
+
+async function publish(
+  { volumes, metrics, clock, logger }: ServicesOptions,
+  message: NodePublishVolumeRequest,
+  signal: AbortSignal,
+): Promise<Record<string, never>> {
+  const startedAtMs = clock.monotonicMs();
+  const durationMs = (): number => clock.monotonicMs() - startedAtMs;
+  let fields: Readonly<Record<string, string>> = { volume: message.volumeId.slice(0, 256) };
+  try {
+    const request = readPublishRequest(message);
+    fields = logFieldsOf(request);
+    const outcome = await volumes.publish(request, signal);
+    metrics.published(outcome, durationMs());
+    const level = outcome === 'new' ? 'info' : 'debug';
+    logger[level]('volume published', {
+      ...fields,
+      duration_ms: Math.round(durationMs()),
+      is_new: outcome === 'new',
+    });
+    return {};
+  } catch (caught) {
+    const error = toVouchsafeError(caught);
+    metrics.published(error.code, durationMs());
+    logger[error.level]('volume not published', { ...fields, error });
+    // A kubelet may take the volume of a running pod away for an error: one that only brings nothing new is none.
+    if (isThere(volumes, message) && KEEPS.includes(error.code)) return {};
+    throw error;
+  }
+}
+
+function isThere(volumes: Volumes, { volumeId, targetPath }: NodePublishVolumeRequest): boolean {
+  const record = volumes.get(volumeId)?.kept.record;
+  return record?.isPublished === true && record.spec.target === targetPath;
+}
+
+async function unpublish(
+  { volumes, metrics, logger }: ServicesOptions,
+  message: NodeUnpublishVolumeRequest,
+): Promise<Record<string, never>> {
+  let fields: Readonly<Record<string, string>> = { volume: message.volumeId.slice(0, 256) };
+  try {
+    const volumeId = readVolumeId(message.volumeId);
+    const target = readTarget(message.targetPath, 'target_path');
+    const known = volumes.get(volumeId);
+    if (known !== undefined) fields = logFieldsOf(known.spec);
+    await volumes.unpublish(volumeId, target);
+    metrics.unpublished('ok');
+    logger.info('volume unpublished', { ...fields, was_known: known !== undefined });
+    return {};
+  } catch (caught) {
+    const error = toVouchsafeError(caught);
+    metrics.unpublished(error.code);
+    logger[error.level]('volume not unpublished', { ...fields, error });
+    throw error;
+  }
+}
+
+async function stats(
+  { volumes }: ServicesOptions,
+  message: NodeGetVolumeStatsRequest,
+): Promise<NodeGetVolumeStatsResponse> {
+  const volumeId = readVolumeId(message.volumeId);
+  const path = message.volumePath;
+  if (path === '') throw new VouchsafeError('ERR_CSI_REQUEST', 'volume_path is missing');
+  const volume = volumes.get(volumeId);
+  if (volume?.spec.target !== path) {
+    throw new VouchsafeError('ERR_CSI_NO_VOLUME', 'no such volume is published there');
+  }
+  const { bsize, blocks, bfree, bavail, files, ffree } = await statfs(path);
+  const { problem } = volume;
+  return {
+    usage: [
+      {
+        available: bavail * bsize,
+        total: blocks * bsize,
+        used: (blocks - bfree) * bsize,
+        unit: USAGE_UNIT.BYTES,
+      },
+      { available: ffree, total: files, used: files - ffree, unit: USAGE_UNIT.INODES },
+    ],
+    volumeCondition: {
+      abnormal: problem !== undefined,
+      message:
+        problem === undefined
+          ? 'the newest values are in the files'
+          : `the last good files stay: ${problem.code}: ${problem.message}`,
+    },
+  };
+}

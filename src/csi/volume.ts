@@ -1,0 +1,196 @@
+/**
+ * One published volume: its engine, with an identity, token, leases and schedule of its own. Ring: csi.
+ *
+ * It is `starting` until every file has been written, then `published`; its start may have `failed` for good; it is
+ * `ending` once its files are to go, and gone when what it holds is revoked.
+ */
+import type { AgentStatus } from '../agent/index.ts';
+import { parseAgentConfig, type AgentConfig } from '../config/index.ts';
+import { toVouchsafeError, VouchsafeError, type Logger } from '../core/index.ts';
+import { buildAgent, runBeside, type BuiltAgent, type Shared } from '../host/index.ts';
+import { abortable, createBackoff } from '../lifecycle/index.ts';
+import type { DriverParts } from './ports.ts';
+import type { VolumeSpec } from './publish-request.ts';
+import type { KeptRecord } from './records.ts';
+import { TokenSource, type PodTokens } from './tokens.ts';
+
+/** Waits before an engine is made anew that could not be made, or ended by a defect. */
+const ENGINE_WAITS = { minMs: 500, maxMs: 30_000 } as const;
+
+/** How long an engine may take to stop; it is busy with nothing that could take longer. */
+const STOP_TIMEOUT_MS = 5000;
+
+/** Nobody in the pod is told: the settings that would ask for it are refused. */
+const NO_NOTIFIER = { notify: () => Promise.resolve() };
+
+/** What a {@link Volume} needs. */
+export type VolumeParts = Pick<DriverParts, 'svids' | 'clock' | 'random' | 'logger' | 'metrics'> & {
+  readonly shared: Shared;
+};
+
+/** A volume that the driver is to keep. */
+export class Volume {
+  kept: KeptRecord;
+  /** True once its files are to go. */
+  isEnding = false;
+  /** How often the kubelet has asked for it, and when it did last (monotonic milliseconds). */
+  asked = 0;
+  askedAtMs: number;
+  readonly logger: Logger;
+  readonly #parts: VolumeParts;
+  readonly #tokens: TokenSource | undefined;
+  readonly #delivered = Promise.withResolvers<undefined>();
+  #stop = new AbortController();
+  #running: Promise<void> = Promise.resolve();
+  #built: BuiltAgent | undefined;
+  #failure: VouchsafeError | undefined;
+  /** Why there is no engine. */
+  #lastError: VouchsafeError | undefined;
+
+  constructor(kept: KeptRecord, parts: VolumeParts) {
+    const { spec, tokenAudience } = kept.record;
+    this.kept = kept;
+    this.#parts = parts;
+    this.askedAtMs = parts.clock.monotonicMs();
+    this.logger = parts.logger.child(logFieldsOf(spec));
+    this.#tokens = tokenAudience === null ? undefined : new TokenSource(tokenAudience, parts.clock);
+    this.#delivered.promise.catch(() => undefined); // told to whoever waits for it
+  }
+
+  get spec(): VolumeSpec {
+    return this.kept.record.spec;
+  }
+
+  /** Why the start cannot succeed. */
+  get failure(): VouchsafeError | undefined {
+    return this.#failure;
+  }
+
+  /** What can be seen of the engine; undefined while there is none. */
+  get status(): AgentStatus | undefined {
+    return this.#built?.agent.status();
+  }
+
+  /** Why the newest values are not in the files. */
+  get problem(): { readonly code: string; readonly message: string } | undefined {
+    return this.#built === undefined ? this.#lastError : this.status?.errors[0];
+  }
+
+  /** Takes newer tokens of the kubelet. */
+  takeTokens(tokens: PodTokens | undefined): void {
+    if (tokens !== undefined) this.#tokens?.set(tokens);
+  }
+
+  /** Starts the engine; where a predecessor has left its state, it goes on from there. */
+  begin(): void {
+    this.#stop = new AbortController();
+    this.#running = this.#run(this.#stop.signal);
+  }
+
+  /** Resolves when every file is there; rejects when that has become impossible, or when the volume ends. */
+  delivered(signal: AbortSignal): Promise<void> {
+    return abortable(this.#delivered.promise, signal);
+  }
+
+  /** Stops the engine; what it holds stays valid. */
+  async stop(): Promise<void> {
+    this.#stop.abort(new VouchsafeError('ERR_CSI_ENDED', 'the volume is being unpublished'));
+    const enough = new AbortController();
+    const limit = this.#parts.clock.sleep(STOP_TIMEOUT_MS, enough.signal).catch(() => undefined);
+    await Promise.race([this.#running, limit]);
+    enough.abort();
+  }
+
+  /** Ends for good: whoever waits for the files is told. */
+  async end(): Promise<void> {
+    this.isEnding = true;
+    await this.stop();
+    this.#delivered.reject(
+      new VouchsafeError('ERR_CSI_ENDED', 'the volume was unpublished before its files were there'),
+    );
+  }
+
+  /** Revokes what the engine, or that of a predecessor, held; true when nothing is left. One try, never rejects. */
+  async release(): Promise<boolean> {
+    try {
+      this.#built ??= await this.#build();
+      return await this.#built.agent.release();
+    } catch (error) {
+      this.logger.error('what a volume held cannot be revoked', { error });
+      return true; // its settings cannot be used any more: trying again changes nothing
+    }
+  }
+
+  /** Gives back what the engine borrowed. */
+  close(): void {
+    this.#built?.close();
+    this.#built = undefined;
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    const { clock, random } = this.#parts;
+    const backoff = createBackoff({ ...ENGINE_WAITS, random });
+    while (!signal.aborted) {
+      const error = await this.#keep(signal);
+      if (error === undefined) return;
+      this.logger[error.level]('engine of a volume ended', { error });
+      this.#lastError = error;
+      if (!this.kept.record.isPublished && error.retry === 'never') {
+        this.#failure = error;
+        this.#delivered.reject(error);
+        return;
+      }
+      // The files stay as they are meanwhile.
+      await clock.sleep(backoff.nextMs(), signal).catch(() => undefined);
+    }
+  }
+
+  /** Runs an engine to its end; gives the error, or undefined where it was stopped. */
+  async #keep(signal: AbortSignal): Promise<VouchsafeError | undefined> {
+    try {
+      this.close();
+      const built = await this.#build(signal);
+      this.#built = built;
+      const { agent } = built;
+      const told = agent.delivered(signal).then(
+        () => this.#delivered.resolve(undefined),
+        () => undefined, // the engine ends with the same error
+      );
+      await runBeside(built, (inner) => agent.keep(inner), signal);
+      await told;
+      return undefined;
+    } catch (caught) {
+      return signal.aborted ? undefined : toVouchsafeError(caught);
+    }
+  }
+
+  /** Without a signal the engine is one that revokes, and needs no identity. */
+  async #build(signal?: AbortSignal): Promise<BuiltAgent> {
+    const { clock, random, metrics, shared } = this.#parts;
+    const config = this.#config();
+    const isNeeded = config.spiffe !== undefined && signal !== undefined;
+    const svids = isNeeded ? await this.#parts.svids(this.spec.pod, signal) : undefined;
+    return buildAgent(config, {
+      ...{ clock, random, metrics, shared, logger: this.logger },
+      ...{ notifier: NO_NOTIFIER, token: this.#tokens, svids },
+    });
+  }
+
+  #config(): AgentConfig {
+    const { record, directory } = this.kept;
+    return {
+      ...parseAgentConfig(record.document),
+      outputDirectory: this.spec.target,
+      stateDirectory: directory,
+      // The kubelet asks again and again, and tells the pod's events why its files are not there.
+      onMissingVault: 'wait',
+      listen: undefined,
+      terminationLog: undefined,
+    };
+  }
+}
+
+/** How logs speak of a volume. */
+export function logFieldsOf({ volumeId, pod }: VolumeSpec): Readonly<Record<string, string>> {
+  return { volume: volumeId, namespace: pod.namespace, pod: pod.name };
+}

@@ -1,0 +1,301 @@
+/**
+ * The volumes of a node. Ring: csi. Each change of one volume is a turn of its own; waiting for files is none, so that
+ * a pod that is deleted meanwhile does not wait for them.
+ */
+import { randomUUID } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import { problemsError, VouchsafeError } from '../core/index.ts';
+import type { Shared } from '../host/index.ts';
+import { Semaphore } from '../lifecycle/index.ts';
+import { VolumeMounts } from './mounting.ts';
+import type { DriverParts, VolumePlan } from './ports.ts';
+import type { PublishRequest } from './publish-request.ts';
+import type { Records, KeptRecord } from './records.ts';
+import { Revocations } from './revocations.ts';
+import { requireAudience } from './tokens.ts';
+import { Turns } from './turns.ts';
+import { Volume, type VolumeParts } from './volume.ts';
+
+/** More pods than that no kubelet runs. */
+const MAX_VOLUMES = 4096;
+
+/**
+ * How long a call waits for the files: the first one not long, so that the pod's events soon say what is missing; the
+ * later ones longer, so that a pod starts when it is there, not at the kubelet's next try. The kubelet itself waits for
+ * two minutes, and a pod that is deleted waits for the call to end.
+ */
+const WAIT_MS = { first: 10_000, later: 45_000 } as const;
+
+/** A start that the kubelet no longer asks for: its longest wait between two tries is two minutes. */
+const ABANDONED_MS = 10 * 60_000;
+const SWEEP_MS = 60_000;
+
+/** Engines that go on at once after the start of the driver. */
+const MAX_RESUMING = 16;
+/** How long one of them may hold up the next. */
+const RESUMING_MS = 5000;
+
+/** What {@link Volumes} needs. */
+export interface VolumesOptions {
+  readonly parts: DriverParts;
+  readonly records: Records;
+  readonly shared: Shared;
+  /** Name of the driver. */
+  readonly driverName: string;
+}
+
+/** How a publish ended. */
+export type Published = 'new' | 'known';
+
+/** Everything that is published on this node. */
+export class Volumes {
+  readonly #options: VolumesOptions;
+  readonly #volumeParts: VolumeParts;
+  readonly #mounts: VolumeMounts;
+  readonly #revocations: Revocations;
+  readonly #volumes = new Map<string, Volume>();
+  readonly #turns = new Turns();
+
+  constructor(options: VolumesOptions) {
+    const { parts, shared, records, driverName } = options;
+    this.#options = options;
+    this.#volumeParts = { ...parts, shared };
+    this.#mounts = new VolumeMounts({ ...parts, source: driverName });
+    this.#revocations = new Revocations({ ...parts, records });
+  }
+
+  get all(): Iterable<Volume> {
+    return this.#volumes.values();
+  }
+
+  get(volumeId: string): Volume | undefined {
+    return this.#volumes.get(volumeId);
+  }
+
+  /**
+   * Brings the files of a pod to where the kubelet wants them; resolves when they are all there. Asked again it goes on
+   * with what runs already, and takes the newer tokens.
+   *
+   * @throws VouchsafeError that {@link statusOf} turns into what the kubelet is told. Where nothing more is to be
+   * expected of this volume, nothing of it is left.
+   */
+  async publish(request: PublishRequest, signal: AbortSignal): Promise<Published> {
+    const { volumeId } = request;
+    const volume = await this.#turns.run(volumeId, () => this.#ensure(request, signal));
+    volume.asked += 1;
+    volume.askedAtMs = this.#options.parts.clock.monotonicMs();
+    if (volume.kept.record.isPublished) return 'known';
+    await this.#wait(volume, signal);
+    return this.#turns.run(volumeId, () => this.#markPublished(volume));
+  }
+
+  /** Takes the files away; what was held for them is revoked in the background. Resolves where there is nothing. */
+  async unpublish(volumeId: string, target: string): Promise<void> {
+    await this.#turns.run(volumeId, async () => {
+      const volume = this.#volumes.get(volumeId);
+      if (volume?.spec.target === target) await this.#remove(volume);
+      else await this.#mounts.unmount(target);
+    });
+  }
+
+  /** Goes on with what a predecessor left; resolves when each engine runs. */
+  async resume(signal: AbortSignal): Promise<void> {
+    const { records, parts } = this.#options;
+    const found = await records.load();
+    const gone: KeptRecord[] = [];
+    for (const kept of found) {
+      const { spec, isEnding } = kept.record;
+      const isAlive = !isEnding && (await this.#mounts.isMounted(spec.target));
+      if (!isAlive || this.#volumes.has(spec.volumeId)) gone.push(kept);
+      else this.#volumes.set(spec.volumeId, new Volume(kept, this.#volumeParts));
+    }
+    for (const kept of gone) await this.#forget(kept);
+    if (found.length > 0) {
+      const volumes = this.#volumes.size;
+      parts.logger.info('found a predecessor', { volumes, gone: gone.length });
+    }
+    await this.#beginAll([...this.#volumes.values()], signal);
+  }
+
+  /** Ends starts that nobody asks for any more, until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options.parts;
+    for (;;) {
+      await clock.sleep(SWEEP_MS, signal);
+      const now = clock.monotonicMs();
+      for (const volume of this.#volumes.values()) {
+        const isAbandoned = now - volume.askedAtMs > ABANDONED_MS;
+        if (volume.kept.record.isPublished || !isAbandoned) continue;
+        volume.logger.warn('nobody asks for the volume any more: it is taken away');
+        await this.unpublish(volume.spec.volumeId, volume.spec.target).catch((error: unknown) => {
+          volume.logger.error('volume was not taken away', { error });
+        });
+      }
+    }
+  }
+
+  /** Stops every engine and leaves all to a successor: mounts, tokens and leases stay. */
+  async end(): Promise<void> {
+    await Promise.all([...this.#volumes.values()].map((volume) => volume.stop()));
+    await this.#revocations.end();
+    for (const volume of this.#volumes.values()) volume.close();
+  }
+
+  async #ensure(request: PublishRequest, signal: AbortSignal): Promise<Volume> {
+    const known = this.#volumes.get(request.volumeId);
+    if (known === undefined) return this.#create(request, signal);
+    if (known.failure !== undefined && !known.isEnding) {
+      await this.#remove(known);
+      return this.#create(request, signal);
+    }
+    checkSame(known, request);
+    known.takeTokens(request.tokens);
+    const { target } = request;
+    if (await this.#mounts.isMounted(target)) return known;
+    known.logger.warn('volume is not mounted any more: it is mounted again', { target });
+    await known.stop();
+    await this.#mounts.mount({ ...request, sizeBytes: known.kept.record.sizeBytes }, signal);
+    known.begin();
+    return known;
+  }
+
+  async #create(request: PublishRequest, signal: AbortSignal): Promise<Volume> {
+    const { records } = this.#options;
+    if (this.#volumes.size >= MAX_VOLUMES) {
+      throw new VouchsafeError('ERR_CSI_BUSY', `the node has ${MAX_VOLUMES} volumes already`);
+    }
+    const { tokens, ...spec } = request;
+    const plan = await this.#plan(request, signal);
+    const { document, sizeBytes, tokenAudience = null } = plan;
+    if (tokenAudience !== null) requireAudience(tokens, tokenAudience);
+    const state = { isPublished: false, isEnding: false };
+    const record = { spec, document, sizeBytes, tokenAudience, ...state };
+    const volume = new Volume(await records.add(randomUUID(), record), this.#volumeParts);
+    for (const warning of plan.warnings) volume.logger.warn('volume is odd', { warning });
+    try {
+      await this.#mounts.mount({ ...spec, sizeBytes }, signal);
+    } catch (error) {
+      await records.remove(volume.kept.directory);
+      throw error;
+    }
+    this.#volumes.set(spec.volumeId, volume);
+    volume.takeTokens(tokens);
+    volume.begin();
+    return volume;
+  }
+
+  async #plan(request: PublishRequest, signal: AbortSignal): Promise<VolumePlan> {
+    const { plan, namespaces } = this.#options.parts;
+    const { attributes, pod, group } = request;
+    const namespaceAnnotations = await namespaces?.(pod.namespace, signal);
+    const hasGroup = group !== null;
+    const result = plan({ attributes, pod, namespaceAnnotations, hasGroup });
+    if (result.kind === 'planned') return result;
+    const error = problemsError(
+      'ERR_ADMISSION_DENIED',
+      'the attributes of the volume are refused',
+      result.problems,
+    );
+    const details = { ...error.details, forbidden: result.isForbidden };
+    throw new VouchsafeError(error.code, error.message, { details });
+  }
+
+  async #wait(volume: Volume, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options.parts;
+    const waitMs = volume.asked === 1 ? WAIT_MS.first : WAIT_MS.later;
+    const enough = new AbortController();
+    const either = AbortSignal.any([signal, enough.signal]);
+    const limit = clock.sleep(waitMs, either).then(() => 'late' as const);
+    try {
+      const outcome = await Promise.race([volume.delivered(either), limit]);
+      if (outcome === 'late') throw pending(volume, waitMs);
+    } catch (error) {
+      if (signal.aborted) throw new VouchsafeError('ERR_CSI_ENDED', 'the kubelet went away');
+      if (volume.failure !== undefined) {
+        await this.#turns.run(volume.spec.volumeId, () => this.#remove(volume));
+      }
+      throw error;
+    } finally {
+      enough.abort();
+      await limit.catch(() => undefined);
+    }
+  }
+
+  async #markPublished(volume: Volume): Promise<Published> {
+    if (volume.isEnding) throw new VouchsafeError('ERR_CSI_ENDED', 'the volume was unpublished');
+    const { kept } = volume;
+    if (kept.record.isPublished) return 'known';
+    volume.kept = await this.#options.records.save(kept, { ...kept.record, isPublished: true });
+    return 'new';
+  }
+
+  /** Runs within a turn of the volume. Where it fails, the next call goes on with it. */
+  async #remove(volume: Volume): Promise<void> {
+    const { volumeId, target } = volume.spec;
+    if (this.#volumes.get(volumeId) !== volume) return;
+    const { kept } = volume;
+    await volume.end();
+    volume.kept = await this.#options.records
+      .save(kept, { ...kept.record, isEnding: true })
+      .catch((error: unknown) => {
+        // Should the driver end now, the missing mount tells its successor as much.
+        volume.logger.warn('state of the volume was not saved', { error });
+        return kept;
+      });
+    await this.#mounts.unmount(target);
+    this.#volumes.delete(volumeId);
+    this.#revocations.add(volume);
+  }
+
+  /** A volume of a predecessor that is not there any more, or was about to go. */
+  async #forget(kept: KeptRecord): Promise<void> {
+    const { target } = kept.record.spec;
+    const volume = new Volume(kept, this.#volumeParts);
+    volume.isEnding = true;
+    const isTaken = [...this.#volumes.values()].some((other) => other.spec.target === target);
+    if (!isTaken) {
+      await this.#mounts.unmount(target).catch((error: unknown) => {
+        volume.logger.warn('volume of a predecessor was not taken away', { error });
+      });
+    }
+    this.#revocations.add(volume);
+  }
+
+  async #beginAll(volumes: readonly Volume[], signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options.parts;
+    const turns = new Semaphore(MAX_RESUMING);
+    await Promise.all(
+      volumes.map((volume) =>
+        turns.run(signal, async () => {
+          volume.begin();
+          const done = new AbortController();
+          const limit = clock.sleep(RESUMING_MS, AbortSignal.any([signal, done.signal]));
+          const ready = volume.delivered(signal);
+          await Promise.race([ready, limit]).catch(() => undefined); // whoever asks is told
+          done.abort();
+          await limit.catch(() => undefined);
+        }),
+      ),
+    );
+  }
+}
+
+function checkSame(known: Volume, { tokens: _, ...spec }: PublishRequest): void {
+  if (known.isEnding) {
+    throw new VouchsafeError('ERR_CSI_ENDED', 'the volume is still being unpublished; ask again');
+  }
+  if (isDeepStrictEqual(known.spec, spec)) return;
+  throw new VouchsafeError(
+    'ERR_CSI_CONFLICT',
+    'the volume is published already, with other attributes or at another place',
+  );
+}
+
+function pending(volume: Volume, waitMs: number): VouchsafeError {
+  const cause = volume.problem;
+  const why = cause === undefined ? 'no error was seen' : `${cause.code}: ${cause.message}`;
+  return new VouchsafeError(
+    'ERR_CSI_PENDING',
+    `the files are not there after ${waitMs / 1000} s, and are waited for; last cause: ${why}`,
+  );
+}

@@ -1,0 +1,128 @@
+/**
+ * A SPIFFE Broker API as SPIRE's agent serves it: mutual TLS with X.509-SVIDs, pods from a table, access by its
+ * column in place of Kubernetes' authorizer, and faults for tests. Ring: dev.
+ *
+ * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Broker_API.md
+ */
+import type { TLSSocket } from 'node:tls';
+import { status } from '@grpc/grpc-js';
+import {
+  BROKER_API,
+  BROKER_MESSAGES,
+  KUBERNETES_OBJECT_REFERENCE,
+  peerProblem,
+  type BrokerMethod,
+} from '../../spiffe/index.ts';
+import type { Answers } from './faulty-service.ts';
+import { Refusal } from './grpc-service.ts';
+import type { Issuer } from './issuer.ts';
+import { PodApi, type PodApiOptions } from './pod-api.ts';
+import type { DevPod, PodRow, PodTable } from './pods.ts';
+import type { TrustDomain } from './trust-domain.ts';
+
+/** What {@link startBroker} needs. */
+export interface BrokerOptions extends PodApiOptions {
+  /** SPIFFE IDs of the clients that it talks to, `brokers` of the agent's configuration. */
+  readonly brokers: readonly string[];
+  /** Its own SPIFFE ID. Default that of an agent: `/spire/agent/dev` of its trust domain. */
+  readonly serverId?: string;
+  /** Who signs its own X.509-SVID. Default its trust domain. */
+  readonly serverDomain?: TrustDomain;
+  /** Told of each connection of a client that it talks to. */
+  readonly onClient?: (socket: TLSSocket) => void;
+}
+
+/** A running Broker API. */
+export type DevBroker = PodApi<BrokerMethod>;
+
+/** Starts a Broker API. The caller closes it. */
+export async function startBroker(options: BrokerOptions): Promise<DevBroker> {
+  const api = new PodApi(BROKER_API, answersFrom, options);
+  const { own, clock } = api.issuer;
+  const { brokers, serverDomain = own, serverId = `${own.id}/spire/agent/dev` } = options;
+  await api.start(options.address, {
+    certificate() {
+      const ttlMs = options.x509TtlMs ?? 3_600_000;
+      const { certPem, keyPem } = serverDomain.mintX509Svid({ spiffeId: serverId }, ttlMs);
+      return { cert: certPem, key: keyPem };
+    },
+    ca: own.bundlePem,
+    onClient: options.onClient,
+    isAllowed: (certificate) =>
+      peerProblem(certificate, ({ uri }) => brokers.includes(uri), clock.now()) === undefined,
+  });
+  return api;
+}
+
+function answersFrom(issuer: Issuer, pods: PodTable): Answers<BrokerMethod> {
+  return {
+    async unary(_method, bytes) {
+      const { audience, reference } = BROKER_MESSAGES.FetchJWTSVIDRequest.decode(bytes);
+      if (audience.length === 0) invalid('audience must be specified');
+      // As with SPIRE, the SPIFFE ID that is asked for changes nothing.
+      const { svids } = attest(pods, reference);
+      const identities = svids.map(({ identity }) => identity);
+      return BROKER_MESSAGES.FetchJWTSVIDResponse.encode({
+        svids: await issuer.mintJwtSvids(identities, audience),
+      });
+    },
+    state(method, bytes) {
+      const { svids } = attest(
+        pods,
+        BROKER_MESSAGES.SubscribeToX509SVIDRequest.decode(bytes).reference,
+      );
+      switch (method) {
+        case 'SubscribeToX509SVID':
+          return BROKER_MESSAGES.SubscribeToX509SVIDResponse.encode({
+            svids: svids.map((svid) => issuer.x509Entry(svid)),
+            federatedBundles: issuer.federatedBundles,
+          });
+        case 'SubscribeToX509Bundles':
+          return BROKER_MESSAGES.SubscribeToX509BundlesResponse.encode({
+            bundles: issuer.x509Bundles,
+          });
+        case 'SubscribeToJWTBundles':
+          return BROKER_MESSAGES.SubscribeToJWTBundlesResponse.encode({
+            bundles: issuer.jwtBundles,
+          });
+        case 'FetchJWTSVID':
+          throw new Refusal(status.INTERNAL, 'not a stream');
+      }
+    },
+  };
+}
+
+type Request = ReturnType<typeof BROKER_MESSAGES.SubscribeToX509SVIDRequest.decode>;
+
+/** The pod that is referred to, when it is known and something may be had on its behalf. */
+function attest(pods: PodTable, reference: Request['reference']): PodRow {
+  const { typeUrl = '', value = new Uint8Array() } = reference?.reference ?? {};
+  if (typeUrl === '') invalid('workload reference must be provided');
+  if (typeUrl !== KUBERNETES_OBJECT_REFERENCE) invalid(`unsupported reference type: ${typeUrl}`);
+  const row = findPod(pods, value);
+  if (row.pod.mayBeImpersonated === false) {
+    const verb = 'the broker may not use impersonate-via-spire for the referenced object';
+    throw new Refusal(status.PERMISSION_DENIED, `Kubernetes authorizer: ${verb}`);
+  }
+  if (row.svids.length === 0) throw new Refusal(status.PERMISSION_DENIED, 'no identity issued');
+  return row;
+}
+
+function findPod(pods: PodTable, bytes: Uint8Array): PodRow {
+  const { type, key, uid } = BROKER_MESSAGES.KubernetesObjectReference.decode(bytes);
+  if (type === undefined) invalid('object reference is missing type');
+  if (type.plural !== 'pods' || type.group !== 'core') invalid('only pods are known here');
+  if (key === undefined && uid === '') invalid('object reference is missing key and UID');
+  if (key !== undefined && (key.name === '' || key.namespace === '')) {
+    invalid('object reference key is missing name or namespace');
+  }
+  const isNamed = (pod: DevPod): boolean =>
+    key === undefined || (pod.name === key.name && pod.namespace === key.namespace);
+  const row = pods.find((pod) => isNamed(pod) && (uid === '' || pod.uid === uid));
+  if (row === undefined) throw new Refusal(status.NOT_FOUND, 'pod not found on agent node');
+  return row;
+}
+
+function invalid(message: string): never {
+  throw new Refusal(status.INVALID_ARGUMENT, message);
+}

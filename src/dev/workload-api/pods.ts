@@ -1,0 +1,61 @@
+/**
+ * The pods of a development server that gives SVIDs on their behalf: a table takes the place of the kubelet and of
+ * the registration entries. Ring: dev.
+ */
+import type { DevIdentity, Issuer, MintedSvid } from './issuer.ts';
+
+/** A pod with what it is entitled to. */
+export interface DevPod {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** Default none: the pod is known, but nothing is issued. */
+  readonly identities?: readonly DevIdentity[];
+  /** Delegated Identity API: selectors of its registration entries. Default `k8s:pod-uid:<uid>` alone. */
+  readonly selectors?: readonly string[];
+  /** Broker API: whether the broker has the verb `impersonate-via-spire` on the pod. Default true. */
+  readonly mayBeImpersonated?: boolean;
+}
+
+/** A pod with its X.509-SVIDs. */
+export interface PodRow {
+  readonly pod: DevPod;
+  readonly svids: readonly MintedSvid[];
+}
+
+/** The table. */
+export class PodTable {
+  readonly #issuer: Issuer;
+  #rows: readonly PodRow[] = [];
+
+  constructor(issuer: Issuer, pods: readonly DevPod[]) {
+    this.#issuer = issuer;
+    this.set(pods);
+  }
+
+  /** Replaces all pods, with new X.509-SVIDs. */
+  set(pods: readonly DevPod[]): void {
+    this.#rows = pods.map((pod) => ({
+      pod,
+      svids: this.#issuer.mintX509Svids(pod.identities ?? []),
+    }));
+  }
+
+  /** New X.509-SVIDs for all pods. */
+  rotate(): void {
+    this.set(this.#rows.map(({ pod }) => pod));
+  }
+
+  find(isWanted: (pod: DevPod) => boolean): PodRow | undefined {
+    return this.#rows.find(({ pod }) => isWanted(pod));
+  }
+
+  /** SVIDs of all pods all whose selectors are given. */
+  matching(selectors: ReadonlySet<string>): readonly MintedSvid[] {
+    return this.#rows
+      .filter(({ pod }) =>
+        (pod.selectors ?? [`k8s:pod-uid:${pod.uid}`]).every((one) => selectors.has(one)),
+      )
+      .flatMap(({ svids }) => svids);
+  }
+}

@@ -1,0 +1,222 @@
+/**
+ * The client of the Delegated Identity API of SPIRE's agent: SVIDs on behalf of the pods of a node, which are told
+ * by their selectors. The agent does not verify them: whoever names selectors gets the SVIDs, so they must come from
+ * the API server's view of the pod. Nothing that came for one pod is kept, or given to another. Ring: spiffe.
+ *
+ * @see https://github.com/spiffe/spire/blob/main/doc/spire_agent.md, Delegated Identity API
+ */
+import { NO_LOGGER, toVouchsafeError, type Clock, type Logger } from '../core/index.ts';
+import { parseWorkloadApiAddress } from './address.ts';
+import type { JwtSvid } from './jwt-svid.ts';
+import { missingField } from './malformed.ts';
+import { newestOfTwo } from './newest-of-two.ts';
+import type { MessageValue } from './proto/codec.ts';
+import {
+  DELEGATED_IDENTITY_API,
+  DELEGATED_MESSAGES,
+  type DelegatedMethod,
+} from './proto/delegated-identity.ts';
+import { shareTransport } from './shared-transport.ts';
+import {
+  decode,
+  discardTo,
+  parseJwtSvids,
+  parseX509Bundles,
+  parseX509Context,
+  readStream,
+  type JwtRequest,
+  type OnDiscarded,
+  type SvidApi,
+  type X509Bundles,
+  type X509Context,
+} from './svid-api.ts';
+import { createTransport, type Transport } from './transport.ts';
+
+const ENDPOINT = { name: 'Delegated Identity API', remedy: 'give that of the admin socket' };
+
+const NO_FIELDS = new Uint8Array();
+
+/** What {@link createDelegatedIdentity} needs. */
+export interface DelegatedIdentityOptions {
+  /** The agent's admin socket, `unix:///path`; the agent tells the caller by its process. */
+  readonly address: string;
+  readonly clock: Clock;
+  readonly logger?: Logger;
+}
+
+/** The Delegated Identity API of a node. */
+export interface DelegatedIdentity {
+  /**
+   * SVIDs of the registration entries all whose selectors are among these (`k8s:ns:default`), over the connection of
+   * all. The caller closes it.
+   *
+   * @throws TypeError without selectors, and for what is none.
+   */
+  workload(selectors: readonly string[]): SvidApi;
+  /** Ends all calls of all workloads and the connection. */
+  close(): void;
+}
+
+/**
+ * A client that connects at its first call. The caller closes it.
+ *
+ * @throws VouchsafeError `ERR_SPIFFE_ADDRESS`
+ */
+export function createDelegatedIdentity(options: DelegatedIdentityOptions): DelegatedIdentity {
+  const address = parseWorkloadApiAddress(options.address, ENDPOINT);
+  const transport = createTransport(address, DELEGATED_IDENTITY_API);
+  return {
+    workload: (selectors) => new DelegatedPod(shareTransport(transport), selectors, options),
+    close: () => transport.close(),
+  };
+}
+
+type Messages = typeof DELEGATED_MESSAGES;
+type Selector = MessageValue<Messages['Selector']>;
+type Id = MessageValue<Messages['SPIFFEID']>;
+type X509Svids = MessageValue<Messages['SubscribeToX509SVIDsResponse']>;
+/** `spiffe://trust-domain` -> certificates, DER, one after the other. */
+type Authorities = ReadonlyMap<string, Uint8Array>;
+
+class DelegatedPod implements SvidApi {
+  readonly #transport: Transport<DelegatedMethod>;
+  readonly #selectors: readonly Selector[];
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+
+  constructor(
+    transport: Transport<DelegatedMethod>,
+    selectors: readonly string[],
+    options: DelegatedIdentityOptions,
+  ) {
+    if (selectors.length === 0) throw new TypeError('a workload is told by at least one selector');
+    this.#transport = transport;
+    this.#selectors = selectors.map(parseSelector);
+    this.#clock = options.clock;
+    this.#logger = options.logger ?? NO_LOGGER;
+  }
+
+  async fetchJwtSvids(request: JwtRequest, signal: AbortSignal): Promise<readonly JwtSvid[]> {
+    const { audiences } = request;
+    if (audiences.length === 0) throw new TypeError('a JWT-SVID needs at least one audience');
+    const message = DELEGATED_MESSAGES.FetchJWTSVIDsRequest.encode({
+      audience: audiences,
+      selectors: this.#selectors,
+    });
+    const answer = await this.#transport.unary('FetchJWTSVIDs', message, signal);
+    const name = 'FetchJWTSVIDsResponse';
+    const { svids } = decode(name, DELEGATED_MESSAGES.FetchJWTSVIDsResponse, answer);
+    if (svids.length === 0) throw missingField(name, 'svids');
+    const entries = svids.map(({ id, token, hint }) => ({
+      spiffeId: uriOf(id),
+      svid: token,
+      hint,
+    }));
+    return parseJwtSvids(entries, request, this.#clock.now());
+  }
+
+  async *watchX509Contexts(
+    signal: AbortSignal,
+    onDiscarded = discardTo(this.#logger, 'SubscribeToX509SVIDs'),
+  ): AsyncGenerator<X509Context, void, undefined> {
+    const both = newestOfTwo(
+      (s) => this.#svids(s, onDiscarded),
+      (s) => this.#authorities(s, onDiscarded),
+      signal,
+    );
+    for await (const [svids, authorities] of both) {
+      let context: X509Context;
+      try {
+        context = this.#join(svids, authorities);
+      } catch (error) {
+        onDiscarded(toVouchsafeError(error));
+        continue;
+      }
+      yield context;
+    }
+  }
+
+  watchX509Bundles(
+    signal: AbortSignal,
+    onDiscarded = discardTo(this.#logger, 'SubscribeToX509Bundles'),
+  ): AsyncIterable<X509Bundles> {
+    return this.#watchAuthorities(parseX509Bundles, signal, onDiscarded);
+  }
+
+  close(): void {
+    this.#transport.close();
+  }
+
+  #svids(signal: AbortSignal, onDiscarded: OnDiscarded): AsyncIterable<X509Svids> {
+    const type = DELEGATED_MESSAGES.SubscribeToX509SVIDsRequest;
+    const request = type.encode({ selectors: this.#selectors });
+    const name = 'SubscribeToX509SVIDsResponse';
+    return readStream(
+      this.#transport.stream('SubscribeToX509SVIDs', request, signal),
+      (message) => decode(name, DELEGATED_MESSAGES.SubscribeToX509SVIDsResponse, message),
+      onDiscarded,
+    );
+  }
+
+  #authorities(signal: AbortSignal, onDiscarded: OnDiscarded): AsyncIterable<Authorities> {
+    return this.#watchAuthorities((authorities) => authorities, signal, onDiscarded);
+  }
+
+  #watchAuthorities<T>(
+    parse: (authorities: Authorities) => T,
+    signal: AbortSignal,
+    onDiscarded: OnDiscarded,
+  ): AsyncIterable<T> {
+    const type = DELEGATED_MESSAGES.SubscribeToX509BundlesResponse;
+    return readStream(
+      this.#transport.stream('SubscribeToX509Bundles', NO_FIELDS, signal),
+      (message) => {
+        const { caCertificates } = decode('SubscribeToX509BundlesResponse', type, message);
+        return parse(new Map([...caCertificates].map(([key, value]) => [idOfDomain(key), value])));
+      },
+      onDiscarded,
+    );
+  }
+
+  /** The agent tells all bundles that it has; the workload's are its own and those that it federates with. */
+  #join({ x509Svids, federatesWith }: X509Svids, authorities: Authorities): X509Context {
+    const bundleOf = (key: string): Uint8Array => authorities.get(key) ?? new Uint8Array();
+    const federated = federatesWith.map((domain) => idOfDomain(domain));
+    return parseX509Context(
+      {
+        svids: x509Svids.map(({ x509Svid, x509SvidKey }) => ({
+          spiffeId: uriOf(x509Svid?.id),
+          x509Svid: Buffer.concat(x509Svid?.certChain ?? []),
+          x509SvidKey,
+          bundle: bundleOf(idOfDomain(x509Svid?.id?.trustDomain ?? '')),
+          hint: x509Svid?.hint ?? '',
+        })),
+        // One that federates with a domain whose bundle has not arrived yet does without it until then.
+        federatedBundles: new Map(
+          federated.filter((id) => authorities.has(id)).map((id) => [id, bundleOf(id)]),
+        ),
+        crl: [],
+      },
+      this.#clock.now(),
+    );
+  }
+}
+
+/** Trust domains come as names or as SPIFFE IDs, by the version of the agent. */
+function idOfDomain(text: string): string {
+  return text.startsWith('spiffe://') ? text : `spiffe://${text}`;
+}
+
+function uriOf(id: Id | undefined): string {
+  if (id === undefined) return '';
+  const slash = id.path === '' || id.path.startsWith('/') ? '' : '/';
+  return `${idOfDomain(id.trustDomain)}${slash}${id.path}`;
+}
+
+function parseSelector(text: string): Selector {
+  const [, type, value] = /^([^:]+):(.+)$/s.exec(text) ?? [];
+  if (type === undefined || value === undefined) {
+    throw new TypeError(`"${text.slice(0, 256)}" is no selector; one is written as type:value`);
+  }
+  return { type, value };
+}

@@ -1,0 +1,64 @@
+/**
+ * What ends a call before its time. Ring: spiffe.
+ */
+import type { Lease } from './connections.ts';
+
+/** An abort, a first answer that takes too long, a connection that ends: each cancels the call. */
+export class Limits {
+  readonly signal: AbortSignal;
+  /** Aborts when the call need not even begin. */
+  readonly waiting: AbortSignal;
+  readonly #closing: AbortSignal;
+  readonly #deadline: AbortSignal;
+  #lease: Lease<unknown> | undefined;
+  #cancel: () => void = () => undefined;
+  #isAnswered = false;
+
+  constructor(signal: AbortSignal, closing: AbortSignal, deadline: AbortSignal) {
+    this.signal = signal;
+    this.#closing = closing;
+    this.#deadline = deadline;
+    this.waiting = AbortSignal.any([signal, closing, deadline]);
+  }
+
+  get hasTimedOut(): boolean {
+    return this.#deadline.aborted && !this.#isAnswered;
+  }
+
+  get hasOutlivedConnection(): boolean {
+    return this.#lease?.ended.aborted === true;
+  }
+
+  /** What the last server's certificate lacked. */
+  get serverProblem(): string | undefined {
+    return this.#lease?.settings?.serverProblem();
+  }
+
+  holding(lease: Lease<unknown>): void {
+    this.#lease = lease;
+  }
+
+  /** Cancels the call when a limit is reached. */
+  cancelling(call: { cancel(): void }): void {
+    this.#cancel = () => call.cancel();
+    for (const each of this.#signals) each.addEventListener('abort', this.#cancel, { once: true });
+    if (this.#signals.some((each) => each.aborted)) call.cancel();
+  }
+
+  /** To be called at the first answer. */
+  liftDeadline(): void {
+    this.#isAnswered = true;
+    this.#deadline.removeEventListener('abort', this.#cancel);
+  }
+
+  /** To be called once, at the end of the call. */
+  release(): void {
+    for (const each of this.#signals) each.removeEventListener('abort', this.#cancel);
+    this.#lease?.release();
+  }
+
+  get #signals(): readonly AbortSignal[] {
+    const own = [this.signal, this.#closing, this.#deadline];
+    return this.#lease === undefined ? own : [...own, this.#lease.ended];
+  }
+}

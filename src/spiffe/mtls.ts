@@ -1,0 +1,132 @@
+/**
+ * TLS with X.509-SVIDs at both ends: our own, always the newest, and one that the server must have. Ring: spiffe.
+ *
+ * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Broker_Endpoint.md section 5
+ */
+import { createSecureContext } from 'node:tls';
+import { parseSpiffeId, VouchsafeError, type Clock, type SpiffeId } from '../core/index.ts';
+import { SERVER_REFUSED, type ChannelSecurity, type TlsSettings } from './connections.ts';
+import type { Identity, X509Identity } from './identity.ts';
+import { toPem, x509Pem } from './pem.ts';
+import { peerProblem } from './x509-svid.ts';
+
+/** Longest wait for an own X.509-SVID: those who wait should soon hear why there is none. */
+const DEFAULT_PATIENCE_MS = 10_000;
+
+/** Below it lie the SPIFFE IDs of SPIRE's agents. */
+const AGENT_PATH = '/spire/agent/';
+
+/** What {@link createMtls} needs. */
+export interface MtlsOptions {
+  /** Who we are. The caller keeps it running. */
+  readonly identity: Identity;
+  /** SPIFFE IDs of servers, all of one trust domain. Default: any SPIRE agent of our own trust domain. */
+  readonly serverIds?: readonly string[];
+  readonly clock: Clock;
+  /** Default 10 s. */
+  readonly patienceMs?: number;
+}
+
+/**
+ * Security for connections to a server with an X.509-SVID. {@link ChannelSecurity.current} rejects with
+ * `ERR_SPIFFE_UNAVAILABLE` when there is no own X.509-SVID, or no bundle that verifies the server's.
+ *
+ * @throws VouchsafeError `ERR_SPIFFE_ID`
+ * @throws TypeError for an empty list, or SPIFFE IDs of several trust domains.
+ */
+export function createMtls(options: MtlsOptions): ChannelSecurity {
+  const { identity, serverIds, clock, patienceMs = DEFAULT_PATIENCE_MS } = options;
+  const allowed = serverIds?.map((id) => parseSpiffeId(id));
+  const domains = new Set(allowed?.map(({ trustDomain }) => trustDomain));
+  if (allowed !== undefined && domains.size !== 1) {
+    throw new TypeError('the SPIFFE IDs of servers must be of one trust domain');
+  }
+  const [domain] = domains;
+  let newest: { readonly own: X509Identity; readonly settings: TlsSettings } | undefined;
+  return {
+    clock,
+    async current(signal) {
+      const own = await ownSvid(identity, signal, patienceMs);
+      if (newest?.own !== own) {
+        const server = domain ?? own.svid.spiffeId.trustDomain;
+        const isAllowed = (id: SpiffeId): boolean =>
+          id.trustDomain === server &&
+          (allowed?.some(({ uri }) => uri === id.uri) ?? id.path.startsWith(AGENT_PATH));
+        newest = { own, settings: settingsFor(own, server, isAllowed, options) };
+      }
+      return newest.settings;
+    },
+  };
+}
+
+async function ownSvid(
+  identity: Identity,
+  signal: AbortSignal,
+  patienceMs: number,
+): Promise<X509Identity> {
+  const patience = AbortSignal.timeout(patienceMs);
+  try {
+    return await identity.x509Svid(AbortSignal.any([signal, patience]));
+  } catch (error) {
+    if (signal.aborted || !patience.aborted) throw error;
+    throw new VouchsafeError(
+      'ERR_SPIFFE_UNAVAILABLE',
+      `this process has no X.509-SVID of its own to show: ${identity.lastError?.message ?? 'none came from the Workload API yet'}`,
+      { cause: identity.lastError },
+    );
+  }
+}
+
+function settingsFor(
+  own: X509Identity,
+  serverDomain: string,
+  isAllowed: (id: SpiffeId) => boolean,
+  { identity, clock }: MtlsOptions,
+): TlsSettings {
+  const { svid, key } = x509Pem(own);
+  let problem: string | undefined;
+  return {
+    secureContext: contextOf(svid, key.reveal(), bundleOf(own, serverDomain)),
+    expiresAtMs: own.svid.expiresAtMs,
+    checkServerIdentity(_host, { raw }) {
+      problem = peerProblem(raw, isAllowed, clock.now());
+      return problem === undefined ? undefined : new Error(SERVER_REFUSED);
+    },
+    serverProblem: () => problem,
+    async replaced(signal) {
+      for await (const newer of identity.x509Updates(signal)) if (newer !== own) return;
+    },
+  };
+}
+
+/** Authorities of the server's trust domain alone: those of another one must not vouch for it. */
+function bundleOf({ svid, federatedBundles }: X509Identity, trustDomain: string): string {
+  const isOwn = trustDomain === svid.spiffeId.trustDomain;
+  const bundle = isOwn ? svid.bundle : federatedBundles.get(`spiffe://${trustDomain}`);
+  if (bundle === undefined) {
+    throw new VouchsafeError(
+      'ERR_SPIFFE_UNAVAILABLE',
+      `there is no bundle of the trust domain ${trustDomain}, with which ${svid.spiffeId.trustDomain} may not be federated`,
+    );
+  }
+  return bundle.map((der) => toPem('CERTIFICATE', der)).join('');
+}
+
+function contextOf(cert: string, key: string, ca: string): TlsSettings['secureContext'] {
+  try {
+    // A bundle may hold authorities that are not self-signed.
+    return createSecureContext({
+      cert,
+      key,
+      ca,
+      minVersion: 'TLSv1.2',
+      allowPartialTrustChain: true,
+    });
+  } catch {
+    // without the cause, which comes of reading the key
+    throw new VouchsafeError(
+      'ERR_SPIFFE_SVID_INVALID',
+      'the own X.509-SVID of this process cannot be used for TLS',
+    );
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * What SPIRE's Kubernetes attestor would find out about a pod as a whole. Ring: spiffe.
+ *
+ * @see https://github.com/spiffe/spire/blob/main/doc/plugin_agent_workloadattestor_k8s.md
+ */
+
+/** A pod as the API server tells it; never as somebody who asks for SVIDs does. */
+export interface PodFacts {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly serviceAccount: string;
+  readonly nodeName: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly owners?: readonly {
+    readonly kind: string;
+    readonly name: string;
+    readonly uid: string;
+  }[];
+}
+
+/**
+ * Selectors of a pod for the Delegated Identity API. Those of images and containers are not among them: before the
+ * first container starts nobody can prove them.
+ */
+export function podSelectors(pod: PodFacts): readonly string[] {
+  const { labels = {}, owners = [] } = pod;
+  return [
+    `sa:${pod.serviceAccount}`,
+    `ns:${pod.namespace}`,
+    `node-name:${pod.nodeName}`,
+    `pod-uid:${pod.uid}`,
+    `pod-name:${pod.name}`,
+    ...Object.entries(labels).map(([key, value]) => `pod-label:${key}:${value}`),
+    ...owners.flatMap(({ kind, name, uid }) => [
+      `pod-owner:${kind}:${name}`,
+      `pod-owner-uid:${kind}:${uid}`,
+    ]),
+  ].map((value) => `k8s:${value}`);
+}

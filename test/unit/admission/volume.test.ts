@@ -1,0 +1,275 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  planVolume,
+  type VolumeInput,
+  type VolumePlan,
+  type VolumeRefusal,
+} from '../../../src/admission/index.ts';
+import { parseInstallation } from '../../../src/config/index.ts';
+import { checkTemplate } from '../../../src/template/index.ts';
+import { prefixed, type Given } from './harness.ts';
+
+const SPIFFE = {
+  csi: {
+    identity: {
+      kind: 'broker',
+      socket: '/run/spire/broker/api.sock',
+      agentIds: ['spiffe://example.org/spire/agent/x'],
+    },
+  },
+};
+
+/** Values of the installation, and what else is not as usual. */
+interface Unusual extends Partial<Omit<VolumeInput, 'installation'>> {
+  readonly values?: object;
+}
+
+function plan(attributes: Given, unusual: Unusual = {}): VolumePlan | VolumeRefusal {
+  const { values = {}, ...input } = unusual;
+  return planVolume({
+    attributes,
+    installation: parseInstallation(values),
+    pod: { namespace: 'shop', serviceAccount: 'web' },
+    hasGroup: false,
+    checkTemplate,
+    ...input,
+  });
+}
+
+function planned(attributes: Given, unusual: Unusual = {}): VolumePlan {
+  const result = plan(attributes, unusual);
+  if (result.kind === 'planned') return result;
+  throw new Error(result.problems.map(({ path, message }) => `${path}: ${message}`).join('\n'));
+}
+
+function problemsOf(attributes: Given, unusual: Unusual = {}): string[] {
+  const result = plan(attributes, unusual);
+  assert.equal(result.kind, 'refused');
+  return result.problems.map(({ path, message }) =>
+    `${path}: ${message}`.replace(/^vouchsafe\.dev\//, ''),
+  );
+}
+
+const APP = { role: 'web', 'secret-app': 'kvv2/app' };
+
+test("the kubelet's token logs in by jwt, and the driver is told its audience", () => {
+  const { config, tokenAudience, sizeBytes, warnings } = planned(APP);
+  assert.equal(tokenAudience, 'vault');
+  assert.equal(config.auth?.method, 'jwt');
+  assert.equal(config.auth.role, 'web');
+  assert.ok(config.auth.tokenFile !== undefined);
+  assert.equal(config.spiffe, undefined);
+  assert.equal(sizeBytes, 16 * 1024 * 1024);
+  assert.deepEqual(warnings, []);
+});
+
+test('the document has nothing of an agent in a pod', () => {
+  const namespaceAnnotations = prefixed({
+    'on-change': 'http:POST http://127.0.0.1:1/',
+    'log-level': 'debug',
+    'on-missing-vault': 'wait',
+    port: '9999',
+  });
+  const { config } = planned(APP, { namespaceAnnotations });
+  assert.deepEqual(config.onChange, []);
+  assert.equal(config.listen, undefined);
+  assert.equal(config.stateDirectory, undefined);
+  assert.equal(config.terminationLog, undefined);
+  assert.equal(config.logLevel, 'info');
+});
+
+test('kubernetes auth takes a token of the audience that is named', () => {
+  const attributes = { ...APP, 'auth-method': 'kubernetes', audience: 'vault' };
+  const { config, tokenAudience } = planned(attributes);
+  assert.equal(config.auth?.method, 'kubernetes');
+  assert.equal(tokenAudience, 'vault');
+});
+
+test("kubernetes auth without an audience takes the API server's own, where the kubelet gives it", () => {
+  const attributes = { ...APP, 'auth-method': 'kubernetes' };
+  const values = { csi: { tokenAudiences: ['vault', ''] } };
+  assert.equal(planned(attributes, { values }).tokenAudience, '');
+  assert.deepEqual(problemsOf(attributes), [
+    'audience: the kubelet gives the CSI driver no service-account token for "", only for "vault" (csi.tokenAudiences)',
+  ]);
+});
+
+test('with the Broker API an SVID logs in, and SVIDs are files', () => {
+  const attributes = {
+    ...APP,
+    'x509-svid': 'true',
+    'jwt-svid-azure': 'api://x',
+    'spiffe-id': 'spiffe://example.org/web',
+  };
+  const { config, tokenAudience } = planned(attributes, { values: SPIFFE });
+  assert.equal(tokenAudience, undefined);
+  assert.equal(config.auth?.tokenFile, undefined);
+  assert.deepEqual(config.spiffe, {
+    socket: 'unix:///run/spire/broker/api.sock',
+    spiffeId: 'spiffe://example.org/web',
+    hint: undefined,
+  });
+  assert.deepEqual(
+    config.files.map(({ name }) => name),
+    ['app', 'azure', 'svid', 'svid_key', 'bundle'],
+  );
+});
+
+test('with the Broker API a token logs in where the pod says so', () => {
+  const { config, tokenAudience } = planned(
+    { ...APP, identity: 'service-account' },
+    { values: SPIFFE },
+  );
+  assert.equal(tokenAudience, 'vault');
+  assert.equal(config.spiffe, undefined);
+});
+
+test('volume beats namespace beats installation', () => {
+  const values = { defaults: { role: 'installation', refresh: '1h', 'file-mode': '0400' } };
+  const namespaceAnnotations = prefixed({ role: 'namespace', refresh: '2h', mode: 'init' });
+  const { config } = planned(APP, { values, namespaceAnnotations });
+  assert.equal(config.auth?.role, 'web');
+  assert.equal(config.files[0]?.refreshMs, 7_200_000);
+  assert.equal(config.files[0].mode, 0o400);
+});
+
+test('files are for the group where the pod has one, else for all', () => {
+  assert.equal(planned(APP, { hasGroup: true }).config.files[0]?.mode, 0o440);
+  assert.equal(planned(APP).config.files[0]?.mode, 0o444);
+  const attributes = { ...APP, 'file-mode-app': '0400' };
+  assert.equal(planned(attributes, { hasGroup: true }).config.files[0]?.mode, 0o400);
+});
+
+test('the size is that of the volume, and at most what one may have', () => {
+  assert.equal(planned({ ...APP, 'volume-size': '1.5Mi' }).sizeBytes, 1_572_864);
+  const values = { csi: { maxVolumeSize: '8Mi' } };
+  assert.equal(planned(APP, { values }).sizeBytes, 8 * 1024 * 1024);
+});
+
+/** Name -> attributes beside the usual ones, and what the only problem says. */
+const REFUSED: Readonly<Record<string, readonly [Given, RegExp]>> = {
+  'an unknown name': [{ rol: 'web' }, /^rol: is not known; did you mean vouchsafe\.dev\/role\?/],
+  'an unknown name for a file': [{ 'tempalte-app': 'x' }, /did you mean .*\/template-app\?/],
+  'a name of the kubelet that was left in': [
+    { 'csi.storage.k8s.io/pod.name': 'x' },
+    /^csi\.storage\.k8s\.io\/pod\.name: is not known/,
+  ],
+  'another mode': [{ mode: 'native' }, /^mode: contradicts the CSI volume/],
+  'a signal': [{ 'on-change': 'signal:HUP@web' }, /^on-change: contradicts .*mode csi: nothing of/],
+  'an HTTP call for one file': [
+    { 'on-change-app': 'http:POST http://127.0.0.1:1/' },
+    /^on-change-app: contradicts .*mode csi/,
+  ],
+  'a template in a ConfigMap': [
+    { 'template-from-app': 'map/key' },
+    /^template-from-app: contradicts .*reads no ConfigMaps; give template-app/,
+  ],
+  'an environment variable': [{ 'env-PASSWORD': 'kvv2/app#p' }, /^env-PASSWORD: .*not available/],
+  'a setting of the containers': [{ containers: 'web' }, /^containers: is no attribute of a volu/],
+  'a setting of the mounts': [{ 'mount-path': '/x' }, /^mount-path: .*say mountPath/],
+  'a setting of the agent': [{ memory: '1Gi' }, /^memory: .*nothing of Vouchsafe runs in the pod/],
+  'a deadline that nobody keeps': [{ 'init-deadline': '1m' }, /^init-deadline: .*as long as it ta/],
+  'a mark of the webhook': [{ status: 'injected' }, /^status: is no attribute of a volume/],
+  'an inject that says no': [{ inject: 'false' }, /^inject: /],
+  'an unknown connection': [{ vault: 'prod' }, /^vault: there is no connection "prod"/],
+  'an audience of which there is no token': [
+    { audience: 'other' },
+    /^audience: .*no service-account token for "other", only for "vault"/,
+  ],
+  'an X.509-SVID without a source': [{ 'x509-svid': 'true' }, /^x509-svid: needs an SVID, and/],
+  'a JWT-SVID without a source': [{ 'jwt-svid-a': 'x' }, /^jwt-svid-a: needs an SVID, and/],
+  'a template that calls for an SVID without a source': [
+    { 'template-b': '{{spiffeId}}' },
+    /^template-b: needs an SVID, and/,
+  ],
+  'an auth method that needs an SVID without a source': [
+    { 'auth-method': 'cert' },
+    /^auth-method: needs an SVID, and/,
+  ],
+  'an identity without a source': [{ identity: 'spiffe' }, /^identity: needs an SVID, and/],
+  'a template that cannot be parsed': [{ 'template-app': '{{#if x}}' }, /^template-app: app:1:/],
+  'a volume without a limit': [{ 'volume-size': '0' }, /^volume-size: 0 is less than the 65536/],
+  'a volume that is too large': [
+    { 'volume-size': '1Gi' },
+    /^volume-size: 1Gi is more than the 671/,
+  ],
+  'a document that is too large': [
+    { 'template-app': 'x'.repeat(120_000) },
+    /^template-app: .*more than 102400: make the templates shorter/,
+  ],
+};
+
+for (const [name, [attributes, pattern]] of Object.entries(REFUSED)) {
+  test(`refused: ${name}`, () => {
+    const problems = problemsOf({ ...APP, ...attributes });
+    assert.equal(problems.length, 1, problems.join('\n'));
+    assert.match(problems.join(), pattern);
+  });
+}
+
+test('refused: nothing to deliver', () => {
+  assert.match(problemsOf({ role: 'web' }).join(), /nothing to deliver/);
+});
+
+test('refused: a connection whose CA is in a ConfigMap', () => {
+  const connection = { address: 'https://v', caConfigMap: { name: 'trust', key: 'ca.crt' } };
+  const values = { vault: { connections: { main: connection } } };
+  assert.match(
+    problemsOf(APP, { values }).join(),
+    /^vault: the CA of connection "main" is in a Con/,
+  );
+});
+
+test('refused: an address of its own, to which the driver would be a way around network policies', () => {
+  const values = { vault: { allowPodAddress: true } };
+  const address = 'https://10.0.0.1:6443';
+  const message = /^vault: an address is for an agent in the pod/;
+  assert.match(problemsOf({ ...APP, vault: address }, { values }).join(), message);
+  const namespaceAnnotations = prefixed({ vault: address });
+  assert.match(problemsOf(APP, { values, namespaceAnnotations }).join(), message);
+  const ofInstallation = { ...values, defaults: { vault: address } };
+  assert.equal(planned(APP, { values: ofInstallation }).config.vault?.address, address);
+});
+
+test('refused: more files than a document holds', () => {
+  const files = Array.from({ length: 257 }, (_, index) => [`secret-f${index}`, 'kvv2/app']);
+  const problems = problemsOf(Object.fromEntries(files) as Given); // pairs of texts
+  assert.match(problems.join(), /files: must be a list of at most 256 items/);
+});
+
+test('refused: what no policy allows the service account, with the name of the policy', () => {
+  const values = {
+    vault: {
+      policies: [
+        { name: 'shop', namespaces: ['shop'], serviceAccounts: ['web'], roles: ['web'] },
+        { name: 'bank', namespaces: ['bank'], roles: ['*'] },
+      ],
+    },
+  };
+  assert.equal(plan(APP, { values }).kind, 'planned');
+  const wrongRole = plan({ ...APP, role: 'bank' }, { values });
+  assert.ok(wrongRole.kind === 'refused' && wrongRole.isForbidden);
+  assert.match(wrongRole.problems[0]?.message ?? '', /policy "shop" allows roles web/);
+  const other = plan(APP, { values, pod: { namespace: 'shop', serviceAccount: 'other' } });
+  assert.ok(other.kind === 'refused' && other.isForbidden);
+  assert.match(other.problems[0]?.message ?? '', /no policy is for service account other/);
+});
+
+test('every reason is given at once', () => {
+  const problems = problemsOf({
+    ...APP,
+    rol: 'x',
+    vault: 'prod',
+    containers: 'web',
+    'on-change': 'restart@web',
+    'volume-size': '1Gi',
+  });
+  const names = problems.map((problem) => problem.split(':', 1)[0]);
+  assert.deepEqual(names.sort(), ['containers', 'on-change', 'rol', 'vault', 'volume-size']);
+});
+
+test('what is odd on the namespace is told as a warning, and refuses nothing', () => {
+  const { warnings } = planned(APP, { namespaceAnnotations: prefixed({ rol: 'x' }) });
+  assert.match(warnings.join('\n'), /on the namespace: unknown annotation vouchsafe\.dev\/rol/);
+});

@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { CALLS } from '../../../src/csi/proto/csi.ts';
+import { VouchsafeError } from '../../../src/core/index.ts';
+import { eventually } from '../../helpers/agent-process.ts';
+import { ATTRIBUTES, CANNOT_MOUNT, CsiWorld, hasty, refusalOf } from '../../helpers/csi-world.ts';
+
+const LATE = 4;
+
+suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
+  test('Vault sealed at publish: the pod waits with the reason; the retry goes on, with one login', async () => {
+    await using world = await CsiWorld.start();
+    const { kubelet } = await world.driver({ clock: hasty });
+    const pod = await world.pod();
+    world.vault.seal();
+    for (let count = 0; count < 2; count += 1) {
+      const says = /ERR_CSI_PENDING.*ERR_VAULT_SEALED/;
+      assert.equal((await world.refusedWith(says, kubelet, pod)).code, LATE);
+    }
+    world.vault.unseal();
+    await world.published(kubelet, pod);
+    assert.equal(await world.file(pod, 'user'), 'user-1:end');
+    assert.deepEqual([world.vaultTokens, world.credentials], [1, 1]);
+    assert.equal((await world.mounts()).length, 1);
+  });
+
+  test('Vault sealed during life: the last good files stay, and the volume is said to be abnormal', async () => {
+    await using world = await CsiWorld.start();
+    const driver = await world.driver();
+    const { kubelet } = driver;
+    const pod = await world.pod();
+    await world.publish(kubelet, pod, { attributes: { ...ATTRIBUTES, refresh: '1s' } });
+    world.vault.seal();
+    const ask = { volumeId: pod.volumeId, volumePath: pod.target, stagingTargetPath: '' };
+    const condition = await eventually(async () => {
+      const { volumeCondition } = await kubelet.call(CALLS.nodeGetVolumeStats, ask);
+      return volumeCondition?.abnormal === true ? volumeCondition : undefined;
+    }, 'the volume is never abnormal');
+    assert.match(condition.message, /last good files stay.*ERR_VAULT_SEALED/);
+    assert.match(
+      (await driver.get('/metrics')).body,
+      /vouchsafe_csi_volumes\{state="degraded"\} 1/,
+    );
+    await world.publish(kubelet, pod, { attributes: { ...ATTRIBUTES, refresh: '1s' } });
+    assert.equal(await world.file(pod, 'user'), 'user-1:end');
+    world.vault.unseal();
+    await world.change(2);
+    await world.holds(pod, 'user', 'user-2:end');
+    assert.equal(world.logins, 1);
+  });
+
+  test('republish while a refresh is in flight: answered at once, nothing is asked for twice', async () => {
+    await using world = await CsiWorld.start();
+    const { kubelet } = await world.driver();
+    const pod = await world.pod();
+    const attributes = {
+      role: 'web',
+      'template-user': '{{secret "kv/app#user"}}:end',
+      refresh: '1s',
+    };
+    await world.publish(kubelet, pod, { attributes });
+    const reads = world.vault.count({ path: 'kv/app' });
+    world.vault.faults.add({ match: { path: 'kv/app' }, times: 1, respond: 'hang' });
+    await world.vault.waitFor({ path: 'kv/app' }, reads + 1, AbortSignal.timeout(10_000));
+    const before = performance.now();
+    await world.publish(kubelet, pod, { attributes });
+    assert.ok(performance.now() - before < 2000);
+    assert.equal(world.vault.count({ path: 'kv/app' }), reads + 1);
+    assert.equal(await world.file(pod, 'user'), 'user-1:end');
+  });
+
+  test('Vault gone when the pod ends: the pod ends at once, and the token is revoked when Vault is back', async () => {
+    await using world = await CsiWorld.start();
+    const driver = await world.driver();
+    const { kubelet } = driver;
+    const pod = await world.pod();
+    await world.publish(kubelet, pod);
+    world.vault.seal();
+    await world.unpublish(kubelet, pod);
+    assert.deepEqual(await world.mounts(), []);
+    assert.match((await driver.get('/metrics')).body, /vouchsafe_csi_revocations_pending 1/);
+    world.vault.unseal();
+    await world.revoked();
+    await world.forgotten();
+    assert.match((await driver.get('/metrics')).body, /vouchsafe_csi_revocations_pending 0/);
+  });
+
+  test('a pod is deleted while it waits: unpublish does not wait, and the waiting call ends', async () => {
+    await using world = await CsiWorld.start();
+    const { kubelet } = await world.driver();
+    const pod = await world.pod();
+    world.vault.seal();
+    const waiting = world.refused(kubelet, pod);
+    await eventually(
+      async () => ((await world.mounts()).length === 1 ? true : undefined),
+      'the start does not begin',
+    );
+    await world.unpublish(kubelet, pod);
+    const { code, details } = await waiting;
+    assert.equal(code, 10, details);
+    assert.match(details, /ERR_CSI_ENDED/);
+    assert.deepEqual(await world.mounts(), []);
+    await world.forgotten();
+    world.vault.unseal();
+    await world.publish(kubelet, pod);
+    assert.equal(await world.file(pod, 'user'), 'user-1:end');
+  });
+
+  test('the kubelet goes away in the middle of a call: its successor goes on with the same start', async () => {
+    await using world = await CsiWorld.start();
+    const { kubelet } = await world.driver({ clock: hasty });
+    const pod = await world.pod();
+    world.vault.seal();
+    const gone = new AbortController();
+    const first = refusalOf(world.publish(kubelet, pod, { signal: gone.signal }));
+    await eventually(
+      async () => ((await world.mounts()).length === 1 ? true : undefined),
+      'the start does not begin',
+    );
+    gone.abort();
+    assert.equal((await first).code, 1);
+    world.vault.unseal();
+    await world.published(kubelet, pod);
+    assert.equal(world.vaultTokens, 1);
+    assert.equal((await world.mounts()).length, 1);
+  });
+
+  test('volume full: the pod waits with the reason, and nothing is half there', async () => {
+    await using world = await CsiWorld.start();
+    const { kubelet } = await world.driver({ clock: hasty });
+    const pod = await world.pod();
+    await world.vault.write('kv/app', { user: 'u'.repeat(100_000) });
+    const attributes = {
+      ...{ role: 'web', 'volume-size': '64Ki' },
+      'template-user': '{{secret "kv/app#user"}}',
+    };
+    const says = /ERR_CSI_PENDING.*ERR_OUTPUT_FULL/;
+    const { code } = await world.refusedWith(says, kubelet, pod, { attributes });
+    assert.equal(code, LATE);
+    await assert.rejects(world.file(pod, 'user'), { code: 'ENOENT' });
+    await world.vault.write('kv/app', { user: 'small' });
+    await world.unpublish(kubelet, pod);
+    await world.published(kubelet, pod, { attributes });
+    assert.equal(await world.file(pod, 'user'), 'small');
+  });
+
+  test('a start that can never succeed: a final error, nothing is left, the next try begins anew', async () => {
+    await using world = await CsiWorld.start();
+    const { kubelet } = await world.driver();
+    const pod = await world.pod();
+    world.vault.faults.add({
+      match: { path: 'auth/jwt/login' },
+      times: 1,
+      respond: { status: 200, body: { wrap_info: { token: 'wrapped' } } },
+    });
+    const { code, details } = await world.refused(kubelet, pod);
+    assert.equal(code, 9, details);
+    assert.match(details, /ERR_VAULT_LOGIN_WRAPPED/);
+    assert.deepEqual(await world.mounts(), []);
+    await world.forgotten();
+    await world.publish(kubelet, pod);
+    assert.equal(await world.file(pod, 'user'), 'user-1:end');
+  });
+
+  test('role unknown: the pod waits, and its events tell what to change', async () => {
+    await using world = await CsiWorld.start();
+    const { kubelet } = await world.driver({ clock: hasty });
+    const pod = await world.pod();
+    const attributes = { ...ATTRIBUTES, role: 'nobody' };
+    await world.refusedWith(/ERR_VAULT_LOGIN_REFUSED/, kubelet, pod, { attributes });
+  });
+
+  test('mounting fails: a clear error, nothing is left', async () => {
+    await using world = await CsiWorld.start();
+    const { kubelet } = await world.driver();
+    const pod = await world.pod();
+    await world.forgetPod(pod);
+    const { code, details } = await world.refused(kubelet, pod);
+    assert.equal(code, 13, details);
+    assert.match(details, /ERR_CSI_MOUNT.*ENOENT/);
+    await world.forgotten();
+    assert.equal(world.logins, 0);
+  });
+
+  test('namespace defaults count, and an API server that does not answer is told', async () => {
+    await using world = await CsiWorld.start();
+    let isUp = false;
+    const namespaces = (): Promise<Readonly<Record<string, string>>> =>
+      isUp
+        ? Promise.resolve({ 'vouchsafe.dev/role': 'web', 'vouchsafe.dev/file-mode': '0400' })
+        : Promise.reject(new VouchsafeError('ERR_KUBERNETES_API', 'GET /api: HTTP 500'));
+    const { kubelet } = await world.driver({ namespaces });
+    const pod = await world.pod();
+    const attributes = { 'secret-app': 'kv/app' };
+    const { code, details } = await world.refused(kubelet, pod, { attributes });
+    assert.equal(code, 14, details);
+    isUp = true;
+    await world.publish(kubelet, pod, { attributes });
+    assert.equal(world.readAs(pod, 'app', { uid: 65_534, gid: 65_534 }), undefined);
+  });
+});

@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { VolumeMounts, type MountsPort } from '../../../src/csi/mounting.ts';
+import { readPublishRequest } from '../../../src/csi/publish-request.ts';
+import { NO_LOGGER } from '../../../src/core/index.ts';
+import { tempDirectory } from '../../helpers/temp-directory.ts';
+
+const SOURCE = 'csi.vouchsafe.test';
+const never = new AbortController().signal;
+const SPEC = { sizeBytes: 65_536, group: null, selinux: null };
+
+/** Mounts in memory. */
+class MemoryMounts implements MountsPort {
+  readonly all: { target: string; type: string; source: string }[] = [];
+  readonly options: (readonly string[])[] = [];
+  refuses: (options: readonly string[]) => boolean = () => false;
+  busy = false;
+
+  list(): ReturnType<MountsPort['list']> {
+    return Promise.resolve([...this.all]);
+  }
+
+  mountTmpfs({ target, source, options }: Parameters<MountsPort['mountTmpfs']>[0]): Promise<void> {
+    if (this.refuses(options)) return Promise.reject(new Error('bad option'));
+    this.options.push(options);
+    this.all.push({ target, source, type: 'tmpfs' });
+    return Promise.resolve();
+  }
+
+  unmount(target: string, { lazy }: { readonly lazy: boolean }): Promise<void> {
+    if (this.busy && !lazy) return Promise.reject(new Error('target is busy'));
+    this.all.splice(
+      this.all.findLastIndex((one) => one.target === target),
+      1,
+    );
+    return Promise.resolve();
+  }
+
+  isInMemory(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+}
+
+function volumeMounts(mounts: MountsPort): VolumeMounts {
+  return new VolumeMounts({ mounts, source: SOURCE, logger: NO_LOGGER });
+}
+
+test('SELinux’s context is passed through as the kubelet says it', async (t) => {
+  const mounts = new MemoryMounts();
+  const target = join(tempDirectory(t), 'mount');
+  const selinux = 'context="system_u:object_r:container_file_t:s0:c1,c2"';
+  await volumeMounts(mounts).mount({ ...SPEC, target, selinux }, never);
+  assert.equal(mounts.options[0]?.filter((one) => one === selinux).length, 1);
+});
+
+test('the context of a request is read, with and without quotes', () => {
+  for (const flag of ['context="u:r:t:s0:c1,c2"', 'context=u:r:t:s0:c1,c2']) {
+    const { selinux } = readPublishRequest({
+      ...{ volumeId: 'v', publishContext: new Map(), stagingTargetPath: '', readonly: true },
+      targetPath: '/pods/u/mount',
+      volumeCapability: {
+        block: undefined,
+        mount: { fsType: '', mountFlags: [flag], volumeMountGroup: '' },
+        accessMode: undefined,
+      },
+      secrets: new Map(),
+      volumeContext: new Map(
+        Object.entries({
+          'csi.storage.k8s.io/ephemeral': 'true',
+          'csi.storage.k8s.io/pod.name': 'p',
+          'csi.storage.k8s.io/pod.namespace': 'n',
+          'csi.storage.k8s.io/pod.uid': 'u',
+          'csi.storage.k8s.io/serviceAccount.name': 's',
+        }),
+      ),
+    });
+    assert.equal(selinux, 'context="u:r:t:s0:c1,c2"');
+  }
+});
+
+test('a kernel that does not know noswap mounts without, and is not asked again', async (t) => {
+  const mounts = new MemoryMounts();
+  mounts.refuses = (options) => options.includes('noswap');
+  const volumes = volumeMounts(mounts);
+  const directory = tempDirectory(t);
+  for (const name of ['a', 'b']) {
+    await volumes.mount({ ...SPEC, target: join(directory, name) }, never);
+  }
+  assert.equal(mounts.all.length, 2);
+  assert.ok(mounts.options.every((options) => !options.includes('noswap')));
+});
+
+test('a volume in use is unmounted all the same: the pod’s end does not wait', async (t) => {
+  const mounts = new MemoryMounts();
+  const volumes = volumeMounts(mounts);
+  const target = join(tempDirectory(t), 'mount');
+  await volumes.mount({ ...SPEC, target }, never);
+  mounts.busy = true;
+  await volumes.unmount(target);
+  assert.deepEqual(mounts.all, []);
+});
+
+test('mounted twice by a driver that was killed in between: both go', async (t) => {
+  const mounts = new MemoryMounts();
+  const target = join(tempDirectory(t), 'mount');
+  await mkdir(target);
+  mounts.all.push(...[1, 2].map(() => ({ target, type: 'tmpfs', source: SOURCE })));
+  await volumeMounts(mounts).unmount(target);
+  assert.deepEqual(mounts.all, []);
+});
