@@ -74,11 +74,16 @@ export function ctr(...args: string[]): string {
   });
 }
 
+/** Where a driver leaves its state: memory of the node, as /run is. */
+export const RUN_DIRECTORY = join(WORKSPACE, 'run');
+
 /** Mounts that a driver makes below the kubelet's directory must reach the pods. */
 function shareMounts(): void {
   directory('kubelet');
   execFileSync('mount', ['--bind', KUBELET_DIRECTORY, KUBELET_DIRECTORY]);
   execFileSync('mount', ['--make-rshared', KUBELET_DIRECTORY]);
+  directory('run');
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64m', 'vouchsafe', RUN_DIRECTORY]);
 }
 
 function makeCgroups(): void {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { IDENTITY_DIRECTORY, SOCKET_DIRECTORY } from './identity-place.ts';
 import { REPOSITORY, VERSION } from './images.ts';
 import { NODE_ADDRESS } from './network.ts';
+import { KUBELET_DIRECTORY, RUN_DIRECTORY } from './node.ts';
 import { WORKSPACE } from './workspace.ts';
 
 /** Name and namespace of the release. */
@@ -45,6 +46,14 @@ export function chartValues(): object {
     },
     // What it gets where two hundred pods start at once on two processors.
     resources: { requests: { cpu: '250m' } },
+    csi: {
+      enabled: true,
+      kubeletDirectory: KUBELET_DIRECTORY,
+      stateDirectory: RUN_DIRECTORY,
+      tokenAudiences: ['vault', 'other'],
+      // Two hundred volumes.
+      resources: { requests: { cpu: '250m' }, limits: { memory: '1Gi' } },
+    },
     spiffe: { socket: `${SOCKET_DIRECTORY}/api.sock` },
   };
 }

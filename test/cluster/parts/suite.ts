@@ -171,6 +171,17 @@ export class Space implements AsyncDisposable {
     });
   }
 
+  /** Has its pods log in with tokens of their service accounts instead of JWT-SVIDs. After {@link grant}. */
+  async trustAccounts(): Promise<void> {
+    const { url, caPem } = world.accountKeys;
+    await vault.write(`auth/${this.mount}/config`, { jwks_url: url, jwks_ca_pem: caPem });
+    await vault.write(`auth/${this.mount}/role/app`, {
+      ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: 'vault' },
+      bound_subject: `system:serviceaccount:${this.name}:default`,
+      ...{ token_policies: this.name, token_ttl: '1h' },
+    });
+  }
+
   /** A KV secret `app` of its own, and the right to read it. */
   async grantSecret(data: object, role: object = {}): Promise<void> {
     await this.grant(`path "secret/data/${this.name}/*" { capabilities = ["read"] }`, role);

@@ -1,0 +1,58 @@
+/** The CSI driver's pods: found, waited for, taken from the nodes and brought back. */
+import type { List, Pod } from './objects.ts';
+import { RELEASE } from './release.ts';
+import { api, eventually, isReady } from './suite.ts';
+
+const DAEMON_SET = `/apis/apps/v1/namespaces/${RELEASE}/daemonsets/${RELEASE}-csi`;
+const PATIENCE_MS = 180_000;
+/** A label that no node has. */
+const NOWHERE = 'vouchsafe-test/nowhere';
+
+/** Drivers, those that end among them. */
+export function driverPods(): Promise<List<Pod>> {
+  const selector = 'app.kubernetes.io%2Fcomponent%3Dcsi-driver';
+  return api.get(`/api/v1/namespaces/${RELEASE}/pods?labelSelector=${selector}`);
+}
+
+/** Waits until another process than this one serves the node. */
+export async function awaitDriver(before?: Pod): Promise<void> {
+  const restarts = (pod: Pod | undefined): number =>
+    pod?.status?.containerStatuses?.[0]?.restartCount ?? 0;
+  await eventually(
+    'the node has a new driver',
+    async () => {
+      const { items } = await driverPods();
+      const [pod] = items;
+      const isNew = pod?.metadata.uid !== before?.metadata.uid || restarts(pod) > restarts(before);
+      return items.length === 1 && pod !== undefined && isReady(pod) && isNew ? true : undefined;
+    },
+    PATIENCE_MS,
+  );
+}
+
+/** Takes the driver away. */
+export async function onNoNode(): Promise<void> {
+  await api.patch(DAEMON_SET, selecting({ [NOWHERE]: 'true' }));
+  await eventually('there is no driver', async () =>
+    (await driverPods()).items.length === 0 ? true : undefined,
+  );
+}
+
+/** Brings it back. */
+export async function onEveryNode(): Promise<void> {
+  await api.patch(DAEMON_SET, selecting({ [NOWHERE]: null }));
+  await awaitDriver();
+}
+
+function selecting(nodeSelector: object): object {
+  return { spec: { template: { spec: { nodeSelector } } } };
+}
+
+/** A metric of the driver without labels. */
+export async function volumeMetric(name: string): Promise<number> {
+  const [pod] = (await driverPods()).items;
+  const path = `/api/v1/namespaces/${RELEASE}/pods/${pod?.metadata.name ?? ''}:8080/proxy/metrics`;
+  const line = (await api.text(path)).split('\n').find((one) => one.startsWith(`${name} `));
+  if (line === undefined) throw new Error(`the driver has no metric ${name}`);
+  return Number(line.slice(name.length));
+}
