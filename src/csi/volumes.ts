@@ -59,8 +59,9 @@ export class Volumes {
   constructor(options: VolumesOptions) {
     const { parts, shared, records, driverName } = options;
     this.#options = options;
-    this.#volumeParts = { ...parts, shared };
     this.#mounts = new VolumeMounts({ ...parts, source: driverName });
+    const isMounted = (target: string): Promise<boolean> => this.#mounts.isMounted(target);
+    this.#volumeParts = { ...parts, shared, isMounted };
     this.#revocations = new Revocations({ ...parts, records });
   }
 
@@ -84,7 +85,7 @@ export class Volumes {
     const volume = await this.#turns.run(volumeId, () => this.#ensure(request, signal));
     volume.asked += 1;
     volume.askedAtMs = this.#options.parts.clock.monotonicMs();
-    if (volume.kept.record.isPublished) return 'known';
+    if (volume.isFilled && volume.kept.record.isPublished) return 'known';
     await this.#wait(volume, signal);
     return this.#turns.run(volumeId, () => this.#markPublished(volume));
   }
@@ -153,9 +154,8 @@ export class Volumes {
     const { target } = request;
     if (await this.#mounts.isMounted(target)) return known;
     known.logger.warn('volume is not mounted any more: it is mounted again', { target });
-    await known.stop();
     await this.#mounts.mount({ ...request, sizeBytes: known.kept.record.sizeBytes }, signal);
-    known.begin();
+    await known.refill();
     return known;
   }
 
