@@ -4,12 +4,14 @@
 import type { Exposition } from '../server/index.ts';
 import { serveHealth } from '../server/index.ts';
 import { createShared } from '../host/index.ts';
+import { NO_METRICS, type Metrics } from '../core/index.ts';
 import { runAll } from '../lifecycle/index.ts';
 import { serveSocket, type SocketServer } from './grpc.ts';
 import { createCallMetrics, createVolumesRecorder } from './metrics.ts';
 import type { DriverParts } from './ports.ts';
 import { Records } from './records.ts';
 import { Registration } from './registration.ts';
+import { Revocations } from './revocations.ts';
 import { csiCalls } from './services.ts';
 import { Volumes } from './volumes.ts';
 
@@ -54,7 +56,11 @@ export async function runDriver(
   const { stateDirectory, logger, driverName, listen, metrics } = options;
   const records = await Records.open(stateDirectory, options);
   const shared = createShared({ logger });
-  const volumes = new Volumes({ parts: options, records, shared, driverName });
+  // A gauge of one engine says nothing where there are many: what there is to say of all is in metrics.ts.
+  const counters: Metrics = { ...metrics, gauge: () => NO_METRICS.gauge('', '') };
+  const parts = { ...options, metrics: counters };
+  const revocations = new Revocations({ ...options, records });
+  const volumes = new Volumes({ parts, records, shared, revocations, driverName });
   const registration = new Registration({ ...options, endpoint: options.kubeletPath });
   const record = createVolumesRecorder(metrics, volumes);
   const listening = Promise.withResolvers<string | undefined>();

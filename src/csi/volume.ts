@@ -4,7 +4,7 @@
  * It is `starting` until every file has been written, then `published`; its start may have `failed` for good; it is
  * `ending` once its files are to go, and gone when what it holds is revoked.
  */
-import type { AgentStatus } from '../agent/index.ts';
+import type { AgentStatus, WriterPort } from '../agent/index.ts';
 import { parseAgentConfig, type AgentConfig } from '../config/index.ts';
 import { toVouchsafeError, VouchsafeError, type Logger } from '../core/index.ts';
 import { buildAgent, runBeside, type BuiltAgent, type Shared } from '../host/index.ts';
@@ -26,6 +26,8 @@ const NO_NOTIFIER = { notify: () => Promise.resolve() };
 /** What a {@link Volume} needs. */
 export type VolumeParts = Pick<DriverParts, 'svids' | 'clock' | 'random' | 'logger' | 'metrics'> & {
   readonly shared: Shared;
+  /** Whether a volume is mounted at a place. */
+  readonly isMounted: (target: string) => Promise<boolean>;
 };
 
 /** A volume that the driver is to keep. */
@@ -33,13 +35,15 @@ export class Volume {
   kept: KeptRecord;
   /** True once its files are to go. */
   isEnding = false;
+  /** True while all files are there, the newest or the last good ones. */
+  isFilled: boolean;
   /** How often the kubelet has asked for it, and when it did last (monotonic milliseconds). */
   asked = 0;
   askedAtMs: number;
   readonly logger: Logger;
   readonly #parts: VolumeParts;
   readonly #tokens: TokenSource | undefined;
-  readonly #delivered = Promise.withResolvers<undefined>();
+  #delivered = newOutcome();
   #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #built: BuiltAgent | undefined;
@@ -50,11 +54,11 @@ export class Volume {
   constructor(kept: KeptRecord, parts: VolumeParts) {
     const { spec, tokenAudience } = kept.record;
     this.kept = kept;
+    this.isFilled = kept.record.isPublished;
     this.#parts = parts;
     this.askedAtMs = parts.clock.monotonicMs();
     this.logger = parts.logger.child(logFieldsOf(spec));
     this.#tokens = tokenAudience === null ? undefined : new TokenSource(tokenAudience, parts.clock);
-    this.#delivered.promise.catch(() => undefined); // told to whoever waits for it
   }
 
   get spec(): VolumeSpec {
@@ -85,6 +89,14 @@ export class Volume {
   begin(): void {
     this.#stop = new AbortController();
     this.#running = this.#run(this.#stop.signal);
+  }
+
+  /** Starts the engine again, for a directory that has become empty. */
+  async refill(): Promise<void> {
+    await this.stop();
+    this.isFilled = false;
+    this.#delivered = newOutcome();
+    this.begin();
   }
 
   /** Resolves when every file is there; rejects when that has become impossible, or when the volume ends. */
@@ -153,7 +165,7 @@ export class Volume {
       this.#built = built;
       const { agent } = built;
       const told = agent.delivered(signal).then(
-        () => this.#delivered.resolve(undefined),
+        () => this.#filled(),
         () => undefined, // the engine ends with the same error
       );
       await runBeside(built, (inner) => agent.keep(inner), signal);
@@ -162,6 +174,11 @@ export class Volume {
     } catch (caught) {
       return signal.aborted ? undefined : toVouchsafeError(caught);
     }
+  }
+
+  #filled(): void {
+    this.isFilled = true;
+    this.#delivered.resolve(undefined);
   }
 
   /** Without a signal the engine is one that revokes, and needs no identity. */
@@ -173,7 +190,20 @@ export class Volume {
     return buildAgent(config, {
       ...{ clock, random, metrics, shared, logger: this.logger },
       ...{ notifier: NO_NOTIFIER, token: this.#tokens, svids },
+      wrap: (parts) => ({ ...parts, writer: this.#guarded(parts.writer) }),
     });
+  }
+
+  /** Without its mount the target is a directory on the disk of the node, where no secret must come. */
+  #guarded(writer: WriterPort): WriterPort {
+    const { target } = this.spec;
+    return {
+      write: async (files, signal) => {
+        if (await this.#parts.isMounted(target)) return writer.write(files, signal);
+        const text = `${target} is not mounted any more; nothing is written beside it`;
+        throw new VouchsafeError('ERR_OUTPUT_IO', text);
+      },
+    };
   }
 
   #config(): AgentConfig {
@@ -188,6 +218,13 @@ export class Volume {
       terminationLog: undefined,
     };
   }
+}
+
+/** A promise that rejects silently: it is told to whoever waits for it. */
+function newOutcome(): PromiseWithResolvers<undefined> {
+  const outcome = Promise.withResolvers<undefined>();
+  outcome.promise.catch(() => undefined);
+  return outcome;
 }
 
 /** How logs speak of a volume. */

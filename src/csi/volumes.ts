@@ -4,14 +4,15 @@
  */
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { problemsError, VouchsafeError } from '../core/index.ts';
+import { VouchsafeError } from '../core/index.ts';
 import type { Shared } from '../host/index.ts';
 import { Semaphore } from '../lifecycle/index.ts';
 import { VolumeMounts } from './mounting.ts';
-import type { DriverParts, VolumePlan } from './ports.ts';
+import { planFor } from './planning.ts';
+import type { DriverParts } from './ports.ts';
 import type { PublishRequest } from './publish-request.ts';
 import type { Records, KeptRecord } from './records.ts';
-import { Revocations } from './revocations.ts';
+import type { Revocations } from './revocations.ts';
 import { requireAudience } from './tokens.ts';
 import { Turns } from './turns.ts';
 import { Volume, type VolumeParts } from './volume.ts';
@@ -40,6 +41,7 @@ export interface VolumesOptions {
   readonly parts: DriverParts;
   readonly records: Records;
   readonly shared: Shared;
+  readonly revocations: Revocations;
   /** Name of the driver. */
   readonly driverName: string;
 }
@@ -57,11 +59,12 @@ export class Volumes {
   readonly #turns = new Turns();
 
   constructor(options: VolumesOptions) {
-    const { parts, shared, records, driverName } = options;
+    const { parts, shared, driverName } = options;
     this.#options = options;
-    this.#volumeParts = { ...parts, shared };
     this.#mounts = new VolumeMounts({ ...parts, source: driverName });
-    this.#revocations = new Revocations({ ...parts, records });
+    const isMounted = (target: string): Promise<boolean> => this.#mounts.isMounted(target);
+    this.#volumeParts = { ...parts, shared, isMounted };
+    this.#revocations = options.revocations;
   }
 
   get all(): Iterable<Volume> {
@@ -84,7 +87,7 @@ export class Volumes {
     const volume = await this.#turns.run(volumeId, () => this.#ensure(request, signal));
     volume.asked += 1;
     volume.askedAtMs = this.#options.parts.clock.monotonicMs();
-    if (volume.kept.record.isPublished) return 'known';
+    if (volume.isFilled && volume.kept.record.isPublished) return 'known';
     await this.#wait(volume, signal);
     return this.#turns.run(volumeId, () => this.#markPublished(volume));
   }
@@ -153,9 +156,8 @@ export class Volumes {
     const { target } = request;
     if (await this.#mounts.isMounted(target)) return known;
     known.logger.warn('volume is not mounted any more: it is mounted again', { target });
-    await known.stop();
     await this.#mounts.mount({ ...request, sizeBytes: known.kept.record.sizeBytes }, signal);
-    known.begin();
+    await known.refill();
     return known;
   }
 
@@ -165,7 +167,7 @@ export class Volumes {
       throw new VouchsafeError('ERR_CSI_BUSY', `the node has ${MAX_VOLUMES} volumes already`);
     }
     const { tokens, ...spec } = request;
-    const plan = await this.#plan(request, signal);
+    const plan = await planFor(request, this.#options.parts, signal);
     const { document, sizeBytes, tokenAudience = null } = plan;
     if (tokenAudience !== null) requireAudience(tokens, tokenAudience);
     const state = { isPublished: false, isEnding: false };
@@ -182,22 +184,6 @@ export class Volumes {
     volume.takeTokens(tokens);
     volume.begin();
     return volume;
-  }
-
-  async #plan(request: PublishRequest, signal: AbortSignal): Promise<VolumePlan> {
-    const { plan, namespaces } = this.#options.parts;
-    const { attributes, pod, group } = request;
-    const namespaceAnnotations = await namespaces?.(pod.namespace, signal);
-    const hasGroup = group !== null;
-    const result = plan({ attributes, pod, namespaceAnnotations, hasGroup });
-    if (result.kind === 'planned') return result;
-    const error = problemsError(
-      'ERR_ADMISSION_DENIED',
-      'the attributes of the volume are refused',
-      result.problems,
-    );
-    const details = { ...error.details, forbidden: result.isForbidden };
-    throw new VouchsafeError(error.code, error.message, { details });
   }
 
   async #wait(volume: Volume, signal: AbortSignal): Promise<void> {

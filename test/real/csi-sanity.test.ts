@@ -66,7 +66,12 @@ suite('csi-sanity', { skip: CANNOT_MOUNT }, () => {
           '-csi.stagingdir',
           join(world.root, 'stage'),
         ],
-        ...['-ginkgo.skip', Object.keys(NOT_HERE).map(RegExp.escape).join('|')],
+        ...[
+          '-ginkgo.skip',
+          Object.keys(NOT_HERE)
+            .map((name) => RegExp.escape(name))
+            .join('|'),
+        ],
         ...['-ginkgo.json-report', report, '-ginkgo.no-color'],
       ],
       { stdio: ['ignore', 'pipe', 'inherit'] },

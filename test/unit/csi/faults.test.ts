@@ -198,4 +198,22 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await world.publish(kubelet, pod, { attributes });
     assert.equal(world.readAs(pod, 'app', { uid: 65_534, gid: 65_534 }), undefined);
   });
+
+  test('an API server that hangs is not waited for', async () => {
+    await using world = await CsiWorld.start();
+    const clock = {
+      ...hasty,
+      sleep: (ms: number, signal: AbortSignal) => hasty.sleep(ms === 5000 ? 100 : ms, signal),
+    };
+    const namespaces = (_: string, signal: AbortSignal): Promise<never> =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(new Error('aborted')));
+      });
+    const { kubelet } = await world.driver({ clock, namespaces });
+    const pod = await world.pod();
+    const { code, details } = await world.refused(kubelet, pod);
+    assert.equal(code, 14, details);
+    assert.match(details, /ERR_KUBERNETES_API.*annotations of namespace shop/);
+    await world.unpublish(kubelet, pod);
+  });
 });

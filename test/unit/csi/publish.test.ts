@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { readlink, stat, writeFile } from 'node:fs/promises';
+import { readdir, readlink, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
-import { CALLS } from '../../../src/csi/proto/csi.ts';
 import { eventually } from '../../helpers/agent-process.ts';
+import { CALLS } from '../../../src/csi/proto/csi.ts';
 import { ATTRIBUTES, CANNOT_MOUNT, CsiWorld, refusalOf } from '../../helpers/csi-world.ts';
 
 const NOBODY = 65_534;
@@ -130,16 +130,20 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
 
   test('a volume that somebody unmounted is mounted and filled again, with the same credential', async () => {
     await using world = await CsiWorld.start();
-    const { kubelet } = await world.driver();
+    const { kubelet, logger } = await world.driver();
     const pod = await world.pod();
-    await world.publish(kubelet, pod);
+    const attributes = { ...ATTRIBUTES, refresh: '1s' };
+    await world.publish(kubelet, pod, { attributes });
     const before = await world.file(pod, 'db');
     await world.unmount(pod);
-    await world.publish(kubelet, pod);
+    await world.change(2);
     await eventually(
-      () => world.file(pod, 'db').catch(() => undefined),
-      'the files do not come back',
+      () => Promise.resolve(/is not mounted any more/.test(logger.text()) ? true : undefined),
+      'the missing mount is not seen',
     );
+    assert.deepEqual(await readdir(pod.target), [], 'no secret comes to the disk of the node');
+    await world.publish(kubelet, pod, { attributes });
+    assert.equal(await world.file(pod, 'user'), 'user-2:end');
     assert.equal(await world.file(pod, 'db'), before);
     assert.deepEqual([world.logins, world.credentials], [1, 1]);
   });

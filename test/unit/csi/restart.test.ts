@@ -16,7 +16,7 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await world.publish(first.kubelet, pod, { attributes: FRESH });
     const credential = await world.file(pod, 'db');
     await first.agent.kill('SIGKILL');
-    assert.equal(await world.file(pod, 'user'), 'user-1:end');
+    assert.equal(world.readAs(pod, 'user', { uid: 65_534, gid: 65_534 }), 'user-1:end');
     await world.change(2);
     const second = await world.process();
     await world.holds(pod, 'user', 'user-2:end');
