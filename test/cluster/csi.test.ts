@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { awaitDriver, driverPods, onNoNode, onEveryNode, volumeMetric } from './parts/driver.ts';
+import { awaitDriver, driverPods, onNoNode, onEveryNode, volumeCount } from './parts/driver.ts';
 import type { List, Pod } from './parts/objects.ts';
 import {
   act,
@@ -368,7 +368,7 @@ suite('many at once', () => {
         patienceMs,
       );
       t.diagnostic(`all ready after ${Math.round((performance.now() - started) / 1000)} s`);
-      assert.ok((await volumeMetric('vouchsafe_csi_volumes')) >= count);
+      assert.ok((await volumeCount()) >= count);
       assert.equal(await space.logins(), count);
       const { items } = await api.get<List<Pod>>(space.pods);
       assert.ok(items.every(({ status }) => status?.containerStatuses?.[0]?.restartCount === 0));

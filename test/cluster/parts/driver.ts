@@ -48,11 +48,12 @@ function selecting(nodeSelector: object): object {
   return { spec: { template: { spec: { nodeSelector } } } };
 }
 
-/** A metric of the driver without labels. */
-export async function volumeMetric(name: string): Promise<number> {
+/** How many volumes the driver has, in any state. */
+export async function volumeCount(): Promise<number> {
   const [pod] = (await driverPods()).items;
   const path = `/api/v1/namespaces/${RELEASE}/pods/${pod?.metadata.name ?? ''}:8080/proxy/metrics`;
-  const line = (await api.text(path)).split('\n').find((one) => one.startsWith(`${name} `));
-  if (line === undefined) throw new Error(`the driver has no metric ${name}`);
-  return Number(line.slice(name.length));
+  const lines = (await api.text(path)).split('\n');
+  return lines
+    .filter((line) => line.startsWith('vouchsafe_csi_volumes{'))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
 }
