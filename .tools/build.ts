@@ -17,24 +17,34 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
  */
 const UNUSED_PACKAGES = /^(axios|debug|mustache|tv4|thread-stream|@grpc\/proto-loader)$/;
 
-/** Parts of packages that are loaded at once but never used here. */
-const UNUSED_PARTS: readonly { readonly of: RegExp; readonly path: RegExp }[] = [
-  // Metrics of the process, pushing and clusters. Ours are asked for by name.
-  { of: /\/prom-client\/index\.js$/, path: /^\.\/lib\/(cluster|defaultMetrics|pushgateway)$/ },
-  // What serves, and what balances by reports of load.
-  { of: /\/grpc-js\/build\/src\//, path: /^\.\/(orca|server(-credentials|-interceptors)?)$/ },
-];
+/** A part of packages that is loaded at once but never used. */
+interface UnusedPart {
+  readonly of: RegExp;
+  readonly path: RegExp;
+}
 
-const withoutUnused: Plugin = {
+/** Metrics of the process, pushing and clusters. Ours are asked for by name. */
+const METRICS: UnusedPart = {
+  of: /\/prom-client\/index\.js$/,
+  path: /^\.\/lib\/(cluster|defaultMetrics|pushgateway)$/,
+};
+
+/** What serves, and what balances by reports of load. */
+const GRPC_SERVER: UnusedPart = {
+  of: /\/grpc-js\/build\/src\//,
+  path: /^\.\/(orca|server(-credentials|-interceptors)?)$/,
+};
+
+const withoutUnused = (unusedParts: readonly UnusedPart[]): Plugin => ({
   name: 'without-unused',
   setup(on) {
     const unused = { path: join(root, '.tools', 'unused-package.cjs') };
     on.onResolve({ filter: UNUSED_PACKAGES }, () => unused);
-    for (const { of, path } of UNUSED_PARTS) {
+    for (const { of, path } of unusedParts) {
       on.onResolve({ filter: path }, ({ importer }) => (of.test(importer) ? unused : undefined));
     }
   },
-};
+});
 
 /** Modules of Node that grpc-js loads at once and may need later, if ever: to compress, to look a name up. */
 const lazyModules: Plugin = {
@@ -79,24 +89,43 @@ const lazyHttp: Plugin = {
   },
 };
 
-/** Packages that some starts need, each in a file of its own. */
-const PARTS: Readonly<Record<string, string>> = {
-  '@grpc/grpc-js': 'grpc-js',
+/** Packages that some starts need, each in a file of its own: package -> file. */
+type Parts = Readonly<Record<string, string>>;
+
+const COMMON_PARTS: Parts = {
   '@kubernetes/client-node': 'kubernetes-client',
   chokidar: 'chokidar',
   yaml: 'yaml',
 };
 
-const parts: Plugin = {
+const apart = (parts: Parts): Plugin => ({
   name: 'parts',
   setup(on) {
     on.onResolve({ filter: /^[@a-z]/ }, ({ path, importer }) => {
-      const part = PARTS[path];
+      const part = parts[path];
       if (part === undefined || !importer.startsWith(join(root, 'src'))) return undefined;
       return { path: `./${part}.cjs`, external: true };
     });
   },
-};
+});
+
+/** Processes that are bundled alike, and the packages that are bundled with them. */
+interface Bundled {
+  readonly processes: readonly string[];
+  /** Packages of theirs alone. */
+  readonly parts: Parts;
+  readonly unused: readonly UnusedPart[];
+}
+
+const BUNDLED: readonly Bundled[] = [
+  {
+    processes: ['agent', 'webhook'],
+    parts: { '@grpc/grpc-js': 'grpc-js' },
+    unused: [METRICS, GRPC_SERVER],
+  },
+  // It serves the kubelet.
+  { processes: ['csi'], parts: { '@grpc/grpc-js': 'grpc-js-whole' }, unused: [METRICS] },
+];
 
 const COMMON = {
   bundle: true,
@@ -128,28 +157,43 @@ export async function bundle(directory: string): Promise<Metafile> {
     outdir: directory,
     banner: { js: OWN_URL },
   });
+  const rest = await Promise.all(
+    [...BUNDLED, { processes: [], parts: COMMON_PARTS, unused: [] }].map((one) =>
+      bundleProcesses(directory, one),
+    ),
+  );
+  const all = [loader, ...rest];
+  const metafile = {
+    inputs: Object.assign({}, ...all.map(({ inputs }) => inputs)) as Metafile['inputs'],
+    outputs: Object.assign({}, ...all.map(({ outputs }) => outputs)) as Metafile['outputs'],
+  };
+  await writeFile(join(directory, 'LICENSES.txt'), await licencesOf(metafile));
+  return metafile;
+}
+
+async function bundleProcesses(
+  directory: string,
+  { processes, parts, unused }: Bundled,
+): Promise<Metafile> {
   const { metafile } = await build({
     ...COMMON,
     entryPoints: {
-      agent: 'cmd/image/agent.ts',
-      webhook: 'cmd/image/webhook.ts',
-      csi: 'cmd/image/csi.ts',
-      ...Object.fromEntries(Object.entries(PARTS).map(([path, part]) => [part, path])),
+      ...Object.fromEntries(processes.map((name) => [name, `cmd/image/${name}.ts`])),
+      ...Object.fromEntries(Object.entries(parts).map(([path, part]) => [part, path])),
     },
     outdir: directory,
     define: { ...COMMON.define, 'import.meta.main': 'false' },
     // `import()` of a part goes through the loader as everything else.
     supported: { 'dynamic-import': false },
-    plugins: [parts, withoutUnused, lazyHttp, lazyModules, mainThread],
+    plugins: [
+      ...[apart({ ...COMMON_PARTS, ...parts }), withoutUnused(unused)],
+      ...[lazyHttp, lazyModules, mainThread],
+    ],
     // What cmd/image/main.ts runs: one expression, so that nothing has to be put around the text at the start.
     banner: { js: `(function(exports,require,module,__filename){${OWN_URL}` },
     footer: { js: '})' },
   });
-  await writeFile(join(directory, 'LICENSES.txt'), await licencesOf(metafile));
-  return {
-    inputs: { ...loader.inputs, ...metafile.inputs },
-    outputs: { ...loader.outputs, ...metafile.outputs },
-  };
+  return metafile;
 }
 
 async function licencesOf({ inputs }: Metafile): Promise<string> {

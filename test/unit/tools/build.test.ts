@@ -2,8 +2,17 @@
  * The bundle of the image starts by itself, and holds nothing that it must not.
  */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  cpSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -139,6 +148,27 @@ test('the CSI driver starts and refuses wrong flags, wrong values and a state di
   const refused = start([...flags, '--state-directory', '/proc/version/vouchsafe']);
   assert.equal(refused.status, EXIT.config);
   assert.match(refused.text, /ERR_CSI_STATE/);
+});
+
+test('the CSI driver listens for the kubelet, and ends when told to', async () => {
+  const [node, ...args] = imageCommand(join(directory, 'dist'));
+  const memory = mkdtempSync('/dev/shm/vouchsafe-bundle-');
+  try {
+    const flags = ['--node-name', 'node', '--listen', '', '--csi-socket', join(memory, 'csi.sock')];
+    const child = spawn(
+      node,
+      [...args, 'csi', ...flags, '--state-directory', join(memory, 'state')],
+      { stdio: ['ignore', 'pipe', 'inherit'], env: {}, signal: AbortSignal.timeout(60_000) },
+    );
+    const ended = once(child, 'exit');
+    const [line] = (await Promise.race([once(child.stdout, 'data'), ended])) as [unknown];
+    assert.match(String(line), /"listening":\{"csiSocket"/);
+    assert.ok(statSync(join(memory, 'csi.sock')).isSocket());
+    child.kill('SIGTERM');
+    assert.deepEqual(await ended, [EXIT.ok, null]);
+  } finally {
+    rmSync(memory, { recursive: true });
+  }
 });
 
 test('anything else is a usage error', () => {
