@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { CALLS } from '../../../src/csi/proto/csi.ts';
-import { VouchsafeError } from '../../../src/core/index.ts';
+import { VouchsafeError, type Clock } from '../../../src/core/index.ts';
 import { eventually } from '../../helpers/agent-process.ts';
 import { ATTRIBUTES, CANNOT_MOUNT, CsiWorld, hasty, refusalOf } from '../../helpers/csi-world.ts';
 
@@ -215,5 +215,29 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(code, 14, details);
     assert.match(details, /ERR_KUBERNETES_API.*annotations of namespace shop/);
     await world.unpublish(kubelet, pod);
+  });
+
+  test('a start that nobody asks for any more is taken away', async () => {
+    await using world = await CsiWorld.start();
+    let passedMs = 0;
+    const clock: Clock = {
+      ...hasty,
+      monotonicMs: () => hasty.monotonicMs() + passedMs,
+      sleep: (ms, signal) => hasty.sleep(ms === 60_000 ? 50 : ms, signal),
+    };
+    const { kubelet } = await world.driver({ clock });
+    const [waits, runs] = [await world.pod('waits'), await world.pod('runs')];
+    await world.published(kubelet, runs);
+    world.vault.seal();
+    await world.refused(kubelet, waits);
+    assert.equal((await world.mounts()).length, 2);
+    passedMs = 11 * 60_000;
+    await eventually(
+      async () => ((await world.mounts()).length === 1 ? true : undefined),
+      'the start stays',
+    );
+    assert.equal(await world.file(runs, 'user'), 'user-1:end');
+    world.vault.unseal();
+    await world.published(kubelet, waits);
   });
 });
