@@ -6,6 +6,7 @@ import { eventually } from '../../helpers/agent-process.ts';
 import { ATTRIBUTES, CANNOT_MOUNT, CsiWorld, hasty, refusalOf } from '../../helpers/csi-world.ts';
 
 const LATE = 4;
+const REVOKED = { path: 'auth/token/revoke-self' };
 
 suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
   test('Vault sealed at publish: the pod waits with the reason; the retry goes on, with one login', async () => {
@@ -239,5 +240,22 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(await world.file(runs, 'user'), 'user-1:end');
     world.vault.unseal();
     await world.published(kubelet, waits);
+  });
+
+  test('a pod is deleted in the middle of the login: the token that comes too late is revoked', async () => {
+    await using world = await CsiWorld.start();
+    const { kubelet } = await world.driver();
+    const pod = await world.pod();
+    const login = { path: 'auth/jwt/login' };
+    world.vault.faults.add({ match: login, times: 1, respond: { delayMs: 500 } });
+    const waiting = world.refused(kubelet, pod);
+    await world.vault.waitFor(login, 1, AbortSignal.timeout(10_000));
+    const startedAt = performance.now();
+    await world.unpublish(kubelet, pod);
+    assert.ok(performance.now() - startedAt < 400, 'the pod waits for nothing');
+    await waiting;
+    await world.vault.waitFor(REVOKED, 1, AbortSignal.timeout(10_000));
+    await world.revoked();
+    await world.forgotten();
   });
 });
