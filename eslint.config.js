@@ -84,6 +84,7 @@ const MAY_IMPORT = {
     'agent',
     'platform',
     'host',
+    'csi',
   ],
   cli: ['core', 'config', 'template', 'admission', 'dev', 'kubernetes', 'check'],
 };

@@ -5,13 +5,21 @@ import { fileURLToPath } from 'node:url';
 import { resolve } from 'node:path';
 import { ANNOTATIONS } from '../config/index.ts';
 import { EXIT, Secret, VouchsafeError } from '../core/index.ts';
-import { LEASH, ShowConsole, showPod, type ConfigMap, type RealVault } from '../dev/show/index.ts';
+import {
+  LEASH,
+  ShowConsole,
+  showPod,
+  showVolume,
+  type ConfigMap,
+  type RealVault,
+} from '../dev/show/index.ts';
 import type { Io } from './io.ts';
 import { admitManifests, type InjectedManifests, type InjectedPod } from './inject.ts';
 import { isManifest, namespaceAnnotations, type FoundPod, type Manifest } from './manifest.ts';
 
 const EXAMPLE = fileURLToPath(new URL('../../manifests/examples/pod.yaml', import.meta.url));
 const VOUCHSAFE = fileURLToPath(new URL('../../cmd/vouchsafe/main.ts', import.meta.url));
+const DRIVER = fileURLToPath(new URL('../../cmd/csi/main.ts', import.meta.url));
 const WEBHOOK = fileURLToPath(new URL('../../cmd/webhook/main.ts', import.meta.url));
 
 /** Options of `vouchsafe dev`. */
@@ -24,10 +32,13 @@ export interface DevOptions {
   readonly out?: string;
   readonly showSecrets?: true;
   readonly oidcPort?: string;
+  /** `csi` shows the driver of a node instead of an agent in a pod. */
+  readonly mode?: string;
 }
 
 /** Shows one pod of the manifest, or the example; ends with Ctrl-C, or by itself with `--once`. */
 export async function runDev(io: Io, options: DevOptions, signal: AbortSignal): Promise<number> {
+  if (options.mode === 'csi') return runCsi(io, options, signal);
   const file = options.file ?? EXAMPLE;
   const admitted = await admitManifests(io, { ...options, file });
   const { found } = choosePod(admitted, file);
@@ -56,6 +67,22 @@ export async function runDev(io: Io, options: DevOptions, signal: AbortSignal): 
     console,
     signal,
   );
+  return EXIT.ok;
+}
+
+/** Shows the CSI driver with a volume of its own; a manifest has no part in it. */
+async function runCsi(io: Io, options: DevOptions, signal: AbortSignal): Promise<number> {
+  const given = [options.file, options.values, options.kubeVersion, options.out];
+  if (given.some((one) => one !== undefined)) {
+    const text =
+      '--mode csi shows a volume of its own: leave out -f, --values, --kube-version, --out';
+    throw new VouchsafeError('ERR_USAGE', text);
+  }
+  const console = new ShowConsole((line) => io.out(`${line}\n`), options.showSecrets === true);
+  const driverCommand = [process.execPath, ...LEASH, DRIVER] as const;
+  const mayMount = process.getuid?.() === 0;
+  const once = options.once === true;
+  await showVolume({ once, driverCommand, mayMount, clock: io.clock }, console, signal);
   return EXIT.ok;
 }
 

@@ -19,6 +19,7 @@ interface Options {
   readonly out?: string;
   readonly oidcPort?: string;
   readonly showSecrets?: true;
+  readonly mode?: string;
 }
 
 /** Runs one command; resolves to the exit code. Errors are printed as `vouchsafe: CODE: message`. */
@@ -121,6 +122,7 @@ function addRender(
 function addDev(program: Command, io: Io, signal: AbortSignal, done: (code: number) => void): void {
   withManifest(program.command('dev'))
     .description('show the whole job on this machine: identity, login, files, rotation')
+    .option('--mode <mode>', 'csi: show the driver of a node instead; for root', csiMode)
     .option('--once', 'end after the first refresh')
     .option('--out <dir>', 'leave the rendered volume in this directory')
     .option('--oidc-port <port>', 'port for the keys of the embedded identity provider', port)
@@ -181,6 +183,13 @@ function setting(
 function kubeVersion(text: string): string {
   if (/^v?\d+\.\d+([.+-]|$)/.test(text)) return text;
   throw new InvalidArgumentError('It must be a version such as 1.34 or v1.34.2.');
+}
+
+function csiMode(text: string): string {
+  if (text === 'csi') return text;
+  throw new InvalidArgumentError(
+    "It must be csi; other modes are the pod's to say, by its annotation.",
+  );
 }
 
 function port(text: string): string {

@@ -2,3 +2,6 @@ export { runDriver, type DriverAddresses, type DriverOptions } from './driver.ts
 export type { MountsPort } from './mounting.ts';
 export type { DriverParts, PlanInput, PlanVolume, VolumePlan, VolumeRefusal } from './ports.ts';
 export type { PodInfo } from './publish-request.ts';
+
+// For those who speak the kubelet's side.
+export { CALLS, type CallType } from './proto/csi.ts';

@@ -87,13 +87,18 @@ async function publish(
     });
     return {};
   } catch (caught) {
-    const error = toVouchsafeError(caught);
+    const error = signal.aborted ? goneAway() : toVouchsafeError(caught);
     metrics.published(error.code, durationMs());
     logger[error.level]('volume not published', { ...fields, error });
     // A kubelet may take the volume of a running pod away for an error: one that only brings nothing new is none.
     if (isThere(volumes, message) && KEEPS.includes(error.code)) return {};
     throw error;
   }
+}
+
+/** Nobody hears this answer; what was begun goes on for whoever asks next. */
+function goneAway(): VouchsafeError {
+  return new VouchsafeError('ERR_CSI_ENDED', 'the kubelet went away while it waited');
 }
 
 function isThere(volumes: Volumes, { volumeId, targetPath }: NodePublishVolumeRequest): boolean {

@@ -9,6 +9,7 @@ import { parseAgentConfig, type AgentConfig } from '../config/index.ts';
 import { toVouchsafeError, VouchsafeError, type Logger } from '../core/index.ts';
 import { buildAgent, runBeside, type BuiltAgent, type Shared } from '../host/index.ts';
 import { abortable, createBackoff } from '../lifecycle/index.ts';
+import { LateLogins } from './late-logins.ts';
 import type { DriverParts } from './ports.ts';
 import type { VolumeSpec } from './publish-request.ts';
 import type { KeptRecord } from './records.ts';
@@ -43,6 +44,7 @@ export class Volume {
   readonly logger: Logger;
   readonly #parts: VolumeParts;
   readonly #tokens: TokenSource | undefined;
+  readonly #logins = new LateLogins();
   #delivered = newOutcome();
   #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
@@ -125,6 +127,7 @@ export class Volume {
   /** Revokes what the engine, or that of a predecessor, held; true when nothing is left. One try, never rejects. */
   async release(): Promise<boolean> {
     try {
+      await this.#logins.ended();
       this.#built ??= await this.#build();
       return await this.#built.agent.release();
     } catch (error) {
@@ -190,7 +193,11 @@ export class Volume {
     return buildAgent(config, {
       ...{ clock, random, metrics, shared, logger: this.logger },
       ...{ notifier: NO_NOTIFIER, token: this.#tokens, svids },
-      wrap: (parts) => ({ ...parts, writer: this.#guarded(parts.writer) }),
+      wrap: (parts) => ({
+        ...parts,
+        writer: this.#guarded(parts.writer),
+        vault: parts.vault && this.#logins.watch(parts.vault),
+      }),
     });
   }
 

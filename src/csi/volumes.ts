@@ -167,6 +167,7 @@ export class Volumes {
       throw new VouchsafeError('ERR_CSI_BUSY', `the node has ${MAX_VOLUMES} volumes already`);
     }
     const { tokens, ...spec } = request;
+    this.#refuseShared(spec.target);
     const plan = await planFor(request, this.#options.parts, signal);
     const { document, sizeBytes, tokenAudience = null } = plan;
     if (tokenAudience !== null) requireAudience(tokens, tokenAudience);
@@ -186,6 +187,16 @@ export class Volumes {
     return volume;
   }
 
+  #isTaken(target: string): boolean {
+    return [...this.#volumes.values()].some(({ spec }) => spec.target === target);
+  }
+
+  /** Two engines in one directory would mix what two pods were given. */
+  #refuseShared(target: string): void {
+    if (!this.#isTaken(target)) return;
+    throw new VouchsafeError('ERR_CSI_CONFLICT', 'another volume is published at this target path');
+  }
+
   async #wait(volume: Volume, signal: AbortSignal): Promise<void> {
     const { clock } = this.#options.parts;
     const waitMs = volume.asked === 1 ? WAIT_MS.first : WAIT_MS.later;
@@ -196,7 +207,6 @@ export class Volumes {
       const outcome = await Promise.race([volume.delivered(either), limit]);
       if (outcome === 'late') throw pending(volume, waitMs);
     } catch (error) {
-      if (signal.aborted) throw new VouchsafeError('ERR_CSI_ENDED', 'the kubelet went away');
       if (volume.failure !== undefined) {
         await this.#turns.run(volume.spec.volumeId, () => this.#remove(volume));
       }
@@ -238,8 +248,7 @@ export class Volumes {
     const { target } = kept.record.spec;
     const volume = new Volume(kept, this.#volumeParts);
     volume.isEnding = true;
-    const isTaken = [...this.#volumes.values()].some((other) => other.spec.target === target);
-    if (!isTaken) {
+    if (!this.#isTaken(target)) {
       await this.#mounts.unmount(target).catch((error: unknown) => {
         volume.logger.warn('volume of a predecessor was not taken away', { error });
       });

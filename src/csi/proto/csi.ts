@@ -124,7 +124,10 @@ export type NodeGetVolumeStatsResponse = MessageValue<
   (typeof CSI_MESSAGES)['NodeGetVolumeStatsResponse']
 >;
 
-/** `NodeServiceCapability.RPC.Type` of what the driver can do. */
+/**
+ * `NodeServiceCapability.RPC.Type` of what the driver can do. VOLUME_CONDITION, and the field of it in the statistics,
+ * are of the CSI versions before 1.13: kubelets ask for it as long as they are built on those, and newer ones skip it.
+ */
 export const NODE_CAPABILITIES = {
   GET_VOLUME_STATS: 2,
   VOLUME_CONDITION: 4,

@@ -101,7 +101,8 @@ function exitOf(child: ChildProcess, name: string): Promise<number> {
   });
 }
 
-function parseLine(text: string): AgentLine {
+/** A line of a log; what is none is a message. */
+export function parseLine(text: string): AgentLine {
   try {
     const value: unknown = JSON.parse(text);
     if (typeof value === 'object' && value !== null && 'message' in value && 'level' in value) {

@@ -1,3 +1,4 @@
+export { showVolume, type CsiShowOptions } from './csi-show.ts';
 export { ShowConsole } from './console.ts';
 export { LEASH } from './leashed.ts';
 export { maskFile, showFile } from './mask.ts';

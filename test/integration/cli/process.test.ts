@@ -6,6 +6,9 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { suite, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { ShowConsole, showVolume } from '../../../src/dev/show/index.ts';
+import { systemClock } from '../../../src/platform/index.ts';
+import { CANNOT_MOUNT } from '../../helpers/csi-world.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';
 
 const MAIN = fileURLToPath(new URL('../../../cmd/vouchsafe/main.ts', import.meta.url));
@@ -101,6 +104,47 @@ suite('dev', () => {
     assert.match(ended.out, /added: vouchsafe-init, vouchsafe-agent/);
     assert.match(ended.out, /stopping: what the pod held is given back/);
     assert.deepEqual(readdirSync(scratch), []);
+  });
+
+  test(
+    '--mode csi: a volume comes, is refreshed and goes, and its token is revoked',
+    { skip: CANNOT_MOUNT },
+    async (t) => {
+      const { scratch } = placeFor(t, {});
+      const ended = await start(['dev', '--mode', 'csi', '--once'], { scratch });
+      assert.deepEqual([ended.code, ended.errors], [0, '']);
+      assert.match(ended.out, /csi\.vouchsafe\.dev at .*csi\.sock/);
+      assert.match(ended.out, /there after \d+ ms: /);
+      assert.match(ended.out, /the file has the new value/);
+      assert.match(ended.out, /the volume is gone, and its token revoked/);
+      assert.doesNotMatch(ended.out, /eyJ|hvs\./);
+      assert.deepEqual(readdirSync(scratch), []);
+    },
+  );
+
+  test('--mode csi: Ctrl-C ends it in order', { skip: CANNOT_MOUNT }, async (t) => {
+    const { scratch } = placeFor(t, {});
+    const ended = await start(['dev', '--mode', 'csi'], { scratch, until: /has the new value/ });
+    assert.deepEqual([ended.code, ended.errors], [0, '']);
+    assert.match(ended.out, /the volume is gone, and its token revoked/);
+    assert.deepEqual(readdirSync(scratch), []);
+  });
+
+  test('--mode csi has no part for a manifest, and is for root', async () => {
+    for (const words of [
+      ['--mode', 'csi', '--out', 'out'],
+      ['--mode', 'pair'],
+    ]) {
+      const { code, out } = await start(['dev', ...words]);
+      assert.deepEqual([code, out], [2, ''], words.join(' '));
+    }
+    const command = ['true'] as const;
+    const options = { once: true, driverCommand: command, mayMount: false, clock: systemClock };
+    const console = new ShowConsole(() => undefined, false);
+    await assert.rejects(showVolume(options, console, new AbortController().signal), {
+      code: 'ERR_USAGE',
+      message: /run it as root/,
+    });
   });
 
   test('a denied pod ends with the reason and exit code 18', async (t) => {

@@ -7,6 +7,7 @@ import { StateFile } from '../../../src/agent/index.ts';
 import { Harness, templateFile } from '../../helpers/agent-harness.ts';
 import { failure } from '../../helpers/model-vault.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';
+import { until } from '../../helpers/until.ts';
 
 const DOCUMENT = {
   files: [templateFile('db', '{{#with (secret "database/creds/app")}}{{username}}{{/with}}')],
@@ -23,12 +24,19 @@ function harness(t: Parameters<typeof tempDirectory>[0]): {
   return { h, directory, stateFile: () => new StateFile(directory, h.clock) };
 }
 
+/** Runs an agent until its files are there, then stops it. */
+async function kept(h: Harness, agent: ReturnType<Harness['agent']>): Promise<void> {
+  const running = await h.run((one, signal) => one.keep(signal), agent);
+  // The state is read from a real file, which takes real time.
+  await until(() => agent.isDelivered);
+  await running.stop();
+  assert.deepEqual(running.outcome, { error: undefined });
+}
+
 test('keep ends without revoking; release revokes then, and removes the state', async (t) => {
   const { h, directory, stateFile } = harness(t);
   const agent = h.agent(DOCUMENT, stateFile());
-  const running = await h.run((one, signal) => one.keep(signal), agent);
-  await running.stop();
-  assert.deepEqual(running.outcome, { error: undefined });
+  await kept(h, agent);
   assert.equal(h.vault.count('revokeToken'), 0);
   assert.ok(existsSync(join(directory, 'state.json')));
   assert.equal(await agent.release(), true);
@@ -38,8 +46,7 @@ test('keep ends without revoking; release revokes then, and removes the state', 
 
 test('release without a run revokes what a predecessor left', async (t) => {
   const { h, directory, stateFile } = harness(t);
-  const running = await h.run((one, signal) => one.keep(signal), h.agent(DOCUMENT, stateFile()));
-  await running.stop();
+  await kept(h, h.agent(DOCUMENT, stateFile()));
   assert.equal(await h.agent(DOCUMENT, stateFile()).release(), true);
   assert.deepEqual([h.vault.count('login'), h.vault.count('revokeToken')], [1, 1]);
   assert.ok(!existsSync(join(directory, 'state.json')));
@@ -47,8 +54,7 @@ test('release without a run revokes what a predecessor left', async (t) => {
 
 test('release that fails keeps the state for another try; what has ended needs none', async (t) => {
   const { h, directory, stateFile } = harness(t);
-  const running = await h.run((one, signal) => one.keep(signal), h.agent(DOCUMENT, stateFile()));
-  await running.stop();
+  await kept(h, h.agent(DOCUMENT, stateFile()));
   h.vault.intercept = () => failure('ERR_VAULT_SEALED');
   const agent = h.agent(DOCUMENT, stateFile());
   assert.equal(await agent.release(), false);
@@ -62,8 +68,7 @@ test('release that fails keeps the state for another try; what has ended needs n
 test('release with revokeOnExit false lets everything live, and forgets it', async (t) => {
   const { h, directory, stateFile } = harness(t);
   const document = { ...DOCUMENT, revokeOnExit: false };
-  const running = await h.run((one, signal) => one.keep(signal), h.agent(document, stateFile()));
-  await running.stop();
+  await kept(h, h.agent(document, stateFile()));
   assert.equal(await h.agent(document, stateFile()).release(), true);
   assert.equal(h.vault.count('revokeToken'), 0);
   assert.ok(!existsSync(join(directory, 'state.json')));

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { CALLS } from '../../../src/csi/proto/csi.ts';
-import { VouchsafeError } from '../../../src/core/index.ts';
+import { VouchsafeError, type Clock } from '../../../src/core/index.ts';
 import { eventually } from '../../helpers/agent-process.ts';
 import { ATTRIBUTES, CANNOT_MOUNT, CsiWorld, hasty, refusalOf } from '../../helpers/csi-world.ts';
 
 const LATE = 4;
+const REVOKED = { path: 'auth/token/revoke-self' };
 
 suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
   test('Vault sealed at publish: the pod waits with the reason; the retry goes on, with one login', async () => {
@@ -215,5 +216,46 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(code, 14, details);
     assert.match(details, /ERR_KUBERNETES_API.*annotations of namespace shop/);
     await world.unpublish(kubelet, pod);
+  });
+
+  test('a start that nobody asks for any more is taken away', async () => {
+    await using world = await CsiWorld.start();
+    let passedMs = 0;
+    const clock: Clock = {
+      ...hasty,
+      monotonicMs: () => hasty.monotonicMs() + passedMs,
+      sleep: (ms, signal) => hasty.sleep(ms === 60_000 ? 50 : ms, signal),
+    };
+    const { kubelet } = await world.driver({ clock });
+    const [waits, runs] = [await world.pod('waits'), await world.pod('runs')];
+    await world.published(kubelet, runs);
+    world.vault.seal();
+    await world.refused(kubelet, waits);
+    assert.equal((await world.mounts()).length, 2);
+    passedMs = 11 * 60_000;
+    await eventually(
+      async () => ((await world.mounts()).length === 1 ? true : undefined),
+      'the start stays',
+    );
+    assert.equal(await world.file(runs, 'user'), 'user-1:end');
+    world.vault.unseal();
+    await world.published(kubelet, waits);
+  });
+
+  test('a pod is deleted in the middle of the login: the token that comes too late is revoked', async () => {
+    await using world = await CsiWorld.start();
+    const { kubelet } = await world.driver();
+    const pod = await world.pod();
+    const login = { path: 'auth/jwt/login' };
+    world.vault.faults.add({ match: login, times: 1, respond: { delayMs: 500 } });
+    const waiting = world.refused(kubelet, pod);
+    await world.vault.waitFor(login, 1, AbortSignal.timeout(10_000));
+    const startedAt = performance.now();
+    await world.unpublish(kubelet, pod);
+    assert.ok(performance.now() - startedAt < 400, 'the pod waits for nothing');
+    await waiting;
+    await world.vault.waitFor(REVOKED, 1, AbortSignal.timeout(10_000));
+    await world.revoked();
+    await world.forgotten();
   });
 });

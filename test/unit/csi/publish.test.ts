@@ -84,6 +84,19 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.deepEqual(await world.mounts(), [pod.target]);
   });
 
+  test('another volume at the same place: a conflict, and the files of the first stay', async () => {
+    await using world = await CsiWorld.start();
+    const { kubelet } = await world.driver();
+    const pod = await world.pod();
+    await world.publish(kubelet, pod);
+    const other = { ...pod, volumeId: 'csi-other' };
+    const { code, details } = await world.refused(kubelet, other);
+    assert.equal(code, 6, details);
+    assert.match(details, /another volume is published at this target path/);
+    assert.equal(await world.file(pod, 'user'), 'user-1:end');
+    assert.equal(world.logins, 1);
+  });
+
   test('unpublish twice, of nothing, and after a reboot (target gone, mount gone, state gone)', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver();

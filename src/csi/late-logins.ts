@@ -1,0 +1,35 @@
+/**
+ * Logins that outlive their engine. Ring: csi. A request that is given up may have been granted all the same, and a
+ * token that nobody knows of lives to its TTL: so it is waited for in the background, and revoked.
+ */
+import type { VaultPort } from '../agent/index.ts';
+import { abortable } from '../lifecycle/index.ts';
+
+/** Requests end by the deadline of their client. */
+const NEVER = new AbortController().signal;
+
+/** Watches the logins of one volume. */
+export class LateLogins {
+  readonly #underWay = new Set<Promise<void>>();
+
+  /** Vault whose logins are not given up, while those who wait for them are free to go. */
+  watch(vault: VaultPort): VaultPort {
+    return {
+      ...vault,
+      login: (request, signal) => {
+        const login = vault.login(request, NEVER);
+        const seen: Promise<void> = login
+          .then(({ token }) => (signal.aborted ? vault.revokeToken(token, NEVER) : undefined))
+          .catch(() => undefined) // told to whoever waits for the login; a revocation has one try
+          .finally(() => this.#underWay.delete(seen));
+        this.#underWay.add(seen);
+        return abortable(login, signal);
+      },
+    };
+  }
+
+  /** Resolves when no login is under way. */
+  async ended(): Promise<void> {
+    await Promise.all(this.#underWay);
+  }
+}

@@ -1,0 +1,208 @@
+/**
+ * The CSI driver on one machine, without a cluster: a pod's volume is published, refreshed and taken away, and the pod
+ * itself is nowhere. Ring: dev. `npm start -- --mode csi` is this.
+ */
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { VouchsafeError, type Clock } from '../../core/index.ts';
+import { createTokenIssuer, type TokenIssuer } from '../tokens/index.ts';
+import { startDevVault, type DevVault } from '../vault/index.ts';
+import { startOidcProvider } from '../workload-api/index.ts';
+import { parseLine } from './agent-process.ts';
+import type { ShowConsole } from './console.ts';
+import { LocalKubelet, registerDriver, type ShownPod } from './local-kubelet.ts';
+
+/** How long the newest value may take into the file; it is read anew each second. */
+const REFRESH_TIMEOUT_MS = 30_000;
+const LOOK_MS = 100;
+
+/** Where a driver may keep its state: on a tmpfs. */
+const MEMORY = '/dev/shm';
+
+/** What the pod asks for. */
+const ATTRIBUTES = { role: 'web', 'template-db': '{{secret "kv/web#password"}}', refresh: '1s' };
+
+/** How the show is run. */
+export interface CsiShowOptions {
+  /** End when the volume has been shown once. */
+  readonly once: boolean;
+  /** Words that start the driver. */
+  readonly driverCommand: readonly [string, ...string[]];
+  /** Whether this process may mount. */
+  readonly mayMount: boolean;
+  readonly clock: Clock;
+}
+
+/**
+ * Shows one volume until `signal` aborts, or to its end with `once`. Leaves nothing behind.
+ *
+ * @throws VouchsafeError `ERR_USAGE` for somebody who may not mount.
+ */
+export async function showVolume(
+  options: CsiShowOptions,
+  console: ShowConsole,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!options.mayMount) {
+    throw new VouchsafeError(
+      'ERR_USAGE',
+      'mode csi mounts a volume on this machine: run it as root',
+    );
+  }
+  const { clock } = options;
+  await using stack = new AsyncDisposableStack();
+  const directory = await scratch(tmpdir(), stack);
+  const state = await scratch(MEMORY, stack);
+  console.step('a cluster that signs service-account tokens, and a Vault that trusts it: embedded');
+  const issuer = createTokenIssuer(clock);
+  const oidc = stack.use(await startOidcProvider({ jwks: () => issuer.jwks() }));
+  const vault = stack.use(await startDevVault({ clock }));
+  await seed(vault, `${oidc.url}/keys`);
+  console.fact(`${vault.address}, role web for service account web of namespace shop`);
+  console.step('the driver of this node, registered as a kubelet does it');
+  const socket = join(directory, 'csi.sock');
+  await startDriver(options, { directory, state, vault }, { console, stack });
+  const name = await registerDriver(join(directory, 'registry', `${DRIVER}-reg.sock`), clock);
+  const kubelet = new LocalKubelet(socket, clock);
+  stack.defer(() => kubelet.close());
+  console.fact(`${name} at ${socket}`);
+  const pod = await podOf(directory, issuer, clock);
+  await publish(kubelet, pod, { console, clock });
+  stack.defer(() => end(kubelet, pod, { vault, console }));
+  console.step('rotating kv/web in Vault');
+  await vault.write('kv/web', { password: randomUUID() });
+  await changed(pod, options, signal);
+  console.fact('the file has the new value; nothing runs in the pod, which was told nothing');
+  if (!options.once) await untilAborted(signal);
+}
+
+const DRIVER = 'csi.vouchsafe.dev';
+
+interface Told {
+  readonly console: ShowConsole;
+}
+
+async function scratch(parent: string, stack: AsyncDisposableStack): Promise<string> {
+  const directory = await mkdtemp(join(parent, 'vouchsafe-csi-'));
+  stack.defer(() => rm(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+async function seed(vault: DevVault, jwksUrl: string): Promise<void> {
+  await vault.write('sys/mounts/kv', { type: 'kv', options: { version: '1' } });
+  await vault.write('kv/web', { password: randomUUID() });
+  await vault.write('sys/policies/acl/web', {
+    policy: 'path "kv/web" { capabilities = ["read"] }',
+  });
+  await vault.write('sys/auth/jwt', { type: 'jwt' });
+  await vault.write('auth/jwt/config', { jwks_url: jwksUrl });
+  await vault.write('auth/jwt/role/web', {
+    ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: ['vault'] },
+    ...{ bound_subject: 'system:serviceaccount:shop:web', token_policies: ['web'] },
+  });
+}
+
+/** Starts the driver; the stack stops it, and volumes that it serves then are its successor's. */
+async function startDriver(
+  { driverCommand }: CsiShowOptions,
+  places: { readonly directory: string; readonly state: string; readonly vault: DevVault },
+  { console, stack }: Told & { readonly stack: AsyncDisposableStack },
+): Promise<void> {
+  const { directory, state, vault } = places;
+  const config = join(directory, 'values.json');
+  const connections = { default: { address: vault.address } };
+  const csi = { enabled: true, driverName: DRIVER };
+  await writeFile(config, JSON.stringify({ csi, vault: { connections } }));
+  const [program, ...words] = driverCommand;
+  const flags = [
+    ...['--config', config, '--node-name', 'this-machine'],
+    ...['--csi-socket', join(directory, 'csi.sock')],
+    ...['--registration-directory', join(directory, 'registry')],
+    ...['--state-directory', state, '--listen', '127.0.0.1:0'],
+  ];
+  const child = spawn(program, [...words, ...flags], {
+    env: {},
+    stdio: ['pipe', 'pipe', 'pipe'],
+    detached: true,
+  });
+  const gone = once(child, 'exit');
+  stack.defer(async () => {
+    child.kill('SIGTERM');
+    await gone;
+  });
+  createInterface({ input: child.stderr }).on('line', (line) =>
+    console.agentLine('driver', parseLine(line)),
+  );
+  const listening = once(createInterface({ input: child.stdout }), 'line');
+  const first = await Promise.race([listening, gone.then(() => undefined)]);
+  if (first === undefined) throw new VouchsafeError('ERR_SERVER_LISTEN', 'the driver has ended');
+}
+
+async function podOf(directory: string, issuer: TokenIssuer, clock: Clock): Promise<ShownPod> {
+  const [namespace, name, serviceAccount, uid] = ['shop', 'web-1', 'web', randomUUID()];
+  const target = join(directory, 'pods', uid, 'volumes', 'kubernetes.io~csi', 'secrets', 'mount');
+  await mkdir(dirname(target), { recursive: true });
+  const ttlMs = 3_600_000;
+  const token = await issuer.mint({
+    ...{
+      audience: 'vault',
+      ttlMs,
+      subject: `system:serviceaccount:${namespace}:${serviceAccount}`,
+    },
+    claims: { 'kubernetes.io': { namespace, pod: { name, uid } } },
+  });
+  const expirationTimestamp = new Date(clock.now() + ttlMs).toISOString();
+  return {
+    ...{ namespace, name, serviceAccount, uid, target },
+    volumeId: `csi-${uid}`,
+    attributes: ATTRIBUTES,
+    tokens: JSON.stringify({ vault: { token, expirationTimestamp } }),
+  };
+}
+
+async function publish(
+  kubelet: LocalKubelet,
+  pod: ShownPod,
+  { console, clock }: Told & { readonly clock: Clock },
+): Promise<void> {
+  console.step(`pod ${pod.namespace}/${pod.name} wants a volume`);
+  for (const [name, text] of Object.entries(pod.attributes)) console.fact(`${name}: ${text}`);
+  const startedAtMs = clock.monotonicMs();
+  await kubelet.publish(pod);
+  console.fact(`there after ${Math.round(clock.monotonicMs() - startedAtMs)} ms: ${pod.target}/db`);
+}
+
+async function changed(
+  pod: ShownPod,
+  { clock }: Pick<CsiShowOptions, 'clock'>,
+  signal: AbortSignal,
+): Promise<void> {
+  const path = join(pod.target, 'db');
+  const before = await readFile(path, 'utf8');
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(REFRESH_TIMEOUT_MS)]);
+  while ((await readFile(path, 'utf8')) === before) await clock.sleep(LOOK_MS, limit);
+}
+
+async function end(
+  kubelet: LocalKubelet,
+  pod: ShownPod,
+  { vault, console }: Told & { readonly vault: DevVault },
+): Promise<void> {
+  console.step('the pod ends');
+  await kubelet.unpublish(pod);
+  await vault.waitFor(
+    { path: 'auth/token/revoke-self' },
+    1,
+    AbortSignal.timeout(REFRESH_TIMEOUT_MS),
+  );
+  console.fact('the volume is gone, and its token revoked');
+}
+
+async function untilAborted(signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) await once(signal, 'abort');
+}
