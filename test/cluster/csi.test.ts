@@ -186,7 +186,7 @@ suite('pods with a CSI volume', { concurrency: true }, () => {
   test('a pod that is entitled to nothing waits, and its events say why', async () => {
     await using space = await withSecret();
     await space.create(shellPod('app', settings(space, { role: 'nobody' }), READ));
-    await waitsBecause(space, 'app', /role nobody/);
+    await waitsBecause(space, 'app', /role "nobody"/);
     assert.equal(await space.tokens(), 0);
   });
 

@@ -5,11 +5,12 @@ import { INJECTOR_IMAGE, REPOSITORY, VERSION } from '../../cluster/parts/images.
 import { api } from '../../cluster/parts/suite.ts';
 import { host } from '../report.ts';
 import { measureAdmissions, type Admissions } from './admission.ts';
+import { measureDriver } from './driver.ts';
 import { measureMemory, type Memory } from './memory.ts';
 import { accountTenant, spiffeTenant } from './pods.ts';
 import { asJson, asTable } from './report.ts';
 import { startIncumbent } from './incumbent.ts';
-import { injected, measureStarts } from './starts.ts';
+import { injected, measureStarts, published } from './starts.ts';
 
 /** How many admissions, by how many at a time. */
 const ADMISSIONS = [
@@ -19,6 +20,9 @@ const ADMISSIONS = [
 
 /** Pods on the node. */
 const FLEETS = [1, 50];
+
+/** Volumes on the node. */
+const VOLUMES = [10, 60, 100, 200];
 
 interface NodeImages {
   readonly status: {
@@ -35,6 +39,7 @@ say(`${runs} starts of each kind`);
 const starts = await measureStarts(
   [
     { name: 'plain', space: account.space, asked: {} },
+    published('csi', account),
     injected('native', account, 'native'),
     injected('pair', account, 'pair'),
     injected('native, SPIFFE', spiffe, 'native'),
@@ -52,6 +57,8 @@ for (const pods of FLEETS) {
   say(`memory with ${pods} of our pods on the node`);
   memory.push(await measureMemory(account, pods));
 }
+say(`the CSI driver with ${VOLUMES.join(', ')} volumes`);
+const driver = await measureDriver(account, VOLUMES);
 const loadAfter = loadavg()[0] ?? 0;
 const figures = {
   host: before,
@@ -59,6 +66,7 @@ const figures = {
   starts,
   admissions,
   memory,
+  driver,
   imageBytes: await imageBytes(),
   isIncumbentMissing: incumbent === undefined,
 };

@@ -2,6 +2,7 @@
 import { hostLine, type Host } from '../report.ts';
 import type { Summary } from '../statistics.ts';
 import type { Admissions } from './admission.ts';
+import type { DriverCost } from './driver.ts';
 import type { Memory } from './memory.ts';
 import { PHASES, type Phase } from './phases.ts';
 import type { Starts } from './starts.ts';
@@ -15,6 +16,7 @@ export interface ClusterFigures {
   readonly starts: readonly Starts[];
   readonly admissions: readonly Admissions[];
   readonly memory: readonly Memory[];
+  readonly driver: readonly DriverCost[];
   /** Compressed, as the kubelet reports it. */
   readonly imageBytes: number;
   /** Where HashiCorp's injector was not on PATH. */
@@ -26,7 +28,7 @@ export function asJson(figures: ClusterFigures): string {
 }
 
 export function asTable(figures: ClusterFigures): string {
-  const { host, loadAfter, admissions, memory, imageBytes, isIncumbentMissing } = figures;
+  const { host, loadAfter, admissions, memory, driver, imageBytes, isIncumbentMissing } = figures;
   const lines = [
     `${hostLine(host)}; load at the end ${loadAfter.toFixed(1)}`,
     '',
@@ -55,6 +57,16 @@ export function asTable(figures: ClusterFigures): string {
         workingSet.median.toFixed(1),
         Math.max(...workingSet.values).toFixed(1),
       ]),
+    ),
+    '',
+    ...table(
+      ['CSI driver, volumes of three secrets', ...driver.map(({ volumes }) => String(volumes))],
+      [
+        ['anonymous memory, MiB', ...driver.map((one) => one.anonymousMiB.toFixed(1))],
+        ['processor at rest, % of a core', ...driver.map((one) => (one.cpuShare * 100).toFixed(2))],
+        ['a publish, p50, ms', ...driver.map(({ publishP50 }) => publishP50.toFixed(0))],
+        ['a publish, p99, ms', ...driver.map(({ publishP99 }) => publishP99.toFixed(0))],
+      ],
     ),
     '',
     `Image: ${(imageBytes / 1_000_000).toFixed(1)} MB compressed.`,

@@ -22,6 +22,11 @@ export interface Kind extends Marked {
   readonly agent?: string;
 }
 
+/** Pods of a tenant whose files the CSI driver brings. */
+export function published(name: string, { space, asks }: Tenant): Kind {
+  return { name, space, asked: asks({ mode: 'csi' }) };
+}
+
 /** Pods of a tenant in a mode of the agent. */
 export function injected(name: string, { space, asks }: Tenant, mode: 'native' | 'pair'): Kind {
   const agent = mode === 'pair' ? INIT_CONTAINER : AGENT_CONTAINER;

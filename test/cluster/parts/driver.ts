@@ -48,12 +48,17 @@ function selecting(nodeSelector: object): object {
   return { spec: { template: { spec: { nodeSelector } } } };
 }
 
+/** The driver's metrics, as text. */
+export async function driverMetrics(): Promise<string> {
+  const [pod] = (await driverPods()).items;
+  const name = pod?.metadata.name ?? '';
+  return api.text(`/api/v1/namespaces/${RELEASE}/pods/${name}:8080/proxy/metrics`);
+}
+
 /** How many volumes the driver has, in any state. */
 export async function volumeCount(): Promise<number> {
-  const [pod] = (await driverPods()).items;
-  const path = `/api/v1/namespaces/${RELEASE}/pods/${pod?.metadata.name ?? ''}:8080/proxy/metrics`;
-  const lines = (await api.text(path)).split('\n');
-  return lines
+  return (await driverMetrics())
+    .split('\n')
     .filter((line) => line.startsWith('vouchsafe_csi_volumes{'))
     .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
 }
