@@ -1,9 +1,12 @@
 /** The CSI driver under a real kubelet: what pods get, what they are told, and what no fault may cost. */
 import assert from 'node:assert/strict';
-import { after, suite, test } from 'node:test';
+import { X509Certificate } from 'node:crypto';
+import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { awaitDriver, driverPods, onNoNode, onEveryNode, volumeCount } from './parts/driver.ts';
+import { install } from './parts/installing.ts';
 import type { List, Pod } from './parts/objects.ts';
+import { BY_BROKER } from './parts/release.ts';
 import {
   act,
   annotations,
@@ -334,6 +337,63 @@ suite('faults of driver and node', () => {
     assert.equal(await space.exec('app', 'app', 'cat', '/vault/secrets/password'), 'first');
     await vault.write('sys/unseal', { key: world.vault.unsealKey });
     await assertUnharmed(space, 'unsealed');
+  });
+});
+
+suite('SVIDs of pods by the Broker API', () => {
+  before(() => install(...BY_BROKER));
+  after(async () => {
+    await act('start-identity');
+    await install();
+  });
+
+  async function withSvids(): Promise<Space> {
+    const space = await Space.create();
+    await space.grantSecret({ password: 'first' });
+    return space;
+  }
+
+  test('a pod logs in with its own SVID, and has it as a file', async () => {
+    await using space = await withSvids();
+    await space.create(shellPod('app', settings(space, { 'x509-svid': 'true' }), READ));
+    await space.ready('app');
+    assert.equal(await space.logs('app', 'app'), 'first\n');
+    assert.equal(await space.logins(), 1);
+    const svid = await space.exec('app', 'app', 'cat', '/vault/secrets/svid.pem');
+    const names = new X509Certificate(svid).subjectAltName;
+    assert.equal(names, `URI:spiffe://example.org/ns/${space.name}/sa/default`);
+  });
+
+  test('a pod without registration waits, its events say why, and it starts by itself', async () => {
+    await using space = await withSvids();
+    await act('withhold', space.name);
+    await space.create(shellPod('app', settings(space), READ));
+    await waitsBecause(space, 'app', /no identity/i);
+    await act('admit', space.name);
+    await space.ready('app', 120_000);
+  });
+
+  test("the SPIRE agent is away for a while: a pod waits for it, another's files are refreshed", async () => {
+    await using space = await withSvids();
+    await space.create(shellPod('app', settings(space), READ));
+    await space.ready('app');
+    await act('stop-identity');
+    await space.create(shellPod('later', settings(space), READ));
+    await waitsBecause(space, 'later', /ERR_SPIFFE_UNAVAILABLE/);
+    await changes(space, 'app', 'second');
+    await act('start-identity');
+    await space.ready('later', 120_000);
+  });
+
+  test('the SPIFFE ID of another pod is not to be had', async () => {
+    await using owner = await withSvids();
+    await using thief = await withSvids();
+    const asked = settings(owner, {
+      'spiffe-id': `spiffe://example.org/ns/${owner.name}/sa/default`,
+    });
+    await thief.create(shellPod('thief', asked, READ));
+    await waitsBecause(thief, 'thief', /ERR_SPIFFE_NO_MATCH/);
+    assert.equal(await owner.tokens(), 0);
   });
 });
 

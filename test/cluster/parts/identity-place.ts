@@ -6,3 +6,6 @@ import { WORKSPACE } from './workspace.ts';
 export const IDENTITY_DIRECTORY = join(WORKSPACE, 'identity');
 /** In the agent's containers. */
 export const SOCKET_DIRECTORY = '/run/workload-api';
+
+/** Socket of the Broker API, for the CSI driver. */
+export const BROKER_SOCKET = join(WORKSPACE, 'broker', 'api.sock');

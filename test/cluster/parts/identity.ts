@@ -12,9 +12,11 @@ import {
   startOidcProvider,
   startWorkloadApi,
   type DevIdentity,
+  type DevPod,
   type DevWorkloadApi,
 } from '../../../src/dev/workload-api/index.ts';
 import type { Api } from './api.ts';
+import { Broker } from './broker.ts';
 import { ready, start } from './processes.ts';
 import { place } from './workspace.ts';
 
@@ -34,7 +36,7 @@ export interface Identity extends AsyncDisposable {
 }
 
 interface Pod {
-  readonly metadata: { readonly uid: string; readonly namespace: string };
+  readonly metadata: { readonly uid: string; readonly namespace: string; readonly name: string };
   readonly spec: { readonly serviceAccountName: string };
 }
 
@@ -55,6 +57,11 @@ export async function startIdentity(attest: string, api: Api): Promise<Identity>
   }).listen(resolver);
   await once(server, 'listening');
   const oidc = await startOidcProvider({ jwks: () => pods.jwks() });
+  const broker = new Broker({
+    ...{ domain: pods.domain, trustDomain: TRUST_DOMAIN },
+    pods: () => pods.all(),
+  });
+  await broker.start();
   const socket = place('identity', 'api.sock');
   const front = start('attest', [attest, socket, resolver]);
   const listens = (): Promise<void> => ready(front, () => existsSync(socket));
@@ -62,17 +69,17 @@ export async function startIdentity(attest: string, api: Api): Promise<Identity>
   return {
     jwksUrl: `${oidc.url}/keys`,
     async stop() {
-      await front.stop();
+      await Promise.all([front.stop(), broker.stop()]);
       rmSync(socket, { force: true });
     },
     async start() {
       front.start();
-      await listens();
+      await Promise.all([listens(), broker.start()]);
     },
     withhold: (namespace) => pods.withhold(namespace),
     admit: (namespace) => pods.admit(namespace),
     async [Symbol.asyncDispose]() {
-      await front.stop();
+      await Promise.all([front.stop(), broker.stop()]);
       server.close();
       await oidc[Symbol.asyncDispose]();
       await pods[Symbol.asyncDispose]();
@@ -83,7 +90,7 @@ export async function startIdentity(attest: string, api: Api): Promise<Identity>
 /** What each pod is served, by its UID. */
 class PodIdentities implements AsyncDisposable {
   readonly #api: Api;
-  readonly #domain = createTrustDomain(TRUST_DOMAIN);
+  readonly domain = createTrustDomain(TRUST_DOMAIN);
   readonly #served = new Map<string, Promise<Served>>();
   readonly #withheld = new Set<string>();
   #known: ReadonlyMap<string, Pod> = new Map();
@@ -94,7 +101,7 @@ class PodIdentities implements AsyncDisposable {
   }
 
   jwks(): { keys: ReturnType<DevWorkloadApi['jwks']>['keys'] } {
-    return { keys: this.#domain.jwks().keys };
+    return { keys: this.domain.jwks().keys };
   }
 
   async socketOf(uid: string): Promise<string> {
@@ -105,6 +112,15 @@ class PodIdentities implements AsyncDisposable {
       this.#served.set(uid, served);
     }
     return (await served).path;
+  }
+
+  /** Every pod of the cluster, with what it is entitled to. */
+  async all(): Promise<readonly DevPod[]> {
+    const { items } = await this.#api.get<{ items: readonly Pod[] }>('/api/v1/pods');
+    return items.map((pod) => {
+      const { uid, namespace, name } = pod.metadata;
+      return { uid, namespace, name, identities: this.#identities(pod) };
+    });
   }
 
   withhold(namespace: string): void {
@@ -122,7 +138,7 @@ class PodIdentities implements AsyncDisposable {
     const path = place('identities', `${pod.metadata.uid}.sock`);
     const identities = this.#identities(pod);
     const api = await startWorkloadApi({
-      ...{ address: `unix://${path}`, domain: this.#domain, identities },
+      ...{ address: `unix://${path}`, domain: this.domain, identities },
     });
     return { pod, api, path };
   }

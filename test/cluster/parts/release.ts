@@ -1,6 +1,6 @@
 /** The chart as the suite installs it. */
 import { join } from 'node:path';
-import { IDENTITY_DIRECTORY, SOCKET_DIRECTORY } from './identity-place.ts';
+import { BROKER_SOCKET, IDENTITY_DIRECTORY, SOCKET_DIRECTORY } from './identity-place.ts';
 import { REPOSITORY, VERSION } from './images.ts';
 import { NODE_ADDRESS } from './network.ts';
 import { KUBELET_DIRECTORY, RUN_DIRECTORY } from './node.ts';
@@ -15,6 +15,12 @@ export const CHART = join(import.meta.dirname, '..', '..', '..', 'manifests', 'v
 export const BY_HOST_PATH = [
   '--set=spiffe.volume=hostPath',
   `--set=spiffe.hostPath=${IDENTITY_DIRECTORY}`,
+];
+
+/** Changes of values by which the CSI driver gets SVIDs of pods. */
+export const BY_BROKER = [
+  '--set=csi.identity.kind=broker',
+  `--set=csi.identity.socket=${BROKER_SOCKET}`,
 ];
 
 /** The chart's values, for Helm. */
