@@ -165,6 +165,14 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await reached.promise;
     const stopped = first.stop();
     await waiting;
+    await eventually(
+      () =>
+        stat(world.csiSocket).then(
+          () => undefined,
+          () => true,
+        ),
+      'the driver goes on',
+    );
     go.resolve(undefined);
     await stopped;
     assert.equal(world.logins, 0);
