@@ -6,6 +6,11 @@
 export class Turns {
   readonly #last = new Map<string, Promise<unknown>>();
 
+  /** Resolves when nothing is under way. */
+  async settled(): Promise<void> {
+    while (this.#last.size > 0) await Promise.all(this.#last.values());
+  }
+
   /** Runs `operation` when all earlier ones of this key have ended, however they did. */
   async run<T>(key: string, operation: () => Promise<T>): Promise<T> {
     const earlier = this.#last.get(key) ?? Promise.resolve();

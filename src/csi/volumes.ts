@@ -57,6 +57,7 @@ export class Volumes {
   readonly #revocations: Revocations;
   readonly #volumes = new Map<string, Volume>();
   readonly #turns = new Turns();
+  #hasEnded = false;
 
   constructor(options: VolumesOptions) {
     const { parts, shared, driverName } = options;
@@ -139,6 +140,8 @@ export class Volumes {
 
   /** Stops every engine and leaves all to a successor: mounts, tokens and leases stay. */
   async end(): Promise<void> {
+    this.#hasEnded = true;
+    await this.#turns.settled();
     await Promise.all([...this.#volumes.values()].map((volume) => volume.stop()));
     await this.#revocations.end();
     for (const volume of this.#volumes.values()) volume.close();
@@ -157,6 +160,7 @@ export class Volumes {
     if (await this.#mounts.isMounted(target)) return known;
     known.logger.warn('volume is not mounted any more: it is mounted again', { target });
     await this.#mounts.mount({ ...request, sizeBytes: known.kept.record.sizeBytes }, signal);
+    this.#refuseEnded();
     await known.refill();
     return known;
   }
@@ -181,10 +185,17 @@ export class Volumes {
       await records.remove(volume.kept.directory);
       throw error;
     }
+    this.#refuseEnded();
     this.#volumes.set(spec.volumeId, volume);
     volume.takeTokens(tokens);
     volume.begin();
     return volume;
+  }
+
+  /** An engine that began now would outlive the driver; what is mounted is half a publish for the next one. */
+  #refuseEnded(): void {
+    if (this.#hasEnded)
+      throw new VouchsafeError('ERR_CSI_ENDED', 'the driver ends; ask the next one');
   }
 
   #isTaken(target: string): boolean {

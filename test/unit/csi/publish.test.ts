@@ -222,7 +222,8 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const pods = await Promise.all(
       Array.from({ length: 50 }, (_, index) => world.pod(`web-${index}`)),
     );
-    await Promise.all(pods.map((pod) => world.publish(kubelet, pod)));
+    // On a busy machine a call may be told to come again; it goes on with the same start.
+    await Promise.all(pods.map((pod) => world.published(kubelet, pod)));
     const credentials = await Promise.all(pods.map((pod) => world.file(pod, 'db')));
     assert.equal(new Set(credentials).size, 50);
     assert.deepEqual([world.logins, world.vaultTokens], [50, 50]);

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
+import type { Clock } from '../../../src/core/index.ts';
 import { systemMounts } from '../../../src/platform/index.ts';
 import { eventually } from '../../helpers/agent-process.ts';
-import { ATTRIBUTES, CANNOT_MOUNT, CsiWorld } from '../../helpers/csi-world.ts';
+import { ATTRIBUTES, CANNOT_MOUNT, CsiWorld, hasty } from '../../helpers/csi-world.ts';
 
 const FRESH = { ...ATTRIBUTES, refresh: '1s' };
 
@@ -142,6 +143,45 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(world.logins, 1);
   });
 
+  test('driver ended in the middle of mounting: no engine outlives it, and the next one completes the publish', async () => {
+    await using world = await CsiWorld.start();
+    const [reached, go] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
+    const mounts = {
+      ...systemMounts,
+      async mountTmpfs(mount: Parameters<typeof systemMounts.mountTmpfs>[0]) {
+        reached.resolve(undefined);
+        await go.promise;
+        await systemMounts.mountTmpfs(mount);
+      },
+    };
+    // Calls that are drained and engines that stop are not waited for as long as they may take.
+    const clock: Clock = {
+      ...hasty,
+      sleep: (ms, signal) => hasty.sleep(ms === 5000 ? 300 : ms, signal),
+    };
+    const first = await world.driver({ mounts, clock });
+    const pod = await world.pod();
+    const waiting = world.refused(first.kubelet, pod);
+    await reached.promise;
+    const stopped = first.stop();
+    await waiting;
+    await eventually(
+      () =>
+        stat(world.csiSocket).then(
+          () => undefined,
+          () => true,
+        ),
+      'the driver goes on',
+    );
+    go.resolve(undefined);
+    await stopped;
+    assert.equal(world.logins, 0);
+    const second = await world.driver();
+    await world.publish(second.kubelet, pod);
+    assert.equal(await world.file(pod, 'user'), 'user-1:end');
+    assert.deepEqual([world.logins, (await world.mounts()).length], [1, 1]);
+  });
+
   test('the state is readable by root alone, and holds no token of the kubelet', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver();
@@ -198,7 +238,7 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     );
     for (let start = 0; start < pods.length; start += 20) {
       const some = pods.slice(start, start + 20);
-      await Promise.all(some.map((pod) => world.publish(first.kubelet, pod)));
+      await Promise.all(some.map((pod) => world.published(first.kubelet, pod)));
     }
     await first.stop();
     const second = await world.driver();
