@@ -66,6 +66,8 @@ interface StoredSecret {
 /** Dates are looked at this often: wall clocks jump. */
 const LOOK_MS = 60_000;
 const RETRY_MS = 2000;
+/** The watch of the Secret stands a little later than the lease is taken, and rings for nobody. */
+const CATCH_UP_MS = 500;
 
 /** Certificates of the webhook's own authority. */
 export class OwnCertificates implements Certificates {
@@ -180,7 +182,8 @@ export class OwnCertificates implements Certificates {
   async #renew(signal: AbortSignal): Promise<number> {
     const { secretName, dnsName, clock, trusted } = this.#options;
     // A view that is not of now may lack what is there; writing by it would only fail.
-    if (!this.#lease.isHeld || this.#secret.ageMs > 0) return LOOK_MS;
+    if (!this.#lease.isHeld) return LOOK_MS;
+    if (this.#secret.ageMs > 0) return CATCH_UP_MS;
     const found = this.#secret.get(secretName);
     const stored = readStored(found?.texts.reveal() ?? {});
     const nowMs = clock.now();

@@ -48,13 +48,9 @@ export class World {
     this.cluster.put(CONFIGURATION, configuration());
   }
 
-  start(name: string): Replica {
-    const { cluster, clock } = this;
-    const [connection, logger, random] = [
-      cluster.connect(),
-      recordingLogger(),
-      seededRandom(name.length),
-    ];
+  start(name: string, connection = this.cluster.connect()): Replica {
+    const { clock } = this;
+    const [logger, random] = [recordingLogger(), seededRandom(name.length)];
     const common = { api: connection.api, clock, random, logger };
     const registration = new Registration({ ...common, name: 'vouchsafe-webhook' });
     const own = new OwnCertificates({

@@ -37,6 +37,39 @@ test('three replicas at once share one Secret, made once', async (t) => {
   assert.equal(served.size, 1);
 });
 
+test('the lease is taken before the watch of the Secret stands: a second is waited for it, not a minute', async (t) => {
+  const world = new World(t);
+  const connection = world.cluster.connect();
+  const { api } = connection;
+  const [taken, stands] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
+  const slow: typeof api = {
+    async send(request, signal) {
+      if (request.path.includes('/leases')) await taken.promise;
+      return api.send(request, signal);
+    },
+    async watch(path, query, signal) {
+      if (path.endsWith('/secrets')) await stands.promise;
+      return api.watch(path, query, signal);
+    },
+  };
+  const replica = world.start('a', { ...connection, api: slow });
+  await settle(100);
+  await world.clock.advance(10); // so much older is the list
+  taken.resolve(undefined);
+  await settle(100);
+  assert.ok(replica.own.isLeader);
+  assert.equal(
+    world.cluster.get(SECRET),
+    undefined,
+    'a view that may be old is no ground to write',
+  );
+  stands.resolve(undefined);
+  await settle(100);
+  await world.clock.advance(1000);
+  await settle(100);
+  assert.ok(replica.own.current !== undefined);
+});
+
 test('two years pass: certificates and authorities are renewed, no call fails, nothing piles up', async (t) => {
   const world = new World(t);
   const [first] = await world.startThree();
