@@ -94,6 +94,7 @@ export async function runDriver(
           await ended(stopped);
         } finally {
           isServing = false;
+          volumes.beginNoMore();
           await closeAll(serving, options);
         }
       } catch (error) {

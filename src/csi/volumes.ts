@@ -57,7 +57,7 @@ export class Volumes {
   readonly #revocations: Revocations;
   readonly #volumes = new Map<string, Volume>();
   readonly #turns = new Turns();
-  #hasEnded = false;
+  #isEnding = false;
 
   constructor(options: VolumesOptions) {
     const { parts, shared, driverName } = options;
@@ -138,9 +138,14 @@ export class Volumes {
     }
   }
 
+  /** From now on no engine begins; those that run go on, and calls that wait for their files may see them. */
+  beginNoMore(): void {
+    this.#isEnding = true;
+  }
+
   /** Stops every engine and leaves all to a successor: mounts, tokens and leases stay. */
   async end(): Promise<void> {
-    this.#hasEnded = true;
+    this.beginNoMore();
     await this.#turns.settled();
     await Promise.all([...this.#volumes.values()].map((volume) => volume.stop()));
     await this.#revocations.end();
@@ -160,13 +165,14 @@ export class Volumes {
     if (await this.#mounts.isMounted(target)) return known;
     known.logger.warn('volume is not mounted any more: it is mounted again', { target });
     await this.#mounts.mount({ ...request, sizeBytes: known.kept.record.sizeBytes }, signal);
-    this.#refuseEnded();
+    this.#refuseEnding();
     await known.refill();
     return known;
   }
 
   async #create(request: PublishRequest, signal: AbortSignal): Promise<Volume> {
     const { records } = this.#options;
+    this.#refuseEnding();
     if (this.#volumes.size >= MAX_VOLUMES) {
       throw new VouchsafeError('ERR_CSI_BUSY', `the node has ${MAX_VOLUMES} volumes already`);
     }
@@ -185,7 +191,7 @@ export class Volumes {
       await records.remove(volume.kept.directory);
       throw error;
     }
-    this.#refuseEnded();
+    this.#refuseEnding();
     this.#volumes.set(spec.volumeId, volume);
     volume.takeTokens(tokens);
     volume.begin();
@@ -193,8 +199,8 @@ export class Volumes {
   }
 
   /** An engine that began now would outlive the driver; what is mounted is half a publish for the next one. */
-  #refuseEnded(): void {
-    if (this.#hasEnded)
+  #refuseEnding(): void {
+    if (this.#isEnding)
       throw new VouchsafeError('ERR_CSI_ENDED', 'the driver ends; ask the next one');
   }
 
