@@ -83,7 +83,7 @@ export async function runDriver(
     async (inner) => {
       const stopped = AbortSignal.any([signal, inner]);
       try {
-        await volumes.resume(stopped);
+        await volumes.resume();
         const serving = await serve(options, { volumes, registration, isReady: () => isServing });
         isServing = true;
         try {
@@ -91,7 +91,7 @@ export async function runDriver(
             csiSocket: options.csiSocket,
             listen: await Promise.race([listening.promise, ended(stopped)]),
           });
-          await ended(stopped);
+          await Promise.all([volumes.beginResumed(stopped), ended(stopped)]);
         } finally {
           isServing = false;
           volumes.beginNoMore();

@@ -2,6 +2,7 @@
  * What the driver counts. Ring: csi. Labels are closed sets, or names of pods that are on this node now.
  */
 import type { Gauge, Metrics } from '../core/index.ts';
+import type { VolumeRecord } from './records.ts';
 import type { Volumes } from './volumes.ts';
 
 /** From a mount alone, 5 ms, to the longest wait of a call. */
@@ -63,8 +64,8 @@ export function createVolumesRecorder(metrics: Metrics, volumes: Volumes): () =>
     const counts = { starting: 0, ready: 0, degraded: 0 };
     const ages = new Map<string, Ageing>();
     let leaseCount = 0;
-    for (const { spec, status } of volumes.all) {
-      counts[stateOf(status?.phase)] += 1;
+    for (const { spec, status, kept } of volumes.all) {
+      counts[stateOf(status?.phase, kept.record)] += 1;
       leaseCount += status?.secrets.filter(({ lease }) => lease).length ?? 0;
       for (const { name, age_seconds } of status?.files ?? []) {
         const labels = { namespace: spec.pod.namespace, pod: spec.pod.name, file: name };
@@ -94,6 +95,8 @@ function replace(
   for (const { labels, ageSeconds } of now.values()) gauge.set(ageSeconds, labels);
 }
 
-function stateOf(phase: string | undefined): State {
-  return STATES.find((state) => state === phase) ?? 'starting';
+/** Files that are there are the last good ones as long as no engine says that they are right. */
+function stateOf(phase: string | undefined, { isPublished }: VolumeRecord): State {
+  if (phase === 'ready') return 'ready';
+  return isPublished ? 'degraded' : 'starting';
 }

@@ -30,7 +30,7 @@ import type { Volumes } from './volumes.ts';
 const MAX_NODE_ID = 256;
 
 /** Errors that leave the files of a volume as they are when it is asked for again. */
-const KEEPS: readonly ErrorCode[] = ['ERR_CSI_REQUEST', 'ERR_CSI_TOKEN'];
+const KEEPS: readonly ErrorCode[] = ['ERR_CSI_REQUEST', 'ERR_CSI_TOKEN', 'ERR_BUG'];
 
 /** What the calls work with. */
 export interface ServicesOptions {

@@ -36,7 +36,7 @@ const STATUS: Partial<Record<ErrorCode, keyof typeof GRPC_STATUS>> = {
   ERR_CSI_BUSY: 'RESOURCE_EXHAUSTED',
   ERR_CSI_NO_VOLUME: 'NOT_FOUND',
   ERR_CSI_TOKEN: 'FAILED_PRECONDITION',
-  ERR_CSI_MOUNT: 'INTERNAL',
+  ERR_CSI_MOUNT: 'UNAVAILABLE',
 };
 
 /** A status to send. */

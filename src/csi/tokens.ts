@@ -2,7 +2,7 @@
  * The pod's service-account tokens, as the kubelet hands them in. Ring: csi. They are kept in memory alone, and never
  * printed.
  */
-import { Secret, VouchsafeError, type Clock } from '../core/index.ts';
+import { Secret, VouchsafeError, type Clock, type ErrorCode } from '../core/index.ts';
 import { Latest } from '../lifecycle/index.ts';
 import type { TokenPort } from '../agent/index.ts';
 
@@ -64,11 +64,20 @@ export class TokenSource implements TokenPort {
   readonly #audience: string;
   readonly #clock: Pick<Clock, 'now'>;
   readonly #latest = new Latest<PodTokens>();
+  #waiting = 0;
 
   /** `audience` is that of the token that logs in. */
   constructor(audience: string, clock: Pick<Clock, 'now'>) {
     this.#audience = audience;
     this.#clock = clock;
+  }
+
+  /** Why a login does not go on, where it waits for the kubelet. */
+  get problem(): { readonly code: ErrorCode; readonly message: string } | undefined {
+    if (this.#waiting === 0) return undefined;
+    const message =
+      'waits for a service-account token that is still valid; the kubelet sends one with its next call';
+    return { code: 'ERR_CSI_TOKEN', message };
   }
 
   /** Takes newer tokens. */
@@ -78,12 +87,17 @@ export class TokenSource implements TokenPort {
 
   /** The newest token; where there is none, or an expired one, the next that the kubelet hands in. */
   async token(_: unknown, signal: AbortSignal): Promise<Secret<string>> {
-    for await (const tokens of this.#latest.updates(signal)) {
-      const found = tokens.get(this.#audience);
-      if (found === undefined) throw missing(tokens, this.#audience);
-      if (found.expiresAtMs - this.#clock.now() >= MIN_LIFE_MS) return found.token;
+    this.#waiting += 1;
+    try {
+      for await (const tokens of this.#latest.updates(signal)) {
+        const found = tokens.get(this.#audience);
+        if (found === undefined) throw missing(tokens, this.#audience);
+        if (found.expiresAtMs - this.#clock.now() >= MIN_LIFE_MS) return found.token;
+      }
+      throw signal.reason; // the updates end by an abort alone
+    } finally {
+      this.#waiting -= 1;
     }
-    throw signal.reason; // the updates end by an abort alone
   }
 }
 

@@ -41,6 +41,8 @@ export class Volume {
   /** How often the kubelet has asked for it, and when it did last (monotonic milliseconds). */
   asked = 0;
   askedAtMs: number;
+  /** Whether there was an engine in this process. */
+  hasBegun = false;
   readonly logger: Logger;
   readonly #parts: VolumeParts;
   readonly #tokens: TokenSource | undefined;
@@ -79,7 +81,8 @@ export class Volume {
 
   /** Why the newest values are not in the files. */
   get problem(): { readonly code: string; readonly message: string } | undefined {
-    return this.#built === undefined ? this.#lastError : this.status?.errors[0];
+    const problem = this.#built === undefined ? this.#lastError : this.status?.errors[0];
+    return problem ?? this.#tokens?.problem;
   }
 
   /** Takes newer tokens of the kubelet. */
@@ -89,6 +92,7 @@ export class Volume {
 
   /** Starts the engine; where a predecessor has left its state, it goes on from there. */
   begin(): void {
+    this.hasBegun = true;
     this.#stop = new AbortController();
     this.#running = this.#run(this.#stop.signal);
   }
@@ -109,9 +113,19 @@ export class Volume {
   /** Stops the engine; what it holds stays valid. */
   async stop(): Promise<void> {
     this.#stop.abort(new VouchsafeError('ERR_CSI_ENDED', 'the volume is being unpublished'));
+    await this.#within(this.#running);
+  }
+
+  /** Stops the engine for a successor. A login under way is waited for: nobody else would revoke what it is granted. */
+  async leave(): Promise<void> {
+    await this.stop();
+    await this.#within(this.#logins.ended());
+  }
+
+  async #within(work: Promise<void>): Promise<void> {
     const enough = new AbortController();
     const limit = this.#parts.clock.sleep(STOP_TIMEOUT_MS, enough.signal).catch(() => undefined);
-    await Promise.race([this.#running, limit]);
+    await Promise.race([work, limit]);
     enough.abort();
   }
 

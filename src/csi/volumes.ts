@@ -4,12 +4,12 @@
  */
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { VouchsafeError } from '../core/index.ts';
+import { hasCode, VouchsafeError } from '../core/index.ts';
 import type { Shared } from '../host/index.ts';
 import { Semaphore } from '../lifecycle/index.ts';
 import { VolumeMounts } from './mounting.ts';
 import { planFor } from './planning.ts';
-import type { DriverParts } from './ports.ts';
+import type { DriverParts, VolumePlan } from './ports.ts';
 import type { PublishRequest } from './publish-request.ts';
 import type { Records, KeptRecord } from './records.ts';
 import type { Revocations } from './revocations.ts';
@@ -102,8 +102,8 @@ export class Volumes {
     });
   }
 
-  /** Goes on with what a predecessor left; resolves when each engine runs. */
-  async resume(signal: AbortSignal): Promise<void> {
+  /** Takes over what a predecessor left. Its engines begin with {@link beginResumed}. */
+  async resume(): Promise<void> {
     const { records, parts } = this.#options;
     const found = await records.load();
     const gone: KeptRecord[] = [];
@@ -118,10 +118,18 @@ export class Volumes {
       const volumes = this.#volumes.size;
       parts.logger.info('found a predecessor', { volumes, gone: gone.length });
     }
-    await this.#beginAll([...this.#volumes.values()], signal);
   }
 
-  /** Ends starts that nobody asks for any more, until `signal` aborts. */
+  /** Begins the engines of what was taken over, some at a time; resolves when all have begun, or on abort. */
+  async beginResumed(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#beginAll([...this.#volumes.values()], signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  /** Ends what nobody asks for any more, starts and volumes whose mount is gone, until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options.parts;
     for (;;) {
@@ -129,9 +137,11 @@ export class Volumes {
       const now = clock.monotonicMs();
       for (const volume of this.#volumes.values()) {
         const isAbandoned = now - volume.askedAtMs > ABANDONED_MS;
-        if (volume.kept.record.isPublished || !isAbandoned) continue;
+        if (!isAbandoned) continue;
+        const { isPublished, spec } = volume.kept.record;
+        if (isPublished && (await this.#mounts.isMounted(spec.target))) continue;
         volume.logger.warn('nobody asks for the volume any more: it is taken away');
-        await this.unpublish(volume.spec.volumeId, volume.spec.target).catch((error: unknown) => {
+        await this.unpublish(spec.volumeId, spec.target).catch((error: unknown) => {
           volume.logger.error('volume was not taken away', { error });
         });
       }
@@ -147,7 +157,7 @@ export class Volumes {
   async end(): Promise<void> {
     this.beginNoMore();
     await this.#turns.settled();
-    await Promise.all([...this.#volumes.values()].map((volume) => volume.stop()));
+    await Promise.all([...this.#volumes.values()].map((volume) => volume.leave()));
     await this.#revocations.end();
     for (const volume of this.#volumes.values()) volume.close();
   }
@@ -155,11 +165,12 @@ export class Volumes {
   async #ensure(request: PublishRequest, signal: AbortSignal): Promise<Volume> {
     const known = this.#volumes.get(request.volumeId);
     if (known === undefined) return this.#create(request, signal);
-    if (known.failure !== undefined && !known.isEnding) {
+    const isOver = known.isEnding || known.failure !== undefined;
+    if (!isOver) checkSame(known, request);
+    if (isOver || (await this.#isOutdated(known, request, signal))) {
       await this.#remove(known);
       return this.#create(request, signal);
     }
-    checkSame(known, request);
     known.takeTokens(request.tokens);
     const { target } = request;
     if (await this.#mounts.isMounted(target)) return known;
@@ -168,6 +179,22 @@ export class Volumes {
     this.#refuseEnding();
     await known.refill();
     return known;
+  }
+
+  /** Whether a volume that still waits for its files would be another one by the settings of now. */
+  async #isOutdated(
+    { kept: { record } }: Volume,
+    request: PublishRequest,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (record.isPublished) return false;
+    try {
+      const plan = await planFor(request, this.#options.parts, signal);
+      return factsOf(plan) !== factsOf(record);
+    } catch (error) {
+      // What is refused by now is told when it is made anew; where nobody can say, it goes on as it is.
+      return hasCode(error, 'ERR_ADMISSION_DENIED');
+    }
   }
 
   async #create(request: PublishRequest, signal: AbortSignal): Promise<Volume> {
@@ -225,7 +252,11 @@ export class Volumes {
       if (outcome === 'late') throw pending(volume, waitMs);
     } catch (error) {
       if (volume.failure !== undefined) {
-        await this.#turns.run(volume.spec.volumeId, () => this.#remove(volume));
+        await this.#turns
+          .run(volume.spec.volumeId, () => this.#remove(volume))
+          .catch((left: unknown) => {
+            volume.logger.error('volume was not taken away', { error: left });
+          });
       }
       throw error;
     } finally {
@@ -279,6 +310,8 @@ export class Volumes {
     await Promise.all(
       volumes.map((volume) =>
         turns.run(signal, async () => {
+          const isThere = this.#volumes.get(volume.spec.volumeId) === volume;
+          if (!isThere || volume.hasBegun || this.#isEnding) return;
           volume.begin();
           const done = new AbortController();
           const limit = clock.sleep(RESUMING_MS, AbortSignal.any([signal, done.signal]));
@@ -292,10 +325,18 @@ export class Volumes {
   }
 }
 
+/** What a plan makes of a volume, for comparison. It survives JSON. */
+function factsOf({
+  document,
+  sizeBytes,
+  tokenAudience = null,
+}: Pick<VolumePlan, 'document' | 'sizeBytes'> & {
+  readonly tokenAudience?: string | null | undefined;
+}): string {
+  return JSON.stringify([document, sizeBytes, tokenAudience]);
+}
+
 function checkSame(known: Volume, { tokens: _, ...spec }: PublishRequest): void {
-  if (known.isEnding) {
-    throw new VouchsafeError('ERR_CSI_ENDED', 'the volume is still being unpublished; ask again');
-  }
   if (isDeepStrictEqual(known.spec, spec)) return;
   throw new VouchsafeError(
     'ERR_CSI_CONFLICT',

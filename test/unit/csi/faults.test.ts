@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { CALLS } from '../../../src/csi/proto/csi.ts';
+import { GRPC_STATUS } from '../../../src/csi/status.ts';
 import { VouchsafeError, type Clock } from '../../../src/core/index.ts';
 import { eventually } from '../../helpers/agent-process.ts';
 import { ATTRIBUTES, CANNOT_MOUNT, CsiWorld, hasty, refusalOf } from '../../helpers/csi-world.ts';
@@ -177,11 +178,32 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const pod = await world.pod();
     await world.forgetPod(pod);
     const { code, details } = await world.refused(kubelet, pod);
-    assert.equal(code, 13, details);
+    assert.equal(code, GRPC_STATUS.UNAVAILABLE, details);
     assert.match(details, /ERR_CSI_MOUNT.*ENOENT/);
     await world.forgotten();
     assert.equal(world.logins, 0);
   });
+
+  for (const isRestarted of [false, true]) {
+    const when = isRestarted ? 'while the driver is away' : 'while the driver runs';
+    test(`a setting that is put right ${when} counts for a pod that waits`, async () => {
+      await using world = await CsiWorld.start();
+      let role = 'nobody';
+      const namespaces = (): Promise<Readonly<Record<string, string>>> =>
+        Promise.resolve({ 'vouchsafe.dev/role': role });
+      let driver = await world.driver({ clock: hasty, namespaces });
+      const pod = await world.pod();
+      const attributes = { 'secret-app': 'kv/app' };
+      await world.refusedWith(/ERR_VAULT_LOGIN_REFUSED/, driver.kubelet, pod, { attributes });
+      if (isRestarted) await driver.stop();
+      role = 'web';
+      if (isRestarted) driver = await world.driver({ namespaces });
+      await world.published(driver.kubelet, pod, { attributes });
+      assert.match(await world.file(pod, 'app'), /planted/);
+      assert.equal(world.logins, 1);
+      assert.equal((await world.mounts()).length, 1);
+    });
+  }
 
   test('namespace defaults count, and an API server that does not answer is told', async () => {
     await using world = await CsiWorld.start();

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { eventually } from '../../helpers/agent-process.ts';
 import { CALLS } from '../../../src/csi/proto/csi.ts';
+import { GRPC_STATUS } from '../../../src/csi/status.ts';
 import { ATTRIBUTES, CANNOT_MOUNT, CsiWorld, refusalOf } from '../../helpers/csi-world.ts';
 
 const NOBODY = 65_534;
@@ -132,7 +133,7 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     for (const pod of [mounted, full]) {
       for (const call of [world.unpublish(kubelet, pod), world.publish(kubelet, pod)]) {
         const { code, details } = await refusalOf(call);
-        assert.equal(code, 13, details);
+        assert.equal(code, GRPC_STATUS.UNAVAILABLE, details);
         assert.match(details, /ERR_CSI_MOUNT/);
       }
     }

@@ -243,8 +243,11 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await first.stop();
     const second = await world.driver();
     await Promise.all(pods.map((pod) => world.publish(second.kubelet, pod)));
+    await eventually(async () => {
+      const { body } = await second.get('/metrics');
+      return body.includes('vouchsafe_csi_volumes{state="ready"} 200') ? true : undefined;
+    }, 'not all are ready');
     assert.deepEqual([world.logins, world.credentials], [200, 200]);
-    assert.match((await second.get('/metrics')).body, /vouchsafe_csi_volumes\{state="ready"\} 200/);
     await Promise.all(pods.map((pod) => world.unpublish(second.kubelet, pod)));
     await world.revoked();
     assert.deepEqual(await world.mounts(), []);
