@@ -85,17 +85,24 @@ export function createVaultClient(access: VaultAccess): VaultClient {
 }
 
 async function readAuditLog(path: string): Promise<readonly AuditedRequest[]> {
-  const lines = (await readFile(path, 'utf8')).trim().split('\n');
-  return lines.flatMap((line) => {
-    const entry = JSON.parse(line) as {
-      type: string;
-      error?: string;
-      request: { operation: string; path: string };
-    };
-    if (entry.type !== 'response') return [];
-    const { operation, path } = entry.request;
-    return [{ operation, path, error: entry.error }];
-  });
+  const answers = await auditedAnswers<AuditEntry>(path);
+  return answers.map(({ request: { operation, path }, error }) => ({ operation, path, error }));
+}
+
+interface AuditEntry {
+  readonly error?: string;
+  readonly request: { readonly operation: string; readonly path: string };
+}
+
+/** Entries of Vault's audit log that are answers, in its own words. */
+export async function auditedAnswers<T>(auditLog: string): Promise<readonly T[]> {
+  const text = await readFile(auditLog, 'utf8');
+  // The last line may be half written.
+  const lines = text.slice(0, text.lastIndexOf('\n') + 1).split('\n');
+  return lines
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as T & { readonly type: string }) // as Vault writes them
+    .filter(({ type }) => type === 'response');
 }
 
 /** Asks for the health until it has this status; the server is ours and starts in a second or two. */

@@ -294,7 +294,7 @@ suite('leases', () => {
       ...servers(vault),
       auth: { role: 'short' },
       files,
-      revokeGrace: '500ms',
+      revokeGrace: '2s',
       stateDirectory: bench.stateDirectory,
     });
     await bench.until('creds', () => true);
