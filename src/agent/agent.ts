@@ -193,10 +193,10 @@ export class Agent<T> {
    * removed then, and else kept for another try, by this agent or by a successor.
    */
   async release(): Promise<boolean> {
-    if (this.#delivery === undefined && this.#phase === 'starting') await this.#handover.resume();
+    if (this.#delivery === undefined && this.#phase === 'starting') this.#handover.resume();
     this.#phase = 'stopping';
     const isDone = !this.#parts.config.revokeOnExit || (await this.#releaser.releaseAll());
-    if (isDone) await this.#handover.end();
+    if (isDone) this.#handover.end();
     return isDone;
   }
 

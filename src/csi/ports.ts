@@ -1,7 +1,6 @@
 /**
  * What the driver needs from the parts around it. Ring: csi. `cmd/csi` hands them in.
  */
-import type { AgentConfig } from '../config/index.ts';
 import type { Clock, Logger, Metrics, Problem, Random } from '../core/index.ts';
 import type { SvidApi } from '../spiffe/index.ts';
 import type { MountsPort } from './mounting.ts';
@@ -22,9 +21,8 @@ export type PlanVolume = (input: PlanInput) => VolumePlan | VolumeRefusal;
 /** What is to be done for a volume. */
 export interface VolumePlan {
   readonly kind: 'planned';
-  /** What {@link config} was read from. */
+  /** An AgentConfig as a document. */
   readonly document: unknown;
-  readonly config: AgentConfig;
   readonly sizeBytes: number;
   /** Audience of the kubelet's token that logs in; undefined for SVIDs. */
   readonly tokenAudience: string | undefined;

@@ -66,7 +66,7 @@ export async function* readStream<T>(
 
 /** Reports to a log. */
 export function discardTo(logger: Logger, method: string): OnDiscarded {
-  return (error) => logger.warn('message of the workload api discarded', { method, error });
+  return (error) => logger.warn('message of the identity provider discarded', { method, error });
 }
 
 /** Reads a message. @throws VouchsafeError `ERR_SPIFFE_MALFORMED` */

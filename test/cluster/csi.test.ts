@@ -217,7 +217,7 @@ suite('pods with a CSI volume', { concurrency: true }, () => {
       'csi.storage.k8s.io/serviceAccount.tokens': '{"vault":{"token":"forged"}}',
     };
     await thief.create(handWritten('thief', forged, READ));
-    await waitsBecause(thief, 'thief', /login/i);
+    await waitsBecause(thief, 'thief', /ERR_VAULT_LOGIN_REFUSED/);
     assert.equal(await owner.tokens(), 0);
   });
 
@@ -225,7 +225,7 @@ suite('pods with a CSI volume', { concurrency: true }, () => {
     await using space = await withSecret();
     await space.put({ password: 'x'.repeat(200_000) });
     await space.create(shellPod('app', settings(space, { 'volume-size': '64Ki' }), READ));
-    await waitsBecause(space, 'app', /space|full|volume-size/i);
+    await waitsBecause(space, 'app', /ERR_OUTPUT_FULL/);
   });
 });
 

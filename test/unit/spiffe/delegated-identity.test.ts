@@ -266,7 +266,7 @@ test('streams go on after garbage', async (t) => {
   }
   assert.deepEqual(
     logger.lines.map(({ level, message }) => [level, message]),
-    Array(2).fill(['warn', 'message of the workload api discarded']),
+    Array(2).fill(['warn', 'message of the identity provider discarded']),
   );
   await contexts.return?.();
 });

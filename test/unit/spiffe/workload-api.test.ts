@@ -172,7 +172,7 @@ test('a stream brings each rotation, and discards what is malformed', async (t) 
     [
       [
         'warn',
-        'message of the workload api discarded',
+        'message of the identity provider discarded',
         'VouchsafeError: the identity provider sent a X509SVID without bundle',
       ],
     ],
