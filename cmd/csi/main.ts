@@ -2,17 +2,14 @@
  * The CSI driver of one node: serves the kubelet until SIGTERM. Wiring only.
  */
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { planVolume } from '../../src/admission/index.ts';
-import { parseDocumentText, parseInstallation } from '../../src/config/index.ts';
+import { parseInstallation } from '../../src/config/index.ts';
 import {
   EXIT,
   exitCodeOf,
-  LOG_LEVELS,
   toVouchsafeError,
   VouchsafeError,
   type Clock,
-  type LogLevel,
 } from '../../src/core/index.ts';
 import { runDriver, type DriverOptions } from '../../src/csi/index.ts';
 import {
@@ -37,9 +34,8 @@ import {
   terminationSignal,
 } from '../../src/platform/index.ts';
 import { checkTemplate } from '../../src/template/index.ts';
+import { readFlags, readValues, usageOf, type Flags } from '../flags.ts';
 import { podIdentities } from './identities.ts';
-
-const MAX_VALUES_BYTES = 4 * 1024 * 1024;
 
 /** The tag of the image; the kubelet shows it to nobody. */
 const VERSION = '0.1.0';
@@ -55,16 +51,14 @@ const OPTIONS = {
   'log-level': { type: 'string', default: 'info' },
 } as const;
 
-const USAGE = `usage: csi ${Object.keys(OPTIONS)
-  .map((name) => `[--${name} VALUE]`)
-  .join(' ')}`;
+const USAGE = usageOf('csi', OPTIONS);
 
 /** Runs the driver with command-line words; resolves to the exit code. */
 export async function main(words: readonly string[]): Promise<number> {
   leaveNoDumps();
   keepPrivate();
   try {
-    await run(readFlags(words));
+    await run(readFlags(words, OPTIONS, USAGE));
     return EXIT.ok;
   } catch (caught) {
     const error = toVouchsafeError(caught);
@@ -73,7 +67,7 @@ export async function main(words: readonly string[]): Promise<number> {
   }
 }
 
-async function run({ values: flags, level }: ReturnType<typeof readFlags>): Promise<void> {
+async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<void> {
   const signal = terminationSignal();
   const [clock, metrics] = [systemClock, createMetrics()];
   const logger = createLogger(level, process.stderr);
@@ -137,29 +131,6 @@ function nodeNameOf(given: string | undefined): string {
   const name = given ?? environmentVariable('NODE_NAME');
   if (name !== undefined) return name;
   throw new VouchsafeError('ERR_USAGE', `give --node-name, or the variable NODE_NAME\n${USAGE}`);
-}
-
-function readFlags(words: readonly string[]) {
-  try {
-    const { values } = parseArgs({ args: [...words], options: OPTIONS });
-    const level = LOG_LEVELS.find((one): one is LogLevel => one === values['log-level']);
-    if (level === undefined) throw new TypeError(`--log-level is one of ${LOG_LEVELS.join(', ')}`);
-    return { values, level };
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : 'unknown option';
-    throw new VouchsafeError('ERR_USAGE', `${reason}\n${USAGE}`, { cause });
-  }
-}
-
-async function readValues(path: string | undefined): Promise<unknown> {
-  if (path === undefined) return {};
-  let text: string;
-  try {
-    text = await readTextFile(path, MAX_VALUES_BYTES);
-  } catch (cause) {
-    throw new VouchsafeError('ERR_CONFIG_UNREADABLE', `cannot read ${path}`, { cause });
-  }
-  return parseDocumentText(text);
 }
 
 if (import.meta.main) {

@@ -1,16 +1,8 @@
 /**
  * The webhook: answers the API server's AdmissionReviews until SIGTERM. Wiring only.
  */
-import { parseArgs } from 'node:util';
-import { parseDocumentText, parseInstallation } from '../../src/config/index.ts';
-import {
-  EXIT,
-  exitCodeOf,
-  LOG_LEVELS,
-  toVouchsafeError,
-  VouchsafeError,
-  type LogLevel,
-} from '../../src/core/index.ts';
+import { parseInstallation } from '../../src/config/index.ts';
+import { EXIT, exitCodeOf, toVouchsafeError } from '../../src/core/index.ts';
 import {
   createLogger,
   createMetrics,
@@ -29,8 +21,7 @@ import {
   type Certificates,
 } from '../../src/server/index.ts';
 import { checkTemplate } from '../../src/template/index.ts';
-
-const MAX_VALUES_BYTES = 4 * 1024 * 1024;
+import { readFlags, readValues, usageOf, type Flags } from '../flags.ts';
 
 const OPTIONS = {
   config: { type: 'string' },
@@ -48,15 +39,13 @@ const OPTIONS = {
   'log-level': { type: 'string', default: 'info' },
 } as const;
 
-const USAGE = `usage: webhook ${Object.entries(OPTIONS)
-  .map(([name, { type }]) => (type === 'boolean' ? `[--${name}]` : `[--${name} VALUE]`))
-  .join(' ')}`;
+const USAGE = usageOf('webhook', OPTIONS);
 
 /** Runs the webhook with command-line words; resolves to the exit code. */
 export async function main(words: readonly string[]): Promise<number> {
   leaveNoDumps();
   try {
-    await run(readFlags(words));
+    await run(readFlags(words, OPTIONS, USAGE));
     return EXIT.ok;
   } catch (caught) {
     const error = toVouchsafeError(caught);
@@ -65,7 +54,7 @@ export async function main(words: readonly string[]): Promise<number> {
   }
 }
 
-async function run({ values: flags, level }: ReturnType<typeof readFlags>): Promise<void> {
+async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<void> {
   const signal = terminationSignal();
   const [clock, metrics] = [systemClock, createMetrics()];
   const logger = createLogger(level, process.stderr);
@@ -105,29 +94,6 @@ async function run({ values: flags, level }: ReturnType<typeof readFlags>): Prom
   await server.run(signal, (addresses) => {
     process.stdout.write(`${JSON.stringify({ listening: addresses })}\n`);
   });
-}
-
-function readFlags(words: readonly string[]) {
-  try {
-    const { values } = parseArgs({ args: [...words], options: OPTIONS });
-    const level = LOG_LEVELS.find((one): one is LogLevel => one === values['log-level']);
-    if (level === undefined) throw new TypeError(`--log-level is one of ${LOG_LEVELS.join(', ')}`);
-    return { values, level };
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : 'unknown option';
-    throw new VouchsafeError('ERR_USAGE', `${reason}\n${USAGE}`, { cause });
-  }
-}
-
-async function readValues(path: string | undefined): Promise<unknown> {
-  if (path === undefined) return {};
-  let text: string;
-  try {
-    text = await readTextFile(path, MAX_VALUES_BYTES);
-  } catch (cause) {
-    throw new VouchsafeError('ERR_CONFIG_UNREADABLE', `cannot read ${path}`, { cause });
-  }
-  return parseDocumentText(text);
 }
 
 if (import.meta.main) {

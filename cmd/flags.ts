@@ -1,0 +1,53 @@
+/**
+ * What webhook and CSI driver read alike: their flags, and the installation's values. Wiring only.
+ */
+import { parseArgs, type ParseArgsOptionsConfig } from 'node:util';
+import { parseDocumentText } from '../src/config/index.ts';
+import { LOG_LEVELS, VouchsafeError, type LogLevel } from '../src/core/index.ts';
+import { readTextFile } from '../src/platform/index.ts';
+
+const MAX_VALUES_BYTES = 4 * 1024 * 1024;
+
+/** `usage: webhook [--listen VALUE] …` */
+export function usageOf(name: string, options: ParseArgsOptionsConfig): string {
+  const flags = Object.entries(options).map(([flag, { type }]) =>
+    type === 'boolean' ? `[--${flag}]` : `[--${flag} VALUE]`,
+  );
+  return `usage: ${name} ${flags.join(' ')}`;
+}
+
+/** What a command line said. */
+export interface Flags<O extends ParseArgsOptionsConfig> {
+  readonly values: ReturnType<typeof parseArgs<{ args: string[]; options: O }>>['values'];
+  readonly level: LogLevel;
+}
+
+/** Reads the words of a command line, of which one is `--log-level`. @throws VouchsafeError `ERR_USAGE` */
+export function readFlags<O extends ParseArgsOptionsConfig>(
+  words: readonly string[],
+  options: O,
+  usage: string,
+): Flags<O> {
+  try {
+    const { values } = parseArgs<{ args: string[]; options: O }>({ args: [...words], options });
+    const wanted: unknown = Reflect.get(values, 'log-level');
+    const level = LOG_LEVELS.find((one): one is LogLevel => one === wanted);
+    if (level === undefined) throw new TypeError(`--log-level is one of ${LOG_LEVELS.join(', ')}`);
+    return { values, level };
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : 'unknown option';
+    throw new VouchsafeError('ERR_USAGE', `${reason}\n${usage}`, { cause });
+  }
+}
+
+/** The installation's values, YAML or JSON; without a file every default. @throws VouchsafeError `ERR_CONFIG_*` */
+export async function readValues(path: string | undefined): Promise<unknown> {
+  if (path === undefined) return {};
+  let text: string;
+  try {
+    text = await readTextFile(path, MAX_VALUES_BYTES);
+  } catch (cause) {
+    throw new VouchsafeError('ERR_CONFIG_UNREADABLE', `cannot read ${path}`, { cause });
+  }
+  return parseDocumentText(text);
+}
