@@ -33,7 +33,9 @@ export class Broker implements AsyncDisposable {
     this.#options = options;
   }
 
+  /** Starts it anew, whether or not it runs. */
   async start(): Promise<void> {
+    await this.stop();
     const { domain, trustDomain } = this.#options;
     mkdirSync(dirname(BROKER_SOCKET), { recursive: true });
     rmSync(BROKER_SOCKET, { force: true });
