@@ -139,7 +139,10 @@ export class Volumes {
         const isAbandoned = now - volume.askedAtMs > ABANDONED_MS;
         if (!isAbandoned) continue;
         const { isPublished, spec } = volume.kept.record;
-        if (isPublished && (await this.#mounts.isMounted(spec.target))) continue;
+        // Where the kernel does not tell, nothing is taken away, and the sweep goes on.
+        const isMounted =
+          isPublished && (await this.#mounts.isMounted(spec.target).catch(() => true));
+        if (isMounted) continue;
         volume.logger.warn('nobody asks for the volume any more: it is taken away');
         await this.unpublish(spec.volumeId, spec.target).catch((error: unknown) => {
           volume.logger.error('volume was not taken away', { error });
