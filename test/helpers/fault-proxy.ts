@@ -3,8 +3,8 @@
  * Vault and its database.
  */
 import { once } from 'node:events';
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { freePort } from './free-port.ts';
 
 /** How connections misbehave, open ones included. */
 export type ProxyFault =
@@ -34,7 +34,7 @@ export interface FaultProxy extends AsyncDisposable {
 /** Starts a proxy to a port of 127.0.0.1. The caller disposes of it. */
 export async function startFaultProxy(targetPort: number): Promise<FaultProxy> {
   const proxy = new Proxying(targetPort);
-  await proxy.listen(0);
+  await proxy.listen(await freePort());
   return proxy;
 }
 
@@ -59,14 +59,14 @@ class Proxying implements FaultProxy {
     server.listen(port, '127.0.0.1');
     await once(server, 'listening');
     this.#server = server;
-    this.#port = (server.address() as AddressInfo).port; // a TCP server that listens has one
+    this.#port = port;
   }
 
   async fault(fault: ProxyFault | undefined): Promise<void> {
     this.#fault = fault;
     for (const release of this.#waiting.splice(0)) release();
     if (fault?.kind === 'refuse') await this.#close();
-    else if (this.#server === undefined) await this.#listenAgain();
+    else if (this.#server === undefined) await this.listen(this.#port);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -80,19 +80,6 @@ class Proxying implements FaultProxy {
     if (server === undefined) return;
     server.close();
     await once(server, 'close');
-  }
-
-  /** An outgoing connection of somebody may hold the port for a moment. */
-  async #listenAgain(): Promise<void> {
-    for (let tries = 1; ; tries += 1) {
-      try {
-        await this.listen(this.#port);
-        return;
-      } catch (error) {
-        if (tries === 100) throw error;
-        await delay(50);
-      }
-    }
   }
 
   #join(client: Socket): void {

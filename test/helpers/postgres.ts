@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
-import { freePort } from './real-vault.ts';
+import { freePort } from './free-port.ts';
 
 const PROGRAMS = '/usr/lib/postgresql/15/bin';
 const DATABASE = 'postgres';

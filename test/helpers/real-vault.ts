@@ -2,10 +2,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
+import { freePort } from './free-port.ts';
 import { createVaultClient, untilHealth, type VaultClient } from './vault-client.ts';
 
 export type { AuditedRequest, Json } from './vault-client.ts';
@@ -68,15 +68,4 @@ export function spawnVault(args: readonly string[], home: string): ChildProcess 
     stdio: ['ignore', 'pipe', 'ignore'],
     env: { PATH: process.env['PATH'] ?? '', HOME: home },
   });
-}
-
-/** A port of 127.0.0.1 that is free at the moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo; // a TCP server that listens has one
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { eventually } from './agent-process.ts';
-import { freePort } from './real-vault.ts';
+import { freePort } from './free-port.ts';
 import type { Entry, IdentityProvider } from './identity-provider.ts';
 
 const TRUST_DOMAIN = 'example.org';

@@ -5,7 +5,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from './agent-process.ts';
-import { freePort, spawnVault, type RealVault } from './real-vault.ts';
+import { freePort } from './free-port.ts';
+import { spawnVault, type RealVault } from './real-vault.ts';
 import { createVaultClient, untilHealth } from './vault-client.ts';
 
 /** Status of `sys/health`, by what Vault is. */
