@@ -123,7 +123,9 @@ suite('the Workload API', { concurrency: 4 }, () => {
     const agent = await world.agent({ spiffe: { socket: address } });
     await agent.logged(/LOGIN_REFUSED.*has expired; compare the clocks/);
     await world.delivered(1);
-    assert.deepEqual([world.logins, api.calls.FetchJWTSVID], [2, 2]);
+    // Where the start takes its time, the first one is too old by the login, and a third is fetched.
+    assert.equal(world.logins, 2);
+    assert.ok([2, 3].includes(api.calls.FetchJWTSVID), `${api.calls.FetchJWTSVID} fetched`);
     await world.search(agent);
   });
 

@@ -268,12 +268,12 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const { kubelet } = await world.driver();
     const pod = await world.pod();
     const login = { path: 'auth/jwt/login' };
-    world.vault.faults.add({ match: login, times: 1, respond: { delayMs: 2000 } });
+    world.vault.faults.add({ match: login, times: 1, respond: { delayMs: 5000 } });
     const waiting = world.refused(kubelet, pod);
     await world.vault.waitFor(login, 1, AbortSignal.timeout(10_000));
     const startedAt = performance.now();
     await world.unpublish(kubelet, pod);
-    assert.ok(performance.now() - startedAt < 1500, 'the pod waits for nothing');
+    assert.ok(performance.now() - startedAt < 4000, 'the pod waits for nothing');
     await waiting;
     await world.vault.waitFor(REVOKED, 1, AbortSignal.timeout(10_000));
     await world.revoked();
