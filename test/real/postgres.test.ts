@@ -29,7 +29,7 @@ const CREATE = `CREATE ROLE "{{name}}" WITH LOGIN PASSWORD '{{password}}' VALID 
 const MINUTES_MS = 120_000;
 
 /** A static role is asked for its new password once a second from just before its time until it is there. */
-const MAX_ROTATION_LAG_MS = 2000;
+const MAX_ROTATION_LAG_MS = 4000;
 
 /** One agent and one application with the servers behind them. */
 class World {
