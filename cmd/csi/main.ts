@@ -29,6 +29,7 @@ import {
   readTextFile,
   reportDefects,
   systemClock,
+  systemLocks,
   systemMounts,
   systemRandom,
   terminationSignal,
@@ -99,6 +100,7 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
     svids: identities.svids,
     namespaces: namespaces?.lookup,
     mounts: systemMounts,
+    locks: systemLocks,
     random: systemRandom,
   };
   // The companions outlive `signal`: calls that are drained still need them.

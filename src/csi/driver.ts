@@ -8,7 +8,8 @@ import { NO_METRICS, type Metrics } from '../core/index.ts';
 import { runAll } from '../lifecycle/index.ts';
 import { serveSocket, type SocketServer } from './grpc.ts';
 import { createCallMetrics, createVolumesRecorder } from './metrics.ts';
-import type { DriverParts } from './ports.ts';
+import { lockNode } from './node-lock.ts';
+import type { DriverParts, HeldLock, LocksPort } from './ports.ts';
 import { Records } from './records.ts';
 import { Registration } from './registration.ts';
 import { Revocations } from './revocations.ts';
@@ -31,6 +32,7 @@ export interface DriverOptions extends DriverParts {
   readonly kubeletPath: string;
   /** On a tmpfs of the node. */
   readonly stateDirectory: string;
+  readonly locks: LocksPort;
   /** `host:port` of probes and metrics; undefined opens no port. */
   readonly listen: string | undefined;
   readonly exposition: Exposition;
@@ -82,7 +84,9 @@ export async function runDriver(
     },
     async (inner) => {
       const stopped = AbortSignal.any([signal, inner]);
+      let lock: HeldLock | undefined;
       try {
+        lock = await lockNode(options, stopped);
         await volumes.resume();
         const serving = await serve(options, { volumes, registration, isReady: () => isServing });
         isServing = true;
@@ -102,6 +106,7 @@ export async function runDriver(
       } finally {
         await volumes.end();
         shared.close();
+        await lock?.release();
       }
       all.abort();
     },

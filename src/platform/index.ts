@@ -2,6 +2,7 @@ export { systemClock, systemRandom } from './clock.ts';
 export { leaveNoDumps } from './dumps.ts';
 export { readTextFile } from './files.ts';
 export { createIo } from './io.ts';
+export { systemLocks, type Lock, type Locks } from './locks.ts';
 export { createLogger } from './logger.ts';
 export { createMetrics, type MetricsRegistry } from './metrics.ts';
 export { trustPublicAuthorities } from './trust.ts';

@@ -11,6 +11,7 @@ import {
   realpathSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -168,6 +169,24 @@ test('the CSI driver listens for the kubelet, and ends when told to', async () =
     assert.deepEqual(await ended, [EXIT.ok, null]);
   } finally {
     rmSync(memory, { recursive: true });
+  }
+});
+
+test('the image holds the programs that the CSI driver runs, with what they need, and none that gives rights', () => {
+  for (const name of ['node_modules', 'LICENSE'])
+    symlinkSync(join(ROOT, name), join(directory, name));
+  const image = join(directory, 'image');
+  const laid = spawnSync('sh', [join(ROOT, '.tools/image.sh'), image], {
+    ...{ cwd: directory, encoding: 'utf8' },
+  });
+  assert.equal(laid.status, 0, laid.stderr);
+  for (const program of ['mount', 'umount', 'flock']) {
+    const path = join(image, 'usr/bin', program);
+    assert.equal(statSync(path).mode & 0o7777, 0o755);
+    const libraries =
+      spawnSync('ldd', [path], { encoding: 'utf8' }).stdout.match(/\/[^ )]+/g) ?? [];
+    assert.ok(libraries.length > 0);
+    for (const library of libraries) if (library !== path) statSync(join(image, library));
   }
 });
 
