@@ -85,6 +85,20 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.deepEqual(await world.mounts(), [pod.target]);
   });
 
+  test('two volumes at one place at the same time: one is published, the other refused, and its end takes nothing', async () => {
+    await using world = await CsiWorld.start();
+    const { kubelet } = await world.driver();
+    const pod = await world.pod();
+    const pods = [pod, { ...pod, volumeId: 'csi-another' }] as const;
+    const outcomes = await Promise.allSettled(pods.map((one) => world.publish(kubelet, one)));
+    assert.deepEqual(outcomes.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
+    const [refused] = pods.filter((_, index) => outcomes[index]?.status === 'rejected');
+    await world.unpublish(kubelet, refused ?? pod);
+    assert.deepEqual(await world.mounts(), [pod.target]);
+    assert.equal(await world.file(pod, 'user'), 'user-1:end');
+    assert.equal(world.logins, 1);
+  });
+
   test('another volume at the same place: a conflict, and the files of the first stay', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver();
