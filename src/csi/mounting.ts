@@ -112,7 +112,9 @@ export class VolumeMounts {
         await mounts.mountTmpfs({ target, source, options: [...optionsOf(spec), 'noswap'] });
         return;
       } catch (error) {
-        // The kernel may not know noswap: then it is the same without, and else the second try tells the reason.
+        // Whatever else went wrong may pass; in swap a secret would stay.
+        if (!isOptionRefused(error)) throw error;
+        // Where it is another option, the second try tells the reason.
         await mounts.mountTmpfs({ target, source, options: optionsOf(spec) });
         this.#hasNoswap = false;
         logger.warn('this kernel cannot keep volumes out of swap', { error });
@@ -189,6 +191,11 @@ function mountError(what: string, cause: unknown): VouchsafeError {
   const isText = cause instanceof Error && cause.name === 'MountError';
   const why = isText ? cause.message : (errnoOf(cause) ?? 'unknown error');
   return new VouchsafeError('ERR_CSI_MOUNT', `${what}: ${why}`, { cause });
+}
+
+/** By the words of mount(8), before and since it uses the newer calls of the kernel; paths of targets have no spaces. */
+function isOptionRefused(error: unknown): boolean {
+  return error instanceof Error && /bad option|unknown parameter/i.test(error.message);
 }
 
 function errnoOf(error: unknown): string | undefined {
