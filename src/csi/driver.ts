@@ -87,7 +87,7 @@ export async function runDriver(
       let lock: HeldLock | undefined;
       try {
         lock = await lockNode(options, stopped);
-        await volumes.resume();
+        await volumes.resume(stopped);
         const serving = await serve(options, { volumes, registration, isReady: () => isServing });
         isServing = true;
         try {

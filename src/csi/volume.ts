@@ -6,7 +6,7 @@
  */
 import type { AgentStatus, WriterPort } from '../agent/index.ts';
 import { parseAgentConfig, type AgentConfig } from '../config/index.ts';
-import { toVouchsafeError, VouchsafeError, type Logger } from '../core/index.ts';
+import { hasCode, toVouchsafeError, VouchsafeError, type Logger } from '../core/index.ts';
 import { buildAgent, runBeside, type BuiltAgent, type Shared } from '../host/index.ts';
 import { abortable, createBackoff } from '../lifecycle/index.ts';
 import { LateLogins } from './late-logins.ts';
@@ -138,15 +138,20 @@ export class Volume {
     );
   }
 
-  /** Revokes what the engine, or that of a predecessor, held; true when nothing is left. One try, never rejects. */
+  /**
+   * Revokes what the engine, or that of a predecessor, held; true when nothing is left that another try could revoke.
+   * One try, never rejects.
+   */
   async release(): Promise<boolean> {
     try {
       await this.#logins.ended();
       this.#built ??= await this.#build();
       return await this.#built.agent.release();
     } catch (error) {
-      this.logger.error('what a volume held cannot be revoked', { error });
-      return true; // its settings cannot be used any more: trying again changes nothing
+      const isOver = isHopeless(error);
+      const text = isOver ? 'what a volume held cannot be revoked' : 'a volume waits to be revoked';
+      this.logger[isOver ? 'error' : 'warn'](text, { error });
+      return isOver;
     }
   }
 
@@ -239,6 +244,12 @@ export class Volume {
       terminationLog: undefined,
     };
   }
+}
+
+/** Settings that cannot be used stay as they are; a file that cannot be read, or the like, may be there again. */
+function isHopeless(error: unknown): boolean {
+  const isOurs = error instanceof VouchsafeError && !hasCode(error, 'ERR_CONFIG_UNREADABLE');
+  return isOurs && error.retry === 'never';
 }
 
 /** A promise that rejects silently: it is told to whoever waits for it. */

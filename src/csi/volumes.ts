@@ -102,9 +102,9 @@ export class Volumes {
   }
 
   /** Takes over what a predecessor left. Its engines begin with {@link beginResumed}. */
-  async resume(): Promise<void> {
+  async resume(signal: AbortSignal): Promise<void> {
     const { records, parts } = this.#options;
-    const found = await records.load();
+    const found = await records.load(signal);
     const gone: KeptRecord[] = [];
     for (const kept of found) {
       const { spec, isEnding } = kept.record;
