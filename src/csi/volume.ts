@@ -52,6 +52,8 @@ export class Volume {
   #running: Promise<void> = Promise.resolve();
   #built: BuiltAgent | undefined;
   #failure: VouchsafeError | undefined;
+  /** When each file was last known to be right, as the last engine that has written them tells. */
+  #goodAtMs: readonly (readonly [string, number])[] = [];
   /** Why there is no engine. */
   #lastError: VouchsafeError | undefined;
 
@@ -77,6 +79,14 @@ export class Volume {
   /** What can be seen of the engine; undefined while there is none. */
   get status(): AgentStatus | undefined {
     return this.#built?.agent.status();
+  }
+
+  /** Seconds since a file was last known to be right, by its name; of the last engine that knew. */
+  get fileAges(): readonly (readonly [string, number])[] {
+    if (!this.isFilled) return [];
+    this.#noteFiles();
+    const nowMs = this.#parts.clock.monotonicMs();
+    return this.#goodAtMs.map(([name, atMs]) => [name, (nowMs - atMs) / 1000]);
   }
 
   /** Why the newest values are not in the files. */
@@ -157,8 +167,16 @@ export class Volume {
 
   /** Gives back what the engine borrowed. */
   close(): void {
+    this.#noteFiles();
     this.#built?.close();
     this.#built = undefined;
+  }
+
+  #noteFiles(): void {
+    const files = this.status?.files ?? [];
+    if (files.length === 0) return;
+    const nowMs = this.#parts.clock.monotonicMs();
+    this.#goodAtMs = files.map(({ name, age_seconds }) => [name, nowMs - age_seconds * 1000]);
   }
 
   async #run(signal: AbortSignal): Promise<void> {

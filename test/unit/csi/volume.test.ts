@@ -7,24 +7,32 @@ import { createShared } from '../../../src/host/index.ts';
 import { systemClock, systemRandom } from '../../../src/platform/index.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';
 
+const HEAD = { apiVersion: 'vouchsafe.dev/v1', kind: 'AgentConfig' };
 const DOCUMENT = {
-  ...{ apiVersion: 'vouchsafe.dev/v1', kind: 'AgentConfig' },
+  ...HEAD,
   vault: { address: 'http://127.0.0.1:1' },
   auth: { method: 'jwt', role: 'web', tokenFile: '/token' },
   files: [{ name: 'app', secret: 'kv/app' }],
 };
 
-/** A volume that a predecessor left, with a machine around it that fails as long as `failure` is set. */
+/** A machine: how it fails, and how much later it is than it was. */
+interface Around {
+  failure: Error | undefined;
+  passedMs: number;
+}
+
+/** A volume that a predecessor left. */
 function volumeOf(
   t: TestContext,
   document: object = DOCUMENT,
-): { readonly volume: Volume; readonly around: { failure: Error | undefined } } {
-  const around: { failure: Error | undefined } = { failure: undefined };
+): { readonly volume: Volume; readonly around: Around } {
+  const around: Around = { failure: undefined, passedMs: 0 };
+  const monotonicMs = (): number => systemClock.monotonicMs() + around.passedMs;
   const shared = createShared({ logger: NO_LOGGER });
   t.after(() => shared.close());
   const record: VolumeRecord = {
     spec: {
-      ...{ volumeId: 'v', target: '/pods/u/mount', attributes: {}, group: null, selinux: null },
+      ...{ volumeId: 'v', target: tempDirectory(t), attributes: {}, group: null, selinux: null },
       pod: { namespace: 'shop', name: 'web', uid: 'u', serviceAccount: 'web' },
     },
     ...{ document, sizeBytes: 65_536, tokenAudience: null, isPublished: true, isEnding: true },
@@ -32,9 +40,10 @@ function volumeOf(
   const volume = new Volume(
     { directory: tempDirectory(t), record },
     {
-      ...{ clock: systemClock, random: systemRandom, logger: NO_LOGGER, metrics: NO_METRICS },
+      clock: { ...systemClock, monotonicMs },
+      ...{ random: systemRandom, logger: NO_LOGGER, metrics: NO_METRICS },
       svids: () => Promise.reject(new Error('nobody needs SVIDs to revoke')),
-      isMounted: () => Promise.resolve(false),
+      isMounted: () => Promise.resolve(true),
       shared: {
         ...shared,
         connect: (config) =>
@@ -63,4 +72,18 @@ for (const [name, failure] of Object.entries(PASSING)) {
 test('a volume whose settings cannot be used any more is given up', async (t) => {
   const { volume } = volumeOf(t, { kind: 'Wrong' });
   assert.equal(await volume.release(), true);
+});
+
+test('the ages of files go on while there is no engine', async (t) => {
+  const document = { ...HEAD, files: [{ name: 'app', template: 'text' }] };
+  const { volume, around } = volumeOf(t, document);
+  assert.equal(volume.fileAges.length, 0);
+  volume.begin();
+  await volume.delivered(AbortSignal.timeout(10_000));
+  await volume.stop();
+  volume.close();
+  assert.equal(volume.status, undefined);
+  around.passedMs = 5000;
+  const ages = volume.fileAges.map(([name, seconds]) => [name, Math.floor(seconds / 5)]);
+  assert.deepEqual(ages, [['app', 1]]);
 });
