@@ -8,6 +8,7 @@ import {
   EXIT,
   exitCodeOf,
   toVouchsafeError,
+  VERSION,
   VouchsafeError,
   type Clock,
 } from '../../src/core/index.ts';
@@ -37,9 +38,6 @@ import {
 import { checkTemplate } from '../../src/template/index.ts';
 import { readFlags, readValues, usageOf, type Flags } from '../flags.ts';
 import { podIdentities } from './identities.ts';
-
-/** The tag of the image; the kubelet shows it to nobody. */
-const VERSION = '0.1.0';
 
 const OPTIONS = {
   config: { type: 'string' },
