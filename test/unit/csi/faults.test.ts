@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { stat } from 'node:fs/promises';
 import { suite, test } from 'node:test';
 import { CALLS } from '../../../src/csi/proto/csi.ts';
 import { GRPC_STATUS } from '../../../src/csi/status.ts';
@@ -261,6 +262,29 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(await world.file(runs, 'user'), 'user-1:end');
     world.vault.unseal();
     await world.published(kubelet, waits);
+  });
+
+  test('a volume whose mount is gone and that nobody asks for is taken away, and what it held is revoked', async () => {
+    await using world = await CsiWorld.start();
+    let passedMs = 0;
+    const clock: Clock = {
+      ...hasty,
+      monotonicMs: () => hasty.monotonicMs() + passedMs,
+      sleep: (ms, signal) => hasty.sleep(ms === 60_000 ? 50 : ms, signal),
+    };
+    const driver = await world.driver({ clock });
+    const [gone, stays] = [await world.pod('gone'), await world.pod('stays')];
+    await world.publish(driver.kubelet, gone);
+    await world.publish(driver.kubelet, stays);
+    await world.unmount(gone);
+    passedMs = 11 * 60_000;
+    await eventually(
+      () => Promise.resolve(world.vaultTokens === 1 ? true : undefined),
+      'its token stays',
+    );
+    await assert.rejects(stat(gone.target), { code: 'ENOENT' });
+    assert.match((await driver.get('/metrics')).body, /csi_volumes\{state="ready"\} 1/);
+    assert.equal(await world.file(stays, 'user'), 'user-1:end');
   });
 
   test('a pod is deleted in the middle of the login: the token that comes too late is revoked', async () => {

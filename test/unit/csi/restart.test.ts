@@ -84,6 +84,29 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await world.forgotten();
   });
 
+  test('driver started beside a sealed Vault: volumes and files stay, and it goes on when that is unsealed', async () => {
+    await using world = await CsiWorld.start();
+    const first = await world.driver();
+    const pod = await world.pod();
+    await world.publish(first.kubelet, pod, { attributes: FRESH });
+    const credential = await world.file(pod, 'db');
+    await first.stop();
+    await world.change(2);
+    world.vault.seal();
+    const second = await world.driver();
+    await world.publish(second.kubelet, pod, { attributes: FRESH });
+    await eventually(
+      () => Promise.resolve(/Vault is sealed/.test(second.logger.text()) ? true : undefined),
+      'Vault is not asked',
+    );
+    assert.equal(await world.file(pod, 'user'), 'user-1:end');
+    assert.match((await second.get('/metrics')).body, /csi_volumes\{state="degraded"\} 1/);
+    world.vault.unseal();
+    await world.holds(pod, 'user', 'user-2:end');
+    assert.equal(await world.file(pod, 'db'), credential);
+    assert.deepEqual([world.logins, world.credentials], [1, 1]);
+  });
+
   test('half a publish (mounted, no file yet): the next driver waits for the token, and completes it', async () => {
     await using world = await CsiWorld.start();
     const first = await world.process();
