@@ -52,14 +52,24 @@ export class VolumeMounts {
   readonly #turns = new Semaphore(MAX_PARALLEL);
   /** Kernels from 6.4 on can keep a tmpfs out of swap. */
   #hasNoswap = true;
+  /** Target -> device of the tmpfs that is known to be mounted there. */
+  readonly #devices = new Map<string, number>();
 
   constructor(options: VolumeMountsOptions) {
     this.#options = options;
   }
 
-  /** Whether a volume is mounted at a place. */
+  /**
+   * Whether a volume is mounted at a place. The kernel's table grows with the node: where the place is on the device
+   * that the table told of, it need not be read again.
+   */
   async isMounted(target: string): Promise<boolean> {
-    return (await this.#topmost(target)) === 'own';
+    const device = this.#devices.get(target);
+    if (device !== undefined && device === (await mountedDevice(target))) return true;
+    const isOwn = (await this.#topmost(target)) === 'own';
+    if (isOwn) await this.#note(target);
+    else this.#devices.delete(target);
+    return isOwn;
   }
 
   /** Makes the target and mounts, unless it is mounted. @throws VouchsafeError `ERR_CSI_MOUNT` */
@@ -76,6 +86,7 @@ export class VolumeMounts {
         await rmdir(target).catch(() => undefined); // the error of the mount is the one to tell
         throw mountError(`cannot mount ${target}`, cause);
       }
+      await this.#note(target);
     });
   }
 
@@ -86,6 +97,7 @@ export class VolumeMounts {
    */
   async unmount(target: string): Promise<void> {
     await this.#turns.run(new AbortController().signal, async () => {
+      this.#devices.delete(target);
       for (let count = 0; ; count += 1) {
         const found = await this.#topmost(target);
         if (found === undefined) break;
@@ -94,6 +106,11 @@ export class VolumeMounts {
       }
       await removeTarget(target);
     });
+  }
+
+  async #note(target: string): Promise<void> {
+    const device = await mountedDevice(target);
+    if (device !== undefined) this.#devices.set(target, device);
   }
 
   async #topmost(target: string): Promise<'own' | 'foreign' | undefined> {
@@ -144,6 +161,16 @@ async function placeOf(target: string): Promise<string> {
     return join(await realpath(dirname(target)), basename(target));
   } catch {
     return target; // without a parent there is no mount
+  }
+}
+
+/** Device of what is mounted at a place; undefined where nothing is: then it is on the device of its parent. */
+async function mountedDevice(target: string): Promise<number | undefined> {
+  try {
+    const [own, parent] = await Promise.all([lstat(target), lstat(dirname(target))]);
+    return own.dev === parent.dev ? undefined : own.dev;
+  } catch {
+    return undefined; // the kernel's table tells
   }
 }
 

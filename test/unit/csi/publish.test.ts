@@ -5,6 +5,7 @@ import { suite, test } from 'node:test';
 import { eventually } from '../../helpers/agent-process.ts';
 import { CALLS } from '../../../src/csi/proto/csi.ts';
 import { GRPC_STATUS } from '../../../src/csi/status.ts';
+import { systemMounts } from '../../../src/platform/index.ts';
 import { ATTRIBUTES, CANNOT_MOUNT, CsiWorld, refusalOf } from '../../helpers/csi-world.ts';
 
 const NOBODY = 65_534;
@@ -59,6 +60,24 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(await world.file(pod, 'db'), before);
     assert.equal((await world.mounts()).length, 1);
     assert.deepEqual([world.logins, world.credentials], [1, 1]);
+  });
+
+  test('the table of mounts is read once for a new volume, and not for one that is there', async () => {
+    await using world = await CsiWorld.start();
+    let reads = 0;
+    const list = (): ReturnType<typeof systemMounts.list> => {
+      reads += 1;
+      return systemMounts.list();
+    };
+    const { kubelet } = await world.driver({ mounts: { ...systemMounts, list } });
+    const pod = await world.pod();
+    await world.publish(kubelet, pod);
+    assert.equal(reads, 1);
+    await world.publish(kubelet, pod);
+    assert.equal(reads, 1);
+    await world.unmount(pod);
+    await world.publish(kubelet, pod);
+    assert.equal(await world.file(pod, 'user'), 'user-1:end');
   });
 
   test('publish ten times at once: one mount, one login, one credential', async () => {
