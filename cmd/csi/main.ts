@@ -26,6 +26,7 @@ import {
   environmentVariable,
   keepPrivate,
   leaveNoDumps,
+  memoryLimit,
   printError,
   readTextFile,
   reportDefects,
@@ -99,6 +100,7 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
     namespaces: namespaces?.lookup,
     mounts: systemMounts,
     locks: systemLocks,
+    memoryLimitBytes: await memoryLimit(),
     random: systemRandom,
   };
   // The companions outlive `signal`: calls that are drained still need them.

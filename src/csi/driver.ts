@@ -33,6 +33,8 @@ export interface DriverOptions extends DriverParts {
   /** On a tmpfs of the node. */
   readonly stateDirectory: string;
   readonly locks: LocksPort;
+  /** Most memory that the driver may have; undefined where that is not bounded. */
+  readonly memoryLimitBytes: number | undefined;
   /** `host:port` of probes and metrics; undefined opens no port. */
   readonly listen: string | undefined;
   readonly exposition: Exposition;
@@ -55,14 +57,14 @@ export async function runDriver(
   signal: AbortSignal,
   onListening: (addresses: DriverAddresses) => void = () => undefined,
 ): Promise<void> {
-  const { stateDirectory, logger, driverName, listen, metrics } = options;
+  const { stateDirectory, logger, listen, metrics } = options;
   const records = await Records.open(stateDirectory, options);
   const shared = createShared({ logger });
   // A gauge of one engine says nothing where there are many: what there is to say of all is in metrics.ts.
   const counters: Metrics = { ...metrics, gauge: () => NO_METRICS.gauge('', '') };
   const parts = { ...options, metrics: counters };
   const revocations = new Revocations({ ...options, records });
-  const volumes = new Volumes({ parts, records, shared, revocations, driverName });
+  const volumes = new Volumes({ ...options, parts, records, shared, revocations });
   const registration = new Registration({ ...options, endpoint: options.kubeletPath });
   const record = createVolumesRecorder(metrics, volumes);
   const listening = Promise.withResolvers<string | undefined>();

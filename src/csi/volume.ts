@@ -10,6 +10,7 @@ import { hasCode, toVouchsafeError, VouchsafeError, type Logger } from '../core/
 import { buildAgent, runBeside, type BuiltAgent, type Shared } from '../host/index.ts';
 import { abortable, createBackoff } from '../lifecycle/index.ts';
 import { LateLogins } from './late-logins.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 import type { DriverParts } from './ports.ts';
 import type { VolumeSpec } from './publish-request.ts';
 import type { KeptRecord } from './records.ts';
@@ -27,6 +28,7 @@ const NO_NOTIFIER = { notify: () => Promise.resolve() };
 /** What a {@link Volume} needs. */
 export type VolumeParts = Pick<DriverParts, 'svids' | 'clock' | 'random' | 'logger' | 'metrics'> & {
   readonly shared: Shared;
+  readonly budget: MemoryBudget;
   /** Whether a volume is mounted at a place. */
   readonly isMounted: (target: string) => Promise<boolean>;
 };
@@ -243,7 +245,9 @@ export class Volume {
     const { target } = this.spec;
     return {
       write: async (files, signal) => {
-        if (await this.#parts.isMounted(target)) return writer.write(files, signal);
+        if (await this.#parts.isMounted(target)) {
+          return this.#parts.budget.within(this, files, () => writer.write(files, signal));
+        }
         const text = `${target} is not mounted any more; nothing is written beside it`;
         throw new VouchsafeError('ERR_OUTPUT_IO', text);
       },

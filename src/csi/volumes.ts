@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { hasCode, VouchsafeError } from '../core/index.ts';
 import type { Shared } from '../host/index.ts';
 import { Semaphore } from '../lifecycle/index.ts';
+import { MemoryBudget } from './memory-budget.ts';
 import { VolumeMounts } from './mounting.ts';
 import { factsOf, planFor } from './planning.ts';
 import type { DriverParts } from './ports.ts';
@@ -44,6 +45,8 @@ export interface VolumesOptions {
   readonly revocations: Revocations;
   /** Name of the driver. */
   readonly driverName: string;
+  /** Most memory that the driver may have; undefined where that is not bounded. */
+  readonly memoryLimitBytes: number | undefined;
 }
 
 /** How a publish ended. */
@@ -64,7 +67,8 @@ export class Volumes {
     this.#options = options;
     this.#mounts = new VolumeMounts({ ...parts, source: driverName });
     const isMounted = (target: string): Promise<boolean> => this.#mounts.isMounted(target);
-    this.#volumeParts = { ...parts, shared, isMounted };
+    const budget = new MemoryBudget(options.memoryLimitBytes);
+    this.#volumeParts = { ...parts, shared, isMounted, budget };
     this.#revocations = options.revocations;
   }
 
@@ -289,6 +293,7 @@ export class Volumes {
         return kept;
       });
     await this.#mounts.unmount(target);
+    this.#volumeParts.budget.free(volume);
     this.#volumes.delete(volumeId);
     this.#revocations.add(volume);
   }

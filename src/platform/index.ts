@@ -4,6 +4,7 @@ export { readTextFile } from './files.ts';
 export { createIo } from './io.ts';
 export { systemLocks, type Lock, type Locks } from './locks.ts';
 export { createLogger } from './logger.ts';
+export { memoryLimit } from './memory.ts';
 export { createMetrics, type MetricsRegistry } from './metrics.ts';
 export { trustPublicAuthorities } from './trust.ts';
 export { watchFiles } from './watch-files.ts';

@@ -179,7 +179,7 @@ export class CsiWorld implements AsyncDisposable {
       stateDirectory: this.state,
       listen: '127.0.0.1:0',
       ...{ exposition: metrics, metrics, logger, mounts: systemMounts, locks: systemLocks },
-      ...{ clock: systemClock, random: systemRandom },
+      ...{ clock: systemClock, random: systemRandom, memoryLimitBytes: undefined },
       plan: (input) => planVolume({ ...input, installation, checkTemplate }),
       svids: () => Promise.reject(new Error('nobody needs SVIDs here')),
       ...more,

@@ -147,6 +147,24 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(await world.file(pod, 'user'), 'small');
   });
 
+  test('no room in the memory of the driver: the pod waits with the reason, files of others stay; room that is free again is used', async () => {
+    await using world = await CsiWorld.start();
+    // A third of it is room for three files, each twice.
+    const { kubelet } = await world.driver({ clock: hasty, memoryLimitBytes: 3 * 6 * 4096 });
+    const [first, second] = [await world.pod('first'), await world.pod('second')];
+    const attributes = { role: 'web', 'template-user': '{{secret "kv/app#user"}}' };
+    const two = { ...attributes, 'template-again': '{{secret "kv/app#user"}}' };
+    await world.published(kubelet, first, { attributes: two });
+    const says = /ERR_CSI_PENDING.*ERR_OUTPUT_FULL.*csi\.resources/;
+    await world.refusedWith(says, kubelet, second, { attributes: two });
+    await assert.rejects(world.file(second, 'user'), { code: 'ENOENT' });
+    assert.equal(await world.file(first, 'user'), 'user-1');
+    await world.unpublish(kubelet, first);
+    await world.published(kubelet, second, { attributes: two });
+    const third = await world.pod('third');
+    await world.published(kubelet, third, { attributes });
+  });
+
   test('a start that can never succeed: a final error, nothing is left, the next try begins anew', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver();

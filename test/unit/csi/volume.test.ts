@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { NO_LOGGER, NO_METRICS, VouchsafeError } from '../../../src/core/index.ts';
+import { MemoryBudget } from '../../../src/csi/memory-budget.ts';
 import type { VolumeRecord } from '../../../src/csi/records.ts';
 import { Volume } from '../../../src/csi/volume.ts';
 import { createShared } from '../../../src/host/index.ts';
@@ -43,6 +44,7 @@ function volumeOf(
       clock: { ...systemClock, monotonicMs },
       ...{ random: systemRandom, logger: NO_LOGGER, metrics: NO_METRICS },
       svids: () => Promise.reject(new Error('nobody needs SVIDs to revoke')),
+      budget: new MemoryBudget(undefined),
       isMounted: () => Promise.resolve(true),
       shared: {
         ...shared,
