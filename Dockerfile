@@ -1,10 +1,10 @@
 # syntax=docker/dockerfile:1
-# Agent, webhook and CSI driver: Node, mount and umount, the libraries that they need, one bundle. No shell, no npm, no package manager.
+# Agent, webhook and CSI driver: Node, mount, umount and flock, the libraries that they need, one bundle. No shell, no npm, no package manager.
 ARG NODE_IMAGE=node:24-trixie-slim
 ARG RUNTIME_IMAGE=scratch
 
 FROM ${NODE_IMAGE} AS build
-# Node 26 links libatomic, which slim images do not have. mount(8) is there in most.
+# Node 26 links libatomic, which slim images do not have. mount(8) is there in most, flock(1) in all.
 RUN apt-get update \
   && apt-get install --yes --no-install-recommends libatomic1 mount \
   && rm -rf /var/lib/apt/lists/*

@@ -89,6 +89,18 @@ const lazyHttp: Plugin = {
   },
 };
 
+/** Of package.json the version is all that a process asks for. */
+const versionAlone: Plugin = {
+  name: 'version-alone',
+  setup(on) {
+    on.onLoad({ filter: /[/]package\.json$/ }, async ({ path }) => {
+      if (path !== join(root, 'package.json')) return undefined;
+      const { version } = JSON.parse(await readFile(path, 'utf8')) as { version: string }; // npm requires it
+      return { contents: JSON.stringify({ version }), loader: 'json' };
+    });
+  },
+};
+
 /** Packages that some starts need, each in a file of its own: package -> file. */
 type Parts = Readonly<Record<string, string>>;
 
@@ -156,6 +168,7 @@ export async function bundle(directory: string): Promise<Metafile> {
     entryPoints: { vouchsafe: 'cmd/image/main.ts' },
     outdir: directory,
     banner: { js: OWN_URL },
+    plugins: [versionAlone],
   });
   const rest = await Promise.all(
     [...BUNDLED, { processes: [], parts: COMMON_PARTS, unused: [] }].map((one) =>
@@ -187,7 +200,7 @@ async function bundleProcesses(
     supported: { 'dynamic-import': false },
     plugins: [
       ...[apart({ ...COMMON_PARTS, ...parts }), withoutUnused(unused)],
-      ...[lazyHttp, lazyModules, mainThread],
+      ...[lazyHttp, lazyModules, mainThread, versionAlone],
     ],
     // What cmd/image/main.ts runs: one expression, so that nothing has to be put around the text at the start.
     banner: { js: `(function(exports,require,module,__filename){${OWN_URL}` },

@@ -8,9 +8,10 @@ cp -R dist templates LICENSE "$root/vouchsafe/"
 cp "$node" "$root/vouchsafe/node"
 cp "$(dirname "$node")/../LICENSE" "$root/vouchsafe/LICENSE.node"
 
-# The CSI driver mounts by these two; nothing here has the set-user-ID bit.
+# The CSI driver mounts and locks by these; nothing here has the set-user-ID bit.
+programs='mount umount flock'
 mkdir -p "$root/usr/bin"
-for program in mount umount; do
+for program in $programs; do
   cp -L "$(command -v "$program")" "$root/usr/bin/$program"
   chmod 0755 "$root/usr/bin/$program"
 done
@@ -18,7 +19,7 @@ cp -L /usr/share/doc/mount/copyright "$root/vouchsafe/LICENSE.util-linux" 2>/dev
   || echo 'image.sh: the licence of util-linux is not on this machine' >&2
 
 # Their libraries, where the loader looks for them.
-for program in "$node" "$(command -v mount)" "$(command -v umount)"; do ldd "$program"; done \
+for program in "$node" $(for name in $programs; do command -v "$name"; done); do ldd "$program"; done \
   | grep -o '/[^ )]*' | sort -u | while read -r library; do
   mkdir -p "$root$(dirname "$library")"
   cp -L "$library" "$root$library"

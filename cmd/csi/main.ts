@@ -8,6 +8,7 @@ import {
   EXIT,
   exitCodeOf,
   toVouchsafeError,
+  VERSION,
   VouchsafeError,
   type Clock,
 } from '../../src/core/index.ts';
@@ -25,10 +26,12 @@ import {
   environmentVariable,
   keepPrivate,
   leaveNoDumps,
+  memoryLimit,
   printError,
   readTextFile,
   reportDefects,
   systemClock,
+  systemLocks,
   systemMounts,
   systemRandom,
   terminationSignal,
@@ -36,9 +39,6 @@ import {
 import { checkTemplate } from '../../src/template/index.ts';
 import { readFlags, readValues, usageOf, type Flags } from '../flags.ts';
 import { podIdentities } from './identities.ts';
-
-/** The tag of the image; the kubelet shows it to nobody. */
-const VERSION = '0.1.0';
 
 const OPTIONS = {
   config: { type: 'string' },
@@ -99,6 +99,8 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
     svids: identities.svids,
     namespaces: namespaces?.lookup,
     mounts: systemMounts,
+    locks: systemLocks,
+    memoryLimitBytes: await memoryLimit(),
     random: systemRandom,
   };
   // The companions outlive `signal`: calls that are drained still need them.

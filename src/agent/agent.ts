@@ -193,7 +193,9 @@ export class Agent<T> {
    * removed then, and else kept for another try, by this agent or by a successor.
    */
   async release(): Promise<boolean> {
-    if (this.#delivery === undefined && this.#phase === 'starting') this.#handover.resume();
+    const hasRun = this.#delivery !== undefined || this.#phase !== 'starting';
+    // Nothing else tells what there is to revoke.
+    if (!hasRun && this.#handover.resume() === 'unreadable') return false;
     this.#phase = 'stopping';
     const isDone = !this.#parts.config.revokeOnExit || (await this.#releaser.releaseAll());
     if (isDone) this.#handover.end();
@@ -211,7 +213,7 @@ export class Agent<T> {
   }
 
   async #tasks(): Promise<readonly Task[]> {
-    this.#wasDelivered = this.#handover.resume();
+    this.#wasDelivered = this.#handover.resume() === 'delivered';
     await this.#templates.load();
     const delivery = this.#createDelivery();
     this.#delivery = delivery;

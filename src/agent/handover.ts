@@ -43,6 +43,12 @@ function digestOf(value: unknown): string {
 /** Durations from here are moments, which stay as they are while nothing changes. */
 const STANDING = { monotonicMs: () => 0 };
 
+/**
+ * What a predecessor left: `delivered` files, `nothing` of which the files are known, or a state that is there and
+ * `unreadable` at the moment.
+ */
+export type Resumed = 'delivered' | 'nothing' | 'unreadable';
+
 /** Hands the state of one process on to the next one of the same pod. */
 export class Handover {
   readonly #config: AgentConfig;
@@ -55,19 +61,20 @@ export class Handover {
     this.#parts = parts;
   }
 
-  /** Goes on from what a predecessor left; tells whether that one had delivered the files. Never throws. */
-  resume(): boolean {
+  /** Goes on from what a predecessor left. Never throws. */
+  resume(): Resumed {
     const { stateFile, sessions, logger } = this.#parts;
     try {
       const loaded = stateFile?.load();
-      if (loaded === undefined) return false;
+      if (loaded === undefined) return 'nothing';
       const isDelivered = resumeState(this.#config, loaded, this.#parts);
       const hasToken = sessions?.current !== undefined;
       logger.info('found a predecessor', { files: isDelivered, token: hasToken });
-      return isDelivered;
-    } catch (error) {
-      logger.warn('state of a predecessor was not used', { error: toVouchsafeError(error) });
-      return false;
+      return isDelivered ? 'delivered' : 'nothing';
+    } catch (caught) {
+      const error = toVouchsafeError(caught);
+      logger.warn('state of a predecessor was not used', { error });
+      return 'errno' in error.details ? 'unreadable' : 'nothing';
     }
   }
 

@@ -5,7 +5,7 @@
  */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { VouchsafeError, type Clock, type Dependency } from '../core/index.ts';
+import { VouchsafeError, type Clock, type Dependency, type ErrorDetails } from '../core/index.ts';
 
 const FILE_NAME = 'state.json';
 const VERSION = 2;
@@ -74,15 +74,17 @@ export class StateFile {
   /**
    * The predecessor's state, or undefined where there is none.
    *
-   * @throws VouchsafeError `ERR_AGENT_STATE` for a file that cannot be used.
+   * @throws VouchsafeError `ERR_AGENT_STATE` for a file that cannot be used; with detail `errno` where the system does
+   * not let it be read, which may pass.
    */
   load(): LoadedState | undefined {
     let text: string;
     try {
       text = fs.readFileSync(join(this.#directory, FILE_NAME), 'utf8');
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-      throw unusable(error);
+      const errno = error instanceof Error && 'code' in error ? String(error.code) : '';
+      if (errno === 'ENOENT') return undefined;
+      throw unusable(error, { errno });
     }
     const envelope = parseEnvelope(text);
     // The monotonic clock counts from boot, so it tells the elapsed time whatever the wall clock did.
@@ -135,11 +137,11 @@ function parseEnvelope(text: string): Envelope {
   throw unusable(undefined);
 }
 
-function unusable(cause: unknown): VouchsafeError {
+function unusable(cause: unknown, details: ErrorDetails = {}): VouchsafeError {
   return new VouchsafeError(
     'ERR_AGENT_STATE',
     'the state of the predecessor cannot be read; starting afresh with a new login',
-    { cause },
+    { cause, details },
   );
 }
 

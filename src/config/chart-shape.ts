@@ -176,6 +176,28 @@ const driverAccount = shape.object(
   'Service account of the CSI driver.',
 );
 
+/** Two drivers of one node would wait for each other: a strategy that surges is none. */
+const updateStrategy = shape.object(
+  {
+    type: defaulted(grammar.choice(['RollingUpdate', 'OnDelete']), 'RollingUpdate', 'Its kind.'),
+    rollingUpdate: shape.object(
+      {
+        maxUnavailable: shape.either(
+          shape.whole(1, 100_000, 'How many drivers are replaced at a time,'),
+          shape.parsed(
+            grammar.matching('a share such as `10%`', /^(100|[1-9]\d?)%$/),
+            'or which share of them.',
+          ),
+          (value) => (typeof value === 'string' ? 'second' : 'first'),
+        ),
+        maxSurge: shape.whole(0, 0, 'None: one driver serves a node at a time.'),
+      },
+      'How the drivers are replaced, one after the other on each node.',
+    ),
+  },
+  'As in a DaemonSet, without a surge.',
+);
+
 /** Values of the chart alone below `csi`. */
 export const CHART_CSI_FIELDS = {
   kubeletDirectory: defaulted(
@@ -195,7 +217,7 @@ export const CHART_CSI_FIELDS = {
   tolerations: objects('As in a pod; every node by default.'),
   affinity: anyObject('As in a pod.'),
   priorityClassName: name('As in a pod.'),
-  updateStrategy: anyObject('As in a DaemonSet.'),
+  updateStrategy: shape.nested(updateStrategy),
   livenessProbe: anyObject('Numbers of the probe, as in a container: `periodSeconds: 10`.'),
   podAnnotations: texts('Annotations of the pods.'),
   podLabels: texts('Labels of the pods.'),

@@ -1,7 +1,7 @@
 /**
  * The installation's configuration: the Helm values that admission needs. Ring: config.
  */
-import { parseQuantity, problemsError, type Problem } from '../core/index.ts';
+import { parseQuantity, problemsError, VERSION, type Problem } from '../core/index.ts';
 import {
   installationShape,
   SYSTEM_NAMESPACES,
@@ -102,9 +102,6 @@ export interface Installation {
     readonly maxBodyBytes: number;
   };
 }
-
-/** The version of this project, which is the tag of its image. */
-const VERSION = '0.1.0';
 
 /** What a cluster has where the chart of Vault was installed with its own defaults and TLS. */
 const DEFAULT_CONNECTIONS = { default: { address: 'https://vault.vault.svc:8200' } };

@@ -260,7 +260,7 @@ export const ERROR_TABLE = {
     'backoff',
     'error',
     EXIT.output,
-    'The volume is full; the old files stay. Raise its size limit.',
+    'The volume is full, or a third of the memory of the CSI driver; the old files stay. Raise the limit.',
   ),
   ERR_OUTPUT_READ_ONLY: rule('backoff', 'error', EXIT.output, 'The volume cannot be written.'),
   ERR_OUTPUT_IO: rule('backoff', 'error', EXIT.output, 'Writing the files failed.'),

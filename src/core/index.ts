@@ -39,5 +39,6 @@ export { closeness, nearest } from './nearest.ts';
 export { formatProblems, problemsError, type Problem } from './problems.ts';
 export { parseQuantity } from './quantity.ts';
 export { Secret } from './secret.ts';
+export { VERSION } from './version.ts';
 export type { LoginRequest, Validity } from './vault-words.ts';
 export { parseSpiffeId, spiffeIdProblem, type SpiffeId } from './spiffe-id.ts';

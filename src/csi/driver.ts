@@ -8,7 +8,8 @@ import { NO_METRICS, type Metrics } from '../core/index.ts';
 import { runAll } from '../lifecycle/index.ts';
 import { serveSocket, type SocketServer } from './grpc.ts';
 import { createCallMetrics, createVolumesRecorder } from './metrics.ts';
-import type { DriverParts } from './ports.ts';
+import { lockNode } from './node-lock.ts';
+import type { DriverParts, HeldLock, LocksPort } from './ports.ts';
 import { Records } from './records.ts';
 import { Registration } from './registration.ts';
 import { Revocations } from './revocations.ts';
@@ -31,6 +32,9 @@ export interface DriverOptions extends DriverParts {
   readonly kubeletPath: string;
   /** On a tmpfs of the node. */
   readonly stateDirectory: string;
+  readonly locks: LocksPort;
+  /** Most memory that the driver may have; undefined where that is not bounded. */
+  readonly memoryLimitBytes: number | undefined;
   /** `host:port` of probes and metrics; undefined opens no port. */
   readonly listen: string | undefined;
   readonly exposition: Exposition;
@@ -53,14 +57,14 @@ export async function runDriver(
   signal: AbortSignal,
   onListening: (addresses: DriverAddresses) => void = () => undefined,
 ): Promise<void> {
-  const { stateDirectory, logger, driverName, listen, metrics } = options;
+  const { stateDirectory, logger, listen, metrics } = options;
   const records = await Records.open(stateDirectory, options);
   const shared = createShared({ logger });
   // A gauge of one engine says nothing where there are many: what there is to say of all is in metrics.ts.
   const counters: Metrics = { ...metrics, gauge: () => NO_METRICS.gauge('', '') };
   const parts = { ...options, metrics: counters };
   const revocations = new Revocations({ ...options, records });
-  const volumes = new Volumes({ parts, records, shared, revocations, driverName });
+  const volumes = new Volumes({ ...options, parts, records, shared, revocations });
   const registration = new Registration({ ...options, endpoint: options.kubeletPath });
   const record = createVolumesRecorder(metrics, volumes);
   const listening = Promise.withResolvers<string | undefined>();
@@ -82,8 +86,10 @@ export async function runDriver(
     },
     async (inner) => {
       const stopped = AbortSignal.any([signal, inner]);
+      let lock: HeldLock | undefined;
       try {
-        await volumes.resume();
+        lock = await lockNode(options, stopped);
+        await volumes.resume(stopped);
         const serving = await serve(options, { volumes, registration, isReady: () => isServing });
         isServing = true;
         try {
@@ -102,6 +108,7 @@ export async function runDriver(
       } finally {
         await volumes.end();
         shared.close();
+        await lock?.release();
       }
       all.abort();
     },

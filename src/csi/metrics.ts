@@ -64,13 +64,13 @@ export function createVolumesRecorder(metrics: Metrics, volumes: Volumes): () =>
     const counts = { starting: 0, ready: 0, degraded: 0 };
     const ages = new Map<string, Ageing>();
     let leaseCount = 0;
-    for (const { spec, status, kept } of volumes.all) {
+    for (const { spec, status, kept, fileAges } of volumes.all) {
       counts[stateOf(status?.phase, kept.record)] += 1;
       leaseCount += status?.secrets.filter(({ lease }) => lease).length ?? 0;
-      for (const { name, age_seconds } of status?.files ?? []) {
+      for (const [name, seconds] of fileAges) {
         const labels = { namespace: spec.pod.namespace, pod: spec.pod.name, file: name };
         const key = Object.values(labels).join('/');
-        const ageSeconds = Math.max(age_seconds, ages.get(key)?.ageSeconds ?? 0);
+        const ageSeconds = Math.max(seconds, ages.get(key)?.ageSeconds ?? 0);
         ages.set(key, { labels, ageSeconds });
       }
     }

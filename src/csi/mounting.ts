@@ -52,14 +52,24 @@ export class VolumeMounts {
   readonly #turns = new Semaphore(MAX_PARALLEL);
   /** Kernels from 6.4 on can keep a tmpfs out of swap. */
   #hasNoswap = true;
+  /** Target -> device of the tmpfs that is known to be mounted there. */
+  readonly #devices = new Map<string, number>();
 
   constructor(options: VolumeMountsOptions) {
     this.#options = options;
   }
 
-  /** Whether a volume is mounted at a place. */
+  /**
+   * Whether a volume is mounted at a place. The kernel's table grows with the node: where the place is on the device
+   * that the table told of, it need not be read again.
+   */
   async isMounted(target: string): Promise<boolean> {
-    return (await this.#topmost(target)) === 'own';
+    const device = this.#devices.get(target);
+    if (device !== undefined && device === (await mountedDevice(target))) return true;
+    const isOwn = (await this.#topmost(target)) === 'own';
+    if (isOwn) await this.#note(target);
+    else this.#devices.delete(target);
+    return isOwn;
   }
 
   /** Makes the target and mounts, unless it is mounted. @throws VouchsafeError `ERR_CSI_MOUNT` */
@@ -76,6 +86,7 @@ export class VolumeMounts {
         await rmdir(target).catch(() => undefined); // the error of the mount is the one to tell
         throw mountError(`cannot mount ${target}`, cause);
       }
+      await this.#note(target);
     });
   }
 
@@ -86,6 +97,7 @@ export class VolumeMounts {
    */
   async unmount(target: string): Promise<void> {
     await this.#turns.run(new AbortController().signal, async () => {
+      this.#devices.delete(target);
       for (let count = 0; ; count += 1) {
         const found = await this.#topmost(target);
         if (found === undefined) break;
@@ -94,6 +106,11 @@ export class VolumeMounts {
       }
       await removeTarget(target);
     });
+  }
+
+  async #note(target: string): Promise<void> {
+    const device = await mountedDevice(target);
+    if (device !== undefined) this.#devices.set(target, device);
   }
 
   async #topmost(target: string): Promise<'own' | 'foreign' | undefined> {
@@ -112,7 +129,9 @@ export class VolumeMounts {
         await mounts.mountTmpfs({ target, source, options: [...optionsOf(spec), 'noswap'] });
         return;
       } catch (error) {
-        // The kernel may not know noswap: then it is the same without, and else the second try tells the reason.
+        // Whatever else went wrong may pass; in swap a secret would stay.
+        if (!isOptionRefused(error)) throw error;
+        // Where it is another option, the second try tells the reason.
         await mounts.mountTmpfs({ target, source, options: optionsOf(spec) });
         this.#hasNoswap = false;
         logger.warn('this kernel cannot keep volumes out of swap', { error });
@@ -142,6 +161,16 @@ async function placeOf(target: string): Promise<string> {
     return join(await realpath(dirname(target)), basename(target));
   } catch {
     return target; // without a parent there is no mount
+  }
+}
+
+/** Device of what is mounted at a place; undefined where nothing is: then it is on the device of its parent. */
+async function mountedDevice(target: string): Promise<number | undefined> {
+  try {
+    const [own, parent] = await Promise.all([lstat(target), lstat(dirname(target))]);
+    return own.dev === parent.dev ? undefined : own.dev;
+  } catch {
+    return undefined; // the kernel's table tells
   }
 }
 
@@ -189,6 +218,11 @@ function mountError(what: string, cause: unknown): VouchsafeError {
   const isText = cause instanceof Error && cause.name === 'MountError';
   const why = isText ? cause.message : (errnoOf(cause) ?? 'unknown error');
   return new VouchsafeError('ERR_CSI_MOUNT', `${what}: ${why}`, { cause });
+}
+
+/** By the words of mount(8), before and since it uses the newer calls of the kernel; paths of targets have no spaces. */
+function isOptionRefused(error: unknown): boolean {
+  return error instanceof Error && /bad option|unknown parameter/i.test(error.message);
 }
 
 function errnoOf(error: unknown): string | undefined {

@@ -53,3 +53,14 @@ async function annotationsOf(
     await limit.catch(() => undefined);
   }
 }
+
+/** What a plan makes of a volume, for comparison. It survives JSON. */
+export function factsOf({
+  document,
+  sizeBytes,
+  tokenAudience = null,
+}: Pick<VolumePlan, 'document' | 'sizeBytes'> & {
+  readonly tokenAudience?: string | null | undefined;
+}): string {
+  return JSON.stringify([document, sizeBytes, tokenAudience]);
+}

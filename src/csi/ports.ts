@@ -37,6 +37,17 @@ export interface VolumeRefusal {
   readonly isForbidden: boolean;
 }
 
+/** Locks between the processes of a node, as src/platform has them. */
+export interface LocksPort {
+  /** Locks a directory without waiting; undefined where another process has it. */
+  tryLock(directory: string): Promise<HeldLock | undefined>;
+}
+
+/** A lock that ends with its process, if not before. */
+export interface HeldLock {
+  release(): Promise<void>;
+}
+
 /** The parts of a driver. */
 export interface DriverParts {
   readonly plan: PlanVolume;

@@ -5,12 +5,17 @@
 import { constants } from 'node:fs';
 import { chmod, lstat, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { VouchsafeError, type Logger } from '../core/index.ts';
-import type { MountsPort } from './mounting.ts';
+import { VouchsafeError } from '../core/index.ts';
+import { createBackoff, retry } from '../lifecycle/index.ts';
+import type { DriverParts } from './ports.ts';
 import type { VolumeSpec } from './publish-request.ts';
 
 const FILE_NAME = 'volume.json';
 const VERSION = 1;
+
+/** Tries to read what a predecessor left, and the waits between them: its volumes are worth some seconds. */
+const MAX_READS = 5;
+const READ_WAITS = { minMs: 200, maxMs: 2000 } as const;
 
 /** A volume as it was published. */
 export interface VolumeRecord {
@@ -33,14 +38,17 @@ export interface KeptRecord {
   readonly record: VolumeRecord;
 }
 
+/** What {@link Records} need. */
+export type RecordsOptions = Pick<DriverParts, 'mounts' | 'clock' | 'random' | 'logger'>;
+
 /** The records of a node. */
 export class Records {
   readonly #root: string;
-  readonly #logger: Logger;
+  readonly #options: RecordsOptions;
 
-  private constructor(root: string, logger: Logger) {
+  private constructor(root: string, options: RecordsOptions) {
     this.#root = root;
-    this.#logger = logger;
+    this.#options = options;
   }
 
   /**
@@ -48,10 +56,7 @@ export class Records {
    *
    * @throws VouchsafeError `ERR_CSI_STATE` for one that is not in memory, or that others could read.
    */
-  static async open(
-    root: string,
-    { mounts, logger }: { readonly mounts: MountsPort; readonly logger: Logger },
-  ): Promise<Records> {
+  static async open(root: string, options: RecordsOptions): Promise<Records> {
     let isInMemory: boolean;
     let isOwn: boolean;
     try {
@@ -59,7 +64,7 @@ export class Records {
       await chmod(root, 0o700);
       const found = await lstat(root);
       isOwn = found.isDirectory() && found.uid === process.getuid?.();
-      isInMemory = await mounts.isInMemory(root);
+      isInMemory = await options.mounts.isInMemory(root);
     } catch (cause) {
       throw stateError(`the state directory ${root} cannot be used`, cause);
     }
@@ -69,28 +74,42 @@ export class Records {
         `the state directory ${root} is on a disk, where Vault tokens must not lie: choose one on a tmpfs, such as /run/vouchsafe/csi of the node`,
       );
     }
-    return new Records(root, logger);
+    return new Records(root, options);
   }
 
-  /** Everything that a predecessor left. What cannot be read is removed: nobody could go on with it. */
-  async load(): Promise<readonly KeptRecord[]> {
+  /**
+   * Everything that a predecessor left. What is no record of this version is removed: nobody could go on with it. What
+   * the system does not let be read is tried again, a few times.
+   *
+   * @throws VouchsafeError `ERR_CSI_STATE` where that does not help; nothing is forgotten then.
+   */
+  async load(signal: AbortSignal): Promise<readonly KeptRecord[]> {
+    const { clock, random } = this.#options;
+    const backoff = createBackoff({ ...READ_WAITS, random });
+    let tries = 1;
+    const shouldRetry = (): boolean => tries++ < MAX_READS;
+    return retry(() => this.#loadOnce(), { backoff, clock, signal, shouldRetry });
+  }
+
+  async #loadOnce(): Promise<readonly KeptRecord[]> {
     const kept: KeptRecord[] = [];
-    for (const name of await readdir(this.#root)) {
-      const directory = join(this.#root, name);
-      try {
-        kept.push({
-          directory,
-          record: parseRecord(await readFile(join(directory, FILE_NAME), 'utf8')),
-        });
-      } catch (error) {
-        this.#logger.error('state of a volume cannot be read: it is forgotten', {
-          directory,
-          error,
-        });
-        await this.remove(directory);
+    try {
+      for (const name of await readdir(this.#root)) {
+        const directory = join(this.#root, name);
+        const record = parseRecord(await readRecord(directory));
+        if (record !== undefined) kept.push({ directory, record });
+        else {
+          this.#options.logger.error('state of a volume cannot be used: it is forgotten', {
+            directory,
+          });
+          await this.remove(directory);
+        }
       }
+      return kept;
+    } catch (cause) {
+      const why = errnoOf(cause) ?? 'unknown error';
+      throw stateError(`what an earlier driver left cannot be read: ${why}`, cause);
     }
-    return kept;
   }
 
   /** Makes the place of a new volume; `name` is unique for all time. */
@@ -131,11 +150,29 @@ async function write(directory: string, record: VolumeRecord): Promise<void> {
   await rename(temporary, join(directory, FILE_NAME));
 }
 
+/** Text of a record; empty where there is none, as after an end in the middle of its making. */
+async function readRecord(directory: string): Promise<string> {
+  try {
+    return await readFile(join(directory, FILE_NAME), 'utf8');
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === 'ENOENT' || errno === 'ENOTDIR') return '';
+    throw error;
+  }
+}
+
 /** Only this program writes here: the version decides whether it is the one that this program knows. */
-function parseRecord(text: string): VolumeRecord {
-  const { version, ...record } = JSON.parse(text) as VolumeRecord & { readonly version: number };
-  if (version === VERSION) return record;
-  throw new VouchsafeError('ERR_CSI_STATE', 'it is of another version');
+function parseRecord(text: string): VolumeRecord | undefined {
+  try {
+    const { version, ...record } = JSON.parse(text) as VolumeRecord & { readonly version: number };
+    return version === VERSION ? record : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function errnoOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error ? String(error.code) : undefined;
 }
 
 function stateError(message: string, cause?: unknown): VouchsafeError {

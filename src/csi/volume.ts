@@ -6,10 +6,11 @@
  */
 import type { AgentStatus, WriterPort } from '../agent/index.ts';
 import { parseAgentConfig, type AgentConfig } from '../config/index.ts';
-import { toVouchsafeError, VouchsafeError, type Logger } from '../core/index.ts';
+import { hasCode, toVouchsafeError, VouchsafeError, type Logger } from '../core/index.ts';
 import { buildAgent, runBeside, type BuiltAgent, type Shared } from '../host/index.ts';
 import { abortable, createBackoff } from '../lifecycle/index.ts';
 import { LateLogins } from './late-logins.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 import type { DriverParts } from './ports.ts';
 import type { VolumeSpec } from './publish-request.ts';
 import type { KeptRecord } from './records.ts';
@@ -27,6 +28,7 @@ const NO_NOTIFIER = { notify: () => Promise.resolve() };
 /** What a {@link Volume} needs. */
 export type VolumeParts = Pick<DriverParts, 'svids' | 'clock' | 'random' | 'logger' | 'metrics'> & {
   readonly shared: Shared;
+  readonly budget: MemoryBudget;
   /** Whether a volume is mounted at a place. */
   readonly isMounted: (target: string) => Promise<boolean>;
 };
@@ -52,6 +54,8 @@ export class Volume {
   #running: Promise<void> = Promise.resolve();
   #built: BuiltAgent | undefined;
   #failure: VouchsafeError | undefined;
+  /** When each file was last known to be right, as the last engine that has written them tells. */
+  #goodAtMs: readonly (readonly [string, number])[] = [];
   /** Why there is no engine. */
   #lastError: VouchsafeError | undefined;
 
@@ -77,6 +81,14 @@ export class Volume {
   /** What can be seen of the engine; undefined while there is none. */
   get status(): AgentStatus | undefined {
     return this.#built?.agent.status();
+  }
+
+  /** Seconds since a file was last known to be right, by its name; of the last engine that knew. */
+  get fileAges(): readonly (readonly [string, number])[] {
+    if (!this.isFilled) return [];
+    this.#noteFiles();
+    const nowMs = this.#parts.clock.monotonicMs();
+    return this.#goodAtMs.map(([name, atMs]) => [name, (nowMs - atMs) / 1000]);
   }
 
   /** Why the newest values are not in the files. */
@@ -138,22 +150,35 @@ export class Volume {
     );
   }
 
-  /** Revokes what the engine, or that of a predecessor, held; true when nothing is left. One try, never rejects. */
+  /**
+   * Revokes what the engine, or that of a predecessor, held; true when nothing is left that another try could revoke.
+   * One try, never rejects.
+   */
   async release(): Promise<boolean> {
     try {
       await this.#logins.ended();
       this.#built ??= await this.#build();
       return await this.#built.agent.release();
     } catch (error) {
-      this.logger.error('what a volume held cannot be revoked', { error });
-      return true; // its settings cannot be used any more: trying again changes nothing
+      const isOver = isHopeless(error);
+      const text = isOver ? 'what a volume held cannot be revoked' : 'a volume waits to be revoked';
+      this.logger[isOver ? 'error' : 'warn'](text, { error });
+      return isOver;
     }
   }
 
   /** Gives back what the engine borrowed. */
   close(): void {
+    this.#noteFiles();
     this.#built?.close();
     this.#built = undefined;
+  }
+
+  #noteFiles(): void {
+    const files = this.status?.files ?? [];
+    if (files.length === 0) return;
+    const nowMs = this.#parts.clock.monotonicMs();
+    this.#goodAtMs = files.map(({ name, age_seconds }) => [name, nowMs - age_seconds * 1000]);
   }
 
   async #run(signal: AbortSignal): Promise<void> {
@@ -220,7 +245,9 @@ export class Volume {
     const { target } = this.spec;
     return {
       write: async (files, signal) => {
-        if (await this.#parts.isMounted(target)) return writer.write(files, signal);
+        if (await this.#parts.isMounted(target)) {
+          return this.#parts.budget.within(this, files, () => writer.write(files, signal));
+        }
         const text = `${target} is not mounted any more; nothing is written beside it`;
         throw new VouchsafeError('ERR_OUTPUT_IO', text);
       },
@@ -239,6 +266,12 @@ export class Volume {
       terminationLog: undefined,
     };
   }
+}
+
+/** Settings that cannot be used stay as they are; a file that cannot be read, or the like, may be there again. */
+function isHopeless(error: unknown): boolean {
+  const isOurs = error instanceof VouchsafeError && !hasCode(error, 'ERR_CONFIG_UNREADABLE');
+  return isOurs && error.retry === 'never';
 }
 
 /** A promise that rejects silently: it is told to whoever waits for it. */

@@ -1,20 +1,21 @@
 /**
- * The volumes of a node. Ring: csi. Each change of one volume is a turn of its own; waiting for files is none, so that
- * a pod that is deleted meanwhile does not wait for them.
+ * The volumes of a node. Ring: csi. Each change of one volume or at one place is a turn of its own; waiting for files is
+ * none, so that a pod that is deleted meanwhile does not wait for them.
  */
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { hasCode, VouchsafeError } from '../core/index.ts';
 import type { Shared } from '../host/index.ts';
 import { Semaphore } from '../lifecycle/index.ts';
+import { MemoryBudget } from './memory-budget.ts';
 import { VolumeMounts } from './mounting.ts';
-import { planFor } from './planning.ts';
-import type { DriverParts, VolumePlan } from './ports.ts';
+import { factsOf, planFor } from './planning.ts';
+import type { DriverParts } from './ports.ts';
 import type { PublishRequest } from './publish-request.ts';
 import type { Records, KeptRecord } from './records.ts';
 import type { Revocations } from './revocations.ts';
 import { requireAudience } from './tokens.ts';
-import { Turns } from './turns.ts';
+import { stakes, Turns } from './turns.ts';
 import { Volume, type VolumeParts } from './volume.ts';
 
 /** More pods than that no kubelet runs. */
@@ -44,6 +45,8 @@ export interface VolumesOptions {
   readonly revocations: Revocations;
   /** Name of the driver. */
   readonly driverName: string;
+  /** Most memory that the driver may have; undefined where that is not bounded. */
+  readonly memoryLimitBytes: number | undefined;
 }
 
 /** How a publish ended. */
@@ -64,7 +67,8 @@ export class Volumes {
     this.#options = options;
     this.#mounts = new VolumeMounts({ ...parts, source: driverName });
     const isMounted = (target: string): Promise<boolean> => this.#mounts.isMounted(target);
-    this.#volumeParts = { ...parts, shared, isMounted };
+    const budget = new MemoryBudget(options.memoryLimitBytes);
+    this.#volumeParts = { ...parts, shared, isMounted, budget };
     this.#revocations = options.revocations;
   }
 
@@ -84,28 +88,27 @@ export class Volumes {
    * expected of this volume, nothing of it is left.
    */
   async publish(request: PublishRequest, signal: AbortSignal): Promise<Published> {
-    const { volumeId } = request;
-    const volume = await this.#turns.run(volumeId, () => this.#ensure(request, signal));
+    const volume = await this.#turns.run(stakes(request), () => this.#ensure(request, signal));
     volume.asked += 1;
     volume.askedAtMs = this.#options.parts.clock.monotonicMs();
     if (volume.isFilled && volume.kept.record.isPublished) return 'known';
     await this.#wait(volume, signal);
-    return this.#turns.run(volumeId, () => this.#markPublished(volume));
+    return this.#turns.run(stakes(request), () => this.#markPublished(volume));
   }
 
   /** Takes the files away; what was held for them is revoked in the background. Resolves where there is nothing. */
   async unpublish(volumeId: string, target: string): Promise<void> {
-    await this.#turns.run(volumeId, async () => {
+    await this.#turns.run(stakes({ volumeId, target }), async () => {
       const volume = this.#volumes.get(volumeId);
       if (volume?.spec.target === target) await this.#remove(volume);
-      else await this.#mounts.unmount(target);
+      else if (!this.#isTaken(target)) await this.#mounts.unmount(target);
     });
   }
 
   /** Takes over what a predecessor left. Its engines begin with {@link beginResumed}. */
-  async resume(): Promise<void> {
+  async resume(signal: AbortSignal): Promise<void> {
     const { records, parts } = this.#options;
-    const found = await records.load();
+    const found = await records.load(signal);
     const gone: KeptRecord[] = [];
     for (const kept of found) {
       const { spec, isEnding } = kept.record;
@@ -256,7 +259,7 @@ export class Volumes {
     } catch (error) {
       if (volume.failure !== undefined) {
         await this.#turns
-          .run(volume.spec.volumeId, () => this.#remove(volume))
+          .run(stakes(volume.spec), () => this.#remove(volume))
           .catch((left: unknown) => {
             volume.logger.error('volume was not taken away', { error: left });
           });
@@ -290,6 +293,7 @@ export class Volumes {
         return kept;
       });
     await this.#mounts.unmount(target);
+    this.#volumeParts.budget.free(volume);
     this.#volumes.delete(volumeId);
     this.#revocations.add(volume);
   }
@@ -326,17 +330,6 @@ export class Volumes {
       ),
     );
   }
-}
-
-/** What a plan makes of a volume, for comparison. It survives JSON. */
-function factsOf({
-  document,
-  sizeBytes,
-  tokenAudience = null,
-}: Pick<VolumePlan, 'document' | 'sizeBytes'> & {
-  readonly tokenAudience?: string | null | undefined;
-}): string {
-  return JSON.stringify([document, sizeBytes, tokenAudience]);
 }
 
 function checkSame(known: Volume, { tokens: _, ...spec }: PublishRequest): void {

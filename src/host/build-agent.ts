@@ -47,7 +47,7 @@ export interface Surroundings {
   readonly metrics?: Metrics;
   readonly writer?: WriterPort;
   readonly notifier?: NotifierPort;
-  /** The workload's SVIDs, instead of the Workload API that the config names; closed with the agent. */
+  /** The workload's SVIDs, instead of the Workload API that the config names; closed with the agent, or where none can be made. */
   readonly svids?: SvidApi | undefined;
   /** The workload's service-account token, instead of the file that the config names. */
   readonly token?: TokenPort | undefined;
@@ -78,13 +78,28 @@ export async function buildAgent(
   config: AgentConfig,
   surroundings: Surroundings,
 ): Promise<BuiltAgent> {
+  const closers: (() => void)[] = [];
+  const close = (): void => closers.forEach((one) => one());
+  try {
+    return { ...(await assemble(config, surroundings, closers)), close };
+  } catch (error) {
+    close(); // nobody else would give back what was borrowed so far
+    throw error;
+  }
+}
+
+async function assemble(
+  config: AgentConfig,
+  surroundings: Surroundings,
+  closers: (() => void)[],
+): Promise<Omit<BuiltAgent, 'close'>> {
   const logger = surroundings.logger ?? NO_LOGGER;
   const metrics = surroundings.metrics ?? NO_METRICS;
   const common = { clock: surroundings.clock, random: surroundings.random, logger, metrics };
   const companions: Task[] = [];
-  const closers: (() => void)[] = [];
 
   const { shared, token, svids } = surroundings;
+  if (svids !== undefined) closers.push(() => svids.close());
   const vault = await buildVault(config, { ...common, companions, closers, shared });
   const identity = buildIdentity(config, { ...common, closers, svids });
   // What ends it is told to the engine by the port, which knows whether a start or a refresh fails.
@@ -108,7 +123,7 @@ export async function buildAgent(
         : new StateFile(config.stateDirectory, common.clock),
   };
   const agent = new Agent(surroundings.wrap?.(parts) ?? parts);
-  return { agent, companions, close: () => closers.forEach((close) => close()) };
+  return { agent, companions };
 }
 
 interface Common {
@@ -161,7 +176,7 @@ function buildIdentity(
   const { spiffe } = config;
   if (spiffe === undefined) return undefined;
   const api = svids ?? createWorkloadApi({ ...common, address: spiffe.socket });
-  closers.push(() => api.close());
+  if (svids === undefined) closers.push(() => api.close());
   const { spiffeId, hint } = spiffe;
   return createIdentity({
     ...common,

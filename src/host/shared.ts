@@ -34,36 +34,43 @@ export interface Shared {
 
 /** Makes the shared parts; nothing is connected before it is used. */
 export function createShared({ logger }: { readonly logger: Logger }): Shared {
-  const pools = new Map<string, Promise<Pool>>();
+  const pools = new Map<string, Pool>();
   const templates = new Map<string, WeakRef<Template>>();
   const forgotten = new FinalizationRegistry<string>((key) => {
     if (templates.get(key)?.deref() === undefined) templates.delete(key);
   });
-  const drop = (key: string, pool: Pool): void => {
-    pools.delete(key);
-    pool.close();
+  const forget = (key: string, pool: Pool): void => {
+    if (pools.get(key) === pool) pools.delete(key);
+  };
+  const giveBack = (key: string, pool: Pool): void => {
+    pool.users -= 1;
+    if (pool.users > 0) return;
+    forget(key, pool);
+    close(pool);
   };
   return {
     async connect(config) {
       const { address, caFile, caPem, tlsServerName, timeoutMs } = config;
       const key = JSON.stringify([address, caFile, caPem, tlsServerName, timeoutMs]);
-      const opened = pools.get(key) ?? openPool(config, logger);
-      pools.set(key, opened);
-      const pool = await opened.catch((error: unknown) => {
-        if (pools.get(key) === opened) pools.delete(key);
-        throw error;
-      });
+      const pool = pools.get(key) ?? { users: 0, opened: open(config, logger) };
+      pools.set(key, pool);
+      // Who waits is a user already: the last other one must not close it meanwhile.
       pool.users += 1;
-      let isGivenBack = false;
-      return {
-        connections: pool.connections,
-        giveBack() {
-          if (isGivenBack) return;
-          isGivenBack = true;
-          pool.users -= 1;
-          if (pool.users === 0) drop(key, pool);
-        },
-      };
+      try {
+        const { connections } = await pool.opened;
+        let isGivenBack = false;
+        return {
+          connections,
+          giveBack() {
+            if (!isGivenBack) giveBack(key, pool);
+            isGivenBack = true;
+          },
+        };
+      } catch (error) {
+        forget(key, pool);
+        giveBack(key, pool);
+        throw error;
+      }
     },
 
     parseTemplate(source, name) {
@@ -77,19 +84,28 @@ export function createShared({ logger }: { readonly logger: Logger }): Shared {
     },
 
     close() {
-      for (const [key, pool] of pools)
-        void pool.then((one) => drop(key, one)).catch(() => undefined);
+      for (const pool of pools.values()) close(pool);
+      pools.clear();
     },
   };
 }
 
+/** Connections with a number of users. */
 interface Pool {
-  readonly connections: VaultConnections;
   users: number;
+  readonly opened: Promise<Opened>;
+}
+
+interface Opened {
+  readonly connections: VaultConnections;
   close(): void;
 }
 
-async function openPool(config: VaultConfig, logger: Logger): Promise<Pool> {
+function close(pool: Pool): void {
+  void pool.opened.then((opened) => opened.close()).catch(() => undefined); // told to whoever waited for it
+}
+
+async function open(config: VaultConfig, logger: Logger): Promise<Opened> {
   const ca = await loadCaBundle(config, logger);
   const { tlsServerName, timeoutMs } = config;
   const connections = createVaultConnections({
@@ -101,7 +117,6 @@ async function openPool(config: VaultConfig, logger: Logger): Promise<Pool> {
   follow(ended.signal).catch(() => undefined); // it ends by this abort alone, or keeps the last good CA
   return {
     connections,
-    users: 0,
     close() {
       ended.abort();
       connections.close();

@@ -2,18 +2,8 @@
  * File systems in memory, by `mount` and `umount` of util-linux. Ring: platform. What is mounted is what the kernel
  * says, each time anew: nothing is remembered here.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readFile, statfs } from 'node:fs/promises';
-
-/** Mounting in memory takes a millisecond; a program that hangs must not hold up a node. */
-const TIMEOUT_MS = 10_000;
-
-/** What is kept of what a program says. */
-const MAX_STDERR_BYTES = 4096;
-
-/** Where the programs are, in the image as elsewhere; messages in English. */
-const ENVIRONMENT = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
+import { runProgram } from './util-linux.ts';
 
 /** `statfs` of file systems that live in memory: tmpfs and ramfs. */
 const IN_MEMORY: readonly number[] = [0x01021994, 0x858458f6];
@@ -86,18 +76,6 @@ function plain(field: string): string {
 }
 
 async function run(program: 'mount' | 'umount', args: readonly string[]): Promise<void> {
-  const child = spawn(program, args, {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: ENVIRONMENT,
-    timeout: TIMEOUT_MS,
-    killSignal: 'SIGKILL',
-  });
-  let words = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    words = (words + text).slice(0, MAX_STDERR_BYTES);
-  });
-  const [code, signal] = (await once(child, 'close')) as [number | null, string | null]; // its documented arguments
-  if (code === 0) return;
-  const how = signal === null ? `exit code ${code}` : `ended by ${signal}`;
-  throw new MountError(words.trim().replaceAll(/\s+/g, ' ') || `${program}: ${how}`);
+  const { code, words } = await runProgram(program, args);
+  if (code !== 0) throw new MountError(words);
 }

@@ -381,6 +381,11 @@ test('the driver is watched where there is one', { skip }, () => {
     const wanted = Object.entries(at(selector, 'matchLabels') as Fields);
     for (const [name, value] of wanted) assert.equal((labels as Fields)[name], value);
   }
+  const rules = JSON.stringify(at(one(all, 'PrometheusRule', 'vouchsafe'), 'spec.groups'));
+  assert.equal(
+    rules.match(/\{namespace=\\"vouchsafe\\",daemonset=\\"vouchsafe-csi\\"\}/g)?.length,
+    2,
+  );
   // The webhook's own objects do not take the driver's pods for theirs.
   const service = at(one(all, 'Service'), 'spec.selector') as Fields;
   assert.notEqual(
@@ -437,6 +442,7 @@ const REFUSED: Readonly<Record<string, readonly [readonly string[], RegExp]>> = 
   'an annotation that has no default': [['defaults.rolle=x'], /rolle/],
   'a Secret without name': [['certificate.mode=secret'], /certificate\.secretName: say which/],
   'an identity that is none': [['csi.identity.kind=x509'], /csi.identity.kind/],
+  'two drivers of one node': [['csi.updateStrategy.rollingUpdate.maxSurge=1'], /maxSurge/],
   'a driver name that is none': [['csi.driverName=CSI'], /csi.driverName/],
   'a service account of the driver without name': [
     ['csi.enabled=true', 'csi.serviceAccount.create=false'],

@@ -22,6 +22,7 @@ import { startOidcProvider, type OidcProvider } from '../../src/dev/workload-api
 import {
   createMetrics,
   systemClock,
+  systemLocks,
   systemMounts,
   systemRandom,
 } from '../../src/platform/index.ts';
@@ -177,8 +178,8 @@ export class CsiWorld implements AsyncDisposable {
       registrationSocket: this.registrationSocket,
       stateDirectory: this.state,
       listen: '127.0.0.1:0',
-      ...{ exposition: metrics, metrics, logger, mounts: systemMounts },
-      ...{ clock: systemClock, random: systemRandom },
+      ...{ exposition: metrics, metrics, logger, mounts: systemMounts, locks: systemLocks },
+      ...{ clock: systemClock, random: systemRandom, memoryLimitBytes: undefined },
       plan: (input) => planVolume({ ...input, installation, checkTemplate }),
       svids: () => Promise.reject(new Error('nobody needs SVIDs here')),
       ...more,

@@ -107,6 +107,14 @@ const CSI_REFUSED: Readonly<Record<string, readonly [object, RegExp]>> = {
   'service accounts without tokens': [{ tokenAudiences: [] }, /csi\.tokenAudiences: must not be/],
   'an audience given twice': [{ tokenAudiences: ['a', 'a'] }, /csi\.tokenAudiences: holds "a" twi/],
   'no room for a volume': [{ maxVolumeSize: '1Ki' }, /csi\.maxVolumeSize: must be at least 65536/],
+  'two drivers of one node at a time': [
+    { updateStrategy: { rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } } },
+    /csi\.updateStrategy\.rollingUpdate\.maxSurge: must be a whole number from 0 to 0/,
+  ],
+  'a surge as a share': [
+    { updateStrategy: { rollingUpdate: { maxSurge: '10%' } } },
+    /csi\.updateStrategy\.rollingUpdate\.maxSurge: must be/,
+  ],
   'a name that no driver may have': [{ driverName: 'CSI' }, /csi\.driverName: write the name/],
 };
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { stat } from 'node:fs/promises';
 import { suite, test } from 'node:test';
 import { CALLS } from '../../../src/csi/proto/csi.ts';
 import { GRPC_STATUS } from '../../../src/csi/status.ts';
@@ -146,6 +147,24 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(await world.file(pod, 'user'), 'small');
   });
 
+  test('no room in the memory of the driver: the pod waits with the reason, files of others stay; room that is free again is used', async () => {
+    await using world = await CsiWorld.start();
+    // A third of it is room for three files, each twice.
+    const { kubelet } = await world.driver({ clock: hasty, memoryLimitBytes: 3 * 6 * 4096 });
+    const [first, second] = [await world.pod('first'), await world.pod('second')];
+    const attributes = { role: 'web', 'template-user': '{{secret "kv/app#user"}}' };
+    const two = { ...attributes, 'template-again': '{{secret "kv/app#user"}}' };
+    await world.published(kubelet, first, { attributes: two });
+    const says = /ERR_CSI_PENDING.*ERR_OUTPUT_FULL.*csi\.resources/;
+    await world.refusedWith(says, kubelet, second, { attributes: two });
+    await assert.rejects(world.file(second, 'user'), { code: 'ENOENT' });
+    assert.equal(await world.file(first, 'user'), 'user-1');
+    await world.unpublish(kubelet, first);
+    await world.published(kubelet, second, { attributes: two });
+    const third = await world.pod('third');
+    await world.published(kubelet, third, { attributes });
+  });
+
   test('a start that can never succeed: a final error, nothing is left, the next try begins anew', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver();
@@ -261,6 +280,29 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(await world.file(runs, 'user'), 'user-1:end');
     world.vault.unseal();
     await world.published(kubelet, waits);
+  });
+
+  test('a volume whose mount is gone and that nobody asks for is taken away, and what it held is revoked', async () => {
+    await using world = await CsiWorld.start();
+    let passedMs = 0;
+    const clock: Clock = {
+      ...hasty,
+      monotonicMs: () => hasty.monotonicMs() + passedMs,
+      sleep: (ms, signal) => hasty.sleep(ms === 60_000 ? 50 : ms, signal),
+    };
+    const driver = await world.driver({ clock });
+    const [gone, stays] = [await world.pod('gone'), await world.pod('stays')];
+    await world.publish(driver.kubelet, gone);
+    await world.publish(driver.kubelet, stays);
+    await world.unmount(gone);
+    passedMs = 11 * 60_000;
+    await eventually(
+      () => Promise.resolve(world.vaultTokens === 1 ? true : undefined),
+      'its token stays',
+    );
+    await assert.rejects(stat(gone.target), { code: 'ENOENT' });
+    assert.match((await driver.get('/metrics')).body, /csi_volumes\{state="ready"\} 1/);
+    assert.equal(await world.file(stays, 'user'), 'user-1:end');
   });
 
   test('a pod is deleted in the middle of the login: the token that comes too late is revoked', async () => {

@@ -15,7 +15,8 @@ const SPEC = { sizeBytes: 65_536, group: null, selinux: null };
 class MemoryMounts implements MountsPort {
   readonly all: { target: string; type: string; source: string }[] = [];
   readonly options: (readonly string[])[] = [];
-  refuses: (options: readonly string[]) => boolean = () => false;
+  /** What `mount` says where it refuses. */
+  refuses: (options: readonly string[]) => string | undefined = () => undefined;
   busy = false;
 
   list(): ReturnType<MountsPort['list']> {
@@ -23,7 +24,8 @@ class MemoryMounts implements MountsPort {
   }
 
   mountTmpfs({ target, source, options }: Parameters<MountsPort['mountTmpfs']>[0]): Promise<void> {
-    if (this.refuses(options)) return Promise.reject(new Error('bad option'));
+    const words = this.refuses(options);
+    if (words !== undefined) return Promise.reject(new Error(words));
     this.options.push(options);
     this.all.push({ target, source, type: 'tmpfs' });
     return Promise.resolve();
@@ -80,16 +82,50 @@ test('the context of a request is read, with and without quotes', () => {
   }
 });
 
-test('a kernel that does not know noswap mounts without, and is not asked again', async (t) => {
+for (const words of [
+  'wrong fs type, bad option, bad superblock on csi.vouchsafe.test, missing codepage or helper program, or other error.',
+  "fsconfig() failed: tmpfs: Unknown parameter 'noswap'.",
+]) {
+  test(`a kernel that does not know noswap mounts without, and is not asked again: ${words}`, async (t) => {
+    const mounts = new MemoryMounts();
+    let refused = 0;
+    mounts.refuses = (options) => {
+      if (!options.includes('noswap')) return undefined;
+      refused += 1;
+      return words;
+    };
+    const volumes = volumeMounts(mounts);
+    const directory = tempDirectory(t);
+    for (const name of ['a', 'b']) {
+      await volumes.mount({ ...SPEC, target: join(directory, name) }, never);
+    }
+    assert.equal(mounts.all.length, 2);
+    assert.ok(mounts.options.every((options) => !options.includes('noswap')));
+    assert.equal(refused, 1);
+  });
+}
+
+test('a mount that failed for another reason lets no volume into swap', async (t) => {
   const mounts = new MemoryMounts();
-  mounts.refuses = (options) => options.includes('noswap');
+  const target = join(tempDirectory(t), 'mount');
+  const volumes = volumeMounts(mounts);
+  let tries = 0;
+  mounts.refuses = () => (tries++ === 0 ? 'mount: ended by SIGKILL' : undefined);
+  await assert.rejects(volumes.mount({ ...SPEC, target }, never), { code: 'ERR_CSI_MOUNT' });
+  await volumes.mount({ ...SPEC, target }, never);
+  assert.ok(mounts.options[0]?.includes('noswap'));
+});
+
+test('an option that is wrong without noswap, too, does not switch it off', async (t) => {
+  const mounts = new MemoryMounts();
   const volumes = volumeMounts(mounts);
   const directory = tempDirectory(t);
-  for (const name of ['a', 'b']) {
-    await volumes.mount({ ...SPEC, target: join(directory, name) }, never);
-  }
-  assert.equal(mounts.all.length, 2);
-  assert.ok(mounts.options.every((options) => !options.includes('noswap')));
+  mounts.refuses = (options) => (options.includes('context=""') ? 'bad option' : undefined);
+  const [wrong, right] = [join(directory, 'a'), join(directory, 'b')];
+  const refused = volumes.mount({ ...SPEC, target: wrong, selinux: 'context=""' }, never);
+  await assert.rejects(refused, { code: 'ERR_CSI_MOUNT' });
+  await volumes.mount({ ...SPEC, target: right }, never);
+  assert.ok(mounts.options[0]?.includes('noswap'));
 });
 
 test('a volume in use is unmounted all the same: the pod’s end does not wait', async (t) => {

@@ -5,6 +5,7 @@ import { suite, test } from 'node:test';
 import { eventually } from '../../helpers/agent-process.ts';
 import { CALLS } from '../../../src/csi/proto/csi.ts';
 import { GRPC_STATUS } from '../../../src/csi/status.ts';
+import { systemMounts } from '../../../src/platform/index.ts';
 import { ATTRIBUTES, CANNOT_MOUNT, CsiWorld, refusalOf } from '../../helpers/csi-world.ts';
 
 const NOBODY = 65_534;
@@ -61,6 +62,24 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.deepEqual([world.logins, world.credentials], [1, 1]);
   });
 
+  test('the table of mounts is read once for a new volume, and not for one that is there', async () => {
+    await using world = await CsiWorld.start();
+    let reads = 0;
+    const list = (): ReturnType<typeof systemMounts.list> => {
+      reads += 1;
+      return systemMounts.list();
+    };
+    const { kubelet } = await world.driver({ mounts: { ...systemMounts, list } });
+    const pod = await world.pod();
+    await world.publish(kubelet, pod);
+    assert.equal(reads, 1);
+    await world.publish(kubelet, pod);
+    assert.equal(reads, 1);
+    await world.unmount(pod);
+    await world.publish(kubelet, pod);
+    assert.equal(await world.file(pod, 'user'), 'user-1:end');
+  });
+
   test('publish ten times at once: one mount, one login, one credential', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver();
@@ -83,6 +102,20 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     }
     assert.equal(await world.file(pod, 'user'), 'user-1:end');
     assert.deepEqual(await world.mounts(), [pod.target]);
+  });
+
+  test('two volumes at one place at the same time: one is published, the other refused, and its end takes nothing', async () => {
+    await using world = await CsiWorld.start();
+    const { kubelet } = await world.driver();
+    const pod = await world.pod();
+    const pods = [pod, { ...pod, volumeId: 'csi-another' }] as const;
+    const outcomes = await Promise.allSettled(pods.map((one) => world.publish(kubelet, one)));
+    assert.deepEqual(outcomes.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
+    const [refused] = pods.filter((_, index) => outcomes[index]?.status === 'rejected');
+    await world.unpublish(kubelet, refused ?? pod);
+    assert.deepEqual(await world.mounts(), [pod.target]);
+    assert.equal(await world.file(pod, 'user'), 'user-1:end');
+    assert.equal(world.logins, 1);
   });
 
   test('another volume at the same place: a conflict, and the files of the first stay', async () => {

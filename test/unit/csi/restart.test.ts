@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rmdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import type { Clock } from '../../../src/core/index.ts';
@@ -82,6 +82,29 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await world.process();
     await world.revoked();
     await world.forgotten();
+  });
+
+  test('driver started beside a sealed Vault: volumes and files stay, and it goes on when that is unsealed', async () => {
+    await using world = await CsiWorld.start();
+    const first = await world.driver();
+    const pod = await world.pod();
+    await world.publish(first.kubelet, pod, { attributes: FRESH });
+    const credential = await world.file(pod, 'db');
+    await first.stop();
+    await world.change(2);
+    world.vault.seal();
+    const second = await world.driver();
+    await world.publish(second.kubelet, pod, { attributes: FRESH });
+    await eventually(
+      () => Promise.resolve(/Vault is sealed/.test(second.logger.text()) ? true : undefined),
+      'Vault is not asked',
+    );
+    assert.equal(await world.file(pod, 'user'), 'user-1:end');
+    assert.match((await second.get('/metrics')).body, /csi_volumes\{state="degraded"\} 1/);
+    world.vault.unseal();
+    await world.holds(pod, 'user', 'user-2:end');
+    assert.equal(await world.file(pod, 'db'), credential);
+    assert.deepEqual([world.logins, world.credentials], [1, 1]);
   });
 
   test('half a publish (mounted, no file yet): the next driver waits for the token, and completes it', async () => {
@@ -212,11 +235,66 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await first.stop();
     await writeFile(join(world.state, name, 'volume.json'), '{"version":1,"sp');
     const second = await world.driver();
-    assert.match(second.logger.text(), /state of a volume cannot be read/);
+    assert.match(second.logger.text(), /state of a volume cannot be used: it is forgotten/);
     await world.publish(second.kubelet, broken);
     assert.equal(await world.file(broken, 'user'), 'user-1:end');
     assert.equal(await world.file(whole, 'user'), 'user-1:end');
     assert.equal((await world.mounts()).length, 2);
+  });
+
+  for (const outcome of ['for a moment: it is taken over', 'at all: nothing is forgotten']) {
+    test(`a state that the system does not let be read ${outcome}`, async () => {
+      await using world = await CsiWorld.start();
+      const first = await world.driver();
+      const pod = await world.pod();
+      await world.publish(first.kubelet, pod);
+      await first.stop();
+      const [name = ''] = await readdir(world.state);
+      const record = join(world.state, name, 'volume.json');
+      const heal = await unreadable(record);
+      const passes = outcome.startsWith('for a moment');
+      const clock: Clock = {
+        ...hasty,
+        async sleep(ms, signal) {
+          const isRead = ms >= 200 && ms <= 2000;
+          if (isRead && passes) await heal();
+          await hasty.sleep(isRead ? 1 : ms, signal);
+        },
+      };
+      if (!passes) {
+        await assert.rejects(world.driver({ clock }), {
+          code: 'ERR_CSI_STATE',
+          message: /what an earlier driver left cannot be read/,
+        });
+        await heal();
+      }
+      const next = await world.driver(passes ? { clock } : {});
+      await world.publish(next.kubelet, pod);
+      assert.equal(await world.file(pod, 'user'), 'user-1:end');
+      assert.equal(world.logins, 1);
+    });
+  }
+
+  test('tokens that cannot be read for a moment are revoked after all', async () => {
+    await using world = await CsiWorld.start();
+    const first = await world.driver();
+    const pod = await world.pod();
+    await world.publish(first.kubelet, pod);
+    await first.stop();
+    await world.unmount(pod);
+    const [name = ''] = await readdir(world.state);
+    const heal = await unreadable(join(world.state, name, 'state.json'));
+    const second = await world.driver();
+    await eventually(
+      () =>
+        Promise.resolve(
+          /state of a predecessor was not used/.test(second.logger.text()) ? true : undefined,
+        ),
+      'the state is not looked at',
+    );
+    await heal();
+    await world.revoked();
+    await world.forgotten();
   });
 
   test('a state directory that is not in memory is refused', async () => {
@@ -253,3 +331,13 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.deepEqual(await world.mounts(), []);
   });
 });
+
+/** Makes a file one that not even root can read; the returned function puts it back, once. */
+async function unreadable(path: string): Promise<() => Promise<void>> {
+  await rename(path, `${path}.away`);
+  await mkdir(path);
+  return async () => {
+    await rmdir(path).catch(() => undefined);
+    await rename(`${path}.away`, path).catch(() => undefined);
+  };
+}

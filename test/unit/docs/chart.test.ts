@@ -64,6 +64,16 @@ test('every metric of alerts and dashboard is one that is made', () => {
   for (const name of names) assert.ok(sources.includes(`'${name}'`), name);
 });
 
+test('alerts on objects are about those of the release alone', () => {
+  const text = templateText('alerts.yaml');
+  const used = text.match(/\bkube_\w+\{[^}]*\}/g) ?? [];
+  assert.deepEqual(used.length, 2);
+  for (const one of used) assert.match(one, /\{ \{\{- \$driver -\}/);
+  const driver =
+    /\$driver := printf "namespace=%q,daemonset=%q" \$\.Release\.Namespace \(include "vouchsafe\.csi" \$\)/;
+  assert.match(text, driver);
+});
+
 test('the policy knows the containers of the agent and the volume of the driver by their names', () => {
   const policy = templateText('admissionpolicy.yaml');
   for (const name of [AGENT_CONTAINER, INIT_CONTAINER, VOLUME.secrets]) {

@@ -38,6 +38,17 @@ test('a CA file that cannot be read fails its own caller, and is tried anew', as
   shared.close();
 });
 
+test('whoever waits for connections is a user: the last other one does not end them', async () => {
+  const shared = createShared({ logger: NO_LOGGER });
+  const first = await shared.connect(CONFIG);
+  const waiting = shared.connect(CONFIG);
+  first.giveBack();
+  const { connections } = await waiting;
+  assert.equal(connections, first.connections);
+  assert.equal((await shared.connect(CONFIG)).connections, connections);
+  shared.close();
+});
+
 test('equal templates are parsed once, and others not mistaken for them', () => {
   const shared = createShared({ logger: NO_LOGGER });
   const first = shared.parseTemplate('{{trim "a"}}', 'a');

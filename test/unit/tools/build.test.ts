@@ -7,10 +7,12 @@ import { once } from 'node:events';
 import {
   cpSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,6 +23,8 @@ import { bundle } from '../../../.tools/build.ts';
 import { keepCompiled } from '../../../.tools/compile.ts';
 import { imageCommand } from '../../../.tools/image-command.ts';
 import { EXIT } from '../../../src/core/index.ts';
+import { CALLS } from '../../../src/csi/index.ts';
+import { Kubelet } from '../../helpers/kubelet.ts';
 import { ROOT } from '../docs/readme.ts';
 
 let directory: string;
@@ -51,6 +55,13 @@ function start(
     env: config === undefined ? {} : { VOUCHSAFE_CONFIG: JSON.stringify(config) },
   });
   return { status, text: stdout + stderr };
+}
+
+function versionOfProject(): string {
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+    version: string;
+  }; // npm requires it
+  return version;
 }
 
 /** Packages in what an entry loads at once, lazy parts left out. */
@@ -163,11 +174,40 @@ test('the CSI driver listens for the kubelet, and ends when told to', async () =
     const ended = once(child, 'exit');
     const [line] = (await Promise.race([once(child.stdout, 'data'), ended])) as [unknown];
     assert.match(String(line), /"listening":\{"csiSocket"/);
+    const kubelet = new Kubelet(join(memory, 'csi.sock'));
+    const { vendorVersion } = await kubelet.call(CALLS.getPluginInfo, {});
+    kubelet.close();
+    assert.equal(vendorVersion, versionOfProject());
     assert.ok(statSync(join(memory, 'csi.sock')).isSocket());
     child.kill('SIGTERM');
     assert.deepEqual(await ended, [EXIT.ok, null]);
   } finally {
     rmSync(memory, { recursive: true });
+  }
+});
+
+test('the image holds the programs that the CSI driver runs, with what they need, and none that gives rights', () => {
+  for (const name of ['node_modules', 'LICENSE'])
+    symlinkSync(join(ROOT, name), join(directory, name));
+  const image = join(directory, 'image');
+  const laid = spawnSync('sh', [join(ROOT, '.tools/image.sh'), image], {
+    ...{ cwd: directory, encoding: 'utf8' },
+  });
+  assert.equal(laid.status, 0, laid.stderr);
+  for (const program of ['mount', 'umount', 'flock']) {
+    const path = join(image, 'usr/bin', program);
+    assert.equal(statSync(path).mode & 0o7777, 0o755);
+    const libraries =
+      spawnSync('ldd', [path], { encoding: 'utf8' }).stdout.match(/\/[^ )]+/g) ?? [];
+    assert.ok(libraries.length > 0);
+    for (const library of libraries) if (library !== path) statSync(join(image, library));
+  }
+});
+
+test('of package.json the bundle holds the version alone', () => {
+  for (const name of readdirSync(join(directory, 'dist')).filter((one) => one.endsWith('.cjs'))) {
+    const text = readFileSync(join(directory, 'dist', name), 'utf8');
+    assert.ok(!text.includes('optionalDependencies'), name);
   }
 });
 

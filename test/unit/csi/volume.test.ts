@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { NO_LOGGER, NO_METRICS, VouchsafeError } from '../../../src/core/index.ts';
+import { MemoryBudget } from '../../../src/csi/memory-budget.ts';
+import type { VolumeRecord } from '../../../src/csi/records.ts';
+import { Volume } from '../../../src/csi/volume.ts';
+import { createShared } from '../../../src/host/index.ts';
+import { systemClock, systemRandom } from '../../../src/platform/index.ts';
+import { tempDirectory } from '../../helpers/temp-directory.ts';
+
+const HEAD = { apiVersion: 'vouchsafe.dev/v1', kind: 'AgentConfig' };
+const DOCUMENT = {
+  ...HEAD,
+  vault: { address: 'http://127.0.0.1:1' },
+  auth: { method: 'jwt', role: 'web', tokenFile: '/token' },
+  files: [{ name: 'app', secret: 'kv/app' }],
+};
+
+/** A machine: how it fails, and how much later it is than it was. */
+interface Around {
+  failure: Error | undefined;
+  passedMs: number;
+}
+
+/** A volume that a predecessor left. */
+function volumeOf(
+  t: TestContext,
+  document: object = DOCUMENT,
+): { readonly volume: Volume; readonly around: Around } {
+  const around: Around = { failure: undefined, passedMs: 0 };
+  const monotonicMs = (): number => systemClock.monotonicMs() + around.passedMs;
+  const shared = createShared({ logger: NO_LOGGER });
+  t.after(() => shared.close());
+  const record: VolumeRecord = {
+    spec: {
+      ...{ volumeId: 'v', target: tempDirectory(t), attributes: {}, group: null, selinux: null },
+      pod: { namespace: 'shop', name: 'web', uid: 'u', serviceAccount: 'web' },
+    },
+    ...{ document, sizeBytes: 65_536, tokenAudience: null, isPublished: true, isEnding: true },
+  };
+  const volume = new Volume(
+    { directory: tempDirectory(t), record },
+    {
+      clock: { ...systemClock, monotonicMs },
+      ...{ random: systemRandom, logger: NO_LOGGER, metrics: NO_METRICS },
+      svids: () => Promise.reject(new Error('nobody needs SVIDs to revoke')),
+      budget: new MemoryBudget(undefined),
+      isMounted: () => Promise.resolve(true),
+      shared: {
+        ...shared,
+        connect: (config) =>
+          around.failure === undefined ? shared.connect(config) : Promise.reject(around.failure),
+      },
+    },
+  );
+  return { volume, around };
+}
+
+const PASSING: Readonly<Record<string, Error>> = {
+  'a CA file that is not there': new VouchsafeError('ERR_CONFIG_UNREADABLE', 'no CA file'),
+  'too many open files': Object.assign(new Error('EMFILE'), { code: 'EMFILE' }),
+};
+for (const [name, failure] of Object.entries(PASSING)) {
+  test(`what hinders a revocation and may pass is waited for: ${name}`, async (t) => {
+    const { volume, around } = volumeOf(t);
+    around.failure = failure;
+    assert.equal(await volume.release(), false);
+    around.failure = undefined;
+    assert.equal(await volume.release(), true);
+    volume.close();
+  });
+}
+
+test('a volume whose settings cannot be used any more is given up', async (t) => {
+  const { volume } = volumeOf(t, { kind: 'Wrong' });
+  assert.equal(await volume.release(), true);
+});
+
+test('the ages of files go on while there is no engine', async (t) => {
+  const document = { ...HEAD, files: [{ name: 'app', template: 'text' }] };
+  const { volume, around } = volumeOf(t, document);
+  assert.equal(volume.fileAges.length, 0);
+  volume.begin();
+  await volume.delivered(AbortSignal.timeout(10_000));
+  await volume.stop();
+  volume.close();
+  assert.equal(volume.status, undefined);
+  around.passedMs = 5000;
+  const ages = volume.fileAges.map(([name, seconds]) => [name, Math.floor(seconds / 5)]);
+  assert.deepEqual(ages, [['app', 1]]);
+});
