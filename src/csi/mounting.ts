@@ -1,6 +1,7 @@
 /**
  * The tmpfs of a volume: made, found and taken away. Ring: csi.
  */
+import { lstatSync } from 'node:fs';
 import { lstat, mkdir, readdir, realpath, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { VouchsafeError, type Logger } from '../core/index.ts';
@@ -50,6 +51,8 @@ export interface VolumeMountsOptions {
 export class VolumeMounts {
   readonly #options: VolumeMountsOptions;
   readonly #turns = new Semaphore(MAX_PARALLEL);
+  /** Target -> mark of what the kernel's table said is ours. */
+  readonly #marks = new Map<string, string>();
   /** Kernels from 6.4 on can keep a tmpfs out of swap. */
   #hasNoswap = true;
 
@@ -57,9 +60,14 @@ export class VolumeMounts {
     this.#options = options;
   }
 
-  /** Whether a volume is mounted at a place. */
+  /** Whether a volume is mounted at a place. The table of a node full of pods is long: what has not changed is not looked up. */
   async isMounted(target: string): Promise<boolean> {
-    return (await this.#topmost(target)) === 'own';
+    const mark = markOf(target);
+    if (mark !== undefined && this.#marks.get(target) === mark) return true;
+    const isOwn = (await this.#topmost(target)) === 'own';
+    // What is there before and after is what the table speaks of.
+    if (isOwn && mark !== undefined && markOf(target) === mark) this.#marks.set(target, mark);
+    return isOwn;
   }
 
   /** Makes the target and mounts, unless it is mounted. @throws VouchsafeError `ERR_CSI_MOUNT` */
@@ -85,6 +93,7 @@ export class VolumeMounts {
    * @throws VouchsafeError `ERR_CSI_MOUNT`
    */
   async unmount(target: string): Promise<void> {
+    this.#marks.delete(target);
     await this.#turns.run(new AbortController().signal, async () => {
       for (let count = 0; ; count += 1) {
         const found = await this.#topmost(target);
@@ -134,6 +143,17 @@ export class VolumeMounts {
       });
     }
   }
+}
+
+/**
+ * Tells one tmpfs from another and from the directory below it: its device number, which the kernel gives to the next
+ * one when it is gone, and when its root was made. Undefined where there is nothing, or the kernel does not tell.
+ */
+function markOf(target: string): string | undefined {
+  const found = lstatSync(target, { bigint: true, throwIfNoEntry: false });
+  return found === undefined || found.birthtimeNs === 0n
+    ? undefined
+    : `${found.dev}:${found.birthtimeNs}`;
 }
 
 /** The kernel names mounts by paths without symlinks; the target itself must be none. */
