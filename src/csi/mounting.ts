@@ -74,10 +74,8 @@ export class VolumeMounts {
   async mount(spec: TmpfsSpec, signal: AbortSignal): Promise<void> {
     const { target } = spec;
     await this.#turns.run(signal, async () => {
-      const found = await this.#topmost(target);
-      if (found === 'own') return;
-      if (found === 'foreign') throw foreignMount(target);
-      await makeTarget(target);
+      // Nothing is mounted at a directory that was not there.
+      if (!(await makeTarget(target)) && (await this.#isOwn(target))) return;
       try {
         await this.#mountTmpfs(spec);
       } catch (cause) {
@@ -103,6 +101,16 @@ export class VolumeMounts {
       }
       await removeTarget(target);
     });
+  }
+
+  /** Whether our mount is at a directory that was there. Anything else in it is an error. */
+  async #isOwn(target: string): Promise<boolean> {
+    const found = await this.#topmost(target);
+    if (found === 'own') return true;
+    if (found === 'foreign') throw foreignMount(target);
+    // What is in it would be hidden, and would keep the target from being removed.
+    if (await isEmptyDirectory(target)) return false;
+    throw new VouchsafeError('ERR_CSI_MOUNT', `${target} is there, and is no empty directory`);
   }
 
   async #topmost(target: string): Promise<'own' | 'foreign' | undefined> {
@@ -174,13 +182,13 @@ function optionsOf({ sizeBytes, group, selinux }: TmpfsSpec): readonly string[] 
   ];
 }
 
-/** The kubelet makes the parent; a target that a reboot has left is empty. */
-async function makeTarget(target: string): Promise<void> {
+/** The kubelet makes the parent. False where the target was there: it is mounted, or left by a reboot. */
+async function makeTarget(target: string): Promise<boolean> {
   try {
     await mkdir(target, { mode: 0o750 });
+    return true;
   } catch (cause) {
-    // What is in it would be hidden, and would keep the target from being removed.
-    if (await isEmptyDirectory(target)) return;
+    if (errnoOf(cause) === 'EEXIST') return false;
     throw mountError(`cannot make the target directory ${target}`, cause);
   }
 }

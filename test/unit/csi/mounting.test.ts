@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { VolumeMounts, type MountsPort } from '../../../src/csi/mounting.ts';
@@ -133,16 +133,16 @@ test('mounted twice by a driver that was killed in between: both go', async (t) 
 });
 
 test(
-  'the kernel’s table is not read again for a mount that stays',
+  'the kernel’s table is read once for a mount that stays',
   { skip: CANNOT_MOUNT },
   async (t) => {
     await using real = realMounts(t);
     const { mounts, target, reads } = real;
     await mounts.mount({ ...SPEC, target }, never);
+    assert.equal(reads.count, 0, 'nothing is mounted at a directory that was not there');
     assert.ok(await mounts.isMounted(target));
-    const before = reads.count;
     for (let turn = 0; turn < 3; turn += 1) assert.ok(await mounts.isMounted(target));
-    assert.equal(reads.count, before);
+    assert.equal(reads.count, 1);
   },
 );
 
@@ -168,3 +168,14 @@ test(
     assert.equal(await mounts.isMounted(target), false);
   },
 );
+
+test('a target that is no empty directory is refused, and stays as it is', async (t) => {
+  const target = join(tempDirectory(t), 'mount');
+  await mkdir(join(target, 'somebody'), { recursive: true });
+  const mounts = new MemoryMounts();
+  await assert.rejects(volumeMounts(mounts).mount({ ...SPEC, target }, never), {
+    code: 'ERR_CSI_MOUNT',
+    message: /is no empty directory/,
+  });
+  assert.deepEqual([mounts.all, await readdir(target)], [[], ['somebody']]);
+});
