@@ -72,7 +72,7 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
   const [clock, metrics] = [systemClock, createMetrics()];
   const logger = createLogger(level, process.stderr);
   const installation = parseInstallation(await readValues(flags.config));
-  const { driverName } = installation.csi;
+  const { driverName, volumeStats } = installation.csi;
   const common = { clock, logger, metrics };
   const nodeName = nodeNameOf(flags['node-name']);
   const kubernetes = connectCluster(clock);
@@ -86,6 +86,7 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
   const options: DriverOptions = {
     ...common,
     driverName,
+    volumeStats,
     version: VERSION,
     nodeName,
     csiSocket: flags['csi-socket'],

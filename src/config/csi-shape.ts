@@ -87,6 +87,13 @@ export const csiShape = shape.object(
       '64Mi',
       '64Mi',
     ),
+    volumeStats: shape.withDefault(
+      shape.flag(
+        'Whether the kubelet asks for size and condition of each volume every minute or so, for its statistics of pods.',
+      ),
+      false,
+      false,
+    ),
     ...CHART_CSI_FIELDS,
   },
   'The CSI driver: files without a container in the pod.',

@@ -68,6 +68,8 @@ export interface CsiInstallation {
   readonly tokenAudiences: readonly string[];
   /** Most that one volume may hold. */
   readonly maxVolumeBytes: number;
+  /** Whether the kubelet is to ask for statistics of volumes. */
+  readonly volumeStats: boolean;
 }
 
 /** Everything about one installation that admission goes by. */
@@ -151,7 +153,7 @@ function build(raw: InstallationValues, place: Place): Installation {
 }
 
 function csiOf({ csi, defaults }: InstallationValues, place: Place): CsiInstallation {
-  const { enabled, driverName, tokenAudiences, maxVolumeSize } = csi;
+  const { enabled, driverName, tokenAudiences, maxVolumeSize, volumeStats } = csi;
   const { kind, socket = '', agentIds } = csi.identity;
   if (defaults['mode'] === 'csi' && !enabled) {
     place.at('enabled').problem('must be true, because defaults.mode is csi');
@@ -162,6 +164,7 @@ function csiOf({ csi, defaults }: InstallationValues, place: Place): CsiInstalla
     identity: { kind, socket, agentIds },
     tokenAudiences,
     maxVolumeBytes: Math.floor(parseQuantity(maxVolumeSize) ?? 0),
+    volumeStats,
   };
 }
 

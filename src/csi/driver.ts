@@ -24,6 +24,8 @@ export interface DriverOptions extends DriverParts {
   readonly driverName: string;
   readonly version: string;
   readonly nodeName: string;
+  /** Whether the kubelet is to ask for statistics of volumes. */
+  readonly volumeStats: boolean;
   /** Path of the socket that the kubelet calls. */
   readonly csiSocket: string;
   /** Path of the socket in the kubelet's registry of plug-ins; undefined registers nowhere. */

@@ -1,6 +1,7 @@
 /**
  * The tmpfs of a volume: made, found and taken away. Ring: csi.
  */
+import { lstatSync } from 'node:fs';
 import { lstat, mkdir, readdir, realpath, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { VouchsafeError, type Logger } from '../core/index.ts';
@@ -50,25 +51,22 @@ export interface VolumeMountsOptions {
 export class VolumeMounts {
   readonly #options: VolumeMountsOptions;
   readonly #turns = new Semaphore(MAX_PARALLEL);
+  /** Target -> mark of what the kernel's table said is ours. */
+  readonly #marks = new Map<string, string>();
   /** Kernels from 6.4 on can keep a tmpfs out of swap. */
   #hasNoswap = true;
-  /** Target -> device of the tmpfs that is known to be mounted there. */
-  readonly #devices = new Map<string, number>();
 
   constructor(options: VolumeMountsOptions) {
     this.#options = options;
   }
 
-  /**
-   * Whether a volume is mounted at a place. The kernel's table grows with the node: where the place is on the device
-   * that the table told of, it need not be read again.
-   */
+  /** Whether a volume is mounted at a place. The table of a node full of pods is long: what has not changed is not looked up. */
   async isMounted(target: string): Promise<boolean> {
-    const device = this.#devices.get(target);
-    if (device !== undefined && device === (await mountedDevice(target))) return true;
+    const mark = markOf(target);
+    if (mark !== undefined && this.#marks.get(target) === mark) return true;
     const isOwn = (await this.#topmost(target)) === 'own';
-    if (isOwn) await this.#note(target);
-    else this.#devices.delete(target);
+    // What is there before and after is what the table speaks of.
+    if (isOwn && mark !== undefined && markOf(target) === mark) this.#marks.set(target, mark);
     return isOwn;
   }
 
@@ -76,17 +74,14 @@ export class VolumeMounts {
   async mount(spec: TmpfsSpec, signal: AbortSignal): Promise<void> {
     const { target } = spec;
     await this.#turns.run(signal, async () => {
-      const found = await this.#topmost(target);
-      if (found === 'own') return;
-      if (found === 'foreign') throw foreignMount(target);
-      await makeTarget(target);
+      // Nothing is mounted at a directory that was not there.
+      if (!(await makeTarget(target)) && (await this.#isOwn(target))) return;
       try {
         await this.#mountTmpfs(spec);
       } catch (cause) {
         await rmdir(target).catch(() => undefined); // the error of the mount is the one to tell
         throw mountError(`cannot mount ${target}`, cause);
       }
-      await this.#note(target);
     });
   }
 
@@ -96,8 +91,8 @@ export class VolumeMounts {
    * @throws VouchsafeError `ERR_CSI_MOUNT`
    */
   async unmount(target: string): Promise<void> {
+    this.#marks.delete(target);
     await this.#turns.run(new AbortController().signal, async () => {
-      this.#devices.delete(target);
       for (let count = 0; ; count += 1) {
         const found = await this.#topmost(target);
         if (found === undefined) break;
@@ -108,9 +103,14 @@ export class VolumeMounts {
     });
   }
 
-  async #note(target: string): Promise<void> {
-    const device = await mountedDevice(target);
-    if (device !== undefined) this.#devices.set(target, device);
+  /** Whether our mount is at a directory that was there. Anything else in it is an error. */
+  async #isOwn(target: string): Promise<boolean> {
+    const found = await this.#topmost(target);
+    if (found === 'own') return true;
+    if (found === 'foreign') throw foreignMount(target);
+    // What is in it would be hidden, and would keep the target from being removed.
+    if (await isEmptyDirectory(target)) return false;
+    throw new VouchsafeError('ERR_CSI_MOUNT', `${target} is there, and is no empty directory`);
   }
 
   async #topmost(target: string): Promise<'own' | 'foreign' | undefined> {
@@ -155,22 +155,23 @@ export class VolumeMounts {
   }
 }
 
+/**
+ * Tells one tmpfs from another and from the directory below it: its device number, which the kernel gives to the next
+ * one when it is gone, and when its root was made. Undefined where there is nothing, or the kernel does not tell.
+ */
+function markOf(target: string): string | undefined {
+  const found = lstatSync(target, { bigint: true, throwIfNoEntry: false });
+  return found === undefined || found.birthtimeNs === 0n
+    ? undefined
+    : `${found.dev}:${found.birthtimeNs}`;
+}
+
 /** The kernel names mounts by paths without symlinks; the target itself must be none. */
 async function placeOf(target: string): Promise<string> {
   try {
     return join(await realpath(dirname(target)), basename(target));
   } catch {
     return target; // without a parent there is no mount
-  }
-}
-
-/** Device of what is mounted at a place; undefined where nothing is: then it is on the device of its parent. */
-async function mountedDevice(target: string): Promise<number | undefined> {
-  try {
-    const [own, parent] = await Promise.all([lstat(target), lstat(dirname(target))]);
-    return own.dev === parent.dev ? undefined : own.dev;
-  } catch {
-    return undefined; // the kernel's table tells
   }
 }
 
@@ -183,13 +184,13 @@ function optionsOf({ sizeBytes, group, selinux }: TmpfsSpec): readonly string[] 
   ];
 }
 
-/** The kubelet makes the parent; a target that a reboot has left is empty. */
-async function makeTarget(target: string): Promise<void> {
+/** The kubelet makes the parent. False where the target was there: it is mounted, or left by a reboot. */
+async function makeTarget(target: string): Promise<boolean> {
   try {
     await mkdir(target, { mode: 0o750 });
+    return true;
   } catch (cause) {
-    // What is in it would be hidden, and would keep the target from being removed.
-    if (await isEmptyDirectory(target)) return;
+    if (errnoOf(cause) === 'EEXIST') return false;
     throw mountError(`cannot make the target directory ${target}`, cause);
   }
 }

@@ -16,6 +16,7 @@ import type { CallMetrics } from './metrics.ts';
 import {
   CALLS,
   NODE_CAPABILITIES,
+  STATS_CAPABILITIES,
   USAGE_UNIT,
   type NodeGetVolumeStatsRequest,
   type NodeGetVolumeStatsResponse,
@@ -37,6 +38,8 @@ export interface ServicesOptions {
   readonly driverName: string;
   readonly version: string;
   readonly nodeName: string;
+  /** Whether the kubelet is to ask for statistics: it does so for each volume, on a new connection each time. */
+  readonly volumeStats: boolean;
   readonly volumes: Volumes;
   /** Whether what a predecessor left has been taken over. */
   readonly isReady: () => boolean;
@@ -47,9 +50,10 @@ export interface ServicesOptions {
 
 /** Identity and node service. @throws TypeError for a name of the node that the interface does not allow. */
 export function csiCalls(options: ServicesOptions): readonly Served[] {
-  const { driverName, version, nodeName } = options;
+  const { driverName, version, nodeName, volumeStats } = options;
   if (nodeName === '' || nodeName.length > MAX_NODE_ID) throw new TypeError('no name of a node');
-  const capabilities = Object.values(NODE_CAPABILITIES).map((type) => ({ rpc: { type } }));
+  const types = volumeStats ? { ...NODE_CAPABILITIES, ...STATS_CAPABILITIES } : NODE_CAPABILITIES;
+  const capabilities = Object.values(types).map((type) => ({ rpc: { type } }));
   return [
     serveCall(CALLS.getPluginInfo, () => ({
       name: driverName,

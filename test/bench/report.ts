@@ -1,7 +1,7 @@
 /** The report: a table for people, JSON for machines. */
 import { execFileSync } from 'node:child_process';
 import { cpus, loadavg, release, totalmem } from 'node:os';
-import { isMet, type Measurement, type Target } from './statistics.ts';
+import { isMet, type Measurement, type Summary, type Target } from './statistics.ts';
 
 /** What all figures depend on. */
 export interface Host {
@@ -14,9 +14,10 @@ export interface Host {
   readonly loadBefore: number;
 }
 
-/** What the figures beside `vault agent` depend on. */
+/** What all figures depend on, those beside `vault agent` as well. */
 export interface Machine extends Host {
-  readonly vault: string;
+  /** Its version, where it was measured. */
+  readonly vault?: string;
 }
 
 export function host(): Host {
@@ -39,7 +40,7 @@ export function machine(vaultBinary: string): Machine {
 export function asJson(facts: Machine, measurements: readonly Measurement[]): string {
   const rows = measurements.map((one) => ({
     ...one,
-    ratio: one.ours.median / one.theirs.median,
+    ...(one.theirs && { ratio: one.ours.median / one.theirs.median }),
     met: isMet(one),
   }));
   return JSON.stringify({ machine: facts, measurements: rows }, undefined, 2);
@@ -47,7 +48,7 @@ export function asJson(facts: Machine, measurements: readonly Measurement[]): st
 
 export function asTable(facts: Machine, measurements: readonly Measurement[]): string {
   const lines = [
-    `${hostLine(facts)}, ${facts.vault}`,
+    [hostLine(facts), facts.vault ?? []].flat().join(', '),
     '',
     '| | Vouchsafe | `vault agent` | ratio | target | |',
     '| --- | --- | --- | --- | --- | --- |',
@@ -64,12 +65,13 @@ export function hostLine({ cores, processor, kernel, node, loadBefore }: Host): 
 
 function line(one: Measurement): string {
   const { name, unit, ours, theirs, target } = one;
-  const spelt = ({ median, least, values }: Measurement['ours']): string =>
+  const spelt = ({ median, least, values }: Summary): string =>
     values.length > 1 ? `${digits(median)} (least ${digits(least)})` : digits(median);
   const met = { true: 'met', false: 'missed', undefined: '' }[String(isMet(one))] ?? '';
   const label = unit === '' ? name : `${name}, ${unit}`;
-  const ratio = (ours.median / theirs.median).toFixed(2);
-  return `| ${[label, spelt(ours), spelt(theirs), ratio, spellTarget(target), met].join(' | ')} |`;
+  const beside =
+    theirs === undefined ? ['', ''] : [spelt(theirs), (ours.median / theirs.median).toFixed(2)];
+  return `| ${[label, spelt(ours), ...beside, spellTarget(target), met].join(' | ')} |`;
 }
 
 function spellTarget(target: Target | undefined): string {

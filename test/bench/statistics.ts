@@ -15,6 +15,12 @@ export function summarize(values: readonly number[]): Summary {
   return { median, least: sorted[0] ?? NaN, values };
 }
 
+/** The value that a share of all do not exceed: one of them. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((one, other) => one - other);
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? NaN;
+}
+
 /** What ours is to be: at most a share of theirs, at most a number, or that number. */
 export type Target =
   { readonly ratio: number } | { readonly most: number } | { readonly exactly: number };
@@ -24,8 +30,8 @@ export interface Measurement {
   readonly name: string;
   readonly unit: string;
   readonly ours: Summary;
-  /** What stands beside it: `vault agent`, unless the name says otherwise. */
-  readonly theirs: Summary;
+  /** What stands beside it: `vault agent`, unless the name says otherwise; undefined where there is nothing like it. */
+  readonly theirs?: Summary;
   readonly target?: Target;
 }
 
@@ -33,6 +39,6 @@ export interface Measurement {
 export function isMet({ ours, theirs, target }: Measurement): boolean | undefined {
   if (target === undefined) return undefined;
   if ('exactly' in target) return ours.values.every((value) => value === target.exactly);
-  const most = 'most' in target ? target.most : target.ratio * theirs.median;
+  const most = 'most' in target ? target.most : target.ratio * (theirs?.median ?? NaN);
   return ours.median <= most;
 }

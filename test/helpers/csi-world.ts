@@ -173,7 +173,7 @@ export class CsiWorld implements AsyncDisposable {
     const ended = new AbortController();
     const listening = Promise.withResolvers<string>();
     const options: DriverOptions = {
-      ...{ driverName: DRIVER, version: '1.2.3', nodeName: 'node-1' },
+      ...{ driverName: DRIVER, version: '1.2.3', nodeName: 'node-1', volumeStats: true },
       ...{ csiSocket: this.csiSocket, kubeletPath: this.csiSocket },
       registrationSocket: this.registrationSocket,
       stateDirectory: this.state,

@@ -124,15 +124,14 @@ export type NodeGetVolumeStatsResponse = MessageValue<
   (typeof CSI_MESSAGES)['NodeGetVolumeStatsResponse']
 >;
 
+/** `NodeServiceCapability.RPC.Type` of what the driver can do. */
+export const NODE_CAPABILITIES = { VOLUME_MOUNT_GROUP: 6 } as const;
+
 /**
- * `NodeServiceCapability.RPC.Type` of what the driver can do. VOLUME_CONDITION, and the field of it in the statistics,
- * are of the CSI versions before 1.13: kubelets ask for it as long as they are built on those, and newer ones skip it.
+ * Those of a driver that is asked for statistics. VOLUME_CONDITION, and the field of it in the statistics, are of the
+ * CSI versions before 1.13: kubelets ask for it as long as they are built on those, and newer ones skip it.
  */
-export const NODE_CAPABILITIES = {
-  GET_VOLUME_STATS: 2,
-  VOLUME_CONDITION: 4,
-  VOLUME_MOUNT_GROUP: 6,
-} as const;
+export const STATS_CAPABILITIES = { GET_VOLUME_STATS: 2, VOLUME_CONDITION: 4 } as const;
 
 /** `VolumeUsage.Unit` */
 export const USAGE_UNIT = { BYTES: 1, INODES: 2 } as const;

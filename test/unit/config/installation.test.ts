@@ -57,6 +57,7 @@ test('no values at all are an installation with every default', () => {
       identity: { kind: 'service-account', socket: '', agentIds: [] },
       tokenAudiences: ['vault'],
       maxVolumeBytes: 64 * 1024 * 1024,
+      volumeStats: false,
     },
     webhook: {
       excludedNamespaces: ['kube-system', 'kube-public', 'kube-node-lease'],

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { VolumeMounts, type MountsPort } from '../../../src/csi/mounting.ts';
 import { readPublishRequest } from '../../../src/csi/publish-request.ts';
 import { NO_LOGGER } from '../../../src/core/index.ts';
+import { systemMounts } from '../../../src/platform/index.ts';
+import { CANNOT_MOUNT } from '../../helpers/csi-world.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';
 
 const SOURCE = 'csi.vouchsafe.test';
@@ -47,6 +49,25 @@ class MemoryMounts implements MountsPort {
 
 function volumeMounts(mounts: MountsPort): VolumeMounts {
   return new VolumeMounts({ mounts, source: SOURCE, logger: NO_LOGGER });
+}
+
+/** The kernel's mounts, with the reads of its table counted; what is mounted at the end is unmounted. */
+function realMounts(t: TestContext): AsyncDisposable & {
+  readonly mounts: VolumeMounts;
+  readonly target: string;
+  readonly reads: { count: number };
+} {
+  const target = join(tempDirectory(t), 'mount');
+  const reads = { count: 0 };
+  const list: MountsPort['list'] = () => {
+    reads.count += 1;
+    return systemMounts.list();
+  };
+  return {
+    ...{ mounts: volumeMounts({ ...systemMounts, list }), target, reads },
+    [Symbol.asyncDispose]: () =>
+      systemMounts.unmount(target, { lazy: true }).catch(() => undefined),
+  };
 }
 
 test('SELinux’s context is passed through as the kubelet says it', async (t) => {
@@ -145,4 +166,52 @@ test('mounted twice by a driver that was killed in between: both go', async (t) 
   mounts.all.push(...[1, 2].map(() => ({ target, type: 'tmpfs', source: SOURCE })));
   await volumeMounts(mounts).unmount(target);
   assert.deepEqual(mounts.all, []);
+});
+
+test(
+  'the kernel’s table is read once for a mount that stays',
+  { skip: CANNOT_MOUNT },
+  async (t) => {
+    await using real = realMounts(t);
+    const { mounts, target, reads } = real;
+    await mounts.mount({ ...SPEC, target }, never);
+    assert.equal(reads.count, 0, 'nothing is mounted at a directory that was not there');
+    assert.ok(await mounts.isMounted(target));
+    for (let turn = 0; turn < 3; turn += 1) assert.ok(await mounts.isMounted(target));
+    assert.equal(reads.count, 1);
+  },
+);
+
+test('a mount that was seen is missed when it is gone', { skip: CANNOT_MOUNT }, async (t) => {
+  await using real = realMounts(t);
+  const { mounts, target } = real;
+  await mounts.mount({ ...SPEC, target }, never);
+  assert.ok(await mounts.isMounted(target));
+  await systemMounts.unmount(target, { lazy: true });
+  assert.equal(await mounts.isMounted(target), false);
+});
+
+test(
+  'somebody else’s mount is not taken for the one that was there before',
+  { skip: CANNOT_MOUNT },
+  async (t) => {
+    await using real = realMounts(t);
+    const { mounts, target } = real;
+    await mounts.mount({ ...SPEC, target }, never);
+    assert.ok(await mounts.isMounted(target));
+    await systemMounts.unmount(target, { lazy: true });
+    await systemMounts.mountTmpfs({ target, source: 'somebody', options: ['rw'] });
+    assert.equal(await mounts.isMounted(target), false);
+  },
+);
+
+test('a target that is no empty directory is refused, and stays as it is', async (t) => {
+  const target = join(tempDirectory(t), 'mount');
+  await mkdir(join(target, 'somebody'), { recursive: true });
+  const mounts = new MemoryMounts();
+  await assert.rejects(volumeMounts(mounts).mount({ ...SPEC, target }, never), {
+    code: 'ERR_CSI_MOUNT',
+    message: /is no empty directory/,
+  });
+  assert.deepEqual([mounts.all, await readdir(target)], [[], ['somebody']]);
 });

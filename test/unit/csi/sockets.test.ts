@@ -22,7 +22,17 @@ suite('sockets of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const { capabilities } = await kubelet.call(CALLS.nodeGetCapabilities, {});
     assert.deepEqual(
       capabilities.map(({ rpc }) => rpc?.type),
-      [2, 4, 6],
+      [6, 2, 4],
+    );
+  });
+
+  test('the kubelet asks for no statistics where the installation wants none', async () => {
+    await using world = await CsiWorld.start();
+    const { kubelet } = await world.driver({ volumeStats: false });
+    const { capabilities } = await kubelet.call(CALLS.nodeGetCapabilities, {});
+    assert.deepEqual(
+      capabilities.map(({ rpc }) => rpc?.type),
+      [6],
     );
   });
 
