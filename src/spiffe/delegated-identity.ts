@@ -44,15 +44,17 @@ export interface DelegatedIdentityOptions {
   readonly logger?: Logger;
 }
 
+/** The selectors of a workload, as they are now; a call without any, or with what is none, is a `TypeError`. */
+export type SelectorsOf = (signal: AbortSignal) => Promise<readonly string[]>;
+
 /** The Delegated Identity API of a node. */
 export interface DelegatedIdentity {
   /**
    * SVIDs of the registration entries all whose selectors are among these (`k8s:ns:default`), over the connection of
-   * all. The caller closes it.
-   *
-   * @throws TypeError without selectors, and for what is none.
+   * all. Selectors are asked for at the beginning of each call and stream; a stream keeps them until it ends. The
+   * caller closes it.
    */
-  workload(selectors: readonly string[]): SvidApi;
+  workload(selectors: SelectorsOf): SvidApi;
   /** Ends all calls of all workloads and the connection. */
   close(): void;
 }
@@ -66,7 +68,7 @@ export function createDelegatedIdentity(options: DelegatedIdentityOptions): Dele
   const address = parseWorkloadApiAddress(options.address, ENDPOINT);
   const transport = createTransport(address, DELEGATED_IDENTITY_API);
   return {
-    workload: (selectors) => new DelegatedPod(shareTransport(transport), selectors, options),
+    workload: (selectorsOf) => new DelegatedPod(shareTransport(transport), selectorsOf, options),
     close: () => transport.close(),
   };
 }
@@ -80,18 +82,17 @@ type Authorities = ReadonlyMap<string, Uint8Array>;
 
 class DelegatedPod implements SvidApi {
   readonly #transport: Transport<DelegatedMethod>;
-  readonly #selectors: readonly Selector[];
+  readonly #selectorsOf: SelectorsOf;
   readonly #clock: Clock;
   readonly #logger: Logger;
 
   constructor(
     transport: Transport<DelegatedMethod>,
-    selectors: readonly string[],
+    selectorsOf: SelectorsOf,
     options: DelegatedIdentityOptions,
   ) {
-    if (selectors.length === 0) throw new TypeError('a workload is told by at least one selector');
     this.#transport = transport;
-    this.#selectors = selectors.map(parseSelector);
+    this.#selectorsOf = selectorsOf;
     this.#clock = options.clock;
     this.#logger = options.logger ?? NO_LOGGER;
   }
@@ -101,7 +102,7 @@ class DelegatedPod implements SvidApi {
     if (audiences.length === 0) throw new TypeError('a JWT-SVID needs at least one audience');
     const message = DELEGATED_MESSAGES.FetchJWTSVIDsRequest.encode({
       audience: audiences,
-      selectors: this.#selectors,
+      selectors: await this.#selectors(signal),
     });
     const answer = await this.#transport.unary('FetchJWTSVIDs', message, signal);
     const name = 'FetchJWTSVIDsResponse';
@@ -147,11 +148,20 @@ class DelegatedPod implements SvidApi {
     this.#transport.close();
   }
 
-  #svids(signal: AbortSignal, onDiscarded: OnDiscarded): AsyncIterable<X509Svids> {
+  async #selectors(signal: AbortSignal): Promise<readonly Selector[]> {
+    const selectors = await this.#selectorsOf(signal);
+    if (selectors.length === 0) throw new TypeError('a workload is told by at least one selector');
+    return selectors.map(parseSelector);
+  }
+
+  async *#svids(
+    signal: AbortSignal,
+    onDiscarded: OnDiscarded,
+  ): AsyncGenerator<X509Svids, void, undefined> {
     const type = DELEGATED_MESSAGES.SubscribeToX509SVIDsRequest;
-    const request = type.encode({ selectors: this.#selectors });
+    const request = type.encode({ selectors: await this.#selectors(signal) });
     const name = 'SubscribeToX509SVIDsResponse';
-    return readStream(
+    yield* readStream(
       this.#transport.stream('SubscribeToX509SVIDs', request, signal),
       (message) => decode(name, DELEGATED_MESSAGES.SubscribeToX509SVIDsResponse, message),
       onDiscarded,

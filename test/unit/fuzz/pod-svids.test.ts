@@ -83,7 +83,7 @@ async function delegated(t: TestContext): Promise<{ server: DevDelegatedIdentity
     delegate.close();
     await server.close();
   });
-  return { server, api: delegate.workload([`k8s:pod-uid:${WEB.uid}`]) };
+  return { server, api: delegate.workload(() => Promise.resolve([`k8s:pod-uid:${WEB.uid}`])) };
 }
 
 /** How many SVIDs came. */
