@@ -195,7 +195,7 @@ suite('SVIDs of pods by the CSI driver', { skip: CANNOT_MOUNT }, () => {
     });
     await using _running = started(source);
     const { kubelet } = await world.driver({ clock: hasty, svids: source.svids }, installation);
-    const plain = { attributes: { ...ATTRIBUTES, 'x509-svid': 'false' }, tokens: null };
+    const plain = { attributes: ATTRIBUTES, tokens: null };
     await world.refusedWith(/ERR_CSI_PENDING.*ERR_SPIFFE_DENIED/, kubelet, web, plain);
     api.put(path, podObject(web, { app: 'web' }));
     await world.published(kubelet, web, plain);

@@ -245,16 +245,34 @@ test('an SVID without the bundle of its trust domain is discarded until that com
   await contexts.return?.();
 });
 
-test('selectors that no entry matches get no JWT-SVID, and an empty context', async (t) => {
-  const { delegate } = await world(t);
+test('selectors that no entry matches get neither JWT-SVID nor X.509-SVID', async (t) => {
+  const { delegate, server } = await world(t);
   const nobody = delegate.workload(proven('k8s:ns:shop', 'k8s:pod-uid:uid-of-nobody'));
-  await assert.rejects(ids(nobody), {
-    code: 'ERR_SPIFFE_DENIED',
-    message: /other selectors than those of the pod.*authorized_delegates.*"no identity issued"/,
-  });
+  const message = /other selectors than those of the pod.*authorized_delegates/;
+  await assert.rejects(ids(nobody), { code: 'ERR_SPIFFE_DENIED', message });
+  await assert.rejects(ids(nobody), { message: /"no identity issued"/ });
+  server.fault('SubscribeToX509Bundles', { kind: 'hang' }); // they are not waited for
   const contexts = nobody.watchX509Contexts(never)[Symbol.asyncIterator]();
-  assert.deepEqual((await nextContext(contexts)).svids, []);
-  await contexts.return?.();
+  await assert.rejects(contexts.next(), { code: 'ERR_SPIFFE_DENIED', message });
+  await until(() => server.openStreams === 0);
+});
+
+test('a pod whose entry, or whose label, comes later gets its X.509-SVID by the next stream', async (t) => {
+  const { delegate, server, clock } = await world(t, [WEB]);
+  let selectors = ['k8s:ns:shop'];
+  const api = delegate.workload(() => Promise.resolve(selectors));
+  const identity = createIdentity({ api, clock, random });
+  const stop = new AbortController();
+  const running = identity.run(stop.signal);
+  await until(() => identity.lastError?.code === 'ERR_SPIFFE_DENIED');
+  server.setPods([WEB, JOB]);
+  selectors = ['k8s:ns:shop', 'k8s:pod-label:app:job'];
+  const svid = identity.x509Svid(never);
+  await until(() => clock.sleeping === 2); // the server's rotation and our backoff
+  await clock.advance(2000);
+  assert.equal((await svid).svid.spiffeId.uri, 'spiffe://example.org/job');
+  stop.abort();
+  await running;
 });
 
 for (const [what, caller, evidence] of [
