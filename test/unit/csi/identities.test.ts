@@ -15,6 +15,7 @@ import {
 import { eventually } from '../../helpers/agent-process.ts';
 import { CANNOT_MOUNT, CsiWorld, DRIVER, hasty, type TestPod } from '../../helpers/csi-world.ts';
 import { MemoryKubernetes } from '../../helpers/memory-kubernetes.ts';
+import { podObject } from '../../helpers/pods.ts';
 
 const DRIVER_ID = 'spiffe://example.org/vouchsafe/csi';
 const NODE = 'node-1';
@@ -152,8 +153,8 @@ suite('SVIDs of pods by the CSI driver', { skip: CANNOT_MOUNT }, () => {
     });
     await world.trustSvids(() => workloadApi.jwks(), `${domain.id}/*`);
     const api = new MemoryKubernetes();
-    api.put('/api/v1/namespaces/shop/pods/web', podObject(web, { app: 'web' }));
-    api.put('/api/v1/namespaces/shop/pods/forger', podObject(forger, { app: 'forger' }));
+    api.put('/api/v1/namespaces/shop/pods/web', podObject(web, NODE, { app: 'web' }));
+    api.put('/api/v1/namespaces/shop/pods/forger', podObject(forger, NODE, { app: 'forger' }));
     const identity = { kind: 'delegated', socket: agent.address };
     const csi = { enabled: true, driverName: DRIVER, identity };
     const installation = world.installation({ csi });
@@ -185,7 +186,7 @@ suite('SVIDs of pods by the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await world.trustSvids(() => workloadApi.jwks(), `${domain.id}/*`);
     const api = new MemoryKubernetes();
     const path = '/api/v1/namespaces/shop/pods/web';
-    api.put(path, podObject(web, {}));
+    api.put(path, podObject(web, NODE, {}));
     const identity = { kind: 'delegated', socket: agent.address };
     const csi = { enabled: true, driverName: DRIVER, identity };
     const installation = world.installation({ csi });
@@ -197,7 +198,7 @@ suite('SVIDs of pods by the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const { kubelet } = await world.driver({ clock: hasty, svids: source.svids }, installation);
     const plain = { attributes: ATTRIBUTES, tokens: null };
     await world.refusedWith(/ERR_CSI_PENDING.*ERR_SPIFFE_DENIED/, kubelet, web, plain);
-    api.put(path, podObject(web, { app: 'web' }));
+    api.put(path, podObject(web, NODE, { app: 'web' }));
     await world.published(kubelet, web, plain);
     assert.equal(await world.file(web, 'id'), idOf(web));
   });
@@ -215,13 +216,3 @@ suite('SVIDs of pods by the CSI driver', { skip: CANNOT_MOUNT }, () => {
     );
   });
 });
-
-function podObject(
-  { namespace, name, uid, serviceAccount }: TestPod,
-  labels: Readonly<Record<string, string>>,
-): { metadata: Record<string, unknown>; spec: Record<string, unknown> } {
-  return {
-    metadata: { namespace, name, uid, labels },
-    spec: { nodeName: NODE, serviceAccountName: serviceAccount },
-  };
-}
