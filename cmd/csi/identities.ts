@@ -78,7 +78,7 @@ function delegated(options: PodIdentitiesOptions): PodIdentities {
   if (kubernetes === undefined) {
     throw new VouchsafeError(
       'ERR_USAGE',
-      'csi.identity.kind delegated needs a cluster: selectors of pods come from its API server',
+      'csi.identity.kind delegated needs a cluster, or --api-server: selectors of pods come from there',
     );
   }
   const { socket } = installation.csi.identity;

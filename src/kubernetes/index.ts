@@ -1,4 +1,9 @@
-export { inClusterAccess, type ApiAccess, type InClusterOptions } from './access.ts';
+export {
+  inClusterAccess,
+  loopbackAccess,
+  type ApiAccess,
+  type InClusterOptions,
+} from './access.ts';
 export {
   apiError,
   fieldsOf,
