@@ -115,7 +115,7 @@ export function fromGrpc(
 /** The error for a stream that tells of no SVID, which is how some servers say what others refuse. */
 export function nothingIssued(method: string, uri: string, service: string): VouchsafeError {
   const { denied } = PEERS.get(service) ?? WORKLOAD_PEER;
-  const message = `${method} at ${uri}: ${denied} (an empty list of SVIDs)`;
+  const message = `${method} at ${uri}: ${denied} (no identity issued: an empty list of SVIDs)`;
   return new VouchsafeError('ERR_SPIFFE_DENIED', message, { details: { method } });
 }
 
