@@ -164,21 +164,15 @@ function nodeSettings(places: {
         brokers: [{ id: DRIVER_ID, allowed_reference_types: [{ type_url: '*' }] }],
       },
     },
-    workloadAttestors: [
-      {
-        k8s: {
-          plugin_data: {
-            kubelet_read_only_port: kubeletPort,
-            node_name: NODE,
-            // It looks for the processes of this test run as well, which are no pod of this kubelet.
-            max_poll_attempts: 1,
-            poll_retry_interval: '100ms',
-            experimental: {
-              broker: { access_policy: 'permissive', brokers: [{ id: DRIVER_ID }] },
-            },
-          },
-        },
+    workloadAttestors: {
+      k8s: {
+        kubelet_read_only_port: kubeletPort,
+        node_name: NODE,
+        // It looks for the processes of this test run as well, which are no pod of this kubelet.
+        max_poll_attempts: 1,
+        poll_retry_interval: '100ms',
+        experimental: { broker: { access_policy: 'permissive', brokers: [{ id: DRIVER_ID }] } },
       },
-    ],
+    },
   };
 }

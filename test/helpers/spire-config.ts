@@ -11,7 +11,8 @@ const JWT_TTL_SECONDS = 12;
 export interface AgentSettings {
   readonly agent?: object;
   readonly experimental?: object;
-  readonly workloadAttestors?: readonly object[];
+  /** Settings by the name of a plug-in. */
+  readonly workloadAttestors?: Readonly<Record<string, object>>;
 }
 
 /** What an agent needs to be told at its start. */
@@ -59,28 +60,40 @@ export function agentSocketOf(directory: string): string {
 }
 
 /** Its keys are on disk: a join token serves once, and an agent that is restarted goes on with what it has. */
-export function agentConfig(directory: string, start: AgentStart): object {
+export function agentConfig(directory: string, start: AgentStart): string {
   const { serverPort, joinToken, settings } = start;
   const data = join(directory, 'agent');
-  return {
-    agent: {
-      server_address: '127.0.0.1',
-      server_port: serverPort,
-      socket_path: agentSocketOf(directory),
-      data_dir: data,
-      trust_domain: TRUST_DOMAIN,
-      log_level: 'WARN',
-      insecure_bootstrap: true,
-      join_token: joinToken,
-      experimental: { sync_interval: '1s', ...settings.experimental },
-      ...settings.agent,
-    },
-    plugins: {
-      NodeAttestor: [{ join_token: { plugin_data: {} } }],
-      KeyManager: [{ disk: { plugin_data: { directory: data } } }],
-      WorkloadAttestor: [{ unix: { plugin_data: {} } }, ...(settings.workloadAttestors ?? [])],
-    },
+  const agent = {
+    server_address: '127.0.0.1',
+    server_port: serverPort,
+    socket_path: agentSocketOf(directory),
+    data_dir: data,
+    trust_domain: TRUST_DOMAIN,
+    log_level: 'WARN',
+    insecure_bootstrap: true,
+    join_token: joinToken,
+    experimental: { sync_interval: '1s', ...settings.experimental },
+    ...settings.agent,
   };
+  const plugins = [
+    ['NodeAttestor', 'join_token', {}],
+    ['KeyManager', 'disk', { directory: data }],
+    ...Object.entries({ unix: {}, ...settings.workloadAttestors }).map(
+      ([name, more]) => ['WorkloadAttestor', name, more] as const,
+    ),
+  ] as const;
+  const blocks = plugins.map(
+    ([type, name, more]) => `${type} "${name}" {\nplugin_data ${hcl(more)}\n}`,
+  );
+  return `agent ${hcl(agent)}\nplugins {\n${blocks.join('\n')}\n}\n`;
+}
+
+/** Settings in SPIRE's own language, because it does not read lists of objects in such lists right from JSON. */
+function hcl(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(hcl).join(', ')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  const lines = Object.entries(value).map(([key, one]) => `${key} = ${hcl(one)}`);
+  return `{\n${lines.join('\n')}\n}`;
 }
 
 /** Tells Vault the keys of JWT-SVIDs. */

@@ -144,9 +144,10 @@ class Spire implements IdentityProvider {
     await rm(this.#directory, { recursive: true, force: true });
   }
 
-  async #launch(program: Program, verb: readonly string[], config: object): Promise<void> {
-    const path = join(this.#directory, `${program}.json`);
-    await writeFile(path, JSON.stringify(config), { mode: 0o600 });
+  async #launch(program: Program, verb: readonly string[], config: object | string): Promise<void> {
+    const path = join(this.#directory, `${program}.conf`);
+    const text = typeof config === 'string' ? config : JSON.stringify(config);
+    await writeFile(path, text, { mode: 0o600 });
     const daemon = new Daemon(program, [...verb, '-config', path]);
     this.#running.set(program, daemon);
     await daemon.start();

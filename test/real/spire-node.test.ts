@@ -27,11 +27,12 @@ import {
 import { PodSource, type PodSourceKind } from '../helpers/pod-source.ts';
 import { missingSpire, spireVersion } from '../helpers/spire.ts';
 
-const WEB: NodePod = pod('web');
-const JOB: NodePod = pod('job');
-/** A pod whose name the node knows under another UID. */
-const IMPOSTOR: NodePod = { ...WEB, uid: 'uid-of-impostor' };
-const PODS = [WEB, JOB];
+/** Each test has pods of its own: an agent hears late of entries that another test has deleted. */
+const NAMES = [
+  ...['web', 'job', 'rotated', 'bundled', 'late', 'deleted', 'refused', 'restarted', 'known'],
+] as const;
+const KINDS = ['broker', 'delegated'] as const;
+const PODS = KINDS.flatMap((kind) => NAMES.map((name) => pod(`${name}-${kind}`)));
 
 const missing = missingSpire();
 
@@ -58,10 +59,8 @@ function scenarios(name: string, start: () => Promise<NodeIdentities>): void {
 
     after(() => node[Symbol.asyncDispose]());
 
-    for (const [kind, api] of [
-      ['broker', 'Broker API'],
-      ['delegated', 'Delegated Identity API'],
-    ] as const) {
+    for (const kind of KINDS) {
+      const api = kind === 'broker' ? 'Broker API' : 'Delegated Identity API';
       suite(api, () => cases(kind, () => node));
     }
   });
@@ -82,11 +81,16 @@ function cases(kind: PodSourceKind, nodeOf: () => NodeIdentities): void {
     return new PodSource(kind, nodeOf(), PODS);
   }
 
+  function podOf(name: (typeof NAMES)[number]): NodePod {
+    return pod(`${name}-${kind}`);
+  }
+
   test('each pod gets its own JWT-SVID, and nobody else’s', async () => {
-    await using _ = await registered(entryOf(WEB), entryOf(JOB));
+    const [web, job] = [podOf('web'), podOf('job')];
+    await using _ = await registered(entryOf(web), entryOf(job));
     await using driver = source();
     const keys = createRemoteJWKSet(new URL(nodeOf().jwksUrl));
-    for (const one of PODS) {
+    for (const one of [web, job]) {
       const api = await driver.svids(one, patience());
       const svids = await granted(() =>
         api.fetchJwtSvids({ audiences: ['vault', 'cloud'] }, patience()),
@@ -97,21 +101,22 @@ function cases(kind: PodSourceKind, nodeOf: () => NodeIdentities): void {
       );
       const token = svids[0]?.token.reveal() ?? '';
       await jwtVerify(token, keys, { audience: 'cloud', subject: idOf(one) });
-      const other = { audiences: ['vault'], spiffeId: idOf(one === WEB ? JOB : WEB) };
+      const other = { audiences: ['vault'], spiffeId: idOf(one === web ? job : web) };
       await assert.rejects(api.fetchJwtSvids(other, patience()), { code: 'ERR_SPIFFE_NO_MATCH' });
       api.close();
     }
   });
 
   test('the X.509-SVID of a pod comes with the bundle, and is replaced in time', async () => {
-    await using _ = await registered(entryOf(WEB));
+    const pod = podOf('rotated');
+    await using _ = await registered(entryOf(pod));
     await using driver = source();
-    await using web = running(await driver.svids(WEB, patience()));
+    await using web = running(await driver.svids(pod, patience()));
     const authorities = fingerprintsOf(await nodeOf().authorities());
     const seen: string[] = [];
     for await (const update of web.identity.x509Updates(patience())) {
       const { leaf, bundle } = certificatesOf(update);
-      assert.equal(leaf.subjectAltName, `URI:${idOf(WEB)}`);
+      assert.equal(leaf.subjectAltName, `URI:${idOf(pod)}`);
       assert.ok(leaf.validToDate.getTime() > Date.now(), 'an SVID that is valid');
       assert.ok(bundle.some((authority) => leaf.verify(authority.publicKey)));
       assert.deepEqual(bundle.map(({ fingerprint256 }) => fingerprint256).sort(), authorities);
@@ -121,9 +126,10 @@ function cases(kind: PodSourceKind, nodeOf: () => NodeIdentities): void {
   });
 
   test('bundles are told to those who only verify', async () => {
-    await using _ = await registered(entryOf(WEB));
+    const pod = podOf('bundled');
+    await using _ = await registered(entryOf(pod));
     await using driver = source();
-    const api = await driver.svids(WEB, patience());
+    const api = await driver.svids(pod, patience());
     const bundles = await granted(async () => {
       for await (const all of api.watchX509Bundles(patience())) return all;
       throw new TypeError('a stream ended without an error');
@@ -137,8 +143,9 @@ function cases(kind: PodSourceKind, nodeOf: () => NodeIdentities): void {
   });
 
   test('a pod that is entitled to nothing is denied, until it is registered', async () => {
+    const pod = podOf('late');
     await using driver = source();
-    const api = await driver.svids(WEB, patience());
+    const api = await driver.svids(pod, patience());
     await using web = running(api);
     await refusedWith(() => api.fetchJwtSvids({ audiences: ['vault'] }, patience()), {
       ...{ code: 'ERR_SPIFFE_DENIED', says: /gives nothing for this pod.*no identity issued/ },
@@ -148,19 +155,20 @@ function cases(kind: PodSourceKind, nodeOf: () => NodeIdentities): void {
       () => `the stream is not denied: ${String(web.identity.lastError)}`,
     );
     assert.match(String(web.identity.lastError), /gives nothing for this pod/);
-    await using _ = await registered(entryOf(WEB));
+    await using _ = await registered(entryOf(pod));
     const { svid } = await web.identity.x509Svid(patience());
-    assert.equal(svid.spiffeId.uri, idOf(WEB));
+    assert.equal(svid.spiffeId.uri, idOf(pod));
     const [jwt] = await granted(() => api.fetchJwtSvids({ audiences: ['vault'] }, patience()));
-    assert.equal(jwt?.spiffeId.uri, idOf(WEB));
+    assert.equal(jwt?.spiffeId.uri, idOf(pod));
     assert.equal(web.identity.lastError, undefined);
   });
 
   test('a pod whose entry is deleted has no X.509-SVID any more, and is told why', async () => {
+    const pod = podOf('deleted');
     await using driver = source();
-    await using web = running(await driver.svids(WEB, patience()));
+    await using web = running(await driver.svids(pod, patience()));
     {
-      await using _ = await registered(entryOf(WEB));
+      await using _ = await registered(entryOf(pod));
       await web.identity.x509Svid(patience());
     }
     await eventually(
@@ -170,12 +178,13 @@ function cases(kind: PodSourceKind, nodeOf: () => NodeIdentities): void {
   });
 
   test('a driver with another identity gets nothing for anybody', async () => {
+    const pod = podOf('refused');
     await nodeOf().deregister(DRIVER_ID);
     const other = 'spiffe://example.org/other';
     try {
-      await using _ = await registered(entryOf(WEB), { spiffeId: other });
+      await using _ = await registered(entryOf(pod), { spiffeId: other });
       await using driver = source();
-      const api = await driver.svids(WEB, patience());
+      const api = await driver.svids(pod, patience());
       const refusal =
         kind === 'broker'
           ? ({ code: 'ERR_SPIFFE_UNAVAILABLE', says: /broker\.brokers of the agent/ } as const)
@@ -191,9 +200,10 @@ function cases(kind: PodSourceKind, nodeOf: () => NodeIdentities): void {
   });
 
   test('an agent that restarts is found again, by calls and by streams', async () => {
-    await using _ = await registered(entryOf(WEB));
+    const pod = podOf('restarted');
+    await using _ = await registered(entryOf(pod));
     await using driver = source();
-    const api = await driver.svids(WEB, patience());
+    const api = await driver.svids(pod, patience());
     await using web = running(api);
     const { leaf } = certificatesOf(await web.identity.x509Svid(patience()));
     await nodeOf().restart();
@@ -201,17 +211,17 @@ function cases(kind: PodSourceKind, nodeOf: () => NodeIdentities): void {
       if (certificatesOf(update).leaf.serialNumber !== leaf.serialNumber) break;
     }
     const [jwt] = await granted(() => api.fetchJwtSvids({ audiences: ['vault'] }, patience()));
-    assert.equal(jwt?.spiffeId.uri, idOf(WEB));
+    assert.equal(jwt?.spiffeId.uri, idOf(pod));
   });
 
   for (const [what, unknown] of [
     ['that the node does not know', pod('nobody')],
-    ['with the name of another', IMPOSTOR],
+    ['with the name of another', { ...podOf('known'), uid: 'uid-of-impostor' }],
   ] as const) {
     test(`a pod ${what} gets nothing`, async () => {
-      await using _ = await registered(entryOf(WEB), entryOf(pod('nobody')));
+      await using _ = await registered(entryOf(podOf('known')), entryOf(pod('nobody')));
       await using driver = source();
-      const known = await driver.svids(WEB, patience());
+      const known = await driver.svids(podOf('known'), patience());
       await granted(() => known.fetchJwtSvids({ audiences: ['vault'] }, patience()));
       const api = await driver.svids(unknown, patience());
       const refusal =
