@@ -17,6 +17,7 @@ import {
   createKubernetesApi,
   followedNamespaces,
   inClusterAccess,
+  loopbackAccess,
   type KubernetesApi,
 } from '../../src/kubernetes/index.ts';
 import { runAll } from '../../src/lifecycle/index.ts';
@@ -43,6 +44,7 @@ import { podIdentities } from './identities.ts';
 const OPTIONS = {
   config: { type: 'string' },
   'node-name': { type: 'string' },
+  'api-server': { type: 'string' },
   'csi-socket': { type: 'string', default: '/csi/csi.sock' },
   'registration-directory': { type: 'string' },
   'kubelet-registration-path': { type: 'string' },
@@ -75,7 +77,7 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
   const { driverName, volumeStats } = installation.csi;
   const common = { clock, logger, metrics };
   const nodeName = nodeNameOf(flags['node-name']);
-  const kubernetes = connectCluster(clock);
+  const kubernetes = connectCluster(flags['api-server'], clock);
   const identities = podIdentities({ installation, nodeName, kubernetes, ...common });
   const { annotationPrefix: prefix } = installation;
   // Outside of a cluster there are no namespaces, and so no defaults of theirs.
@@ -123,7 +125,8 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
   }
 }
 
-function connectCluster(clock: Clock): KubernetesApi | undefined {
+function connectCluster(address: string | undefined, clock: Clock): KubernetesApi | undefined {
+  if (address !== undefined) return createKubernetesApi(loopbackAccess(address));
   const host = environmentVariable('KUBERNETES_SERVICE_HOST');
   const port = environmentVariable('KUBERNETES_SERVICE_PORT') ?? '443';
   if (host === undefined) return undefined;

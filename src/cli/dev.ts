@@ -6,6 +6,7 @@ import { resolve } from 'node:path';
 import { ANNOTATIONS } from '../config/index.ts';
 import { EXIT, Secret, VouchsafeError } from '../core/index.ts';
 import {
+  CSI_IDENTITIES,
   LEASH,
   ShowConsole,
   showPod,
@@ -34,11 +35,16 @@ export interface DevOptions {
   readonly oidcPort?: string;
   /** `csi` shows the driver of a node instead of an agent in a pod. */
   readonly mode?: string;
+  /** How the driver of the mode `csi` learns who the pod is. */
+  readonly identity?: string;
 }
 
 /** Shows one pod of the manifest, or the example; ends with Ctrl-C, or by itself with `--once`. */
 export async function runDev(io: Io, options: DevOptions, signal: AbortSignal): Promise<number> {
   if (options.mode === 'csi') return runCsi(io, options, signal);
+  if (options.identity !== undefined) {
+    throw new VouchsafeError('ERR_USAGE', '--identity is for --mode csi; else the pod says it');
+  }
   const file = options.file ?? EXAMPLE;
   const admitted = await admitManifests(io, { ...options, file });
   const { found } = choosePod(admitted, file);
@@ -82,7 +88,14 @@ async function runCsi(io: Io, options: DevOptions, signal: AbortSignal): Promise
   const driverCommand = [process.execPath, ...LEASH, DRIVER] as const;
   const mayMount = process.getuid?.() === 0;
   const once = options.once === true;
-  await showVolume({ once, driverCommand, mayMount, clock: io.clock }, console, signal);
+  const wanted = options.identity ?? 'service-account';
+  const identity = CSI_IDENTITIES.find((kind) => kind === wanted);
+  if (identity === undefined) {
+    const text = `--identity is one of ${CSI_IDENTITIES.join(', ')}`;
+    throw new VouchsafeError('ERR_USAGE', text);
+  }
+  const show = { once, identity, driverCommand, mayMount, clock: io.clock };
+  await showVolume(show, console, signal);
   return EXIT.ok;
 }
 

@@ -20,6 +20,7 @@ interface Options {
   readonly oidcPort?: string;
   readonly showSecrets?: true;
   readonly mode?: string;
+  readonly identity?: string;
 }
 
 /** Runs one command; resolves to the exit code. Errors are printed as `vouchsafe: CODE: message`. */
@@ -123,6 +124,7 @@ function addDev(program: Command, io: Io, signal: AbortSignal, done: (code: numb
   withManifest(program.command('dev'))
     .description('show the whole job on this machine: identity, login, files, rotation')
     .option('--mode <mode>', 'csi: show the driver of a node instead; for root', csiMode)
+    .option('--identity <kind>', 'service-account (default), broker or delegated, in mode csi')
     .option('--once', 'end after the first refresh')
     .option('--out <dir>', 'leave the rendered volume in this directory')
     .option('--oidc-port <port>', 'port for the keys of the embedded identity provider', port)

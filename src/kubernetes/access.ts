@@ -24,6 +24,22 @@ interface Account {
   readonly atMs: number;
 }
 
+/** Plain HTTP goes no further than this machine. */
+const LOOPBACK = /^http:\/\/(127\.0\.0\.1|\[::1\]):\d{1,5}\/?$/;
+
+/**
+ * An API server on this machine that asks nobody who he is: `kubectl proxy`, or one of a show.
+ *
+ * @throws VouchsafeError `ERR_USAGE` for any other place.
+ */
+export function loopbackAccess(address: string): ApiAccess {
+  if (!LOOPBACK.test(address)) {
+    const text = `"${address.slice(0, 256)}" is no API server of this machine; one is http://127.0.0.1:PORT, as of kubectl proxy`;
+    throw new VouchsafeError('ERR_USAGE', text);
+  }
+  return { origin: address.replace(/\/$/, ''), options: () => Promise.resolve({}) };
+}
+
 /** What {@link inClusterAccess} needs. */
 export interface InClusterOptions {
   /** `KUBERNETES_SERVICE_HOST` and `_PORT`. */

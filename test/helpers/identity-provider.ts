@@ -9,9 +9,11 @@ import {
   type OidcProvider,
 } from '../../src/dev/workload-api/index.ts';
 
-/** A registration entry for the processes of this test run. */
+/** A registration entry, by default for the processes of this test run. */
 export interface Entry {
   readonly spiffeId: string;
+  /** Those of a pod. */
+  readonly selectors?: readonly string[];
   readonly hint?: string;
   /** The first one is the common name of its X.509-SVIDs as well. */
   readonly dnsNames?: readonly string[];

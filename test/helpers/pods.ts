@@ -11,3 +11,21 @@ export function pod(name: string, rest: Partial<DevPod> = {}): DevPod {
     ...rest,
   };
 }
+
+/** A pod of a node as the API server has it. */
+export function podObject(
+  pod: {
+    readonly namespace: string;
+    readonly name: string;
+    readonly uid: string;
+    readonly serviceAccount: string;
+  },
+  nodeName: string,
+  labels: Readonly<Record<string, string>> = {},
+): { metadata: Record<string, unknown>; spec: Record<string, unknown> } {
+  const { namespace, name, uid, serviceAccount } = pod;
+  return {
+    metadata: { namespace, name, uid, labels },
+    spec: { nodeName, serviceAccountName: serviceAccount },
+  };
+}

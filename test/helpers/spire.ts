@@ -9,16 +9,19 @@ import { promisify } from 'node:util';
 import { eventually } from './agent-process.ts';
 import { freePort } from './free-port.ts';
 import type { Entry, IdentityProvider } from './identity-provider.ts';
+import {
+  agentConfig,
+  agentSocketOf,
+  discoveryConfig,
+  serverConfig,
+  TRUST_DOMAIN,
+  type AgentSettings,
+} from './spire-config.ts';
 
-const TRUST_DOMAIN = 'example.org';
 /** The node, by its alias. */
 const HOST = `spiffe://${TRUST_DOMAIN}/host`;
 const PROGRAMS = ['spire-server', 'spire-agent', 'oidc-discovery-provider'] as const;
 type Program = (typeof PROGRAMS)[number];
-
-/** Dated back by 10 s, an X.509-SVID lives 30 s and is replaced when it has 15 s left: every 5 s. */
-const X509_TTL_SECONDS = 20;
-const JWT_TTL_SECONDS = 12;
 
 /** What lacks on PATH; undefined where all programs of SPIRE are there. */
 export function missingSpire(): string | undefined {
@@ -44,9 +47,12 @@ export async function spireVersion(): Promise<string> {
   return `${stdout}${stderr}`.trim(); // it is printed as an error
 }
 
-/** Starts SPIRE; its agent attests processes by their user. */
-export async function startSpire(): Promise<IdentityProvider> {
-  const spire = new Spire(await mkdtemp(join(tmpdir(), 'vouchsafe-spire-')));
+/** Starts SPIRE in a directory of its own; its agent attests processes by their user. */
+export async function startSpire(
+  settings: (directory: string) => AgentSettings = () => ({}),
+): Promise<IdentityProvider> {
+  const directory = await mkdtemp(join(tmpdir(), 'vouchsafe-spire-'));
+  const spire = new Spire(directory, settings(directory));
   try {
     await spire.start();
     return spire;
@@ -60,14 +66,16 @@ class Spire implements IdentityProvider {
   readonly socket: string;
   jwksUrl = '';
   readonly #directory: string;
+  readonly #settings: AgentSettings;
   readonly #serverSocket: string;
   readonly #agentSocket: string;
   readonly #running = new Map<Program, Daemon>();
 
-  constructor(directory: string) {
+  constructor(directory: string, settings: AgentSettings) {
     this.#directory = directory;
+    this.#settings = settings;
     this.#serverSocket = join(directory, 'server.sock');
-    this.#agentSocket = join(directory, 'agent.sock');
+    this.#agentSocket = agentSocketOf(directory);
     this.socket = `unix://${this.#agentSocket}`;
   }
 
@@ -76,7 +84,9 @@ class Spire implements IdentityProvider {
     await this.#launch('spire-server', ['run'], serverConfig(this.#directory, serverPort));
     await this.#healthy('spire-server', this.#serverSocket);
     const token = await this.#server('token', 'generate', '-spiffeID', HOST, '-ttl', '600');
-    const agent = agentConfig(this.#directory, serverPort, String(token['value']));
+    const agent = agentConfig(this.#directory, {
+      ...{ serverPort, joinToken: String(token['value']), settings: this.#settings },
+    });
     await this.#launch('spire-agent', ['run'], agent);
     await this.#healthy('spire-agent', this.#agentSocket);
     const port = await freePort();
@@ -93,10 +103,12 @@ class Spire implements IdentityProvider {
     return (await run('spire-server', ['bundle', 'show', ...socket])).stdout;
   }
 
-  async register({ spiffeId, hint, dnsNames = [] }: Entry): Promise<void> {
+  async register(entry: Entry): Promise<void> {
+    const { spiffeId, hint, dnsNames = [], selectors = [`unix:uid:${process.getuid?.()}`] } = entry;
     await this.#server(
       ...['entry', 'create', '-entryID', entryId(spiffeId)],
-      ...['-parentID', HOST, '-spiffeID', spiffeId, '-selector', `unix:uid:${process.getuid?.()}`],
+      ...['-parentID', HOST, '-spiffeID', spiffeId],
+      ...selectors.flatMap((selector) => ['-selector', selector]),
       ...(hint === undefined ? [] : ['-hint', hint]),
       ...dnsNames.flatMap((name) => ['-dns', name]),
     );
@@ -132,9 +144,10 @@ class Spire implements IdentityProvider {
     await rm(this.#directory, { recursive: true, force: true });
   }
 
-  async #launch(program: Program, verb: readonly string[], config: object): Promise<void> {
-    const path = join(this.#directory, `${program}.json`);
-    await writeFile(path, JSON.stringify(config), { mode: 0o600 });
+  async #launch(program: Program, verb: readonly string[], config: object | string): Promise<void> {
+    const path = join(this.#directory, `${program}.conf`);
+    const text = typeof config === 'string' ? config : JSON.stringify(config);
+    await writeFile(path, text, { mode: 0o600 });
     const daemon = new Daemon(program, [...verb, '-config', path]);
     this.#running.set(program, daemon);
     await daemon.start();
@@ -211,68 +224,4 @@ async function run(
 
 function entryId(spiffeId: string): string {
   return spiffeId.replace(/^spiffe:\/\/|\//g, '-').slice(1);
-}
-
-function serverConfig(directory: string, port: number): object {
-  return {
-    server: {
-      bind_address: '127.0.0.1',
-      bind_port: port,
-      socket_path: join(directory, 'server.sock'),
-      data_dir: join(directory, 'server'),
-      trust_domain: TRUST_DOMAIN,
-      log_level: 'WARN',
-      agent_ttl: '10m',
-      default_x509_svid_ttl: `${X509_TTL_SECONDS}s`,
-      default_jwt_svid_ttl: `${JWT_TTL_SECONDS}s`,
-      experimental: { cache_reload_interval: '1s' },
-    },
-    plugins: {
-      DataStore: [
-        {
-          sql: {
-            plugin_data: {
-              database_type: 'sqlite3',
-              connection_string: join(directory, 'datastore.sqlite3'),
-            },
-          },
-        },
-      ],
-      NodeAttestor: [{ join_token: { plugin_data: {} } }],
-      KeyManager: [{ memory: { plugin_data: {} } }],
-    },
-  };
-}
-
-/** Its keys are on disk: a join token serves once, and an agent that is restarted goes on with what it has. */
-function agentConfig(directory: string, serverPort: number, joinToken: string): object {
-  const data = join(directory, 'agent');
-  return {
-    agent: {
-      server_address: '127.0.0.1',
-      server_port: serverPort,
-      socket_path: join(directory, 'agent.sock'),
-      data_dir: data,
-      trust_domain: TRUST_DOMAIN,
-      log_level: 'WARN',
-      insecure_bootstrap: true,
-      join_token: joinToken,
-      experimental: { sync_interval: '1s' },
-    },
-    plugins: {
-      NodeAttestor: [{ join_token: { plugin_data: {} } }],
-      KeyManager: [{ disk: { plugin_data: { directory: data } } }],
-      WorkloadAttestor: [{ unix: { plugin_data: {} } }],
-    },
-  };
-}
-
-function discoveryConfig(serverSocket: string, port: number): object {
-  return {
-    log_level: 'warn',
-    domains: ['localhost'],
-    insecure_addr: `127.0.0.1:${port}`,
-    allow_insecure_scheme: true,
-    server_api: { address: `unix://${serverSocket}`, poll_interval: '1s' },
-  };
 }

@@ -10,11 +10,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { VouchsafeError, type Clock } from '../../core/index.ts';
-import { createTokenIssuer, type TokenIssuer } from '../tokens/index.ts';
 import { startDevVault, type DevVault } from '../vault/index.ts';
-import { startOidcProvider } from '../workload-api/index.ts';
 import { parseLine } from './agent-process.ts';
 import type { ShowConsole } from './console.ts';
+import { startCsiIdentities, type CsiIdentities, type CsiIdentity } from './csi-identity.ts';
+import type { KnownPod } from './local-cluster.ts';
 import { LocalKubelet, registerDriver, type ShownPod } from './local-kubelet.ts';
 
 /** How long the newest value may take into the file; it is read anew each second. */
@@ -31,6 +31,8 @@ const ATTRIBUTES = { role: 'web', 'template-db': '{{secret "kv/web#password"}}',
 export interface CsiShowOptions {
   /** End when the volume has been shown once. */
   readonly once: boolean;
+  /** How the driver learns who the pod is. */
+  readonly identity: CsiIdentity;
   /** Words that start the driver. */
   readonly driverCommand: readonly [string, ...string[]];
   /** Whether this process may mount. */
@@ -58,20 +60,21 @@ export async function showVolume(
   await using stack = new AsyncDisposableStack();
   const directory = await scratch(tmpdir(), stack);
   const state = await scratch(MEMORY, stack);
-  console.step('a cluster that signs service-account tokens, and a Vault that trusts it: embedded');
-  const issuer = createTokenIssuer(clock);
-  const oidc = stack.use(await startOidcProvider({ jwks: () => issuer.jwks() }));
-  const vault = stack.use(await startDevVault({ clock }));
-  await seed(vault, `${oidc.url}/keys`);
-  console.fact(`${vault.address}, role web for service account web of namespace shop`);
+  const [known, vault] = [podOfShow(), stack.use(await startDevVault({ clock }))];
+  const identities = await startCsiIdentities(options.identity, known, { clock, stack });
+  const [title = '', ...facts] = identities.says;
+  console.step(title);
+  for (const fact of facts) console.fact(fact);
+  await seed(vault, identities);
+  console.fact(`${vault.address}, role web for ${identities.subject}`);
   console.step('the driver of this node, registered as a kubelet does it');
   const socket = join(directory, 'csi.sock');
-  await startDriver(options, { directory, state, vault }, { console, stack });
+  await startDriver(options, { directory, state, vault, identities }, { console, stack });
   const name = await registerDriver(join(directory, 'registry', `${DRIVER}-reg.sock`), clock);
   const kubelet = new LocalKubelet(socket, clock);
   stack.defer(() => kubelet.close());
   console.fact(`${name} at ${socket}`);
-  const pod = await podOf(directory, issuer, clock);
+  const pod = await shownPod(directory, known, identities);
   await publish(kubelet, pod, { console, clock });
   stack.defer(() => end(kubelet, pod, { vault, console }));
   console.step('rotating kv/web in Vault');
@@ -82,6 +85,7 @@ export async function showVolume(
 }
 
 const DRIVER = 'csi.vouchsafe.dev';
+const NODE = 'this-machine';
 
 interface Told {
   readonly console: ShowConsole;
@@ -93,7 +97,7 @@ async function scratch(parent: string, stack: AsyncDisposableStack): Promise<str
   return directory;
 }
 
-async function seed(vault: DevVault, jwksUrl: string): Promise<void> {
+async function seed(vault: DevVault, { jwksUrl, subject }: CsiIdentities): Promise<void> {
   await vault.write('sys/mounts/kv', { type: 'kv', options: { version: '1' } });
   await vault.write('kv/web', { password: randomUUID() });
   await vault.write('sys/policies/acl/web', {
@@ -103,24 +107,32 @@ async function seed(vault: DevVault, jwksUrl: string): Promise<void> {
   await vault.write('auth/jwt/config', { jwks_url: jwksUrl });
   await vault.write('auth/jwt/role/web', {
     ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: ['vault'] },
-    ...{ bound_subject: 'system:serviceaccount:shop:web', token_policies: ['web'] },
+    ...{ bound_subject: subject, token_policies: ['web'] },
   });
+}
+
+interface Places {
+  readonly directory: string;
+  readonly state: string;
+  readonly vault: DevVault;
+  readonly identities: CsiIdentities;
 }
 
 /** Starts the driver; the stack stops it, and volumes that it serves then are its successor's. */
 async function startDriver(
   { driverCommand }: CsiShowOptions,
-  places: { readonly directory: string; readonly state: string; readonly vault: DevVault },
+  places: Places,
   { console, stack }: Told & { readonly stack: AsyncDisposableStack },
 ): Promise<void> {
-  const { directory, state, vault } = places;
+  const { directory, state, vault, identities } = places;
   const config = join(directory, 'values.json');
   const connections = { default: { address: vault.address } };
-  const csi = { enabled: true, driverName: DRIVER };
-  await writeFile(config, JSON.stringify({ csi, vault: { connections } }));
+  const { spiffe, identity } = identities.values;
+  const csi = { enabled: true, driverName: DRIVER, identity };
+  await writeFile(config, JSON.stringify({ csi, spiffe, vault: { connections } }));
   const [program, ...words] = driverCommand;
   const flags = [
-    ...['--config', config, '--node-name', 'this-machine'],
+    ...['--config', config, '--node-name', NODE, ...identities.flags],
     ...['--csi-socket', join(directory, 'csi.sock')],
     ...['--registration-directory', join(directory, 'registry')],
     ...['--state-directory', state, '--listen', '127.0.0.1:0'],
@@ -143,26 +155,21 @@ async function startDriver(
   if (first === undefined) throw new VouchsafeError('ERR_SERVER_LISTEN', 'the driver has ended');
 }
 
-async function podOf(directory: string, issuer: TokenIssuer, clock: Clock): Promise<ShownPod> {
-  const [namespace, name, serviceAccount, uid] = ['shop', 'web-1', 'web', randomUUID()];
+function podOfShow(): KnownPod {
+  const [namespace, name, serviceAccount] = ['shop', 'web-1', 'web'];
+  return { namespace, name, serviceAccount, uid: randomUUID(), nodeName: NODE };
+}
+
+async function shownPod(
+  directory: string,
+  pod: KnownPod,
+  { attributes, tokens }: CsiIdentities,
+): Promise<ShownPod> {
+  const { uid } = pod;
   const target = join(directory, 'pods', uid, 'volumes', 'kubernetes.io~csi', 'secrets', 'mount');
   await mkdir(dirname(target), { recursive: true });
-  const ttlMs = 3_600_000;
-  const token = await issuer.mint({
-    ...{
-      audience: 'vault',
-      ttlMs,
-      subject: `system:serviceaccount:${namespace}:${serviceAccount}`,
-    },
-    claims: { 'kubernetes.io': { namespace, pod: { name, uid } } },
-  });
-  const expirationTimestamp = new Date(clock.now() + ttlMs).toISOString();
-  return {
-    ...{ namespace, name, serviceAccount, uid, target },
-    volumeId: `csi-${uid}`,
-    attributes: ATTRIBUTES,
-    tokens: JSON.stringify({ vault: { token, expirationTimestamp } }),
-  };
+  const volumeId = `csi-${uid}`;
+  return { ...pod, target, volumeId, attributes: { ...ATTRIBUTES, ...attributes }, tokens };
 }
 
 async function publish(

@@ -1,3 +1,4 @@
+export { CSI_IDENTITIES, type CsiIdentity } from './csi-identity.ts';
 export { showVolume, type CsiShowOptions } from './csi-show.ts';
 export { ShowConsole } from './console.ts';
 export { LEASH } from './leashed.ts';

@@ -122,6 +122,28 @@ suite('dev', () => {
     },
   );
 
+  for (const [identity, says] of [
+    ['broker', /a Broker API that trusts the driver.*the driver is spiffe:/s],
+    ['delegated', /a Delegated Identity API, an API server.*k8s:ns:shop, k8s:sa:web/s],
+  ] as const) {
+    test(
+      `--mode csi --identity ${identity}: the pod logs in by an SVID of its own`,
+      { skip: CANNOT_MOUNT },
+      async (t) => {
+        const { scratch } = placeFor(t, {});
+        const words = ['dev', '--mode', 'csi', '--identity', identity, '--once'];
+        const ended = await start(words, { scratch });
+        assert.deepEqual([ended.code, ended.errors], [0, '']);
+        assert.match(ended.out, says);
+        assert.match(ended.out, /role web for spiffe:\/\/example\.org\/ns\/shop\/sa\/web/);
+        assert.match(ended.out, /the file has the new value/);
+        assert.match(ended.out, /the volume is gone, and its token revoked/);
+        assert.doesNotMatch(ended.out, /eyJ|hvs\.|PRIVATE KEY|warning/);
+        assert.deepEqual(readdirSync(scratch), []);
+      },
+    );
+  }
+
   test('--mode csi: Ctrl-C ends it in order', { skip: CANNOT_MOUNT }, async (t) => {
     const { scratch } = placeFor(t, {});
     const ended = await start(['dev', '--mode', 'csi'], { scratch, until: /has the new value/ });
@@ -134,12 +156,17 @@ suite('dev', () => {
     for (const words of [
       ['--mode', 'csi', '--out', 'out'],
       ['--mode', 'pair'],
+      ['--mode', 'csi', '--identity', 'token'],
+      ['--identity', 'broker'],
     ]) {
       const { code, out } = await start(['dev', ...words]);
       assert.deepEqual([code, out], [2, ''], words.join(' '));
     }
     const command = ['true'] as const;
-    const options = { once: true, driverCommand: command, mayMount: false, clock: systemClock };
+    const options = {
+      ...{ once: true, driverCommand: command, mayMount: false, clock: systemClock },
+      identity: 'service-account' as const,
+    };
     const console = new ShowConsole(() => undefined, false);
     await assert.rejects(showVolume(options, console, new AbortController().signal), {
       code: 'ERR_USAGE',

@@ -12,6 +12,7 @@ import {
   createKubernetesApi,
   inClusterAccess,
   kubeconfigAccess,
+  loopbackAccess,
   statusOf,
   type KubernetesApi,
   type WatchEvent,
@@ -219,4 +220,18 @@ test('a kubeconfig logs in as it says', async (t) => {
   const api = createKubernetesApi(await kubeconfigAccess());
   assert.deepEqual((await api.send(GET, SIGNAL)).metadata, { name: 'shop' });
   assert.equal(server.seen[0]?.authorization, 'Bearer hunter3');
+});
+
+test('an API server that asks for no login is one of this machine', async () => {
+  for (const address of ['http://127.0.0.1:8001', 'http://[::1]:8001/']) {
+    const access = loopbackAccess(address);
+    assert.equal(access.origin, address.replace(/\/$/, ''));
+    assert.deepEqual(await access.options(), {});
+  }
+  for (const address of [
+    ...['http://10.96.0.1:443', 'https://127.0.0.1:6443', 'http://localhost:8001', ''],
+    ...['http://127.0.0.1:8001/api', 'http://127.0.0.1.example.org:80', 'http://127.0.0.1'],
+  ]) {
+    assert.throws(() => loopbackAccess(address), { code: 'ERR_USAGE', message: /kubectl proxy/ });
+  }
 });
