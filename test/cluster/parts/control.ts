@@ -12,6 +12,7 @@ export type Action =
   | 'restart-kubelet'
   | 'stop-identity'
   | 'start-identity'
+  | 'rotate-identity'
   | 'withhold'
   | 'admit';
 
@@ -27,6 +28,7 @@ export async function startControl(cluster: Cluster, identity: Identity): Promis
     'restart-kubelet': () => cluster.restartKubelet(),
     'stop-identity': () => identity.stop(),
     'start-identity': () => identity.start(),
+    'rotate-identity': () => identity.rotate(),
     withhold: (namespace) => identity.withhold(namespace),
     admit: (namespace) => identity.admit(namespace),
   };
