@@ -3,6 +3,15 @@ import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import {
+  changes,
+  handWritten,
+  READ,
+  revoked,
+  settings,
+  waitsBecause,
+  withSecret,
+} from './parts/csi-pods.ts';
 import { awaitDriver, driverPods, onNoNode, onEveryNode, volumeCount } from './parts/driver.ts';
 import { install } from './parts/installing.ts';
 import type { List, Pod } from './parts/objects.ts';
@@ -21,67 +30,6 @@ import {
   vault,
   world,
 } from './parts/suite.ts';
-
-const DRIVER = 'csi.vouchsafe.dev';
-const READ = `cat /vault/secrets/password; echo; ${FOREVER}`;
-
-/** A namespace whose pods log in with the tokens that the kubelet gives the driver. */
-async function withSecret(metadata: object = {}): Promise<Space> {
-  const space = await Space.create(metadata);
-  await space.grant(`
-    path "secret/data/${space.name}/*" { capabilities = ["read"] }
-    path "${space.users}" { capabilities = ["read"] }
-  `);
-  await space.trustAccounts();
-  await space.put({ password: 'first' });
-  return space;
-}
-
-function settings(space: Space, more: Record<string, string> = {}): Record<string, string> {
-  return {
-    ...{ ...space.login, mode: 'csi', refresh: '2s' },
-    'secret-password': `${space.secret}#password`,
-    ...more,
-  };
-}
-
-/** A pod that says by hand what the webhook would write. */
-function handWritten(name: string, attributes: Record<string, string>, line: string): Pod {
-  const mount = { name: 'mine', mountPath: '/vault/secrets', readOnly: true };
-  return shellPod(name, {}, line, {
-    containers: [{ ...shellContainer('app', line), volumeMounts: [mount] }],
-    volumes: [
-      { name: 'mine', csi: { driver: DRIVER, readOnly: true, volumeAttributes: attributes } },
-    ],
-  });
-}
-
-async function changes(space: Space, name: string, value: string): Promise<void> {
-  await space.put({ password: value });
-  await eventually(`pod ${name} sees ${value}`, async () => {
-    const text = await space.exec(name, 'app', 'cat', '/vault/secrets/password');
-    return text === value ? true : undefined;
-  });
-}
-
-/** Waits until the pod's events tell the reason, with the pod still waiting for its volume. */
-async function waitsBecause(space: Space, name: string, why: RegExp): Promise<void> {
-  await eventually(`the events of ${name} tell the reason`, async () => {
-    const events = await space.events(name);
-    return events.some((one) => one.reason === 'FailedMount' && why.test(one.message))
-      ? true
-      : undefined;
-  });
-  const pod = await space.pod(name);
-  const [status] = pod.status?.containerStatuses ?? [];
-  assert.equal(status?.state?.waiting?.reason, 'ContainerCreating');
-}
-
-async function revoked(space: Space): Promise<void> {
-  await eventually('token and leases are revoked', async () =>
-    (await space.tokens()) === 0 && (await space.leases()) === 0 ? true : undefined,
-  );
-}
 
 suite('pods with a CSI volume', { concurrency: true }, () => {
   test('mode csi: files before the first line, no container, one login; nothing is left', async () => {

@@ -153,8 +153,10 @@ function kubeletConfig(): object {
     authorization: { mode: 'AlwaysAllow' },
     ...{ tlsCertFile: place('pki', 'kubelet.pem'), tlsPrivateKeyFile: place('pki', 'kubelet.key') },
     ...{ address: NODE_ADDRESS, healthzBindAddress: '127.0.0.1', resolvConf: place('resolv.conf') },
-    ...{ maxPods: 230, registryPullQPS: 0, eventRecordQPS: 0, serializeImagePulls: false },
+    ...{ maxPods: 230, registryPullQPS: 0, serializeImagePulls: false },
     ...{ kubeAPIQPS: 200, kubeAPIBurst: 400, podLogsDir: directory('pod-logs') },
+    // Zero would mean five a second: after a burst of pods events would come minutes late.
+    ...{ eventRecordQPS: 1000, eventBurst: 1000 },
     shutdownGracePeriod: '0s',
   };
 }
