@@ -1,7 +1,6 @@
 /** The CSI driver under a real kubelet: what pods get, what they are told, and what no fault may cost. */
 import assert from 'node:assert/strict';
-import { X509Certificate } from 'node:crypto';
-import { after, before, suite, test } from 'node:test';
+import { after, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   changes,
@@ -12,10 +11,8 @@ import {
   waitsBecause,
   withSecret,
 } from './parts/csi-pods.ts';
-import { awaitDriver, driverPods, onNoNode, onEveryNode, volumeCount } from './parts/driver.ts';
-import { install } from './parts/installing.ts';
+import { awaitDriver, driverPods, onNoNode, onEveryNode } from './parts/driver.ts';
 import type { List, Pod } from './parts/objects.ts';
-import { BY_BROKER } from './parts/release.ts';
 import {
   act,
   annotations,
@@ -286,100 +283,4 @@ suite('faults of driver and node', () => {
     await vault.write('sys/unseal', { key: world.vault.unsealKey });
     await assertUnharmed(space, 'unsealed');
   });
-});
-
-suite('SVIDs of pods by the Broker API', () => {
-  before(() => install(...BY_BROKER));
-  after(async () => {
-    await act('start-identity');
-    await install();
-  });
-
-  async function withSvids(): Promise<Space> {
-    const space = await Space.create();
-    await space.grantSecret({ password: 'first' });
-    return space;
-  }
-
-  test('a pod logs in with its own SVID, and has it as a file', async () => {
-    await using space = await withSvids();
-    await space.create(shellPod('app', settings(space, { 'x509-svid': 'true' }), READ));
-    await space.ready('app');
-    assert.equal(await space.logs('app', 'app'), 'first\n');
-    assert.equal(await space.logins(), 1);
-    const svid = await space.exec('app', 'app', 'cat', '/vault/secrets/svid.pem');
-    const names = new X509Certificate(svid).subjectAltName;
-    assert.equal(names, `URI:spiffe://example.org/ns/${space.name}/sa/default`);
-  });
-
-  test('a pod without registration waits, its events say why, and it starts by itself', async () => {
-    await using space = await withSvids();
-    await act('withhold', space.name);
-    await space.create(shellPod('app', settings(space), READ));
-    await waitsBecause(space, 'app', /no identity/i);
-    await act('admit', space.name);
-    await space.ready('app', 120_000);
-  });
-
-  test("the SPIRE agent is away for a while: a pod waits for it, another's files are refreshed", async () => {
-    await using space = await withSvids();
-    await space.create(shellPod('app', settings(space), READ));
-    await space.ready('app');
-    await act('stop-identity');
-    await space.create(shellPod('later', settings(space), READ));
-    await waitsBecause(space, 'later', /ERR_SPIFFE_UNAVAILABLE/);
-    await changes(space, 'app', 'second');
-    await act('start-identity');
-    await space.ready('later', 120_000);
-  });
-
-  test('the SPIFFE ID of another pod is not to be had', async () => {
-    await using owner = await withSvids();
-    await using thief = await withSvids();
-    const asked = settings(owner, {
-      'spiffe-id': `spiffe://example.org/ns/${owner.name}/sa/default`,
-    });
-    await thief.create(shellPod('thief', asked, READ));
-    await waitsBecause(thief, 'thief', /ERR_SPIFFE_NO_MATCH/);
-    assert.equal(await owner.tokens(), 0);
-  });
-});
-
-suite('many at once', () => {
-  for (const [count, patienceMs] of [
-    [50, 180_000],
-    [200, 420_000],
-  ] as const) {
-    test(`${count} pods: each has its files, by one login and one read`, async (t) => {
-      await using space = await withSecret();
-      const started = performance.now();
-      const labels = { app: 'many' };
-      await api.create(`/apis/apps/v1/namespaces/${space.name}/replicasets`, {
-        metadata: { name: 'many' },
-        spec: {
-          ...{ replicas: count, selector: { matchLabels: labels } },
-          template: {
-            metadata: { labels, annotations: annotations(settings(space, { refresh: '1h' })) },
-            spec: {
-              containers: [shellContainer('app', `test -s /vault/secrets/password && ${FOREVER}`)],
-              terminationGracePeriodSeconds: 1,
-            },
-          },
-        },
-      });
-      await eventually(
-        'all are ready',
-        async () => {
-          const { items } = await api.get<List<Pod>>(space.pods);
-          return items.length === count && items.every(isReady) ? true : undefined;
-        },
-        patienceMs,
-      );
-      t.diagnostic(`all ready after ${Math.round((performance.now() - started) / 1000)} s`);
-      assert.ok((await volumeCount()) >= count);
-      assert.equal(await space.logins(), count);
-      const { items } = await api.get<List<Pod>>(space.pods);
-      assert.ok(items.every(({ status }) => status?.containerStatuses?.[0]?.restartCount === 0));
-    });
-  }
 });
