@@ -4,7 +4,7 @@
 import type { Installation } from '../../src/config/index.ts';
 import type { PodInfo } from '../../src/csi/index.ts';
 import { VouchsafeError, type Clock, type Logger, type Metrics } from '../../src/core/index.ts';
-import { fetchPodFacts, type KubernetesApi } from '../../src/kubernetes/index.ts';
+import { podFacts, type KubernetesApi } from '../../src/kubernetes/index.ts';
 import type { Task } from '../../src/lifecycle/index.ts';
 import { systemRandom } from '../../src/platform/index.ts';
 import {
@@ -83,10 +83,17 @@ function delegated(options: PodIdentitiesOptions): PodIdentities {
   }
   const { socket } = installation.csi.identity;
   const api = createDelegatedIdentity({ address: socket, clock, logger });
+  const ended = new AbortController();
   return {
-    svids: async (pod, signal) =>
-      api.workload(podSelectors(await fetchPodFacts(kubernetes, pod, nodeName, signal))),
+    svids(pod) {
+      const common = { api: kubernetes, nodeName, clock, lifetime: ended.signal };
+      const facts = podFacts({ ...common, pod });
+      return Promise.resolve(api.workload(async (signal) => podSelectors(await facts(signal))));
+    },
     companions: [],
-    close: () => api.close(),
+    close() {
+      ended.abort();
+      api.close();
+    },
   };
 }

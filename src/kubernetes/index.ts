@@ -17,4 +17,10 @@ export { kubeconfigAccess, type KubeconfigOptions } from './kubeconfig.ts';
 export { Lease, type LeaseOptions } from './lease.ts';
 export { createKubernetesApi } from './rest.ts';
 export { followedNamespaces, type Namespaces, type NamespacesOptions } from './namespaces.ts';
-export { fetchPodFacts, type PodFacts, type PodName } from './pod-facts.ts';
+export {
+  fetchPodFacts,
+  podFacts,
+  type PodFacts,
+  type PodFactsOptions,
+  type PodName,
+} from './pod-facts.ts';

@@ -1,11 +1,15 @@
 /**
  * Who a pod is, as the API server tells it. Ring: kubernetes.
  */
-import { VouchsafeError } from '../core/index.ts';
+import { VouchsafeError, type Clock } from '../core/index.ts';
+import { abortable } from '../lifecycle/index.ts';
 import type { ApiObject, KubernetesApi } from './api.ts';
 
 /** Labels and owners that are told; a pod has fewer. */
 const MAX_ENTRIES = 1000;
+
+/** For how long an answer serves, a refusal as well. */
+const FRESH_MS = 5000;
 
 /** A pod as the kubelet names it. */
 export interface PodName {
@@ -24,6 +28,34 @@ export interface PodFacts extends PodName {
     readonly name: string;
     readonly uid: string;
   }[];
+}
+
+/** What {@link podFacts} needs. */
+export interface PodFactsOptions {
+  readonly api: KubernetesApi;
+  readonly pod: PodName;
+  readonly nodeName: string;
+  readonly clock: Clock;
+  /** Aborts a request under way, whoever waits for it. */
+  readonly lifetime: AbortSignal;
+}
+
+/**
+ * Who a pod is now: labels change, and an early view may be wrong. However many ask, and however often, the API server
+ * is asked once in five seconds. Rejects with the errors of {@link fetchPodFacts}.
+ */
+export function podFacts(options: PodFactsOptions): (signal: AbortSignal) => Promise<PodFacts> {
+  const { api, pod, nodeName, clock, lifetime } = options;
+  let last: { readonly facts: Promise<PodFacts>; staleAtMs: number } | undefined;
+  return async (signal) => {
+    if (last === undefined || clock.monotonicMs() >= last.staleAtMs) {
+      const next = { facts: fetchPodFacts(api, pod, nodeName, lifetime), staleAtMs: Infinity };
+      const answered = (): void => void (next.staleAtMs = clock.monotonicMs() + FRESH_MS);
+      next.facts.then(answered, answered);
+      last = next;
+    }
+    return await abortable(last.facts, signal);
+  };
 }
 
 /**

@@ -4,11 +4,10 @@
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Broker_API.md
  */
-import { NO_LOGGER, type Clock, type Logger } from '../core/index.ts';
+import type { Clock, Logger } from '../core/index.ts';
 import { parseWorkloadApiAddress } from './address.ts';
 import type { Identity } from './identity.ts';
 import type { JwtSvid } from './jwt-svid.ts';
-import { missingField } from './malformed.ts';
 import { createMtls } from './mtls.ts';
 import {
   BROKER_API,
@@ -20,18 +19,15 @@ import type { MessageValue } from './proto/codec.ts';
 import { shareTransport } from './shared-transport.ts';
 import {
   decode,
-  discardTo,
-  parseJwtSvids,
   parseX509Bundles,
-  parseX509Context,
-  readStream,
   type JwtRequest,
   type OnDiscarded,
   type SvidApi,
   type X509Bundles,
   type X509Context,
 } from './svid-api.ts';
-import { createTransport, type Transport } from './transport.ts';
+import { SvidCalls } from './svid-calls.ts';
+import { createTransport } from './transport.ts';
 
 const ENDPOINT = { name: 'Broker API', remedy: 'give it, or set SPIFFE_BROKER_SOCKET' };
 
@@ -75,7 +71,7 @@ export function createBroker(options: BrokerOptions): Broker {
   const address = parseWorkloadApiAddress(options.address, ENDPOINT);
   const transport = createTransport(address, BROKER_API, { security: createMtls(options) });
   return {
-    workload: (pod) => new BrokeredPod(shareTransport(transport), pod, options),
+    workload: (pod) => new BrokeredPod(new SvidCalls(shareTransport(transport), options), pod),
     close: () => transport.close(),
   };
 }
@@ -83,63 +79,60 @@ export function createBroker(options: BrokerOptions): Broker {
 type WorkloadReference = MessageValue<typeof BROKER_MESSAGES.WorkloadReference>;
 
 class BrokeredPod implements SvidApi {
-  readonly #transport: Transport<BrokerMethod>;
+  readonly #calls: SvidCalls<BrokerMethod>;
   readonly #reference: WorkloadReference;
-  readonly #clock: Clock;
-  readonly #logger: Logger;
 
-  constructor(transport: Transport<BrokerMethod>, pod: PodReference, options: BrokerOptions) {
-    this.#transport = transport;
+  constructor(calls: SvidCalls<BrokerMethod>, pod: PodReference) {
+    this.#calls = calls;
     this.#reference = referenceTo(pod);
-    this.#clock = options.clock;
-    this.#logger = options.logger ?? NO_LOGGER;
   }
 
-  async fetchJwtSvids(request: JwtRequest, signal: AbortSignal): Promise<readonly JwtSvid[]> {
-    const { audiences, spiffeId = '' } = request;
-    if (audiences.length === 0) throw new TypeError('a JWT-SVID needs at least one audience');
-    const message = BROKER_MESSAGES.FetchJWTSVIDRequest.encode({
-      reference: this.#reference,
-      audience: audiences,
-      spiffeId,
-    });
-    const answer = await this.#transport.unary('FetchJWTSVID', message, signal);
-    const name = 'FetchJWTSVIDResponse';
-    const { svids } = decode(name, BROKER_MESSAGES.FetchJWTSVIDResponse, answer);
-    if (svids.length === 0) throw missingField(name, 'svids');
-    return parseJwtSvids(svids, request, this.#clock.now());
+  fetchJwtSvids(request: JwtRequest, signal: AbortSignal): Promise<readonly JwtSvid[]> {
+    const { audiences: audience, spiffeId = '' } = request;
+    const answerName = 'FetchJWTSVIDResponse';
+    return this.#calls.jwtSvids(
+      request,
+      {
+        ...{ method: 'FetchJWTSVID', answerName },
+        encode: () =>
+          BROKER_MESSAGES.FetchJWTSVIDRequest.encode({
+            ...{ reference: this.#reference, audience, spiffeId },
+          }),
+        decode: (answer) => decode(answerName, BROKER_MESSAGES[answerName], answer).svids,
+      },
+      signal,
+    );
   }
 
   watchX509Contexts(signal: AbortSignal, onDiscarded?: OnDiscarded): AsyncIterable<X509Context> {
-    const parse = (message: Uint8Array): X509Context => {
-      const type = BROKER_MESSAGES.SubscribeToX509SVIDResponse;
-      const response = decode('SubscribeToX509SVIDResponse', type, message);
-      return parseX509Context(response, this.#clock.now());
-    };
-    return this.#watch('SubscribeToX509SVID', parse, signal, onDiscarded);
+    const name = 'SubscribeToX509SVIDResponse';
+    return this.#calls.x509Contexts(
+      {
+        method: 'SubscribeToX509SVID',
+        request: BROKER_MESSAGES.SubscribeToX509SVIDRequest.encode({ reference: this.#reference }),
+        read: (message) => decode(name, BROKER_MESSAGES[name], message),
+      },
+      signal,
+      onDiscarded,
+    );
   }
 
   watchX509Bundles(signal: AbortSignal, onDiscarded?: OnDiscarded): AsyncIterable<X509Bundles> {
-    const parse = (message: Uint8Array): X509Bundles => {
-      const type = BROKER_MESSAGES.SubscribeToX509BundlesResponse;
-      return parseX509Bundles(decode('SubscribeToX509BundlesResponse', type, message).bundles);
-    };
-    return this.#watch('SubscribeToX509Bundles', parse, signal, onDiscarded);
+    const name = 'SubscribeToX509BundlesResponse';
+    const reference = this.#reference;
+    return this.#calls.watch(
+      {
+        method: 'SubscribeToX509Bundles',
+        request: BROKER_MESSAGES.SubscribeToX509BundlesRequest.encode({ reference }),
+        read: (message) => parseX509Bundles(decode(name, BROKER_MESSAGES[name], message).bundles),
+      },
+      signal,
+      onDiscarded,
+    );
   }
 
   close(): void {
-    this.#transport.close();
-  }
-
-  #watch<T>(
-    method: 'SubscribeToX509SVID' | 'SubscribeToX509Bundles',
-    parse: (message: Uint8Array) => T,
-    signal: AbortSignal,
-    onDiscarded = discardTo(this.#logger, method),
-  ): AsyncIterable<T> {
-    const type = BROKER_MESSAGES[`${method}Request`];
-    const request = type.encode({ reference: this.#reference });
-    return readStream(this.#transport.stream(method, request, signal), parse, onDiscarded);
+    this.#calls.close();
   }
 }
 

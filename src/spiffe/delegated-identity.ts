@@ -5,10 +5,9 @@
  *
  * @see https://github.com/spiffe/spire/blob/main/doc/spire_agent.md, Delegated Identity API
  */
-import { NO_LOGGER, toVouchsafeError, type Clock, type Logger } from '../core/index.ts';
+import { NO_LOGGER, type Clock, type Logger } from '../core/index.ts';
 import { parseWorkloadApiAddress } from './address.ts';
 import type { JwtSvid } from './jwt-svid.ts';
-import { missingField } from './malformed.ts';
 import { newestOfTwo } from './newest-of-two.ts';
 import type { MessageValue } from './proto/codec.ts';
 import {
@@ -20,7 +19,6 @@ import { shareTransport } from './shared-transport.ts';
 import {
   decode,
   discardTo,
-  parseJwtSvids,
   parseX509Bundles,
   parseX509Context,
   readStream,
@@ -30,7 +28,8 @@ import {
   type X509Bundles,
   type X509Context,
 } from './svid-api.ts';
-import { createTransport, type Transport } from './transport.ts';
+import { SvidCalls } from './svid-calls.ts';
+import { createTransport } from './transport.ts';
 
 const ENDPOINT = { name: 'Delegated Identity API', remedy: 'give that of the admin socket' };
 
@@ -44,15 +43,17 @@ export interface DelegatedIdentityOptions {
   readonly logger?: Logger;
 }
 
+/** The selectors of a workload, as they are now; a call without any, or with what is none, is a `TypeError`. */
+export type SelectorsOf = (signal: AbortSignal) => Promise<readonly string[]>;
+
 /** The Delegated Identity API of a node. */
 export interface DelegatedIdentity {
   /**
    * SVIDs of the registration entries all whose selectors are among these (`k8s:ns:default`), over the connection of
-   * all. The caller closes it.
-   *
-   * @throws TypeError without selectors, and for what is none.
+   * all. Selectors are asked for at the beginning of each call and stream; a stream keeps them until it ends. The
+   * caller closes it.
    */
-  workload(selectors: readonly string[]): SvidApi;
+  workload(selectors: SelectorsOf): SvidApi;
   /** Ends all calls of all workloads and the connection. */
   close(): void;
 }
@@ -66,7 +67,8 @@ export function createDelegatedIdentity(options: DelegatedIdentityOptions): Dele
   const address = parseWorkloadApiAddress(options.address, ENDPOINT);
   const transport = createTransport(address, DELEGATED_IDENTITY_API);
   return {
-    workload: (selectors) => new DelegatedPod(shareTransport(transport), selectors, options),
+    workload: (selectorsOf) =>
+      new DelegatedPod(new SvidCalls(shareTransport(transport), options), selectorsOf, options),
     close: () => transport.close(),
   };
 }
@@ -79,103 +81,93 @@ type X509Svids = MessageValue<Messages['SubscribeToX509SVIDsResponse']>;
 type Authorities = ReadonlyMap<string, Uint8Array>;
 
 class DelegatedPod implements SvidApi {
-  readonly #transport: Transport<DelegatedMethod>;
-  readonly #selectors: readonly Selector[];
+  readonly #calls: SvidCalls<DelegatedMethod>;
+  readonly #selectorsOf: SelectorsOf;
   readonly #clock: Clock;
   readonly #logger: Logger;
 
   constructor(
-    transport: Transport<DelegatedMethod>,
-    selectors: readonly string[],
-    options: DelegatedIdentityOptions,
+    calls: SvidCalls<DelegatedMethod>,
+    selectorsOf: SelectorsOf,
+    { clock, logger = NO_LOGGER }: DelegatedIdentityOptions,
   ) {
-    if (selectors.length === 0) throw new TypeError('a workload is told by at least one selector');
-    this.#transport = transport;
-    this.#selectors = selectors.map(parseSelector);
-    this.#clock = options.clock;
-    this.#logger = options.logger ?? NO_LOGGER;
+    this.#calls = calls;
+    this.#selectorsOf = selectorsOf;
+    this.#clock = clock;
+    this.#logger = logger;
   }
 
-  async fetchJwtSvids(request: JwtRequest, signal: AbortSignal): Promise<readonly JwtSvid[]> {
-    const { audiences } = request;
-    if (audiences.length === 0) throw new TypeError('a JWT-SVID needs at least one audience');
-    const message = DELEGATED_MESSAGES.FetchJWTSVIDsRequest.encode({
-      audience: audiences,
-      selectors: this.#selectors,
-    });
-    const answer = await this.#transport.unary('FetchJWTSVIDs', message, signal);
-    const name = 'FetchJWTSVIDsResponse';
-    const { svids } = decode(name, DELEGATED_MESSAGES.FetchJWTSVIDsResponse, answer);
-    if (svids.length === 0) throw missingField(name, 'svids');
-    const entries = svids.map(({ id, token, hint }) => ({
-      spiffeId: uriOf(id),
-      svid: token,
-      hint,
-    }));
-    return parseJwtSvids(entries, request, this.#clock.now());
-  }
-
-  async *watchX509Contexts(
-    signal: AbortSignal,
-    onDiscarded = discardTo(this.#logger, 'SubscribeToX509SVIDs'),
-  ): AsyncGenerator<X509Context, void, undefined> {
-    const both = newestOfTwo(
-      (s) => this.#svids(s, onDiscarded),
-      (s) => this.#authorities(s, onDiscarded),
+  fetchJwtSvids(request: JwtRequest, signal: AbortSignal): Promise<readonly JwtSvid[]> {
+    const answerName = 'FetchJWTSVIDsResponse';
+    return this.#calls.jwtSvids(
+      request,
+      {
+        ...{ method: 'FetchJWTSVIDs', answerName },
+        encode: async () =>
+          DELEGATED_MESSAGES.FetchJWTSVIDsRequest.encode({
+            audience: request.audiences,
+            selectors: await this.#selectors(signal),
+          }),
+        decode: (answer) =>
+          decode(answerName, DELEGATED_MESSAGES[answerName], answer).svids.map(
+            ({ id, token, hint }) => ({ spiffeId: uriOf(id), svid: token, hint }),
+          ),
+      },
       signal,
     );
-    for await (const [svids, authorities] of both) {
-      let context: X509Context;
-      try {
-        context = this.#join(svids, authorities);
-      } catch (error) {
-        onDiscarded(toVouchsafeError(error));
-        continue;
-      }
-      yield context;
-    }
   }
 
-  watchX509Bundles(
+  watchX509Contexts(
     signal: AbortSignal,
-    onDiscarded = discardTo(this.#logger, 'SubscribeToX509Bundles'),
-  ): AsyncIterable<X509Bundles> {
-    return this.#watchAuthorities(parseX509Bundles, signal, onDiscarded);
+    onDiscarded = discardTo(this.#logger, 'SubscribeToX509SVIDs'),
+  ): AsyncIterable<X509Context> {
+    const both = newestOfTwo(
+      (s) => this.#svids(s, onDiscarded),
+      (s) => this.#authorities((authorities) => authorities, s, onDiscarded),
+      signal,
+    );
+    return readStream(both, ([svids, authorities]) => this.#join(svids, authorities), onDiscarded);
+  }
+
+  watchX509Bundles(signal: AbortSignal, onDiscarded?: OnDiscarded): AsyncIterable<X509Bundles> {
+    return this.#authorities(parseX509Bundles, signal, onDiscarded);
   }
 
   close(): void {
-    this.#transport.close();
+    this.#calls.close();
   }
 
-  #svids(signal: AbortSignal, onDiscarded: OnDiscarded): AsyncIterable<X509Svids> {
-    const type = DELEGATED_MESSAGES.SubscribeToX509SVIDsRequest;
-    const request = type.encode({ selectors: this.#selectors });
-    const name = 'SubscribeToX509SVIDsResponse';
-    return readStream(
-      this.#transport.stream('SubscribeToX509SVIDs', request, signal),
-      (message) => decode(name, DELEGATED_MESSAGES.SubscribeToX509SVIDsResponse, message),
-      onDiscarded,
-    );
+  async #selectors(signal: AbortSignal): Promise<readonly Selector[]> {
+    const selectors = await this.#selectorsOf(signal);
+    if (selectors.length === 0) throw new TypeError('a workload is told by at least one selector');
+    return selectors.map(parseSelector);
   }
 
-  #authorities(signal: AbortSignal, onDiscarded: OnDiscarded): AsyncIterable<Authorities> {
-    return this.#watchAuthorities((authorities) => authorities, signal, onDiscarded);
-  }
-
-  #watchAuthorities<T>(
-    parse: (authorities: Authorities) => T,
+  async *#svids(
     signal: AbortSignal,
     onDiscarded: OnDiscarded,
+  ): AsyncGenerator<X509Svids, void, undefined> {
+    const [method, name] = ['SubscribeToX509SVIDs', 'SubscribeToX509SVIDsResponse'] as const;
+    const selectors = await this.#selectors(signal);
+    const request = DELEGATED_MESSAGES.SubscribeToX509SVIDsRequest.encode({ selectors });
+    const read = (message: Uint8Array): X509Svids =>
+      decode(name, DELEGATED_MESSAGES[name], message);
+    const messages = this.#calls.watch({ method, request, read }, signal, onDiscarded);
+    yield* this.#calls.entitled(messages, method, ({ x509Svids }) => x509Svids);
+  }
+
+  #authorities<T>(
+    parse: (authorities: Authorities) => T,
+    signal: AbortSignal,
+    onDiscarded?: OnDiscarded,
   ): AsyncIterable<T> {
-    const type = DELEGATED_MESSAGES.SubscribeToX509BundlesResponse;
-    return readStream(
-      this.#transport.stream('SubscribeToX509Bundles', NO_FIELDS, signal),
-      (message) => {
-        const { caCertificates } = decode('SubscribeToX509BundlesResponse', type, message);
-        return parse(new Map([...caCertificates].map(([key, value]) => [idOfDomain(key), value])));
-      },
-      onDiscarded,
-    );
+    const name = 'SubscribeToX509BundlesResponse';
+    const read = (message: Uint8Array): T => {
+      const { caCertificates } = decode(name, DELEGATED_MESSAGES[name], message);
+      return parse(new Map([...caCertificates].map(([key, value]) => [idOfDomain(key), value])));
+    };
+    const call = { method: 'SubscribeToX509Bundles', request: NO_FIELDS, read } as const;
+    return this.#calls.watch(call, signal, onDiscarded);
   }
 
   /** The agent tells all bundles that it has; the workload's are its own and those that it federates with. */

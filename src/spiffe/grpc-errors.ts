@@ -112,6 +112,13 @@ export function fromGrpc(
   return new VouchsafeError(code, message, { cause, details: { method, status } });
 }
 
+/** The error for a stream that tells of no SVID, which is how some servers say what others refuse. */
+export function nothingIssued(method: string, uri: string, service: string): VouchsafeError {
+  const { denied } = PEERS.get(service) ?? WORKLOAD_PEER;
+  const message = `${method} at ${uri}: ${denied} (an empty list of SVIDs)`;
+  return new VouchsafeError('ERR_SPIFFE_DENIED', message, { details: { method } });
+}
+
 function explain(code: ErrorCode, peer: Peer, { status, text }: Failure): string {
   switch (code) {
     case 'ERR_SPIFFE_DENIED':

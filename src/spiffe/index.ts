@@ -4,6 +4,7 @@ export {
   createDelegatedIdentity,
   type DelegatedIdentity,
   type DelegatedIdentityOptions,
+  type SelectorsOf,
 } from './delegated-identity.ts';
 export {
   createIdentity,

@@ -17,6 +17,7 @@ export function shareTransport<M extends string>(transport: Transport<M>): Trans
     async *stream(method, request, signal) {
       return yield* transport.stream(method, request, linked(signal));
     },
+    nothingIssued: (method) => transport.nothingIssued(method),
     close: () => {
       closing.abort(
         new VouchsafeError('ERR_SPIFFE_UNAVAILABLE', 'the client of this workload was closed'),

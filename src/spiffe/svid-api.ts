@@ -11,7 +11,7 @@ import { parseCertificates, parseX509Svid, type X509Svid } from './x509-svid.ts'
 
 /** All that a workload knows about X.509 at one moment; each one replaces the one before. */
 export interface X509Context {
-  /** The first one is the default identity. Empty when all were withdrawn. */
+  /** The first one is the default identity; there is one at least. */
   readonly svids: readonly X509Svid[];
   /** `spiffe://trust-domain` -> its authorities, DER. */
   readonly federatedBundles: ReadonlyMap<string, readonly Uint8Array[]>;
@@ -34,7 +34,7 @@ export interface JwtRequest {
 /**
  * SVIDs of one workload. Calls reject, and streams throw, a `VouchsafeError` by gRPC status (`ERR_SPIFFE_UNAVAILABLE`,
  * `_DENIED`, `_REJECTED`, `_UNIMPLEMENTED`, `_MALFORMED`, `_SVID_INVALID`), or the reason of the abort.
- * Streams throw when the server ends them. Messages of streams that break the specification are reported
+ * Streams throw when the server ends them, and `ERR_SPIFFE_DENIED` when it tells of no SVID (any more). Messages of streams that break the specification are reported
  * to `onDiscarded` (default: a warning in the log) and skipped.
  */
 export interface SvidApi {
@@ -47,9 +47,9 @@ export interface SvidApi {
 }
 
 /** Reads the messages of a stream, reporting those that cannot be read. */
-export async function* readStream<T>(
-  messages: AsyncIterable<Uint8Array>,
-  parse: (message: Uint8Array) => T,
+export async function* readStream<M, T>(
+  messages: AsyncIterable<M>,
+  parse: (message: M) => T,
   onDiscarded: OnDiscarded,
 ): AsyncGenerator<T, void, undefined> {
   for await (const message of messages) {
@@ -104,8 +104,11 @@ export function byTrustDomain<T>(
   return result;
 }
 
-type JwtEntry = MessageValue<typeof MESSAGES.JWTSVID>;
-type X509Response = MessageValue<typeof MESSAGES.X509SVIDResponse>;
+/** A JWT-SVID as it comes. */
+export type JwtEntry = MessageValue<typeof MESSAGES.JWTSVID>;
+
+/** All about X.509 as it comes. */
+export type X509Response = MessageValue<typeof MESSAGES.X509SVIDResponse>;
 
 /**
  * Chooses the SVIDs that were asked for, because not every server does, and checks them.

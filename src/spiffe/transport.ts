@@ -11,7 +11,7 @@ import {
   type Lease,
   type TlsSettings,
 } from './connections.ts';
-import { fromGrpc } from './grpc-errors.ts';
+import { fromGrpc, nothingIssued } from './grpc-errors.ts';
 import { Limits } from './limits.ts';
 import type { Protocol } from './proto/protocol.ts';
 
@@ -50,6 +50,8 @@ export interface Transport<M extends string> {
     request: Uint8Array,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array, never, undefined>;
+  /** The error for a stream of this server that tells of no SVID. */
+  nothingIssued(method: M): VouchsafeError;
   /** Ends all calls and the connection. */
   close(): void;
 }
@@ -157,6 +159,10 @@ class GrpcTransport<M extends string> implements Transport<M> {
     } finally {
       limits.release();
     }
+  }
+
+  nothingIssued(method: M): VouchsafeError {
+    return nothingIssued(method, this.#address.uri, this.#protocol.service);
   }
 
   close(): void {

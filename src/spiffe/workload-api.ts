@@ -4,7 +4,6 @@
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Workload_API.md
  */
 import {
-  NO_LOGGER,
   VouchsafeError,
   type Clock,
   type Logger,
@@ -13,22 +12,20 @@ import {
 } from '../core/index.ts';
 import { parseWorkloadApiAddress } from './address.ts';
 import { parseJwtBundle, type JwtBundle, type JwtSvid } from './jwt-svid.ts';
-import { missingField, parseServerSpiffeId } from './malformed.ts';
+import { parseServerSpiffeId } from './malformed.ts';
 import { MESSAGES, WORKLOAD_API, type Method } from './proto/messages.ts';
 import {
   byTrustDomain,
   decode,
-  discardTo,
-  parseJwtSvids,
   parseX509Bundles,
-  parseX509Context,
-  readStream,
   type JwtRequest,
   type OnDiscarded,
   type SvidApi,
   type X509Bundles,
   type X509Context,
+  type X509Response,
 } from './svid-api.ts';
+import { SvidCalls } from './svid-calls.ts';
 import { createTransport, type Transport } from './transport.ts';
 
 const NO_FIELDS = new Uint8Array();
@@ -72,59 +69,62 @@ export function createWorkloadApi(options: WorkloadApiOptions): WorkloadApi {
 
 class WorkloadApiClient implements WorkloadApi {
   readonly #transport: Transport<Method>;
-  readonly #clock: Clock;
-  readonly #logger: Logger;
+  readonly #calls: SvidCalls<Method>;
 
   constructor(transport: Transport<Method>, options: WorkloadApiOptions) {
     this.#transport = transport;
-    this.#clock = options.clock;
-    this.#logger = options.logger ?? NO_LOGGER;
+    this.#calls = new SvidCalls(transport, options);
   }
 
-  async fetchJwtSvids(
-    { audiences, spiffeId = '' }: JwtRequest,
-    signal: AbortSignal,
-  ): Promise<readonly JwtSvid[]> {
-    if (audiences.length === 0) throw new TypeError('a JWT-SVID needs at least one audience');
-    const request = MESSAGES.JWTSVIDRequest.encode({ audience: audiences, spiffeId });
-    const answer = await this.#transport
-      .unary('FetchJWTSVID', request, signal)
-      .catch((error: unknown) => {
-        throw spiffeId === '' ? error : withSubject(error, spiffeId);
-      });
-    const { svids } = decode('JWTSVIDResponse', MESSAGES.JWTSVIDResponse, answer);
-    if (svids.length === 0) throw missingField('JWTSVIDResponse', 'svids');
-    return parseJwtSvids(svids, { audiences }, this.#clock.now()); // the server has chosen
+  async fetchJwtSvids(request: JwtRequest, signal: AbortSignal): Promise<readonly JwtSvid[]> {
+    const { audiences: audience, spiffeId = '' } = request;
+    const answerName = 'JWTSVIDResponse';
+    const svids = this.#calls.jwtSvids(
+      request,
+      {
+        ...{ method: 'FetchJWTSVID', answerName },
+        encode: () => MESSAGES.JWTSVIDRequest.encode({ audience, spiffeId }),
+        decode: (answer) => decode(answerName, MESSAGES[answerName], answer).svids,
+      },
+      signal,
+    );
+    return svids.catch((error: unknown) => {
+      throw spiffeId === '' ? error : withSubject(error, spiffeId);
+    });
   }
 
   async fetchX509Context(signal: AbortSignal): Promise<X509Context> {
-    const stream = this.#transport.stream('FetchX509SVID', NO_FIELDS, signal);
-    for await (const message of stream) return this.#parseX509Context(message);
+    const fail = (error: VouchsafeError): never => {
+      throw error;
+    };
+    for await (const context of this.watchX509Contexts(signal, fail)) return context;
     throw new TypeError('a stream ended without an error');
   }
 
   watchX509Contexts(signal: AbortSignal, onDiscarded?: OnDiscarded): AsyncIterable<X509Context> {
-    const parse = (message: Uint8Array): X509Context => this.#parseX509Context(message);
-    return this.#watch('FetchX509SVID', parse, signal, onDiscarded);
+    const name = 'X509SVIDResponse';
+    const read = (message: Uint8Array): X509Response => decode(name, MESSAGES[name], message);
+    const call = { method: 'FetchX509SVID', request: NO_FIELDS, read } as const;
+    return this.#calls.x509Contexts(call, signal, onDiscarded);
   }
 
   watchX509Bundles(signal: AbortSignal, onDiscarded?: OnDiscarded): AsyncIterable<X509Bundles> {
-    const parse = (message: Uint8Array): X509Bundles => {
-      const type = MESSAGES.X509BundlesResponse;
-      return parseX509Bundles(decode('X509BundlesResponse', type, message).bundles);
-    };
-    return this.#watch('FetchX509Bundles', parse, signal, onDiscarded);
+    const name = 'X509BundlesResponse';
+    const read = (message: Uint8Array): X509Bundles =>
+      parseX509Bundles(decode(name, MESSAGES[name], message).bundles);
+    const call = { method: 'FetchX509Bundles', request: NO_FIELDS, read } as const;
+    return this.#calls.watch(call, signal, onDiscarded);
   }
 
   watchJwtBundles(
     signal: AbortSignal,
     onDiscarded?: OnDiscarded,
   ): AsyncIterable<ReadonlyMap<string, JwtBundle>> {
-    const parse = (message: Uint8Array): ReadonlyMap<string, JwtBundle> => {
-      const { bundles } = decode('JWTBundlesResponse', MESSAGES.JWTBundlesResponse, message);
-      return byTrustDomain(bundles, parseJwtBundle);
-    };
-    return this.#watch('FetchJWTBundles', parse, signal, onDiscarded);
+    const name = 'JWTBundlesResponse';
+    const read = (message: Uint8Array): ReadonlyMap<string, JwtBundle> =>
+      byTrustDomain(decode(name, MESSAGES[name], message).bundles, parseJwtBundle);
+    const call = { method: 'FetchJWTBundles', request: NO_FIELDS, read } as const;
+    return this.#calls.watch(call, signal, onDiscarded);
   }
 
   async validateJwtSvid(
@@ -139,21 +139,7 @@ class WorkloadApiClient implements WorkloadApi {
   }
 
   close(): void {
-    this.#transport.close();
-  }
-
-  #watch<T>(
-    method: Method,
-    parse: (message: Uint8Array) => T,
-    signal: AbortSignal,
-    onDiscarded = discardTo(this.#logger, method),
-  ): AsyncIterable<T> {
-    return readStream(this.#transport.stream(method, NO_FIELDS, signal), parse, onDiscarded);
-  }
-
-  #parseX509Context(message: Uint8Array): X509Context {
-    const response = decode('X509SVIDResponse', MESSAGES.X509SVIDResponse, message);
-    return parseX509Context(response, this.#clock.now());
+    this.#calls.close();
   }
 }
 

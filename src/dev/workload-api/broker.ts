@@ -61,6 +61,7 @@ function answersFrom(issuer: Issuer, pods: PodTable): Answers<BrokerMethod> {
       if (audience.length === 0) invalid('audience must be specified');
       // As with SPIRE, the SPIFFE ID that is asked for changes nothing.
       const { svids } = attest(pods, reference);
+      if (svids.length === 0) throw new Refusal(status.PERMISSION_DENIED, 'no identity issued');
       const identities = svids.map(({ identity }) => identity);
       return BROKER_MESSAGES.FetchJWTSVIDResponse.encode({
         svids: await issuer.mintJwtSvids(identities, audience),
@@ -94,7 +95,10 @@ function answersFrom(issuer: Issuer, pods: PodTable): Answers<BrokerMethod> {
 
 type Request = ReturnType<typeof BROKER_MESSAGES.SubscribeToX509SVIDRequest.decode>;
 
-/** The pod that is referred to, when it is known and something may be had on its behalf. */
+/**
+ * The pod that is referred to, when it is known and the broker may act for it. As with SPIRE, one that nothing is
+ * issued for is told so by an empty list of X.509-SVIDs, and only with JWT-SVIDs by a refusal.
+ */
 function attest(pods: PodTable, reference: Request['reference']): PodRow {
   const { typeUrl = '', value = new Uint8Array() } = reference?.reference ?? {};
   if (typeUrl === '') invalid('workload reference must be provided');
@@ -104,7 +108,6 @@ function attest(pods: PodTable, reference: Request['reference']): PodRow {
     const verb = 'the broker may not use impersonate-via-spire for the referenced object';
     throw new Refusal(status.PERMISSION_DENIED, `Kubernetes authorizer: ${verb}`);
   }
-  if (row.svids.length === 0) throw new Refusal(status.PERMISSION_DENIED, 'no identity issued');
   return row;
 }
 

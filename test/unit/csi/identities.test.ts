@@ -4,7 +4,7 @@ import { podIdentities, type PodIdentities } from '../../../cmd/csi/identities.t
 import type { Installation } from '../../../src/config/index.ts';
 import { runAll } from '../../../src/lifecycle/index.ts';
 import { systemClock } from '../../../src/platform/index.ts';
-import { NO_LOGGER, NO_METRICS } from '../../../src/core/index.ts';
+import { NO_LOGGER, NO_METRICS, type Clock } from '../../../src/core/index.ts';
 import {
   createTrustDomain,
   startBroker,
@@ -26,6 +26,13 @@ const ATTRIBUTES = {
   'template-id': '{{spiffeId}}',
   'jwt-svid-cloud': 'api://cloud',
   'x509-svid': 'true',
+};
+
+/** What the API server said is old ten times as soon. */
+const hurried: Clock = {
+  now: () => systemClock.now(),
+  monotonicMs: () => 10 * systemClock.monotonicMs(),
+  sleep: (ms, signal) => systemClock.sleep(ms, signal),
 };
 
 function idOf(pod: TestPod): string {
@@ -163,6 +170,36 @@ suite('SVIDs of pods by the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const impostor = { ...(await world.pod('web')), name: 'web' };
     const none = /ERR_CSI_PENDING.*ERR_KUBERNETES_API.*no pod shop\/web with UID/;
     await world.refusedWith(none, kubelet, impostor, plain);
+  });
+
+  test('Delegated Identity API: a pod whose labels match too late gets its SVIDs when they do', async () => {
+    await using world = await CsiWorld.start();
+    const domain = createTrustDomain('example.org', systemClock);
+    await using workloadApi = await startWorkloadApi({ domain });
+    const web = await world.pod('web');
+    const pods = [entitled(web, { selectors: ['k8s:ns:shop', 'k8s:pod-label:app:web'] })];
+    await using agent = await startDelegatedIdentity({
+      ...{ domain, pods, authorizedDelegates: [DRIVER_ID] },
+      caller: () => DRIVER_ID,
+    });
+    await world.trustSvids(() => workloadApi.jwks(), `${domain.id}/*`);
+    const api = new MemoryKubernetes();
+    const path = '/api/v1/namespaces/shop/pods/web';
+    api.put(path, podObject(web, {}));
+    const identity = { kind: 'delegated', socket: agent.address };
+    const csi = { enabled: true, driverName: DRIVER, identity };
+    const installation = world.installation({ csi });
+    const source = podIdentities({
+      ...options(installation),
+      ...{ clock: hurried, kubernetes: api.connect().api },
+    });
+    await using _running = started(source);
+    const { kubelet } = await world.driver({ clock: hasty, svids: source.svids }, installation);
+    const plain = { attributes: ATTRIBUTES, tokens: null };
+    await world.refusedWith(/ERR_CSI_PENDING.*ERR_SPIFFE_DENIED/, kubelet, web, plain);
+    api.put(path, podObject(web, { app: 'web' }));
+    await world.published(kubelet, web, plain);
+    assert.equal(await world.file(web, 'id'), idOf(web));
   });
 
   test('Delegated Identity API outside of a cluster is refused at the start', () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
-import type { VouchsafeError } from '../../../src/core/index.ts';
+import { hasCode, type VouchsafeError } from '../../../src/core/index.ts';
 import {
   createTrustDomain,
   startBroker,
@@ -83,7 +83,7 @@ async function delegated(t: TestContext): Promise<{ server: DevDelegatedIdentity
     delegate.close();
     await server.close();
   });
-  return { server, api: delegate.workload([`k8s:pod-uid:${WEB.uid}`]) };
+  return { server, api: delegate.workload(() => Promise.resolve([`k8s:pod-uid:${WEB.uid}`])) };
 }
 
 /** How many SVIDs came. */
@@ -221,14 +221,24 @@ test('streams go on after messages that break the specification', async (t) => {
   const { server, api } = await delegated(t);
   const stop = new AbortController();
   const discarded: VouchsafeError[] = [];
-  const contexts = api
-    .watchX509Contexts(stop.signal, (error) => void discarded.push(error))
-    [Symbol.asyncIterator]();
+  const open = (): AsyncIterator<X509Context> =>
+    api
+      .watchX509Contexts(stop.signal, (error) => void discarded.push(error))
+      [Symbol.asyncIterator]();
+  let contexts = open();
+  let denials = 0;
   const next = async (): Promise<X509Context> => {
     const result = await contexts.next();
     assert.ok(result.done !== true);
     assertContext(result.value);
     return result.value;
+  };
+  /** A list without SVIDs ends a stream; nothing else does. */
+  const after = (error: unknown): Promise<X509Context> => {
+    assert.ok(hasCode(error, 'ERR_SPIFFE_DENIED'), String(error));
+    denials += 1;
+    contexts = open();
+    return next();
   };
   await next();
   const messages = fc.oneof(
@@ -238,10 +248,10 @@ test('streams go on after messages that break the specification', async (t) => {
   await holdsAsync(messages, 60, async ([method, bytes]) => {
     server.fault(method, { kind: 'message', bytes });
     server.fault(method, undefined); // what follows is good again
-    while ((await next()).svids[0]?.spiffeId.uri !== ID);
+    while ((await next().catch(after)).svids[0]?.spiffeId.uri !== ID);
   });
   for (const error of discarded) assertOurs(error);
-  assert.equal(server.calls.SubscribeToX509SVIDs, 1, 'one stream all along');
+  assert.equal(server.calls.SubscribeToX509SVIDs, 1 + denials, 'streams go on');
   stop.abort(new Error('done'));
   await assert.rejects(contexts.next(), /done/);
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { fetchPodFacts } from '../../../src/kubernetes/index.ts';
+import { beforeEach, suite, test } from 'node:test';
+import { fetchPodFacts, podFacts, type PodFacts } from '../../../src/kubernetes/index.ts';
+import { FakeClock } from '../../helpers/fake-clock.ts';
 import { MemoryKubernetes } from '../../helpers/memory-kubernetes.ts';
 
 const NAME = { namespace: 'shop', name: 'web', uid: 'u-1' };
@@ -46,4 +47,62 @@ test('a pod without labels and owners has none', async () => {
   const api = server({ metadata: { labels: undefined, ownerReferences: 'none' } });
   const { labels, owners } = await fetchPodFacts(api.connect().api, NAME, 'node-1', never);
   assert.deepEqual([labels, owners], [{}, []]);
+});
+
+suite('a pod that is asked for again and again', () => {
+  const lifetime = new AbortController();
+  let clock: FakeClock;
+  let api: MemoryKubernetes;
+  let facts: (signal: AbortSignal) => Promise<PodFacts>;
+
+  beforeEach(() => {
+    clock = new FakeClock();
+    api = server();
+    const common = { pod: NAME, nodeName: 'node-1', clock, lifetime: lifetime.signal };
+    facts = podFacts({ api: api.connect().api, ...common });
+  });
+
+  test('many that ask are one request in five seconds', async () => {
+    await Promise.all(Array.from({ length: 20 }, () => facts(never)));
+    await clock.advance(4999);
+    await facts(never);
+    assert.deepEqual(api.requests, [`GET ${PATH}`]);
+  });
+
+  test('a label that changes is told after five seconds', async () => {
+    await facts(never);
+    api.put(PATH, {
+      metadata: { ...NAME, labels: { app: 'changed' } },
+      spec: { nodeName: 'node-1' },
+    });
+    assert.deepEqual((await facts(never)).labels, { app: 'web' });
+    await clock.advance(5000);
+    assert.deepEqual((await facts(never)).labels, { app: 'changed' });
+  });
+
+  test('a refusal heals, and is no reason to ask more often', async () => {
+    api.refusals.set('GET', 403);
+    const refused = { code: 'ERR_KUBERNETES_API' };
+    for (let call = 0; call < 10; call += 1) await assert.rejects(facts(never), refused);
+    assert.equal(api.requests.length, 1);
+    api.refusals.clear();
+    await clock.advance(5000);
+    assert.equal((await facts(never)).uid, NAME.uid);
+  });
+
+  test('one who gives up takes the answer from nobody else', async () => {
+    const gone = new AbortController();
+    const both = Promise.allSettled([facts(gone.signal), facts(never)]);
+    gone.abort(new Error('enough'));
+    const [first, second] = await both;
+    assert.deepEqual(
+      [first, second.status],
+      [{ status: 'rejected', reason: new Error('enough') }, 'fulfilled'],
+    );
+  });
+
+  test('the end of the driver ends a request', async () => {
+    lifetime.abort(new Error('the end'));
+    await assert.rejects(facts(never), /the end/);
+  });
 });

@@ -334,21 +334,40 @@ test('an answer without SVIDs, and one that is none, break the protocol', async 
   });
 });
 
-test('a stream goes on after garbage, and says when all was withdrawn', async (t) => {
+test('a stream goes on after garbage, and ends when all was withdrawn', async (t) => {
   const { broker, server, logger } = await world(t);
   const contexts = broker.workload(WEB).watchX509Contexts(never)[Symbol.asyncIterator]();
   const first = await nextContext(contexts);
   server.fault('SubscribeToX509SVID', { kind: 'garbage' });
-  const bytes = BROKER_MESSAGES.SubscribeToX509SVIDResponse.encode({ crl: [Buffer.of(1)] });
-  server.fault('SubscribeToX509SVID', { kind: 'message', bytes });
-  assert.deepEqual((await nextContext(contexts)).svids, []);
   server.fault('SubscribeToX509SVID', undefined);
   assert.deepEqual(await nextContext(contexts), first);
   assert.deepEqual(
     logger.lines.map(({ fields }) => fields['method']),
     ['SubscribeToX509SVID'],
   );
-  await contexts.return?.();
+  const bytes = BROKER_MESSAGES.SubscribeToX509SVIDResponse.encode({ crl: [Buffer.of(1)] });
+  server.fault('SubscribeToX509SVID', { kind: 'message', bytes });
+  await assert.rejects(contexts.next(), {
+    code: 'ERR_SPIFFE_DENIED',
+    message: /SubscribeToX509SVID at .*gives nothing for this pod.*an empty list of SVIDs/,
+  });
+  await until(() => server.openStreams === 0);
+});
+
+test('a pod that is registered later gets its X.509-SVID, and the reason is told until then', async (t) => {
+  const { broker, server, clock } = await world(t, { pods: [pod('web', { identities: [] })] });
+  const identity = createIdentity({ api: broker.workload(WEB), clock, random });
+  const stop = new AbortController();
+  const running = identity.run(stop.signal);
+  await until(() => identity.lastError?.code === 'ERR_SPIFFE_DENIED');
+  server.setPods([WEB]);
+  const svid = identity.x509Svid(never);
+  await until(() => clock.sleeping === 4); // both servers' rotations, the own identity's watch and our backoff
+  await clock.advance(2000);
+  assert.equal((await svid).svid.spiffeId.uri, 'spiffe://example.org/web');
+  assert.equal(server.calls.SubscribeToX509SVID, 2);
+  stop.abort();
+  await running;
 });
 
 for (const [code, expected] of [

@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
+import { VouchsafeError } from '../../../src/core/index.ts';
 import {
   startDelegatedIdentity,
   type DevDelegatedIdentity,
   type DevPod,
 } from '../../../src/dev/workload-api/index.ts';
+import { abortable } from '../../../src/lifecycle/index.ts';
 import {
   createDelegatedIdentity,
   createIdentity,
   DELEGATED_MESSAGES,
   type DelegatedIdentity,
+  type SelectorsOf,
   type SvidApi,
   type X509Context,
 } from '../../../src/spiffe/index.ts';
@@ -22,11 +25,17 @@ const DRIVER = 'spiffe://example.org/driver';
 const WEB = pod('web');
 const JOB = pod('job', { selectors: ['k8s:ns:shop', 'k8s:pod-label:app:job'] });
 /** What a driver can prove of each, more than their entries need. */
-const OF_WEB = ['k8s:ns:shop', 'k8s:sa:web', 'k8s:pod-uid:uid-of-web', 'k8s:pod-name:web'];
-const OF_JOB = ['k8s:ns:shop', 'k8s:sa:job', 'k8s:pod-uid:uid-of-job', 'k8s:pod-label:app:job'];
+const OF_WEB = proven('k8s:ns:shop', 'k8s:sa:web', 'k8s:pod-uid:uid-of-web', 'k8s:pod-name:web');
+const OF_JOB = proven(
+  ...['k8s:ns:shop', 'k8s:sa:job', 'k8s:pod-uid:uid-of-job', 'k8s:pod-label:app:job'],
+);
 const never = new AbortController().signal;
 const random = { next: () => 0.5 };
 const audiences = ['vault'];
+
+function proven(...selectors: readonly string[]): SelectorsOf {
+  return () => Promise.resolve(selectors);
+}
 
 interface World {
   readonly clock: FakeClock;
@@ -73,6 +82,44 @@ test('each pod gets the JWT-SVIDs of the entries that its selectors match', asyn
   const got = await Promise.all([web, job, web, job, web].map((api) => ids(api)));
   const [a, b] = ['spiffe://example.org/web', 'spiffe://example.org/job'];
   assert.deepEqual(got.flat(), [a, b, a, b, a]);
+});
+
+test('selectors are asked for at each call and each stream, so that a pod may become another', async (t) => {
+  const { delegate, server } = await world(t);
+  let [now, asked] = [OF_WEB, 0];
+  const changing = delegate.workload((signal) => {
+    asked += 1;
+    return now(signal);
+  });
+  const [a, b] = ['spiffe://example.org/web', 'spiffe://example.org/job'];
+  const contexts = changing.watchX509Contexts(never)[Symbol.asyncIterator]();
+  assert.equal((await nextContext(contexts)).svids[0]?.spiffeId.uri, a);
+  assert.deepEqual(await ids(changing), [a]);
+  now = OF_JOB;
+  assert.deepEqual(await ids(changing), [b]);
+  server.rotateX509();
+  assert.equal((await nextContext(contexts)).svids[0]?.spiffeId.uri, a); // a stream keeps its own
+  await contexts.return?.();
+  const next = changing.watchX509Contexts(never)[Symbol.asyncIterator]();
+  assert.equal((await nextContext(next)).svids[0]?.spiffeId.uri, b);
+  await next.return?.();
+  assert.equal(asked, 4);
+});
+
+test('a call ends with the error of who knows the selectors, and with the reason of its abort', async (t) => {
+  const { delegate } = await world(t);
+  const error = new VouchsafeError('ERR_KUBERNETES_API', 'no such pod');
+  const unknown = delegate.workload(() => Promise.reject(error));
+  await assert.rejects(ids(unknown), error);
+  await assert.rejects(unknown.watchX509Contexts(never)[Symbol.asyncIterator]().next(), error);
+  const reason = new Error('enough');
+  const slow = delegate.workload((signal) =>
+    abortable(Promise.withResolvers<[]>().promise, signal),
+  );
+  const stop = new AbortController();
+  const contexts = slow.watchX509Contexts(stop.signal)[Symbol.asyncIterator]().next();
+  stop.abort(reason);
+  await assert.rejects(contexts, reason);
 });
 
 test('an identity made of it serves JWT-SVIDs, and X.509-SVIDs that follow each rotation', async (t) => {
@@ -198,16 +245,34 @@ test('an SVID without the bundle of its trust domain is discarded until that com
   await contexts.return?.();
 });
 
-test('selectors that no entry matches get no JWT-SVID, and an empty context', async (t) => {
-  const { delegate } = await world(t);
-  const nobody = delegate.workload(['k8s:ns:shop', 'k8s:pod-uid:uid-of-nobody']);
-  await assert.rejects(ids(nobody), {
-    code: 'ERR_SPIFFE_DENIED',
-    message: /other selectors than those of the pod.*authorized_delegates.*"no identity issued"/,
-  });
+test('selectors that no entry matches get neither JWT-SVID nor X.509-SVID', async (t) => {
+  const { delegate, server } = await world(t);
+  const nobody = delegate.workload(proven('k8s:ns:shop', 'k8s:pod-uid:uid-of-nobody'));
+  const message = /other selectors than those of the pod.*authorized_delegates/;
+  await assert.rejects(ids(nobody), { code: 'ERR_SPIFFE_DENIED', message });
+  await assert.rejects(ids(nobody), { message: /"no identity issued"/ });
+  server.fault('SubscribeToX509Bundles', { kind: 'hang' }); // they are not waited for
   const contexts = nobody.watchX509Contexts(never)[Symbol.asyncIterator]();
-  assert.deepEqual((await nextContext(contexts)).svids, []);
-  await contexts.return?.();
+  await assert.rejects(contexts.next(), { code: 'ERR_SPIFFE_DENIED', message });
+  await until(() => server.openStreams === 0);
+});
+
+test('a pod whose entry, or whose label, comes later gets its X.509-SVID by the next stream', async (t) => {
+  const { delegate, server, clock } = await world(t, [WEB]);
+  let selectors = ['k8s:ns:shop'];
+  const api = delegate.workload(() => Promise.resolve(selectors));
+  const identity = createIdentity({ api, clock, random });
+  const stop = new AbortController();
+  const running = identity.run(stop.signal);
+  await until(() => identity.lastError?.code === 'ERR_SPIFFE_DENIED');
+  server.setPods([WEB, JOB]);
+  selectors = ['k8s:ns:shop', 'k8s:pod-label:app:job'];
+  const svid = identity.x509Svid(never);
+  await until(() => clock.sleeping === 2); // the server's rotation and our backoff
+  await clock.advance(2000);
+  assert.equal((await svid).svid.spiffeId.uri, 'spiffe://example.org/job');
+  stop.abort();
+  await running;
 });
 
 for (const [what, caller, evidence] of [
@@ -319,7 +384,9 @@ for (const [what, selectors] of [
 ] as const) {
   test(`${what} is a mistake of the caller`, async (t) => {
     const { delegate } = await world(t);
-    assert.throws(() => delegate.workload(selectors), TypeError);
+    const nobody = delegate.workload(proven(...selectors));
+    await assert.rejects(ids(nobody), TypeError);
+    await assert.rejects(nobody.watchX509Contexts(never)[Symbol.asyncIterator]().next(), TypeError);
   });
 }
 

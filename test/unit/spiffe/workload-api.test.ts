@@ -181,10 +181,13 @@ test('a stream brings each rotation, and discards what is malformed', async (t) 
   await contexts.return?.();
 });
 
-test('a message without SVIDs says that all were withdrawn', async (t) => {
+test('a message without SVIDs says that all were withdrawn, and ends the stream', async (t) => {
   const { api, server } = await setup(t);
   server.fault('FetchX509SVID', { kind: 'message', bytes: new Uint8Array() });
-  assert.deepEqual((await api.fetchX509Context(never)).svids, []);
+  const denied = { code: 'ERR_SPIFFE_DENIED', message: /registration entry.*empty list of SVIDs/ };
+  await assert.rejects(api.fetchX509Context(never), denied);
+  await assert.rejects(api.watchX509Contexts(never)[Symbol.asyncIterator]().next(), denied);
+  await until(() => server.openStreams === 0);
 });
 
 test('SVIDs rotate by themselves at half of their life', async (t) => {

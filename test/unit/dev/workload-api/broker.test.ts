@@ -98,6 +98,24 @@ for (const [what, reference] of [
   });
 }
 
+test('a pod that nothing is issued for is refused JWT-SVIDs, but no stream', async (t) => {
+  const { client, call, server } = await setup(t);
+  server.setPods([pod('web', { identities: [] })]);
+  const message = request({ type: PODS, uid: WEB.uid }); // the fields that both requests have are the same
+  await assert.rejects(call(message), { code: 7, details: 'no identity issued' });
+  const path = '/spiffe.broker.API/SubscribeToX509SVID';
+  const stream = client.makeServerStreamRequest(path, asIs, asIs, message, header('true'));
+  stream.on('error', () => undefined);
+  const countOf = async (): Promise<number> => {
+    const [answer] = (await once(stream, 'data')) as [Uint8Array]; // what `data` carries
+    return BROKER_MESSAGES.SubscribeToX509SVIDResponse.decode(answer).svids.length;
+  };
+  assert.equal(await countOf(), 0);
+  server.setPods([WEB]);
+  assert.equal(await countOf(), 1);
+  stream.cancel();
+});
+
 test('the keys of JWT-SVIDs are streamed', async (t) => {
   const { client } = await setup(t);
   const message = request({ type: PODS, uid: WEB.uid }); // the fields that both requests have are the same
