@@ -1,7 +1,7 @@
 /** What the tests of the suite are written with: namespaces of their own, pods, and what they can be asked. */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -172,13 +172,13 @@ export class Space implements AsyncDisposable {
   }
 
   /** Has its pods log in with tokens of their service accounts instead of JWT-SVIDs. After {@link grant}. */
-  async trustAccounts(): Promise<void> {
+  async trustAccounts(role: object = {}): Promise<void> {
     const { url, caPem } = world.accountKeys;
     await vault.write(`auth/${this.mount}/config`, { jwks_url: url, jwks_ca_pem: caPem });
     await vault.write(`auth/${this.mount}/role/app`, {
       ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: 'vault' },
       bound_subject: `system:serviceaccount:${this.name}:default`,
-      ...{ token_policies: this.name, token_ttl: '1h' },
+      ...{ token_policies: this.name, token_ttl: '1h', ...role },
     });
   }
 
@@ -341,4 +341,20 @@ export function cgroupOf(pod: Pod, container: string, controller: string): strin
 export function processesOf(pod: Pod, container: string): readonly number[] {
   const path = join(cgroupOf(pod, container, 'pids'), 'cgroup.procs');
   return readFileSync(path, 'utf8').split('\n').filter(Boolean).map(Number);
+}
+
+/** Takes the container's memory away: the next page that it wants is one too many. */
+export function starve(pod: Pod, container: string): void {
+  const directory = cgroupOf(pod, container, 'memory');
+  const limit = join(directory, 'memory.limit_in_bytes');
+  const usage = (): number =>
+    Number(readFileSync(join(directory, 'memory.usage_in_bytes'), 'utf8'));
+  writeFileSync(join(directory, 'memory.swappiness'), '0');
+  for (let bytes = usage(); ; bytes -= 256 * 1024) {
+    try {
+      writeFileSync(limit, String(bytes));
+    } catch {
+      return; // nothing is left that the kernel could take back
+    }
+  }
 }
