@@ -92,8 +92,9 @@ export async function losePower({ kubelet, proxy }: Node, containerd: Running): 
   removeCgroups();
 }
 
-/** Switched on again. */
+/** Switched on again, where it is not. */
 export async function havePower({ kubelet, proxy }: Node, containerd: Running): Promise<void> {
+  if (!containerd.hasEnded) return;
   mountRun();
   for (const name of VOLATILE) directory(name);
   makeCgroups();
