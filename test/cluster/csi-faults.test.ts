@@ -16,6 +16,7 @@ import {
 } from './parts/csi-pods.ts';
 import { awaitDriver, driverMetrics, killDriver, onEveryNode, theDriver } from './parts/driver.ts';
 import { answers } from './parts/installing.ts';
+import { starve } from './parts/memory.ts';
 import type { List } from './parts/objects.ts';
 import {
   act,
@@ -25,7 +26,6 @@ import {
   FOREVER,
   shellPod,
   Space,
-  starve,
   vault,
   world,
 } from './parts/suite.ts';

@@ -1,6 +1,7 @@
 /** What goes wrong on a node and behind it, with applications that must not notice, or be told why they wait. */
 import assert from 'node:assert/strict';
 import { after, suite, test } from 'node:test';
+import { starve } from './parts/memory.ts';
 import type { Pod } from './parts/objects.ts';
 import {
   act,
@@ -11,7 +12,6 @@ import {
   processesOf,
   shellPod,
   Space,
-  starve,
   vault,
   world,
 } from './parts/suite.ts';

@@ -1,7 +1,7 @@
 /** What the tests of the suite are written with: namespaces of their own, pods, and what they can be asked. */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -341,20 +341,4 @@ export function cgroupOf(pod: Pod, container: string, controller: string): strin
 export function processesOf(pod: Pod, container: string): readonly number[] {
   const path = join(cgroupOf(pod, container, 'pids'), 'cgroup.procs');
   return readFileSync(path, 'utf8').split('\n').filter(Boolean).map(Number);
-}
-
-/** Takes the container's memory away: the next page that it wants is one too many. */
-export function starve(pod: Pod, container: string): void {
-  const directory = cgroupOf(pod, container, 'memory');
-  const limit = join(directory, 'memory.limit_in_bytes');
-  const usage = (): number =>
-    Number(readFileSync(join(directory, 'memory.usage_in_bytes'), 'utf8'));
-  writeFileSync(join(directory, 'memory.swappiness'), '0');
-  for (let bytes = usage(); ; bytes -= 256 * 1024) {
-    try {
-      writeFileSync(limit, String(bytes));
-    } catch {
-      return; // nothing is left that the kernel could take back
-    }
-  }
 }
