@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { DRIVER, revoked, settings, withSecret } from './parts/csi-pods.ts';
-import { driverPods, volumeCount } from './parts/driver.ts';
+import { theDriver, volumeCount } from './parts/driver.ts';
 import type { List, Pod } from './parts/objects.ts';
 import {
   annotations,
@@ -98,13 +98,6 @@ function mountsOf(pods: readonly Pod[]): readonly string[] {
     .split('\n')
     .filter((line) => line.startsWith(`${DRIVER} `))
     .filter((line) => uids.has(/\/pods\/([^/]+)\//.exec(line)?.[1]));
-}
-
-async function theDriver(): Promise<Pod> {
-  const { items } = await driverPods();
-  const [driver] = items;
-  assert.ok(items.length === 1 && driver !== undefined, 'the node has one driver');
-  return driver;
 }
 
 /** The most that it ever had, files of its volumes and pages of its program included. */

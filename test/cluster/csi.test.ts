@@ -1,32 +1,19 @@
 /** The CSI driver under a real kubelet: what pods get, what they are told, and what no fault may cost. */
 import assert from 'node:assert/strict';
-import { after, suite, test } from 'node:test';
+import { suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   changes,
   handWritten,
+  logsIn,
   READ,
   revoked,
   settings,
   waitsBecause,
   withSecret,
 } from './parts/csi-pods.ts';
-import { awaitDriver, driverPods, onNoNode, onEveryNode } from './parts/driver.ts';
 import type { List, Pod } from './parts/objects.ts';
-import {
-  act,
-  annotations,
-  api,
-  eventually,
-  FOREVER,
-  isReady,
-  processesOf,
-  shellContainer,
-  shellPod,
-  Space,
-  vault,
-  world,
-} from './parts/suite.ts';
+import { annotations, api, eventually, FOREVER, shellContainer, shellPod } from './parts/suite.ts';
 
 suite('pods with a CSI volume', { concurrency: true }, () => {
   test('mode csi: files before the first line, no container, one login; nothing is left', async () => {
@@ -171,116 +158,5 @@ suite('pods with a CSI volume', { concurrency: true }, () => {
     await space.put({ password: 'x'.repeat(200_000) });
     await space.create(shellPod('app', settings(space, { 'volume-size': '64Ki' }), READ));
     await waitsBecause(space, 'app', /ERR_OUTPUT_FULL/);
-  });
-});
-
-/** Whether PostgreSQL takes user and password, asked as an application would. */
-async function logsIn(login: string): Promise<boolean> {
-  const { Client } = (await import('pg')).default;
-  const client = new Client({ connectionString: `postgres://${login}@${world.database}` });
-  try {
-    await client.connect();
-    await client.query('select 1');
-    return true;
-  } catch {
-    return false;
-  } finally {
-    await client.end().catch(() => undefined);
-  }
-}
-
-suite('faults of driver and node', () => {
-  after(async () => {
-    await vault.write('sys/unseal', { key: world.vault.unsealKey });
-    await onEveryNode();
-  });
-
-  /** A pod that holds a secret and a PostgreSQL user. */
-  async function holder(): Promise<Space> {
-    const space = await withSecret();
-    await space.grantUsers({ default_ttl: '1h', max_ttl: '24h' });
-    await space.create(
-      shellPod('app', settings(space, { 'secret-login': `${space.users}#username` }), FOREVER),
-    );
-    await space.ready('app');
-    return space;
-  }
-
-  async function assertUnharmed(space: Space, value: string): Promise<void> {
-    await changes(space, 'app', value);
-    assert.equal(await space.logins(), 1, 'no second login');
-    assert.equal(await vault.count(space.users), 1, 'no second credential');
-  }
-
-  test('the driver is killed: files stay, and its successor goes on', async () => {
-    await using space = await holder();
-    const [driver] = (await driverPods()).items;
-    assert.ok(driver !== undefined);
-    for (const pid of processesOf(driver, 'driver')) process.kill(pid, 'SIGKILL');
-    assert.equal(await space.exec('app', 'app', 'cat', '/vault/secrets/password'), 'first');
-    await awaitDriver(driver);
-    await assertUnharmed(space, 'after SIGKILL');
-  });
-
-  test('the driver is upgraded: files stay, and the new one goes on', async () => {
-    await using space = await holder();
-    const [before] = (await driverPods()).items;
-    assert.ok(before !== undefined);
-    await api.remove(`/api/v1/namespaces/vouchsafe/pods/${before.metadata.name ?? ''}`);
-    await awaitDriver(before);
-    await assertUnharmed(space, 'after an upgrade');
-  });
-
-  test('kubelet and containerd are restarted: nobody notices', async () => {
-    await using space = await holder();
-    for (const action of ['restart-containerd', 'restart-kubelet'] as const) {
-      await act(action);
-      await eventually('the node answers', () => space.exec('app', 'app', 'true').then(() => true));
-      await assertUnharmed(space, action);
-    }
-    await space.remove('app');
-    await revoked(space);
-  });
-
-  test('the driver is away while pods end and start: all is put right when it is back', async () => {
-    await using space = await holder();
-    await onNoNode();
-    await api.remove(`${space.pods}/app`);
-    await space.create(shellPod('later', settings(space), READ));
-    await delay(5000);
-    assert.ok(!isReady(await space.pod('later')));
-    assert.equal(await space.tokens(), 1, 'nobody could revoke it yet');
-    await onEveryNode();
-    await space.ready('later', 180_000);
-    await eventually(
-      'the pod that ended is gone',
-      async () => {
-        const { items } = await api.get<List<Pod>>(space.pods);
-        return items.some(({ metadata }) => metadata.name === 'app') ? undefined : true;
-      },
-      180_000,
-    );
-    await eventually('its lease is revoked, and one token is left', async () =>
-      (await space.leases()) === 0 && (await space.tokens()) === 1 ? true : undefined,
-    );
-  });
-
-  test('Vault is sealed at the start: the pod waits, its events say why, and it starts by itself', async () => {
-    await using space = await withSecret();
-    await vault.write('sys/seal');
-    await space.create(shellPod('app', settings(space), READ));
-    await waitsBecause(space, 'app', /sealed/i);
-    await vault.write('sys/unseal', { key: world.vault.unsealKey });
-    await space.ready('app', 120_000);
-    assert.equal(await space.logs('app', 'app'), 'first\n');
-  });
-
-  test('Vault is sealed during life: the last good files stay, and fresh ones come after it', async () => {
-    await using space = await holder();
-    await vault.write('sys/seal');
-    await delay(8000);
-    assert.equal(await space.exec('app', 'app', 'cat', '/vault/secrets/password'), 'first');
-    await vault.write('sys/unseal', { key: world.vault.unsealKey });
-    await assertUnharmed(space, 'unsealed');
   });
 });

@@ -156,7 +156,10 @@ class PodIdentities implements AsyncDisposable {
 
   #identities({ metadata: { namespace }, spec }: KnownPod): readonly DevIdentity[] {
     if (this.#withheld.has(namespace)) return [];
-    return [{ spiffeId: idOf(namespace, spec.serviceAccountName) }];
+    const account = spec.serviceAccountName;
+    // Without a name Vault's cert auth would not know what to call it.
+    const dnsNames = [`${account}.${namespace}.${TRUST_DOMAIN}`];
+    return [{ spiffeId: idOf(namespace, account), dnsNames }];
   }
 
   /** For pods of each service account that carry a label. */
