@@ -1,12 +1,10 @@
 /** What goes wrong on a node and behind it, with applications that must not notice, or be told why they wait. */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, suite, test } from 'node:test';
+import { starve } from './parts/memory.ts';
 import type { Pod } from './parts/objects.ts';
 import {
   act,
-  cgroupOf,
   containerStatus,
   eventually,
   FOREVER,
@@ -81,7 +79,7 @@ for (const mode of MODES) {
     test('the agent runs out of memory: it comes back with what it held', async () => {
       await using space = await Space.create();
       const pod = await holder(space, mode);
-      starve(pod);
+      starve(pod, AGENT);
       const after = await restarts(space, 1);
       assert.equal(containerStatus(after, AGENT).lastState?.terminated?.reason, 'OOMKilled');
       await assertUnharmed(space, 'after OOM');
@@ -100,22 +98,6 @@ for (const mode of MODES) {
       assert.equal(containerStatus(await space.pod('app'), AGENT).restartCount, 0);
     });
   });
-}
-
-/** Takes the container's memory away: the next page that it wants is one too many. */
-function starve(pod: Pod): void {
-  const directory = cgroupOf(pod, AGENT, 'memory');
-  const limit = join(directory, 'memory.limit_in_bytes');
-  const usage = (): number =>
-    Number(readFileSync(join(directory, 'memory.usage_in_bytes'), 'utf8'));
-  writeFileSync(join(directory, 'memory.swappiness'), '0');
-  for (let bytes = usage(); ; bytes -= 256 * 1024) {
-    try {
-      writeFileSync(limit, String(bytes));
-    } catch {
-      return; // nothing is left that the kernel could take back
-    }
-  }
 }
 
 suite('a pod that cannot start yet', () => {

@@ -28,6 +28,8 @@ export interface World {
   readonly vault: ClusterVault;
   /** Keys of the identity provider, for Vault. */
   readonly jwksUrl: string;
+  /** Its X.509 authority, for Vault. */
+  readonly bundlePem: string;
   /** Keys of the API server for service-account tokens, for Vault. */
   readonly accountKeys: { readonly url: string; readonly caPem: string };
   /** Where pods reach PostgreSQL, as `host:port/name`. */
@@ -82,11 +84,11 @@ async function startWorld(stack: AsyncDisposableStack): Promise<World> {
   const csi = await startCsi(told('VOUCHSAFE_TEST_CSI'), cluster.api);
   stack.defer(() => csi.stop());
   await publishAccountKeys(cluster.api);
-  install(cluster, chartValues());
+  install(cluster, chartValues(vault));
   const control = stack.use(await startControl(cluster, identity));
   return {
     ...{ kubeconfig: cluster.kubeconfig, programs, vault },
-    jwksUrl: identity.jwksUrl,
+    ...{ jwksUrl: identity.jwksUrl, bundlePem: identity.bundlePem },
     accountKeys: { url: `${API_SERVER}/openid/v1/jwks`, caPem: cluster.caPem },
     database: `${NODE_ADDRESS}:${database.port}/postgres`,
     control: control.path,

@@ -55,7 +55,7 @@ export class PodApi<M extends string> implements AsyncDisposable {
     return this.#service.openStreams;
   }
 
-  /** Replaces the table; open streams see it at once. */
+  /** Replaces the table; open streams see it at once. Pods that stay as they were keep their X.509-SVIDs. */
   setPods(pods: readonly DevPod[]): void {
     this.#pods.set(pods);
     this.#service.push();

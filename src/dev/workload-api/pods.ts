@@ -33,17 +33,15 @@ export class PodTable {
     this.set(pods);
   }
 
-  /** Replaces all pods, with new X.509-SVIDs. */
+  /** Replaces all pods. As with SPIRE, one that stays as it was keeps its X.509-SVIDs. */
   set(pods: readonly DevPod[]): void {
-    this.#rows = pods.map((pod) => ({
-      pod,
-      svids: this.#issuer.mintX509Svids(pod.identities ?? []),
-    }));
+    const before = new Map(this.#rows.map((row) => [JSON.stringify(row.pod), row]));
+    this.#rows = pods.map((pod) => before.get(JSON.stringify(pod)) ?? this.#rowOf(pod));
   }
 
   /** New X.509-SVIDs for all pods. */
   rotate(): void {
-    this.set(this.#rows.map(({ pod }) => pod));
+    this.#rows = this.#rows.map(({ pod }) => this.#rowOf(pod));
   }
 
   find(isWanted: (pod: DevPod) => boolean): PodRow | undefined {
@@ -57,5 +55,9 @@ export class PodTable {
         (pod.selectors ?? [`k8s:pod-uid:${pod.uid}`]).every((one) => selectors.has(one)),
       )
       .flatMap(({ svids }) => svids);
+  }
+
+  #rowOf(pod: DevPod): PodRow {
+    return { pod, svids: this.#issuer.mintX509Svids(pod.identities ?? []) };
   }
 }

@@ -1,7 +1,9 @@
 /** The bench of the cluster, from inside its network: `main.ts RUNS table|json`. */
 import { loadavg } from 'node:os';
+import { install } from '../../cluster/parts/installing.ts';
 import { NODE_NAME } from '../../cluster/parts/node.ts';
 import { INJECTOR_IMAGE, REPOSITORY, VERSION } from '../../cluster/parts/images.ts';
+import { BY_BROKER } from '../../cluster/parts/release.ts';
 import { api } from '../../cluster/parts/suite.ts';
 import { host } from '../report.ts';
 import { measureAdmissions, type Admissions } from './admission.ts';
@@ -32,6 +34,7 @@ interface NodeImages {
 
 const [runs, format] = process.argv.slice(2);
 const before = host();
+await using _release = await withBroker();
 await using account = await accountTenant();
 await using spiffe = await spiffeTenant();
 await using incumbent = (await hasImage(INJECTOR_IMAGE)) ? await startIncumbent() : undefined;
@@ -40,6 +43,7 @@ const starts = await measureStarts(
   [
     { name: 'plain', space: account.space, asked: {} },
     published('csi', account),
+    published('csi, SPIFFE', spiffe),
     injected('native', account, 'native'),
     injected('pair', account, 'pair'),
     injected('native, SPIFFE', spiffe, 'native'),
@@ -71,6 +75,12 @@ const figures = {
   isIncumbentMissing: incumbent === undefined,
 };
 process.stdout.write(`${format === 'json' ? asJson(figures) : asTable(figures)}\n`);
+
+/** The driver gets SVIDs of pods too, until the bench ends; those that log in by their tokens do so as before. */
+async function withBroker(): Promise<AsyncDisposable> {
+  await install(...BY_BROKER);
+  return { [Symbol.asyncDispose]: () => install() };
+}
 
 async function imageBytes(): Promise<number> {
   const image = await nodeImage(`${REPOSITORY}:${VERSION}`);

@@ -1,5 +1,7 @@
 /** The API server as somebody with a kubeconfig of this suite calls it. */
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest } from 'node:https';
 
 /** What the API server says where it refuses. */
@@ -21,6 +23,14 @@ export interface Api extends Disposable {
   /** A merge patch. */
   patch(path: string, change: object): Promise<void>;
   remove(path: string, options?: object): Promise<void>;
+  /** What changes in a collection, until the API server ends it or `signal` aborts, which throws. */
+  watch<T>(path: string, signal: AbortSignal): AsyncIterable<Change<T>>;
+}
+
+/** An event of a watch; the object of an ERROR is a Status. */
+export interface Change<T> {
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'ERROR';
+  readonly object: T;
 }
 
 /** An object that was made. */
@@ -72,6 +82,19 @@ export function createApi(kubeconfig: string): Api {
     return promise;
   }
 
+  async function* watch<T>(path: string, signal: AbortSignal): AsyncGenerator<Change<T>> {
+    const headers = { Authorization: `Bearer ${token}` };
+    const request = httpsRequest(`${server}${path}`, { headers, agent, signal }).end();
+    const [response] = (await once(request, 'response')) as [IncomingMessage];
+    if (response.statusCode !== 200) throw new ApiError(response.statusCode ?? 0, path);
+    let rest = '';
+    for await (const chunk of response.setEncoding('utf8') as AsyncIterable<string>) {
+      const lines = (rest + chunk).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) yield JSON.parse(line) as Change<T>;
+    }
+  }
+
   return {
     get: async <T>(path: string) => JSON.parse((await call('GET', path)).text) as T,
     text: async (path) => (await call('GET', path)).text,
@@ -85,6 +108,7 @@ export function createApi(kubeconfig: string): Api {
     async remove(path, options = {}) {
       await call('DELETE', path, options);
     },
+    watch,
     [Symbol.dispose]: () => agent.destroy(),
   };
 }

@@ -3,7 +3,15 @@ import { execFileSync } from 'node:child_process';
 import { createApi, type Api } from './api.ts';
 import { startControlPlane } from './control-plane.ts';
 import type { Archive } from './images.ts';
-import { containerdAnswers, ctr, startContainerd, startNode } from './node.ts';
+import {
+  configureKubelet,
+  containerdAnswers,
+  ctr,
+  havePower,
+  losePower,
+  startContainerd,
+  startNode,
+} from './node.ts';
 import { ready } from './processes.ts';
 
 /** The programs that a cluster is made of. */
@@ -22,6 +30,11 @@ export interface Cluster extends AsyncDisposable {
   /** Stops the node's container runtime, and starts it again. */
   restartContainerd(): Promise<void>;
   restartKubelet(): Promise<void>;
+  /** From now on the kubelet finds that the node has too little memory left, or no more. */
+  runShortOfMemory(isShort: boolean): Promise<void>;
+  /** Takes the node's power, and what it had in memory. */
+  losePower(): Promise<void>;
+  havePower(): Promise<void>;
 }
 
 /** Starts a cluster with these images; resolves when its node is ready. */
@@ -34,7 +47,8 @@ export async function startCluster(
     startContainerd(),
   ]);
   for (const { path } of archives) ctr('images', 'import', path);
-  const { kubelet, proxy } = startNode(programs.kubernetes, plane);
+  const node = startNode(programs.kubernetes, plane);
+  const { kubelet, proxy } = node;
   const kubeconfig = plane.kubeconfig('admin');
   const api = createApi(kubeconfig);
   await ready(kubelet, () => isNodeReady(api));
@@ -54,6 +68,13 @@ export async function startCluster(
       await kubelet.stop();
       kubelet.start();
     },
+    async runShortOfMemory(isShortOfMemory) {
+      await kubelet.stop();
+      configureKubelet({ isShortOfMemory });
+      kubelet.start();
+    },
+    losePower: () => losePower(node, containerd),
+    havePower: () => havePower(node, containerd),
     async [Symbol.asyncDispose]() {
       for (const one of [kubelet, proxy, containerd, ...plane.running.toReversed()]) {
         await one.stop();

@@ -10,8 +10,13 @@ import { place } from './workspace.ts';
 export type Action =
   | 'restart-containerd'
   | 'restart-kubelet'
+  | 'run-short-of-memory'
+  | 'have-memory-again'
+  | 'lose-power'
+  | 'have-power'
   | 'stop-identity'
   | 'start-identity'
+  | 'rotate-identity'
   | 'withhold'
   | 'admit';
 
@@ -25,8 +30,13 @@ export async function startControl(cluster: Cluster, identity: Identity): Promis
   const actions: Record<Action, (namespace: string) => Promise<void> | void> = {
     'restart-containerd': () => cluster.restartContainerd(),
     'restart-kubelet': () => cluster.restartKubelet(),
+    'run-short-of-memory': () => cluster.runShortOfMemory(true),
+    'have-memory-again': () => cluster.runShortOfMemory(false),
+    'lose-power': () => cluster.losePower(),
+    'have-power': () => cluster.havePower(),
     'stop-identity': () => identity.stop(),
     'start-identity': () => identity.start(),
+    'rotate-identity': () => identity.rotate(),
     withhold: (namespace) => identity.withhold(namespace),
     admit: (namespace) => identity.admit(namespace),
   };

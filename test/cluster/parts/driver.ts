@@ -1,7 +1,7 @@
 /** The CSI driver's pods: found, waited for, taken from the nodes and brought back. */
 import type { List, Pod } from './objects.ts';
 import { RELEASE } from './release.ts';
-import { api, eventually, isReady } from './suite.ts';
+import { api, eventually, isReady, processesOf } from './suite.ts';
 
 const DAEMON_SET = `/apis/apps/v1/namespaces/${RELEASE}/daemonsets/${RELEASE}-csi`;
 const PATIENCE_MS = 180_000;
@@ -12,6 +12,21 @@ const NOWHERE = 'vouchsafe-test/nowhere';
 export function driverPods(): Promise<List<Pod>> {
   const selector = 'app.kubernetes.io%2Fcomponent%3Dcsi-driver';
   return api.get(`/api/v1/namespaces/${RELEASE}/pods?labelSelector=${selector}`);
+}
+
+/** The one of the node. */
+export async function theDriver(): Promise<Pod> {
+  const { items } = await driverPods();
+  const [driver, ...others] = items;
+  if (driver === undefined || others.length > 0) throw new Error(`${items.length} drivers`);
+  return driver;
+}
+
+/** Kills it as the kernel would; gives it as it was. */
+export async function killDriver(): Promise<Pod> {
+  const driver = await theDriver();
+  for (const pid of processesOf(driver, 'driver')) process.kill(pid, 'SIGKILL');
+  return driver;
 }
 
 /** Waits until another process than this one serves the node. */

@@ -16,7 +16,9 @@ import {
   type DevWorkloadApi,
 } from '../../../src/dev/workload-api/index.ts';
 import type { Api } from './api.ts';
-import { Broker } from './broker.ts';
+import { TRUSTED } from './identity-place.ts';
+import { PodApis } from './pod-apis.ts';
+import { PodView, type KnownPod } from './pod-view.ts';
 import { ready, start } from './processes.ts';
 import { place } from './workspace.ts';
 
@@ -26,18 +28,16 @@ export const TRUST_DOMAIN = 'example.org';
 export interface Identity extends AsyncDisposable {
   /** For Vault. */
   readonly jwksUrl: string;
+  readonly bundlePem: string;
   /** Takes the socket away. */
   stop(): Promise<void>;
   /** Brings it back. */
   start(): Promise<void>;
+  /** Gives pods whose SVIDs come by the CSI driver new X.509-SVIDs. */
+  rotate(): void;
   /** Pods of this namespace are not registered until they are admitted. */
   withhold(namespace: string): void;
   admit(namespace: string): void;
-}
-
-interface Pod {
-  readonly metadata: { readonly uid: string; readonly namespace: string; readonly name: string };
-  readonly spec: { readonly serviceAccountName: string };
 }
 
 /** Starts it. */
@@ -57,29 +57,27 @@ export async function startIdentity(attest: string, api: Api): Promise<Identity>
   }).listen(resolver);
   await once(server, 'listening');
   const oidc = await startOidcProvider({ jwks: () => pods.jwks() });
-  const broker = new Broker({
-    ...{ domain: pods.domain, trustDomain: TRUST_DOMAIN },
-    pods: () => pods.all(),
-  });
-  await broker.start();
+  await pods.apis.start();
   const socket = place('identity', 'api.sock');
   const front = start('attest', [attest, socket, resolver]);
   const listens = (): Promise<void> => ready(front, () => existsSync(socket));
   await listens();
   return {
     jwksUrl: `${oidc.url}/keys`,
+    bundlePem: pods.domain.bundlePem,
     async stop() {
-      await Promise.all([front.stop(), broker.stop()]);
+      await Promise.all([front.stop(), pods.apis.stop()]);
       rmSync(socket, { force: true });
     },
     async start() {
       front.start();
-      await Promise.all([listens(), broker.start()]);
+      await Promise.all([listens(), pods.apis.start()]);
     },
+    rotate: () => pods.apis.rotate(),
     withhold: (namespace) => pods.withhold(namespace),
     admit: (namespace) => pods.admit(namespace),
     async [Symbol.asyncDispose]() {
-      await Promise.all([front.stop(), broker.stop()]);
+      await front.stop();
       server.close();
       await oidc[Symbol.asyncDispose]();
       await pods[Symbol.asyncDispose]();
@@ -87,17 +85,21 @@ export async function startIdentity(attest: string, api: Api): Promise<Identity>
   };
 }
 
-/** What each pod is served, by its UID. */
+/** What each pod is served: at a socket of its own, and by the CSI driver. */
 class PodIdentities implements AsyncDisposable {
-  readonly #api: Api;
   readonly domain = createTrustDomain(TRUST_DOMAIN);
+  readonly apis: PodApis;
+  readonly #pods: PodView;
   readonly #served = new Map<string, Promise<Served>>();
   readonly #withheld = new Set<string>();
-  #known: ReadonlyMap<string, Pod> = new Map();
-  #reading: Promise<void> | undefined;
 
   constructor(api: Api) {
-    this.#api = api;
+    this.#pods = new PodView(api, () => this.#refresh());
+    this.apis = new PodApis({
+      ...{ domain: this.domain, trustDomain: TRUST_DOMAIN },
+      pods: () => this.#pods.all().map((pod) => this.#entryOf(pod)),
+      entries: () => this.#trustedEntries(),
+    });
   }
 
   jwks(): { keys: ReturnType<DevWorkloadApi['jwks']>['keys'] } {
@@ -105,7 +107,8 @@ class PodIdentities implements AsyncDisposable {
   }
 
   async socketOf(uid: string): Promise<string> {
-    const pod = await this.#pod(uid);
+    const pod = this.#pods.get(uid);
+    if (pod === undefined) throw new Error(`no pod has the UID ${uid}`);
     let served = this.#served.get(uid);
     if (served === undefined) {
       served = this.#serve(pod);
@@ -114,27 +117,30 @@ class PodIdentities implements AsyncDisposable {
     return (await served).path;
   }
 
-  /** Every pod of the cluster, with what it is entitled to. */
-  async all(): Promise<readonly DevPod[]> {
-    const { items } = await this.#api.get<{ items: readonly Pod[] }>('/api/v1/pods');
-    return items.map((pod) => {
-      const { uid, namespace, name } = pod.metadata;
-      return { uid, namespace, name, identities: this.#identities(pod) };
-    });
-  }
-
   withhold(namespace: string): void {
     this.#withheld.add(namespace);
+    this.apis.refresh();
   }
 
   admit(namespace: string): void {
     this.#withheld.delete(namespace);
+    this.apis.refresh();
     for (const served of this.#served.values()) {
       void served.then(({ pod, api }) => api.setIdentities(this.#identities(pod)));
     }
   }
 
-  async #serve(pod: Pod): Promise<Served> {
+  /** Pods that are gone are served no more. */
+  #refresh(): void {
+    for (const [uid, served] of this.#served) {
+      if (this.#pods.get(uid) !== undefined) continue;
+      this.#served.delete(uid);
+      void served.then(({ api }) => api.close());
+    }
+    this.apis.refresh();
+  }
+
+  async #serve(pod: KnownPod): Promise<Served> {
     const path = place('identities', `${pod.metadata.uid}.sock`);
     const identities = this.#identities(pod);
     const api = await startWorkloadApi({
@@ -143,41 +149,48 @@ class PodIdentities implements AsyncDisposable {
     return { pod, api, path };
   }
 
-  #identities({ metadata: { namespace }, spec }: Pod): readonly DevIdentity[] {
+  #entryOf(pod: KnownPod): DevPod {
+    const { uid, namespace, name } = pod.metadata;
+    return { uid, namespace, name, identities: this.#identities(pod) };
+  }
+
+  #identities({ metadata: { namespace }, spec }: KnownPod): readonly DevIdentity[] {
     if (this.#withheld.has(namespace)) return [];
-    const path = `/ns/${namespace}/sa/${spec.serviceAccountName}`;
-    return [{ spiffeId: `spiffe://${TRUST_DOMAIN}${path}` }];
+    const account = spec.serviceAccountName;
+    // Without a name Vault's cert auth would not know what to call it.
+    const dnsNames = [`${account}.${namespace}.${TRUST_DOMAIN}`];
+    return [{ spiffeId: idOf(namespace, account), dnsNames }];
   }
 
-  async #pod(uid: string): Promise<Pod> {
-    if (!this.#known.has(uid)) await (this.#reading ??= this.#read());
-    const pod = this.#known.get(uid);
-    if (pod === undefined) throw new Error(`no pod has the UID ${uid}`);
-    return pod;
-  }
-
-  /** Whoever asks meanwhile waits for the same answer; pods that are gone are served no more. */
-  async #read(): Promise<void> {
-    try {
-      const { items } = await this.#api.get<{ items: readonly Pod[] }>('/api/v1/pods');
-      this.#known = new Map(items.map((pod) => [pod.metadata.uid, pod]));
-      for (const [uid, served] of this.#served) {
-        if (this.#known.has(uid)) continue;
-        this.#served.delete(uid);
-        void served.then(({ api }) => api.close());
-      }
-    } finally {
-      this.#reading = undefined;
-    }
+  /** For pods of each service account that carry a label. */
+  #trustedEntries(): readonly DevPod[] {
+    const entries = this.#pods.all().map(({ metadata: { namespace }, spec }): [string, DevPod] => {
+      const account = spec.serviceAccountName;
+      const selectors = [`ns:${namespace}`, `sa:${account}`];
+      const label = `pod-label:${TRUSTED.name}:${TRUSTED.value}`;
+      const spiffeId = `${idOf(namespace, account)}/trusted`;
+      const entry = {
+        ...{ uid: '', namespace, name: account, identities: [{ spiffeId }] },
+        selectors: [...selectors, label].map((one) => `k8s:${one}`),
+      };
+      return [spiffeId, entry];
+    });
+    return [...new Map(entries).values()];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#pods[Symbol.asyncDispose]();
+    await this.apis[Symbol.asyncDispose]();
     for (const served of this.#served.values()) await (await served).api.close();
   }
 }
 
+function idOf(namespace: string, serviceAccount: string): string {
+  return `spiffe://${TRUST_DOMAIN}/ns/${namespace}/sa/${serviceAccount}`;
+}
+
 interface Served {
-  readonly pod: Pod;
+  readonly pod: KnownPod;
   readonly api: DevWorkloadApi;
   readonly path: string;
 }

@@ -1,12 +1,20 @@
 /** The node: containerd, kubelet and kube-proxy. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ControlPlane } from './control-plane.ts';
 import { PAUSE_IMAGE } from './images.ts';
 import { BRIDGE, NODE_ADDRESS, POD_RANGE } from './network.ts';
 import { ready, start, type Running } from './processes.ts';
-import { CGROUP, directory, place, WORKSPACE } from './workspace.ts';
+import {
+  CGROUP,
+  directory,
+  endPods,
+  place,
+  removeCgroups,
+  unmountBelow,
+  WORKSPACE,
+} from './workspace.ts';
 
 export const NODE_NAME = 'node';
 
@@ -14,6 +22,8 @@ export const NODE_NAME = 'node';
 export const KUBELET_DIRECTORY = join(WORKSPACE, 'kubelet');
 
 const CONTAINERD_SOCKET = join(WORKSPACE, 'containerd.sock');
+/** What a node has in memory of its containers: below /run elsewhere. */
+const VOLATILE = ['containerd-state', 'runc'];
 
 /** First arguments of containerd's own client. */
 export const CTR = [`--address=${CONTAINERD_SOCKET}`, '--namespace=k8s.io'];
@@ -50,7 +60,7 @@ export function startNode(program: string, plane: ControlPlane): Node {
   writeFileSync(place('pki', 'kubelet.pem'), serving.certPem);
   writeFileSync(place('pki', 'kubelet.key'), serving.keyPem, { mode: 0o600 });
   writeFileSync(place('resolv.conf'), '');
-  writeFileSync(place('kubelet.json'), JSON.stringify(kubeletConfig()));
+  configureKubelet();
   writeFileSync(
     place('kube-proxy.json'),
     JSON.stringify(proxyConfig(plane.kubeconfig('system:kube-proxy'))),
@@ -64,6 +74,34 @@ export function startNode(program: string, plane: ControlPlane): Node {
     ]),
     proxy: start('kube-proxy', [program, 'kube-proxy', `--config=${place('kube-proxy.json')}`]),
   };
+}
+
+/** What the kubelet is to go by from its next start on. */
+export function configureKubelet(how: { readonly isShortOfMemory?: boolean } = {}): void {
+  const eviction = how.isShortOfMemory === true ? SHORT_OF_MEMORY : {};
+  writeFileSync(place('kubelet.json'), JSON.stringify({ ...kubeletConfig(), ...eviction }));
+}
+
+/** As if the machine had been switched off: what was in memory is gone, disks are as they were. */
+export async function losePower({ kubelet, proxy }: Node, containerd: Running): Promise<void> {
+  await Promise.all([kubelet, proxy, containerd].map((one) => one.stop('SIGKILL')));
+  await endPods();
+  for (const name of ['kubelet', ...VOLATILE]) unmountBelow(directory(name));
+  execFileSync('umount', ['--lazy', RUN_DIRECTORY]);
+  for (const name of VOLATILE) rmSync(directory(name), { recursive: true });
+  removeCgroups();
+}
+
+/** Switched on again, where it is not. */
+export async function havePower({ kubelet, proxy }: Node, containerd: Running): Promise<void> {
+  if (!containerd.hasEnded) return;
+  mountRun();
+  for (const name of VOLATILE) directory(name);
+  makeCgroups();
+  containerd.start();
+  await containerdAnswers(containerd);
+  kubelet.start();
+  proxy.start();
 }
 
 /** Runs a command of containerd's own client. */
@@ -82,6 +120,10 @@ function shareMounts(): void {
   directory('kubelet');
   execFileSync('mount', ['--bind', KUBELET_DIRECTORY, KUBELET_DIRECTORY]);
   execFileSync('mount', ['--make-rshared', KUBELET_DIRECTORY]);
+  mountRun();
+}
+
+function mountRun(): void {
   directory('run');
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64m', 'vouchsafe', RUN_DIRECTORY]);
 }
@@ -135,6 +177,12 @@ function cniConfig(): object {
   };
 }
 
+/** No machine has that much. A soft limit: a hard one would be taken from what pods may ask for. */
+const SHORT_OF_MEMORY = {
+  evictionSoft: { 'memory.available': '1Pi' },
+  evictionSoftGracePeriod: { 'memory.available': '1s' },
+};
+
 function kubeletConfig(): object {
   return {
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
@@ -144,6 +192,7 @@ function kubeletConfig(): object {
     ...{ failCgroupV1: false, failSwapOn: false },
     ...{ cgroupDriver: 'cgroupfs', cgroupRoot: CGROUP, enforceNodeAllocatable: [] },
     evictionHard: { 'memory.available': '0%', 'nodefs.available': '0%', 'imagefs.available': '0%' },
+    ...{ evictionMaxPodGracePeriod: 10, evictionPressureTransitionPeriod: '5s' },
     ...{ imageGCHighThresholdPercent: 100, imageGCLowThresholdPercent: 99 },
     authentication: {
       anonymous: { enabled: false },
@@ -153,8 +202,10 @@ function kubeletConfig(): object {
     authorization: { mode: 'AlwaysAllow' },
     ...{ tlsCertFile: place('pki', 'kubelet.pem'), tlsPrivateKeyFile: place('pki', 'kubelet.key') },
     ...{ address: NODE_ADDRESS, healthzBindAddress: '127.0.0.1', resolvConf: place('resolv.conf') },
-    ...{ maxPods: 230, registryPullQPS: 0, eventRecordQPS: 0, serializeImagePulls: false },
+    ...{ maxPods: 230, registryPullQPS: 0, serializeImagePulls: false },
     ...{ kubeAPIQPS: 200, kubeAPIBurst: 400, podLogsDir: directory('pod-logs') },
+    // Zero would mean five a second: after a burst of pods events would come minutes late.
+    ...{ eventRecordQPS: 1000, eventBurst: 1000 },
     shutdownGracePeriod: '0s',
   };
 }

@@ -47,6 +47,7 @@ export interface Pod {
   readonly spec: PodSpec;
   readonly status?: {
     readonly phase: string;
+    readonly reason?: string;
     readonly podIP?: string;
     readonly conditions?: readonly { readonly type: string; readonly status: string }[];
     readonly containerStatuses?: readonly ContainerStatus[];

@@ -1,9 +1,15 @@
 /** The chart as the suite installs it. */
 import { join } from 'node:path';
-import { BROKER_SOCKET, IDENTITY_DIRECTORY, SOCKET_DIRECTORY } from './identity-place.ts';
+import {
+  ADMIN_SOCKET,
+  BROKER_SOCKET,
+  IDENTITY_DIRECTORY,
+  SOCKET_DIRECTORY,
+} from './identity-place.ts';
 import { REPOSITORY, VERSION } from './images.ts';
 import { NODE_ADDRESS } from './network.ts';
 import { KUBELET_DIRECTORY, RUN_DIRECTORY } from './node.ts';
+import type { ClusterVault } from './vault.ts';
 import { WORKSPACE } from './workspace.ts';
 
 /** Name and namespace of the release. */
@@ -23,12 +29,18 @@ export const BY_BROKER = [
   `--set=csi.identity.socket=${BROKER_SOCKET}`,
 ];
 
+/** The same by SPIRE's Delegated Identity API. */
+export const BY_DELEGATED = [
+  '--set=csi.identity.kind=delegated',
+  `--set=csi.identity.socket=${ADMIN_SOCKET}`,
+];
+
 /** The chart's values, for Helm. */
 export const VALUES_FILE = join(WORKSPACE, 'values.json');
 
 /** Who may have what; namespaces without the name are free. */
 export const POLICIES = [
-  { name: 'everybody', namespaces: ['test-*'], connections: ['default'] },
+  { name: 'everybody', namespaces: ['test-*'], connections: ['default', 'tls'] },
   {
     name: 'team-a',
     namespaces: ['team-a'],
@@ -40,13 +52,14 @@ export const POLICIES = [
 ];
 
 /** The chart's values for this cluster. */
-export function chartValues(): object {
+export function chartValues({ tls }: Pick<ClusterVault, 'tls'>): object {
   return {
     image: { repository: REPOSITORY, tag: VERSION, pullPolicy: 'Never' },
     vault: {
       connections: {
         default: { address: `http://${NODE_ADDRESS}:8200` },
         other: { address: `http://${NODE_ADDRESS}:8200` },
+        tls,
       },
       policies: POLICIES,
     },

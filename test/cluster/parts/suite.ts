@@ -172,13 +172,13 @@ export class Space implements AsyncDisposable {
   }
 
   /** Has its pods log in with tokens of their service accounts instead of JWT-SVIDs. After {@link grant}. */
-  async trustAccounts(): Promise<void> {
+  async trustAccounts(role: object = {}): Promise<void> {
     const { url, caPem } = world.accountKeys;
     await vault.write(`auth/${this.mount}/config`, { jwks_url: url, jwks_ca_pem: caPem });
     await vault.write(`auth/${this.mount}/role/app`, {
       ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: 'vault' },
       bound_subject: `system:serviceaccount:${this.name}:default`,
-      ...{ token_policies: this.name, token_ttl: '1h' },
+      ...{ token_policies: this.name, token_ttl: '1h', ...role },
     });
   }
 

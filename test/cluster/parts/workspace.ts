@@ -63,24 +63,38 @@ export async function sweep(): Promise<void> {
   rmSync(WORKSPACE, { recursive: true, force: true });
 }
 
+/** Ends the containers of all pods, and the programs of containerd that watch them. */
+export async function endPods(): Promise<void> {
+  await endAll(() => [
+    ...ownProcesses().filter((pid) => commandLine(pid).includes('containerd-shim')),
+    ...podProcesses(),
+  ]);
+}
+
 /** Processes in the pods' cgroups or the network, and those that carry the workspace in their command line. */
 async function endProcesses(): Promise<void> {
+  await endAll(() => [...podProcesses(), ...networkProcesses(), ...ownProcesses()]);
+}
+
+async function endAll(find: () => readonly number[]): Promise<void> {
   for (let round = 0; round < 300; round += 1) {
-    const found = [...new Set([...podProcesses(), ...networkProcesses(), ...ownProcesses()])];
-    if (found.length === 0) return;
+    const found = new Set(find());
+    if (found.size === 0) return;
     for (const pid of found) tryQuietly(() => process.kill(pid, 'SIGKILL'));
     await delay(100);
   }
-  throw new Error('processes of an earlier cluster do not end');
+  throw new Error('processes of the cluster do not end');
 }
 
 function ownProcesses(): readonly number[] {
   return readdirSync('/proc')
     .map(Number)
     .filter((pid) => pid > 1 && pid !== process.pid)
-    .filter((pid) =>
-      tryQuietly(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8'))?.includes(WORKSPACE),
-    );
+    .filter((pid) => commandLine(pid).includes(WORKSPACE));
+}
+
+function commandLine(pid: number): string {
+  return tryQuietly(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8')) ?? '';
 }
 
 /** The suite's own, besides; the one that sweeps may be among them. */
@@ -116,7 +130,8 @@ function cgroups(controller: string): readonly string[] {
     : [...paths.sort((one, other) => other.length - one.length), top];
 }
 
-function removeCgroups(): void {
+/** All of them that nothing runs in. */
+export function removeCgroups(): void {
   for (const controller of readdirSync(CGROUP_ROOT)) {
     for (const path of cgroups(controller)) tryQuietly(() => rmdirSync(path));
   }

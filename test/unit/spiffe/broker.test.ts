@@ -245,6 +245,16 @@ test('a pod that is not known yet is waited for', async (t) => {
   assert.deepEqual(await ids(web), ['spiffe://example.org/web']);
 });
 
+test('a pod keeps its X.509-SVID when others come and go', async (t) => {
+  const { broker, server } = await world(t);
+  const contexts = broker.workload(WEB).watchX509Contexts(never)[Symbol.asyncIterator]();
+  const before = await nextContext(contexts);
+  server.setPods([WEB]);
+  const after = await nextContext(contexts);
+  assert.deepEqual(after.svids[0]?.certificates, before.svids[0]?.certificates);
+  await contexts.return?.();
+});
+
 test('the stream of a pod that is gone ends', async (t) => {
   const { broker, server } = await world(t);
   const contexts = broker.workload(WEB).watchX509Contexts(never)[Symbol.asyncIterator]();
