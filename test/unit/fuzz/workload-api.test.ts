@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
-import { Secret, type VouchsafeError } from '../../../src/core/index.ts';
+import { hasCode, Secret, type VouchsafeError } from '../../../src/core/index.ts';
 import { startWorkloadApi, type DevWorkloadApi } from '../../../src/dev/workload-api/index.ts';
 import {
   createWorkloadApi,
@@ -169,22 +169,32 @@ test('a stream goes on after messages that break the specification', async (t) =
   const { server, api } = await setup(t);
   const stop = new AbortController();
   const discarded: VouchsafeError[] = [];
-  const stream = api
-    .watchX509Contexts(stop.signal, (error) => void discarded.push(error))
-    [Symbol.asyncIterator]();
+  const open = (): AsyncIterator<X509Context> =>
+    api
+      .watchX509Contexts(stop.signal, (error) => void discarded.push(error))
+      [Symbol.asyncIterator]();
+  let stream = open();
+  let denials = 0;
+  /** A list without SVIDs ends a stream; nothing else does. */
+  const after = (error: unknown): Promise<X509Context> => {
+    assert.ok(hasCode(error, 'ERR_SPIFFE_DENIED'), String(error));
+    denials += 1;
+    stream = open();
+    return next(stream);
+  };
   assertContext(await next(stream));
   await holdsAsync(noisy(x509Messages), 60, async (bytes) => {
     server.fault('FetchX509SVID', { kind: 'message', bytes });
     server.fault('FetchX509SVID', undefined);
     server.rotateX509(); // what follows is good again
     for (;;) {
-      const context = await next(stream);
+      const context = await next(stream).catch(after);
       assertContext(context);
       if (context.svids[0]?.spiffeId.uri === ID) break;
     }
   });
   for (const error of discarded) assertOurs(error);
-  assert.equal(server.calls.FetchX509SVID, 1, 'one stream all along');
+  assert.equal(server.calls.FetchX509SVID, 1 + denials, 'streams go on');
   stop.abort(new Error('done'));
   await assert.rejects(stream.next(), /done/);
 });
