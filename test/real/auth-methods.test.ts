@@ -68,7 +68,7 @@ suite('cert: X.509-SVIDs over TLS', () => {
     vault: { address: vault.address, caFile: vault.caFile },
     auth: { method: 'cert', role: 'web' },
     files: [{ name: 'password', secret: 'secret/app#password', format: 'raw', refresh: '1s' }],
-    initDeadline: '2s',
+    initDeadline: '8s',
     ...more,
   });
 
@@ -265,7 +265,7 @@ suite('jwt: SVIDs and token files', () => {
       if (content !== undefined) await replaceFile(tokenFile, content);
       const agent = await bench.start({
         ...document(bench, { role: 'web', tokenFile }),
-        initDeadline: '1s',
+        initDeadline: '8s',
       });
       assert.equal(await agent.exit(), 17);
       const message = await agent.terminationMessage();

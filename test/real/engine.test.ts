@@ -181,7 +181,7 @@ suite('static secrets and certificates', () => {
         ...servers(vault),
         auth,
         files: [{ name: 'two', secret: 'secret/app' }],
-        initDeadline: '1s',
+        initDeadline: '8s',
       });
       assert.equal(await agent.exit(), 17, agent.output);
       return await agent.terminationMessage();

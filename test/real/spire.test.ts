@@ -217,7 +217,7 @@ function scenarios(name: string, start: () => Promise<IdentityProvider>): void {
 
     test('gives up at the deadline with the reason, where it has no entry', async () => {
       await using bench = await AgentBench.create();
-      const agent = await bench.start(document({ files: [SECRET_FILE], initDeadline: '2s' }));
+      const agent = await bench.start(document({ files: [SECRET_FILE], initDeadline: '8s' }));
       assert.equal(await agent.exit(), 17, agent.output);
       assert.match(await agent.terminationMessage(), /ERR_SPIFFE_DENIED.*registration entry/s);
     });

@@ -411,7 +411,7 @@ suite('5. What a Vault Agent patched with SPIFFE auto-auth did', () => {
         vault: { address: vault.address },
         auth: { mount: 'jwt-trouble', role: 'my-spiffe-role' },
         files: [{ name: 'config', secret: 'secret/your-workload' }],
-        initDeadline: '2s',
+        initDeadline: '8s',
       });
       assert.equal(await agent.exit(), 17, agent.output);
       return await agent.terminationMessage();

@@ -75,12 +75,12 @@ test('a start that fails leaves exit code and reason, and no secret in it', asyn
   const pod = await Pod.start(t);
   pod.vault.seal();
   const terminationLog = join(pod.directory, 'termination');
-  const { code, logger } = run(pod.document({ terminationLog, initDeadline: '1s' }), true);
+  const { code, logger } = run(pod.document({ terminationLog, initDeadline: '4s' }), true);
   assert.equal(await code, EXIT.deadline);
   const reason = readFileSync(terminationLog, 'utf8');
   assert.match(
     reason,
-    /^ERR_AGENT_DEADLINE: the files were not written within 1s; last cause: ERR_VAULT_SEALED/,
+    /^ERR_AGENT_DEADLINE: the files were not written within 4s; last cause: ERR_VAULT_SEALED/,
   );
   assert.ok(logger.lines.some(({ message }) => message === 'agent ends'));
   for (const text of [reason, logger.text()]) assert.ok(!/eyJ|hvs\.|planted/.test(text));

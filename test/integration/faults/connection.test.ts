@@ -88,7 +88,7 @@ suite('connections', { concurrency: 4 }, () => {
     assert.ok(vault.requests.every(({ namespace }) => namespace === 'team/a'));
     const lost = await world.agent({
       vault: { address: vault.address, namespace: 'team/b' },
-      initDeadline: '1s',
+      initDeadline: '4s',
     });
     assert.equal(await lost.exit(), 17);
     assert.match(await lost.terminationMessage(), /LOGIN_REFUSED.*in namespace "team\/b"/);

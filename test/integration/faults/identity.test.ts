@@ -134,7 +134,7 @@ suite('the Workload API', { concurrency: 4 }, () => {
     const spiffeId = 'spiffe://example.org/other';
     const agent = await world.agent({
       spiffe: { socket: world.api.address, spiffeId },
-      initDeadline: '1s',
+      initDeadline: '4s',
     });
     assert.equal(await agent.exit(), 17);
     assert.match(await agent.terminationMessage(), /ERR_SPIFFE_DENIED.*registration|ERR_SPIFFE_NO/);

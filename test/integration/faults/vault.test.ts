@@ -225,7 +225,7 @@ suite('Vault', { concurrency: 4 }, () => {
     test(`login refused: ${what}`, async () => {
       await using world = await FaultWorld.start();
       await world.role(role);
-      const agent = await world.agent({ initDeadline: says === undefined ? '30s' : '1s' });
+      const agent = await world.agent({ initDeadline: says === undefined ? '30s' : '5s' });
       await agent.logged(/"LOGIN|ERR_VAULT_LOGIN_REFUSED/);
       if (says === undefined) {
         await world.role({ bound_subject: SPIFFE_ID });
