@@ -5,7 +5,13 @@
  */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { VouchsafeError, type Clock, type Dependency, type ErrorDetails } from '../core/index.ts';
+import {
+  codeOf,
+  VouchsafeError,
+  type Clock,
+  type Dependency,
+  type ErrorDetails,
+} from '../core/index.ts';
 
 const FILE_NAME = 'state.json';
 const VERSION = 2;
@@ -82,7 +88,7 @@ export class StateFile {
     try {
       text = fs.readFileSync(join(this.#directory, FILE_NAME), 'utf8');
     } catch (error) {
-      const errno = error instanceof Error && 'code' in error ? String(error.code) : '';
+      const errno = codeOf(error) ?? '';
       if (errno === 'ENOENT') return undefined;
       throw unusable(error, { errno });
     }

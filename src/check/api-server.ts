@@ -1,6 +1,7 @@
 /**
  * Is there an API server, and is it new enough? Ring: check.
  */
+import { codeOf } from '../core/index.ts';
 import { statusOf } from '../kubernetes/index.ts';
 import { isBefore, type Context } from './context.ts';
 import { quoted, settle, type Answer, type Finding } from './finding.ts';
@@ -36,6 +37,6 @@ async function version(cluster: Context['cluster']): Promise<Answer<string>> {
 
 /** The system's own word for it: `ECONNREFUSED`, `CERT_HAS_EXPIRED`. */
 function causeOf({ cause }: Error): string {
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
-  return typeof code === 'string' && /^[A-Z_]+$/.test(code) ? ` (${code})` : '';
+  const code = codeOf(cause) ?? '';
+  return /^[A-Z_]+$/.test(code) ? ` (${code})` : '';
 }

@@ -2,7 +2,13 @@
  * What a command may touch of the world. Ring: cli.
  */
 import { parseDocumentText } from '../config/index.ts';
-import { toVouchsafeError, VouchsafeError, type Clock, type Random } from '../core/index.ts';
+import {
+  codeOf,
+  toVouchsafeError,
+  VouchsafeError,
+  type Clock,
+  type Random,
+} from '../core/index.ts';
 
 /** Streams, files and environment of a command; tests give their own. */
 export interface Io {
@@ -28,7 +34,7 @@ export async function readInput(io: Io, path: string): Promise<string> {
   try {
     return await io.read(path);
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unreadable';
+    const code = codeOf(cause) ?? 'unreadable';
     const name = path === '-' ? 'standard input' : path;
     throw new VouchsafeError('ERR_CONFIG_UNREADABLE', `cannot read ${name} (${code})`, { cause });
   }

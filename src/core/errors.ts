@@ -63,6 +63,12 @@ export function hasCode(error: unknown, ...codes: readonly ErrorCode[]): boolean
   return error instanceof VouchsafeError && codes.includes(error.code);
 }
 
+/** The stable code that Node gives an error of the system or of its own (`ENOENT`); undefined where it has none. */
+export function codeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}
+
 /** The exit code that an error ends a process with. */
 export function exitCodeOf(error: unknown): number {
   return error instanceof VouchsafeError ? error.exitCode : EXIT.bug;

@@ -12,6 +12,7 @@ export {
 export { formatDuration, MAX_DURATION_MS, parseDuration } from './duration.ts';
 export { ERROR_TABLE, EXIT, type ErrorCode, type RetryClass } from './error-table.ts';
 export {
+  codeOf,
   exitCodeOf,
   hasCode,
   toVouchsafeError,

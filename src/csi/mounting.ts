@@ -4,7 +4,7 @@
 import { lstatSync } from 'node:fs';
 import { lstat, mkdir, readdir, realpath, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { VouchsafeError, type Logger } from '../core/index.ts';
+import { codeOf, VouchsafeError, type Logger } from '../core/index.ts';
 import { Semaphore } from '../lifecycle/index.ts';
 
 /** `mount` and `umount` at once. */
@@ -190,7 +190,7 @@ async function makeTarget(target: string): Promise<boolean> {
     await mkdir(target, { mode: 0o750 });
     return true;
   } catch (cause) {
-    if (errnoOf(cause) === 'EEXIST') return false;
+    if (codeOf(cause) === 'EEXIST') return false;
     throw mountError(`cannot make the target directory ${target}`, cause);
   }
 }
@@ -205,7 +205,7 @@ async function removeTarget(target: string): Promise<void> {
   try {
     await rmdir(target);
   } catch (cause) {
-    if (errnoOf(cause) === 'ENOENT') return;
+    if (codeOf(cause) === 'ENOENT') return;
     throw mountError(`cannot remove the target directory ${target}`, cause);
   }
 }
@@ -217,16 +217,11 @@ function foreignMount(target: string): VouchsafeError {
 
 function mountError(what: string, cause: unknown): VouchsafeError {
   const isText = cause instanceof Error && cause.name === 'MountError';
-  const why = isText ? cause.message : (errnoOf(cause) ?? 'unknown error');
+  const why = isText ? cause.message : (codeOf(cause) ?? 'unknown error');
   return new VouchsafeError('ERR_CSI_MOUNT', `${what}: ${why}`, { cause });
 }
 
 /** By the words of mount(8), before and since it uses the newer calls of the kernel; paths of targets have no spaces. */
 function isOptionRefused(error: unknown): boolean {
   return error instanceof Error && /bad option|unknown parameter/i.test(error.message);
-}
-
-function errnoOf(error: unknown): string | undefined {
-  const isSystem = error instanceof Error && 'code' in error && typeof error.code === 'string';
-  return isSystem ? String(error.code) : undefined;
 }

@@ -5,7 +5,7 @@
 import { constants } from 'node:fs';
 import { chmod, lstat, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { VouchsafeError } from '../core/index.ts';
+import { codeOf, VouchsafeError } from '../core/index.ts';
 import { createBackoff, retry } from '../lifecycle/index.ts';
 import type { DriverParts } from './ports.ts';
 import type { VolumeSpec } from './publish-request.ts';
@@ -107,7 +107,7 @@ export class Records {
       }
       return kept;
     } catch (cause) {
-      const why = errnoOf(cause) ?? 'unknown error';
+      const why = codeOf(cause) ?? 'unknown error';
       throw stateError(`what an earlier driver left cannot be read: ${why}`, cause);
     }
   }
@@ -155,7 +155,7 @@ async function readRecord(directory: string): Promise<string> {
   try {
     return await readFile(join(directory, FILE_NAME), 'utf8');
   } catch (error) {
-    const errno = errnoOf(error);
+    const errno = codeOf(error);
     if (errno === 'ENOENT' || errno === 'ENOTDIR') return '';
     throw error;
   }
@@ -169,10 +169,6 @@ function parseRecord(text: string): VolumeRecord | undefined {
   } catch {
     return undefined;
   }
-}
-
-function errnoOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error ? String(error.code) : undefined;
 }
 
 function stateError(message: string, cause?: unknown): VouchsafeError {

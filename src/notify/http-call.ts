@@ -3,7 +3,7 @@
  */
 import * as http from 'node:http';
 import type { LookupFunction } from 'node:net';
-import { notifyUrlProblem, VouchsafeError, type Clock } from '../core/index.ts';
+import { codeOf, notifyUrlProblem, VouchsafeError, type Clock } from '../core/index.ts';
 
 /** Limit of one call, in milliseconds. */
 const TIMEOUT_MS = 5000;
@@ -59,7 +59,7 @@ async function request(call: HttpCall, name: string, signal: AbortSignal): Promi
     signal.throwIfAborted();
     throw new VouchsafeError(
       'ERR_NOTIFY_TARGET',
-      `${name} failed (${codeOf(error)}): is the application listening there, on loopback, in this pod?`,
+      `${name} failed (${wordFor(error)}): is the application listening there, on loopback, in this pod?`,
       { cause: error },
     );
   } finally {
@@ -111,7 +111,6 @@ async function withTimeout<T>(
   }
 }
 
-function codeOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown';
-  return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
+function wordFor(error: unknown): string {
+  return codeOf(error) ?? (error instanceof Error ? error.name : 'unknown');
 }

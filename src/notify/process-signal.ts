@@ -1,7 +1,7 @@
 /**
  * Signals and restarts containers by their main process. Ring: notify.
  */
-import { VouchsafeError, type Clock, type NotifySignal } from '../core/index.ts';
+import { codeOf, VouchsafeError, type Clock, type NotifySignal } from '../core/index.ts';
 import {
   EQUAL_UIDS,
   findContainerProcess,
@@ -66,7 +66,7 @@ function send(
     processes.kill(main.pid, signal);
     return true;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return false;
+    if (codeOf(error) === 'ESRCH') return false;
     const message = `container ${container} may not be sent ${signal}: ${EQUAL_UIDS}`;
     throw new VouchsafeError('ERR_NOTIFY_TARGET', message, {
       cause: error,

@@ -5,7 +5,7 @@
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { VouchsafeError } from '../core/index.ts';
+import { codeOf, VouchsafeError } from '../core/index.ts';
 
 /** The variable by which the webhook marks the processes of a container that is to be notified. */
 const MARK = 'VOUCHSAFE_CONTAINER';
@@ -78,9 +78,7 @@ async function hasMark(
     const environment = await readFile(join(procDirectory, `${pid}`, 'environ'), 'latin1');
     return environment.split('\0').includes(`${MARK}=${container}`);
   } catch (error) {
-    const denied =
-      error instanceof Error && 'code' in error && /^(EACCES|EPERM)$/.test(String(error.code));
-    return denied ? undefined : false;
+    return ['EACCES', 'EPERM'].includes(codeOf(error) ?? '') ? undefined : false;
   }
 }
 

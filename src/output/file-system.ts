@@ -3,7 +3,7 @@
  * touches `node:fs`. Nothing in it follows a symlink in the last part of a path, except `realpath`.
  */
 import * as fs from 'node:fs';
-import { VouchsafeError, type ErrorCode } from '../core/index.ts';
+import { codeOf, VouchsafeError, type ErrorCode } from '../core/index.ts';
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY, O_DIRECTORY } = fs.constants;
 
@@ -154,8 +154,7 @@ function describe(
 
 /** The name of a system error (`ENOSPC`); undefined for any other error. */
 function errnoOf(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('syscall' in error) || !('code' in error)) return undefined;
-  return typeof error.code === 'string' ? error.code : undefined;
+  return error instanceof Error && 'syscall' in error ? codeOf(error) : undefined;
 }
 
 function withDirectory(path: string, use: (directory: number) => void): void {

@@ -2,7 +2,7 @@
  * What goes wrong between two sockets, as errors of ours. Ring: vault.
  * Node's error texts are not passed on; its stable codes are.
  */
-import { VouchsafeError } from '../core/index.ts';
+import { codeOf, VouchsafeError } from '../core/index.ts';
 
 /** Node's code of a failed handshake -> what it means and what to do. */
 const TLS_REASONS: Readonly<Record<string, string>> = {
@@ -74,7 +74,8 @@ function tlsReason(caught: unknown, code: string): string {
 function errorCode(caught: unknown): string {
   let error = caught;
   for (let depth = 0; depth < 4 && error instanceof Error; depth += 1) {
-    if ('code' in error && typeof error.code === 'string') return error.code;
+    const code = codeOf(error);
+    if (code !== undefined) return code;
     error = error instanceof AggregateError ? error.errors[0] : error.cause;
   }
   return 'unknown';

@@ -5,6 +5,7 @@ import {
   EXIT,
   exitCodeOf,
   formatProblems,
+  codeOf,
   hasCode,
   LOG_LEVELS,
   NO_LOGGER,
@@ -90,4 +91,18 @@ test('the silent logger and metrics take everything and say nothing', () => {
   NO_METRICS.gauge('a', 'b').set(1);
   NO_METRICS.gauge('a', 'b').remove({});
   NO_METRICS.histogram('a', 'b', []).observe(1);
+});
+
+test('the code of an error of the system; none for anything else', () => {
+  const error = Object.assign(new Error('no such file'), { code: 'ENOENT' });
+  assert.equal(codeOf(error), 'ENOENT');
+  for (const other of [
+    new Error('x'),
+    { code: 'ENOENT' },
+    Object.assign(new Error('x'), { code: 5 }),
+    'ENOENT',
+    undefined,
+  ]) {
+    assert.equal(codeOf(other), undefined);
+  }
 });
