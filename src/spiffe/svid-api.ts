@@ -34,8 +34,8 @@ export interface JwtRequest {
 /**
  * SVIDs of one workload. Calls reject, and streams throw, a `VouchsafeError` by gRPC status (`ERR_SPIFFE_UNAVAILABLE`,
  * `_DENIED`, `_REJECTED`, `_UNIMPLEMENTED`, `_MALFORMED`, `_SVID_INVALID`), or the reason of the abort.
- * Streams throw when the server ends them, and `ERR_SPIFFE_DENIED` when it tells of no SVID (any more). Messages of streams that break the specification are reported
- * to `onDiscarded` (default: a warning in the log) and skipped.
+ * Streams throw when the server ends them, and `ERR_SPIFFE_DENIED` when it tells of no SVID (any more). Messages of
+ * streams that break the specification are reported to `onDiscarded` (default: a warning in the log) and skipped.
  */
 export interface SvidApi {
   /** Waits 45 s at most. */

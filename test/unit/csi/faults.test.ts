@@ -10,6 +10,23 @@ import { ATTRIBUTES, CANNOT_MOUNT, CsiWorld, hasty, refusalOf } from '../../help
 const LATE = 4;
 const REVOKED = { path: 'auth/token/revoke-self' };
 
+/** Time passes as it is told, and the driver's sweep comes soon. */
+class PassingClock implements Clock {
+  passedMs = 0;
+
+  now(): number {
+    return hasty.now();
+  }
+
+  monotonicMs(): number {
+    return hasty.monotonicMs() + this.passedMs;
+  }
+
+  sleep(ms: number, signal: AbortSignal): Promise<void> {
+    return hasty.sleep(ms === 60_000 ? 50 : ms, signal);
+  }
+}
+
 suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
   test('Vault sealed at publish: the pod waits with the reason; the retry goes on, with one login', async () => {
     await using world = await CsiWorld.start();
@@ -260,19 +277,14 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
 
   test('a start that nobody asks for any more is taken away', async () => {
     await using world = await CsiWorld.start();
-    let passedMs = 0;
-    const clock: Clock = {
-      ...hasty,
-      monotonicMs: () => hasty.monotonicMs() + passedMs,
-      sleep: (ms, signal) => hasty.sleep(ms === 60_000 ? 50 : ms, signal),
-    };
+    const clock = new PassingClock();
     const { kubelet } = await world.driver({ clock });
     const [waits, runs] = [await world.pod('waits'), await world.pod('runs')];
     await world.published(kubelet, runs);
     world.vault.seal();
     await world.refused(kubelet, waits);
     assert.equal((await world.mounts()).length, 2);
-    passedMs = 11 * 60_000;
+    clock.passedMs = 11 * 60_000;
     await eventually(
       async () => ((await world.mounts()).length === 1 ? true : undefined),
       'the start stays',
@@ -284,18 +296,13 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
 
   test('a volume whose mount is gone and that nobody asks for is taken away, and what it held is revoked', async () => {
     await using world = await CsiWorld.start();
-    let passedMs = 0;
-    const clock: Clock = {
-      ...hasty,
-      monotonicMs: () => hasty.monotonicMs() + passedMs,
-      sleep: (ms, signal) => hasty.sleep(ms === 60_000 ? 50 : ms, signal),
-    };
+    const clock = new PassingClock();
     const driver = await world.driver({ clock });
     const [gone, stays] = [await world.pod('gone'), await world.pod('stays')];
     await world.publish(driver.kubelet, gone);
     await world.publish(driver.kubelet, stays);
     await world.unmount(gone);
-    passedMs = 11 * 60_000;
+    clock.passedMs = 11 * 60_000;
     await eventually(
       () => Promise.resolve(world.vaultTokens === 1 ? true : undefined),
       'its token stays',
