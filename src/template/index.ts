@@ -1,6 +1,8 @@
 export { formatTemplate, type FormatName } from './formats.ts';
 export { TEMPLATE_HELPERS, type HelperDoc } from './helpers/table.ts';
 export {
+  AGENT_WORK_BYTES,
+  DRIVER_WORK_BYTES,
   RENDER_LIMITS,
   renderTemplate,
   type RenderLimits,

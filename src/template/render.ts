@@ -64,13 +64,21 @@ export interface RenderLimits {
   readonly dependencies: number;
   /** Nodes evaluated, and in helpers every 256 characters and 16 items. */
   readonly steps: number;
+  /** Bytes of all texts and items that the helpers of one rendering make, and of its output, together. */
+  readonly workBytes: number;
 }
 
-/** The default bounds. */
+/** `workBytes` of an agent, which renders for one pod. Default of the value `agent.maxRenderBytes`. */
+export const AGENT_WORK_BYTES = 32 * 1024 * 1024;
+/** `workBytes` in the CSI driver, which renders for a node. Default of the value `csi.maxRenderBytes`. */
+export const DRIVER_WORK_BYTES = 8 * 1024 * 1024;
+
+/** The default bounds, those of an agent. */
 export const RENDER_LIMITS: RenderLimits = {
   outputBytes: 16 * 1024 * 1024,
   dependencies: 10_000,
   steps: 5_000_000,
+  workBytes: AGENT_WORK_BYTES,
 };
 
 /**
