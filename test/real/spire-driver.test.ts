@@ -117,9 +117,10 @@ function cases(kind: PodSourceKind, servers: () => Servers): void {
 
   after(async () => {
     const { logger } = driver;
+    const { hunt } = world;
     await world[Symbol.asyncDispose]();
     await source[Symbol.asyncDispose]();
-    assert.doesNotMatch(logger.text(), /eyJ[\w-]{8}|PRIVATE KEY/);
+    hunt.assertNone({ log: logger.text() });
   });
 
   function accountOf(name: Name): string {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
 import { createStatusRecorder } from '../../../src/agent/index.ts';
+import { Hunt } from '../../helpers/hunt.ts';
 import { until } from '../../helpers/until.ts';
 import { PLANTED, Pod, SPIFFE_ID } from './bench.ts';
 
@@ -166,6 +167,7 @@ test('no secret is in a log, the status or the metrics', async (t) => {
   );
   assert.ok(pod.logger.lines.length > 10);
   const [username = '', password = ''] = pod.file('db').split(':');
-  const secrets = [...PLANTED, username, password, pod.file('token'), 'hvs.', 'PRIVATE KEY', 'eyJ'];
-  for (const secret of secrets) assert.ok(!printed.includes(secret), secret.slice(0, 20));
+  const hunt = new Hunt();
+  for (const secret of [...PLANTED, username, password, pod.file('token')]) hunt.plant(secret);
+  hunt.assertNone({ printed });
 });
