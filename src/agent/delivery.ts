@@ -171,7 +171,7 @@ export class Delivery {
     if (this.#awaited.length > 0) return;
     // Taken before rendering: what is superseded from here on may be in the set that is about to be written.
     const superseded = values.superseded;
-    const rendered = fileSet.render((dependency) => values.lookup(dependency));
+    const rendered = await fileSet.render(values.known, signal);
     const limit = this.#require(rendered);
     const chosen = chooseSet(rendered, this.#kept);
     const error = rendered.find((item) => item.error !== undefined)?.error ?? limit;

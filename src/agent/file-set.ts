@@ -3,13 +3,17 @@
  */
 import { dependencyKey, toVouchsafeError, VouchsafeError, type Dependency } from '../core/index.ts';
 import type { AgentConfig, FileConfig, SecretRef } from '../config/index.ts';
-import type { FilesPort, TemplateInput, TemplateOutput, TemplatePort, X509Files } from './ports.ts';
+import type {
+  FilesPort,
+  KnownValues,
+  TemplateJob,
+  TemplateOutput,
+  TemplatePort,
+  X509Files,
+} from './ports.ts';
 
 /** Longest mounted template. */
 const MAX_TEMPLATE_BYTES = 1024 * 1024;
-
-/** Looks a value up; undefined while it is not there. */
-export type Lookup = TemplateInput['lookup'];
 
 /** One file after a rendering. */
 export interface RenderedFile {
@@ -30,11 +34,17 @@ export interface FileSet {
   readonly templateFiles: readonly string[];
   /** Reads and parses the mounted templates again. On failure the parsed ones stay. */
   reload(): Promise<void>;
-  /** Renders each file, in the order of the config. */
-  render(lookup: Lookup): readonly RenderedFile[];
+  /** Renders each file, in the order of the config. Rejects with the signal's reason on abort. */
+  render(values: KnownValues, signal: AbortSignal): Promise<readonly RenderedFile[]>;
 }
 
-type Render = (lookup: Lookup) => TemplateOutput;
+/** What makes a file: a template, or a value as it stands. */
+type Recipe<T> = { readonly job: () => TemplateJob<T> } | { readonly single: Single };
+
+interface Single {
+  readonly dependency: Dependency;
+  readonly print: (value: unknown) => string;
+}
 
 /**
  * Makes the file set. Mounted templates are parsed by the first {@link FileSet.reload}.
@@ -47,7 +57,7 @@ export function createFileSet<T>(
   reader: Pick<FilesPort, 'read'>,
 ): FileSet {
   const mounted = new Map<string, T>();
-  const items = config.files.map((file) => ({ file, render: renderOf(file, templates, mounted) }));
+  const items = config.files.map((file) => ({ file, recipe: recipeOf(file, templates, mounted) }));
   const templateFiles = [
     ...new Set(
       config.files.flatMap(({ source }) => (source.kind === 'template-file' ? [source.path] : [])),
@@ -63,42 +73,68 @@ export function createFileSet<T>(
       }
     },
 
-    render: (lookup) => items.map(({ file, render }) => rendered(file, render, lookup)),
+    async render(values, signal) {
+      const prepared = items.map(({ file, recipe }) => ({ file, ready: prepare(recipe, values) }));
+      const jobs = prepared.flatMap(({ ready }) => ('job' in ready ? [ready.job] : []));
+      const outputs =
+        jobs.length === 0 ? [] : await templates.renderTemplates(jobs, values, signal);
+      const rest = outputs.values();
+      return prepared.map(({ file, ready }) =>
+        rendered(file, 'job' in ready ? (rest.next().value ?? nothing(file)) : ready.output),
+      );
+    },
   };
 }
 
-function rendered(file: FileConfig, render: Render, lookup: Lookup): RenderedFile {
+type Output = TemplateOutput | VouchsafeError;
+
+function prepare<T>(
+  recipe: Recipe<T>,
+  values: KnownValues,
+): { readonly job: TemplateJob<T> } | { readonly output: Output } {
+  if ('single' in recipe) return { output: printed(recipe.single, values) };
   try {
-    const { text, binary, used, missing } = render(lookup);
-    return {
-      file,
-      content: binary ?? (text === undefined ? undefined : Buffer.from(text)),
-      used: new Map(used.map((dependency) => [dependencyKey(dependency), dependency])),
-      missing,
-      error: undefined,
-    };
+    return { job: recipe.job() };
   } catch (error) {
-    const none = { content: undefined, used: new Map<string, Dependency>(), missing: [] };
-    return { file, ...none, error: toVouchsafeError(error) };
+    return { output: toVouchsafeError(error) };
   }
 }
 
-function renderOf<T>(
+function rendered(file: FileConfig, output: Output): RenderedFile {
+  if (output instanceof VouchsafeError) {
+    return { file, content: undefined, used: new Map(), missing: [], error: output };
+  }
+  const { text, binary, used, missing } = output;
+  return {
+    file,
+    content: binary ?? (text === undefined ? undefined : Buffer.from(text)),
+    used: new Map(used.map((dependency) => [dependencyKey(dependency), dependency])),
+    missing,
+    error: undefined,
+  };
+}
+
+/** A port that forgets a template would otherwise make an empty file of it. */
+function nothing({ name }: FileConfig): VouchsafeError {
+  return new VouchsafeError('ERR_BUG', `nothing came of the template ${name}`);
+}
+
+function recipeOf<T>(
   file: FileConfig,
   templates: TemplatePort<T>,
   mounted: ReadonlyMap<string, T>,
-): Render {
+): Recipe<T> {
   const { source } = file;
   switch (source.kind) {
     case 'template': {
       const template = templates.parseTemplate(source.text, file.name);
-      return templated(() => template, source.secret, templates);
+      return templated(() => template, source.secret);
     }
     case 'template-file':
-      return templated(() => loaded(mounted, source.path), source.secret, templates);
+      return templated(() => loaded(mounted, source.path), source.secret);
     case 'format': {
       const template = templates.formatTemplate(source.format);
-      return templated(() => template, source.secret, templates);
+      return templated(() => template, source.secret);
     }
     case 'jwt-svid':
       return single({ kind: 'jwt-svid', audiences: source.audiences }, (value) => String(value));
@@ -110,26 +146,24 @@ function renderOf<T>(
   }
 }
 
-function templated<T>(
-  template: () => T,
-  secret: SecretRef | undefined,
-  templates: TemplatePort<T>,
-): Render {
+function templated<T>(template: () => T, secret: SecretRef | undefined): Recipe<T> {
   const context = secret === undefined ? {} : { context: contextOf(secret) };
-  return (lookup) => templates.renderTemplate(template(), { lookup, ...context });
+  return { job: () => ({ template: template(), ...context }) };
 }
 
-function single(dependency: Dependency, print: (value: unknown) => string): Render {
-  return (lookup) => {
-    const found = lookup(dependency);
-    const common = { binary: undefined, used: [dependency] };
-    return found === undefined
-      ? { ...common, text: undefined, missing: [dependency] }
-      : { ...common, text: print(found.value), missing: [] };
-  };
+function single(dependency: Dependency, print: Single['print']): Recipe<never> {
+  return { single: { dependency, print } };
 }
 
-function contextOf(secret: SecretRef): NonNullable<TemplateInput['context']> {
+function printed({ dependency, print }: Single, values: KnownValues): TemplateOutput {
+  const found = values.get(dependencyKey(dependency));
+  const common = { binary: undefined, used: [dependency] };
+  return found === undefined
+    ? { ...common, text: undefined, missing: [dependency] }
+    : { ...common, text: print(found.value), missing: [] };
+}
+
+function contextOf(secret: SecretRef): NonNullable<TemplateJob<unknown>['context']> {
   const { path, key, params } = secret;
   const dependency: Dependency =
     params === undefined ? { kind: 'read', path } : { kind: 'write', path, params };

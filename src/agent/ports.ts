@@ -76,9 +76,13 @@ export interface IdentityPort {
   readonly lastError: VouchsafeError | undefined;
 }
 
-/** Where a template gets values from. */
-export interface TemplateInput {
-  lookup(dependency: Dependency): { readonly value: unknown } | undefined;
+/** What templates are rendered over: the values at hand, by `dependencyKey`. */
+export type KnownValues = ReadonlyMap<string, { readonly value: unknown }>;
+
+/** One template that is to be rendered. */
+export interface TemplateJob<T> {
+  readonly template: T;
+  /** The dependency, and perhaps the key of its data, that is the root context. Default: an empty object. */
   readonly context?: { readonly dependency: Dependency; readonly key?: string };
 }
 
@@ -91,11 +95,20 @@ export interface TemplateOutput {
   readonly used: readonly Dependency[];
 }
 
-/** Templates; `T` is a parsed one. */
+/** Templates; `T` is what one becomes before it is rendered: parsed, or only named to whoever parses it. */
 export interface TemplatePort<T> {
+  /** May throw what is wrong with the text, or leave that to the rendering. */
   parseTemplate(source: string, name: string): T;
   formatTemplate(format: Format): T;
-  renderTemplate(template: T, input: TemplateInput): TemplateOutput;
+  /**
+   * Renders each template by itself, in their order: one that cannot be rendered gives its error, and the others
+   * their output. Rejects with the signal's reason on abort, and with an error where none can be rendered.
+   */
+  renderTemplates(
+    jobs: readonly TemplateJob<T>[],
+    values: KnownValues,
+    signal: AbortSignal,
+  ): Promise<readonly (TemplateOutput | VouchsafeError)[]>;
 }
 
 /** One file to deliver. */

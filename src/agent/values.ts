@@ -22,6 +22,7 @@ import {
 import { Bell, createBackoff, Latest, type Backoff } from '../lifecycle/index.ts';
 import { backoffOf, createEntry, type Entry } from './entry.ts';
 import { x509Held, type Held, type LeaseHeld, type Obtainer } from './obtain.ts';
+import type { KnownValues } from './ports.ts';
 import { lastRenewalMs, spreadFirst } from './schedule.ts';
 
 /** Most values that one pod may depend on. */
@@ -88,6 +89,14 @@ export class Values {
   confirmedAtMs(keys: Iterable<string>): number | undefined {
     const times = [...keys].flatMap((key) => this.#entries.get(key)?.confirmedAtMs ?? []);
     return times.length === 0 ? undefined : Math.min(...times);
+  }
+
+  /** Every value that is there, by its key. */
+  get known(): KnownValues {
+    const known = new Map<string, { readonly value: unknown }>();
+    for (const { key, held } of this.#entries.values())
+      if (held !== undefined) known.set(key, held);
+    return known;
   }
 
   /** The value of a dependency, if it is there. */

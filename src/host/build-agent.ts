@@ -34,9 +34,10 @@ import {
   type SvidApi,
   type X509Identity,
 } from '../spiffe/index.ts';
-import { formatTemplate, parseTemplate, renderTemplate, type Template } from '../template/index.ts';
+import type { Template } from '../template/index.ts';
 import { createVaultClient, type VaultClient } from '../vault/index.ts';
 import { loadCaBundle } from './ca-bundle.ts';
+import { LOCAL_TEMPLATES } from './local-templates.ts';
 import type { Shared } from './shared.ts';
 
 /** What surrounds an agent; the writer and the notifier can be others than the real ones (`render`). */
@@ -65,9 +66,6 @@ export interface BuiltAgent {
   /** Closes connections; call it when the agent has ended. */
   close(): void;
 }
-
-/** The template functions as the engine wants them. */
-const TEMPLATES = { formatTemplate, parseTemplate, renderTemplate };
 
 /**
  * Builds the agent that a config describes.
@@ -111,7 +109,7 @@ async function assemble(
     config,
     vault,
     identity: identity === undefined ? undefined : identityPort(identity),
-    templates: templatesOf(shared),
+    templates: shared === undefined ? LOCAL_TEMPLATES : templatesOf(shared),
     token,
     writer:
       surroundings.writer ?? createFileWriter({ directory: config.outputDirectory, ...common }),
@@ -140,9 +138,11 @@ interface Building extends Common {
   readonly shared: Shared | undefined;
 }
 
-function templatesOf(shared: Shared | undefined): TemplatePort<Template> {
-  if (shared === undefined) return TEMPLATES;
-  return { ...TEMPLATES, parseTemplate: (source, name) => shared.parseTemplate(source, name) };
+function templatesOf(shared: Shared): TemplatePort<Template> {
+  return {
+    ...LOCAL_TEMPLATES,
+    parseTemplate: (source, name) => shared.parseTemplate(source, name),
+  };
 }
 
 async function buildVault(

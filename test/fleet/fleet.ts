@@ -12,12 +12,8 @@ import {
 } from '../../src/agent/index.ts';
 import { parseAgentConfig, type AgentConfig } from '../../src/config/index.ts';
 import { NO_LOGGER, parseSpiffeId, Secret, type Random } from '../../src/core/index.ts';
-import {
-  formatTemplate,
-  parseTemplate,
-  renderTemplate,
-  type Template,
-} from '../../src/template/index.ts';
+import { LOCAL_TEMPLATES } from '../../src/host/index.ts';
+import { parseTemplate, type Template } from '../../src/template/index.ts';
 import { seededRandom } from '../helpers/random.ts';
 import { FleetVault, type Lives } from './fleet-vault.ts';
 import { VirtualClock } from './virtual-clock.ts';
@@ -137,8 +133,7 @@ function agentConfig(hasLease: boolean): AgentConfig {
 /** Ten thousand agents parse the same few templates: once is enough. */
 const parsed = new Map<string, Template>();
 const TEMPLATES: TemplatePort<Template> = {
-  formatTemplate,
-  renderTemplate,
+  ...LOCAL_TEMPLATES,
   parseTemplate(source, name) {
     const known = parsed.get(source) ?? parseTemplate(source, name);
     parsed.set(source, known);

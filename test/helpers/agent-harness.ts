@@ -9,19 +9,13 @@ import {
 import { parseAgentConfig, type AgentConfig, type NotifyAction } from '../../src/config/index.ts';
 import type { VouchsafeError } from '../../src/core/index.ts';
 import { Latest } from '../../src/lifecycle/index.ts';
-import {
-  formatTemplate,
-  parseTemplate,
-  renderTemplate,
-  type Template,
-} from '../../src/template/index.ts';
+import { LOCAL_TEMPLATES } from '../../src/host/index.ts';
+import type { Template } from '../../src/template/index.ts';
 import { FakeClock, settle } from './fake-clock.ts';
 import { ModelIdentity } from './model-identity.ts';
 import { ModelVault } from './model-vault.ts';
 import { constantRandom } from './random.ts';
 import { recordingLogger } from './recorder.ts';
-
-const TEMPLATES = { formatTemplate, parseTemplate, renderTemplate };
 
 /** Limit of a wait for what real files bring about; it ends by that long before. */
 const PATIENCE_MS = 30_000;
@@ -108,7 +102,7 @@ export class Harness {
       config,
       vault: config.auth === undefined ? undefined : this.vault,
       identity: config.spiffe === undefined ? undefined : this.identity,
-      templates: TEMPLATES,
+      templates: LOCAL_TEMPLATES,
       writer: this.writer,
       notifier: this.notifier,
       files: {

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createFileSet, type FileSet, type Lookup } from '../../../src/agent/file-set.ts';
-import { dependencyKey, Secret } from '../../../src/core/index.ts';
-import { formatTemplate, parseTemplate, renderTemplate } from '../../../src/template/index.ts';
+import { createFileSet, type FileSet } from '../../../src/agent/file-set.ts';
+import { Secret } from '../../../src/core/index.ts';
+import type { KnownValues } from '../../../src/agent/ports.ts';
+import { LOCAL_TEMPLATES } from '../../../src/host/index.ts';
 import { agentConfig } from '../../helpers/agent-harness.ts';
 
-const TEMPLATES = { formatTemplate, parseTemplate, renderTemplate };
+const never = new AbortController().signal;
 
 function fileSet(
   document: Readonly<Record<string, unknown>>,
@@ -15,21 +16,19 @@ function fileSet(
     const text = mounted[path];
     return text === undefined ? Promise.reject(new Error('ENOENT')) : Promise.resolve(text);
   };
-  return createFileSet(agentConfig(document), TEMPLATES, { read });
+  return createFileSet(agentConfig(document), LOCAL_TEMPLATES, { read });
 }
 
 /** Gives the values by the key of their dependency. */
-function values(known: Readonly<Record<string, unknown>>): Lookup {
-  return (dependency) => {
-    const key = dependencyKey(dependency);
-    return key in known ? { value: known[key] } : undefined;
-  };
+function values(known: Readonly<Record<string, unknown>>): KnownValues {
+  return new Map(Object.entries(known).map(([key, value]) => [key, { value }]));
 }
 
-function textOf(set: FileSet, lookup: Lookup): (string | undefined)[] {
-  return set
-    .render(lookup)
-    .map(({ content }) => (content === undefined ? undefined : Buffer.from(content).toString()));
+async function textOf(set: FileSet, known: KnownValues): Promise<(string | undefined)[]> {
+  const files = await set.render(known, never);
+  return files.map(({ content }) =>
+    content === undefined ? undefined : Buffer.from(content).toString(),
+  );
 }
 
 test('each kind of source makes a file', async () => {
@@ -50,13 +49,13 @@ test('each kind of source makes a file', async () => {
   await set.reload();
   const svid = { spiffeId: '', svid: 'S', key: new Secret('K'), bundle: 'B', expiresAtMs: 0 };
   const known = { 'read:kv/a': { x: '1' }, 'jwt-svid:["a","b"]': 'JWT', 'x509-svid': svid };
-  const texts = textOf(set, values(known));
+  const texts = await textOf(set, values(known));
   assert.deepEqual(texts.slice(0, 3), ['1', '1', 'x=1']);
   assert.deepEqual(JSON.parse(texts[3] ?? ''), { x: '1' });
   assert.deepEqual(texts.slice(4), ['1', 'JWT', 'S', 'K', 'B']);
 });
 
-test('what is missing is listed, and the file has no content', () => {
+test('what is missing is listed, and the file has no content', async () => {
   const set = fileSet({
     files: [
       {
@@ -66,7 +65,7 @@ test('what is missing is listed, and the file has no content', () => {
       { name: 'b', jwtSvid: ['aud'] },
     ],
   });
-  const [a, b] = set.render(values({ 'read:kv/a': { x: '1' } }));
+  const [a, b] = await set.render(values({ 'read:kv/a': { x: '1' } }), never);
   assert.ok(a && b);
   assert.equal(a.content, undefined);
   assert.deepEqual(a.missing, [{ kind: 'read', path: 'kv/b' }]);
@@ -74,14 +73,14 @@ test('what is missing is listed, and the file has no content', () => {
   assert.deepEqual(b.missing, [{ kind: 'jwt-svid', audiences: ['aud'] }]);
 });
 
-test('a file that cannot be rendered says why and leaves the others alone', () => {
+test('a file that cannot be rendered says why and leaves the others alone', async () => {
   const set = fileSet({
     files: [
       { name: 'bad', secret: 'kv/a', template: '{{nope}}' },
       { name: 'good', secret: 'kv/a', template: '{{x}}' },
     ],
   });
-  const [bad, good] = set.render(values({ 'read:kv/a': { x: '1' } }));
+  const [bad, good] = await set.render(values({ 'read:kv/a': { x: '1' } }), never);
   assert.equal(bad?.error?.code, 'ERR_TEMPLATE_MISSING_KEY');
   assert.equal(bad.content, undefined);
   assert.ok(!bad.error.message.includes("'1'"));
@@ -102,13 +101,14 @@ test('a mounted template that is not there yet is no content, and said so by the
   const mounted: Record<string, string> = {};
   const set = fileSet({ files: [{ name: 'a', templateFile: '/t' }] }, mounted);
   await assert.rejects(set.reload(), { code: 'ERR_TEMPLATE_UNREADABLE' });
-  assert.equal(set.render(values({}))[0]?.error?.code, 'ERR_TEMPLATE_UNREADABLE');
+  const [file] = await set.render(values({}), never);
+  assert.equal(file?.error?.code, 'ERR_TEMPLATE_UNREADABLE');
   mounted['/t'] = 'text';
   await set.reload();
-  assert.deepEqual(textOf(set, values({})), ['text']);
+  assert.deepEqual(await textOf(set, values({})), ['text']);
   mounted['/t'] = '{{#if';
   await assert.rejects(set.reload(), { code: 'ERR_TEMPLATE_SYNTAX' });
-  assert.deepEqual(textOf(set, values({})), ['text'], 'the last good one stays');
+  assert.deepEqual(await textOf(set, values({})), ['text'], 'the last good one stays');
 });
 
 test('a template file that several files use is watched and read once', async () => {
@@ -116,8 +116,14 @@ test('a template file that several files use is watched and read once', async ()
   const file = (name: string): object => ({ name, templateFile: '/t' });
   const config = agentConfig({ files: [file('a'), file('b')] });
   const read = (): Promise<string> => Promise.resolve(`text ${++reads}`);
-  const set = createFileSet(config, TEMPLATES, { read });
+  const set = createFileSet(config, LOCAL_TEMPLATES, { read });
   assert.deepEqual(set.templateFiles, ['/t']);
   await set.reload();
   assert.equal(reads, 1);
+});
+
+test('an abort ends a rendering with the reason of the signal', async () => {
+  const set = fileSet({ files: [{ name: 'a', template: 'text' }] });
+  const reason = new Error('the pod ends');
+  await assert.rejects(set.render(values({}), AbortSignal.abort(reason)), reason);
 });
