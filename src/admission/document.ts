@@ -168,7 +168,11 @@ function connectionOf(
   const path = `${installation.annotationPrefix}/vault`;
   if (!/^https?:/.test(chosen)) {
     const names = Object.keys(connections).join(', ');
-    problems.push({ path, message: `there is no connection "${chosen}": choose one of ${names}` });
+    problems.push({
+      path,
+      message: `there is no connection "${chosen}"`,
+      help: `choose one of ${names}`,
+    });
     return undefined;
   }
   const address = httpOrigin.parse(chosen);
@@ -178,8 +182,8 @@ function connectionOf(
   }
   if (!allowPodAddress) {
     const names = Object.keys(connections).join(', ');
-    const message = `the installation does not let a pod give an address: name one of ${names}`;
-    forbidden.push({ path, message });
+    const message = 'the installation does not let a pod give an address: name a connection';
+    forbidden.push({ path, message, help: `one of ${names}` });
     return undefined;
   }
   return {

@@ -30,19 +30,21 @@ interface Asked {
   readonly value: string | undefined;
 }
 
+/** One of them, and several. */
 const WORD = {
-  connections: 'connections',
-  roles: 'roles',
-  authMounts: 'auth mounts',
-  paths: 'paths',
+  connections: ['connection', 'connections'],
+  roles: ['role', 'roles'],
+  authMounts: ['auth mount', 'auth mounts'],
+  paths: ['path', 'paths'],
 } as const;
 
 /** More that one policy allows is not listed. */
 const MAX_LISTED = 10;
 
 /**
- * Why no policy allows what the pod asks for, by policy and name of what it allows instead; nothing where one
- * allows everything, or where there are none. Values of annotations are not told, but for Vault paths.
+ * Why no policy allows what the pod asks for, by setting and policy; nothing where one allows everything, or where
+ * there are none. What a policy allows is help, and no part of the message: whoever can reach the webhook reads that.
+ * Values of annotations are not told, but for Vault paths.
  */
 export function policyProblems(input: PolicyInput): readonly Problem[] {
   const { policies } = input.installation.vault;
@@ -67,9 +69,11 @@ function refusals(policy: VaultPolicy, asked: readonly Asked[]): readonly Proble
     .map(({ path, kind, value }) => {
       const listed = policy[kind].slice(0, MAX_LISTED).join(', ');
       const more = policy[kind].length > MAX_LISTED ? ' and more' : '';
-      const allowed = listed === '' ? `no ${WORD[kind]}` : `${WORD[kind]} ${listed}${more}`;
+      const [one, several] = WORD[kind];
       const what = kind === 'paths' ? `${value ?? ''}: ` : '';
-      return { path, message: `${what}policy "${policy.name}" allows ${allowed}` };
+      const message = `${what}policy "${policy.name}" does not allow this ${one}`;
+      const allowed = listed === '' ? `no ${several}` : `${several} ${listed}${more}`;
+      return { path, message, help: `it allows ${allowed}` };
     });
 }
 

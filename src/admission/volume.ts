@@ -172,8 +172,9 @@ function checkToken({ needs, installation }: Found, problems: Problem[]): void {
   const wanted = needs.token.audience ?? '';
   if (tokenAudiences.includes(wanted)) return;
   const known = tokenAudiences.map((one) => `"${one}"`).join(', ');
-  const message = `the kubelet gives the CSI driver no service-account token for "${wanted}", only for ${known === '' ? 'nobody' : known} (csi.tokenAudiences)`;
-  problems.push({ path: `${installation.annotationPrefix}/audience`, message });
+  const message = `the kubelet gives the CSI driver no service-account token for "${wanted}" (csi.tokenAudiences)`;
+  const help = `it does for ${known === '' ? 'nobody' : known}`;
+  problems.push({ path: `${installation.annotationPrefix}/audience`, message, help });
 }
 
 function sizeOf({ resolved, installation }: Found, problems: Problem[]): number {

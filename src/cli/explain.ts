@@ -15,7 +15,7 @@ import {
   type Installation,
   type RawAgentConfig,
 } from '../config/index.ts';
-import { EXIT, formatDuration } from '../core/index.ts';
+import { EXIT, explainProblems, formatDuration } from '../core/index.ts';
 import { admitManifests, type InjectedPod, type ManifestOptions } from './inject.ts';
 import type { Io } from './io.ts';
 import { isManifest } from './manifest.ts';
@@ -30,7 +30,8 @@ export async function explainManifests(io: Io, options: ManifestOptions): Promis
 }
 
 function explainPod({ found, result }: InjectedPod, installation: Installation): string {
-  const { outcome, reason, message } = result;
+  const { outcome, reason } = result;
+  const message = outcome === 'denied' ? explainProblems(result.problems) : result.message;
   const sections = [
     `${found.owner} in namespace ${found.namespace}: ${outcome} (${reason})`,
     ...message.split('\n').map((line) => `  ${line}`),

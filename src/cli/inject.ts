@@ -1,7 +1,7 @@
 /**
  * `vouchsafe inject`: the webhook's own function on manifests and reviews. Ring: cli.
  */
-import { EXIT, toVouchsafeError, VouchsafeError } from '../core/index.ts';
+import { EXIT, explainProblems, toVouchsafeError, VouchsafeError } from '../core/index.ts';
 import { inject, readPod, review, type InjectionResult, type Pod } from '../admission/index.ts';
 import type { Installation } from '../config/index.ts';
 import { checkTemplate } from '../template/index.ts';
@@ -84,7 +84,8 @@ export async function injectManifests(io: Io, options: ManifestOptions): Promise
   const denials: string[] = [];
   for (const { found, result } of pods.values()) {
     for (const warning of result.warnings) io.say(`warning: ${found.owner}: ${warning}`);
-    if (result.outcome === 'denied') denials.push(`${found.owner}: ${result.message}`);
+    if (result.outcome === 'denied')
+      denials.push(`${found.owner}: ${explainProblems(result.problems)}`);
     else io.say(`${found.owner}: ${result.outcome} (${result.reason})`);
   }
   if (denials.length > 0) throw new VouchsafeError('ERR_ADMISSION_DENIED', denials.join('\n'));

@@ -1,7 +1,14 @@
 /**
  * `vouchsafe render --pod pod.yaml`: the files of a pod, from a dev or a real Vault, masked. Ring: cli.
  */
-import { EXIT, NO_LOGGER, VouchsafeError, type LogFields, type Logger } from '../core/index.ts';
+import {
+  EXIT,
+  explainProblems,
+  NO_LOGGER,
+  VouchsafeError,
+  type LogFields,
+  type Logger,
+} from '../core/index.ts';
 import { renderOnce } from '../dev/show/index.ts';
 import { choosePod, configMapsOf, realVault } from './dev.ts';
 import { admitManifests } from './inject.ts';
@@ -28,7 +35,10 @@ export async function renderPod(
   for (const warning of result.warnings) io.say(`warning: ${found.owner}: ${warning}`);
   const { agentConfig: document } = result;
   if (document === undefined) {
-    throw new VouchsafeError('ERR_ADMISSION_DENIED', `${found.owner}: ${result.message}`);
+    throw new VouchsafeError(
+      'ERR_ADMISSION_DENIED',
+      `${found.owner}: ${explainProblems(result.problems)}`,
+    );
   }
   const { config, files } = await renderOnce(
     { pod: result.pod, document },

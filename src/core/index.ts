@@ -37,7 +37,7 @@ export {
 } from './notify-rules.ts';
 export { clashingPaths, outputPathProblem } from './output-path.ts';
 export { closeness, nearest } from './nearest.ts';
-export { formatProblems, problemsError, type Problem } from './problems.ts';
+export { explainProblems, formatProblems, problemsError, type Problem } from './problems.ts';
 export { parseQuantity } from './quantity.ts';
 export { Secret } from './secret.ts';
 export { VERSION } from './version.ts';

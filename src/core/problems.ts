@@ -10,11 +10,23 @@ export interface Problem {
   readonly path: string;
   /** What is wrong and what the rule is. Holds the given value only where it is no secret. */
   readonly message: string;
+  /** What would be right, where that is for those alone who have the installation's values: a stranger is not told. */
+  readonly help?: string;
 }
 
 /** Prints problems one a line, `path: message`. */
 export function formatProblems(problems: readonly Problem[]): string {
   return problems.map((problem) => `${problem.path}: ${problem.message}`).join('\n');
+}
+
+/** The same with the help, for those who have the values of the installation. */
+export function explainProblems(problems: readonly Problem[]): string {
+  return formatProblems(
+    problems.map(({ path, message, help }) => ({
+      path,
+      message: help === undefined ? message : `${message} (${help})`,
+    })),
+  );
 }
 
 /** The error that carries all problems at once. */

@@ -18,7 +18,7 @@ const DENIED: Readonly<Record<string, readonly [Given, object, RegExp]>> = {
     {},
     /^template-app: app:1:\d+: .*secert/,
   ],
-  'an unknown connection': [{ vault: 'prod' }, {}, /^vault: .*"prod": choose one of default/],
+  'an unknown connection': [{ vault: 'prod' }, {}, /^vault: there is no connection "prod"$/],
   'a pod that chooses Windows by a label': [
     {},
     { nodeSelector: { 'kubernetes.io/os': 'windows' } },

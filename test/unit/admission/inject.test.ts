@@ -344,7 +344,7 @@ test('an address of its own needs the permission of the installation', () => {
   const pod = podWith({ vault: 'https://evil.example:8200' });
   const denied = injectPod(pod);
   assert.deepEqual([denied.outcome, denied.reason], ['denied', 'forbidden']);
-  assert.match(denied.message, /^vouchsafe\.dev\/vault: .*name one of default/);
+  assert.match(denied.message, /^vouchsafe\.dev\/vault: .*: name a connection$/);
   const installation = parseInstallation({ vault: { allowPodAddress: true } });
   assert.equal(injectPod(pod, { installation }).outcome, 'injected');
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { InjectionResult } from '../../../src/admission/index.ts';
 import { parseInstallation } from '../../../src/config/index.ts';
+import { explainProblems } from '../../../src/core/index.ts';
 import { injectPod, podWith, problemsOf, type Given } from './harness.ts';
 
 const POLICIES = [
@@ -55,30 +56,30 @@ test('one policy that allows everything is enough', () => {
 });
 
 const REFUSED: Readonly<Record<string, readonly [Given, string]>> = {
-  'another role': [{ ...OK, role: 'b' }, 'role: policy "team-a" allows roles a-*, shared'],
+  'another role': [{ ...OK, role: 'b' }, 'role: policy "team-a" does not allow this role'],
   'another connection': [
     { ...OK, vault: 'test' },
-    'vault: policy "team-a" allows connections prod',
+    'vault: policy "team-a" does not allow this connection',
   ],
   'another mount': [
     { ...OK, 'auth-mount': 'other' },
-    'auth-mount: policy "team-a" allows auth mounts jwt',
+    'auth-mount: policy "team-a" does not allow this auth mount',
   ],
   'the mount of another method': [
     { ...OK, 'auth-method': 'kubernetes' },
-    'auth-mount: policy "team-a" allows auth mounts jwt',
+    'auth-mount: policy "team-a" does not allow this auth mount',
   ],
   'a path of another team': [
     { ...OK, 'secret-app': 'kvv2/team-b/app' },
-    'secret-app: kvv2/team-b/app: policy "team-a" allows paths kvv2/team-a/*, kvv2/common, */creds/team-a-*',
+    'secret-app: kvv2/team-b/app: policy "team-a" does not allow this path',
   ],
   'a path that only begins alike': [
     { ...OK, 'secret-app': 'kvv2/common/app' },
-    'secret-app: kvv2/common/app: policy "team-a" allows paths kvv2/team-a/*, kvv2/common, */creds/team-a-*',
+    'secret-app: kvv2/common/app: policy "team-a" does not allow this path',
   ],
   'a literal in a template': [
     { ...OK, 'template-t': '{{#with (secret "kvv2/team-b/app")}}{{password}}{{/with}}' },
-    'template-t: kvv2/team-b/app: policy "team-a" allows paths kvv2/team-a/*, kvv2/common, */creds/team-a-*',
+    'template-t: kvv2/team-b/app: policy "team-a" does not allow this path',
   ],
 };
 
@@ -92,7 +93,7 @@ for (const [name, [annotations, problem]] of Object.entries(REFUSED)) {
 
 test('refused: no role, where roles are named', () => {
   const { role: _, ...rest } = OK;
-  assert.deepEqual(problemsOf(decide(rest)), ['role: policy "team-a" allows roles a-*, shared']);
+  assert.deepEqual(problemsOf(decide(rest)), ['role: policy "team-a" does not allow this role']);
 });
 
 test('refused: a namespace that no policy is for', () => {
@@ -105,14 +106,16 @@ test('refused: what two policies allow only together; both are named', () => {
   const mixed = { ...OK, role: 'b', 'secret-app': 'kvv2/team-a/app' };
   const problems = problemsOf(decide(mixed, { account: 'deployer' }));
   assert.deepEqual(problems, [
-    'role: policy "team-a" allows roles a-*, shared',
-    'secret-app: kvv2/team-a/app: policy "deployer" allows paths kvv2/deploy/*',
+    'role: policy "team-a" does not allow this role',
+    'secret-app: kvv2/team-a/app: policy "deployer" does not allow this path',
   ]);
 });
 
 test('refused: an empty list allows nothing', () => {
-  const problems = problemsOf(decide(OK, { namespace: 'closed' }));
-  assert.deepEqual(problems, ['role: policy "nothing" allows no roles']);
+  const result = decide(OK, { namespace: 'closed' });
+  const problems = problemsOf(result);
+  assert.equal(result.problems[0]?.help, 'it allows no roles');
+  assert.deepEqual(problems, ['role: policy "nothing" does not allow this role']);
 });
 
 test('defaults of the namespace count as well', () => {
@@ -139,4 +142,42 @@ test('many stars in a glob take no time', () => {
     vault: { policies: [{ name: 'p', namespaces: ['*'], roles: [`${'*a'.repeat(250)}b`] }] },
   });
   assert.equal(injectPod(podWith({ role }), { installation }).reason, 'forbidden');
+});
+
+test('what an installation has and allows is help, and in no message', () => {
+  const planted = ['planted-role', 'planted-connection', 'planted-mount', 'planted/path'];
+  const installation = parseInstallation({
+    vault: {
+      default: 'planted-connection',
+      connections: { 'planted-connection': { address: 'https://v' } },
+      policies: [
+        {
+          name: 'p',
+          namespaces: ['*'],
+          roles: ['planted-role'],
+          connections: ['planted-connection'],
+          authMounts: ['planted-mount'],
+          paths: ['planted/path'],
+        },
+      ],
+    },
+    csi: { enabled: true, tokenAudiences: ['planted-audience'] },
+  });
+  const asked: readonly Given[] = [
+    { role: 'other' },
+    { 'auth-mount': 'other' },
+    { vault: 'other' },
+    { vault: 'https://other.example' },
+    { 'template-t': '{{secret "other/path"}}' },
+    { mode: 'csi', identity: 'service-account', audience: 'other' },
+  ];
+  const helped = asked.map((annotations) => {
+    const { outcome, message, warnings, problems } = injectPod(podWith(annotations), {
+      installation,
+    });
+    assert.equal(outcome, 'denied');
+    assert.doesNotMatch(JSON.stringify([message, warnings]), /planted/);
+    return explainProblems(problems);
+  });
+  for (const one of [...planted, 'planted-audience']) assert.ok(helped.join().includes(one), one);
 });
