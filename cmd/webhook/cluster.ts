@@ -45,6 +45,7 @@ export interface ClusterOptions {
 /** What a server in a cluster is given. */
 export interface Cluster {
   readonly namespaces: NamespaceLookup;
+  readonly knows: (namespace: string) => boolean;
   readonly tell: ((notice: Notice) => void) | undefined;
   readonly certificates: Certificates;
   readonly companions: readonly Task[];
@@ -71,7 +72,13 @@ export async function connectCluster(options: ClusterOptions): Promise<Cluster> 
       : undefined;
   return {
     namespaces: namespaces.lookup,
-    tell: events && ((notice) => events.record(notice)),
+    knows: namespaces.knows,
+    tell:
+      events &&
+      ((notice) => {
+        // The chart excludes it, a webhook that was installed by hand may not.
+        if (notice.namespace !== environmentVariable('POD_NAMESPACE')) events.record(notice);
+      }),
     certificates: certificatesOf(options, api),
     companions: [namespaces.run, ...(events ? [(signal: AbortSignal) => events.run(signal)] : [])],
   };

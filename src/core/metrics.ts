@@ -8,6 +8,8 @@ export type Labels = Readonly<Record<string, string>>;
 /** Counts up. */
 export interface Counter {
   add(labels?: Labels, by?: number): void;
+  /** Forgets one series. */
+  remove(labels: Labels): void;
 }
 
 /** Shows a current value. */
@@ -36,7 +38,7 @@ export interface Metrics {
 
 /** Counts nothing; the default of every part. */
 export const NO_METRICS: Metrics = {
-  counter: () => ({ add: () => undefined }),
+  counter: () => ({ add: () => undefined, remove: () => undefined }),
   gauge: () => ({ set: () => undefined, remove: () => undefined }),
   histogram: () => ({ observe: () => undefined }),
 };

@@ -1,6 +1,7 @@
 /**
  * Tells decisions as Events on the owners of pods. Ring: kubernetes. It never delays or fails a review: what is too
- * much is dropped and counted.
+ * much is dropped and counted. No namespace uses up what another may tell: each has a bound of its own, and they take
+ * turns in what is written.
  *
  * @see https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/
  */
@@ -18,6 +19,7 @@ import { Latest } from '../lifecycle/index.ts';
 import { statusOf, type ApiRequest, type KubernetesApi } from './api.ts';
 import { microTime } from './lease.ts';
 import { TokenBucket } from './token-bucket.ts';
+import { TurnQueue } from './turn-queue.ts';
 
 /** What an Event is about. */
 export interface Regarding {
@@ -51,8 +53,9 @@ export interface EventsOptions {
   readonly metrics?: Metrics;
 }
 
-/** Requests in all, and new Events of one object. */
+/** Requests in all, new Events of one namespace, and of one object in it. */
 const OVERALL = { burst: 50, perSecond: 5 } as const;
+const PER_NAMESPACE = { burst: 30, perSecond: 1 / 10 } as const;
 const PER_OBJECT = { burst: 10, perSecond: 1 / 60 } as const;
 /** The same again within this time is the same Event, counted. */
 const SERIES_MS = 10 * 60_000;
@@ -60,6 +63,8 @@ const SERIES_MS = 10 * 60_000;
 const UPDATE_MS = 30_000;
 /** Objects and Events remembered. */
 const MAX_KNOWN = 2000;
+/** Namespaces remembered that told something of late; the clusters that Kubernetes is tested with have as many. */
+const MAX_NAMESPACES = 10_000;
 const MAX_QUEUE = 500;
 const MAX_NOTE_CHARS = 1024;
 
@@ -82,8 +87,9 @@ export class EventRecorder {
   readonly #logger: Logger;
   readonly #outcomes: Counter;
   readonly #series = new Map<string, Series>();
+  readonly #namespaces = new Map<string, TokenBucket>();
   readonly #objects = new Map<string, TokenBucket>();
-  readonly #queue: Series[] = [];
+  readonly #queue = new TurnQueue<Series>(MAX_QUEUE);
   readonly #work = new Latest<undefined>();
   readonly #overall: TokenBucket;
   #isFailing = false;
@@ -115,9 +121,7 @@ export class EventRecorder {
       this.#outcomes.add({ outcome: 'counted' });
       return;
     }
-    const bucket = this.#objects.get(object) ?? new TokenBucket(PER_OBJECT, clock);
-    remember(this.#objects, object, bucket);
-    if (this.#queue.length >= MAX_QUEUE || !bucket.take()) {
+    if (!this.#mayTell(namespace, object)) {
       this.#outcomes.add({ outcome: 'dropped' });
       return;
     }
@@ -126,8 +130,41 @@ export class EventRecorder {
     const times = { firstMs: clock.now(), lastMs: nowMs, toldMs: nowMs };
     const series = { occurrence, name, ...times, count: 1, told: 0, isQueued: true };
     remember(this.#series, key, series);
-    this.#queue.push(series);
+    this.#enqueue(series);
     this.#work.set(undefined);
+  }
+
+  /** Takes a token of the namespace and one of the object; an object without one costs its namespace nothing. */
+  #mayTell(namespace: string, object: string): boolean {
+    const { clock } = this.#options;
+    const ofObject = this.#objects.get(object) ?? new TokenBucket(PER_OBJECT, clock);
+    if (ofObject.waitMs() > 0) return false;
+    const known = this.#namespaces.get(namespace);
+    if (known === undefined) this.#forgetNamespaces();
+    if (known === undefined && this.#namespaces.size >= MAX_NAMESPACES) return false;
+    const ofNamespace = known ?? new TokenBucket(PER_NAMESPACE, clock);
+    if (!ofNamespace.take()) return false;
+    this.#namespaces.set(namespace, ofNamespace);
+    ofObject.take();
+    remember(this.#objects, object, ofObject);
+    return true;
+  }
+
+  /** A bucket that is full again is as good as none, and a new one no better than what it was. */
+  #forgetNamespaces(): void {
+    if (this.#namespaces.size < MAX_NAMESPACES) return;
+    for (const [name, bucket] of this.#namespaces) {
+      if (bucket.isFull) this.#namespaces.delete(name);
+    }
+  }
+
+  #enqueue(series: Series): void {
+    const dropped = this.#queue.push(series.occurrence.namespace, series);
+    if (dropped === undefined) return;
+    dropped.isQueued = false;
+    // A count comes again when it is due; what was never written is forgotten.
+    if (dropped.told === 0) dropped.lastMs = -Infinity;
+    this.#outcomes.add({ outcome: 'dropped' });
   }
 
   /** Writes until `signal` aborts. */
@@ -166,7 +203,7 @@ export class EventRecorder {
       const isBehind = series.told > 0 && series.count > series.told;
       if (isBehind && !series.isQueued && nowMs - series.toldMs >= UPDATE_MS) {
         series.isQueued = true;
-        this.#queue.push(series);
+        this.#enqueue(series);
       }
       const isOver = nowMs - series.lastMs >= SERIES_MS;
       if (isOver && !isBehind && !series.isQueued) this.#series.delete(key);

@@ -4,11 +4,17 @@
 import { VouchsafeError, type Clock, type Logger, type Random } from '../core/index.ts';
 import type { ApiObject, KubernetesApi } from './api.ts';
 import { Followed } from './followed.ts';
+import { TokenBucket } from './token-bucket.ts';
 
 type Annotations = Readonly<Record<string, string>>;
 
 /** How long the last view stands in while the API does not answer. */
 const STALE_MS = 10 * 60_000;
+/**
+ * How often a name that the view lacks is asked for. A namespace is that new for a moment alone, while anybody who
+ * reaches the port makes names up.
+ */
+const UNKNOWN = { burst: 50, perSecond: 10 } as const;
 const COLLECTION = '/api/v1/namespaces';
 
 /** What {@link followedNamespaces} needs. */
@@ -25,10 +31,13 @@ export interface NamespacesOptions {
 export interface Namespaces {
   /**
    * From the view; a namespace that is not in it, and every one while there is no view that counts, is asked for.
+   * Names that are not in the view are asked for as often as namespaces are made, and no more.
    *
    * @throws VouchsafeError `ERR_KUBERNETES_API`
    */
   readonly lookup: (name: string, signal: AbortSignal) => Promise<Annotations>;
+  /** True for a namespace that the view has, however old the view is. Names that somebody made up are not in it. */
+  readonly knows: (name: string) => boolean;
   /** Keeps the view. */
   readonly run: (signal: AbortSignal) => Promise<void>;
 }
@@ -40,16 +49,21 @@ export function followedNamespaces({ api, prefix, ...rest }: NamespacesOptions):
     return Object.fromEntries(entries.filter(([name]) => name.startsWith(`${prefix}/`)));
   };
   const view = new Followed<Annotations>({ api, collection: COLLECTION, read, ...rest });
+  const unknown = new TokenBucket(UNKNOWN, rest.clock);
   return {
     async lookup(name, signal) {
-      const known = view.ageMs < STALE_MS ? view.get(name) : undefined;
-      if (known !== undefined) return known;
       // A review's namespace is a path of ours: only what can be a name may become one.
       if (!/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name)) {
         throw new VouchsafeError('ERR_KUBERNETES_API', 'the request names no namespace');
       }
+      const known = view.get(name);
+      if (known !== undefined && view.ageMs < STALE_MS) return known;
+      if (known === undefined && !unknown.take()) {
+        throw new VouchsafeError('ERR_KUBERNETES_API', 'too many reviews of unknown namespaces');
+      }
       return read(await api.send({ method: 'GET', path: `${COLLECTION}/${name}` }, signal));
     },
+    knows: (name) => view.get(name) !== undefined,
     run: (signal) => view.run(signal),
   };
 }

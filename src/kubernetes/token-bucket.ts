@@ -37,6 +37,12 @@ export class TokenBucket {
     return Math.max(0, Math.ceil(((1 - this.#tokens) / this.#rate.perSecond) * 1000));
   }
 
+  /** True where nothing was taken that has not come back. */
+  get isFull(): boolean {
+    this.#refill();
+    return this.#tokens >= this.#rate.burst;
+  }
+
   #refill(): void {
     const nowMs = this.#clock.monotonicMs();
     const { burst, perSecond } = this.#rate;

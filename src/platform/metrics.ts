@@ -25,7 +25,10 @@ export function createMetrics(): MetricsRegistry {
     expose: () => registry.metrics(),
     counter(name, help, labelNames = []) {
       const metric = once(name, () => new Counter({ name, help, labelNames, registers }));
-      return { add: (labels = {}, by = 1) => metric.inc(labels, by) };
+      return {
+        add: (labels = {}, by = 1) => metric.inc(labels, by),
+        remove: (labels) => metric.remove(labels),
+      };
     },
     gauge(name, help, labelNames = []) {
       const metric = once(name, () => new Gauge({ name, help, labelNames, registers }));

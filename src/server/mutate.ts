@@ -23,6 +23,7 @@ import {
   type Metrics,
 } from '../core/index.ts';
 import { abortable } from '../lifecycle/index.ts';
+import { createReviewCounter } from './review-counter.ts';
 import { readBody, type Answer, type Route } from './http.ts';
 import { namespaceNotice, noticeOf, type Notice } from './tell.ts';
 import { rememberChecks } from './remember-checks.ts';
@@ -37,6 +38,11 @@ export interface MutateOptions {
   readonly checkTemplate: ReviewContext['checkTemplate'];
   /** Without it the defaults of namespaces do not exist. */
   readonly namespaces?: NamespaceLookup | undefined;
+  /**
+   * True for a namespace that is known to exist, whoever calls. All others have one label in metrics, and no Events;
+   * without it there is none that is known.
+   */
+  readonly knows?: ((namespace: string) => boolean) | undefined;
   /** Is told of decisions that people may wonder about; it must return at once. */
   readonly tell?: ((notice: Notice) => void) | undefined;
   readonly clock: Clock;
@@ -46,8 +52,6 @@ export interface MutateOptions {
 
 /** The API server waits a few seconds in all. */
 const LOOKUP_TIMEOUT_MS = 2000;
-/** Namespaces with a series of their own: whoever can reach the port must not be able to make more. */
-const MAX_NAMESPACE_LABELS = 1000;
 const DURATION_BUCKETS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
 ];
@@ -62,8 +66,9 @@ interface Decision {
 /** Makes the route. */
 export function createMutateRoute(options: MutateOptions): Route {
   const { clock, logger, metrics, installation } = options;
+  const knows = options.knows ?? (() => false);
   const remembering = { ...options, checkTemplate: rememberChecks(options.checkTemplate) };
-  const count = createCounter(metrics);
+  const count = createReviewCounter(metrics, knows);
   const duration = metrics.histogram(
     'vouchsafe_admission_duration_seconds',
     'Time from the headers of a review to its answer.',
@@ -76,7 +81,7 @@ export function createMutateRoute(options: MutateOptions): Route {
     let review: AdmissionRequest | undefined;
     const finish = (outcome: string, reason: string, extra: LogFields = {}): void => {
       const durationMs = clock.monotonicMs() - startMs;
-      count(review?.namespace ?? '', outcome, reason);
+      count(review?.namespace, outcome, reason);
       duration.observe(durationMs / 1000, { outcome });
       const fields = { outcome, reason, bytes, duration_ms: Math.round(durationMs * 100) / 100 };
       logger.info('admission review', { ...describe(review), ...fields, ...extra });
@@ -88,8 +93,10 @@ export function createMutateRoute(options: MutateOptions): Route {
       review = readReview(parseJson(body));
       const { answer, outcome, reason, notice } = await decide(review, remembering);
       finish(outcome, reason);
+      const { excludedNamespaces } = installation.webhook;
+      const mayTell = knows(review.namespace) && !excludedNamespaces.includes(review.namespace);
       // What was only tried has no traces.
-      if (notice !== undefined && !review.dryRun) options.tell?.(notice);
+      if (notice !== undefined && mayTell && !review.dryRun) options.tell?.(notice);
       return { status: 200, type: 'application/json', body: JSON.stringify(answer) };
     } catch (caught) {
       const error = toVouchsafeError(caught);
@@ -115,6 +122,7 @@ async function decide(request: AdmissionRequest, options: MutateOptions): Promis
       namespace: request.namespace,
       error: toVouchsafeError(error),
     });
+    // A namespace that does not exist is answered like one that cannot be read: nothing more is told of either.
     const message = `the annotations of namespace ${request.namespace} cannot be read now; this pod needs them, try again`;
     const answer = refuseReview(request.uid, 503, message);
     const notice = request.pod && namespaceNotice(request.pod, request.namespace);
@@ -139,7 +147,8 @@ function answered(request: AdmissionRequest, context: ReviewContext): Decision {
     return { answer, outcome: 'skipped', reason: 'not_a_pod' };
   }
   const { outcome, reason } = result;
-  return { answer, outcome, reason, notice: noticeOf(pod, namespace, result) };
+  const prefix = context.installation.annotationPrefix;
+  return { answer, outcome, reason, notice: noticeOf(pod, namespace, result, prefix) };
 }
 
 function checkMediaType(request: IncomingMessage): void {
@@ -160,10 +169,12 @@ function parseJson(body: Buffer): unknown {
 
 /** The body is machine-readable; the API server shows it to whoever created the pod. */
 function failure(error: VouchsafeError): Answer {
-  const body = JSON.stringify({ code: error.code, message: error.message });
   const type = 'application/json';
+  const body = JSON.stringify({ code: error.code, message: error.message });
   if (hasCode(error, 'ERR_ADMISSION_TOO_LARGE')) return { status: 413, type, body, isCut: true };
-  if (!hasCode(error, 'ERR_ADMISSION_MALFORMED')) return { status: 500, type, body };
+  // What went wrong inside is for the log.
+  if (!hasCode(error, 'ERR_ADMISSION_MALFORMED'))
+    return { status: 500, type, body: JSON.stringify({ code: error.code }) };
   const isMediaType = error.details['status'] === 415;
   return { status: isMediaType ? 415 : 400, type, body, isCut: isMediaType };
 }
@@ -181,20 +192,5 @@ function nameOf({ metadata }: Pod): LogFields {
   return {
     name: metadata.name ?? metadata.generateName,
     ...(owner !== undefined && { owner: `${owner.kind ?? ''}/${owner.name ?? ''}` }),
-  };
-}
-
-function createCounter(
-  metrics: Metrics,
-): (namespace: string, outcome: string, reason: string) => void {
-  const total = metrics.counter(
-    'vouchsafe_admission_total',
-    'Reviews by namespace, outcome and reason.',
-    ['namespace', 'outcome', 'reason'],
-  );
-  const known = new Set<string>();
-  return (namespace, outcome, reason) => {
-    if (known.size < MAX_NAMESPACE_LABELS) known.add(namespace);
-    total.add({ namespace: known.has(namespace) ? namespace : 'other', outcome, reason });
   };
 }

@@ -1,7 +1,12 @@
 /**
  * What is told of a decision to those who look at the pod's owner. Pure. Ring: server.
+ *
+ * The webhook cannot know who calls, so an Event holds no text of the request: sentences, counts and names of settings
+ * are the product's own, and what it regards has the shape of a reference or is not told.
  */
 import { REASONS, type InjectionResult, type Pod, type Reason } from '../admission/index.ts';
+import { classify } from '../config/index.ts';
+import type { Problem } from '../core/index.ts';
 
 /** An Event to be, in Kubernetes' words. */
 export interface Notice {
@@ -17,17 +22,24 @@ export interface Notice {
   readonly note: string;
 }
 
-/** Skips that somebody may wonder about; the others are as everybody expects. */
-const TOLD_SKIPS: readonly Reason[] = ['excluded_namespace', 'nothing_requested'];
+/** A skip that somebody may wonder about; the others are as everybody expects. */
+const TOLD_SKIP: Reason = 'nothing_requested';
 
-/** The notice of a decision; undefined where nobody wonders, or nobody is there who could be told. */
+/** More settings are not listed. */
+const MAX_LISTED = 8;
+
+/**
+ * The notice of a decision; undefined where nobody wonders, or nobody is there who could be told. `prefix` is that of
+ * the annotations: `vouchsafe.dev`.
+ */
 export function noticeOf(
   pod: Pod,
   namespace: string,
   result: Pick<InjectionResult, 'outcome' | 'reason' | 'problems' | 'warnings'>,
+  prefix: string,
 ): Notice | undefined {
   const regarding = ownerOf(pod);
-  const told = wordsOf(result);
+  const told = wordsOf(result, prefix);
   return regarding === undefined || told === undefined
     ? undefined
     : { namespace, regarding, ...told };
@@ -41,43 +53,69 @@ export function namespaceNotice(pod: Pod, namespace: string): Notice | undefined
   return { namespace, regarding, type: 'Warning', reason: 'Denied', note };
 }
 
-function wordsOf({
-  outcome,
-  reason,
-  problems,
-  warnings,
-}: Parameters<typeof noticeOf>[2]): Pick<Notice, 'type' | 'reason' | 'note'> | undefined {
+function wordsOf(
+  { outcome, reason, problems, warnings }: Parameters<typeof noticeOf>[2],
+  prefix: string,
+): Pick<Notice, 'type' | 'reason' | 'note'> | undefined {
   const why = REASONS[reason];
   if (outcome === 'injected') return { type: 'Normal', reason: 'Injected', note: why };
   if (outcome === 'skipped') {
-    const isTold =
-      TOLD_SKIPS.includes(reason) || (reason === 'not_requested' && warnings.length > 0);
+    const isTold = reason === TOLD_SKIP || (reason === 'not_requested' && warnings.length > 0);
     return isTold ? { type: 'Normal', reason: 'NotInjected', note: why } : undefined;
   }
-  if (reason === 'forbidden') {
-    // Refusals name policies and what they allow, never what was asked for but for Vault paths.
-    const list = problems.map(({ path, message }) => `${path}: ${message}`).join('; ');
-    return { type: 'Warning', reason: 'PolicyRefused', note: `${why} ${list}` };
-  }
-  // Whoever created the pod was told everything; here the places must do, for problems may quote what was given.
-  const places = [...new Set(problems.map(({ path }) => path))].join(', ');
-  return { type: 'Warning', reason: 'Denied', note: `${why} See ${places}.` };
+  const note = `${why} ${counted(problems, prefix)} The answer to whoever created the pod says more, and so does \`vouchsafe explain\`.`;
+  return { type: 'Warning', reason: reason === 'forbidden' ? 'PolicyRefused' : 'Denied', note };
+}
+
+/** `2 problems, of role and secret-*.` */
+function counted(problems: readonly Problem[], prefix: string): string {
+  const places = [...new Set(problems.map(({ path }) => placeOf(path, prefix)))].sort();
+  const listed = places.slice(0, MAX_LISTED).join(', ');
+  const more = places.length > MAX_LISTED ? ' and others' : '';
+  return `${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}, of ${listed}${more}.`;
+}
+
+/** The setting that a problem is about, in the product's own words: names of files are whoever's who wrote them. */
+function placeOf(path: string, prefix: string): string {
+  // `vouchsafe.dev/mode of the namespace`
+  const [key = ''] = path.split(' ', 1);
+  if (key.startsWith('defaults.')) return 'the defaults of the installation';
+  if (!key.startsWith(`${prefix}/`)) return 'the pod itself';
+  const classified = classify(key.slice(prefix.length + 1));
+  if (classified.kind === 'setting') return classified.setting;
+  return classified.kind === 'file' ? `${classified.setting}-*` : 'other annotations';
 }
 
 /** The controller, else a pod that has a name already: one with `generateName` gets its own after admission. */
 function ownerOf({ metadata }: Pod): Notice['regarding'] | undefined {
   const owner = metadata.ownerReferences?.find(({ controller }) => controller === true);
-  if (owner !== undefined) {
-    const { apiVersion, kind, name, uid } = owner;
-    if (typeof kind !== 'string' || typeof name !== 'string') return undefined;
-    return {
-      apiVersion: typeof apiVersion === 'string' ? apiVersion : 'v1',
-      ...{ kind, name },
-      ...(typeof uid === 'string' && { uid }),
-    };
-  }
-  const { name } = metadata;
-  return typeof name === 'string' && name !== ''
-    ? { apiVersion: 'v1', kind: 'Pod', name }
-    : undefined;
+  if (owner === undefined) return reference({ apiVersion: 'v1', kind: 'Pod', name: metadata.name });
+  const { apiVersion = 'v1', kind, name, uid } = owner;
+  return reference({ apiVersion, kind, name, uid });
+}
+
+/** What each field of a reference may look like; nothing that is a sentence has that form. */
+const FORM = {
+  apiVersion: /^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?v[0-9]{1,3}((alpha|beta)[0-9]{1,3})?$/,
+  kind: /^[A-Z][A-Za-z0-9]{0,62}$/,
+  name: /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/,
+  uid: /^[0-9A-Za-z-]{1,64}$/,
+} as const;
+
+/** A reference whose every field has its form; undefined where one has not. An absent UID is nobody's. */
+function reference(given: {
+  readonly apiVersion: unknown;
+  readonly kind: unknown;
+  readonly name: unknown;
+  readonly uid?: unknown;
+}): Notice['regarding'] | undefined {
+  const { apiVersion, kind, name, uid } = given;
+  const isOne = has(apiVersion, 'apiVersion') && has(kind, 'kind') && has(name, 'name');
+  if (!isOne) return undefined;
+  if (uid === undefined) return { apiVersion, kind, name };
+  return has(uid, 'uid') ? { apiVersion, kind, name, uid } : undefined;
+}
+
+function has(value: unknown, field: keyof typeof FORM): value is string {
+  return typeof value === 'string' && FORM[field].test(value);
 }

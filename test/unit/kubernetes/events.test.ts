@@ -96,14 +96,70 @@ test('one object cannot fill the log of a namespace: what is too much is dropped
   assert.match(await metrics.expose(), /vouchsafe_events_total{outcome="dropped"} 40/);
 });
 
-test('many objects at once are spread, and more than the queue holds are dropped', async (t) => {
-  const { recorder, clock, events, metrics } = begin(t);
+const inNamespace = (namespace: string, name: string): Occurrence => ({
+  ...occurrence(name),
+  namespace,
+});
+
+const written = ({ cluster }: World, namespace: string): number =>
+  cluster.list(`/apis/events.k8s.io/v1/namespaces/${namespace}/events`).length;
+
+test('many objects of a namespace at once: its bound is kept, and comes back with time', async (t) => {
+  const world = begin(t);
+  const { recorder, clock, events, metrics } = world;
   for (let index = 0; index < 600; index += 1) recorder.record(occurrence(`web-${index}`));
-  await clock.advance(1000);
-  assert.ok(events().length >= 50 && events().length <= 56, String(events().length));
   await clock.advance(100_000);
-  assert.equal(events().length, 500);
-  assert.match(await metrics.expose(), /vouchsafe_events_total{outcome="dropped"} 100/);
+  assert.equal(events().length, 30);
+  assert.match(await metrics.expose(), /vouchsafe_events_total{outcome="dropped"} 570/);
+  for (let index = 600; index < 700; index += 1) recorder.record(occurrence(`web-${index}`));
+  await clock.advance(100_000);
+  assert.equal(events().length, 40);
+});
+
+test('a namespace that tells too much costs another nothing', async (t) => {
+  const world = begin(t);
+  for (let index = 0; index < 5000; index += 1) {
+    world.recorder.record(inNamespace('noisy', `n-${index}`));
+  }
+  for (let index = 0; index < 5; index += 1) {
+    world.recorder.record(inNamespace('quiet', `q-${index}`));
+  }
+  await world.clock.advance(1000);
+  assert.equal(written(world, 'quiet'), 5);
+});
+
+test('many namespaces that tell too much leave a quiet one its turn', async (t) => {
+  const world = begin(t);
+  const noisy = Array.from({ length: 40 }, (_, index) => `noisy-${index}`);
+  for (const namespace of noisy) {
+    for (let index = 0; index < 30; index += 1) {
+      world.recorder.record(inNamespace(namespace, `n-${index}`));
+    }
+  }
+  world.recorder.record(inNamespace('quiet', 'q'));
+  // One turn of each: 50 at once, and five a second.
+  await world.clock.advance(1000);
+  assert.equal(written(world, 'quiet'), 1);
+  await world.clock.advance(100_000);
+  const total = noisy.reduce((sum, namespace) => sum + written(world, namespace), 0);
+  assert.equal(total, 499);
+});
+
+test('an object that tells too much leaves its namespace something', async (t) => {
+  const { recorder, clock, events } = begin(t);
+  for (let index = 0; index < 500; index += 1) recorder.record(occurrence('web', `note ${index}`));
+  for (let index = 0; index < 20; index += 1) recorder.record(occurrence(`web-${index}`));
+  await clock.advance(1000);
+  assert.equal(events().length, 30);
+});
+
+test('names of namespaces that somebody made up cost a bounded memory, and no more requests', async (t) => {
+  const { recorder, clock, cluster } = begin(t);
+  for (let index = 0; index < 30_000; index += 1) {
+    recorder.record(inNamespace(`n-${index}`, 'web'));
+  }
+  await clock.advance(60_000);
+  assert.ok(cluster.requests.length <= 500, String(cluster.requests.length));
 });
 
 test('refused or not answered: counted, said once, and nobody waits', async (t) => {

@@ -71,6 +71,35 @@ test('a name that is none asks for nothing', async (t) => {
   assert.deepEqual(cluster.requests, []);
 });
 
+test('a namespace is known when the view has it, and not because somebody names it', async (t) => {
+  const { cluster, namespaces } = begin(t, true);
+  cluster.put(`${COLLECTION}/shop`, annotated('a'));
+  assert.equal(namespaces.knows('shop'), false);
+  await settle();
+  assert.equal(namespaces.knows('shop'), true);
+  for (const name of ['none', '', '../shop', 'toString', '__proto__']) {
+    assert.equal(namespaces.knows(name), false, name);
+  }
+  cluster.delete(`${COLLECTION}/shop`);
+  await settle();
+  assert.equal(namespaces.knows('shop'), false);
+});
+
+test('names that somebody made up cost the API a bounded number of requests, and known ones nothing', async (t) => {
+  const world = begin(t, true);
+  const { cluster, clock, namespaces } = world;
+  cluster.put(`${COLLECTION}/shop`, annotated('a'));
+  await settle();
+  const before = cluster.requests.length;
+  for (let index = 0; index < 1000; index += 1) {
+    await assert.rejects(namespaces.lookup(`made-up-${index}`, SIGNAL));
+  }
+  assert.equal(cluster.requests.length - before, 50);
+  assert.equal(await roleOf(world, 'shop'), 'a');
+  await clock.advance(1000);
+  await assert.rejects(namespaces.lookup('made-up', SIGNAL), /HTTP 404/);
+});
+
 test('many namespaces come in pages', async (t) => {
   const world = begin(t, false);
   for (let index = 0; index < 1201; index += 1) {

@@ -61,6 +61,7 @@ function recordingMetrics(counts: string[]): Metrics {
   return {
     counter: (name) => ({
       add: (labels = {}) => counts.push(`${name} ${labels['kind']} ${labels['result']}`),
+      remove: () => undefined,
     }),
     gauge: () => ({ set: () => undefined, remove: () => undefined }),
     histogram: () => ({ observe: () => undefined }),

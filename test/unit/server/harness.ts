@@ -99,6 +99,7 @@ export async function startWebhook(
     certificates: files.source,
     installation: parseInstallation({}),
     checkTemplate: () => ({ problems: [], dependencies: [] }),
+    knows: (namespace) => namespace === 'shop',
     exposition: metrics,
     clock: impatientClock,
     ...{ logger, metrics },

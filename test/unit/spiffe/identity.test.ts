@@ -346,7 +346,10 @@ test('failures are counted by code, and the expiry is shown', async (t) => {
   const context = await realContext(clock);
   const samples: [string, ...unknown[]][] = [];
   const metrics = {
-    counter: (name: string) => ({ add: (labels?: object) => void samples.push([name, labels]) }),
+    counter: (name: string) => ({
+      add: (labels?: object) => void samples.push([name, labels]),
+      remove: () => undefined,
+    }),
     gauge: (name: string) => ({
       set: (value: number) => void samples.push([name, value]),
       remove: () => undefined,

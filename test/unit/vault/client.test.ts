@@ -52,6 +52,7 @@ test('metrics and logs tell operation and outcome, never a path or a secret', as
   const metrics: Metrics = {
     counter: (name, help, labels) => ({
       add: (values?: Labels) => note(name, help, labels, values),
+      remove: () => undefined,
     }),
     gauge: () => assert.fail('no gauge is needed'),
     histogram: (name, help, buckets, labels) => ({

@@ -110,6 +110,7 @@ function countInto(counted: string[]): Metrics {
     counter: () => ({
       add: (labels: Labels = {}) =>
         void counted.push(`${labels['operation'] ?? ''} ${labels['outcome'] ?? ''}`),
+      remove: () => undefined,
     }),
     gauge: () => ignore,
     histogram: () => ignore,
