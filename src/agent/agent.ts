@@ -17,7 +17,7 @@ import { abortable, Latest, runAll, type Task } from '../lifecycle/index.ts';
 import { Delivery } from './delivery.ts';
 import { createFileSet, type FileSet } from './file-set.ts';
 import { followX509, needsX509 } from './follow-x509.ts';
-import { Handover } from './handover.ts';
+import { Handover, type FilesState } from './handover.ts';
 import { loginOnce } from './login.ts';
 import { createObtainer } from './obtain.ts';
 import { MountedTemplates } from './mounted-templates.ts';
@@ -73,7 +73,8 @@ export class Agent<T> {
   readonly #told = new Map<string, string>();
   #delivery: Delivery | undefined;
   #isDelivered = false;
-  #wasDelivered = false;
+  /** The files as a predecessor left them. */
+  #found: FilesState = 'none';
   #phase: AgentPhase = 'starting';
 
   /** @throws VouchsafeError `ERR_TEMPLATE_*` for a template that can never be rendered. */
@@ -118,9 +119,13 @@ export class Agent<T> {
     return this.#isDelivered;
   }
 
-  /** True once an application may start: every file is there, perhaps from a predecessor. */
+  /** True once an application may start: every file is there, perhaps from a predecessor that has not revoked them. */
   get isStarted(): boolean {
-    return this.#isDelivered || this.#wasDelivered;
+    return this.#files === 'good';
+  }
+
+  get #files(): FilesState {
+    return this.#isDelivered ? 'good' : this.#found;
   }
 
   /** Resolves when every file has been written; rejects when that has become impossible. */
@@ -150,27 +155,40 @@ export class Agent<T> {
    */
   async runOnce(signal: AbortSignal): Promise<void> {
     const done = new AbortController();
-    await this.#runAll(AbortSignal.any([signal, done.signal]), [
-      ...(await this.#tasks()),
-      (inner) => this.#guardStart(inner),
-      async (inner) => {
-        await this.delivered(inner);
-        this.#save();
-        done.abort();
-      },
-    ]);
-    if (!this.#isDelivered) await this.#revokeAll();
+    const tasks = await this.#tasks();
+    try {
+      await runAll(AbortSignal.any([signal, done.signal]), [
+        ...tasks,
+        (inner) => this.#guardStart(inner),
+        async (inner) => {
+          await this.delivered(inner);
+          this.#save();
+          done.abort();
+        },
+      ]);
+    } finally {
+      // Whether there will be another try nobody knows.
+      if (!this.#isDelivered) await this.#revokeAll();
+    }
     if (!this.#isDelivered) signal.throwIfAborted();
     await this.#releaseIfIdle();
   }
 
   /**
-   * Writes the files and keeps them fresh until `signal` aborts; then revokes what `revokeOnExit` says.
+   * Writes the files and keeps them fresh until `signal` aborts; then revokes what `revokeOnExit` says, for this may be
+   * the end of the pod. Where it is not, a successor learns from the state what the application was told.
    *
    * @throws VouchsafeError as {@link runOnce}; a failure after the first delivery never ends it.
    */
   async run(signal: AbortSignal): Promise<void> {
-    await this.keep(signal);
+    try {
+      await this.keep(signal);
+    } catch (error) {
+      // A process that is ended by a defect is started again in the same pod, and goes on from its state; where none
+      // is kept, nobody can use the token any more. A start that failed may be the last.
+      if (!this.isStarted || this.#parts.stateFile === undefined) await this.#revokeAll();
+      throw error;
+    }
     await this.#revokeAll();
     this.#logger.info('agent stopped', { revoked: this.#parts.config.revokeOnExit });
   }
@@ -184,7 +202,7 @@ export class Agent<T> {
   async keep(signal: AbortSignal): Promise<void> {
     const tasks = await this.#tasks();
     const guard: Task = (inner) => this.#guardStart(inner);
-    await this.#runAll(signal, this.#wasDelivered ? tasks : [...tasks, guard]);
+    await runAll(signal, this.isStarted ? tasks : [...tasks, guard]);
   }
 
   /**
@@ -198,22 +216,13 @@ export class Agent<T> {
     if (!hasRun && this.#handover.resume() === 'unreadable') return false;
     this.#phase = 'stopping';
     const isDone = !this.#parts.config.revokeOnExit || (await this.#releaser.releaseAll());
-    if (isDone) this.#handover.end();
+    if (isDone) this.#handover.forget();
     return isDone;
   }
 
-  async #runAll(signal: AbortSignal, tasks: readonly Task[]): Promise<void> {
-    try {
-      await runAll(signal, tasks);
-    } catch (error) {
-      // The next try goes on from the state; where none is kept, nobody can use the token any more.
-      if (this.#parts.stateFile === undefined) await this.#revokeAll();
-      throw error;
-    }
-  }
-
   async #tasks(): Promise<readonly Task[]> {
-    this.#wasDelivered = this.#handover.resume() === 'delivered';
+    const found = this.#handover.resume();
+    this.#found = found === 'unreadable' ? 'none' : found;
     await this.#templates.load();
     const delivery = this.#createDelivery();
     this.#delivery = delivery;
@@ -248,7 +257,7 @@ export class Agent<T> {
         onDelivered: () => this.#onDelivered(),
         onFailure: (error) => this.#failed(error),
       },
-      this.#wasDelivered,
+      this.#found !== 'none',
     );
   }
 
@@ -293,7 +302,7 @@ export class Agent<T> {
   }
 
   #save(): void {
-    this.#handover.save(this.isStarted);
+    this.#handover.save(this.#files);
   }
 
   /** After a single run without successor nothing needs the token, unless leases hang off it. */
@@ -306,8 +315,9 @@ export class Agent<T> {
   async #revokeAll(): Promise<void> {
     this.#phase = 'stopping';
     if (!this.#parts.config.revokeOnExit) return;
+    this.#handover.bury(this.#files);
     await this.#releaser.releaseAll();
-    this.#handover.end();
+    this.#handover.bury(this.#files);
   }
 
   /** Everything that fails at the moment, the likeliest cause of the others first. */

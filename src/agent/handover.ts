@@ -12,7 +12,17 @@ import {
 import type { AgentConfig } from '../config/index.ts';
 import type { Entry } from './entry.ts';
 import type { Held } from './obtain.ts';
-import type { StateFile, LoadedState, SavedState, SavedValue } from './state-file.ts';
+import { leasesBeyond } from './release.ts';
+import type {
+  LiveState,
+  LoadedState,
+  SavedRetired,
+  SavedState,
+  SavedTrace,
+  SavedValue,
+  StateFile,
+  Tombstone,
+} from './state-file.ts';
 import type { Plan } from './schedule.ts';
 import type { Session, Sessions } from './sessions.ts';
 import type { Values } from './values.ts';
@@ -36,6 +46,11 @@ export function identityOf(config: AgentConfig): string {
   return digestOf(parts);
 }
 
+/** Fingerprint of where a token can be revoked. */
+function connectionOf({ vault }: AgentConfig): string {
+  return digestOf([vault?.address, vault?.namespace]);
+}
+
 function digestOf(value: unknown): string {
   return createHash('sha256').update(JSON.stringify(value)).digest('hex');
 }
@@ -44,10 +59,13 @@ function digestOf(value: unknown): string {
 const STANDING = { monotonicMs: () => 0 };
 
 /**
- * What a predecessor left: `delivered` files, `nothing` of which the files are known, or a state that is there and
- * `unreadable` at the moment.
+ * What became of the files of this pod: `none` yet; `good`; or `revoked` since, so that the application is to be told
+ * of the next ones, and none may start with these.
  */
-export type Resumed = 'delivered' | 'nothing' | 'unreadable';
+export type FilesState = 'none' | 'good' | 'revoked';
+
+/** The files that a predecessor left; `unreadable` is a state that is there and cannot be read at the moment. */
+export type Resumed = FilesState | 'unreadable';
 
 /** Hands the state of one process on to the next one of the same pod. */
 export class Handover {
@@ -55,6 +73,7 @@ export class Handover {
   readonly #parts: HandoverParts;
   /** Digest of what was saved last. */
   #saved = '';
+  #isFailing = false;
 
   constructor(config: AgentConfig, parts: HandoverParts) {
     this.#config = config;
@@ -66,59 +85,83 @@ export class Handover {
     const { stateFile, sessions, logger } = this.#parts;
     try {
       const loaded = stateFile?.load();
-      if (loaded === undefined) return 'nothing';
-      const isDelivered = resumeState(this.#config, loaded, this.#parts);
+      if (loaded === undefined) return 'none';
+      const files = resumeState(this.#config, loaded, this.#parts);
       const hasToken = sessions?.current !== undefined;
-      logger.info('found a predecessor', { files: isDelivered, token: hasToken });
-      return isDelivered ? 'delivered' : 'nothing';
+      logger.info('found a predecessor', { files, token: hasToken });
+      return files;
     } catch (caught) {
       const error = toVouchsafeError(caught);
       logger.warn('state of a predecessor was not used', { error });
-      return 'errno' in error.details ? 'unreadable' : 'nothing';
+      return 'errno' in error.details ? 'unreadable' : 'none';
     }
   }
 
   /** Saves the state of the moment, unless nothing but time has changed since the last. Never throws. */
-  save(isDelivered: boolean): void {
-    const { stateFile, logger } = this.#parts;
-    if (stateFile === undefined) return;
-    const parts = { ...this.#parts, isDelivered };
-    const digest = digestOf(saveState(this.#config, { ...parts, clock: STANDING }));
+  save(files: FilesState): void {
+    if (this.#parts.stateFile === undefined) return;
+    const digest = digestOf(saveState(this.#config, { ...this.#parts, files, clock: STANDING }));
     if (digest === this.#saved) return;
-    try {
-      stateFile.save(saveState(this.#config, parts));
-      this.#saved = digest;
-    } catch (error) {
-      // Without it a restart costs a login and new credentials; the files themselves are not in danger.
-      logger.warn('state was not saved', { error });
+    if (this.#write(() => saveState(this.#config, { ...this.#parts, files }))) this.#saved = digest;
+  }
+
+  /**
+   * Leaves a tombstone, before what is held is revoked and after it: whenever the process ends in between, nobody
+   * goes on with a token that may be gone, and nobody forgets one that may be there. Never throws.
+   */
+  bury(files: FilesState): void {
+    this.#saved = '';
+    const tombstone = (): Tombstone => buriedState(this.#config, { ...this.#parts, files });
+    const { isDelivered, retired } = tombstone();
+    if (!isDelivered && retired.length === 0) {
+      this.forget();
+    } else if (!this.#write(tombstone)) {
+      // Where it does not fit beside the state of before it may fit in its place; that state must not stay.
+      this.forget();
+      this.#write(tombstone);
     }
   }
 
-  /** Removes the state: what it names has been revoked. Never throws. */
-  end(): void {
+  /** Removes the state: nobody goes on. Never throws. */
+  forget(): void {
     try {
       this.#parts.stateFile?.remove();
     } catch (error) {
       this.#parts.logger.warn('state was not removed', { error });
     }
   }
+
+  #write(state: () => SavedState): boolean {
+    const { stateFile, logger } = this.#parts;
+    try {
+      stateFile?.save(state());
+      if (this.#isFailing) logger.info('state is saved again');
+      this.#isFailing = false;
+      return true;
+    } catch (error) {
+      // Without it a restart costs a login and new credentials; the files themselves are not in danger.
+      if (!this.#isFailing) logger.warn('state was not saved', { error });
+      this.#isFailing = true;
+      return false;
+    }
+  }
 }
+
+type StateParts = Pick<HandoverParts, 'sessions' | 'values' | 'told'> & {
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+};
 
 /** What a successor needs: the token and what Vault issued for us; the rest is cheap to read again. */
 export function saveState(
   config: AgentConfig,
-  parts: Omit<HandoverParts, 'stateFile' | 'logger' | 'clock'> & {
-    readonly isDelivered: boolean;
-    readonly clock: Pick<Clock, 'monotonicMs'>;
-  },
-): SavedState {
+  parts: StateParts & { readonly files: FilesState },
+): LiveState {
   const nowMs = parts.clock.monotonicMs();
   const session = parts.sessions?.current;
   return {
-    identity: identityOf(config),
-    logins: parts.sessions?.count ?? 0,
-    isDelivered: parts.isDelivered,
-    told: Object.fromEntries(parts.told),
+    kind: 'live',
+    ...traceOf(config, parts),
+    isRevoked: parts.files === 'revoked',
     session:
       session === undefined
         ? null
@@ -131,34 +174,113 @@ export function saveState(
             ...savedPlan(session.plan, nowMs),
           },
     values: [...parts.values.entries].flatMap((entry) => savedValue(entry, session, nowMs)),
+    retired: (parts.sessions?.retired ?? []).map((one) => savedRetired(one, parts.values, nowMs)),
+  };
+}
+
+/** What is left of an agent that revokes: the files that it wrote, what was told of them, and what is not revoked. */
+function buriedState(
+  config: AgentConfig,
+  parts: StateParts & { readonly files: FilesState },
+): Tombstone {
+  const nowMs = parts.clock.monotonicMs();
+  const { current, retired = [] } = parts.sessions ?? {};
+  const isOver = current === undefined || current.plan.expiresAtMs <= nowMs;
+  const left = isOver ? retired : [current, ...retired];
+  return {
+    kind: 'tombstone',
+    ...traceOf(config, parts),
+    isRevoked: true,
+    retired: left.map((session) => savedRetired(session, parts.values, nowMs)),
+    session: null,
+    values: [],
+  };
+}
+
+function traceOf(
+  config: AgentConfig,
+  { sessions, told, files }: StateParts & { readonly files: FilesState },
+): Omit<SavedTrace, 'isRevoked' | 'retired'> {
+  return {
+    identity: identityOf(config),
+    connection: connectionOf(config),
+    logins: sessions?.count ?? 0,
+    isDelivered: files !== 'none',
+    told: Object.fromEntries(told),
   };
 }
 
 /**
  * Takes over what a predecessor left, where it is still good: its token if it has life left, the leases that
- * hang off that token, and what was issued without a lease. Returns whether the predecessor had delivered the
+ * hang off that token, and what was issued without a lease; and what it could not revoke. Returns what became of the
  * files.
  */
 export function resumeState(
   config: AgentConfig,
   loaded: LoadedState,
-  parts: Omit<HandoverParts, 'stateFile' | 'logger'>,
-): boolean {
+  parts: StateParts,
+): FilesState {
   const { state, elapsedMs } = loaded;
-  if (state.identity !== identityOf(config)) return false;
-  for (const [path, digest] of Object.entries(state.told)) parts.told.set(path, digest);
+  const { sessions, values, told } = parts;
   const nowMs = parts.clock.monotonicMs();
-  const session = resumedSession(loaded, parts.sessions, nowMs);
+  for (const [path, digest] of Object.entries(state.told)) told.set(path, digest);
+  const isOwn = state.identity === identityOf(config);
+  // A token is shown to nobody but the server that issued it.
+  if (isOwn || state.connection === connectionOf(config)) {
+    const left = isOwn ? state.retired : [...state.retired, ...retiredSession(state)];
+    sessions?.adopt(left.map((one) => resumedRetired(one, elapsedMs, nowMs)));
+  }
+  const files = filesOf(state);
+  if (!isOwn) return files === 'none' ? 'none' : 'revoked';
+  const session = resumedSession(loaded, sessions, nowMs);
   for (const { dependency, refreshMs, value, ...saved } of state.values) {
     const plan = resumedPlan(saved, elapsedMs, nowMs);
     if (plan.expiresAtMs <= nowMs) continue;
-    if (saved.lease === null) parts.values.resume(dependency, refreshMs, { value, plan });
+    if (saved.lease === null) values.resume(dependency, refreshMs, { value, plan });
     else if (session !== undefined) {
       const lease = { ...saved.lease, session: session.id };
-      parts.values.resume(dependency, refreshMs, { value, plan, lease });
+      values.resume(dependency, refreshMs, { value, plan, lease });
     }
   }
-  return state.isDelivered;
+  return files;
+}
+
+/** The token of a live state, where nothing is read with it any more. */
+function retiredSession({ session, values }: SavedState): SavedRetired[] {
+  if (session === null) return [];
+  const { token, isBatch, expiresInMs } = session;
+  const leases = isBatch ? values.flatMap(({ lease }) => lease?.id ?? []) : [];
+  return [{ token, isBatch, expiresInMs, leases }];
+}
+
+function filesOf({ isDelivered, isRevoked }: SavedState): FilesState {
+  if (!isDelivered) return 'none';
+  return isRevoked ? 'revoked' : 'good';
+}
+
+function savedRetired(session: Session, values: Values, nowMs: number): SavedRetired {
+  const expiresInMs = relative(session.plan.expiresAtMs, nowMs);
+  const { token, isBatch } = session;
+  return {
+    ...{ token: token.reveal(), isBatch, expiresInMs },
+    leases: leasesBeyond(session, { values }),
+  };
+}
+
+function resumedRetired(
+  { token, isBatch, leases, ...saved }: SavedRetired,
+  elapsedMs: number,
+  nowMs: number,
+): Omit<Session, 'id'> {
+  return {
+    token: new Secret(token),
+    startedAtMs: nowMs,
+    fullTtlMs: 0,
+    isBatch,
+    orphans: leases,
+    renewable: false,
+    plan: { action: 'fetch', atMs: Infinity, expiresAtMs: endOf(saved, elapsedMs, nowMs) },
+  };
 }
 
 function resumedSession(
@@ -206,8 +328,16 @@ function resumedPlan(
   return {
     action,
     atMs: dueInMs === null ? Infinity : nowMs + dueInMs - elapsedMs,
-    expiresAtMs: expiresInMs === null ? Infinity : nowMs + expiresInMs - elapsedMs,
+    expiresAtMs: endOf({ expiresInMs }, elapsedMs, nowMs),
   };
+}
+
+function endOf(
+  { expiresInMs }: { readonly expiresInMs: number | null },
+  elapsedMs: number,
+  nowMs: number,
+): number {
+  return expiresInMs === null ? Infinity : nowMs + expiresInMs - elapsedMs;
 }
 
 function relative(atMs: number, nowMs: number): number | null {

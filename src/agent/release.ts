@@ -46,7 +46,8 @@ export interface Releaser {
   release(superseded: readonly LeaseHeld[], signal: AbortSignal): Promise<void>;
   /**
    * Revokes every token of this agent, and with it every lease; of batch tokens the leases alone. One try each,
-   * side by side, within bounds. Tells whether nothing is left that another try could revoke.
+   * side by side, within bounds. The sessions forget what is revoked. Tells whether nothing is left that another try
+   * could revoke.
    */
   releaseAll(): Promise<boolean>;
 }
@@ -116,6 +117,9 @@ export function createReleaser(parts: ReleaserParts): Releaser {
         await attempt('lease', () => vault.revokeLease(current.token, lease.id, signal), signal);
       }
       for (const session of idle) {
+        for (const id of session.orphans ?? []) {
+          await attempt('lease', () => vault.revokeLease(session.token, id, signal), signal);
+        }
         if (!session.isBatch) {
           await attempt('token', () => vault.revokeToken(session.token, signal), signal);
         }
@@ -128,7 +132,7 @@ export function createReleaser(parts: ReleaserParts): Releaser {
       const { current, retired } = sessions;
       const isOver = current === undefined || current.plan.expiresAtMs <= clock.monotonicMs();
       const all = isOver ? retired : [current, ...retired];
-      const around = { vault, values, inGrace, notRevoked };
+      const around = { vault, sessions, values, inGrace, notRevoked };
       return withinTime(clock, (signal) => revokeOnce(all, around, signal));
     },
   };
@@ -136,14 +140,14 @@ export function createReleaser(parts: ReleaserParts): Releaser {
 
 /** One try for each token, or for what hangs off it where it is a batch token; tells whether no other try is of use. */
 async function revokeOnce(
-  sessions: readonly Session[],
-  parts: Pick<ReleaserParts, 'vault' | 'values'> & {
+  ending: readonly Session[],
+  parts: Pick<ReleaserParts, 'vault' | 'sessions' | 'values'> & {
     readonly inGrace: Iterable<LeaseHeld>;
     readonly notRevoked: (what: 'lease' | 'token', error: VouchsafeError) => void;
   },
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { vault, values, inGrace, notRevoked } = parts;
+  const { vault, sessions, values, inGrace, notRevoked } = parts;
   const once = async (what: 'lease' | 'token', work: () => Promise<void>): Promise<boolean> => {
     try {
       await abortable(work(), signal);
@@ -154,24 +158,30 @@ async function revokeOnce(
       return error.retry !== 'backoff' || hasCode(error, ...HOPELESS);
     }
   };
-  const revoke = ({ id, token, isBatch }: Session): readonly Promise<boolean>[] =>
-    isBatch
-      ? leasesOf(id, values, inGrace).map((lease) =>
-          once('lease', () => vault.revokeLease(token, lease.id, signal)),
-        )
-      : [once('token', () => vault.revokeToken(token, signal))];
-  return (await Promise.all(sessions.flatMap(revoke))).every(Boolean);
+  const revoke = async (session: Session): Promise<boolean> => {
+    const { token, isBatch } = session;
+    const leases = leasesBeyond(session, { values, inGrace }).map((id) =>
+      once('lease', () => vault.revokeLease(token, id, signal)),
+    );
+    const own = isBatch ? [] : [once('token', () => vault.revokeToken(token, signal))];
+    const isDone = (await Promise.all([...leases, ...own])).every(Boolean);
+    if (isDone) sessions.end(session);
+    return isDone;
+  };
+  return (await Promise.all(ending.map(revoke))).every(Boolean);
 }
 
-/** Everything that hangs off a session: in the files, replaced, or about to be let go. */
-function leasesOf(
-  session: number,
-  values: Values,
-  inGrace: Iterable<LeaseHeld>,
-): readonly LeaseHeld[] {
+/** Ids of the leases that the end of a session's token does not end: in the files, replaced, or about to be let go. */
+export function leasesBeyond(
+  session: Session,
+  { values, inGrace = [] }: { readonly values: Values; readonly inGrace?: Iterable<LeaseHeld> },
+): readonly string[] {
+  const orphans = session.orphans ?? [];
+  if (!session.isBatch) return orphans;
   const held = [...values.entries].flatMap((entry) => entry.held?.lease ?? []);
   const superseded = values.superseded.map(({ lease }) => lease);
-  return [...held, ...superseded, ...inGrace].filter((lease) => lease.session === session);
+  const own = [...held, ...superseded, ...inGrace].filter((lease) => lease.session === session.id);
+  return [...orphans, ...own.map(({ id }) => id)];
 }
 
 /** Gives the revocations at the end a signal that bounds them. */
@@ -182,8 +192,10 @@ async function withinTime<T>(clock: Clock, work: (signal: AbortSignal) => Promis
     () => limit.abort(new VouchsafeError('ERR_VAULT_TIMEOUT', 'Vault did not answer in time')),
     () => undefined, // done before
   );
-  const result = await work(limit.signal);
-  done.abort();
-  await timer;
-  return result;
+  try {
+    return await work(limit.signal);
+  } finally {
+    done.abort();
+    await timer;
+  }
 }

@@ -34,7 +34,7 @@ const YOUNG_SESSION_MS = 60_000;
 
 /** One Vault token. Times are of the monotonic clock. */
 export interface Session {
-  /** Counts the logins of this pod start, from 1. */
+  /** Counts the logins of this pod start, from 1; from 0 down those of a predecessor that are to be revoked. */
   readonly id: number;
   readonly token: Secret<string>;
   readonly startedAtMs: number;
@@ -42,6 +42,8 @@ export interface Session {
   readonly fullTtlMs: number;
   /** A batch token cannot be revoked: what hangs off it is let go lease by lease. */
   readonly isBatch: boolean;
+  /** Leases of a predecessor that do not end with this token. Default: none. */
+  readonly orphans?: readonly string[];
   renewable: boolean;
   plan: Plan;
 }
@@ -132,6 +134,12 @@ export class Sessions {
     return resumed;
   }
 
+  /** Takes over what a predecessor could not revoke: nothing is read with it. */
+  adopt(sessions: readonly Omit<Session, 'id'>[]): void {
+    const adopted = sessions.map((session, index) => ({ ...session, id: -index }));
+    this.#retired = [...this.#retired, ...adopted];
+  }
+
   /**
    * The current session, after a login if there is none; callers share one login, which goes on with backoff
    * until it succeeds, an error is final, or `signal` aborts.
@@ -169,7 +177,15 @@ export class Sessions {
 
   /** Forgets a retired session: it has been revoked. */
   forget(session: Session): void {
+    if (!this.#retired.includes(session)) return;
     this.#retired = this.#retired.filter((other) => other !== session);
+    this.#options.onChange();
+  }
+
+  /** Forgets a session that was revoked at the end: no login follows. */
+  end(session: Session): void {
+    this.forget(session);
+    if (this.current === session) this.#current.clear();
   }
 
   /** Renews the current session and replaces it before it ends or when it is lost, until `signal` aborts. */

@@ -14,6 +14,11 @@ import {
 } from '../core/index.ts';
 
 const FILE_NAME = 'state.json';
+
+/**
+ * Version 2 knows what the application was told; fields have been added to it since, which an older agent overlooks.
+ * A state of the version before or after is read as far as it is known.
+ */
 const VERSION = 2;
 
 /** A saved Vault token. Durations count from the moment of saving. */
@@ -40,25 +45,60 @@ export interface SavedValue {
   readonly expiresInMs: number | null;
 }
 
-/** All that a successor needs. */
-export interface SavedState {
-  /** Fingerprint of connection and login: another one makes the state useless. */
+/** A token that nothing in the files needs any more, or that may have been revoked already: to be revoked. */
+export interface SavedRetired {
+  readonly token: string;
+  readonly isBatch: boolean;
+  /** null: never. */
+  readonly expiresInMs: number | null;
+  /** Ids of leases that the end of the token does not end with it, as those of a batch token. */
+  readonly leases: readonly string[];
+}
+
+/** What every state tells. */
+export interface SavedTrace {
+  /** Fingerprint of connection and login: of another one no token is used. */
   readonly identity: string;
+  /** Fingerprint of the connection alone: what it issued can be revoked there, whoever logged in. */
+  readonly connection: string;
   readonly logins: number;
   /** Whether the files have been written at least once. */
   readonly isDelivered: boolean;
+  /** Whether what is in the files has been revoked, or may have been: no application may start with them. */
+  readonly isRevoked: boolean;
   /** Digest of each file, by its path, as the application was last told of it. */
   readonly told: Readonly<Record<string, string>>;
+  readonly retired: readonly SavedRetired[];
+}
+
+/** Of an agent that was at work: its successor goes on with the token and with what was issued. */
+export interface LiveState extends SavedTrace {
+  readonly kind: 'live';
   readonly session: SavedSession | null;
   readonly values: readonly SavedValue[];
 }
 
-interface Envelope {
+/**
+ * Of an agent that was told to stop: what the application knows, and nothing to go on with. `retired` is what has
+ * not been revoked yet, or of which that is not known; an empty one holds no credential. Version 2 of before reads it
+ * as a state whose token is lost.
+ */
+export interface Tombstone extends SavedTrace {
+  readonly kind: 'tombstone';
+  readonly isRevoked: true;
+  readonly session: null;
+  readonly values: readonly [];
+}
+
+/** What a process leaves to its successor. */
+export type SavedState = LiveState | Tombstone;
+
+interface Envelope<State> {
   readonly version: number;
   readonly bootId: string;
   readonly savedAtWallMs: number;
   readonly savedAtMonotonicMs: number;
-  readonly state: SavedState;
+  readonly state: State;
 }
 
 /** A state and how long ago it was saved. */
@@ -98,12 +138,12 @@ export class StateFile {
       envelope.bootId === bootId()
         ? this.#clock.monotonicMs() - envelope.savedAtMonotonicMs
         : this.#clock.now() - envelope.savedAtWallMs;
-    return { state: envelope.state, elapsedMs: Math.max(0, elapsedMs) };
+    return { state: decodeState(envelope.state), elapsedMs: Math.max(0, elapsedMs) };
   }
 
   /** Saves. A reader sees the old state or the new one. */
   save(state: SavedState): void {
-    const envelope: Envelope = {
+    const envelope: Envelope<SavedState> = {
       version: VERSION,
       bootId: bootId(),
       savedAtWallMs: this.#clock.now(),
@@ -130,17 +170,77 @@ export class StateFile {
   }
 }
 
-function parseEnvelope(text: string): Envelope {
+function parseEnvelope(text: string): Envelope<Partial<LiveState>> {
   try {
-    const parsed = JSON.parse(text) as Partial<Envelope> | null; // checked below as far as another version may differ
-    const { version, state, savedAtMonotonicMs, savedAtWallMs } = parsed ?? {};
+    const parsed = JSON.parse(text) as Partial<Envelope<Partial<LiveState>>> | null; // checked below, and by decodeState
+    const { version = 0, state, savedAtMonotonicMs, savedAtWallMs } = parsed ?? {};
     const isComplete =
       Array.isArray(state?.values) && [savedAtMonotonicMs, savedAtWallMs].every(Number.isFinite);
-    if (version === VERSION && isComplete) return parsed as Envelope; // this version writes nothing else
+    if (Math.abs(version - VERSION) <= 1 && isComplete) {
+      return parsed as Envelope<Partial<LiveState>>; // as isComplete says
+    }
   } catch (error) {
     throw unusable(error);
   }
   throw unusable(undefined);
+}
+
+/** What a state says that says nothing. */
+const EMPTY: LiveState = {
+  ...{ kind: 'live', identity: '', connection: '', logins: 0, isDelivered: false },
+  ...{ isRevoked: false, told: {}, session: null, values: [], retired: [] },
+};
+
+/**
+ * Fills in what the version before does not have, and leaves out what the one after has made of its fields. A token
+ * that cannot be gone on with is left to be revoked.
+ */
+function decodeState(raw: Partial<SavedState>): SavedState {
+  const state = { ...EMPTY, ...raw };
+  const { kind, session } = state;
+  const isUsable = session !== null && isSavedSession(session);
+  const retired = [...state.retired.filter(isSavedRetired), ...(isUsable ? [] : salvaged(session))];
+  if (kind === 'tombstone') {
+    return { ...state, retired, kind, isRevoked: true, session: null, values: [] };
+  }
+  const values = state.values.filter(isSavedValue);
+  return { ...state, retired, kind, session: isUsable ? session : null, values };
+}
+
+/** The token of a session that is unlike ours. */
+function salvaged(session: unknown): SavedRetired[] {
+  const token: unknown = isObject(session) ? session['token'] : undefined;
+  if (typeof token !== 'string') return [];
+  return [{ token, isBatch: false, expiresInMs: null, leases: [] }];
+}
+
+function isSavedSession(value: SavedSession): boolean {
+  const { token, fullTtlMs, isBatch, renewable, ageMs } = value;
+  const flags = [isBatch, renewable].every((flag) => typeof flag === 'boolean');
+  return typeof token === 'string' && flags && isPlan(value) && isTime(fullTtlMs) && isTime(ageMs);
+}
+
+function isSavedValue(value: SavedValue): boolean {
+  if (!isObject(value) || !isObject(value.dependency) || !isPlan(value)) return false;
+  const { lease, refreshMs } = value;
+  return isTime(refreshMs) && (lease === null || typeof lease.id === 'string');
+}
+
+function isSavedRetired(value: SavedRetired): boolean {
+  return isObject(value) && typeof value.token === 'string' && Array.isArray(value.leases);
+}
+
+function isPlan({ action, dueInMs, expiresInMs }: SavedSession | SavedValue): boolean {
+  const areTimes = [dueInMs, expiresInMs].every((time) => time === null || isTime(time));
+  return ['renew', 'fetch'].includes(action) && areTimes;
+}
+
+function isTime(value: unknown): boolean {
+  return Number.isFinite(value);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
 }
 
 function unusable(cause: unknown, details: ErrorDetails = {}): VouchsafeError {

@@ -1,59 +1,18 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { StateFile } from '../../../src/agent/index.ts';
 import type { SavedState } from '../../../src/agent/state-file.ts';
 import { settle } from '../../helpers/fake-clock.ts';
-import { Harness, templateFile, type Running } from '../../helpers/agent-harness.ts';
+import { templateFile } from '../../helpers/agent-harness.ts';
 import { failure } from '../../helpers/model-vault.ts';
+import { FILES, MINUTE_MS, StatefulPod } from '../../helpers/stateful-pod.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';
 import { until } from '../../helpers/until.ts';
 
-const MINUTE_MS = 60_000;
-const FILES = [
-  templateFile('kv', '{{#with (secret "kv/app")}}{{a}}{{/with}}'),
-  templateFile('db', '{{#with (secret "database/creds/app")}}{{username}}{{/with}}'),
-];
-
-/** A pod: its agents share the state directory, the volume and the clock of the machine. */
-class Pod extends Harness {
-  readonly directory: string;
-
-  constructor(t: TestContext) {
-    super(t);
-    this.directory = join(tempDirectory(t), 'state');
-    this.vault.put('kv/app', { a: '1' });
-    this.vault.define('database/creds/app', { kind: 'dynamic', ttlMs: 60 * MINUTE_MS });
-  }
-
-  get stateText(): string {
-    return readFileSync(join(this.directory, 'state.json'), 'utf8');
-  }
-
-  stateFile(): StateFile {
-    return new StateFile(this.directory, this.clock);
-  }
-
-  /** An init container that writes everything once. */
-  async init(document: Readonly<Record<string, unknown>> = {}): Promise<Running> {
-    const agent = this.agent({ files: FILES, ...document }, this.stateFile());
-    const running = await this.run((a, signal) => a.runOnce(signal), agent);
-    await until(() => running.outcome !== undefined);
-    assert.deepEqual(running.outcome, { error: undefined });
-    return running;
-  }
-
-  /** A sidecar, or the agent of native mode. */
-  async sidecar(document: Readonly<Record<string, unknown>> = {}): Promise<Running> {
-    const running = await this.start({ files: FILES, ...document }, this.stateFile());
-    await until(() => running.outcome !== undefined || running.agent.isDelivered);
-    return running;
-  }
-}
-
 test('a pair costs one login and one credential', async (t) => {
-  const pod = new Pod(t);
+  const pod = new StatefulPod(t);
   await pod.init();
   const first = pod.writer.get('db');
   await pod.clock.advance(MINUTE_MS);
@@ -73,7 +32,7 @@ test('a pair costs one login and one credential', async (t) => {
 });
 
 test('a killed agent goes on with its token and its credential', async (t) => {
-  const pod = new Pod(t);
+  const pod = new StatefulPod(t);
   // SIGKILL runs no clean-up: an agent that keeps its tokens at its end stands for it.
   const killed = await pod.sidecar({ revokeOnExit: false });
   const first = pod.writer.get('db') ?? '';
@@ -88,7 +47,7 @@ test('a killed agent goes on with its token and its credential', async (t) => {
 });
 
 test('a kill before the files are written costs no second login and no second credential', async (t) => {
-  const pod = new Pod(t);
+  const pod = new StatefulPod(t);
   pod.writer.failure = failure('ERR_OUTPUT_FULL');
   const killed = await pod.start({ files: FILES, revokeOnExit: false }, pod.stateFile());
   await until(() => pod.writer.writes > 0);
@@ -103,7 +62,7 @@ test('a kill before the files are written costs no second login and no second cr
 });
 
 test('the application is told when the first set of a successor differs', async (t) => {
-  const pod = new Pod(t);
+  const pod = new StatefulPod(t);
   await pod.init();
   pod.vault.put('kv/app', { a: '2' });
   await pod.sidecar({ onChange: ['signal:HUP@app'] });
@@ -113,7 +72,7 @@ test('the application is told when the first set of a successor differs', async 
 });
 
 test('the application is told what a killed agent could not tell, though its files were compared since', async (t) => {
-  const pod = new Pod(t);
+  const pod = new StatefulPod(t);
   const onChange = ['signal:HUP@app'];
   const killed = await pod.sidecar({ onChange, revokeOnExit: false });
   const telling = Promise.withResolvers<undefined>();
@@ -134,7 +93,7 @@ test('the application is told what a killed agent could not tell, though its fil
 
 test('a wall clock that jumps between two processes changes nothing', async (t) => {
   for (const jumpMs of [60 * MINUTE_MS, -60 * MINUTE_MS, 365 * 24 * 60 * MINUTE_MS]) {
-    const pod = new Pod(t);
+    const pod = new StatefulPod(t);
     await pod.init();
     pod.clock.jump(jumpMs);
     await pod.sidecar();
@@ -151,13 +110,9 @@ test('durations count from when they were saved', (t) => {
   const monotonicMs = (): number => nowMs;
   const clock = { now: monotonicMs, monotonicMs, sleep: () => Promise.resolve() };
   const file = new StateFile(join(tempDirectory(t), 'state'), clock);
-  const state = {
-    identity: 'a',
-    logins: 0,
-    isDelivered: false,
-    told: {},
-    session: null,
-    values: [],
+  const state: SavedState = {
+    ...{ kind: 'live', identity: 'a', connection: 'b', logins: 0, isDelivered: false },
+    ...{ isRevoked: false, told: {}, retired: [], session: null, values: [] },
   };
   file.save(state);
   nowMs = 5000;
@@ -165,7 +120,7 @@ test('durations count from when they were saved', (t) => {
 });
 
 test('the state is saved when it has changed, not because time goes by', async (t) => {
-  const pod = new Pod(t);
+  const pod = new StatefulPod(t);
   const saved: SavedState[] = [];
   const file = pod.stateFile();
   t.mock.method(file, 'save', (state: SavedState) => void saved.push(state));
@@ -179,7 +134,7 @@ test('the state is saved when it has changed, not because time goes by', async (
 });
 
 test('what was due while nobody ran is done at once', async (t) => {
-  const pod = new Pod(t);
+  const pod = new StatefulPod(t);
   await pod.init();
   await pod.clock.advance(55 * MINUTE_MS);
   await pod.sidecar();
@@ -189,7 +144,7 @@ test('what was due while nobody ran is done at once', async (t) => {
 });
 
 test('the state of another identity is not used', async (t) => {
-  const pod = new Pod(t);
+  const pod = new StatefulPod(t);
   await pod.init();
   await pod.sidecar({ auth: { role: 'other' } });
   assert.equal(pod.vault.count('login'), 2);
@@ -197,7 +152,7 @@ test('the state of another identity is not used', async (t) => {
 });
 
 test('a token that ended meanwhile is not used, nor what hung off it', async (t) => {
-  const pod = new Pod(t);
+  const pod = new StatefulPod(t);
   await pod.init();
   const first = pod.writer.get('db');
   await pod.clock.advance(61 * MINUTE_MS);
@@ -209,7 +164,7 @@ test('a token that ended meanwhile is not used, nor what hung off it', async (t)
 });
 
 test('a certificate without a lease outlives the token that issued it', async (t) => {
-  const pod = new Pod(t);
+  const pod = new StatefulPod(t);
   let issued = 0;
   pod.vault.tokenTtlMs = 5 * MINUTE_MS;
   pod.vault.define('pki/issue/web', {
@@ -229,7 +184,7 @@ test('a certificate without a lease outlives the token that issued it', async (t
 });
 
 test('garbage in the state file leads to a fresh start with a warning', async (t) => {
-  const good = new Pod(t);
+  const good = new StatefulPod(t);
   await good.init();
   const garbage = [
     '',
@@ -242,7 +197,7 @@ test('garbage in the state file leads to a fresh start with a warning', async (t
     good.stateText.slice(0, -20),
   ];
   for (const text of garbage) {
-    const pod = new Pod(t);
+    const pod = new StatefulPod(t);
     await pod.init();
     writeFileSync(join(pod.directory, 'state.json'), text);
     const { agent } = await pod.sidecar();
@@ -254,7 +209,7 @@ test('garbage in the state file leads to a fresh start with a warning', async (t
 });
 
 test('the state file is for its owner alone, and nothing is left beside it', async (t) => {
-  const pod = new Pod(t);
+  const pod = new StatefulPod(t);
   await pod.init();
   assert.deepEqual(readdirSync(pod.directory), ['state.json']);
   assert.equal(statSync(join(pod.directory, 'state.json')).mode & 0o777, 0o600);
@@ -262,7 +217,7 @@ test('the state file is for its owner alone, and nothing is left beside it', asy
 });
 
 test('what a killed writer left behind does not disturb the next one', async (t) => {
-  const pod = new Pod(t);
+  const pod = new StatefulPod(t);
   await pod.init();
   writeFileSync(join(pod.directory, '.state.json.new'), 'half', { mode: 0o644 });
   const running = await pod.sidecar({ revokeOnExit: false });
@@ -271,16 +226,8 @@ test('what a killed writer left behind does not disturb the next one', async (t)
   assert.equal(statSync(join(pod.directory, 'state.json')).mode & 0o777, 0o600);
 });
 
-test('the state goes when its token is revoked at the end', async (t) => {
-  const pod = new Pod(t);
-  const running = await pod.sidecar();
-  await running.stop();
-  await until(() => running.outcome !== undefined);
-  assert.deepEqual(readdirSync(pod.directory), []);
-});
-
 test('a successor that is stopped before its first delivery still counts as started', async (t) => {
-  const pod = new Pod(t);
+  const pod = new StatefulPod(t);
   await pod.init();
   pod.writer.failure = failure('ERR_OUTPUT_IO');
   const second = await pod.start({ files: FILES, revokeOnExit: false }, pod.stateFile());
@@ -296,7 +243,7 @@ test('a successor that is stopped before its first delivery still counts as star
 });
 
 test('an init container that runs again after its work has a deadline all the same', async (t) => {
-  const pod = new Pod(t);
+  const pod = new StatefulPod(t);
   await pod.init();
   pod.vault.intercept = () => failure('ERR_VAULT_UNREACHABLE');
   const agent = pod.agent({ files: FILES, initDeadline: '30s' }, pod.stateFile());
@@ -308,11 +255,21 @@ test('an init container that runs again after its work has a deadline all the sa
   assert.ok(pod.stateText.includes('token-1'), 'the next try goes on from the state');
 });
 
-test('a state directory that cannot be written is a warning, not an end', async (t) => {
-  const pod = new Pod(t);
-  const file = join(tempDirectory(t), 'file');
-  writeFileSync(file, '');
-  const running = await pod.start({ files: FILES }, new StateFile(join(file, 'state'), pod.clock));
+test('a state directory that cannot be written is a warning, told once until it can', async (t) => {
+  const pod = new StatefulPod(t);
+  const blocker = join(tempDirectory(t), 'file');
+  writeFileSync(blocker, '');
+  const running = await pod.start(
+    { files: FILES },
+    new StateFile(join(blocker, 'state'), pod.clock),
+  );
   await until(() => running.agent.isDelivered);
-  assert.match(pod.logger.text(), /state was not saved/);
+  await pod.clock.advance(6 * 60 * MINUTE_MS);
+  const lines = (pattern: RegExp): number =>
+    pod.logger.lines.filter(({ message }) => pattern.test(message)).length;
+  assert.ok(pod.vault.count('renewLease') > 5, 'there was something to save each time');
+  assert.deepEqual([lines(/state was not saved/), lines(/state is saved again/)], [1, 0]);
+  rmSync(blocker);
+  await pod.clock.advance(60 * MINUTE_MS);
+  assert.deepEqual([lines(/state was not saved/), lines(/state is saved again/)], [1, 1]);
 });
