@@ -1,9 +1,8 @@
 /**
  * The agent's one port: probes, metrics, status. Ring: agent. GET only, no bodies read, nothing secret.
  */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { VouchsafeError, type Clock, type Logger } from '../core/index.ts';
+import type { Clock, Logger } from '../core/index.ts';
+import { serveHttp, type Answer, type Handler, type HttpRequest } from '../http/index.ts';
 import type { AgentStatus } from './status.ts';
 
 /** How long `/startup` holds a probe that comes too early; below the kubelet's usual timeouts. */
@@ -13,9 +12,6 @@ const STARTUP_HOLD_MS = 900;
 const WHY = '/startup/';
 /** The kubelet cuts long messages off. */
 const MAX_REASON = 400;
-
-/** Most connections at once: a kubelet, a Prometheus and a person. */
-const MAX_CONNECTIONS = 64;
 
 /** What the listener shows. */
 export interface ListenerParts {
@@ -31,13 +27,8 @@ export interface ListenerParts {
   readonly logger: Logger;
   /** `host:port`; port 0 lets the system choose. */
   readonly listen: string;
-}
-
-interface Answer {
-  readonly status: number;
-  readonly type: string;
-  readonly body: string;
-  readonly location?: string;
+  /** Addresses of the node, whose kubelet may ask as often as it likes. */
+  readonly nodeAddresses?: readonly string[];
 }
 
 /**
@@ -48,72 +39,25 @@ interface Answer {
 export async function serveAgent(
   parts: ListenerParts,
   signal: AbortSignal,
-  onListening: (address: string) => void = () => undefined,
+  onListening?: (address: string) => void,
 ): Promise<void> {
-  const server = createServer((request, response) => {
-    void respond(parts, request, response, signal); // never rejects
-  });
-  server.maxConnections = MAX_CONNECTIONS;
-  server.headersTimeout = 5000;
-  server.requestTimeout = 5000;
-  const closed = Promise.withResolvers<undefined>();
-  const { host, port } = splitAddress(parts.listen);
-  server.on('error', (cause) => {
-    const error = new VouchsafeError('ERR_SERVER_LISTEN', `cannot listen on ${parts.listen}`, {
-      cause,
-    });
-    // A connection that cannot be accepted (no descriptors left) is no reason to stop refreshing files.
-    if (server.listening) parts.logger.warn('connection was not accepted', { error });
-    else closed.reject(error);
-  });
-  server.on('close', () => closed.resolve(undefined));
-  server.listen({ host, port }, () => {
-    const { port: bound } = server.address() as AddressInfo; // a TCP server that listens has one
-    onListening(parts.listen.replace(/\d+$/, String(bound)));
-  });
-  const stop = (): void => {
-    server.close();
-    server.closeAllConnections();
+  const handler: Handler = async (request) => {
+    const answer = await route(parts, request, signal);
+    return answer && { ...answer, headers: { ...HEADERS, ...answer.headers } };
   };
-  if (signal.aborted) stop();
-  signal.addEventListener('abort', stop, { once: true });
-  try {
-    await closed.promise;
-  } finally {
-    signal.removeEventListener('abort', stop);
-  }
+  await serveHttp({ ...parts, handler, stopping: signal }, signal, onListening);
 }
 
-async function respond(
-  parts: ListenerParts,
-  request: IncomingMessage,
-  response: ServerResponse,
-  signal: AbortSignal,
-): Promise<void> {
-  let answer: Answer;
-  try {
-    answer = await route(parts, request, signal);
-  } catch (error) {
-    if (!signal.aborted) parts.logger.error('request failed', { error });
-    answer = text(500, 'internal error');
-  }
-  response.writeHead(answer.status, {
-    'content-type': answer.type,
-    'cache-control': 'no-store',
-    'x-content-type-options': 'nosniff',
-    ...(answer.location !== undefined && { location: answer.location }),
-  });
-  response.end(request.method === 'HEAD' ? undefined : answer.body);
-}
+const HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
 
 async function route(
   parts: ListenerParts,
-  request: IncomingMessage,
+  request: HttpRequest,
   signal: AbortSignal,
-): Promise<Answer> {
+): Promise<Answer | undefined> {
   if (request.method !== 'GET' && request.method !== 'HEAD') return text(405, 'only GET');
   const { agent } = parts;
-  switch (request.url?.split('?', 1)[0]) {
+  switch (request.path) {
     case '/healthz':
       return text(200, 'ok');
     case '/readyz':
@@ -138,8 +82,8 @@ async function route(
   }
 }
 
-function elsewhere(request: IncomingMessage): Answer {
-  if (request.url?.startsWith(WHY)) request.destroy();
+function elsewhere({ path }: HttpRequest): Answer | undefined {
+  if (path.startsWith(WHY)) return undefined;
   return text(404, 'try /healthz, /readyz, /startup, /metrics or /status');
 }
 
@@ -161,13 +105,13 @@ async function holdStartup(parts: ListenerParts, signal: AbortSignal): Promise<v
  *
  * @see https://issue.k8s.io/99425
  */
-function notStarted(request: IncomingMessage, status: AgentStatus): Answer {
+function notStarted(request: HttpRequest, status: AgentStatus): Answer {
   const answer = text(503, whyNot(status));
   if (!request.headers['user-agent']?.startsWith('kube-probe/')) return answer;
   const [error] = status.errors;
   const reason = error === undefined ? status.phase : `${error.code}:${error.message}`;
   const words = reason.slice(0, MAX_REASON).replaceAll(/[^\w:/-]+/g, '-');
-  return { ...answer, status: 307, location: `${WHY}${words}` };
+  return { ...answer, status: 307, headers: { location: `${WHY}${words}` } };
 }
 
 function whyNot(status: AgentStatus): string {
@@ -177,10 +121,4 @@ function whyNot(status: AgentStatus): string {
 
 function text(status: number, body: string): Answer {
   return { status, type: 'text/plain; charset=utf-8', body: `${body}\n` };
-}
-
-function splitAddress(listen: string): { host: string; port: number } {
-  const colon = listen.lastIndexOf(':');
-  const host = listen.slice(0, colon).replace(/^\[|\]$/g, '');
-  return { host, port: Number(listen.slice(colon + 1)) };
 }

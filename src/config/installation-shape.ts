@@ -222,6 +222,10 @@ const webhook = shape.object(
       MAX_BODY_BYTES,
       MAX_BODY_BYTES,
     ),
+    clientCA: shape.parsed(
+      grammar.pem,
+      'CA in PEM that signs nothing but the client certificate of the API server; reviews of other callers are answered 401.',
+    ),
     ...CHART_WEBHOOK_FIELDS,
   },
   'The webhook.',

@@ -102,6 +102,8 @@ export interface Installation {
     readonly excludedNamespaces: readonly string[];
     /** Limit of one request. */
     readonly maxBodyBytes: number;
+    /** CA in PEM of the certificate that the API server must show; without it callers are not asked for one. */
+    readonly clientCa: string | undefined;
   };
 }
 
@@ -148,6 +150,7 @@ function build(raw: InstallationValues, place: Place): Installation {
     webhook: {
       excludedNamespaces: [...SYSTEM_NAMESPACES, ...webhook.excludedNamespaces],
       maxBodyBytes: webhook.maxBodyBytes,
+      clientCa: webhook.clientCA,
     },
   };
 }

@@ -380,6 +380,12 @@ export const ERROR_TABLE = {
     'The Kubernetes API does not answer, or refuses what the webhook needs; the request is named.',
   ),
 
+  ERR_SERVER_BUSY: rule(
+    'backoff',
+    'warn',
+    EXIT.server,
+    'The webhook has as many requests in memory as it may have; the API server tries again or denies the pod.',
+  ),
   ERR_SERVER_CERTIFICATE: rule(
     'backoff',
     'error',

@@ -1,8 +1,7 @@
 /**
  * The driver as a process: takes over from a predecessor, serves the kubelet, and leaves all to a successor. Ring: csi.
  */
-import type { Exposition } from '../server/index.ts';
-import { serveHealth } from '../server/index.ts';
+import { serveHealth, type Exposition } from '../http/index.ts';
 import { createShared } from '../host/index.ts';
 import { NO_METRICS, type Metrics } from '../core/index.ts';
 import { runAll } from '../lifecycle/index.ts';
@@ -39,6 +38,8 @@ export interface DriverOptions extends DriverParts {
   readonly memoryLimitBytes: number | undefined;
   /** `host:port` of probes and metrics; undefined opens no port. */
   readonly listen: string | undefined;
+  /** Addresses of the node, whose kubelet may ask there as often as it likes. */
+  readonly nodeAddresses?: readonly string[];
   readonly exposition: Exposition;
 }
 
@@ -81,9 +82,10 @@ export async function runDriver(
         return;
       }
       const exposition = exposedAfter(record, options.exposition);
-      const whyNotReady = (): string | undefined =>
-        isServing ? registrationProblem(options, registration) : 'not serving yet';
-      const health = { listen, exposition, whyNotReady, logger, stopping: signal };
+      const whyNotReady = (): Promise<string | undefined> =>
+        Promise.resolve(isServing ? registrationProblem(options, registration) : 'not serving yet');
+      const { nodeAddresses = [] } = options;
+      const health = { listen, exposition, whyNotReady, logger, nodeAddresses, stopping: signal };
       await serveHealth(health, inner, (address) => listening.resolve(address));
     },
     async (inner) => {

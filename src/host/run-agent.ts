@@ -44,6 +44,8 @@ export interface RunAgentOptions {
   readonly createLogger: (level: AgentConfig['logLevel']) => Logger;
   /** Prints a line for a person, where there is no logger yet. */
   readonly print: (line: string) => void;
+  /** Addresses of the node, whose kubelet may ask as often as it likes. */
+  readonly nodeAddresses?: readonly string[];
   /** See {@link Surroundings.wrap}. */
   readonly wrap?: Surroundings['wrap'];
 }
@@ -94,9 +96,9 @@ async function run(
           async (own) => {
             const { listen } = config;
             if (listen === undefined) return;
-            await serveAgent({ agent, expose, clock, logger, listen }, own, (address) =>
-              logger.info('listening', { address }),
-            );
+            const { nodeAddresses = [] } = options;
+            const parts = { agent, expose, clock, logger, listen, nodeAddresses };
+            await serveAgent(parts, own, (address) => logger.info('listening', { address }));
           },
         ]);
   try {

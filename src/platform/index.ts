@@ -11,6 +11,7 @@ export { watchFiles } from './watch-files.ts';
 export {
   environmentVariable,
   keepPrivate,
+  nodeAddresses,
   printError,
   reportDefects,
   terminationSignal,

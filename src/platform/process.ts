@@ -9,6 +9,12 @@ export function environmentVariable(name: string): string | undefined {
   return value === undefined || value === '' ? undefined : value;
 }
 
+/** Addresses of the node that this container is on, where the variable HOST_IP (`status.hostIP`) tells. */
+export function nodeAddresses(): readonly string[] {
+  const address = environmentVariable('HOST_IP');
+  return address === undefined ? [] : [address];
+}
+
 /**
  * Aborts on the first SIGINT or SIGTERM, so that work ends in order; the second ends the process at once
  * with exit code 130.

@@ -5,7 +5,6 @@ export {
   type CertificateSourceOptions,
   type ServingCertificate,
 } from './certificate-source.ts';
-export { serveHealth, type Exposition, type HealthOptions } from './health-server.ts';
 export type { MutateOptions, NamespaceLookup } from './mutate.ts';
 export type { Notice } from './tell.ts';
 export {

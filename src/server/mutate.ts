@@ -2,7 +2,6 @@
  * `POST /mutate`: an AdmissionReview in, an AdmissionReview out, a log line and a count. Ring: server.
  * Never logs an object, a patch or an annotation's value.
  */
-import type { IncomingMessage } from 'node:http';
 import {
   answerReview,
   readReview,
@@ -22,9 +21,9 @@ import {
   type LogFields,
   type Metrics,
 } from '../core/index.ts';
+import type { Answer, HttpRequest, Route } from '../http/index.ts';
 import { abortable } from '../lifecycle/index.ts';
 import { createReviewCounter } from './review-counter.ts';
-import { readBody, type Answer, type Route } from './http.ts';
 import { namespaceNotice, noticeOf, type Notice } from './tell.ts';
 import { rememberChecks } from './remember-checks.ts';
 
@@ -88,7 +87,7 @@ export function createMutateRoute(options: MutateOptions): Route {
     };
     try {
       checkMediaType(request);
-      const body = await readBody(request, installation.webhook.maxBodyBytes);
+      const body = await request.readBody(installation.webhook.maxBodyBytes);
       bytes = body.length;
       review = readReview(parseJson(body));
       const { answer, outcome, reason, notice } = await decide(review, remembering);
@@ -99,6 +98,7 @@ export function createMutateRoute(options: MutateOptions): Route {
       if (notice !== undefined && mayTell && !review.dryRun) options.tell?.(notice);
       return { status: 200, type: 'application/json', body: JSON.stringify(answer) };
     } catch (caught) {
+      if (!request.isOpen) return undefined; // nobody is there to be told
       const error = toVouchsafeError(caught);
       finish('failed', error.code, { error });
       return failure(error);
@@ -151,7 +151,7 @@ function answered(request: AdmissionRequest, context: ReviewContext): Decision {
   return { answer, outcome, reason, notice: noticeOf(pod, namespace, result, prefix) };
 }
 
-function checkMediaType(request: IncomingMessage): void {
+function checkMediaType(request: HttpRequest): void {
   const [type = ''] = (request.headers['content-type'] ?? '').split(';', 1);
   if (type.trim().toLowerCase() === 'application/json') return;
   throw new VouchsafeError('ERR_ADMISSION_MALFORMED', 'the content type is not application/json', {
@@ -172,6 +172,7 @@ function failure(error: VouchsafeError): Answer {
   const type = 'application/json';
   const body = JSON.stringify({ code: error.code, message: error.message });
   if (hasCode(error, 'ERR_ADMISSION_TOO_LARGE')) return { status: 413, type, body, isCut: true };
+  if (hasCode(error, 'ERR_SERVER_BUSY')) return { status: 503, type, body, isCut: true };
   // What went wrong inside is for the log.
   if (!hasCode(error, 'ERR_ADMISSION_MALFORMED'))
     return { status: 500, type, body: JSON.stringify({ code: error.code }) };

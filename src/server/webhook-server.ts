@@ -1,21 +1,19 @@
 /**
  * The webhook's two listeners: HTTPS for the API server, plain HTTP for probes and metrics. Ring: server.
  */
-import { createServer as createHttpServer } from 'node:http';
-import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { Clock, Logger, Metrics } from '../core/index.ts';
-import { runAll, type Task } from '../lifecycle/index.ts';
-import type { Certificates, ServingCertificate } from './certificate-source.ts';
-import { bound, listen, type Address } from './http.ts';
 import {
   aborted,
-  closeNow,
-  type Exposition,
-  listener,
-  metricsRoute,
+  byRoute,
+  formatAddress,
   probeRoutes,
-  spell,
-} from './health-server.ts';
+  SecureListener,
+  serveHealth,
+  type Exposition,
+  type Route,
+} from '../http/index.ts';
+import { abortable, runAll, type Task } from '../lifecycle/index.ts';
+import type { Certificates, ServingCertificate } from './certificate-source.ts';
 import { createMutateRoute, type MutateOptions } from './mutate.ts';
 import { createReadiness } from './readiness.ts';
 
@@ -25,6 +23,8 @@ export interface WebhookServerOptions extends MutateOptions {
   readonly listen: string;
   /** `host:port` of probes and metrics; undefined opens no port. */
   readonly healthListen?: string | undefined;
+  /** Addresses of the node, whose kubelet may ask as often as it likes. */
+  readonly nodeAddresses?: readonly string[];
   /** The server keeps them up to date as long as it runs. */
   readonly certificates: Certificates;
   /** What reviews need beside the server; it runs until the last of them is answered. */
@@ -67,54 +67,69 @@ async function run(
   signal: AbortSignal,
   onListening: (addresses: BoundAddresses) => void = () => undefined,
 ): Promise<void> {
-  const { certificates, logger } = options;
-  let address: Address | undefined;
-  const whyNotReady = createReadiness({ ...options, address: () => address });
-  const probes = probeRoutes(signal, whyNotReady);
-  const health = createHttpServer(
-    listener({ ...probes, 'GET /metrics': metricsRoute(options) }, signal, logger),
-  );
-  const https = createHttpsServer(
-    { handshakeTimeout: 5000 },
-    listener({ ...probes, 'POST /mutate': createMutateRoute(options) }, signal, logger),
-  );
-  bound(health);
-  bound(https);
-  // The companions outlive `signal`: what is under way still needs them.
+  const { certificates, logger, installation } = options;
+  const { clientCa } = installation.webhook;
+  let isListening = false;
+  const whyNotReady = createReadiness({
+    ...options,
+    isListening: () => isListening,
+    canShakeHands: (ca, name) => listener.canShakeHands(ca, name),
+  });
+  const mutate = createMutateRoute(options);
+  const listener = new SecureListener({
+    handler: byRoute({
+      ...probeRoutes(signal, whyNotReady),
+      'POST /mutate': clientCa === undefined ? mutate : authenticated(mutate),
+    }),
+    ...{ logger, clientCa, isEnding: () => signal.aborted },
+  });
+  const health = Promise.withResolvers<string | undefined>();
+  // The companions, and the probes, outlive `signal`: what is under way still needs them.
   const companions = new AbortController();
   await runAll(companions.signal, [
     ...(options.companions ?? []),
     (inner) => certificates.run(inner),
-    (inner) => followCertificate(https, options, inner),
+    (inner) => followCertificate(listener, options, inner),
+    async (inner) => {
+      const { healthListen: listen } = options;
+      if (listen === undefined) {
+        health.resolve(undefined);
+        return;
+      }
+      await serveHealth({ ...options, listen, whyNotReady, stopping: signal }, inner, (address) =>
+        health.resolve(address),
+      );
+    },
     async (inner) => {
       const stopped = AbortSignal.any([signal, inner]);
       try {
-        const healthAddress =
-          options.healthListen === undefined
-            ? undefined
-            : await listen(health, options.healthListen);
         // Without a certificate there is nothing to serve with; probes tell until it comes.
-        useCertificate(https, await certificates.first(stopped));
-        address = await listen(https, options.listen);
-        onListening({
-          listen: spell(address),
-          healthListen: healthAddress && spell(healthAddress),
-        });
+        useCertificate(listener, await certificates.first(stopped));
+        const address = formatAddress(await listener.listen(options.listen));
+        isListening = true;
+        onListening({ listen: address, healthListen: await abortable(health.promise, stopped) });
         await aborted(stopped);
-        await drain(https, options.clock);
+        await drain(listener, options.clock);
       } catch (error) {
         if (!stopped.aborted) throw error;
       } finally {
-        closeNow(https);
-        closeNow(health);
+        listener.close();
       }
       companions.abort();
     },
   ]);
 }
 
+/** Turns strangers away before they cause anything: no line, no count, no event. */
+function authenticated(route: Route): Route {
+  return (request) =>
+    request.isAuthenticated
+      ? route(request)
+      : { status: 401, body: 'a client certificate is needed\n', isCut: true };
+}
+
 async function followCertificate(
-  server: HttpsServer,
+  listener: SecureListener,
   { certificates, metrics }: WebhookServerOptions,
   signal: AbortSignal,
 ): Promise<void> {
@@ -127,29 +142,23 @@ async function followCertificate(
     'When the serving certificate expires.',
   );
   for await (const certificate of certificates.updates(signal)) {
-    useCertificate(server, certificate);
+    useCertificate(listener, certificate);
     issued.set(certificate.notBeforeMs / 1000);
     expiry.set(certificate.expiresAtMs / 1000);
   }
 }
 
-/** Connections that are open go on with the old one. */
-function useCertificate(server: HttpsServer, { certificatePem, keyPem }: ServingCertificate): void {
-  server.setSecureContext({
-    cert: certificatePem,
-    key: keyPem.reveal(),
-    minVersion: 'TLSv1.2',
-  });
+function useCertificate(
+  listener: SecureListener,
+  { certificatePem, keyPem }: ServingCertificate,
+): void {
+  listener.use(certificatePem, keyPem.reveal());
 }
 
 /** Takes new connections for a moment more, then waits for what is under way. */
-async function drain(server: HttpsServer, clock: Clock): Promise<void> {
+async function drain(listener: SecureListener, clock: Clock): Promise<void> {
   await clock.sleep(LINGER_MS, new AbortController().signal);
-  const closed = Promise.withResolvers<undefined>();
   const enough = new AbortController();
-  server.close(() => {
-    closed.resolve(undefined);
-    enough.abort();
-  });
-  await Promise.race([closed.promise, clock.sleep(DRAIN_MS, enough.signal).catch(() => undefined)]);
+  const drained = listener.drain().finally(() => enough.abort());
+  await Promise.race([drained, clock.sleep(DRAIN_MS, enough.signal).catch(() => undefined)]);
 }

@@ -124,6 +124,9 @@ hostPath:
 {{- $image := merge (dict "tag" (.Values.image.tag | default .Chart.AppVersion)) .Values.image }}
 {{- $excluded := append .Values.webhook.excludedNamespaces .Release.Namespace | uniq }}
 {{- $webhook := dict "excludedNamespaces" $excluded "maxBodyBytes" (int .Values.webhook.maxBodyBytes) }}
+{{- with .Values.webhook.clientCA }}
+{{- $_ := set $webhook "clientCA" . }}
+{{- end }}
 {{- $csi := pick .Values.csi "enabled" "driverName" "identity" "tokenAudiences" "maxVolumeSize" "volumeStats" }}
 {{- toYaml (merge (dict "image" $image "webhook" $webhook "csi" $csi) $document) }}
 {{- end }}

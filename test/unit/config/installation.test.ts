@@ -62,6 +62,7 @@ test('no values at all are an installation with every default', () => {
     webhook: {
       excludedNamespaces: ['kube-system', 'kube-public', 'kube-node-lease'],
       maxBodyBytes: 3_145_728,
+      clientCa: undefined,
     },
   });
 });

@@ -1,0 +1,90 @@
+/**
+ * A listener of plain HTTP, and what it has in common with that of TLS. Ring: http.
+ */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo, Server } from 'node:net';
+import { VouchsafeError, type Logger } from '../core/index.ts';
+import { formatAddress, parseAddress, type Address } from './address.ts';
+import { BodyBudget } from './body-budget.ts';
+import { Connections } from './connections.ts';
+import {
+  CHECK_MS,
+  HEADERS_MS,
+  MAX_BODIES_BYTES,
+  MAX_HEADER_BYTES,
+  PROBE_LIMITS,
+} from './limits.ts';
+import { respondTo, type Handler } from './respond.ts';
+
+/** What {@link serveHttp} needs. */
+export interface HttpOptions {
+  /** `host:port`; port 0 lets the system choose. */
+  readonly listen: string;
+  readonly handler: Handler;
+  readonly logger: Logger;
+  /** Addresses of the node, whose kubelet has no cap. */
+  readonly nodeAddresses?: readonly string[];
+  /** Aborts when the end was asked for: from then on each answer ends its connection. */
+  readonly stopping: AbortSignal;
+}
+
+/** Options of Node that HTTP/1.1 has with and without TLS. */
+export const HTTP1_OPTIONS = {
+  connectionsCheckingInterval: CHECK_MS,
+  headersTimeout: HEADERS_MS,
+  // Of a request that never ends; bodies have a bound of their own.
+  requestTimeout: 2 * HEADERS_MS,
+  maxHeaderSize: MAX_HEADER_BYTES,
+} as const;
+
+/**
+ * Serves plain HTTP until `signal` aborts; calls `onListening` with the bound `host:port`.
+ *
+ * @throws VouchsafeError `ERR_SERVER_LISTEN`
+ */
+export async function serveHttp(
+  options: HttpOptions,
+  signal: AbortSignal,
+  onListening: (address: string) => void = () => undefined,
+): Promise<void> {
+  const { handler, logger, stopping } = options;
+  const connections = new Connections(PROBE_LIMITS, options.nodeAddresses);
+  const budget = new BodyBudget(MAX_BODIES_BYTES);
+  const isEnding = (): boolean => stopping.aborted;
+  const server = createServer(
+    { ...HTTP1_OPTIONS, keepAliveTimeout: PROBE_LIMITS.keepAliveMs },
+    respondTo({ handler, connections, budget, logger, isEnding }),
+  );
+  connections.follow(server);
+  try {
+    onListening(formatAddress(await listen(server, options.listen, logger)));
+    await aborted(signal);
+  } finally {
+    server.close();
+    connections.closeAll();
+  }
+}
+
+/**
+ * Listens on `host:port`; resolves to the address bound. What happens to the listening socket later is logged: a
+ * connection that cannot be accepted is no reason to end.
+ */
+export async function listen(server: Server, address: string, logger: Logger): Promise<Address> {
+  const listening = Promise.withResolvers<undefined>();
+  server.on('error', (cause) => {
+    const message = server.listening ? 'a listener failed' : `cannot listen on ${address}`;
+    const error = new VouchsafeError('ERR_SERVER_LISTEN', message, { cause });
+    if (server.listening) logger.warn('connection was not accepted', { error });
+    listening.reject(error);
+  });
+  server.listen(parseAddress(address), () => listening.resolve(undefined));
+  await listening.promise;
+  const { address: host, port } = server.address() as AddressInfo; // a TCP server that listens has one
+  return { host, port };
+}
+
+/** Resolves when a signal aborts. */
+export async function aborted(signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) await once(signal, 'abort');
+}

@@ -1,0 +1,129 @@
+/**
+ * One request, whichever version of HTTP it came by. Ring: http.
+ */
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { Http2ServerRequest } from 'node:http2';
+import { TLSSocket } from 'node:tls';
+import { VouchsafeError } from '../core/index.ts';
+import type { BodyShare } from './body-budget.ts';
+import { BODY_MS } from './limits.ts';
+
+/** Smallest buffer of a body: however small the pieces are that it comes in, its price is known. */
+const MIN_BUFFER_BYTES = 4096;
+
+/** A request as Node gives it. */
+export type Incoming = IncomingMessage | Http2ServerRequest;
+
+/** What a route sees of a request. */
+export interface HttpRequest {
+  readonly method: string;
+  /** Without the query. */
+  readonly path: string;
+  readonly headers: IncomingHttpHeaders;
+  /** Whether the caller proved by a certificate who it is; only where the listener asks for one. */
+  readonly isAuthenticated: boolean;
+  /** Whether somebody still waits for the answer. */
+  readonly isOpen: boolean;
+  /**
+   * The whole body; to be read once.
+   *
+   * @throws VouchsafeError `ERR_ADMISSION_TOO_LARGE`, `ERR_SERVER_BUSY`; the peer's own errors as they come.
+   */
+  readBody(maxBytes: number): Promise<Buffer>;
+  /** Ends the connection, or the one stream of it, without an answer. */
+  drop(): void;
+}
+
+/** What a request has of the listener's bounds. */
+export interface RequestBounds {
+  readonly share: BodyShare;
+  /** Whether somebody still waits for the answer. */
+  readonly isOpen: () => boolean;
+  /** Called when the peer has sent everything: from then on the request is being answered. */
+  readonly onComplete: () => void;
+}
+
+/** Makes the view of a request. */
+export function viewOf(incoming: Incoming, bounds: RequestBounds): HttpRequest {
+  return {
+    method: incoming.method ?? '',
+    path: (incoming.url ?? '/').split('?', 1)[0] ?? '/',
+    headers: incoming.headers,
+    get isAuthenticated() {
+      return isAuthenticated(incoming);
+    },
+    get isOpen() {
+      return bounds.isOpen();
+    },
+    readBody: (maxBytes) => readBody(incoming, maxBytes, bounds),
+    drop: () => drop(incoming),
+  };
+}
+
+/** Ends what a request came by, and no more: other streams of a connection go on. */
+export function drop(incoming: Incoming): void {
+  if (incoming instanceof Http2ServerRequest) incoming.stream.close();
+  else incoming.socket.destroy();
+}
+
+/**
+ * Asks for the certificate as well: a session that is resumed without one is `authorized` in Node.
+ */
+function isAuthenticated({ socket }: Incoming): boolean {
+  const { authorized, getPeerX509Certificate } = socket as Partial<TLSSocket>; // plain HTTP has neither
+  return authorized === true && getPeerX509Certificate?.call(socket) !== undefined;
+}
+
+async function readBody(
+  incoming: Incoming,
+  maxBytes: number,
+  { share, onComplete }: RequestBounds,
+): Promise<Buffer> {
+  if (Number(incoming.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes);
+  const done = Promise.withResolvers<undefined>();
+  let [buffer, size] = [Buffer.alloc(0), 0];
+  const onData = (chunk: Buffer): void => {
+    const end = size + chunk.length;
+    if (end > maxBytes) {
+      done.reject(tooLarge(maxBytes));
+      return;
+    }
+    if (end > buffer.length) {
+      const capacity = Math.min(maxBytes, Math.max(end, 2 * buffer.length, MIN_BUFFER_BYTES));
+      if (!share.resize(capacity)) {
+        done.reject(busy());
+        return;
+      }
+      const larger = Buffer.allocUnsafeSlow(capacity);
+      buffer.copy(larger, 0, 0, size);
+      buffer = larger;
+    }
+    size += chunk.copy(buffer, size);
+  };
+  const onEnd = (): void => done.resolve(undefined);
+  const onGone = (): void => done.reject(new Error('the peer went away'));
+  const tooSlow = AbortSignal.timeout(BODY_MS);
+  const onTooSlow = (): void => {
+    drop(incoming);
+    onGone();
+  };
+  tooSlow.addEventListener('abort', onTooSlow, { once: true });
+  incoming.on('data', onData).on('end', onEnd).on('error', onGone).on('close', onGone);
+  try {
+    await done.promise;
+    onComplete();
+    return buffer.subarray(0, size);
+  } finally {
+    tooSlow.removeEventListener('abort', onTooSlow);
+    // What is left of a body that is refused is not read: the connection ends with the answer.
+    incoming.off('data', onData).off('end', onEnd).off('close', onGone).pause();
+  }
+}
+
+function tooLarge(maxBytes: number): VouchsafeError {
+  return new VouchsafeError('ERR_ADMISSION_TOO_LARGE', `more than ${maxBytes} bytes`);
+}
+
+function busy(): VouchsafeError {
+  return new VouchsafeError('ERR_SERVER_BUSY', 'too many requests at once; try again');
+}
