@@ -73,7 +73,7 @@ function refusals(policy: VaultPolicy, asked: readonly Asked[]): readonly Proble
       const what = kind === 'paths' ? `${value ?? ''}: ` : '';
       const message = `${what}policy "${policy.name}" does not allow this ${one}`;
       const allowed = listed === '' ? `no ${several}` : `${several} ${listed}${more}`;
-      return { path, message, help: `it allows ${allowed}` };
+      return { path, message, help: `it allows ${allowed}`, policy: policy.name };
     });
 }
 

@@ -12,6 +12,8 @@ export interface Problem {
   readonly message: string;
   /** What would be right, where that is for those alone who have the installation's values: a stranger is not told. */
   readonly help?: string;
+  /** Name of the installation's policy that refuses. */
+  readonly policy?: string;
 }
 
 /** Prints problems one a line, `path: message`. */

@@ -67,12 +67,17 @@ function wordsOf(
   return { type: 'Warning', reason: reason === 'forbidden' ? 'PolicyRefused' : 'Denied', note };
 }
 
-/** `2 problems, of role and secret-*.` */
+/** `2 problems, of role, secret-*, by policy team-a.` */
 function counted(problems: readonly Problem[], prefix: string): string {
-  const places = [...new Set(problems.map(({ path }) => placeOf(path, prefix)))].sort();
-  const listed = places.slice(0, MAX_LISTED).join(', ');
-  const more = places.length > MAX_LISTED ? ' and others' : '';
-  return `${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}, of ${listed}${more}.`;
+  const places = listed(problems.map(({ path }) => placeOf(path, prefix)));
+  const policies = listed(problems.flatMap(({ policy }) => policy ?? []));
+  const count = `${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}`;
+  return `${count}, of ${places}${policies === '' ? '' : `, by policy ${policies}`}.`;
+}
+
+function listed(names: readonly string[]): string {
+  const all = [...new Set(names)].sort();
+  return `${all.slice(0, MAX_LISTED).join(', ')}${all.length > MAX_LISTED ? ' and others' : ''}`;
 }
 
 /** The setting that a problem is about, in the product's own words: names of files are whoever's who wrote them. */

@@ -99,7 +99,7 @@ test('a denied pod: which settings is told in words of our own, and no text of t
   assert.doesNotMatch(JSON.stringify(notice), /planted/i);
 });
 
-test('a pod that policy refuses: which settings is told, and no text of request or policy', async (t) => {
+test('a pod that policy refuses: which settings and policies is told, no text of the request', async (t) => {
   const policies = [{ name: 'team-a', namespaces: ['shop'], roles: ['r-1'], paths: ['kvv2/x'] }];
   const installation = parseInstallation({ vault: { policies } });
   const asked = {
@@ -108,8 +108,8 @@ test('a pod that policy refuses: which settings is told, and no text of request 
   };
   const [notice] = await told(t, asked, undefined, { installation });
   assert.deepEqual([notice?.type, notice?.reason], ['Warning', 'PolicyRefused']);
-  assert.match(notice?.note ?? '', /2 problems, of role, secret-\*\./);
-  assert.doesNotMatch(notice?.note ?? '', /hunter2|INCIDENT|kvv2|team-a|r-1/);
+  assert.match(notice?.note ?? '', /2 problems, of role, secret-\*, by policy team-a\./);
+  assert.doesNotMatch(notice?.note ?? '', /hunter2|INCIDENT|kvv2|r-1/);
 });
 
 test('a pod that was forgotten is told, one that asks for nothing is not', async (t) => {
