@@ -14,6 +14,8 @@ import { START_WAITS, waitsOfLife, waitsOfRefresh, type Waits } from './schedule
 
 /** One dependency. */
 export interface Entry {
+  /** Names it where its path is not to be seen: 1 is the first that was asked for. */
+  readonly number: number;
   readonly key: string;
   readonly dependency: Dependency;
   refreshMs: number;
@@ -31,11 +33,18 @@ export interface Entry {
 /** A new entry, due now or when what is held says so. */
 export function createEntry(
   dependency: Dependency,
-  start: { refreshMs: number; held: Held | undefined; random: Random; clock: Clock },
+  start: {
+    number: number;
+    refreshMs: number;
+    held: Held | undefined;
+    random: Random;
+    clock: Clock;
+  },
 ): Entry {
-  const { refreshMs, held, random, clock } = start;
+  const { number, refreshMs, held, random, clock } = start;
   const nowMs = clock.monotonicMs();
   return {
+    number,
     key: dependencyKey(dependency),
     dependency,
     refreshMs,

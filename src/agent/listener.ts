@@ -1,8 +1,10 @@
 /**
- * The agent's one port: probes, metrics, status. Ring: agent. GET only, no bodies read, nothing secret.
+ * The agent's one port: probes, metrics, status. Ring: agent. GET only, no bodies read, nothing secret, and to who is
+ * outside of the pod no name.
  */
 import type { Clock, Logger } from '../core/index.ts';
 import { serveHttp, type Answer, type Handler, type HttpRequest } from '../http/index.ts';
+import { briefStatus, isFromInside, toldErrors } from './disclosure.ts';
 import type { AgentStatus } from './status.ts';
 
 /** How long `/startup` holds a probe that comes too early; below the kubelet's usual timeouts. */
@@ -61,7 +63,7 @@ async function route(
     case '/healthz':
       return text(200, 'ok');
     case '/readyz':
-      return agent.isDelivered ? text(200, 'ok') : text(503, whyNot(agent.status()));
+      return agent.isDelivered ? text(200, 'ok') : text(503, whyNot(request, agent.status()));
     case '/startup':
       await holdStartup(parts, signal);
       return agent.isStarted ? text(200, 'ok') : notStarted(request, agent.status());
@@ -75,11 +77,15 @@ async function route(
       return {
         status: 200,
         type: 'application/json',
-        body: `${JSON.stringify(agent.status(), undefined, 2)}\n`,
+        body: `${JSON.stringify(shown(request, agent.status()), undefined, 2)}\n`,
       };
     default:
       return elsewhere(request);
   }
+}
+
+function shown(request: HttpRequest, status: AgentStatus): object {
+  return isFromInside(request) ? status : briefStatus(status);
 }
 
 function elsewhere({ path }: HttpRequest): Answer | undefined {
@@ -106,16 +112,18 @@ async function holdStartup(parts: ListenerParts, signal: AbortSignal): Promise<v
  * @see https://issue.k8s.io/99425
  */
 function notStarted(request: HttpRequest, status: AgentStatus): Answer {
-  const answer = text(503, whyNot(status));
+  const answer = text(503, whyNot(request, status));
   if (!request.headers['user-agent']?.startsWith('kube-probe/')) return answer;
-  const [error] = status.errors;
+  const [error] = toldErrors(status, isFromInside(request));
   const reason = error === undefined ? status.phase : `${error.code}:${error.message}`;
   const words = reason.slice(0, MAX_REASON).replaceAll(/[^\w:/-]+/g, '-');
   return { ...answer, status: 307, headers: { location: `${WHY}${words}` } };
 }
 
-function whyNot(status: AgentStatus): string {
-  const reasons = status.errors.map(({ code, message }) => `${code}: ${message}`);
+function whyNot(request: HttpRequest, status: AgentStatus): string {
+  const reasons = toldErrors(status, isFromInside(request)).map(
+    ({ code, message }) => `${code}: ${message}`,
+  );
   return [`not ready: ${status.phase}`, ...reasons].join('\n');
 }
 

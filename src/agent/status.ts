@@ -1,7 +1,13 @@
 /**
  * What a person or a probe can see of the agent. No secrets. Ring: agent.
  */
-import { dependencyLabel, type Clock, type Metrics, type VouchsafeError } from '../core/index.ts';
+import {
+  dependencyLabel,
+  type Clock,
+  type ErrorCode,
+  type Metrics,
+  type VouchsafeError,
+} from '../core/index.ts';
 import type { DeliveredFile } from './delivery.ts';
 import type { Sessions } from './sessions.ts';
 import type { Values } from './values.ts';
@@ -17,11 +23,11 @@ export type AgentPhase = 'starting' | 'ready' | 'degraded' | 'stopping';
 
 /** A failure as it may be shown. */
 export interface StatusError {
-  readonly code: string;
+  readonly code: ErrorCode;
   readonly message: string;
 }
 
-/** `GET /status`. */
+/** `GET /status` from inside of the pod. */
 export interface AgentStatus {
   readonly phase: AgentPhase;
   /** Logins of this pod start. */
@@ -35,6 +41,8 @@ export interface AgentStatus {
     readonly changed_seconds_ago: number;
   }[];
   readonly secrets: readonly {
+    /** By which metrics name it, so that they hold no path; the first is 1. */
+    readonly number: number;
     readonly secret: string;
     readonly state: 'absent' | 'held';
     readonly lease: boolean;
@@ -73,7 +81,8 @@ export function agentStatus(parts: StatusParts): AgentStatus {
       age_seconds: since(knownGoodAtMs),
       changed_seconds_ago: since(changedAtMs),
     })),
-    secrets: [...parts.values.entries].map(({ dependency, held, atMs, error }) => ({
+    secrets: [...parts.values.entries].map(({ number, dependency, held, atMs, error }) => ({
+      number,
       secret: dependencyLabel(dependency),
       state: held === undefined ? 'absent' : 'held',
       lease: held?.lease !== undefined,
@@ -95,23 +104,24 @@ export function createStatusRecorder(metrics: Metrics): (status: AgentStatus) =>
   );
   const expiry = metrics.gauge(
     'vouchsafe_secret_expires_in_seconds',
-    'Seconds of life left in a secret that expires.',
+    'Seconds of life left in a secret that expires, by its number in `/status`.',
     ['secret'],
   );
   const failing = metrics.gauge(
     'vouchsafe_secret_failing',
-    '1 while the last read or renewal of a secret has failed.',
+    '1 while the last read or renewal of a secret has failed, by its number in `/status`.',
     ['secret'],
   );
   const ready = metrics.gauge('vouchsafe_ready', '1 when the newest values are in the files.');
   let known: AgentStatus['secrets'] = [];
   return (status) => {
-    for (const { secret } of known) {
-      expiry.remove({ secret });
-      failing.remove({ secret });
+    for (const { number } of known) {
+      expiry.remove({ secret: String(number) });
+      failing.remove({ secret: String(number) });
     }
     known = status.secrets;
-    for (const { secret, expires_in_seconds, error } of status.secrets) {
+    for (const { number, expires_in_seconds, error } of status.secrets) {
+      const secret = String(number);
       if (expires_in_seconds !== null) expiry.set(expires_in_seconds, { secret });
       failing.set(error === null ? 0 : 1, { secret });
     }

@@ -57,6 +57,8 @@ export class Values {
   readonly changes = new Latest<undefined>();
   readonly #options: ValuesOptions;
   readonly #entries = new Map<string, Entry>();
+  /** Entries made so far. */
+  #made = 0;
   readonly #bell: Bell;
   readonly #reauth: Backoff;
   readonly #operations: Counter;
@@ -286,7 +288,10 @@ export class Values {
 
   #add(dependency: Dependency, refreshMs: number, held: Held | undefined): Entry {
     const { clock, random } = this.#options;
-    const entry = createEntry(dependency, { refreshMs, held, random, clock });
+    this.#made += 1;
+    const entry = createEntry(dependency, {
+      ...{ number: this.#made, refreshMs, held, random, clock },
+    });
     this.#entries.set(entry.key, entry);
     return entry;
   }

@@ -5,6 +5,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { Http2ServerRequest } from 'node:http2';
 import { TLSSocket } from 'node:tls';
 import { VouchsafeError } from '../core/index.ts';
+import { peerOf } from './address.ts';
 import type { BodyShare } from './body-budget.ts';
 import { BODY_MS } from './limits.ts';
 
@@ -20,6 +21,8 @@ export interface HttpRequest {
   /** Without the query. */
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
+  /** Who calls: an IPv4 address, `::1`, or the network of an IPv6 address; empty where nobody is there any more. */
+  readonly peer: string;
   /** Whether the caller proved by a certificate who it is; only where the listener asks for one. */
   readonly isAuthenticated: boolean;
   /** Whether somebody still waits for the answer. */
@@ -49,6 +52,7 @@ export function viewOf(incoming: Incoming, bounds: RequestBounds): HttpRequest {
     method: incoming.method ?? '',
     path: (incoming.url ?? '/').split('?', 1)[0] ?? '/',
     headers: incoming.headers,
+    peer: peerOf(incoming.socket.remoteAddress),
     get isAuthenticated() {
       return isAuthenticated(incoming);
     },

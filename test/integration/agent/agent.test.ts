@@ -162,9 +162,10 @@ test('no secret is in a log, the status or the metrics', async (t) => {
   const status = built.agent.status();
   assert.ok(status.errors.some(({ code }) => code === 'ERR_VAULT_LOGIN_REFUSED'));
   createStatusRecorder(pod.metrics)(status);
-  const printed = [pod.logger.text(), JSON.stringify(status), await pod.metrics.expose()].join(
-    '\n',
-  );
+  const exposed = await pod.metrics.expose();
+  assert.match(exposed, /vouchsafe_secret_failing\{secret="1"\}/);
+  for (const { secret } of status.secrets) assert.ok(!exposed.includes(secret), secret);
+  const printed = [pod.logger.text(), JSON.stringify(status), exposed].join('\n');
   assert.ok(pod.logger.lines.length > 10);
   const [username = '', password = ''] = pod.file('db').split(':');
   const hunt = new Hunt();

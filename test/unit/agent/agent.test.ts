@@ -301,10 +301,12 @@ test('the status tells what is held, what fails and what comes next, and no secr
   const status = agent.status();
   assert.deepEqual([status.phase, status.logins, status.errors], ['ready', 1, []]);
   assert.deepEqual(
-    status.secrets.map(({ secret, state, lease, next }) => [secret, state, lease, next]),
+    status.secrets.map(({ number, secret, state, lease, next }) => [
+      ...[number, secret, state, lease, next],
+    ]),
     [
-      ['kv/app', 'held', false, 'fetch'],
-      ['database/creds/app', 'held', true, 'renew'],
+      [1, 'kv/app', 'held', false, 'fetch'],
+      [2, 'database/creds/app', 'held', true, 'renew'],
     ],
   );
   const printed = JSON.stringify(status) + h.logger.text();

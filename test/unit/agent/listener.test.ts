@@ -1,21 +1,39 @@
 import assert from 'node:assert/strict';
+import { get as httpGet, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
-import { serveAgent } from '../../../src/agent/index.ts';
+import { serveAgent, type AgentStatus } from '../../../src/agent/index.ts';
 import { abortable } from '../../../src/lifecycle/index.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';
 import { recordingLogger } from '../../helpers/recorder.ts';
 import { until } from '../../helpers/until.ts';
 
-const STATUS = {
+const STATUS: AgentStatus = {
   phase: 'starting',
   logins: 0,
   token: null,
-  files: [],
-  secrets: [],
-  errors: [{ code: 'ERR_VAULT_SEALED', message: 'Vault is sealed' }],
-} as const;
+  files: [
+    { name: 'planted-file', path: 'planted/path', age_seconds: 7, changed_seconds_ago: 9 },
+    { name: 'planted-other', path: 'planted-other', age_seconds: 40, changed_seconds_ago: 41 },
+  ],
+  secrets: [
+    {
+      ...{ number: 1, secret: 'read:kvv2/planted', state: 'held', lease: false },
+      ...{ expires_in_seconds: null, next: 'fetch', next_in_seconds: 60 },
+      error: { code: 'ERR_VAULT_DENIED', message: 'kvv2/planted is not for role planted' },
+    },
+    {
+      ...{ number: 2, secret: 'read:database/creds/planted', state: 'held', lease: true },
+      ...{ expires_in_seconds: 90, next: 'renew', next_in_seconds: 30, error: null },
+    },
+  ],
+  errors: [
+    { code: 'ERR_VAULT_SEALED', message: 'Vault is sealed' },
+    { code: 'ERR_VAULT_DENIED', message: 'kvv2/planted is not for role planted' },
+    { code: 'ERR_VAULT_DENIED', message: 'kvv2/planted-2 is not for role planted' },
+  ],
+};
 
 /** An agent that a test lets deliver or fail. */
 class StubAgent {
@@ -27,7 +45,7 @@ class StubAgent {
     return this.isDelivered || this.wasDelivered;
   }
 
-  status(): typeof STATUS {
+  status(): AgentStatus {
     return STATUS;
   }
 
@@ -59,13 +77,14 @@ interface Bench {
 async function serve(
   t: TestContext,
   expose = () => Promise.resolve('a_metric 1\n'),
+  listen = '127.0.0.1:0',
 ): Promise<Bench> {
   const agent = new StubAgent();
   const clock = new FakeClock();
   const logger = recordingLogger();
   const controller = new AbortController();
   const bound = Promise.withResolvers<string>();
-  const parts = { agent, clock, logger, expose, listen: '127.0.0.1:0' };
+  const parts = { agent, clock, logger, expose, listen };
   const done = serveAgent(parts, controller.signal, bound.resolve);
   const url = `http://${await bound.promise}`;
   const stop = async (): Promise<void> => {
@@ -155,6 +174,61 @@ test('metrics and status are for machines and people, and never cached', async (
   assert.deepEqual([head.status, head.text], [200, '']);
 });
 
+/** Addresses of loopback that are nobody's in the pod: of a mesh's proxy, and of whatever else may send from there. */
+const OUTSIDE: readonly string[] = ['127.0.0.6', '127.0.0.2', '127.1.0.1', '127.0.0.10'];
+/** What proxies add to the requests of strangers. */
+const HANDED_ON: readonly string[] = [
+  ...['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-client-cert', 'x-real-ip'],
+  ...['x-envoy-internal', 'l5d-client-id'],
+];
+
+test('who is outside of the pod sees phase, age, next step and codes, and no name, path or message', async (t) => {
+  const { url } = await serve(t);
+  const brief = {
+    phase: 'starting',
+    age_seconds: 40,
+    next: 'renew',
+    next_in_seconds: 30,
+    errors: [{ code: 'ERR_VAULT_SEALED' }, { code: 'ERR_VAULT_DENIED' }],
+  };
+  for (const localAddress of OUTSIDE) {
+    const { text } = await ask(`${url}/status`, { localAddress });
+    assert.deepEqual(JSON.parse(text), brief, localAddress);
+  }
+  for (const header of HANDED_ON) {
+    const { text } = await ask(`${url}/status`, { headers: { [header]: 'x' } });
+    assert.deepEqual(JSON.parse(text), brief, header);
+  }
+  assert.deepEqual(JSON.parse((await ask(`${url}/status`, {})).text), STATUS);
+});
+
+test('the same over an address of IPv6 that stands for one of IPv4', async (t) => {
+  const { url } = await serve(t, undefined, '[::]:0');
+  const port = Number(new URL(url).port);
+  const inside = await ask(`http://127.0.0.1:${port}/status`, {});
+  assert.deepEqual(JSON.parse(inside.text), STATUS);
+  const outside = await ask(`http://127.0.0.1:${port}/status`, { localAddress: '127.0.0.6' });
+  assert.doesNotMatch(outside.text, /planted/);
+});
+
+test('reasons for strangers and for the kubelet are codes and what they mean', async (t) => {
+  const { clock, url } = await serve(t);
+  const localAddress = '127.0.0.6';
+  const ready = await ask(`${url}/readyz`, { localAddress });
+  assert.equal(ready.status, 503);
+  assert.match(ready.text, /^not ready: starting\nERR_VAULT_SEALED: Vault is sealed, or/);
+  assert.match(ready.text, /ERR_VAULT_DENIED: A policy does not allow this path/);
+  assert.doesNotMatch(ready.text, /planted/);
+  const headers = { 'user-agent': 'kube-probe/1.34' };
+  const startup = ask(`${url}/startup`, { localAddress, headers });
+  await until(() => clock.sleeping > 0);
+  await clock.advance(1000);
+  const { status, text, location } = await startup;
+  assert.equal(status, 307);
+  assert.equal(location, '/startup/ERR_VAULT_SEALED:Vault-is-sealed-or-has-no-active-node-');
+  assert.doesNotMatch(text, /planted/);
+});
+
 test('whatever else is asked is refused without a word in the log', async (t) => {
   const { url, logger, get } = await serve(t);
   assert.equal((await get('/')).status, 404);
@@ -211,4 +285,24 @@ async function raw(url: string, text: string): Promise<string> {
   const chunks: Buffer[] = [];
   for await (const chunk of socket) chunks.push(Buffer.from(chunk as Uint8Array)); // no encoding is set
   return Buffer.concat(chunks).toString();
+}
+
+interface Given {
+  readonly localAddress?: string;
+  readonly headers?: IncomingHttpHeaders;
+}
+
+/** Asks from an address of loopback, following nothing. */
+async function ask(
+  url: string,
+  { localAddress, headers = {} }: Given,
+): Promise<{ status: number; text: string; location: string | undefined }> {
+  const options = { agent: false, headers, ...(localAddress !== undefined && { localAddress }) };
+  const answer = Promise.withResolvers<IncomingMessage>();
+  httpGet(url, options, answer.resolve).on('error', answer.reject);
+  const response = await answer.promise;
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(Buffer.from(chunk as Uint8Array)); // no encoding is set
+  const { statusCode = 0, headers: given } = response;
+  return { status: statusCode, text: Buffer.concat(chunks).toString(), location: given.location };
 }
