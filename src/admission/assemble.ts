@@ -65,16 +65,22 @@ export function assemble(pod: Pod, addition: Addition): Pod {
  */
 export function keepOwnParts(fresh: Pod, present: Pod): Pod {
   const { spec } = present;
-  const containers = [...(spec.initContainers ?? []), ...spec.containers];
+  const containers = [...(spec.initContainers ?? []), ...spec.containers].filter((one) =>
+    isOwnContainer(one.name),
+  );
+  const volumes = new Map(
+    spec.volumes?.filter((one) => isOwnVolume(one.name)).map((one) => [one.name, one]),
+  );
   const keepContainer = (container: Container): Container =>
-    containers.find(
-      (one) =>
-        isOwnContainer(one.name) &&
-        one.name === container.name &&
-        configOf(one) === configOf(container),
-    ) ?? container;
-  const keepVolume = (volume: Named): Named =>
-    spec.volumes?.find((one) => isOwnVolume(one.name) && covers(one, volume)) ?? volume;
+    isOwnContainer(container.name)
+      ? (containers.find(
+          (one) => one.name === container.name && configOf(one) === configOf(container),
+        ) ?? container)
+      : container;
+  const keepVolume = (volume: Named): Named => {
+    const present = volumes.get(volume.name);
+    return present !== undefined && covers(present, volume) ? present : volume;
+  };
   return {
     ...fresh,
     spec: {

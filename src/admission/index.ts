@@ -15,7 +15,7 @@ export {
   INIT_CONTAINER,
   VOLUME,
 } from './names.ts';
-export type { CheckTemplate } from './policy.ts';
+export { MAX_TEMPLATE_TOKENS, type CheckTemplate } from './contents.ts';
 export { readPod, type Container, type Pod, type PodSpec, type VolumeMount } from './pod.ts';
 export { planVolume, type VolumeInput, type VolumePlan, type VolumeRefusal } from './volume.ts';
 export {

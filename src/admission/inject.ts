@@ -11,9 +11,9 @@ import {
 } from '../config/index.ts';
 import { formatProblems, type Problem } from '../core/index.ts';
 import { assemble, keepOwnParts } from './assemble.ts';
+import { checkedOnce, type CheckTemplate } from './contents.ts';
 import { hasInjection, hasMarks, removeInjection } from './marks.ts';
 import { planInjection } from './plan.ts';
-import type { CheckTemplate } from './policy.ts';
 import type { Pod } from './pod.ts';
 
 /** Why the outcome is what it is. Labels of metrics are made from these: a closed, small set. */
@@ -70,7 +70,8 @@ export function inject(input: InjectionInput): InjectionResult {
   const early = earlyResult(input, settings);
   if (early !== undefined) return early;
   const original = removeInjection(pod, prefix);
-  const plan = planInjection({ ...input, pod: original, settings });
+  const checkTemplate = checkedOnce(input.checkTemplate);
+  const plan = planInjection({ ...input, pod: original, settings, checkTemplate });
   const warnings = [...settings.warnings, ...plan.warnings];
   const { planned, problems } = plan;
   if (planned === undefined) {

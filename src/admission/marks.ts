@@ -1,6 +1,7 @@
 /**
  * What a pod remembers of its injection, and how the injection is taken away again. Ring: admission.
  */
+import { jsonBoundsProblem } from '../core/index.ts';
 import { CONFIG_VARIABLE, isOwnContainer, isOwnVolume, VOLUME } from './names.ts';
 import type { Container, Named, Pod } from './pod.ts';
 
@@ -73,12 +74,12 @@ export function removeInjection(pod: Pod, prefix: string): Pod {
 
 function withoutInjection(container: Container, marks: Marks): Container {
   const { name } = container;
-  const added = Object.hasOwn(marks.env, name) ? (marks.env[name] ?? []) : [];
+  const added = new Set(Object.hasOwn(marks.env, name) ? marks.env[name] : []);
   const mounted = withoutItems(container, 'volumeMounts', (one) => one === VOLUME.secrets, {
     path: fieldOf('volumeMounts', container),
     marks,
   });
-  return withoutItems(mounted, 'env', (one) => added.includes(one), {
+  return withoutItems(mounted, 'env', (one) => added.has(one), {
     path: fieldOf('env', container),
     marks,
   });
@@ -122,11 +123,15 @@ function without<T extends object>(object: T, field: string): T {
   return Object.fromEntries(entries) as T; // the callers name optional fields alone
 }
 
+/** Far more than an injection leaves in any pod. */
+const BOUNDS = { parts: 65_536, depth: 4 };
+
 /** Marks are written by the webhook but can be edited by anyone: what is not as written counts as nothing. */
 function readMarks(text: string | undefined): Marks {
   const none: Marks = { env: {}, sharesProcesses: false, empty: {} };
   try {
-    const value: unknown = JSON.parse(text ?? '');
+    if (text === undefined || jsonBoundsProblem(text, BOUNDS) !== undefined) return none;
+    const value: unknown = JSON.parse(text);
     if (typeof value !== 'object' || value === null) return none;
     const env = 'env' in value ? stringLists(value.env) : {};
     const sharesProcesses = 'sharesProcesses' in value && value.sharesProcesses === true;

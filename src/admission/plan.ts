@@ -6,7 +6,7 @@ import type { Problem } from '../core/index.ts';
 import type { Addition } from './assemble.ts';
 import { azureVariables } from './azure.ts';
 import { ownContainers, ownVolumes } from './containers.ts';
-import { checkContents, checkSize } from './contents.ts';
+import { checkContents } from './contents.ts';
 import { agentDocument, needsOf } from './document.ts';
 import type { InjectionInput } from './inject.ts';
 import { CONTAINER_VARIABLE } from './names.ts';
@@ -56,14 +56,10 @@ function planAgent(input: PlanInput): Plan {
   const problems: Problem[] = [...resolved.problems];
   const warnings: string[] = [];
   checkPlatform(pod, problems);
-  checkContents(input, problems);
   const mode = modeOf(input, problems, warnings);
   const targets = findTargets({ pod, settings, files, prefix }, problems);
   const forbidden: Problem[] = [];
   const needs = needsOf(resolved, installation, { problems, forbidden });
-  if (needs.vault !== undefined) {
-    forbidden.push(...policyProblems({ ...input, serviceAccount: serviceAccountOf(pod) }));
-  }
   const who = {
     pod,
     settings,
@@ -88,7 +84,11 @@ function planAgent(input: PlanInput): Plan {
   checkVariables(targets.consumers, variables, warnings);
   const remedy = (name: string): string =>
     `put the template into a ConfigMap and name it with ${prefix}/template-from-${name}`;
-  checkSize(resolved, prefix, remedy, { config, problems });
+  const literals = checkContents({ ...input, config, remedy }, problems);
+  if (needs.vault !== undefined) {
+    const serviceAccount = serviceAccountOf(pod);
+    forbidden.push(...policyProblems({ ...input, serviceAccount, literals }));
+  }
   const parts = { config, settings, files, needs, user, installation, mode, hostNetwork };
   const addition: Addition = {
     prefix,

@@ -94,15 +94,19 @@ export function readPod(value: unknown): Pod {
     checkNames(owner, ['kind', 'name'], 'metadata.ownerReferences[]');
   }
   const spec = record(pod['spec'], 'spec');
+  checkNames(spec, ['serviceAccountName'], 'spec');
   record(spec['securityContext'] ?? {}, 'spec.securityContext');
   record(spec['os'] ?? {}, 'spec.os');
   record(spec['nodeSelector'] ?? {}, 'spec.nodeSelector');
   if (namedList(spec['containers'], 'spec.containers').length === 0) {
     throw malformed('spec.containers is empty');
   }
-  namedList(spec['volumes'], 'spec.volumes');
+  for (const volume of namedList(spec['volumes'], 'spec.volumes')) {
+    checkNames(volume, ['name'], 'spec.volumes[]');
+  }
   for (const list of ['containers', 'initContainers']) {
     for (const container of namedList(spec[list], `spec.${list}`)) {
+      checkNames(container, ['name'], `spec.${list}[]`);
       checkContainer(container, `spec.${list}[${String(container['name']).slice(0, 64)}]`);
     }
   }

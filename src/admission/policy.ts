@@ -3,14 +3,10 @@
  * may read; these decide who may ask for which role.
  */
 import type { Installation, ResolvedSettings, VaultPolicy } from '../config/index.ts';
-import { isVaultDependency, type Dependency, type Problem } from '../core/index.ts';
+import { isVaultDependency, type Problem } from '../core/index.ts';
+import type { LiteralDependencies } from './contents.ts';
+import { Globs } from './globs.ts';
 import type { Pod } from './pod.ts';
-
-/** Finds what is wrong with a template, and what its literal calls ask for, without running it. */
-export type CheckTemplate = (
-  source: string,
-  name: string,
-) => { readonly problems: readonly Problem[]; readonly dependencies: readonly Dependency[] };
 
 /** What a decision goes by. */
 export interface PolicyInput {
@@ -18,7 +14,7 @@ export interface PolicyInput {
   readonly serviceAccount: string;
   readonly settings: ResolvedSettings;
   readonly installation: Installation;
-  readonly checkTemplate: CheckTemplate;
+  readonly literals: LiteralDependencies;
 }
 
 /** One thing that a pod asks for. */
@@ -40,6 +36,10 @@ const WORD = {
 
 /** More that one policy allows is not listed. */
 const MAX_LISTED = 10;
+/** More refusals are not told: a person needs few of them. */
+const MAX_REFUSALS = 20;
+/** Most that all policies together may take to be looked at, in steps of some ten nanoseconds. */
+const MAX_STEPS = 500_000;
 
 /**
  * Why no policy allows what the pod asks for, by setting and policy; nothing where one allows everything, or where
@@ -49,54 +49,66 @@ const MAX_LISTED = 10;
 export function policyProblems(input: PolicyInput): readonly Problem[] {
   const { policies } = input.installation.vault;
   if (policies.length === 0) return [];
-  const account = input.serviceAccount;
+  const { namespace, serviceAccount: account } = input;
   const matching = policies.filter(
     (policy) =>
-      allows(policy.namespaces, input.namespace) && allows(policy.serviceAccounts, account),
+      Globs.of(policy.namespaces).matches(namespace) &&
+      Globs.of(policy.serviceAccounts).matches(account),
   );
+  const path = `${input.installation.annotationPrefix}/inject`;
   if (matching.length === 0) {
-    const message = `no policy is for service account ${account} of namespace ${input.namespace}`;
-    return [{ path: `${input.installation.annotationPrefix}/inject`, message }];
+    const message = `no policy is for service account ${account} of namespace ${namespace}`;
+    return [{ path, message }];
   }
   const asked = askedBy(input);
-  const problems = matching.map((policy) => refusals(policy, asked));
-  return problems.some((one) => one.length === 0) ? [] : problems.flat();
+  const problems: Problem[] = [];
+  let steps = 0;
+  for (const policy of matching) {
+    let refused = 0;
+    for (const one of asked) {
+      steps += Globs.of(policy[one.kind]).stepsFor(one.value ?? '');
+      if (steps > MAX_STEPS) return [{ path, message: tooMany(asked, matching) }];
+      if (isAllowed(policy, one)) continue;
+      refused += 1;
+      if (problems.length >= MAX_REFUSALS) break;
+      problems.push(refusal(policy, one));
+    }
+    if (refused === 0) return [];
+  }
+  return problems;
 }
 
-function refusals(policy: VaultPolicy, asked: readonly Asked[]): readonly Problem[] {
-  return asked
-    .filter(({ kind, value }) => !isAllowed(policy[kind], value))
-    .map(({ path, kind, value }) => {
-      const listed = policy[kind].slice(0, MAX_LISTED).join(', ');
-      const more = policy[kind].length > MAX_LISTED ? ' and more' : '';
-      const [one, several] = WORD[kind];
-      const what = kind === 'paths' ? `${value ?? ''}: ` : '';
-      const message = `${what}policy "${policy.name}" does not allow this ${one}`;
-      const allowed = listed === '' ? `no ${several}` : `${several} ${listed}${more}`;
-      return { path, message, help: `it allows ${allowed}`, policy: policy.name };
-    });
+function isAllowed(policy: VaultPolicy, { kind, value }: Asked): boolean {
+  const globs = Globs.of(policy[kind]);
+  return value === undefined ? globs.isAny : globs.matches(value);
 }
 
-function isAllowed(globs: readonly string[], value: string | undefined): boolean {
-  return value === undefined ? globs.includes('*') : allows(globs, value);
+function refusal(policy: VaultPolicy, { path, kind, value }: Asked): Problem {
+  const listed = policy[kind].slice(0, MAX_LISTED).join(', ');
+  const more = policy[kind].length > MAX_LISTED ? ' and more' : '';
+  const [one, several] = WORD[kind];
+  const what = kind === 'paths' ? `${value ?? ''}: ` : '';
+  const message = `${what}policy "${policy.name}" does not allow this ${one}`;
+  const allowed = listed === '' ? `no ${several}` : `${several} ${listed}${more}`;
+  return { path, message, help: `it allows ${allowed}`, policy: policy.name };
+}
+
+function tooMany(asked: readonly unknown[], policies: readonly unknown[]): string {
+  return `asks for too much to be compared with policies: ${asked.length} names and paths, and ${policies.length} policies for this service account; ask for fewer`;
 }
 
 function askedBy({
   settings: { settings, files },
   installation,
-  checkTemplate,
+  literals,
 }: PolicyInput): readonly Asked[] {
   const prefix = installation.annotationPrefix;
   const method = settings['auth-method'].value;
-  const paths = files.flatMap(({ name, secret, template }): Asked[] => [
+  const paths = files.flatMap(({ name, secret }): Asked[] => [
     ...pathsOf(`${prefix}/secret-${name}`, secret === undefined ? [] : [secret.value.path]),
     ...pathsOf(
       `${prefix}/template-${name}`,
-      template === undefined
-        ? []
-        : checkTemplate(template.value, name)
-            .dependencies.filter(isVaultDependency)
-            .map(({ path }) => path),
+      (literals.get(name) ?? []).filter(isVaultDependency).map(({ path }) => path),
     ),
   ]);
   return [
@@ -125,23 +137,4 @@ export function serviceAccountOf({ spec }: Pod): string {
   return typeof serviceAccountName === 'string' && serviceAccountName !== ''
     ? serviceAccountName
     : 'default';
-}
-
-function allows(globs: readonly string[], value: string): boolean {
-  return globs.some((glob) => matches(glob, value));
-}
-
-/** `*` stands for any characters. Without backtracking: the first place where a part fits is as good as any. */
-function matches(glob: string, value: string): boolean {
-  const [head = '', ...parts] = glob.split('*');
-  const tail = parts.pop();
-  if (tail === undefined) return glob === value;
-  if (!value.startsWith(head)) return false;
-  let position = head.length;
-  for (const part of parts) {
-    const found = value.indexOf(part, position);
-    if (found < 0) return false;
-    position = found + part.length;
-  }
-  return value.length - tail.length >= position && value.endsWith(tail);
 }

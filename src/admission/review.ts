@@ -5,10 +5,10 @@
  */
 import type { Annotations, Installation } from '../config/index.ts';
 import { VouchsafeError } from '../core/index.ts';
+import type { CheckTemplate } from './contents.ts';
 import { inject, type InjectionResult } from './inject.ts';
 import { jsonPatch } from './json-patch.ts';
 import { readPod, type Pod } from './pod.ts';
-import type { CheckTemplate } from './policy.ts';
 
 /** The parts of an admission request that matter here. */
 export interface AdmissionRequest {
@@ -34,7 +34,12 @@ export interface AdmissionReviewResponse {
   readonly response: {
     readonly uid: string;
     readonly allowed: boolean;
-    readonly status?: { readonly code: number; readonly reason: string; readonly message: string };
+    readonly status?: {
+      readonly code: number;
+      readonly reason: string;
+      readonly message: string;
+      readonly details?: { readonly retryAfterSeconds: number };
+    };
     readonly warnings?: readonly string[];
     readonly patchType?: 'JSONPatch';
     /** Base64 of a JSON Patch. */
@@ -118,17 +123,38 @@ export function answerReview(request: AdmissionRequest, context: ReviewContext):
   return { request, answer: envelope({ ...common, patchType: 'JSONPatch', patch }), result };
 }
 
-/** Denies a request for a reason outside the pod; controllers try again after a while. */
-export function refuseReview(uid: string, code: number, message: string): AdmissionReviewResponse {
-  return denial({ uid, allowed: false }, code, message);
+/**
+ * Denies a request for a reason outside the pod: 503, or 429 for a party that has asked for too much. Controllers try
+ * again after a while; clients of the API server do so by themselves after `retryAfterSeconds`.
+ */
+export function refuseReview(
+  uid: string,
+  code: 429 | 503,
+  message: string,
+  retryAfterSeconds?: number,
+): AdmissionReviewResponse {
+  return denial({ uid, allowed: false }, code, message, retryAfterSeconds);
 }
 
 type Response = AdmissionReviewResponse['response'];
 
-function denial(response: Response, code: number, message: string): AdmissionReviewResponse {
-  const reason = { 400: 'BadRequest', 403: 'Forbidden' }[code] ?? 'ServiceUnavailable';
-  const text = message.slice(0, MAX_MESSAGE_CHARS);
-  return envelope({ ...response, status: { code, reason, message: text } });
+/** As Kubernetes calls them. */
+const REASON_OF = {
+  400: 'BadRequest',
+  403: 'Forbidden',
+  429: 'TooManyRequests',
+  503: 'ServiceUnavailable',
+} as const;
+
+function denial(
+  response: Response,
+  code: keyof typeof REASON_OF,
+  message: string,
+  retryAfterSeconds?: number,
+): AdmissionReviewResponse {
+  const status = { code, reason: REASON_OF[code], message: message.slice(0, MAX_MESSAGE_CHARS) };
+  const details = retryAfterSeconds === undefined ? {} : { details: { retryAfterSeconds } };
+  return envelope({ ...response, status: { ...status, ...details } });
 }
 
 function envelope(response: Response): AdmissionReviewResponse {

@@ -96,35 +96,45 @@ function choose(
   path: string,
   problems: Problem[],
 ): Container[] {
-  for (const name of names.filter((one) => among.every((container) => container.name !== one))) {
-    problems.push({ path, message: missing(name, among) });
+  const known = new Set(among.map(({ name }) => name));
+  const wanted = new Set(names);
+  for (const name of [...wanted].filter((one) => !known.has(one)).slice(0, MAX_MISSING)) {
+    problems.push({ path, message: missing(name, known) });
   }
-  return among.filter(({ name }) => names.includes(name));
+  return among.filter(({ name }) => wanted.has(name));
 }
 
-function missing(name: string, among: readonly Container[]): string {
-  const known = among.map((container) => container.name).join(', ');
-  return `there is no container "${name}" here${known === '' ? '' : `, only ${known}`}`;
+/** More that are not there are not told, nor more that are. */
+const MAX_MISSING = 10;
+
+function missing(name: string, known: ReadonlySet<string>): string {
+  const told = [...known].slice(0, MAX_MISSING).join(', ');
+  const more = known.size > MAX_MISSING ? ` and ${known.size - MAX_MISSING} more` : '';
+  return `there is no container "${name}" here${told === '' ? '' : `, only ${told}${more}`}`;
 }
 
 function signalledContainers(input: TargetsInput, problems: Problem[]): Container[] {
   const { pod, prefix } = input;
   const running = runningContainers(pod);
   const wanted = actionsOf(input).filter(({ action }) => action.kind !== 'http');
+  const known = new Set(running.map(({ name }) => name));
+  const targets = new Map<string, string>();
+  const restarted = new Map<string, string>();
   for (const { path, action } of wanted) {
-    const name = 'container' in action ? action.container : '';
-    if (running.every((container) => container.name !== name)) {
-      problems.push({ path, message: missing(name, running) });
-    }
-    if (action.kind === 'restart' && pod.spec.restartPolicy === 'Never') {
+    if (!('container' in action)) continue;
+    if (!targets.has(action.container)) targets.set(action.container, path);
+    if (action.kind === 'restart') restarted.set(action.container, path);
+  }
+  const absent = [...targets].filter(([name]) => !known.has(name)).slice(0, MAX_MISSING);
+  for (const [name, path] of absent) problems.push({ path, message: missing(name, known) });
+  if (pod.spec.restartPolicy === 'Never') {
+    for (const [name, path] of [...restarted].slice(0, MAX_MISSING)) {
       const message = `restart@${name} contradicts restartPolicy Never: it would end the container for good`;
       problems.push({ path, message });
     }
   }
   if (wanted.length > 0) checkSharedProcesses(pod, wanted[0]?.path ?? prefix, problems);
-  return running.filter(({ name }) =>
-    wanted.some(({ action }) => 'container' in action && action.container === name),
-  );
+  return running.filter(({ name }) => targets.has(name));
 }
 
 function checkSharedProcesses(pod: Pod, path: string, problems: Problem[]): void {

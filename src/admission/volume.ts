@@ -14,9 +14,9 @@ import {
   type ResolvedSettings,
 } from '../config/index.ts';
 import { parseQuantity, toVouchsafeError, type Problem } from '../core/index.ts';
-import { checkContents, checkSize } from './contents.ts';
+import { checkContents, type CheckTemplate } from './contents.ts';
 import { agentDocument, needsOf, svidUsers, type Needs } from './document.ts';
-import { policyProblems, type CheckTemplate } from './policy.ts';
+import { policyProblems } from './policy.ts';
 
 /** Everything that a volume goes by. */
 export interface VolumeInput {
@@ -58,6 +58,8 @@ export interface VolumeRefusal {
   readonly isForbidden: boolean;
 }
 
+const SHORTER = 'make the templates shorter';
+
 /** Plans a volume. Throws nothing; equal input gives an equal plan. */
 export function planVolume(input: VolumeInput): VolumePlan | VolumeRefusal {
   const { installation } = input;
@@ -65,21 +67,21 @@ export function planVolume(input: VolumeInput): VolumePlan | VolumeRefusal {
   const problems: Problem[] = [];
   const forbidden: Problem[] = [];
   const resolved = resolveVolume(input, problems);
-  checkContents({ ...input, settings: resolved }, problems);
   const byToken = installation.csi.identity.kind === 'service-account';
   const needs = needsOf(resolved, installation, { problems, forbidden }, byToken);
   checkDriver({ resolved, needs, installation }, problems);
-  if (needs.vault !== undefined) {
-    const { namespace, serviceAccount } = input.pod;
-    forbidden.push(...policyProblems({ ...input, namespace, serviceAccount, settings: resolved }));
-  }
   const document = agentDocument(resolved, needs, {
     mode: 'csi',
     fileMode: input.hasGroup ? '0440' : '0444',
     listen: undefined,
     socket: installation.csi.identity.socket,
   });
-  checkSize(resolved, prefix, () => 'make the templates shorter', { config: document, problems });
+  const contents = { ...input, settings: resolved, config: document };
+  const literals = checkContents({ ...contents, remedy: () => SHORTER }, problems);
+  if (needs.vault !== undefined) {
+    const asked = { ...input.pod, settings: resolved, installation, literals };
+    forbidden.push(...policyProblems(asked));
+  }
   const sizeBytes = sizeOf({ resolved, needs, installation }, problems);
   const refused = [...problems, ...forbidden];
   const isForbidden = forbidden.length > 0;

@@ -14,7 +14,8 @@ export const AGENT_API_VERSION = 'vouchsafe.dev/v1';
 /** `kind` of the document. */
 export const AGENT_KIND = 'AgentConfig';
 /** Bounds of one document: more than a pod can hold. */
-const MAX_FILES = 256;
+/** Most files of one document. */
+export const MAX_FILES = 256;
 const MAX_TEMPLATE_CHARS = 512 * 1024;
 
 const file = grammar.text('the path of a file', 4096);

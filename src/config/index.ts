@@ -3,6 +3,7 @@ export {
   AGENT_API_VERSION,
   AGENT_CONFIG_SCHEMA,
   AGENT_KIND,
+  MAX_FILES,
   type RawAgentConfig,
   type RawFile,
   type RawX509Files,

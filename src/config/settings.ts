@@ -67,9 +67,10 @@ export interface ResolvedSettings {
 /** Pod beats namespace beats installation beats built in. Collects every problem; throws nothing. */
 export function resolveSettings(input: SettingsInput): ResolvedSettings {
   const problems: Problem[] = [];
-  const warnings = oddities(input, problems);
+  const given = givenBy(input, problems);
+  const warnings = oddities(input, given, problems);
   const settings = settingsOf(input, problems);
-  const files = filesOf(input, problems);
+  const files = filesOf(input, given, problems);
   const found = contradictions(settings, files, input.prefix);
   problems.push(...found.problems);
   warnings.push(...found.warnings);
@@ -100,11 +101,15 @@ function settingOf(name: SettingName, input: SettingsInput, problems: Problem[])
   return { value: spec.builtIn, source: 'built in', text: undefined };
 }
 
-function filesOf(input: SettingsInput, problems: Problem[]): FileSettings[] {
+function filesOf(
+  input: SettingsInput,
+  given: readonly Given[],
+  problems: Problem[],
+): FileSettings[] {
   const files = new Map<string, Record<string, unknown>>();
   // A file of which a part was refused is left out: what it lacks now is no further problem.
   const refused = new Set<string>();
-  for (const [key, text] of annotationsOf(input.pod, input.prefix)) {
+  for (const [key, text] of given) {
     const meaning = classify(key);
     if (meaning.kind !== 'file') continue;
     const path = `${input.prefix}/${key}`;
@@ -127,6 +132,8 @@ function filesOf(input: SettingsInput, problems: Problem[]): FileSettings[] {
 
 /** Names that mean nothing, of which each is answered with a guess: guessing takes time. */
 const MAX_GUESSES = 10;
+/** A name of Kubernetes is no longer. */
+const MAX_GUESSED_CHARS = 128;
 
 /** A name that means nothing where it stands. */
 interface Unknown {
@@ -135,11 +142,11 @@ interface Unknown {
 }
 
 /** Warns about names that mean nothing where they stand; reports those that are refused. */
-function oddities(input: SettingsInput, problems: Problem[]): string[] {
+function oddities(input: SettingsInput, given: readonly Given[], problems: Problem[]): string[] {
   const { prefix } = input;
   const warnings: string[] = [];
   const unknown: Unknown[] = [];
-  for (const [name] of annotationsOf(input.pod, prefix)) {
+  for (const [name] of given) {
     const meaning = classify(name);
     if (meaning.kind === 'unknown') unknown.push({ level: 'pod', name });
     if (meaning.kind !== 'refused') continue;
@@ -176,6 +183,7 @@ function tellUnknown(
 
 /** Of `templates-db` only the part before the user's own name is compared: it may be meant as `template-db`. */
 function nearestAnnotation(name: string): string | undefined {
+  if (name.length > MAX_GUESSED_CHARS) return undefined;
   const parts = name.replace(/(?<!-)-+$/, '').split('-');
   const guesses = ANNOTATIONS.flatMap((row) => {
     const [known = '', isPerFile] = row.name.split('-<name>');
@@ -190,10 +198,25 @@ function nearestAnnotation(name: string): string | undefined {
   return guesses.sort((a, b) => a.edits - b.edits)[0]?.guess;
 }
 
-function annotationsOf(annotations: Annotations, prefix: string): [string, string][] {
+/** Far more than every setting of as many files as there may be. */
+const MAX_ANNOTATIONS = 4096;
+
+/** The annotations of the pod under the prefix; reports that there are more than anybody can mean, and leaves those out. */
+function givenBy({ pod, prefix }: SettingsInput, problems: Problem[]): readonly Given[] {
+  const given = annotationsOf(pod, prefix);
+  if (given.length <= MAX_ANNOTATIONS) return given;
+  const message = `has ${given.length} annotations, more than ${MAX_ANNOTATIONS}`;
+  problems.push({ path: prefix, message });
+  return given.slice(0, MAX_ANNOTATIONS);
+}
+
+/** Name without prefix, and text. */
+type Given = readonly [name: string, text: string];
+
+function annotationsOf(annotations: Annotations, prefix: string): Given[] {
   return Object.entries(annotations)
     .filter(([key]) => key.startsWith(`${prefix}/`))
-    .map(([key, text]): [string, string] => [key.slice(prefix.length + 1), text])
+    .map(([key, text]): Given => [key.slice(prefix.length + 1), text])
     .sort(([a], [b]) => (a < b ? -1 : 1));
 }
 

@@ -20,6 +20,7 @@ export {
   type ErrorDetails,
   type ErrorOptions,
 } from './errors.ts';
+export { jsonBoundsProblem, type JsonBounds } from './json-bounds.ts';
 export { LOG_LEVELS, NO_LOGGER, type LogFields, type Logger, type LogLevel } from './logger.ts';
 export {
   NO_METRICS,

@@ -20,6 +20,11 @@ export const systemClock: Clock = {
   },
 };
 
+/** Resolves when everything else that is ready has run: requests that came, timers that are due. */
+export function otherWorkDone(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 /** The system's randomness. */
 export const systemRandom: Random = {
   next: () => randomInt(2 ** 47) / 2 ** 47,

@@ -1,4 +1,4 @@
-export { systemClock, systemRandom } from './clock.ts';
+export { otherWorkDone, systemClock, systemRandom } from './clock.ts';
 export { leaveNoDumps } from './dumps.ts';
 export { readTextFile } from './files.ts';
 export { createIo } from './io.ts';

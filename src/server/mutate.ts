@@ -23,8 +23,10 @@ import {
 } from '../core/index.ts';
 import type { Answer, HttpRequest, Route } from '../http/index.ts';
 import { abortable } from '../lifecycle/index.ts';
+import { FairQueue } from './fair-queue.ts';
 import { createReviewCounter } from './review-counter.ts';
 import { namespaceNotice, noticeOf, type Notice } from './tell.ts';
+import { parseReviewBody } from './review-body.ts';
 import { rememberChecks } from './remember-checks.ts';
 
 /** Annotations of a namespace. */
@@ -44,6 +46,8 @@ export interface MutateOptions {
   readonly knows?: ((namespace: string) => boolean) | undefined;
   /** Is told of decisions that people may wonder about; it must return at once. */
   readonly tell?: ((notice: Notice) => void) | undefined;
+  /** Lets everything else that is ready run, between one review and the next. */
+  readonly pause: () => Promise<void>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -51,6 +55,9 @@ export interface MutateOptions {
 
 /** The API server waits a few seconds in all. */
 const LOOKUP_TIMEOUT_MS = 2000;
+/** Reviews that wait for their turn; a namespace has a third of the memory. The API server waits a few seconds. */
+const QUEUE_BOUNDS = { pieces: 512, size: 8 << 20, totalSize: 24 << 20, waitMs: 5000 };
+const RETRY_AFTER_SECONDS = 1;
 const DURATION_BUCKETS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
 ];
@@ -64,9 +71,10 @@ interface Decision {
 
 /** Makes the route. */
 export function createMutateRoute(options: MutateOptions): Route {
-  const { clock, logger, metrics, installation } = options;
+  const { clock, logger, metrics, installation, pause } = options;
   const knows = options.knows ?? (() => false);
   const remembering = { ...options, checkTemplate: rememberChecks(options.checkTemplate) };
+  const queue = new FairQueue({ bounds: QUEUE_BOUNDS, clock, pause });
   const count = createReviewCounter(metrics, knows);
   const duration = metrics.histogram(
     'vouchsafe_admission_duration_seconds',
@@ -89,8 +97,16 @@ export function createMutateRoute(options: MutateOptions): Route {
       checkMediaType(request);
       const body = await request.readBody(installation.webhook.maxBodyBytes);
       bytes = body.length;
-      review = readReview(parseJson(body));
-      const { answer, outcome, reason, notice } = await decide(review, remembering);
+      review = readReview(parseReviewBody(body));
+      // Names that nobody knows are one party: a stranger can make them up.
+      const party =
+        options.knows === undefined || knows(review.namespace) ? review.namespace : undefined;
+      const turn: Turn = (work) =>
+        queue.do(party, body.length, () => {
+          if (request.isOpen) return work();
+          throw new VouchsafeError('ERR_SERVER_BUSY', 'nobody waits for the answer');
+        });
+      const { answer, outcome, reason, notice } = await decide(review, { ...remembering, turn });
       finish(outcome, reason);
       const { excludedNamespaces } = installation.webhook;
       const mayTell = knows(review.namespace) && !excludedNamespaces.includes(review.namespace);
@@ -106,11 +122,17 @@ export function createMutateRoute(options: MutateOptions): Route {
   };
 }
 
-async function decide(request: AdmissionRequest, options: MutateOptions): Promise<Decision> {
-  const { installation, kubeVersion, checkTemplate, namespaces, logger } = options;
+/** Does work when it is the turn of the request's namespace; undefined where that has too much waiting. */
+type Turn = (work: () => Decision) => Promise<{ readonly result: Decision } | undefined>;
+
+async function decide(
+  request: AdmissionRequest,
+  options: MutateOptions & { readonly turn: Turn },
+): Promise<Decision> {
+  const { installation, kubeVersion, checkTemplate, namespaces, logger, turn } = options;
   const context = { installation, kubeVersion, checkTemplate };
   if (namespaces === undefined || !mayNeedNamespace(request, installation)) {
-    return answered(request, context);
+    return inTurn(turn, request, context);
   }
   let namespaceAnnotations: Annotations;
   try {
@@ -128,7 +150,21 @@ async function decide(request: AdmissionRequest, options: MutateOptions): Promis
     const notice = request.pod && namespaceNotice(request.pod, request.namespace);
     return { answer, outcome: 'denied', reason: 'namespace_unknown', notice };
   }
-  return answered(request, { ...context, namespaceAnnotations });
+  return inTurn(turn, request, { ...context, namespaceAnnotations });
+}
+
+/** Reviews of one namespace wait for each other; those of the others take turns with them. */
+async function inTurn(
+  turn: Turn,
+  request: AdmissionRequest,
+  context: ReviewContext,
+): Promise<Decision> {
+  const { uid, namespace } = request;
+  const done = await turn(() => answered(request, context));
+  if (done !== undefined) return done.result;
+  const message = `too many pods of namespace ${namespace} are created at once; try again`;
+  const answer = refuseReview(uid, 429, message, RETRY_AFTER_SECONDS);
+  return { answer, outcome: 'denied', reason: 'too_many' };
 }
 
 /** Pods that are left alone in any case must not wait for an API that does not answer. */
@@ -157,14 +193,6 @@ function checkMediaType(request: HttpRequest): void {
   throw new VouchsafeError('ERR_ADMISSION_MALFORMED', 'the content type is not application/json', {
     details: { status: 415 },
   });
-}
-
-function parseJson(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString('utf8'));
-  } catch (cause) {
-    throw new VouchsafeError('ERR_ADMISSION_MALFORMED', 'the body is not JSON', { cause });
-  }
 }
 
 /** The body is machine-readable; the API server shows it to whoever created the pod. */

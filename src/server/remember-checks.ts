@@ -3,23 +3,27 @@
  */
 import type { CheckTemplate } from '../admission/index.ts';
 
-/** Results kept. With {@link MAX_SOURCE_CHARS} they take a few MiB at most. */
-const MAX_RESULTS = 256;
-/** Longer templates are checked each time. */
-const MAX_SOURCE_CHARS = 8192;
+/** Characters of all templates that are remembered; with what was found in them they take a few MiB at most. */
+const MAX_CHARS = 512 * 1024;
+/** What a result takes besides, in characters. */
+const CHARS_OF_A_RESULT = 512;
 
-/** The same check, which must give the same result for the same arguments; the oldest result is forgotten first. */
+/** The same check, which must give the same result for the same arguments; the oldest results are forgotten first. */
 export function rememberChecks(check: CheckTemplate): CheckTemplate {
   const results = new Map<string, ReturnType<CheckTemplate>>();
+  let chars = 0;
   return (source, name) => {
-    if (source.length > MAX_SOURCE_CHARS) return check(source, name);
     const key = JSON.stringify([name, source]);
     const known = results.get(key);
     if (known !== undefined) return known;
     const found = check(source, name);
-    const [oldest] = results.keys();
-    if (results.size >= MAX_RESULTS && oldest !== undefined) results.delete(oldest);
     results.set(key, found);
+    chars += key.length + CHARS_OF_A_RESULT;
+    for (const oldest of results.keys()) {
+      if (chars <= MAX_CHARS) break;
+      results.delete(oldest);
+      chars -= oldest.length + CHARS_OF_A_RESULT;
+    }
     return found;
   };
 }

@@ -235,7 +235,7 @@ test('refused: an address of its own, to which the driver would be a way around 
 test('refused: more files than a document holds', () => {
   const files = Array.from({ length: 257 }, (_, index) => [`secret-f${index}`, 'kvv2/app']);
   const problems = problemsOf(Object.fromEntries(files) as Given); // pairs of texts
-  assert.match(problems.join(), /files: must be a list of at most 256 items/);
+  assert.match(problems.join(), /asks for 257 files, more than 256/);
 });
 
 test('refused: what no policy allows the service account, with the name of the policy', () => {

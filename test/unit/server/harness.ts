@@ -6,7 +6,12 @@ import type { TestContext } from 'node:test';
 import { parseInstallation } from '../../../src/config/index.ts';
 import type { Clock } from '../../../src/core/index.ts';
 import { createTestCa, type TestCa } from '../../../src/dev/ca/index.ts';
-import { createMetrics, readTextFile, systemClock } from '../../../src/platform/index.ts';
+import {
+  createMetrics,
+  otherWorkDone,
+  readTextFile,
+  systemClock,
+} from '../../../src/platform/index.ts';
 import {
   CertificateSource,
   createWebhookServer,
@@ -101,6 +106,7 @@ export async function startWebhook(
     checkTemplate: () => ({ problems: [], dependencies: [] }),
     knows: (namespace) => namespace === 'shop',
     exposition: metrics,
+    pause: otherWorkDone,
     clock: impatientClock,
     ...{ logger, metrics },
     ...options,

@@ -29,14 +29,30 @@ test('name and text are told apart', () => {
   assert.equal(calls.length, 3);
 });
 
-test('the oldest is forgotten, and long ones are never kept', () => {
+test('a long template is remembered as well; of too many the oldest are forgotten', () => {
   const { calls, check } = counted();
-  for (let index = 0; index <= 256; index += 1) check('x', String(index));
-  check('x', '256');
-  assert.equal(calls.length, 257);
+  const long = 'x'.repeat(100_000);
+  for (let index = 0; index < 6; index += 1) check(long, String(index));
+  check(long, '5');
+  assert.equal(calls.length, 6);
+  check(long, '0');
+  assert.equal(calls.length, 7);
+});
+
+test('one that is longer than all that is remembered is checked each time, and takes nothing with it', () => {
+  const { calls, check } = counted();
+  const endless = 'x'.repeat(600_000);
+  check(endless, 'a');
+  check(endless, 'a');
+  check('x', 'b');
+  check('x', 'b');
+  assert.deepEqual(calls, ['a:600000', 'a:600000', 'b:1']);
+});
+
+test('many short ones are bounded, too', () => {
+  const { calls, check } = counted();
+  for (let index = 0; index < 2000; index += 1) check('x', String(index));
   check('x', '0');
-  assert.equal(calls.length, 258);
-  check('x'.repeat(8193), 'long');
-  check('x'.repeat(8193), 'long');
-  assert.equal(calls.length, 260);
+  check('x', '1999');
+  assert.equal(calls.length, 2001);
 });
