@@ -69,6 +69,7 @@ const MAY_IMPORT = {
     'template',
     'output',
     'notify',
+    'http',
     'agent',
     'platform',
   ],

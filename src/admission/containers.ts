@@ -84,6 +84,7 @@ function environment({ config, needs, installation }: ContainerInput): EnvVar[] 
     POD_UID: 'metadata.uid',
     NODE_NAME: 'spec.nodeName',
     SERVICE_ACCOUNT: 'spec.serviceAccountName',
+    HOST_IP: 'status.hostIP',
   };
   return [
     { name: CONFIG_VARIABLE, value: configText(config) },
@@ -107,18 +108,12 @@ function resources(settings: Settings): Record<string, Record<string, string>> {
   };
 }
 
-/** Port and liveness of the container that stays. A declared port keeps two pods on the node's network apart. */
-function listening({ settings, hostNetwork }: ContainerInput): Record<string, unknown> {
-  const port = settings.port.value;
-  return {
-    ports: [{ name: 'vouchsafe', containerPort: port, protocol: 'TCP' }],
-    livenessProbe: {
-      httpGet: { path: '/healthz', port, ...(hostNetwork && { host: '127.0.0.1' }) },
-      periodSeconds: 10,
-      timeoutSeconds: 5,
-      failureThreshold: 6,
-    },
-  };
+/**
+ * A declared port keeps two pods on the node's network apart. There is no liveness probe: strangers might make it fail,
+ * and the kubelet would end an agent that works. One that is stuck ends itself (src/platform/watchdog.ts).
+ */
+function listening({ settings }: ContainerInput): Record<string, unknown> {
+  return { ports: [{ name: 'vouchsafe', containerPort: settings.port.value, protocol: 'TCP' }] };
 }
 
 /** Seconds beyond the agent's own deadline, so that the agent can say why before the kubelet ends it. */

@@ -19,7 +19,8 @@ import {
   type AgentEnvironment,
 } from '../config/index.ts';
 import { runAll } from '../lifecycle/index.ts';
-import { createMetrics, readTextFile } from '../platform/index.ts';
+import { aborted } from '../http/index.ts';
+import { createMetrics, readTextFile, startWatchdog } from '../platform/index.ts';
 import { buildAgent, type Surroundings } from './build-agent.ts';
 import { runBeside } from './run-beside.ts';
 
@@ -93,6 +94,7 @@ async function run(
     : (inner: AbortSignal) =>
         runAll(inner, [
           (own) => agent.run(own),
+          (own) => watchOver(clock, own),
           async (own) => {
             const { listen } = config;
             if (listen === undefined) return;
@@ -106,6 +108,17 @@ async function run(
   } finally {
     built.close();
   }
+}
+
+/** A start must not wait for a thread: until then a probe watches, or people do. */
+const WATCH_AFTER_MS = 10_000;
+
+/** In place of a liveness probe, which strangers might make fail. */
+async function watchOver(clock: Clock, signal: AbortSignal): Promise<void> {
+  await clock.sleep(WATCH_AFTER_MS, signal);
+  const stop = startWatchdog();
+  await aborted(signal);
+  await stop();
 }
 
 /** An init container that was stopped must not look as if it had done its work. */

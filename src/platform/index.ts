@@ -7,6 +7,7 @@ export { createLogger } from './logger.ts';
 export { memoryLimit } from './memory.ts';
 export { createMetrics, type MetricsRegistry } from './metrics.ts';
 export { trustPublicAuthorities } from './trust.ts';
+export { startWatchdog, type WatchdogLimits } from './watchdog.ts';
 export { watchFiles } from './watch-files.ts';
 export {
   environmentVariable,
