@@ -44,6 +44,8 @@ export interface Session {
   readonly isBatch: boolean;
   /** Leases of a predecessor that do not end with this token. Default: none. */
   readonly orphans?: readonly string[];
+  /** Which identity it was logged in with, as {@link Sessions.replace} counts them. */
+  readonly identity: number;
   renewable: boolean;
   plan: Plan;
 }
@@ -74,9 +76,13 @@ export class Sessions {
   readonly #current = new Latest<Session>();
   readonly #logins: Counter;
   readonly #renewals: Counter;
+  /** Renewals under way, each of a session that need not be the current one any more. */
+  readonly #renewing = new Map<Session, Promise<void>>();
   #retired: Session[] = [];
   #login: Promise<Session> | undefined;
   #count = 0;
+  /** Counts the identities that there have been; a session of an older one is to be replaced now. */
+  #identity = 0;
   /** The last one that there was, perhaps lost by now. */
   #newest: Session | undefined;
   #lastError: VouchsafeError | undefined;
@@ -126,9 +132,9 @@ export class Sessions {
   }
 
   /** Goes on with the session of a predecessor. */
-  resume(session: Omit<Session, 'id'>, logins: number): Session {
+  resume(session: Omit<Session, 'id' | 'identity'>, logins: number): Session {
     this.#count = logins;
-    const resumed = { ...session, id: logins };
+    const resumed = { ...session, id: logins, identity: this.#identity };
     this.#newest = resumed;
     this.#current.set(resumed);
     return resumed;
@@ -167,11 +173,12 @@ export class Sessions {
     this.#bell.ring();
   }
 
-  /** Logs in anew now, for the identity behind the current session has changed. */
+  /**
+   * Logs in again now, because the identity behind the current session has changed. A renewal under way does not delay
+   * it, and a login under way with the old identity is followed by another one.
+   */
   replace(): void {
-    const { current } = this;
-    if (current === undefined) return;
-    current.plan = { ...current.plan, action: 'fetch', atMs: this.#options.clock.monotonicMs() };
+    this.#identity += 1;
     this.#bell.ring();
   }
 
@@ -190,41 +197,64 @@ export class Sessions {
 
   /** Renews the current session and replaces it before it ends or when it is lost, until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    for await (const session of this.#current.updates(signal)) {
-      await this.#keep(session, signal);
-      // A token that is lost takes its leases along: the next one must not wait until something is read.
-      if (this.current === undefined) await abortable(this.#sharedLogin(signal), signal);
+    try {
+      for await (const session of this.#current.updates(signal)) {
+        await this.#keep(session, signal);
+        // A token that is lost takes its leases along: the next one must not wait until something is read.
+        if (this.current === undefined) await abortable(this.#sharedLogin(signal), signal);
+      }
+    } finally {
+      await Promise.all(this.#renewing.values());
     }
   }
 
   async #keep(session: Session, signal: AbortSignal): Promise<void> {
     while (this.current === session) {
-      await this.#bell.waitUntil(session.plan.atMs, signal);
+      await this.#bell.waitUntil(this.#next(session).atMs, signal);
       if (this.current !== session) return;
-      if (this.#options.clock.monotonicMs() < session.plan.atMs) continue;
-      if (session.plan.action === 'renew') await this.#renew(session, signal);
+      const { action, atMs } = this.#next(session);
+      if (this.#options.clock.monotonicMs() < atMs) continue;
+      if (action === 'renew') this.#startRenewal(session, signal);
       else await this.#sharedLogin(signal);
     }
   }
 
+  /** What is to be done with the current session, and when. */
+  #next(session: Session): Pick<Plan, 'action' | 'atMs'> {
+    if (session.identity !== this.#identity) {
+      return { action: 'fetch', atMs: this.#options.clock.monotonicMs() };
+    }
+    // The end of the renewal rings.
+    return this.#renewing.has(session) ? { action: 'renew', atMs: Infinity } : session.plan;
+  }
+
+  /** Not awaited: whatever happens to the session meanwhile must not wait for Vault's answer. */
+  #startRenewal(session: Session, signal: AbortSignal): void {
+    const renewal = this.#renew(session, signal).finally(() => {
+      this.#renewing.delete(session);
+      this.#bell.ring();
+    });
+    this.#renewing.set(session, renewal);
+  }
+
+  /** Never rejects. */
   async #renew(session: Session, signal: AbortSignal): Promise<void> {
     const { clock, logger, vault, onChange } = this.#options;
     try {
       const grant = await vault.renewToken(session.token, signal);
+      this.#renewals.add({ result: 'ok' });
+      // Also of a session that has been replaced meanwhile: its token lives that much longer.
       session.renewable = grant.renewable;
       session.plan = this.#plan(grant, session.fullTtlMs);
-      this.#backoff.reset();
-      this.#renewals.add({ result: 'ok' });
+      if (this.current === session) this.#backoff.reset();
       logger.debug('vault token renewed', { session: session.id, ttl_ms: grant.ttlMs });
       onChange();
     } catch (caught) {
-      signal.throwIfAborted();
+      if (signal.aborted) return;
       const error = toVouchsafeError(caught);
       this.#renewals.add({ result: error.code });
-      if (hasCode(error, 'ERR_VAULT_TOKEN_INVALID')) {
-        this.invalidate(session);
-        return;
-      }
+      if (hasCode(error, 'ERR_VAULT_TOKEN_INVALID')) this.invalidate(session);
+      if (this.current !== session) return;
       logger.warn('vault token was not renewed', { session: session.id, error });
       const nextMs = clock.monotonicMs() + this.#backoff.nextMs(error.retryAfterMs);
       const lastMs = lastRenewalMs(session.plan.expiresAtMs, session.fullTtlMs);
@@ -247,7 +277,12 @@ export class Sessions {
     if (this.#count > 0 && this.current === undefined) {
       await clock.sleep(this.#backoff.nextMs(), signal);
     }
-    const token = await retry(this.#options.login, {
+    let identity = this.#identity;
+    const login = (): Promise<VaultToken> => {
+      identity = this.#identity;
+      return this.#options.login(signal);
+    };
+    const token = await retry(login, {
       backoff: this.#count === 0 ? this.#firstBackoff : this.#backoff,
       clock,
       signal,
@@ -269,6 +304,7 @@ export class Sessions {
       startedAtMs: clock.monotonicMs(),
       fullTtlMs: token.ttlMs,
       isBatch: token.type === 'batch',
+      identity,
       renewable: token.renewable,
       plan: this.#firstPlan(token),
     };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { Sessions } from '../../../src/agent/sessions.ts';
-import { NO_METRICS } from '../../../src/core/index.ts';
+import { Sessions, type Session } from '../../../src/agent/sessions.ts';
+import { NO_METRICS, type VouchsafeError } from '../../../src/core/index.ts';
 import { FakeClock, settle } from '../../helpers/fake-clock.ts';
 import { failure, ModelVault } from '../../helpers/model-vault.ts';
 import { constantRandom, seededRandom } from '../../helpers/random.ts';
@@ -203,6 +203,140 @@ test('a word about an older token does not touch the current one', async (t) => 
   sessions.invalidate(first);
   assert.equal(sessions.current, second);
   assert.deepEqual(sessions.retired, []);
+});
+
+/** Holds the renewal that is due until it is let go with an answer. */
+async function renewalUnderWay({
+  sessions,
+  vault,
+  clock,
+  signal,
+}: Bench): Promise<{
+  readonly first: Session;
+  readonly answer: (error?: VouchsafeError) => Promise<void>;
+}> {
+  const first = await sessions.ensure(signal);
+  const gate = Promise.withResolvers<VouchsafeError | undefined>();
+  let isHeld = true;
+  vault.intercept = (call) => {
+    if (call.operation !== 'renewToken' || !isHeld) return undefined;
+    isHeld = false;
+    return gate.promise;
+  };
+  while (vault.count('renewToken') === 0) await clock.advance(MINUTE_MS);
+  return {
+    first,
+    async answer(error) {
+      gate.resolve(error);
+      await settle();
+    },
+  };
+}
+
+for (const [name, outcome] of [
+  ['succeeds', undefined],
+  ['fails', failure('ERR_VAULT_UNREACHABLE')],
+  ['is denied', failure('ERR_VAULT_DENIED')],
+  ['finds the token gone', failure('ERR_VAULT_TOKEN_INVALID')],
+] as const) {
+  test(`a new identity logs in at once while a renewal is under way, which then ${name}`, async (t) => {
+    const running = bench(t);
+    const { sessions, vault, clock } = running;
+    const { first, answer } = await renewalUnderWay(running);
+    sessions.replace();
+    await settle();
+    assert.equal(vault.count('login'), 2, 'the login does not wait for the renewal');
+    const second = sessions.current;
+    assert.notEqual(second, first);
+    const { plan } = second ?? first;
+    await answer(outcome);
+    assert.equal(sessions.current, second);
+    assert.equal(second?.plan, plan, 'the answer is not for the new session');
+    const gone = outcome?.code === 'ERR_VAULT_TOKEN_INVALID';
+    assert.deepEqual(sessions.retired, gone ? [] : [first]);
+    await clock.advance(MINUTE_MS);
+    assert.equal(vault.count('login'), 2);
+  });
+
+  test(`a token that is lost while its renewal is under way stays lost when that ${name}`, async (t) => {
+    const running = bench(t);
+    const { sessions, vault, clock, logger } = running;
+    const { first, answer } = await renewalUnderWay(running);
+    sessions.invalidate(first);
+    await clock.advance(1000);
+    assert.equal(vault.count('login'), 2, 'the login does not wait for the renewal');
+    const second = sessions.current;
+    assert.notEqual(second, undefined);
+    await answer(outcome);
+    await clock.advance(1000);
+    assert.equal(sessions.current, second);
+    assert.deepEqual([sessions.retired, vault.count('login')], [[], 2]);
+    const lines = logger.lines.map(({ message }) => message);
+    assert.equal(lines.filter((line) => line === 'vault token is no longer valid').length, 1);
+    assert.ok(!lines.includes('vault token was not renewed'));
+  });
+}
+
+test('a renewal that succeeds after its session was replaced says how long the old token lives', async (t) => {
+  const running = bench(t);
+  const { sessions, clock } = running;
+  const { first, answer } = await renewalUnderWay(running);
+  sessions.replace();
+  await settle();
+  await answer();
+  await clock.advance(50 * MINUTE_MS);
+  assert.deepEqual(sessions.retired, [first], 'it has to be revoked still');
+});
+
+test('a login under way with an older identity is followed by one with the new one', async (t) => {
+  const { sessions, vault, clock, signal } = bench(t);
+  await sessions.ensure(signal);
+  const gate = Promise.withResolvers<undefined>();
+  vault.intercept = (call) =>
+    call.operation === 'login' && vault.count('login') === 2 ? gate.promise : undefined;
+  sessions.replace();
+  await settle();
+  sessions.replace();
+  await settle();
+  assert.equal(vault.count('login'), 2, 'never two at a time');
+  gate.resolve(undefined);
+  await clock.advance(1000);
+  assert.equal(vault.count('login'), 3);
+  assert.equal(sessions.retired.length, 2);
+  await clock.advance(10 * MINUTE_MS);
+  assert.equal(vault.count('login'), 3);
+});
+
+test('a try that fails because of the older identity is not counted as one of the new one', async (t) => {
+  const { sessions, vault, clock, signal } = bench(t);
+  await sessions.ensure(signal);
+  let isDown = true;
+  vault.intercept = (call) =>
+    call.operation === 'login' && isDown ? failure('ERR_VAULT_UNREACHABLE') : undefined;
+  sessions.replace();
+  await clock.advance(1000);
+  sessions.replace();
+  isDown = false;
+  await clock.advance(5 * MINUTE_MS);
+  const logins = vault.count('login');
+  await clock.advance(10 * MINUTE_MS);
+  assert.equal(
+    vault.count('login'),
+    logins,
+    'the try after it had the new identity: one is enough',
+  );
+  assert.equal(sessions.count, 2);
+});
+
+test('the end waits for a renewal under way', async (t) => {
+  const running = bench(t);
+  const { answer } = await renewalUnderWay(running);
+  let hasEnded = false;
+  const stopping = running.stop().then(() => (hasEnded = true));
+  await settle();
+  assert.equal(hasEnded, false);
+  await answer();
+  await stopping;
 });
 
 test('a token that dies while its successor logs in is not kept as retired', async (t) => {
