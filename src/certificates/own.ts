@@ -14,7 +14,7 @@ import {
   type Metrics,
   type Random,
 } from '../core/index.ts';
-import { Bell, Latest, runAll } from '../lifecycle/index.ts';
+import { Bell, createBackoff, Latest, runAll, type Backoff } from '../lifecycle/index.ts';
 import {
   fieldsOf,
   Followed,
@@ -65,7 +65,9 @@ interface StoredSecret {
 
 /** Dates are looked at this often: wall clocks jump. */
 const LOOK_MS = 60_000;
-const RETRY_MS = 2000;
+/** Another replica wrote: the watch tells what, unless it is late. */
+const CONFLICT_MS = 2000;
+const RETRY = { minMs: 1000, maxMs: 30_000 } as const;
 /** The watch of the Secret stands a little later than the lease is taken, and rings for nobody. */
 const CATCH_UP_MS = 500;
 
@@ -74,17 +76,20 @@ export class OwnCertificates implements Certificates {
   readonly #options: OwnOptions;
   readonly #logger: Logger;
   readonly #bell: Bell;
+  readonly #backoff: Backoff;
   readonly #secret: Followed<StoredSecret>;
   readonly #lease: Lease;
   readonly #latest = new Latest<ServingCertificate>();
   readonly #authorityExpiry: Gauge;
-  #lastProblem = '';
+  /** What was said last about each of the two: a Secret that serves says nothing about its renewal. */
+  readonly #problems = new Map<'serve' | 'renew', string>();
 
   constructor(options: OwnOptions) {
     const { api, clock, random, logger = NO_LOGGER, metrics = NO_METRICS } = options;
     this.#options = options;
     this.#logger = logger;
     this.#bell = new Bell(clock);
+    this.#backoff = createBackoff({ ...RETRY, random });
     const common = { api, clock, random, logger };
     this.#secret = new Followed({
       ...common,
@@ -149,7 +154,7 @@ export class OwnCertificates implements Certificates {
     if (texts === undefined) {
       // Before the first one that is as it should be; later somebody deleted it.
       if (this.current !== undefined) {
-        this.#complain('the Secret of the certificates is not there', {});
+        this.#complain('serve', 'the Secret of the certificates is not there', {});
       }
       return;
     }
@@ -160,11 +165,11 @@ export class OwnCertificates implements Certificates {
         trustedBy(texts, this.#options.clock.now()),
         this.#options.dnsName,
       );
-      this.#lastProblem = '';
+      this.#problems.delete('serve');
       this.#publish(certificate);
     } catch (caught) {
       const error = toVouchsafeError(caught);
-      this.#complain('the Secret of the certificates cannot be used', { error });
+      this.#complain('serve', 'the Secret of the certificates cannot be used', { error });
     }
   }
 
@@ -194,14 +199,15 @@ export class OwnCertificates implements Certificates {
     try {
       await this.#write(found, texts, signal);
       this.#logger.info('certificates renewed', { what: renew, why });
+      this.#backoff.reset();
+      this.#problems.delete('renew');
       return LOOK_MS; // The watch rings as soon as the new ones are seen.
     } catch (caught) {
       signal.throwIfAborted();
-      if (!isConflict(caught)) {
-        const error = toVouchsafeError(caught);
-        this.#complain('certificates cannot be renewed', { error, what: renew, why });
-      }
-      return RETRY_MS;
+      if (isConflict(caught)) return CONFLICT_MS;
+      const error = toVouchsafeError(caught);
+      this.#complain('renew', 'certificates cannot be renewed', { error, what: renew, why });
+      return this.#backoff.nextMs();
     }
   }
 
@@ -226,11 +232,15 @@ export class OwnCertificates implements Certificates {
     await api.send({ method: 'PATCH', path, body }, signal);
   }
 
-  #complain(message: string, fields: Readonly<Record<string, unknown>>): void {
+  #complain(
+    about: 'serve' | 'renew',
+    message: string,
+    fields: Readonly<Record<string, unknown>>,
+  ): void {
     const { error } = fields;
     const problem = `${message} ${error instanceof Error ? error.message : ''}`;
-    if (problem === this.#lastProblem) return;
-    this.#lastProblem = problem;
+    if (problem === this.#problems.get(about)) return;
+    this.#problems.set(about, problem);
     const kept = this.current === undefined ? 'none yet' : 'the last good one is served';
     this.#logger.warn(message, { ...fields, secret: this.#options.secretName, certificate: kept });
   }

@@ -9,6 +9,7 @@ import {
   Followed,
   isConflict,
   itemsOf,
+  statusOf,
   type ApiObject,
   type KubernetesApi,
 } from '../kubernetes/index.ts';
@@ -85,11 +86,23 @@ export class Registration {
     try {
       await api.send({ method: 'PATCH', path, body: [test, ...changes] }, signal);
     } catch (error) {
-      // Somebody else was faster; the watch tells what it is like now.
-      if (!isConflict(error)) throw error;
-      return false;
+      // Another client was faster; the watch tells what it is like now.
+      if (isConflict(error) || (await this.#isOutdated(error, configuration, signal))) return false;
+      throw error;
     }
     return true;
+  }
+
+  /** Whether a patch failed because of its `test`: only then there is a newer version of the object. */
+  async #isOutdated(
+    error: unknown,
+    { version }: Configuration,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (statusOf(error) !== 422) return false;
+    const path = `${COLLECTION}/${this.name}`;
+    const now = await this.#options.api.send({ method: 'GET', path }, signal);
+    return now.metadata.resourceVersion !== version;
   }
 }
 

@@ -73,9 +73,13 @@ export function refusalOf(error: unknown): string | undefined {
   return typeof refusal === 'string' ? refusal : undefined;
 }
 
-/** True where somebody else was faster: 409, or 422 of a JSON Patch whose `test` failed. */
+/**
+ * True where another client was faster: 409. A 422 is not: it stands for an object that is invalid as well as for a JSON
+ * Patch whose `test` failed, and nothing in the answer tells one from the other. Who sends such patches looks at the
+ * object again.
+ */
 export function isConflict(error: unknown): boolean {
-  return [409, 422].includes(statusOf(error) ?? 0);
+  return statusOf(error) === 409;
 }
 
 /** Reads what the API sent as an object. */

@@ -281,3 +281,32 @@ test('the API is away: everything goes on', async (t) => {
   await world.pass(2 * MINUTE);
   assert.ok(world.leader !== undefined);
 });
+
+for (const [name, prefix] of [
+  ['to make the Secret', 'POST /api/v1'],
+  ['to renew it', 'PATCH /api/v1'],
+] as const) {
+  test(`an answer of 422 ${name} is no lost race: said once, tried again ever more seldom`, async (t) => {
+    const world = new World(t);
+    const isFirst = prefix.startsWith('POST');
+    if (isFirst) world.start('a');
+    else await world.startThree();
+    world.cluster.refusals.set(prefix, 422);
+    if (!isFirst) world.clock.jump(61 * DAY);
+    else world.cluster.delete(SECRET);
+    const before = world.cluster.requests.length;
+    await world.pass(5 * MINUTE, 1000);
+    const tries = world.cluster.requests
+      .slice(before)
+      .filter((request) => request.startsWith(prefix) && request.includes('/secrets')).length;
+    assert.ok(tries >= 5 && tries <= 30, `${tries} tries in five minutes`);
+    const said = world.replicas.flatMap(({ logger }) =>
+      logger.lines.filter(({ message }) => message === 'certificates cannot be renewed'),
+    );
+    assert.equal(said.length, 1);
+    world.cluster.refusals.clear();
+    await world.pass(MINUTE);
+    const until = new X509Certificate(world.secret()[KEYS.certificate] ?? '').validToDate;
+    assert.ok(until.getTime() > world.clock.now() + 80 * DAY);
+  });
+}

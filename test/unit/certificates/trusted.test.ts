@@ -44,6 +44,7 @@ interface World {
   readonly cluster: MemoryKubernetes;
   readonly clock: FakeClock;
   readonly trusted: TrustedCertificates;
+  readonly logger: ReturnType<typeof recordingLogger>;
   /** Gives a certificate of an authority, with its whole bundle. */
   give(ca: TestCa, bundle?: string): string;
   bundle(): string;
@@ -58,7 +59,8 @@ function begin(
   if (at === undefined) cluster.put(CONFIGURATION, configuration());
   const { api } = cluster.connect();
   const source = new GivenCertificates();
-  const common = { clock, logger: recordingLogger() };
+  const logger = recordingLogger();
+  const common = { clock, logger };
   const random = seededRandom(1);
   const registration = new Registration({ ...common, random, api, name: 'vouchsafe-webhook' });
   const trusted = new TrustedCertificates({
@@ -72,7 +74,7 @@ function begin(
     await ended;
   });
   return {
-    ...{ cluster, clock, trusted },
+    ...{ cluster, clock, trusted, logger },
     give: (ca, bundle = ca.caPem) => {
       const { certPem, keyPem } = ca.issue({ dnsNames: [NAME], ttlMs: 12 * HOUR });
       source.latest.set(parseServingCertificate(certPem, new Secret(keyPem), bundle, NAME));
@@ -149,6 +151,34 @@ test('refused to write the bundle: it is tried again', async (t) => {
   world.cluster.refusals.clear();
   await world.clock.advance(3000);
   assert.equal(readBundle(world.bundle()).length, 1);
+});
+
+test('an answer of 422 is a lost race only where the configuration has changed; else it is said, once', async (t) => {
+  const world = begin(t, 'missing');
+  world.cluster.refusals.set('PATCH', 422);
+  world.give(createTestCa(world.clock));
+  await world.clock.advance(60_000);
+  const said = (): number =>
+    world.logger.lines.filter(({ level }) => level === 'error' || level === 'warn').length;
+  assert.equal(said(), 1);
+  const tries = world.cluster.requests.filter((request) => request.startsWith('PATCH')).length;
+  assert.ok(tries > 5 && tries < 40, `${tries} tries in a minute`);
+  world.cluster.refusals.clear();
+  await world.clock.advance(3000);
+  assert.equal(readBundle(world.bundle()).length, 1);
+  assert.equal(said(), 1);
+});
+
+test('a race that was lost is said to nobody: the newer configuration is patched', async (t) => {
+  const world = begin(t, 'missing');
+  await settle();
+  const { webhooks } = configuration() as { webhooks: unknown };
+  world.give(createTestCa(world.clock));
+  // The version of the patch is that of before.
+  world.cluster.put(CONFIGURATION, { webhooks, metadata: { labels: { changed: 'meanwhile' } } });
+  await world.clock.advance(10_000);
+  assert.equal(readBundle(world.bundle()).length, 1);
+  assert.ok(!world.logger.lines.some(({ level }) => level === 'error' || level === 'warn'));
 });
 
 test('whom a client believes: names, dates and chains count', () => {

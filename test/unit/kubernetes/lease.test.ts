@@ -114,17 +114,19 @@ test('garbage in the lease is no lease', async (t) => {
   assert.ok(lease.isHeld);
 });
 
-test('refused by RBAC: said once, tried again', async (t) => {
-  const all = { ...world(), logger: recordingLogger() };
-  all.cluster.refusals.set('POST /apis/coordination', 403);
-  const { lease } = replica(t, 'a', all);
-  await all.clock.advance(30_000);
-  assert.ok(!lease.isHeld);
-  assert.deepEqual(
-    all.logger.lines.map(({ message }) => message),
-    ['the lease cannot be taken'],
-  );
-  all.cluster.refusals.clear();
-  await all.clock.advance(7000);
-  assert.ok(lease.isHeld);
-});
+for (const status of [403, 422]) {
+  test(`refused with ${status}: said once, tried again`, async (t) => {
+    const all = { ...world(), logger: recordingLogger() };
+    all.cluster.refusals.set('POST /apis/coordination', status);
+    const { lease } = replica(t, 'a', all);
+    await all.clock.advance(30_000);
+    assert.ok(!lease.isHeld);
+    assert.deepEqual(
+      all.logger.lines.map(({ message }) => message),
+      ['the lease cannot be taken'],
+    );
+    all.cluster.refusals.clear();
+    await all.clock.advance(7000);
+    assert.ok(lease.isHeld);
+  });
+}
