@@ -1,6 +1,7 @@
 export { createBackoff, type Backoff, type BackoffOptions } from './backoff.ts';
 export { Bell } from './bell.ts';
-export { abortable, Latest } from './latest.ts';
+export { Latest } from './latest.ts';
+export { abortable, DEADLINE, withDeadline } from './race-abort.ts';
 export { retry, type RetryOptions } from './retry.ts';
 export { Semaphore } from './semaphore.ts';
 export { runAll, type Task } from './task-group.ts';

@@ -1,6 +1,7 @@
 /**
  * A value that changes and of which only the newest matters. Ring: lifecycle.
  */
+import { abortable } from './race-abort.ts';
 
 /** Keeps the newest value and wakes those who wait for the next one; bursts collapse into one wake-up. */
 export class Latest<T> {
@@ -48,19 +49,5 @@ export class Latest<T> {
     const wake = this.#wake;
     this.#wake = Promise.withResolvers();
     wake.resolve();
-  }
-}
-
-/** Waits for a promise, but no longer than the signal allows; rejects with `signal.reason` on abort. */
-export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) promise.catch(() => undefined); // Nobody waits for it: its failure is not unhandled.
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = (): void => aborted.reject(signal.reason);
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
   }
 }

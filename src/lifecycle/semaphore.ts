@@ -1,7 +1,7 @@
 /**
  * A bound on how much happens at once. Ring: lifecycle.
  */
-import { abortable } from './latest.ts';
+import { abortable } from './race-abort.ts';
 
 /** Lets at most `limit` operations run at a time; the others wait in order. */
 export class Semaphore {

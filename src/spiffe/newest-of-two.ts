@@ -1,6 +1,7 @@
 /**
  * Two streams read as one. Ring: spiffe.
  */
+import { Latest } from '../lifecycle/index.ts';
 
 /** Yields the newest values of both whenever either has a new one, from when both have one. Ends as the first does. */
 export async function* newestOfTwo<A, B>(
@@ -10,44 +11,43 @@ export async function* newestOfTwo<A, B>(
 ): AsyncGenerator<readonly [A, B], void, undefined> {
   const stop = new AbortController();
   const linked = AbortSignal.any([signal, stop.signal]);
-  const a = new Reader(first(linked));
-  const b = new Reader(second(linked));
+  const changed = new Latest<undefined>();
+  const a = new Reader(first(linked), changed);
+  const b = new Reader(second(linked), changed);
   try {
-    for (;;) {
-      if ((await Promise.race([a.advance(), b.advance()])) === 'ended') return;
+    for await (const _ of changed.updates(linked)) {
+      const end = a.end ?? b.end;
+      if (end === 'ended') return;
+      if (end !== undefined) throw end.error;
       if (a.newest !== undefined && b.newest !== undefined) yield [a.newest.value, b.newest.value];
     }
   } finally {
     stop.abort();
-    await Promise.allSettled([a.end(), b.end()]);
+    await Promise.all([a.done, b.done]);
   }
 }
 
-/** Reads a stream step by step; a step that nobody has seen the end of is gone on with, not begun anew. */
+/** Reads a stream to its end, and keeps the newest of it. */
 class Reader<T> {
   newest: { readonly value: T } | undefined;
-  readonly #iterator: AsyncIterator<T>;
-  #step: Promise<'advanced' | 'ended'> | undefined;
+  end: 'ended' | { readonly error: unknown } | undefined;
+  /** Never rejects. */
+  readonly done: Promise<void>;
 
-  constructor(stream: AsyncIterable<T>) {
-    this.#iterator = stream[Symbol.asyncIterator]();
+  constructor(stream: AsyncIterable<T>, changed: Latest<undefined>) {
+    this.done = this.#read(stream, changed);
   }
 
-  async advance(): Promise<'advanced' | 'ended'> {
-    this.#step ??= this.#next();
-    return await this.#step;
-  }
-
-  async end(): Promise<void> {
-    await this.#step;
-    await this.#iterator.return?.();
-  }
-
-  async #next(): Promise<'advanced' | 'ended'> {
-    const result = await this.#iterator.next();
-    this.#step = undefined;
-    if (result.done === true) return 'ended';
-    this.newest = { value: result.value };
-    return 'advanced';
+  async #read(stream: AsyncIterable<T>, changed: Latest<undefined>): Promise<void> {
+    try {
+      for await (const value of stream) {
+        this.newest = { value };
+        changed.set(undefined);
+      }
+      this.end = 'ended';
+    } catch (error) {
+      this.end = { error };
+    }
+    changed.set(undefined);
   }
 }
