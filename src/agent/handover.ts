@@ -24,7 +24,7 @@ import type {
   Tombstone,
 } from './state-file.ts';
 import type { Plan } from './schedule.ts';
-import type { Session, Sessions } from './sessions.ts';
+import type { ResumedSession, Session, Sessions } from './sessions.ts';
 import type { Values } from './values.ts';
 
 /** What {@link Handover} works with. */
@@ -271,7 +271,7 @@ function resumedRetired(
   { token, isBatch, leases, ...saved }: SavedRetired,
   elapsedMs: number,
   nowMs: number,
-): Omit<Session, 'id'> {
+): ResumedSession {
   return {
     token: new Secret(token),
     startedAtMs: nowMs,

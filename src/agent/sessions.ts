@@ -50,6 +50,9 @@ export interface Session {
   plan: Plan;
 }
 
+/** A session of a predecessor: what it is counted as here is for {@link Sessions} to say. */
+export type ResumedSession = Omit<Session, 'id' | 'identity'>;
+
 /** What {@link Sessions} needs. */
 export interface SessionsOptions {
   /** One try of a login. */
@@ -132,7 +135,7 @@ export class Sessions {
   }
 
   /** Goes on with the session of a predecessor. */
-  resume(session: Omit<Session, 'id' | 'identity'>, logins: number): Session {
+  resume(session: ResumedSession, logins: number): Session {
     this.#count = logins;
     const resumed = { ...session, id: logins, identity: this.#identity };
     this.#newest = resumed;
@@ -141,8 +144,11 @@ export class Sessions {
   }
 
   /** Takes over what a predecessor could not revoke: nothing is read with it. */
-  adopt(sessions: readonly Omit<Session, 'id'>[]): void {
-    const adopted = sessions.map((session, index) => ({ ...session, id: -index }));
+  adopt(sessions: readonly ResumedSession[]): void {
+    const adopted = sessions.map((session, index) => ({
+      ...session,
+      ...{ id: -index, identity: this.#identity },
+    }));
     this.#retired = [...this.#retired, ...adopted];
   }
 

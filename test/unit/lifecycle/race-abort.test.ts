@@ -59,7 +59,9 @@ suite('a deadline', () => {
     const { signal } = new AbortController();
     let told: unknown;
     const waiting = withDeadline({ clock, ms: 1000, signal }, async (inner) => {
-      inner.addEventListener('abort', () => (told = inner.reason));
+      inner.addEventListener('abort', () => {
+        told = inner.reason;
+      });
       return await new Promise<never>(() => undefined);
     });
     const rejected = assert.rejects(waiting, (error) => error === DEADLINE);
