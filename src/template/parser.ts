@@ -42,50 +42,84 @@ const UNEXPECTED: Readonly<Record<string, string>> = {
 const MAX_NESTING = 200;
 /** Longest template, in UTF-16 units: all annotations of a pod together hold no more. */
 const MAX_SOURCE_LENGTH = 256 * 1024;
-/** Most `{{!-- --}}` comments: for each one the lexer copies the rest of the template. */
-const MAX_LONG_COMMENTS = 1000;
+/** Most tokens, of which a tag like `{{a}}` has three: parser and check take 10 microseconds of CPU for each. */
+const MAX_TOKENS = 4_000;
+/** Most characters that the lexer copies: for each `{{!-- --}}` comment it copies the rest of the template. */
+const MAX_COPIED = 8 * 1024 * 1024;
 
-/** The syntax tree of a template, or why there is none. Never throws, and takes a second at most. */
+/** The syntax tree of a template, or why there is none. Never throws, and takes a tenth of a second at most. */
 export function parseHandlebars(source: string): RawProgram | SyntaxFault {
-  const start = { line: 1, column: 1 };
-  if (source.length > MAX_SOURCE_LENGTH) {
-    return { at: start, message: `it is longer than ${MAX_SOURCE_LENGTH / 1024} KiB` };
-  }
-  const comments = source.match(/\{\{~?!--/g) ?? [];
-  if (comments.length > MAX_LONG_COMMENTS) {
-    return { at: start, message: `it has more than ${MAX_LONG_COMMENTS} comments ({{!-- --}})` };
-  }
+  const tooMuch = sizeFault(source);
+  if (tooMuch !== undefined) return { at: { line: 1, column: 1 }, message: tooMuch };
+  watch = new Watch();
   try {
-    return nestingFault(source) ?? parse(source);
+    return parse(source);
   } catch (error) {
-    return toSyntaxFault(error);
+    return error instanceof TooMuch ? error : toSyntaxFault(error);
+  } finally {
+    watch = undefined;
   }
 }
 
-/**
- * Looks at the tokens alone before they are parsed: the parser takes time by the square of the nesting, minutes
- * for what fits into an annotation.
- */
-function nestingFault(source: string): SyntaxFault | undefined {
-  // Each token that deepens has one of these in it: most templates have too few to look any further.
-  const openings = source.match(/\{\{|\(/g) ?? [];
-  if (openings.length <= MAX_NESTING) return undefined;
-  const { lexer, terminals_: names } = parser;
-  lexer.yy = {};
-  lexer.setInput(source);
-  const blocks: number[] = [];
-  let depth = 0;
-  // After a character that is no token the parser stops, so there is no need to go on.
-  for (let token = ''; token !== 'EOF' && token !== 'INVALID';) {
-    const next = lexer.lex();
-    token = typeof next === 'string' ? next : (names[next] ?? 'EOF');
-    depth += deepening(token, blocks);
-    if (depth > MAX_NESTING) {
-      const at = { line: lexer.yylloc.first_line, column: lexer.yylloc.first_column + 1 };
-      return { at, message: `this is nested deeper than ${MAX_NESTING}` };
-    }
+/** What is too much in a template, as far as that shows before anything is parsed. */
+function sizeFault(source: string): string | undefined {
+  if (source.length > MAX_SOURCE_LENGTH) return `it is longer than ${MAX_SOURCE_LENGTH / 1024} KiB`;
+  const comments = count(source, /\{\{~?!--/g);
+  if (comments * source.length > MAX_COPIED) {
+    return `it has ${comments} comments ({{!-- --}}), too many for its length; write {{! }} or take some out`;
   }
   return undefined;
+}
+
+function count(source: string, pattern: RegExp): number {
+  let found = 0;
+  for (const _ of source.matchAll(pattern)) found += 1;
+  return found;
+}
+
+/** Thrown by {@link Watch} out of the parser. */
+class TooMuch extends Error implements SyntaxFault {
+  readonly at: Position;
+
+  constructor(message: string) {
+    super(message);
+    const { first_line: line, first_column: column } = parser.lexer.yylloc;
+    this.at = { line, column: column + 1 };
+  }
+}
+
+/** Counts tokens and nesting as the parser takes the tokens: it takes time by the square of the nesting. */
+class Watch {
+  readonly #blocks: number[] = [];
+  #tokens = 0;
+  #depth = 0;
+
+  see(token: string): void {
+    if (token !== 'EOF') this.#tokens += 1;
+    if (this.#tokens > MAX_TOKENS) {
+      throw new TooMuch(
+        `the template has more than ${MAX_TOKENS} tokens (names, texts, braces); split it into several files`,
+      );
+    }
+    this.#depth += deepening(token, this.#blocks);
+    if (this.#depth > MAX_NESTING) throw new TooMuch(`this is nested deeper than ${MAX_NESTING}`);
+  }
+}
+
+/** Of the parse that is going on. */
+let watch: Watch | undefined;
+
+/** The parser asks its lexer, which all parsing shares, for one token at a time. */
+const nextToken = parser.lexer.next.bind(parser.lexer);
+parser.lexer.next = () => {
+  const token = nextToken();
+  // What is skipped, as white space is, gives no token.
+  if (token !== undefined) watch?.see(typeof token === 'string' ? token : nameOf(token));
+  return token;
+};
+
+function nameOf(token: number): string {
+  return parser.terminals_[token] ?? '';
 }
 
 /** By how much a token deepens; `blocks` holds what each open block has added with its `{{else if}}` branches. */

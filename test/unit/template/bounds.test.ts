@@ -82,7 +82,7 @@ describe('bounds', () => {
   });
 
   it('checks long lists of anything without delay', () => {
-    const count = 8_000;
+    const count = 1_300;
     const names = Array.from({ length: count }, (_, index) => `k${index}`);
     assert.deepEqual(
       problemsIn(`{{json (object ${names.map((name) => `${name}=1`).join(' ')})}}`, 't'),
@@ -92,15 +92,15 @@ describe('bounds', () => {
       problemsIn(`{{trim x ${names.map((name) => `${name}=1`).join(' ')}}}`, 't').length,
       50,
     );
-    assert.equal(problemsIn('{{jsn x}}'.repeat(count), 't').length, 50);
-    const params = `{{#each a as |${names.join(' ')}|}}${'{{k7999}}'.repeat(3_000)}{{/each}}`;
+    assert.equal(problemsIn('{{jsn x}}'.repeat(990), 't').length, 50);
+    const params = `{{#each a as |${names.join(' ')}|}}${'{{k1299}}'.repeat(600)}{{/each}}`;
     assert.match(
       problemsIn(params, 't')[0]?.message ?? '',
       /each gives at most 2 block parameters/,
     );
     assert.match(
-      problemsIn('{{!-- x --}}'.repeat(count), 't')[0]?.message ?? '',
-      /more than 1000 comments/,
+      problemsIn('{{!-- x --}}'.repeat(8_000), 't')[0]?.message ?? '',
+      /8000 comments .*too many for its length/,
     );
     assert.match(
       problemsIn(`{{json ${'['.repeat(100_000)}`, 't')[0]?.message ?? '',
