@@ -35,6 +35,7 @@ import type {
   Template,
 } from './tree.ts';
 import { quoteName } from './values.ts';
+import { Work } from './work.ts';
 
 /** More problems are not listed. */
 const MAX_PROBLEMS = 50;
@@ -244,7 +245,7 @@ class Compiler {
     const args = call.args.map(literalValue);
     const hash = new Map(call.hash.map(([name, value]) => [name, literalValue(value)]));
     try {
-      const { dependency } = helper.need(new HelperCall(args, hash, false));
+      const { dependency } = helper.need(new HelperCall(args, hash, false, new Work()));
       this.#dependencies.set(dependencyKey(dependency), dependency);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;

@@ -3,17 +3,20 @@
  *
  * @see RFC 8259, https://yaml.org/spec/1.2.2/, https://toml.io/en/v1.0.0
  */
+import { escapeUnits, unicodeEscape } from './escape-units.ts';
 import { Fault, valueFault } from './fault.ts';
+import { MAX_DEPTH } from './parse-json.ts';
+import { TextBuilder } from './text-builder.ts';
 import { isList, isRecord, typeName } from './values.ts';
+import { unitBytes, Work } from './work.ts';
 
-/** Deeper values are refused: nothing reads them, and the walk recurses. */
-const MAX_DEPTH = 100;
-/** Most values within a value, and most characters. A template can make lists that hold each other many times. */
+/** Most values within a value. A template can make lists that hold each other many times. */
 const MAX_VALUES = 100_000;
-const MAX_LENGTH = 16 * 1024 * 1024;
+/** Steps that writing one value takes, beside those for its text. */
+const VALUE_STEPS = 4;
 
 interface Dialect {
-  readonly scalar: (value: unknown) => string;
+  readonly scalar: (value: unknown, work: Work) => string;
   readonly list: readonly [open: string, close: string];
   readonly record: readonly [open: string, close: string];
   readonly comma: string;
@@ -36,168 +39,233 @@ const YAML: Dialect = { ...JSON_DIALECT, scalar: yamlScalar, comma: ', ', pair: 
 const TOML: Dialect = { ...YAML, scalar: tomlScalar, record: ['{ ', ' }'], pair: ' = ' };
 
 /** JSON, equal to what `JSON.stringify` gives; `indent` 0 is compact. */
-export function encodeJson(value: unknown, indent = 0): string {
+export function encodeJson(value: unknown, indent = 0, work = new Work()): string {
   const dialect = indent > 0 ? { ...JSON_DIALECT, pair: ': ', indent } : JSON_DIALECT;
-  return new Encoder(dialect).flow(value, 0).text;
+  return new Encoder(dialect, work).flow(value, 0).text;
 }
 
 /** YAML that fits on one line (flow style), read alike by YAML 1.1 and 1.2. Text is always quoted. */
-export function encodeYaml(value: unknown): string {
-  return new Encoder(YAML).flow(value, 0).text;
+export function encodeYaml(value: unknown, work = new Work()): string {
+  return new Encoder(YAML, work).flow(value, 0).text;
 }
 
 /** YAML in block style, a line for each value. */
-export function encodeYamlBlock(value: unknown): string {
-  return new Encoder(YAML).block(value, 0).text;
+export function encodeYamlBlock(value: unknown, work = new Work()): string {
+  return new Encoder(YAML, work).block(value, 0).text;
 }
 
 /** A TOML value: text, number, boolean, array or inline table. TOML has no null. */
-export function encodeToml(value: unknown): string {
-  return new Encoder(TOML).flow(value, 0).text;
+export function encodeToml(value: unknown, work = new Work()): string {
+  return new Encoder(TOML, work).flow(value, 0).text;
 }
 
 /** Writes one value. */
 class Encoder {
   readonly #dialect: Dialect;
-  #text = '';
+  readonly #work: Work;
+  readonly #text = new TextBuilder();
   #values = 0;
 
-  constructor(dialect: Dialect) {
+  constructor(dialect: Dialect, work: Work) {
     this.#dialect = dialect;
+    this.#work = work;
   }
 
   get text(): string {
-    return this.#text;
+    return this.#text.text;
   }
 
   /** With brackets and braces. */
   flow(value: unknown, depth: number): this {
     this.#enter(depth);
     const { scalar, list, record, pair } = this.#dialect;
-    if (isList(value)) {
-      return this.#enclose(list, value.map(itemOf), depth);
-    }
-    if (isRecord(value)) {
-      const members = Object.entries(value).map(
-        ([key, item]) => [scalar(key) + pair, item] as const,
-      );
-      return this.#enclose(record, members, depth);
-    }
-    return this.#put(scalar(value));
+    if (isList(value)) return this.#enclose(list, value.length, itemsOf(value), depth);
+    if (!isRecord(value)) return this.#add(scalar(value, this.#work));
+    const keys = this.#keys(value);
+    const label = (key: string): string => scalar(key, this.#work) + charged(this.#work, pair);
+    return this.#enclose(record, keys.length, membersOf(value, keys, label), depth);
   }
 
   /** YAML's lines, set in by two spaces a level. What is empty or no collection is written as in flow style. */
   block(value: unknown, depth: number): this {
+    if (!isFilled(value)) return this.flow(value, depth);
     this.#enter(depth);
-    const lines = isList(value) ? value.map(dashOf) : isRecord(value) ? membersOf(value) : [];
-    if (lines.length === 0) return this.flow(value, depth);
-    for (const [index, [label, item]] of lines.entries()) {
-      this.#put(`${index === 0 ? '' : '\n'}${'  '.repeat(depth)}${label}`);
+    let separator = '';
+    for (const [label, item] of this.#lines(value)) {
+      this.#put(separator).#put('  '.repeat(depth)).#add(label);
       if (isFilled(item)) this.#put('\n').block(item, depth + 1);
       else this.#put(' ').flow(item, depth + 1);
+      separator = '\n';
     }
     return this;
   }
 
+  #lines(value: Collection): Iterable<Labelled> {
+    if (isList(value)) return itemsOf(value, '-');
+    const label = (key: string): string => `${yamlKey(key, this.#work)}:`;
+    return membersOf(value, this.#keys(value), label);
+  }
+
   #enclose(
     [open, close]: readonly [string, string],
-    items: readonly Labelled[],
+    count: number,
+    items: Iterable<Labelled>,
     depth: number,
   ): this {
-    if (items.length === 0) return this.#put(`${open.trim()}${close.trim()}`);
+    if (count === 0) return this.#put(open.trim()).#put(close.trim());
     this.#put(open);
-    for (const [index, [label, item]] of items.entries()) {
-      if (index > 0) this.#put(this.#dialect.comma);
-      this.#breakLine(depth + 1)
-        .#put(label)
+    let separator = '';
+    for (const [label, item] of items) {
+      this.#put(separator)
+        .#breakLine(depth + 1)
+        .#add(label)
         .flow(item, depth + 1);
+      separator = this.#dialect.comma;
     }
     return this.#breakLine(depth).#put(close);
   }
 
   #breakLine(depth: number): this {
     const { indent } = this.#dialect;
-    return indent === 0 ? this : this.#put(`\n${' '.repeat(indent * depth)}`);
+    return indent === 0 ? this : this.#put('\n').#put(' '.repeat(indent * depth));
+  }
+
+  #keys(record: Readonly<Record<string, unknown>>): readonly string[] {
+    const keys = Object.keys(record);
+    this.#work.step(VALUE_STEPS * keys.length);
+    return keys;
   }
 
   #put(text: string): this {
-    this.#text += text;
-    if (this.#text.length <= MAX_LENGTH) return this;
-    throw new Fault('ERR_TEMPLATE_LIMIT', 'the text would grow beyond 16 MiB');
+    this.#work.make(text.length);
+    return this.#add(text);
+  }
+
+  /** Adds text that is charged for. */
+  #add(text: string): this {
+    this.#text.add(text);
+    return this;
   }
 
   #enter(depth: number): void {
     if (depth > MAX_DEPTH) throw valueFault(`the value is nested deeper than ${MAX_DEPTH}`);
     this.#values += 1;
+    this.#work.step(VALUE_STEPS);
     if (this.#values <= MAX_VALUES) return;
-    throw new Fault('ERR_TEMPLATE_LIMIT', `the value holds more than ${MAX_VALUES} values`);
+    throw new Fault(
+      'ERR_TEMPLATE_LIMIT',
+      `the value holds more than ${MAX_VALUES} values; write parts of it`,
+    );
   }
 }
+
+type Collection = readonly unknown[] | Readonly<Record<string, unknown>>;
 
 /** An item of a collection with what is written in front of it. */
 type Labelled = readonly [label: string, item: unknown];
 
-function itemOf(item: unknown): Labelled {
-  return ['', item];
+function* itemsOf(list: readonly unknown[], label = ''): Generator<Labelled> {
+  for (const item of list) yield [label, item];
 }
 
-function dashOf(item: unknown): Labelled {
-  return ['-', item];
+function* membersOf(
+  record: Readonly<Record<string, unknown>>,
+  keys: readonly string[],
+  label: (key: string) => string,
+): Generator<Labelled> {
+  for (const key of keys) yield [label(key), record[key]];
 }
 
-function membersOf(value: Readonly<Record<string, unknown>>): Labelled[] {
-  return Object.entries(value).map(([key, item]) => [`${yamlKey(key)}:`, item]);
-}
-
-function isFilled(value: unknown): boolean {
+function isFilled(value: unknown): value is Collection {
   if (isList(value)) return value.length > 0;
   return isRecord(value) && Object.keys(value).length > 0;
 }
 
-function jsonScalar(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value);
-  return plainScalar(value) ?? finite(value, 'JSON');
+/** A text in double quotes with JSON's escapes, charged for. */
+function quoted(text: string, work: Work): string {
+  work.read(text.length);
+  work.make((text.length + 2 + escapedExtra(text)) * unitBytes([text]));
+  return JSON.stringify(text);
 }
 
-function yamlScalar(value: unknown): string {
-  if (typeof value === 'string') return yamlText(value);
-  const plain = plainScalar(value);
-  if (plain !== undefined) return plain;
+/** By how much JSON's escapes lengthen a text: by one for those with a letter, by five for `\\uXXXX`. */
+function escapedExtra(text: string): number {
+  if (!/["\\\u0000-\u001f\ud800-\udfff]/.test(text)) return 0;
+  let extra = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    const unit = text.charCodeAt(at);
+    if (unit === 0x22 || unit === 0x5c) extra += 1;
+    else if (unit < 0x20) extra += '\b\f\n\r\t'.includes(String.fromCharCode(unit)) ? 1 : 5;
+    else if (isLone(text, at)) extra += 5;
+  }
+  return extra;
+}
+
+/** Whether half a surrogate pair stands at a place. */
+function isLone(text: string, at: number): boolean {
+  const kind = text.charCodeAt(at) & 0xfc00;
+  if (kind === 0xd800) return (text.charCodeAt(at + 1) & 0xfc00) !== 0xdc00;
+  return kind === 0xdc00 && (at === 0 || (text.charCodeAt(at - 1) & 0xfc00) !== 0xd800);
+}
+
+function jsonScalar(value: unknown, work: Work): string {
+  return typeof value === 'string' ? quoted(value, work) : charged(work, plainOr(value, 'JSON'));
+}
+
+function yamlScalar(value: unknown, work: Work): string {
+  if (typeof value === 'string') return yamlText(value, work);
   // YAML 1.1 reads 1e+21 as text; it wants a dot.
-  return finite(value, 'YAML').replace(/^(-?\d+)e/, '$1.0e');
+  return charged(work, plainOr(value, 'YAML').replace(/^(-?\d+)e/, '$1.0e'));
 }
 
 /** A double-quoted scalar. What JSON leaves as it is but YAML does not call printable is escaped. */
-function yamlText(text: string): string {
-  const quoted = JSON.stringify(wellFormed(text, 'YAML'));
-  return quoted.replace(/[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g, escapeUnit);
+function yamlText(text: string, work: Work): string {
+  const json = quoted(wellFormed(text, 'YAML'), work);
+  return escapeUnits(work, json, NOT_PRINTABLE, (unit) =>
+    isPrintable(unit) ? undefined : unicodeEscape(unit),
+  );
+}
+
+const NOT_PRINTABLE = /[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/;
+
+function isPrintable(unit: number): boolean {
+  if (unit < 0x7f) return true;
+  return unit > 0x9f && unit !== 0x2028 && unit !== 0x2029 && unit !== 0xfeff && unit < 0xfffe;
 }
 
 /** A key without quotes where every version of YAML reads it as text. */
-function yamlKey(key: string): string {
+function yamlKey(key: string, work: Work): string {
   const isPlain =
     /^[A-Za-z_][\w-]*$/.test(key) && !/^(?:y|yes|n|no|on|off|true|false|null)$/i.test(key);
-  return isPlain ? key : yamlText(key);
+  return isPlain ? charged(work, key) : yamlText(key, work);
 }
 
-function tomlScalar(value: unknown): string {
+function tomlScalar(value: unknown, work: Work): string {
   if (typeof value === 'string') {
-    return JSON.stringify(wellFormed(value, 'TOML')).replace(/\u007f/g, escapeUnit);
+    const json = quoted(wellFormed(value, 'TOML'), work);
+    return escapeUnits(work, json, /\u007f/, (unit) =>
+      unit === 0x7f ? unicodeEscape(unit) : undefined,
+    );
   }
   if (value === null) throw valueFault('TOML has no null; leave the key out, or use default');
-  const plain = plainScalar(value);
-  if (plain !== undefined) return plain;
-  const number = finite(value, 'TOML');
+  const number = plainOr(value, 'TOML');
   // Integers end at 64 bits; what is larger is written as a float.
   const isLarge = typeof value === 'number' && Math.abs(value) >= 2 ** 63;
-  return isLarge && /^-?\d+$/.test(number) ? `${number}.0` : number;
+  return charged(work, isLarge && /^-?\d+$/.test(number) ? `${number}.0` : number);
 }
 
-/** Constants and big integers, which all dialects write alike. */
-function plainScalar(value: unknown): string | undefined {
+/** A text that is too short to ask first. */
+function charged(work: Work, text: string): string {
+  work.make(text.length);
+  return text;
+}
+
+/** Constants and numbers, which all dialects write alike. */
+function plainOr(value: unknown, format: string): string {
   if (value === null) return 'null';
-  if (typeof value === 'boolean' || typeof value === 'bigint') return String(value);
-  return undefined;
+  return typeof value === 'boolean' || typeof value === 'bigint'
+    ? String(value)
+    : finite(value, format);
 }
 
 function finite(value: unknown, format: string): string {
@@ -209,8 +277,4 @@ function finite(value: unknown, format: string): string {
 function wellFormed(text: string, format: string): string {
   if (text.isWellFormed()) return text;
   throw valueFault(`${format} cannot hold text with half a surrogate pair`);
-}
-
-function escapeUnit(unit: string): string {
-  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }

@@ -1,14 +1,6 @@
 export { formatTemplate, type FormatName } from './formats.ts';
 export { TEMPLATE_HELPERS, type HelperDoc } from './helpers/table.ts';
-export {
-  AGENT_WORK_BYTES,
-  DRIVER_WORK_BYTES,
-  RENDER_LIMITS,
-  renderTemplate,
-  type RenderLimits,
-  type RenderResult,
-  type TemplateInput,
-} from './render.ts';
+export { renderTemplate, type RenderResult, type TemplateInput } from './render.ts';
 export {
   checkTemplate,
   literalDependencies,
@@ -16,3 +8,4 @@ export {
   type TemplateCheck,
 } from './template.ts';
 export type { Template } from './tree.ts';
+export { AGENT_WORK_BYTES, DRIVER_WORK_BYTES, RENDER_LIMITS, type RenderLimits } from './work.ts';

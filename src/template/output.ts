@@ -2,21 +2,26 @@
  * What a template prints: text, or one binary value and nothing else. Ring: template.
  */
 import { Fault, valueFault } from './fault.ts';
+import { TextBuilder } from './text-builder.ts';
+import { unitBytes, type Work } from './work.ts';
 
-/** Collects output and keeps it below a size. */
+/** Collects output, and keeps it below its size and that of all work. */
 export class Output {
-  readonly #maxBytes: number;
+  readonly #work: Work;
+  readonly #text = new TextBuilder();
   #bytes = 0;
-  #text = '';
+  /** Characters so far, and the bytes that each of them takes in memory. */
+  #units = 0;
+  #unitBytes: 1 | 2 = 1;
   #binary: Uint8Array | undefined;
 
-  constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
+  constructor(work: Work) {
+    this.#work = work;
   }
 
   /** Undefined when the output is binary. */
   get text(): string | undefined {
-    return this.#binary === undefined ? this.#text : undefined;
+    return this.#binary === undefined ? this.#text.text : undefined;
   }
 
   get binary(): Uint8Array | undefined {
@@ -27,19 +32,29 @@ export class Output {
     if (text === '') return;
     if (this.#binary !== undefined) throw mixed();
     this.#count(Buffer.byteLength(text));
-    this.#text += text;
+    if (this.#unitBytes === 1 && unitBytes([text]) === 2) {
+      this.#unitBytes = 2;
+      this.#work.make(this.#units);
+    }
+    this.#work.make(text.length * this.#unitBytes);
+    this.#units += text.length;
+    this.#text.add(text);
   }
 
   writeBinary(bytes: Uint8Array): void {
-    if (this.#text !== '' || this.#binary !== undefined) throw mixed();
+    if (!this.#text.isEmpty || this.#binary !== undefined) throw mixed();
     this.#count(bytes.length);
     this.#binary = bytes;
   }
 
   #count(bytes: number): void {
+    const { outputBytes } = this.#work.limits;
     this.#bytes += bytes;
-    if (this.#bytes <= this.#maxBytes) return;
-    throw new Fault('ERR_TEMPLATE_LIMIT', `the output is longer than ${this.#maxBytes} bytes`);
+    if (this.#bytes <= outputBytes) return;
+    throw new Fault(
+      'ERR_TEMPLATE_LIMIT',
+      `the output is longer than ${outputBytes} bytes; split the template into several files`,
+    );
   }
 }
 

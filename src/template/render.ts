@@ -3,13 +3,7 @@
  * HTML escaping, missing keys are errors, objects do not print, and values that are not there yet are
  * collected instead of awaited. Ring: template.
  */
-import {
-  dependencyKey,
-  hasCode,
-  isVaultDependency,
-  VouchsafeError,
-  type Dependency,
-} from '../core/index.ts';
+import { dependencyKey, isVaultDependency, type Dependency } from '../core/index.ts';
 import { Fault, locate, missingKey, valueFault } from './fault.ts';
 import { HelperCall, type Need } from './helper.ts';
 import { Output } from './output.ts';
@@ -35,6 +29,7 @@ import {
   scalarText,
   typeName,
 } from './values.ts';
+import { RENDER_LIMITS, textBytes, Work, type RenderLimits } from './work.ts';
 
 /** Where values come from. */
 export interface TemplateInput {
@@ -58,29 +53,6 @@ export interface RenderResult {
   readonly used: readonly Dependency[];
 }
 
-/** Bounds of one rendering; going over one is `ERR_TEMPLATE_LIMIT`. */
-export interface RenderLimits {
-  readonly outputBytes: number;
-  readonly dependencies: number;
-  /** Nodes evaluated, and in helpers every 256 characters and 16 items. */
-  readonly steps: number;
-  /** Bytes of all texts and items that the helpers of one rendering make, and of its output, together. */
-  readonly workBytes: number;
-}
-
-/** `workBytes` of an agent, which renders for one pod. Default of the value `agent.maxRenderBytes`. */
-export const AGENT_WORK_BYTES = 32 * 1024 * 1024;
-/** `workBytes` in the CSI driver, which renders for a node. Default of the value `csi.maxRenderBytes`. */
-export const DRIVER_WORK_BYTES = 8 * 1024 * 1024;
-
-/** The default bounds, those of an agent. */
-export const RENDER_LIMITS: RenderLimits = {
-  outputBytes: 16 * 1024 * 1024,
-  dependencies: 10_000,
-  steps: 5_000_000,
-  workBytes: AGENT_WORK_BYTES,
-};
-
 /**
  * Renders a template once. Call it again with more values until nothing is missing.
  *
@@ -95,25 +67,37 @@ export function renderTemplate(
   return new Rendering(template, input, limits).run();
 }
 
+const LIMIT = 'ERR_TEMPLATE_LIMIT';
+
+/**
+ * Steps that a turn of a loop, a call, a dependency and a fault that nobody sees take beside those of their parts.
+ * A step is about 50 ns.
+ */
+const TURN_STEPS = 4;
+const CALL_STEPS = 16;
+const NEED_STEPS = 32;
+const FAULT_STEPS = 400;
+
 /** Where faults are said to be that have no better place. */
 const START: Position = { line: 1, column: 1 };
 
 class Rendering {
   readonly #template: Template;
   readonly #input: TemplateInput;
-  readonly #limits: RenderLimits;
+  readonly #work: Work;
   readonly #used = new Map<string, Dependency>();
   readonly #missing = new Map<string, Dependency>();
   /** The path that a value of Vault was read from, for errors about what is not in it. */
   readonly #origins = new Map<unknown, string>();
   readonly #output: Output;
-  #steps = 0;
+  /** Above 0 within a block whose context is not there yet. */
+  #exploring = 0;
 
   constructor(template: Template, input: TemplateInput, limits: RenderLimits) {
     this.#template = template;
     this.#input = input;
-    this.#limits = limits;
-    this.#output = new Output(limits.outputBytes);
+    this.#work = new Work(limits);
+    this.#output = new Output(this.#work);
   }
 
   run(): RenderResult {
@@ -136,7 +120,7 @@ class Rendering {
   }
 
   #program(program: Program | undefined, scope: Scope): void {
-    this.#step(1);
+    this.#work.step(1);
     for (const statement of program?.statements ?? []) {
       if (statement.kind === 'text') this.#output.write(statement.text);
       else if (statement.kind === 'print') this.#print(statement, scope);
@@ -147,9 +131,9 @@ class Rendering {
   // --- output
 
   #print(print: Print, scope: Scope): void {
-    const value = this.#value(print.value, scope, false);
-    if (value === PENDING || isNullish(value)) return;
     this.#located(print.at, describe(print.value), () => {
+      const value = this.#value(print.value, scope, false);
+      if (value === PENDING || isNullish(value)) return;
       if (value instanceof Uint8Array) {
         this.#output.writeBinary(value);
       } else {
@@ -161,7 +145,11 @@ class Rendering {
   // --- blocks
 
   #block(block: Block, scope: Scope): void {
-    this.#step(1);
+    this.#located(block.at, block.type, () => this.#enterBlock(block, scope));
+  }
+
+  #enterBlock(block: Block, scope: Scope): void {
+    this.#work.step(1);
     if (block.type === 'raw') {
       this.#program(block.body, scope);
     } else if (block.type === 'if' || block.type === 'unless') {
@@ -198,10 +186,14 @@ class Rendering {
    */
   #explore(block: Block, scope: Scope): void {
     if (block.type !== 'with' || block.otherwise !== undefined) return;
+    this.#exploring += 1;
     try {
       this.#with(block, PENDING, scope);
     } catch (error) {
-      if (!hasCode(error, 'ERR_TEMPLATE_MISSING_KEY', 'ERR_TEMPLATE_VALUE')) throw error;
+      if (!(error instanceof Fault) || error.code === LIMIT) throw error;
+      this.#work.step(FAULT_STEPS);
+    } finally {
+      this.#exploring -= 1;
     }
   }
 
@@ -218,20 +210,40 @@ class Rendering {
   }
 
   #each(block: Block, value: unknown, scope: Scope): void {
-    const entries = this.#located(block.at, block.type, () => entriesOf(value));
-    if (entries.length === 0) this.#program(block.otherwise, scope);
-    for (const [index, [key, item]] of entries.entries()) {
-      const last = index === entries.length - 1;
+    const { count, entries } = this.#entries(value);
+    if (count === 0) this.#program(block.otherwise, scope);
+    let index = 0;
+    for (const [key, item] of entries) {
+      this.#work.step(TURN_STEPS);
+      const last = index === count - 1;
       const inner = inTurn(scope, item, { key, index, first: index === 0, last });
       this.#program(block.body, bind(block, inner, [item, key]));
+      index += 1;
     }
+  }
+
+  /** What `each` goes over, made one after the other as it goes. */
+  #entries(value: unknown): Entries {
+    if (isList(value)) return { count: value.length, entries: value.entries() };
+    if (isRecord(value)) {
+      const keys = Object.keys(value);
+      this.#work.makeItems(keys.length);
+      return { count: keys.length, entries: membersOf(value, keys) };
+    }
+    if (value instanceof Map) {
+      this.#work.makeItems(value.size);
+      return { count: value.size, entries: [...value].entries() };
+    }
+    if (!isTruthy(value)) return { count: 0, entries: [] };
+    const hint = typeof value === 'string' ? '; parse it with parseJson or split first' : '';
+    throw valueFault(`it goes over a list or an object, not over ${typeName(value)}${hint}`);
   }
 
   // --- expressions
 
   /** Where a missing key is no error (`lenient`), it gives undefined. */
   #value(expression: Expression, scope: Scope, lenient: boolean): unknown {
-    this.#step(1);
+    this.#work.step(1);
     switch (expression.kind) {
       case 'literal':
         return expression.value;
@@ -243,6 +255,8 @@ class Rendering {
   }
 
   #path(path: Path, scope: Scope, lenient: boolean): unknown {
+    // A path of one part, as most are, costs its node alone.
+    this.#work.step((path.base.up + path.parts.length) >> 1);
     let value = baseOf(path, scope);
     let origin: string | undefined;
     for (const part of path.parts) {
@@ -266,15 +280,14 @@ class Rendering {
       call.hash.map(([name, value]) => [name, this.#value(value, scope, isLenient)] as const),
     );
     if (args.includes(PENDING) || [...hash.values()].includes(PENDING)) return PENDING;
-    this.#chargeFor([...args, ...hash.values()]);
-    const evaluated = new HelperCall(args, hash, lenient);
-    const result = this.#located(call.at, helper.name, () =>
+    this.#chargeFor(args);
+    if (hash.size > 0) this.#chargeFor([...hash.values()]);
+    const evaluated = new HelperCall(args, hash, lenient, this.#work);
+    return this.#located(call.at, helper.name, () =>
       helper.kind === 'pure'
         ? helper.run(evaluated)
         : this.#need(helper.need(evaluated), evaluated.lenient),
     );
-    this.#chargeFor([result]);
-    return result;
   }
 
   /** Alternatives may be missing; the last one only where the result may be. */
@@ -294,12 +307,9 @@ class Rendering {
 
   /** The value of a dependency or of a key of it; pending and recorded as missing when it is not there. */
   #need({ dependency, key }: Need, lenient: boolean): unknown {
+    this.#work.step(NEED_STEPS);
     const id = dependencyKey(dependency);
-    this.#used.set(id, dependency);
-    if (this.#used.size > this.#limits.dependencies) {
-      const limit = this.#limits.dependencies;
-      throw new Fault('ERR_TEMPLATE_LIMIT', `more than ${limit} different secrets are asked for`);
-    }
+    if (!this.#used.has(id)) this.#use(id, dependency);
     const found = this.#input.lookup(dependency);
     if (found === undefined) {
       this.#missing.set(id, dependency);
@@ -313,25 +323,26 @@ class Rendering {
     throw missingKey(found.value, key, origin);
   }
 
-  // --- bounds and errors
-
-  #step(count: number): void {
-    this.#steps += count;
-    if (this.#steps > this.#limits.steps) {
-      throw new VouchsafeError(
-        'ERR_TEMPLATE_LIMIT',
-        `${this.#template.name}: rendering takes more than ${this.#limits.steps} steps`,
-        { details: { template: this.#template.name } },
+  #use(id: string, dependency: Dependency): void {
+    const limit = this.#work.limits.dependencies;
+    if (this.#used.size >= limit) {
+      throw new Fault(
+        LIMIT,
+        `more than ${limit} different secrets are asked for; split the template into several files`,
       );
     }
+    this.#work.make(2 * textBytes(id));
+    this.#used.set(id, dependency);
   }
 
-  /** Helpers take time by the length of what they read and write. */
+  // --- bounds and errors
+
+  /** Helpers look at each argument whole: at texts for certain, at lists perhaps. */
   #chargeFor(values: readonly unknown[]): void {
+    this.#work.step(CALL_STEPS);
     for (const value of values) {
-      if (typeof value === 'string') this.#step(value.length >> 8);
-      else if (isList(value)) this.#step(value.length >> 4);
-      else if (isRecord(value)) this.#step(Object.keys(value).length >> 4);
+      if (typeof value === 'string') this.#work.read(value.length);
+      else if (isList(value)) this.#work.step(value.length >> 4);
     }
   }
 
@@ -343,7 +354,10 @@ class Rendering {
     }
   }
 
+  /** Faults that nobody will see stay as they are: an error with a message may look through a whole secret. */
   #at(at: Position, subject: string, error: unknown): unknown {
+    const isUnseen = this.#exploring > 0 && error instanceof Fault && error.code !== LIMIT;
+    if (isUnseen) return error;
     return locate(error, this.#template.name, at, subject);
   }
 }
@@ -362,13 +376,17 @@ function bind(block: Block, scope: Scope, values: readonly unknown[]): Scope {
   return block.body?.takesParams === true ? withParams(scope, values) : scope;
 }
 
-function entriesOf(value: unknown): readonly (readonly [key: unknown, item: unknown])[] {
-  if (isList(value)) return value.map((item, index) => [index, item] as const);
-  if (isRecord(value)) return Object.entries(value);
-  if (value instanceof Map) return [...value].map((entry, index) => [index, entry] as const);
-  if (!isTruthy(value)) return [];
-  const hint = typeof value === 'string' ? '; parse it with parseJson or split first' : '';
-  throw valueFault(`it goes over a list or an object, not over ${typeName(value)}${hint}`);
+/** A collection as `each` goes over it. */
+interface Entries {
+  readonly count: number;
+  readonly entries: Iterable<readonly [key: unknown, item: unknown]>;
+}
+
+function* membersOf(
+  record: Readonly<Record<string, unknown>>,
+  keys: readonly string[],
+): Generator<readonly [key: string, item: unknown]> {
+  for (const key of keys) yield [key, record[key]];
 }
 
 function refuseToPrint(value: unknown): never {

@@ -1,10 +1,12 @@
 /**
  * Helpers that write a value so that the reader of a file format gets exactly that value back. Ring: template.
  */
+import { escapeUnits, unicodeEscape, type Escape } from '../escape-units.ts';
 import { encodeJson, encodeToml, encodeYaml, encodeYamlBlock } from '../encode.ts';
 import { valueFault } from '../fault.ts';
 import { pure, type Helper } from '../helper.ts';
 import { quoteName } from '../values.ts';
+import { textBytes, type Work } from '../work.ts';
 
 export const ESCAPES: readonly Helper[] = [
   pure({
@@ -14,7 +16,11 @@ export const ESCAPES: readonly Helper[] = [
     args: [1, 1],
     hash: ['indent'],
     run: (call) =>
-      encodeJson(call.args[0], call.hash.has('indent') ? call.integer('indent', 0, 10) : 0),
+      encodeJson(
+        call.args[0],
+        call.hash.has('indent') ? call.integer('indent', 0, 10) : 0,
+        call.work,
+      ),
   }),
   pure({
     name: 'yaml',
@@ -23,14 +29,14 @@ export const ESCAPES: readonly Helper[] = [
       'Any value as YAML that reads back identically: quoted text, or flow style on one line; one line for each value with `block`.',
     args: [1, 1],
     hash: ['block'],
-    run: (call) => (call.flag('block') ? encodeYamlBlock : encodeYaml)(call.args[0]),
+    run: (call) => (call.flag('block') ? encodeYamlBlock : encodeYaml)(call.args[0], call.work),
   }),
   pure({
     name: 'toml',
     usage: 'toml value',
     description: 'Any value but null as a TOML value; objects become inline tables.',
     args: [1, 1],
-    run: (call) => encodeToml(call.args[0]),
+    run: (call) => encodeToml(call.args[0], call.work),
   }),
   pure({
     name: 'dotenv',
@@ -38,7 +44,7 @@ export const ESCAPES: readonly Helper[] = [
     description:
       'Text as the value of a `KEY=value` line, quoted where needed. A POSIX shell reads every value back exactly, and so do dotenv parsers.',
     args: [1, 1],
-    run: (call) => dotenv(withoutNul(call.text(0), 'An environment variable')),
+    run: (call) => dotenv(call.work, withoutNul(call.text(0), 'An environment variable')),
   }),
   pure({
     name: 'envKeys',
@@ -48,7 +54,10 @@ export const ESCAPES: readonly Helper[] = [
     args: [1, 1],
     run: (call) => {
       const object = call.record(0);
-      const wrong = Object.keys(object).filter((key) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(key));
+      const wrong = call.keys(0).filter((key) => {
+        call.work.read(key.length);
+        return !/^[A-Za-z_][A-Za-z0-9_]*$/.test(key);
+      });
       if (wrong.length === 0) return object;
       const names = wrong.slice(0, 20).map(quoteName).join(', ');
       throw valueFault(
@@ -62,14 +71,17 @@ export const ESCAPES: readonly Helper[] = [
     description: 'Text as a value of a Java properties file, or as a key with `key=true`.',
     args: [1, 1],
     hash: ['key'],
-    run: (call) => properties(call.text(0), call.flag('key')),
+    run: (call) => properties(call.work, call.text(0), call.flag('key')),
   }),
   pure({
     name: 'shell',
     usage: 'shell text',
     description: 'Text as one word of a POSIX shell, in single quotes.',
     args: [1, 1],
-    run: (call) => `'${withoutNul(call.text(0), 'A shell word').replaceAll("'", "'\\''")}'`,
+    run: (call) => {
+      const word = withoutNul(call.text(0), 'A shell word');
+      return enclosed(call.work, "'", escapeUnits(call.work, word, /'/, shellQuote));
+    },
   }),
   pure({
     name: 'url',
@@ -79,7 +91,7 @@ export const ESCAPES: readonly Helper[] = [
     run: (call) => {
       const text = call.text(0);
       if (!text.isWellFormed()) throw valueFault('a URL cannot hold half a surrogate pair');
-      return encodeURIComponent(text).replace(/[!'()*]/g, percent);
+      return percentEncoded(call.work, text);
     },
   }),
   pure({
@@ -87,7 +99,7 @@ export const ESCAPES: readonly Helper[] = [
     usage: 'xml text',
     description: 'Text as the content of an XML element or attribute.',
     args: [1, 1],
-    run: (call) => xml(call.text(0)),
+    run: (call) => xml(call.work, call.text(0)),
   }),
   pure({
     name: 'pgpass',
@@ -97,7 +109,7 @@ export const ESCAPES: readonly Helper[] = [
     run: (call) => {
       const text = withoutNul(call.text(0), 'A .pgpass field');
       if (/[\r\n]/.test(text)) throw valueFault('a .pgpass field cannot hold a line break');
-      return text.replace(/[\\:]/g, '\\$&');
+      return escapeUnits(call.work, text, /[\\:]/, behindBackslash('\\:'));
     },
   }),
 ];
@@ -107,23 +119,33 @@ export const ESCAPES: readonly Helper[] = [
  * (text with an apostrophe and one of those, or a backslash at its end) is written with the shell's escapes,
  * which most dotenv parsers know.
  */
-function dotenv(text: string): string {
+function dotenv(work: Work, text: string): string {
   if (/^[\w@%+=:,./-]*$/.test(text)) return text;
-  if (!text.includes("'") && !text.endsWith('\\')) return `'${text}'`;
-  return `"${text.replace(/[\\"$`]/g, '\\$&')}"`;
+  if (!text.includes("'") && !text.endsWith('\\')) return enclosed(work, "'", text);
+  return enclosed(work, '"', escapeUnits(work, text, /[\\"$`]/, behindBackslash('\\"$`')));
 }
 
 /** @see https://docs.oracle.com/javase/8/docs/api/java/util/Properties.html#load-java.io.Reader- */
-function properties(text: string, isKey: boolean): string {
-  const escaped = text
-    .replace(/[\\=:#!]/g, '\\$&')
-    .replace(/\n/g, '\\n')
-    .replace(/\r/g, '\\r')
-    .replace(/\t/g, '\\t')
-    .replace(/\f/g, '\\f')
-    .replace(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
-  return escaped.replace(isKey ? / /g : /^ /, '\\ ');
+function properties(work: Work, text: string, isKey: boolean): string {
+  const special = isKey ? /[^!-~]|[\\=:#!]/ : /[^ -~]|[\\=:#!]|^ /;
+  return escapeUnits(work, text, special, (unit, at) => {
+    if (unit === SPACE) return isKey || at === 0 ? '\\ ' : undefined;
+    const character = String.fromCharCode(unit);
+    if ('\\=:#!'.includes(character)) return `\\${character}`;
+    if (unit > SPACE && unit < DELETE) return undefined;
+    return PROPERTY_ESCAPES[character] ?? unicodeEscape(unit);
+  });
 }
+
+const SPACE = 0x20;
+const DELETE = 0x7f;
+
+const PROPERTY_ESCAPES: Readonly<Record<string, string>> = {
+  '\n': '\\n',
+  '\r': '\\r',
+  '\t': '\\t',
+  '\f': '\\f',
+};
 
 const XML_ENTITIES: Readonly<Record<string, string>> = {
   '&': '&amp;',
@@ -138,11 +160,36 @@ const XML_ENTITIES: Readonly<Record<string, string>> = {
 };
 
 /** @see https://www.w3.org/TR/xml/#charsets */
-function xml(text: string): string {
+function xml(work: Work, text: string): string {
   if (!text.isWellFormed() || /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/.test(text)) {
     throw valueFault('XML cannot hold a control character that is in the text');
   }
-  return text.replace(/[&<>"'\t\n\r]/g, (character) => XML_ENTITIES[character] ?? character);
+  return escapeUnits(work, text, /[&<>"'\t\n\r]/, (unit) =>
+    unit > GREATER ? undefined : XML_ENTITIES[String.fromCharCode(unit)],
+  );
+}
+
+/** The last unit that has an entity. */
+const GREATER = 0x3e;
+
+/** Puts a backslash in front of each of these characters. */
+function behindBackslash(characters: string): Escape {
+  return (unit) => {
+    const character = String.fromCharCode(unit);
+    return characters.includes(character) ? `\\${character}` : undefined;
+  };
+}
+
+const APOSTROPHE = 0x27;
+
+/** A quote within single quotes: the text ends, an escaped quote follows, and the text goes on. */
+function shellQuote(unit: number): string | undefined {
+  return unit === APOSTROPHE ? "'\\''" : undefined;
+}
+
+function enclosed(work: Work, quote: string, text: string): string {
+  work.make(textBytes(text) + 2);
+  return [quote, text, quote].join('');
 }
 
 function withoutNul(text: string, what: string): string {
@@ -150,6 +197,36 @@ function withoutNul(text: string, what: string): string {
   return text;
 }
 
-function percent(character: string): string {
-  return `%${character.charCodeAt(0).toString(16).toUpperCase()}`;
+/** Every byte but those that RFC 3986 calls unreserved as `%XX`. */
+function percentEncoded(work: Work, text: string): string {
+  if (/^[\w.~-]*$/.test(text)) return text;
+  work.make(Buffer.byteLength(text));
+  const bytes = Buffer.from(text, 'utf8');
+  const escaped = bytes.reduce((count, byte) => (isUnreserved(byte) ? count : count + 1), 0);
+  work.step(escaped);
+  work.make(bytes.length + 2 * escaped);
+  const units = Buffer.alloc(bytes.length + 2 * escaped);
+  let end = 0;
+  for (const byte of bytes) {
+    if (isUnreserved(byte)) {
+      units[end] = byte;
+      end += 1;
+    } else {
+      units[end] = PERCENT;
+      units[end + 1] = HEX.charCodeAt(byte >> 4);
+      units[end + 2] = HEX.charCodeAt(byte & 15);
+      end += 3;
+    }
+  }
+  return units.toString('latin1');
+}
+
+const HEX = '0123456789ABCDEF';
+const PERCENT = 0x25;
+const UNRESERVED = new Set(Buffer.from('-._~'));
+
+function isUnreserved(byte: number): boolean {
+  const isDigit = byte >= 0x30 && byte <= 0x39;
+  const letter = byte | 0x20;
+  return isDigit || (byte < 0x80 && letter >= 0x61 && letter <= 0x7a) || UNRESERVED.has(byte);
 }

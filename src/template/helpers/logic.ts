@@ -3,6 +3,8 @@
  */
 import { valueFault } from '../fault.ts';
 import { choice, pure, type Helper, type HelperCall } from '../helper.ts';
+import { parseJson } from '../parse-json.ts';
+import { Search } from '../search.ts';
 import {
   isAbsent,
   isList,
@@ -13,6 +15,7 @@ import {
   scalarText,
   typeName,
 } from '../values.ts';
+import { unitBytes } from '../work.ts';
 
 export const LOGIC: readonly Helper[] = [
   choice({
@@ -82,9 +85,10 @@ export const LOGIC: readonly Helper[] = [
     run: (call) => {
       const [container] = call.args;
       const wanted = call.text(1);
-      if (isList(container)) return container.some((item) => scalarText(item) === wanted);
+      if (isList(container)) return container.some((item) => isSame(call, item, wanted));
       if (isRecord(container)) return Object.hasOwn(container, wanted);
-      return call.text(0).includes(wanted);
+      const text = call.text(0);
+      return wanted === '' || new Search(call.work, text, wanted).next() >= 0;
     },
   }),
   pure({
@@ -95,7 +99,7 @@ export const LOGIC: readonly Helper[] = [
     run: (call) => {
       const [value] = call.args;
       if (isList(value)) return value.length;
-      return isRecord(value) ? Object.keys(value).length : Array.from(call.text(0)).length;
+      return isRecord(value) ? call.keys(0).length : characters(call.text(0));
     },
   }),
   pure({
@@ -103,7 +107,11 @@ export const LOGIC: readonly Helper[] = [
     usage: 'keys object',
     description: 'The keys of an object, as a list in the order that Vault gave.',
     args: [1, 1],
-    run: (call) => Object.keys(call.record(0)),
+    run: (call) => {
+      const keys = call.keys(0);
+      call.work.makeItems(keys.length);
+      return keys;
+    },
   }),
   pure({
     name: 'lookup',
@@ -131,10 +139,12 @@ export const LOGIC: readonly Helper[] = [
     usage: 'single value',
     description: 'The value; of an object with one key, that key’s value.',
     args: [1, 1],
-    run: ({ args: [value] }) => {
+    run: (call) => {
+      const [value] = call.args;
       if (!isRecord(value)) return value;
-      const [key, ...others] = Object.keys(value);
-      if (key !== undefined && others.length === 0) return readKey(value, key);
+      const keys = call.keys(0);
+      const [key] = keys;
+      if (key !== undefined && keys.length === 1) return readKey(value, key);
       throw valueFault(`one value is needed; pick it with path#key (${keysNote(value)})`);
     },
   }),
@@ -143,7 +153,10 @@ export const LOGIC: readonly Helper[] = [
     usage: 'list value [value ...]',
     description: 'A list of the values.',
     args: [1, Infinity],
-    run: (call) => call.args,
+    run: (call) => {
+      call.work.makeItems(call.args.length);
+      return call.args;
+    },
   }),
   pure({
     name: 'object',
@@ -151,15 +164,17 @@ export const LOGIC: readonly Helper[] = [
     description: 'An object of the parameters: `{{json (object user=db.username)}}`.',
     args: [0, 0],
     hash: 'any',
-    run: (call) => Object.fromEntries(call.hash),
+    run: (call) => {
+      call.work.makeKeys(call.hash.size);
+      return Object.fromEntries(call.hash);
+    },
   }),
   pure({
     name: 'merge',
     usage: 'merge object object [object ...]',
     description: 'One object with the keys of all; later ones win.',
     args: [2, Infinity],
-    run: (call) =>
-      Object.fromEntries(call.args.flatMap((_, index) => Object.entries(call.record(index)))),
+    run: (call) => Object.fromEntries(allEntries(call)),
   }),
   pure({
     name: 'pick',
@@ -169,6 +184,7 @@ export const LOGIC: readonly Helper[] = [
     run: (call) => {
       const object = call.record(0);
       const names = call.args.slice(1).map((_, index) => call.text(index + 1));
+      call.work.makeKeys(names.length);
       return Object.fromEntries(names.map((name) => [name, call.property(object, name)]));
     },
   }),
@@ -179,7 +195,7 @@ export const LOGIC: readonly Helper[] = [
     args: [2, Infinity],
     run: (call) => {
       const names = new Set(call.args.slice(1).map((_, index) => call.text(index + 1)));
-      return Object.fromEntries(Object.entries(call.record(0)).filter(([key]) => !names.has(key)));
+      return Object.fromEntries(entries(call, 0).filter(([key]) => !names.has(key)));
     },
   }),
   pure({
@@ -187,14 +203,7 @@ export const LOGIC: readonly Helper[] = [
     usage: 'parseJson text',
     description: 'The value that a JSON text stands for.',
     args: [1, 1],
-    run: (call) => {
-      const text = call.text(0);
-      try {
-        return JSON.parse(text) as unknown; // `any` otherwise
-      } catch {
-        throw valueFault('argument 1 is not JSON');
-      }
-    },
+    run: (call) => parseJson(call.work, call.text(0)),
   }),
   pure({
     name: 'parseNumber',
@@ -204,6 +213,43 @@ export const LOGIC: readonly Helper[] = [
     run: (call) => number(call.args[0]) ?? refuseNumber(call.args[0]),
   }),
 ];
+
+/** Whether an item of a list prints as `wanted`. */
+function isSame({ work }: HelperCall, item: unknown, wanted: string): boolean {
+  work.step(1);
+  const text = scalarText(item);
+  if (text?.length !== wanted.length) return false;
+  work.read(wanted.length);
+  return text === wanted;
+}
+
+/** Characters of a text: a surrogate pair is one. */
+function characters(text: string): number {
+  if (unitBytes([text]) === 1) return text.length;
+  let pairs = 0;
+  for (let at = 1; at < text.length; at += 1) {
+    const isPair =
+      (text.charCodeAt(at) & 0xfc00) === 0xdc00 && (text.charCodeAt(at - 1) & 0xfc00) === 0xd800;
+    if (isPair) pairs += 1;
+  }
+  return text.length - pairs;
+}
+
+/** The members of an object, for one that is made of them. */
+function* entries(
+  call: HelperCall,
+  index: number,
+): Generator<readonly [key: string, value: unknown], undefined, undefined> {
+  const record = call.record(index);
+  const keys = call.keys(index);
+  call.work.makeKeys(keys.length);
+  for (const key of keys) yield [key, readKey(record, key)];
+}
+
+/** The members of all objects among the arguments. */
+function* allEntries(call: HelperCall): ReturnType<typeof entries> {
+  for (const index of call.args.keys()) yield* entries(call, index);
+}
 
 /** What `eq` compares. Null equals null alone; lists and objects are not compared. */
 function printed(call: HelperCall, index: number): string | null {

@@ -1,15 +1,18 @@
 /**
  * Helpers for text and its encodings. Ring: template.
  */
-import { isUtf8 } from 'node:buffer';
+import { isAscii, isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { encodeJson } from '../encode.ts';
-import { Fault, valueFault } from '../fault.ts';
+import { valueFault } from '../fault.ts';
 import { pure, type Helper, type HelperCall } from '../helper.ts';
+import { countOccurrences, Search } from '../search.ts';
+import { TextBuilder } from '../text-builder.ts';
 import { scalarText } from '../values.ts';
+import { unitBytes, type Work } from '../work.ts';
 
-/** Longest text that a helper makes, in UTF-16 units. */
-export const MAX_TEXT_LENGTH = 16 * 1024 * 1024;
+/** Steps that a SHA-256 takes however short the text. */
+const HASH_STEPS = 30;
 
 export const TEXTS: readonly Helper[] = [
   pure({
@@ -17,7 +20,7 @@ export const TEXTS: readonly Helper[] = [
     usage: 'base64Encode text',
     description: 'Base64 of the text.',
     args: [1, 1],
-    run: (call) => Buffer.from(call.bytes(0)).toString('base64'),
+    run: (call) => encode(call, 'base64'),
   }),
   pure({
     name: 'base64Decode',
@@ -25,35 +28,41 @@ export const TEXTS: readonly Helper[] = [
     description:
       'What Base64 stands for. If that is not UTF-8 text, it must be all that the template prints: a binary file.',
     args: [1, 1],
-    run: (call) => decode(call.text(0), /^[A-Za-z0-9+/]*={0,2}$/, 'Base64'),
+    run: (call) => decode(call, BASE64, 'Base64'),
   }),
   pure({
     name: 'base64UrlEncode',
     usage: 'base64UrlEncode text',
     description: 'Base64 for URLs, without padding.',
     args: [1, 1],
-    run: (call) => Buffer.from(call.bytes(0)).toString('base64url'),
+    run: (call) => encode(call, 'base64url'),
   }),
   pure({
     name: 'base64UrlDecode',
     usage: 'base64UrlDecode text',
     description: 'What Base64 for URLs stands for; otherwise like `base64Decode`.',
     args: [1, 1],
-    run: (call) => decode(call.text(0), /^[A-Za-z0-9_-]*={0,2}$/, 'Base64 for URLs'),
+    run: (call) => decode(call, BASE64_URL, 'Base64 for URLs'),
   }),
   pure({
     name: 'sha256',
     usage: 'sha256 text',
     description: 'SHA-256 in hexadecimal.',
     args: [1, 1],
-    run: (call) => createHash('sha256').update(call.bytes(0)).digest('hex'),
+    run: (call) => {
+      const [value] = call.args;
+      call.work.step(HASH_STEPS);
+      const bytes = value instanceof Uint8Array ? call.bytes(0) : call.text(0);
+      return createHash('sha256').update(bytes).digest('hex');
+    },
   }),
   pure({
     name: 'text',
     usage: 'text value',
     description: 'Text as it is, null as nothing, lists and objects as JSON.',
     args: [1, 1],
-    run: ({ args: [value] }) => scalarText(value) ?? (value === null ? '' : encodeJson(value)),
+    run: ({ args: [value], work }) =>
+      scalarText(value) ?? (value === null ? '' : encodeJson(value, 0, work)),
   }),
   pure({
     name: 'trim',
@@ -89,11 +98,7 @@ export const TEXTS: readonly Helper[] = [
     args: [2, 2],
     run: (call) => {
       const pad = ' '.repeat(call.integer(1, 0, 100));
-      const lines = call.text(0).split('\n');
-      return joined(
-        lines.map((line) => (line === '' ? line : pad + line)),
-        '\n',
-      );
+      return setIn(call.work, call.text(0), pad);
     },
   }),
   pure({
@@ -101,14 +106,14 @@ export const TEXTS: readonly Helper[] = [
     usage: 'replace text from to',
     description: 'The text with every occurrence of `from` replaced by `to`. No patterns.',
     args: [3, 3],
-    run: (call) => joined(call.text(0).split(call.nonEmpty(1)), call.text(2)),
+    run: (call) => replaced(call.work, call.text(0), call.nonEmpty(1), call.text(2)),
   }),
   pure({
     name: 'split',
     usage: 'split text separator',
     description: 'The parts between separators, as a list.',
     args: [2, 2],
-    run: (call) => call.text(0).split(call.nonEmpty(1)),
+    run: (call) => parts(call.work, call.text(0), call.nonEmpty(1)),
   }),
   pure({
     name: 'join',
@@ -117,8 +122,9 @@ export const TEXTS: readonly Helper[] = [
     args: [2, 2],
     run: (call) => {
       const items = call.list(0);
+      call.work.step(items.length);
       const texts = items.map((item) => scalarText(item) ?? call.refuse('an item', item, 'text'));
-      return joined(texts, call.text(1));
+      return joined(call.work, texts, call.text(1));
     },
   }),
   pure({
@@ -126,21 +132,29 @@ export const TEXTS: readonly Helper[] = [
     usage: 'concat text [text ...]',
     description: 'All texts put together: `(concat "kvv2/" name)`.',
     args: [1, Infinity],
-    run: (call) => joined(allTexts(call), ''),
+    run: (call) => joined(call.work, allTexts(call), ''),
   }),
   pure({
     name: 'lower',
     usage: 'lower text',
     description: 'The text in lower case.',
     args: [1, 1],
-    run: (call) => call.text(0).toLowerCase(),
+    run: (call) => {
+      const text = call.text(0);
+      call.work.make(caseBytes(text));
+      return text.toLowerCase();
+    },
   }),
   pure({
     name: 'upper',
     usage: 'upper text',
     description: 'The text in upper case.',
     args: [1, 1],
-    run: (call) => call.text(0).toUpperCase(),
+    run: (call) => {
+      const text = call.text(0);
+      call.work.make(caseBytes(text));
+      return text.toUpperCase();
+    },
   }),
   pure({
     name: 'startsWith',
@@ -162,21 +176,120 @@ function allTexts(call: HelperCall): string[] {
   return call.args.map((_, index) => call.text(index));
 }
 
-/** `Array.join` that looks at the length before it makes the text. */
-function joined(parts: readonly string[], separator: string): string {
+/** `Array.join`. */
+function joined(work: Work, parts: readonly string[], separator: string): string {
+  if (parts.length === 1) return parts[0] ?? '';
   const length = parts.reduce((sum, part) => sum + part.length, separator.length * parts.length);
-  if (length > MAX_TEXT_LENGTH) {
-    throw new Fault('ERR_TEMPLATE_LIMIT', 'the text would grow beyond 16 MiB');
-  }
+  work.make(length * unitBytes([separator, ...parts]));
   return parts.join(separator);
 }
 
-/** Text where the bytes are UTF-8, else the bytes. Line breaks within Base64 are common and skipped. */
-function decode(text: string, alphabet: RegExp, name: string): string | Uint8Array {
-  const digits = text.replace(/\s+/g, '');
-  if (!alphabet.test(digits) || digits.replace(/=+$/, '').length % 4 === 1) {
-    throw valueFault(`argument 1 is not ${name}`);
+function setIn(work: Work, text: string, pad: string): string {
+  let filled = 0;
+  for (const [start, end] of lines(text)) {
+    work.step(1);
+    if (end > start) filled += 1;
   }
-  const bytes = Buffer.from(digits, 'base64');
-  return isUtf8(bytes) ? bytes.toString('utf8') : new Uint8Array(bytes);
+  if (filled === 0 || pad === '') return text;
+  work.make((text.length + filled * pad.length) * unitBytes([text]));
+  const builder = new TextBuilder();
+  for (const [start, end] of lines(text)) {
+    if (end > start) builder.add(pad);
+    builder.add(text.slice(start, end + 1));
+  }
+  return builder.text;
 }
+
+/** Where each line begins and where its line feed, or the text, ends. */
+function* lines(text: string): Generator<readonly [start: number, end: number]> {
+  let start = 0;
+  for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {
+    yield [start, end];
+    start = end + 1;
+  }
+  yield [start, text.length];
+}
+
+function replaced(work: Work, text: string, from: string, to: string): string {
+  const count = countOccurrences(work, text, from);
+  if (count === 0) return text;
+  work.make((text.length + count * (to.length - from.length)) * unitBytes([text, to]));
+  const search = new Search(work, text, from);
+  const builder = new TextBuilder();
+  let start = 0;
+  for (let at = search.next(); at >= 0; at = search.next()) {
+    builder.add(text.slice(start, at));
+    builder.add(to);
+    start = at + from.length;
+  }
+  builder.add(text.slice(start));
+  return builder.text;
+}
+
+/** `String.split`. */
+function parts(work: Work, text: string, separator: string): readonly string[] {
+  work.makeItems(countOccurrences(work, text, separator) + 1);
+  const search = new Search(work, text, separator);
+  const found: string[] = [];
+  let start = 0;
+  for (let at = search.next(); at >= 0; at = search.next()) {
+    found.push(text.slice(start, at));
+    start = at + separator.length;
+  }
+  found.push(text.slice(start));
+  return found;
+}
+
+/** Bytes of a text in the other case, at most: one character can become three, and take two bytes for one. */
+function caseBytes(text: string): number {
+  const isPlain = Buffer.byteLength(text) === text.length;
+  return isPlain ? text.length : 2 * (text.length + 2 * growing(text));
+}
+
+/** Characters that become more than one in the other case, as `ß` and `ﬃ` do. */
+function growing(text: string): number {
+  let count = 0;
+  for (const _ of text.matchAll(
+    /[\u00df\u0130\u0149\u01f0\u0390\u03b0\u0587\u1e96-\u1e9a\u1f50-\u1fff\ufb00-\ufb17]/g,
+  )) {
+    count += 1;
+  }
+  return count;
+}
+
+function encode(call: HelperCall, encoding: 'base64' | 'base64url'): string {
+  const bytes = call.bytes(0);
+  call.work.make(4 * Math.ceil(bytes.length / 3));
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString(encoding);
+}
+
+/** Digits with white space between, then at most two `=`. */
+const BASE64 = /^[A-Za-z0-9+/\s]*(?:=\s*){0,2}$/;
+const BASE64_URL = /^[A-Za-z0-9_\-\s]*(?:=\s*){0,2}$/;
+
+/** Text where the bytes are UTF-8, else the bytes. Line breaks within Base64 are common and skipped. */
+function decode(call: HelperCall, shape: RegExp, name: string): string | Uint8Array {
+  const text = call.text(0);
+  const digits = shape.test(text) ? countDigits(text) : undefined;
+  if (digits === undefined || digits % 4 === 1) throw valueFault(`argument 1 is not ${name}`);
+  const length = Math.floor((digits * 3) / 4);
+  call.work.make(length);
+  const bytes = Buffer.from(text, 'base64'); // skips white space
+  if (!isUtf8(bytes)) return new Uint8Array(bytes);
+  call.work.make(isAscii(bytes) ? length : 2 * length);
+  return bytes.toString('utf8');
+}
+
+/** What is neither white space nor padding in a text that has the shape of Base64. */
+function countDigits(text: string): number {
+  let digits = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    const unit = text.charCodeAt(at);
+    if (unit > SPACE && unit < DELETE && unit !== EQUALS) digits += 1;
+  }
+  return digits;
+}
+
+const SPACE = 0x20;
+const EQUALS = 0x3d;
+const DELETE = 0x7f;
