@@ -92,7 +92,11 @@ declare module 'handlebars/dist/cjs/handlebars/compiler/base.js' {
   /** The parser proper. After a failure its lexer still stands at the token that did not fit. */
   export const parser: {
     readonly lexer: {
-      /** The next token, by number or by name; undefined for what is skipped. Throws where no token can be made. */
+      yy: object;
+      setInput(source: string): void;
+      /** The next token, by number or by name. Throws where no token can be made. */
+      lex(): number | string;
+      /** One step of `lex`; undefined where it skips something. */
       next: () => number | string | undefined;
       readonly yylloc: {
         readonly first_line: number;
