@@ -101,6 +101,7 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
     nodeAddresses: nodeAddresses(),
     exposition: metrics,
     plan: (input) => planVolume({ ...input, installation, checkTemplate }),
+    maxDependencies: installation.csi.maxDependencies,
     svids: identities.svids,
     namespaces: namespaces?.lookup,
     mounts: systemMounts,

@@ -13,8 +13,14 @@ import {
   type RawAgentConfig,
   type ResolvedSettings,
 } from '../config/index.ts';
-import { parseQuantity, toVouchsafeError, type Problem } from '../core/index.ts';
-import { checkContents, type CheckTemplate } from './contents.ts';
+import {
+  dependencyKey,
+  formatDuration,
+  parseQuantity,
+  toVouchsafeError,
+  type Problem,
+} from '../core/index.ts';
+import { checkContents, type CheckTemplate, type LiteralDependencies } from './contents.ts';
 import { agentDocument, needsOf, svidUsers, type Needs } from './document.ts';
 import { policyProblems } from './policy.ts';
 
@@ -78,6 +84,7 @@ export function planVolume(input: VolumeInput): VolumePlan | VolumeRefusal {
   });
   const contents = { ...input, settings: resolved, config: document };
   const literals = checkContents({ ...contents, remedy: () => SHORTER }, problems);
+  checkDependencies({ resolved, literals, installation }, problems);
   if (needs.vault !== undefined) {
     const asked = { ...input.pod, settings: resolved, installation, literals };
     forbidden.push(...policyProblems(asked));
@@ -111,7 +118,64 @@ function resolveVolume(input: VolumeInput, problems: Problem[]): ResolvedSetting
     unknown: 'refused',
   });
   problems.push(...resolved.problems);
-  return { ...resolved, problems };
+  return withFloor({ ...resolved, problems }, input.installation, problems);
+}
+
+/** Reports what the pod asks to be read again more often than the driver does; a default of others is lifted. */
+function withFloor(
+  resolved: ResolvedSettings,
+  installation: Installation,
+  problems: Problem[],
+): ResolvedSettings {
+  const { minRefreshMs } = installation.csi;
+  const prefix = installation.annotationPrefix;
+  const least = formatDuration(minRefreshMs);
+  const report = (name: string, text = ''): void => {
+    const message = `${text} is less than the ${least} that a volume of this installation may have (csi.minRefresh)`;
+    problems.push({ path: `${prefix}/${name}`, message });
+  };
+  for (const { name, refresh: own } of resolved.files) {
+    if (own !== undefined && own.value < minRefreshMs) report(`refresh-${name}`, own.text);
+  }
+  const { refresh } = resolved.settings;
+  if (refresh.value >= minRefreshMs) return resolved;
+  if (refresh.source === 'pod') {
+    report('refresh', refresh.text);
+    return resolved;
+  }
+  const lifted = { value: minRefreshMs, source: 'installation', text: least } as const;
+  const warning = `${prefix}/refresh of the ${refresh.source} is less than csi.minRefresh: ${least} is used`;
+  return {
+    ...resolved,
+    settings: { ...resolved.settings, refresh: lifted },
+    warnings: [...resolved.warnings, warning],
+  };
+}
+
+/** Reports what asks for too much even before anything is rendered. */
+function checkDependencies(
+  {
+    resolved,
+    literals,
+    installation,
+  }: {
+    readonly resolved: ResolvedSettings;
+    readonly literals: LiteralDependencies;
+    readonly installation: Installation;
+  },
+  problems: Problem[],
+): void {
+  const { maxDependencies } = installation.csi;
+  const known = new Set([...literals.values()].flat().map(dependencyKey));
+  for (const { secret, 'jwt-svid': audiences } of resolved.files) {
+    if (secret !== undefined) known.add(dependencyKey({ kind: 'read', path: secret.value.path }));
+    if (audiences !== undefined) {
+      known.add(dependencyKey({ kind: 'jwt-svid', audiences: audiences.value }));
+    }
+  }
+  if (known.size <= maxDependencies) return;
+  const message = `depends on ${known.size} secrets, more than the ${maxDependencies} that one volume may have (csi.maxDependencies)`;
+  problems.push({ path: `${installation.annotationPrefix}/mode`, message });
 }
 
 function reasonAgainst(name: string, text: string): string | undefined {

@@ -50,6 +50,8 @@ export interface AgentParts<T> {
   readonly files: FilesPort;
   /** Gives the service-account token, where that is not in the file that the config names. */
   readonly token?: TokenPort | undefined;
+  /** Most that the files may depend on. Default: 10 000. */
+  readonly maxValues?: number | undefined;
   /** Undefined keeps nothing for a successor. */
   readonly stateFile: StateFile | undefined;
   readonly clock: Clock;
@@ -100,7 +102,17 @@ export class Agent<T> {
       this.#sessions = new Sessions({ ...common, login, save });
     }
     const obtainer = createObtainer({ ...parts, sessions: this.#sessions, auth });
-    this.#values = new Values({ obtainer, clock, random, logger, metrics, onChange, onFailure });
+    const { maxValues } = parts;
+    this.#values = new Values({
+      obtainer,
+      maxValues,
+      clock,
+      random,
+      logger,
+      metrics,
+      onChange,
+      onFailure,
+    });
     this.#handover = new Handover(config, {
       stateFile: parts.stateFile,
       ...{ sessions: this.#sessions, values: this.#values, told: this.#told, clock, logger },

@@ -25,7 +25,7 @@ import { x509Held, type Held, type LeaseHeld, type Obtainer } from './obtain.ts'
 import type { KnownValues } from './ports.ts';
 import { lastRenewalMs, spreadFirst } from './schedule.ts';
 
-/** Most values that one pod may depend on. */
+/** Most values that one pod may depend on, unless told otherwise. */
 const MAX_VALUES = 10_000;
 
 /** Waits after Vault has called the token invalid: the login that comes first has waits of its own. */
@@ -41,6 +41,8 @@ export interface Superseded {
 /** What {@link Values} needs. */
 export interface ValuesOptions {
   readonly obtainer: Obtainer;
+  /** Most values at a time. Default: 10 000. */
+  readonly maxValues?: number | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -114,8 +116,9 @@ export class Values {
       known.refreshMs = refreshMs;
       return;
     }
-    if (this.#entries.size >= MAX_VALUES) {
-      throw new VouchsafeError('ERR_TEMPLATE_LIMIT', `more than ${MAX_VALUES} secrets in one pod`);
+    const { maxValues = MAX_VALUES } = this.#options;
+    if (this.#entries.size >= maxValues) {
+      throw new VouchsafeError('ERR_TEMPLATE_LIMIT', `more than ${maxValues} secrets in one pod`);
     }
     this.#add(dependency, refreshMs, undefined);
     this.#bell.ring();

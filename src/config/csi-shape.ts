@@ -87,6 +87,23 @@ export const csiShape = shape.object(
       '64Mi',
       '64Mi',
     ),
+    minRefresh: shape.withDefault(
+      shape.parsed(
+        grammar.duration(1000),
+        'Least that a pod may ask for with `refresh`: all pods of a node share one driver.',
+      ),
+      10_000,
+      '10s',
+    ),
+    maxDependencies: shape.withDefault(
+      shape.whole(
+        1,
+        10_000,
+        'Most secrets, certificates and SVIDs that one volume may depend on, those included that its templates ask for when they are rendered.',
+      ),
+      256,
+      256,
+    ),
     volumeStats: shape.withDefault(
       shape.flag(
         'Whether the kubelet asks for size and condition of each volume every minute or so, for its statistics of pods.',

@@ -68,6 +68,10 @@ export interface CsiInstallation {
   readonly tokenAudiences: readonly string[];
   /** Most that one volume may hold. */
   readonly maxVolumeBytes: number;
+  /** Least time between two reads of a secret without a lease. */
+  readonly minRefreshMs: number;
+  /** Most that one volume may depend on. */
+  readonly maxDependencies: number;
   /** Whether the kubelet is to ask for statistics of volumes. */
   readonly volumeStats: boolean;
 }
@@ -157,6 +161,7 @@ function build(raw: InstallationValues, place: Place): Installation {
 
 function csiOf({ csi, defaults }: InstallationValues, place: Place): CsiInstallation {
   const { enabled, driverName, tokenAudiences, maxVolumeSize, volumeStats } = csi;
+  const { minRefresh, maxDependencies } = csi;
   const { kind, socket = '', agentIds } = csi.identity;
   if (defaults['mode'] === 'csi' && !enabled) {
     place.at('enabled').problem('must be true, because defaults.mode is csi');
@@ -167,6 +172,8 @@ function csiOf({ csi, defaults }: InstallationValues, place: Place): CsiInstalla
     identity: { kind, socket, agentIds },
     tokenAudiences,
     maxVolumeBytes: Math.floor(parseQuantity(maxVolumeSize) ?? 0),
+    minRefreshMs: minRefresh,
+    maxDependencies,
     volumeStats,
   };
 }

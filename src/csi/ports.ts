@@ -51,6 +51,8 @@ export interface HeldLock {
 /** The parts of a driver. */
 export interface DriverParts {
   readonly plan: PlanVolume;
+  /** Most secrets, certificates and SVIDs that one volume may depend on. */
+  readonly maxDependencies: number;
   /** SVIDs of a pod that needs them; whoever gets them closes them. */
   readonly svids: (pod: PodInfo, signal: AbortSignal) => Promise<SvidApi>;
   /** Annotations of a namespace; undefined where there is no cluster to ask. */

@@ -26,7 +26,10 @@ const STOP_TIMEOUT_MS = 5000;
 const NO_NOTIFIER = { notify: () => Promise.resolve() };
 
 /** What a {@link Volume} needs. */
-export type VolumeParts = Pick<DriverParts, 'svids' | 'clock' | 'random' | 'logger' | 'metrics'> & {
+export type VolumeParts = Pick<
+  DriverParts,
+  'maxDependencies' | 'svids' | 'clock' | 'random' | 'logger' | 'metrics'
+> & {
   readonly shared: Shared;
   readonly budget: MemoryBudget;
   /** Whether a volume is mounted at a place. */
@@ -234,6 +237,7 @@ export class Volume {
       ...{ notifier: NO_NOTIFIER, token: this.#tokens, svids },
       wrap: (parts) => ({
         ...parts,
+        maxValues: this.#parts.maxDependencies,
         writer: this.#guarded(parts.writer),
         vault: parts.vault && this.#logins.watch(parts.vault),
       }),

@@ -152,7 +152,7 @@ export class CsiWorld implements AsyncDisposable {
   /** Values of an installation; `more` wins. */
   values(more: Readonly<Record<string, unknown>> = {}): Readonly<Record<string, unknown>> {
     return {
-      csi: { enabled: true, driverName: DRIVER },
+      csi: { enabled: true, driverName: DRIVER, minRefresh: '1s' },
       vault: { connections: { default: { address: this.vault.address } } },
       ...more,
     };
@@ -181,6 +181,7 @@ export class CsiWorld implements AsyncDisposable {
       ...{ exposition: metrics, metrics, logger, mounts: systemMounts, locks: systemLocks },
       ...{ clock: systemClock, random: systemRandom, memoryLimitBytes: undefined },
       plan: (input) => planVolume({ ...input, installation, checkTemplate }),
+      maxDependencies: installation.csi.maxDependencies,
       svids: () => Promise.reject(new Error('nobody needs SVIDs here')),
       ...more,
     };

@@ -108,7 +108,10 @@ function cases(kind: PodSourceKind, servers: () => Servers): void {
     source = new PodSource(kind, node, all);
     const caPem = await readFile(vault.caFile, 'utf8');
     const installation = world.installation({
-      csi: { enabled: true, driverName: DRIVER, identity: { kind, socket: node.sockets[kind] } },
+      csi: {
+        ...{ enabled: true, driverName: DRIVER, minRefresh: '1s' },
+        identity: { kind, socket: node.sockets[kind] },
+      },
       spiffe: { socket: node.workloadApi },
       vault: { connections: { default: { address: vault.address, caPem } } },
     });

@@ -128,7 +128,7 @@ async function startDriver(
   const config = join(directory, 'values.json');
   const connections = { default: { address: vault.address } };
   const { spiffe, identity } = identities.values;
-  const csi = { enabled: true, driverName: DRIVER, identity };
+  const csi = { enabled: true, driverName: DRIVER, minRefresh: '1s', identity };
   await writeFile(config, JSON.stringify({ csi, spiffe, vault: { connections } }));
   const [program, ...words] = driverCommand;
   const flags = [

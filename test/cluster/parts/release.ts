@@ -67,6 +67,8 @@ export function chartValues({ tls }: Pick<ClusterVault, 'tls'>): object {
     resources: { requests: { cpu: '250m' } },
     csi: {
       enabled: true,
+      // Tests wait for what is read again.
+      minRefresh: '1s',
       kubeletDirectory: KUBELET_DIRECTORY,
       stateDirectory: RUN_DIRECTORY,
       tokenAudiences: ['vault', 'other'],

@@ -273,3 +273,33 @@ test('what is odd on the namespace is told as a warning, and refuses nothing', (
   const { warnings } = planned(APP, { namespaceAnnotations: prefixed({ rol: 'x' }) });
   assert.match(warnings.join('\n'), /on the namespace: unknown annotation vouchsafe\.dev\/rol/);
 });
+
+test('refused: what the pod asks to be read again more often than the driver does', () => {
+  const limit = 'is less than the 10s that a volume of this installation may have (csi.minRefresh)';
+  assert.deepEqual(problemsOf({ ...APP, refresh: '9s' }), [`refresh: 9s ${limit}`]);
+  assert.deepEqual(problemsOf({ ...APP, 'refresh-app': '1s' }), [`refresh-app: 1s ${limit}`]);
+  assert.equal(planned({ ...APP, refresh: '10s' }).warnings.length, 0);
+  const values = { csi: { minRefresh: '2m' } };
+  assert.match(problemsOf({ ...APP, 'refresh-app': '119s' }, { values }).join(), /1m59s|119s/);
+});
+
+test('a default that is too short is lifted, whoever gave it, with a warning', () => {
+  const refreshOf = (unusual: Unusual): unknown => {
+    const { config, warnings } = planned(APP, unusual);
+    assert.match(warnings.join(), /is less than csi\.minRefresh/);
+    return config.files[0]?.refreshMs;
+  };
+  assert.equal(refreshOf({ values: { defaults: { refresh: '1s' } } }), 10_000);
+  assert.equal(refreshOf({ namespaceAnnotations: prefixed({ refresh: '1s' }) }), 10_000);
+  assert.equal(refreshOf({ values: { csi: { minRefresh: '1h' } } }), 3_600_000);
+});
+
+test('refused: more dependencies than one volume may have, as far as literals tell', () => {
+  const values = { csi: { maxDependencies: 2 } };
+  const two = { ...APP, 'template-x': '{{secret "kvv2/app"}}{{secret "kvv2/b"}}' };
+  assert.equal(plan(two, { values }).kind, 'planned');
+  const problems = problemsOf({ ...two, 'template-y': '{{secrets "kvv2/c"}}' }, { values });
+  assert.deepEqual(problems, [
+    'mode: depends on 3 secrets, more than the 2 that one volume may have (csi.maxDependencies)',
+  ]);
+});

@@ -57,6 +57,8 @@ test('no values at all are an installation with every default', () => {
       identity: { kind: 'service-account', socket: '', agentIds: [] },
       tokenAudiences: ['vault'],
       maxVolumeBytes: 64 * 1024 * 1024,
+      minRefreshMs: 10_000,
+      maxDependencies: 256,
       volumeStats: false,
     },
     webhook: {
@@ -108,6 +110,8 @@ const CSI_REFUSED: Readonly<Record<string, readonly [object, RegExp]>> = {
   ],
   'service accounts without tokens': [{ tokenAudiences: [] }, /csi\.tokenAudiences: must not be/],
   'an audience given twice': [{ tokenAudiences: ['a', 'a'] }, /csi\.tokenAudiences: holds "a" twi/],
+  'no floor of refresh': [{ minRefresh: '0s' }, /csi\.minRefresh: at least 1s/],
+  'no dependency at all': [{ maxDependencies: 0 }, /csi\.maxDependencies: must be/],
   'no room for a volume': [{ maxVolumeSize: '1Ki' }, /csi\.maxVolumeSize: must be at least 65536/],
   'two drivers of one node at a time': [
     { updateStrategy: { rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } } },

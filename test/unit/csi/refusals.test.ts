@@ -67,6 +67,19 @@ suite('what the CSI driver refuses', { skip: CANNOT_MOUNT }, () => {
     assert.match(details, /no policy is for service account web of namespace shop/);
   });
 
+  test('more secrets than a volume may have, which its template computes: none is asked for beyond', async () => {
+    await using world = await CsiWorld.start();
+    const installation = world.installation({
+      csi: { enabled: true, driverName: 'csi.test', maxDependencies: 3 },
+    });
+    const { kubelet } = await world.driver({ clock: hasty }, installation);
+    const template =
+      '{{#each (split "a,b,c,d,e" ",")}}{{secret (concat "kvv2/none-" this)}}{{/each}}';
+    const change = { attributes: { ...ATTRIBUTES, 'template-x': template } };
+    const { details } = await world.refused(kubelet, await world.pod(), change);
+    assert.match(details, /more than 3 secrets in one pod/);
+  });
+
   test('a pod that forges attributes to get another’s identity', async (t) => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver();
