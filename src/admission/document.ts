@@ -84,7 +84,12 @@ export interface DocumentReader {
   readonly listen: string | undefined;
   /** Where SVIDs come from. */
   readonly socket: string;
+  /** How long the kubelet waits for the pod's containers at its end. */
+  readonly graceSeconds: number;
 }
+
+/** Of a grace period, what the agent needs for the revocation: 5 s for Vault, and something for a busy node. */
+const REVOCATION_SECONDS = 8;
 
 /** The document for a pod. Settings that nobody gave are left to the agent's own defaults. */
 export function agentDocument(
@@ -107,8 +112,15 @@ export function agentDocument(
     // Nobody goes on after the init container: what it revoked the application would lose.
     ...given('revokeOnExit', how.mode === 'init' ? false : said(settings['revoke-on-exit'])),
     ...given('revokeGrace', durationOf(settings['revoke-grace'])),
+    ...(how.mode === 'pair' && { revokeDelay: revokeDelay(settings, how) }),
     ...(how.mode === 'csi' ? {} : agentParts(settings, how)),
   };
+}
+
+/** Application and sidecar of a pair are told to end together: until when the one needs what the other revokes. */
+function revokeDelay(settings: Settings, { graceSeconds }: DocumentReader): string {
+  const mostMs = Math.max(0, graceSeconds - REVOCATION_SECONDS) * 1000;
+  return formatDuration(Math.min(settings['revoke-delay'].value ?? mostMs, mostMs));
 }
 
 /** What an agent in the pod does when files change, or do not come. */

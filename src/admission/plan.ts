@@ -48,6 +48,12 @@ export function planInjection(input: PlanInput): Plan {
   return { ...agent, warnings: [...reasons, ...agent.warnings] };
 }
 
+/** How long the kubelet waits for a pod to end: what the API server writes where nothing is said, a day at most. */
+function graceSecondsOf({ spec: { terminationGracePeriodSeconds } }: Pod): number {
+  if (typeof terminationGracePeriodSeconds !== 'number') return 30;
+  return Math.min(terminationGracePeriodSeconds, 24 * 60 * 60);
+}
+
 /** An agent in the pod. */
 function planAgent(input: PlanInput): Plan {
   const { pod, settings: resolved, installation } = input;
@@ -75,6 +81,7 @@ function planAgent(input: PlanInput): Plan {
     fileMode: defaultFileMode(who, user),
     listen: hostNetwork ? `127.0.0.1:${port}` : `:${port}`,
     socket: installation.spiffe.socket,
+    graceSeconds: graceSecondsOf(pod),
   });
   const variables = azureVariables(resolved);
   checkNames(pod, problems);

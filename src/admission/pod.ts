@@ -47,6 +47,7 @@ export interface PodSpec {
   readonly os?: { readonly name?: string } | null;
   readonly nodeSelector?: Readonly<Record<string, unknown>> | null;
   readonly restartPolicy?: string;
+  readonly terminationGracePeriodSeconds?: number | null;
   readonly shareProcessNamespace?: boolean | null;
   readonly hostPID?: boolean;
   readonly hostNetwork?: boolean;

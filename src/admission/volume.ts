@@ -80,6 +80,7 @@ export function planVolume(input: VolumeInput): VolumePlan | VolumeRefusal {
     mode: 'csi',
     fileMode: input.hasGroup ? '0440' : '0444',
     listen: undefined,
+    graceSeconds: 0,
     socket: installation.csi.identity.socket,
   });
   const contents = { ...input, settings: resolved, config: document };

@@ -18,6 +18,7 @@ import { Delivery } from './delivery.ts';
 import { createFileSet, type FileSet } from './file-set.ts';
 import { followX509, needsX509 } from './follow-x509.ts';
 import { Handover, type FilesState } from './handover.ts';
+import { linger } from './linger.ts';
 import { loginOnce } from './login.ts';
 import { createObtainer } from './obtain.ts';
 import { MountedTemplates } from './mounted-templates.ts';
@@ -78,6 +79,8 @@ export class Agent<T> {
   /** The files as a predecessor left them. */
   #found: FilesState = 'none';
   #phase: AgentPhase = 'starting';
+  /** True from the moment from which a successor must take nothing for good. */
+  #isEnding = false;
 
   /** @throws VouchsafeError `ERR_TEMPLATE_*` for a template that can never be rendered. */
   constructor(parts: AgentParts<T>) {
@@ -136,6 +139,10 @@ export class Agent<T> {
     return this.#files === 'good';
   }
 
+  get #hasLeases(): boolean {
+    return [...this.#values.entries].some(({ held }) => held?.lease !== undefined);
+  }
+
   get #files(): FilesState {
     return this.#isDelivered ? 'good' : this.#found;
   }
@@ -180,7 +187,7 @@ export class Agent<T> {
       ]);
     } finally {
       // Whether there will be another try nobody knows.
-      if (!this.#isDelivered) await this.#revokeAll();
+      if (!this.#isDelivered) await this.#revokeAll({ isUsed: this.#hasSuccessor });
     }
     if (!this.#isDelivered) signal.throwIfAborted();
     await this.#releaseIfIdle();
@@ -198,7 +205,7 @@ export class Agent<T> {
     } catch (error) {
       // A process that is ended by a defect is started again in the same pod, and goes on from its state; where none
       // is kept, nobody can use the token any more. A start that failed may be the last.
-      if (!this.isStarted || this.#parts.stateFile === undefined) await this.#revokeAll();
+      if (!this.isStarted || !this.#hasSuccessor) await this.#revokeAll();
       throw error;
     }
     await this.#revokeAll();
@@ -215,6 +222,23 @@ export class Agent<T> {
     const tasks = await this.#tasks();
     const guard: Task = (inner) => this.#guardStart(inner);
     await runAll(signal, this.isStarted ? tasks : [...tasks, guard]);
+  }
+
+  /**
+   * Goes on after a SIGTERM that the application got as well: for `revokeDelayMs`, or until `isAlone` tells that no
+   * other container is left. At once where there is nothing whose revocation an application would notice. To be called
+   * beside {@link run}, before its signal aborts; ends early when `signal` aborts.
+   */
+  async linger(isAlone: () => Promise<boolean>, signal: AbortSignal): Promise<void> {
+    const { config, vault, clock } = this.#parts;
+    const sessions = this.#sessions;
+    if (!config.revokeOnExit || vault === undefined || sessions === undefined) return;
+    const isNeeded = async (): Promise<boolean> =>
+      this.isStarted && this.#hasLeases && !(await isAlone());
+    this.#isEnding = true;
+    this.#save();
+    const delayMs = config.revokeDelayMs;
+    await linger({ sessions, vault, clock, logger: this.#logger, delayMs, isNeeded }, signal);
   }
 
   /**
@@ -314,22 +338,27 @@ export class Agent<T> {
   }
 
   #save(): void {
-    this.#handover.save(this.#files);
+    if (this.#isEnding) this.#handover.bury(this.#files);
+    else this.#handover.save(this.#files);
   }
 
   /** After a single run without successor nothing needs the token, unless leases hang off it. */
   async #releaseIfIdle(): Promise<void> {
-    const { config, stateFile } = this.#parts;
-    const hasLeases = [...this.#values.entries].some(({ held }) => held?.lease !== undefined);
-    if (stateFile === undefined && config.revokeOnExit && !hasLeases) await this.#revokeAll();
+    if (!this.#hasSuccessor && !this.#hasLeases) await this.#revokeAll({ isUsed: false });
   }
 
-  async #revokeAll(): Promise<void> {
+  get #hasSuccessor(): boolean {
+    return this.#parts.stateFile !== undefined;
+  }
+
+  /** What neither an application nor a successor can use, no setting keeps. */
+  async #revokeAll({ isUsed } = { isUsed: true }): Promise<void> {
     this.#phase = 'stopping';
-    if (!this.#parts.config.revokeOnExit) return;
-    this.#handover.bury(this.#files);
+    if (isUsed && !this.#parts.config.revokeOnExit) return;
+    this.#isEnding = true;
+    this.#save();
     await this.#releaser.releaseAll();
-    this.#handover.bury(this.#files);
+    this.#save();
   }
 
   /** Everything that fails at the moment, the likeliest cause of the others first. */

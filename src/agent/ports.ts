@@ -34,9 +34,11 @@ export interface VaultPort {
     dependency: VaultDependency,
     signal: AbortSignal,
   ): Promise<{ readonly data: Readonly<Record<string, unknown>>; readonly validity: Validity }>;
+  /** With `incrementMs` the token is to live for so long from now, which may be less than it had. */
   renewToken(
     token: Secret<string>,
     signal: AbortSignal,
+    incrementMs?: number,
   ): Promise<{ readonly ttlMs: number; readonly renewable: boolean }>;
   revokeToken(token: Secret<string>, signal: AbortSignal): Promise<void>;
   renewLease(

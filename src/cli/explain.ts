@@ -175,7 +175,7 @@ function table(rows: readonly (readonly [string, string, string])[]): readonly s
 }
 
 /** Settings that are durations, in milliseconds once parsed. */
-const DURATIONS: readonly string[] = ['refresh', 'init-deadline', 'revoke-grace'];
+const DURATIONS: readonly string[] = ['refresh', 'init-deadline', 'revoke-grace', 'revoke-delay'];
 
 function printed(name: string, value: unknown): string {
   if (value === undefined) return '-';

@@ -198,6 +198,14 @@ export const agentDocument = shape.object(
       defaults.REVOKE_GRACE_MS,
       formatDuration(defaults.REVOKE_GRACE_MS),
     ),
+    revokeDelay: shape.withDefault(
+      shape.parsed(
+        grammar.duration(),
+        'How long leased credentials stay valid after the agent was told to stop.',
+      ),
+      defaults.REVOKE_DELAY_MS,
+      formatDuration(defaults.REVOKE_DELAY_MS),
+    ),
     stateDirectory: shape.parsed(file, 'Private directory for the hand-over to a successor.'),
     listen: shape.parsed(grammar.listenAddress, 'Health, metrics and status.'),
     terminationLog: shape.parsed(file, 'File for the reason of a failed start.'),
@@ -275,6 +283,7 @@ export interface RawAgentConfig {
   readonly initDeadline?: string;
   readonly revokeOnExit?: boolean;
   readonly revokeGrace?: string;
+  readonly revokeDelay?: string;
   readonly stateDirectory?: string;
   readonly listen?: string;
   readonly terminationLog?: string;

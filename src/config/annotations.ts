@@ -139,6 +139,11 @@ export const SETTINGS = {
     '`10s`',
     'How long a replaced credential stays valid after the application was told.',
   ),
+  'revoke-delay': optional(
+    grammar.duration(),
+    'With `pair`: how long the application may use its leased credentials after the pod was told to end; to 8 s before the end of its grace period at most.',
+    'as long as that',
+  ),
   cpu: row(
     grammar.quantityRange,
     { request: '10m' },

@@ -36,6 +36,7 @@ export function contradictions(
   inIdentity(said);
   inSvidChoice(said);
   inMode(said);
+  inRevokeDelay(said);
   inPaths(said);
   inAzure(said);
   const warnings: string[] = [];
@@ -134,6 +135,19 @@ function inMode({ settings, files, prefix, report }: Said): void {
   }
   const revoke = settings['revoke-on-exit'];
   if (revoke.source === 'pod' && revoke.value) report('revoke-on-exit', reason);
+}
+
+/** Why the mode has nothing that waits at its end. */
+const ENDS_AT_ONCE = {
+  native: 'the agent is told to stop when the application has ended',
+  init: 'nobody stays after the start',
+} as const;
+
+function inRevokeDelay({ settings, prefix, report }: Said): void {
+  const mode = settings.mode.value;
+  if (mode !== 'native' && mode !== 'init') return;
+  if (settings['revoke-delay'].source !== 'pod') return;
+  report('revoke-delay', `contradicts ${prefix}/mode ${mode}: ${ENDS_AT_ONCE[mode]}`);
 }
 
 /** True where someone said it, rather than nobody. */

@@ -33,6 +33,7 @@ export const IDLE_IN_CSI = {
   port: NO_CONTAINER,
   'on-missing-vault': WAITS,
   'init-deadline': WAITS,
+  'revoke-delay': 'the driver revokes when the pod has ended',
 } as const satisfies Partial<Record<SettingName, string>>;
 
 const OF_THE_POD = {

@@ -17,6 +17,8 @@ export const ON_MISSING_VAULT = 'fail';
 export const REVOKE_ON_EXIT = true;
 /** How long the application may still use a credential after it was told of the next one. */
 export const REVOKE_GRACE_MS = 10_000;
+/** An agent that is told to stop after the application has ended has nothing to wait for. */
+export const REVOKE_DELAY_MS = 0;
 /** Directory of the delivered set, in the agent and, unless told otherwise, in the application. */
 export const OUTPUT_DIRECTORY = '/vault/secrets';
 /** Owner and group may read: they share the volume's fsGroup or the UID. */

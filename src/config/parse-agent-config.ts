@@ -105,6 +105,7 @@ function build(raw: Document, environment: AgentEnvironment, place: Place): Agen
     initDeadlineMs: raw.initDeadline,
     revokeOnExit: raw.revokeOnExit,
     revokeGraceMs: raw.revokeGrace,
+    revokeDelayMs: raw.revokeDelay,
     stateDirectory: raw.stateDirectory,
     listen: raw.listen,
     terminationLog: raw.terminationLog,

@@ -20,8 +20,9 @@ import {
 } from '../config/index.ts';
 import { runAll } from '../lifecycle/index.ts';
 import { aborted } from '../http/index.ts';
-import { createMetrics, readTextFile, startWatchdog } from '../platform/index.ts';
+import { createMetrics, isAloneInPod, readTextFile, startWatchdog } from '../platform/index.ts';
 import { buildAgent, type Surroundings } from './build-agent.ts';
+import { endLater } from './end-later.ts';
 import { runBeside } from './run-beside.ts';
 
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
@@ -103,8 +104,10 @@ async function run(
             await serveAgent(parts, own, (address) => logger.info('listening', { address }));
           },
         ]);
+  const linger = (inner: AbortSignal) => agent.linger(isAloneInPod, inner);
   try {
-    await runBeside(built, work, signal);
+    if (once) await runBeside(built, work, signal);
+    else await endLater((end) => runBeside(built, work, end), linger, signal);
   } finally {
     built.close();
   }

@@ -17,4 +17,5 @@ export {
   reportDefects,
   terminationSignal,
 } from './process.ts';
+export { isAloneInPod } from './pod-processes.ts';
 export { systemMounts, type Mount, type Mounts, type TmpfsMount } from './mounts.ts';

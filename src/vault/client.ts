@@ -65,7 +65,8 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
     login: (request, signal) => login(api, request, namespace, signal),
     fetch: (token, dependency, signal) =>
       judged(token, signal, () => reader.fetch(dependency, { token, signal })),
-    renewToken: (token, signal) => judged(token, signal, () => renewToken(api, token, signal)),
+    renewToken: (token, signal, incrementMs) =>
+      judged(token, signal, () => renewToken(api, token, signal, incrementMs)),
     tokenIsValid: (token, signal) => tokenIsValid(api, token, signal),
     revokeToken: (token, signal) => revokeToken(api, token, signal),
     renewLease: (token, id, incrementMs, signal) =>

@@ -19,14 +19,16 @@ const ENGINE_FAILED = /failed to renew entry/;
 /** Vault's texts for a lease that lives on but cannot be prolonged. */
 const NOT_RENEWABLE = /not renewable|past the max ttl/i;
 
-/** Renews the token that asks. */
+/** Renews the token that asks; with an increment for so long from now, which may be less than it had. */
 export async function renewToken(
   api: VaultApi,
   token: Secret<string>,
   signal: AbortSignal,
+  incrementMs?: number,
 ): Promise<TokenRenewal> {
   const path = 'auth/token/renew-self';
-  const body = await api.call({ operation: 'token-renew', path, token, body: {} }, signal);
+  const asked = incrementOf(incrementMs);
+  const body = await api.call({ operation: 'token-renew', path, token, body: asked }, signal);
   const auth = body?.['auth'];
   if (!isObject(auth)) throw api.malformed(path, 'holds no auth');
   return { ttlMs: secondsAt(auth, 'lease_duration'), renewable: auth['renewable'] === true };
@@ -90,20 +92,22 @@ export async function renewLease(
   lease: { readonly id: string; readonly incrementMs: number | undefined },
   signal: AbortSignal,
 ): Promise<LeaseRenewal> {
-  const increment =
-    lease.incrementMs === undefined ? {} : { increment: Math.ceil(lease.incrementMs / 1000) };
   const path = 'sys/leases/renew';
   const refuse = (answer: RefusedAnswer): VouchsafeError | JsonObject =>
     answer.status === 400 && NOT_RENEWABLE.test(refusalText(answer))
       ? { renewable: false }
       : leaseRefusal(answer, lease.id);
-  const body = { lease_id: lease.id, ...increment };
+  const body = { lease_id: lease.id, ...incrementOf(lease.incrementMs) };
   const answer = await api.call({ operation: 'lease-renew', path, token, body, refuse }, signal);
   const durationMs = secondsAt(answer, 'lease_duration');
   if (answer?.['renewable'] === true || durationMs > 0) {
     return { durationMs, renewable: answer?.['renewable'] === true };
   }
   return { durationMs: await remainingLife(api, token, lease.id, signal), renewable: false };
+}
+
+function incrementOf(incrementMs: number | undefined): { readonly increment?: number } {
+  return incrementMs === undefined ? {} : { increment: Math.ceil(incrementMs / 1000) };
 }
 
 async function remainingLife(

@@ -100,8 +100,16 @@ export interface VaultClient {
     dependency: VaultDependency,
     signal: AbortSignal,
   ): Promise<VaultAnswer>;
-  /** @throws `ERR_VAULT_TOKEN_INVALID`, or `ERR_VAULT_DENIED` where the token may not renew itself. */
-  renewToken(token: Secret<string>, signal: AbortSignal): Promise<TokenRenewal>;
+  /**
+   * With `incrementMs` the token is to live for so long from now, which may be less than it had; Vault decides.
+   *
+   * @throws `ERR_VAULT_TOKEN_INVALID`, or `ERR_VAULT_DENIED` where the token may not renew itself.
+   */
+  renewToken(
+    token: Secret<string>,
+    signal: AbortSignal,
+    incrementMs?: number,
+  ): Promise<TokenRenewal>;
   /** False only when Vault says that the token is not valid. */
   tokenIsValid(token: Secret<string>, signal: AbortSignal): Promise<boolean>;
   /** A token that is gone already counts as revoked. */

@@ -58,6 +58,8 @@ export class ModelVault implements VaultPort {
   tokenTtlMs = 3_600_000;
   tokenMaxTtlMs = Infinity;
   tokenRenewable = true;
+  /** Periodic tokens take no increment. */
+  isPeriodic = false;
   tokenNumUses = 0;
   tokenType: 'service' | 'batch' = 'service';
   /** Asked before each call: an error fails it, a promise delays it. */
@@ -164,10 +166,15 @@ export class ModelVault implements VaultPort {
     };
   }
 
-  async renewToken(secretToken: Secret<string>): ReturnType<VaultPort['renewToken']> {
+  async renewToken(
+    secretToken: Secret<string>,
+    _: AbortSignal,
+    incrementMs?: number,
+  ): ReturnType<VaultPort['renewToken']> {
     await this.#before('renewToken', secretToken.reveal());
     const token = this.#token(secretToken);
-    token.endsAtMs = Math.min(this.#now + this.tokenTtlMs, token.maxAtMs);
+    const grantMs = this.isPeriodic ? this.tokenTtlMs : (incrementMs ?? this.tokenTtlMs);
+    token.endsAtMs = Math.min(this.#now + grantMs, token.maxAtMs);
     return { ttlMs: token.endsAtMs - this.#now, renewable: this.tokenRenewable };
   }
 

@@ -127,7 +127,7 @@ function wrap(parts: AgentParts<Template>): AgentParts<Template> {
       login: (request, signal) => around('the login', () => vault.login(request, signal)),
       fetch: (token, dependency, signal) =>
         around(`reading ${dependency.path}`, () => vault.fetch(token, dependency, signal)),
-      renewToken: (token, signal) => vault.renewToken(token, signal),
+      renewToken: (token, signal, increment) => vault.renewToken(token, signal, increment),
       renewLease: (token, id, increment, signal) => vault.renewLease(token, id, increment, signal),
       revokeLease: (token, id, signal) =>
         around('revoking the lease', () => vault.revokeLease(token, id, signal)),

@@ -217,6 +217,60 @@ suite('an agent that is told to stop', { concurrency: 4 }, () => {
     assert.deepEqual([pod.held, pod.notified], [[0, 0, 0], 1]);
   });
 
+  test('the sidecar of a pair: the application keeps its credential while it ends, then nothing is left', async () => {
+    await using pod = await Pod.start();
+    const sidecar = await pod.ready({ revokeDelay: '4s' });
+    sidecar.send('SIGTERM');
+    await sidecar.logged(/told to stop/);
+    await pod.world.vault.waitFor(
+      { path: 'auth/token/renew-self' },
+      2,
+      AbortSignal.timeout(20_000),
+    );
+    assert.ok(await pod.isOpen());
+    assert.equal((await sidecar.get('/readyz')).status, 200);
+    assert.equal(await sidecar.exit(), 0);
+    assert.deepEqual(pod.held, [0, 0, 0]);
+  });
+
+  test('the sidecar of a pair, killed before its time: what it held ends by itself in seconds', async () => {
+    await using pod = await Pod.start();
+    const sidecar = await pod.ready({ revokeDelay: '1h' });
+    sidecar.send('SIGTERM');
+    await pod.world.vault.waitFor(
+      { path: 'auth/token/renew-self' },
+      1,
+      AbortSignal.timeout(20_000),
+    );
+    await eventually(
+      () => Promise.resolve(/"operation":"token-renew"/.test(sidecar.output) ? true : undefined),
+      'the token was not renewed',
+    );
+    await sidecar.kill('SIGKILL');
+    await eventually(
+      () => Promise.resolve(pod.held.join() === '0,0,0' ? true : undefined),
+      () => `held: ${pod.held.join()}`,
+    );
+  });
+
+  test('the sidecar of a pair whose files have no lease ends at once', async () => {
+    await using pod = await Pod.start();
+    const sidecar = await pod.ready({ revokeDelay: '1h', files: FILES });
+    await sidecar.kill('SIGTERM');
+    assert.equal(await sidecar.exit(), 0);
+    assert.deepEqual(pod.held, [0, 0, 0]);
+  });
+
+  test('an init container alone: without leases it leaves no token, with one what its TTL ends', async () => {
+    await using pod = await Pod.start();
+    const alone = { stateDirectory: undefined, revokeOnExit: false };
+    assert.equal(await (await pod.agent({ ...alone, files: FILES }, ['--once'])).exit(), 0);
+    assert.deepEqual(pod.held, [0, 0, 0]);
+    assert.equal(await (await pod.agent(alone, ['--once'])).exit(), 0);
+    assert.deepEqual(pod.held, [1, 1, 1]);
+    assert.ok(await pod.isOpen(), 'the application uses it');
+  });
+
   test('an init container that fails leaves no token for a pod that may not try again', async () => {
     await using pod = await Pod.start();
     pod.world.vault.faults.add({ match: { path: 'kv/app' }, respond: { status: 500, body: {} } });

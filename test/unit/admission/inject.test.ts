@@ -57,6 +57,37 @@ test('pair: an init container that hands over to a sidecar with the same setting
   }
 });
 
+for (const [grace, setting, seconds] of [
+  ['left out', undefined, 22],
+  [null, undefined, 22],
+  [90, undefined, 82],
+  [10, undefined, 2],
+  [8, undefined, 0],
+  [5, undefined, 0],
+  [0, undefined, 0],
+  [30, '5s', 5],
+  [30, '0s', 0],
+  [30, '1h', 22],
+  [5, '4s', 0],
+  [1e15, undefined, 86_392],
+] as const) {
+  test(`pair: grace period ${grace}, revoke-delay ${setting}: revoked after ${seconds} s`, () => {
+    const manifest = podWith({ mode: 'pair', ...(setting && { 'revoke-delay': setting }) });
+    const said = grace === 'left out' ? {} : { terminationGracePeriodSeconds: grace };
+    const { pod } = injectPod({ ...manifest, spec: { ...manifest.spec, ...said } });
+    assert.equal(configIn(pod).revokeDelayMs, seconds * 1000);
+  });
+}
+
+for (const [mode, container] of [
+  ['native', 'vouchsafe-agent'],
+  ['init', 'vouchsafe-init'],
+] as const) {
+  test(`${mode}: nothing waits at the end, for the application has ended before`, () => {
+    assert.equal(configIn(injectPod(podWith({ mode })).pod, container).revokeDelayMs, 0);
+  });
+}
+
 test('init: the init container alone, and what it obtained outlives it', () => {
   const { pod } = injectPod(podWith({ mode: 'init' }));
   assert.equal(pod.spec.containers.length, 1);

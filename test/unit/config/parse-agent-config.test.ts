@@ -68,6 +68,7 @@ test('the smallest document gets every documented default', () => {
     initDeadlineMs: 120_000,
     revokeOnExit: true,
     revokeGraceMs: 10_000,
+    revokeDelayMs: 0,
     stateDirectory: undefined,
     listen: undefined,
     terminationLog: undefined,

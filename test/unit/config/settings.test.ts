@@ -149,6 +149,8 @@ const CONTRADICTIONS: readonly (readonly [string, Given, string, RegExp])[] = [
     'revoke-on-exit',
     /mode/,
   ],
+  ['native with revoke-delay', { mode: 'native', 'revoke-delay': '5s' }, 'revoke-delay', /native/],
+  ['init with revoke-delay', { mode: 'init', 'revoke-delay': '5s' }, 'revoke-delay', /mode init/],
   [
     'csi with on-change',
     { mode: 'csi', 'on-change': 'restart@a' },

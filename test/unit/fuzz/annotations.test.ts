@@ -62,6 +62,7 @@ const GOOD: Readonly<Record<string, readonly string[]>> = {
   'init-deadline': ['2m'],
   'revoke-on-exit': ['true'],
   'revoke-grace': ['10s'],
+  'revoke-delay': ['5s'],
   cpu: ['10m', '10m/1'],
   memory: ['48Mi/128Mi'],
   'log-level': ['debug'],
