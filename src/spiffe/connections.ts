@@ -109,8 +109,14 @@ export class Connections<C> {
     };
     this.#entries.add(entry);
     this.#newest = entry;
+    entry.connection.catch(() => this.#forget(entry)); // The next call opens another one.
     if (settings !== undefined) void this.#retireInTime(entry, settings); // ends with the connection
     return entry;
+  }
+
+  #forget(entry: Entry<C>): void {
+    if (this.#newest === entry) this.#newest = undefined;
+    this.#retire(entry);
   }
 
   /** No new calls go over it. */
@@ -125,8 +131,7 @@ export class Connections<C> {
     const clock = this.#security?.clock;
     try {
       await settings.replaced(signal);
-      if (this.#newest === entry) this.#newest = undefined;
-      this.#retire(entry);
+      this.#forget(entry);
       await clock?.sleep(settings.expiresAtMs - clock.now(), signal);
       entry.end.abort();
     } catch {

@@ -160,3 +160,51 @@ test('a connection that cannot be opened, and security that is not there, are to
   await assert.rejects(insecure.lease(never), reason);
   await assert.rejects(insecure.lease(AbortSignal.abort(new Error('enough'))), /enough/);
 });
+
+test('a connection that could not be opened is not handed out again', async () => {
+  let tries = 0;
+  const closed: number[] = [];
+  const failure = new Error('failure');
+  const connections = new Connections<number>(
+    () => {
+      tries += 1;
+      return tries <= 2 ? Promise.reject(failure) : Promise.resolve(tries);
+    },
+    (connection) => void closed.push(connection),
+  );
+  const together = await Promise.allSettled([connections.lease(never), connections.lease(never)]);
+  assert.deepEqual(
+    together.map(({ status }) => status),
+    ['rejected', 'rejected'],
+  );
+  assert.equal(tries, 1, 'those who come together share one try');
+  await assert.rejects(connections.lease(never), (error) => error === failure);
+  const lease = await connections.lease(never);
+  assert.equal(lease.connection, 3);
+  assert.equal((await connections.lease(never)).connection, 3);
+  connections.close();
+  await settle();
+  assert.deepEqual(closed, [3]);
+});
+
+test('the same where certificates are used: nothing waits for the next one', async () => {
+  const clock = new FakeClock();
+  const settings: TlsSettings = {
+    secureContext: createSecureContext(),
+    expiresAtMs: clock.now() + LIFE_MS,
+    checkServerIdentity: () => undefined,
+    serverProblem: () => undefined,
+    replaced: (signal) => abortable(new Promise<never>(() => undefined), signal),
+  };
+  const security: ChannelSecurity = { clock, current: () => Promise.resolve(settings) };
+  let isDown = true;
+  const connections = new Connections<number>(
+    () => (isDown ? Promise.reject(new Error('down')) : Promise.resolve(1)),
+    () => undefined,
+    security,
+  );
+  await assert.rejects(connections.lease(never), /down/);
+  isDown = false;
+  assert.equal((await connections.lease(never)).connection, 1);
+  connections.close();
+});
