@@ -1,5 +1,6 @@
 export { createBackoff, type Backoff, type BackoffOptions } from './backoff.ts';
 export { Bell } from './bell.ts';
+export { FairShares } from './fair-shares.ts';
 export { Latest } from './latest.ts';
 export { abortable, DEADLINE, withDeadline } from './race-abort.ts';
 export { retry, type RetryOptions } from './retry.ts';
