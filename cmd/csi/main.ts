@@ -51,6 +51,7 @@ const OPTIONS = {
   'kubelet-registration-path': { type: 'string' },
   'state-directory': { type: 'string', default: '/run/vouchsafe/csi' },
   listen: { type: 'string', default: '0.0.0.0:8080' },
+  'memory-limit': { type: 'string' },
   'log-level': { type: 'string', default: 'info' },
 } as const;
 
@@ -106,7 +107,7 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
     namespaces: namespaces?.lookup,
     mounts: systemMounts,
     locks: systemLocks,
-    memoryLimitBytes: await memoryLimit(),
+    memoryLimitBytes: smallest(memoryLimitOf(flags['memory-limit']), await memoryLimit()),
     random: systemRandom,
   };
   // The companions outlive `signal`: calls that are drained still need them.
@@ -140,6 +141,19 @@ function nodeNameOf(given: string | undefined): string {
   const name = given ?? environmentVariable('NODE_NAME');
   if (name !== undefined) return name;
   throw new VouchsafeError('ERR_USAGE', `give --node-name, or the variable NODE_NAME\n${USAGE}`);
+}
+
+/** What the chart knows of the container's limit, where the kernel does not tell. */
+function memoryLimitOf(bytes: string | undefined): number | undefined {
+  if (bytes === undefined || bytes === '') return undefined;
+  const limit = Number(bytes);
+  if (/^\d+$/.test(bytes) && Number.isSafeInteger(limit) && limit > 0) return limit;
+  throw new VouchsafeError('ERR_USAGE', `--memory-limit is not a number of bytes\n${USAGE}`);
+}
+
+function smallest(...limits: readonly (number | undefined)[]): number | undefined {
+  const known = limits.filter((limit) => limit !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
 }
 
 if (import.meta.main) {

@@ -4,24 +4,49 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
+/** Version 1 writes the greatest number of pages where there is no limit, which depends on their size. */
+const NO_LIMIT = Number.MAX_SAFE_INTEGER;
+
+/** Where the kernel tells; by default what this process is in. */
+export interface MemoryLimitSources {
+  readonly root?: string;
+  readonly self?: string;
+}
+
 /**
- * The least limit of the control groups (version 2) that this process is in, in bytes; undefined where there is none.
- * A privileged container may see the groups of the whole node: its own one is told by its process.
+ * The smallest limit of the control groups that this process is in, of either version, in bytes; undefined where there
+ * is none, or none can be read. A privileged container may see the groups of the whole node: its own is found by its
+ * process. On version 1 a container may see its own group alone, at the root, under the path that the node has for it.
  *
  * @see https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files
+ * @see https://docs.kernel.org/admin-guide/cgroup-v1/memory.html
  */
-export async function memoryLimit(
+export async function memoryLimit({
   root = '/sys/fs/cgroup',
   self = '/proc/self/cgroup',
-): Promise<number | undefined> {
-  const [, own] = /^0::(\/.*)$/m.exec(await textOf(self)) ?? [];
-  let least: number | undefined;
-  for (let group = own; group !== undefined; group = group === '/' ? undefined : dirname(group)) {
-    const text = await textOf(join(root, group, 'memory.max'));
-    const bytes = /^\d+$/.test(text.trim()) ? Number(text) : Infinity;
-    if (bytes < (least ?? Infinity)) least = bytes;
+}: MemoryLimitSources = {}): Promise<number | undefined> {
+  const limits: number[] = [];
+  for (const line of (await textOf(self)).split('\n')) {
+    const [, controllers = '', group] = /^\d+:([^:]*):(\/.*)$/.exec(line) ?? [];
+    if (group === undefined) continue;
+    if (controllers === '') limits.push(...(await limitsAlong(root, group, 'memory.max')));
+    else if (controllers.split(',').includes('memory')) {
+      const hierarchy = join(root, 'memory');
+      limits.push(...(await limitsAlong(hierarchy, group, 'memory.limit_in_bytes')));
+    }
   }
-  return least;
+  return limits.length === 0 ? undefined : Math.min(...limits);
+}
+
+/** Limits of a group and of those above it. */
+async function limitsAlong(root: string, group: string, file: string): Promise<readonly number[]> {
+  const limits: number[] = [];
+  for (let one = group; ; one = dirname(one)) {
+    const text = (await textOf(join(root, one, file))).trim();
+    const bytes = /^\d+$/.test(text) ? Number(text) : NO_LIMIT;
+    if (bytes < NO_LIMIT) limits.push(bytes);
+    if (one === '/') return limits;
+  }
 }
 
 async function textOf(path: string): Promise<string> {

@@ -293,6 +293,40 @@ test('the driver sees the places of the node that it needs, and no others', { sk
   assert.deepEqual(volumesOf(DRIVERS['delegated'] ?? []), [...ALWAYS, 'identity /run/spire/admin']);
 });
 
+test(
+  'the driver is told its limit of memory, and nothing where it has none: that would be the memory of the node',
+  { skip },
+  () => {
+    const limitOf = (values: readonly string[]): readonly unknown[] => {
+      const all = objects(['csi.enabled=true', ...values]);
+      const container = at(
+        one(all, 'DaemonSet', 'vouchsafe-csi'),
+        'spec.template.spec.containers.0',
+      );
+      const env = at(container, 'env') as readonly {
+        readonly name: string;
+        readonly valueFrom: unknown;
+      }[];
+      const flag = (at(container, 'args') as readonly string[]).filter((word) =>
+        word.startsWith('--memory-limit'),
+      );
+      return [
+        ...flag,
+        ...env.filter(({ name }) => name === 'MEMORY_LIMIT').map((found) => found.valueFrom),
+      ];
+    };
+    const source = { resourceFieldRef: { containerName: 'driver', resource: 'limits.memory' } };
+    assert.deepEqual(limitOf([]), ['--memory-limit=$(MEMORY_LIMIT)', source]);
+    for (const none of [
+      'csi.resources.limits=null',
+      'csi.resources=null',
+      'csi.resources.limits.memory=null',
+    ]) {
+      assert.deepEqual(limitOf([none]), [], none);
+    }
+  },
+);
+
 test('the driver is privileged, and has nothing else of the node', { skip }, () => {
   const driver = one(objects(DRIVERS['service-account']), 'DaemonSet', 'vouchsafe-csi');
   for (const field of ['hostNetwork', 'hostPID', 'hostIPC']) {
