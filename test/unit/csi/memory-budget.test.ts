@@ -1,55 +1,156 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MemoryBudget } from '../../../src/csi/memory-budget.ts';
+import fc from 'fast-check';
+import { MemoryBudget, type FileOwner } from '../../../src/csi/memory-budget.ts';
 
-const PAGE = 4096;
-const [one, other] = [{}, {}];
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const PAGE = 4 * KIB;
 const done = (): Promise<string> => Promise.resolve('written');
+const FULL = { code: 'ERR_OUTPUT_FULL' };
 
-/** Files of so many pages. */
-function pages(count: number): readonly { readonly content: Uint8Array }[] {
-  return Array.from({ length: count }, () => ({ content: new Uint8Array(1) }));
+/** A volume of a namespace. */
+function volume(namespace: string): FileOwner {
+  return { namespace };
 }
 
-/** A budget of so many pages for files, which count twice. */
-function budgetOf(count: number): MemoryBudget {
-  return new MemoryBudget(3 * 2 * count * PAGE);
+/** One file of a size. */
+function file(bytes: number): readonly { readonly content: { readonly byteLength: number } }[] {
+  return [{ content: { byteLength: bytes } }];
 }
 
-test('files of all volumes together have a bound, page by page, before anything is written', async () => {
-  const budget = budgetOf(3);
-  assert.equal(await budget.within(one, pages(2), done), 'written');
+/** A driver with the memory that the chart gives it: 170 MiB for files, 55 of them reserved; 38 and 18 for a namespace. */
+function usual(): MemoryBudget {
+  return new MemoryBudget(512 * MIB);
+}
+
+test('one namespace fills all it can: another that needs 22 bytes is served, and so is one that needs its third', async () => {
+  const budget = usual();
+  for (let count = 0; count < 3; count += 1) {
+    await budget.within(volume('greedy'), file(28 * MIB), done).catch(() => undefined);
+  }
+  for (const bytes of [16 * MIB, 4 * MIB, MIB, 64 * KIB, 4 * KIB]) {
+    let error: unknown;
+    while (error === undefined) {
+      await budget
+        .within(volume('greedy'), file(bytes), done)
+        .catch((caught: unknown) => (error = caught));
+    }
+    assert.equal((error as { code: string }).code, FULL.code);
+  }
+  const greedy = budget.holders.get('greedy') ?? 0;
+  assert.ok(greedy <= budget.budgetBytes / 3, `${greedy} bytes`);
+  assert.ok(greedy > budget.budgetBytes / 3 - MIB, 'it does have its share');
+  assert.equal(await budget.within(volume('victim'), file(22), done), 'written');
+  await budget.within(volume('other'), file(19 * MIB), done);
+});
+
+test('no namespace has more than a third of all, by one volume or by many', async () => {
+  const budget = usual();
+  await assert.rejects(budget.within(volume('one'), file(29 * MIB), done), {
+    ...FULL,
+    message: /170 MiB.*of one namespace 56 MiB.*csi\.resources/,
+  });
+  await budget.within(volume('one'), file(19 * MIB), done);
+  await assert.rejects(budget.within(volume('one'), file(MIB), done), FULL);
+  await budget.within(volume('one'), file(256 * KIB), done);
+});
+
+test('each volume has its first 256 KiB from a reserve that large ones of others cannot use up', async () => {
+  const budget = usual();
+  for (const namespace of ['a', 'b', 'c']) {
+    await budget.within(volume(namespace), file(19 * MIB), done);
+    await assert.rejects(budget.within(volume(namespace), file(MIB), done), FULL);
+  }
+  // The pool is used up to the last two thirds of a MiB.
+  const few = Array.from({ length: 36 }, () => volume('d'));
+  for (const one of few) await budget.within(one, file(256 * KIB), done);
+  for (const namespace of ['a', 'b', 'c']) {
+    await budget.within(volume(namespace), file(256 * KIB), done);
+  }
+});
+
+test('a namespace with more volumes than its part of the reserve holds takes the others from its third of the pool', async () => {
+  const budget = usual();
+  for (let count = 0; count < 100; count += 1) {
+    await budget.within(volume('many'), file(256 * KIB), done);
+  }
+  await budget.within(volume('other'), file(256 * KIB), done);
+});
+
+test('the bound is by pages, twice, before anything is written', async () => {
+  const budget = new MemoryBudget(3 * 18 * PAGE); // 9 pages reserved, 9 in the pool: 6 for a namespace
+  assert.equal(budget.shareBytes, 6 * PAGE);
+  await budget.within(volume('one'), [...file(1), ...file(PAGE)], done);
   let isWritten = false;
   const write = (): Promise<void> => {
     isWritten = true;
     return Promise.resolve();
   };
-  await assert.rejects(budget.within(other, pages(2), write), { code: 'ERR_OUTPUT_FULL' });
+  await assert.rejects(budget.within(volume('one'), file(PAGE + 1), write), FULL);
   assert.ok(!isWritten);
-  await budget.within(other, pages(1), done);
+  await budget.within(volume('one'), file(PAGE), done);
 });
 
-test('a full node: files of the same size are written again, smaller ones make room, larger ones do not fit', async () => {
-  const budget = budgetOf(2);
-  await budget.within(one, pages(2), done);
-  await budget.within(one, pages(2), done);
-  await assert.rejects(budget.within(one, pages(3), done), { code: 'ERR_OUTPUT_FULL' });
-  await budget.within(one, pages(1), done);
-  await budget.within(other, pages(1), done);
+test('a full namespace: files of the same size are written again, smaller ones make room, larger ones do not fit', async () => {
+  const budget = new MemoryBudget(3 * 18 * PAGE);
+  const [one, other] = [volume('shop'), volume('shop')];
+  await budget.within(one, file(3 * PAGE), done);
+  await budget.within(one, file(3 * PAGE), done);
+  await assert.rejects(budget.within(one, file(4 * PAGE), done), FULL);
+  await assert.rejects(budget.within(other, file(PAGE), done), FULL);
+  await budget.within(one, file(2 * PAGE), done);
+  await budget.within(other, file(PAGE), done);
 });
 
 test('a write that fails takes nothing; a volume that is gone gives all back, its late write included', async () => {
-  const budget = budgetOf(2);
-  const failing = budget.within(one, pages(2), () => Promise.reject(new Error('no')));
+  const budget = new MemoryBudget(3 * 18 * PAGE);
+  const [one, other] = [volume('shop'), volume('shop')];
+  const failing = budget.within(one, file(3 * PAGE), () => Promise.reject(new Error('no')));
   await assert.rejects(failing, /no/);
   const late = Promise.withResolvers<undefined>();
-  const writing = budget.within(one, pages(2), () => late.promise);
+  const writing = budget.within(one, file(3 * PAGE), () => late.promise);
   budget.free(one);
   late.resolve(undefined);
   await writing;
-  await budget.within(other, pages(2), done);
+  await budget.within(other, file(3 * PAGE), done);
+  budget.free(other);
+  assert.deepEqual([...budget.holders], []);
 });
 
-test('without a limit there is no bound', async () => {
-  await new MemoryBudget(undefined).within(one, pages(10_000), done);
+test('files of a predecessor count, although they are more than a share', async () => {
+  const budget = new MemoryBudget(3 * 18 * PAGE);
+  const one = volume('shop');
+  budget.adopt(one, 4 * PAGE);
+  assert.deepEqual([...budget.holders], [['shop', 8 * PAGE]]);
+  await budget.within(one, file(4 * PAGE), done);
+  await assert.rejects(budget.within(volume('shop'), file(PAGE), done), FULL);
+  await budget.within(volume('other'), file(PAGE), done);
+  budget.free(one);
+  await budget.within(volume('shop'), file(3 * PAGE), done);
+});
+
+test('property: whatever is written, no namespace is over a third, all together are within the budget, and all is given back', async () => {
+  const step = fc.record({
+    index: fc.nat(11),
+    bytes: fc.oneof(fc.nat(8 * KIB), fc.nat(MIB), fc.nat(20 * MIB)),
+    what: fc.constantFrom('write', 'write', 'fail', 'free'),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.integer({ min: 16, max: 1024 }), fc.array(step), async (limit, steps) => {
+      const budget = new MemoryBudget(limit * MIB);
+      const volumes = Array.from({ length: 12 }, (_, index) => volume(`ns-${index % 4}`));
+      for (const { index, bytes, what } of steps) {
+        const one = volumes[index] ?? volume('');
+        const write = what === 'fail' ? () => Promise.reject(new Error('no')) : done;
+        if (what === 'free') budget.free(one);
+        else await budget.within(one, file(bytes), write).catch(() => undefined);
+        const held = [...budget.holders.values()];
+        assert.ok(held.every((share) => share > 0 && share <= budget.budgetBytes / 3));
+        assert.ok(held.reduce((sum, share) => sum + share, 0) <= budget.budgetBytes);
+      }
+      for (const one of volumes) budget.free(one);
+      assert.deepEqual([...budget.holders], []);
+    }),
+  );
 });
