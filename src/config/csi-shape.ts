@@ -84,8 +84,8 @@ export const csiShape = shape.object(
         grammar.quantity,
         "Most that a pod may ask for with `volume-size`: its files lie in the driver's memory.",
       ),
-      '64Mi',
-      '64Mi',
+      '8Mi',
+      '8Mi',
     ),
     minRefresh: shape.withDefault(
       shape.parsed(

@@ -260,7 +260,7 @@ export const ERROR_TABLE = {
     'backoff',
     'error',
     EXIT.output,
-    'The volume is full, or a third of the memory of the CSI driver; the old files stay. Raise the limit.',
+    "The volume is full, or the memory of the CSI driver for all files, or the namespace's third of it; the old files stay. Raise the limit.",
   ),
   ERR_OUTPUT_READ_ONLY: rule('backoff', 'error', EXIT.output, 'The volume cannot be written.'),
   ERR_OUTPUT_IO: rule('backoff', 'error', EXIT.output, 'Writing the files failed.'),
@@ -352,7 +352,7 @@ export const ERROR_TABLE = {
     EXIT.stopped,
     'A volume was unpublished, or the driver ended, before its files were there.',
   ),
-  ERR_CSI_BUSY: rule('backoff', 'warn', EXIT.server, 'The node has more volumes than it can have.'),
+  ERR_CSI_BUSY: rule('backoff', 'warn', EXIT.server, 'The node, or the namespace on it, has as many volumes as it can have, or an earlier one has not ended yet.'),
   ERR_CSI_NO_VOLUME: rule('never', 'warn', EXIT.server, 'The CSI driver has no such volume.'),
   ERR_CSI_MOUNT: rule(
     'backoff',

@@ -7,6 +7,7 @@ import { NO_METRICS, type Metrics } from '../core/index.ts';
 import { runAll } from '../lifecycle/index.ts';
 import { serveSocket, type SocketServer } from './grpc.ts';
 import { createCallMetrics, createVolumesRecorder } from './metrics.ts';
+import { ASSUMED_LIMIT_BYTES, MemoryBudget } from './memory-budget.ts';
 import { lockNode } from './node-lock.ts';
 import type { DriverParts, HeldLock, LocksPort } from './ports.ts';
 import { Records } from './records.ts';
@@ -34,7 +35,7 @@ export interface DriverOptions extends DriverParts {
   /** On a tmpfs of the node. */
   readonly stateDirectory: string;
   readonly locks: LocksPort;
-  /** Most memory that the driver may have; undefined where that is not bounded. */
+  /** Most memory that the driver may have, in bytes; undefined where nobody knows: then it is {@link ASSUMED_LIMIT_BYTES}. */
   readonly memoryLimitBytes: number | undefined;
   /** `host:port` of probes and metrics; undefined opens no port. */
   readonly listen: string | undefined;
@@ -66,8 +67,13 @@ export async function runDriver(
   // A gauge of one engine says nothing where there are many: what there is to say of all is in metrics.ts.
   const counters: Metrics = { ...metrics, gauge: () => NO_METRICS.gauge('', '') };
   const parts = { ...options, metrics: counters };
+  const memoryLimitBytes = options.memoryLimitBytes ?? ASSUMED_LIMIT_BYTES;
+  const budget = new MemoryBudget(memoryLimitBytes);
+  logMemory(options, budget);
   const revocations = new Revocations({ ...options, records });
-  const volumes = new Volumes({ ...options, parts, records, shared, revocations });
+  const volumes = new Volumes({
+    ...{ ...options, parts, records, shared, revocations, budget, memoryLimitBytes },
+  });
   const registration = new Registration({ ...options, endpoint: options.kubeletPath });
   const record = createVolumesRecorder(metrics, volumes);
   const listening = Promise.withResolvers<string | undefined>();
@@ -117,6 +123,22 @@ export async function runDriver(
       all.abort();
     },
   ]);
+}
+
+function logMemory(
+  { memoryLimitBytes, logger }: Pick<DriverOptions, 'memoryLimitBytes' | 'logger'>,
+  budget: MemoryBudget,
+): void {
+  const fields = {
+    limit_bytes: memoryLimitBytes ?? ASSUMED_LIMIT_BYTES,
+    files_bytes: budget.budgetBytes,
+    files_of_namespace_bytes: budget.shareBytes,
+  };
+  if (memoryLimitBytes !== undefined) logger.info('memory', fields);
+  else {
+    const text = 'no limit of memory is known, and one is assumed: set csi.resources.limits.memory';
+    logger.warn(text, fields);
+  }
 }
 
 interface Serving {

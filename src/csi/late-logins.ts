@@ -3,21 +3,34 @@
  * token that nobody knows of lives to its TTL: so it is waited for in the background, and revoked.
  */
 import type { VaultPort } from '../agent/index.ts';
-import { abortable } from '../lifecycle/index.ts';
+import { abortable, type FairShares } from '../lifecycle/index.ts';
 
 /** Requests end by the deadline of their client. */
 const NEVER = new AbortController().signal;
 
-/** Watches the logins of one volume. */
+/** Where logins of volumes have their turns. */
+export interface LoginTurns {
+  readonly logins: FairShares;
+  readonly namespace: string;
+}
+
+/** Watches the logins of one volume, which begin in the share of its namespace. */
 export class LateLogins {
+  readonly #turns: LoginTurns;
   readonly #underWay = new Set<Promise<void>>();
+
+  constructor(turns: LoginTurns) {
+    this.#turns = turns;
+  }
 
   /** Vault whose logins are not given up, while those who wait for them are free to go. */
   watch(vault: VaultPort): VaultPort {
     return {
       ...vault,
       login: (request, signal) => {
-        const login = vault.login(request, NEVER);
+        const { logins, namespace } = this.#turns;
+        // One that waits for its turn is given up at once.
+        const login = logins.run(namespace, signal, () => vault.login(request, NEVER));
         const seen: Promise<void> = login
           .then(({ token }) => (signal.aborted ? vault.revokeToken(token, NEVER) : undefined))
           .catch(() => undefined) // told to whoever waits for the login; a revocation has one try

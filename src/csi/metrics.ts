@@ -3,7 +3,7 @@
  */
 import type { Gauge, Metrics } from '../core/index.ts';
 import type { VolumeRecord } from './records.ts';
-import type { Volumes } from './volumes.ts';
+import type { Resource, Volumes } from './volumes.ts';
 
 /** From a mount alone, 5 ms, to the longest wait of a call. */
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -46,6 +46,56 @@ export function createCallMetrics(metrics: Metrics): CallMetrics {
 type State = 'starting' | 'ready' | 'degraded';
 const STATES: readonly State[] = ['starting', 'ready', 'degraded'];
 
+/** A namespace as a label. Those that hold something on this node are no more than it has volumes. */
+function namespaceLabel(namespace: string): string {
+  return namespace;
+}
+
+/** Makes the function that brings the gauges of what each namespace holds up to date. */
+function createSharesRecorder(metrics: Metrics, volumes: Volumes): () => void {
+  const gauges: Readonly<Record<Resource, Gauge>> = {
+    volumes: metrics.gauge(
+      'vouchsafe_csi_namespace_volumes',
+      'Volumes of a namespace, those included whose token and leases are not revoked yet.',
+      ['namespace'],
+    ),
+    files: metrics.gauge(
+      'vouchsafe_csi_namespace_file_bytes',
+      'Memory that files of a namespace may use, each file twice.',
+      ['namespace'],
+    ),
+    logins: metrics.gauge('vouchsafe_csi_namespace_logins', 'Logins of a namespace under way.', [
+      'namespace',
+    ]),
+    requests: metrics.gauge(
+      'vouchsafe_csi_namespace_vault_requests',
+      'Requests of a namespace to Vault under way.',
+      ['namespace'],
+    ),
+    revocations: metrics.gauge(
+      'vouchsafe_csi_namespace_revocations_pending',
+      'Volumes of a namespace that are gone, and whose token and leases are not revoked yet.',
+      ['namespace'],
+    ),
+  };
+  const known = new Map<Gauge, ReadonlySet<string>>();
+  return () => {
+    const { holders } = volumes;
+    for (const [resource, gauge] of Object.entries(gauges) as [Resource, Gauge][]) {
+      const held = new Map<string, number>();
+      for (const [namespace, units] of holders[resource]) {
+        const label = namespaceLabel(namespace);
+        held.set(label, (held.get(label) ?? 0) + units);
+      }
+      for (const label of known.get(gauge) ?? []) {
+        if (!held.has(label)) gauge.remove({ namespace: label });
+      }
+      for (const [label, units] of held) gauge.set(units, { namespace: label });
+      known.set(gauge, new Set(held.keys()));
+    }
+  };
+}
+
 /** Makes the function that brings the gauges up to date; it is called at each scrape. */
 export function createVolumesRecorder(metrics: Metrics, volumes: Volumes): () => void {
   const count = metrics.gauge(
@@ -60,7 +110,9 @@ export function createVolumesRecorder(metrics: Metrics, volumes: Volumes): () =>
     ['namespace', 'pod', 'file'],
   );
   let known = new Map<string, Ageing>();
+  const recordShares = createSharesRecorder(metrics, volumes);
   return () => {
+    recordShares();
     const counts = { starting: 0, ready: 0, degraded: 0 };
     const ages = new Map<string, Ageing>();
     let leaseCount = 0;

@@ -8,7 +8,7 @@ import type { AgentStatus, WriterPort } from '../agent/index.ts';
 import { parseAgentConfig, type AgentConfig } from '../config/index.ts';
 import { hasCode, toVouchsafeError, VouchsafeError, type Logger } from '../core/index.ts';
 import { buildAgent, runBeside, type BuiltAgent, type Shared } from '../host/index.ts';
-import { abortable, createBackoff } from '../lifecycle/index.ts';
+import { abortable, createBackoff, type FairShares } from '../lifecycle/index.ts';
 import { LateLogins } from './late-logins.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import type { DriverParts } from './ports.ts';
@@ -31,6 +31,8 @@ export type VolumeParts = Pick<
   'maxDependencies' | 'svids' | 'clock' | 'random' | 'logger' | 'metrics'
 > & {
   readonly shared: Shared;
+  /** Logins under way, by namespace. */
+  readonly logins: FairShares;
   readonly budget: MemoryBudget;
   /** Whether a volume is mounted at a place. */
   readonly isMounted: (target: string) => Promise<boolean>;
@@ -51,10 +53,11 @@ export class Volume {
   readonly logger: Logger;
   readonly #parts: VolumeParts;
   readonly #tokens: TokenSource | undefined;
-  readonly #logins = new LateLogins();
+  readonly #logins: LateLogins;
   #delivered = newOutcome();
   #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
+  #isRunning = false;
   #built: BuiltAgent | undefined;
   #failure: VouchsafeError | undefined;
   /** When each file was last known to be right, as the last engine that has written them tells. */
@@ -67,6 +70,7 @@ export class Volume {
     this.kept = kept;
     this.isFilled = kept.record.isPublished;
     this.#parts = parts;
+    this.#logins = new LateLogins({ logins: parts.logins, namespace: spec.pod.namespace });
     this.askedAtMs = parts.clock.monotonicMs();
     this.logger = parts.logger.child(logFieldsOf(spec));
     this.#tokens = tokenAudience === null ? undefined : new TokenSource(tokenAudience, parts.clock);
@@ -74,6 +78,10 @@ export class Volume {
 
   get spec(): VolumeSpec {
     return this.kept.record.spec;
+  }
+
+  get namespace(): string {
+    return this.spec.pod.namespace;
   }
 
   /** Why the start cannot succeed. */
@@ -109,12 +117,17 @@ export class Volume {
   begin(): void {
     this.hasBegun = true;
     this.#stop = new AbortController();
-    this.#running = this.#run(this.#stop.signal);
+    this.#isRunning = true;
+    this.#running = this.#run(this.#stop.signal).finally(() => void (this.#isRunning = false));
   }
 
-  /** Starts the engine again, for a directory that has become empty. */
-  async refill(): Promise<void> {
-    await this.stop();
+  /** Resolves when no engine runs: after a stop, without a bound. */
+  async stopped(): Promise<void> {
+    await this.#running;
+  }
+
+  /** Starts the engine that has been stopped again, for a directory that has become empty. */
+  refill(): void {
     this.isFilled = false;
     this.#delivered = newOutcome();
     this.begin();
@@ -125,10 +138,14 @@ export class Volume {
     return abortable(this.#delivered.promise, signal);
   }
 
-  /** Stops the engine; what it holds stays valid. */
-  async stop(): Promise<void> {
+  /**
+   * Stops the engine; what it holds stays valid. False where it has not ended in time: it writes nothing any more, and
+   * no other one may have its directory and state before {@link stopped}.
+   */
+  async stop(): Promise<boolean> {
     this.#stop.abort(new VouchsafeError('ERR_CSI_ENDED', 'the volume is being unpublished'));
     await this.#within(this.#running);
+    return !this.#isRunning;
   }
 
   /** Stops the engine for a successor. A login under way is waited for: nobody else would revoke what it is granted. */
@@ -144,13 +161,14 @@ export class Volume {
     enough.abort();
   }
 
-  /** Ends for good: whoever waits for the files is told. */
-  async end(): Promise<void> {
+  /** Ends for good: whoever waits for the files is told. False as of {@link stop}. */
+  async end(): Promise<boolean> {
     this.isEnding = true;
-    await this.stop();
+    const hasEnded = await this.stop();
     this.#delivered.reject(
       new VouchsafeError('ERR_CSI_ENDED', 'the volume was unpublished before its files were there'),
     );
+    return hasEnded;
   }
 
   /**
@@ -158,6 +176,7 @@ export class Volume {
    * One try, never rejects.
    */
   async release(): Promise<boolean> {
+    if (this.#isRunning) return false; // it might still be granted something
     try {
       await this.#logins.ended();
       this.#built ??= await this.#build();
@@ -234,21 +253,22 @@ export class Volume {
     const svids = isNeeded ? await this.#parts.svids(this.spec.pod, signal) : undefined;
     return buildAgent(config, {
       ...{ clock, random, metrics, shared, logger: this.logger },
-      ...{ notifier: NO_NOTIFIER, token: this.#tokens, svids },
+      ...{ notifier: NO_NOTIFIER, token: this.#tokens, svids, owner: this.namespace },
       wrap: (parts) => ({
         ...parts,
         maxValues: this.#parts.maxDependencies,
-        writer: this.#guarded(parts.writer),
+        writer: this.#guarded(parts.writer, signal),
         vault: parts.vault && this.#logins.watch(parts.vault),
       }),
     });
   }
 
   /** Without its mount the target is a directory on the disk of the node, where no secret must come. */
-  #guarded(writer: WriterPort): WriterPort {
+  #guarded(writer: WriterPort, engine: AbortSignal | undefined): WriterPort {
     const { target } = this.spec;
     return {
       write: async (files, signal) => {
+        engine?.throwIfAborted(); // the directory may be another one's by now
         if (await this.#parts.isMounted(target)) {
           return this.#parts.budget.within(this, files, () => writer.write(files, signal));
         }

@@ -3,11 +3,12 @@
  * none, so that a pod that is deleted meanwhile does not wait for them.
  */
 import { randomUUID } from 'node:crypto';
+import { statfs } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { hasCode, VouchsafeError } from '../core/index.ts';
 import type { Shared } from '../host/index.ts';
-import { Semaphore } from '../lifecycle/index.ts';
-import { MemoryBudget } from './memory-budget.ts';
+import { FairShares } from '../lifecycle/index.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 import { VolumeMounts } from './mounting.ts';
 import { factsOf, planFor } from './planning.ts';
 import type { DriverParts } from './ports.ts';
@@ -18,8 +19,16 @@ import { requireAudience } from './tokens.ts';
 import { stakes, Turns } from './turns.ts';
 import { Volume, type VolumeParts } from './volume.ts';
 
-/** More pods than that no kubelet runs. */
+/**
+ * Memory of the driver for each volume that a node may have, those included whose token and leases are not revoked yet. One
+ * with three secrets has 0.2 MiB.
+ */
+const BYTES_OF_VOLUME = 512 * 1024;
+/** No kubelet runs more pods than that. */
 const MAX_VOLUMES = 4096;
+
+/** Logins of all volumes under way: a mass start must not flood Vault, nor hold up others. */
+const MAX_LOGINS = 48;
 
 /**
  * How long a call waits for the files: the first one not long, so that the pod's events soon say what is missing; the
@@ -33,9 +42,12 @@ const ABANDONED_MS = 10 * 60_000;
 const SWEEP_MS = 60_000;
 
 /** Engines that go on at once after the start of the driver. */
-const MAX_RESUMING = 16;
+const MAX_RESUMING = 18;
 /** How long one of them may hold up the next. */
 const RESUMING_MS = 5000;
+
+/** What `statfs` would say of a mount that has gone meanwhile. */
+const NO_FILES = { bsize: 0, blocks: 0, bfree: 0 };
 
 /** What {@link Volumes} needs. */
 export interface VolumesOptions {
@@ -45,12 +57,16 @@ export interface VolumesOptions {
   readonly revocations: Revocations;
   /** Name of the driver. */
   readonly driverName: string;
-  /** Most memory that the driver may have; undefined where that is not bounded. */
-  readonly memoryLimitBytes: number | undefined;
+  readonly budget: MemoryBudget;
+  /** Memory of the driver, in bytes. */
+  readonly memoryLimitBytes: number;
 }
 
 /** How a publish ended. */
 export type Published = 'new' | 'known';
+
+/** What namespaces share. */
+export type Resource = 'volumes' | 'files' | 'logins' | 'requests' | 'revocations';
 
 /** Everything that is published on this node. */
 export class Volumes {
@@ -59,21 +75,37 @@ export class Volumes {
   readonly #mounts: VolumeMounts;
   readonly #revocations: Revocations;
   readonly #volumes = new Map<string, Volume>();
+  readonly #places: FairShares;
+  readonly #logins = new FairShares(MAX_LOGINS);
+  /** Volumes that are gone, and whose engine has not ended yet. */
+  readonly #lingering = new Set<Volume>();
   readonly #turns = new Turns();
   #isEnding = false;
 
   constructor(options: VolumesOptions) {
-    const { parts, shared, driverName } = options;
+    const { parts, shared, driverName, budget } = options;
     this.#options = options;
     this.#mounts = new VolumeMounts({ ...parts, source: driverName });
     const isMounted = (target: string): Promise<boolean> => this.#mounts.isMounted(target);
-    const budget = new MemoryBudget(options.memoryLimitBytes);
-    this.#volumeParts = { ...parts, shared, isMounted, budget };
+    this.#places = new FairShares(placesOf(options.memoryLimitBytes));
+    this.#volumeParts = { ...parts, shared, isMounted, budget, logins: this.#logins };
     this.#revocations = options.revocations;
   }
 
   get all(): Iterable<Volume> {
     return this.#volumes.values();
+  }
+
+  /** What namespaces hold of what they share, by the resource. */
+  get holders(): Readonly<Record<Resource, ReadonlyMap<string, number>>> {
+    const { budget, shared, revocations } = this.#options;
+    return {
+      volumes: this.#places.holders,
+      files: budget.holders,
+      logins: this.#logins.holders,
+      requests: shared.requests.holders,
+      revocations: revocations.holders,
+    };
   }
 
   get(volumeId: string): Volume | undefined {
@@ -112,9 +144,10 @@ export class Volumes {
     const gone: KeptRecord[] = [];
     for (const kept of found) {
       const { spec, isEnding } = kept.record;
+      this.#places.hold(spec.pod.namespace);
       const isAlive = !isEnding && (await this.#mounts.isMounted(spec.target));
       if (!isAlive || this.#volumes.has(spec.volumeId)) gone.push(kept);
-      else this.#volumes.set(spec.volumeId, new Volume(kept, this.#volumeParts));
+      else await this.#takeOver(kept);
     }
     for (const kept of gone) await this.#forget(kept);
     if (found.length > 0) {
@@ -154,9 +187,13 @@ export class Volumes {
     }
   }
 
-  /** From now on no engine begins; those that run go on, and calls that wait for their files may see them. */
+  /**
+   * From now on no engine begins; those that run go on, and calls that wait for their files may see them. What is still to
+   * be revoked has the time that there is.
+   */
   beginNoMore(): void {
     this.#isEnding = true;
+    this.#revocations.finish();
   }
 
   /** Stops every engine and leaves all to a successor: mounts, tokens and leases stay. */
@@ -181,9 +218,11 @@ export class Volumes {
     const { target } = request;
     if (await this.#mounts.isMounted(target)) return known;
     known.logger.warn('volume is not mounted any more: it is mounted again', { target });
+    // First: what it still wrote would be mixed with what the next one writes.
+    if (!(await known.stop())) throw lingering();
     await this.#mounts.mount({ ...request, sizeBytes: known.kept.record.sizeBytes }, signal);
     this.#refuseEnding();
-    await known.refill();
+    known.refill();
     return known;
   }
 
@@ -204,13 +243,26 @@ export class Volumes {
   }
 
   async #create(request: PublishRequest, signal: AbortSignal): Promise<Volume> {
-    const { records } = this.#options;
     this.#refuseEnding();
-    if (this.#volumes.size >= MAX_VOLUMES) {
-      throw new VouchsafeError('ERR_CSI_BUSY', `the node has ${MAX_VOLUMES} volumes already`);
-    }
+    this.#refuseShared(request.target);
+    const { namespace } = request.pod;
+    if (!this.#places.tryTake(namespace)) throw this.#noPlace(namespace);
+    const giveBack = (): void => this.#places.giveBack(namespace);
+    const volume = await this.#mounted(request, signal).catch((error: unknown) => {
+      giveBack();
+      throw error;
+    });
+    this.#refuseEnding();
+    this.#volumes.set(request.volumeId, volume);
+    volume.takeTokens(request.tokens);
+    volume.begin();
+    return volume;
+  }
+
+  /** A new volume, with its record and its mount, and nothing else. */
+  async #mounted(request: PublishRequest, signal: AbortSignal): Promise<Volume> {
+    const { records } = this.#options;
     const { tokens, ...spec } = request;
-    this.#refuseShared(spec.target);
     const plan = await planFor(request, this.#options.parts, signal);
     const { document, sizeBytes, tokenAudience = null } = plan;
     if (tokenAudience !== null) requireAudience(tokens, tokenAudience);
@@ -224,11 +276,26 @@ export class Volumes {
       await records.remove(volume.kept.directory);
       throw error;
     }
-    this.#refuseEnding();
-    this.#volumes.set(spec.volumeId, volume);
-    volume.takeTokens(tokens);
-    volume.begin();
     return volume;
+  }
+
+  #noPlace(namespace: string): VouchsafeError {
+    const { total, share } = this.#places;
+    const gone = this.#revocations.holders.get(namespace) ?? 0;
+    return new VouchsafeError(
+      'ERR_CSI_BUSY',
+      `the node may have ${total} volumes and namespace ${namespace} ${share} of them, those included whose token and leases ` +
+        `are not revoked yet (${gone}); raise the limit of memory of the CSI driver (csi.resources)`,
+    );
+  }
+
+  /** A volume of a predecessor that goes on. */
+  async #takeOver(kept: KeptRecord): Promise<void> {
+    const { spec } = kept.record;
+    const volume = new Volume(kept, this.#volumeParts);
+    const { bsize, blocks, bfree } = await statfs(spec.target).catch(() => NO_FILES);
+    this.#volumeParts.budget.adopt(volume, (blocks - bfree) * bsize);
+    this.#volumes.set(spec.volumeId, volume);
   }
 
   /** An engine that began now would outlive the driver; what is mounted is half a publish for the next one. */
@@ -243,6 +310,7 @@ export class Volumes {
 
   /** Two engines in one directory would mix what two pods were given. */
   #refuseShared(target: string): void {
+    if ([...this.#lingering].some(({ spec }) => spec.target === target)) throw lingering();
     if (!this.#isTaken(target)) return;
     throw new VouchsafeError('ERR_CSI_CONFLICT', 'another volume is published at this target path');
   }
@@ -284,7 +352,11 @@ export class Volumes {
     const { volumeId, target } = volume.spec;
     if (this.#volumes.get(volumeId) !== volume) return;
     const { kept } = volume;
-    await volume.end();
+    if (!(await volume.end())) {
+      // The pod does not wait for it; what comes to the same place does.
+      this.#lingering.add(volume);
+      void volume.stopped().finally(() => this.#lingering.delete(volume));
+    }
     volume.kept = await this.#options.records
       .save(kept, { ...kept.record, isEnding: true })
       .catch((error: unknown) => {
@@ -295,7 +367,7 @@ export class Volumes {
     await this.#mounts.unmount(target);
     this.#volumeParts.budget.free(volume);
     this.#volumes.delete(volumeId);
-    this.#revocations.add(volume);
+    this.#revoke(volume);
   }
 
   /** A volume of a predecessor that is not there any more, or was about to go. */
@@ -308,15 +380,20 @@ export class Volumes {
         volume.logger.warn('volume of a predecessor was not taken away', { error });
       });
     }
-    this.#revocations.add(volume);
+    this.#revoke(volume);
+  }
+
+  /** A volume keeps its place until nothing of it is left. */
+  #revoke(volume: Volume): void {
+    this.#revocations.add(volume, () => this.#places.giveBack(volume.namespace));
   }
 
   async #beginAll(volumes: readonly Volume[], signal: AbortSignal): Promise<void> {
     const { clock } = this.#options.parts;
-    const turns = new Semaphore(MAX_RESUMING);
+    const turns = new FairShares(MAX_RESUMING);
     await Promise.all(
       volumes.map((volume) =>
-        turns.run(signal, async () => {
+        turns.run(volume.namespace, signal, async () => {
           const isThere = this.#volumes.get(volume.spec.volumeId) === volume;
           if (!isThere || volume.hasBegun || this.#isEnding) return;
           volume.begin();
@@ -338,6 +415,16 @@ function checkSame(known: Volume, { tokens: _, ...spec }: PublishRequest): void 
     'ERR_CSI_CONFLICT',
     'the volume is published already, with other attributes or at another place',
   );
+}
+
+/** How many volumes a node may have. */
+function placesOf(memoryLimitBytes: number): number {
+  return Math.max(1, Math.min(MAX_VOLUMES, Math.floor(memoryLimitBytes / BYTES_OF_VOLUME)));
+}
+
+function lingering(): VouchsafeError {
+  const text = 'the engine of a volume at this target path has not ended yet; ask again';
+  return new VouchsafeError('ERR_CSI_BUSY', text);
 }
 
 function pending(volume: Volume, waitMs: number): VouchsafeError {

@@ -54,6 +54,8 @@ export interface Surroundings {
   readonly token?: TokenPort | undefined;
   /** What other agents of this process share with this one. Default: connections and templates of its own. */
   readonly shared?: Shared | undefined;
+  /** Whose part of what is shared it uses: that of its tenant. Default: that of nobody in particular. */
+  readonly owner?: string;
   /** Changes the parts before the agent is made of them: tests put faults between them. Default: none. */
   readonly wrap?: (parts: AgentParts<Template>) => AgentParts<Template>;
 }
@@ -98,7 +100,7 @@ async function assemble(
 
   const { shared, token, svids } = surroundings;
   if (svids !== undefined) closers.push(() => svids.close());
-  const vault = await buildVault(config, { ...common, companions, closers, shared });
+  const vault = await buildVault(config, { ...common, companions, closers, surroundings });
   const identity = buildIdentity(config, { ...common, closers, svids });
   // What ends it is told to the engine by the port, which knows whether a start or a refresh fails.
   if (identity !== undefined && needsX509(config))
@@ -135,7 +137,7 @@ interface Building extends Common {
   readonly companions: Task[];
   /** What is to be called at the end. */
   readonly closers: (() => void)[];
-  readonly shared: Shared | undefined;
+  readonly surroundings: Pick<Surroundings, 'shared' | 'owner'>;
 }
 
 function templatesOf(shared: Shared): TemplatePort<Template> {
@@ -147,16 +149,17 @@ function templatesOf(shared: Shared): TemplatePort<Template> {
 
 async function buildVault(
   config: AgentConfig,
-  { companions, closers, shared, ...common }: Building,
+  { companions, closers, surroundings: { shared, owner = '' }, ...common }: Building,
 ): Promise<VaultClient | undefined> {
   const { vault } = config;
   if (vault === undefined || config.auth === undefined) return undefined;
   const { address, namespace, tlsServerName, timeoutMs } = vault;
   const options = { ...common, address, timeoutMs, ...(namespace !== undefined && { namespace }) };
   if (shared !== undefined) {
-    const borrowed = await shared.connect(vault);
+    const borrowed = await shared.connect(vault, owner);
     closers.push(() => borrowed.giveBack());
-    return createVaultClient({ ...options, connections: borrowed.connections });
+    const { connections, turns } = borrowed;
+    return createVaultClient({ ...options, connections, turns });
   }
   const ca = await loadCaBundle(vault, common.logger);
   companions.push((signal) => ca.run(signal));

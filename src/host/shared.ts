@@ -4,28 +4,37 @@
  */
 import type { Logger } from '../core/index.ts';
 import type { VaultConfig } from '../config/index.ts';
-import type { Task } from '../lifecycle/index.ts';
+import { FairShares, type Task } from '../lifecycle/index.ts';
 import { parseTemplate, type Template } from '../template/index.ts';
-import { createVaultConnections, type VaultConnections } from '../vault/index.ts';
+import {
+  createVaultConnections,
+  type RequestTurns,
+  type VaultConnections,
+} from '../vault/index.ts';
 import { loadCaBundle } from './ca-bundle.ts';
 
-/** Connections to one node of Vault for all agents together: each has eight requests under way at most. */
-const MAX_SOCKETS = 256;
+/** Requests to Vault that are under way for all agents together, and so connections that are busy. */
+const MAX_REQUESTS = 256;
 
 /** A use of connections; whoever took it gives it back once. */
 export interface BorrowedConnections {
   readonly connections: VaultConnections;
+  /** Requests of one owner begin in its share of all. */
+  readonly turns: RequestTurns;
   giveBack(): void;
 }
 
 /** What agents share. */
 export interface Shared {
+  /** Requests to Vault that are under way, by owner: none has more than a third of them. */
+  readonly requests: FairShares;
   /**
-   * Connections for all agents whose config names the same address, CA and name.
+   * Connections for all agents whose config names the same address, CA and name. `owner` is who is to have its share of
+   * them: agents of one owner wait for each other, not for those of others.
    *
    * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` for the CA file.
    */
-  connect(config: VaultConfig): Promise<BorrowedConnections>;
+  connect(config: VaultConfig, owner: string): Promise<BorrowedConnections>;
   /** As the one of src/template; equal texts with equal names are parsed once. */
   parseTemplate(source: string, name: string): Template;
   /** Ends every connection. */
@@ -35,6 +44,7 @@ export interface Shared {
 /** Makes the shared parts; nothing is connected before it is used. */
 export function createShared({ logger }: { readonly logger: Logger }): Shared {
   const pools = new Map<string, Pool>();
+  const requests = new FairShares(MAX_REQUESTS);
   const templates = new Map<string, WeakRef<Template>>();
   const forgotten = new FinalizationRegistry<string>((key) => {
     if (templates.get(key)?.deref() === undefined) templates.delete(key);
@@ -49,7 +59,9 @@ export function createShared({ logger }: { readonly logger: Logger }): Shared {
     close(pool);
   };
   return {
-    async connect(config) {
+    requests,
+
+    async connect(config, owner) {
       const { address, caFile, caPem, tlsServerName, timeoutMs } = config;
       const key = JSON.stringify([address, caFile, caPem, tlsServerName, timeoutMs]);
       const pool = pools.get(key) ?? { users: 0, opened: open(config, logger) };
@@ -61,6 +73,7 @@ export function createShared({ logger }: { readonly logger: Logger }): Shared {
         let isGivenBack = false;
         return {
           connections,
+          turns: (signal, request) => requests.run(owner, signal, request),
           giveBack() {
             if (!isGivenBack) giveBack(key, pool);
             isGivenBack = true;
@@ -110,7 +123,7 @@ async function open(config: VaultConfig, logger: Logger): Promise<Opened> {
   const { tlsServerName, timeoutMs } = config;
   const connections = createVaultConnections({
     ...{ ca: ca.current, tlsServerName, timeoutMs },
-    maxSockets: MAX_SOCKETS,
+    maxSockets: MAX_REQUESTS,
   });
   const ended = new AbortController();
   const follow: Task = (signal) => ca.run(signal);

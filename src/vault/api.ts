@@ -11,6 +11,7 @@ import { refusalOf, type RefusedAnswer } from './refusal.ts';
 import type { RequestMeter, Operation } from './request-meter.ts';
 import { parseRetryAfter } from './retry-after.ts';
 import type { HttpResponse, TlsIdentity, Transport } from './transport.ts';
+import type { RequestTurns } from './types.ts';
 
 /** How often a request is sent again when a node has not caught up (HTTP 412), and the waits between. */
 const CATCH_UP = { retries: 3, minMs: 100, maxMs: 1000 } as const;
@@ -40,6 +41,7 @@ export interface VaultApiOptions {
   readonly address: URL;
   readonly namespace: string | undefined;
   readonly transport: Transport;
+  readonly turns: RequestTurns | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly meter: RequestMeter;
@@ -136,7 +138,7 @@ interface NodeVaultRequest extends TransportExtras {
   readonly json?: object;
 }
 
-function createNodeVault({ address, namespace, transport }: VaultApiOptions): NodeVault {
+function createNodeVault({ address, namespace, transport, turns }: VaultApiOptions): NodeVault {
   const send = async (options: NodeVaultRequest): Promise<HttpResponse> => {
     const { method, uri, headers, json, signal, identity } = options;
     return await transport.send({
@@ -146,6 +148,7 @@ function createNodeVault({ address, namespace, transport }: VaultApiOptions): No
       signal,
       ...(json === undefined ? {} : { body: JSON.stringify(json) }),
       ...(identity === undefined ? {} : { identity }),
+      ...(turns === undefined ? {} : { turns }),
     });
   };
   const vault = createClient({

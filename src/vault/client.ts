@@ -26,7 +26,7 @@ export function createVaultConnections(options: VaultConnectionsOptions): VaultC
  * @throws VouchsafeError `ERR_VAULT_ADDRESS` when address or namespace cannot be used.
  */
 export function createVaultClient(options: VaultClientOptions): VaultClient {
-  const { clock, random, namespace, logger = NO_LOGGER, metrics = NO_METRICS } = options;
+  const { clock, random, namespace, turns, logger = NO_LOGGER, metrics = NO_METRICS } = options;
   const address = parseAddress(options.address);
   if (namespace !== undefined && !/^[\x21-\x7e]+$/.test(namespace)) {
     const text = 'the Vault namespace is empty or has spaces or characters other than ASCII';
@@ -42,7 +42,7 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
       timeoutMs: options.timeoutMs,
     });
   const meter = createRequestMeter(clock, logger, metrics);
-  const api = new VaultApi({ address, namespace, transport, clock, random, meter });
+  const api = new VaultApi({ address, namespace, transport, turns, clock, random, meter });
   const reader = new Reader(api, clock);
 
   /** Tells a token that is not known from one whose policies do not suffice: the first needs a new login. */

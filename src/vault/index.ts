@@ -1,6 +1,7 @@
 export { createVaultClient, createVaultConnections } from './client.ts';
 export type {
   LeaseRenewal,
+  RequestTurns,
   TokenRenewal,
   VaultAnswer,
   VaultClient,

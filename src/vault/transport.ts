@@ -11,6 +11,7 @@ import {
 import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } from 'node:https';
 import { VouchsafeError, type Secret } from '../core/index.ts';
 import { connectionError } from './connection-error.ts';
+import type { RequestTurns } from './types.ts';
 
 /** Largest answer that is read, in bytes. */
 export const MAX_ANSWER_BYTES = 8 * 2 ** 20;
@@ -56,6 +57,8 @@ export interface HttpRequest {
   readonly body?: string;
   /** Presented where the connection is TLS. */
   readonly identity?: TlsIdentity;
+  /** When it may begin. Default: at once. */
+  readonly turns?: RequestTurns;
   readonly signal: AbortSignal;
 }
 
@@ -99,16 +102,21 @@ export class Transport {
     }
     const deadline = AbortSignal.timeout(this.#options.timeoutMs);
     const signal = AbortSignal.any([request.signal, deadline]);
-    let url = request.url;
-    try {
+    let { url } = request;
+    let hasBegun = false;
+    const follow = async (): Promise<HttpResponse> => {
+      hasBegun = true;
       for (let redirects = 0; ; redirects += 1) {
         const answer = await this.#exchange({ ...request, url, signal });
         if (answer.location === undefined) return answer;
         url = redirectTarget(url, answer.location, redirects);
       }
+    };
+    try {
+      return await (request.turns?.(signal, follow) ?? follow());
     } catch (error) {
       request.signal.throwIfAborted();
-      if (deadline.aborted) throw timeoutError(url.origin, this.#options.timeoutMs);
+      if (deadline.aborted) throw timeoutError(url.origin, this.#options.timeoutMs, hasBegun);
       throw connectionError(error, url.origin);
     }
   }
@@ -199,7 +207,10 @@ function malformed(origin: string, what: string, cause?: unknown): VouchsafeErro
   return new VouchsafeError('ERR_VAULT_MALFORMED', text, { cause, details: { address: origin } });
 }
 
-function timeoutError(origin: string, timeoutMs: number): VouchsafeError {
-  const text = `Vault at ${origin} did not answer within ${timeoutMs / 1000} s`;
+function timeoutError(origin: string, timeoutMs: number, hasBegun: boolean): VouchsafeError {
+  const within = `within ${timeoutMs / 1000} s`;
+  const text = hasBegun
+    ? `Vault at ${origin} did not answer ${within}`
+    : `a request to Vault at ${origin} could not begin ${within}: too many others are under way`;
   return new VouchsafeError('ERR_VAULT_TIMEOUT', text, { details: { address: origin } });
 }

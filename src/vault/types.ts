@@ -32,6 +32,9 @@ export interface VaultConnections {
   close(): void;
 }
 
+/** Runs a request when it may begin. Rejects with the signal's reason when aborted before. */
+export type RequestTurns = <T>(signal: AbortSignal, request: () => Promise<T>) => Promise<T>;
+
 /** Settings of a Vault client. */
 export interface VaultClientOptions {
   /** `https://vault.example:8200`; a path before `/v1` is kept. */
@@ -40,6 +43,8 @@ export interface VaultClientOptions {
   readonly namespace?: string;
   /** Connections shared with other clients, with their own `ca`, `tlsServerName` and `timeoutMs`. Default: own ones. */
   readonly connections?: VaultConnections;
+  /** When requests may begin; they wait within their deadline. Default: at once. */
+  readonly turns?: RequestTurns;
   /** PEM of the trusted CAs, asked for at each request, so that a changed CA holds for new connections. */
   readonly ca?: () => string | undefined;
   /** The name that Vault's certificate must be for. Default: the host of the address. */

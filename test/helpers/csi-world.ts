@@ -179,7 +179,7 @@ export class CsiWorld implements AsyncDisposable {
       stateDirectory: this.state,
       listen: '127.0.0.1:0',
       ...{ exposition: metrics, metrics, logger, mounts: systemMounts, locks: systemLocks },
-      ...{ clock: systemClock, random: systemRandom, memoryLimitBytes: undefined },
+      ...{ clock: systemClock, random: systemRandom, memoryLimitBytes: 512 * 2 ** 20 },
       plan: (input) => planVolume({ ...input, installation, checkTemplate }),
       maxDependencies: installation.csi.maxDependencies,
       svids: () => Promise.reject(new Error('nobody needs SVIDs here')),
@@ -365,14 +365,18 @@ export class CsiWorld implements AsyncDisposable {
     return this.vault.tokenAccessors.length - ROOT_TOKENS;
   }
 
-  /** Starts a driver as a process of its own, with flags for Node. */
-  async process(flags: readonly string[] = []): Promise<DriverProcess> {
+  /** Starts a driver as a process of its own, with flags for Node, and more of its own. */
+  async process(
+    flags: readonly string[] = [],
+    more: readonly string[] = [],
+  ): Promise<DriverProcess> {
     const config = join(this.root, `installation-${this.#processes.length}.json`);
     await writeFile(config, JSON.stringify(this.values()));
     const words = [
       ...['--config', config, '--node-name', 'node-1', '--csi-socket', this.csiSocket],
       ...['--registration-directory', dirname(this.registrationSocket)],
       ...['--state-directory', this.state, '--listen', '127.0.0.1:0', '--log-level', 'debug'],
+      ...more,
     ];
     const agent = new RunningAgent(words, '', {
       command: [process.execPath, ...flags, DRIVER_MAIN],

@@ -68,7 +68,7 @@ const annotationsOfCsi = fc.record(
     'template-app': fc.constantFrom('{{json this}}', 'x=$(HOME) $$'),
     'x509-svid': fc.constantFrom('true', 'false'),
     'init-containers': fc.constant('all'),
-    'volume-size': fc.constantFrom('1Mi', '64Mi', '65Mi'),
+    'volume-size': fc.constantFrom('1Mi', '8Mi', '9Mi'),
     identity: fc.constantFrom('spiffe', 'service-account'),
   },
   { requiredKeys: ['inject', 'secret-app', 'mode'] },

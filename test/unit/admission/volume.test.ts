@@ -60,7 +60,7 @@ test("the kubelet's token logs in by jwt, and the driver is told its audience", 
   assert.equal(config.auth.role, 'web');
   assert.ok(config.auth.tokenFile !== undefined);
   assert.equal(config.spiffe, undefined);
-  assert.equal(sizeBytes, 16 * 1024 * 1024);
+  assert.equal(sizeBytes, 8 * 1024 * 1024);
   assert.deepEqual(warnings, []);
 });
 
@@ -192,7 +192,7 @@ const REFUSED: Readonly<Record<string, readonly [Given, RegExp]>> = {
   'a volume without a limit': [{ 'volume-size': '0' }, /^volume-size: 0 is less than the 65536/],
   'a volume that is too large': [
     { 'volume-size': '1Gi' },
-    /^volume-size: 1Gi is more than the 671/,
+    /^volume-size: 1Gi is more than the 8388608/,
   ],
   'a document that is too large': [
     { 'template-app': 'x'.repeat(120_000) },

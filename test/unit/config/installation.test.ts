@@ -56,7 +56,7 @@ test('no values at all are an installation with every default', () => {
       driverName: 'csi.vouchsafe.dev',
       identity: { kind: 'service-account', socket: '', agentIds: [] },
       tokenAudiences: ['vault'],
-      maxVolumeBytes: 64 * 1024 * 1024,
+      maxVolumeBytes: 8 * 1024 * 1024,
       minRefreshMs: 10_000,
       maxDependencies: 256,
       volumeStats: false,

@@ -166,8 +166,10 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
 
   test('no room in the memory of the driver: the pod waits with the reason, files of others stay; room that is free again is used', async () => {
     await using world = await CsiWorld.start();
-    // A third of it is room for three files, each twice.
-    const { kubelet } = await world.driver({ clock: hasty, memoryLimitBytes: 3 * 6 * 4096 });
+    // For a namespace that is room for three files of 200 KiB, each twice.
+    const { kubelet } = await world.driver({ clock: hasty, memoryLimitBytes: 12 * 2 ** 20 });
+    const user = 'u'.repeat(200 * 1024);
+    await world.vault.write('kv/app', { user });
     const [first, second] = [await world.pod('first'), await world.pod('second')];
     const attributes = { role: 'web', 'template-user': '{{secret "kv/app#user"}}' };
     const two = { ...attributes, 'template-again': '{{secret "kv/app#user"}}' };
@@ -175,11 +177,72 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const says = /ERR_CSI_PENDING.*ERR_OUTPUT_FULL.*csi\.resources/;
     await world.refusedWith(says, kubelet, second, { attributes: two });
     await assert.rejects(world.file(second, 'user'), { code: 'ENOENT' });
-    assert.equal(await world.file(first, 'user'), 'user-1');
+    assert.equal(await world.file(first, 'user'), user);
     await world.unpublish(kubelet, first);
     await world.published(kubelet, second, { attributes: two });
     const third = await world.pod('third');
     await world.published(kubelet, third, { attributes });
+  });
+
+  test('one namespace fills its share of the memory: another that needs 22 bytes is served', async () => {
+    await using world = await CsiWorld.start();
+    const driver = await world.driver({ clock: hasty, memoryLimitBytes: 12 * 2 ** 20 });
+    const { kubelet } = driver;
+    await world.vault.write('kv/app', { user: 'u'.repeat(250 * 1024) });
+    const attributes = { role: 'web', 'template-user': '{{secret "kv/app#user"}}' };
+    let last = '';
+    for (let count = 0; count < 6 && last === ''; count += 1) {
+      const pod = await world.pod(`greedy-${count}`);
+      await world.publish(kubelet, pod, { attributes }).catch(async () => {
+        const says = /ERR_CSI_PENDING.*ERR_OUTPUT_FULL/;
+        last = (await world.refusedWith(says, kubelet, pod, { attributes })).details;
+      });
+    }
+    assert.match(last, /ERR_OUTPUT_FULL.*of one namespace 1 MiB/);
+    const victim = await world.pod('victim', { namespace: 'other' });
+    await world.publish(kubelet, victim, {
+      attributes: { 'template-user': 'only twenty-two bytes!' },
+    });
+    assert.equal(await world.file(victim, 'user'), 'only twenty-two bytes!');
+    const { body } = await driver.get('/metrics');
+    const held = Number(/namespace_file_bytes\{namespace="shop"\} (\d+)/.exec(body)?.[1]);
+    assert.ok(held > 900 * 1024 && held <= (4 * 2 ** 20) / 3, `${held} bytes`);
+    assert.match(body, /namespace_file_bytes\{namespace="other"\} 8192\n/);
+    assert.match(body, /namespace_volumes\{namespace="other"\} 1\n/);
+    await world.unpublish(kubelet, victim);
+    assert.doesNotMatch(
+      (await driver.get('/metrics')).body,
+      /namespace_file_bytes\{namespace="other"\}/,
+    );
+  });
+
+  test('one namespace has all the volumes that it may have: another still gets its own; a place is free when what was held is revoked', async () => {
+    await using world = await CsiWorld.start();
+    // Places for 18 volumes, six for a namespace.
+    const { kubelet } = await world.driver({ clock: hasty, memoryLimitBytes: 9 * 2 ** 20 });
+    const attributes = { 'template-user': 'text' };
+    const pods = await Promise.all(
+      Array.from({ length: 6 }, (_, index) => world.pod(`p-${index}`)),
+    );
+    for (const pod of pods.slice(1)) await world.publish(kubelet, pod, { attributes });
+    const [first, late, other] = [
+      pods[0],
+      await world.pod('late'),
+      await world.pod('other', { namespace: 'other' }),
+    ];
+    assert.ok(first !== undefined);
+    const small = { role: 'web', 'template-user': '{{secret "kv/app#user"}}' };
+    await world.publish(kubelet, first, { attributes: small });
+    const { code, details } = await world.refused(kubelet, late, { attributes });
+    assert.equal(code, GRPC_STATUS.RESOURCE_EXHAUSTED, details);
+    assert.match(details, /ERR_CSI_BUSY.*18 volumes and namespace shop 6.*\(0\).*csi\.resources/);
+    await world.publish(kubelet, other, { attributes });
+    world.vault.seal();
+    await world.unpublish(kubelet, first);
+    assert.match((await world.refused(kubelet, late, { attributes })).details, /\(1\)/);
+    world.vault.unseal();
+    await world.published(kubelet, late, { attributes });
+    await world.revoked();
   });
 
   test('a start that can never succeed: a final error, nothing is left, the next try begins anew', async () => {

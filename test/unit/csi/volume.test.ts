@@ -5,6 +5,7 @@ import { MemoryBudget } from '../../../src/csi/memory-budget.ts';
 import type { VolumeRecord } from '../../../src/csi/records.ts';
 import { Volume } from '../../../src/csi/volume.ts';
 import { createShared } from '../../../src/host/index.ts';
+import { FairShares } from '../../../src/lifecycle/index.ts';
 import { systemClock, systemRandom } from '../../../src/platform/index.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';
 
@@ -45,12 +46,15 @@ function volumeOf(
       ...{ random: systemRandom, logger: NO_LOGGER, metrics: NO_METRICS },
       svids: () => Promise.reject(new Error('nobody needs SVIDs to revoke')),
       maxDependencies: 256,
-      budget: new MemoryBudget(undefined),
+      budget: new MemoryBudget(2 ** 29),
+      logins: new FairShares(9),
       isMounted: () => Promise.resolve(true),
       shared: {
         ...shared,
-        connect: (config) =>
-          around.failure === undefined ? shared.connect(config) : Promise.reject(around.failure),
+        connect: (config, owner) =>
+          around.failure === undefined
+            ? shared.connect(config, owner)
+            : Promise.reject(around.failure),
       },
     },
   );

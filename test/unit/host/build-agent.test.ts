@@ -25,11 +25,11 @@ function counting(): { readonly surroundings: Surroundings; readonly out: { coun
     },
     shared: {
       ...shared,
-      async connect(config) {
-        const borrowed = await shared.connect(config);
+      async connect(config, owner) {
+        const borrowed = await shared.connect(config, owner);
         out.count += 1;
         return {
-          connections: borrowed.connections,
+          ...borrowed,
           giveBack() {
             borrowed.giveBack();
             out.count -= 1;

@@ -1,0 +1,210 @@
+import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
+import { suite, test } from 'node:test';
+import type { Clock } from '../../../src/core/index.ts';
+import { systemMounts } from '../../../src/platform/index.ts';
+import { eventually } from '../../helpers/agent-process.ts';
+import {
+  ATTRIBUTES,
+  CANNOT_MOUNT,
+  CsiWorld,
+  hasty,
+  type RunningDriver,
+} from '../../helpers/csi-world.ts';
+
+const LOGIN = { path: 'auth/jwt/login' };
+const REVOKE = { path: 'auth/token/revoke-self' };
+const READ = { role: 'web', 'template-user': '{{secret "kv/app#user"}}' };
+
+/** A clock with other lengths for some waits, in milliseconds. */
+function clockWith(waits: Readonly<Record<number, number>>): Clock {
+  return { ...hasty, sleep: (ms, signal) => hasty.sleep(waits[ms] ?? ms, signal) };
+}
+
+/** The time that revocations have at the end, shortened. */
+const BRIEF_END = { 15_000: 300 };
+
+/** A role for pods of another namespace. */
+async function trustOther(world: CsiWorld): Promise<void> {
+  await world.vault.write('auth/jwt/role/other', {
+    ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: ['vault'] },
+    bound_subject: 'system:serviceaccount:other:web',
+    ...{ token_policies: ['web'], token_ttl: '1h' },
+  });
+}
+
+/** Waits until a metric has a value; undefined waits until it is gone. */
+async function metric(driver: RunningDriver, name: string, value?: number): Promise<void> {
+  let last = '';
+  await eventually(
+    async () => {
+      last = (await driver.get('/metrics')).body;
+      const line = last.split('\n').find((one) => one.startsWith(`${name} `));
+      const found = line === undefined ? undefined : Number(line.split(' ').at(-1));
+      return found === value ? true : undefined;
+    },
+    () => `${name} is never ${value}: ${last}`,
+  );
+}
+
+suite('shares of namespaces in the CSI driver', { skip: CANNOT_MOUNT }, () => {
+  test('a mass start of one namespace at a login that hangs does not hold up the first of another', async () => {
+    await using world = await CsiWorld.start();
+    await trustOther(world);
+    const driver = await world.driver({ clock: clockWith(BRIEF_END) });
+    const { kubelet } = driver;
+    world.vault.faults.add({ match: LOGIN, times: 16, respond: 'hang' });
+    const stop = new AbortController();
+    const { signal } = stop;
+    const crowd = await Promise.all(
+      Array.from({ length: 20 }, (_, index) => world.pod(`web-${index}`)),
+    );
+    const starts = crowd.map((pod) =>
+      world.publish(kubelet, pod, { attributes: READ, signal }).catch(() => undefined),
+    );
+    await metric(driver, 'vouchsafe_csi_namespace_volumes{namespace="shop"}', 20);
+    await world.vault.waitFor(LOGIN, 16, AbortSignal.timeout(20_000));
+    const victim = await world.pod('victim', { namespace: 'other' });
+    await world.published(kubelet, victim, { attributes: { ...READ, role: 'other' } });
+    assert.equal(await world.file(victim, 'user'), 'user-1');
+    assert.equal(world.logins, 17, 'of the crowd no more than its share');
+    await metric(driver, 'vouchsafe_csi_namespace_logins{namespace="shop"}', 16);
+    stop.abort();
+    await Promise.all(starts);
+  });
+
+  test('revocations of one namespace that hang do not hold up those of another', async () => {
+    await using world = await CsiWorld.start();
+    await trustOther(world);
+    // A try that hangs is given up after 5 s: here not before the test has ended.
+    const driver = await world.driver({ clock: clockWith({ ...BRIEF_END, 5000: 600_000 }) });
+    const { kubelet } = driver;
+    const crowd = await Promise.all(
+      Array.from({ length: 10 }, (_, index) => world.pod(`web-${index}`)),
+    );
+    await Promise.all(crowd.map((pod) => world.published(kubelet, pod, { attributes: READ })));
+    const victim = await world.pod('victim', { namespace: 'other' });
+    await world.published(kubelet, victim, { attributes: { ...READ, role: 'other' } });
+    world.vault.faults.add({ match: REVOKE, times: 3, respond: 'hang' });
+    for (const pod of crowd) await world.unpublish(kubelet, pod);
+    await world.vault.waitFor(REVOKE, 3, AbortSignal.timeout(20_000));
+    await world.unpublish(kubelet, victim);
+    await metric(driver, 'vouchsafe_csi_namespace_volumes{namespace="other"}');
+    await metric(driver, 'vouchsafe_csi_namespace_revocations_pending{namespace="shop"}', 10);
+    assert.equal(world.vault.count(REVOKE), 4);
+    assert.equal(world.vaultTokens, 10);
+  });
+
+  test('what is pending when the driver is told to end has the time that there is', async () => {
+    await using world = await CsiWorld.start();
+    // Waits between two tries are cut short, however long they are.
+    const backoff: Clock = {
+      ...hasty,
+      sleep: (ms, signal) => hasty.sleep(ms >= 900 && ms <= 1100 ? 600_000 : ms, signal),
+    };
+    const driver = await world.driver({ clock: backoff });
+    const pods = [await world.pod('one'), await world.pod('two')];
+    for (const pod of pods) await world.published(driver.kubelet, pod, { attributes: READ });
+    world.vault.seal();
+    for (const pod of pods) await world.unpublish(driver.kubelet, pod);
+    await metric(driver, 'vouchsafe_csi_revocations_pending', 2);
+    const stopped = driver.stop();
+    world.vault.unseal();
+    await stopped;
+    assert.equal(world.vaultTokens, 0);
+    assert.deepEqual(await readdir(world.state), []);
+    assert.doesNotMatch(driver.logger.text(), /left to the next driver/);
+  });
+
+  test('what cannot be revoked before the driver ends is in the log, and the next driver does it', async () => {
+    await using world = await CsiWorld.start();
+    const first = await world.driver({ clock: clockWith(BRIEF_END) });
+    const pod = await world.pod();
+    await world.published(first.kubelet, pod, { attributes: READ });
+    world.vault.seal();
+    await world.unpublish(first.kubelet, pod);
+    await first.stop();
+    assert.match(first.logger.text(), /revocations are left to the next driver/);
+    assert.equal((await readdir(world.state)).length, 1);
+    world.vault.unseal();
+    await world.driver();
+    await world.revoked();
+    await world.forgotten();
+  });
+
+  for (const then of ['asked for again', 'taken away, and asked for again']) {
+    test(`an engine that does not end has no second one beside it: ${then}`, async () => {
+      await using world = await CsiWorld.start();
+      const hang = Promise.withResolvers<undefined>();
+      let state: 'before' | 'armed' | 'hanging' = 'before';
+      const mounts: typeof systemMounts = {
+        ...systemMounts,
+        async list() {
+          if (state === 'armed') {
+            state = 'hanging';
+            await hang.promise;
+          }
+          return systemMounts.list();
+        },
+      };
+      const clock = clockWith({ ...BRIEF_END, 5000: 200 });
+      const { kubelet } = await world.driver({ clock, mounts });
+      const pod = await world.pod();
+      const attributes = { ...ATTRIBUTES, refresh: '1s' };
+      await world.published(kubelet, pod, { attributes });
+      await world.unmount(pod);
+      state = 'armed'; // the engine's next write looks whether the volume is mounted
+      await world.change(2);
+      await eventually(
+        () => Promise.resolve(state === 'hanging' ? true : undefined),
+        'the engine does not write',
+      );
+      const isTakenAway = then.startsWith('taken away');
+      if (isTakenAway) await world.unpublish(kubelet, pod);
+      for (let count = 0; count < 2; count += 1) {
+        const { details } = await world.refused(kubelet, pod, { attributes });
+        assert.match(details, /ERR_CSI_BUSY.*has not ended yet/);
+      }
+      assert.deepEqual(await world.mounts(), []);
+      assert.equal(world.vault.count(REVOKE), 0);
+      hang.resolve(undefined);
+      await world.published(kubelet, pod, { attributes });
+      assert.equal(await world.file(pod, 'user'), 'user-2:end');
+      assert.equal(world.logins, isTakenAway ? 2 : 1);
+      await eventually(
+        () => Promise.resolve(world.vaultTokens === 1 ? true : undefined),
+        'the token of before stays',
+      );
+    });
+  }
+
+  test('files of a predecessor count before their engine has written anything', async () => {
+    await using world = await CsiWorld.start();
+    await world.vault.write('kv/app', { user: 'u'.repeat(200 * 1024) });
+    const first = await world.driver();
+    const pod = await world.pod();
+    await world.published(first.kubelet, pod, { attributes: READ });
+    await first.stop();
+    world.vault.seal();
+    const second = await world.driver({ clock: clockWith(BRIEF_END) });
+    const { body } = await second.get('/metrics');
+    const held = /namespace_file_bytes\{namespace="shop"\} (\d+)/.exec(body)?.[1];
+    assert.ok(Number(held) >= 400 * 1024, `${held} bytes`);
+    await metric(second, 'vouchsafe_csi_namespace_volumes{namespace="shop"}', 1);
+  });
+
+  test('the memory that the driver goes by is in its log; where no limit is known, one is assumed', async () => {
+    await using world = await CsiWorld.start();
+    const known = await world.driver();
+    assert.match(known.logger.text(), /limit_bytes: 536870912,\s+files_bytes: 178956970,/);
+    await known.stop();
+    const unknown = await world.driver({ memoryLimitBytes: undefined });
+    assert.match(unknown.logger.text(), /no limit of memory is known[^}]*limit_bytes: 268435456/);
+  });
+
+  test('a driver told of its limit by the chart goes by it', async () => {
+    await using world = await CsiWorld.start();
+    const { agent } = await world.process([], ['--memory-limit=104857600']);
+    assert.match(agent.output, /"limit_bytes":104857600/);
+  });
+});
