@@ -259,6 +259,30 @@ suite('leases', () => {
     assert.doesNotMatch(init.output + sidecar.output, /planted/);
   });
 
+  test('the sidecar of a pair, killed while the application ends: Vault ends token and lease in seconds', async () => {
+    await using bench = await AgentBench.create();
+    const document = { ...servers(vault), files, stateDirectory: bench.stateDirectory };
+    const sidecar = await bench.start({ ...document, revokeDelay: '1h' });
+    await bench.until('creds', () => true);
+    await sidecar.logged(/files delivered/);
+    const { readFile } = await import('node:fs/promises');
+    const state = await readFile(`${bench.stateDirectory}/state.json`, 'utf8');
+    const token = /"token":"([^"]+)"/.exec(state)?.[1] ?? '';
+    const renewals = await vault.count('auth/token/renew-self');
+    sidecar.send('SIGTERM');
+    await eventually(
+      async () => ((await vault.count('auth/token/renew-self')) > renewals ? true : undefined),
+      'the token was not kept alive',
+    );
+    await sidecar.kill('SIGKILL');
+    assert.equal(await vault.statusAs(token, 'auth/token/lookup-self'), 200, 'nobody revoked it');
+    await eventually(
+      async () =>
+        (await vault.statusAs(token, 'auth/token/lookup-self')) === 403 ? true : undefined,
+      'the token outlives the pod',
+    );
+  });
+
   test('killed and started again: no second login, no second credential', async () => {
     await using bench = await AgentBench.create();
     const document = { ...servers(vault), files, stateDirectory: bench.stateDirectory };
