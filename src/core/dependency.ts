@@ -90,6 +90,15 @@ export function normalizeVaultPath(text: string): string | undefined {
   return path;
 }
 
+/** Splits `?version=N` off a path, and brings the rest to one spelling; undefined as {@link normalizeVaultPath}. */
+export function parseVaultPath(
+  text: string,
+): { readonly path: string; readonly version: string | undefined } | undefined {
+  const match = /^(.*)\?version=(\d{1,9})$/.exec(text);
+  const path = normalizeVaultPath(match?.[1] ?? text);
+  return path === undefined ? undefined : { path, version: match?.[2] };
+}
+
 function paramsKey(params: WriteParams): string {
   const entries = Object.entries(params).sort(([a], [b]) => (a < b ? -1 : 1));
   return JSON.stringify(entries);

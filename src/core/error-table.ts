@@ -322,6 +322,13 @@ export const ERROR_TABLE = {
     'The pod asks for something that cannot be given; every reason is listed.',
   ),
 
+  ERR_POLICY_DENIED: rule(
+    'never',
+    'error',
+    EXIT.denied,
+    'No policy of the installation (`vault.policies`) allows this login, path, operation or audience. The error names path and policy; Vault was not asked.',
+  ),
+
   ERR_CSI_REQUEST: rule(
     'never',
     'warn',

@@ -1,3 +1,13 @@
+export {
+  denialsOf,
+  isUnlimited,
+  listed,
+  OPERATIONS,
+  type Denial,
+  type Grant,
+  type Grants,
+  type Operation,
+} from './access.ts';
 export { certificateLife, type CertificateLife } from './certificate-life.ts';
 export type { Clock, Random } from './clock.ts';
 export {
@@ -5,6 +15,7 @@ export {
   dependencyLabel,
   isVaultDependency,
   normalizeVaultPath,
+  parseVaultPath,
   type Dependency,
   type VaultDependency,
   type WriteParams,
@@ -20,6 +31,7 @@ export {
   type ErrorDetails,
   type ErrorOptions,
 } from './errors.ts';
+export { Globs } from './globs.ts';
 export { jsonBoundsProblem, type JsonBounds } from './json-bounds.ts';
 export { LOG_LEVELS, NO_LOGGER, type LogFields, type Logger, type LogLevel } from './logger.ts';
 export {

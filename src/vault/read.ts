@@ -6,7 +6,7 @@ import {
   type Clock,
   type ErrorCode,
   hasCode,
-  normalizeVaultPath,
+  parseVaultPath,
   type Secret,
   toVouchsafeError,
   type Validity,
@@ -190,13 +190,12 @@ export class Reader {
 
 /** Splits off `?version=N` and brings the rest to Vault's spelling. */
 function parsePath(text: string): { path: string; version: string | undefined } {
-  const match = /^(.*)\?version=(\d{1,9})$/.exec(text);
-  const path = normalizeVaultPath(match?.[1] ?? text);
-  if (path === undefined || !path.isWellFormed()) {
-    const text = 'a Vault path is empty, too long, or has dot segments or control characters';
-    throw new VouchsafeError('ERR_VAULT_BAD_REQUEST', text);
-  }
-  return { path, version: match?.[2] };
+  const parsed = parseVaultPath(text);
+  if (parsed?.path.isWellFormed() === true) return parsed;
+  throw new VouchsafeError(
+    'ERR_VAULT_BAD_REQUEST',
+    'a Vault path is empty, too long, or has dot segments or control characters',
+  );
 }
 
 /** Vault has no empty lists: it answers 404. */

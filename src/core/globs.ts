@@ -1,5 +1,5 @@
 /**
- * Lists of names in which `*` stands for any characters, slashes too. Ring: admission.
+ * Lists of names in which `*` stands for any characters, slashes too. Ring: core.
  */
 
 interface Wild {
