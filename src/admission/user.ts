@@ -72,7 +72,7 @@ function targetUser(input: UserInput, problems: Problem[]): number | undefined {
     if (user !== undefined && user !== 0) known.set(user, container.name);
     else if (user === 0 || !isNamedElsewhere(input)) {
       const what = user === 0 ? 'runs as root' : 'has no runAsUser';
-      const message = `container "${container.name}" ${what}: set a non-zero runAsUser, so that the agent can run as the same user and signal it`;
+      const message = `container "${container.name}" ${what}: set a non-zero runAsUser in its securityContext, so that the agent can run as the same user and signal it`;
       problems.push({ path, message });
     }
   }

@@ -2,7 +2,7 @@
  * The agent's settings after parsing: all present, typed, with units in their names, frozen. Ring: config.
  * `parse-agent-config.ts` makes it from the document whose JSON Schema is `agent-config.schema.json`.
  */
-import type { LogLevel, WriteParams } from '../core/index.ts';
+import type { Grants, LogLevel, WriteParams } from '../core/index.ts';
 
 /** How the agent proves who it is to Vault. */
 export const AUTH_METHODS = ['jwt', 'cert', 'spiffe', 'kubernetes'] as const;
@@ -95,6 +95,8 @@ export interface AgentConfig {
   /** Both undefined where only SVIDs are delivered. */
   readonly vault: VaultConfig | undefined;
   readonly auth: AuthConfig | undefined;
+  /** What may be asked of Vault and for SVIDs; undefined is everything. */
+  readonly grants: Grants | undefined;
   /** Directory that holds the delivered set. */
   readonly outputDirectory: string;
   readonly files: readonly FileConfig[];

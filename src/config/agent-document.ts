@@ -2,7 +2,7 @@
  * The AgentConfig document as people and the webhook write it: shapes, rules within one file, and the types
  * of the raw form. Ring: config.
  */
-import { formatDuration, LOG_LEVELS } from '../core/index.ts';
+import { formatDuration, LOG_LEVELS, OPERATIONS, type Operation } from '../core/index.ts';
 import { AUTH_METHODS, FORMATS, type AuthMethod, type Format } from './agent-config.ts';
 import * as defaults from './defaults.ts';
 import * as grammar from './grammar.ts';
@@ -13,9 +13,10 @@ import * as shape from './shape.ts';
 export const AGENT_API_VERSION = 'vouchsafe.dev/v1';
 /** `kind` of the document. */
 export const AGENT_KIND = 'AgentConfig';
-/** Bounds of one document: more than a pod can hold. */
 /** Most files of one document. */
 export const MAX_FILES = 256;
+/** Bounds of one document: more than a pod can hold. */
+const MAX_GRANTS = 1000;
 const MAX_TEMPLATE_CHARS = 512 * 1024;
 
 const file = grammar.text('the path of a file', 4096);
@@ -90,6 +91,32 @@ const auth = shape.object(
   },
 );
 
+const anything = shape.withDefault(
+  shape.list(
+    shape.parsed(grammar.text('a text', 512), 'one; `*` is any text'),
+    256,
+    'Any by default.',
+  ),
+  ['*'],
+);
+
+const grant = shape.object(
+  {
+    policy: shape.required(shape.parsed(grammar.text('a name', 63), 'Policy of the installation.')),
+    paths: anything,
+    operations: shape.withDefault(
+      shape.list(
+        shape.parsed(grammar.choice(OPERATIONS), 'one operation'),
+        OPERATIONS.length,
+        'What may be done at the paths; all by default.',
+      ),
+      OPERATIONS,
+    ),
+    audiences: anything,
+  },
+  'What one policy allows.',
+);
+
 const SOURCES = ['template', 'templateFile', 'format', 'jwtSvid'] as const;
 
 const fileEntry = shape.object(
@@ -154,6 +181,11 @@ export const agentDocument = shape.object(
     spiffe,
     vault,
     auth,
+    grants: shape.list(
+      grant,
+      MAX_GRANTS,
+      'What the agent lets templates and files ask for; everything where it is left out.',
+    ),
     output: shape.nested(
       shape.object(
         {
@@ -240,6 +272,14 @@ export interface RawFile {
   readonly onChange?: readonly string[];
 }
 
+/** What one policy allows, in the raw document. */
+export interface RawGrant {
+  readonly policy: string;
+  readonly paths?: readonly string[];
+  readonly operations?: readonly Operation[];
+  readonly audiences?: readonly string[];
+}
+
 /** Names, modes and actions of the X.509 files in the raw document. */
 export interface RawX509Files {
   readonly svidFile?: string;
@@ -275,6 +315,7 @@ export interface RawAgentConfig {
     readonly audience?: string;
     readonly tokenFile?: string;
   };
+  readonly grants?: readonly RawGrant[];
   readonly output?: { readonly directory?: string; readonly mode?: string };
   readonly files?: readonly RawFile[];
   readonly x509Svid?: boolean | RawX509Files;

@@ -220,6 +220,13 @@ export const NOT_YET = {
 
 /** Name of a setting of the pod. */
 export type SettingName = keyof typeof SETTINGS;
+
+/** Settings that decide what code runs in the pod beside the application, and as whom. */
+export const AGENT_OVERRIDES = [
+  'image',
+  'run-as-user',
+  'run-as-group',
+] as const satisfies readonly SettingName[];
 /** Name of a setting of a file, without `-<name>`. */
 export type FileSettingName = keyof typeof FILE_SETTINGS;
 /** What a text of this row reads as. */

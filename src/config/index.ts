@@ -9,6 +9,7 @@ export {
   type RawX509Files,
 } from './agent-document.ts';
 export {
+  AGENT_OVERRIDES,
   ANNOTATIONS,
   classify,
   isSettingName,

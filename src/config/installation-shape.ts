@@ -1,7 +1,14 @@
 /**
  * Shape of the Helm values. Ring: config.
  */
-import { isSettingName, SETTINGS, type Annotation, type Level } from './annotations.ts';
+import { OPERATIONS } from '../core/index.ts';
+import {
+  AGENT_OVERRIDES,
+  isSettingName,
+  SETTINGS,
+  type Annotation,
+  type Level,
+} from './annotations.ts';
 import { CHART_FIELDS, CHART_WEBHOOK_FIELDS, IMAGE_GRAMMAR } from './chart-shape.ts';
 import { csiShape } from './csi-shape.ts';
 import * as grammar from './grammar.ts';
@@ -56,10 +63,28 @@ const policy = shape.object(
     roles: anyOr('Roles that may be used; a pod without a role needs `*`.'),
     authMounts: anyOr('Auth mounts that may be used.'),
     paths: anyOr(
-      'Vault paths that may be asked for, in annotations and as literals in templates; KV without `data/`.',
+      'Vault paths that may be asked for; KV without `data/`. Paths of `auth/`, `sys/` and `identity/` must be written out: no leading `*` stands for them.',
     ),
+    operations: shape.withDefault(
+      shape.list(
+        shape.parsed(grammar.choice(OPERATIONS), 'one operation'),
+        OPERATIONS.length,
+        'What may be done at the paths; a certificate request is a `write`. All by default.',
+      ),
+      OPERATIONS,
+    ),
+    audiences: anyOr('Audiences of JWT-SVIDs that files may hold.'),
   },
   'Who may use what. `*` stands for any characters, slashes too.',
+);
+
+/** What a Namespace may say, by name without prefix. */
+const NAMESPACE_SETTINGS = Object.keys(SETTINGS)
+  .filter(isSettingName)
+  .filter((name) => (SETTINGS[name].levels as readonly Level[]).includes('namespace'));
+
+const NAMESPACE_DEFAULTS = NAMESPACE_SETTINGS.filter(
+  (name) => !(AGENT_OVERRIDES as readonly string[]).includes(name),
 );
 
 const vault = shape.object(
@@ -72,6 +97,14 @@ const vault = shape.object(
       shape.flag('Whether a pod may give an address of its own.'),
       false,
       false,
+    ),
+    namespaceAnnotations: shape.withDefault(
+      shape.list(
+        shape.parsed(grammar.choice(NAMESPACE_SETTINGS), 'an annotation without its prefix'),
+        NAMESPACE_SETTINGS.length,
+        `What a Namespace may set for its pods. Default: all but ${AGENT_OVERRIDES.join(', ')}.`,
+      ),
+      NAMESPACE_DEFAULTS,
     ),
     connections: shape.dictionary(connection, /^[a-z0-9][a-z0-9.-]*$/, 'Connections by name.'),
     policies: shape.withDefault(
@@ -165,6 +198,13 @@ const agent = shape.object(
       shape.flag('False where the platform assigns UIDs itself, as OpenShift does.'),
       true,
       true,
+    ),
+    allowImageOverride: shape.withDefault(
+      shape.flag(
+        'Whether pods may set `image`, `run-as-user` and `run-as-group`: what runs as the agent holds token and SVID.',
+      ),
+      false,
+      false,
     ),
   },
   'The container that pods get.',

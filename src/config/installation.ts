@@ -1,7 +1,14 @@
 /**
  * The installation's configuration: the Helm values that admission needs. Ring: config.
  */
-import { parseQuantity, problemsError, VERSION, type Problem } from '../core/index.ts';
+import {
+  parseQuantity,
+  problemsError,
+  VERSION,
+  type Operation,
+  type Problem,
+} from '../core/index.ts';
+import type { SettingName } from './annotations.ts';
 import {
   installationShape,
   SYSTEM_NAMESPACES,
@@ -30,6 +37,9 @@ export interface VaultPolicy {
   readonly roles: readonly string[];
   readonly authMounts: readonly string[];
   readonly paths: readonly string[];
+  readonly operations: readonly Operation[];
+  /** Of JWT-SVIDs that are delivered. */
+  readonly audiences: readonly string[];
 }
 
 /** The webhook's serving certificate. */
@@ -85,6 +95,8 @@ export interface Installation {
     readonly imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
     /** False where the platform assigns UIDs itself, as OpenShift does. */
     readonly setUser: boolean;
+    /** Whether pods may set image and user of the agent. */
+    readonly allowImageOverride: boolean;
   };
   readonly certificate: CertificateInstallation;
   readonly events: { readonly enabled: boolean };
@@ -95,6 +107,8 @@ export interface Installation {
     readonly default: string;
     /** Whether a pod may give an address of its own. */
     readonly allowPodAddress: boolean;
+    /** Settings that a Namespace may set for its pods. */
+    readonly namespaceAnnotations: readonly SettingName[];
     readonly connections: Readonly<Record<string, VaultConnection>>;
     /** A pod is allowed what some policy for it allows; without any policy everything. */
     readonly policies: readonly VaultPolicy[];
@@ -139,6 +153,7 @@ function build(raw: InstallationValues, place: Place): Installation {
       image: imageOf(raw),
       imagePullPolicy: agent.image.pullPolicy ?? raw.image.pullPolicy,
       setUser: agent.setUser,
+      allowImageOverride: agent.allowImageOverride,
     },
     certificate: {
       mode: certificate.mode,
@@ -188,7 +203,7 @@ function imageOf({ agent, image }: InstallationValues): string {
 }
 
 function vaultOf({ vault, defaults }: InstallationValues, place: Place): Installation['vault'] {
-  const { allowPodAddress } = vault;
+  const { allowPodAddress, namespaceAnnotations } = vault;
   const connections = Object.fromEntries(
     Object.entries<Partial<ConnectionValues>>(vault.connections ?? DEFAULT_CONNECTIONS).map(
       ([name, given]) => [name, connectionOf(given)],
@@ -208,7 +223,7 @@ function vaultOf({ vault, defaults }: InstallationValues, place: Place): Install
     place.at('connections').problem(message);
   }
   const policies = vault.policies.map(policyOf);
-  return { default: fallback, allowPodAddress, connections, policies };
+  return { default: fallback, allowPodAddress, namespaceAnnotations, connections, policies };
 }
 
 function policyOf({ name = '', namespaces = [], ...lists }: PolicyValues): VaultPolicy {

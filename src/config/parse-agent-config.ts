@@ -1,7 +1,7 @@
 /**
  * Raw AgentConfig document -> validated, defaulted, frozen {@link AgentConfig}. Ring: config.
  */
-import { clashingPaths, problemsError, type Problem } from '../core/index.ts';
+import { clashingPaths, problemsError, type Grant, type Problem } from '../core/index.ts';
 import type {
   AgentConfig,
   AuthConfig,
@@ -29,6 +29,7 @@ export interface AgentEnvironment {
 
 type Document = NonNullable<ReturnType<typeof agentDocument.read>>;
 type FileDocument = Document['files'][number];
+type GrantDocument = NonNullable<Document['grants']>[number];
 type VaultDocument = NonNullable<Document['vault']>;
 
 const anyText = text('a text', 4096);
@@ -98,6 +99,7 @@ function build(raw: Document, environment: AgentEnvironment, place: Place): Agen
     spiffe,
     vault,
     auth,
+    grants: raw.grants?.map(grantOf),
     outputDirectory: raw.output.directory,
     files,
     onChange: raw.onChange,
@@ -128,6 +130,10 @@ function sourceOf(file: FileDocument): FileSource {
   const ref = secret ?? { path: '' };
   const format = file.format ?? (ref.key === undefined ? 'json' : 'raw');
   return { kind: 'format', format, secret: ref };
+}
+
+function grantOf({ policy = '', ...lists }: GrantDocument): Grant {
+  return { policy, ...lists }; // a missing name was reported; the result is thrown away then
 }
 
 function x509FilesOf({ x509Svid, output }: Document): FileConfig[] {

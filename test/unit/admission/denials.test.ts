@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { injectPod, podWith, problemsOf, type Given } from './harness.ts';
+import { injectPod, OVERRIDABLE, podWith, problemsOf, type Given } from './harness.ts';
 
 const USER = { securityContext: { runAsUser: 1000 } };
 const HUP = { 'on-change': 'signal:HUP@web' };
@@ -118,7 +118,7 @@ const DENIED: Readonly<Record<string, readonly [Given, object, RegExp]>> = {
 for (const [name, [annotations, spec, pattern]] of Object.entries(DENIED)) {
   test(`denied: ${name}`, () => {
     const pod = podWith(annotations, { ...spec });
-    const result = injectPod(pod);
+    const result = injectPod(pod, { installation: OVERRIDABLE });
     assert.deepEqual([result.outcome, result.reason], ['denied', 'invalid']);
     assert.equal(result.pod, pod);
     const problems = problemsOf(result);

@@ -38,6 +38,9 @@ export function podWith(
   });
 }
 
+/** An installation whose pods may choose image and user of the agent. */
+export const OVERRIDABLE = parseInstallation({ agent: { allowImageOverride: true } });
+
 /** Injects with every default, unless told otherwise. */
 export function injectPod(pod: Pod, input: Partial<InjectionInput> = {}): InjectionResult {
   return inject({

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readPod } from '../../../src/admission/index.ts';
 import { parseInstallation } from '../../../src/config/index.ts';
-import { configIn, containerOf, injectPod, podWith, prefixed } from './harness.ts';
+import { configIn, containerOf, injectPod, OVERRIDABLE, podWith, prefixed } from './harness.ts';
 
 test('native: one sidecar before all init containers, with a probe that waits for the files', () => {
   const { pod, outcome, reason } = injectPod(
@@ -201,7 +201,7 @@ const USERS: readonly (readonly [
 
 for (const [name, annotations, spec, user, mode] of USERS) {
   test(`user and file mode: ${name}`, () => {
-    const { pod } = injectPod(podWith(annotations, { ...spec }));
+    const { pod } = injectPod(podWith(annotations, { ...spec }), { installation: OVERRIDABLE });
     assert.equal(containerOf(pod, 'vouchsafe-agent').securityContext?.runAsUser, user);
     assert.equal(configIn(pod).files[0]?.mode, mode);
   });
@@ -481,7 +481,9 @@ test('files without inject are answered with a hint', () => {
 test('a container whose image has the user can be signalled where `run-as-user` names that user', () => {
   const asked = { 'on-change': 'signal:HUP@web' };
   assert.equal(injectPod(podWith(asked)).outcome, 'denied');
-  const { outcome, pod } = injectPod(podWith({ ...asked, 'run-as-user': '999' }));
+  const { outcome, pod } = injectPod(podWith({ ...asked, 'run-as-user': '999' }), {
+    installation: OVERRIDABLE,
+  });
   assert.equal(outcome, 'injected');
   assert.equal(containerOf(pod, 'vouchsafe-agent').securityContext?.runAsUser, 999);
 });

@@ -18,11 +18,22 @@ function problemsOf(values: unknown): string {
   }
 }
 
+const NAMESPACE_ANNOTATIONS = (
+  'inject mode identity vault role auth-method auth-mount audience spiffe-id spiffe-hint x509-svid refresh file-mode ' +
+  'on-change containers init-containers mount-path volume-size on-missing-vault init-deadline revoke-on-exit ' +
+  'revoke-grace cpu memory log-level port azure-client-id azure-tenant-id azure-authority-host'
+).split(' ');
+
 test('no values at all are an installation with every default', () => {
   assert.deepEqual(parseInstallation(undefined), parseInstallation({}));
   assert.deepEqual(parseInstallation({}), {
     annotationPrefix: 'vouchsafe.dev',
-    agent: { image: 'vouchsafe:0.1.0', imagePullPolicy: 'IfNotPresent', setUser: true },
+    agent: {
+      image: 'vouchsafe:0.1.0',
+      imagePullPolicy: 'IfNotPresent',
+      setUser: true,
+      allowImageOverride: false,
+    },
     certificate: {
       mode: 'own',
       validityMs: 90 * 86_400_000,
@@ -34,6 +45,7 @@ test('no values at all are an installation with every default', () => {
     vault: {
       default: 'default',
       allowPodAddress: false,
+      namespaceAnnotations: NAMESPACE_ANNOTATIONS,
       connections: {
         default: {
           address: 'https://vault.vault.svc:8200',

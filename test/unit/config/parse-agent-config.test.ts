@@ -63,6 +63,7 @@ test('the smallest document gets every documented default', () => {
         onChange: [],
       },
     ],
+    grants: undefined,
     onChange: [],
     onMissingVault: 'fail',
     initDeadlineMs: 120_000,
@@ -392,5 +393,28 @@ test('of a good document each field alone can be spoilt, and both notice', () =>
       assert.ok(!isValid(document), `schema: ${path}`);
       assert.match(problemsOf(document).join('\n'), new RegExp(`^${path}: `, 'm'));
     }
+  }
+});
+
+test('grants are read with what they leave open', () => {
+  const document = {
+    ...HEAD,
+    files: [{ name: 'app', secret: 'kvv2/app' }],
+    grants: [
+      { policy: 'a', paths: ['kvv2/*'] },
+      { policy: 'b', operations: ['list'] },
+    ],
+  };
+  assert.deepEqual(parseAgentConfig(document, ENVIRONMENT).grants, [
+    { policy: 'a', paths: ['kvv2/*'], operations: ['read', 'list', 'write'], audiences: ['*'] },
+    { policy: 'b', paths: ['*'], operations: ['list'], audiences: ['*'] },
+  ]);
+  const wrong = {
+    ...document,
+    grants: [{ paths: 'kvv2/*', operations: ['delete'], audience: [] }],
+  };
+  const problems = problemsOf(wrong).join('\n');
+  for (const name of ['policy', 'paths', 'operations[0]', 'audience']) {
+    assert.ok(problems.includes(`grants[0].${name}: `), `${name}: ${problems}`);
   }
 });
