@@ -2,7 +2,7 @@
  * The CSI driver of one node: serves the kubelet until SIGTERM. Wiring only.
  */
 import { join } from 'node:path';
-import { planVolume } from '../../src/admission/index.ts';
+import { planVolume, volumeGrants } from '../../src/admission/index.ts';
 import { parseInstallation } from '../../src/config/index.ts';
 import {
   EXIT,
@@ -103,6 +103,7 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
     exposition: metrics,
     plan: (input) => planVolume({ ...input, installation, checkTemplate }),
     maxDependencies: installation.csi.maxDependencies,
+    grants: (pod, config) => volumeGrants(installation, pod, config),
     svids: identities.svids,
     namespaces: namespaces?.lookup,
     mounts: systemMounts,

@@ -73,6 +73,15 @@ export function checkedOnce(check: CheckTemplate): CheckTemplate {
   };
 }
 
+/** Whether a document is larger than what may be written into a pod. */
+export function isTooLarge(config: RawAgentConfig): boolean {
+  return bytesOf(config) > MAX_CONFIG_BYTES;
+}
+
+function bytesOf(config: RawAgentConfig): number {
+  return Buffer.byteLength(configText(config));
+}
+
 /** Why nothing is parsed at all. Each limit is cheaper to look at than the next. */
 function sizeProblem(input: ContentsInput): Problem | undefined {
   const { settings, installation, config, remedy } = input;
@@ -88,7 +97,7 @@ function sizeProblem(input: ContentsInput): Problem | undefined {
     text: '',
   });
   const path = `${prefix}/template-${name}`;
-  const bytes = Buffer.byteLength(configText(config));
+  const bytes = bytesOf(config);
   if (bytes > MAX_CONFIG_BYTES) {
     const message = `the agent's configuration would be ${bytes} bytes, more than ${MAX_CONFIG_BYTES}: ${remedy(name)}`;
     return { path, message };

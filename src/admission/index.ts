@@ -17,6 +17,7 @@ export {
 } from './names.ts';
 export { MAX_TEMPLATE_TOKENS, type CheckTemplate } from './contents.ts';
 export { readPod, type Container, type Pod, type PodSpec, type VolumeMount } from './pod.ts';
+export { volumeGrants, type Workload } from './grants.ts';
 export { planVolume, type VolumeInput, type VolumePlan, type VolumeRefusal } from './volume.ts';
 export {
   answerReview,

@@ -2,18 +2,20 @@
  * Everything about one injection that can be decided, and every reason why it cannot be. Ring: admission.
  */
 import type { RawAgentConfig, ResolvedSettings } from '../config/index.ts';
-import type { Problem } from '../core/index.ts';
+import type { Grants, Problem } from '../core/index.ts';
 import type { Addition } from './assemble.ts';
 import { azureVariables } from './azure.ts';
 import { ownContainers, ownVolumes } from './containers.ts';
-import { checkContents } from './contents.ts';
+import { checkContents, isTooLarge } from './contents.ts';
 import { agentDocument, needsOf } from './document.ts';
+import { documentGrants } from './grants.ts';
 import type { InjectionInput } from './inject.ts';
 import { CONTAINER_VARIABLE } from './names.ts';
+import { levelProblems } from './levels.ts';
 import { planCsi } from './plan-csi.ts';
 import { checkMounts, checkNames, checkPlatform, checkVariables } from './pod-checks.ts';
 import type { Container, Pod } from './pod.ts';
-import { policyProblems, serviceAccountOf } from './policy.ts';
+import { decideByPolicies, serviceAccountOf } from './policy.ts';
 import { findTargets, runningContainers } from './targets.ts';
 import { agentUser, defaultFileMode } from './user.ts';
 
@@ -64,7 +66,7 @@ function planAgent(input: PlanInput): Plan {
   checkPlatform(pod, problems);
   const mode = modeOf(input, problems, warnings);
   const targets = findTargets({ pod, settings, files, prefix }, problems);
-  const forbidden: Problem[] = [];
+  const forbidden: Problem[] = [...levelProblems(resolved, installation)];
   const needs = needsOf(resolved, installation, { problems, forbidden });
   const who = {
     pod,
@@ -76,7 +78,7 @@ function planAgent(input: PlanInput): Plan {
   const user = agentUser(who, problems);
   const hostNetwork = pod.spec.hostNetwork === true;
   const port = settings.port.value;
-  const config = agentDocument(resolved, needs, {
+  const document = agentDocument(resolved, needs, {
     mode,
     fileMode: defaultFileMode(who, user),
     listen: hostNetwork ? `127.0.0.1:${port}` : `:${port}`,
@@ -91,10 +93,14 @@ function planAgent(input: PlanInput): Plan {
   checkVariables(targets.consumers, variables, warnings);
   const remedy = (name: string): string =>
     `put the template into a ConfigMap and name it with ${prefix}/template-from-${name}`;
-  const literals = checkContents({ ...input, config, remedy }, problems);
-  if (needs.vault !== undefined) {
-    const serviceAccount = serviceAccountOf(pod);
-    forbidden.push(...policyProblems({ ...input, serviceAccount, literals }));
+  const literals = checkContents({ ...input, config: document, remedy }, problems);
+  const asked = { ...input, serviceAccount: serviceAccountOf(pod), literals };
+  const decision = decideByPolicies({ ...asked, usesVault: needs.vault !== undefined });
+  forbidden.push(...decision.problems);
+  const config = withGrants(document, decision.grants);
+  if (isTooLarge(config) && !isTooLarge(document)) {
+    const message = `what policies allow this pod does not fit into the agent's configuration: a policy with fewer paths is needed`;
+    forbidden.push({ path: `${prefix}/inject`, message });
   }
   const parts = { config, settings, files, needs, user, installation, mode, hostNetwork };
   const addition: Addition = {
@@ -113,6 +119,12 @@ function planAgent(input: PlanInput): Plan {
     warnings,
     isForbidden: forbidden.length > 0,
   };
+}
+
+/** The agent keeps to what the policies allow, as a guard rail: a boundary they are in the CSI driver alone. */
+function withGrants(document: RawAgentConfig, grants: Grants | undefined): RawAgentConfig {
+  const written = grants === undefined ? undefined : documentGrants(grants);
+  return written === undefined ? document : { ...document, grants: written };
 }
 
 /** Native sidecars came with Kubernetes 1.29. */

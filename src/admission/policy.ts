@@ -1,11 +1,21 @@
 /**
- * Who may use which connection, role, auth mount and path. Ring: admission. Vault's own policies decide what a role
- * may read; these decide who may ask for which role.
+ * Who may use which connection, role, auth mount and path, and ask for SVIDs for whom. Ring: admission. Vault's own
+ * policies decide what a role may read; these decide who may ask for which role. What is not known yet, as a path that a
+ * template makes of values, is for the engine to refuse (src/core/access.ts).
  */
-import type { Installation, ResolvedSettings, VaultPolicy } from '../config/index.ts';
-import { isVaultDependency, type Problem } from '../core/index.ts';
+import type { Installation, ResolvedSettings, SecretRef, VaultPolicy } from '../config/index.ts';
+import {
+  dependencyLabel,
+  denialsOf,
+  Globs,
+  isVaultDependency,
+  listed,
+  type Dependency,
+  type Grants,
+  type Problem,
+} from '../core/index.ts';
 import type { LiteralDependencies } from './contents.ts';
-import { Globs } from './globs.ts';
+import { allowsLogin, allowsRole, grantsOf, policiesFor, type Login } from './grants.ts';
 import type { Pod } from './pod.ts';
 
 /** What a decision goes by. */
@@ -15,120 +25,148 @@ export interface PolicyInput {
   readonly settings: ResolvedSettings;
   readonly installation: Installation;
   readonly literals: LiteralDependencies;
+  /** Whether anything logs in to Vault. */
+  readonly usesVault: boolean;
 }
 
-/** One thing that a pod asks for. */
+/** What the policies make of a pod. */
+export interface PolicyDecision {
+  /** Why no policy allows what it asks for; empty where it is allowed. */
+  readonly problems: readonly Problem[];
+  /** What the policies that allow its login let it ask for later; undefined where there are no policies. */
+  readonly grants: Grants | undefined;
+}
+
+/** One thing that a pod asks for, and the annotation that says so. */
 interface Asked {
-  /** The annotation. */
   readonly path: string;
-  readonly kind: 'connections' | 'roles' | 'authMounts' | 'paths';
-  /** Undefined is the default role of the mount. */
-  readonly value: string | undefined;
+  readonly dependency: Dependency;
 }
 
-/** One of them, and several. */
-const WORD = {
-  connections: ['connection', 'connections'],
-  roles: ['role', 'roles'],
-  authMounts: ['auth mount', 'auth mounts'],
-  paths: ['path', 'paths'],
-} as const;
-
-/** More that one policy allows is not listed. */
-const MAX_LISTED = 10;
-/** More refusals are not told: a person needs few of them. */
+/** More refusals are not reported: a person needs few of them. */
 const MAX_REFUSALS = 20;
 /** Most that all policies together may take to be looked at, in steps of some ten nanoseconds. */
 const MAX_STEPS = 500_000;
 
 /**
- * Why no policy allows what the pod asks for, by setting and policy; nothing where one allows everything, or where
- * there are none. What a policy allows is help, and no part of the message: whoever can reach the webhook reads that.
- * Values of annotations are not told, but for Vault paths.
+ * Decides on a pod, by setting and policy. What a policy allows is help, and no part of the message: whoever can reach
+ * the webhook reads that. Values of annotations are not told, but for Vault paths and audiences.
  */
-export function policyProblems(input: PolicyInput): readonly Problem[] {
-  const { policies } = input.installation.vault;
-  if (policies.length === 0) return [];
-  const { namespace, serviceAccount: account } = input;
-  const matching = policies.filter(
-    (policy) =>
-      Globs.of(policy.namespaces).matches(namespace) &&
-      Globs.of(policy.serviceAccounts).matches(account),
-  );
-  const path = `${input.installation.annotationPrefix}/inject`;
+export function decideByPolicies(input: PolicyInput): PolicyDecision {
+  const { installation, usesVault } = input;
+  const { policies } = installation.vault;
+  if (policies.length === 0) return { problems: [], grants: undefined };
+  const asked = askedBy(input);
+  if (!usesVault && asked.length === 0) return { problems: [], grants: undefined };
+  const matching = policiesFor(policies, input);
+  const login = usesVault ? loginOf(input) : undefined;
+  const allowed = matching.filter((policy) => login === undefined || allowsLogin(policy, login));
+  const grants = grantsOf(allowed);
+  return { problems: problemsOf(input, { asked, matching, login, grants }), grants };
+}
+
+interface Found {
+  readonly asked: readonly Asked[];
+  readonly matching: readonly VaultPolicy[];
+  readonly login: Login | undefined;
+  readonly grants: Grants;
+}
+
+/** {@link PolicyDecision.problems} of what was found. */
+function problemsOf(input: PolicyInput, { asked, matching, login, grants }: Found): Problem[] {
+  const { namespace, serviceAccount, installation } = input;
+  const path = `${installation.annotationPrefix}/inject`;
   if (matching.length === 0) {
-    const message = `no policy is for service account ${account} of namespace ${namespace}`;
+    const message = `no policy is for service account ${serviceAccount} of namespace ${namespace}`;
     return [{ path, message }];
   }
-  const asked = askedBy(input);
-  const problems: Problem[] = [];
-  let steps = 0;
-  for (const policy of matching) {
-    let refused = 0;
-    for (const one of asked) {
-      steps += Globs.of(policy[one.kind]).stepsFor(one.value ?? '');
-      if (steps > MAX_STEPS) return [{ path, message: tooMany(asked, matching) }];
-      if (isAllowed(policy, one)) continue;
-      refused += 1;
-      if (problems.length >= MAX_REFUSALS) break;
-      problems.push(refusal(policy, one));
-    }
-    if (refused === 0) return [];
+  if (stepsOf(asked, grantsOf(matching)) > MAX_STEPS) {
+    return [{ path, message: tooMany(asked, matching) }];
   }
-  return problems;
+  const refused = asked.filter(({ dependency }) => denialsOf(grants, dependency).length > 0);
+  if (grants.length > 0 && refused.length === 0) return [];
+  // Where the login of one policy is refused, and a request by that of another one, either may be what was meant.
+  const requests = grants.length > 0 ? refused : asked;
+  const problems = matching.flatMap((policy) => [
+    ...loginProblems(policy, login, installation.annotationPrefix),
+    ...requests.flatMap((one) => requestProblems(one, policy)),
+  ]);
+  return problems.slice(0, MAX_REFUSALS);
 }
 
-function isAllowed(policy: VaultPolicy, { kind, value }: Asked): boolean {
-  const globs = Globs.of(policy[kind]);
-  return value === undefined ? globs.isAny : globs.matches(value);
+/** Why a policy does not allow a request. */
+function requestProblems({ path, dependency }: Asked, by: VaultPolicy): readonly Problem[] {
+  return denialsOf(grantsOf([by]), dependency).map(({ message, help, policy }) => ({
+    ...{ path, help, policy },
+    message: `${dependencyLabel(dependency)}: ${message}`,
+  }));
 }
 
-function refusal(policy: VaultPolicy, { path, kind, value }: Asked): Problem {
-  const listed = policy[kind].slice(0, MAX_LISTED).join(', ');
-  const more = policy[kind].length > MAX_LISTED ? ' and more' : '';
-  const [one, several] = WORD[kind];
-  const what = kind === 'paths' ? `${value ?? ''}: ` : '';
-  const message = `${what}policy "${policy.name}" does not allow this ${one}`;
-  const allowed = listed === '' ? `no ${several}` : `${several} ${listed}${more}`;
-  return { path, message, help: `it allows ${allowed}`, policy: policy.name };
+/** What of a login a policy does not allow. */
+function loginProblems(policy: VaultPolicy, login: Login | undefined, prefix: string): Problem[] {
+  if (login === undefined) return [];
+  const { name, connections, roles, authMounts } = policy;
+  const refuse = (setting: string, what: string, allowed: string): Problem => ({
+    path: `${prefix}/${setting}`,
+    message: `policy "${name}" does not allow this ${what}`,
+    help: `it allows ${allowed}`,
+    policy: name,
+  });
+  const isConnected = login.connections.some((one) => Globs.of(connections).matches(one));
+  const isMounted = Globs.of(authMounts).matches(login.mount);
+  return [
+    ...(isConnected ? [] : [refuse('vault', 'connection', listed('connections', connections))]),
+    ...(allowsRole(policy, login.role) ? [] : [refuse('role', 'role', listed('roles', roles))]),
+    ...(isMounted ? [] : [refuse('auth-mount', 'auth mount', listed('auth mounts', authMounts))]),
+  ];
+}
+
+function loginOf({ settings: { settings }, installation }: PolicyInput): Login {
+  return {
+    connections: [settings.vault.value ?? installation.vault.default],
+    role: settings.role.value,
+    mount: settings['auth-mount'].value ?? settings['auth-method'].value,
+  };
+}
+
+function askedBy({ settings: { files }, installation, literals }: PolicyInput): readonly Asked[] {
+  const prefix = installation.annotationPrefix;
+  return files.flatMap(({ name, secret, 'jwt-svid': audiences }): Asked[] => [
+    ...(secret === undefined ? [] : [ask(`${prefix}/secret-${name}`, dependencyOf(secret.value))]),
+    ...(literals.get(name) ?? []).map((one) => ask(`${prefix}/template-${name}`, one)),
+    ...(audiences === undefined
+      ? []
+      : [ask(`${prefix}/jwt-svid-${name}`, { kind: 'jwt-svid', audiences: audiences.value })]),
+  ]);
+}
+
+function ask(path: string, dependency: Dependency): Asked {
+  return { path, dependency };
+}
+
+function dependencyOf({ path, params }: SecretRef): Dependency {
+  return params === undefined ? { kind: 'read', path } : { kind: 'write', path, params };
+}
+
+/** What comparing takes at most: a path can be taken in a few ways, each is looked up. */
+function stepsOf(asked: readonly Asked[], grants: Grants): number {
+  let steps = 0;
+  for (const { dependency } of asked) {
+    const names = isVaultDependency(dependency)
+      ? [dependency.path]
+      : dependency.kind === 'jwt-svid'
+        ? dependency.audiences
+        : [];
+    for (const { paths, audiences } of grants) {
+      const globs = Globs.of(isVaultDependency(dependency) ? paths : audiences);
+      for (const name of names) steps += globs.stepsFor(name);
+    }
+  }
+  return steps;
 }
 
 function tooMany(asked: readonly unknown[], policies: readonly unknown[]): string {
   return `asks for too much to be compared with policies: ${asked.length} names and paths, and ${policies.length} policies for this service account; ask for fewer`;
-}
-
-function askedBy({
-  settings: { settings, files },
-  installation,
-  literals,
-}: PolicyInput): readonly Asked[] {
-  const prefix = installation.annotationPrefix;
-  const method = settings['auth-method'].value;
-  const paths = files.flatMap(({ name, secret }): Asked[] => [
-    ...pathsOf(`${prefix}/secret-${name}`, secret === undefined ? [] : [secret.value.path]),
-    ...pathsOf(
-      `${prefix}/template-${name}`,
-      (literals.get(name) ?? []).filter(isVaultDependency).map(({ path }) => path),
-    ),
-  ]);
-  return [
-    {
-      path: `${prefix}/vault`,
-      kind: 'connections',
-      value: settings.vault.value ?? installation.vault.default,
-    },
-    { path: `${prefix}/role`, kind: 'roles', value: settings.role.value },
-    {
-      path: `${prefix}/auth-mount`,
-      kind: 'authMounts',
-      value: settings['auth-mount'].value ?? method,
-    },
-    ...paths,
-  ];
-}
-
-function pathsOf(path: string, values: readonly string[]): Asked[] {
-  return values.map((value) => ({ path, kind: 'paths', value }));
 }
 
 /** The API server writes the name before it asks webhooks; manifests often leave it out. */

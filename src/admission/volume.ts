@@ -22,7 +22,8 @@ import {
 } from '../core/index.ts';
 import { checkContents, type CheckTemplate, type LiteralDependencies } from './contents.ts';
 import { agentDocument, needsOf, svidUsers, type Needs } from './document.ts';
-import { policyProblems } from './policy.ts';
+import { levelProblems } from './levels.ts';
+import { decideByPolicies } from './policy.ts';
 
 /** Everything that a volume goes by. */
 export interface VolumeInput {
@@ -71,8 +72,8 @@ export function planVolume(input: VolumeInput): VolumePlan | VolumeRefusal {
   const { installation } = input;
   const prefix = installation.annotationPrefix;
   const problems: Problem[] = [];
-  const forbidden: Problem[] = [];
   const resolved = resolveVolume(input, problems);
+  const forbidden: Problem[] = [...levelProblems(resolved, installation, NOT_IN_VOLUME)];
   const byToken = installation.csi.identity.kind === 'service-account';
   const needs = needsOf(resolved, installation, { problems, forbidden }, byToken);
   checkDriver({ resolved, needs, installation }, problems);
@@ -86,10 +87,9 @@ export function planVolume(input: VolumeInput): VolumePlan | VolumeRefusal {
   const contents = { ...input, settings: resolved, config: document };
   const literals = checkContents({ ...contents, remedy: () => SHORTER }, problems);
   checkDependencies({ resolved, literals, installation }, problems);
-  if (needs.vault !== undefined) {
-    const asked = { ...input.pod, settings: resolved, installation, literals };
-    forbidden.push(...policyProblems(asked));
-  }
+  const asked = { ...input.pod, settings: resolved, installation, literals };
+  const usesVault = needs.vault !== undefined;
+  forbidden.push(...decideByPolicies({ ...asked, usesVault }).problems);
   const sizeBytes = sizeOf({ resolved, needs, installation }, problems);
   const refused = [...problems, ...forbidden];
   const isForbidden = forbidden.length > 0;

@@ -97,14 +97,14 @@ export class Agent<T> {
       ...{ fileSet: this.#fileSet, files: parts.files, logger, onFailure },
       onChange: () => this.#delivery?.templatesChanged(),
     });
-    const { auth } = config;
+    const { auth, grants } = config;
     if (vault !== undefined && auth !== undefined) {
-      const login = (signal: AbortSignal) => loginOnce({ ...parts, auth, vault }, signal);
+      const login = (signal: AbortSignal) => loginOnce({ ...parts, auth, vault, grants }, signal);
       const save = (): void => this.#save();
       const common = { vault, clock, random, logger, metrics, onChange };
       this.#sessions = new Sessions({ ...common, login, save });
     }
-    const obtainer = createObtainer({ ...parts, sessions: this.#sessions, auth });
+    const obtainer = createObtainer({ ...parts, sessions: this.#sessions, auth, grants });
     const { maxValues } = parts;
     this.#values = new Values({
       obtainer,

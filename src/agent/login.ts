@@ -1,7 +1,13 @@
 /**
  * One login with the identity of the moment. Ring: agent. SVIDs and tokens are fetched here and never kept.
  */
-import { type Clock, type LoginRequest, Secret, VouchsafeError } from '../core/index.ts';
+import {
+  type Clock,
+  type Grants,
+  type LoginRequest,
+  Secret,
+  VouchsafeError,
+} from '../core/index.ts';
 import type { AuthConfig } from '../config/index.ts';
 import type { FilesPort, IdentityPort, TokenPort, VaultPort, VaultToken } from './ports.ts';
 
@@ -14,6 +20,8 @@ const MIN_SVID_LIFE_MS = 2000;
 /** What a login needs. */
 export interface LoginParts {
   readonly auth: AuthConfig;
+  /** What may be asked for with the login: where that is nothing, there is none. */
+  readonly grants: Grants | undefined;
   readonly vault: Pick<VaultPort, 'login'>;
   /** Undefined where the login is by token file. */
   readonly identity: IdentityPort | undefined;
@@ -26,9 +34,15 @@ export interface LoginParts {
 /**
  * Fetches the identity and logs in, once.
  *
- * @throws VouchsafeError `ERR_SPIFFE_*` for the identity, `ERR_VAULT_*` for the login, `ERR_VAULT_TOKEN_FILE`.
+ * @throws VouchsafeError `ERR_POLICY_DENIED`, `ERR_SPIFFE_*` for the identity, `ERR_VAULT_*` for the login,
+ * `ERR_VAULT_TOKEN_FILE`.
  */
 export async function loginOnce(parts: LoginParts, signal: AbortSignal): Promise<VaultToken> {
+  const { mount, role } = parts.auth;
+  if (parts.grants?.length === 0) {
+    const as = role === undefined ? '' : ` as ${role}`;
+    throw new VouchsafeError('ERR_POLICY_DENIED', `no policy allows a login at auth/${mount}${as}`);
+  }
   return parts.vault.login(await loginRequest(parts, signal), signal);
 }
 

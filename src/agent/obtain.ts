@@ -4,7 +4,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import {
   type Clock,
+  denialsOf,
   type Dependency,
+  dependencyLabel,
+  type Grants,
   hasCode,
   isVaultDependency,
   type Random,
@@ -45,6 +48,8 @@ export interface ObtainerParts {
   readonly identity: IdentityPort | undefined;
   /** Undefined where there is no Vault. Its audience is asked for to learn the workload's SPIFFE ID, too. */
   readonly auth: AuthConfig | undefined;
+  /** What may be asked for; undefined is everything. */
+  readonly grants: Grants | undefined;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -140,8 +145,9 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
   }
 
   return {
-    fetch(wanted, signal) {
+    async fetch(wanted, signal) {
       const { dependency, refreshMs } = wanted;
+      requireGrant(parts.grants, dependency);
       return isVaultDependency(dependency)
         ? vaultPermits.run(signal, () => fromVault(dependency, wanted, signal))
         : identityPermits.run(signal, () => fromIdentity(dependency, refreshMs, signal));
@@ -149,6 +155,19 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
 
     renew: (held, signal) => vaultPermits.run(signal, () => renewed(held, signal)),
   };
+}
+
+/** More policies than that are not named. */
+const MAX_NAMED = 3;
+
+/** Before anything is asked of anybody: an answer to what is not allowed could already be too much. */
+function requireGrant(grants: Grants | undefined, dependency: Dependency): void {
+  if (grants === undefined) return;
+  const denials = denialsOf(grants, dependency);
+  if (denials.length === 0 && grants.length > 0) return;
+  const reasons = denials.slice(0, MAX_NAMED).map(({ message }) => message);
+  const why = reasons.length === 0 ? 'no policy allows the login' : reasons.join('; ');
+  throw new VouchsafeError('ERR_POLICY_DENIED', `${dependencyLabel(dependency)}: ${why}`);
 }
 
 /** True for a value that was read before and not rotated since. */

@@ -1,7 +1,8 @@
 /**
  * What the driver needs from the parts around it. Ring: csi. `cmd/csi` hands them in.
  */
-import type { Clock, Logger, Metrics, Problem, Random } from '../core/index.ts';
+import type { AgentConfig } from '../config/index.ts';
+import type { Clock, Grants, Logger, Metrics, Problem, Random } from '../core/index.ts';
 import type { SvidApi } from '../spiffe/index.ts';
 import type { MountsPort } from './mounting.ts';
 import type { PodInfo } from './publish-request.ts';
@@ -53,6 +54,11 @@ export interface DriverParts {
   readonly plan: PlanVolume;
   /** Most secrets, certificates and SVIDs that one volume may depend on. */
   readonly maxDependencies: number;
+  /**
+   * What the policies of now let a volume ask for, whatever its document says; undefined is everything. A volume may be
+   * older than the policies.
+   */
+  readonly grants: (pod: PodInfo, config: AgentConfig) => Grants | undefined;
   /** SVIDs of a pod that needs them; whoever gets them closes them. */
   readonly svids: (pod: PodInfo, signal: AbortSignal) => Promise<SvidApi>;
   /** Annotations of a namespace; undefined where there is no cluster to ask. */

@@ -28,7 +28,7 @@ const NO_NOTIFIER = { notify: () => Promise.resolve() };
 /** What a {@link Volume} needs. */
 export type VolumeParts = Pick<
   DriverParts,
-  'maxDependencies' | 'svids' | 'clock' | 'random' | 'logger' | 'metrics'
+  'maxDependencies' | 'grants' | 'svids' | 'clock' | 'random' | 'logger' | 'metrics'
 > & {
   readonly shared: Shared;
   /** Logins under way, by namespace. */
@@ -280,8 +280,10 @@ export class Volume {
 
   #config(): AgentConfig {
     const { record, directory } = this.kept;
+    const config = parseAgentConfig(record.document);
     return {
-      ...parseAgentConfig(record.document),
+      ...config,
+      grants: this.#parts.grants(this.spec.pod, config),
       outputDirectory: this.spec.target,
       stateDirectory: directory,
       // The kubelet asks again and again, and tells the pod's events why its files are not there.

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { JWK } from 'jose';
-import { planVolume } from '../../src/admission/index.ts';
+import { planVolume, volumeGrants } from '../../src/admission/index.ts';
 import { parseInstallation, type Installation } from '../../src/config/index.ts';
 import type { Clock } from '../../src/core/index.ts';
 import { runDriver, type DriverOptions } from '../../src/csi/index.ts';
@@ -182,6 +182,7 @@ export class CsiWorld implements AsyncDisposable {
       ...{ clock: systemClock, random: systemRandom, memoryLimitBytes: 512 * 2 ** 20 },
       plan: (input) => planVolume({ ...input, installation, checkTemplate }),
       maxDependencies: installation.csi.maxDependencies,
+      grants: (pod, config) => volumeGrants(installation, pod, config),
       svids: () => Promise.reject(new Error('nobody needs SVIDs here')),
       ...more,
     };

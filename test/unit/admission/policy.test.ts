@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { InjectionResult } from '../../../src/admission/index.ts';
 import { parseInstallation } from '../../../src/config/index.ts';
 import { explainProblems } from '../../../src/core/index.ts';
-import { injectPod, podWith, problemsOf, type Given } from './harness.ts';
+import { configIn, injectPod, podWith, problemsOf, type Given } from './harness.ts';
 
 const POLICIES = [
   {
@@ -180,4 +180,70 @@ test('what an installation has and allows is help, and in no message', () => {
     return explainProblems(problems);
   });
   for (const one of [...planted, 'planted-audience']) assert.ok(helped.join().includes(one), one);
+});
+
+const AUDIENCES = [
+  { name: 'cloud', namespaces: ['shop'], audiences: ['api://*'], operations: ['read'] },
+];
+
+function decideAudience(annotations: Given, namespace = 'shop'): InjectionResult {
+  const installation = parseInstallation({ vault: { policies: AUDIENCES } });
+  const pod = podWith(annotations);
+  delete (pod.metadata.annotations as Record<string, string>)['vouchsafe.dev/secret-app']; // the helper's own
+  return injectPod(pod, { namespace, installation });
+}
+
+test('audiences of JWT-SVIDs in files go by the policies, without any Vault', () => {
+  assert.equal(decideAudience({ 'jwt-svid-token': 'api://x' }).outcome, 'injected');
+  assert.deepEqual(problemsOf(decideAudience({ 'jwt-svid-token': 'vault' })), [
+    'jwt-svid-token: jwt-svid for vault: policy "cloud" does not allow this audience',
+  ]);
+  assert.deepEqual(problemsOf(decideAudience({ 'template-t': '{{jwtSvid "vault"}}' })), [
+    'template-t: jwt-svid for vault: policy "cloud" does not allow this audience',
+  ]);
+  assert.deepEqual(problemsOf(decideAudience({ 'jwt-svid-token': 'api://x' }, 'other')), [
+    'inject: no policy is for service account default of namespace other',
+  ]);
+});
+
+test('a write and a list are refused where a policy allows to read alone', () => {
+  for (const template of ['{{secret "transit/sign/k" input="x"}}', '{{secrets "kvv2/"}}']) {
+    assert.match(
+      problemsOf(decideAudience({ 'template-t': template })).join(),
+      /does not allow to/,
+    );
+  }
+  assert.equal(decideAudience({ 'template-t': '{{secret "kvv2/app#x"}}' }).outcome, 'injected');
+});
+
+test('paths of Vault itself need to be written out where paths are limited', () => {
+  const paths = ['*/lookup-self', 'kvv2/*'];
+  const installation = parseInstallation({
+    vault: { policies: [{ name: 'p', namespaces: ['*'], paths }] },
+  });
+  const asked = podWith({ 'template-t': '{{secret "auth/token/lookup-self#id"}}' });
+  assert.equal(injectPod(asked, { installation }).reason, 'forbidden');
+});
+
+test('the agent is given what the policies that allow its login allow, and no more', () => {
+  const { pod } = decide(OK);
+  assert.deepEqual(configIn(pod).grants, [
+    {
+      policy: 'team-a',
+      paths: ['kvv2/team-a/*', 'kvv2/common', '*/creds/team-a-*'],
+      operations: ['read', 'list', 'write'],
+      audiences: ['*'],
+    },
+  ]);
+  const free = parseInstallation({ vault: { policies: [{ name: 'p', namespaces: ['*'] }] } });
+  assert.equal(configIn(injectPod(podWith(), { installation: free }).pod).grants, undefined);
+});
+
+test('policies that do not fit into a pod deny it, with the reason', () => {
+  const paths = Array.from({ length: 250 }, (_, index) => `kvv2/${'x'.repeat(480)}/${index}/*`);
+  const policy = { name: 'p', namespaces: ['*'], paths: [...paths, 'kvv2/app'] };
+  const installation = parseInstallation({ vault: { policies: [policy] } });
+  const result = injectPod(podWith(), { installation });
+  assert.equal(result.reason, 'forbidden');
+  assert.match(result.message, /a policy with fewer paths is needed/);
 });

@@ -30,6 +30,7 @@ function bench(auth: Readonly<Record<string, unknown>>, tokenFile?: string): Ben
   };
   const parts: LoginParts = {
     auth: config.auth,
+    grants: undefined,
     vault: {
       login(request) {
         requests.push(request);

@@ -42,7 +42,10 @@ function bench(t: TestContext): Bench {
   const onChange = (): void => undefined;
   const common = { clock, random, logger, metrics: NO_METRICS, onChange };
   const sessions = new Sessions({ ...common, vault, login: () => vault.login() });
-  const obtainer = createObtainer({ sessions, vault, identity, auth: undefined, clock, random });
+  const obtainer = createObtainer({
+    ...{ sessions, vault, identity, clock, random },
+    ...{ auth: undefined, grants: undefined },
+  });
   const failures: VouchsafeError[] = [];
   const onFailure = (error: VouchsafeError): number => failures.push(error);
   const values = new Values({ ...common, obtainer, onFailure });

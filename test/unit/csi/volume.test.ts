@@ -44,6 +44,7 @@ function volumeOf(
     {
       clock: { ...systemClock, monotonicMs },
       ...{ random: systemRandom, logger: NO_LOGGER, metrics: NO_METRICS },
+      grants: () => undefined,
       svids: () => Promise.reject(new Error('nobody needs SVIDs to revoke')),
       maxDependencies: 256,
       budget: new MemoryBudget(2 ** 29),

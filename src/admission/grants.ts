@@ -1,0 +1,95 @@
+/**
+ * The installation's policies as what one workload may ask for: written into an agent's document, and asked of the
+ * installation itself by the driver. Ring: admission.
+ */
+import type { AgentConfig, Installation, RawAgentConfig, VaultPolicy } from '../config/index.ts';
+import { Globs, isUnlimited, OPERATIONS, type Grant, type Grants } from '../core/index.ts';
+
+/** Whose requests they are. */
+export interface Workload {
+  readonly namespace: string;
+  readonly serviceAccount: string;
+}
+
+/** A login to Vault. */
+export interface Login {
+  /** Names of the connection; several where a document tells its address alone. */
+  readonly connections: readonly string[];
+  /** Undefined is the default role of the mount. */
+  readonly role: string | undefined;
+  readonly mount: string;
+}
+
+/** The policies that are for a workload. */
+export function policiesFor(
+  policies: readonly VaultPolicy[],
+  { namespace, serviceAccount }: Workload,
+): readonly VaultPolicy[] {
+  return policies.filter(
+    (policy) =>
+      Globs.of(policy.namespaces).matches(namespace) &&
+      Globs.of(policy.serviceAccounts).matches(serviceAccount),
+  );
+}
+
+/** Whether a policy allows a role; undefined is the default one of the mount. */
+export function allowsRole({ roles }: VaultPolicy, role: string | undefined): boolean {
+  return role === undefined ? Globs.of(roles).isAny : Globs.of(roles).matches(role);
+}
+
+/** Whether a policy allows a login. */
+export function allowsLogin(policy: VaultPolicy, { connections, role, mount }: Login): boolean {
+  const allowed = Globs.of(policy.connections);
+  return (
+    (allowed.isAny || connections.some((name) => allowed.matches(name))) &&
+    Globs.of(policy.authMounts).matches(mount) &&
+    allowsRole(policy, role)
+  );
+}
+
+/** What policies allow once the login is allowed. */
+export function grantsOf(policies: readonly VaultPolicy[]): Grants {
+  return policies.map(({ name, paths, operations, audiences }) => ({
+    ...{ policy: name, paths, operations, audiences },
+  }));
+}
+
+/** What the policies of an installation let a volume ask for that runs by this config; undefined is everything. */
+export function volumeGrants(
+  installation: Installation,
+  workload: Workload,
+  config: AgentConfig,
+): Grants | undefined {
+  const { policies } = installation.vault;
+  if (policies.length === 0) return undefined;
+  const login = loginOf(installation, config);
+  const matching = policiesFor(policies, workload);
+  return limits(
+    grantsOf(matching.filter((policy) => login === undefined || allowsLogin(policy, login))),
+  );
+}
+
+/** Grants as a document has them, without what is any; undefined where nothing is limited. */
+export function documentGrants(grants: Grants): RawAgentConfig['grants'] {
+  return limits(grants)?.map(({ policy, paths, operations, audiences }) => ({
+    policy,
+    ...(!Globs.of(paths).isAny && { paths }),
+    ...(operations.length < OPERATIONS.length && { operations }),
+    ...(!Globs.of(audiences).isAny && { audiences }),
+  }));
+}
+
+function limits(grants: Grants): readonly Grant[] | undefined {
+  return grants.some(isUnlimited) ? undefined : grants;
+}
+
+function loginOf(
+  { vault: { connections } }: Installation,
+  { vault, auth }: AgentConfig,
+): Login | undefined {
+  if (vault === undefined || auth === undefined) return undefined;
+  const names = Object.entries(connections).flatMap(([name, { address, namespace }]) =>
+    address === vault.address && namespace === vault.namespace ? [name] : [],
+  );
+  return { connections: names, role: auth.role, mount: auth.mount };
+}
