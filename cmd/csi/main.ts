@@ -76,7 +76,7 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
   const [clock, metrics] = [systemClock, createMetrics()];
   const logger = createLogger(level, process.stderr);
   const installation = parseInstallation(await readValues(flags.config));
-  const { driverName, volumeStats } = installation.csi;
+  const { driverName, volumeStats, perPodMetrics } = installation.csi;
   const common = { clock, logger, metrics };
   const nodeName = nodeNameOf(flags['node-name']);
   const kubernetes = connectCluster(flags['api-server'], clock);
@@ -91,6 +91,7 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
     ...common,
     driverName,
     volumeStats,
+    perPodMetrics,
     version: VERSION,
     nodeName,
     csiSocket: flags['csi-socket'],

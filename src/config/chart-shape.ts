@@ -47,7 +47,9 @@ const podDisruptionBudget = shape.object(
 const networkPolicy = shape.object(
   {
     enabled: flag(true, 'Whether connections to the webhook are limited to its two ports.'),
-    metricsFrom: objects('Who may reach the port of probes and metrics; everybody by default.'),
+    metricsFrom: objects(
+      'Who may reach the ports of probes and metrics. By default the pods of the own namespace, and with a serviceMonitor or podMonitor all that are labelled `app.kubernetes.io/name: prometheus`.',
+    ),
   },
   'NetworkPolicy of the webhook.',
 );

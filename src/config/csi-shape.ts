@@ -61,6 +61,19 @@ const identity = shape.object(
   },
 );
 
+const metrics = shape.object(
+  {
+    perPod: shape.withDefault(
+      shape.flag(
+        'Whether metrics of the driver name pods and their files to whoever reaches its port; else they name namespaces alone.',
+      ),
+      false,
+      false,
+    ),
+  },
+  'Metrics of the driver.',
+);
+
 /** Shape of `csi`. */
 export const csiShape = shape.object(
   {
@@ -111,6 +124,7 @@ export const csiShape = shape.object(
       false,
       false,
     ),
+    metrics: shape.nested(metrics),
     ...CHART_CSI_FIELDS,
   },
   'The CSI driver: files without a container in the pod.',

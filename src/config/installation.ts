@@ -84,6 +84,8 @@ export interface CsiInstallation {
   readonly maxDependencies: number;
   /** Whether the kubelet is to ask for statistics of volumes. */
   readonly volumeStats: boolean;
+  /** Whether metrics of the driver name pods and files. */
+  readonly perPodMetrics: boolean;
 }
 
 /** Everything about one installation that admission goes by. */
@@ -175,7 +177,7 @@ function build(raw: InstallationValues, place: Place): Installation {
 }
 
 function csiOf({ csi, defaults }: InstallationValues, place: Place): CsiInstallation {
-  const { enabled, driverName, tokenAudiences, maxVolumeSize, volumeStats } = csi;
+  const { enabled, driverName, tokenAudiences, maxVolumeSize, volumeStats, metrics } = csi;
   const { minRefresh, maxDependencies } = csi;
   const { kind, socket = '', agentIds } = csi.identity;
   if (defaults['mode'] === 'csi' && !enabled) {
@@ -190,6 +192,7 @@ function csiOf({ csi, defaults }: InstallationValues, place: Place): CsiInstalla
     minRefreshMs: minRefresh,
     maxDependencies,
     volumeStats,
+    perPodMetrics: metrics.perPod,
   };
 }
 

@@ -26,6 +26,8 @@ export interface DriverOptions extends DriverParts {
   readonly nodeName: string;
   /** Whether the kubelet is to ask for statistics of volumes. */
   readonly volumeStats: boolean;
+  /** Whether metrics name pods and files. Default: false, namespaces alone. */
+  readonly perPodMetrics?: boolean;
   /** Path of the socket that the kubelet calls. */
   readonly csiSocket: string;
   /** Path of the socket in the kubelet's registry of plug-ins; undefined registers nowhere. */
@@ -75,7 +77,7 @@ export async function runDriver(
     ...{ ...options, parts, records, shared, revocations, budget, memoryLimitBytes },
   });
   const registration = new Registration({ ...options, endpoint: options.kubeletPath });
-  const record = createVolumesRecorder(metrics, volumes);
+  const record = createVolumesRecorder(metrics, volumes, options.perPodMetrics ?? false);
   const listening = Promise.withResolvers<string | undefined>();
   let isServing = false;
   // Probes and the sweep go on while calls are drained.

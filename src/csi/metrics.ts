@@ -1,7 +1,8 @@
 /**
- * What the driver counts. Ring: csi. Labels are closed sets, or names of pods that are on this node now.
+ * What the driver counts. Ring: csi. Labels are closed sets, namespaces of pods that are on this node now, and where
+ * the installation says so those pods and their files.
  */
-import type { Gauge, Metrics } from '../core/index.ts';
+import type { Gauge, Labels, Metrics } from '../core/index.ts';
 import type { VolumeRecord } from './records.ts';
 import type { Resource, Volumes } from './volumes.ts';
 
@@ -96,55 +97,82 @@ function createSharesRecorder(metrics: Metrics, volumes: Volumes): () => void {
   };
 }
 
-/** Makes the function that brings the gauges up to date; it is called at each scrape. */
-export function createVolumesRecorder(metrics: Metrics, volumes: Volumes): () => void {
+/**
+ * Makes the function that brings the gauges up to date; it is called at each scrape. Whoever reaches the port reads
+ * them, so pods and files are named with `perPod` alone.
+ */
+export function createVolumesRecorder(
+  metrics: Metrics,
+  volumes: Volumes,
+  perPod: boolean,
+): () => void {
   const count = metrics.gauge(
     'vouchsafe_csi_volumes',
     'Volumes on this node, by state: starting, ready, or degraded (the last good files stay).',
     ['state'],
   );
   const leases = metrics.gauge('vouchsafe_csi_leases', 'Leases that volumes of this node hold.');
-  const age = metrics.gauge(
-    'vouchsafe_csi_file_age_seconds',
-    'Seconds since a file was last known to be right; of several files of that name in a pod the oldest.',
-    ['namespace', 'pod', 'file'],
+  const oldest = createAges(
+    metrics.gauge(
+      'vouchsafe_csi_oldest_file_age_seconds',
+      'Seconds since the file of a namespace was last known to be right for which that is longest.',
+      ['namespace'],
+    ),
   );
-  let known = new Map<string, Ageing>();
+  const each = createAges(
+    metrics.gauge(
+      'vouchsafe_csi_file_age_seconds',
+      'With csi.metrics.perPod: seconds since a file was last known to be right; of several files of that name in a pod the oldest.',
+      ['namespace', 'pod', 'file'],
+    ),
+  );
   const recordShares = createSharesRecorder(metrics, volumes);
   return () => {
     recordShares();
     const counts = { starting: 0, ready: 0, degraded: 0 };
-    const ages = new Map<string, Ageing>();
     let leaseCount = 0;
     for (const { spec, status, kept, fileAges } of volumes.all) {
       counts[stateOf(status?.phase, kept.record)] += 1;
       leaseCount += status?.secrets.filter(({ lease }) => lease).length ?? 0;
-      for (const [name, seconds] of fileAges) {
-        const labels = { namespace: spec.pod.namespace, pod: spec.pod.name, file: name };
-        const key = Object.values(labels).join('/');
-        const ageSeconds = Math.max(seconds, ages.get(key)?.ageSeconds ?? 0);
-        ages.set(key, { labels, ageSeconds });
+      const { namespace, name: pod } = spec.pod;
+      for (const [file, seconds] of fileAges) {
+        oldest.note({ namespace }, seconds);
+        if (perPod) each.note({ namespace, pod, file }, seconds);
       }
     }
     for (const state of STATES) count.set(counts[state], { state });
     leases.set(leaseCount);
-    replace(age, known, ages);
-    known = ages;
+    oldest.show();
+    each.show();
   };
 }
 
-interface Ageing {
-  readonly labels: Readonly<Record<string, string>>;
-  readonly ageSeconds: number;
+/** Ages by label, the greatest of each. */
+interface Ages {
+  note(labels: Labels, seconds: number): void;
+  /** Shows what was noted since the last time, and nothing else. */
+  show(): void;
 }
 
-function replace(
-  gauge: Gauge,
-  known: ReadonlyMap<string, Ageing>,
-  now: ReadonlyMap<string, Ageing>,
-): void {
-  for (const [key, { labels }] of known) if (!now.has(key)) gauge.remove(labels);
-  for (const { labels, ageSeconds } of now.values()) gauge.set(ageSeconds, labels);
+interface Age {
+  readonly labels: Labels;
+  readonly seconds: number;
+}
+
+function createAges(gauge: Gauge): Ages {
+  let [shown, noted] = [new Map<string, Age>(), new Map<string, Age>()];
+  return {
+    note(labels, seconds) {
+      const key = Object.values(labels).join('/');
+      noted.set(key, { labels, seconds: Math.max(seconds, noted.get(key)?.seconds ?? 0) });
+    },
+    show() {
+      for (const [key, { labels }] of shown) if (!noted.has(key)) gauge.remove(labels);
+      for (const { labels, seconds } of noted.values()) gauge.set(seconds, labels);
+      shown = noted;
+      noted = new Map();
+    },
+  };
 }
 
 /** Files that are there are the last good ones as long as no engine says that they are right. */

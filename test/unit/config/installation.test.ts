@@ -72,6 +72,7 @@ test('no values at all are an installation with every default', () => {
       minRefreshMs: 10_000,
       maxDependencies: 256,
       volumeStats: false,
+      perPodMetrics: false,
     },
     webhook: {
       excludedNamespaces: ['kube-system', 'kube-public', 'kube-node-lease'],

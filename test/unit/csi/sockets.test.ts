@@ -127,9 +127,21 @@ suite('sockets of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.deepEqual(await world.mounts(), []);
   });
 
-  test('metrics tell volumes, ages, publishes and leases; those of a pod that ended are gone', async () => {
+  test('metrics name no pod and no file of a tenant', async () => {
     await using world = await CsiWorld.start();
     const driver = await world.driver();
+    const pod = await world.pod();
+    await world.publish(driver.kubelet, pod);
+    const { body } = await driver.get('/metrics');
+    assert.match(body, /vouchsafe_csi_oldest_file_age_seconds\{namespace="shop"\} /);
+    assert.doesNotMatch(body, /pod="|file="|\bweb\b/);
+    await world.unpublish(driver.kubelet, pod);
+    assert.doesNotMatch((await driver.get('/metrics')).body, /file_age_seconds\{/);
+  });
+
+  test('metrics tell volumes, ages, publishes and leases; those of a pod that ended are gone', async () => {
+    await using world = await CsiWorld.start();
+    const driver = await world.driver({ perPodMetrics: true });
     const { kubelet } = driver;
     const pod = await world.pod();
     await world.publish(kubelet, pod);
@@ -146,6 +158,7 @@ suite('sockets of the CSI driver', { skip: CANNOT_MOUNT }, () => {
       assert.ok(body.includes(line), `${line} is not in ${body}`);
     }
     assert.match(body, /vouchsafe_csi_file_age_seconds\{namespace="shop",pod="web",file="user"\} /);
+    assert.match(body, /vouchsafe_csi_oldest_file_age_seconds\{namespace="shop"\} /);
     world.hunt.assertNone({ '/metrics': body });
     await world.unpublish(kubelet, pod);
     assert.doesNotMatch((await driver.get('/metrics')).body, /file_age_seconds\{/);
