@@ -166,8 +166,8 @@ test('rights are the least: own CA', { skip }, () => {
   const all = objects();
   assert.deepEqual(rulesOf(one(all, 'ClusterRole')), CLUSTER_RULES);
   assert.deepEqual(rulesOf(one(all, 'Role')), [
-    'get list watch update patch: /secrets vouchsafe-webhook-tls',
-    'get update patch: coordination.k8s.io/leases vouchsafe-webhook',
+    'get list watch patch: /secrets vouchsafe-webhook-tls',
+    'get update: coordination.k8s.io/leases vouchsafe-webhook',
     'create: /secrets',
     'create: coordination.k8s.io/leases',
   ]);
@@ -189,6 +189,59 @@ for (const name of ['secret', 'spiffe']) {
     assert.ok(!all.some(({ kind }) => kind === 'Role'));
   });
 }
+
+test(
+  'of its registration the webhook may change the bundle alone, where it changes it at all',
+  { skip },
+  () => {
+    const named = (values: readonly string[], flags: readonly string[] = []): readonly string[] =>
+      objects(values, flags)
+        .filter(({ metadata }) => metadata.name === 'vouchsafe-ca-bundle')
+        .map(({ kind }) => kind);
+    const both = ['ValidatingAdmissionPolicy', 'ValidatingAdmissionPolicyBinding'];
+    for (const mode of ['own', 'secret', 'spiffe'])
+      assert.deepEqual(named(CERTIFICATES[mode] ?? []), both);
+    assert.deepEqual(named(CERTIFICATES['certManager'] ?? []), []);
+    assert.deepEqual(named(['admissionPolicy.enabled=false']), []);
+    assert.deepEqual(named([], ['--kube-version', '1.29.0']), []);
+    const policy = one(objects(['serviceAccount.name=mine']), both[0] ?? '', 'vouchsafe-ca-bundle');
+    const [{ expression }] = at(policy, 'spec.matchConditions') as [{ expression: string }];
+    assert.equal(expression, "request.userInfo.username == 'system:serviceaccount:vouchsafe:mine'");
+  },
+);
+
+test(
+  'metrics are for the own namespace, for a Prometheus that is asked for, or for whom is named',
+  { skip },
+  () => {
+    const from = (values: readonly string[]): unknown => {
+      const all = objects(['csi.enabled=true', ...values]);
+      const driver = at(one(all, 'NetworkPolicy', 'vouchsafe-csi'), 'spec.ingress.0.from');
+      assert.deepEqual(at(one(all, 'NetworkPolicy'), 'spec.ingress.1.from'), driver);
+      return driver;
+    };
+    const own = { podSelector: {} };
+    assert.deepEqual(from([]), [own]);
+    const prometheus = {
+      namespaceSelector: {},
+      podSelector: { matchLabels: { 'app.kubernetes.io/name': 'prometheus' } },
+    };
+    assert.deepEqual(from(['metrics.podMonitor.enabled=true']), [own, prometheus]);
+    assert.deepEqual(from(['metrics.serviceMonitor.enabled=true']), [own, prometheus]);
+    const helmTest = {
+      podSelector: {
+        matchLabels: {
+          'app.kubernetes.io/instance': 'vouchsafe',
+          'app.kubernetes.io/component': 'test',
+        },
+      },
+    };
+    assert.deepEqual(from(['networkPolicy.metricsFrom[0].podSelector.matchLabels.a=b']), [
+      { podSelector: { matchLabels: { a: 'b' } } },
+      helmTest,
+    ]);
+  },
+);
 
 /** The flags that have to do with the certificate, and the Secret that is mounted. */
 function certificateOf(values: readonly string[] = []): readonly unknown[] {

@@ -127,7 +127,7 @@ hostPath:
 {{- with .Values.webhook.clientCA }}
 {{- $_ := set $webhook "clientCA" . }}
 {{- end }}
-{{- $csi := pick .Values.csi "enabled" "driverName" "identity" "tokenAudiences" "maxVolumeSize" "minRefresh" "maxDependencies" "volumeStats" }}
+{{- $csi := pick .Values.csi "enabled" "driverName" "identity" "tokenAudiences" "maxVolumeSize" "minRefresh" "maxDependencies" "volumeStats" "metrics" }}
 {{- toYaml (merge (dict "image" $image "webhook" $webhook "csi" $csi) $document) }}
 {{- end }}
 
@@ -176,4 +176,27 @@ matchExpressions:
 
 {{- define "vouchsafe.socketDirectory" -}}
 {{ .Values.spiffe.socket | trimPrefix "unix://" | dir }}
+{{- end }}
+
+{{/*
+Who may reach the ports of probes and metrics. Metrics name namespaces, so by default these are the pods of this
+namespace, and where a monitor is made those that the Prometheus operator calls prometheus, wherever they are.
+*/}}
+{{- define "vouchsafe.metricsFrom" -}}
+{{- with .Values.networkPolicy.metricsFrom -}}
+{{- toYaml . }}
+# helm test
+- podSelector:
+    matchLabels:
+      app.kubernetes.io/instance: {{ $.Release.Name }}
+      app.kubernetes.io/component: test
+{{- else -}}
+- podSelector: {}
+{{- if or .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled }}
+- namespaceSelector: {}
+  podSelector:
+    matchLabels:
+      app.kubernetes.io/name: prometheus
+{{- end }}
+{{- end }}
 {{- end }}
