@@ -1,9 +1,8 @@
 /**
  * Puts the added parts into a pod and notes what they replaced. Pure: the pod given is not changed. Ring: admission.
  */
-import { isDeepStrictEqual } from 'node:util';
-import { configOf, fieldOf, markAnnotations, type Marks } from './marks.ts';
-import { CONTAINER_VARIABLE, isOwnContainer, isOwnVolume, VOLUME } from './names.ts';
+import { fieldOf, markAnnotations, type Marks } from './marks.ts';
+import { CONTAINER_VARIABLE, VOLUME } from './names.ts';
 import type { OwnContainers } from './containers.ts';
 import type { Container, EnvVar, Named, Pod } from './pod.ts';
 
@@ -57,57 +56,6 @@ export function assemble(pod: Pod, addition: Addition): Pod {
       ...(sharesProcesses && { shareProcessNamespace: true }),
     },
   };
-}
-
-/**
- * Keeps what the API server and other webhooks did to the added parts since: containers as long as the
- * configuration in them is still the one that would be written now, volumes as long as nothing of theirs changed.
- */
-export function keepOwnParts(fresh: Pod, present: Pod): Pod {
-  const { spec } = present;
-  const containers = [...(spec.initContainers ?? []), ...spec.containers].filter((one) =>
-    isOwnContainer(one.name),
-  );
-  const volumes = new Map(
-    spec.volumes?.filter((one) => isOwnVolume(one.name)).map((one) => [one.name, one]),
-  );
-  const keepContainer = (container: Container): Container =>
-    isOwnContainer(container.name)
-      ? (containers.find(
-          (one) => one.name === container.name && configOf(one) === configOf(container),
-        ) ?? container)
-      : container;
-  const keepVolume = (volume: Named): Named => {
-    const present = volumes.get(volume.name);
-    return present !== undefined && covers(present, volume) ? present : volume;
-  };
-  return {
-    ...fresh,
-    spec: {
-      ...fresh.spec,
-      containers: fresh.spec.containers.map(keepContainer),
-      ...(fresh.spec.initContainers && {
-        initContainers: fresh.spec.initContainers.map(keepContainer),
-      }),
-      volumes: (fresh.spec.volumes ?? []).map(keepVolume),
-    },
-  };
-}
-
-/**
- * True where `value` is as `wanted` wants it, perhaps with defaults of the API server besides. Attributes of a
- * volume have none: one too many is a setting that nobody gave.
- */
-function covers(value: unknown, wanted: unknown): boolean {
-  if (typeof wanted !== 'object' || wanted === null) return value === wanted;
-  if (typeof value !== 'object' || value === null) return false;
-  const fields: Readonly<Record<string, unknown>> = { ...value };
-  if (!isDeepStrictEqual(attributesOf(value), attributesOf(wanted))) return false;
-  return Object.entries(wanted).every(([name, field]) => covers(fields[name], field));
-}
-
-function attributesOf(value: object): unknown {
-  return 'volumeAttributes' in value ? value.volumeAttributes : undefined;
 }
 
 /** Maps, because a container may be called `constructor`. */

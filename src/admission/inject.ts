@@ -10,9 +10,10 @@ import {
   type ResolvedSettings,
 } from '../config/index.ts';
 import { formatProblems, type Problem } from '../core/index.ts';
-import { assemble, keepOwnParts } from './assemble.ts';
+import { assemble } from './assemble.ts';
 import { checkedOnce, type CheckTemplate } from './contents.ts';
 import { hasInjection, hasMarks, removeInjection } from './marks.ts';
+import { keepOwnParts } from './own-parts.ts';
 import { planInjection } from './plan.ts';
 import type { Pod } from './pod.ts';
 

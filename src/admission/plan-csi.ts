@@ -13,7 +13,13 @@ import type { Addition } from './assemble.ts';
 import { azureVariables } from './azure.ts';
 import { VOLUME } from './names.ts';
 import type { Plan, PlanInput } from './plan.ts';
-import { checkMounts, checkNames, checkPlatform, checkVariables } from './pod-checks.ts';
+import {
+  checkForeignMounts,
+  checkMounts,
+  checkNames,
+  checkPlatform,
+  checkVariables,
+} from './pod-checks.ts';
 import type { Named, Pod } from './pod.ts';
 import { serviceAccountOf } from './policy.ts';
 import { findConsumers } from './targets.ts';
@@ -37,6 +43,7 @@ export function planCsi(input: PlanInput): Plan {
   if (volume.kind === 'refused') problems.push(...volume.problems);
   const consumers = findConsumers({ pod, settings, prefix }, 0, problems);
   checkNames(pod, problems);
+  checkForeignMounts(pod, problems);
   checkMounts(consumers, settings['mount-path'].value, prefix, problems);
   const variables = azureVariables(resolved);
   checkVariables(consumers, variables, warnings);

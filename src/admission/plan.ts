@@ -13,7 +13,13 @@ import type { InjectionInput } from './inject.ts';
 import { CONTAINER_VARIABLE } from './names.ts';
 import { levelProblems } from './levels.ts';
 import { planCsi } from './plan-csi.ts';
-import { checkMounts, checkNames, checkPlatform, checkVariables } from './pod-checks.ts';
+import {
+  checkForeignMounts,
+  checkMounts,
+  checkNames,
+  checkPlatform,
+  checkVariables,
+} from './pod-checks.ts';
 import type { Container, Pod } from './pod.ts';
 import { decideByPolicies, serviceAccountOf } from './policy.ts';
 import { findTargets, runningContainers } from './targets.ts';
@@ -87,6 +93,7 @@ function planAgent(input: PlanInput): Plan {
   });
   const variables = azureVariables(resolved);
   checkNames(pod, problems);
+  checkForeignMounts(pod, problems);
   checkMounts(targets.consumers, settings['mount-path'].value, prefix, problems);
   checkPort(pod, port, prefix, problems);
   checkSignalled(targets.signalled, problems);

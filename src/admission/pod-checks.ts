@@ -13,13 +13,33 @@ export function checkPlatform(pod: Pod, problems: Problem[]): void {
 
 /** Reports containers and volumes of the pod with names of ours. */
 export function checkNames({ spec }: Pod, problems: Problem[]): void {
-  const containers = [...spec.containers, ...(spec.initContainers ?? [])];
+  const containers = [
+    ...spec.containers,
+    ...(spec.initContainers ?? []),
+    ...(spec.ephemeralContainers ?? []),
+  ];
   for (const { name } of containers.filter((one) => isOwnContainer(one.name))) {
     problems.push({ path: 'spec', message: `the container name "${name}" is Vouchsafe's own` });
   }
   for (const { name } of (spec.volumes ?? []).filter((one) => isOwnVolume(one.name))) {
     const message = `the volume name "${name}" is Vouchsafe's own`;
     problems.push({ path: 'spec.volumes', message });
+  }
+}
+
+/**
+ * Reports containers of the pod that mount what is ours, above all the Vault token. Files are for the containers that
+ * the settings name, and injection mounts them there.
+ */
+export function checkForeignMounts({ spec }: Pod, problems: Problem[]): void {
+  for (const list of ['initContainers', 'containers', 'ephemeralContainers'] as const) {
+    for (const { name, volumeMounts, volumeDevices } of spec[list] ?? []) {
+      const used = [...(volumeMounts ?? []), ...(volumeDevices ?? [])].map((one) => one.name);
+      for (const volume of new Set(used.filter(isOwnVolume))) {
+        const message = `container "${name}" mounts "${volume}", which is Vouchsafe's own: choose with containers and init-containers who sees the files`;
+        problems.push({ path: `spec.${list}`, message });
+      }
+    }
   }
 }
 

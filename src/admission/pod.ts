@@ -33,6 +33,7 @@ export interface SecurityContext {
 export interface Container extends Named {
   readonly env?: readonly EnvVar[] | null;
   readonly volumeMounts?: readonly VolumeMount[] | null;
+  readonly volumeDevices?: readonly Named[] | null;
   readonly ports?: readonly { readonly containerPort?: number }[] | null;
   readonly securityContext?: SecurityContext | null;
   readonly restartPolicy?: string;
@@ -42,6 +43,8 @@ export interface Container extends Named {
 export interface PodSpec {
   readonly containers: readonly Container[];
   readonly initContainers?: readonly Container[] | null;
+  /** None when a pod is created, says the API server, but only after admission. */
+  readonly ephemeralContainers?: readonly Container[] | null;
   readonly volumes?: readonly Named[] | null;
   readonly securityContext?: SecurityContext | null;
   readonly os?: { readonly name?: string } | null;
@@ -105,7 +108,7 @@ export function readPod(value: unknown): Pod {
   for (const volume of namedList(spec['volumes'], 'spec.volumes')) {
     checkNames(volume, ['name'], 'spec.volumes[]');
   }
-  for (const list of ['containers', 'initContainers']) {
+  for (const list of ['containers', 'initContainers', 'ephemeralContainers']) {
     for (const container of namedList(spec[list], `spec.${list}`)) {
       checkNames(container, ['name'], `spec.${list}[]`);
       checkContainer(container, `spec.${list}[${String(container['name']).slice(0, 64)}]`);
@@ -138,6 +141,7 @@ function checkContainer(container: Fields, path: string): void {
   record(container['securityContext'] ?? {}, `${path}.securityContext`);
   namedList(container['env'], `${path}.env`);
   listOf(container['ports'], `${path}.ports`);
+  namedList(container['volumeDevices'], `${path}.volumeDevices`);
   for (const mount of namedList(container['volumeMounts'], `${path}.volumeMounts`)) {
     if (typeof mount['mountPath'] !== 'string') throw malformed(`${path} has an odd mountPath`);
   }

@@ -10,6 +10,7 @@ import {
   eventually,
   FOREVER,
   processesOf,
+  shellContainer,
   shellPod,
   Space,
   type KubernetesEvent,
@@ -80,6 +81,96 @@ suite('policy', () => {
     });
     assert.equal(told.type, 'Warning');
     assert.match(told.message, /team-a/);
+  });
+});
+
+suite('what is ours in a pod', { concurrency: true }, () => {
+  const OWN_VOLUMES = [
+    'vouchsafe-state',
+    'vouchsafe-token',
+    'vouchsafe-spiffe',
+    'vouchsafe-secrets',
+  ];
+
+  function mounting(volume: string): object {
+    const mount = { name: volume, mountPath: '/steal' };
+    return { ...shellContainer('thief', 'true'), volumeMounts: [mount] };
+  }
+
+  for (const list of ['containers', 'initContainers'] as const) {
+    test(`no other container of ${list} mounts it`, async () => {
+      await using space = await Space.create();
+      const pod = shellPod('app', { ...space.login, 'secret-app': space.secret }, 'true');
+      const path = `/api/v1/namespaces/${space.name}/pods?dryRun=All`;
+      await eventually('there is a service account', () =>
+        api.get<object>(`/api/v1/namespaces/${space.name}/serviceaccounts/default`),
+      );
+      await api.create(path, pod);
+      for (const volume of OWN_VOLUMES) {
+        const spec = { ...pod.spec, [list]: [...(pod.spec[list] ?? []), mounting(volume)] };
+        await assert.rejects(api.create(path, { ...pod, spec }), /"thief" mounts "vouchsafe-/);
+      }
+    });
+  }
+
+  test('a pod that only looks injected is refused by the policy of the API server', async () => {
+    await using space = await Space.create();
+    await eventually('there is a service account', () =>
+      api.get<object>(`/api/v1/namespaces/${space.name}/serviceaccounts/default`),
+    );
+    const path = `/api/v1/namespaces/${space.name}/pods?dryRun=All`;
+    // The webhook does not see it: the pod says that it wants none.
+    const marks = { inject: 'false', status: 'injected', injected: '{}' };
+    const pod = shellPod('app', marks, 'true');
+    const env = [{ name: 'VOUCHSAFE_CONFIG', value: '{}' }];
+    const forged = { ...shellContainer('vouchsafe-agent', 'true'), env };
+    const forgedSpec = { ...pod.spec, containers: [...pod.spec.containers, forged] };
+    await assert.rejects(
+      api.create(path, { ...pod, spec: forgedSpec }),
+      /is not what the webhook writes/,
+    );
+    const { command, ...like } = forged;
+    assert.ok(Array.isArray(command));
+    const securityContext = { ...Object(like['securityContext']), readOnlyRootFilesystem: true };
+    const agent = { ...like, args: ['agent'], securityContext };
+    const volumes = [{ name: 'vouchsafe-state', emptyDir: {} }];
+    const containers = [...pod.spec.containers, agent];
+    await api.create(path, { ...pod, spec: { ...pod.spec, containers } });
+    await assert.rejects(
+      api.create(path, {
+        ...pod,
+        spec: { ...pod.spec, volumes, containers: [...containers, mounting('vouchsafe-state')] },
+      }),
+      /mounts a volume that is Vouchsafe's own/,
+    );
+    const twice = { ...agent, env: [...env, { name: 'VOUCHSAFE_CONFIG', value: '{"evil":1}' }] };
+    await assert.rejects(
+      api.create(path, {
+        ...pod,
+        spec: { ...pod.spec, containers: [pod.spec.containers[0], twice] },
+      }),
+      /is not what the webhook writes/,
+    );
+  });
+
+  test('a container for debugging cannot mount it, and may come without', async () => {
+    await using space = await Space.create();
+    await space.grantSecret({ password: 'planted' });
+    const settings = { ...space.login, 'secret-password': `${space.secret}#password` };
+    await space.create(shellPod('app', settings, FOREVER));
+    await space.ready('app');
+    const path = `/api/v1/namespaces/${space.name}/pods/app/ephemeralcontainers?dryRun=All`;
+    const debug = (more: object): object => ({
+      spec: { ephemeralContainers: [{ ...shellContainer('debug', 'true'), ...more }] },
+    });
+    for (const volume of OWN_VOLUMES) {
+      const volumeMounts = [{ name: volume, mountPath: '/steal', readOnly: true }];
+      await assert.rejects(
+        api.patch(path, debug({ volumeMounts })),
+        /an ephemeral container mounts a volume that is Vouchsafe's own/,
+      );
+    }
+    await api.patch(path, debug({}));
   });
 });
 
