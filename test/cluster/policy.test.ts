@@ -129,10 +129,13 @@ suite('what is ours in a pod', { concurrency: true }, () => {
       api.create(path, { ...pod, spec: forgedSpec }),
       /is not what the webhook writes/,
     );
-    const { command, ...like } = forged;
-    assert.ok(Array.isArray(command));
-    const securityContext = { ...Object(like['securityContext']), readOnlyRootFilesystem: true };
-    const agent = { ...like, args: ['agent'], securityContext };
+    const agent = {
+      ...{ name: 'vouchsafe-agent', image: forged.image, args: ['agent'], env },
+      securityContext: {
+        ...{ runAsNonRoot: true, allowPrivilegeEscalation: false, readOnlyRootFilesystem: true },
+        ...{ capabilities: { drop: ['ALL'] }, seccompProfile: { type: 'RuntimeDefault' } },
+      },
+    };
     const volumes = [{ name: 'vouchsafe-state', emptyDir: {} }];
     const containers = [...pod.spec.containers, agent];
     await api.create(path, { ...pod, spec: { ...pod.spec, containers } });
