@@ -54,6 +54,10 @@ export class MemoryBudget {
   readonly #reserve: FairShares;
   readonly #pool: FairShares;
   readonly #claims = new Map<FileOwner, Claim>();
+  /** What volumes have beside their files, in bytes. */
+  readonly #kept = new Map<FileOwner, number>();
+  /** Volumes whose files are gone: a write that ends later changes nothing. */
+  readonly #freed = new WeakSet<FileOwner>();
 
   /** `limitBytes` of the driver as a whole. */
   constructor(limitBytes: number) {
@@ -86,8 +90,9 @@ export class MemoryBudget {
    * @throws VouchsafeError `ERR_OUTPUT_FULL` before anything is written.
    */
   async within<T>(owner: FileOwner, files: readonly Sized[], write: () => Promise<T>): Promise<T> {
+    this.#freed.delete(owner);
     const before = this.#bytes(owner);
-    const needed = COPIES * bytesOf(files);
+    const needed = COPIES * bytesOf(files) + this.#keptBytes(owner);
     if (needed > before) this.#grow(owner, needed);
     try {
       const result = await write();
@@ -99,15 +104,39 @@ export class MemoryBudget {
     }
   }
 
-  /** Files that are there already, written by a predecessor. */
-  adopt(owner: FileOwner, bytes: number): void {
-    this.#set(owner, COPIES * pagesOf(bytes) * PAGE_BYTES);
+  /**
+   * Counts what a volume has beside its files: its record, which lies in memory, too.
+   *
+   * @throws VouchsafeError `ERR_OUTPUT_FULL`
+   */
+  keep(owner: FileOwner, bytes: number): void {
+    const kept = COPIES * pagesOf(bytes) * PAGE_BYTES;
+    this.#grow(owner, this.#bytes(owner) - this.#keptBytes(owner) + kept);
+    this.#kept.set(owner, kept);
+  }
+
+  /** What is there already, written by a predecessor: files, and what is beside them. */
+  adopt(owner: FileOwner, files: number, beside = 0): void {
+    this.#kept.set(owner, COPIES * pagesOf(beside) * PAGE_BYTES);
+    this.#set(owner, COPIES * (pagesOf(files) + pagesOf(beside)) * PAGE_BYTES);
   }
 
   /** The files of a volume are gone. */
   free(owner: FileOwner): void {
+    this.#freed.add(owner);
+    this.#set(owner, this.#keptBytes(owner));
+  }
+
+  /** Nothing is left of a volume. */
+  forget(owner: FileOwner): void {
+    this.#freed.add(owner);
     this.#set(owner, 0);
     this.#claims.delete(owner);
+    this.#kept.delete(owner);
+  }
+
+  #keptBytes(owner: FileOwner): number {
+    return this.#kept.get(owner) ?? 0;
   }
 
   #bytes(owner: FileOwner): number {
@@ -127,9 +156,8 @@ export class MemoryBudget {
     this.#set(owner, bytes);
   }
 
-  /** A write that ends after its volume holds nothing any more changes nothing. */
   #settle(owner: FileOwner, bytes: number): void {
-    if (this.#claims.has(owner)) this.#set(owner, bytes);
+    if (!this.#freed.has(owner)) this.#set(owner, bytes);
   }
 
   #set(owner: FileOwner, bytes: number): void {
@@ -153,7 +181,7 @@ export class MemoryBudget {
     const all = [...held.values()].reduce((sum, bytes) => sum + bytes, 0);
     return new VouchsafeError(
       'ERR_OUTPUT_FULL',
-      `the files of all volumes of this node may have ${mib(this.budgetBytes)}, a third of the driver's memory, and those ` +
+      `the files and settings of all volumes of this node may have ${mib(this.budgetBytes)}, a third of the driver's memory, and those ` +
         `of one namespace ${mib(this.shareBytes)}, each file twice while it changes; these do not fit: the present ` +
         'files stay; raise the limit of memory of the CSI driver (csi.resources)',
       {

@@ -270,9 +270,12 @@ export class Volumes {
     const record = { spec, document, sizeBytes, tokenAudience, ...state };
     const volume = new Volume(await records.add(randomUUID(), record), this.#volumeParts);
     for (const warning of plan.warnings) volume.logger.warn('volume is odd', { warning });
+    const { budget } = this.#volumeParts;
     try {
+      budget.keep(volume, sizeOfRecord(volume));
       await this.#mounts.mount({ ...spec, sizeBytes }, signal);
     } catch (error) {
+      budget.forget(volume);
       await records.remove(volume.kept.directory);
       throw error;
     }
@@ -294,7 +297,7 @@ export class Volumes {
     const { spec } = kept.record;
     const volume = new Volume(kept, this.#volumeParts);
     const { bsize, blocks, bfree } = await statfs(spec.target).catch(() => NO_FILES);
-    this.#volumeParts.budget.adopt(volume, (blocks - bfree) * bsize);
+    this.#volumeParts.budget.adopt(volume, (blocks - bfree) * bsize, sizeOfRecord(volume));
     this.#volumes.set(spec.volumeId, volume);
   }
 
@@ -375,6 +378,7 @@ export class Volumes {
     const { target } = kept.record.spec;
     const volume = new Volume(kept, this.#volumeParts);
     volume.isEnding = true;
+    this.#volumeParts.budget.adopt(volume, 0, sizeOfRecord(volume));
     if (!this.#isTaken(target)) {
       await this.#mounts.unmount(target).catch((error: unknown) => {
         volume.logger.warn('volume of a predecessor was not taken away', { error });
@@ -385,7 +389,10 @@ export class Volumes {
 
   /** A volume keeps its place until nothing of it is left. */
   #revoke(volume: Volume): void {
-    this.#revocations.add(volume, () => this.#places.giveBack(volume.namespace));
+    this.#revocations.add(volume, () => {
+      this.#places.giveBack(volume.namespace);
+      this.#volumeParts.budget.forget(volume);
+    });
   }
 
   async #beginAll(volumes: readonly Volume[], signal: AbortSignal): Promise<void> {
@@ -420,6 +427,11 @@ function checkSame(known: Volume, { tokens: _, ...spec }: PublishRequest): void 
 /** How many volumes a node may have. */
 function placesOf(memoryLimitBytes: number): number {
   return Math.max(1, Math.min(MAX_VOLUMES, Math.floor(memoryLimitBytes / BYTES_OF_VOLUME)));
+}
+
+/** In bytes, as it lies in memory. */
+function sizeOfRecord({ kept: { record } }: Volume): number {
+  return Buffer.byteLength(JSON.stringify(record));
 }
 
 function lingering(): VouchsafeError {

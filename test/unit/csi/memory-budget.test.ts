@@ -118,6 +118,24 @@ test('a write that fails takes nothing; a volume that is gone gives all back, it
   assert.deepEqual([...budget.holders], []);
 });
 
+test('what a volume has beside its files counts until nothing is left of it', async () => {
+  const budget = new MemoryBudget(3 * 18 * PAGE);
+  const one = volume('shop');
+  budget.keep(one, PAGE);
+  await budget.within(one, file(2 * PAGE), done);
+  await assert.rejects(budget.within(one, file(3 * PAGE), done), FULL);
+  const late = Promise.withResolvers<undefined>();
+  const writing = budget.within(one, file(2 * PAGE), () => late.promise);
+  budget.free(one);
+  late.resolve(undefined);
+  await writing;
+  assert.deepEqual([...budget.holders], [['shop', 2 * PAGE]]);
+  assert.throws(() => budget.keep(volume('shop'), 3 * PAGE), FULL);
+  budget.forget(one);
+  assert.deepEqual([...budget.holders], []);
+  budget.keep(volume('shop'), 3 * PAGE);
+});
+
 test('files of a predecessor count, although they are more than a share', async () => {
   const budget = new MemoryBudget(3 * 18 * PAGE);
   const one = volume('shop');
