@@ -65,7 +65,7 @@ export async function runDriver(
 ): Promise<void> {
   const { stateDirectory, logger, listen, metrics } = options;
   const records = await Records.open(stateDirectory, options);
-  const shared = createShared({ logger });
+  const shared = createShared(options);
   // A gauge of one engine says nothing where there are many: what there is to say of all is in metrics.ts.
   const counters: Metrics = { ...metrics, gauge: () => NO_METRICS.gauge('', '') };
   const parts = { ...options, metrics: counters };

@@ -2,7 +2,7 @@
  * What many agents of one process share: connections to Vault, CA files that are followed, parsed templates. Nothing
  * of what an identity is answered. Ring: host.
  */
-import type { Logger } from '../core/index.ts';
+import type { Clock, Logger, Random } from '../core/index.ts';
 import type { VaultConfig } from '../config/index.ts';
 import { FairShares, type Task } from '../lifecycle/index.ts';
 import { parseTemplate, type Template } from '../template/index.ts';
@@ -41,8 +41,15 @@ export interface Shared {
   close(): void;
 }
 
+/** What {@link createShared} needs. */
+export interface SharedOptions {
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
 /** Makes the shared parts; nothing is connected before it is used. */
-export function createShared({ logger }: { readonly logger: Logger }): Shared {
+export function createShared(options: SharedOptions): Shared {
   const pools = new Map<string, Pool>();
   const requests = new FairShares(MAX_REQUESTS);
   const templates = new Map<string, WeakRef<Template>>();
@@ -64,7 +71,7 @@ export function createShared({ logger }: { readonly logger: Logger }): Shared {
     async connect(config, owner) {
       const { address, caFile, caPem, tlsServerName, timeoutMs } = config;
       const key = JSON.stringify([address, caFile, caPem, tlsServerName, timeoutMs]);
-      const pool = pools.get(key) ?? { users: 0, opened: open(config, logger) };
+      const pool = pools.get(key) ?? { users: 0, opened: open(config, options) };
       pools.set(key, pool);
       // Who waits is a user already: the last other one must not close it meanwhile.
       pool.users += 1;
@@ -118,11 +125,14 @@ function close(pool: Pool): void {
   void pool.opened.then((opened) => opened.close()).catch(() => undefined); // told to whoever waited for it
 }
 
-async function open(config: VaultConfig, logger: Logger): Promise<Opened> {
+async function open(
+  config: VaultConfig,
+  { logger, clock, random }: SharedOptions,
+): Promise<Opened> {
   const ca = await loadCaBundle(config, logger);
   const { tlsServerName, timeoutMs } = config;
   const connections = createVaultConnections({
-    ...{ ca: ca.current, tlsServerName, timeoutMs },
+    ...{ ca: ca.current, tlsServerName, timeoutMs, clock, random },
     maxSockets: MAX_REQUESTS,
   });
   const ended = new AbortController();

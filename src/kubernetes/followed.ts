@@ -11,7 +11,7 @@ import {
   type Logger,
   type Random,
 } from '../core/index.ts';
-import { createBackoff, Latest, type Backoff } from '../lifecycle/index.ts';
+import { createBackoff, DEADLINE, Latest, withDeadline, type Backoff } from '../lifecycle/index.ts';
 import {
   apiError,
   itemsOf,
@@ -38,6 +38,8 @@ export interface FollowOptions<T> {
 const PAGE = 500;
 /** Waits after a failure: 0.5 s, growing to 30 s. */
 const BACKOFF = { minMs: 500, maxMs: 30_000 } as const;
+/** Bookmarks come each minute: a watch that says nothing for longer has died unnoticed, and is opened again. */
+const SILENCE_MS = 90_000;
 /** A watch that ends any sooner was not meant to. */
 const SHORT_WATCH_MS = 1000;
 const GONE = 410;
@@ -136,21 +138,27 @@ export class Followed<T> {
   /** The version to go on from; undefined where the list must be read anew. */
   async #watch(from: string, signal: AbortSignal): Promise<string | undefined> {
     const { api, collection, clock } = this.#options;
+    const ending = new AbortController();
     let version = from;
     try {
       const query = { ...this.#selector(), resourceVersion: from };
-      const events = await api.watch(collection, query, signal);
+      const watching = AbortSignal.any([signal, ending.signal]);
+      const events = (await api.watch(collection, query, watching))[Symbol.asyncIterator]();
       this.#isWatching = true;
-      for await (const { type, object } of events) {
+      for (;;) {
+        const next = await withDeadline({ clock, ms: SILENCE_MS, signal }, () => events.next());
+        if (next.done === true) return version;
+        const { type, object } = next.value;
         if (type === 'ERROR') throw watchError(collection, object);
         version = object.metadata.resourceVersion ?? version;
         if (type !== 'BOOKMARK') this.#apply(type === 'DELETED', object);
       }
-      return version;
     } catch (error) {
+      if (error === DEADLINE) return version;
       if (statusOf(error) === GONE) return undefined;
       throw error;
     } finally {
+      ending.abort();
       if (this.#isWatching) this.#freshMs = clock.monotonicMs();
       this.#isWatching = false;
     }

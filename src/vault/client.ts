@@ -40,6 +40,7 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
       ca: options.ca ?? (() => undefined),
       tlsServerName: options.tlsServerName,
       timeoutMs: options.timeoutMs,
+      ...{ clock, random },
     });
   const meter = createRequestMeter(clock, logger, metrics);
   const api = new VaultApi({ address, namespace, transport, turns, clock, random, meter });

@@ -9,7 +9,8 @@ import {
   type IncomingMessage,
 } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } from 'node:https';
-import { VouchsafeError, type Secret } from '../core/index.ts';
+import type { Socket } from 'node:net';
+import { VouchsafeError, type Clock, type Random, type Secret } from '../core/index.ts';
 import { connectionError } from './connection-error.ts';
 import type { RequestTurns } from './types.ts';
 
@@ -24,6 +25,8 @@ const MAX_SOCKETS = 8;
 const MAX_IDLE_SOCKETS = 2;
 /** Idle connections close after this time, in milliseconds: well before load balancers forget them. */
 const IDLE_MS = 15_000;
+/** A connection serves for this long, in milliseconds, give or take a fifth: the name may stand for other nodes by now. */
+const CONNECTION_LIFE_MS = 5 * 60_000;
 /** A standby node redirects to the active one; a second step covers a proxy in front of it. */
 const MAX_REDIRECTS = 2;
 
@@ -47,6 +50,10 @@ export interface TransportOptions {
   readonly timeoutMs: number;
   /** Most connections to one Vault node. Default: as many as one workload has use for. */
   readonly maxSockets?: number;
+  /** Tells how old a connection is. */
+  readonly clock: Clock;
+  /** Spreads the ends of connections. */
+  readonly random: Random;
 }
 
 /** One request. */
@@ -74,6 +81,8 @@ export class Transport {
   readonly #options: TransportOptions;
   readonly #http: HttpAgent;
   readonly #https: HttpsAgent;
+  /** When each connection has served for long enough, monotonic milliseconds. */
+  readonly #endsAtMs = new WeakMap<Socket, number>();
 
   constructor(options: TransportOptions) {
     const pool = poolOf(options.maxSockets ?? MAX_SOCKETS);
@@ -144,11 +153,31 @@ export class Transport {
       url.protocol === 'https:'
         ? httpsRequest(url, { ...this.#tls(request), agent: this.#https, method, headers, signal })
         : httpRequest(url, { agent: this.#http, method, headers, signal });
-    outgoing.once('response', resolve);
+    outgoing.once('socket', (socket) => this.#endOf(socket));
+    outgoing.once('response', (response) => {
+      // Without it Node hands the connection to the next request as soon as the answer is read.
+      if (!this.#isWorthKeeping(response)) outgoing.shouldKeepAlive = false;
+      resolve(response);
+    });
     // Not `once`: an abort after the answer has begun is reported here too, and must not be uncaught.
     outgoing.on('error', reject);
     outgoing.end(body);
     return await promise;
+  }
+
+  /** A node that is sealed, on standby or in trouble is left, for the address may lead to a better one. */
+  #isWorthKeeping({ statusCode = 0, socket }: IncomingMessage): boolean {
+    const isGood = statusCode < 500 && !STANDBY.includes(statusCode) && !isRedirect(statusCode);
+    return isGood && this.#options.clock.monotonicMs() < this.#endOf(socket);
+  }
+
+  #endOf(socket: Socket): number {
+    const known = this.#endsAtMs.get(socket);
+    if (known !== undefined) return known;
+    const { clock, random } = this.#options;
+    const endsAtMs = clock.monotonicMs() + CONNECTION_LIFE_MS * (0.8 + random.next() * 0.4);
+    this.#endsAtMs.set(socket, endsAtMs);
+    return endsAtMs;
   }
 
   /** Part of the key of Node's connection pool: a changed CA or certificate means a new connection. */
@@ -164,6 +193,9 @@ export class Transport {
     };
   }
 }
+
+/** How Enterprise's standbys of disaster recovery and performance answer. */
+const STANDBY: readonly number[] = [472, 473];
 
 function isRedirect(status: number | undefined): boolean {
   return status === 301 || status === 302 || status === 307 || status === 308;

@@ -22,6 +22,9 @@ export interface VaultConnectionsOptions {
   readonly timeoutMs: number;
   /** Most connections to one Vault node. */
   readonly maxSockets: number;
+  /** Tells how old a connection is: it serves for five minutes, give or take a fifth. */
+  readonly clock: Clock;
+  readonly random: Random;
 }
 
 /**

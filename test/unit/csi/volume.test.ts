@@ -30,7 +30,7 @@ function volumeOf(
 ): { readonly volume: Volume; readonly around: Around } {
   const around: Around = { failure: undefined, passedMs: 0 };
   const monotonicMs = (): number => systemClock.monotonicMs() + around.passedMs;
-  const shared = createShared({ logger: NO_LOGGER });
+  const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
   t.after(() => shared.close());
   const record: VolumeRecord = {
     spec: {

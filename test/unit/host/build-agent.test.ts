@@ -13,7 +13,7 @@ function counting(): { readonly surroundings: Surroundings; readonly out: { coun
   const out = { count: 1 };
   const clock = systemClock;
   const svids = createWorkloadApi({ clock, logger: NO_LOGGER, address: 'unix:///no/such/socket' });
-  const shared = createShared({ logger: NO_LOGGER });
+  const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
   const surroundings: Surroundings = {
     ...{ clock, random: systemRandom },
     svids: {

@@ -18,7 +18,7 @@ const CONFIG = {
 };
 
 test('equal connections are shared, and end with their last user', async () => {
-  const shared = createShared({ logger: NO_LOGGER });
+  const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
   const [one, two] = [
     await shared.connect(CONFIG, 'shop'),
     await shared.connect({ ...CONFIG }, 'shop'),
@@ -37,7 +37,7 @@ test('equal connections are shared, and end with their last user', async () => {
 });
 
 test('a CA file that cannot be read fails its own caller, and is tried anew', async () => {
-  const shared = createShared({ logger: NO_LOGGER });
+  const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
   const config = { ...CONFIG, caFile: '/no/such/ca.pem' };
   for (let tries = 0; tries < 2; tries += 1) {
     await assert.rejects(shared.connect(config, 'shop'), { code: 'ERR_CONFIG_UNREADABLE' });
@@ -46,7 +46,7 @@ test('a CA file that cannot be read fails its own caller, and is tried anew', as
 });
 
 test('whoever waits for connections is a user: the last other one does not end them', async () => {
-  const shared = createShared({ logger: NO_LOGGER });
+  const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
   const first = await shared.connect(CONFIG, 'shop');
   const waiting = shared.connect(CONFIG, 'shop');
   first.giveBack();
@@ -57,7 +57,7 @@ test('whoever waits for connections is a user: the last other one does not end t
 });
 
 test('equal templates are parsed once, and others not mistaken for them', () => {
-  const shared = createShared({ logger: NO_LOGGER });
+  const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
   const first = shared.parseTemplate('{{trim "a"}}', 'a');
   assert.equal(shared.parseTemplate('{{trim "a"}}', 'a'), first);
   assert.notEqual(shared.parseTemplate('{{trim "a"}}', 'b'), first);
@@ -69,7 +69,7 @@ test('clients that share connections share nothing of their answers', async (t) 
   await using vault = await startDevVault();
   await vault.write('sys/mounts/kv', { type: 'kv', options: { version: '1' } });
   await vault.write('kv/app', { user: 'web' });
-  const shared = createShared({ logger: NO_LOGGER });
+  const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
   const { connections } = await shared.connect({ ...CONFIG, address: vault.address }, 'shop');
   t.after(() => shared.close());
   const client = (own: VaultConnections): ReturnType<typeof createVaultClient> =>
@@ -93,7 +93,7 @@ test('requests of one owner that hang leave connections for others', async (t) =
   await using vault = await startDevVault();
   await vault.write('sys/mounts/kv', { type: 'kv', options: { version: '1' } });
   await vault.write('kv/app', { user: 'web' });
-  const shared = createShared({ logger: NO_LOGGER });
+  const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
   t.after(() => shared.close());
   const client = async (owner: string, timeoutMs: number): Promise<VaultClient> => {
     const config = { ...CONFIG, timeoutMs, address: vault.address };
@@ -128,7 +128,7 @@ test('requests of one owner that hang leave connections for others', async (t) =
 
 test('a request that cannot begin within its deadline says so', async (t) => {
   await using vault = await startDevVault();
-  const shared = createShared({ logger: NO_LOGGER });
+  const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
   t.after(() => shared.close());
   const config = { ...CONFIG, timeoutMs: 300, address: vault.address };
   const { connections, turns } = await shared.connect(config, 'shop');

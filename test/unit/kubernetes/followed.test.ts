@@ -170,3 +170,32 @@ test('a history that was forgotten is listed anew, and what is gone is gone', as
   await clock.advance(31_000);
   assert.deepEqual([followed.get('a'), followed.get('b'), age()], [undefined, 'b', 0]);
 });
+
+test('a watch that says nothing for 90 s is opened again, and what was missed is seen', async (t) => {
+  const [cluster, clock, logger] = [new MemoryKubernetes(), new FakeClock(), recordingLogger()];
+  const connection = cluster.connect();
+  const random = seededRandom(1);
+  const seen = new Followed<string>({
+    ...{ api: connection.api, collection: COLLECTION, clock, random, logger },
+    read: ({ metadata }) => metadata.annotations?.['vouchsafe.dev/role'] ?? '',
+  });
+  const stopping = new AbortController();
+  const ended = seen.run(stopping.signal).catch(() => undefined);
+  t.after(async () => {
+    stopping.abort();
+    await ended;
+    assert.equal(clock.sleeping, 0);
+  });
+  cluster.put(`${COLLECTION}/shop`, annotated('a'));
+  await settle();
+  assert.equal(seen.get('shop'), 'a');
+  connection.isQuiet.watches = true;
+  cluster.put(`${COLLECTION}/shop`, annotated('b'));
+  await clock.advance(89_000);
+  assert.equal(seen.get('shop'), 'a');
+  connection.isQuiet.watches = false;
+  await clock.advance(2000);
+  assert.equal(seen.get('shop'), 'b');
+  assert.equal(seen.ageMs, 0);
+  assert.deepEqual(logger.lines, [], 'nothing has failed');
+});

@@ -65,6 +65,42 @@ suite('a request', () => {
     assert.equal(Math.max(...server.requests.map((request) => request.connection)), 7);
   });
 
+  for (const status of [500, 502, 503, 472, 473]) {
+    test(`leaves a node that answers ${status}, also where others wait for a connection`, async (t) => {
+      const gate = Promise.withResolvers<Reply>();
+      const server = await startScripted(t, () => gate.promise);
+      const { client } = makeClient(t, server.address);
+      const calls = Array.from({ length: 20 }, () =>
+        client.fetch(TOKEN, WRITE, NEVER).catch(() => undefined),
+      );
+      await server.arrived(8);
+      gate.resolve(refused(status, 'Vault is sealed'));
+      await Promise.all(calls);
+      const numbers = server.requests.map(({ connection }) => connection);
+      assert.equal(new Set(numbers).size, numbers.length, 'no connection carries a second request');
+    });
+  }
+
+  test('leaves a connection that is five minutes old, busy or not, and no younger one', async (t) => {
+    const server = await startScripted(t, () => answer({}));
+    let chance = 0.5;
+    const { client, clock } = makeClient(t, server.address, { random: { next: () => chance } });
+    const connections = async (seconds: number): Promise<readonly number[]> => {
+      const before = server.requests.length;
+      for (let passed = 0; passed < seconds; passed += 10) {
+        await client.fetch(TOKEN, WRITE, NEVER);
+        await clock.advance(10_000);
+      }
+      return server.requests.slice(before).map(({ connection }) => connection);
+    };
+    assert.deepEqual(new Set(await connections(310)), new Set([0]));
+    chance = 0;
+    assert.deepEqual(new Set(await connections(250)), new Set([1]), 'five minutes less a fifth');
+    chance = 1;
+    assert.deepEqual(new Set(await connections(370)), new Set([2]), 'five minutes and a fifth');
+    assert.deepEqual(new Set(await connections(10)), new Set([3]));
+  });
+
   test('that is too large is refused before it is sent', async (t) => {
     const server = await startScripted(t, inOrder());
     const { client } = makeClient(t, server.address);
