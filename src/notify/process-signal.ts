@@ -4,7 +4,7 @@
 import { codeOf, VouchsafeError, type Clock, type NotifySignal } from '../core/index.ts';
 import {
   EQUAL_UIDS,
-  findContainerProcess,
+  findContainerProcesses,
   isAlive,
   type ContainerProcess,
 } from './process-table.ts';
@@ -26,8 +26,8 @@ export async function signalContainer(
   container: string,
   signal: NotifySignal,
 ): Promise<void> {
-  const main = await findContainerProcess(processes.procDirectory, container);
-  if (!send(processes, container, main, signal)) {
+  const mains = await findContainerProcesses(processes.procDirectory, container);
+  if (!(await sendAll(processes, container, mains, signal))) {
     throw new VouchsafeError(
       'ERR_NOTIFY_TARGET',
       `container ${container} ended before it could be sent ${signal}`,
@@ -46,31 +46,40 @@ export async function restartContainer(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
-  const main = await findContainerProcess(processes.procDirectory, container);
-  if (!send(processes, container, main, 'SIGTERM')) return;
+  const { procDirectory } = processes;
+  const mains = await findContainerProcesses(procDirectory, container);
+  if (!(await sendAll(processes, container, mains, 'SIGTERM'))) return;
   for (let waitedMs = 0; waitedMs < GRACE_MS; waitedMs += POLL_MS) {
     await clock.sleep(POLL_MS, signal);
-    if (!(await isAlive(processes.procDirectory, main))) return;
+    const lives = await Promise.all(mains.map((main) => isAlive(procDirectory, main)));
+    if (!lives.includes(true)) return;
   }
-  send(processes, container, main, 'SIGKILL');
+  await sendAll(processes, container, mains, 'SIGKILL');
 }
 
-/** False where the process is gone already. */
-function send(
+/**
+ * Whether it was sent to any of them; the others are gone already. A process that may not be signalled does not keep
+ * the signal from the next one.
+ */
+async function sendAll(
   processes: Processes,
   container: string,
-  main: ContainerProcess,
+  mains: readonly ContainerProcess[],
   signal: NotifySignal | 'SIGKILL',
-): boolean {
-  try {
-    processes.kill(main.pid, signal);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === 'ESRCH') return false;
-    const message = `container ${container} may not be sent ${signal}: ${EQUAL_UIDS}`;
-    throw new VouchsafeError('ERR_NOTIFY_TARGET', message, {
-      cause: error,
-      details: { container },
-    });
+): Promise<boolean> {
+  let isSent = false;
+  let refusal: { readonly cause: unknown } | undefined;
+  for (const main of mains) {
+    // Node has no pidfd_send_signal: the last look comes right before the signal.
+    if (!(await isAlive(processes.procDirectory, main))) continue;
+    try {
+      processes.kill(main.pid, signal);
+      isSent = true;
+    } catch (error) {
+      if (codeOf(error) !== 'ESRCH') refusal ??= { cause: error };
+    }
   }
+  if (isSent || refusal === undefined) return isSent;
+  const message = `container ${container} may not be sent ${signal}: ${EQUAL_UIDS}`;
+  throw new VouchsafeError('ERR_NOTIFY_TARGET', message, { ...refusal, details: { container } });
 }

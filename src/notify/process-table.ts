@@ -22,26 +22,41 @@ export interface ContainerProcess {
  * The main process of a container: of the marked processes whose parent is not marked the oldest, because
  * whatever `kubectl exec` starts later has the mark, too.
  *
+ * A process chooses its environment itself, but not its control group, which is that of its container. Where several
+ * containers have marked processes, one of them poses as the other: each has its main process in the answer, so that
+ * the right one is never missing.
+ *
  * Rejects with `ERR_NOTIFY_TARGET` where none is found or none may be looked at.
  */
-export async function findContainerProcess(
+export async function findContainerProcesses(
   procDirectory: string,
   container: string,
-): Promise<ContainerProcess> {
-  const marked: ContainerProcess[] = [];
+): Promise<readonly ContainerProcess[]> {
+  const marked: (ContainerProcess & { readonly group: string })[] = [];
   let hidden = 0;
   for (const pid of await listProcesses(procDirectory)) {
     const isMarked = await hasMark(procDirectory, pid, container);
     if (isMarked === undefined) hidden += 1;
-    const found = isMarked === true ? await readProcess(procDirectory, pid) : undefined;
-    if (found !== undefined) marked.push(found);
+    if (isMarked !== true) continue;
+    const process = await readProcess(procDirectory, pid);
+    const group = await readGroup(procDirectory, pid);
+    // What was read may be of two processes: of one that ended, and of one that has its number now.
+    const isStill = (await hasMark(procDirectory, pid, container)) === true;
+    if (process === undefined || !isStill || !(await isAlive(procDirectory, process))) continue;
+    marked.push({ ...process, group });
   }
-  const pids = new Set(marked.map((process) => process.pid));
-  const [main] = marked
-    .filter((process) => !pids.has(process.parentPid))
-    .sort((a, b) => a.startTicks - b.startTicks);
-  if (main === undefined) throw notFound(container, hidden);
-  return main;
+  const pids = new Set(marked.map(({ pid }) => pid));
+  const groups = new Set<string>();
+  const mains = marked
+    .filter(({ parentPid }) => !pids.has(parentPid))
+    .sort((a, b) => a.startTicks - b.startTicks)
+    .filter(({ group }) => {
+      const isOldest = !groups.has(group);
+      groups.add(group);
+      return isOldest;
+    });
+  if (mains.length === 0) throw notFound(container, hidden);
+  return mains;
 }
 
 /** Whether that very process still runs; a zombie does not. */
@@ -80,6 +95,11 @@ async function hasMark(
   } catch (error) {
     return ['EACCES', 'EPERM'].includes(codeOf(error) ?? '') ? undefined : false;
   }
+}
+
+/** The control group, which tells containers apart; the same for all where the system shows none. */
+async function readGroup(procDirectory: string, pid: number): Promise<string> {
+  return await readFile(join(procDirectory, `${pid}`, 'cgroup'), 'latin1').catch(() => '');
 }
 
 /** Undefined where there is none any more. */

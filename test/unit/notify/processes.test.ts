@@ -6,7 +6,11 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test, type TestContext } from 'node:test';
 import type { NotifyAction } from '../../../src/config/index.ts';
-import { findContainerProcess, isAlive } from '../../../src/notify/process-table.ts';
+import {
+  findContainerProcesses,
+  isAlive,
+  type ContainerProcess,
+} from '../../../src/notify/process-table.ts';
 import { hasCode, VouchsafeError } from '../../../src/core/index.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';
 import { settle } from '../../helpers/fake-clock.ts';
@@ -23,6 +27,8 @@ interface FakeProcess {
   readonly container?: string;
   readonly name?: string;
   readonly state?: string;
+  /** Of the container that it is in. */
+  readonly group?: string;
 }
 
 function showProcess(procDirectory: string, process: FakeProcess): void {
@@ -32,6 +38,9 @@ function showProcess(procDirectory: string, process: FakeProcess): void {
   const mark = container === undefined ? '' : `VOUCHSAFE_CONTAINER=${container}\0`;
   fs.writeFileSync(join(directory, 'environ'), `PATH=/bin\0${mark}HOME=/\0`);
   const fields = [state, parentPid, ...Array.from({ length: 17 }, () => 7), startTicks, 8, 9];
+  if (process.group !== undefined) {
+    fs.writeFileSync(join(directory, 'cgroup'), `0::/../${process.group}\n`);
+  }
   fs.writeFileSync(join(directory, 'stat'), `${pid} (${name}) ${fields.join(' ')}\n`);
 }
 
@@ -40,6 +49,14 @@ function procOf(t: TestContext, processes: readonly FakeProcess[]): string {
   for (const name of ['self', 'cpuinfo', 'sys', '0', '1x']) fs.mkdirSync(join(directory, name));
   for (const process of processes) showProcess(directory, process);
   return directory;
+}
+
+/** Where there is one container alone. */
+async function mainOf(procDirectory: string, container: string): Promise<ContainerProcess> {
+  const [main, ...more] = await findContainerProcesses(procDirectory, container);
+  assert.ok(main !== undefined);
+  assert.deepEqual(more, []);
+  return main;
 }
 
 for (const [what, processes, pid] of [
@@ -87,7 +104,7 @@ for (const [what, processes, pid] of [
   ],
 ] as const) {
   test(`found is ${what}`, async (t) => {
-    const found = await findContainerProcess(procOf(t, processes), 'app');
+    const found = await mainOf(procOf(t, processes), 'app');
     assert.equal(found.pid, pid);
   });
 }
@@ -98,7 +115,7 @@ for (const [what, processes] of [
   ['only a zombie is left', [{ pid: 3, container: 'app', state: 'Z' }]],
 ] as const) {
   test(`no process is found when ${what}`, async (t) => {
-    await assert.rejects(findContainerProcess(procOf(t, processes), 'app'), (error) => {
+    await assert.rejects(mainOf(procOf(t, processes), 'app'), (error) => {
       assert.ok(error instanceof VouchsafeError);
       assert.equal(error.code, 'ERR_NOTIFY_TARGET');
       assert.match(error.message, /container app .*shareProcessNamespace/);
@@ -109,9 +126,7 @@ for (const [what, processes] of [
 
 test('without a /proc no process is found', async (t) => {
   const missing = join(tempDirectory(t), 'missing');
-  await assert.rejects(findContainerProcess(missing, 'app'), (error) =>
-    hasCode(error, 'ERR_NOTIFY_TARGET'),
-  );
+  await assert.rejects(mainOf(missing, 'app'), (error) => hasCode(error, 'ERR_NOTIFY_TARGET'));
 });
 
 test('processes that may not be looked at are a hint at different UIDs', async (t) => {
@@ -121,7 +136,7 @@ test('processes that may not be looked at are a hint at different UIDs', async (
   const isRoot = process.geteuid?.() === 0;
   if (isRoot) process.seteuid?.(65_534); // Root may look at everything.
   try {
-    await assert.rejects(findContainerProcess(procDirectory, 'app'), (error) => {
+    await assert.rejects(mainOf(procDirectory, 'app'), (error) => {
       assert.ok(error instanceof VouchsafeError);
       assert.equal(error.code, 'ERR_NOTIFY_TARGET');
       assert.match(error.message, /the 1 that belong to other users: .*equal UIDs/);
@@ -134,7 +149,7 @@ test('processes that may not be looked at are a hint at different UIDs', async (
 
 test('a process is the same one only while its start is the same', async (t) => {
   const procDirectory = procOf(t, [{ pid: 7, container: 'app', startTicks: 10 }]);
-  const found = await findContainerProcess(procDirectory, 'app');
+  const found = await mainOf(procDirectory, 'app');
   assert.ok(await isAlive(procDirectory, found));
   showProcess(procDirectory, { pid: 7, container: 'app', startTicks: 11 });
   assert.ok(!(await isAlive(procDirectory, found)));
@@ -182,6 +197,74 @@ test('a successor with the same number is not killed', async (t) => {
   const { notifier, clock } = notifierOf({ procDirectory, kill });
   await pass(clock, notifier.notify([RESTART], ALWAYS));
   assert.deepEqual(sent, ['SIGTERM']);
+});
+
+/** The application, and a sibling that has an older process with the application's mark. */
+const POSING: readonly FakeProcess[] = [
+  { pid: 5, group: 'sibling' },
+  { pid: 6, parentPid: 5, group: 'sibling', container: 'app', startTicks: 1 },
+  { pid: 30, group: 'app', container: 'app', startTicks: 50 },
+  { pid: 31, parentPid: 30, group: 'app', container: 'app', startTicks: 51 },
+  { pid: 32, group: 'app', container: 'app', startTicks: 52, name: 'kubectl exec' },
+];
+
+test('a sibling that poses as a container does not swallow its signals', async (t) => {
+  const sent: string[] = [];
+  const kill = (pid: number, signal: string): void => void sent.push(`${pid} ${signal}`);
+  const { notifier } = notifierOf({ procDirectory: procOf(t, POSING), kill });
+  await notifier.notify([HUP], ALWAYS);
+  assert.deepEqual(sent, ['6 SIGHUP', '30 SIGHUP']);
+});
+
+test('nor does one that may not be signalled, or has just ended', async (t) => {
+  for (const code of ['EPERM', 'ESRCH']) {
+    const sent: number[] = [];
+    const kill = (pid: number): void => {
+      if (pid === 6) throw Object.assign(new Error(code), { code });
+      sent.push(pid);
+    };
+    const { notifier, counts } = notifierOf({ procDirectory: procOf(t, POSING), kill });
+    await notifier.notify([HUP], ALWAYS);
+    assert.deepEqual(sent, [30]);
+    assert.deepEqual(counts, ['vouchsafe_notifications_total signal success']);
+  }
+});
+
+test('a restart waits for every one of them, and kills what is left', async (t) => {
+  const procDirectory = procOf(t, POSING);
+  const sent: string[] = [];
+  const kill = (pid: number, signal: string): void => {
+    sent.push(`${pid} ${signal}`);
+    if (pid === 30) fs.rmSync(join(procDirectory, '30'), { recursive: true });
+  };
+  const { notifier, clock } = notifierOf({ procDirectory, kill });
+  await pass(clock, notifier.notify([RESTART], ALWAYS));
+  assert.deepEqual(sent, ['6 SIGTERM', '30 SIGTERM', '6 SIGKILL']);
+});
+
+test('children in a control group of their own are no main processes', async (t) => {
+  const processes = [
+    { pid: 7, group: 'app', container: 'app' },
+    { pid: 8, parentPid: 7, group: 'app/child', container: 'app' },
+  ];
+  assert.equal((await mainOf(procOf(t, processes), 'app')).pid, 7);
+});
+
+test('a process that ends between being found and being signalled is not signalled, nor is its successor', async (t) => {
+  const processes = [
+    { pid: 6, group: 'sibling', container: 'app', startTicks: 1 },
+    { pid: 30, group: 'app', container: 'app', startTicks: 50 },
+  ];
+  const procDirectory = procOf(t, processes);
+  const sent: number[] = [];
+  const kill = (pid: number): void => {
+    sent.push(pid);
+    // The number of the next one is taken by another process.
+    showProcess(procDirectory, { pid: 30, group: 'other', startTicks: 51 });
+  };
+  const { notifier } = notifierOf({ procDirectory, kill });
+  await notifier.notify([HUP], ALWAYS);
+  assert.deepEqual(sent, [6]);
 });
 
 /** Starts a real process that is marked, and prints what it is sent; resolves when it is ready. */
