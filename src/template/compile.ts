@@ -35,6 +35,7 @@ import type {
   Template,
 } from './tree.ts';
 import { quoteName } from './values.ts';
+import { constantOf, FOLDING_LIMITS, UNKNOWN } from './fold.ts';
 import { Work } from './work.ts';
 
 /** More problems are not listed. */
@@ -61,6 +62,7 @@ class Compiler {
   readonly #name: string;
   readonly #problems: Problem[] = [];
   readonly #dependencies = new Map<string, Dependency>();
+  readonly #folding = new Work(FOLDING_LIMITS);
   /** Names of block parameters in scope, innermost first. */
   #params: readonly (readonly string[])[] = [];
   #isSyntax = false;
@@ -237,13 +239,21 @@ class Compiler {
     return problems.length === 0;
   }
 
-  /** Notes what a call with nothing but literals asks for, and what is wrong with it. */
+  /**
+   * Notes what a call asks for whose arguments are known already, and what is wrong with it. Of parameters those that are
+   * known: where a path is written out, values hide it from nobody.
+   */
   #note(call: Call): void {
     const { helper } = call;
-    if (helper.kind !== 'source' || call.args.some((arg) => arg.kind !== 'literal')) return;
-    if (call.hash.some(([, value]) => value.kind !== 'literal')) return;
-    const args = call.args.map(literalValue);
-    const hash = new Map(call.hash.map(([name, value]) => [name, literalValue(value)]));
+    if (helper.kind !== 'source') return;
+    const args = call.args.map((arg) => constantOf(arg, this.#folding));
+    if (args.includes(UNKNOWN)) return;
+    const hash = new Map(
+      call.hash.map(([name, value]) => {
+        const known = constantOf(value, this.#folding);
+        return [name, known === UNKNOWN ? '' : known] as const;
+      }),
+    );
     try {
       const { dependency } = helper.need(new HelperCall(args, hash, false, new Work()));
       this.#dependencies.set(dependencyKey(dependency), dependency);
@@ -294,10 +304,6 @@ function toPath(raw: RawPath | RawLiteral): RawPath {
 
 function toLiteral(raw: RawLiteral): Literal {
   return { kind: 'literal', value: raw.type === 'NullLiteral' ? null : raw.value };
-}
-
-function literalValue(expression: Expression): Literal['value'] {
-  return expression.kind === 'literal' ? expression.value : undefined;
 }
 
 /** True for `this.x`, `./x`, `../x`: data for certain, never a helper. */

@@ -22,7 +22,7 @@ export function parseTemplate(source: string, name: string): Template {
 export interface TemplateCheck {
   /** Everything wrong with it; at most 50 problems, none when it is fine. */
   readonly problems: readonly Problem[];
-  /** What its calls with nothing but literals ask for; what values decide is not known yet. */
+  /** What its calls ask for whose arguments are known without data; what values decide is not known yet. */
   readonly dependencies: readonly Dependency[];
 }
 
@@ -32,7 +32,7 @@ export function checkTemplate(source: string, name: string): TemplateCheck {
   return { problems, dependencies: template.dependencies };
 }
 
-/** What the calls with nothing but literals ask for, in the order of the text; computed ones are not known yet. */
+/** What the calls ask for whose arguments are known without data, in the order of the text. */
 export function literalDependencies(template: Template): readonly Dependency[] {
   return template.dependencies;
 }

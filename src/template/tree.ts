@@ -16,7 +16,7 @@ export interface Template {
   /** What errors call it. */
   readonly name: string;
   readonly program: Program;
-  /** What its calls with nothing but literals ask for. */
+  /** What its calls ask for whose arguments are known without data. */
   readonly dependencies: readonly Dependency[];
 }
 

@@ -109,7 +109,7 @@ describe('static check', () => {
 });
 
 describe('literal dependencies', () => {
-  it('are what calls with nothing but literals ask for, in order', () => {
+  it('are what calls ask for whose arguments are known without data, in order', () => {
     const source = `
       {{#if false}}{{secret "/v1/kvv2/app/#password"}}{{/if}}
       {{secret "kvv2/app?version=2"}} {{secret (concat "kvv2/" name)}}
@@ -120,6 +120,7 @@ describe('literal dependencies', () => {
       { kind: 'read', path: 'kvv2/app' },
       { kind: 'read', path: 'kvv2/app?version=2' },
       { kind: 'write', path: 'transit/sign/key', params: { input: 'eA==', n: 1, prehashed: true } },
+      { kind: 'write', path: 'a/b', params: { x: '' } },
       { kind: 'list', path: 'kvv2/apps' },
       { kind: 'pki', path: 'pki/issue/web', params: { common_name: 'x.test' } },
       { kind: 'jwt-svid', audiences: ['b', 'a'] },

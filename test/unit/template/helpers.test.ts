@@ -167,8 +167,11 @@ const REFUSES: Readonly<Record<string, readonly (readonly [source: string, messa
     ['{{parseNumber db}}', /an object/],
   ],
   secret: [
-    ['{{secret (concat "kv/" "../x")}}', /secret: argument 1 is not a Vault path/],
-    ['{{secret (concat "kv/x" "#")}}', /there is no key after #/],
+    [
+      '{{#with "../x"}}{{secret (concat "kv/" this)}}{{/with}}',
+      /secret: argument 1 is not a Vault path/,
+    ],
+    ['{{#with "#"}}{{secret (concat "kv/x" this)}}{{/with}}', /there is no key after #/],
     ['{{secret "t/x" a=db}}', /a must be text, a number or a boolean, not an object/],
   ],
   jwtSvid: [['{{jwtSvid user nothing}}', /argument 2 must be text, not null/]],
