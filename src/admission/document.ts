@@ -86,6 +86,8 @@ export interface DocumentReader {
   readonly socket: string;
   /** How long the kubelet waits for the pod's containers at its end. */
   readonly graceSeconds: number;
+  /** What the installation lets one rendering make. */
+  readonly maxRenderBytes: number;
 }
 
 /** Of a grace period, what the agent needs for the revocation: 5 s for Vault, and something for a busy node. */
@@ -105,6 +107,7 @@ export function agentDocument(
     kind: AGENT_KIND,
     ...(needs.spiffe && { spiffe: spiffeOf(settings, how.socket) }),
     ...(needs.vault && { vault: vaultOf(needs.vault), auth: authOf(settings, needs) }),
+    ...given('maxRenderBytes', otherThan(DEFAULTS.AGENT_RENDER_BYTES, how.maxRenderBytes)),
     output: { mode: settings['file-mode'].text ?? how.fileMode },
     ...(others.length > 0 && { files: others.map((file) => fileOf(file, settings)) }),
     ...(x509 !== undefined && { x509Svid: Object.keys(x509).length === 0 ? true : x509 }),
@@ -270,6 +273,10 @@ function x509Of(files: readonly FileSettings[]): RawX509Files {
 
 function actionTexts(setting: Setting<unknown> | undefined): readonly string[] | undefined {
   return setting?.text?.split(',').map((text) => text.trim());
+}
+
+function otherThan<T>(usual: T, value: T): T | undefined {
+  return value === usual ? undefined : value;
 }
 
 function said<T>(setting: Setting<T>): T | undefined {

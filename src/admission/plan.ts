@@ -90,6 +90,7 @@ function planAgent(input: PlanInput): Plan {
     listen: hostNetwork ? `127.0.0.1:${port}` : `:${port}`,
     socket: installation.spiffe.socket,
     graceSeconds: graceSecondsOf(pod),
+    maxRenderBytes: installation.agent.maxRenderBytes,
   });
   const variables = azureVariables(resolved);
   checkNames(pod, problems);

@@ -83,6 +83,7 @@ export function planVolume(input: VolumeInput): VolumePlan | VolumeRefusal {
     listen: undefined,
     graceSeconds: 0,
     socket: installation.csi.identity.socket,
+    maxRenderBytes: installation.csi.maxRenderBytes,
   });
   const contents = { ...input, settings: resolved, config: document };
   const literals = checkContents({ ...contents, remedy: () => SHORTER }, problems);

@@ -110,6 +110,8 @@ export interface AgentConfig {
   readonly revokeGraceMs: number;
   /** How long leased credentials stay valid after the agent was told to stop; the application ends meanwhile. */
   readonly revokeDelayMs: number;
+  /** Bytes of texts and items that one rendering may make. */
+  readonly maxRenderBytes: number;
   /** Private directory for the hand-over to a successor; undefined keeps nothing. */
   readonly stateDirectory: string | undefined;
   /** `host:port` of health, metrics and status; undefined opens no port. Port 0 lets the system choose. */

@@ -238,6 +238,15 @@ export const agentDocument = shape.object(
       defaults.REVOKE_DELAY_MS,
       formatDuration(defaults.REVOKE_DELAY_MS),
     ),
+    maxRenderBytes: shape.withDefault(
+      shape.whole(
+        defaults.MIN_RENDER_BYTES,
+        defaults.MAX_RENDER_BYTES,
+        'Most bytes of texts and items that one rendering of a template makes.',
+      ),
+      defaults.AGENT_RENDER_BYTES,
+      defaults.AGENT_RENDER_BYTES,
+    ),
     stateDirectory: shape.parsed(file, 'Private directory for the hand-over to a successor.'),
     listen: shape.parsed(grammar.listenAddress, 'Health, metrics and status.'),
     terminationLog: shape.parsed(file, 'File for the reason of a failed start.'),
@@ -316,6 +325,7 @@ export interface RawAgentConfig {
     readonly tokenFile?: string;
   };
   readonly grants?: readonly RawGrant[];
+  readonly maxRenderBytes?: number;
   readonly output?: { readonly directory?: string; readonly mode?: string };
   readonly files?: readonly RawFile[];
   readonly x509Svid?: boolean | RawX509Files;

@@ -117,6 +117,14 @@ export const csiShape = shape.object(
       256,
       256,
     ),
+    maxRenderBytes: shape.withDefault(
+      shape.parsed(
+        grammar.renderBytes,
+        'Most that all texts and items made by one rendering of a template take, in the driver.',
+      ),
+      defaults.DRIVER_RENDER_BYTES,
+      '8Mi',
+    ),
     volumeStats: shape.withDefault(
       shape.flag(
         'Whether the kubelet asks for size and condition of each volume every minute or so, for its statistics of pods.',

@@ -31,6 +31,14 @@ export const SERVICE_ACCOUNT_TOKEN_FILE = '/var/run/secrets/kubernetes.io/servic
 export const LOG_LEVEL = 'info';
 /** Least size of a volume that the CSI driver makes: a size of 0 would be no limit. */
 export const MIN_VOLUME_BYTES = 64 * 1024;
+/** Least that a rendering may make: less, and the shipped formats would not do. */
+export const MIN_RENDER_BYTES = 64 * 1024;
+/** Most that can be allowed. */
+export const MAX_RENDER_BYTES = 1024 * 1024 * 1024;
+/** Bytes of texts and items that one rendering may make in an agent, which renders for one pod. */
+export const AGENT_RENDER_BYTES = 32 * 1024 * 1024;
+/** The same in the CSI driver, which renders for a node. */
+export const DRIVER_RENDER_BYTES = 8 * 1024 * 1024;
 /** Files of the X.509-SVID: logical name, part and file name. */
 export const X509_FILES = [
   { name: 'svid', part: 'svid', path: 'svid.pem' },

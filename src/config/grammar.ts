@@ -11,6 +11,7 @@ import {
   parseQuantity,
   spiffeIdProblem,
 } from '../core/index.ts';
+import { MAX_RENDER_BYTES, MIN_RENDER_BYTES } from './defaults.ts';
 import type { JsonSchema } from './json-schema.ts';
 import type { NotifyAction, SecretRef } from './agent-config.ts';
 
@@ -242,6 +243,17 @@ export const quantity: Grammar<string> = grammar(
   'a quantity such as `16Mi`',
   { pattern: '^[0-9]' },
   (given) => (isQuantity(given) ? ok(given) : no('write a quantity such as 16Mi')),
+);
+
+/** Bytes that one rendering may make, as a quantity. */
+export const renderBytes: Grammar<number> = grammar(
+  'a size from `64Ki` to `1Gi`',
+  { pattern: '^[0-9]' },
+  (given) => {
+    const bytes = Math.floor(parseQuantity(given) ?? 0);
+    const isWithin = bytes >= MIN_RENDER_BYTES && bytes <= MAX_RENDER_BYTES;
+    return isWithin ? ok(bytes) : no('write a size from 64Ki to 1Gi');
+  },
 );
 
 /** `configmap-name/key` */

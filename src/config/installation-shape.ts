@@ -11,6 +11,7 @@ import {
 } from './annotations.ts';
 import { CHART_FIELDS, CHART_WEBHOOK_FIELDS, IMAGE_GRAMMAR } from './chart-shape.ts';
 import { csiShape } from './csi-shape.ts';
+import { AGENT_RENDER_BYTES } from './defaults.ts';
 import * as grammar from './grammar.ts';
 import type { JsonSchema } from './json-schema.ts';
 import * as shape from './shape.ts';
@@ -205,6 +206,14 @@ const agent = shape.object(
       ),
       false,
       false,
+    ),
+    maxRenderBytes: shape.withDefault(
+      shape.parsed(
+        grammar.renderBytes,
+        'Most that all texts and items made by one rendering of a template take, in an agent.',
+      ),
+      AGENT_RENDER_BYTES,
+      '32Mi',
     ),
   },
   'The container that pods get.',

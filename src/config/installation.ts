@@ -82,6 +82,8 @@ export interface CsiInstallation {
   readonly minRefreshMs: number;
   /** Most that one volume may depend on. */
   readonly maxDependencies: number;
+  /** Bytes of texts and items that one rendering may make. */
+  readonly maxRenderBytes: number;
   /** Whether the kubelet is to ask for statistics of volumes. */
   readonly volumeStats: boolean;
   /** Whether metrics of the driver name pods and files. */
@@ -99,6 +101,8 @@ export interface Installation {
     readonly setUser: boolean;
     /** Whether pods may set image and user of the agent. */
     readonly allowImageOverride: boolean;
+    /** Bytes of texts and items that one rendering may make. */
+    readonly maxRenderBytes: number;
   };
   readonly certificate: CertificateInstallation;
   readonly events: { readonly enabled: boolean };
@@ -156,6 +160,7 @@ function build(raw: InstallationValues, place: Place): Installation {
       imagePullPolicy: agent.image.pullPolicy ?? raw.image.pullPolicy,
       setUser: agent.setUser,
       allowImageOverride: agent.allowImageOverride,
+      maxRenderBytes: agent.maxRenderBytes,
     },
     certificate: {
       mode: certificate.mode,
@@ -191,6 +196,7 @@ function csiOf({ csi, defaults }: InstallationValues, place: Place): CsiInstalla
     maxVolumeBytes: Math.floor(parseQuantity(maxVolumeSize) ?? 0),
     minRefreshMs: minRefresh,
     maxDependencies,
+    maxRenderBytes: csi.maxRenderBytes,
     volumeStats,
     perPodMetrics: metrics.perPod,
   };

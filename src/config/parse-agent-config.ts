@@ -108,6 +108,7 @@ function build(raw: Document, environment: AgentEnvironment, place: Place): Agen
     revokeOnExit: raw.revokeOnExit,
     revokeGraceMs: raw.revokeGrace,
     revokeDelayMs: raw.revokeDelay,
+    maxRenderBytes: raw.maxRenderBytes,
     stateDirectory: raw.stateDirectory,
     listen: raw.listen,
     terminationLog: raw.terminationLog,

@@ -37,7 +37,7 @@ import {
 import type { Template } from '../template/index.ts';
 import { createVaultClient, type VaultClient } from '../vault/index.ts';
 import { loadCaBundle } from './ca-bundle.ts';
-import { LOCAL_TEMPLATES } from './local-templates.ts';
+import { localTemplates } from './local-templates.ts';
 import type { Shared } from './shared.ts';
 
 /** What surrounds an agent; the writer and the notifier can be others than the real ones (`render`). */
@@ -111,7 +111,7 @@ async function assemble(
     config,
     vault,
     identity: identity === undefined ? undefined : identityPort(identity),
-    templates: shared === undefined ? LOCAL_TEMPLATES : templatesOf(shared),
+    templates: templatesOf(config, shared),
     token,
     writer:
       surroundings.writer ?? createFileWriter({ directory: config.outputDirectory, ...common }),
@@ -140,9 +140,11 @@ interface Building extends Common {
   readonly surroundings: Pick<Surroundings, 'shared' | 'owner'>;
 }
 
-function templatesOf(shared: Shared): TemplatePort<Template> {
+function templatesOf(config: AgentConfig, shared: Shared | undefined): TemplatePort<Template> {
+  const templates = localTemplates(config.maxRenderBytes);
+  if (shared === undefined) return templates;
   return {
-    ...LOCAL_TEMPLATES,
+    ...templates,
     parseTemplate: (source, name) => shared.parseTemplate(source, name),
   };
 }

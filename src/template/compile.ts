@@ -259,7 +259,7 @@ class Compiler {
       this.#dependencies.set(dependencyKey(dependency), dependency);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      this.#refuse(call.at, `${helper.name}: ${error.message}`);
+      this.#refuse(call.at, `${helper.name}: ${error.tell()}`);
     }
   }
 

@@ -11,16 +11,24 @@ export type FaultCode = 'ERR_TEMPLATE_MISSING_KEY' | 'ERR_TEMPLATE_VALUE' | 'ERR
 /** Thrown by helpers and look-ups. Its message names types and keys, never a value. */
 export class Fault extends Error {
   readonly code: FaultCode;
+  readonly #message: string | (() => string);
 
-  constructor(code: FaultCode, message: string) {
-    super(message);
+  /** A message that takes a look through the data is made when somebody wants to read it. */
+  constructor(code: FaultCode, message: string | (() => string)) {
+    super(typeof message === 'string' ? message : code);
     this.name = 'Fault';
     this.code = code;
+    this.#message = message;
+  }
+
+  /** The message. */
+  tell(): string {
+    return typeof this.#message === 'string' ? this.#message : this.#message();
   }
 }
 
 /** `ERR_TEMPLATE_VALUE`: a value that cannot be used so. */
-export function valueFault(message: string): Fault {
+export function valueFault(message: string | (() => string)): Fault {
   return new Fault('ERR_TEMPLATE_VALUE', message);
 }
 
@@ -31,8 +39,10 @@ export function valueFault(message: string): Fault {
 export function missingKey(holder: unknown, key?: string, path?: string): Fault {
   const what = key === undefined ? 'no such key' : `no key ${quoteName(key)}`;
   const where = path === undefined ? '' : ` in ${path}`;
-  const found = isRecord(holder) ? keysNote(holder) : `it is ${typeName(holder)}`;
-  return new Fault('ERR_TEMPLATE_MISSING_KEY', `there is ${what}${where} (${found})`);
+  return new Fault('ERR_TEMPLATE_MISSING_KEY', () => {
+    const found = isRecord(holder) ? keysNote(holder) : `it is ${typeName(holder)}`;
+    return `there is ${what}${where} (${found})`;
+  });
 }
 
 /** Longest part of a template that an error repeats. */
@@ -43,7 +53,7 @@ export function locate(error: unknown, template: string, at: Position, subject: 
   if (!(error instanceof Fault)) return error;
   return new VouchsafeError(
     error.code,
-    `${template}:${at.line}:${at.column}: ${shortened(subject, MAX_SUBJECT)}: ${error.message}`,
+    `${template}:${at.line}:${at.column}: ${shortened(subject, MAX_SUBJECT)}: ${error.tell()}`,
     { details: { template, line: at.line, column: at.column } },
   );
 }

@@ -390,11 +390,11 @@ function* membersOf(
 }
 
 function refuseToPrint(value: unknown): never {
-  const what = isRecord(value) ? `an object (${keysNote(value)})` : typeName(value);
-  const how = isRecord(value)
-    ? 'pick a key of it, or encode it'
-    : 'pick an item of it, or encode it';
-  throw valueFault(`${what} cannot be printed; ${how}, for example with json`);
+  throw valueFault(() => {
+    const what = isRecord(value) ? `an object (${keysNote(value)})` : typeName(value);
+    const how = isRecord(value) ? 'pick a key of it' : 'pick an item of it';
+    return `${what} cannot be printed; ${how}, or encode it, for example with json`;
+  });
 }
 
 function describe(expression: Expression): string {

@@ -127,7 +127,7 @@ hostPath:
 {{- with .Values.webhook.clientCA }}
 {{- $_ := set $webhook "clientCA" . }}
 {{- end }}
-{{- $csi := pick .Values.csi "enabled" "driverName" "identity" "tokenAudiences" "maxVolumeSize" "minRefresh" "maxDependencies" "volumeStats" "metrics" }}
+{{- $csi := pick .Values.csi "enabled" "driverName" "identity" "tokenAudiences" "maxVolumeSize" "minRefresh" "maxDependencies" "maxRenderBytes" "volumeStats" "metrics" }}
 {{- toYaml (merge (dict "image" $image "webhook" $webhook "csi" $csi) $document) }}
 {{- end }}
 

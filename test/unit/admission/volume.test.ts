@@ -147,6 +147,12 @@ test('the size is that of the volume, and at most what one may have', () => {
   assert.equal(planned(APP, { values }).sizeBytes, 8 * 1024 * 1024);
 });
 
+test('what a rendering may make is what the installation says, for the driver and not for agents', () => {
+  assert.equal(planned(APP).config.maxRenderBytes, 8 * 1024 * 1024);
+  const values = { agent: { maxRenderBytes: '64Mi' }, csi: { maxRenderBytes: '2Mi' } };
+  assert.equal(planned(APP, { values }).config.maxRenderBytes, 2 * 1024 * 1024);
+});
+
 /** Name -> attributes beside the usual ones, and what the only problem says. */
 const REFUSED: Readonly<Record<string, readonly [Given, RegExp]>> = {
   'an unknown name': [{ rol: 'web' }, /^rol: is not known; did you mean vouchsafe\.dev\/role\?/],

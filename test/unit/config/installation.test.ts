@@ -33,6 +33,7 @@ test('no values at all are an installation with every default', () => {
       imagePullPolicy: 'IfNotPresent',
       setUser: true,
       allowImageOverride: false,
+      maxRenderBytes: 32 * 1024 * 1024,
     },
     certificate: {
       mode: 'own',
@@ -71,6 +72,7 @@ test('no values at all are an installation with every default', () => {
       maxVolumeBytes: 8 * 1024 * 1024,
       minRefreshMs: 10_000,
       maxDependencies: 256,
+      maxRenderBytes: 8 * 1024 * 1024,
       volumeStats: false,
       perPodMetrics: false,
     },
@@ -126,6 +128,8 @@ const CSI_REFUSED: Readonly<Record<string, readonly [object, RegExp]>> = {
   'no floor of refresh': [{ minRefresh: '0s' }, /csi\.minRefresh: at least 1s/],
   'no dependency at all': [{ maxDependencies: 0 }, /csi\.maxDependencies: must be/],
   'no room for a volume': [{ maxVolumeSize: '1Ki' }, /csi\.maxVolumeSize: must be at least 65536/],
+  'no room for a rendering': [{ maxRenderBytes: '63Ki' }, /csi\.maxRenderBytes: write a size from/],
+  'a rendering without end': [{ maxRenderBytes: '2Gi' }, /csi\.maxRenderBytes: write a size from/],
   'two drivers of one node at a time': [
     { updateStrategy: { rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } } },
     /csi\.updateStrategy\.rollingUpdate\.maxSurge: must be a whole number from 0 to 0/,

@@ -70,6 +70,7 @@ test('the smallest document gets every documented default', () => {
     revokeOnExit: true,
     revokeGraceMs: 10_000,
     revokeDelayMs: 0,
+    maxRenderBytes: 32 * 1024 * 1024,
     stateDirectory: undefined,
     listen: undefined,
     terminationLog: undefined,
