@@ -4,7 +4,7 @@
  * real Vault is counted in its audit log.
  */
 import assert from 'node:assert/strict';
-import { mkdir, readdir, rename, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -231,7 +231,9 @@ class Pod implements AsyncDisposable {
       entries.filter((entry) => !ENTRY.test(entry)),
       [],
     );
-    assert.deepEqual(await readdir(this.bench.stateDirectory), []);
+    assert.deepEqual(await readdir(this.bench.stateDirectory), ['state.json']);
+    const tombstone = await readFile(join(this.bench.stateDirectory, 'state.json'), 'utf8');
+    assert.doesNotMatch(tombstone, /"token":/, 'what is revoked is not kept');
     assert.equal(await this.tokens(), lostTokens, 'a token that nobody knows ends by its TTL');
     for (const which of ['one', 'two'] as const) assert.equal(await this.hasLeases(which), false);
   }
