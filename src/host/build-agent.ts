@@ -117,13 +117,14 @@ async function assemble(
       surroundings.writer ?? createFileWriter({ directory: config.outputDirectory, ...common }),
     notifier: surroundings.notifier ?? createNotifier(common),
     files: { read: readTextFile, watch: watchFiles },
-    stateFile:
-      config.stateDirectory === undefined
-        ? undefined
-        : new StateFile(config.stateDirectory, common.clock),
+    stateFile: stateFileOf(config, common.clock),
   };
   const agent = new Agent(surroundings.wrap?.(parts) ?? parts);
   return { agent, companions };
+}
+
+function stateFileOf({ stateDirectory }: AgentConfig, clock: Clock): StateFile | undefined {
+  return stateDirectory === undefined ? undefined : new StateFile(stateDirectory, clock);
 }
 
 interface Common {
