@@ -6,11 +6,9 @@ import { Http2ServerRequest } from 'node:http2';
 import { TLSSocket } from 'node:tls';
 import { VouchsafeError } from '../core/index.ts';
 import { peerOf } from './address.ts';
+import { BodyBuffer } from './body-buffer.ts';
 import type { BodyShare } from './body-budget.ts';
 import { BODY_MS } from './limits.ts';
-
-/** Smallest buffer of a body: however small the pieces are that it comes in, its price is known. */
-const MIN_BUFFER_BYTES = 4096;
 
 /** A request as Node gives it. */
 export type Incoming = IncomingMessage | Http2ServerRequest;
@@ -85,24 +83,14 @@ async function readBody(
 ): Promise<Buffer> {
   if (Number(incoming.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes);
   const done = Promise.withResolvers<undefined>();
-  let [buffer, size] = [Buffer.alloc(0), 0];
+  const body = new BodyBuffer();
   const onData = (chunk: Buffer): void => {
-    const end = size + chunk.length;
-    if (end > maxBytes) {
+    if (body.size + chunk.length > maxBytes) {
       done.reject(tooLarge(maxBytes));
       return;
     }
-    if (end > buffer.length) {
-      const capacity = Math.min(maxBytes, Math.max(end, 2 * buffer.length, MIN_BUFFER_BYTES));
-      if (!share.resize(capacity)) {
-        done.reject(busy());
-        return;
-      }
-      const larger = Buffer.allocUnsafeSlow(capacity);
-      buffer.copy(larger, 0, 0, size);
-      buffer = larger;
-    }
-    size += chunk.copy(buffer, size);
+    body.append(chunk);
+    if (!share.resize(body.capacity)) done.reject(busy());
   };
   const onEnd = (): void => done.resolve(undefined);
   const onGone = (): void => done.reject(new Error('the peer went away'));
@@ -116,9 +104,10 @@ async function readBody(
   try {
     await done.promise;
     onComplete();
-    return buffer.subarray(0, size);
+    return body.take();
   } finally {
     tooSlow.removeEventListener('abort', onTooSlow);
+    body.clear();
     // What is left of a body that is refused is not read: the connection ends with the answer.
     incoming.off('data', onData).off('end', onEnd).off('close', onGone).pause();
   }

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
 import { serveAgent, type AgentStatus } from '../../../src/agent/index.ts';
 import { abortable } from '../../../src/lifecycle/index.ts';
+import { Crowd } from '../../helpers/crowd.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';
 import { recordingLogger } from '../../helpers/recorder.ts';
 import { until } from '../../helpers/until.ts';
@@ -250,6 +251,37 @@ test('a failure inside is answered without its text', async (t) => {
   const answer = await get('/metrics');
   assert.deepEqual([answer.status, answer.text], [500, 'internal error\n']);
   assert.equal(logger.lines.length, 1);
+});
+
+test('70 idle connections keep no probe out', async (t) => {
+  const { agent, url, get } = await serve(t);
+  agent.deliver();
+  using crowd = await Crowd.gather({ port: Number(new URL(url).port), size: 70 });
+  for (let count = 0; count < 20; count += 1) {
+    assert.equal((await get('/healthz')).status, 200);
+    assert.equal((await get('/startup')).status, 200);
+  }
+  assert.equal(crowd.size, 70, 'there is room for all');
+});
+
+test('the startup probe is answered while strangers come again as fast as they are closed', async (t) => {
+  const { agent, url, get } = await serve(t);
+  agent.deliver();
+  const port = Number(new URL(url).port);
+  using crowd = await Crowd.gather({ port, size: 500, reopenings: 50_000 });
+  for (let count = 0; count < 10; count += 1) assert.equal((await get('/startup')).status, 200);
+  assert.ok(crowd.reopeningsLeft > 0 && crowd.closed > 0);
+});
+
+test('the startup probe is answered while strangers ask for it as well, and are held', async (t) => {
+  const { agent, clock, url, get } = await serve(t);
+  const says = 'GET /startup HTTP/1.1\r\nhost: a\r\n\r\n';
+  using crowd = await Crowd.gather({ port: Number(new URL(url).port), size: 400, says });
+  await until(() => clock.sleeping >= 256);
+  const probe = get('/startup');
+  await until(() => crowd.closed > 400 - 256);
+  agent.deliver();
+  assert.equal((await probe).status, 200);
 });
 
 test('its end closes open connections and ends held probes', async (t) => {

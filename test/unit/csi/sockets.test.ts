@@ -8,6 +8,7 @@ import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { CALLS } from '../../../src/csi/proto/csi.ts';
 import { CANNOT_MOUNT, CsiWorld, DRIVER, refusalOf } from '../../helpers/csi-world.ts';
+import { Crowd } from '../../helpers/crowd.ts';
 import { Kubelet } from '../../helpers/kubelet.ts';
 
 suite('sockets of the CSI driver', { skip: CANNOT_MOUNT }, () => {
@@ -65,6 +66,17 @@ suite('sockets of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const { status, body } = await driver.get('/readyz');
     assert.equal(status, 503);
     assert.match(body, /the kubelet refuses the driver: versions not supported/);
+  });
+
+  test('idle connections on the port of probes keep none out', async () => {
+    await using world = await CsiWorld.start();
+    const driver = await world.driver();
+    const port = Number(driver.health.split(':')[1]);
+    using crowd = await Crowd.gather({ port, size: 520 });
+    for (let count = 0; count < 20; count += 1) {
+      assert.equal((await driver.get('/healthz')).status, 200);
+    }
+    assert.ok(crowd.closed > 0);
   });
 
   test('only root can connect', async () => {
