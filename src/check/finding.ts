@@ -1,7 +1,7 @@
 /**
  * What a check finds, and how a check that lacks the right for it ends. Ring: check.
  */
-import { hasCode, toVouchsafeError } from '../core/index.ts';
+import { hasCode, printableLine, toVouchsafeError } from '../core/index.ts';
 import { statusOf } from '../kubernetes/index.ts';
 
 /** `unknown` is what could not be checked; it is no failure. */
@@ -68,6 +68,6 @@ export function whyNot(error: unknown): Result {
 
 /** Words that others wrote, on one line and without what would steer a terminal. */
 export function quoted(text: string): string {
-  const line = text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\s]+/gu, ' ').trim();
+  const line = printableLine(text.replace(/[\p{Zl}\p{Zp}\s]+/gu, ' ').trim());
   return line.length > MAX_QUOTED_CHARS ? `${line.slice(0, MAX_QUOTED_CHARS - 1)}…` : line;
 }

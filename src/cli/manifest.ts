@@ -1,8 +1,8 @@
 /**
  * Kubernetes manifests as people write them: several documents, and pods inside workloads. Ring: cli.
  */
-import { parseAllDocuments, stringify, type Document, type Tags } from 'yaml';
-import { VouchsafeError } from '../core/index.ts';
+import { Document, parseAllDocuments, visit, type Tags } from 'yaml';
+import { printableText, VouchsafeError } from '../core/index.ts';
 
 /** Longest manifest read. */
 const MAX_MANIFEST_CHARS = 16 * 1024 * 1024;
@@ -120,9 +120,18 @@ export function namespaceAnnotations(
 /** Prints manifests as one YAML stream. */
 export function printManifests(manifests: readonly Manifest[]): string {
   return manifests
-    .map((manifest) =>
-      stringify(manifest, { ...DIALECT, lineWidth: 0, aliasDuplicateObjects: false }),
-    )
+    .map((manifest) => {
+      const document = new Document(manifest, { ...DIALECT, aliasDuplicateObjects: false });
+      visit(document, {
+        Scalar(_, node) {
+          // Only between double quotes can a character stand escaped.
+          const isPlain =
+            typeof node.value !== 'string' || printableText(node.value) === node.value;
+          if (!isPlain) node.type = 'QUOTE_DOUBLE';
+        },
+      });
+      return printableText(document.toString({ ...DIALECT, lineWidth: 0 }));
+    })
     .join('---\n');
 }
 

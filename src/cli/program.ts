@@ -2,7 +2,13 @@
  * The command line: words in, exit code out. Ring: cli. Commands are loaded when they are called.
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { EXIT, exitCodeOf, toVouchsafeError, VouchsafeError } from '../core/index.ts';
+import {
+  EXIT,
+  exitCodeOf,
+  toVouchsafeError,
+  VouchsafeError,
+  printableText,
+} from '../core/index.ts';
 import type { CheckCommandOptions } from './check.ts';
 import type { Io } from './io.ts';
 
@@ -26,9 +32,10 @@ interface Options {
 /** Runs one command; resolves to the exit code. Errors are printed as `vouchsafe: CODE: message`. */
 export async function runCli(
   words: readonly string[],
-  io: Io,
+  given: Io,
   signal: AbortSignal,
 ): Promise<number> {
+  const io = withPrintable(given);
   let exitCode: number = EXIT.ok;
   const program = createProgram(io, signal, (code) => (exitCode = code));
   try {
@@ -42,6 +49,15 @@ export async function runCli(
     if (error.code === 'ERR_BUG') io.say(placesOf(error.cause));
     return exitCodeOf(error);
   }
+}
+
+/** Manifests, clusters and templates are of others: no command prints what would steer a terminal. Bytes stay. */
+function withPrintable(io: Io): Io {
+  return {
+    ...io,
+    out: (data) => io.out(typeof data === 'string' ? printableText(data) : data),
+    say: (line) => io.say(printableText(line)),
+  };
 }
 
 function createProgram(io: Io, signal: AbortSignal, done: (code: number) => void): Command {

@@ -14,6 +14,7 @@ export async function renderOffline(
   const template = parseTemplate(await readInput(io, options.file), options.file);
   const data = options.data === undefined ? {} : await readDocument(io, options.data);
   const { text, binary } = renderTemplate(template, { lookup: offlineLookup(data), root: data });
-  io.out(binary ?? text ?? '');
+  // What a program reads has to be as it was rendered; a terminal is not to be steered.
+  io.out(binary ?? (io.isTerminal ? (text ?? '') : Buffer.from(text ?? '')));
   return EXIT.ok;
 }

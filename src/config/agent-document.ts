@@ -126,7 +126,7 @@ const fileEntry = shape.object(
     mode: shape.parsed(grammar.fileMode, 'Permission bits in octal.'),
     secret: shape.parsed(grammar.secretRef, 'Vault path, perhaps with #key.'),
     format: shape.parsed(grammar.choice(FORMATS), 'A shipped template.'),
-    template: shape.parsed(grammar.text('a template', MAX_TEMPLATE_CHARS), 'Handlebars text.'),
+    template: shape.parsed(grammar.longText('a template', MAX_TEMPLATE_CHARS), 'Handlebars text.'),
     templateFile: shape.parsed(file, 'File with Handlebars text.'),
     jwtSvid: shape.list(
       shape.parsed(grammar.text('an audience'), 'one audience'),

@@ -186,7 +186,10 @@ export const SETTINGS = {
 /** Settings of one file: `secret-<name>`. On the pod alone. */
 export const FILE_SETTINGS = {
   secret: perFile(grammar.secretRef, 'Vault path read for this file; KV v1 and v2 are told apart.'),
-  template: perFile(grammar.text('Handlebars text', 256 * 1024), 'Inline template of the file.'),
+  template: perFile(
+    grammar.longText('Handlebars text', 256 * 1024),
+    'Inline template of the file.',
+  ),
   'template-from': perFile(grammar.configMapRef, 'Template in a ConfigMap of the namespace.'),
   format: perFile(
     grammar.choice(FORMATS),

@@ -43,7 +43,22 @@ export function contradictions(
   if (settings.audience.source === 'pod' && settings['auth-method'].value === 'cert') {
     warnings.push(`${prefix}/audience has no effect with ${prefix}/auth-method cert`);
   }
+  const open = openKey(settings, files);
+  if (open !== undefined) {
+    warnings.push(
+      `${prefix}/${open}: everybody in the containers can read the private key svid_key`,
+    );
+  }
   return { problems, warnings };
+}
+
+/** The setting that lets others than owner and group read the private key, if there is one. */
+function openKey(settings: Settings, files: readonly FileSettings[]): string | undefined {
+  if (!settings['x509-svid'].value) return undefined;
+  const own = files.find(({ name }) => name === 'svid_key')?.['file-mode'];
+  const mode = own?.value ?? settings['file-mode'].value ?? 0;
+  if ((mode & 0o004) === 0) return undefined;
+  return own === undefined ? 'file-mode' : 'file-mode-svid_key';
 }
 
 /** The file that holds the token for Entra ID, if there is one. */

@@ -2,6 +2,7 @@
  * How single values are written: one grammar serves the annotation and the field of the document. Ring: config.
  */
 import {
+  isPrintable,
   normalizeVaultPath,
   NOTIFY_SIGNALS,
   notifyUrlProblem,
@@ -32,8 +33,18 @@ const MAX_PEM_CHARS = 256 * 1024;
 
 const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
-/** Any text up to `max` characters, none of them NUL. */
+/** A name or the like, up to `max` characters that all show as they are. */
 export function text(values: string, max = 1024): Grammar<string> {
+  return grammar(values, { minLength: 1, maxLength: max }, (given) => {
+    if (given === '' || given.length > max) return no(`write ${values}, 1 to ${max} characters`);
+    return isPrintable(given)
+      ? ok(given)
+      : no(`write ${values} without control or format characters`);
+  });
+}
+
+/** Any text of several lines up to `max` characters, none of them NUL. */
+export function longText(values: string, max: number): Grammar<string> {
   return grammar(values, { minLength: 1, maxLength: max }, (given) =>
     given !== '' && given.length <= max && !given.includes('\0')
       ? ok(given)
@@ -85,14 +96,20 @@ export function duration(minMs = 0): Grammar<number> {
   });
 }
 
-/** Permission bits in octal. Nobody may be given write or execute permission but the owner. */
+/** Write and execute permission of group and others. */
+const FOR_THE_OWNER_ALONE = 0o033;
+
+/** Permission bits in octal. Nobody is given write or execute permission but the owner. */
 export const fileMode: Grammar<number> = grammar(
   'octal permission bits such as `0440`',
-  { pattern: '^0?[0-7]{3}$' },
+  { pattern: '^0?[4-7][04][04]$' },
   (given) => {
     if (!/^0?[0-7]{3}$/.test(given)) return no('write octal permission bits such as 0440');
     const mode = Number.parseInt(given, 8);
-    return (mode & 0o400) === 0 ? no('the owner must be able to read (0400)') : ok(mode);
+    if ((mode & 0o400) === 0) return no('the owner must be able to read (0400)');
+    return (mode & FOR_THE_OWNER_ALONE) === 0
+      ? ok(mode)
+      : no('nobody may write or execute but the owner: group and others have 4 or 0, as in 0440');
   },
 );
 
@@ -149,6 +166,7 @@ export const secretRef: Grammar<SecretRef> = grammar(
     if (!path.includes('/')) return no(`"${path}" is a mount alone: add the path below it`);
     if (hash < 0) return ok({ path });
     const key = given.slice(hash + 1);
+    if (!isPrintable(key)) return no('the key has control or format characters');
     return key === '' ? no('after # the name of a key must follow') : ok({ path, key });
   },
 );

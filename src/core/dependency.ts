@@ -3,6 +3,8 @@
  * other, both know this. Ring: core.
  */
 
+import { isPrintable } from './printable.ts';
+
 /** Parameters of a Vault write or of a certificate request. A template may compute them from secrets. */
 export type WriteParams = Readonly<Record<string, string | number | boolean>>;
 
@@ -74,8 +76,8 @@ export function isVaultDependency(dependency: Dependency): dependency is VaultDe
 /**
  * Brings a Vault path as people write it to one spelling: no `v1/`, no slashes at the ends, none doubled.
  * A path in that spelling stays as it is.
- * Returns undefined for what cannot be a path: empty, blanks at the ends, `.` or `..` segments, control
- * characters, over 1024 bytes.
+ * Returns undefined for what cannot be a path: empty, blanks at the ends, `.` or `..` segments, characters
+ * that do not show as they are, over 1024 bytes.
  */
 export function normalizeVaultPath(text: string): string | undefined {
   const path = text
@@ -85,7 +87,7 @@ export function normalizeVaultPath(text: string): string | undefined {
     .replace(/^(v1\/)+/, '')
     .replace(/\/$/, '');
   if (path === '' || path !== path.trim() || Buffer.byteLength(path) > 1024) return undefined;
-  if (/[\u0000-\u001f\u007f]/.test(path)) return undefined;
+  if (!isPrintable(path)) return undefined;
   if (path.split('/').some((segment) => segment === '.' || segment === '..')) return undefined;
   return path;
 }

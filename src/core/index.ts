@@ -51,6 +51,7 @@ export {
 export { clashingPaths, outputPathProblem } from './output-path.ts';
 export { closeness, nearest } from './nearest.ts';
 export { explainProblems, formatProblems, problemsError, type Problem } from './problems.ts';
+export { isPrintable, printableLine, printableText } from './printable.ts';
 export { parseQuantity } from './quantity.ts';
 export { Secret } from './secret.ts';
 export { VERSION } from './version.ts';

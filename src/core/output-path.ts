@@ -3,6 +3,8 @@
  * Ring: core.
  */
 
+import { isPrintable } from './printable.ts';
+
 /** `NAME_MAX` of Linux, in bytes. */
 const MAX_SEGMENT_BYTES = 255;
 /** Longest name below the volume, in bytes; leaves room in `PATH_MAX` (4096) for the mount point and the links. */
@@ -16,7 +18,7 @@ export function outputPathProblem(path: string): string | undefined {
   if (path === '') return 'it is empty';
   // A lone surrogate has no UTF-8 form: two such names would meet on disk.
   if (!path.isWellFormed()) return 'it is not well-formed Unicode';
-  if (/\p{Cc}/u.test(path)) return 'it has control characters';
+  if (!isPrintable(path)) return 'it has control characters or others that do not show as they are';
   if (path.includes('\\')) return 'it has a backslash; use / between directories';
   if (path.startsWith('/')) return 'it is absolute; name it relative to the mount path';
   if (Buffer.byteLength(path) > MAX_PATH_BYTES) return `it is longer than ${MAX_PATH_BYTES} bytes`;

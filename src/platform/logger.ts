@@ -2,7 +2,13 @@
  * JSON lines on a stream, by pino. Ring: platform.
  */
 import { pino, stdTimeFunctions, type DestinationStream, type Logger as Pino } from 'pino';
-import { VouchsafeError, type Logger, type LogFields, type LogLevel } from '../core/index.ts';
+import {
+  printableText,
+  VouchsafeError,
+  type Logger,
+  type LogFields,
+  type LogLevel,
+} from '../core/index.ts';
 
 /** A logger of JSON lines: `level`, `time` (RFC 3339), `message` and the fields given. */
 export function createLogger(level: LogLevel, destination: DestinationStream): Logger {
@@ -14,7 +20,8 @@ export function createLogger(level: LogLevel, destination: DestinationStream): L
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    destination,
+    // JSON itself lets characters through that steer a terminal; escaped they mean the same.
+    { write: (line) => destination.write(printableText(line)) },
   );
   return wrap(root);
 }

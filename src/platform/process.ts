@@ -1,7 +1,7 @@
 /**
  * The process itself: environment, signals, streams. Ring: platform.
  */
-import { EXIT } from '../core/index.ts';
+import { printableText, EXIT } from '../core/index.ts';
 
 /** A variable of the environment; empty counts as unset, as Vault's own tools have it. */
 export function environmentVariable(name: string): string | undefined {
@@ -53,5 +53,5 @@ export function keepPrivate(): void {
 
 /** Writes a line for a person. */
 export function printError(line: string): void {
-  process.stderr.write(`${line}\n`);
+  process.stderr.write(`${printableText(line)}\n`);
 }

@@ -190,7 +190,7 @@ suite('pods with the agent', () => {
         lastState: end(12, 'ERR_SPIFFE_UNAVAILABLE: no such socket\u001b[2J'),
       },
       'failure',
-      /ERR_SPIFFE_UNAVAILABLE: no such socket \[2J$/,
+      /ERR_SPIFFE_UNAVAILABLE: no such socket\\u001b\[2J$/,
     ],
     [
       'whose image is not there',

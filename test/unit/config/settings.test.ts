@@ -289,3 +289,20 @@ test('a built-in default is what its own grammar would accept', () => {
     assert.deepEqual(spec.grammar.parse(text), { value: spec.builtIn }, name);
   }
 });
+
+test('a private key that everybody may read is a warning, and nothing else is', () => {
+  const svid = { 'x509-svid': 'true' };
+  const warned = /private key svid_key/;
+  assert.match(resolve({ ...svid, 'file-mode': '0444' }).warnings.join(), warned);
+  assert.match(resolve({ ...svid, 'file-mode-svid_key': '0404' }).warnings.join(), warned);
+  assert.match(resolve(svid, { 'file-mode': '0444' }).warnings.join(), warned);
+  for (const modes of [
+    {},
+    { 'file-mode': '0440' },
+    { 'file-mode': '0444', 'file-mode-svid_key': '0400' },
+    { 'file-mode-bundle': '0444' },
+  ]) {
+    assert.doesNotMatch(resolve({ ...svid, ...modes }).warnings.join(), warned);
+  }
+  assert.deepEqual(resolve({ 'secret-app': 'kv/a', 'file-mode': '0444' }).warnings, []);
+});
