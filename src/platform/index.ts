@@ -6,6 +6,7 @@ export { systemLocks, type Lock, type Locks } from './locks.ts';
 export { createLogger } from './logger.ts';
 export { memoryLimit } from './memory.ts';
 export { createMetrics, type MetricsRegistry } from './metrics.ts';
+export { sandboxed, type SandboxedProgram } from './sandboxed.ts';
 export { trustPublicAuthorities } from './trust.ts';
 export { startWatchdog, type WatchdogLimits } from './watchdog.ts';
 export { watchFiles } from './watch-files.ts';

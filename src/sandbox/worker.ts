@@ -1,0 +1,131 @@
+/**
+ * One child process and its frames: it is asked one thing at a time, and killed at the first that is not as agreed.
+ * Ring: sandbox.
+ */
+import type { Clock } from '../core/index.ts';
+import { encodeFrame, FrameReader, type Frame } from './frames.ts';
+
+/** A child process, as src/platform starts it. */
+export interface Child {
+  /** Sends bytes; what does not fit in the pipe waits until it does. */
+  send(chunks: readonly Uint8Array[]): void;
+  /** Ends it by SIGKILL; it cannot object. */
+  kill(): void;
+  /** Memory that it has in RAM, in bytes; undefined where the system does not tell. */
+  residentBytes(): number | undefined;
+}
+
+/** What is heard of a child process. */
+export interface ChildEvents {
+  received(chunk: Uint8Array): void;
+  /** Called once, last of all: `how` says it in a few words that hold nothing of its work. */
+  ended(how: string): void;
+}
+
+/** Starts a child process; never throws: a child that cannot be started has ended. */
+export type StartChild = (events: ChildEvents) => Child;
+
+/**
+ * How asking failed: out of time; or it died while it worked, for which there is no other reason than memory; or it
+ * spoke out of turn or nonsense; or it had ended before it was asked.
+ */
+export type Failure = 'time' | 'memory' | 'protocol' | 'ended';
+
+/** A child that did not answer. */
+export class WorkerError extends Error {
+  override readonly name = 'WorkerError';
+  readonly failure: Failure;
+
+  constructor(failure: Failure, message: string) {
+    super(message);
+    this.failure = failure;
+  }
+}
+
+/** How a {@link Worker} is run. */
+export interface WorkerOptions {
+  readonly start: StartChild;
+  readonly clock: Clock;
+  /** Most bytes of one answer. */
+  readonly maxAnswerBytes: number;
+}
+
+/** One child process. */
+export class Worker {
+  readonly #clock: Clock;
+  readonly #child: Child;
+  readonly #ended = new AbortController();
+  readonly #reader: FrameReader;
+  #asked: PromiseWithResolvers<Frame> | undefined;
+  #how = '';
+
+  constructor({ start, clock, maxAnswerBytes }: WorkerOptions) {
+    this.#clock = clock;
+    this.#reader = new FrameReader(maxAnswerBytes);
+    this.#child = start({
+      received: (chunk) => this.#received(chunk),
+      ended: (how) => this.#end('memory', how),
+    });
+  }
+
+  /** Aborts when the process has ended, or is to be. */
+  get ended(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  /** How it ended. */
+  get how(): string {
+    return this.#how;
+  }
+
+  /** Memory that it has in RAM, in bytes; undefined where the system does not tell. */
+  get residentBytes(): number | undefined {
+    return this.#child.residentBytes();
+  }
+
+  /** Sends a frame and waits for the one that answers it. @throws WorkerError; then the process has ended. */
+  async ask(frame: Frame, timeoutMs: number): Promise<Frame> {
+    if (this.#ended.signal.aborted) throw new WorkerError('ended', this.#how);
+    const asked = Promise.withResolvers<Frame>();
+    this.#asked = asked;
+    const done = new AbortController();
+    const limit = this.#clock.sleep(timeoutMs, done.signal).then(
+      () => this.#end('time', 'it took too long'),
+      () => undefined,
+    );
+    this.#child.send(encodeFrame(frame));
+    try {
+      return await asked.promise;
+    } finally {
+      done.abort();
+      await limit;
+    }
+  }
+
+  /** Ends the process. */
+  kill(how: string): void {
+    this.#end('ended', how);
+  }
+
+  #received(chunk: Uint8Array): void {
+    try {
+      for (const frame of this.#reader.push(chunk)) {
+        const asked = this.#asked;
+        this.#asked = undefined;
+        if (asked === undefined) throw new Error('it speaks without being asked');
+        asked.resolve(frame);
+      }
+    } catch (error) {
+      this.#end('protocol', error instanceof Error ? error.message : 'it speaks nonsense');
+    }
+  }
+
+  #end(failure: Failure, how: string): void {
+    if (this.#ended.signal.aborted) return;
+    this.#how = how;
+    this.#child.kill();
+    this.#ended.abort();
+    this.#asked?.reject(new WorkerError(failure, how));
+    this.#asked = undefined;
+  }
+}

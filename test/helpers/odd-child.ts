@@ -1,0 +1,75 @@
+/** A child of a pool that does what it is told, however odd. Its first frame makes it ready, each later one is a command. */
+import { readdirSync, writeFileSync, writeSync } from 'node:fs';
+import { serveFrames } from '../../src/sandbox/serve.ts';
+
+/** What it can be told. */
+export type Command =
+  'echo' | 'loop' | 'heap' | 'exit' | 'garbage' | 'huge' | 'twice' | 'keep' | 'look';
+
+const OUTPUT = 1;
+const kept: unknown[] = [];
+let isReady = false;
+
+if (import.meta.main) {
+  serveFrames(2 ** 20, (frame) => {
+    if (!isReady) {
+      isReady = true;
+      return [];
+    }
+    return obey(Buffer.from(frame[0] ?? []).toString() as Command, frame);
+  });
+}
+
+function obey(command: Command, frame: readonly Uint8Array[]): readonly Uint8Array[] {
+  switch (command) {
+    case 'echo':
+      return frame.slice(1);
+    case 'loop':
+      // Within one call of V8's own code, where nothing of JavaScript can interrupt.
+      'a'.repeat(2 ** 24).includes(`ab${'a'.repeat(2 ** 18)}`);
+      return [];
+    case 'heap':
+      for (;;) kept.push({ more: kept.length });
+    case 'exit':
+      return process.exit(3);
+    case 'garbage':
+      writeSync(OUTPUT, Buffer.alloc(64));
+      return [];
+    case 'huge':
+      writeSync(OUTPUT, Buffer.from([0xff, 0xff, 0xff, 0x7f, 0, 0, 0, 0]));
+      return [];
+    case 'twice':
+      writeSync(OUTPUT, Buffer.from([8, 0, 0, 0, 0, 0, 0, 0]));
+      return [];
+    case 'keep':
+      kept.push(Buffer.alloc(64 * 2 ** 20, 1));
+      return [];
+    case 'look':
+      return [Buffer.from(JSON.stringify(whatItCan()))];
+  }
+}
+
+/** What it can still do of what it must not. */
+function whatItCan(): readonly string[] {
+  const tries: Readonly<Record<string, () => unknown>> = {
+    'read a file': () => readdirSync('/etc'),
+    'write a file': () => writeFileSync('/tmp/vouchsafe-odd-child', ''),
+    'see a secret': () => {
+      if (Object.keys(process.env).join() !== 'PATH,LC_ALL') return;
+      throw new Error('nothing to see');
+    },
+    'run a program': () =>
+      process.getBuiltinModule('node:child_process').spawnSync('/bin/true').error ?? 'done',
+    'start a thread': () =>
+      new (process.getBuiltinModule('node:worker_threads').Worker)('', { eval: true }),
+    'make code': () => process.getBuiltinModule('node:vm').runInThisContext('eval("1")') as unknown,
+  };
+  return Object.entries(tries).flatMap(([name, attempt]) => {
+    try {
+      const result = attempt();
+      return result instanceof Error ? [] : [name];
+    } catch {
+      return [];
+    }
+  });
+}
