@@ -73,7 +73,9 @@ const MAY_IMPORT = {
     'agent',
     'platform',
   ],
-  csi: ['core', 'lifecycle', 'config', 'spiffe', 'agent', 'http', 'host'],
+  sandbox: ['core', 'lifecycle'],
+  renderer: ['core', 'sandbox', 'template', 'vault'],
+  csi: ['core', 'lifecycle', 'config', 'spiffe', 'renderer', 'agent', 'http', 'host'],
   dev: [
     'core',
     'x509',

@@ -38,9 +38,9 @@ import {
   systemRandom,
   terminationSignal,
 } from '../../src/platform/index.ts';
-import { checkTemplate } from '../../src/template/index.ts';
 import { readFlags, readValues, usageOf, type Flags } from '../flags.ts';
 import { podIdentities } from './identities.ts';
+import { startRenderers } from './renderer.ts';
 
 const OPTIONS = {
   config: { type: 'string' },
@@ -81,6 +81,7 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
   const nodeName = nodeNameOf(flags['node-name']);
   const kubernetes = connectCluster(flags['api-server'], clock);
   const identities = podIdentities({ installation, nodeName, kubernetes, ...common });
+  const renderers = startRenderers({ installation, ...common });
   const { annotationPrefix: prefix } = installation;
   // Outside of a cluster there are no namespaces, and so no defaults of theirs.
   const namespaces =
@@ -102,7 +103,8 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
     listen: flags.listen === '' ? undefined : flags.listen,
     nodeAddresses: nodeAddresses(),
     exposition: metrics,
-    plan: (input) => planVolume({ ...input, installation, checkTemplate }),
+    plan: (input, checkTemplate) => planVolume({ ...input, installation, checkTemplate }),
+    renderer: renderers.renderer,
     maxDependencies: installation.csi.maxDependencies,
     grants: (pod, config) => volumeGrants(installation, pod, config),
     svids: identities.svids,
@@ -117,6 +119,7 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
   try {
     await runAll(companions.signal, [
       ...identities.companions,
+      renderers.run,
       ...(namespaces === undefined ? [] : [namespaces.run]),
       async (inner) => {
         const stopped = AbortSignal.any([signal, inner]);

@@ -12,6 +12,7 @@ import type { RenderedFile } from './file-set.ts';
 /** A file as it was last delivered. */
 export interface KeptFile {
   readonly content: Uint8Array;
+  readonly digest: string | undefined;
   /** Keys of the dependencies that its bytes come from. */
   readonly keys: ReadonlySet<string>;
 }
@@ -34,13 +35,15 @@ export function chooseSet(
     const { file, used } = item;
     const last = kept.get(file.name);
     const isHeldBack = heldBack.has(item);
-    const content = isHeldBack ? last?.content : item.content;
+    const { content, digest } = isHeldBack ? (last ?? NOTHING) : item;
     if (content === undefined) return undefined;
     const keys = isHeldBack ? allKeys(item, last) : new Set(used.keys());
-    chosen.push({ file, content, keys, isHeldBack });
+    chosen.push({ file, content, digest, keys, isHeldBack });
   }
   return chosen;
 }
+
+const NOTHING = { content: undefined, digest: undefined };
 
 function heldBackFiles(
   rendered: readonly RenderedFile[],

@@ -2,6 +2,7 @@
  * From values to files: render, swap in, notify, and only then let the old credentials go. Ring: agent.
  */
 import {
+  hasCode,
   toVouchsafeError,
   VouchsafeError,
   type Clock,
@@ -155,11 +156,16 @@ export class Delivery {
       const error = toVouchsafeError(caught);
       for (const kept of this.#kept.values()) kept.isStale = true;
       this.#fail(error);
-      if (error.code.startsWith('ERR_OUTPUT_')) await this.#again(error, signal);
+      const isAnothers =
+        error.code.startsWith('ERR_OUTPUT_') || hasCode(error, 'ERR_TEMPLATE_BUSY');
+      if (isAnothers) await this.#again(error, signal);
     }
   }
 
-  /** Writing is tried again by itself; rendering waits for other values or templates. */
+  /**
+   * Writing is tried again by itself, and so is rendering that had no turn; else it waits for other values or
+   * templates.
+   */
   async #again(error: VouchsafeError, signal: AbortSignal): Promise<void> {
     await this.#parts.clock.sleep(this.#backoff.nextMs(error.retryAfterMs), signal);
     this.#parts.values.changes.set(undefined);
@@ -181,7 +187,11 @@ export class Delivery {
       return;
     }
     this.#parts.beforeWrite();
-    const files = chosen.map(({ file, content }) => ({ ...pathAndMode(file), content }));
+    const files = chosen.map(({ file, content, digest }) => ({
+      ...pathAndMode(file),
+      content,
+      digest,
+    }));
     const { changed, swapped } = await writer.write(files, signal);
     const digests = digestsOf(files);
     const news = newsOf(digests, { before: this.#written, changed });

@@ -20,6 +20,8 @@ export interface RenderedFile {
   readonly file: FileConfig;
   /** Undefined while anything is missing or wrong. */
   readonly content: Uint8Array | undefined;
+  /** Of the content, where whoever has rendered it has it: see {@link TemplateOutput}. */
+  readonly digest: string | undefined;
   /** {@link dependencyKey} of what the file uses, present or not, as far as the rendering came. */
   readonly used: ReadonlyMap<string, Dependency>;
   /** Those of it that have no value yet. */
@@ -102,12 +104,14 @@ function prepare<T>(
 
 function rendered(file: FileConfig, output: Output): RenderedFile {
   if (output instanceof VouchsafeError) {
-    return { file, content: undefined, used: new Map(), missing: [], error: output };
+    const none = { content: undefined, digest: undefined, used: new Map(), missing: [] };
+    return { file, ...none, error: output };
   }
-  const { text, binary, used, missing } = output;
+  const { text, binary, digest, used, missing } = output;
   return {
     file,
     content: binary ?? (text === undefined ? undefined : Buffer.from(text)),
+    digest,
     used: new Map(used.map((dependency) => [dependencyKey(dependency), dependency])),
     missing,
     error: undefined,

@@ -3,6 +3,7 @@
  */
 import { createHash } from 'node:crypto';
 import {
+  JsonText,
   Secret,
   toVouchsafeError,
   type Clock,
@@ -233,7 +234,8 @@ export function resumeState(
   const files = filesOf(state);
   if (!isOwn) return files === 'none' ? 'none' : 'revoked';
   const session = resumedSession(loaded, sessions, nowMs);
-  for (const { dependency, refreshMs, value, ...saved } of state.values) {
+  for (const { dependency, refreshMs, ...saved } of state.values) {
+    const value = contentOf(saved);
     const plan = resumedPlan(saved, elapsedMs, nowMs);
     if (plan.expiresAtMs <= nowMs) continue;
     if (saved.lease === null) values.resume(dependency, refreshMs, { value, plan });
@@ -303,7 +305,18 @@ function savedValue(entry: Entry, session: Session | undefined, nowMs: number): 
   if (held === undefined || !isIssued(dependency, held)) return [];
   if (held.lease !== undefined && held.lease.session !== session?.id) return [];
   const lease = held.lease === undefined ? null : { id: held.lease.id, fullMs: held.lease.fullMs };
-  return [{ dependency, refreshMs, value: held.value, lease, ...savedPlan(held.plan, nowMs) }];
+  const plan = savedPlan(held.plan, nowMs);
+  return [{ dependency, refreshMs, ...savedContent(held.value), lease, ...plan }];
+}
+
+function contentOf({ value, json }: Pick<SavedValue, 'value' | 'json'>): unknown {
+  return json === undefined ? value : JsonText.from(json);
+}
+
+function savedContent(value: unknown): Pick<SavedValue, 'value' | 'json'> {
+  if (!(value instanceof JsonText)) return { value };
+  const short = value.short();
+  return short === undefined ? { value: null, json: value.text } : { value: short };
 }
 
 /** True for what each request makes anew: credentials, certificates, answers to writes. */

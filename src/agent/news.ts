@@ -7,11 +7,15 @@ import type { OutputFile } from './ports.ts';
 /** Path -> digest of the bytes of a file. */
 export type Digests = ReadonlyMap<string, string>;
 
-/** The digests of a set. */
-export function digestsOf(files: readonly OutputFile[]): Digests {
-  return new Map(
-    files.map(({ path, content }) => [path, createHash('sha256').update(content).digest('base64')]),
-  );
+/** The digests of a set; `digest` is what whoever has rendered a file has taken already. */
+export function digestsOf(
+  files: readonly (OutputFile & { readonly digest?: string | undefined })[],
+): Digests {
+  return new Map(files.map(({ path, content, digest }) => [path, digest ?? digestOf(content)]));
+}
+
+function digestOf(content: Uint8Array): string {
+  return createHash('sha256').update(content).digest('base64');
 }
 
 /**

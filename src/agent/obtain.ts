@@ -10,6 +10,7 @@ import {
   type Grants,
   hasCode,
   isVaultDependency,
+  JsonText,
   type Random,
   type Validity,
   type VaultDependency,
@@ -93,7 +94,7 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
     ).catch((error: unknown) => {
       throw withLogin(error, dependency.path, parts.auth);
     });
-    const value = dependency.kind === 'list' ? (answer.data['keys'] ?? []) : answer.data;
+    const value = dependency.kind === 'list' ? namesIn(answer.data) : answer.data;
     if (answer.validity.kind === 'rotation') {
       const isUnchanged = differsByTtlAlone(answer, held?.value);
       const known = { ...context(refreshMs), previous: held?.plan, isUnchanged };
@@ -170,13 +171,21 @@ function requireGrant(grants: Grants | undefined, dependency: Dependency): void 
   throw new VouchsafeError('ERR_POLICY_DENIED', `${dependencyLabel(dependency)}: ${why}`);
 }
 
+function namesIn(data: Readonly<Record<string, unknown>> | JsonText): unknown {
+  return data instanceof JsonText ? data : (data['keys'] ?? []);
+}
+
 /** True for a value that was read before and not rotated since. */
-function differsByTtlAlone(
-  { data }: { readonly data: Readonly<Record<string, unknown>> },
-  known: unknown,
-): boolean {
-  if (typeof known !== 'object') return false;
-  return isDeepStrictEqual({ ...known, ttl: data['ttl'] }, data);
+function differsByTtlAlone({ data }: { readonly data: unknown }, held: unknown): boolean {
+  const [known, now] = [plain(held), plain(data)];
+  if (known === undefined || now === undefined) return false;
+  return isDeepStrictEqual({ ...known, ttl: now['ttl'] }, now);
+}
+
+/** The members of a value; undefined where there are none, or looking at them may take long. */
+function plain(value: unknown): Readonly<Record<string, unknown>> | undefined {
+  const known = value instanceof JsonText ? value.short() : value;
+  return typeof known === 'object' && known !== null ? { ...known } : undefined;
 }
 
 /** An X.509-SVID, which the Workload API keeps fresh by itself. */

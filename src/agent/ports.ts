@@ -4,6 +4,7 @@
  */
 import type {
   Dependency,
+  JsonText,
   LoginRequest,
   Secret,
   SpiffeId,
@@ -33,7 +34,11 @@ export interface VaultPort {
     token: Secret<string>,
     dependency: VaultDependency,
     signal: AbortSignal,
-  ): Promise<{ readonly data: Readonly<Record<string, unknown>>; readonly validity: Validity }>;
+  ): Promise<{
+    /** As JSON where whoever reads it is another process; of a list then the names alone. */
+    readonly data: Readonly<Record<string, unknown>> | JsonText;
+    readonly validity: Validity;
+  }>;
   /** With `incrementMs` the token is to live for so long from now, which may be less than it had. */
   renewToken(
     token: Secret<string>,
@@ -93,6 +98,8 @@ export interface TemplateOutput {
   readonly text: string | undefined;
   /** Instead of a text, where the template printed bytes that are none. */
   readonly binary: Uint8Array | undefined;
+  /** SHA-256 of the bytes in base64, where whoever has rendered them has it. */
+  readonly digest?: string | undefined;
   readonly missing: readonly Dependency[];
   readonly used: readonly Dependency[];
 }

@@ -39,6 +39,8 @@ export interface SavedValue {
   readonly dependency: Dependency;
   readonly refreshMs: number;
   readonly value: unknown;
+  /** The value as JSON, instead: it is too long to be looked into. */
+  readonly json?: string;
   readonly lease: { readonly id: string; readonly fullMs: number } | null;
   readonly action: 'renew' | 'fetch';
   readonly dueInMs: number | null;

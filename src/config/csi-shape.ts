@@ -7,6 +7,9 @@ import * as defaults from './defaults.ts';
 import * as grammar from './grammar.ts';
 import * as shape from './shape.ts';
 
+/** Less, and a process that renders does not start. */
+const MIN_HEAP_BYTES = 32 * 1024 * 1024;
+
 /** What the driver shows the identity provider, or hands on from the kubelet. */
 export const CSI_IDENTITIES = ['service-account', 'broker', 'delegated'] as const;
 
@@ -74,6 +77,40 @@ const metrics = shape.object(
   'Metrics of the driver.',
 );
 
+const rendering = shape.object(
+  {
+    processes: shape.withDefault(
+      shape.whole(
+        2,
+        16,
+        'Processes that parse and render templates and read answers of Vault; a namespace never has all of them.',
+      ),
+      2,
+    ),
+    timeout: shape.withDefault(
+      shape.parsed(
+        grammar.duration(100),
+        'How long one of them may take over the files of a volume; then it is killed, and the volume has `ERR_TEMPLATE_LIMIT`.',
+      ),
+      2000,
+      '2s',
+    ),
+    memory: shape.withDefault(
+      shape.parsed(
+        grammar.quantity,
+        'Heap of each of them; the memory limit of the driver must hold them all.',
+      ),
+      '64Mi',
+      '64Mi',
+    ),
+  },
+  'Where the driver works on what pods ask for: in processes that have no network, no privileges and no files.',
+  ({ memory }, place) => {
+    const bytes = parseQuantity(memory) ?? 0;
+    if (bytes < MIN_HEAP_BYTES) place.at('memory').problem('must be at least 32Mi');
+  },
+);
+
 /** Shape of `csi`. */
 export const csiShape = shape.object(
   {
@@ -125,6 +162,7 @@ export const csiShape = shape.object(
       defaults.DRIVER_RENDER_BYTES,
       '8Mi',
     ),
+    rendering: shape.nested(rendering),
     volumeStats: shape.withDefault(
       shape.flag(
         'Whether the kubelet asks for size and condition of each volume every minute or so, for its statistics of pods.',

@@ -84,6 +84,12 @@ export interface CsiInstallation {
   readonly maxDependencies: number;
   /** Bytes of texts and items that one rendering may make. */
   readonly maxRenderBytes: number;
+  /** The processes that render: how many, how long they may take, in milliseconds, and how large their heaps are. */
+  readonly rendering: {
+    readonly processes: number;
+    readonly timeoutMs: number;
+    readonly heapBytes: number;
+  };
   /** Whether the kubelet is to ask for statistics of volumes. */
   readonly volumeStats: boolean;
   /** Whether metrics of the driver name pods and files. */
@@ -183,7 +189,7 @@ function build(raw: InstallationValues, place: Place): Installation {
 
 function csiOf({ csi, defaults }: InstallationValues, place: Place): CsiInstallation {
   const { enabled, driverName, tokenAudiences, maxVolumeSize, volumeStats, metrics } = csi;
-  const { minRefresh, maxDependencies } = csi;
+  const { minRefresh, maxDependencies, rendering } = csi;
   const { kind, socket = '', agentIds } = csi.identity;
   if (defaults['mode'] === 'csi' && !enabled) {
     place.at('enabled').problem('must be true, because defaults.mode is csi');
@@ -197,6 +203,11 @@ function csiOf({ csi, defaults }: InstallationValues, place: Place): CsiInstalla
     minRefreshMs: minRefresh,
     maxDependencies,
     maxRenderBytes: csi.maxRenderBytes,
+    rendering: {
+      processes: rendering.processes,
+      timeoutMs: rendering.timeout,
+      heapBytes: Math.floor(parseQuantity(rendering.memory) ?? 0),
+    },
     volumeStats,
     perPodMetrics: metrics.perPod,
   };

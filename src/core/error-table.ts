@@ -241,7 +241,13 @@ export const ERROR_TABLE = {
     'never',
     'error',
     EXIT.template,
-    'Rendering went over a bound: output size, steps, passes or number of secrets.',
+    'Rendering went over a bound: output size, steps, passes, number of secrets, or in the CSI driver time or memory.',
+  ),
+  ERR_TEMPLATE_BUSY: rule(
+    'backoff',
+    'warn',
+    EXIT.template,
+    'The processes of the CSI driver that render are all busy, or cannot be started; it is tried again.',
   ),
   ERR_TEMPLATE_UNREADABLE: rule(
     'backoff',
@@ -359,7 +365,12 @@ export const ERROR_TABLE = {
     EXIT.stopped,
     'A volume was unpublished, or the driver ended, before its files were there.',
   ),
-  ERR_CSI_BUSY: rule('backoff', 'warn', EXIT.server, 'The node, or the namespace on it, has as many volumes as it can have, or an earlier one has not ended yet.'),
+  ERR_CSI_BUSY: rule(
+    'backoff',
+    'warn',
+    EXIT.server,
+    'The node, or the namespace on it, has as many volumes as it can have, or an earlier one has not ended yet.',
+  ),
   ERR_CSI_NO_VOLUME: rule('never', 'warn', EXIT.server, 'The CSI driver has no such volume.'),
   ERR_CSI_MOUNT: rule(
     'backoff',

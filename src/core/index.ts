@@ -33,6 +33,7 @@ export {
 } from './errors.ts';
 export { Globs } from './globs.ts';
 export { jsonBoundsProblem, type JsonBounds } from './json-bounds.ts';
+export { JsonText, MAX_SHORT_BYTES } from './json-text.ts';
 export { LOG_LEVELS, NO_LOGGER, type LogFields, type Logger, type LogLevel } from './logger.ts';
 export {
   NO_METRICS,

@@ -3,6 +3,7 @@
  */
 import type { AgentConfig } from '../config/index.ts';
 import type { Clock, Grants, Logger, Metrics, Problem, Random } from '../core/index.ts';
+import type { Checked, Renderer } from '../renderer/index.ts';
 import type { SvidApi } from '../spiffe/index.ts';
 import type { MountsPort } from './mounting.ts';
 import type { PodInfo } from './publish-request.ts';
@@ -16,8 +17,20 @@ export interface PlanInput {
   readonly hasGroup: boolean;
 }
 
-/** `planVolume` of src/admission, with all that does not depend on the pod filled in. */
-export type PlanVolume = (input: PlanInput) => VolumePlan | VolumeRefusal;
+/** What shows of a template without data. */
+export type CheckTemplate = (source: string, name: string) => Checked;
+
+/**
+ * `planVolume` of src/admission, with all that does not depend on the pod filled in. Pure: it is asked twice, once to
+ * learn which templates there are, and once with what others have found in them.
+ */
+export type PlanVolume = (
+  input: PlanInput,
+  checkTemplate: CheckTemplate,
+) => VolumePlan | VolumeRefusal;
+
+/** What works on templates and on answers of Vault; see `Renderer` of src/renderer. */
+export type RendererPort = Pick<Renderer, 'check' | 'render' | 'open'>;
 
 /** What is to be done for a volume. */
 export interface VolumePlan {
@@ -59,6 +72,7 @@ export interface DriverParts {
    * older than the policies.
    */
   readonly grants: (pod: PodInfo, config: AgentConfig) => Grants | undefined;
+  readonly renderer: RendererPort;
   /** SVIDs of a pod that needs them; whoever gets them closes them. */
   readonly svids: (pod: PodInfo, signal: AbortSignal) => Promise<SvidApi>;
   /** Annotations of a namespace; undefined where there is no cluster to ask. */

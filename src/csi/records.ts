@@ -9,6 +9,7 @@ import { codeOf, VouchsafeError } from '../core/index.ts';
 import { createBackoff, retry } from '../lifecycle/index.ts';
 import type { DriverParts } from './ports.ts';
 import type { VolumeSpec } from './publish-request.ts';
+import { strikesIn } from './strikes.ts';
 
 const FILE_NAME = 'volume.json';
 const VERSION = 1;
@@ -36,6 +37,8 @@ export interface KeptRecord {
   /** Directory of the record and of the engine's state. */
   readonly directory: string;
   readonly record: VolumeRecord;
+  /** How often in a row a driver has died while it rendered the volume. */
+  readonly strikes: number;
 }
 
 /** What {@link Records} need. */
@@ -97,8 +100,9 @@ export class Records {
       for (const name of await readdir(this.#root)) {
         const directory = join(this.#root, name);
         const record = parseRecord(await readRecord(directory));
-        if (record !== undefined) kept.push({ directory, record });
-        else {
+        if (record !== undefined) {
+          kept.push({ directory, record, strikes: await strikesIn(directory) });
+        } else {
           this.#options.logger.error('state of a volume cannot be used: it is forgotten', {
             directory,
           });
@@ -122,13 +126,13 @@ export class Records {
       await this.remove(directory).catch(() => undefined); // the first error is the one to tell
       throw stateError('the state of the volume cannot be kept', cause);
     }
-    return { directory, record };
+    return { directory, record, strikes: 0 };
   }
 
   /** Replaces a record. */
-  async save({ directory }: KeptRecord, record: VolumeRecord): Promise<KeptRecord> {
-    await write(directory, record);
-    return { directory, record };
+  async save(kept: KeptRecord, record: VolumeRecord): Promise<KeptRecord> {
+    await write(kept.directory, record);
+    return { ...kept, record };
   }
 
   /** Forgets a volume. */

@@ -4,16 +4,18 @@
  * It is `starting` until every file has been written, then `published`; its start may have `failed` for good; it is
  * `ending` once its files are to go, and gone when what it holds is revoked.
  */
-import type { AgentStatus, WriterPort } from '../agent/index.ts';
+import type { AgentStatus, TemplatePort, WriterPort } from '../agent/index.ts';
 import { parseAgentConfig, type AgentConfig } from '../config/index.ts';
 import { hasCode, toVouchsafeError, VouchsafeError, type Logger } from '../core/index.ts';
 import { buildAgent, runBeside, type BuiltAgent, type Shared } from '../host/index.ts';
 import { abortable, createBackoff, type FairShares } from '../lifecycle/index.ts';
 import { LateLogins } from './late-logins.ts';
 import type { MemoryBudget } from './memory-budget.ts';
-import type { DriverParts } from './ports.ts';
+import type { Client, SentTemplate } from '../renderer/index.ts';
+import type { DriverParts, RendererPort } from './ports.ts';
 import type { VolumeSpec } from './publish-request.ts';
 import type { KeptRecord } from './records.ts';
+import { Strikes } from './strikes.ts';
 import { TokenSource, type PodTokens } from './tokens.ts';
 
 /** Waits before an engine is made anew that could not be made, or ended by a defect. */
@@ -28,7 +30,7 @@ const NO_NOTIFIER = { notify: () => Promise.resolve() };
 /** What a {@link Volume} needs. */
 export type VolumeParts = Pick<
   DriverParts,
-  'maxDependencies' | 'grants' | 'svids' | 'clock' | 'random' | 'logger' | 'metrics'
+  'maxDependencies' | 'grants' | 'svids' | 'renderer' | 'clock' | 'random' | 'logger' | 'metrics'
 > & {
   readonly shared: Shared;
   /** Logins under way, by namespace. */
@@ -51,8 +53,10 @@ export class Volume {
   /** Whether there was an engine in this process. */
   hasBegun = false;
   readonly logger: Logger;
+  readonly strikes: Strikes;
   readonly #parts: VolumeParts;
   readonly #tokens: TokenSource | undefined;
+  readonly #client: Client;
   readonly #logins: LateLogins;
   #delivered = newOutcome();
   #stop = new AbortController();
@@ -73,6 +77,12 @@ export class Volume {
     this.#logins = new LateLogins({ logins: parts.logins, namespace: spec.pod.namespace });
     this.askedAtMs = parts.clock.monotonicMs();
     this.logger = parts.logger.child(logFieldsOf(spec));
+    this.strikes = new Strikes(kept.directory, kept.strikes);
+    this.#client = {
+      tenant: spec.pod.namespace,
+      onBegin: () => this.strikes.begin(),
+      onEnd: () => this.strikes.end(),
+    };
     this.#tokens = tokenAudience === null ? undefined : new TokenSource(tokenAudience, parts.clock);
   }
 
@@ -111,6 +121,12 @@ export class Volume {
   /** Takes newer tokens of the kubelet. */
   takeTokens(tokens: PodTokens | undefined): void {
     if (tokens !== undefined) this.#tokens?.set(tokens);
+  }
+
+  /** Tells whoever asks why the engine has not begun. */
+  holdBack(error: VouchsafeError): void {
+    this.#lastError = error;
+    this.logger[error.level]('a volume is held back', { error });
   }
 
   /** Starts the engine; where a predecessor has left its state, it goes on from there. */
@@ -247,13 +263,16 @@ export class Volume {
 
   /** Without a signal the engine is one that revokes, and needs no identity. */
   async #build(signal?: AbortSignal): Promise<BuiltAgent> {
-    const { clock, random, metrics, shared } = this.#parts;
+    const { clock, random, metrics, shared, renderer } = this.#parts;
+    const client = this.#client;
     const config = this.#config();
     const isNeeded = config.spiffe !== undefined && signal !== undefined;
     const svids = isNeeded ? await this.#parts.svids(this.spec.pod, signal) : undefined;
     return buildAgent(config, {
       ...{ clock, random, metrics, shared, logger: this.logger },
       ...{ notifier: NO_NOTIFIER, token: this.#tokens, svids, owner: this.namespace },
+      templates: templatesOf(renderer, client),
+      opener: { open: (answer, inner) => renderer.open(answer, client, inner) },
       wrap: (parts) => ({
         ...parts,
         maxValues: this.#parts.maxDependencies,
@@ -292,6 +311,18 @@ export class Volume {
       terminationLog: undefined,
     };
   }
+}
+
+/** Texts go to whoever renders, as they are. */
+function templatesOf(
+  renderer: Pick<RendererPort, 'render'>,
+  client: Client,
+): TemplatePort<SentTemplate> {
+  return {
+    parseTemplate: (source, name) => ({ name, source }),
+    formatTemplate: (format) => ({ name: `${format} format`, format }),
+    renderTemplates: (jobs, values, signal) => renderer.render({ jobs, values }, client, signal),
+  };
 }
 
 /** Settings that cannot be used stay as they are; a file that cannot be read, or the like, may be there again. */

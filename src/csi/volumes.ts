@@ -159,7 +159,15 @@ export class Volumes {
   /** Begins the engines of what was taken over, some at a time; resolves when all have begun, or on abort. */
   async beginResumed(signal: AbortSignal): Promise<void> {
     try {
-      await this.#beginAll([...this.#volumes.values()], signal);
+      const all = [...this.#volumes.values()];
+      await this.#beginAll(
+        all.filter(({ strikes }) => strikes.count === 0),
+        signal,
+      );
+      await this.#beginStruck(
+        all.filter(({ strikes }) => strikes.count > 0),
+        signal,
+      );
     } catch (error) {
       if (!signal.aborted) throw error;
     }
@@ -396,23 +404,44 @@ export class Volumes {
   }
 
   async #beginAll(volumes: readonly Volume[], signal: AbortSignal): Promise<void> {
-    const { clock } = this.#options.parts;
     const turns = new FairShares(MAX_RESUMING);
     await Promise.all(
       volumes.map((volume) =>
-        turns.run(volume.namespace, signal, async () => {
-          const isThere = this.#volumes.get(volume.spec.volumeId) === volume;
-          if (!isThere || volume.hasBegun || this.#isEnding) return;
-          volume.begin();
-          const done = new AbortController();
-          const limit = clock.sleep(RESUMING_MS, AbortSignal.any([signal, done.signal]));
-          const ready = volume.delivered(signal);
-          await Promise.race([ready, limit]).catch(() => undefined); // whoever asks is told
-          done.abort();
-          await limit.catch(() => undefined);
-        }),
+        turns.run(volume.namespace, signal, () => this.#beginOne(volume, signal)),
       ),
     );
+  }
+
+  /**
+   * Those that a driver has died over begin last, one at a time and each after a delay of its own: whoever asks for
+   * anything else comes first, a pod of theirs that ends included.
+   */
+  async #beginStruck(volumes: readonly Volume[], signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options.parts;
+    for (const volume of volumes.toSorted((a, b) => a.strikes.count - b.strikes.count)) {
+      const { count, delayMs } = volume.strikes;
+      const text =
+        `the driver ended ${count} times in a row while it rendered this volume, which begins last for that, after ` +
+        `${delayMs / 1000} s and more`;
+      volume.holdBack(
+        new VouchsafeError('ERR_TEMPLATE_LIMIT', text, { details: { strikes: count } }),
+      );
+      await clock.sleep(delayMs, signal);
+      await this.#beginOne(volume, signal);
+    }
+  }
+
+  async #beginOne(volume: Volume, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options.parts;
+    const isThere = this.#volumes.get(volume.spec.volumeId) === volume;
+    if (!isThere || volume.hasBegun || this.#isEnding) return;
+    volume.begin();
+    const done = new AbortController();
+    const limit = clock.sleep(RESUMING_MS, AbortSignal.any([signal, done.signal]));
+    const ready = volume.delivered(signal);
+    await Promise.race([ready, limit]).catch(() => undefined); // whoever asks is told
+    done.abort();
+    await limit.catch(() => undefined);
   }
 }
 

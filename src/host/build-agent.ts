@@ -34,8 +34,7 @@ import {
   type SvidApi,
   type X509Identity,
 } from '../spiffe/index.ts';
-import type { Template } from '../template/index.ts';
-import { createVaultClient, type VaultClient } from '../vault/index.ts';
+import { createVaultClient, type AnswerOpener, type VaultClient } from '../vault/index.ts';
 import { loadCaBundle } from './ca-bundle.ts';
 import { localTemplates } from './local-templates.ts';
 import type { Shared } from './shared.ts';
@@ -52,17 +51,21 @@ export interface Surroundings {
   readonly svids?: SvidApi | undefined;
   /** The workload's service-account token, instead of the file that the config names. */
   readonly token?: TokenPort | undefined;
-  /** What other agents of this process share with this one. Default: connections and templates of its own. */
+  /** Connections that other agents of this process share with this one. Default: its own. */
   readonly shared?: Shared | undefined;
   /** Whose part of what is shared it uses: that of its tenant. Default: that of nobody in particular. */
   readonly owner?: string;
+  /** What renders. Default: {@link localTemplates}. */
+  readonly templates?: TemplatePort<unknown> | undefined;
+  /** What opens answers of Vault that hold values. Default: the Vault client, at once. */
+  readonly opener?: AnswerOpener | undefined;
   /** Changes the parts before the agent is made of them: tests put faults between them. Default: none. */
-  readonly wrap?: (parts: AgentParts<Template>) => AgentParts<Template>;
+  readonly wrap?: (parts: AgentParts<unknown>) => AgentParts<unknown>;
 }
 
 /** An agent with what it needs to run beside it. */
 export interface BuiltAgent {
-  readonly agent: Agent<Template>;
+  readonly agent: Agent<unknown>;
   /** Work that must go on while the agent runs: identity streams, CA files. */
   readonly companions: readonly Task[];
   /** Closes connections; call it when the agent has ended. */
@@ -98,7 +101,7 @@ async function assemble(
   const common = { clock: surroundings.clock, random: surroundings.random, logger, metrics };
   const companions: Task[] = [];
 
-  const { shared, token, svids } = surroundings;
+  const { token, svids } = surroundings;
   if (svids !== undefined) closers.push(() => svids.close());
   const vault = await buildVault(config, { ...common, companions, closers, surroundings });
   const identity = buildIdentity(config, { ...common, closers, svids });
@@ -106,12 +109,12 @@ async function assemble(
   if (identity !== undefined && needsX509(config))
     companions.push((signal) => identity.run(signal).catch(() => undefined));
 
-  const parts: AgentParts<Template> = {
+  const parts: AgentParts<unknown> = {
     ...common,
     config,
     vault,
     identity: identity === undefined ? undefined : identityPort(identity),
-    templates: templatesOf(config, shared),
+    templates: surroundings.templates ?? localTemplates(config.maxRenderBytes),
     token,
     writer:
       surroundings.writer ?? createFileWriter({ directory: config.outputDirectory, ...common }),
@@ -138,26 +141,21 @@ interface Building extends Common {
   readonly companions: Task[];
   /** What is to be called at the end. */
   readonly closers: (() => void)[];
-  readonly surroundings: Pick<Surroundings, 'shared' | 'owner'>;
-}
-
-function templatesOf(config: AgentConfig, shared: Shared | undefined): TemplatePort<Template> {
-  const templates = localTemplates(config.maxRenderBytes);
-  if (shared === undefined) return templates;
-  return {
-    ...templates,
-    parseTemplate: (source, name) => shared.parseTemplate(source, name),
-  };
+  readonly surroundings: Pick<Surroundings, 'shared' | 'owner' | 'opener'>;
 }
 
 async function buildVault(
   config: AgentConfig,
-  { companions, closers, surroundings: { shared, owner = '' }, ...common }: Building,
+  { companions, closers, surroundings: { shared, owner = '', opener }, ...common }: Building,
 ): Promise<VaultClient | undefined> {
   const { vault } = config;
   if (vault === undefined || config.auth === undefined) return undefined;
   const { address, namespace, tlsServerName, timeoutMs } = vault;
-  const options = { ...common, address, timeoutMs, ...(namespace !== undefined && { namespace }) };
+  const options = {
+    ...{ ...common, address, timeoutMs },
+    ...(namespace !== undefined && { namespace }),
+    ...(opener !== undefined && { opener }),
+  };
   if (shared !== undefined) {
     const borrowed = await shared.connect(vault, owner);
     closers.push(() => borrowed.giveBack());

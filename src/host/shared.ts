@@ -1,11 +1,10 @@
 /**
- * What many agents of one process share: connections to Vault, CA files that are followed, parsed templates. Nothing
- * of what an identity is answered. Ring: host.
+ * What many agents of one process share: connections to Vault, and CA files that are followed. Nothing of what
+ * an identity is answered. Ring: host.
  */
 import type { Clock, Logger, Random } from '../core/index.ts';
 import type { VaultConfig } from '../config/index.ts';
 import { FairShares, type Task } from '../lifecycle/index.ts';
-import { parseTemplate, type Template } from '../template/index.ts';
 import {
   createVaultConnections,
   type RequestTurns,
@@ -35,8 +34,6 @@ export interface Shared {
    * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` for the CA file.
    */
   connect(config: VaultConfig, owner: string): Promise<BorrowedConnections>;
-  /** As the one of src/template; equal texts with equal names are parsed once. */
-  parseTemplate(source: string, name: string): Template;
   /** Ends every connection. */
   close(): void;
 }
@@ -52,10 +49,6 @@ export interface SharedOptions {
 export function createShared(options: SharedOptions): Shared {
   const pools = new Map<string, Pool>();
   const requests = new FairShares(MAX_REQUESTS);
-  const templates = new Map<string, WeakRef<Template>>();
-  const forgotten = new FinalizationRegistry<string>((key) => {
-    if (templates.get(key)?.deref() === undefined) templates.delete(key);
-  });
   const forget = (key: string, pool: Pool): void => {
     if (pools.get(key) === pool) pools.delete(key);
   };
@@ -91,16 +84,6 @@ export function createShared(options: SharedOptions): Shared {
         giveBack(key, pool);
         throw error;
       }
-    },
-
-    parseTemplate(source, name) {
-      const key = JSON.stringify([name, source]);
-      const known = templates.get(key)?.deref();
-      if (known !== undefined) return known;
-      const template = parseTemplate(source, name);
-      templates.set(key, new WeakRef(template));
-      forgotten.register(template, key);
-      return template;
     },
 
     close() {

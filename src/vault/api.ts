@@ -6,15 +6,20 @@
 import createClient from 'node-vault';
 import { VouchsafeError, type Clock, type Random, type Secret } from '../core/index.ts';
 import { createBackoff } from '../lifecycle/index.ts';
-import { isObject, parseJson, type JsonObject } from './json.ts';
+import { objectOf, openBody, type AnswerShape, type OpenedAnswer } from './answer.ts';
+import type { JsonObject } from './json.ts';
 import { refusalOf, type RefusedAnswer } from './refusal.ts';
 import type { RequestMeter, Operation } from './request-meter.ts';
+import { OPENER } from './opener.ts';
 import { parseRetryAfter } from './retry-after.ts';
 import type { HttpResponse, TlsIdentity, Transport } from './transport.ts';
-import type { RequestTurns } from './types.ts';
+import type { AnswerOpener, RequestTurns } from './types.ts';
 
 /** How often a request is sent again when a node has not caught up (HTTP 412), and the waits between. */
 const CATCH_UP = { retries: 3, minMs: 100, maxMs: 1000 } as const;
+
+/** Longest answer without a value: a login, a renewal, a refusal. What is longer counts as none of Vault's. */
+const MAX_PLAIN_BYTES = 64 * 1024;
 
 /** One call of Vault's API. */
 export interface ApiCall {
@@ -45,7 +50,11 @@ export interface VaultApiOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly meter: RequestMeter;
+  readonly opener?: AnswerOpener | undefined;
 }
+
+/** A value, and how long it is good. */
+export type Opened = Exclude<OpenedAnswer, { readonly malformed: string }>;
 
 /** Calls Vault. */
 export class VaultApi {
@@ -66,15 +75,39 @@ export class VaultApi {
 
   /** The body of a successful answer, or undefined where it has none. Counts and times the call. */
   async call(call: ApiCall, signal: AbortSignal): Promise<JsonObject | undefined> {
-    return await this.#options.meter.measure(call.operation, signal, () => this.#try(call, signal));
+    return await this.#options.meter.measure(call.operation, signal, async () =>
+      this.#read(call, await this.#try(call, signal)),
+    );
   }
 
-  async #try(call: ApiCall, signal: AbortSignal): Promise<JsonObject | undefined> {
+  /** As {@link call}, for an answer that holds a value. */
+  async value(call: ApiCall, shape: AnswerShape, signal: AbortSignal): Promise<Opened | undefined> {
+    return await this.#options.meter.measure(call.operation, signal, async () => {
+      const opened = await this.#open(call, await this.#try(call, signal), { shape, signal });
+      if (opened === undefined || !('malformed' in opened)) return opened;
+      throw this.malformed(call.path, opened.malformed);
+    });
+  }
+
+  async #open(
+    call: ApiCall,
+    response: HttpResponse,
+    { shape, signal }: { readonly shape: AnswerShape; readonly signal: AbortSignal },
+  ): Promise<OpenedAnswer | undefined> {
+    const { opener = OPENER, clock } = this.#options;
+    const { body } = response;
+    const nowMs = clock.now();
+    if (!isSuccess(response)) return openBody(this.#refuse(call, response), shape, nowMs);
+    if (body.byteLength === 0) return undefined;
+    return await opener.open({ body, shape, path: call.path, nowMs }, signal);
+  }
+
+  async #try(call: ApiCall, signal: AbortSignal): Promise<HttpResponse> {
     const { clock, random } = this.#options;
     const backoff = createBackoff({ ...CATCH_UP, random });
     for (let tries = 0; ; tries += 1) {
       const response = await this.#send(call, signal);
-      if (response.status !== 412 || tries >= CATCH_UP.retries) return this.#read(call, response);
+      if (response.status !== 412 || tries >= CATCH_UP.retries) return response;
       await clock.sleep(backoff.nextMs(), signal);
     }
   }
@@ -93,15 +126,18 @@ export class VaultApi {
   }
 
   #read(call: ApiCall, response: HttpResponse): JsonObject | undefined {
-    const { status } = response;
-    const body = jsonOf(response);
-    const success = status >= 200 && status < 300;
-    if (success && (body !== undefined || response.body.byteLength === 0)) return body;
-    if (success) throw this.malformed(call.path, 'is not a JSON object');
+    if (!isSuccess(response)) return this.#refuse(call, response);
+    const body = plainBody(response);
+    if (body !== undefined || response.body.byteLength === 0) return body;
+    throw this.malformed(call.path, 'is not a JSON object');
+  }
+
+  /** Throws what an answer that is no success means, or gives what is to be taken for its body after all. */
+  #refuse(call: ApiCall, response: HttpResponse): JsonObject {
     const { token, bearer, secrets = [] } = call;
     const judgement = (call.refuse ?? refusalOf)({
-      status,
-      body,
+      status: response.status,
+      body: plainBody(response),
       retryAfterMs: parseRetryAfter(response.retryAfter, this.#options.clock.now()),
       path: call.path,
       address: this.origin,
@@ -186,11 +222,10 @@ function encodePath(path: string): string {
   return path.split('/').map(encodeURIComponent).join('/');
 }
 
-function jsonOf({ body }: HttpResponse): JsonObject | undefined {
-  try {
-    const value = parseJson(body);
-    return isObject(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
+function isSuccess({ status }: HttpResponse): boolean {
+  return status >= 200 && status < 300;
+}
+
+function plainBody({ body }: HttpResponse): JsonObject | undefined {
+  return body.byteLength > MAX_PLAIN_BYTES ? undefined : objectOf(body);
 }

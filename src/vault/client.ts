@@ -43,8 +43,9 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
       ...{ clock, random },
     });
   const meter = createRequestMeter(clock, logger, metrics);
-  const api = new VaultApi({ address, namespace, transport, turns, clock, random, meter });
-  const reader = new Reader(api, clock);
+  const { opener } = options;
+  const api = new VaultApi({ address, namespace, transport, turns, opener, clock, random, meter });
+  const reader = new Reader(api);
 
   /** Tells a token that is not known from one whose policies do not suffice: the first needs a new login. */
   const judged = async <T>(

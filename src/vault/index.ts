@@ -1,5 +1,8 @@
 export { createVaultClient, createVaultConnections } from './client.ts';
+export type { AnswerShape, OpenedAnswer } from './answer.ts';
 export type {
+  AnswerOpener,
+  UnopenedAnswer,
   LeaseRenewal,
   RequestTurns,
   TokenRenewal,

@@ -4,9 +4,10 @@
  * @see https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2
  */
 import type { VouchsafeError } from '../core/index.ts';
-import { isObject, numberAt, objectAt, stringAt, type JsonObject } from './json.ts';
+import { numberAt, objectAt, stringAt, type JsonObject } from './json.ts';
 import type { Mount } from './mounts.ts';
 import { refusal, refusalOf, type RefusedAnswer } from './refusal.ts';
+import { isVersioned } from './versioned.ts';
 
 /** Puts `data/` or `metadata/` after the mount, unless the user has written such a part. */
 export function kv2Path(path: string, prefix: string, part: 'data' | 'metadata'): string {
@@ -25,17 +26,6 @@ export function mountOf(path: string, body: JsonObject | undefined): Mount | und
   const type = stringAt(data, 'type');
   if (type !== 'kv' && type !== 'generic') return { prefix, kind: 'other' };
   return { prefix, kind: stringAt(objectAt(data, 'options'), 'version') === '2' ? 'kv2' : 'kv1' };
-}
-
-/** The shape of a KV v2 read: `data` beside the `metadata` of a version. */
-export function isVersioned(outer: unknown): outer is JsonObject {
-  return (
-    isObject(outer) &&
-    'data' in outer &&
-    isObject(outer['metadata']) &&
-    'version' in outer['metadata'] &&
-    'created_time' in outer['metadata']
-  );
 }
 
 /** KV v2 answers 404 for a deleted version, but with the metadata of that version. */

@@ -3,24 +3,21 @@
  * KV v2 keeps values under `data/` and names under `metadata/`; users write neither.
  */
 import {
-  type Clock,
   type ErrorCode,
   hasCode,
+  JsonText,
   parseVaultPath,
   type Secret,
   toVouchsafeError,
-  type Validity,
   type VaultDependency,
   VouchsafeError,
 } from '../core/index.ts';
-import type { VaultApi } from './api.ts';
-import { isObject, objectAt, secondsAt, stringAt, stringsAt, type JsonObject } from './json.ts';
-import { isVersioned, kv2Path, mountOf, readRefusal } from './kv.ts';
+import type { Opened, VaultApi } from './api.ts';
+import { isObject, type JsonObject } from './json.ts';
+import { kv2Path, mountOf, readRefusal } from './kv.ts';
 import { MountTable, prefixesOf, type Mount } from './mounts.ts';
-import { printable } from './printable.ts';
 import { isPlainNotFound, refusalOf, type RefusedAnswer } from './refusal.ts';
 import type { VaultAnswer } from './types.ts';
-import { classifyValidity } from './validity.ts';
 
 /** Who asks, and until when. */
 export interface Asker {
@@ -34,12 +31,10 @@ const MAX_GUESSES = 4;
 /** Answers the dependencies that Vault has a value for. */
 export class Reader {
   readonly #api: VaultApi;
-  readonly #clock: Clock;
   readonly #mounts = new MountTable();
 
-  constructor(api: VaultApi, clock: Clock) {
+  constructor(api: VaultApi) {
     this.#api = api;
-    this.#clock = clock;
   }
 
   async fetch(dependency: VaultDependency, asker: Asker): Promise<VaultAnswer> {
@@ -53,11 +48,8 @@ export class Reader {
       case 'pki': {
         const { token, signal } = asker;
         const operation = dependency.kind;
-        const body = await this.#api.call(
-          { operation, path, token, body: dependency.params },
-          signal,
-        );
-        return this.#answer(body, path, 'other');
+        const call = { operation, path, token, body: dependency.params };
+        return answerOf(await this.#api.value(call, { ...VALUE, mount: 'other' }, signal));
       }
     }
   }
@@ -82,13 +74,10 @@ export class Reader {
     const query = version === undefined ? {} : { query: `version=${version}` };
     const refuse = readRefusal(path);
     const call = { operation: 'read', path: actual, token, refuse, ...query } as const;
-    const body = await this.#api.call(call, signal);
-    if (body === undefined) throw notFound(path);
-    const isValue = mount.kind === 'kv2' && actual.startsWith(`${mount.prefix}data/`);
-    if (isValue && !isVersioned(body['data'])) {
-      throw this.#api.malformed(actual, 'is not one of KV version 2');
-    }
-    return this.#answer(body, actual, mount.kind);
+    const isVersion = mount.kind === 'kv2' && actual.startsWith(`${mount.prefix}data/`);
+    const opened = await this.#api.value(call, { ...VALUE, mount: mount.kind, isVersion }, signal);
+    if (opened === undefined) throw notFound(path);
+    return answerOf(opened);
   }
 
   /**
@@ -125,13 +114,13 @@ export class Reader {
     const mount = await this.#mountOf(path, asker);
     const actual = mount?.kind === 'kv2' ? kv2Path(path, mount.prefix, 'metadata') : path;
     const call = { operation: 'list', path: actual, query: 'list=true', token } as const;
-    const body = await this.#forgetting(mount, () =>
-      this.#api.call({ ...call, refuse: listRefusal }, signal),
+    const shape = { ...VALUE, mount: 'other', isList: true } as const;
+    const opened = await this.#forgetting(mount, () =>
+      this.#api.value({ ...call, refuse: listRefusal }, shape, signal),
     );
-    const data = objectAt(body, 'data');
-    if (!Array.isArray(data['keys'])) throw this.#api.malformed(actual, 'holds no keys');
-    const keys = stringsAt(data, 'keys');
-    return { data: { keys }, validity: { kind: 'static' }, warnings: warningsOf(body) };
+    if (opened === undefined) throw this.#api.malformed(actual, 'holds no keys');
+    const { value: keys } = opened;
+    return answerOf({ ...opened, value: keys instanceof JsonText ? keys : { keys } });
   }
 
   async #forgetting<T>(mount: Mount | undefined, read: () => Promise<T>): Promise<T> {
@@ -160,33 +149,19 @@ export class Reader {
     };
     return await this.#mounts.find(path, ask, signal);
   }
-
-  #answer(body: JsonObject | undefined, path: string, kind: Mount['kind']): VaultAnswer {
-    const warnings = warningsOf(body);
-    const data = body?.['data'] ?? {};
-    if (!isObject(data)) throw this.#api.malformed(path, 'has data that is no object');
-    if (isVersioned(data) && (kind === 'kv2' || kind === 'unknown')) {
-      return { data: objectAt(data, 'data'), validity: { kind: 'static' }, warnings };
-    }
-    const auth = body?.['auth'];
-    if (isObject(auth)) return { data: auth, validity: this.#authLife(auth), warnings };
-    const facts = {
-      leaseId: stringAt(body, 'lease_id'),
-      leaseDurationMs: secondsAt(body, 'lease_duration'),
-      renewable: body?.['renewable'] === true,
-      // What users keep in KV means nothing to Vault, whatever its names.
-      data: kind === 'kv1' || kind === 'kv2' ? {} : data,
-    };
-    return { data, validity: classifyValidity(facts, this.#clock.now()), warnings };
-  }
-
-  /** A write that makes a token has no data and no lease: the token is its value. */
-  #authLife(auth: JsonObject): Validity {
-    const lifeMs = secondsAt(auth, 'lease_duration');
-    if (lifeMs === 0) return { kind: 'static' };
-    return { kind: 'expires', expiresAtMs: this.#clock.now() + lifeMs };
-  }
 }
+
+/** A value that may be anything. */
+const VALUE = { isVersion: false, isList: false } as const;
+
+/** Nothing at all is an answer to a write: without data, and good for good. */
+function answerOf(opened: Opened | undefined): VaultAnswer {
+  const { value = {}, validity, warnings } = opened ?? NO_VALUE;
+  if (value instanceof JsonText || isObject(value)) return { data: value, validity, warnings };
+  throw new TypeError('a value is an object'); // as openAnswer gives it
+}
+
+const NO_VALUE: Opened = { value: {}, validity: { kind: 'static' }, warnings: [] };
 
 /** Splits off `?version=N` and brings the rest to Vault's spelling. */
 function parsePath(text: string): { path: string; version: string | undefined } {
@@ -224,8 +199,4 @@ function mostTelling(failures: readonly VouchsafeError[]): VouchsafeError | unde
 function notFound(path: string): VouchsafeError {
   const text = `there is no secret at ${path}; check mount and name`;
   return new VouchsafeError('ERR_VAULT_NOT_FOUND', text, { details: { path } });
-}
-
-function warningsOf(body: JsonObject | undefined): readonly string[] {
-  return stringsAt(body, 'warnings').map((warning) => printable(warning, []));
 }

@@ -3,6 +3,7 @@
  */
 import type {
   Clock,
+  JsonText,
   Logger,
   LoginRequest,
   Metrics,
@@ -11,6 +12,21 @@ import type {
   Validity,
   VaultDependency,
 } from '../core/index.ts';
+import type { AnswerShape, OpenedAnswer } from './answer.ts';
+
+/** Opens answers that hold values: parses them, and finds out how long the values are good. */
+export interface AnswerOpener {
+  /** `path` is for messages; `nowMs` the wall time. Rejects with the signal's reason on abort. */
+  open(answer: UnopenedAnswer, signal: AbortSignal): Promise<OpenedAnswer>;
+}
+
+/** The body of an answer, as it came. */
+export interface UnopenedAnswer {
+  readonly body: Uint8Array;
+  readonly shape: AnswerShape;
+  readonly path: string;
+  readonly nowMs: number;
+}
 
 /** Settings of {@link VaultConnections}. */
 export interface VaultConnectionsOptions {
@@ -54,6 +70,8 @@ export interface VaultClientOptions {
   readonly tlsServerName?: string;
   /** Deadline of one request, in milliseconds. */
   readonly timeoutMs: number;
+  /** What opens answers that hold values. Default: {@link OPENER}, at once. */
+  readonly opener?: AnswerOpener;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger?: Logger;
@@ -74,9 +92,9 @@ export interface VaultToken {
   readonly policies: readonly string[];
 }
 
-/** A value from Vault. KV v2 is unwrapped; a list is `{ keys: string[] }`. */
+/** A value from Vault. KV v2 is unwrapped; a list is `{ keys: string[] }`, or as JSON the names alone. */
 export interface VaultAnswer {
-  readonly data: Readonly<Record<string, unknown>>;
+  readonly data: Readonly<Record<string, unknown>> | JsonText;
   readonly validity: Validity;
   /** Vault's own remarks, fit for a log. */
   readonly warnings: readonly string[];

@@ -26,10 +26,10 @@ import {
   systemMounts,
   systemRandom,
 } from '../../src/platform/index.ts';
-import { checkTemplate } from '../../src/template/index.ts';
 import { eventually, RunningAgent } from './agent-process.ts';
 import { Hunt } from './hunt.ts';
 import { Kubelet, type Refused } from './kubelet.ts';
+import { localRenderer } from './local-renderer.ts';
 import { recordingLogger, type RecordingLogger } from './recorder.ts';
 
 /** Why tests that mount cannot run; false where they can. */
@@ -180,7 +180,8 @@ export class CsiWorld implements AsyncDisposable {
       listen: '127.0.0.1:0',
       ...{ exposition: metrics, metrics, logger, mounts: systemMounts, locks: systemLocks },
       ...{ clock: systemClock, random: systemRandom, memoryLimitBytes: 512 * 2 ** 20 },
-      plan: (input) => planVolume({ ...input, installation, checkTemplate }),
+      plan: (input, checkTemplate) => planVolume({ ...input, installation, checkTemplate }),
+      renderer: localRenderer(),
       maxDependencies: installation.csi.maxDependencies,
       grants: (pod, config) => volumeGrants(installation, pod, config),
       svids: () => Promise.reject(new Error('nobody needs SVIDs here')),
@@ -366,13 +367,14 @@ export class CsiWorld implements AsyncDisposable {
     return this.vault.tokenAccessors.length - ROOT_TOKENS;
   }
 
-  /** Starts a driver as a process of its own, with flags for Node, and more of its own. */
+  /** Starts a driver as a process of its own, with flags for Node, and more of its own; `values` of the installation win. */
   async process(
     flags: readonly string[] = [],
     more: readonly string[] = [],
+    values: Readonly<Record<string, unknown>> = {},
   ): Promise<DriverProcess> {
     const config = join(this.root, `installation-${this.#processes.length}.json`);
-    await writeFile(config, JSON.stringify(this.values()));
+    await writeFile(config, JSON.stringify(this.values(values)));
     const words = [
       ...['--config', config, '--node-name', 'node-1', '--csi-socket', this.csiSocket],
       ...['--registration-directory', dirname(this.registrationSocket)],

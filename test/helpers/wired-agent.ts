@@ -20,7 +20,6 @@ import {
   systemRandom,
   terminationSignal,
 } from '../../src/platform/index.ts';
-import type { Template } from '../../src/template/index.ts';
 
 const FATAL = environmentVariable('VOUCHSAFE_TEST_FAULT_POINT');
 const JUMP_MS = Number(environmentVariable('VOUCHSAFE_TEST_JUMP_MS') ?? 0);
@@ -95,7 +94,7 @@ const fileSystem: FileSystem = {
 };
 
 /** The second set is the one that has an application to tell. */
-function wrap(parts: AgentParts<Template>): AgentParts<Template> {
+function wrap(parts: AgentParts<unknown>): AgentParts<unknown> {
   const { vault, identity, notifier, config } = parts;
   const writer = createFileWriter({ ...parts, directory: config.outputDirectory, fileSystem });
   return {

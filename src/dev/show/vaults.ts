@@ -3,7 +3,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { Secret, type Clock, type Random, type WriteParams } from '../../core/index.ts';
+import { JsonText, Secret, type Clock, type Random, type WriteParams } from '../../core/index.ts';
 import { createVaultClient, type VaultClient } from '../../vault/index.ts';
 import { createTestCa } from '../ca/index.ts';
 import { startDevVault } from '../vault/index.ts';
@@ -106,7 +106,7 @@ async function rewrite(
 ): Promise<void> {
   const signal = AbortSignal.timeout(TIMEOUT_MS);
   const { data, validity } = await client.fetch(token, { kind: 'read', path }, signal);
-  if (validity.kind !== 'static') return;
+  if (validity.kind !== 'static' || data instanceof JsonText) return;
   const name = [...keys].find((key) => typeof data[key] === 'string') ?? Object.keys(data)[0];
   if (name === undefined) return;
   const changed = { ...data, [name]: randomBytes(9).toString('base64url') };

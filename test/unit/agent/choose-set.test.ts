@@ -14,11 +14,12 @@ function rendered(name: string, content: string | undefined, ...paths: string[])
     used: new Map(paths.map((path) => [path, { kind: 'read', path }])),
     missing: [],
     error: undefined,
+    digest: undefined,
   };
 }
 
 function kept(content: string, ...keys: string[]): KeptFile {
-  return { content: Buffer.from(content), keys: new Set(keys) };
+  return { content: Buffer.from(content), digest: undefined, keys: new Set(keys) };
 }
 
 function texts(chosen: ReturnType<typeof chooseSet>): Record<string, string> | undefined {

@@ -73,6 +73,7 @@ test('no values at all are an installation with every default', () => {
       minRefreshMs: 10_000,
       maxDependencies: 256,
       maxRenderBytes: 8 * 1024 * 1024,
+      rendering: { processes: 2, timeoutMs: 2000, heapBytes: 64 * 1024 * 1024 },
       volumeStats: false,
       perPodMetrics: false,
     },

@@ -7,6 +7,7 @@ import { Volume } from '../../../src/csi/volume.ts';
 import { createShared } from '../../../src/host/index.ts';
 import { FairShares } from '../../../src/lifecycle/index.ts';
 import { systemClock, systemRandom } from '../../../src/platform/index.ts';
+import { localRenderer } from '../../helpers/local-renderer.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';
 
 const HEAD = { apiVersion: 'vouchsafe.dev/v1', kind: 'AgentConfig' };
@@ -40,12 +41,13 @@ function volumeOf(
     ...{ document, sizeBytes: 65_536, tokenAudience: null, isPublished: true, isEnding: true },
   };
   const volume = new Volume(
-    { directory: tempDirectory(t), record },
+    { directory: tempDirectory(t), record, strikes: 0 },
     {
       clock: { ...systemClock, monotonicMs },
       ...{ random: systemRandom, logger: NO_LOGGER, metrics: NO_METRICS },
       grants: () => undefined,
       svids: () => Promise.reject(new Error('nobody needs SVIDs to revoke')),
+      renderer: localRenderer(),
       maxDependencies: 256,
       budget: new MemoryBudget(2 ** 29),
       logins: new FairShares(9),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { NO_LOGGER, Secret, VouchsafeError } from '../../../src/core/index.ts';
+import { NO_LOGGER, Secret } from '../../../src/core/index.ts';
 import { startDevVault } from '../../../src/dev/vault/index.ts';
 import { createShared } from '../../../src/host/index.ts';
 import { systemClock, systemRandom } from '../../../src/platform/index.ts';
@@ -54,15 +54,6 @@ test('whoever waits for connections is a user: the last other one does not end t
   assert.equal(connections, first.connections);
   assert.equal((await shared.connect(CONFIG, 'shop')).connections, connections);
   shared.close();
-});
-
-test('equal templates are parsed once, and others not mistaken for them', () => {
-  const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
-  const first = shared.parseTemplate('{{trim "a"}}', 'a');
-  assert.equal(shared.parseTemplate('{{trim "a"}}', 'a'), first);
-  assert.notEqual(shared.parseTemplate('{{trim "a"}}', 'b'), first);
-  assert.notEqual(shared.parseTemplate('{{trim "b"}}', 'a'), first);
-  assert.throws(() => shared.parseTemplate('{{#if}}', 'a'), VouchsafeError);
 });
 
 test('clients that share connections share nothing of their answers', async (t) => {

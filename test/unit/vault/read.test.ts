@@ -117,7 +117,7 @@ suite('a read', () => {
     const server = await startScripted(t, inOrder(KV2, reply));
     const { client } = makeClient(t, server.address);
     const { data } = await client.fetch(TOKEN, read('kvv2/app'), NEVER);
-    assert.equal(data['id'], '12345678901234567890');
+    assert.equal(member(data, 'id'), '12345678901234567890');
     assert.equal('a' in data, false);
   });
 
@@ -229,7 +229,7 @@ suite('the mount', () => {
     const { client, counted } = makeClient(t, server.address);
     const names = ['a', 'b', 'c', 'd'];
     const all = names.map((name) => client.fetch(TOKEN, read(`kvv2/${name}`), NEVER));
-    const paths = (await Promise.all(all)).map(({ data }) => data['path']);
+    const paths = (await Promise.all(all)).map(({ data }) => member(data, 'path'));
     assert.deepEqual(
       paths,
       names.map((name) => `/v1/kvv2/data/${name}`),
@@ -424,7 +424,7 @@ suite('a write', () => {
     const { client, clock } = makeClient(t, server.address);
     const dependency = { kind: 'write', path: 'auth/token/create', params: {} } as const;
     const { data, validity } = await client.fetch(TOKEN, dependency, NEVER);
-    assert.equal(data['client_token'], PLANTED.token);
+    assert.equal(member(data, 'client_token'), PLANTED.token);
     assert.deepEqual(validity, { kind: 'expires', expiresAtMs: clock.now() + 60_000 });
   });
 
@@ -439,3 +439,7 @@ suite('a write', () => {
     assert.deepEqual(counted, ['pki ok']);
   });
 });
+
+function member(data: object, name: string): unknown {
+  return Object.entries(data).find(([key]) => key === name)?.[1];
+}

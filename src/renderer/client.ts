@@ -1,0 +1,202 @@
+/**
+ * Templates and answers of Vault, worked on in other processes: the thread that asks looks into none of them.
+ * Ring: renderer.
+ */
+import {
+  JsonText,
+  MAX_SHORT_BYTES,
+  toVouchsafeError,
+  VouchsafeError,
+  type Dependency,
+} from '../core/index.ts';
+import { Exceeded, type Frame, type Job, type Pool } from '../sandbox/index.ts';
+import { openAnswer, type AnswerShape, type OpenedAnswer } from '../vault/answer.ts';
+import {
+  headOf,
+  readChecked,
+  readOpened,
+  readRendered,
+  type Checked,
+  type Request,
+  type SentTemplate,
+  type ValueKind,
+} from './wire.ts';
+
+/** Names that an error lists. */
+const MAX_NAMES = 5;
+
+/** Whose work it is. */
+export interface Client {
+  /** Tenants take turns: a namespace. */
+  readonly tenant: string;
+  /** Called around each rendering. */
+  readonly onBegin?: (() => void) | undefined;
+  readonly onEnd?: (() => void) | undefined;
+}
+
+/** What errors tell of the bounds of a job. */
+export interface Bounds {
+  readonly timeoutMs: number;
+  readonly heapBytes: number;
+  readonly frameBytes: number;
+}
+
+/** One template over values, as src/agent hands it in. */
+export interface RenderJob {
+  readonly template: SentTemplate;
+  readonly context?: { readonly dependency: Dependency; readonly key?: string };
+}
+
+/** What came of one: see `TemplateOutput` of src/agent. */
+export interface RenderOutput {
+  readonly text: undefined;
+  readonly binary: Uint8Array | undefined;
+  /** SHA-256 of the bytes, in base64. */
+  readonly digest: string | undefined;
+  readonly missing: readonly Dependency[];
+  readonly used: readonly Dependency[];
+}
+
+type KnownValues = ReadonlyMap<string, { readonly value: unknown }>;
+
+/** Has it done. Every method rejects with the signal's reason on abort. */
+export class Renderer {
+  readonly #pool: Pick<Pool, 'do'>;
+  readonly #bounds: Bounds;
+
+  constructor(pool: Pick<Pool, 'do'>, bounds: Bounds) {
+    this.#pool = pool;
+    this.#bounds = bounds;
+  }
+
+  /**
+   * What shows of templates without data.
+   *
+   * @throws VouchsafeError `ERR_TEMPLATE_LIMIT`, `ERR_TEMPLATE_BUSY`
+   */
+  async check(
+    templates: readonly { readonly name: string; readonly source: string }[],
+    { tenant }: Client,
+    signal: AbortSignal,
+  ): Promise<readonly Checked[]> {
+    const request: Request = { operation: 'check', templates };
+    const subject = subjectOf(templates.map(({ name }) => name));
+    const read = (answer: Frame): readonly Checked[] => readChecked(answer, templates.length);
+    return await this.#do({ tenant, ...job(request, []), read }, subject, signal);
+  }
+
+  /**
+   * Renders templates, each by itself: see `TemplatePort` of src/agent.
+   *
+   * @throws VouchsafeError `ERR_TEMPLATE_LIMIT`, `ERR_TEMPLATE_BUSY`
+   */
+  async render(
+    { jobs, values }: { readonly jobs: readonly RenderJob[]; readonly values: KnownValues },
+    client: Client,
+    signal: AbortSignal,
+  ): Promise<readonly (RenderOutput | VouchsafeError)[]> {
+    const sent = [...values].flatMap(([key, { value }]) => sentValue(key, value));
+    const request: Request = {
+      operation: 'render',
+      jobs,
+      values: sent.map(({ key, kind }) => [key, kind]),
+    };
+    const parts = sent.map(({ bytes }) => bytes);
+    const read = (answer: Frame): readonly (RenderOutput | VouchsafeError)[] =>
+      readRendered(answer, jobs.length).map((one) =>
+        one instanceof VouchsafeError ? one : outputOf(one, answer),
+      );
+    const subject = subjectOf(jobs.map(({ template }) => template.name));
+    return await this.#do({ ...client, ...job(request, parts), read }, subject, signal);
+  }
+
+  /**
+   * Opens an answer of Vault; the value comes as {@link JsonText}. One that is short takes no time, and no other process.
+   *
+   * @throws VouchsafeError `ERR_TEMPLATE_LIMIT`, `ERR_TEMPLATE_BUSY`
+   */
+  async open(
+    answer: {
+      readonly body: Uint8Array;
+      readonly shape: AnswerShape;
+      readonly path: string;
+      readonly nowMs: number;
+    },
+    { tenant }: Client,
+    signal: AbortSignal,
+  ): Promise<OpenedAnswer> {
+    signal.throwIfAborted();
+    const { body, shape, path, nowMs } = answer;
+    if (body.byteLength <= MAX_SHORT_BYTES) {
+      const opened = openAnswer(body, shape, nowMs);
+      return 'malformed' in opened ? opened : { ...opened, value: JsonText.of(opened.value) };
+    }
+    const request: Request = { operation: 'answer', shape, nowMs };
+    const read = (frame: Frame): OpenedAnswer => {
+      const opened = readOpened(frame);
+      if ('malformed' in opened) return opened;
+      return { ...opened, value: new JsonText(frame[1] ?? Buffer.from('null')) };
+    };
+    const subject = `reading the answer of Vault for ${path}`;
+    return await this.#do({ tenant, ...job(request, [body]), read }, subject, signal);
+  }
+
+  async #do<T>(work: Job<T>, subject: string, signal: AbortSignal): Promise<T> {
+    try {
+      return await this.#pool.do(work, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof Exceeded) throw this.#limit(error.bound, subject);
+      throw toVouchsafeError(error);
+    }
+  }
+
+  #limit(bound: Exceeded['bound'], subject: string): VouchsafeError {
+    const { timeoutMs, heapBytes, frameBytes } = this.#bounds;
+    const most = {
+      time: `took more than ${timeoutMs / 1000} s, which is csi.rendering.timeout`,
+      memory: `needed more than ${mib(heapBytes)} MiB of memory, which is csi.rendering.memory`,
+      size: `is more than ${mib(frameBytes)} MiB, with all values that the files are made of`,
+    }[bound];
+    const text = `${subject} ${most}; make the templates simpler or the values shorter`;
+    return new VouchsafeError('ERR_TEMPLATE_LIMIT', text, { details: { bound } });
+  }
+}
+
+function job(request: Request, parts: Frame): Pick<Job<unknown>, 'operation' | 'frame'> {
+  return { operation: request.operation, frame: [headOf(request), ...parts] };
+}
+
+function sentValue(
+  key: string,
+  value: unknown,
+): readonly { readonly key: string; readonly kind: ValueKind; readonly bytes: Uint8Array }[] {
+  if (value instanceof JsonText) return [{ key, kind: 'json', bytes: value.bytes }];
+  if (typeof value === 'string') return [{ key, kind: 'text', bytes: Buffer.from(value) }];
+  // No template asks for a key: files of an X.509-SVID are written as they are.
+  if (key === 'x509-svid') return [];
+  return [{ key, kind: 'json', bytes: JsonText.of(value).bytes }];
+}
+
+function outputOf(
+  {
+    content,
+    digest,
+    used,
+    missing,
+  }: Exclude<ReturnType<typeof readRendered>[number], VouchsafeError>,
+  answer: Frame,
+): RenderOutput {
+  const binary = content === 0 ? undefined : answer[content];
+  return { text: undefined, binary, digest: binary && digest, used, missing };
+}
+
+function subjectOf(names: readonly string[]): string {
+  const listed = names.slice(0, MAX_NAMES).join(', ');
+  const more = names.length > MAX_NAMES ? ` and ${names.length - MAX_NAMES} more` : '';
+  return `rendering ${listed}${more}`;
+}
+
+function mib(bytes: number): number {
+  return Math.floor(bytes / 2 ** 20);
+}

@@ -1,0 +1,245 @@
+/**
+ * What the driver and the processes that render say to each other: the first part of a frame is JSON, the others are
+ * bytes that it speaks of. Ring: renderer.
+ *
+ * What the driver says is trusted. What it is answered is not: it comes from where texts of tenants are worked on, so
+ * every member is looked at, and nothing is taken over but what is expected.
+ */
+import {
+  ERROR_TABLE,
+  VouchsafeError,
+  type Dependency,
+  type ErrorCode,
+  type ErrorDetails,
+  type Problem,
+  type Validity,
+  type WriteParams,
+} from '../core/index.ts';
+import type { Frame } from '../sandbox/index.ts';
+import type { RenderLimits } from '../template/index.ts';
+import type { AnswerShape } from '../vault/answer.ts';
+
+/** Longest first part of an answer: it is read where everybody waits. */
+export const MAX_HEAD_BYTES = 512 * 1024;
+
+/** What a process is told first. */
+export interface Setup {
+  readonly limits: RenderLimits;
+}
+
+/** A template as it is sent: its text, or the name of a shipped one. */
+export type SentTemplate =
+  | { readonly name: string; readonly source: string }
+  | { readonly name: string; readonly format: 'json' | 'env' | 'properties' | 'yaml' | 'raw' };
+
+/** How a value is sent: as JSON, or as the text that it is. */
+export type ValueKind = 'json' | 'text';
+
+/** What the driver may ask for. */
+export type Request =
+  | {
+      readonly operation: 'render';
+      readonly jobs: readonly {
+        readonly template: SentTemplate;
+        readonly context?: { readonly dependency: Dependency; readonly key?: string };
+      }[];
+      /** Key and kind of each value; the value itself is the part of the same place, counted from 1. */
+      readonly values: readonly (readonly [key: string, kind: ValueKind])[];
+    }
+  | {
+      readonly operation: 'check';
+      readonly templates: readonly { readonly name: string; readonly source: string }[];
+    }
+  /** The body of the answer is the part after this one. */
+  | { readonly operation: 'answer'; readonly shape: AnswerShape; readonly nowMs: number };
+
+/** What became of one template; `content` is the number of the part, 0 where there is none. */
+export interface Rendered {
+  readonly content: number;
+  readonly digest: string;
+  readonly used: readonly Dependency[];
+  readonly missing: readonly Dependency[];
+}
+
+/** What shows of a template without data. */
+export interface Checked {
+  readonly problems: readonly Problem[];
+  readonly dependencies: readonly Dependency[];
+}
+
+/** What became of an answer of Vault; its value is the part after this one. */
+export type Opened =
+  | { readonly malformed: string }
+  | { readonly validity: Validity; readonly warnings: readonly string[] };
+
+/** JSON as a part. */
+export function headOf(value: unknown): Uint8Array {
+  return Buffer.from(JSON.stringify(value));
+}
+
+/** The JSON of a part. */
+export function parseHead(part: Uint8Array | undefined): unknown {
+  if (part === undefined || part.byteLength > MAX_HEAD_BYTES) throw wrong('the first part');
+  return JSON.parse(Buffer.from(part.buffer, part.byteOffset, part.byteLength).toString('utf8'));
+}
+
+/** Reads what became of `count` templates. @throws Error for anything else. */
+export function readRendered(frame: Frame, count: number): readonly (Rendered | VouchsafeError)[] {
+  const head = record(parseHead(frame[0]));
+  const dependencies = list(head['dependencies']).map(readDependency);
+  const named = (value: unknown): readonly Dependency[] =>
+    list(value).map((index) => {
+      const found = dependencies[natural(index, dependencies.length - 1)];
+      if (found === undefined) throw wrong('a dependency');
+      return found;
+    });
+  const outputs = list(head['outputs']);
+  if (outputs.length !== count) throw wrong('the number of outputs');
+  return outputs.map((one) => {
+    const output = record(one);
+    if (output['error'] !== undefined) return readError(output['error']);
+    return {
+      content: natural(output['content'], frame.length - 1),
+      digest: text(output['digest'], 64),
+      used: named(output['used']),
+      missing: named(output['missing']),
+    };
+  });
+}
+
+/** Reads what was found in `count` templates. @throws Error for anything else. */
+export function readChecked(frame: Frame, count: number): readonly Checked[] {
+  const checks = list(record(parseHead(frame[0]))['checks']);
+  if (checks.length !== count) throw wrong('the number of checks');
+  return checks.map((one) => {
+    const check = record(one);
+    return {
+      problems: list(check['problems']).map((problem) => {
+        const { path, message } = record(problem);
+        return { path: text(path), message: text(message) };
+      }),
+      dependencies: list(check['dependencies']).map(readDependency),
+    };
+  });
+}
+
+/** Reads what became of an answer of Vault. @throws Error for anything else. */
+export function readOpened(frame: Frame): Opened {
+  const head = record(parseHead(frame[0]));
+  if (head['malformed'] !== undefined) return { malformed: text(head['malformed'], 256) };
+  const warnings = list(head['warnings']).map((one) => text(one, 1024));
+  return { validity: readValidity(record(head['validity'])), warnings };
+}
+
+function readValidity(value: Members): Validity {
+  switch (value['kind']) {
+    case 'static':
+      return { kind: 'static' };
+    case 'lease':
+      return {
+        kind: 'lease',
+        leaseId: text(value['leaseId'], 4096),
+        durationMs: finite(value['durationMs']),
+        renewable: value['renewable'] === true,
+      };
+    case 'rotation':
+      return { kind: 'rotation', ttlMs: finite(value['ttlMs']) };
+    case 'expires': {
+      const expiresAtMs = finite(value['expiresAtMs']);
+      if (value['notBeforeMs'] === undefined) return { kind: 'expires', expiresAtMs };
+      return { kind: 'expires', notBeforeMs: finite(value['notBeforeMs']), expiresAtMs };
+    }
+    default:
+      throw wrong('a validity');
+  }
+}
+
+function readDependency(value: unknown): Dependency {
+  const { kind, path, params, audiences } = record(value);
+  switch (kind) {
+    case 'read':
+    case 'list':
+      return { kind, path: text(path) };
+    case 'write':
+    case 'pki':
+      return { kind, path: text(path), params: readParams(params) };
+    case 'jwt-svid':
+      return { kind, audiences: list(audiences).map((one) => text(one)) };
+    case 'spiffe-id':
+    case 'x509-svid':
+      return { kind };
+    default:
+      throw wrong('a dependency');
+  }
+}
+
+function readParams(value: unknown): WriteParams {
+  const entries = Object.entries(record(value)).map(
+    ([name, one]): [string, WriteParams[string]] => {
+      if (typeof one === 'string' || typeof one === 'number' || typeof one === 'boolean') {
+        return [name, one];
+      }
+      throw wrong('a parameter');
+    },
+  );
+  return Object.fromEntries(entries);
+}
+
+/** Errors of templates alone: no other can come of a rendering, and none of the others is a tenant's to cause. */
+function readError(value: unknown): VouchsafeError {
+  const { code, message, details } = record(value);
+  if (!isTemplateCode(code)) throw wrong('a code');
+  return new VouchsafeError(code, text(message), { details: readDetails(details) });
+}
+
+function isTemplateCode(code: unknown): code is ErrorCode {
+  return (
+    typeof code === 'string' && code.startsWith('ERR_TEMPLATE_') && Object.hasOwn(ERROR_TABLE, code)
+  );
+}
+
+function readDetails(value: unknown): ErrorDetails {
+  const entries = Object.entries(record(value)).map(
+    ([name, one]): [string, ErrorDetails[string]] => {
+      if (typeof one === 'string' || typeof one === 'number' || typeof one === 'boolean') {
+        return [name, one];
+      }
+      return [name, list(one).map((item) => text(item))];
+    },
+  );
+  return Object.fromEntries(entries);
+}
+
+type Members = Readonly<Record<string, unknown>>;
+
+function record(value: unknown): Members {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Members;
+  throw wrong('an object');
+}
+
+function list(value: unknown): readonly unknown[] {
+  if (Array.isArray(value)) return value;
+  throw wrong('a list');
+}
+
+function text(value: unknown, most = MAX_HEAD_BYTES): string {
+  if (typeof value === 'string' && value.length <= most) return value;
+  throw wrong('a text');
+}
+
+function natural(value: unknown, most: number): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= most) {
+    return value;
+  }
+  throw wrong('a number');
+}
+
+function finite(value: unknown): number {
+  if (typeof value === 'number' && Number.isFinite(value)) return value;
+  throw wrong('a number');
+}
+
+/** Names the place, never what was there. */
+function wrong(what: string): Error {
+  return new Error(`${what} of the answer is not as agreed`);
+}

@@ -1,0 +1,15 @@
+/**
+ * How a version of KV v2 looks. Ring: vault.
+ */
+import { isObject, type JsonObject } from './json.ts';
+
+/** The shape of a KV v2 read: `data` beside the `metadata` of a version. */
+export function isVersioned(outer: unknown): outer is JsonObject {
+  return (
+    isObject(outer) &&
+    'data' in outer &&
+    isObject(outer['metadata']) &&
+    'version' in outer['metadata'] &&
+    'created_time' in outer['metadata']
+  );
+}
