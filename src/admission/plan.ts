@@ -77,6 +77,7 @@ function planAgent(input: PlanInput): Plan {
   const who = {
     pod,
     settings,
+    files,
     installation,
     consumers: targets.consumers,
     targets: targets.signalled,

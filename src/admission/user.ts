@@ -1,12 +1,20 @@
 /**
  * Which user the agent runs as, and which permission bits its files need. Ring: admission.
  */
-import type { Installation, Settings } from '../config/index.ts';
+import type { FileSettings, Installation, Settings } from '../config/index.ts';
 import { type Problem } from '../core/index.ts';
 import type { Container, Pod } from './pod.ts';
 
 /** The "nonroot" user of distroless images. */
 const DEFAULT_UID = 65_532;
+
+/**
+ * The agent's own user. Images use numbers of people (from 1000), of distributions (below 1000) and of distroless
+ * (65532), nodes those up to 65519 (systemd's dynamic users), and from 65536 on a pod with a user namespace has none.
+ *
+ * @see https://systemd.io/UIDS-GIDS/
+ */
+const OWN_UID = 65_528;
 
 /** User and group of the agent's containers; undefined leaves it to the platform. */
 export interface AgentUser {
@@ -18,6 +26,7 @@ export interface AgentUser {
 export interface UserInput {
   readonly pod: Pod;
   readonly settings: Settings;
+  readonly files: readonly FileSettings[];
   readonly installation: Installation;
   /** Containers that see the files. */
   readonly consumers: readonly Container[];
@@ -34,6 +43,7 @@ export function agentUser(input: UserInput, problems: Problem[]): AgentUser {
   const asked = settings['run-as-user'].value;
   if (asked !== undefined) return { user: asked, group };
   if (!installation.agent.setUser) return { user: undefined, group };
+  if (isApart(input)) return { user: ownUser(pod), group };
   const ofPod = pod.spec.securityContext?.runAsUser ?? 0;
   if (ofPod !== 0) return { user: ofPod, group };
   return { user: commonUser(pod, consumers) ?? DEFAULT_UID, group };
@@ -45,10 +55,54 @@ export function agentUser(input: UserInput, problems: Problem[]): AgentUser {
  */
 export function defaultFileMode(input: UserInput, agent: AgentUser): '0440' | '0444' {
   const { pod, consumers } = input;
-  const hasGroup = typeof pod.spec.securityContext?.fsGroup === 'number';
   const isSameUser = consumers.every((one) => userOf(pod, one) === agent.user);
   // Where the platform assigns UIDs it assigns one UID and one fsGroup to the whole pod.
-  return hasGroup || agent.user === undefined || isSameUser ? '0440' : '0444';
+  return hasGroup(pod) || agent.user === undefined || isSameUser ? '0440' : '0444';
+}
+
+/**
+ * Whether agent and application can be two users, so that the application can neither look into the agent nor read its
+ * state: nothing is signalled, and the pod's group is enough to read every file as well as its owner does.
+ */
+function isApart({ pod, settings, files, targets }: UserInput): boolean {
+  const modes = [settings['file-mode'], ...files.map((file) => file['file-mode'])];
+  return (
+    targets.length === 0 &&
+    hasGroup(pod) &&
+    !settings['x509-svid'].value &&
+    !files.some(isOfKey) &&
+    modes.every((mode) => mode?.value === undefined || isEnoughForGroup(mode.value))
+  );
+}
+
+/** The kubelet gives each volume in memory to this group, and each container the group. */
+function hasGroup(pod: Pod): boolean {
+  return typeof pod.spec.securityContext?.fsGroup === 'number';
+}
+
+/**
+ * Whether a private key may be in a file, as far as names tell: programs refuse a key that is not their own user's, or
+ * that its group can read. Who has one under another name gives it the mode 0400, and so its reader's user.
+ */
+function isOfKey({ template, secret }: FileSettings): boolean {
+  return /pki|private.?key/i.test(`${template?.value ?? ''} ${secret?.text ?? ''}`);
+}
+
+/** The mount is read-only: of the owner's bits those to read and to execute count. */
+function isEnoughForGroup(mode: number): boolean {
+  return (mode & 0o040) !== 0 && ((mode & 0o100) === 0 || (mode & 0o010) !== 0);
+}
+
+/** The first number from {@link OWN_UID} down that no container has. */
+function ownUser(pod: Pod): number {
+  const { containers, initContainers, securityContext } = pod.spec;
+  const all = [...containers, ...(initContainers ?? [])];
+  const taken = new Set<unknown>(
+    [securityContext, ...all.map((one) => one.securityContext)].map((one) => one?.runAsUser),
+  );
+  let user = OWN_UID;
+  while (taken.has(user)) user -= 1;
+  return user;
 }
 
 /** The UID of a container as far as the manifest says; 0 is root, undefined is left to the image. */

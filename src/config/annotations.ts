@@ -160,7 +160,7 @@ export const SETTINGS = {
   'run-as-user': optional(
     CONTAINER_ID,
     'UID of the agent.',
-    "the pod's or its containers' common UID, else `65532`",
+    "one that no container has, where an fsGroup lets them read every file, else the pod's or its containers' common UID, else `65532`",
   ),
   'run-as-group': optional(CONTAINER_ID, 'GID of the agent.', 'that of the UID, as the image says'),
   image: optional(grammar.imageReference, 'Image of the agent.', 'the image of the installation'),

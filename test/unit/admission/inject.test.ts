@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readPod } from '../../../src/admission/index.ts';
+import { readPod, type Pod } from '../../../src/admission/index.ts';
 import { parseInstallation } from '../../../src/config/index.ts';
 import { configIn, containerOf, injectPod, OVERRIDABLE, podWith, prefixed } from './harness.ts';
 
@@ -169,7 +169,6 @@ const USERS: readonly (readonly [
   ['nothing said', {}, {}, 65_532, 0o444],
   ['the pod has a user', {}, { securityContext: { runAsUser: 1000 } }, 1000, 0o440],
   ['the pod runs as root', {}, { securityContext: { runAsUser: 0 } }, 65_532, 0o444],
-  ['the pod has an fsGroup', {}, { securityContext: { fsGroup: 2000 } }, 65_532, 0o440],
   [
     'all containers have one user',
     {},
@@ -207,11 +206,138 @@ for (const [name, annotations, spec, user, mode] of USERS) {
   });
 }
 
+/** A pod whose fsGroup lets its containers read, all of which have the same user. */
+const SHARED = { securityContext: { fsGroup: 2000, runAsUser: 1000 } };
+const APART = 65_528;
+
+function userAndMode(pod: Pod, name = 'vouchsafe-agent'): unknown[] {
+  return [containerOf(pod, name).securityContext?.runAsUser, configIn(pod, name).files[0]?.mode];
+}
+
+for (const [name, spec, user] of [
+  ['of a user', SHARED, APART],
+  ['of no user', { securityContext: { fsGroup: 2000 } }, APART],
+  ['of root', { securityContext: { fsGroup: 2000, runAsUser: 0 } }, APART],
+  ['of group 0', { securityContext: { fsGroup: 0 } }, APART],
+  ['with the user of the agent', { securityContext: { fsGroup: 2, runAsUser: APART } }, APART - 1],
+  [
+    'with a container of that user that sees no file',
+    {
+      securityContext: { fsGroup: 2 },
+      containers: [{ name: 'web' }],
+      initContainers: [{ name: 'one', securityContext: { runAsUser: APART } }],
+    },
+    APART - 1,
+  ],
+  [
+    'with containers of many such users',
+    {
+      securityContext: { fsGroup: 2, runAsUser: APART - 1 },
+      containers: [0, 2, 3, 5].map((one) => ({
+        name: `c${one}`,
+        securityContext: { runAsUser: APART - one },
+      })),
+    },
+    APART - 4,
+  ],
+] as const) {
+  test(`in a pod with an fsGroup, ${name}, the agent has a user of its own`, () => {
+    const { pod } = injectPod(podWith({}, spec));
+    assert.deepEqual(userAndMode(pod), [user, 0o440]);
+  });
+}
+
+for (const [name, annotations] of [
+  ['an HTTP notification', { 'on-change': 'http:POST http://127.0.0.1:8080/-/reload' }],
+  ['an SVID without a key', { 'jwt-svid-token': 'vault' }],
+  ['a mode that the group reads by', { 'file-mode': '0640' }],
+  ['a mode of a file that the group reads and executes by', { 'file-mode-app': '0550' }],
+  ['a group of the agent', { 'run-as-group': '7' }],
+] as const) {
+  test(`${name} leaves the agent a user of its own`, () => {
+    const result = injectPod(podWith(annotations, SHARED), { installation: OVERRIDABLE });
+    assert.equal(userAndMode(result.pod)[0], APART, result.message);
+  });
+}
+
+const PKI = '{{#with (pki "pki/issue/web" common_name="web")}}{{private_key}}{{/with}}';
+
+for (const [name, annotations] of [
+  ['a signal', { 'on-change': 'signal:HUP@web' }],
+  ['a signal for one file', { 'on-change-app': 'signal:HUP@web' }],
+  ['a restart', { 'on-change': 'restart@web' }],
+  ['an X.509-SVID', { 'x509-svid': 'true' }],
+  ['a certificate', { 'template-tls': PKI }],
+  [
+    'a certificate of a path that is made',
+    { 'template-tls': PKI.replace('"pki/', '(concat "m" "/').replace('web" c', 'web") c') },
+  ],
+  [
+    'a certificate by a write',
+    { 'template-tls': '{{json (secret "pki_int/issue/web" ttl="1h")}}' },
+  ],
+  ['a private key', { 'secret-tls': 'kvv2/tls#private_key' }],
+  ['files for their owner', { 'file-mode': '0400' }],
+  ['one file for its owner', { 'file-mode-app': '0600' }],
+  ['a file for everybody but the group', { 'file-mode-app': '0404' }],
+  ['a file that its owner alone executes', { 'file-mode-app': '0540' }],
+  ['a pod that names it', { 'run-as-user': '1000' }],
+] as const) {
+  test(`${name} needs the user of the application`, () => {
+    const result = injectPod(podWith(annotations, SHARED), { installation: OVERRIDABLE });
+    assert.equal(userAndMode(result.pod)[0], 1000, result.message);
+  });
+}
+
+test('settings of namespace and installation count for the user as those of the pod do', () => {
+  for (const defaults of [
+    { 'file-mode': '0400' },
+    { 'x509-svid': true },
+    { 'run-as-user': 1000 },
+  ]) {
+    const { pod, message } = injectPod(podWith({}, SHARED), {
+      installation: parseInstallation({ defaults }),
+    });
+    assert.equal(userAndMode(pod)[0], 1000, message);
+  }
+  const { pod } = injectPod(podWith({}, SHARED), {
+    namespaceAnnotations: prefixed({ 'file-mode': '0400' }),
+  });
+  assert.deepEqual(userAndMode(pod), [1000, 0o400]);
+});
+
+test('a user of its own makes no file readable to more', () => {
+  const { securityContext } = SHARED;
+  const { fsGroup: _, ...withoutGroup } = securityContext;
+  assert.deepEqual(
+    userAndMode(injectPod(podWith({}, { securityContext: withoutGroup })).pod),
+    [1000, 0o440],
+  );
+  const odd = { securityContext: { runAsUser: 1000, fsGroup: '2000' } };
+  assert.deepEqual(userAndMode(injectPod(podWith({}, odd)).pod), [1000, 0o440]);
+});
+
+test('init container and sidecar of a pair have the same user, also when injected again', () => {
+  const { pod } = injectPod(podWith({ mode: 'pair' }, SHARED));
+  assert.deepEqual(userAndMode(pod, 'vouchsafe-init'), [APART, 0o440]);
+  assert.deepEqual(userAndMode(pod), [APART, 0o440]);
+  assert.deepEqual(injectPod(pod).pod, pod);
+  const later = { name: 'later', securityContext: { runAsUser: APART } };
+  const more = readPod({
+    ...pod,
+    spec: { ...pod.spec, containers: [...pod.spec.containers, later] },
+  });
+  const again = injectPod(more).pod;
+  assert.equal(userAndMode(again, 'vouchsafe-init')[0], APART - 1);
+  assert.equal(userAndMode(again)[0], APART - 1);
+});
+
 test('a platform that assigns users is left to do so', () => {
   const installation = parseInstallation({ agent: { setUser: false } });
-  const { pod } = injectPod(podWith(), { installation });
-  assert.equal(containerOf(pod, 'vouchsafe-agent').securityContext?.runAsUser, undefined);
-  assert.equal(configIn(pod).files[0]?.mode, 0o440);
+  for (const spec of [{}, SHARED]) {
+    const { pod } = injectPod(podWith({}, spec), { installation });
+    assert.deepEqual(userAndMode(pod), [undefined, 0o440]);
+  }
 });
 
 test('applications see the files read-only, and nothing else of the agent', () => {
