@@ -88,9 +88,9 @@ function isOfKey({ template, secret }: FileSettings): boolean {
   return /pki|private.?key/i.test(`${template?.value ?? ''} ${secret?.text ?? ''}`);
 }
 
-/** The mount is read-only: of the owner's bits those to read and to execute count. */
+/** The mount is read-only, so nobody writes; that the owner may execute a file the group has no part in. */
 function isEnoughForGroup(mode: number): boolean {
-  return (mode & 0o040) !== 0 && ((mode & 0o100) === 0 || (mode & 0o010) !== 0);
+  return (mode & 0o140) === 0o040;
 }
 
 /** The first number from {@link OWN_UID} down that no container has. */

@@ -251,7 +251,7 @@ for (const [name, annotations] of [
   ['an HTTP notification', { 'on-change': 'http:POST http://127.0.0.1:8080/-/reload' }],
   ['an SVID without a key', { 'jwt-svid-token': 'vault' }],
   ['a mode that the group reads by', { 'file-mode': '0640' }],
-  ['a mode of a file that the group reads and executes by', { 'file-mode-app': '0550' }],
+  ['a mode of a file by which everybody reads', { 'file-mode-app': '0644' }],
   ['a group of the agent', { 'run-as-group': '7' }],
 ] as const) {
   test(`${name} leaves the agent a user of its own`, () => {
