@@ -14,9 +14,6 @@ import { RENDER_LIMITS } from '../../src/template/index.ts';
 /** All values of a volume together, or all of its files. */
 const MAX_FRAME_BYTES = 16 * 2 ** 20;
 
-/** What Node takes without doing anything. */
-const IDLE_BYTES = 48 * 2 ** 20;
-
 /** What {@link startRenderers} needs. */
 export interface RenderersOptions {
   readonly installation: Installation;
@@ -38,7 +35,7 @@ export function startRenderers({ installation, ...parts }: RenderersOptions): {
     ...parts,
     ...{ processes, timeoutMs, maxFrameBytes: MAX_FRAME_BYTES, random: systemRandom },
     // One that keeps more than half of its heap gives it back by making place for another.
-    maxResidentBytes: IDLE_BYTES + heapBytes / 2,
+    maxGrowthBytes: heapBytes / 2,
     setup: [headOf(setup)],
     start: sandboxed({ ...program(), heapBytes }, parts.logger),
   });

@@ -37,8 +37,8 @@ export interface PoolOptions {
   readonly timeoutMs: number;
   /** Most bytes of a job, and of its answer. */
   readonly maxFrameBytes: number;
-  /** A child that has more in RAM after a job is replaced. */
-  readonly maxResidentBytes: number;
+  /** A child that has so much more in RAM after a job than before its first one is replaced. */
+  readonly maxGrowthBytes: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -180,7 +180,7 @@ export class Pool {
 
   /** One job; why the child cannot go on after it, if it cannot. */
   async #one(worker: Worker, waiting: Waiting): Promise<string | undefined> {
-    const { clock, timeoutMs, maxResidentBytes, logger } = this.#options;
+    const { clock, timeoutMs, maxGrowthBytes, logger } = this.#options;
     const { job, outcome, sinceMs } = waiting;
     this.#metrics.waited((clock.monotonicMs() - sinceMs) / 1000);
     job.onBegin?.();
@@ -188,7 +188,7 @@ export class Pool {
       const answer = await worker.ask(job.frame, timeoutMs);
       outcome.resolve(job.read(answer));
       this.#metrics.done(job.operation, 'ok');
-      return (worker.residentBytes ?? 0) > maxResidentBytes ? 'size' : undefined;
+      return worker.grownBytes > maxGrowthBytes ? 'size' : undefined;
     } catch (error) {
       const failure = error instanceof WorkerError ? error.failure : 'protocol';
       // It was not this job's fault: another child does it.

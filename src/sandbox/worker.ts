@@ -57,6 +57,7 @@ export class Worker {
   readonly #ended = new AbortController();
   readonly #reader: FrameReader;
   #asked: PromiseWithResolvers<Frame> | undefined;
+  #idleBytes: number | undefined;
   #how = '';
 
   constructor({ start, clock, maxAnswerBytes }: WorkerOptions) {
@@ -78,9 +79,10 @@ export class Worker {
     return this.#how;
   }
 
-  /** Memory that it has in RAM, in bytes; undefined where the system does not tell. */
-  get residentBytes(): number | undefined {
-    return this.#child.residentBytes();
+  /** What it has in RAM beyond what it had when it first answered, in bytes; 0 where the system does not tell. */
+  get grownBytes(): number {
+    const now = this.#child.residentBytes() ?? 0;
+    return now - (this.#idleBytes ?? now);
   }
 
   /** Sends a frame and waits for the one that answers it. @throws WorkerError; then the process has ended. */
@@ -95,7 +97,9 @@ export class Worker {
     );
     this.#child.send(encodeFrame(frame));
     try {
-      return await asked.promise;
+      const answer = await asked.promise;
+      this.#idleBytes ??= this.#child.residentBytes();
+      return answer;
     } finally {
       done.abort();
       await limit;

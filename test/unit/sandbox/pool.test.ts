@@ -38,7 +38,7 @@ function start(t: TestContext, more: Partial<PoolOptions> = {}): Running {
   const pool = new Pool({
     start: (events): Child => program(events),
     setup: [],
-    ...{ processes: 2, timeoutMs: 10_000, maxFrameBytes: 2 ** 20, maxResidentBytes: 2 ** 30 },
+    ...{ processes: 2, timeoutMs: 10_000, maxFrameBytes: 2 ** 20, maxGrowthBytes: 2 ** 30 },
     ...{ clock: systemClock, random: systemRandom, logger },
     metrics: {
       ...NO_METRICS,
@@ -171,7 +171,7 @@ test('an answer that its reader refuses ends the child', async (t) => {
 });
 
 test('a child that keeps much memory after a job is replaced', async (t) => {
-  const running = start(t, { maxResidentBytes: 80 * 2 ** 20 });
+  const running = start(t, { maxGrowthBytes: 40 * 2 ** 20 });
   await tell(running, 'echo');
   await tell(running, 'keep');
   await until(() => running.replaced.length > 0);
