@@ -25,6 +25,7 @@ export interface VolumeMount extends Named {
 /** User and group, of a pod or of a container. */
 export interface SecurityContext {
   readonly runAsUser?: number | null;
+  readonly runAsGroup?: number | null;
   readonly fsGroup?: number | null;
   readonly [field: string]: unknown;
 }

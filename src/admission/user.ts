@@ -43,7 +43,7 @@ export function agentUser(input: UserInput, problems: Problem[]): AgentUser {
   const asked = settings['run-as-user'].value;
   if (asked !== undefined) return { user: asked, group };
   if (!installation.agent.setUser) return { user: undefined, group };
-  if (isApart(input)) return { user: ownUser(pod), group };
+  if (isApart(input)) return withOwnGroup(ownUser(pod), group, pod);
   const ofPod = pod.spec.securityContext?.runAsUser ?? 0;
   if (ofPod !== 0) return { user: ofPod, group };
   return { user: commonUser(pod, consumers) ?? DEFAULT_UID, group };
@@ -103,6 +103,12 @@ function ownUser(pod: Pod): number {
   let user = OWN_UID;
   while (taken.has(user)) user -= 1;
   return user;
+}
+
+/** The image does not know the user, so that its group would be that of root where nobody says another. */
+function withOwnGroup(user: number, asked: number | undefined, pod: Pod): AgentUser {
+  const isSaid = typeof pod.spec.securityContext?.runAsGroup === 'number';
+  return { user, group: asked ?? (isSaid ? undefined : user) };
 }
 
 /** The UID of a container as far as the manifest says; 0 is root, undefined is left to the image. */

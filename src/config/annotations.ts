@@ -162,7 +162,11 @@ export const SETTINGS = {
     'UID of the agent.',
     "one that no container has, where an fsGroup lets them read every file, else the pod's or its containers' common UID, else `65532`",
   ),
-  'run-as-group': optional(CONTAINER_ID, 'GID of the agent.', 'that of the UID, as the image says'),
+  'run-as-group': optional(
+    CONTAINER_ID,
+    'GID of the agent.',
+    'that of the pod, else that of the UID, as the image says',
+  ),
   image: optional(grammar.imageReference, 'Image of the agent.', 'the image of the installation'),
   port: row(
     grammar.wholeNumber(1024, 65_535),

@@ -289,6 +289,18 @@ for (const [name, annotations] of [
   });
 }
 
+for (const [name, annotations, spec, group] of [
+  ['none is said', {}, {}, APART],
+  ['the pod has one', {}, { runAsGroup: 3 }, undefined],
+  ['one is asked for', { 'run-as-group': '7' }, { runAsGroup: 3 }, 7],
+] as const) {
+  test(`group of an agent with a user of its own: ${name}`, () => {
+    const pod = podWith(annotations, { securityContext: { ...SHARED.securityContext, ...spec } });
+    const result = injectPod(pod, { installation: OVERRIDABLE }).pod;
+    assert.equal(containerOf(result, 'vouchsafe-agent').securityContext?.runAsGroup, group);
+  });
+}
+
 test('settings of namespace and installation count for the user as those of the pod do', () => {
   for (const defaults of [
     { 'file-mode': '0400' },
