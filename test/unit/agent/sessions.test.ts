@@ -206,12 +206,7 @@ test('a word about an older token does not touch the current one', async (t) => 
 });
 
 /** Holds the renewal that is due until it is let go with an answer. */
-async function renewalUnderWay({
-  sessions,
-  vault,
-  clock,
-  signal,
-}: Bench): Promise<{
+async function renewalUnderWay({ sessions, vault, clock, signal }: Bench): Promise<{
   readonly first: Session;
   readonly answer: (error?: VouchsafeError) => Promise<void>;
 }> {
