@@ -1,11 +1,12 @@
 /**
  * The few file operations of the writer, and what their errors mean. Ring: output; the only file here that
- * touches `node:fs`. Nothing in it follows a symlink in the last part of a path, except `realpath`.
+ * touches `node:fs`. Nothing in it follows a symlink below the output directory: each operation names one entry of
+ * a directory that is held open.
  */
 import * as fs from 'node:fs';
 import { codeOf, VouchsafeError, type ErrorCode } from '../core/index.ts';
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY, O_DIRECTORY } = fs.constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY, O_DIRECTORY } = fs.constants;
 
 /** Size and permission bits of what a name stands for, the name itself not followed. */
 export interface Entry {
@@ -14,34 +15,54 @@ export interface Entry {
   readonly mode: number;
 }
 
+/**
+ * A directory held open; whoever opened it disposes of it. What is done in it is done in that very directory, also
+ * after its name or one of its parents was moved or replaced by a symlink.
+ */
+export interface Directory extends Disposable {
+  /** The path by which it was opened, for messages and logs. */
+  readonly path: string;
+  readonly descriptor: number;
+  /** The directory as a path that the kernel resolves through {@link descriptor}. */
+  readonly at: string;
+}
+
 type Result<T> = T | Promise<T>;
 
 /** The operations of the writer; tests make single ones fail or take their time. */
 export interface FileSystem {
-  /** Makes a directory with its parents where they are missing, and resolves symlinks on the way to it. */
-  openRoot(path: string): Result<string>;
-  list(path: string): Result<fs.Dirent[]>;
+  /** Makes a directory with its parents where they are missing. Its `path` is the real one, without symlinks. */
+  openRoot(path: string): Result<Directory>;
+  /** Undefined where the name stands for nothing, or for anything but a directory. */
+  openDirectory(parent: Directory, name: string): Result<Directory | undefined>;
+  /** Whether a name still stands for the directory that was opened by it. */
+  isNameOf(parent: Directory, name: string, directory: Directory): Result<boolean>;
+  list(directory: Directory): Result<fs.Dirent[]>;
   /** Undefined where there is nothing. */
-  stat(path: string): Result<Entry | undefined>;
-  read(path: string): Result<Uint8Array>;
+  stat(parent: Directory, name: string): Result<Entry | undefined>;
+  /** The first `maxBytes` of a file. */
+  read(parent: Directory, name: string, maxBytes: number): Result<Uint8Array>;
   /** Target of a symlink; undefined for anything else, also for nothing. */
-  readLink(path: string): Result<string | undefined>;
+  readLink(parent: Directory, name: string): Result<string | undefined>;
   /** Fails when the name is taken, also by a dangling symlink. Only its owner can enter it so far. */
-  makeDirectory(path: string): Result<void>;
+  makeDirectory(parent: Directory, name: string): Result<Directory>;
   /** Makes a new file, sets its mode whatever the umask is, and brings it to the disk. Fails when the name is taken. */
-  createFile(path: string, content: Uint8Array, mode: number): Result<void>;
+  createFile(parent: Directory, name: string, content: Uint8Array, mode: number): Result<void>;
   /** Opens a directory that is complete to everyone (0755) and brings its entries to the disk. */
-  sealDirectory(path: string): Result<void>;
+  sealDirectory(directory: Directory): Result<void>;
   /** Brings the entries of a directory to the disk. */
-  syncDirectory(path: string): Result<void>;
-  link(target: string, path: string): Result<void>;
-  rename(from: string, to: string): Result<void>;
-  unlink(path: string): Result<void>;
-  /** Removes whatever there is, symlinks not followed. */
-  remove(path: string): Result<void>;
+  syncDirectory(directory: Directory): Result<void>;
+  link(target: string, parent: Directory, name: string): Result<void>;
+  /** Moves an entry, and renames it where `newName` is given; what has that name is replaced. */
+  rename(from: Directory, name: string, to: Directory, newName?: string): Result<void>;
+  unlink(parent: Directory, name: string): Result<void>;
+  /** Removes whatever there is. */
+  remove(parent: Directory, name: string): Result<void>;
 }
 
 const DIRECTORY_MODE = 0o755;
+/** Deepest directory that is looked into: deeper than any file of ours can be, and few enough to hold open at once. */
+export const MAX_DEPTH = 512;
 
 /**
  * The real operations, each one a plain system call: the volume is memory, where a call takes microseconds and the
@@ -49,31 +70,57 @@ const DIRECTORY_MODE = 0o755;
  */
 export const nodeFileSystem: FileSystem = {
   openRoot(path) {
-    const made = fs.mkdirSync(path, { recursive: true });
-    if (made !== undefined) fs.chmodSync(path, DIRECTORY_MODE);
-    return fs.realpathSync.native(path);
+    // Symlinks are followed on the way here, so what counts is where the handle turned out to be.
+    const flags = O_RDONLY | O_DIRECTORY;
+    const existing = unless(['ENOENT'], () => fs.openSync(path, flags));
+    if (existing === undefined) fs.mkdirSync(path, { recursive: true });
+    const descriptor = existing ?? fs.openSync(path, flags);
+    try {
+      if (existing === undefined) fs.fchmodSync(descriptor, DIRECTORY_MODE);
+      return directoryOf(descriptor, realPath(descriptor, path));
+    } catch (error) {
+      fs.closeSync(descriptor);
+      throw error;
+    }
   },
-  list: (path) => fs.readdirSync(path, { withFileTypes: true }),
-  stat(path) {
-    const stats = fs.lstatSync(path, { throwIfNoEntry: false });
+  openDirectory,
+  isNameOf(parent, name, { descriptor }) {
+    const named = fs.lstatSync(join(parent, name), { throwIfNoEntry: false, bigint: true });
+    const opened = fs.fstatSync(descriptor, { bigint: true });
+    return named?.ino === opened.ino && named.dev === opened.dev;
+  },
+  list: (directory) => fs.readdirSync(directory.at, { withFileTypes: true }),
+  stat(parent, name) {
+    const stats = fs.lstatSync(join(parent, name), { throwIfNoEntry: false });
     if (stats === undefined) return undefined;
     const kind = stats.isFile() ? 'file' : stats.isDirectory() ? 'directory' : 'other';
     return { kind, size: stats.size, mode: stats.mode & 0o7777 };
   },
-  read: (path) => fs.readFileSync(path, { flag: O_RDONLY | O_NOFOLLOW }),
-  readLink(path) {
+  read(parent, name, maxBytes) {
+    // Without O_NONBLOCK a FIFO in place of the file would stop this process.
+    const file = fs.openSync(join(parent, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     try {
-      return fs.readlinkSync(path);
-    } catch (error) {
-      if (NO_LINK.includes(errnoOf(error))) return undefined;
-      throw error;
+      const content = Buffer.alloc(maxBytes);
+      let size = 0;
+      for (let got = -1; got !== 0 && size < maxBytes; size += got) {
+        got = fs.readSync(file, content, size, maxBytes - size, null);
+      }
+      return content.subarray(0, size);
+    } finally {
+      fs.closeSync(file);
     }
   },
-  // The mode of mkdir is subject to the umask, and clearing a set-group-ID bit now would take the pod's
-  // fsGroup away from the files to come; sealDirectory sets the mode when they are there.
-  makeDirectory: (path) => fs.mkdirSync(path, 0o700),
-  createFile(path, content, mode) {
-    const file = fs.openSync(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, 0o600);
+  readLink: (parent, name) =>
+    unless(['ENOENT', 'EINVAL'], () => fs.readlinkSync(join(parent, name))),
+  makeDirectory(parent, name) {
+    // The mode of mkdir is subject to the umask, and clearing a set-group-ID bit now would take the pod's
+    // fsGroup away from the files to come; sealDirectory sets the mode when they are there.
+    fs.mkdirSync(join(parent, name), 0o700);
+    return openChild(parent, name);
+  },
+  createFile(parent, name, content, mode) {
+    const flags = O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY;
+    const file = fs.openSync(join(parent, name), flags, 0o600);
     try {
       fs.writeFileSync(file, content);
       fs.fchmodSync(file, mode);
@@ -82,25 +129,91 @@ export const nodeFileSystem: FileSystem = {
       fs.closeSync(file);
     }
   },
-  sealDirectory: (path) =>
-    withDirectory(path, (directory) => {
-      fs.fchmodSync(directory, DIRECTORY_MODE);
-      fs.fsyncSync(directory);
-    }),
-  syncDirectory: (path) => withDirectory(path, (directory) => fs.fsyncSync(directory)),
-  link: (target, path) => fs.symlinkSync(target, path),
-  rename: (from, to) => fs.renameSync(from, to),
-  unlink: (path) => fs.unlinkSync(path),
-  remove: (path) => fs.rmSync(path, { recursive: true, force: true }),
+  sealDirectory({ descriptor }) {
+    fs.fchmodSync(descriptor, DIRECTORY_MODE);
+    fs.fsyncSync(descriptor);
+  },
+  syncDirectory: ({ descriptor }) => fs.fsyncSync(descriptor),
+  link: (target, parent, name) => fs.symlinkSync(target, join(parent, name)),
+  rename: (from, name, to, newName = name) => fs.renameSync(join(from, name), join(to, newName)),
+  unlink: (parent, name) => fs.unlinkSync(join(parent, name)),
+  remove(parent, name) {
+    const stats = fs.lstatSync(join(parent, name), { throwIfNoEntry: false });
+    if (stats !== undefined) remove(parent, Buffer.from(name), stats.isDirectory());
+  },
 };
 
-/** What `readlink` says of nothing, and of what is no link. */
-const NO_LINK: readonly unknown[] = ['ENOENT', 'EINVAL'];
+/** Handles as paths: Node has no `openat` and its kin, but the kernel resolves these through the open handle. */
+const HANDLES = '/proc/self/fd';
+
+/**
+ * Where the kernel has no such paths (macOS, in development) the handle is opened in the same way, but what is done
+ * in the directory goes by its path: a parent that is swapped meanwhile would be followed.
+ */
+const HAS_HANDLES = fs.existsSync(HANDLES);
+
+function directoryOf(descriptor: number, path: string): Directory {
+  const at = HAS_HANDLES ? `${HANDLES}/${descriptor}` : path;
+  return { path, descriptor, at, [Symbol.dispose]: () => fs.closeSync(descriptor) };
+}
+
+function realPath(descriptor: number, path: string): string {
+  return HAS_HANDLES ? fs.readlinkSync(`${HANDLES}/${descriptor}`) : fs.realpathSync.native(path);
+}
+
+function join({ at }: Directory, name: string): string {
+  return `${at}/${name}`;
+}
+
+function openChild(parent: Directory, name: string): Directory {
+  const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+  return directoryOf(fs.openSync(join(parent, name), flags), `${parent.path}/${name}`);
+}
+
+function openDirectory(parent: Directory, name: string): Directory | undefined {
+  return unless(['ENOENT', 'ENOTDIR', 'ELOOP'], () => openChild(parent, name));
+}
+
+/**
+ * Names are bytes here, for somebody else may have made them, in no encoding that we know. `isDirectory` is what the
+ * name stood for a moment ago: trying both would be slower than all the rest.
+ */
+function remove(parent: Directory, name: Buffer, isDirectory: boolean, depth = 0): void {
+  const path = Buffer.concat([Buffer.from(`${parent.at}/`), name]);
+  if (!isDirectory) {
+    unless(['ENOENT'], () => fs.unlinkSync(path));
+    return;
+  }
+  if (depth > MAX_DEPTH) {
+    const text = `${parent.path} holds directories nested deeper than ${MAX_DEPTH}: remove them`;
+    throw new VouchsafeError('ERR_OUTPUT_IO', text);
+  }
+  const descriptor = fs.openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  using directory = directoryOf(descriptor, parent.path);
+  for (const inner of fs.readdirSync(directory.at, { encoding: 'buffer', withFileTypes: true })) {
+    remove(directory, inner.name, inner.isDirectory(), depth + 1);
+  }
+  fs.rmdirSync(path);
+}
+
+/** What `operation` yields; undefined where it fails with one of `errnos`. */
+function unless<T>(errnos: readonly string[], operation: () => T): T | undefined {
+  try {
+    return operation();
+  } catch (error) {
+    if (errnos.includes(errnoOf(error) ?? '')) return undefined;
+    throw error;
+  }
+}
 
 /** Removes what a failed write leaves, if possible: else the next one does, and the first error is the one to tell. */
-export async function discard(fileSystem: FileSystem, path: string): Promise<void> {
+export async function discard(
+  fileSystem: FileSystem,
+  parent: Directory,
+  name: string,
+): Promise<void> {
   try {
-    await fileSystem.remove(path);
+    await fileSystem.remove(parent, name);
   } catch {
     // Told above.
   }
@@ -155,13 +268,4 @@ function describe(
 /** The name of a system error (`ENOSPC`); undefined for any other error. */
 function errnoOf(error: unknown): string | undefined {
   return error instanceof Error && 'syscall' in error ? codeOf(error) : undefined;
-}
-
-function withDirectory(path: string, use: (directory: number) => void): void {
-  const directory = fs.openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  try {
-    use(directory);
-  } finally {
-    fs.closeSync(directory);
-  }
 }

@@ -4,7 +4,6 @@
  *
  * @see https://github.com/kubernetes/kubernetes/blob/master/pkg/volume/util/atomic_writer.go
  */
-import { join } from 'node:path';
 import {
   clashingPaths,
   NO_LOGGER,
@@ -17,7 +16,14 @@ import {
   type Random,
 } from '../core/index.ts';
 import { Semaphore } from '../lifecycle/index.ts';
-import { discard, nodeFileSystem, outputError, type FileSystem } from './file-system.ts';
+import {
+  discard,
+  nodeFileSystem,
+  outputError,
+  type Directory,
+  type FileSystem,
+} from './file-system.ts';
+import { treeOf, type FileTree } from './file-tree.ts';
 import {
   DATA_LINK,
   DATA_LINK_TMP,
@@ -89,6 +95,8 @@ class AtomicFileWriter implements FileWriter {
   readonly #logger: Logger;
   readonly #fs: FileSystem;
   readonly #lock = new Semaphore(1);
+  /** Where the directory really is; known from the first write on. */
+  #realPath: string | undefined;
   #retired: { readonly name: string; readonly stop: AbortController } | undefined;
 
   constructor(options: FileWriterOptions) {
@@ -107,16 +115,22 @@ class AtomicFileWriter implements FileWriter {
   async #write(files: readonly OutputFile[], signal: AbortSignal): Promise<WriteResult> {
     let presentBytes = 0;
     try {
-      const root = await this.#fs.openRoot(this.#directory);
-      const present = await readPresentSet(this.#fs, root);
-      presentBytes = sum([...present.files.values()].map((entry) => entry.size));
-      refuseForeign(root, present, files);
-      const { changed, same } = await this.#compare(root, present, files);
+      using root = await this.#openRoot();
+      const contents = new Map(files.map(({ path, content }) => [path, content]));
+      const present = await readPresentSet(this.#fs, root, contents);
+      presentBytes = sum([...present.files.values()].map((file) => file.size));
+      refuseForeign(root.path, present, files);
+      const { changed, same } = compare(present, files);
       await this.#clean(root, present, same);
       if (!same) await this.#replace(root, present, { files, signal });
       await this.#dropLinks(root, present, files);
+      this.#realPath = root.path;
       if (same) return { changed, swapped: false };
-      this.#logger.debug('output set swapped', { directory: root, files: files.length, changed });
+      this.#logger.debug('output set swapped', {
+        directory: root.path,
+        files: files.length,
+        changed,
+      });
       return { changed, swapped: true };
     } catch (error) {
       signal.throwIfAborted();
@@ -125,71 +139,55 @@ class AtomicFileWriter implements FileWriter {
     }
   }
 
-  async #compare(
-    root: string,
-    present: PresentSet,
-    files: readonly OutputFile[],
-  ): Promise<{ changed: string[]; same: boolean }> {
-    const wanted = new Set(files.map((file) => file.path));
-    const removed = [...present.files.keys()].filter((path) => !wanted.has(path));
-    const changed: string[] = [];
-    let sameModes = true;
-    for (const file of files) {
-      const entry = present.files.get(file.path);
-      if (entry?.mode !== file.mode) sameModes = false;
-      const path = join(root, present.generation ?? '', file.path);
-      const sameBytes =
-        entry?.size === file.content.byteLength && (await this.#holds(path, file.content));
-      if (!sameBytes) changed.push(file.path);
-    }
-    changed.push(...removed);
-    return { changed, same: present.intact && sameModes && changed.length === 0 };
-  }
-
-  async #holds(path: string, content: Uint8Array): Promise<boolean> {
-    try {
-      return Buffer.from(await this.#fs.read(path)).equals(content);
-    } catch {
-      return false; // Unreadable (another owner, say) is different: writing anew puts it right.
-    }
+  /** A directory whose path leads elsewhere than at the first write was moved or replaced by somebody else. */
+  async #openRoot(): Promise<Directory> {
+    const root = await this.#fs.openRoot(this.#directory);
+    const { path } = root;
+    if (path === (this.#realPath ?? path)) return root;
+    root[Symbol.dispose]();
+    const text = `${this.#directory} led to ${this.#realPath} before and leads to ${path} now: put it back, or restart`;
+    throw new VouchsafeError('ERR_OUTPUT_IO', text, { details: { directory: path } });
   }
 
   /** Removes what killed predecessors left, and the previous set where room is needed for a new one. */
-  async #clean(root: string, present: PresentSet, same: boolean): Promise<void> {
+  async #clean(root: Directory, present: PresentSet, same: boolean): Promise<void> {
     const spared = same ? this.#retired?.name : undefined;
     if (!same) this.#retired?.stop.abort();
     for (const name of present.leftovers.filter((leftover) => leftover !== spared)) {
-      await this.#fs.remove(join(root, name));
-      this.#logger.debug('removed what an earlier write left', { directory: root, entry: name });
+      await this.#fs.remove(root, name);
+      const { path: directory } = root;
+      this.#logger.debug('removed what an earlier write left', { directory, entry: name });
     }
   }
 
   async #replace(
-    root: string,
+    root: Directory,
     present: PresentSet,
     { files, signal }: { readonly files: readonly OutputFile[]; readonly signal: AbortSignal },
   ): Promise<void> {
     const generation = this.#newName(present);
     const visible = new Set(files.map((file) => visibleName(file.path)));
     const added = [...visible].filter((name) => !present.links.has(name));
+    using handles = new DisposableStack();
+    let staged: Directory | undefined;
     // All that needs room is made before the swap: what follows it are renames and removals.
     try {
-      await this.#createGeneration(join(root, generation), files, signal);
-      await this.#stageLinks(root, added);
-      await this.#fs.link(generation, join(root, DATA_LINK_TMP));
+      await this.#create(root, generation, { tree: treeOf(files), signal });
+      staged = handles.use(await this.#stageLinks(root, added));
+      await this.#fs.link(generation, root, DATA_LINK_TMP);
       await this.#fs.syncDirectory(root);
       signal.throwIfAborted();
-      await this.#fs.rename(join(root, DATA_LINK_TMP), join(root, DATA_LINK));
+      await this.#fs.rename(root, DATA_LINK_TMP, root, DATA_LINK);
     } catch (error) {
       for (const name of [generation, LINKS_TMP, DATA_LINK_TMP]) {
-        await discard(this.#fs, join(root, name));
+        await discard(this.#fs, root, name);
       }
       throw error;
     }
-    await this.#publishLinks(root, added);
+    if (staged !== undefined) await this.#publishLinks(root, staged, added);
     await this.#fs.syncDirectory(root);
     // Not awaited: it waits out the readers, ends with the signal, and handles its own errors.
-    if (present.generation !== undefined) void this.#retire(root, present.generation, signal);
+    if (present.generation !== undefined) void this.#retire(present.generation, signal);
   }
 
   #newName({ generation, leftovers }: PresentSet): string {
@@ -199,47 +197,55 @@ class AtomicFileWriter implements FileWriter {
     }
   }
 
-  async #createGeneration(
-    base: string,
-    files: readonly OutputFile[],
-    signal: AbortSignal,
+  async #create(
+    parent: Directory,
+    name: string,
+    { tree, signal }: { readonly tree: FileTree<OutputFile>; readonly signal: AbortSignal },
   ): Promise<void> {
-    const directories = [...new Set(files.flatMap((file) => directoriesOf(file.path)))];
-    await this.#fs.makeDirectory(base);
-    for (const directory of directories) await this.#fs.makeDirectory(join(base, directory));
-    for (const file of files) {
+    using directory = await this.#fs.makeDirectory(parent, name);
+    for (const [inner, { content, mode }] of tree.files) {
       signal.throwIfAborted();
-      await this.#fs.createFile(join(base, file.path), file.content, file.mode);
+      await this.#fs.createFile(directory, inner, content, mode);
     }
-    for (const directory of directories) await this.#fs.sealDirectory(join(base, directory));
-    await this.#fs.sealDirectory(base);
+    for (const [inner, subtree] of tree.directories) {
+      await this.#create(directory, inner, { tree: subtree, signal });
+    }
+    await this.#fs.sealDirectory(directory);
+    if (await this.#fs.isNameOf(parent, name, directory)) return;
+    const text = `${directory.path} was moved or replaced while it was written: another process changes ${this.#directory}`;
+    throw new VouchsafeError('ERR_OUTPUT_IO', text, { details: { directory: directory.path } });
   }
 
-  async #stageLinks(root: string, names: readonly string[]): Promise<void> {
-    if (names.length === 0) return;
-    await this.#fs.makeDirectory(join(root, LINKS_TMP));
-    for (const name of names) {
-      await this.#fs.link(visibleTarget(name), join(root, LINKS_TMP, name));
+  async #stageLinks(root: Directory, names: readonly string[]): Promise<Directory | undefined> {
+    if (names.length === 0) return undefined;
+    const staged = await this.#fs.makeDirectory(root, LINKS_TMP);
+    try {
+      for (const name of names) await this.#fs.link(visibleTarget(name), staged, name);
+      return staged;
+    } catch (error) {
+      staged[Symbol.dispose]();
+      throw error;
     }
   }
 
-  async #publishLinks(root: string, names: readonly string[]): Promise<void> {
-    if (names.length === 0) return;
-    for (const name of names) {
-      await this.#fs.rename(join(root, LINKS_TMP, name), join(root, name));
-    }
-    await this.#fs.remove(join(root, LINKS_TMP));
+  async #publishLinks(root: Directory, staged: Directory, names: readonly string[]): Promise<void> {
+    for (const name of names) await this.#fs.rename(staged, name, root);
+    await this.#fs.remove(root, LINKS_TMP);
   }
 
   /** Removes visible names that lead nowhere any more. */
-  async #dropLinks(root: string, present: PresentSet, files: readonly OutputFile[]): Promise<void> {
+  async #dropLinks(
+    root: Directory,
+    present: PresentSet,
+    files: readonly OutputFile[],
+  ): Promise<void> {
     const visible = new Set(files.map((file) => visibleName(file.path)));
     for (const name of present.links) {
-      if (!visible.has(name)) await this.#fs.unlink(join(root, name));
+      if (!visible.has(name)) await this.#fs.unlink(root, name);
     }
   }
 
-  async #retire(root: string, generation: string, signal: AbortSignal): Promise<void> {
+  async #retire(generation: string, signal: AbortSignal): Promise<void> {
     const stop = new AbortController();
     this.#retired = { name: generation, stop };
     // At an end the wait is over at once: old secrets do not outlive their writer.
@@ -248,12 +254,25 @@ class AtomicFileWriter implements FileWriter {
     if (stop.signal.aborted) return;
     try {
       await this.#lock.run(stop.signal, async () => {
-        await this.#fs.remove(join(root, generation));
+        using root = await this.#openRoot();
+        await this.#fs.remove(root, generation);
       });
     } catch {
       // Aborted, or not removable: the next write that swaps, of this process or its successor, removes it.
     }
   }
+}
+
+function compare(
+  present: PresentSet,
+  files: readonly OutputFile[],
+): { readonly changed: string[]; readonly same: boolean } {
+  const next = new Set(files.map((file) => file.path));
+  const removed = [...present.files.keys()].filter((path) => !next.has(path));
+  const written = files.filter(({ path }) => present.files.get(path)?.current !== true);
+  const changed = [...written.map((file) => file.path), ...removed];
+  const sameModes = files.every(({ path, mode }) => present.files.get(path)?.mode === mode);
+  return { changed, same: present.intact && sameModes && changed.length === 0 };
 }
 
 function checkFiles(directory: string, files: readonly OutputFile[]): void {
@@ -286,12 +305,6 @@ function refuseForeign(root: string, present: PresentSet, files: readonly Output
       `another file name or directory`,
     { details: { directory: root, names: inTheWay } },
   );
-}
-
-/** The directories above a file, outermost first: `a`, `a/b` for `a/b/c`. */
-function directoriesOf(path: string): string[] {
-  const segments = path.split('/').slice(0, -1);
-  return segments.map((_, index) => segments.slice(0, index + 1).join('/'));
 }
 
 function sum(numbers: readonly number[]): number {

@@ -2,8 +2,7 @@
  * What is in an output directory now: read from the disk each time, so that a restarted process knows it too.
  * Ring: output.
  */
-import { join } from 'node:path';
-import type { Entry, FileSystem } from './file-system.ts';
+import { MAX_DEPTH, type Directory, type FileSystem } from './file-system.ts';
 
 /** The symlink whose swap replaces all files at once. */
 export const DATA_LINK = '..data';
@@ -14,12 +13,20 @@ export const LINKS_TMP = '..links_tmp';
 
 const GENERATION = /^\.\.\d{4}(_\d\d){5}\.\d{3}_[0-9a-f]{8}$/;
 
+/** A file that a writer made, as it is now. */
+export interface PresentFile {
+  readonly size: number;
+  readonly mode: number;
+  /** Whether its bytes are those that it is to have next. */
+  readonly current: boolean;
+}
+
 /** The state of an output directory. */
 export interface PresentSet {
   /** Name of the directory that holds the present files; undefined where there is none of ours. */
   readonly generation: string | undefined;
   /** The files that a reader can reach, by their path below the output directory. */
-  readonly files: ReadonlyMap<string, Entry>;
+  readonly files: ReadonlyMap<string, PresentFile>;
   /** False where the generation holds more than {@link files}: a write was cut off, or somebody meddled. */
   readonly intact: boolean;
   /** Visible names that are links of ours. */
@@ -46,24 +53,37 @@ export function visibleTarget(name: string): string {
   return `${DATA_LINK}/${name}`;
 }
 
-/** Looks at an output directory; never follows a symlink below it, and never trusts where one points. */
-export async function readPresentSet(fs: FileSystem, root: string): Promise<PresentSet> {
+/**
+ * Looks at an output directory that is to hold `contents` (by path) next; never follows a symlink below it, and
+ * never trusts where one points.
+ */
+export async function readPresentSet(
+  fs: FileSystem,
+  root: Directory,
+  contents: ReadonlyMap<string, Uint8Array>,
+): Promise<PresentSet> {
   const links = new Set<string>();
   const foreign = new Set<string>();
   const ours: string[] = [];
-  for (const { name } of await fs.list(root)) {
-    const target = await fs.readLink(join(root, name));
+  let dataTarget: string | undefined;
+  for (const entry of await fs.list(root)) {
+    const { name } = entry;
+    // Asking what is no link costs more than the rest of the loop.
+    const target = entry.isSymbolicLink() ? await fs.readLink(root, name) : undefined;
+    if (name === DATA_LINK) dataTarget = target;
     if (target === visibleTarget(name)) links.add(name);
     else if (isOurs(name, target)) ours.push(name);
     else foreign.add(name);
   }
-  const generation = await readGeneration(fs, root);
-  const found = generation === undefined ? NOTHING : await readFiles(fs, join(root, generation));
-  const reachable = [...found.files].filter(([path]) => links.has(visibleName(path)));
+  using opened = await openGeneration(fs, root, dataTarget);
+  const generation = opened?.name;
+  const look = new Look(fs, contents);
+  if (opened !== undefined) await look.into(opened.directory);
+  const reachable = [...look.files].filter(([path]) => links.has(visibleName(path)));
   return {
     generation,
     files: new Map(reachable),
-    intact: found.regular && reachable.length === found.files.size,
+    intact: look.isRegular && reachable.length === look.files.size,
     links,
     leftovers: ours.filter((name) => name !== generation && name !== DATA_LINK),
     foreign,
@@ -76,32 +96,59 @@ function isOurs(name: string, target: string | undefined): boolean {
 }
 
 /** What `..data` points to, if that is a directory that a writer made beside it. */
-async function readGeneration(fs: FileSystem, root: string): Promise<string | undefined> {
-  const target = await fs.readLink(join(root, DATA_LINK));
-  if (target === undefined || !GENERATION.test(target)) return undefined;
-  const entry = await fs.stat(join(root, target));
-  return entry?.kind === 'directory' ? target : undefined;
+async function openGeneration(
+  fs: FileSystem,
+  root: Directory,
+  name: string | undefined,
+): Promise<({ readonly name: string; readonly directory: Directory } & Disposable) | undefined> {
+  if (name === undefined || !GENERATION.test(name)) return undefined;
+  const directory = await fs.openDirectory(root, name);
+  if (directory === undefined) return undefined;
+  return { name, directory, [Symbol.dispose]: () => directory[Symbol.dispose]() };
 }
 
-interface FoundFiles {
-  readonly files: Map<string, Entry>;
+/** A walk through a generation. */
+class Look {
+  readonly files = new Map<string, PresentFile>();
   /** Whether there was nothing but files and directories. */
-  regular: boolean;
-}
+  isRegular = true;
+  readonly #fs: FileSystem;
+  readonly #contents: ReadonlyMap<string, Uint8Array>;
 
-const NOTHING: FoundFiles = { files: new Map(), regular: true };
+  constructor(fs: FileSystem, contents: ReadonlyMap<string, Uint8Array>) {
+    this.#fs = fs;
+    this.#contents = contents;
+  }
 
-async function readFiles(fs: FileSystem, base: string): Promise<FoundFiles> {
-  const found: FoundFiles = { files: new Map(), regular: true };
-  const directories = [''];
-  for (const directory of directories) {
-    for (const { name } of await fs.list(join(base, directory))) {
-      const path = directory === '' ? name : `${directory}/${name}`;
-      const entry = await fs.stat(join(base, path));
-      if (entry?.kind === 'directory') directories.push(path);
-      else if (entry?.kind === 'file') found.files.set(path, entry);
-      else found.regular = false;
+  async into(directory: Directory, prefix = '', depth = 0): Promise<void> {
+    const others: string[] = [];
+    for (const { name } of await this.#fs.list(directory)) {
+      const path = prefix + name;
+      const entry = await this.#fs.stat(directory, name);
+      if (entry?.kind === 'file') {
+        const { size, mode } = entry;
+        const current = await this.#isCurrent(directory, name, { path, size });
+        this.files.set(path, { size, mode, current });
+      } else others.push(name);
+    }
+    for (const name of others) {
+      using inner = depth < MAX_DEPTH ? await this.#fs.openDirectory(directory, name) : undefined;
+      if (inner === undefined) this.isRegular = false;
+      else await this.into(inner, `${prefix}${name}/`, depth + 1);
     }
   }
-  return found;
+
+  async #isCurrent(
+    directory: Directory,
+    name: string,
+    { path, size }: { readonly path: string; readonly size: number },
+  ): Promise<boolean> {
+    const content = this.#contents.get(path);
+    if (content?.byteLength !== size) return false;
+    try {
+      return Buffer.from(await this.#fs.read(directory, name, size)).equals(content);
+    } catch {
+      return false; // Unreadable (another owner, say) is different: writing again puts it right.
+    }
+  }
 }

@@ -2,7 +2,6 @@
  * The agent as `cmd/agent` wires it, for tests. It kills itself by SIGKILL at the fault point that
  * VOUCHSAFE_TEST_FAULT_POINT names, and its wall clock jumps by VOUCHSAFE_TEST_JUMP_MS at SIGUSR2, and back at the next.
  */
-import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { StateFile, type AgentParts, type WriterPort } from '../../src/agent/index.ts';
 import type { SavedState } from '../../src/agent/state-file.ts';
@@ -83,13 +82,13 @@ const ofSet = (step: string): string => (sets > 1 ? `${step} again` : step);
 /** Dies between the operations that make up a swap. */
 const fileSystem: FileSystem = {
   ...nodeFileSystem,
-  createFile: (path, content, mode) =>
-    around(ofSet(`creating ${basename(path)}`), async () => {
-      await nodeFileSystem.createFile(path, content, mode);
+  createFile: (parent, name, content, mode) =>
+    around(ofSet(`creating ${name}`), async () => {
+      await nodeFileSystem.createFile(parent, name, content, mode);
     }),
-  rename: (from, to) =>
-    around(ofSet(`renaming ${basename(to)}`), async () => {
-      await nodeFileSystem.rename(from, to);
+  rename: (from, name, to, newName = name) =>
+    around(ofSet(`renaming ${newName}`), async () => {
+      await nodeFileSystem.rename(from, name, to, newName);
     }),
 };
 

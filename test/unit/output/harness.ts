@@ -2,7 +2,11 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { createFileWriter, type FileWriter, type OutputFile } from '../../../src/output/index.ts';
-import { nodeFileSystem, type FileSystem } from '../../../src/output/file-system.ts';
+import {
+  nodeFileSystem,
+  type Directory,
+  type FileSystem,
+} from '../../../src/output/file-system.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';
 
 /** A signal that never aborts. */
@@ -58,39 +62,40 @@ export function leftoversOf(directory: string): string[] {
 
 /** The real file system, with a hook before each operation that changes something. */
 export function hooked(before: (operation: string, path: string) => void): FileSystem {
+  const within = (directory: Directory, name: string): string => `${directory.path}/${name}`;
   return {
     ...nodeFileSystem,
-    async makeDirectory(path) {
-      before('makeDirectory', path);
-      return nodeFileSystem.makeDirectory(path);
+    async makeDirectory(parent, name) {
+      before('makeDirectory', within(parent, name));
+      return nodeFileSystem.makeDirectory(parent, name);
     },
-    async createFile(path, content, mode) {
-      before('createFile', path);
-      return nodeFileSystem.createFile(path, content, mode);
+    async createFile(parent, name, content, mode) {
+      before('createFile', within(parent, name));
+      return nodeFileSystem.createFile(parent, name, content, mode);
     },
-    async sealDirectory(path) {
-      before('sealDirectory', path);
-      return nodeFileSystem.sealDirectory(path);
+    async sealDirectory(directory) {
+      before('sealDirectory', directory.path);
+      return nodeFileSystem.sealDirectory(directory);
     },
-    async syncDirectory(path) {
-      before('syncDirectory', path);
-      return nodeFileSystem.syncDirectory(path);
+    async syncDirectory(directory) {
+      before('syncDirectory', directory.path);
+      return nodeFileSystem.syncDirectory(directory);
     },
-    async link(target, path) {
-      before('link', path);
-      return nodeFileSystem.link(target, path);
+    async link(target, parent, name) {
+      before('link', within(parent, name));
+      return nodeFileSystem.link(target, parent, name);
     },
-    async rename(from, to) {
-      before('rename', to);
-      return nodeFileSystem.rename(from, to);
+    async rename(from, name, to, newName = name) {
+      before('rename', within(to, newName));
+      return nodeFileSystem.rename(from, name, to, newName);
     },
-    async unlink(path) {
-      before('unlink', path);
-      return nodeFileSystem.unlink(path);
+    async unlink(parent, name) {
+      before('unlink', within(parent, name));
+      return nodeFileSystem.unlink(parent, name);
     },
-    async remove(path) {
-      before('remove', path);
-      return nodeFileSystem.remove(path);
+    async remove(parent, name) {
+      before('remove', within(parent, name));
+      return nodeFileSystem.remove(parent, name);
     },
   };
 }

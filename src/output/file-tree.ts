@@ -1,0 +1,33 @@
+/**
+ * Files by the directories that they lie in, so that each directory is made, filled and left once. Ring: output.
+ */
+
+/** What a directory is to hold, by name. */
+export interface FileTree<File> {
+  readonly files: ReadonlyMap<string, File>;
+  readonly directories: ReadonlyMap<string, FileTree<File>>;
+}
+
+interface Growing<File> extends FileTree<File> {
+  readonly files: Map<string, File>;
+  readonly directories: Map<string, Growing<File>>;
+}
+
+/** The tree of files whose paths do not clash. */
+export function treeOf<File extends { readonly path: string }>(
+  files: readonly File[],
+): FileTree<File> {
+  const root: Growing<File> = { files: new Map(), directories: new Map() };
+  for (const file of files) {
+    const names = file.path.split('/');
+    const last = names.pop() ?? '';
+    let tree = root;
+    for (const name of names) {
+      const inner = tree.directories.get(name) ?? { files: new Map(), directories: new Map() };
+      tree.directories.set(name, inner);
+      tree = inner;
+    }
+    tree.files.set(last, file);
+  }
+  return root;
+}
