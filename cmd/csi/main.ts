@@ -40,7 +40,7 @@ import {
 } from '../../src/platform/index.ts';
 import { readFlags, readValues, usageOf, type Flags } from '../flags.ts';
 import { podIdentities } from './identities.ts';
-import { startRenderers } from './renderer.ts';
+import { MAX_FRAME_BYTES, startRenderers } from './renderer.ts';
 
 const OPTIONS = {
   config: { type: 'string' },
@@ -106,6 +106,7 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
     plan: (input, checkTemplate) => planVolume({ ...input, installation, checkTemplate }),
     renderer: renderers.renderer,
     maxDependencies: installation.csi.maxDependencies,
+    maxValueBytes: MAX_FRAME_BYTES,
     grants: (pod, config) => volumeGrants(installation, pod, config),
     svids: identities.svids,
     namespaces: namespaces?.lookup,

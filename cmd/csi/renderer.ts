@@ -12,7 +12,7 @@ import { Pool } from '../../src/sandbox/index.ts';
 import { RENDER_LIMITS } from '../../src/template/index.ts';
 
 /** All values of a volume together, or all of its files. */
-const MAX_FRAME_BYTES = 16 * 2 ** 20;
+export const MAX_FRAME_BYTES = 16 * 2 ** 20;
 
 /** What {@link startRenderers} needs. */
 export interface RenderersOptions {

@@ -28,6 +28,7 @@ import type {
   NotifierPort,
   TemplatePort,
   TokenPort,
+  ValuesRoom,
   VaultPort,
   WriterPort,
 } from './ports.ts';
@@ -53,6 +54,8 @@ export interface AgentParts<T> {
   readonly token?: TokenPort | undefined;
   /** Most that the files may depend on. Default: 10 000. */
   readonly maxValues?: number | undefined;
+  /** Where values are counted. Default: nowhere. */
+  readonly room?: ValuesRoom | undefined;
   /** Undefined keeps nothing for a successor. */
   readonly stateFile: StateFile | undefined;
   readonly clock: Clock;
@@ -105,10 +108,10 @@ export class Agent<T> {
       this.#sessions = new Sessions({ ...common, login, save });
     }
     const obtainer = createObtainer({ ...parts, sessions: this.#sessions, auth, grants });
-    const { maxValues } = parts;
+    const { maxValues, room } = parts;
     this.#values = new Values({
       obtainer,
-      maxValues,
+      ...{ maxValues, room },
       clock,
       random,
       logger,

@@ -2,17 +2,9 @@
  * Turns the living state into the saved one and back. Ring: agent.
  */
 import { createHash } from 'node:crypto';
-import {
-  JsonText,
-  Secret,
-  toVouchsafeError,
-  type Clock,
-  type Dependency,
-  type Logger,
-} from '../core/index.ts';
+import { JsonText, Secret, toVouchsafeError, type Clock, type Logger } from '../core/index.ts';
 import type { AgentConfig } from '../config/index.ts';
 import type { Entry } from './entry.ts';
-import type { Held } from './obtain.ts';
 import { leasesBeyond } from './release.ts';
 import type {
   LiveState,
@@ -26,6 +18,7 @@ import type {
 } from './state-file.ts';
 import type { Plan } from './schedule.ts';
 import type { ResumedSession, Session, Sessions } from './sessions.ts';
+import { isIssued } from './value-sizes.ts';
 import type { Values } from './values.ts';
 
 /** What {@link Handover} works with. */
@@ -317,11 +310,6 @@ function savedContent(value: unknown): Pick<SavedValue, 'value' | 'json'> {
   if (!(value instanceof JsonText)) return { value };
   const short = value.short();
   return short === undefined ? { value: null, json: value.text } : { value: short };
-}
-
-/** True for what each request makes anew: credentials, certificates, answers to writes. */
-function isIssued(dependency: Dependency, held: Held): boolean {
-  return held.lease !== undefined || dependency.kind === 'write' || dependency.kind === 'pki';
 }
 
 function savedPlan(

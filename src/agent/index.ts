@@ -7,10 +7,12 @@ export type {
   NotifierPort,
   TemplatePort,
   TokenPort,
+  ValuesRoom,
+  ValuesSize,
   VaultPort,
   WriterPort,
   X509Files,
 } from './ports.ts';
 export { serveAgent, type ListenerParts } from './listener.ts';
-export { StateFile } from './state-file.ts';
+export { savedBytes, StateFile } from './state-file.ts';
 export { createStatusRecorder, type AgentPhase, type AgentStatus } from './status.ts';

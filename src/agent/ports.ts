@@ -27,6 +27,24 @@ export interface VaultToken {
   readonly numUses: number;
 }
 
+/** All values of an engine, in bytes: by themselves, and with the copies of them that a successor is to find. */
+export interface ValuesSize {
+  readonly valueBytes: number;
+  readonly heldBytes: number;
+}
+
+/** Where values are counted, where many engines share the memory. */
+export interface ValuesRoom {
+  /**
+   * What there is to be from now on; `label` is the value that comes.
+   *
+   * @throws VouchsafeError where that is more than before, and does not fit: the value is not kept then.
+   */
+  hold(size: ValuesSize, label: string): void;
+  /** What there is already, whether it fits or not. */
+  adopt(size: ValuesSize): void;
+}
+
 /** Vault, one try a call. */
 export interface VaultPort {
   login(request: LoginRequest, signal: AbortSignal): Promise<VaultToken>;

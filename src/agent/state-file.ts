@@ -4,6 +4,7 @@
  * which is why nobody waits for it.
  */
 import * as fs from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   codeOf,
@@ -251,6 +252,12 @@ function unusable(cause: unknown, details: ErrorDetails = {}): VouchsafeError {
     'the state of the predecessor cannot be read; starting afresh with a new login',
     { cause, details },
   );
+}
+
+/** How many bytes the state in a directory has; 0 where there is none. */
+export async function savedBytes(directory: string): Promise<number> {
+  const found = await stat(join(directory, FILE_NAME)).catch(() => undefined);
+  return found?.size ?? 0;
 }
 
 /** Tells one boot of the machine from another; empty where the system has no such thing. */

@@ -22,8 +22,9 @@ import {
 import { Bell, createBackoff, Latest, type Backoff } from '../lifecycle/index.ts';
 import { backoffOf, createEntry, type Entry } from './entry.ts';
 import { x509Held, type Held, type LeaseHeld, type Obtainer } from './obtain.ts';
-import type { KnownValues } from './ports.ts';
+import type { KnownValues, ValuesRoom } from './ports.ts';
 import { lastRenewalMs, spreadFirst } from './schedule.ts';
+import { sizeOf } from './value-sizes.ts';
 
 /** Most values that one pod may depend on, unless told otherwise. */
 const MAX_VALUES = 10_000;
@@ -43,6 +44,8 @@ export interface ValuesOptions {
   readonly obtainer: Obtainer;
   /** Most values at a time. Default: 10 000. */
   readonly maxValues?: number | undefined;
+  /** Where values are counted. Default: nowhere. */
+  readonly room?: ValuesRoom | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -127,6 +130,7 @@ export class Values {
   /** Goes on with a value of a predecessor. */
   resume(dependency: Dependency, refreshMs: number, held: Held): void {
     this.#add(dependency, refreshMs, held);
+    this.#options.room?.adopt(sizeOf(this.#entries.values()));
   }
 
   /** Takes a value that came by itself, from a stream. */
@@ -134,6 +138,7 @@ export class Values {
     const entry =
       this.#entries.get(dependencyKey(dependency)) ?? this.#add(dependency, 0, undefined);
     this.#accept(entry, x509Held(value));
+    this.#options.room?.adopt(sizeOf(this.#entries.values()));
   }
 
   /** Forgets every dependency that is not in `keys`, and gives the leases of those. */
@@ -144,6 +149,7 @@ export class Values {
       this.#entries.delete(key);
       if (held?.lease !== undefined) dropped.push({ key, lease: held.lease });
     }
+    this.#options.room?.adopt(sizeOf(this.#entries.values()));
     return dropped;
   }
 
@@ -216,6 +222,7 @@ export class Values {
           ? await obtainer.renew({ ...held, lease: held.lease }, signal)
           : await obtainer.fetch(entry, signal);
       this.#operations.add({ operation, result: 'ok' });
+      this.#judge(entry, next);
       this.#recovered(entry);
       this.#accept(entry, next);
     } catch (caught) {
@@ -226,6 +233,20 @@ export class Values {
     } finally {
       entry.isUnderWay = false;
       this.#bell.ring();
+    }
+  }
+
+  /** Refuses a value that there is no room for; a lease that came with it is let go. */
+  #judge({ key, dependency, held }: Entry, next: Held): void {
+    try {
+      const coming = sizeOf(this.#entries.values(), { key, held: next });
+      this.#options.room?.hold(coming, dependencyLabel(dependency));
+    } catch (error) {
+      if (next.lease !== undefined && next.lease.id !== held?.lease?.id) {
+        this.#superseded = [...this.#superseded, { key, lease: next.lease }];
+        this.changes.set(undefined);
+      }
+      throw error;
     }
   }
 

@@ -266,7 +266,7 @@ export const ERROR_TABLE = {
     'backoff',
     'error',
     EXIT.output,
-    "The volume is full, or the memory of the CSI driver for all files, or the namespace's third of it; the old files stay. Raise the limit.",
+    "The volume is full, or the memory of the CSI driver for all files and values, or the namespace's third of it; the old files stay. Raise the limit.",
   ),
   ERR_OUTPUT_READ_ONLY: rule('backoff', 'error', EXIT.output, 'The volume cannot be written.'),
   ERR_OUTPUT_IO: rule('backoff', 'error', EXIT.output, 'Writing the files failed.'),

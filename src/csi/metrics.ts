@@ -62,7 +62,7 @@ function createSharesRecorder(metrics: Metrics, volumes: Volumes): () => void {
     ),
     files: metrics.gauge(
       'vouchsafe_csi_namespace_file_bytes',
-      'Memory that files and settings of a namespace may use, each file twice.',
+      'Memory that files, values and settings of a namespace may use, each file twice.',
       ['namespace'],
     ),
     logins: metrics.gauge('vouchsafe_csi_namespace_logins', 'Logins of a namespace under way.', [

@@ -67,6 +67,8 @@ export interface DriverParts {
   readonly plan: PlanVolume;
   /** Most secrets, certificates and SVIDs that one volume may depend on. */
   readonly maxDependencies: number;
+  /** Most bytes that the values of one volume may have together: what the renderer takes for one rendering. */
+  readonly maxValueBytes: number;
   /**
    * What the policies of now let a volume ask for, whatever its document says; undefined is everything. A volume may be
    * older than the policies.

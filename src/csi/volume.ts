@@ -17,6 +17,7 @@ import type { VolumeSpec } from './publish-request.ts';
 import type { KeptRecord } from './records.ts';
 import { Strikes } from './strikes.ts';
 import { TokenSource, type PodTokens } from './tokens.ts';
+import { VolumeRoom } from './volume-room.ts';
 
 /** Waits before an engine is made anew that could not be made, or ended by a defect. */
 const ENGINE_WAITS = { minMs: 500, maxMs: 30_000 } as const;
@@ -30,7 +31,15 @@ const NO_NOTIFIER = { notify: () => Promise.resolve() };
 /** What a {@link Volume} needs. */
 export type VolumeParts = Pick<
   DriverParts,
-  'maxDependencies' | 'grants' | 'svids' | 'renderer' | 'clock' | 'random' | 'logger' | 'metrics'
+  | 'maxDependencies'
+  | 'maxValueBytes'
+  | 'grants'
+  | 'svids'
+  | 'renderer'
+  | 'clock'
+  | 'random'
+  | 'logger'
+  | 'metrics'
 > & {
   readonly shared: Shared;
   /** Logins under way, by namespace. */
@@ -58,6 +67,7 @@ export class Volume {
   readonly #tokens: TokenSource | undefined;
   readonly #client: Client;
   readonly #logins: LateLogins;
+  readonly #room: VolumeRoom;
   #delivered = newOutcome();
   #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
@@ -75,6 +85,7 @@ export class Volume {
     this.isFilled = kept.record.isPublished;
     this.#parts = parts;
     this.#logins = new LateLogins({ logins: parts.logins, namespace: spec.pod.namespace });
+    this.#room = new VolumeRoom(parts.budget, this, parts.maxValueBytes);
     this.askedAtMs = parts.clock.monotonicMs();
     this.logger = parts.logger.child(logFieldsOf(spec));
     this.strikes = new Strikes(kept.directory, kept.strikes);
@@ -271,6 +282,7 @@ export class Volume {
     return buildAgent(config, {
       ...{ clock, random, metrics, shared, logger: this.logger },
       ...{ notifier: NO_NOTIFIER, token: this.#tokens, svids, owner: this.namespace },
+      room: this.#room,
       templates: templatesOf(renderer, client),
       opener: { open: (answer, inner) => renderer.open(answer, client, inner) },
       wrap: (parts) => ({

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { statfs } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
+import { savedBytes } from '../agent/index.ts';
 import { hasCode, VouchsafeError } from '../core/index.ts';
 import type { Shared } from '../host/index.ts';
 import { FairShares } from '../lifecycle/index.ts';
@@ -305,7 +306,8 @@ export class Volumes {
     const { spec } = kept.record;
     const volume = new Volume(kept, this.#volumeParts);
     const { bsize, blocks, bfree } = await statfs(spec.target).catch(() => NO_FILES);
-    this.#volumeParts.budget.adopt(volume, (blocks - bfree) * bsize, sizeOfRecord(volume));
+    const files = (blocks - bfree) * bsize;
+    this.#volumeParts.budget.adopt(volume, { files, ...(await leftBy(volume)) });
     this.#volumes.set(spec.volumeId, volume);
   }
 
@@ -386,7 +388,7 @@ export class Volumes {
     const { target } = kept.record.spec;
     const volume = new Volume(kept, this.#volumeParts);
     volume.isEnding = true;
-    this.#volumeParts.budget.adopt(volume, 0, sizeOfRecord(volume));
+    this.#volumeParts.budget.adopt(volume, await leftBy(volume));
     if (!this.#isTaken(target)) {
       await this.#mounts.unmount(target).catch((error: unknown) => {
         volume.logger.warn('volume of a predecessor was not taken away', { error });
@@ -461,6 +463,13 @@ function placesOf(memoryLimitBytes: number): number {
 /** In bytes, as it lies in memory. */
 function sizeOfRecord({ kept: { record } }: Volume): number {
   return Buffer.byteLength(JSON.stringify(record));
+}
+
+/** What a predecessor has left in memory beside the files, in bytes. */
+async function leftBy(
+  volume: Volume,
+): Promise<{ readonly record: number; readonly values: number }> {
+  return { record: sizeOfRecord(volume), values: await savedBytes(volume.kept.directory) };
 }
 
 function lingering(): VouchsafeError {

@@ -18,6 +18,7 @@ import {
   type NotifierPort,
   type TemplatePort,
   type TokenPort,
+  type ValuesRoom,
   type WriterPort,
   type X509Files,
 } from '../agent/index.ts';
@@ -34,7 +35,12 @@ import {
   type SvidApi,
   type X509Identity,
 } from '../spiffe/index.ts';
-import { createVaultClient, type AnswerOpener, type VaultClient } from '../vault/index.ts';
+import {
+  createVaultClient,
+  type AnswerOpener,
+  type AnswerRoom,
+  type VaultClient,
+} from '../vault/index.ts';
 import { loadCaBundle } from './ca-bundle.ts';
 import { localTemplates } from './local-templates.ts';
 import type { Shared } from './shared.ts';
@@ -59,6 +65,8 @@ export interface Surroundings {
   readonly templates?: TemplatePort<unknown> | undefined;
   /** What opens answers of Vault that hold values. Default: the Vault client, at once. */
   readonly opener?: AnswerOpener | undefined;
+  /** Where values are counted, and answers while they are read. Default: nowhere. */
+  readonly room?: (AnswerRoom & ValuesRoom) | undefined;
   /** Changes the parts before the agent is made of them: tests put faults between them. Default: none. */
   readonly wrap?: (parts: AgentParts<unknown>) => AgentParts<unknown>;
 }
@@ -116,6 +124,7 @@ async function assemble(
     identity: identity === undefined ? undefined : identityPort(identity),
     templates: surroundings.templates ?? localTemplates(config.maxRenderBytes),
     token,
+    room: surroundings.room,
     writer:
       surroundings.writer ?? createFileWriter({ directory: config.outputDirectory, ...common }),
     notifier: surroundings.notifier ?? createNotifier(common),
@@ -141,12 +150,12 @@ interface Building extends Common {
   readonly companions: Task[];
   /** What is to be called at the end. */
   readonly closers: (() => void)[];
-  readonly surroundings: Pick<Surroundings, 'shared' | 'owner' | 'opener'>;
+  readonly surroundings: Pick<Surroundings, 'shared' | 'owner' | 'opener' | 'room'>;
 }
 
 async function buildVault(
   config: AgentConfig,
-  { companions, closers, surroundings: { shared, owner = '', opener }, ...common }: Building,
+  { companions, closers, surroundings: { shared, owner = '', opener, room }, ...common }: Building,
 ): Promise<VaultClient | undefined> {
   const { vault } = config;
   if (vault === undefined || config.auth === undefined) return undefined;
@@ -155,6 +164,7 @@ async function buildVault(
     ...{ ...common, address, timeoutMs },
     ...(namespace !== undefined && { namespace }),
     ...(opener !== undefined && { opener }),
+    ...(room !== undefined && { room }),
   };
   if (shared !== undefined) {
     const borrowed = await shared.connect(vault, owner);

@@ -4,7 +4,13 @@
  * bodies under DEBUG, keeping a token, judging statuses) is switched off here.
  */
 import createClient from 'node-vault';
-import { VouchsafeError, type Clock, type Random, type Secret } from '../core/index.ts';
+import {
+  MAX_SHORT_BYTES,
+  VouchsafeError,
+  type Clock,
+  type Random,
+  type Secret,
+} from '../core/index.ts';
 import { createBackoff } from '../lifecycle/index.ts';
 import { objectOf, openBody, type AnswerShape, type OpenedAnswer } from './answer.ts';
 import type { JsonObject } from './json.ts';
@@ -12,14 +18,42 @@ import { refusalOf, type RefusedAnswer } from './refusal.ts';
 import type { RequestMeter, Operation } from './request-meter.ts';
 import { OPENER } from './opener.ts';
 import { parseRetryAfter } from './retry-after.ts';
-import type { HttpResponse, TlsIdentity, Transport } from './transport.ts';
-import type { AnswerOpener, RequestTurns } from './types.ts';
+import type { BodyBounds, HttpResponse, TlsIdentity, Transport } from './transport.ts';
+import type { AnswerOpener, AnswerRoom, RequestTurns } from './types.ts';
 
 /** How often a request is sent again when a node has not caught up (HTTP 412), and the waits between. */
 const CATCH_UP = { retries: 3, minMs: 100, maxMs: 1000 } as const;
 
 /** Longest answer without a value: a login, a renewal, a refusal. What is longer counts as none of Vault's. */
 const MAX_PLAIN_BYTES = 64 * 1024;
+
+/** Nobody looks at what is longer. */
+const PLAIN: BodyBounds = { keptBytes: MAX_PLAIN_BYTES + 1, grow: () => undefined };
+
+/** What one call has in memory of an answer, until it is opened. */
+class Reading implements BodyBounds {
+  readonly keptBytes = Infinity;
+  readonly #room: AnswerRoom | undefined;
+  readonly #path: string;
+  #taken = 0;
+
+  /** Takes room for a short answer before anything is asked for: what Vault issued in vain would stay. */
+  constructor(room: AnswerRoom | undefined, path: string) {
+    this.#room = room;
+    this.#path = path;
+    this.grow(MAX_SHORT_BYTES);
+  }
+
+  grow(bytes: number): void {
+    if (bytes <= this.#taken) return;
+    this.#room?.take(bytes - this.#taken, this.#path);
+    this.#taken = bytes;
+  }
+
+  end(): void {
+    this.#room?.giveBack(this.#taken);
+  }
+}
 
 /** One call of Vault's API. */
 export interface ApiCall {
@@ -51,6 +85,7 @@ export interface VaultApiOptions {
   readonly random: Random;
   readonly meter: RequestMeter;
   readonly opener?: AnswerOpener | undefined;
+  readonly room?: AnswerRoom | undefined;
 }
 
 /** A value, and how long it is good. */
@@ -76,16 +111,22 @@ export class VaultApi {
   /** The body of a successful answer, or undefined where it has none. Counts and times the call. */
   async call(call: ApiCall, signal: AbortSignal): Promise<JsonObject | undefined> {
     return await this.#options.meter.measure(call.operation, signal, async () =>
-      this.#read(call, await this.#try(call, signal)),
+      this.#read(call, await this.#try(call, PLAIN, signal)),
     );
   }
 
   /** As {@link call}, for an answer that holds a value. */
   async value(call: ApiCall, shape: AnswerShape, signal: AbortSignal): Promise<Opened | undefined> {
     return await this.#options.meter.measure(call.operation, signal, async () => {
-      const opened = await this.#open(call, await this.#try(call, signal), { shape, signal });
-      if (opened === undefined || !('malformed' in opened)) return opened;
-      throw this.malformed(call.path, opened.malformed);
+      const reading = new Reading(this.#options.room, call.path);
+      try {
+        const response = await this.#try(call, reading, signal);
+        const opened = await this.#open(call, response, { shape, signal });
+        if (opened === undefined || !('malformed' in opened)) return opened;
+        throw this.malformed(call.path, opened.malformed);
+      } finally {
+        reading.end();
+      }
     });
   }
 
@@ -102,22 +143,23 @@ export class VaultApi {
     return await opener.open({ body, shape, path: call.path, nowMs }, signal);
   }
 
-  async #try(call: ApiCall, signal: AbortSignal): Promise<HttpResponse> {
+  async #try(call: ApiCall, reading: BodyBounds, signal: AbortSignal): Promise<HttpResponse> {
     const { clock, random } = this.#options;
     const backoff = createBackoff({ ...CATCH_UP, random });
     for (let tries = 0; ; tries += 1) {
-      const response = await this.#send(call, signal);
+      const response = await this.#send(call, reading, signal);
       if (response.status !== 412 || tries >= CATCH_UP.retries) return response;
       await clock.sleep(backoff.nextMs(), signal);
     }
   }
 
-  async #send(call: ApiCall, signal: AbortSignal): Promise<HttpResponse> {
+  async #send(call: ApiCall, reading: BodyBounds, signal: AbortSignal): Promise<HttpResponse> {
     const path = encodePath(call.path) + (call.query === undefined ? '' : `?${call.query}`);
     const identity = call.identity ?? this.identity;
     const options: TransportExtras & { headers: Record<string, string> } = {
       headers: headersOf(call),
       signal,
+      reading,
       ...(identity === undefined ? {} : { identity }),
     };
     return await (call.body === undefined
@@ -157,6 +199,7 @@ export class VaultApi {
 /** What travels through node-vault's options to the transport. */
 interface TransportExtras {
   readonly signal: AbortSignal;
+  readonly reading: BodyBounds;
   readonly identity?: TlsIdentity;
 }
 
@@ -176,12 +219,13 @@ interface NodeVaultRequest extends TransportExtras {
 
 function createNodeVault({ address, namespace, transport, turns }: VaultApiOptions): NodeVault {
   const send = async (options: NodeVaultRequest): Promise<HttpResponse> => {
-    const { method, uri, headers, json, signal, identity } = options;
+    const { method, uri, headers, json, signal, reading, identity } = options;
     return await transport.send({
       method,
       url: new URL(uri),
       headers,
       signal,
+      reading,
       ...(json === undefined ? {} : { body: JSON.stringify(json) }),
       ...(identity === undefined ? {} : { identity }),
       ...(turns === undefined ? {} : { turns }),

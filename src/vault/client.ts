@@ -43,8 +43,10 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
       ...{ clock, random },
     });
   const meter = createRequestMeter(clock, logger, metrics);
-  const { opener } = options;
-  const api = new VaultApi({ address, namespace, transport, turns, opener, clock, random, meter });
+  const { opener, room } = options;
+  const api = new VaultApi({
+    ...{ address, namespace, transport, turns, opener, room, clock, random, meter },
+  });
   const reader = new Reader(api);
 
   /** Tells a token that is not known from one whose policies do not suffice: the first needs a new login. */

@@ -2,6 +2,7 @@ export { createVaultClient, createVaultConnections } from './client.ts';
 export type { AnswerShape, OpenedAnswer } from './answer.ts';
 export type {
   AnswerOpener,
+  AnswerRoom,
   UnopenedAnswer,
   LeaseRenewal,
   RequestTurns,

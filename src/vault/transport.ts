@@ -56,6 +56,14 @@ export interface TransportOptions {
   readonly random: Random;
 }
 
+/** How much of an answer comes into memory. */
+export interface BodyBounds {
+  /** What comes after so many bytes is read and dropped. */
+  readonly keptBytes: number;
+  /** Told how long the answer is at least, before so much of it is kept. What it throws ends the request. */
+  grow(bytes: number): void;
+}
+
 /** One request. */
 export interface HttpRequest {
   readonly method: string;
@@ -66,6 +74,8 @@ export interface HttpRequest {
   readonly identity?: TlsIdentity;
   /** When it may begin. Default: at once. */
   readonly turns?: RequestTurns;
+  /** Default: all of up to {@link MAX_ANSWER_BYTES}. */
+  readonly reading?: BodyBounds;
   readonly signal: AbortSignal;
 }
 
@@ -142,7 +152,7 @@ export class Transport {
       status: response.statusCode ?? 0,
       retryAfter: response.headers['retry-after'],
       location: isRedirect(response.statusCode) ? (response.headers.location ?? '') : undefined,
-      body: await readBody(response, request.url.origin),
+      body: await readBody(response, request),
     };
   }
 
@@ -217,17 +227,29 @@ function redirectProblem(from: URL, to: URL, redirects: number): string | undefi
   return undefined;
 }
 
-async function readBody(response: IncomingMessage, origin: string): Promise<Uint8Array> {
+async function readBody(
+  response: IncomingMessage,
+  { url: { origin }, reading }: Pick<HttpRequest, 'url' | 'reading'>,
+): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
+  const keptBytes = reading?.keptBytes ?? Infinity;
   let size = 0;
+  const grow = (bytes: number): void => {
+    if (bytes > MAX_ANSWER_BYTES) throw malformed(origin, `is over ${MAX_ANSWER_BYTES} bytes`);
+    reading?.grow(Math.min(bytes, keptBytes));
+  };
   try {
+    // What is said to be too long is not begun.
+    grow(Number(response.headers['content-length'] ?? 0));
+    // Leaving the loop destroys the connection, so that nothing more is received.
     for await (const chunk of response as AsyncIterable<Uint8Array>) {
+      const left = Math.max(0, keptBytes - size);
       size += chunk.byteLength;
-      // Leaving the loop destroys the connection, so that nothing more is received.
-      if (size > MAX_ANSWER_BYTES) throw malformed(origin, `is over ${MAX_ANSWER_BYTES} bytes`);
-      chunks.push(chunk);
+      grow(size);
+      if (left > 0) chunks.push(left < chunk.byteLength ? chunk.subarray(0, left) : chunk);
     }
   } catch (error) {
+    response.destroy();
     if (error instanceof VouchsafeError) throw error;
     throw malformed(origin, 'was cut off', error);
   }

@@ -51,6 +51,13 @@ export interface VaultConnections {
   close(): void;
 }
 
+/** Where answers are counted while they are in memory, from before they are read until they have been opened. */
+export interface AnswerRoom {
+  /** Takes room for bytes of the answer for a path. @throws VouchsafeError where there is none; nothing is taken then. */
+  take(bytes: number, path: string): void;
+  giveBack(bytes: number): void;
+}
+
 /** Runs a request when it may begin. Rejects with the signal's reason when aborted before. */
 export type RequestTurns = <T>(signal: AbortSignal, request: () => Promise<T>) => Promise<T>;
 
@@ -72,6 +79,8 @@ export interface VaultClientOptions {
   readonly timeoutMs: number;
   /** What opens answers that hold values. Default: {@link OPENER}, at once. */
   readonly opener?: AnswerOpener;
+  /** Where answers that hold values are counted. Default: nowhere. */
+  readonly room?: AnswerRoom;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger?: Logger;

@@ -183,6 +183,7 @@ export class CsiWorld implements AsyncDisposable {
       plan: (input, checkTemplate) => planVolume({ ...input, installation, checkTemplate }),
       renderer: localRenderer(),
       maxDependencies: installation.csi.maxDependencies,
+      maxValueBytes: 16 * 2 ** 20,
       grants: (pod, config) => volumeGrants(installation, pod, config),
       svids: () => Promise.reject(new Error('nobody needs SVIDs here')),
       ...more,

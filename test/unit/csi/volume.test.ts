@@ -49,6 +49,7 @@ function volumeOf(
       svids: () => Promise.reject(new Error('nobody needs SVIDs to revoke')),
       renderer: localRenderer(),
       maxDependencies: 256,
+      maxValueBytes: 16 * 2 ** 20,
       budget: new MemoryBudget(2 ** 29),
       logins: new FairShares(9),
       isMounted: () => Promise.resolve(true),
