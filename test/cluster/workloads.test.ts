@@ -99,6 +99,27 @@ suite('kinds of pods', { concurrency: true }, () => {
       }
     });
 
+    test(`${mode}: with an fsGroup the agent has a user of its own; its files are read, its memory is not`, async () => {
+      await using space = await withSecret();
+      const look = `cat /proc/[0-9]*/environ 2>/dev/null | tr '\\000' '\\n' | grep -c ^VOUCHSAFE_CONFIG=`;
+      await space.create(
+        shellPod(
+          'app',
+          settings(space, { mode }),
+          `${READ}; ls -nL /vault/secrets/password; ${look}; ${FOREVER}`,
+          {
+            securityContext: { fsGroup: 2345, runAsUser: 1000 },
+            shareProcessNamespace: true,
+          },
+        ),
+      );
+      await space.ready('app');
+      const [content, line = '', agents] = (await space.logs('app', 'app')).split('\n');
+      assert.equal(content, 'planted');
+      assert.match(line, /^-r--r----- +1 65528 +2345 /);
+      assert.equal(agents, '0');
+    });
+
     test(`${mode}: a namespace that enforces the restricted standard takes the pod as it is`, async () => {
       await using space = await withSecret({
         labels: { 'pod-security.kubernetes.io/enforce': 'restricted' },
