@@ -241,7 +241,7 @@ export const ERROR_TABLE = {
     'never',
     'error',
     EXIT.template,
-    'Rendering went over a bound: output size, steps, passes, number of secrets, or in the CSI driver time or memory.',
+    'Rendering went over a bound: bytes of its texts and items, output size, steps, passes, number of secrets, or in the CSI driver time or memory.',
   ),
   ERR_TEMPLATE_BUSY: rule(
     'backoff',

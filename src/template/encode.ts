@@ -63,12 +63,13 @@ export function encodeToml(value: unknown, work = new Work()): string {
 class Encoder {
   readonly #dialect: Dialect;
   readonly #work: Work;
-  readonly #text = new TextBuilder();
+  readonly #text: TextBuilder;
   #values = 0;
 
   constructor(dialect: Dialect, work: Work) {
     this.#dialect = dialect;
     this.#work = work;
+    this.#text = new TextBuilder(work);
   }
 
   get text(): string {
@@ -79,55 +80,50 @@ class Encoder {
   flow(value: unknown, depth: number): this {
     this.#enter(depth);
     const { scalar, list, record, pair } = this.#dialect;
-    if (isList(value)) return this.#enclose(list, value.length, itemsOf(value), depth);
+    if (isList(value)) {
+      return this.#enclose(list, value, depth, (item) => this.flow(item, depth + 1));
+    }
     if (!isRecord(value)) return this.#add(scalar(value, this.#work));
-    const keys = this.#keys(value);
-    const label = (key: string): string => scalar(key, this.#work) + charged(this.#work, pair);
-    return this.#enclose(record, keys.length, membersOf(value, keys, label), depth);
+    return this.#enclose(record, this.#keys(value), depth, (key) =>
+      this.#add(scalar(key, this.#work))
+        .#put(pair)
+        .flow(value[key], depth + 1),
+    );
   }
 
   /** YAML's lines, set in by two spaces a level. What is empty or no collection is written as in flow style. */
   block(value: unknown, depth: number): this {
     if (!isFilled(value)) return this.flow(value, depth);
     this.#enter(depth);
+    const indent = '  '.repeat(depth);
     let separator = '';
-    for (const [label, item] of this.#lines(value)) {
-      this.#put(separator).#put('  '.repeat(depth)).#add(label);
+    const line = (label: string, item: unknown): void => {
+      this.#put(separator).#put(indent).#add(label);
       if (isFilled(item)) this.#put('\n').block(item, depth + 1);
       else this.#put(' ').flow(item, depth + 1);
       separator = '\n';
-    }
+    };
+    if (isList(value)) for (const item of value) line('-', item);
+    else for (const key of this.#keys(value)) line(`${yamlKey(key, this.#work)}:`, value[key]);
     return this;
   }
 
-  #lines(value: Collection): Iterable<Labelled> {
-    if (isList(value)) return itemsOf(value, '-');
-    const label = (key: string): string => `${yamlKey(key, this.#work)}:`;
-    return membersOf(value, this.#keys(value), label);
-  }
-
-  #enclose(
+  #enclose<T>(
     [open, close]: readonly [string, string],
-    count: number,
-    items: Iterable<Labelled>,
+    items: readonly T[],
     depth: number,
+    write: (item: T) => void,
   ): this {
-    if (count === 0) return this.#put(open.trim()).#put(close.trim());
-    this.#put(open);
-    let separator = '';
-    for (const [label, item] of items) {
-      this.#put(separator)
-        .#breakLine(depth + 1)
-        .#add(label)
-        .flow(item, depth + 1);
-      separator = this.#dialect.comma;
+    if (items.length === 0) return this.#put(open.trim()).#put(close.trim());
+    const { comma, indent } = this.#dialect;
+    const inner = lineBreak(indent, depth + 1);
+    let separator = open + inner;
+    for (const item of items) {
+      this.#put(separator);
+      write(item);
+      separator = comma + inner;
     }
-    return this.#breakLine(depth).#put(close);
-  }
-
-  #breakLine(depth: number): this {
-    const { indent } = this.#dialect;
-    return indent === 0 ? this : this.#put('\n').#put(' '.repeat(indent * depth));
+    return this.#put(lineBreak(indent, depth) + close);
   }
 
   #keys(record: Readonly<Record<string, unknown>>): readonly string[] {
@@ -161,19 +157,8 @@ class Encoder {
 
 type Collection = readonly unknown[] | Readonly<Record<string, unknown>>;
 
-/** An item of a collection with what is written in front of it. */
-type Labelled = readonly [label: string, item: unknown];
-
-function* itemsOf(list: readonly unknown[], label = ''): Generator<Labelled> {
-  for (const item of list) yield [label, item];
-}
-
-function* membersOf(
-  record: Readonly<Record<string, unknown>>,
-  keys: readonly string[],
-  label: (key: string) => string,
-): Generator<Labelled> {
-  for (const key of keys) yield [label(key), record[key]];
+function lineBreak(indent: number, depth: number): string {
+  return indent === 0 ? '' : `\n${' '.repeat(indent * depth)}`;
 }
 
 function isFilled(value: unknown): value is Collection {
@@ -183,9 +168,15 @@ function isFilled(value: unknown): value is Collection {
 
 /** A text in double quotes with JSON's escapes, charged for. */
 function quoted(text: string, work: Work): string {
-  work.read(text.length);
-  work.make((text.length + 2 + escapedExtra(text)) * unitBytes([text]));
+  if (text.length <= SHORT) return charged(work, JSON.stringify(text));
+  work.make(quotedBytes(text, work));
   return JSON.stringify(text);
+}
+
+/** Bytes of a text in double quotes with JSON's escapes. */
+export function quotedBytes(text: string, work: Work): number {
+  work.read(text.length);
+  return (text.length + 2 + escapedExtra(text)) * unitBytes([text]);
 }
 
 /** By how much JSON's escapes lengthen a text: by one for those with a letter, by five for `\\uXXXX`. */
@@ -253,6 +244,9 @@ function tomlScalar(value: unknown, work: Work): string {
   const isLarge = typeof value === 'number' && Math.abs(value) >= 2 ** 63;
   return charged(work, isLarge && /^-?\d+$/.test(number) ? `${number}.0` : number);
 }
+
+/** Longest text that is not asked for before it is made. */
+const SHORT = 100;
 
 /** A text that is too short to ask first. */
 function charged(work: Work, text: string): string {

@@ -7,14 +7,14 @@ import { unitBytes, type Work } from './work.ts';
 export type Escape = (unit: number, at: number) => string | undefined;
 
 /**
- * The text with every unit that `special` finds written as `escape` says. Memory is that of the result twice;
+ * The text with every unit that `special` finds written as `escape` says. Memory is that of the result twice, and charged for;
  * `String.replace` with a function would take up to a hundred bytes for each unit that it replaces.
  */
 export function escapeUnits(work: Work, text: string, special: RegExp, escape: Escape): string {
   if (!special.test(text)) return text;
   const length = escapedLength(work, text, escape);
   const bytes = unitBytes([text]);
-  work.make(length * bytes);
+  work.make(2 * length * bytes);
   const units = bytes === 1 ? new Uint8Array(length) : new Uint16Array(length);
   let end = 0;
   for (let at = 0; at < text.length; at += 1) {

@@ -8,7 +8,7 @@ import { unitBytes, type Work } from './work.ts';
 /** Collects output, and keeps it below its size and that of all work. */
 export class Output {
   readonly #work: Work;
-  readonly #text = new TextBuilder();
+  readonly #text: TextBuilder;
   #bytes = 0;
   /** Characters so far, and the bytes that each of them takes in memory. */
   #units = 0;
@@ -17,6 +17,7 @@ export class Output {
 
   constructor(work: Work) {
     this.#work = work;
+    this.#text = new TextBuilder(work);
   }
 
   /** Undefined when the output is binary. */
@@ -31,8 +32,9 @@ export class Output {
   write(text: string): void {
     if (text === '') return;
     if (this.#binary !== undefined) throw mixed();
-    this.#count(Buffer.byteLength(text));
-    if (this.#unitBytes === 1 && unitBytes([text]) === 2) {
+    const bytes = Buffer.byteLength(text);
+    this.#count(bytes);
+    if (bytes > text.length && this.#unitBytes === 1 && unitBytes([text]) === 2) {
       this.#unitBytes = 2;
       this.#work.make(this.#units);
     }

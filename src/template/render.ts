@@ -4,6 +4,7 @@
  * collected instead of awaited. Ring: template.
  */
 import { dependencyKey, isVaultDependency, type Dependency } from '../core/index.ts';
+import { quotedBytes } from './encode.ts';
 import { Fault, locate, missingKey, valueFault } from './fault.ts';
 import { HelperCall, type Need } from './helper.ts';
 import { Output } from './output.ts';
@@ -283,11 +284,11 @@ class Rendering {
     this.#chargeFor(args);
     if (hash.size > 0) this.#chargeFor([...hash.values()]);
     const evaluated = new HelperCall(args, hash, lenient, this.#work);
-    return this.#located(call.at, helper.name, () =>
-      helper.kind === 'pure'
-        ? helper.run(evaluated)
-        : this.#need(helper.need(evaluated), evaluated.lenient),
-    );
+    return this.#located(call.at, helper.name, () => {
+      if (helper.kind === 'pure') return helper.run(evaluated);
+      this.#chargeForKey([...args, ...hash.values()]);
+      return this.#need(helper.need(evaluated), evaluated.lenient);
+    });
   }
 
   /** Alternatives may be missing; the last one only where the result may be. */
@@ -343,6 +344,13 @@ class Rendering {
     for (const value of values) {
       if (typeof value === 'string') this.#work.read(value.length);
       else if (isList(value)) this.#work.step(value.length >> 4);
+    }
+  }
+
+  /** The key of a dependency, made for each call: its texts as JSON, and all of them put together. */
+  #chargeForKey(values: readonly unknown[]): void {
+    for (const value of values) {
+      if (typeof value === 'string') this.#work.make(2 * quotedBytes(value, this.#work));
     }
   }
 

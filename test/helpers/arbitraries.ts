@@ -42,6 +42,11 @@ export function holds<T>(
   fc.assert(property, { ...SEED, numRuns: Math.ceil(numRuns * MULTIPLIER) });
 }
 
+/** Values of an arbitrary, for what is checked of many at a time: as many more and as new as {@link holds} has them. */
+export function sampled<T>(arbitrary: fc.Arbitrary<T>, count: number): T[] {
+  return fc.sample(arbitrary, { ...SEED, numRuns: Math.ceil(count * MULTIPLIER) });
+}
+
 /** {@link holds} for checks that wait. */
 export async function holdsAsync<T>(
   arbitrary: fc.Arbitrary<T>,

@@ -2,58 +2,14 @@
  * Templates and documents that are made to cost as much as they can. Which arguments a helper takes is found out by
  * trying, so that a helper that is added later is attacked as well.
  */
+import fc from 'fast-check';
 import {
   checkTemplate,
   parseTemplate,
   renderTemplate,
   TEMPLATE_HELPERS,
 } from '../../src/template/index.ts';
-
-const LONG = 2 * 1024 * 1024;
-const MANY = 50_000;
-
-const few = Array.from({ length: 300 }, (_, index) => `k${index}`);
-const record = (names: readonly string[]): Record<string, unknown> =>
-  Object.fromEntries(names.map((name) => [name, 'v']));
-
-/** Values by kind: the first of each is short, and finds out who takes the kind. */
-const KINDS: Readonly<Record<string, readonly unknown[]>> = {
-  text: [
-    'abc',
-    'a'.repeat(LONG),
-    '\n'.repeat(LONG),
-    'é"\'<\\'.repeat(LONG / 8),
-    'ß😀\u0001'.repeat(LONG / 16),
-    'x\n'.repeat(LONG / 2),
-    ' '.repeat(LONG),
-  ],
-  needle: ['b', `${'a'.repeat(5_000)}b`, `b${'a'.repeat(200_000)}`, 'a', 'aa'],
-  base64: ['YWJj', 'YWJj'.repeat(LONG / 4), 'Y W J j\n'.repeat(LONG / 8), '4oKs'.repeat(LONG / 8)],
-  json: [
-    '{"a":[1]}',
-    `{${Array.from({ length: MANY }, (_, index) => `"n${index}":[]`).join()}}`,
-    '['.repeat(LONG),
-    `[${'{},'.repeat(LONG / 3)}0]`,
-    `"${'\\u20ac'.repeat(LONG / 8)}"`,
-  ],
-  number: ['12', 3, '9'.repeat(400), 1e300],
-  list: [
-    ['a', 'b'],
-    Array(MANY).fill('a'),
-    Array(MANY).fill('a'.repeat(5_001)),
-    few,
-    Array(1_000).fill(few),
-  ],
-  record: [
-    { a: 'b' },
-    record(few),
-    record(Array.from({ length: MANY }, (_, index) => `n${index}`)),
-    { ['k'.repeat(LONG)]: 'v' },
-  ],
-};
-
-/** The document of all costly templates: `@root.text.[1]` is the second text. */
-export const COSTLY_DOCUMENT: Readonly<Record<string, unknown>> = { ...KINDS, few };
+import { COSTLY_DOCUMENT, doubled, KINDS } from './costly-document.ts';
 
 const kindNames = Object.keys(KINDS);
 /** Integers that helpers want written out. */
@@ -90,11 +46,75 @@ function accepts(call: readonly string[]): boolean {
   }
 }
 
-/** How a template names a value of a kind. */
-export function reference(part: string, index: number): string {
-  return kindNames.includes(part) ? `@root.${part}.[${index}]` : part;
+/** How a template names a value of a kind; any number names one. */
+function reference(part: string, index: number): string {
+  const values = KINDS[part];
+  return values === undefined ? part : `@root.${part}.[${index % values.length}]`;
 }
 
-export const VALUES_OF_A_KIND = 5;
+/** Most values of a kind. */
+const VALUES_OF_A_KIND = Math.max(...Object.values(KINDS).map((values) => values.length));
 /** A helper and the kinds of its arguments. */
-export const COSTLY_CALLS = acceptedCalls();
+const COSTLY_CALLS = acceptedCalls();
+
+const names = [...new Set(COSTLY_CALLS.map(([name]) => name))];
+/** Each helper as often as any other, whatever it accepts. */
+const calls = fc
+  .constantFrom(...names)
+  .chain((name) => fc.constantFrom(...COSTLY_CALLS.filter(([one]) => one === name)))
+  .chain((call) =>
+    fc
+      .array(fc.nat(VALUES_OF_A_KIND - 1), { minLength: call.length, maxLength: call.length })
+      .map((which) => call.map((part, index) => reference(part, which[index] ?? 0)).join(' ')),
+  );
+const bodies = calls.chain((call) =>
+  fc.constantFrom(
+    `{{#if (${call})}}{{/if}}`,
+    `{{${call}}}`,
+    `{{#each (${call})}}{{/each}}`,
+    `{{json (list (${call}))}}`,
+  ),
+);
+/** Templates with a costly call, alone or in loops. */
+export const COSTLY_TEMPLATES = fc
+  .tuple(bodies, fc.nat(2))
+  .map(
+    ([body, loops]) => `${'{{#each @root.few}}'.repeat(loops)}${body}${'{{/each}}'.repeat(loops)}`,
+  );
+
+const WITHOUT = '{{#with (omit @root.record.[2] "a")}}';
+const PARSED = '{{#with (parseJson @root.json.[1])}}';
+
+/** The templates that are known to take the most memory, each for a reason of its own. */
+export const WORST_FOR_MEMORY: readonly string[] = [
+  // texts that hold each other, of one byte a character, and of two
+  doubled('a', 23, ''),
+  doubled('😀', 22, ''),
+  // escapes that make a text up to six times as long, and their scratch space
+  doubled('<', 20, '{{#if (xml this)}}{{/if}}'),
+  doubled("'", 20, '{{#if (url this)}}{{/if}}{{#if (shell this)}}{{/if}}'),
+  doubled('😀', 20, '{{#if (url this)}}{{/if}}'),
+  doubled('😀', 18, '{{#if (properties this)}}{{/if}}{{json this}}'),
+  '{{json @root.text.[4]}}{{yaml @root.text.[4]}}{{#if (base64Encode @root.text.[4])}}{{/if}}',
+  '{{#if (indent @root.text.[5] 10)}}{{/if}}',
+  '{{#if (replace @root.text.[6] " " "0123456789")}}{{/if}}',
+  // items and values
+  doubled('a', 18, '{{#with (split this "a") as |x|}}{{json x}}{{join x "b"}}{{/with}}'),
+  doubled('<', 20, '{{#if (parseJson (concat "[" (replace this "<" "1.5,") "0]"))}}{{/if}}'),
+  doubled('😀', 20, '{{#if (parseJson (concat "[" (replace this "😀" "1.5,") "0]"))}}{{/if}}'),
+  doubled(
+    '<',
+    18,
+    '{{#with (parseJson (concat "[" (replace this "<" "{},") "0]"))}}{{json this}}{{/with}}',
+  ),
+  '{{#each @root.list.[1]}}{{#each @root.few}}{{@key}}{{upper this}}: {{../this}}\n{{/each}}{{/each}}',
+  // wide objects, made and written
+  `${WITHOUT.repeat(4)}{{yaml this block=true}}${'{{/with}}'.repeat(4)}`,
+  '{{yaml (list (omit @root.record.[2] "a") (omit @root.record.[2] "b")) block=true}}',
+  '{{#each @root.few}}{{#if (merge @root.record.[2] @root.record.[2])}}{{/if}}{{/each}}',
+  `${PARSED.repeat(5)}{{toml this}}${'{{/with}}'.repeat(5)}`,
+  '{{#each @root.few}}{{#with (keys @root.record.[2])}}{{/with}}{{#each @root.record.[2]}}{{/each}}{{/each}}',
+  // keys of dependencies
+  '{{#each @root.few}}{{#if (jwtSvid @root.json.[1] @root.text.[3])}}{{/if}}{{/each}}',
+  '{{#each @root.few}}{{#if (secret "a" x=@root.text.[4])}}{{/if}}{{/each}}',
+];

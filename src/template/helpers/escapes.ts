@@ -204,7 +204,7 @@ function percentEncoded(work: Work, text: string): string {
   const bytes = Buffer.from(text, 'utf8');
   const escaped = bytes.reduce((count, byte) => (isUnreserved(byte) ? count : count + 1), 0);
   work.step(escaped);
-  work.make(bytes.length + 2 * escaped);
+  work.make(2 * (bytes.length + 2 * escaped));
   const units = Buffer.alloc(bytes.length + 2 * escaped);
   let end = 0;
   for (const byte of bytes) {

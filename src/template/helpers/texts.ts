@@ -192,7 +192,7 @@ function setIn(work: Work, text: string, pad: string): string {
   }
   if (filled === 0 || pad === '') return text;
   work.make((text.length + filled * pad.length) * unitBytes([text]));
-  const builder = new TextBuilder();
+  const builder = new TextBuilder(work);
   for (const [start, end] of lines(text)) {
     if (end > start) builder.add(pad);
     builder.add(text.slice(start, end + 1));
@@ -215,7 +215,7 @@ function replaced(work: Work, text: string, from: string, to: string): string {
   if (count === 0) return text;
   work.make((text.length + count * (to.length - from.length)) * unitBytes([text, to]));
   const search = new Search(work, text, from);
-  const builder = new TextBuilder();
+  const builder = new TextBuilder(work);
   let start = 0;
   for (let at = search.next(); at >= 0; at = search.next()) {
     builder.add(text.slice(start, at));
@@ -275,7 +275,10 @@ function decode(call: HelperCall, shape: RegExp, name: string): string | Uint8Ar
   const length = Math.floor((digits * 3) / 4);
   call.work.make(length);
   const bytes = Buffer.from(text, 'base64'); // skips white space
-  if (!isUtf8(bytes)) return new Uint8Array(bytes);
+  if (!isUtf8(bytes)) {
+    call.work.make(length);
+    return new Uint8Array(bytes);
+  }
   call.work.make(isAscii(bytes) ? length : 2 * length);
   return bytes.toString('utf8');
 }

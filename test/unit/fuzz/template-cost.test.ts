@@ -14,36 +14,8 @@ import {
   renderTemplate,
 } from '../../../src/template/index.ts';
 import { holds } from '../../helpers/arbitraries.ts';
-import {
-  COSTLY_CALLS,
-  COSTLY_DOCUMENT,
-  reference,
-  VALUES_OF_A_KIND,
-} from '../../helpers/costly-templates.ts';
-
-const names = [...new Set(COSTLY_CALLS.map(([name]) => name))];
-/** Each helper as often as any other, whatever it accepts. */
-const calls = fc
-  .constantFrom(...names)
-  .chain((name) => fc.constantFrom(...COSTLY_CALLS.filter(([one]) => one === name)))
-  .chain((call) =>
-    fc
-      .array(fc.nat(VALUES_OF_A_KIND - 1), { minLength: call.length, maxLength: call.length })
-      .map((which) => call.map((part, index) => reference(part, which[index] ?? 0)).join(' ')),
-  );
-const bodies = calls.chain((call) =>
-  fc.constantFrom(
-    `{{#if (${call})}}{{/if}}`,
-    `{{${call}}}`,
-    `{{#each (${call})}}{{/each}}`,
-    `{{json (list (${call}))}}`,
-  ),
-);
-const templates = fc
-  .tuple(bodies, fc.nat(2))
-  .map(
-    ([body, loops]) => `${'{{#each @root.few}}'.repeat(loops)}${body}${'{{/each}}'.repeat(loops)}`,
-  );
+import { COSTLY_DOCUMENT } from '../../helpers/costly-document.ts';
+import { COSTLY_TEMPLATES } from '../../helpers/costly-templates.ts';
 
 function cpuMs(work: () => void): number {
   const before = process.cpuUsage();
@@ -54,7 +26,7 @@ function cpuMs(work: () => void): number {
 
 test('no template takes more than a second of CPU', () => {
   const limits = fc.constantFrom(RENDER_LIMITS, { ...RENDER_LIMITS, workBytes: DRIVER_WORK_BYTES });
-  holds(fc.tuple(templates, limits), 100, ([source, bounds]) => {
+  holds(fc.tuple(COSTLY_TEMPLATES, limits), 100, ([source, bounds]) => {
     if (checkTemplate(source, 't').problems.length > 0) return;
     const template = parseTemplate(source, 't');
     const ms = cpuMs(() => {

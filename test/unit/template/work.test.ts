@@ -8,6 +8,7 @@ import {
   renderTemplate,
   type RenderLimits,
 } from '../../../src/template/index.ts';
+import { doubled } from '../../helpers/costly-document.ts';
 import { lookupIn, refusal } from './support.ts';
 
 const MIB = 1024 * 1024;
@@ -20,12 +21,6 @@ function run(source: string, root: unknown, limits: RenderLimits = RENDER_LIMITS
 
 function limited(source: string, root: unknown, limits?: RenderLimits): string {
   return refusal('ERR_TEMPLATE_LIMIT', () => run(source, root, limits));
-}
-
-/** A text of 2^`doublings` times the letter, as the context of `body`. */
-function doubled(letter: string, doublings: number, body: string): string {
-  const withs = '{{#with (concat this this)}}'.repeat(doublings);
-  return `{{#with "${letter}"}}${withs}${body}${'{{/with}}'.repeat(doublings + 1)}`;
 }
 
 /** Milliseconds of CPU; whatever `work` ends with is fine. */
