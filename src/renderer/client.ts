@@ -16,6 +16,7 @@ import {
   readChecked,
   readOpened,
   readRendered,
+  readValue,
   type Checked,
   type Request,
   type SentTemplate,
@@ -135,7 +136,7 @@ export class Renderer {
     const read = (frame: Frame): OpenedAnswer => {
       const opened = readOpened(frame);
       if ('malformed' in opened) return opened;
-      return { ...opened, value: new JsonText(frame[1] ?? Buffer.from('null')) };
+      return { ...opened, value: readValue(frame[1]) };
     };
     const subject = `reading the answer of Vault for ${path}`;
     return await this.#do({ tenant, ...job(request, [body]), read }, subject, signal);

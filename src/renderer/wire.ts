@@ -7,6 +7,7 @@
  */
 import {
   ERROR_TABLE,
+  JsonText,
   VouchsafeError,
   type Dependency,
   type ErrorCode,
@@ -22,6 +23,9 @@ import type { AnswerShape } from '../vault/answer.ts';
 /** Longest first part of an answer: it is read where everybody waits. */
 export const MAX_HEAD_BYTES = 512 * 1024;
 
+/** A SHA-256 in base64. */
+const DIGEST_CHARACTERS = 44;
+
 /** What a process is told first. */
 export interface Setup {
   readonly limits: RenderLimits;
@@ -31,6 +35,11 @@ export interface Setup {
 export type SentTemplate =
   | { readonly name: string; readonly source: string }
   | { readonly name: string; readonly format: 'json' | 'env' | 'properties' | 'yaml' | 'raw' };
+
+/** An answer that was not agreed: whoever gave it is not to be trusted any more. */
+export class WireError extends Error {
+  override readonly name = 'WireError';
+}
 
 /** How a value is sent: as JSON, or as the text that it is. */
 export type ValueKind = 'json' | 'text';
@@ -72,18 +81,37 @@ export type Opened =
   | { readonly malformed: string }
   | { readonly validity: Validity; readonly warnings: readonly string[] };
 
+/**
+ * Reads the value of an answer of Vault: of what is short enough to be looked into everywhere it is certain that it can
+ * be, the rest is bytes. @throws WireError
+ */
+export function readValue(part: Uint8Array | undefined): JsonText {
+  if (part === undefined) throw wrong('a value');
+  const value = new JsonText(part);
+  try {
+    value.short();
+  } catch {
+    throw wrong('a value');
+  }
+  return value;
+}
+
 /** JSON as a part. */
 export function headOf(value: unknown): Uint8Array {
   return Buffer.from(JSON.stringify(value));
 }
 
-/** The JSON of a part. */
+/** The JSON of a part. @throws WireError */
 export function parseHead(part: Uint8Array | undefined): unknown {
   if (part === undefined || part.byteLength > MAX_HEAD_BYTES) throw wrong('the first part');
-  return JSON.parse(Buffer.from(part.buffer, part.byteOffset, part.byteLength).toString('utf8'));
+  try {
+    return JSON.parse(Buffer.from(part.buffer, part.byteOffset, part.byteLength).toString('utf8'));
+  } catch {
+    throw wrong('the first part'); // V8's own message shows the text
+  }
 }
 
-/** Reads what became of `count` templates. @throws Error for anything else. */
+/** Reads what became of `count` templates. @throws WireError for anything else. */
 export function readRendered(frame: Frame, count: number): readonly (Rendered | VouchsafeError)[] {
   const head = record(parseHead(frame[0]));
   const dependencies = list(head['dependencies']).map(readDependency);
@@ -95,22 +123,27 @@ export function readRendered(frame: Frame, count: number): readonly (Rendered | 
     });
   const outputs = list(head['outputs']);
   if (outputs.length !== count) throw wrong('the number of outputs');
-  return outputs.map((one) => {
+  let parts = 1;
+  const results = outputs.map((one) => {
     const output = record(one);
     if (output['error'] !== undefined) return readError(output['error']);
-    return {
-      content: natural(output['content'], frame.length - 1),
-      digest: text(output['digest'], 64),
-      used: named(output['used']),
-      missing: named(output['missing']),
-    };
+    const content = natural(output['content'], parts);
+    // Each part is the content of one output, in their order.
+    if (content !== 0 && content !== parts) throw wrong('a content');
+    if (content !== 0) parts += 1;
+    const digest = text(output['digest'], content === 0 ? 0 : DIGEST_CHARACTERS);
+    if (content !== 0 && digest.length !== DIGEST_CHARACTERS) throw wrong('a digest');
+    return { content, digest, used: named(output['used']), missing: named(output['missing']) };
   });
+  requireParts(frame, parts);
+  return results;
 }
 
-/** Reads what was found in `count` templates. @throws Error for anything else. */
+/** Reads what was found in `count` templates. @throws WireError for anything else. */
 export function readChecked(frame: Frame, count: number): readonly Checked[] {
   const checks = list(record(parseHead(frame[0]))['checks']);
   if (checks.length !== count) throw wrong('the number of checks');
+  requireParts(frame, 1);
   return checks.map((one) => {
     const check = record(one);
     return {
@@ -123,10 +156,14 @@ export function readChecked(frame: Frame, count: number): readonly Checked[] {
   });
 }
 
-/** Reads what became of an answer of Vault. @throws Error for anything else. */
+/** Reads what became of an answer of Vault. @throws WireError for anything else. */
 export function readOpened(frame: Frame): Opened {
   const head = record(parseHead(frame[0]));
-  if (head['malformed'] !== undefined) return { malformed: text(head['malformed'], 256) };
+  if (head['malformed'] !== undefined) {
+    requireParts(frame, 1);
+    return { malformed: text(head['malformed'], 256) };
+  }
+  requireParts(frame, 2);
   const warnings = list(head['warnings']).map((one) => text(one, 1024));
   return { validity: readValidity(record(head['validity'])), warnings };
 }
@@ -212,9 +249,10 @@ function readDetails(value: unknown): ErrorDetails {
 
 type Members = Readonly<Record<string, unknown>>;
 
+/** An object of whose members none are inherited. */
 function record(value: unknown): Members {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Members;
-  throw wrong('an object');
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrong('an object');
+  return Object.setPrototypeOf(value, null) as Members; // JSON made it: nobody else has it
 }
 
 function list(value: unknown): readonly unknown[] {
@@ -239,7 +277,11 @@ function finite(value: unknown): number {
   throw wrong('a number');
 }
 
+function requireParts(frame: Frame, count: number): void {
+  if (frame.length !== count) throw wrong('the number of parts');
+}
+
 /** Names the place, never what was there. */
-function wrong(what: string): Error {
-  return new Error(`${what} of the answer is not as agreed`);
+function wrong(what: string): WireError {
+  return new WireError(`${what} of the answer is not as agreed`);
 }
