@@ -207,6 +207,7 @@ function connectionOf(
     caPem: undefined,
     caConfigMap: undefined,
     tlsServerName: undefined,
+    redirectHosts: [],
   };
 }
 
@@ -219,13 +220,14 @@ function spiffeOf(settings: Settings, socket: string): NonNullable<RawAgentConfi
 }
 
 function vaultOf(connection: VaultConnection): NonNullable<RawAgentConfig['vault']> {
-  const { address, namespace, caPem, caConfigMap, tlsServerName } = connection;
+  const { address, namespace, caPem, caConfigMap, tlsServerName, redirectHosts } = connection;
   return {
     address,
     ...given('namespace', namespace),
     ...given('caPem', caPem),
     ...(caConfigMap !== undefined && { caFile: `${DIRECTORY.ca}/${caConfigMap.key}` }),
     ...given('tlsServerName', tlsServerName),
+    ...(redirectHosts.length > 0 && { redirectHosts }),
   };
 }
 

@@ -63,6 +63,8 @@ export interface VaultConfig {
   /** PEM text. */
   readonly caPem: string | undefined;
   readonly tlsServerName: string | undefined;
+  /** Hosts that redirects may lead to, beside that of the address. */
+  readonly redirectHosts: readonly string[];
   /** Limit of one request. */
   readonly timeoutMs: number;
 }

@@ -39,6 +39,13 @@ const spiffe = shape.object(
   'Identity from the SPIFFE Workload API.',
 );
 
+/** For the document and for the values. */
+export const redirectHosts = shape.list(
+  shape.parsed(grammar.host, 'A host name or an IP address, without port.'),
+  64,
+  "Hosts that Vault may redirect to, beside the address's own; a login goes to no other host.",
+);
+
 const vault = shape.object(
   {
     address: shape.parsed(grammar.httpOrigin, 'Address of Vault.'),
@@ -46,6 +53,7 @@ const vault = shape.object(
     caFile: shape.parsed(file, 'PEM file of the CA; read again when it changes.'),
     caPem: shape.parsed(grammar.pem, 'PEM text of the CA.'),
     tlsServerName: shape.parsed(grammar.text('a host name', 253), 'Name in the certificate.'),
+    redirectHosts,
     timeout: shape.withDefault(
       shape.parsed(grammar.duration(1000), 'Limit of one request.'),
       defaults.VAULT_TIMEOUT_MS,
@@ -315,6 +323,7 @@ export interface RawAgentConfig {
     readonly caFile?: string;
     readonly caPem?: string;
     readonly tlsServerName?: string;
+    readonly redirectHosts?: readonly string[];
     readonly timeout?: string;
   };
   readonly auth?: {

@@ -1,6 +1,7 @@
 /**
  * How single values are written: one grammar serves the annotation and the field of the document. Ring: config.
  */
+import { isIPv6 } from 'node:net';
 import {
   isPrintable,
   normalizeVaultPath,
@@ -209,6 +210,23 @@ export const httpOrigin: Grammar<string> = grammar(
     return ok(url.origin);
   },
 );
+
+/** A host as a URL has it: in small letters, numbers written in full, IPv6 in brackets. */
+export const host: Grammar<string> = grammar(
+  'a host name or an IP address, without port',
+  { minLength: 1, maxLength: 253 },
+  (given) => {
+    const written = isIPv6(given) ? `[${given}]` : given;
+    const isHost = written.length <= 253 && HOST.test(written) && isPrintable(written);
+    const url = isHost ? URL.parse(`https://${written}/`) : null;
+    const name = url?.hostname.replace(/\.$/, '') ?? '';
+    return name === ''
+      ? no('write a host name or an IP address, without scheme, port and path')
+      : ok(name);
+  },
+);
+
+const HOST = /^(\[[\d.:a-fA-F]+\]|[^\s:/?#@%\\[\]]+)$/;
 
 /** Names of containers, parted by commas. */
 export const containerNames: Grammar<readonly string[]> = listOf(

@@ -9,6 +9,7 @@ import {
   type Annotation,
   type Level,
 } from './annotations.ts';
+import { redirectHosts } from './agent-document.ts';
 import { CHART_FIELDS, CHART_WEBHOOK_FIELDS, IMAGE_GRAMMAR } from './chart-shape.ts';
 import { csiShape } from './csi-shape.ts';
 import { AGENT_RENDER_BYTES } from './defaults.ts';
@@ -37,6 +38,7 @@ const connection = shape.object(
     caPem: shape.parsed(grammar.pem, 'CA in PEM.'),
     caConfigMap: configMapKey,
     tlsServerName: shape.parsed(grammar.text('a host name', 253), 'Name in the certificate.'),
+    redirectHosts,
   },
   'One Vault.',
   (value, place) => {

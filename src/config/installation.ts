@@ -26,6 +26,8 @@ export interface VaultConnection {
   /** A ConfigMap with the CA, in the pod's own namespace (trust-manager puts such ones everywhere). */
   readonly caConfigMap: { readonly name: string; readonly key: string } | undefined;
   readonly tlsServerName: string | undefined;
+  /** Hosts that redirects may lead to, beside that of the address. */
+  readonly redirectHosts: readonly string[];
 }
 
 /** Who may use what. In each list `*` stands for any characters, slashes too. */
@@ -251,10 +253,10 @@ function policyOf({ name = '', namespaces = [], ...lists }: PolicyValues): Vault
 }
 
 function connectionOf(given: Partial<ConnectionValues>): VaultConnection {
-  const { namespace, caPem, caConfigMap, tlsServerName } = given;
+  const { namespace, caPem, caConfigMap, tlsServerName, redirectHosts = [] } = given;
   // A missing address, name or key was reported; the result is thrown away then.
   const { address = '' } = given;
   const { name = '', key = '' } = caConfigMap ?? {};
   const map = caConfigMap === undefined ? undefined : { name, key };
-  return { address, namespace, caPem, caConfigMap: map, tlsServerName };
+  return { address, namespace, caPem, caConfigMap: map, tlsServerName, redirectHosts };
 }

@@ -183,7 +183,7 @@ function vaultOf(
 ): VaultConfig | undefined {
   const at = place.at('vault');
   const given: Partial<VaultDocument> = raw.vault ?? {};
-  const { caPem, tlsServerName, timeout = defaults.VAULT_TIMEOUT_MS } = given;
+  const { caPem, tlsServerName, redirectHosts = [], timeout = defaults.VAULT_TIMEOUT_MS } = given;
   const {
     address = fromEnvironment(environment.vaultAddress, httpOrigin, at.at('address')),
     namespace = fromEnvironment(environment.vaultNamespace, anyText, at.at('namespace')),
@@ -192,7 +192,10 @@ function vaultOf(
       : undefined,
   } = given;
   if (address === undefined) return undefined;
-  return { address, namespace, caFile, caPem, tlsServerName, timeoutMs: timeout };
+  return {
+    ...{ address, namespace, caFile, caPem, tlsServerName, redirectHosts },
+    timeoutMs: timeout,
+  };
 }
 
 function authOf(raw: Document): AuthConfig {

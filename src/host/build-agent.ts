@@ -159,7 +159,7 @@ async function buildVault(
 ): Promise<VaultClient | undefined> {
   const { vault } = config;
   if (vault === undefined || config.auth === undefined) return undefined;
-  const { address, namespace, tlsServerName, timeoutMs } = vault;
+  const { address, namespace, tlsServerName, redirectHosts, timeoutMs } = vault;
   const options = {
     ...{ ...common, address, timeoutMs },
     ...(namespace !== undefined && { namespace }),
@@ -177,6 +177,7 @@ async function buildVault(
   const client = createVaultClient({
     ...options,
     ca: ca.current,
+    redirectHosts,
     ...(tlsServerName !== undefined && { tlsServerName }),
   });
   closers.push(() => client.close());

@@ -28,7 +28,7 @@ export interface Shared {
   /** Requests to Vault that are under way, by owner: none has more than a third of them. */
   readonly requests: FairShares;
   /**
-   * Connections for all agents whose config names the same address, CA and name. `owner` is who is to have its share of
+   * Connections for all agents whose config names the same address, CA, name and hosts for redirects. `owner` is who is to have its share of
    * them: agents of one owner wait for each other, not for those of others.
    *
    * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` for the CA file.
@@ -62,8 +62,8 @@ export function createShared(options: SharedOptions): Shared {
     requests,
 
     async connect(config, owner) {
-      const { address, caFile, caPem, tlsServerName, timeoutMs } = config;
-      const key = JSON.stringify([address, caFile, caPem, tlsServerName, timeoutMs]);
+      const { address, caFile, caPem, tlsServerName, redirectHosts, timeoutMs } = config;
+      const key = JSON.stringify([address, caFile, caPem, tlsServerName, redirectHosts, timeoutMs]);
       const pool = pools.get(key) ?? { users: 0, opened: open(config, options) };
       pools.set(key, pool);
       // Who waits is a user already: the last other one must not close it meanwhile.
@@ -113,9 +113,9 @@ async function open(
   { logger, clock, random }: SharedOptions,
 ): Promise<Opened> {
   const ca = await loadCaBundle(config, logger);
-  const { tlsServerName, timeoutMs } = config;
+  const { tlsServerName, redirectHosts, timeoutMs } = config;
   const connections = createVaultConnections({
-    ...{ ca: ca.current, tlsServerName, timeoutMs, clock, random },
+    ...{ ca: ca.current, tlsServerName, redirectHosts, timeoutMs, clock, random },
     maxSockets: MAX_REQUESTS,
   });
   const ended = new AbortController();

@@ -160,6 +160,7 @@ export class VaultApi {
       headers: headersOf(call),
       signal,
       reading,
+      isLogin: call.operation === 'login',
       ...(identity === undefined ? {} : { identity }),
     };
     return await (call.body === undefined
@@ -200,6 +201,7 @@ export class VaultApi {
 interface TransportExtras {
   readonly signal: AbortSignal;
   readonly reading: BodyBounds;
+  readonly isLogin: boolean;
   readonly identity?: TlsIdentity;
 }
 
@@ -219,13 +221,14 @@ interface NodeVaultRequest extends TransportExtras {
 
 function createNodeVault({ address, namespace, transport, turns }: VaultApiOptions): NodeVault {
   const send = async (options: NodeVaultRequest): Promise<HttpResponse> => {
-    const { method, uri, headers, json, signal, reading, identity } = options;
+    const { method, uri, headers, json, signal, reading, isLogin, identity } = options;
     return await transport.send({
       method,
       url: new URL(uri),
       headers,
       signal,
       reading,
+      isLogin,
       ...(json === undefined ? {} : { body: JSON.stringify(json) }),
       ...(identity === undefined ? {} : { identity }),
       ...(turns === undefined ? {} : { turns }),

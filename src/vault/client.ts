@@ -40,6 +40,8 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
       ca: options.ca ?? (() => undefined),
       tlsServerName: options.tlsServerName,
       timeoutMs: options.timeoutMs,
+      ...(options.redirectHosts !== undefined && { redirectHosts: options.redirectHosts }),
+      ...(options.lookup !== undefined && { lookup: options.lookup }),
       ...{ clock, random },
     });
   const meter = createRequestMeter(clock, logger, metrics);

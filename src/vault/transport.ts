@@ -9,9 +9,17 @@ import {
   type IncomingMessage,
 } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } from 'node:https';
-import type { Socket } from 'node:net';
+import { lookup as systemLookup } from 'node:dns';
+import type { LookupFunction, Socket } from 'node:net';
 import { VouchsafeError, type Clock, type Random, type Secret } from '../core/index.ts';
 import { connectionError } from './connection-error.ts';
+import {
+  guardedLookup,
+  isSameHost,
+  localKindOf,
+  redirectTarget,
+  type LocalKind,
+} from './redirect.ts';
 import type { RequestTurns } from './types.ts';
 
 /** Largest answer that is read, in bytes. */
@@ -27,8 +35,6 @@ const MAX_IDLE_SOCKETS = 2;
 const IDLE_MS = 15_000;
 /** A connection serves for this long, in milliseconds, give or take a fifth: the name may stand for other nodes by now. */
 const CONNECTION_LIFE_MS = 5 * 60_000;
-/** A standby node redirects to the active one; a second step covers a proxy in front of it. */
-const MAX_REDIRECTS = 2;
 
 function poolOf(maxSockets: number): HttpAgentOptions {
   return { keepAlive: true, maxSockets, maxFreeSockets: MAX_IDLE_SOCKETS, timeout: IDLE_MS };
@@ -46,6 +52,10 @@ export interface TransportOptions {
   readonly ca: () => string | undefined;
   /** The name that the certificate must be for; undefined takes the host of the address. */
   readonly tlsServerName: string | undefined;
+  /** Hosts that redirects may lead to, beside that of the request. Default: none. */
+  readonly redirectHosts?: readonly string[];
+  /** Resolves the names of hosts. Default: as the system does. */
+  readonly lookup?: LookupFunction;
   /** Deadline of one request with its redirects, in milliseconds. */
   readonly timeoutMs: number;
   /** Most connections to one Vault node. Default: as many as one workload has use for. */
@@ -72,6 +82,8 @@ export interface HttpRequest {
   readonly body?: string;
   /** Presented where the connection is TLS. */
   readonly identity?: TlsIdentity;
+  /** Whether it holds what logs somebody in: redirects to other hosts are refused then. Default: it does not. */
+  readonly isLogin?: boolean;
   /** When it may begin. Default: at once. */
   readonly turns?: RequestTurns;
   /** Default: all of up to {@link MAX_ANSWER_BYTES}. */
@@ -89,21 +101,17 @@ export interface HttpResponse {
 /** Sends requests over connections of its own. */
 export class Transport {
   readonly #options: TransportOptions;
-  readonly #http: HttpAgent;
-  readonly #https: HttpsAgent;
+  readonly #own: Agents;
+  /** Connections to hosts that redirects name, whose look-up is guarded: not mixed with the others. */
+  readonly #redirected: Agents;
   /** When each connection has served for long enough, monotonic milliseconds. */
   readonly #endsAtMs = new WeakMap<Socket, number>();
 
   constructor(options: TransportOptions) {
     const pool = poolOf(options.maxSockets ?? MAX_SOCKETS);
     this.#options = options;
-    this.#http = new HttpAgent(pool);
-    this.#https = new HttpsAgent({
-      ...pool,
-      minVersion: 'TLSv1.2',
-      // Said in full, because otherwise NODE_TLS_REJECT_UNAUTHORIZED=0 would switch it off.
-      rejectUnauthorized: true,
-    });
+    this.#own = agentsOf(pool);
+    this.#redirected = agentsOf(pool);
   }
 
   /**
@@ -122,13 +130,25 @@ export class Transport {
     const deadline = AbortSignal.timeout(this.#options.timeoutMs);
     const signal = AbortSignal.any([request.signal, deadline]);
     let { url } = request;
+    const route: Route = { own: url, ownKind: undefined };
     let hasBegun = false;
     const follow = async (): Promise<HttpResponse> => {
       hasBegun = true;
       for (let redirects = 0; ; redirects += 1) {
-        const answer = await this.#exchange({ ...request, url, signal });
+        const answer = await this.#exchange({ ...request, url, signal }, route);
         if (answer.location === undefined) return answer;
-        url = redirectTarget(url, answer.location, redirects);
+        if (redirects === 0) route.ownKind = localKindOf(answer.remoteAddress);
+        const { location } = answer;
+        const { redirectHosts: hosts = [] } = this.#options;
+        const { isLogin = false } = request;
+        url = redirectTarget({
+          ...route,
+          hosts,
+          isLogin,
+          from: url,
+          location,
+          followed: redirects,
+        });
       }
     };
     try {
@@ -142,27 +162,36 @@ export class Transport {
 
   /** Closes every connection; requests under way fail. */
   close(): void {
-    this.#http.destroy();
-    this.#https.destroy();
+    for (const { http, https } of [this.#own, this.#redirected]) {
+      http.destroy();
+      https.destroy();
+    }
   }
 
-  async #exchange(request: HttpRequest): Promise<HttpResponse & { location: string | undefined }> {
-    const response = await this.#open(request);
+  async #exchange(request: HttpRequest, route: Route): Promise<Answer> {
+    const response = await this.#open(request, route);
+    const { remoteAddress = '' } = response.socket;
     return {
       status: response.statusCode ?? 0,
       retryAfter: response.headers['retry-after'],
       location: isRedirect(response.statusCode) ? (response.headers.location ?? '') : undefined,
+      remoteAddress,
       body: await readBody(response, request),
     };
   }
 
-  async #open(request: HttpRequest): Promise<IncomingMessage> {
+  async #open(request: HttpRequest, route: Route): Promise<IncomingMessage> {
     const { method, url, headers, body, signal } = request;
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    const { lookup: given = systemLookup } = this.#options;
+    const isOwn = isSameHost(url, route.own);
+    const agents = isOwn ? this.#own : this.#redirected;
+    const lookup = isOwn ? given : guardedLookup(given, route);
+    const options = { lookup, method, headers, signal };
     const outgoing =
       url.protocol === 'https:'
-        ? httpsRequest(url, { ...this.#tls(request), agent: this.#https, method, headers, signal })
-        : httpRequest(url, { agent: this.#http, method, headers, signal });
+        ? httpsRequest(url, { ...this.#tls(request), ...options, agent: agents.https })
+        : httpRequest(url, { ...options, agent: agents.http });
     outgoing.once('socket', (socket) => this.#endOf(socket));
     outgoing.once('response', (response) => {
       // Without it Node hands the connection to the next request as soon as the answer is read.
@@ -204,27 +233,37 @@ export class Transport {
   }
 }
 
+interface Agents {
+  readonly http: HttpAgent;
+  readonly https: HttpsAgent;
+}
+
+function agentsOf(pool: HttpAgentOptions): Agents {
+  const https = new HttpsAgent({
+    ...pool,
+    minVersion: 'TLSv1.2',
+    // Said in full, because otherwise NODE_TLS_REJECT_UNAUTHORIZED=0 would switch it off.
+    rejectUnauthorized: true,
+  });
+  return { http: new HttpAgent(pool), https };
+}
+
+/** Where a request began, and what kind of address that turned out to be. */
+interface Route {
+  readonly own: URL;
+  ownKind: LocalKind | undefined;
+}
+
+interface Answer extends HttpResponse {
+  readonly location: string | undefined;
+  readonly remoteAddress: string;
+}
+
 /** How Enterprise's standbys of disaster recovery and performance answer. */
 const STANDBY: readonly number[] = [472, 473];
 
 function isRedirect(status: number | undefined): boolean {
   return status === 301 || status === 302 || status === 307 || status === 308;
-}
-
-/** Vault's own clients send the token to where a redirect points, so it must at least stay encrypted. */
-function redirectTarget(from: URL, location: string, redirects: number): URL {
-  const to = location === '' ? null : URL.parse(location, from);
-  const problem = to === null ? 'to no address' : redirectProblem(from, to, redirects);
-  if (to !== null && problem === undefined) return to;
-  const text = `Vault at ${from.origin} redirects ${problem ?? ''}; check its api_addr`;
-  throw new VouchsafeError('ERR_VAULT_REDIRECT', text, { details: { address: from.origin } });
-}
-
-function redirectProblem(from: URL, to: URL, redirects: number): string | undefined {
-  if (to.protocol !== 'https:' && to.protocol !== from.protocol) return 'to an address without TLS';
-  if (to.username !== '' || to.password !== '') return 'to an address with a password in it';
-  if (redirects >= MAX_REDIRECTS) return `more than ${MAX_REDIRECTS} times`;
-  return undefined;
 }
 
 async function readBody(

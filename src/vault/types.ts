@@ -12,6 +12,7 @@ import type {
   Validity,
   VaultDependency,
 } from '../core/index.ts';
+import type { LookupFunction } from 'node:net';
 import type { AnswerShape, OpenedAnswer } from './answer.ts';
 
 /** Opens answers that hold values: parses them, and finds out how long the values are good. */
@@ -34,6 +35,8 @@ export interface VaultConnectionsOptions {
   readonly ca: () => string | undefined;
   /** The name that Vault's certificate must be for; undefined takes the host of the address. */
   readonly tlsServerName: string | undefined;
+  /** Hosts that redirects may lead to, beside that of a client's address. */
+  readonly redirectHosts: readonly string[];
   /** Deadline of one request, in milliseconds. */
   readonly timeoutMs: number;
   /** Most connections to one Vault node. */
@@ -67,7 +70,7 @@ export interface VaultClientOptions {
   readonly address: string;
   /** Vault namespace, sent with every request. */
   readonly namespace?: string;
-  /** Connections shared with other clients, with their own `ca`, `tlsServerName` and `timeoutMs`. Default: own ones. */
+  /** Connections shared with other clients, with their own `ca`, `tlsServerName`, `redirectHosts` and `timeoutMs`. Default: own ones. */
   readonly connections?: VaultConnections;
   /** When requests may begin; they wait within their deadline. Default: at once. */
   readonly turns?: RequestTurns;
@@ -75,6 +78,10 @@ export interface VaultClientOptions {
   readonly ca?: () => string | undefined;
   /** The name that Vault's certificate must be for. Default: the host of the address. */
   readonly tlsServerName?: string;
+  /** Hosts that redirects may lead to, beside that of the address; a login never does. Default: none. */
+  readonly redirectHosts?: readonly string[];
+  /** Resolves the names of hosts. Default: as the system does. */
+  readonly lookup?: LookupFunction;
   /** Deadline of one request, in milliseconds. */
   readonly timeoutMs: number;
   /** What opens answers that hold values. Default: {@link OPENER}, at once. */

@@ -496,6 +496,7 @@ test('a connection brings its own namespace, CA and server name', () => {
           namespace: 'team',
           caConfigMap: { name: 'vault-ca', key: 'ca.crt' },
           tlsServerName: 'vault.example',
+          redirectHosts: ['Vault-1.example', '10.0.0.1'],
         },
       },
     },
@@ -506,6 +507,7 @@ test('a connection brings its own namespace, CA and server name', () => {
   assert.equal(vault.namespace, 'team');
   assert.equal(vault.caFile, '/run/vouchsafe/ca/ca.crt');
   assert.equal(vault.tlsServerName, 'vault.example');
+  assert.deepEqual(vault.redirectHosts, ['vault-1.example', '10.0.0.1']);
   assert.ok(pod.spec.volumes?.some(({ name }) => name === 'vouchsafe-ca'));
 });
 

@@ -95,6 +95,31 @@ const TABLE: Readonly<Record<string, Samples<unknown>>> = {
       'https://v?x',
     ],
   }),
+  host: samples({
+    grammar: grammar.host,
+    accepted: [
+      ['vault-1.vault-internal', 'vault-1.vault-internal'],
+      ['Vault.Example.', 'vault.example'],
+      ['10.0.0.1', '10.0.0.1'],
+      ['2130706433', '127.0.0.1'],
+      ['fd00::1', '[fd00::1]'],
+      ['[FD00:0::1]', '[fd00::1]'],
+    ],
+    refused: [
+      ...['', 'vault:8200', 'vault:', '[::1]:8200', 'https://vault', 'vault/x', 'u@vault', 'a b'],
+      ...[
+        '*.example\\',
+        'v?x',
+        'v#x',
+        'a\u202eb',
+        'x'.repeat(254),
+        '999.1.1.1',
+        '.',
+        '[',
+        'fe80::1%1',
+      ],
+    ],
+  }),
   notifyActions: samples({
     grammar: grammar.notifyActions,
     accepted: [

@@ -54,6 +54,7 @@ test('no values at all are an installation with every default', () => {
           caPem: undefined,
           caConfigMap: undefined,
           tlsServerName: undefined,
+          redirectHosts: [],
         },
       },
       policies: [],

@@ -43,6 +43,7 @@ test('the smallest document gets every documented default', () => {
       caFile: undefined,
       caPem: undefined,
       tlsServerName: undefined,
+      redirectHosts: [],
       timeoutMs: 20_000,
     },
     auth: {
@@ -368,6 +369,7 @@ test('of a good document each field alone can be spoilt, and both notice', () =>
       namespace: 'n',
       caFile: '/c',
       tlsServerName: 'v',
+      redirectHosts: ['w'],
       timeout: '1s',
     },
     auth: { method: 'jwt', mount: 'jwt', role: 'r', audience: 'a', tokenFile: '/t' },

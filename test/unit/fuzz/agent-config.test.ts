@@ -30,6 +30,7 @@ const DOCUMENT = {
     namespace: 'team',
     caFile: '/ca/ca.crt',
     tlsServerName: 'vault.example',
+    redirectHosts: ['vault-1.example'],
     timeout: '10s',
   },
   auth: { method: 'jwt', mount: 'auth/jwt', role: 'demo', audience: 'vault' },

@@ -14,6 +14,7 @@ const never = new AbortController().signal;
 const CONFIG = {
   address: 'http://127.0.0.1:1',
   ...{ namespace: undefined, caFile: undefined, caPem: undefined, tlsServerName: undefined },
+  redirectHosts: [],
   timeoutMs: 5000,
 };
 
