@@ -3,6 +3,9 @@
  */
 import { unitBytes, type Work } from './work.ts';
 
+/** Steps that escaping takes however short the text: arrays are made. */
+const ESCAPE_STEPS = 16;
+
 /** What is written instead of a UTF-16 unit; undefined where it stays. */
 export type Escape = (unit: number, at: number) => string | undefined;
 
@@ -42,7 +45,7 @@ function escapedLength(work: Work, text: string, escape: Escape): number {
     length += escaped?.length ?? 1;
     if (escaped !== undefined) count += 1;
   }
-  work.step(count);
+  work.step(ESCAPE_STEPS + count);
   return length;
 }
 
