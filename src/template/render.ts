@@ -79,6 +79,9 @@ const CALL_STEPS = 16;
 const NEED_STEPS = 32;
 const FAULT_STEPS = 400;
 
+/** Of a call without parameters, as most are. */
+const NO_HASH: ReadonlyMap<string, unknown> = new Map();
+
 /** Where faults are said to be that have no better place. */
 const START: Position = { line: 1, column: 1 };
 
@@ -277,10 +280,10 @@ class Rendering {
     if (helper.kind === 'choice') return this.#choice(call, helper.stopsAt, scope, lenient);
     const isLenient = helper.lenient === true;
     const args = call.args.map((arg) => this.#value(arg, scope, isLenient));
-    const hash = new Map(
-      call.hash.map(([name, value]) => [name, this.#value(value, scope, isLenient)] as const),
-    );
-    if (args.includes(PENDING) || [...hash.values()].includes(PENDING)) return PENDING;
+    const hash = call.hash.length === 0 ? NO_HASH : this.#hash(call, scope, isLenient);
+    if (args.includes(PENDING) || (hash.size > 0 && [...hash.values()].includes(PENDING))) {
+      return PENDING;
+    }
     this.#chargeFor(args);
     if (hash.size > 0) this.#chargeFor([...hash.values()]);
     const evaluated = new HelperCall(args, hash, lenient, this.#work);
@@ -289,6 +292,12 @@ class Rendering {
       this.#chargeForKey([...args, ...hash.values()]);
       return this.#need(helper.need(evaluated), evaluated.lenient);
     });
+  }
+
+  #hash({ hash }: Call, scope: Scope, lenient: boolean): ReadonlyMap<string, unknown> {
+    return new Map(
+      hash.map(([name, value]) => [name, this.#value(value, scope, lenient)] as const),
+    );
   }
 
   /** Alternatives may be missing; the last one only where the result may be. */
