@@ -32,7 +32,12 @@ export {
   type ErrorOptions,
 } from './errors.ts';
 export { Globs } from './globs.ts';
-export { jsonBoundsProblem, type JsonBounds } from './json-bounds.ts';
+export {
+  jsonBoundsProblem,
+  measureJson,
+  type JsonBounds,
+  type JsonMeasure,
+} from './json-bounds.ts';
 export { JsonText, MAX_SHORT_BYTES } from './json-text.ts';
 export { LOG_LEVELS, NO_LOGGER, type LogFields, type Logger, type LogLevel } from './logger.ts';
 export {

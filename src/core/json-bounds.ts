@@ -19,37 +19,62 @@ const CLOSE_LIST = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
+/** What a JSON text holds. */
+export interface JsonMeasure {
+  /** Lists, objects, members and items together. */
+  readonly parts: number;
+  /** Members of objects. */
+  readonly keys: number;
+  readonly depth: number;
+  /** Length of the longest name of a member, with its first quote, in UTF-16 units. */
+  readonly longestKey: number;
+}
+
+/** The bound that a text goes over, or undefined; see {@link measureJson}. */
+export function jsonBoundsProblem(text: string, bounds: JsonBounds): string | undefined {
+  const found = measureJson(text, bounds);
+  if (found.depth > bounds.depth) return `it is nested deeper than ${bounds.depth} levels`;
+  return found.parts > bounds.parts ? `it has more than ${bounds.parts} parts` : undefined;
+}
+
 /**
- * The bound that a text goes over, or undefined. One pass, which takes about as long as reading the text; a text that
- * is not JSON is bounded as well, for a parser gives up no later than where it is not.
+ * What a text holds, up to where it goes over a bound. One pass, which takes about as long as reading the text; a text
+ * that is not JSON is measured as well, for a parser gives up no later than where it is not.
  */
-export function jsonBoundsProblem(text: string, { parts, depth }: JsonBounds): string | undefined {
-  let found = 0;
-  let level = 0;
+export function measureJson(text: string, bounds: JsonBounds): JsonMeasure {
+  let [parts, keys, level, depth] = [0, 0, 0, 0];
+  let [lastString, longestKey] = [0, 0];
   for (let index = 0; index < text.length; index += 1) {
     switch (text.charCodeAt(index)) {
-      case QUOTE:
-        index = endOfString(text, index + 1);
+      case QUOTE: {
+        const end = endOfString(text, index + 1);
+        lastString = end - index;
+        index = end;
         break;
+      }
       case OPEN_LIST:
       case OPEN_OBJECT:
         level += 1;
-        if (level > depth) return `it is nested deeper than ${depth} levels`;
-        found += 1;
+        depth = Math.max(depth, level);
+        parts += 1;
         break;
       case CLOSE_LIST:
       case CLOSE_OBJECT:
         level -= 1;
         break;
-      case COMMA:
       case COLON:
-        found += 1;
+        keys += 1;
+        longestKey = Math.max(longestKey, lastString);
+        parts += 1;
+        break;
+      case COMMA:
+        parts += 1;
         break;
       default:
     }
-    if (found > parts) return `it has more than ${parts} parts`;
+    if (depth > bounds.depth || parts > bounds.parts) break;
   }
-  return undefined;
+  return { parts, keys, depth, longestKey };
 }
 
 /** The place of the closing quote, or the end of the text. */
