@@ -151,7 +151,7 @@ export class Pod {
   async #quiet(): Promise<void> {
     const isBusy = (): boolean =>
       this.#writing > 0 ||
-      process.getActiveResourcesInfo().some((name) => name.includes('Req')) ||
+      process.getActiveResourcesInfo().some((name) => /Req|ConnectWrap/.test(name)) ||
       this.vault.requests.slice(-50).some(({ status }) => status === undefined);
     let patience = 300;
     for (let turns = 0; turns < 4; turns += 1) {
