@@ -55,7 +55,9 @@ export class Strikes {
 
 /** Strikes that a predecessor left in the directory of a record; 0 where there are none. */
 export async function strikesIn(directory: string): Promise<number> {
-  const text = await readFile(join(directory, FILE_NAME), 'utf8').catch(() => '0');
+  const text = await readFile(join(directory, FILE_NAME), 'utf8').catch(() => undefined);
+  if (text === undefined) return 0;
   const count = Number(text);
-  return Number.isInteger(count) && count > 0 ? Math.min(count, 100) : 0;
+  // The driver may have died before the number was in it.
+  return Number.isInteger(count) ? Math.min(Math.max(1, count), 100) : 1;
 }

@@ -84,13 +84,18 @@ describe('a hostile pod beside others of its node', { skip: CANNOT_MOUNT }, () =
   test('an answer of Vault that takes all memory to read ends its volume alone', async () => {
     await using world = await CsiWorld.start();
     const { vault } = world;
-    await vault.write('kv/wide', { list: Array.from({ length: 400_000 }, () => ({})) });
+    // Of 3 MiB that are objects alone; each takes some 56 bytes, and its place in the list.
+    await vault.write('kv/wide', { list: Array.from({ length: 1_000_000 }, () => ({})) });
     await vault.write('kv/large', { text: 'x'.repeat(300_000), list: [1, 'two', { three: 3 }] });
-    const driver = await world.process();
+    const rendering = { memory: '32Mi', timeout: '30s' };
+    const csi = { enabled: true, driverName: DRIVER, rendering };
+    const driver = await world.process([], [], { csi });
     const pod = await world.pod('wide');
     const attributes = { role: 'web', 'secret-wide': 'kv/wide' };
     const [refusal] = await Promise.all([
-      world.refused(driver.kubelet, pod, { attributes }).catch(String),
+      world.refusedWith(/ERR_TEMPLATE_LIMIT.*(csi\.rendering\.memory)/, driver.kubelet, pod, {
+        attributes,
+      }),
       (async () => {
         const large = await world.pod('large');
         await world.published(driver.kubelet, large, {
@@ -102,7 +107,10 @@ describe('a hostile pod beside others of its node', { skip: CANNOT_MOUNT }, () =
         assert.equal(await world.file(large, 'x'), `${'x'.repeat(300_000)}3`);
       })(),
     ]);
-    assert.ok(refusal);
+    assert.match(
+      refusal.details,
+      /reading the answer of Vault for kv\/wide needed more than 32 MiB/,
+    );
     const other = await world.pod('other');
     await world.published(driver.kubelet, other, { attributes: ATTRIBUTES });
     assert.ok(isAlive(String(driver.agent.pid)), 'the driver lives');
@@ -118,6 +126,32 @@ describe('a hostile pod beside others of its node', { skip: CANNOT_MOUNT }, () =
     assert.ok(renderers.length >= 2);
     await driver.agent.kill('SIGKILL');
     await until(() => !renderers.some(isAlive));
+  });
+
+  test('a driver that is killed while it renders leaves a note: the next one begins that volume last, and its pod may end', async () => {
+    await using world = await CsiWorld.start();
+    const rendering = { timeout: '10m' };
+    const values = { csi: { enabled: true, driverName: DRIVER, rendering } };
+    const first = await world.process([], [], values);
+    const other = await world.pod('other');
+    await world.published(first.kubelet, other);
+    const { pod, refused } = await attack(world, first, LONG_SEARCH);
+    refused.catch(() => undefined);
+    await until(() => notesIn(world).some(({ strikes }) => strikes === '1'));
+    await first.agent.kill('SIGKILL');
+    assert.deepEqual(notesIn(world), [{ volumeId: pod.volumeId, strikes: '1' }]);
+    await world.change(2);
+    const second = await world.process([], [], values);
+    await second.agent.logged(/1 times in a row while it rendered this volume/);
+    await until(() => notesIn(world).some(({ strikes }) => strikes === '2'));
+    assert.equal(await world.file(other, 'user'), 'user-2:end', 'the other one was first');
+    await second.agent.kill('SIGKILL');
+    const third = await world.process([], [], values);
+    await third.agent.logged(/2 times in a row while it rendered this volume/);
+    await world.unpublish(third.kubelet, pod);
+    await world.unpublish(third.kubelet, other);
+    await world.revoked();
+    await world.forgotten();
   });
 
   test('a volume that was rendered when the driver died begins after the others, and ends when it is told to', async () => {
@@ -143,6 +177,18 @@ describe('a hostile pod beside others of its node', { skip: CANNOT_MOUNT }, () =
     await world.forgotten();
   });
 });
+
+/** What a driver notes of volumes that are being rendered. */
+function notesIn({ state }: CsiWorld): readonly { volumeId: string; strikes: string }[] {
+  return readdirSync(state).flatMap((name) => {
+    const note = join(state, name, 'rendering');
+    if (!existsSync(note)) return [];
+    const { spec } = JSON.parse(readFileSync(join(state, name, 'volume.json'), 'utf8')) as {
+      spec: { volumeId: string };
+    }; // as the driver writes it
+    return [{ volumeId: spec.volumeId, strikes: readFileSync(note, 'utf8') }];
+  });
+}
 
 function isRendering(world: CsiWorld, directory: string): boolean {
   return existsSync(join(world.state, directory, 'rendering'));
