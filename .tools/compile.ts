@@ -2,12 +2,15 @@
  * Runs the agent of a bundle once, so that V8 compiles what a start needs, and keeps that beside the files. The
  * servers that it talks to are those of `vouchsafe dev`.
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { headOf } from '../src/renderer/index.ts';
+import { encodeFrame } from '../src/sandbox/frames.ts';
+import { RENDER_LIMITS } from '../src/template/index.ts';
 import { startDevVault } from '../src/dev/vault/index.ts';
 import { startOidcProvider, startWorkloadApi } from '../src/dev/workload-api/index.ts';
 import { imageCommand } from './image-command.ts';
@@ -16,8 +19,9 @@ const PRELOADED = join(dirname(fileURLToPath(import.meta.url)), 'keep-compiled.c
 const SPIFFE_ID = 'spiffe://example.org/ns/default/sa/build';
 const PATIENCE_MS = 60_000;
 
-/** Puts `<file>.cache` beside each file of the bundle that an agent loads. */
+/** Puts `<file>.cache` beside each file of the bundle that an agent loads, or a process that renders. */
 export async function keepCompiled(bundle: string): Promise<void> {
+  runRenderer(bundle);
   await using stack = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), 'vouchsafe-compile-'));
   stack.defer(() => rm(directory, { recursive: true, force: true }));
@@ -48,6 +52,22 @@ export async function keepCompiled(bundle: string): Promise<void> {
       { name: 'own', template: '{{#with (secret "kv/app")}}{{username}}:{{password}}{{/with}}' },
     ],
   });
+}
+
+/** Has a template rendered: the driver starts such a process anew whenever one is killed, and pods wait for it. */
+function runRenderer(bundle: string): void {
+  const [node, ...args] = imageCommand(bundle);
+  const template = { name: 'own', source: '{{#with (secret "kv/app")}}{{username}}{{/with}}' };
+  const frames = [
+    { limits: RENDER_LIMITS },
+    { operation: 'render', jobs: [{ template }], values: [] },
+  ];
+  const { status, stderr } = spawnSync(node, ['--require', PRELOADED, ...args, 'renderer'], {
+    input: Buffer.concat(frames.flatMap((frame) => encodeFrame([headOf(frame)]))),
+    env: {},
+    timeout: PATIENCE_MS,
+  });
+  if (status !== 0) throw new Error(`the renderer of the bundle does not work:\n${String(stderr)}`);
 }
 
 /** Runs the agent until the files are there, then stops it. */

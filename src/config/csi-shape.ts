@@ -86,6 +86,7 @@ const rendering = shape.object(
         'Processes that parse and render templates and read answers of Vault; a namespace never has all of them.',
       ),
       2,
+      2,
     ),
     timeout: shape.withDefault(
       shape.parsed(

@@ -24,6 +24,9 @@ import { keepCompiled } from '../../../.tools/compile.ts';
 import { imageCommand } from '../../../.tools/image-command.ts';
 import { EXIT } from '../../../src/core/index.ts';
 import { CALLS } from '../../../src/csi/index.ts';
+import { headOf, readRendered } from '../../../src/renderer/wire.ts';
+import { encodeFrame, FrameReader } from '../../../src/sandbox/frames.ts';
+import { RENDER_LIMITS } from '../../../src/template/index.ts';
 import { Kubelet } from '../../helpers/kubelet.ts';
 import { ROOT } from '../docs/readme.ts';
 
@@ -184,6 +187,26 @@ test('the CSI driver listens for the kubelet, and ends when told to', async () =
   } finally {
     rmSync(memory, { recursive: true });
   }
+});
+
+test('a process that renders answers a frame, with the code that was compiled, and ends with its input', () => {
+  const [node, ...args] = imageCommand(join(directory, 'dist'));
+  const template = { name: 'own', source: '{{json (list 1 "a")}}' };
+  const requests = [
+    { limits: RENDER_LIMITS },
+    { operation: 'render', jobs: [{ template }], values: [] },
+  ];
+  const input = Buffer.concat(requests.flatMap((one) => encodeFrame([headOf(one)])));
+  const { status, stdout, stderr } = spawnSync(node, [...args, 'renderer'], {
+    ...{ cwd: directory, env: {}, input, timeout: 60_000 },
+  });
+  assert.equal(status, EXIT.ok, String(stderr));
+  const [ready, answer = []] = new FrameReader(2 ** 20).push(stdout);
+  assert.deepEqual(ready, []);
+  const [output] = readRendered(answer, 1);
+  assert.ok(output !== undefined && 'content' in output);
+  assert.equal(Buffer.from(answer[output.content] ?? []).toString(), '[1,"a"]');
+  assert.ok(statSync(join(directory, 'dist', 'renderer.cjs.cache')).size > 0);
 });
 
 test('the image holds the programs that the CSI driver runs, with what they need, and none that gives rights', () => {
