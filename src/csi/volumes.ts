@@ -15,6 +15,7 @@ import { factsOf, planFor } from './planning.ts';
 import type { DriverParts } from './ports.ts';
 import type { PublishRequest } from './publish-request.ts';
 import type { Records, KeptRecord } from './records.ts';
+import { beginResumed } from './resuming.ts';
 import type { Revocations } from './revocations.ts';
 import { requireAudience } from './tokens.ts';
 import { stakes, Turns } from './turns.ts';
@@ -41,11 +42,6 @@ const WAIT_MS = { first: 10_000, later: 45_000 } as const;
 /** A start that the kubelet no longer asks for: its longest wait between two tries is two minutes. */
 const ABANDONED_MS = 10 * 60_000;
 const SWEEP_MS = 60_000;
-
-/** Engines that go on at once after the start of the driver. */
-const MAX_RESUMING = 18;
-/** How long one of them may hold up the next. */
-const RESUMING_MS = 5000;
 
 /** What `statfs` would say of a mount that has gone meanwhile. */
 const NO_FILES = { bsize: 0, blocks: 0, bfree: 0 };
@@ -159,16 +155,11 @@ export class Volumes {
 
   /** Begins the engines of what was taken over, some at a time; resolves when all have begun, or on abort. */
   async beginResumed(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options.parts;
+    const isWaiting = (volume: Volume): boolean =>
+      this.#volumes.get(volume.spec.volumeId) === volume && !volume.hasBegun && !this.#isEnding;
     try {
-      const all = [...this.#volumes.values()];
-      await this.#beginAll(
-        all.filter(({ strikes }) => strikes.count === 0),
-        signal,
-      );
-      await this.#beginStruck(
-        all.filter(({ strikes }) => strikes.count > 0),
-        signal,
-      );
+      await beginResumed([...this.#volumes.values()], { clock, isWaiting }, signal);
     } catch (error) {
       if (!signal.aborted) throw error;
     }
@@ -403,47 +394,6 @@ export class Volumes {
       this.#places.giveBack(volume.namespace);
       this.#volumeParts.budget.forget(volume);
     });
-  }
-
-  async #beginAll(volumes: readonly Volume[], signal: AbortSignal): Promise<void> {
-    const turns = new FairShares(MAX_RESUMING);
-    await Promise.all(
-      volumes.map((volume) =>
-        turns.run(volume.namespace, signal, () => this.#beginOne(volume, signal)),
-      ),
-    );
-  }
-
-  /**
-   * Those that a driver has died over begin last, one at a time and each after a delay of its own: whoever asks for
-   * anything else comes first, a pod of theirs that ends included.
-   */
-  async #beginStruck(volumes: readonly Volume[], signal: AbortSignal): Promise<void> {
-    const { clock } = this.#options.parts;
-    for (const volume of volumes.toSorted((a, b) => a.strikes.count - b.strikes.count)) {
-      const { count, delayMs } = volume.strikes;
-      const text =
-        `the driver ended ${count} times in a row while it rendered this volume, which begins last for that, after ` +
-        `${delayMs / 1000} s and more`;
-      volume.holdBack(
-        new VouchsafeError('ERR_TEMPLATE_LIMIT', text, { details: { strikes: count } }),
-      );
-      await clock.sleep(delayMs, signal);
-      await this.#beginOne(volume, signal);
-    }
-  }
-
-  async #beginOne(volume: Volume, signal: AbortSignal): Promise<void> {
-    const { clock } = this.#options.parts;
-    const isThere = this.#volumes.get(volume.spec.volumeId) === volume;
-    if (!isThere || volume.hasBegun || this.#isEnding) return;
-    volume.begin();
-    const done = new AbortController();
-    const limit = clock.sleep(RESUMING_MS, AbortSignal.any([signal, done.signal]));
-    const ready = volume.delivered(signal);
-    await Promise.race([ready, limit]).catch(() => undefined); // whoever asks is told
-    done.abort();
-    await limit.catch(() => undefined);
   }
 }
 
