@@ -131,22 +131,25 @@ describe('a hostile pod beside others of its node', { skip: CANNOT_MOUNT }, () =
   test('a driver that is killed while it renders leaves a note: the next one begins that volume last, and its pod may end', async () => {
     await using world = await CsiWorld.start();
     const rendering = { timeout: '10m' };
-    const values = { csi: { enabled: true, driverName: DRIVER, rendering } };
-    const first = await world.process([], [], values);
-    const other = await world.pod('other');
+    const csi = { enabled: true, driverName: DRIVER, minRefresh: '1s', rendering };
+    const first = await world.process([], [], { csi });
+    const [other, pod] = [await world.pod('other'), await world.pod('struck')];
     await world.published(first.kubelet, other);
-    const { pod, refused } = await attack(world, first, LONG_SEARCH);
-    refused.catch(() => undefined);
+    const attributes = { ...ATTRIBUTES, refresh: '1s' };
+    await world.published(first.kubelet, pod, { attributes });
+    holdRenderers(first);
+    await world.change(2);
     await until(() => notesIn(world).some(({ strikes }) => strikes === '1'));
     await first.agent.kill('SIGKILL');
     assert.deepEqual(notesIn(world), [{ volumeId: pod.volumeId, strikes: '1' }]);
-    await world.change(2);
-    const second = await world.process([], [], values);
+    const second = await world.process([], [], { csi });
     await second.agent.logged(/1 times in a row while it rendered this volume/);
+    await world.holds(other, 'user', 'user-2:end');
+    holdRenderers(second);
     await until(() => notesIn(world).some(({ strikes }) => strikes === '2'));
-    assert.equal(await world.file(other, 'user'), 'user-2:end', 'the other one was first');
+    assert.equal(await world.file(pod, 'user'), 'user-1:end', 'the other one was first');
     await second.agent.kill('SIGKILL');
-    const third = await world.process([], [], values);
+    const third = await world.process([], [], { csi });
     await third.agent.logged(/2 times in a row while it rendered this volume/);
     await world.unpublish(third.kubelet, pod);
     await world.unpublish(third.kubelet, other);
@@ -188,6 +191,11 @@ function notesIn({ state }: CsiWorld): readonly { volumeId: string; strikes: str
     }; // as the driver writes it
     return [{ volumeId: spec.volumeId, strikes: readFileSync(note, 'utf8') }];
   });
+}
+
+/** What they work on from now on takes for ever; a driver that is killed takes them along. */
+function holdRenderers({ agent }: DriverProcess): void {
+  for (const pid of renderersOf(agent.pid)) process.kill(Number(pid), 'SIGSTOP');
 }
 
 function isRendering(world: CsiWorld, directory: string): boolean {
