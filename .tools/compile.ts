@@ -18,6 +18,8 @@ import { imageCommand } from './image-command.ts';
 const PRELOADED = join(dirname(fileURLToPath(import.meta.url)), 'keep-compiled.cjs');
 const SPIFFE_ID = 'spiffe://example.org/ns/default/sa/build';
 const PATIENCE_MS = 60_000;
+/** Before each frame of a pool stands what marks its answer; here nobody looks. */
+const NO_MARK = new Uint8Array();
 
 /** Puts `<file>.cache` beside each file of the bundle that an agent loads, or a process that renders. */
 export async function keepCompiled(bundle: string): Promise<void> {
@@ -63,7 +65,7 @@ function runRenderer(bundle: string): void {
     { operation: 'render', jobs: [{ template }], values: [] },
   ];
   const { status, stderr } = spawnSync(node, ['--require', PRELOADED, ...args, 'renderer'], {
-    input: Buffer.concat(frames.flatMap((frame) => encodeFrame([headOf(frame)]))),
+    input: Buffer.concat(frames.flatMap((frame) => encodeFrame([NO_MARK, headOf(frame)]))),
     env: {},
     timeout: PATIENCE_MS,
   });

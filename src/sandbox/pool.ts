@@ -13,7 +13,7 @@ import { abortable, createBackoff, runAll } from '../lifecycle/index.ts';
 import { FairQueue } from './fair-queue.ts';
 import { frameBytes, MAX_PARTS, type Frame } from './frames.ts';
 import { createPoolMetrics, type PoolMetrics } from './pool-metrics.ts';
-import { Worker, WorkerError, type StartChild } from './worker.ts';
+import { Worker, WorkerError, type Failure, type StartChild } from './worker.ts';
 
 /** How long a child may take to come up, on a busy node. */
 const START_TIMEOUT_MS = 30_000;
@@ -75,6 +75,8 @@ interface Waiting {
   readonly sinceMs: number;
   readonly job: Job<unknown>;
   readonly outcome: PromiseWithResolvers<unknown>;
+  /** True once a child has answered something else instead of it. */
+  wasSlighted: boolean;
 }
 
 /** Does jobs in child processes, as long as {@link run} does. */
@@ -103,13 +105,19 @@ export class Pool {
   async do<T>(job: Job<T>, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
     const { clock, maxFrameBytes } = this.#options;
-    if (frameBytes(job.frame) > maxFrameBytes || job.frame.length > MAX_PARTS) {
+    if (frameBytes(job.frame) > maxFrameBytes || job.frame.length >= MAX_PARTS) {
       this.#metrics.done(job.operation, 'size');
       throw new Exceeded('size');
     }
     const outcome = Promise.withResolvers<unknown>();
     outcome.promise.catch(() => undefined); // told to whoever still waits for it
-    const waiting: Waiting = { tenant: job.tenant, sinceMs: clock.monotonicMs(), job, outcome };
+    const waiting: Waiting = {
+      tenant: job.tenant,
+      sinceMs: clock.monotonicMs(),
+      job,
+      outcome,
+      wasSlighted: false,
+    };
     if (!this.#queue.add(waiting)) throw this.#busy(job, 'too many renderings wait already');
     const over = new AbortController();
     const limit = clock.sleep(MAX_WAIT_MS, over.signal).then(
@@ -192,7 +200,7 @@ export class Pool {
     } catch (error) {
       const failure = error instanceof WorkerError ? error.failure : 'protocol';
       // It was not this job's fault: another child does it.
-      if (failure === 'ended' && this.#queue.add(waiting)) return failure;
+      if (isOfOthers(failure, waiting) && this.#queue.add(waiting)) return failure;
       this.#metrics.done(job.operation, failure);
       if (failure === 'time' || failure === 'memory') outcome.reject(new Exceeded(failure));
       else {
@@ -210,4 +218,12 @@ export class Pool {
     const text = `no process of the driver could do it now (${operation}): ${why}; it is tried again`;
     return new VouchsafeError('ERR_TEMPLATE_BUSY', text);
   }
+}
+
+/** Whether a child failed for what it did before this job; one that answers something else is believed that once. */
+function isOfOthers(failure: Failure, waiting: Waiting): boolean {
+  if (failure === 'ended') return true;
+  const isFirst = failure === 'stale' && !waiting.wasSlighted;
+  waiting.wasSlighted ||= isFirst;
+  return isFirst;
 }

@@ -8,6 +8,7 @@ import { encodeFrame, FrameReader, type Frame } from './frames.ts';
 const INPUT = 0;
 const OUTPUT = 1;
 const CHUNK_BYTES = 64 * 1024;
+const EMPTY = new Uint8Array();
 
 /** Answers frames until the input ends. What `answer` throws ends it: the process is of no use then. */
 export function serveFrames(maxFrameBytes: number, answer: (frame: Frame) => Frame): void {
@@ -16,8 +17,8 @@ export function serveFrames(maxFrameBytes: number, answer: (frame: Frame) => Fra
   for (;;) {
     const count = readSync(INPUT, chunk);
     if (count === 0) return;
-    for (const frame of reader.push(chunk.subarray(0, count))) {
-      for (const part of encodeFrame(answer(frame))) writeAll(part);
+    for (const [mark = EMPTY, ...frame] of reader.push(chunk.subarray(0, count))) {
+      for (const part of encodeFrame([mark, ...answer(frame)])) writeAll(part);
     }
   }
 }

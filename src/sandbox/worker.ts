@@ -2,6 +2,7 @@
  * One child process and its frames: it is asked one thing at a time, and killed at the first that is not as agreed.
  * Ring: sandbox.
  */
+import { randomBytes } from 'node:crypto';
 import type { Clock } from '../core/index.ts';
 import { encodeFrame, FrameReader, type Frame } from './frames.ts';
 
@@ -25,11 +26,14 @@ export interface ChildEvents {
 /** Starts a child process; never throws: a child that cannot be started has ended. */
 export type StartChild = (events: ChildEvents) => Child;
 
+/** Length of what marks a frame and its answer as belonging together: no child can know it before it is asked. */
+const MARK_BYTES = 16;
+
 /**
  * How asking failed: out of time; or it died while it worked, for which there is no other reason than memory; or it
- * spoke out of turn or nonsense; or it had ended before it was asked.
+ * spoke nonsense; or it answered something else, what it was asked before perhaps; or it had ended before it was asked.
  */
-export type Failure = 'time' | 'memory' | 'protocol' | 'ended';
+export type Failure = 'time' | 'memory' | 'protocol' | 'stale' | 'ended';
 
 /** A child that did not answer. */
 export class WorkerError extends Error {
@@ -50,13 +54,18 @@ export interface WorkerOptions {
   readonly maxAnswerBytes: number;
 }
 
+/** What a child is at work on. */
+interface Asked extends PromiseWithResolvers<Frame> {
+  readonly mark: Buffer;
+}
+
 /** One child process. */
 export class Worker {
   readonly #clock: Clock;
   readonly #child: Child;
   readonly #ended = new AbortController();
   readonly #reader: FrameReader;
-  #asked: PromiseWithResolvers<Frame> | undefined;
+  #asked: Asked | undefined;
   #idleBytes: number | undefined;
   #how = '';
 
@@ -88,14 +97,14 @@ export class Worker {
   /** Sends a frame and waits for the one that answers it. @throws WorkerError; then the process has ended. */
   async ask(frame: Frame, timeoutMs: number): Promise<Frame> {
     if (this.#ended.signal.aborted) throw new WorkerError('ended', this.#how);
-    const asked = Promise.withResolvers<Frame>();
+    const asked = { ...Promise.withResolvers<Frame>(), mark: randomBytes(MARK_BYTES) };
     this.#asked = asked;
     const done = new AbortController();
     const limit = this.#clock.sleep(timeoutMs, done.signal).then(
       () => this.#end('time', 'it took too long'),
       () => undefined,
     );
-    this.#child.send(encodeFrame(frame));
+    this.#child.send(encodeFrame([asked.mark, ...frame]));
     try {
       const answer = await asked.promise;
       this.#idleBytes ??= this.#child.residentBytes();
@@ -113,11 +122,14 @@ export class Worker {
 
   #received(chunk: Uint8Array): void {
     try {
-      for (const frame of this.#reader.push(chunk)) {
+      for (const [mark, ...answer] of this.#reader.push(chunk)) {
         const asked = this.#asked;
+        if (asked === undefined || mark === undefined || !asked.mark.equals(mark)) {
+          this.#end('stale', 'it speaks without being asked');
+          return;
+        }
         this.#asked = undefined;
-        if (asked === undefined) throw new Error('it speaks without being asked');
-        asked.resolve(frame);
+        asked.resolve(answer);
       }
     } catch (error) {
       this.#end('protocol', error instanceof Error ? error.message : 'it speaks nonsense');

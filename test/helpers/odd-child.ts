@@ -8,7 +8,10 @@ export type Command =
 
 const OUTPUT = 1;
 const kept: unknown[] = [];
+/** Header of a frame without parts. */
+const EMPTY_FRAME = Buffer.from([8, 0, 0, 0, 0, 0, 0, 0]);
 let isReady = false;
+let isOwed = false;
 
 if (import.meta.main) {
   serveFrames(2 ** 20, (frame) => {
@@ -16,6 +19,8 @@ if (import.meta.main) {
       isReady = true;
       return [];
     }
+    if (isOwed) writeSync(OUTPUT, EMPTY_FRAME);
+    isOwed = false;
     return obey(Buffer.from(frame[0] ?? []).toString() as Command, frame);
   });
 }
@@ -39,7 +44,8 @@ function obey(command: Command, frame: readonly Uint8Array[]): readonly Uint8Arr
       writeSync(OUTPUT, Buffer.from([0xff, 0xff, 0xff, 0x7f, 0, 0, 0, 0]));
       return [];
     case 'twice':
-      writeSync(OUTPUT, Buffer.from([8, 0, 0, 0, 0, 0, 0, 0]));
+      // The second answer comes when the next thing is asked.
+      isOwed = true;
       return [];
     case 'keep':
       kept.push(Buffer.alloc(64 * 2 ** 20, 1));

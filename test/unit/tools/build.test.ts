@@ -196,13 +196,15 @@ test('a process that renders answers a frame, with the code that was compiled, a
     { limits: RENDER_LIMITS },
     { operation: 'render', jobs: [{ template }], values: [] },
   ];
-  const input = Buffer.concat(requests.flatMap((one) => encodeFrame([headOf(one)])));
+  const mark = Buffer.from('a mark of ours');
+  const input = Buffer.concat(requests.flatMap((one) => encodeFrame([mark, headOf(one)])));
   const { status, stdout, stderr } = spawnSync(node, [...args, 'renderer'], {
     ...{ cwd: directory, env: {}, input, timeout: 60_000 },
   });
   assert.equal(status, EXIT.ok, String(stderr));
-  const [ready, answer = []] = new FrameReader(2 ** 20).push(stdout);
-  assert.deepEqual(ready, []);
+  const [ready, [echoed, ...answer] = []] = new FrameReader(2 ** 20).push(stdout);
+  assert.deepEqual(ready, [mark]);
+  assert.deepEqual(echoed, mark);
   const [output] = readRendered(answer, 1);
   assert.ok(output !== undefined && 'content' in output);
   assert.equal(Buffer.from(answer[output.content] ?? []).toString(), '[1,"a"]');
