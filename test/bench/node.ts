@@ -46,6 +46,8 @@ export class BenchNode implements AsyncDisposable {
       ...['csi', '--config', config, '--node-name', 'bench', '--csi-socket', world.csiSocket],
       ...['--registration-directory', dirname(world.registrationSocket)],
       ...['--state-directory', world.state, '--listen', '127.0.0.1:0'],
+      // That of the chart: all volumes are of one namespace, which has a third of what it allows.
+      ...['--memory-limit', String(640 * 2 ** 20)],
     ];
     const node = new BenchNode(world, new Measured([...image, ...words], {}, cwd));
     try {
