@@ -47,12 +47,10 @@ export function createCallMetrics(metrics: Metrics): CallMetrics {
 type State = 'starting' | 'ready' | 'degraded';
 const STATES: readonly State[] = ['starting', 'ready', 'degraded'];
 
-/** A namespace as a label. Those that hold something on this node are no more than it has volumes. */
-function namespaceLabel(namespace: string): string {
-  return namespace;
-}
-
-/** Makes the function that brings the gauges of what each namespace holds up to date. */
+/**
+ * Makes the function that brings the gauges of what each namespace holds up to date. Namespaces that hold something on
+ * this node are no more than it has volumes.
+ */
 function createSharesRecorder(metrics: Metrics, volumes: Volumes): () => void {
   const gauges: Readonly<Record<Resource, Gauge>> = {
     volumes: metrics.gauge(
@@ -83,15 +81,11 @@ function createSharesRecorder(metrics: Metrics, volumes: Volumes): () => void {
   return () => {
     const { holders } = volumes;
     for (const [resource, gauge] of Object.entries(gauges) as [Resource, Gauge][]) {
-      const held = new Map<string, number>();
-      for (const [namespace, units] of holders[resource]) {
-        const label = namespaceLabel(namespace);
-        held.set(label, (held.get(label) ?? 0) + units);
+      const held = holders[resource];
+      for (const namespace of known.get(gauge) ?? []) {
+        if (!held.has(namespace)) gauge.remove({ namespace });
       }
-      for (const label of known.get(gauge) ?? []) {
-        if (!held.has(label)) gauge.remove({ namespace: label });
-      }
-      for (const [label, units] of held) gauge.set(units, { namespace: label });
+      for (const [namespace, units] of held) gauge.set(units, { namespace });
       known.set(gauge, new Set(held.keys()));
     }
   };
