@@ -15,11 +15,10 @@ import {
   type Metrics,
   type Random,
 } from '../core/index.ts';
-import { Latest } from '../lifecycle/index.ts';
+import { FairQueue, Latest } from '../lifecycle/index.ts';
 import { statusOf, type ApiRequest, type KubernetesApi } from './api.ts';
 import { microTime } from './lease.ts';
 import { TokenBucket } from './token-bucket.ts';
-import { TurnQueue } from './turn-queue.ts';
 
 /** What an Event is about. */
 export interface Regarding {
@@ -89,7 +88,10 @@ export class EventRecorder {
   readonly #series = new Map<string, Series>();
   readonly #namespaces = new Map<string, TokenBucket>();
   readonly #objects = new Map<string, TokenBucket>();
-  readonly #queue = new TurnQueue<Series>(MAX_QUEUE);
+  readonly #queue = new FairQueue<Series>({
+    bounds: { sizeOfAll: MAX_QUEUE },
+    turnAway: (series) => this.#drop(series),
+  });
   readonly #work = new Latest<undefined>();
   readonly #overall: TokenBucket;
   #isFailing = false;
@@ -159,11 +161,13 @@ export class EventRecorder {
   }
 
   #enqueue(series: Series): void {
-    const dropped = this.#queue.push(series.occurrence.namespace, series);
-    if (dropped === undefined) return;
-    dropped.isQueued = false;
+    if (!this.#queue.add(series.occurrence.namespace, series)) this.#drop(series);
+  }
+
+  #drop(series: Series): void {
+    series.isQueued = false;
     // A count comes again when it is due; what was never written is forgotten.
-    if (dropped.told === 0) dropped.lastMs = -Infinity;
+    if (series.told === 0) series.lastMs = -Infinity;
     this.#outcomes.add({ outcome: 'dropped' });
   }
 

@@ -1,27 +1,33 @@
 /**
  * A bounded resource that several owners share, none of them at the cost of the others. Ring: lifecycle.
  */
+import { FairQueue, type Shares } from './fair-queue.ts';
 import { abortable } from './race-abort.ts';
 
 /** Part of the total that one owner may hold: two owners together leave a third one its share. */
 const SHARE = 1 / 3;
 
-/** A number of units, of which each owner may hold a third at most, however many are free. */
-export class FairShares {
+/** A number of units, of which each owner may hold its share at most, however many are free. */
+export class FairShares implements Shares {
   /** How many there are. */
   readonly total: number;
-  /** Most units of one owner: a third, and at least one. */
+  /** Most units of one owner. */
   readonly share: number;
   readonly #held = new Map<string, number>();
-  /** Owners that wait, each with its turns in order. Those that came first are first. */
-  readonly #waiting = new Map<string, (() => void)[]>();
+  /** Those that wait for one unit; each is called when it is held. */
+  readonly #waiting = new FairQueue<() => void>({ shares: this });
   #taken = 0;
 
-  /** @throws TypeError when `total` is not a positive whole number. */
-  constructor(total: number) {
-    if (!Number.isSafeInteger(total) || total < 1) throw new TypeError('total must be at least 1');
+  /**
+   * `share` is the most that one owner may hold: a third by default, and at least one.
+   *
+   * @throws TypeError when one of them is not a positive whole number.
+   */
+  constructor(total: number, share = Math.max(1, Math.floor(total * SHARE))) {
+    if (!isCount(total)) throw new TypeError('total must be at least 1');
+    if (!isCount(share)) throw new TypeError('share must be at least 1');
     this.total = total;
-    this.share = Math.max(1, Math.floor(total * SHARE));
+    this.share = share;
   }
 
   /** Owners with the units that they hold; who holds none is not in it. */
@@ -60,7 +66,7 @@ export class FairShares {
     if (left > 0) this.#held.set(owner, left);
     else this.#held.delete(owner);
     this.#taken -= units;
-    this.#wake();
+    for (let wake = this.#waiting.shift(); wake !== undefined; wake = this.#waiting.shift()) wake();
   }
 
   /**
@@ -81,43 +87,17 @@ export class FairShares {
     if (this.tryTake(owner)) return; // whoever waits has its share already, or the total is taken
     const turn = Promise.withResolvers<undefined>();
     const wake = (): void => turn.resolve(undefined);
-    const queue = this.#waiting.get(owner) ?? [];
-    queue.push(wake);
-    this.#waiting.set(owner, queue);
+    this.#waiting.add(owner, wake);
     try {
       await abortable(turn.promise, signal);
     } catch (error) {
-      const index = queue.indexOf(wake);
-      if (index < 0) this.giveBack(owner);
-      else this.#leave(owner, queue, index);
+      // Where the turn came in the same moment the unit is held already.
+      if (!this.#waiting.remove(owner, wake)) this.giveBack(owner);
       throw error;
     }
   }
+}
 
-  #leave(owner: string, queue: (() => void)[], index: number): void {
-    queue.splice(index, 1);
-    if (queue.length === 0) this.#waiting.delete(owner);
-  }
-
-  /** Gives what is free to those that wait. */
-  #wake(): void {
-    for (;;) {
-      let next: string | undefined;
-      for (const owner of this.#waiting.keys()) {
-        const isBetter = next === undefined || this.held(owner) < this.held(next);
-        if (this.available(owner) > 0 && isBetter) next = owner;
-      }
-      const queue = next === undefined ? undefined : this.#waiting.get(next);
-      if (next === undefined || queue === undefined) return;
-      const [wake] = queue;
-      this.hold(next);
-      this.#leave(next, queue, 0);
-      // Of owners that hold as many, the one that waits longest for its turn is first.
-      if (queue.length > 0) {
-        this.#waiting.delete(next);
-        this.#waiting.set(next, queue);
-      }
-      wake?.();
-    }
-  }
+function isCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 1;
 }

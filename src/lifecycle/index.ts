@@ -1,5 +1,6 @@
 export { createBackoff, type Backoff, type BackoffOptions } from './backoff.ts';
 export { Bell } from './bell.ts';
+export { FairQueue, type FairQueueOptions, type QueueBounds, type Shares } from './fair-queue.ts';
 export { FairShares } from './fair-shares.ts';
 export { Latest } from './latest.ts';
 export { abortable, DEADLINE, withDeadline } from './race-abort.ts';

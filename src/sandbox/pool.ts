@@ -9,8 +9,7 @@ import {
   type Metrics,
   type Random,
 } from '../core/index.ts';
-import { abortable, createBackoff, runAll } from '../lifecycle/index.ts';
-import { FairQueue } from './fair-queue.ts';
+import { abortable, createBackoff, FairQueue, FairShares, runAll } from '../lifecycle/index.ts';
 import { frameBytes, MAX_PARTS, type Frame } from './frames.ts';
 import { createPoolMetrics, type PoolMetrics } from './pool-metrics.ts';
 import { Worker, WorkerError, type Failure, type StartChild } from './worker.ts';
@@ -21,7 +20,8 @@ const START_TIMEOUT_MS = 30_000;
 const START_WAITS = { minMs: 200, maxMs: 30_000 } as const;
 
 /** Jobs that wait. */
-const MAX_WAITING = { perTenant: 1024, inAll: 4096 } as const;
+const MAX_WAITING = { itemsOfOne: 1024, sizeOfAll: 4096 } as const;
+const TOO_MANY = 'too many renderings wait already';
 
 /** How long a job waits for its turn before whoever asks is told, in milliseconds. */
 const MAX_WAIT_MS = 60_000;
@@ -71,7 +71,6 @@ export class Exceeded extends Error {
 }
 
 interface Waiting {
-  readonly tenant: string;
   readonly sinceMs: number;
   readonly job: Job<unknown>;
   readonly outcome: PromiseWithResolvers<unknown>;
@@ -92,7 +91,11 @@ export class Pool {
     if (!Number.isInteger(processes) || processes < 2)
       throw new TypeError('a pool has two or more');
     this.#options = options;
-    this.#queue = new FairQueue({ ...MAX_WAITING, runningPerTenant: processes - 1 });
+    this.#queue = new FairQueue({
+      bounds: MAX_WAITING,
+      turnAway: ({ job, outcome }) => outcome.reject(this.#busy(job, TOO_MANY)),
+      shares: new FairShares(processes, processes - 1),
+    });
     this.#metrics = createPoolMetrics(options.metrics);
   }
 
@@ -111,18 +114,13 @@ export class Pool {
     }
     const outcome = Promise.withResolvers<unknown>();
     outcome.promise.catch(() => undefined); // told to whoever still waits for it
-    const waiting: Waiting = {
-      tenant: job.tenant,
-      sinceMs: clock.monotonicMs(),
-      job,
-      outcome,
-      wasSlighted: false,
-    };
-    if (!this.#queue.add(waiting)) throw this.#busy(job, 'too many renderings wait already');
+    const { tenant } = job;
+    const waiting: Waiting = { sinceMs: clock.monotonicMs(), job, outcome, wasSlighted: false };
+    if (!this.#queue.add(tenant, waiting)) throw this.#busy(job, TOO_MANY);
     const over = new AbortController();
     const limit = clock.sleep(MAX_WAIT_MS, over.signal).then(
       () => {
-        if (!this.#queue.remove(waiting)) return;
+        if (!this.#queue.remove(tenant, waiting)) return;
         outcome.reject(this.#busy(job, this.#lastProblem ?? 'others had all the turns'));
       },
       () => undefined,
@@ -130,7 +128,7 @@ export class Pool {
     try {
       return (await abortable(outcome.promise, signal)) as T; // what `read` of this job made
     } finally {
-      this.#queue.remove(waiting);
+      this.#queue.remove(tenant, waiting);
       over.abort();
       await limit;
     }
@@ -180,8 +178,8 @@ export class Pool {
     for (;;) {
       const waiting = await this.#queue.take(until);
       if (waiting === undefined) return signal.aborted ? undefined : 'ended';
-      const why = await this.#one(worker, waiting);
-      this.#queue.done(waiting);
+      const done = (): void => this.#queue.done(waiting.job.tenant);
+      const why = await this.#one(worker, waiting).finally(done);
       if (why !== undefined) return why;
     }
   }
@@ -200,7 +198,7 @@ export class Pool {
     } catch (error) {
       const failure = error instanceof WorkerError ? error.failure : 'protocol';
       // It was not this job's fault: another child does it.
-      if (isOfOthers(failure, waiting) && this.#queue.add(waiting)) return failure;
+      if (isOfOthers(failure, waiting) && this.#queue.add(job.tenant, waiting)) return failure;
       this.#metrics.done(job.operation, failure);
       if (failure === 'time' || failure === 'memory') outcome.reject(new Exceeded(failure));
       else {

@@ -23,8 +23,8 @@ import {
 } from '../core/index.ts';
 import type { Answer, HttpRequest, Route } from '../http/index.ts';
 import { abortable } from '../lifecycle/index.ts';
-import { FairQueue } from './fair-queue.ts';
 import { createReviewCounter } from './review-counter.ts';
+import { ReviewTurns } from './review-turns.ts';
 import { namespaceNotice, noticeOf, type Notice } from './tell.ts';
 import { parseReviewBody } from './review-body.ts';
 import { rememberChecks } from './remember-checks.ts';
@@ -56,7 +56,10 @@ export interface MutateOptions {
 /** The API server waits a few seconds in all. */
 const LOOKUP_TIMEOUT_MS = 2000;
 /** Reviews that wait for their turn; a namespace has a third of the memory. The API server waits a few seconds. */
-const QUEUE_BOUNDS = { pieces: 512, size: 8 << 20, totalSize: 24 << 20, waitMs: 5000 };
+const WAITING = { itemsOfOne: 512, sizeOfOne: 8 << 20, sizeOfAll: 24 << 20 };
+const MAX_WAIT_MS = 5000;
+/** Names of namespaces that nobody knows are one owner, for a stranger can make them up. No namespace is called so. */
+const UNKNOWN = '';
 const RETRY_AFTER_SECONDS = 1;
 const DURATION_BUCKETS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
@@ -74,7 +77,7 @@ export function createMutateRoute(options: MutateOptions): Route {
   const { clock, logger, metrics, installation, pause } = options;
   const knows = options.knows ?? (() => false);
   const remembering = { ...options, checkTemplate: rememberChecks(options.checkTemplate) };
-  const queue = new FairQueue({ bounds: QUEUE_BOUNDS, clock, pause });
+  const turns = new ReviewTurns({ bounds: WAITING, waitMs: MAX_WAIT_MS, clock, pause });
   const count = createReviewCounter(metrics, knows);
   const duration = metrics.histogram(
     'vouchsafe_admission_duration_seconds',
@@ -98,11 +101,10 @@ export function createMutateRoute(options: MutateOptions): Route {
       const body = await request.readBody(installation.webhook.maxBodyBytes);
       bytes = body.length;
       review = readReview(parseReviewBody(body));
-      // Names that nobody knows are one party: a stranger can make them up.
-      const party =
-        options.knows === undefined || knows(review.namespace) ? review.namespace : undefined;
+      const isKnown = options.knows === undefined || knows(review.namespace);
+      const owner = isKnown ? review.namespace : UNKNOWN;
       const turn: Turn = (work) =>
-        queue.do(party, body.length, () => {
+        turns.do(owner, body.length, () => {
           if (request.isOpen) return work();
           throw new VouchsafeError('ERR_SERVER_BUSY', 'nobody waits for the answer');
         });

@@ -49,6 +49,12 @@ test('an owner has a third at most, however many are free, and at least one', ()
   }
 });
 
+test('a share of another size is kept as a third is', () => {
+  const shares = new FairShares(4, 3);
+  assert.deepEqual([shares.tryTake('one', 4), shares.tryTake('one', 3)], [false, true]);
+  assert.deepEqual([shares.available('one'), shares.available('other')], [0, 1]);
+});
+
 test('units are taken all together or not at all', () => {
   const shares = new FairShares(30);
   assert.ok(!shares.tryTake('one', 11));
@@ -79,6 +85,7 @@ test('who gives back what it does not have is a defect', () => {
   assert.throws(() => new FairShares(0), TypeError);
   assert.throws(() => new FairShares(1.5), TypeError);
   assert.throws(() => new FairShares(Infinity), TypeError);
+  assert.throws(() => new FairShares(9, 0), TypeError);
 });
 
 test('a crowd of one owner does not hold up the first of another', async () => {

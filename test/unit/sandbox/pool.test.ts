@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { NO_METRICS } from '../../../src/core/index.ts';
+import { NO_METRICS, VouchsafeError } from '../../../src/core/index.ts';
 import { sandboxed, systemClock, systemRandom } from '../../../src/platform/index.ts';
 import {
   Exceeded,
@@ -138,6 +138,28 @@ test('tenants take turns, whoever has more to be done', async (t) => {
   await Promise.all([...many, ...few]);
   const last = Math.max(...['one', 'two', 'three'].map((tenant) => order.indexOf(tenant)));
   assert.ok(last < 10, `the last of the few came as number ${last}`);
+});
+
+test('no tenant, and no few of them, take the places of those that wait', async (t) => {
+  const running = start(t);
+  await running.stop(); // no job is done any more
+  const leave = new AbortController();
+  const wait = (tenant: string): Promise<string> =>
+    tell(running, 'echo', { tenant, signal: leave.signal }).then(
+      () => 'done',
+      (error: unknown) => (error instanceof VouchsafeError ? error.message : 'waits'),
+    );
+  const crowd = ['a', 'b', 'c', 'd'].flatMap((tenant) =>
+    Array.from({ length: 1024 }, () => wait(tenant)),
+  );
+  assert.match(await wait('a'), /too many renderings wait already/);
+  const other = wait('other');
+  assert.match(await Promise.race(crowd), /too many renderings wait already/);
+  assert.deepEqual(running.results, ['busy', 'busy']);
+  leave.abort();
+  assert.equal(await other, 'waits');
+  const ends = await Promise.all(crowd);
+  assert.equal(ends.filter((end) => end === 'waits').length, 4095);
 });
 
 for (const command of ['garbage', 'huge', 'exit'] as const) {
