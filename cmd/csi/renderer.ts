@@ -7,7 +7,7 @@ import type { Installation } from '../../src/config/index.ts';
 import type { Clock, Logger, Metrics } from '../../src/core/index.ts';
 import type { Task } from '../../src/lifecycle/index.ts';
 import { sandboxed, systemRandom } from '../../src/platform/index.ts';
-import { headOf, Renderer, type Setup } from '../../src/renderer/index.ts';
+import { createRenderCounts, headOf, Renderer, type Setup } from '../../src/renderer/index.ts';
 import { Pool } from '../../src/sandbox/index.ts';
 import { RENDER_LIMITS } from '../../src/template/index.ts';
 
@@ -23,7 +23,7 @@ export interface RenderersOptions {
 }
 
 /** Makes the pool; its processes are there as long as `run` is. */
-export function startRenderers({ installation, ...parts }: RenderersOptions): {
+export function startRenderers({ installation, metrics, ...parts }: RenderersOptions): {
   readonly renderer: Renderer;
   readonly run: Task;
 } {
@@ -33,6 +33,7 @@ export function startRenderers({ installation, ...parts }: RenderersOptions): {
   const setup: Setup = { limits };
   const pool = new Pool({
     ...parts,
+    counts: createRenderCounts(metrics),
     ...{ processes, timeoutMs, maxFrameBytes: MAX_FRAME_BYTES, random: systemRandom },
     // One that keeps more than half of its heap gives it back by making place for another.
     maxGrowthBytes: heapBytes / 2,

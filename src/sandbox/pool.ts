@@ -2,16 +2,9 @@
  * A few child processes that do for others what may take too long or too much. Ring: sandbox. Whoever waits for one of
  * them waits within bounds, and a tenant never has all of them.
  */
-import {
-  VouchsafeError,
-  type Clock,
-  type Logger,
-  type Metrics,
-  type Random,
-} from '../core/index.ts';
+import { VouchsafeError, type Clock, type Logger, type Random } from '../core/index.ts';
 import { abortable, createBackoff, FairQueue, FairShares, runAll } from '../lifecycle/index.ts';
 import { frameBytes, MAX_PARTS, type Frame } from './frames.ts';
-import { createPoolMetrics, type PoolMetrics } from './pool-metrics.ts';
 import { Worker, WorkerError, type Failure, type StartChild } from './worker.ts';
 
 /** How long a child may take to come up, on a busy node. */
@@ -42,7 +35,17 @@ export interface PoolOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
-  readonly metrics: Metrics;
+  readonly counts: PoolCounts;
+}
+
+/** What is counted of a pool. Whoever has one gives it the names. */
+export interface PoolCounts {
+  /** How long a job waited for a child. */
+  waited(seconds: number): void;
+  /** A job has ended: `ok`, over a bound (`time`, `memory`, `size`), `busy`, or by the {@link Failure} of its child. */
+  done(operation: string, result: string): void;
+  /** A child is replaced: `time`, `memory`, `size` (much memory after a job), `protocol`, `stale`, `ended` or `start`. */
+  replaced(reason: string): void;
 }
 
 /** Something to be done. */
@@ -82,7 +85,6 @@ interface Waiting {
 export class Pool {
   readonly #options: PoolOptions;
   readonly #queue: FairQueue<Waiting>;
-  readonly #metrics: PoolMetrics;
   #lastProblem: string | undefined;
 
   /** @throws TypeError for fewer than two processes. */
@@ -96,7 +98,6 @@ export class Pool {
       turnAway: ({ job, outcome }) => outcome.reject(this.#busy(job, TOO_MANY)),
       shares: new FairShares(processes, processes - 1),
     });
-    this.#metrics = createPoolMetrics(options.metrics);
   }
 
   /**
@@ -109,7 +110,7 @@ export class Pool {
     signal.throwIfAborted();
     const { clock, maxFrameBytes } = this.#options;
     if (frameBytes(job.frame) > maxFrameBytes || job.frame.length >= MAX_PARTS) {
-      this.#metrics.done(job.operation, 'size');
+      this.#options.counts.done(job.operation, 'size');
       throw new Exceeded('size');
     }
     const outcome = Promise.withResolvers<unknown>();
@@ -149,21 +150,21 @@ export class Pool {
     const backoff = createBackoff({ ...START_WAITS, random });
     while (!isOver()) {
       const worker = new Worker({ ...this.#options, maxAnswerBytes: this.#options.maxFrameBytes });
-      const stop = (): void => worker.kill('the driver ends');
+      const stop = (): void => worker.kill('the pool ends');
       signal.addEventListener('abort', stop, { once: true });
       try {
         await worker.ask(setup, START_TIMEOUT_MS);
         backoff.reset();
         this.#lastProblem = undefined;
         const why = await this.#serve(worker, signal);
-        worker.kill(why ?? 'the driver ends');
-        if (why !== undefined) this.#metrics.replaced(why);
+        worker.kill(why ?? 'the pool ends');
+        if (why !== undefined) this.#options.counts.replaced(why);
       } catch (error) {
         if (isOver()) return;
         const problem = `a child process does not start: ${worker.how}`;
         if (this.#lastProblem !== problem) logger.error(problem, { error });
         this.#lastProblem = problem;
-        this.#metrics.replaced('start');
+        this.#options.counts.replaced('start');
         worker.kill('it does not start');
         await clock.sleep(backoff.nextMs(), signal).catch(() => undefined);
       } finally {
@@ -188,18 +189,18 @@ export class Pool {
   async #one(worker: Worker, waiting: Waiting): Promise<string | undefined> {
     const { clock, timeoutMs, maxGrowthBytes, logger } = this.#options;
     const { job, outcome, sinceMs } = waiting;
-    this.#metrics.waited((clock.monotonicMs() - sinceMs) / 1000);
+    this.#options.counts.waited((clock.monotonicMs() - sinceMs) / 1000);
     job.onBegin?.();
     try {
       const answer = await worker.ask(job.frame, timeoutMs);
       outcome.resolve(job.read(answer));
-      this.#metrics.done(job.operation, 'ok');
+      this.#options.counts.done(job.operation, 'ok');
       return worker.grownBytes > maxGrowthBytes ? 'size' : undefined;
     } catch (error) {
       const failure = error instanceof WorkerError ? error.failure : 'protocol';
       // It was not this job's fault: another child does it.
       if (isOfOthers(failure, waiting) && this.#queue.add(job.tenant, waiting)) return failure;
-      this.#metrics.done(job.operation, failure);
+      this.#options.counts.done(job.operation, failure);
       if (failure === 'time' || failure === 'memory') outcome.reject(new Exceeded(failure));
       else {
         logger.error('a child process answered as none should', { reason: worker.how });
@@ -212,7 +213,7 @@ export class Pool {
   }
 
   #busy({ operation }: Job<unknown>, why: string): VouchsafeError {
-    this.#metrics.done(operation, 'busy');
+    this.#options.counts.done(operation, 'busy');
     const text = `no process of the driver could do it now (${operation}): ${why}; it is tried again`;
     return new VouchsafeError('ERR_TEMPLATE_BUSY', text);
   }

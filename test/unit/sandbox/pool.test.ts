@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { NO_METRICS, VouchsafeError } from '../../../src/core/index.ts';
+import { VouchsafeError } from '../../../src/core/index.ts';
 import { sandboxed, systemClock, systemRandom } from '../../../src/platform/index.ts';
 import {
   Exceeded,
@@ -40,15 +40,10 @@ function start(t: TestContext, more: Partial<PoolOptions> = {}): Running {
     setup: [],
     ...{ processes: 2, timeoutMs: 10_000, maxFrameBytes: 2 ** 20, maxGrowthBytes: 2 ** 30 },
     ...{ clock: systemClock, random: systemRandom, logger },
-    metrics: {
-      ...NO_METRICS,
-      counter: (name) => ({
-        add(labels = {}) {
-          if (name.endsWith('jobs_total')) results.push(labels['result'] ?? '');
-          else replaced.push(labels['reason'] ?? '');
-        },
-        remove: () => undefined,
-      }),
+    counts: {
+      waited: () => undefined,
+      done: (_, result) => results.push(result),
+      replaced: (reason) => replaced.push(reason),
     },
     ...more,
   });
