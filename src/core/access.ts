@@ -122,19 +122,14 @@ function allowsPath(globs: readonly string[], path: string): boolean {
   // What is written out is meant, whatever it is a part of.
   if (all.isAny || globs.includes(path)) return true;
   const segments = path.split('/');
-  const named = segments.some((segment) => SYSTEM_ROOTS.includes(segment))
-    ? Globs.of(globs.filter((glob) => namesRoot(glob, segments)))
-    : all;
   const readings = readingsOf(segments);
-  return readings !== undefined && readings.every((reading) => named.matches(reading));
-}
-
-/**
- * Whether a glob may stand for a path with a system root in it. It must write the beginning of the path out: that is the
- * root itself, or else a mount, or the Vault namespace that the root is in.
- */
-function namesRoot(glob: string, [first = '']: readonly string[]): boolean {
-  return glob.startsWith(`${first}/`);
+  if (readings === undefined) return false;
+  if (!segments.some((segment) => SYSTEM_ROOTS.includes(segment)))
+    return readings.every((reading) => all.matches(reading));
+  // What may stand for a path with a system root in it must write the beginning of the path out: that is the root
+  // itself, or else a mount, or the Vault namespace that the root is in.
+  const beginning = `${segments[0] ?? ''}/`;
+  return readings.every((reading) => all.matchesFrom(beginning, reading));
 }
 
 /** The path, and the path without each part that may be one of KV's API; undefined where those are too many. */

@@ -43,6 +43,13 @@ export class Globs {
     return this.isAny || this.#exact.has(name) || this.#wild.some((glob) => fits(glob, name));
   }
 
+  /** Whether one of those matches that write `beginning` out: no star stands for a part of it. */
+  matchesFrom(beginning: string, name: string): boolean {
+    if (!name.startsWith(beginning)) return false;
+    if (this.#exact.has(name)) return true;
+    return this.#wild.some((glob) => glob.head.startsWith(beginning) && fits(glob, name));
+  }
+
   /** What looking `name` up takes at most, in steps of some ten nanoseconds. */
   stepsFor(name: string): number {
     return this.isAny ? 1 : this.#parts * Math.ceil((name.length + 1) / CHARS_OF_A_STEP);
