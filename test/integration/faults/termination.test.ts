@@ -75,6 +75,16 @@ class Pod implements AsyncDisposable {
     return agent;
   }
 
+  /** An agent that was told to stop and revokes what it holds, for which Vault has no answer before `heal`. */
+  async revoking(): Promise<{ readonly agent: RunningAgent; readonly heal: () => void }> {
+    const path = 'auth/token/revoke-self';
+    const heal = this.world.vault.faults.add({ match: { path }, respond: 'hang' });
+    const agent = await this.ready();
+    agent.send('SIGTERM');
+    await this.asked(path, 1);
+    return { agent, heal };
+  }
+
   /** Whether the credential in the file opens the database. */
   async isOpen(): Promise<boolean> {
     const [username = '', password = ''] = (await this.world.bench.file('db')).split(':');
@@ -89,6 +99,19 @@ class Pod implements AsyncDisposable {
 
   get statePath(): string {
     return join(this.world.bench.stateDirectory, 'state.json');
+  }
+
+  /** Waits until Vault has been asked for a path so often. */
+  async asked(path: string, times: number): Promise<void> {
+    await this.world.vault.waitFor({ path }, times, AbortSignal.timeout(20_000));
+  }
+
+  /** Waits until the pod holds so much in Vault. */
+  async holds(...held: readonly number[]): Promise<void> {
+    await eventually(
+      () => Promise.resolve(this.held.join() === held.join() ? true : undefined),
+      () => `held: ${this.held.join()}`,
+    );
   }
 
   /** Waits until the application has been told so often. */
@@ -138,7 +161,7 @@ suite('an agent that is told to stop', { concurrency: 4 }, () => {
     await using pod = await Pod.start();
     const heal = pod.world.vault.faults.add({ match: { path: 'kv/app' }, respond: 'hang' });
     const stopped = await pod.agent();
-    await pod.world.vault.waitFor({ path: 'database/creds/app' }, 1, AbortSignal.timeout(20_000));
+    await pod.asked('database/creds/app', 1);
     await stopped.kill('SIGTERM');
     assert.deepEqual(pod.held, [0, 0, 0]);
     assert.equal(existsSync(pod.statePath), false);
@@ -177,21 +200,14 @@ suite('an agent that is told to stop', { concurrency: 4 }, () => {
     const successor = await pod.ready();
     await pod.told(1);
     assert.ok(await pod.isOpen());
-    await eventually(
-      () => Promise.resolve(pod.held.join() === '1,1,1' ? true : undefined),
-      () => `held: ${pod.held.join()}`,
-    );
+    await pod.holds(1, 1, 1);
     await successor.kill('SIGTERM');
     assert.deepEqual([pod.held, pod.notified], [[0, 0, 0], 1]);
   });
 
   test('SIGKILL in the middle of the revocation: the successor takes nothing for good, and tells', async () => {
     await using pod = await Pod.start();
-    const path = 'auth/token/revoke-self';
-    const heal = pod.world.vault.faults.add({ match: { path }, respond: 'hang' });
-    const stopped = await pod.ready();
-    stopped.send('SIGTERM');
-    await pod.world.vault.waitFor({ path }, 1, AbortSignal.timeout(20_000));
+    const { agent: stopped, heal } = await pod.revoking();
     await stopped.kill('SIGKILL');
     heal();
     const successor = await pod.ready();
@@ -203,11 +219,7 @@ suite('an agent that is told to stop', { concurrency: 4 }, () => {
 
   test('SIGTERM twice: the second ends it at once, and the successor revokes', async () => {
     await using pod = await Pod.start();
-    const path = 'auth/token/revoke-self';
-    const heal = pod.world.vault.faults.add({ match: { path }, respond: 'hang' });
-    const stopped = await pod.ready();
-    stopped.send('SIGTERM');
-    await pod.world.vault.waitFor({ path }, 1, AbortSignal.timeout(20_000));
+    const { agent: stopped, heal } = await pod.revoking();
     await stopped.kill('SIGTERM');
     assert.equal(await stopped.exit(), 130);
     heal();
@@ -222,11 +234,7 @@ suite('an agent that is told to stop', { concurrency: 4 }, () => {
     const sidecar = await pod.ready({ revokeDelay: '4s' });
     sidecar.send('SIGTERM');
     await sidecar.logged(/told to stop/);
-    await pod.world.vault.waitFor(
-      { path: 'auth/token/renew-self' },
-      2,
-      AbortSignal.timeout(20_000),
-    );
+    await pod.asked('auth/token/renew-self', 2);
     assert.ok(await pod.isOpen());
     assert.equal((await sidecar.get('/readyz')).status, 200);
     assert.equal(await sidecar.exit(), 0);
@@ -237,20 +245,13 @@ suite('an agent that is told to stop', { concurrency: 4 }, () => {
     await using pod = await Pod.start();
     const sidecar = await pod.ready({ revokeDelay: '1h' });
     sidecar.send('SIGTERM');
-    await pod.world.vault.waitFor(
-      { path: 'auth/token/renew-self' },
-      1,
-      AbortSignal.timeout(20_000),
-    );
+    await pod.asked('auth/token/renew-self', 1);
     await eventually(
       () => Promise.resolve(/"operation":"token-renew"/.test(sidecar.output) ? true : undefined),
       'the token was not renewed',
     );
     await sidecar.kill('SIGKILL');
-    await eventually(
-      () => Promise.resolve(pod.held.join() === '0,0,0' ? true : undefined),
-      () => `held: ${pod.held.join()}`,
-    );
+    await pod.holds(0, 0, 0);
   });
 
   test('the sidecar of a pair whose files have no lease ends at once', async () => {

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { eventually } from '../../helpers/agent-process.ts';
-import { CANNOT_MOUNT, CsiWorld, type RunningDriver } from '../../helpers/csi-world.ts';
+import {
+  CANNOT_MOUNT,
+  CsiWorld,
+  type RunningDriver,
+  type TestPod,
+} from '../../helpers/csi-world.ts';
 import type { Installation } from '../../../src/config/index.ts';
 
 const PERMISSION_DENIED = 7;
@@ -30,6 +35,16 @@ async function says({ logger }: RunningDriver, text: RegExp): Promise<void> {
   await eventually(() => Promise.resolve(isThere()), `the log does not say ${String(text)}`);
 }
 
+/** A pod whose volume one driver has filled, which then ended. */
+async function filledBefore(world: CsiWorld): Promise<TestPod> {
+  const first = await world.driver();
+  const pod = await world.pod();
+  const attributes = { role: 'web', refresh: '1s', 'secret-x': 'kv/app#user' };
+  await world.publish(first.kubelet, pod, { attributes });
+  await first.stop();
+  return pod;
+}
+
 suite('policies in the CSI driver', { skip: CANNOT_MOUNT }, () => {
   for (const [name, template] of Object.entries(COMPUTED)) {
     test(`not allowed at run time: ${name}`, async () => {
@@ -55,11 +70,7 @@ suite('policies in the CSI driver', { skip: CANNOT_MOUNT }, () => {
 
   test('policies of now hold for a volume of before: its files stay, nothing more is read for it', async () => {
     await using world = await CsiWorld.start();
-    const first = await world.driver();
-    const pod = await world.pod();
-    const attributes = { role: 'web', refresh: '1s', 'secret-x': 'kv/app#user' };
-    await world.publish(first.kubelet, pod, { attributes });
-    await first.stop();
+    const pod = await filledBefore(world);
     await world.change(2);
     const other = { ...OWN, paths: ['kv/other'] };
     const second = await world.driver({}, withPolicies(world, other));
@@ -69,11 +80,7 @@ suite('policies in the CSI driver', { skip: CANNOT_MOUNT }, () => {
 
   test('a login that no policy allows any more is not made again', async () => {
     await using world = await CsiWorld.start();
-    const first = await world.driver();
-    const pod = await world.pod();
-    const attributes = { role: 'web', refresh: '1s', 'secret-x': 'kv/app#user' };
-    await world.publish(first.kubelet, pod, { attributes });
-    await first.stop();
+    const pod = await filledBefore(world);
     const second = await world.driver({}, withPolicies(world, { ...OWN, roles: ['other'] }));
     await says(second, /no policy allows the login/);
     assert.equal(await world.file(pod, 'x'), 'user-1');
