@@ -65,7 +65,7 @@ export interface VaultConfig {
   readonly tlsServerName: string | undefined;
   /** Hosts that redirects may lead to, beside that of the address. */
   readonly redirectHosts: readonly string[];
-  /** Limit of one request. */
+  /** Limit of one request; that of what Vault makes something for is three times as long. */
   readonly timeoutMs: number;
 }
 

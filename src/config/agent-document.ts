@@ -55,7 +55,10 @@ const vault = shape.object(
     tlsServerName: shape.parsed(grammar.text('a host name', 253), 'Name in the certificate.'),
     redirectHosts,
     timeout: shape.withDefault(
-      shape.parsed(grammar.duration(1000), 'Limit of one request.'),
+      shape.parsed(
+        grammar.duration(1000),
+        'Limit of one request; three times as long for an answer that holds a token or may hold a credential, lest there be a second one.',
+      ),
       defaults.VAULT_TIMEOUT_MS,
       formatDuration(defaults.VAULT_TIMEOUT_MS),
     ),

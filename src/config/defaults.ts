@@ -23,7 +23,7 @@ export const REVOKE_DELAY_MS = 0;
 export const OUTPUT_DIRECTORY = '/vault/secrets';
 /** Owner and group may read: they share the volume's fsGroup or the UID. */
 export const FILE_MODE = 0o440;
-/** Limit of one request to Vault. */
+/** Limit of one request to Vault; that of what Vault makes something for is a minute, as in its own clients. */
 export const VAULT_TIMEOUT_MS = 20_000;
 /** Where the kubelet puts the pod's service-account token. */
 export const SERVICE_ACCOUNT_TOKEN_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/token';

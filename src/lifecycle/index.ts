@@ -3,6 +3,7 @@ export { Bell } from './bell.ts';
 export { FairQueue, type FairQueueOptions, type QueueBounds, type Shares } from './fair-queue.ts';
 export { FairShares } from './fair-shares.ts';
 export { Latest } from './latest.ts';
+export { Patience } from './patience.ts';
 export { abortable, DEADLINE, withDeadline } from './race-abort.ts';
 export { retry, type RetryOptions } from './retry.ts';
 export { Semaphore } from './semaphore.ts';

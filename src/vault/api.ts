@@ -69,6 +69,8 @@ export interface ApiCall {
   readonly bearer?: Secret<string>;
   /** Other secrets of the request, to keep out of messages. */
   readonly secrets?: readonly Secret<string>[];
+  /** Whether Vault makes something for it that lives on: a token, or what may have a lease. Default: it does not. */
+  readonly isMaking?: boolean;
   /** Client certificate, where it is not the one of {@link VaultApi.identity}. */
   readonly identity?: TlsIdentity;
   /** Makes the error of an answer that is no success, or takes it for one after all. Default: {@link refusalOf}. */
@@ -161,6 +163,7 @@ export class VaultApi {
       signal,
       reading,
       isLogin: call.operation === 'login',
+      isMaking: call.isMaking ?? false,
       ...(identity === undefined ? {} : { identity }),
     };
     return await (call.body === undefined
@@ -202,6 +205,7 @@ interface TransportExtras {
   readonly signal: AbortSignal;
   readonly reading: BodyBounds;
   readonly isLogin: boolean;
+  readonly isMaking: boolean;
   readonly identity?: TlsIdentity;
 }
 
@@ -221,14 +225,14 @@ interface NodeVaultRequest extends TransportExtras {
 
 function createNodeVault({ address, namespace, transport, turns }: VaultApiOptions): NodeVault {
   const send = async (options: NodeVaultRequest): Promise<HttpResponse> => {
-    const { method, uri, headers, json, signal, reading, isLogin, identity } = options;
+    const { method, uri, headers, json, signal, reading, isLogin, isMaking, identity } = options;
     return await transport.send({
       method,
       url: new URL(uri),
       headers,
       signal,
       reading,
-      isLogin,
+      ...{ isLogin, isMaking },
       ...(json === undefined ? {} : { body: JSON.stringify(json) }),
       ...(identity === undefined ? {} : { identity }),
       ...(turns === undefined ? {} : { turns }),

@@ -22,6 +22,7 @@ export async function login(
   }
   const call: ApiCall = {
     operation: 'login',
+    isMaking: true,
     path: `auth/${request.mount}/login`,
     refuse: loginRefusal(request, namespace),
     ...credentialsOf(request),

@@ -48,7 +48,7 @@ export class Reader {
       case 'pki': {
         const { token, signal } = asker;
         const operation = dependency.kind;
-        const call = { operation, path, token, body: dependency.params };
+        const call = { operation, path, token, body: dependency.params, isMaking: true };
         return answerOf(await this.#api.value(call, { ...VALUE, mount: 'other' }, signal));
       }
     }
@@ -73,7 +73,8 @@ export class Reader {
     const actual = mount.kind === 'kv2' ? kv2Path(path, mount.prefix, 'data') : path;
     const query = version === undefined ? {} : { query: `version=${version}` };
     const refuse = readRefusal(path);
-    const call = { operation: 'read', path: actual, token, refuse, ...query } as const;
+    const isMaking = mount.kind === 'other' || mount.kind === 'unknown';
+    const call = { operation: 'read', path: actual, token, refuse, isMaking, ...query } as const;
     const isVersion = mount.kind === 'kv2' && actual.startsWith(`${mount.prefix}data/`);
     const opened = await this.#api.value(call, { ...VALUE, mount: mount.kind, isVersion }, signal);
     if (opened === undefined) throw notFound(path);

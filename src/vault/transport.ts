@@ -12,6 +12,7 @@ import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } fro
 import { lookup as systemLookup } from 'node:dns';
 import type { LookupFunction, Socket } from 'node:net';
 import { VouchsafeError, type Clock, type Random, type Secret } from '../core/index.ts';
+import { Patience } from '../lifecycle/index.ts';
 import { connectionError } from './connection-error.ts';
 import {
   guardedLookup,
@@ -33,6 +34,11 @@ const MAX_SOCKETS = 8;
 const MAX_IDLE_SOCKETS = 2;
 /** Idle connections close after this time, in milliseconds: well before load balancers forget them. */
 const IDLE_MS = 15_000;
+/**
+ * What a request may have made is waited for as many times as long as any other answer: a token or a credential whose answer
+ * is not taken is made a second time, and nobody knows of the first. By default a minute, as in Vault's own clients.
+ */
+const MAKING_FACTOR = 3;
 /** A connection serves for this long, in milliseconds, give or take a fifth: the name may stand for other nodes by now. */
 const CONNECTION_LIFE_MS = 5 * 60_000;
 
@@ -56,7 +62,7 @@ export interface TransportOptions {
   readonly redirectHosts?: readonly string[];
   /** Resolves the names of hosts. Default: as the system does. */
   readonly lookup?: LookupFunction;
-  /** Deadline of one request with its redirects, in milliseconds. */
+  /** Deadline of a turn, and then of a request with its redirects, in milliseconds. */
   readonly timeoutMs: number;
   /** Most connections to one Vault node. Default: as many as one workload has use for. */
   readonly maxSockets?: number;
@@ -84,6 +90,8 @@ export interface HttpRequest {
   readonly identity?: TlsIdentity;
   /** Whether it holds what logs somebody in: redirects to other hosts are refused then. Default: it does not. */
   readonly isLogin?: boolean;
+  /** Whether Vault makes something for it that lives on: its answer is waited for longer. Default: it does not. */
+  readonly isMaking?: boolean;
   /** When it may begin. Default: at once. */
   readonly turns?: RequestTurns;
   /** Default: all of up to {@link MAX_ANSWER_BYTES}. */
@@ -115,8 +123,9 @@ export class Transport {
   }
 
   /**
-   * Sends a request and reads the whole answer, following redirects with method, body and headers unchanged.
-   * Aborting rejects with the signal's reason.
+   * Sends a request and reads the whole answer, following redirects with method, body and headers unchanged. Waiting for
+   * a turn takes nothing of its time; nor does waiting for a connection, where Vault makes something. Aborting rejects with
+   * the signal's reason.
    *
    * @throws VouchsafeError `ERR_VAULT_UNREACHABLE`, `ERR_VAULT_TLS`, `ERR_VAULT_TIMEOUT`,
    * `ERR_VAULT_MALFORMED`, `ERR_VAULT_REDIRECT`, `ERR_VAULT_BAD_REQUEST`.
@@ -127,15 +136,20 @@ export class Transport {
       const text = `the request to Vault is larger than ${MAX_REQUEST_BYTES} bytes`;
       throw new VouchsafeError('ERR_VAULT_BAD_REQUEST', text);
     }
-    const deadline = AbortSignal.timeout(this.#options.timeoutMs);
-    const signal = AbortSignal.any([request.signal, deadline]);
+    const { timeoutMs, clock } = this.#options;
+    const patience = new Patience(clock);
+    const signal = AbortSignal.any([request.signal, patience.signal]);
+    const onSent = (): void => {
+      if (request.isMaking === true) patience.start(timeoutMs * MAKING_FACTOR);
+    };
     let { url } = request;
     const route: Route = { own: url, ownKind: undefined };
     let hasBegun = false;
     const follow = async (): Promise<HttpResponse> => {
       hasBegun = true;
+      patience.start(timeoutMs);
       for (let redirects = 0; ; redirects += 1) {
-        const answer = await this.#exchange({ ...request, url, signal }, route);
+        const answer = await this.#exchange({ ...request, url, signal, onSent }, route);
         if (answer.location === undefined) return answer;
         if (redirects === 0) route.ownKind = localKindOf(answer.remoteAddress);
         const { location } = answer;
@@ -152,11 +166,16 @@ export class Transport {
       }
     };
     try {
-      return await (request.turns?.(signal, follow) ?? follow());
+      const { turns } = request;
+      if (turns === undefined) return await follow();
+      patience.start(timeoutMs);
+      return await turns(signal, follow);
     } catch (error) {
       request.signal.throwIfAborted();
-      if (deadline.aborted) throw timeoutError(url.origin, this.#options.timeoutMs, hasBegun);
+      if (patience.signal.aborted) throw timeoutError(url.origin, patience.ms, hasBegun);
       throw connectionError(error, url.origin);
+    } finally {
+      patience.end();
     }
   }
 
@@ -168,7 +187,7 @@ export class Transport {
     }
   }
 
-  async #exchange(request: HttpRequest, route: Route): Promise<Answer> {
+  async #exchange(request: SentRequest, route: Route): Promise<Answer> {
     const response = await this.#open(request, route);
     const { remoteAddress = '' } = response.socket;
     return {
@@ -180,8 +199,8 @@ export class Transport {
     };
   }
 
-  async #open(request: HttpRequest, route: Route): Promise<IncomingMessage> {
-    const { method, url, headers, body, signal } = request;
+  async #open(request: SentRequest, route: Route): Promise<IncomingMessage> {
+    const { method, url, headers, body, signal, onSent } = request;
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     const { lookup: given = systemLookup } = this.#options;
     const isOwn = isSameHost(url, route.own);
@@ -193,6 +212,7 @@ export class Transport {
         ? httpsRequest(url, { ...this.#tls(request), ...options, agent: agents.https })
         : httpRequest(url, { ...options, agent: agents.http });
     outgoing.once('socket', (socket) => this.#endOf(socket));
+    outgoing.once('finish', onSent);
     outgoing.once('response', (response) => {
       // Without it Node hands the connection to the next request as soon as the answer is read.
       if (!this.#isWorthKeeping(response)) outgoing.shouldKeepAlive = false;
@@ -231,6 +251,11 @@ export class Transport {
         : { cert: identity.certificatePem, key: identity.keyPem.reveal() }),
     };
   }
+}
+
+interface SentRequest extends HttpRequest {
+  /** Called when all of it is on its way. */
+  readonly onSent: () => void;
 }
 
 interface Agents {

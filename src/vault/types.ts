@@ -37,7 +37,7 @@ export interface VaultConnectionsOptions {
   readonly tlsServerName: string | undefined;
   /** Hosts that redirects may lead to, beside that of a client's address. */
   readonly redirectHosts: readonly string[];
-  /** Deadline of one request, in milliseconds. */
+  /** Deadline of one request, in milliseconds; what Vault makes something for has three times as long for its answer. */
   readonly timeoutMs: number;
   /** Most connections to one Vault node. */
   readonly maxSockets: number;
@@ -72,7 +72,7 @@ export interface VaultClientOptions {
   readonly namespace?: string;
   /** Connections shared with other clients, with their own `ca`, `tlsServerName`, `redirectHosts` and `timeoutMs`. Default: own ones. */
   readonly connections?: VaultConnections;
-  /** When requests may begin; they wait within their deadline. Default: at once. */
+  /** When requests may begin; they wait for as long as for an answer. Default: at once. */
   readonly turns?: RequestTurns;
   /** PEM of the trusted CAs, asked for at each request, so that a changed CA holds for new connections. */
   readonly ca?: () => string | undefined;
@@ -82,7 +82,7 @@ export interface VaultClientOptions {
   readonly redirectHosts?: readonly string[];
   /** Resolves the names of hosts. Default: as the system does. */
   readonly lookup?: LookupFunction;
-  /** Deadline of one request, in milliseconds. */
+  /** Deadline of one request, in milliseconds; what Vault makes something for has three times as long for its answer. */
   readonly timeoutMs: number;
   /** What opens answers that hold values. Default: {@link OPENER}, at once. */
   readonly opener?: AnswerOpener;

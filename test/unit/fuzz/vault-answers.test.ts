@@ -10,6 +10,7 @@ import {
   type Validity,
   type VaultDependency,
 } from '../../../src/core/index.ts';
+import { systemClock } from '../../../src/platform/index.ts';
 import { parseTemplate, renderTemplate } from '../../../src/template/index.ts';
 import { classifyValidity } from '../../../src/vault/validity.ts';
 import { createVaultClient, type VaultClient } from '../../../src/vault/index.ts';
@@ -26,8 +27,12 @@ import { startScripted, type Reply, type ScriptedServer } from '../../helpers/sc
 import { JWT, NEVER, PLANTED, TOKEN, version } from '../vault/harness.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 1);
-/** Catching up (HTTP 412) waits by the clock. */
-const CLOCK: Clock = { now: () => NOW_MS, monotonicMs: () => 0, sleep: () => Promise.resolve() };
+/** Nobody waits for a node to catch up (HTTP 412); the deadline is that of the system. */
+const CLOCK: Clock = {
+  now: () => NOW_MS,
+  monotonicMs: () => 0,
+  sleep: (ms, signal) => (ms > 1000 ? systemClock.sleep(ms, signal) : Promise.resolve()),
+};
 
 function body(data: object | null, rest: object = {}): object {
   const head = { request_id: 'r', lease_id: '', renewable: false, lease_duration: 0, data };
@@ -163,7 +168,7 @@ async function connected(t: TestContext): Promise<{ server: ScriptedServer; clie
   const server = await startScripted(t, () => ({}));
   const client = createVaultClient({
     address: server.address,
-    timeoutMs: 10_000,
+    timeoutMs: 20_000,
     clock: CLOCK,
     random: { next: () => 0.5 },
   });

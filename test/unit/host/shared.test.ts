@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { NO_LOGGER, Secret } from '../../../src/core/index.ts';
+import { hasCode, NO_LOGGER, Secret } from '../../../src/core/index.ts';
 import { startDevVault } from '../../../src/dev/vault/index.ts';
 import { createShared } from '../../../src/host/index.ts';
 import { systemClock, systemRandom } from '../../../src/platform/index.ts';
@@ -137,3 +137,24 @@ test('a request that cannot begin within its deadline says so', async (t) => {
   shared.requests.giveBack('shop', shared.requests.share);
   assert.ok(await client.tokenIsValid(vault.rootToken, never));
 });
+
+test('a request that waited for the share of its owner has its whole time: Vault makes nothing twice', async (t) => {
+  await using vault = await startDevVault();
+  const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
+  t.after(() => shared.close());
+  const config = { ...CONFIG, timeoutMs: 1000, address: vault.address };
+  const { connections, turns } = await shared.connect(config, 'shop');
+  const common = { clock: systemClock, random: systemRandom, connections, turns };
+  const client = createVaultClient({ address: vault.address, timeoutMs: 1000, ...common });
+  vault.faults.add({ match: { path: 'sys/tools/random' }, respond: { delayMs: 700 } });
+  const write = { kind: 'write', path: 'sys/tools/random', params: {} } as const;
+  // One turn for both of them.
+  shared.requests.hold('shop', shared.requests.share - 1);
+  const both = [1, 2].map(() => client.fetch(vault.rootToken, write, never));
+  const outcomes = await Promise.allSettled(both);
+  assert.deepEqual(outcomes.map(timedOut), [false, false]);
+});
+
+function timedOut(outcome: PromiseSettledResult<unknown>): boolean {
+  return outcome.status === 'rejected' && hasCode(outcome.reason, 'ERR_VAULT_TIMEOUT');
+}
