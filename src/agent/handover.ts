@@ -9,6 +9,8 @@ import { leasesBeyond } from './release.ts';
 import type {
   LiveState,
   LoadedState,
+  SavedLongValue,
+  SavedPlan,
   SavedRetired,
   SavedState,
   SavedTrace,
@@ -18,6 +20,7 @@ import type {
 } from './state-file.ts';
 import type { Plan } from './schedule.ts';
 import type { ResumedSession, Session, Sessions } from './sessions.ts';
+import { named } from './value-files.ts';
 import { isIssued } from './value-sizes.ts';
 import type { Values } from './values.ts';
 
@@ -45,8 +48,9 @@ function connectionOf({ vault }: AgentConfig): string {
   return digestOf([vault?.address, vault?.namespace]);
 }
 
+/** Long values count by their names: nobody has to look into them to know that they are the same. */
 function digestOf(value: unknown): string {
-  return createHash('sha256').update(JSON.stringify(value)).digest('hex');
+  return createHash('sha256').update(JSON.stringify(value, named)).digest('hex');
 }
 
 /** Durations from here are moments, which stay as they are while nothing changes. */
@@ -152,6 +156,7 @@ export function saveState(
 ): LiveState {
   const nowMs = parts.clock.monotonicMs();
   const session = parts.sessions?.current;
+  const saved = [...parts.values.entries].flatMap((entry) => savedValue(entry, session, nowMs));
   return {
     kind: 'live',
     ...traceOf(config, parts),
@@ -167,7 +172,8 @@ export function saveState(
             ageMs: nowMs - session.startedAtMs,
             ...savedPlan(session.plan, nowMs),
           },
-    values: [...parts.values.entries].flatMap((entry) => savedValue(entry, session, nowMs)),
+    values: saved.filter((one) => 'value' in one),
+    longValues: saved.filter((one) => 'json' in one),
     retired: (parts.sessions?.retired ?? []).map((one) => savedRetired(one, parts.values, nowMs)),
   };
 }
@@ -188,6 +194,7 @@ function buriedState(
     retired: left.map((session) => savedRetired(session, parts.values, nowMs)),
     session: null,
     values: [],
+    longValues: [],
   };
 }
 
@@ -226,9 +233,19 @@ export function resumeState(
   }
   const files = filesOf(state);
   if (!isOwn) return files === 'none' ? 'none' : 'revoked';
-  const session = resumedSession(loaded, sessions, nowMs);
-  for (const { dependency, refreshMs, ...saved } of state.values) {
-    const value = contentOf(saved);
+  resumeValues(loaded, values, resumedSession(loaded, sessions, nowMs), nowMs);
+  return files;
+}
+
+function resumeValues(
+  { state, elapsedMs }: LoadedState,
+  values: Values,
+  session: Session | undefined,
+  nowMs: number,
+): void {
+  for (const saved of [...state.values, ...state.longValues]) {
+    const { dependency, refreshMs } = saved;
+    const value = 'json' in saved ? saved.json : saved.value;
     const plan = resumedPlan(saved, elapsedMs, nowMs);
     if (plan.expiresAtMs <= nowMs) continue;
     if (saved.lease === null) values.resume(dependency, refreshMs, { value, plan });
@@ -237,14 +254,13 @@ export function resumeState(
       values.resume(dependency, refreshMs, { value, plan, lease });
     }
   }
-  return files;
 }
 
 /** The token of a live state, where nothing is read with it any more. */
-function retiredSession({ session, values }: SavedState): SavedRetired[] {
+function retiredSession({ session, values, longValues }: SavedState): SavedRetired[] {
   if (session === null) return [];
   const { token, isBatch, expiresInMs } = session;
-  const leases = isBatch ? values.flatMap(({ lease }) => lease?.id ?? []) : [];
+  const leases = isBatch ? [...values, ...longValues].flatMap(({ lease }) => lease?.id ?? []) : [];
   return [{ token, isBatch, expiresInMs, leases }];
 }
 
@@ -293,35 +309,32 @@ function resumedSession(
   return sessions?.resume(session, state.logins);
 }
 
-function savedValue(entry: Entry, session: Session | undefined, nowMs: number): SavedValue[] {
+function savedValue(
+  entry: Entry,
+  session: Session | undefined,
+  nowMs: number,
+): readonly (SavedValue | SavedLongValue)[] {
   const { held, dependency, refreshMs } = entry;
   if (held === undefined || !isIssued(dependency, held)) return [];
   if (held.lease !== undefined && held.lease.session !== session?.id) return [];
   const lease = held.lease === undefined ? null : { id: held.lease.id, fullMs: held.lease.fullMs };
-  const plan = savedPlan(held.plan, nowMs);
-  return [{ dependency, refreshMs, ...savedContent(held.value), lease, ...plan }];
-}
-
-function contentOf({ value, json }: Pick<SavedValue, 'value' | 'json'>): unknown {
-  return json === undefined ? value : JsonText.from(json);
-}
-
-function savedContent(value: unknown): Pick<SavedValue, 'value' | 'json'> {
-  if (!(value instanceof JsonText)) return { value };
-  const short = value.short();
-  return short === undefined ? { value: null, json: value.text } : { value: short };
+  const plan = { dependency, refreshMs, lease, ...savedPlan(held.plan, nowMs) };
+  const { value } = held;
+  const content = value instanceof JsonText ? value.short() : value;
+  const isLong = content === undefined && value instanceof JsonText;
+  return [isLong ? { ...plan, json: value } : { ...plan, value: content }];
 }
 
 function savedPlan(
   plan: Plan,
   nowMs: number,
-): { action: Plan['action']; dueInMs: number | null; expiresInMs: number | null } {
+): Pick<SavedPlan, 'action' | 'dueInMs' | 'expiresInMs'> {
   const { action, atMs, expiresAtMs } = plan;
   return { action, dueInMs: relative(atMs, nowMs), expiresInMs: relative(expiresAtMs, nowMs) };
 }
 
 function resumedPlan(
-  saved: { action: Plan['action']; dueInMs: number | null; expiresInMs: number | null },
+  saved: Pick<SavedPlan, 'action' | 'dueInMs' | 'expiresInMs'>,
   elapsedMs: number,
   nowMs: number,
 ): Plan {

@@ -8,11 +8,13 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   codeOf,
+  JsonText,
   VouchsafeError,
   type Clock,
   type Dependency,
   type ErrorDetails,
 } from '../core/index.ts';
+import { bytesOfValueFiles, named, ValueFiles, writePrivate } from './value-files.ts';
 
 const FILE_NAME = 'state.json';
 
@@ -35,17 +37,25 @@ export interface SavedSession {
   readonly expiresInMs: number | null;
 }
 
-/** A saved value. Durations count from the moment of saving. */
-export interface SavedValue {
+/** What is saved of a value beside itself. Durations count from the moment of saving. */
+export interface SavedPlan {
   readonly dependency: Dependency;
   readonly refreshMs: number;
-  readonly value: unknown;
-  /** The value as JSON, instead: it is too long to be looked into. */
-  readonly json?: string;
   readonly lease: { readonly id: string; readonly fullMs: number } | null;
   readonly action: 'renew' | 'fetch';
   readonly dueInMs: number | null;
   readonly expiresInMs: number | null;
+}
+
+/** A saved value. */
+export interface SavedValue extends SavedPlan {
+  readonly value: unknown;
+}
+
+/** A value that is too long to be looked into, or to be written again with every change of another one. */
+export interface SavedLongValue extends SavedPlan {
+  /** In the file its name stands here. */
+  readonly json: JsonText;
 }
 
 /** A token that nothing in the files needs any more, or that may have been revoked already: to be revoked. */
@@ -79,6 +89,7 @@ export interface LiveState extends SavedTrace {
   readonly kind: 'live';
   readonly session: SavedSession | null;
   readonly values: readonly SavedValue[];
+  readonly longValues: readonly SavedLongValue[];
 }
 
 /**
@@ -91,6 +102,7 @@ export interface Tombstone extends SavedTrace {
   readonly isRevoked: true;
   readonly session: null;
   readonly values: readonly [];
+  readonly longValues: readonly [];
 }
 
 /** What a process leaves to its successor. */
@@ -114,9 +126,11 @@ export interface LoadedState {
 export class StateFile {
   readonly #directory: string;
   readonly #clock: Clock;
+  readonly #valueFiles: ValueFiles;
 
   constructor(directory: string, clock: Clock) {
     this.#directory = directory;
+    this.#valueFiles = new ValueFiles(directory);
     this.#clock = clock;
   }
 
@@ -127,21 +141,34 @@ export class StateFile {
    * not let it be read, which may pass.
    */
   load(): LoadedState | undefined {
-    let text: string;
-    try {
-      text = fs.readFileSync(join(this.#directory, FILE_NAME), 'utf8');
-    } catch (error) {
-      const errno = codeOf(error) ?? '';
-      if (errno === 'ENOENT') return undefined;
-      throw unusable(error, { errno });
-    }
+    const text = this.#reading(() => this.#text());
+    if (text === undefined) return undefined;
     const envelope = parseEnvelope(text);
+    const state = this.#reading(() => decodeState(envelope.state, this.#valueFiles));
     // The monotonic clock counts from boot, so it tells the elapsed time whatever the wall clock did.
     const elapsedMs =
       envelope.bootId === bootId()
         ? this.#clock.monotonicMs() - envelope.savedAtMonotonicMs
         : this.#clock.now() - envelope.savedAtWallMs;
-    return { state: decodeState(envelope.state), elapsedMs: Math.max(0, elapsedMs) };
+    return { state, elapsedMs: Math.max(0, elapsedMs) };
+  }
+
+  #text(): string | undefined {
+    try {
+      return fs.readFileSync(join(this.#directory, FILE_NAME), 'utf8');
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  #reading<T>(read: () => T): T {
+    try {
+      return read();
+    } catch (error) {
+      const errno = codeOf(error);
+      throw unusable(error, errno === undefined ? {} : { errno });
+    }
   }
 
   /** Saves. A reader sees the old state or the new one. */
@@ -156,31 +183,28 @@ export class StateFile {
     const temporary = join(this.#directory, `.${FILE_NAME}.new`);
     fs.mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     fs.rmSync(temporary, { force: true });
-    const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = fs.constants;
-    const file = fs.openSync(temporary, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600);
-    try {
-      fs.writeFileSync(file, JSON.stringify(envelope));
-      fs.fchmodSync(file, 0o600);
-    } finally {
-      fs.closeSync(file);
-    }
+    const long = state.longValues.map(({ json }) => json);
+    this.#valueFiles.write(long);
+    writePrivate(temporary, JSON.stringify(envelope, named));
     fs.renameSync(temporary, join(this.#directory, FILE_NAME));
+    this.#valueFiles.keepOnly(long);
   }
 
   /** Removes the state: what it names has been revoked. */
   remove(): void {
     fs.rmSync(join(this.#directory, FILE_NAME), { force: true });
+    this.#valueFiles.keepOnly([]);
   }
 }
 
-function parseEnvelope(text: string): Envelope<Partial<LiveState>> {
+function parseEnvelope(text: string): Envelope<RawState> {
   try {
-    const parsed = JSON.parse(text) as Partial<Envelope<Partial<LiveState>>> | null; // checked below, and by decodeState
+    const parsed = JSON.parse(text) as Partial<Envelope<RawState>> | null; // checked below, and by decodeState
     const { version = 0, state, savedAtMonotonicMs, savedAtWallMs } = parsed ?? {};
     const isComplete =
       Array.isArray(state?.values) && [savedAtMonotonicMs, savedAtWallMs].every(Number.isFinite);
     if (Math.abs(version - VERSION) <= 1 && isComplete) {
-      return parsed as Envelope<Partial<LiveState>>; // as isComplete says
+      return parsed as Envelope<RawState>; // as isComplete says
     }
   } catch (error) {
     throw unusable(error);
@@ -188,26 +212,39 @@ function parseEnvelope(text: string): Envelope<Partial<LiveState>> {
   throw unusable(undefined);
 }
 
+/** A state as it lies in the file: with the names of long values. */
+type RawState = Partial<
+  Omit<LiveState, 'kind' | 'longValues'> & {
+    readonly kind: SavedState['kind'];
+    readonly longValues: readonly (SavedPlan & { readonly json: unknown })[];
+  }
+>;
+
 /** What a state says that says nothing. */
-const EMPTY: LiveState = {
+const EMPTY: Required<RawState> = {
   ...{ kind: 'live', identity: '', connection: '', logins: 0, isDelivered: false },
   ...{ isRevoked: false, told: {}, session: null, values: [], retired: [] },
+  longValues: [],
 };
 
 /**
  * Fills in what the version before does not have, and leaves out what the one after has made of its fields. A token
  * that cannot be gone on with is left to be revoked.
  */
-function decodeState(raw: Partial<SavedState>): SavedState {
-  const state = { ...EMPTY, ...raw };
+function decodeState(raw: RawState, files: ValueFiles): SavedState {
+  const { longValues: long, ...state } = { ...EMPTY, ...raw };
   const { kind, session } = state;
   const isUsable = session !== null && isSavedSession(session);
   const retired = [...state.retired.filter(isSavedRetired), ...(isUsable ? [] : salvaged(session))];
   if (kind === 'tombstone') {
-    return { ...state, retired, kind, isRevoked: true, session: null, values: [] };
+    return { ...state, retired, kind, isRevoked: true, session: null, values: [], longValues: [] };
   }
   const values = state.values.filter(isSavedValue);
-  return { ...state, retired, kind, session: isUsable ? session : null, values };
+  const longValues = long.filter(isSavedValue).flatMap((saved) => {
+    const json = files.read(saved.json);
+    return json === undefined ? [] : [{ ...saved, json }];
+  });
+  return { ...state, retired, kind, session: isUsable ? session : null, values, longValues };
 }
 
 /** The token of a session that is unlike ours. */
@@ -223,7 +260,7 @@ function isSavedSession(value: SavedSession): boolean {
   return typeof token === 'string' && flags && isPlan(value) && isTime(fullTtlMs) && isTime(ageMs);
 }
 
-function isSavedValue(value: SavedValue): boolean {
+function isSavedValue(value: SavedPlan): boolean {
   if (!isObject(value) || !isObject(value.dependency) || !isPlan(value)) return false;
   const { lease, refreshMs } = value;
   return isTime(refreshMs) && (lease === null || typeof lease.id === 'string');
@@ -233,7 +270,7 @@ function isSavedRetired(value: SavedRetired): boolean {
   return isObject(value) && typeof value.token === 'string' && Array.isArray(value.leases);
 }
 
-function isPlan({ action, dueInMs, expiresInMs }: SavedSession | SavedValue): boolean {
+function isPlan({ action, dueInMs, expiresInMs }: SavedSession | SavedPlan): boolean {
   const areTimes = [dueInMs, expiresInMs].every((time) => time === null || isTime(time));
   return ['renew', 'fetch'].includes(action) && areTimes;
 }
@@ -257,7 +294,7 @@ function unusable(cause: unknown, details: ErrorDetails = {}): VouchsafeError {
 /** How many bytes the state in a directory has; 0 where there is none. */
 export async function savedBytes(directory: string): Promise<number> {
   const found = await stat(join(directory, FILE_NAME)).catch(() => undefined);
-  return found?.size ?? 0;
+  return (found?.size ?? 0) + (await bytesOfValueFiles(directory));
 }
 
 /** Tells one boot of the machine from another; empty where the system has no such thing. */

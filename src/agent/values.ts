@@ -238,9 +238,11 @@ export class Values {
 
   /** Refuses a value that there is no room for; a lease that came with it is let go. */
   #judge({ key, dependency, held }: Entry, next: Held): void {
+    const { room } = this.#options;
+    if (room === undefined) return; // what has no bound is not measured
     try {
       const coming = sizeOf(this.#entries.values(), { key, held: next });
-      this.#options.room?.hold(coming, dependencyLabel(dependency));
+      room.hold(coming, dependencyLabel(dependency));
     } catch (error) {
       if (next.lease !== undefined && next.lease.id !== held?.lease?.id) {
         this.#superseded = [...this.#superseded, { key, lease: next.lease }];

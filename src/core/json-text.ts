@@ -18,10 +18,6 @@ export class JsonText {
     return new JsonText(Buffer.from(JSON.stringify(value ?? null)));
   }
 
-  static from(text: string): JsonText {
-    return new JsonText(Buffer.from(text));
-  }
-
   get text(): string {
     return Buffer.from(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength).toString();
   }

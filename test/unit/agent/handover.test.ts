@@ -113,6 +113,7 @@ test('durations count from when they were saved', (t) => {
   const state: SavedState = {
     ...{ kind: 'live', identity: 'a', connection: 'b', logins: 0, isDelivered: false },
     ...{ isRevoked: false, told: {}, retired: [], session: null, values: [] },
+    longValues: [],
   };
   file.save(state);
   nowMs = 5000;

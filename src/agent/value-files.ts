@@ -1,0 +1,100 @@
+/**
+ * Long values of a saved state, each in a file of its own beside it: written when it is new, and left alone by what is
+ * saved after that. Ring: agent.
+ */
+import { randomUUID } from 'node:crypto';
+import * as fs from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { codeOf, JsonText } from '../core/index.ts';
+
+const NAME = /^value-[0-9a-f-]{36}\.json$/;
+
+/** A value has one name wherever it is saved. */
+const names = new WeakMap<JsonText, string>();
+
+/** What stands for a value where others are looked at: two of the same name are the same. */
+export function nameOf(value: JsonText): string {
+  const name = names.get(value) ?? `value-${randomUUID()}.json`;
+  names.set(value, name);
+  return name;
+}
+
+/** For `JSON.stringify`: names in place of long values. */
+export function named(_key: string, value: unknown): unknown {
+  return value instanceof JsonText ? nameOf(value) : value;
+}
+
+/** Those of one state. All of it throws the errors of the system. */
+export class ValueFiles {
+  readonly #directory: string;
+  readonly #written = new Set<string>();
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /** Writes what is not there yet. */
+  write(values: readonly JsonText[]): void {
+    for (const value of values) {
+      const name = nameOf(value);
+      if (this.#written.has(name)) continue;
+      writePrivate(join(this.#directory, name), value.bytes);
+      this.#written.add(name);
+    }
+  }
+
+  /** Undefined where there is none of that name. */
+  read(name: unknown): JsonText | undefined {
+    if (typeof name !== 'string' || !NAME.test(name)) return undefined;
+    try {
+      const value = new JsonText(fs.readFileSync(join(this.#directory, name)));
+      names.set(value, name);
+      this.#written.add(name);
+      return value;
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  /** Removes all others, those that a killed process left included. */
+  keepOnly(values: readonly JsonText[]): void {
+    const kept = new Set(values.map(nameOf));
+    for (const name of namesIn(this.#directory)) {
+      if (kept.has(name)) continue;
+      fs.rmSync(join(this.#directory, name), { force: true });
+      this.#written.delete(name);
+    }
+  }
+}
+
+/** Writes a file that nobody but its owner may read; there must be none of its name. */
+export function writePrivate(path: string, content: string | Uint8Array): void {
+  const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = fs.constants;
+  const file = fs.openSync(path, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600);
+  try {
+    fs.writeFileSync(file, content);
+    fs.fchmodSync(file, 0o600);
+  } finally {
+    fs.closeSync(file);
+  }
+}
+
+/** How many bytes those in a directory have. */
+export async function bytesOfValueFiles(directory: string): Promise<number> {
+  const found = await readdir(directory).catch(() => []);
+  const sizes = found
+    .filter((name) => NAME.test(name))
+    .map(async (name) => (await stat(join(directory, name)).catch(() => undefined))?.size ?? 0);
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+}
+
+function namesIn(directory: string): readonly string[] {
+  try {
+    return fs.readdirSync(directory).filter((name) => NAME.test(name));
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
