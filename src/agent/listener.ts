@@ -2,7 +2,7 @@
  * The agent's one port: probes, metrics, status. Ring: agent. GET only, no bodies read, nothing secret, and to who is
  * outside of the pod no name.
  */
-import type { Clock, Logger } from '../core/index.ts';
+import type { Clock, Logger, Metrics } from '../core/index.ts';
 import { serveHttp, type Answer, type Handler, type HttpRequest } from '../http/index.ts';
 import { briefStatus, isFromInside, toldErrors } from './disclosure.ts';
 import type { AgentStatus } from './status.ts';
@@ -27,6 +27,8 @@ export interface ListenerParts {
   readonly expose: (status: AgentStatus) => Promise<string>;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Where it is counted what happens to connections. Default: nowhere. */
+  readonly metrics?: Metrics;
   /** `host:port`; port 0 lets the system choose. */
   readonly listen: string;
   /** Addresses of the node, whose kubelet may ask as often as it likes. */

@@ -93,8 +93,10 @@ export async function runDriver(
       const whyNotReady = (): Promise<string | undefined> =>
         Promise.resolve(isServing ? registrationProblem(options, registration) : 'not serving yet');
       const { nodeAddresses = [] } = options;
-      const health = { listen, exposition, whyNotReady, logger, nodeAddresses, stopping: signal };
-      await serveHealth(health, inner, (address) => listening.resolve(address));
+      const health = { listen, exposition, whyNotReady, logger, metrics, nodeAddresses };
+      await serveHealth({ ...health, stopping: signal }, inner, (address) =>
+        listening.resolve(address),
+      );
     },
     async (inner) => {
       const stopped = AbortSignal.any([signal, inner]);

@@ -100,7 +100,7 @@ async function run(
             const { listen } = config;
             if (listen === undefined) return;
             const { nodeAddresses = [] } = options;
-            const parts = { agent, expose, clock, logger, listen, nodeAddresses };
+            const parts = { agent, expose, clock, logger, metrics, listen, nodeAddresses };
             await serveAgent(parts, own, (address) => logger.info('listening', { address }));
           },
         ]);

@@ -3,6 +3,7 @@
  * for longest. Ring: http.
  */
 import { Socket, type Server } from 'node:net';
+import { NO_METRICS, type Counter, type Metrics } from '../core/index.ts';
 import { isNear, peerOf } from './address.ts';
 import type { Limits } from './limits.ts';
 
@@ -24,6 +25,7 @@ type SocketEnds = Pick<Socket, 'remoteAddress' | 'remotePort'>;
 export class Connections {
   readonly #limits: Limits;
   readonly #nodeAddresses: readonly string[];
+  readonly #closed: Counter;
   readonly #open = new Map<string, Connection>();
   /** Those that have been idle for longest come first. */
   readonly #idle = new Set<Connection>();
@@ -32,9 +34,18 @@ export class Connections {
   readonly #ofPeer = new Map<string, number>();
 
   /** `nodeAddresses` are those of the node, as far as they are known: callers from there are never too many. */
-  constructor(limits: Limits, nodeAddresses: readonly string[] = []) {
+  constructor(
+    limits: Limits,
+    nodeAddresses: readonly string[] = [],
+    metrics: Metrics = NO_METRICS,
+  ) {
     this.#limits = limits;
     this.#nodeAddresses = nodeAddresses;
+    this.#closed = metrics.counter(
+      'vouchsafe_connections_closed_total',
+      'Connections to a port of ours that made room for newer ones, by reason: address (one caller had as many as it may have) or port (all together were as many as there may be).',
+      ['reason'],
+    );
   }
 
   /** Connections that are open. */
@@ -78,9 +89,9 @@ export class Connections {
     const ofPeer = this.#ofPeer.get(peer) ?? 0;
     const isCapped = !isNear(peer, this.#nodeAddresses);
     if (isCapped && ofPeer >= this.#limits.maxOfOnePeer) {
-      this.#closeOldest((one) => one.peer === peer);
+      this.#closeOldest('address', (one) => one.peer === peer);
     } else if (this.#open.size >= this.#limits.maxConnections) {
-      this.#closeOldest(() => true);
+      this.#closeOldest('port', () => true);
     }
     const connection = { key: keyOf(socket), socket, peer, requests: 0 };
     const former = this.#open.get(connection.key);
@@ -92,9 +103,10 @@ export class Connections {
   }
 
   /** Where none is idle the oldest goes all the same: whoever comes now must not wait for those who are here. */
-  #closeOldest(isMeant: (connection: Connection) => boolean): void {
+  #closeOldest(reason: 'address' | 'port', isMeant: (connection: Connection) => boolean): void {
     const oldest = firstOf(this.#idle, isMeant) ?? firstOf(this.#busy, isMeant);
     if (oldest === undefined) return;
+    this.#closed.add({ reason });
     this.#remove(oldest);
     oldest.socket.destroy();
   }

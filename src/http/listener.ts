@@ -4,7 +4,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo, Server } from 'node:net';
-import { VouchsafeError, type Logger } from '../core/index.ts';
+import { VouchsafeError, type Logger, type Metrics } from '../core/index.ts';
 import { formatAddress, parseAddress, type Address } from './address.ts';
 import { BodyBudget } from './body-budget.ts';
 import { Connections } from './connections.ts';
@@ -23,6 +23,8 @@ export interface HttpOptions {
   readonly listen: string;
   readonly handler: Handler;
   readonly logger: Logger;
+  /** Where it is counted what had to make room. Default: nowhere. */
+  readonly metrics?: Metrics;
   /** Addresses of the node, whose kubelet has no cap. */
   readonly nodeAddresses?: readonly string[];
   /** Aborts when the end was asked for: from then on each answer ends its connection. */
@@ -49,7 +51,7 @@ export async function serveHttp(
   onListening: (address: string) => void = () => undefined,
 ): Promise<void> {
   const { handler, logger, stopping } = options;
-  const connections = new Connections(PROBE_LIMITS, options.nodeAddresses);
+  const connections = new Connections(PROBE_LIMITS, options.nodeAddresses, options.metrics);
   const budget = new BodyBudget(MAX_BODIES_BYTES);
   const isEnding = (): boolean => stopping.aborted;
   const server = createServer(

@@ -6,7 +6,7 @@ import { constants, X509Certificate } from 'node:crypto';
 import { createSecureServer, type Http2SecureServer } from 'node:http2';
 import { duplexPair } from 'node:stream';
 import { connect } from 'node:tls';
-import { VouchsafeError, type Logger } from '../core/index.ts';
+import { VouchsafeError, type Logger, type Metrics } from '../core/index.ts';
 import type { Address } from './address.ts';
 import { BodyBudget } from './body-budget.ts';
 import { Connections } from './connections.ts';
@@ -26,6 +26,8 @@ const HANDSHAKE_TIMEOUT_MS = 2000;
 export interface SecureOptions {
   readonly handler: Handler;
   readonly logger: Logger;
+  /** Where it is counted what had to make room. Default: nowhere. */
+  readonly metrics?: Metrics;
   /** Whether each answer is to end its connection. */
   readonly isEnding: () => boolean;
   /** Callers are asked for a certificate of this CA (PEM); without it nobody is. */
@@ -35,12 +37,13 @@ export interface SecureOptions {
 /** Serves requests over TLS. */
 export class SecureListener {
   readonly #server: Http2SecureServer;
-  readonly #connections = new Connections(REVIEW_LIMITS);
+  readonly #connections: Connections;
   readonly #options: SecureOptions;
 
   /** Opens nothing yet. Throws VouchsafeError `ERR_SERVER_CERTIFICATE` where the client CA cannot be used. */
   constructor(options: SecureOptions) {
     this.#options = options;
+    this.#connections = new Connections(REVIEW_LIMITS, [], options.metrics);
     const { clientCa } = options;
     if (clientCa !== undefined) checkCa(clientCa);
     this.#server = createSecureServer({

@@ -81,7 +81,7 @@ async function run(
       ...probeRoutes(signal, whyNotReady),
       'POST /mutate': clientCa === undefined ? mutate : authenticated(mutate),
     }),
-    ...{ logger, clientCa, isEnding: () => signal.aborted },
+    ...{ logger, metrics: options.metrics, clientCa, isEnding: () => signal.aborted },
   });
   const health = Promise.withResolvers<string | undefined>();
   // The companions, and the probes, outlive `signal`: what is under way still needs them.

@@ -66,6 +66,7 @@ test('the agent serves its port while it runs, and ends with 0 when it is stoppe
   assert.match(metrics, /vouchsafe_ready 1/);
   assert.match(metrics, /vouchsafe_logins_total\{result="ok"\} 1/);
   assert.match(metrics, /vouchsafe_file_age_seconds\{file="db"\}/);
+  assert.match(metrics, /# TYPE vouchsafe_connections_closed_total counter/);
   for (const secret of PLANTED) assert.ok(!metrics.includes(secret));
   stop.abort(new DOMException('stopped by SIGTERM', 'AbortError'));
   assert.equal(await code, EXIT.ok);

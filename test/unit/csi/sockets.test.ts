@@ -146,6 +146,7 @@ suite('sockets of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await world.publish(driver.kubelet, pod);
     const { body } = await driver.get('/metrics');
     assert.match(body, /vouchsafe_csi_oldest_file_age_seconds\{namespace="shop"\} /);
+    assert.match(body, /# TYPE vouchsafe_connections_closed_total counter/);
     assert.doesNotMatch(body, /pod="|file="|\bweb\b/);
     await world.unpublish(driver.kubelet, pod);
     assert.doesNotMatch((await driver.get('/metrics')).body, /file_age_seconds\{/);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { Server, Socket } from 'node:net';
 import { test } from 'node:test';
+import { NO_METRICS, type Labels, type Metrics } from '../../../src/core/index.ts';
 import { Connections } from '../../../src/http/connections.ts';
 
 const LIMITS = { maxConnections: 6, maxOfOnePeer: 3, keepAliveMs: 1000 };
@@ -8,11 +9,13 @@ const LIMITS = { maxConnections: 6, maxOfOnePeer: 3, keepAliveMs: 1000 };
 /** A server that accepts what a test says. */
 class Door {
   readonly connections: Connections;
+  /** Why connections were closed. */
+  readonly closed: (string | undefined)[] = [];
   readonly #server = new Server();
   #port = 1024;
 
   constructor(nodeAddresses: readonly string[] = [], limits = LIMITS) {
-    this.connections = new Connections(limits, nodeAddresses);
+    this.connections = new Connections(limits, nodeAddresses, this.#metrics());
     this.connections.follow(this.#server);
   }
 
@@ -24,6 +27,12 @@ class Door {
     });
     this.#server.emit('connection', socket);
     return socket;
+  }
+
+  #metrics(): Metrics {
+    const add = ({ reason }: Labels = {}): void => void this.closed.push(reason);
+    const counter = { add, remove: () => undefined };
+    return { ...NO_METRICS, counter: () => counter };
   }
 
   acceptAll(...addresses: readonly string[]): Socket[] {
@@ -102,4 +111,19 @@ test('closed ones are forgotten, also where their address comes again before tha
   assert.deepEqual(openOf([again, ...more]), [0, 1, 2]);
   door.connections.closeAll();
   assert.deepEqual(openOf([again, ...more]), []);
+});
+
+test('what makes room is counted by what was full, and nothing else is', () => {
+  const door = new Door(['10.0.0.9']);
+  const [first] = door.acceptAll('10.0.0.1', '10.0.0.1', '10.0.0.1');
+  assert.deepEqual(door.closed, []);
+  door.accept('10.0.0.1');
+  assert.deepEqual(door.closed, ['address']);
+  assert.ok(first?.destroyed);
+  door.acceptAll('10.0.0.9', '10.0.0.9', '10.0.0.9');
+  assert.deepEqual(door.closed, ['address']);
+  door.accept('10.0.0.9');
+  assert.deepEqual(door.closed, ['address', 'port']);
+  door.connections.closeAll();
+  assert.equal(door.closed.length, 2);
 });

@@ -146,6 +146,7 @@ test('probes and metrics are on a port of their own, without TLS', async (t) => 
   );
   assert.match(metrics, /vouchsafe_admission_duration_seconds_count{outcome="injected"} 1/);
   assert.match(metrics, /vouchsafe_certificate_expiry_timestamp_seconds \d+/);
+  assert.match(metrics, /# TYPE vouchsafe_connections_closed_total counter/);
   assert.equal((await webhook.send({ path: '/readyz' })).status, 200);
 });
 
