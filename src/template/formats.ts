@@ -7,7 +7,10 @@ import { parseTemplate } from './template.ts';
 import type { Template } from './tree.ts';
 
 /** Names of the shipped templates. */
-export type FormatName = 'json' | 'env' | 'properties' | 'yaml' | 'raw';
+export const FORMAT_NAMES = ['json', 'env', 'properties', 'yaml', 'raw'] as const;
+
+/** One of {@link FORMAT_NAMES}. */
+export type FormatName = (typeof FORMAT_NAMES)[number];
 
 /** The directory of the templates as seen from a bundle in `dist`, and from this source file. */
 const DIRECTORIES = ['../templates/', '../../templates/'];
@@ -22,6 +25,17 @@ export function formatTemplate(format: FormatName): Template {
   const template = parsed.get(format) ?? parseTemplate(read(format), `${format} format`);
   parsed.set(format, template);
   return template;
+}
+
+/** Reads all of them, for a process that reads no files later. One that cannot be read is so for whoever asks for it. */
+export function loadFormats(): void {
+  for (const format of FORMAT_NAMES) {
+    try {
+      formatTemplate(format);
+    } catch {
+      // It is tried again, and fails again.
+    }
+  }
 }
 
 function read(format: FormatName): string {

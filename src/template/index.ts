@@ -1,4 +1,4 @@
-export { formatTemplate, type FormatName } from './formats.ts';
+export { FORMAT_NAMES, formatTemplate, loadFormats, type FormatName } from './formats.ts';
 export { TEMPLATE_HELPERS, type HelperDoc } from './helpers/table.ts';
 export { renderTemplate, type RenderResult, type TemplateInput } from './render.ts';
 export {
