@@ -4,6 +4,6 @@
 import { run as serve } from '../renderer/main.ts';
 
 /** Serves until its input ends. */
-export function run(): void {
-  serve();
+export function run(words: readonly string[]): void {
+  serve(words);
 }

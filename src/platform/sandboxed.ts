@@ -1,26 +1,24 @@
 /**
- * Starts a program of ours in a process that can do next to nothing: no network, no files but its own, no privileges, no
- * environment, no more descriptors than its pipes, and it ends with this process. Ring: platform.
+ * Starts a program of ours in a process that can do next to nothing: no network, no files, no environment, no other
+ * process, no more descriptors than its pipes, and it ends with this process. It sees to that itself (lockdown.ts), and is
+ * sent nothing before. Ring: platform.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { Logger } from '../core/index.ts';
-import { ENVIRONMENT } from './util-linux.ts';
+import { canLockDown, readReport } from './lockdown.ts';
 
-/** What is kept of what a child says before it is heard for the first time; nothing of its work is in it. */
+/** What is kept of what a child says before it is sent anything; nothing of its work is in it. */
 const MAX_WORDS = 1024;
-
-/** Nobody's UID, by Linux's own convention. */
-const NOBODY = '65534';
 
 /** In pages, as /proc tells it. */
 const PAGE_BYTES = 4096;
 
-/** A program of ours. */
+/** A program of ours that calls `lockDown` with the last of its words. */
 export interface SandboxedProgram {
-  /** The file that Node runs, and words for it. */
+  /** The file that Node runs, and words for it; the id of this process is added. */
   readonly words: readonly string[];
-  /** The one directory that it may read. */
+  /** The one directory that it may read until it is locked up. */
   readonly directory: string;
   /** Most that V8's heap may have, in bytes. */
   readonly heapBytes: number;
@@ -39,106 +37,51 @@ export interface SandboxedChild {
   residentBytes(): number | undefined;
 }
 
-/** A way to lock a child up, and what it lacks. */
-interface Confinement {
-  readonly command: readonly string[];
-  /** What a child can still do; nothing where that is all taken away. */
-  readonly lacks: string;
-}
-
-const NO_PRIVILEGES = ['setpriv', '--no-new-privs', '--pdeathsig=KILL'];
-const NO_CAPABILITIES = ['--bounding-set=-all', '--inh-caps=-all', '--ambient-caps=-all'];
-
-/** From the best to none; which of them this system allows is found by trying. */
-const CONFINEMENTS: readonly Confinement[] = [
-  {
-    command: [
-      ...['unshare', '--net', '--', ...NO_PRIVILEGES, ...NO_CAPABILITIES],
-      ...[`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', '--'],
-    ],
-    lacks: '',
-  },
-  {
-    command: ['unshare', '--net', '--', ...NO_PRIVILEGES, ...NO_CAPABILITIES, '--'],
-    lacks: 'a user of its own (may nobody read the program?)',
-  },
-  {
-    command: ['unshare', '--user', '--net', '--', ...NO_PRIVILEGES, '--'],
-    lacks: 'a user of its own',
-  },
-  {
-    command: [...NO_PRIVILEGES, '--'],
-    lacks: 'a network namespace and a user of its own',
-  },
-  {
-    command: [],
-    lacks:
-      'a network namespace, a user of its own and no_new_privs (util-linux is missing), and does not end with a driver that is killed while it works',
-  },
-];
-
 /**
- * Makes the function that starts such children. Which confinement the system allows is found out by the first ones: one
- * that ends before it is heard is started again under the next. What cannot be taken away is told to the log once.
+ * Makes the function that starts such children. A child that does not lock itself up where it could is not refused, and
+ * not passed over either: the log tells it, once for each reason.
  */
 export function sandboxed(
   program: SandboxedProgram,
   logger: Logger,
 ): (events: SandboxedEvents) => SandboxedChild {
-  const node = [process.execPath, ...nodeFlags(program), ...program.words];
-  let level = 0;
-  let isKnown = false;
+  let known = '';
+  const found = (lacks: string): void => {
+    if (lacks !== '' && lacks !== known) {
+      logger.error('processes that render are not locked up', { lacks });
+    }
+    known = lacks;
+  };
   return (events) => {
-    let isKilled = false;
-    let current: ChildProcess | undefined;
-    const begin = (at: number): ChildProcess => {
-      const { command, lacks } = CONFINEMENTS[at] ?? { command: [], lacks: '' };
-      const [first = process.execPath, ...rest] = [...command, ...node];
-      const child = spawn(first, rest, { stdio: 'pipe', env: ENVIRONMENT });
-      let words = '';
-      let isHeard = false;
-      child.stdin.on('error', () => undefined); // its end is told below
-      child.stderr.on('data', (text: Buffer) => {
-        if (!isHeard) words = (words + text.toString()).slice(0, MAX_WORDS);
-      });
-      child.stdout.on('data', (chunk: Buffer) => {
-        if (!isHeard && !isKnown && lacks !== '') {
-          logger.warn('processes that render are not locked up as they could be', { lacks });
-        }
-        isHeard = true;
-        isKnown = true;
-        level = at;
-        events.received(chunk);
-      });
-      const ended = (how: string): void => {
-        const isNext = !isHeard && !isKilled && !isKnown && at + 1 < CONFINEMENTS.length;
-        if (isNext) current = again(at + 1);
-        else events.ended(isHeard ? how : `${how}: ${words.trim().replaceAll(/\s+/g, ' ')}`);
-      };
-      // A program that is missing gives an error and no exit.
-      child.once('error', () => ended('it cannot be started'));
-      child.once('close', (code, signal) => {
-        if (child.pid !== undefined) ended(signal ?? `exit code ${code}`);
-      });
-      return child;
-    };
-    const sent: (readonly Uint8Array[])[] = [];
-    const again = (at: number): ChildProcess => {
-      const child = begin(at);
-      for (const chunks of sent) write(child, chunks);
-      return child;
-    };
-    current = begin(level);
+    const words = [...nodeFlags(program), ...program.words, String(process.pid)];
+    const child = spawn(process.execPath, words, { stdio: 'pipe', env: {} });
+    let waiting: (readonly Uint8Array[])[] | undefined = []; // until it is locked up
+    let said = '';
+    child.stdin.on('error', () => undefined); // its end is told below
+    child.stderr.on('data', (text: Buffer) => {
+      if (waiting === undefined) return;
+      said = (said + text.toString()).slice(0, MAX_WORDS);
+      const lacks = readReport(said);
+      if (lacks === undefined) return;
+      found(lacks);
+      for (const chunks of waiting) write(child, chunks);
+      waiting = undefined;
+    });
+    child.stdout.on('data', (chunk: Buffer) => events.received(chunk));
+    const ended = (how: string): void =>
+      events.ended(waiting === undefined ? how : `${how}: ${said.trim().replaceAll(/\s+/g, ' ')}`);
+    // A program that is missing gives an error and no exit.
+    child.once('error', () => ended('it cannot be started'));
+    child.once('close', (code, signal) => {
+      if (child.pid !== undefined) ended(signal ?? `exit code ${code}`);
+    });
     return {
       send(chunks) {
-        if (!isKnown) sent.push(chunks);
-        if (current !== undefined) write(current, chunks);
+        if (waiting === undefined) write(child, chunks);
+        else waiting.push(chunks);
       },
-      kill() {
-        isKilled = true;
-        current?.kill('SIGKILL');
-      },
-      residentBytes: () => residentBytes(current?.pid),
+      kill: () => void child.kill('SIGKILL'),
+      residentBytes: () => residentBytes(child.pid),
     };
   };
 }
@@ -154,6 +97,7 @@ function nodeFlags({ directory, heapBytes }: SandboxedProgram): readonly string[
   return [
     '--permission',
     `--allow-fs-read=${directory}`,
+    ...(canLockDown() ? ['--allow-ffi'] : []),
     `--max-old-space-size=${Math.floor(heapBytes / 2 ** 20)}`,
     '--max-semi-space-size=4',
     '--disallow-code-generation-from-strings',
