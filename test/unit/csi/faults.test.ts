@@ -392,8 +392,8 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const clock = new PassingClock();
     const driver = await world.driver({ clock });
     const [gone, stays] = [await world.pod('gone'), await world.pod('stays')];
-    await world.publish(driver.kubelet, gone);
-    await world.publish(driver.kubelet, stays);
+    await world.published(driver.kubelet, gone);
+    await world.published(driver.kubelet, stays);
     await world.unmount(gone);
     clock.passedMs = 11 * 60_000;
     await eventually(
