@@ -75,7 +75,8 @@ const MAY_IMPORT = {
   ],
   sandbox: ['core', 'lifecycle'],
   renderer: ['core', 'sandbox', 'template', 'vault'],
-  csi: ['core', 'lifecycle', 'config', 'spiffe', 'renderer', 'agent', 'http', 'host'],
+  mounter: ['core', 'lifecycle'],
+  csi: ['core', 'lifecycle', 'config', 'spiffe', 'renderer', 'mounter', 'agent', 'http', 'host'],
   dev: [
     'core',
     'x509',

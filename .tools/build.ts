@@ -137,6 +137,8 @@ const BUNDLED: readonly Bundled[] = [
   },
   // It serves the kubelet.
   { processes: ['csi'], parts: { '@grpc/grpc-js': 'grpc-js-whole' }, unused: [METRICS] },
+  // It has one socket, and logs.
+  { processes: ['mounter'], parts: {}, unused: [METRICS] },
   // Templates, and nothing else.
   { processes: ['renderer'], parts: {}, unused: [] },
 ];

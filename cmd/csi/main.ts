@@ -3,7 +3,7 @@
  */
 import { join } from 'node:path';
 import { planVolume, volumeGrants } from '../../src/admission/index.ts';
-import { parseInstallation } from '../../src/config/index.ts';
+import { parseInstallation, type Installation } from '../../src/config/index.ts';
 import {
   EXIT,
   exitCodeOf,
@@ -11,6 +11,7 @@ import {
   VERSION,
   VouchsafeError,
   type Clock,
+  type Logger,
 } from '../../src/core/index.ts';
 import { runDriver, type DriverOptions } from '../../src/csi/index.ts';
 import {
@@ -21,6 +22,7 @@ import {
   type KubernetesApi,
 } from '../../src/kubernetes/index.ts';
 import { runAll } from '../../src/lifecycle/index.ts';
+import { Mounter, MounterClient } from '../../src/mounter/index.ts';
 import {
   createLogger,
   createMetrics,
@@ -49,6 +51,8 @@ const OPTIONS = {
   'csi-socket': { type: 'string', default: '/csi/csi.sock' },
   'registration-directory': { type: 'string' },
   'kubelet-registration-path': { type: 'string' },
+  'mounter-socket': { type: 'string' },
+  'pods-directory': { type: 'string', default: '/var/lib/kubelet/pods' },
   'state-directory': { type: 'string', default: '/run/vouchsafe/csi' },
   listen: { type: 'string', default: '0.0.0.0:8080' },
   'memory-limit': { type: 'string' },
@@ -88,6 +92,7 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
     kubernetes &&
     followedNamespaces({ api: kubernetes, prefix, clock, logger, random: systemRandom });
   const registry = flags['registration-directory'];
+  const client = mounterAt(flags['mounter-socket'], clock);
   const options: DriverOptions = {
     ...common,
     driverName,
@@ -111,6 +116,7 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
     svids: identities.svids,
     namespaces: namespaces?.lookup,
     mounts: systemMounts,
+    mounter: client ?? ownMounter(installation, flags['pods-directory'], logger),
     locks: systemLocks,
     memoryLimitBytes: smallest(memoryLimitOf(flags['memory-limit']), await memoryLimit()),
     random: systemRandom,
@@ -132,7 +138,18 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
     ]);
   } finally {
     identities.close();
+    client?.close();
   }
+}
+
+function mounterAt(socket: string | undefined, clock: Clock): MounterClient | undefined {
+  return socket === undefined ? undefined : new MounterClient({ socket, clock });
+}
+
+/** Without a mounter beside it, as in development, the driver mounts by itself, and needs the privileges. */
+function ownMounter({ csi }: Installation, podsDirectory: string, logger: Logger): Mounter {
+  const { driverName: source, maxVolumeBytes: maxBytes } = csi;
+  return new Mounter({ mounts: systemMounts, source, podsDirectory, maxBytes, logger });
 }
 
 function connectCluster(address: string | undefined, clock: Clock): KubernetesApi | undefined {

@@ -1,6 +1,6 @@
 /**
- * What the container image starts: `agent`, `webhook` or `csi` and what that one starts itself (`renderer`), with the words that follow. Wiring only. It loads the
- * files of the bundle with the code that V8 has compiled from them when the image was made.
+ * What the container image starts: `agent`, `webhook`, `csi` with `mounter`, and what the driver starts itself
+ * (`renderer`), with the words that follow. Wiring only. It loads the files of the bundle with the code that V8 has compiled from them when the image was made.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -45,7 +45,7 @@ function compiled(filename: string): Buffer | undefined {
   }
 }
 
-const PROCESSES = ['agent', 'webhook', 'csi', 'renderer'];
+const PROCESSES = ['agent', 'webhook', 'csi', 'mounter', 'renderer'];
 
 const [name = '', ...words] = process.argv.slice(2);
 if (PROCESSES.includes(name)) {

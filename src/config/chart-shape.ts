@@ -200,6 +200,11 @@ const updateStrategy = shape.object(
   'As in a DaemonSet, without a surge.',
 );
 
+const mounter = shape.object(
+  { resources: anyObject('Resources of the container, as in a pod.') },
+  'The container that mounts, beside the driver: the only one that is privileged.',
+);
+
 /** Values of the chart alone below `csi`. */
 export const CHART_CSI_FIELDS = {
   kubeletDirectory: defaulted(
@@ -215,6 +220,7 @@ export const CHART_CSI_FIELDS = {
   logLevel: defaulted(grammar.choice(LOG_LEVELS), 'info', 'Log of the driver.'),
   healthPort: number(1, 65_535, 8080, 'Port of the container for probes and metrics.'),
   resources: anyObject('Resources of the driver, as in a container; volumes are in its memory.'),
+  mounter: shape.nested(mounter),
   nodeSelector: texts('As in a pod.'),
   tolerations: objects('As in a pod; every node by default.'),
   affinity: anyObject('As in a pod.'),

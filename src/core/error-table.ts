@@ -376,7 +376,7 @@ export const ERROR_TABLE = {
     'backoff',
     'error',
     EXIT.output,
-    'A volume cannot be mounted or unmounted. Is the driver privileged, and its mount propagation Bidirectional?',
+    'A volume cannot be mounted or unmounted. Does the container mounter run privileged, with mount propagation Bidirectional?',
   ),
   ERR_CSI_STATE: rule(
     'never',

@@ -5,6 +5,7 @@ import type { AgentConfig } from '../config/index.ts';
 import type { Clock, Grants, Logger, Metrics, Problem, Random } from '../core/index.ts';
 import type { Checked, Renderer } from '../renderer/index.ts';
 import type { SvidApi } from '../spiffe/index.ts';
+import type { MounterPort } from '../mounter/index.ts';
 import type { MountsPort } from './mounting.ts';
 import type { PodInfo } from './publish-request.ts';
 
@@ -81,6 +82,8 @@ export interface DriverParts {
   readonly namespaces?:
     ((name: string, signal: AbortSignal) => Promise<Readonly<Record<string, string>>>) | undefined;
   readonly mounts: MountsPort;
+  /** Mounts and unmounts, which takes privileges that this process need not have. */
+  readonly mounter: MounterPort;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;

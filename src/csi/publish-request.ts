@@ -3,6 +3,7 @@
  */
 import { isAbsolute, normalize } from 'node:path';
 import { VouchsafeError } from '../core/index.ts';
+import { placeOf } from '../mounter/index.ts';
 import type { NodePublishVolumeRequest } from './proto/csi.ts';
 import { parsePodTokens, TOKENS_KEY, type PodTokens } from './tokens.ts';
 
@@ -56,9 +57,9 @@ export function readPublishRequest(request: NodePublishVolumeRequest): PublishRe
   if (!request.readonly) {
     throw refused('the volume must be read-only: write readOnly: true beside its driver');
   }
-  if (!target.split('/').includes(pod.uid)) {
+  if (placeOf(target)?.pod !== pod.uid) {
     throw refused(
-      `the target path is not one of pod ${pod.uid}: does the CSIDriver object say podInfoOnMount: true?`,
+      `the target path is not pods/${pod.uid}/volumes/kubernetes.io~csi/NAME/mount: does the CSIDriver object say podInfoOnMount: true?`,
     );
   }
   const tokens = request.secrets.get(TOKENS_KEY) ?? context.get(TOKENS_KEY);

@@ -1,3 +1,4 @@
+export { keepMountsAlone } from './confinement.ts';
 export { otherWorkDone, systemClock, systemRandom } from './clock.ts';
 export { leaveNoDumps } from './dumps.ts';
 export { readTextFile } from './files.ts';
@@ -19,4 +20,10 @@ export {
   terminationSignal,
 } from './process.ts';
 export { isAloneInPod } from './pod-processes.ts';
-export { systemMounts, type Mount, type Mounts, type TmpfsMount } from './mounts.ts';
+export {
+  systemMounts,
+  type Mount,
+  type Mounts,
+  type PrivilegedMounts,
+  type TmpfsMount,
+} from './mounts.ts';

@@ -1,6 +1,6 @@
 /**
  * File systems in memory, by `mount` and `umount` of util-linux. Ring: platform. What is mounted is what the kernel
- * says, each time anew: nothing is remembered here.
+ * says, each time again: nothing is remembered here.
  */
 import { readFile, statfs } from 'node:fs/promises';
 import { runProgram } from './util-linux.ts';
@@ -8,8 +8,13 @@ import { runProgram } from './util-linux.ts';
 /** `statfs` of file systems that live in memory: tmpfs and ramfs. */
 const IN_MEMORY: readonly number[] = [0x01021994, 0x858458f6];
 
+/** The directory that a program was given as its descriptor 3: the kernel follows such a link to that very directory. */
+const GIVEN = '/proc/self/fd/3/.';
+
 /** One mounted file system. */
 export interface Mount {
+  /** The kernel's number of the mount. */
+  readonly id: number;
   /** Where it is mounted. */
   readonly target: string;
   readonly type: string;
@@ -19,42 +24,60 @@ export interface Mount {
 
 /** A tmpfs to mount. */
 export interface TmpfsMount {
-  /** An empty directory. */
-  readonly target: string;
+  /** Of an open directory. */
+  readonly descriptor: number;
   readonly source: string;
   /** Options of mount(8), such as `size=16777216`. */
   readonly options: readonly string[];
 }
 
-/** Mounting. */
+/** Mounts as this process sees them. */
 export interface Mounts {
-  /** Every mount that this process sees, in the order of the kernel: of two at one place the later one is seen. */
+  /** All, in the order of the kernel: of two at one place the later one is seen. */
   list(): Promise<readonly Mount[]>;
-  /** Mounts; rejects with the words of `mount`. */
-  mountTmpfs(mount: TmpfsMount): Promise<void>;
-  /** Takes away the topmost mount of a place; `lazy` lets those who still use it go on until they are done. */
-  unmount(target: string, how: { readonly lazy: boolean }): Promise<void>;
   /** Whether a directory is in memory alone. */
   isInMemory(path: string): Promise<boolean>;
 }
 
-/** Why a program of util-linux did not do it. */
+/** Mounting, which takes privileges. Places are open directories: no name is looked up twice. */
+export interface PrivilegedMounts extends Mounts {
+  /** The mount that an open file is on; undefined where this process does not see it. */
+  mountOf(descriptor: number): Promise<Mount | undefined>;
+  /** Mounts; rejects with a {@link MountError}. */
+  mountTmpfs(mount: TmpfsMount): Promise<void>;
+  /** Takes away the mount whose root is open; its memory goes when nobody uses it any more. Rejects with a {@link MountError}. */
+  unmount(descriptor: number): Promise<void>;
+}
+
+/** Why a program of util-linux did not do it, in its words. */
 export class MountError extends Error {
   override readonly name = 'MountError';
 }
 
 /** The real ones. */
-export const systemMounts: Mounts = {
-  list: async () => parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8')),
-  mountTmpfs: ({ target, source, options }) =>
+export const systemMounts: PrivilegedMounts = {
+  list,
+  async mountOf(descriptor) {
+    const fields = await readFile(`/proc/self/fdinfo/${descriptor}`, 'utf8');
+    const id = Number(/^mnt_id:\s*(\d+)$/m.exec(fields)?.[1]);
+    return (await list()).find((mount) => mount.id === id);
+  },
+  mountTmpfs: ({ descriptor, source, options }) =>
     // No helper programs, no table in /etc, and no path but the one that was given.
-    run('mount', ['-i', '-n', '-c', '-t', 'tmpfs', '-o', options.join(','), source, target]),
-  unmount: (target, { lazy }) => run('umount', ['-i', '-n', '-c', ...(lazy ? ['-l'] : []), target]),
+    run('mount', descriptor, [
+      ...['-i', '-n', '-c', '-t', 'tmpfs', '-o', options.join(','), source, GIVEN],
+    ]),
+  // An open directory is a use of its mount: others may have one as well.
+  unmount: (descriptor) => run('umount', descriptor, ['-i', '-n', '-c', '-l', GIVEN]),
   isInMemory: async (path) => IN_MEMORY.includes((await statfs(path)).type),
 };
 
+async function list(): Promise<readonly Mount[]> {
+  return parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
+}
+
 /**
- * The mounts in the text of `/proc/self/mountinfo`; lines that are none are skipped.
+ * The mounts in the text of `/proc/self/mountinfo`; lines that are not mounts are skipped.
  *
  * @see https://www.kernel.org/doc/html/latest/filesystems/proc.html#proc-pid-mountinfo-information-about-mounts
  */
@@ -64,7 +87,8 @@ export function parseMountinfo(text: string): readonly Mount[] {
     const separator = fields.indexOf('-', 6);
     const [target, type, source] = [fields[4], fields[separator + 1], fields[separator + 2]];
     if (separator < 0 || target === undefined || type === undefined) return [];
-    return [{ target: plain(target), type: plain(type), source: plain(source ?? '') }];
+    const id = Number(fields[0]);
+    return [{ id, target: plain(target), type: plain(type), source: plain(source ?? '') }];
   });
 }
 
@@ -75,7 +99,11 @@ function plain(field: string): string {
   );
 }
 
-async function run(program: 'mount' | 'umount', args: readonly string[]): Promise<void> {
-  const { code, words } = await runProgram(program, args);
+async function run(
+  program: 'mount' | 'umount',
+  descriptor: number,
+  args: readonly string[],
+): Promise<void> {
+  const { code, words } = await runProgram(program, args, descriptor);
   if (code !== 0) throw new MountError(words);
 }

@@ -45,6 +45,7 @@ export class BenchNode implements AsyncDisposable {
     const words = [
       ...['csi', '--config', config, '--node-name', 'bench', '--csi-socket', world.csiSocket],
       ...['--registration-directory', dirname(world.registrationSocket)],
+      ...['--mounter-socket', await world.mounterSocket()],
       ...['--state-directory', world.state, '--listen', '127.0.0.1:0'],
       // That of the chart: all volumes are of one namespace, which has a third of what it allows.
       ...['--memory-limit', String(640 * 2 ** 20)],

@@ -380,26 +380,75 @@ test(
   },
 );
 
-test('the driver is privileged, and has nothing else of the node', { skip }, () => {
-  const driver = one(objects(DRIVERS['service-account']), 'DaemonSet', 'vouchsafe-csi');
-  for (const field of ['hostNetwork', 'hostPID', 'hostIPC']) {
-    assert.equal(at(driver, `${POD}.${field}`), undefined);
-  }
-  assert.deepEqual(at(driver, `${POD}.containers.0.securityContext`), {
-    privileged: true,
-    runAsUser: 0,
-    runAsGroup: 0,
-    readOnlyRootFilesystem: true,
-  });
-  assert.equal(at(driver, `${POD}.priorityClassName`), 'system-node-critical');
-  assert.deepEqual(at(driver, `${POD}.tolerations`), [{ operator: 'Exists' }]);
-  const mounts = at(driver, `${POD}.containers.0.volumeMounts`) as readonly Fields[];
-  const shared = mounts.filter((mount) => mount['mountPropagation'] !== undefined);
-  assert.deepEqual(
-    shared.map(({ name }) => name),
-    ['pods'],
-  );
-});
+test(
+  'the privilege sits in the mounter, which has nothing else: no token, no values, no port',
+  { skip },
+  () => {
+    const pod = one(objects(DRIVERS['service-account']), 'DaemonSet', 'vouchsafe-csi');
+    for (const field of ['hostNetwork', 'hostPID', 'hostIPC']) {
+      assert.equal(at(pod, `${POD}.${field}`), undefined);
+    }
+    assert.equal(at(pod, `${POD}.automountServiceAccountToken`), false);
+    assert.equal((at(pod, `${POD}.containers`) as readonly unknown[]).length, 2);
+    const mounter = at(pod, `${POD}.containers.1`) as Fields;
+    assert.deepEqual(mounter['securityContext'], {
+      privileged: true,
+      runAsUser: 0,
+      runAsGroup: 0,
+      readOnlyRootFilesystem: true,
+    });
+    assert.deepEqual(
+      [mounter['name'], mounter['ports'], mounter['env']],
+      ['mounter', undefined, undefined],
+    );
+    assert.deepEqual(mounter['volumeMounts'], [
+      { name: 'mounter', mountPath: '/mounter' },
+      { name: 'pods', mountPath: '/var/lib/kubelet/pods', mountPropagation: 'Bidirectional' },
+    ]);
+  },
+);
+
+test(
+  'the driver has no privilege and no capability, and writes nowhere in pods but to what is mounted',
+  { skip },
+  () => {
+    for (const values of Object.values(DRIVERS)) {
+      const pod = one(objects(values), 'DaemonSet', 'vouchsafe-csi');
+      assert.deepEqual(at(pod, `${POD}.securityContext`), {
+        seccompProfile: { type: 'RuntimeDefault' },
+      });
+      const driver = at(pod, `${POD}.containers.0`) as Fields;
+      assert.deepEqual(driver['securityContext'], {
+        allowPrivilegeEscalation: false,
+        capabilities: { drop: ['ALL'] },
+        runAsUser: 0,
+        runAsGroup: 0,
+        readOnlyRootFilesystem: true,
+        seLinuxOptions: { type: 'spc_t' },
+      });
+      const mounts = driver['volumeMounts'] as readonly Fields[];
+      const shared = mounts.filter((mount) => mount['mountPropagation'] !== undefined);
+      assert.deepEqual(shared, [
+        {
+          name: 'pods',
+          mountPath: '/var/lib/kubelet/pods',
+          mountPropagation: 'HostToContainer',
+          readOnly: true,
+        },
+      ]);
+      const users = at(pod, `${POD}.containers`) as readonly Fields[];
+      const sharing = users.filter((container) =>
+        (container['volumeMounts'] as readonly Fields[]).some(({ name }) => name === 'mounter'),
+      );
+      assert.deepEqual(
+        sharing.map(({ name }) => name),
+        ['driver', 'mounter'],
+      );
+      assert.equal(at(pod, `${POD}.priorityClassName`), 'system-node-critical');
+      assert.deepEqual(at(pod, `${POD}.tolerations`), [{ operator: 'Exists' }]);
+    }
+  },
+);
 
 test('another kubelet and another driver are others everywhere', { skip }, () => {
   const values = ['csi.kubeletDirectory=/var/lib/k0s/kubelet', 'csi.driverName=csi.example.org'];

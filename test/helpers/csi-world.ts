@@ -13,12 +13,13 @@ import { fileURLToPath } from 'node:url';
 import type { JWK } from 'jose';
 import { planVolume, volumeGrants } from '../../src/admission/index.ts';
 import { parseInstallation, type Installation } from '../../src/config/index.ts';
-import type { Clock } from '../../src/core/index.ts';
+import { NO_LOGGER, type Clock } from '../../src/core/index.ts';
 import { runDriver, type DriverOptions } from '../../src/csi/index.ts';
 import { CALLS, type NodePublishVolumeRequest } from '../../src/csi/proto/csi.ts';
 import { createTokenIssuer, type TokenIssuer } from '../../src/dev/tokens/index.ts';
 import { startDevVault, type DevVault, type DevVaultOptions } from '../../src/dev/vault/index.ts';
 import { startOidcProvider, type OidcProvider } from '../../src/dev/workload-api/index.ts';
+import { serveMounter } from '../../src/mounter/index.ts';
 import {
   createMetrics,
   systemClock,
@@ -30,6 +31,7 @@ import { eventually, RunningAgent } from './agent-process.ts';
 import { Hunt } from './hunt.ts';
 import { Kubelet, type Refused } from './kubelet.ts';
 import { localRenderer } from './local-renderer.ts';
+import { mounterOf, mountForeign, unmount } from './mounting.ts';
 import { recordingLogger, type RecordingLogger } from './recorder.ts';
 
 /** Why tests that mount cannot run; false where they can. */
@@ -102,6 +104,20 @@ export interface DriverProcess {
   readonly kubelet: Kubelet;
 }
 
+/** How a driver is started as a process. */
+export interface ProcessOptions {
+  /** More flags. */
+  readonly words?: readonly string[];
+  /** Of the installation: they win. */
+  readonly values?: Readonly<Record<string, unknown>>;
+  /** That of another mounter than the one in this process. */
+  readonly mounterSocket?: string;
+  /** Without any capability, as in a cluster. */
+  readonly isUnprivileged?: boolean;
+}
+
+const UNPRIVILEGED = ['setpriv', '--bounding-set=-all', '--inh-caps=-all', '--no-new-privs', '--'];
+
 /** Keys that Vault trusts. */
 type JwksOf = () => { readonly keys: readonly JWK[] };
 
@@ -119,6 +135,7 @@ export class CsiWorld implements AsyncDisposable {
   readonly #drivers: RunningDriver[] = [];
   readonly #processes: DriverProcess[] = [];
   readonly #logs: RecordingLogger[] = [];
+  #mounter: { readonly ended: AbortController; readonly done: Promise<void> } | undefined;
 
   private constructor(
     vault: DevVault,
@@ -179,6 +196,7 @@ export class CsiWorld implements AsyncDisposable {
       stateDirectory: this.state,
       listen: '127.0.0.1:0',
       ...{ exposition: metrics, metrics, logger, mounts: systemMounts, locks: systemLocks },
+      mounter: mounterOf(this.root, { source: DRIVER, logger }),
       ...{ clock: systemClock, random: systemRandom, memoryLimitBytes: 512 * 2 ** 20 },
       plan: (input, checkTemplate) => planVolume({ ...input, installation, checkTemplate }),
       renderer: localRenderer(),
@@ -326,14 +344,14 @@ export class CsiWorld implements AsyncDisposable {
   }
 
   /** Somebody unmounts the volume. */
-  async unmount(pod: TestPod): Promise<void> {
-    await systemMounts.unmount(pod.target, { lazy: true });
+  unmount(pod: TestPod): void {
+    unmount(pod.target);
   }
 
   /** Somebody else mounts at the target. */
   async mountForeign(pod: TestPod): Promise<void> {
     await this.makeTarget(pod);
-    await systemMounts.mountTmpfs({ target: pod.target, source: 'somebody', options: ['rw'] });
+    mountForeign(pod.target);
   }
 
   /** Lines of the kernel's table. */
@@ -368,22 +386,42 @@ export class CsiWorld implements AsyncDisposable {
     return this.vault.tokenAccessors.length - ROOT_TOKENS;
   }
 
-  /** Starts a driver as a process of its own, with flags for Node, and more of its own; `values` of the installation win. */
-  async process(
-    flags: readonly string[] = [],
-    more: readonly string[] = [],
-    values: Readonly<Record<string, unknown>> = {},
-  ): Promise<DriverProcess> {
+  /** The socket of a mounter. */
+  async mounterSocket(): Promise<string> {
+    const socket = join(this.root, 'mounter.sock');
+    if (this.#mounter === undefined) {
+      const ended = new AbortController();
+      const listening = Promise.withResolvers<undefined>();
+      const mounter = mounterOf(this.root, { source: DRIVER });
+      const options = { socket, mounter, logger: NO_LOGGER };
+      const done = serveMounter(options, ended.signal, () => listening.resolve(undefined));
+      this.#mounter = { ended, done };
+      await Promise.race([listening.promise, done]);
+    }
+    return socket;
+  }
+
+  /** Starts a driver as a process of its own. */
+  async process({
+    words: more = [],
+    values = {},
+    ...start
+  }: ProcessOptions = {}): Promise<DriverProcess> {
     const config = join(this.root, `installation-${this.#processes.length}.json`);
     await writeFile(config, JSON.stringify(this.values(values)));
     const words = [
       ...['--config', config, '--node-name', 'node-1', '--csi-socket', this.csiSocket],
+      ...['--mounter-socket', start.mounterSocket ?? (await this.mounterSocket())],
       ...['--registration-directory', dirname(this.registrationSocket)],
       ...['--state-directory', this.state, '--listen', '127.0.0.1:0', '--log-level', 'debug'],
       ...more,
     ];
     const agent = new RunningAgent(words, '', {
-      command: [process.execPath, ...flags, DRIVER_MAIN],
+      command: [
+        ...(start.isUnprivileged === true ? UNPRIVILEGED : []),
+        process.execPath,
+        DRIVER_MAIN,
+      ],
     });
     const running: DriverProcess = { agent, kubelet: new Kubelet(this.csiSocket) };
     this.#processes.push(running);
@@ -461,9 +499,11 @@ export class CsiWorld implements AsyncDisposable {
       kubelet.close();
       await agent.kill('SIGKILL');
     }
+    this.#mounter?.ended.abort();
+    await this.#mounter?.done;
     await this.vault.close();
     await this.oidc.close();
-    for (const target of await this.mounts()) await systemMounts.unmount(target, { lazy: true });
+    for (const target of await this.mounts()) unmount(target);
     rmSync(this.root, { recursive: true, force: true });
     rmSync(this.state, { recursive: true, force: true });
     assert.ok(!existsSync(this.root));

@@ -134,6 +134,7 @@ async function startDriver(
   const flags = [
     ...['--config', config, '--node-name', NODE, ...identities.flags],
     ...['--csi-socket', join(directory, 'csi.sock')],
+    ...['--pods-directory', join(directory, 'pods')],
     ...['--registration-directory', join(directory, 'registry')],
     ...['--state-directory', state, '--listen', '127.0.0.1:0'],
   ];

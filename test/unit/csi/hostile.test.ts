@@ -70,7 +70,7 @@ describe('a hostile pod beside others of its node', { skip: CANNOT_MOUNT }, () =
   test('a job that outlasts csi.rendering.timeout is killed, and the kubelet is told which value it is', async () => {
     await using world = await CsiWorld.start();
     const values = { csi: { enabled: true, driverName: DRIVER, rendering: { timeout: '100ms' } } };
-    const driver = await world.process([], [], values);
+    const driver = await world.process({ values });
     const list = `{{#with (split "${'a,'.repeat(100)}" ",") as |all|}}`;
     const loops = '{{#each all}}'.repeat(3) + '{{/each}}'.repeat(3);
     const pod = await world.pod('attacker', { namespace: 'evil' });
@@ -89,7 +89,7 @@ describe('a hostile pod beside others of its node', { skip: CANNOT_MOUNT }, () =
     await vault.write('kv/large', { text: 'x'.repeat(300_000), list: [1, 'two', { three: 3 }] });
     const rendering = { memory: '32Mi', timeout: '30s' };
     const csi = { enabled: true, driverName: DRIVER, rendering };
-    const driver = await world.process([], [], { csi });
+    const driver = await world.process({ values: { csi } });
     const pod = await world.pod('wide');
     const attributes = { role: 'web', 'secret-wide': 'kv/wide' };
     const [refusal] = await Promise.all([
@@ -132,7 +132,7 @@ describe('a hostile pod beside others of its node', { skip: CANNOT_MOUNT }, () =
     await using world = await CsiWorld.start();
     const rendering = { timeout: '10m' };
     const csi = { enabled: true, driverName: DRIVER, minRefresh: '1s', rendering };
-    const first = await world.process([], [], { csi });
+    const first = await world.process({ values: { csi } });
     const [other, pod] = [await world.pod('other'), await world.pod('struck')];
     await world.published(first.kubelet, other);
     const attributes = { ...ATTRIBUTES, refresh: '1s' };
@@ -142,14 +142,14 @@ describe('a hostile pod beside others of its node', { skip: CANNOT_MOUNT }, () =
     await until(() => notesIn(world).some(({ strikes }) => strikes === '1'));
     await first.agent.kill('SIGKILL');
     assert.deepEqual(notesIn(world), [{ volumeId: pod.volumeId, strikes: '1' }]);
-    const second = await world.process([], [], { csi });
+    const second = await world.process({ values: { csi } });
     await second.agent.logged(/1 times in a row while it rendered this volume/);
     await world.holds(other, 'user', 'user-2:end');
     holdRenderers(second);
     await until(() => notesIn(world).some(({ strikes }) => strikes === '2'));
     assert.equal(await world.file(pod, 'user'), 'user-1:end', 'the other one was first');
     await second.agent.kill('SIGKILL');
-    const third = await world.process([], [], { csi });
+    const third = await world.process({ values: { csi } });
     await third.agent.logged(/2 times in a row while it rendered this volume/);
     await world.unpublish(third.kubelet, pod);
     await world.unpublish(third.kubelet, other);

@@ -75,7 +75,7 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(reads, 1);
     await world.publish(kubelet, pod);
     assert.equal(reads, 1);
-    await world.unmount(pod);
+    world.unmount(pod);
     await world.publish(kubelet, pod);
     assert.equal(await world.file(pod, 'user'), 'user-1:end');
   });
@@ -95,7 +95,11 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const pod = await world.pod();
     await world.publish(kubelet, pod);
     const other = { ...ATTRIBUTES, role: 'other' };
-    for (const change of [{ attributes: other }, { group: '7' }, { target: `${pod.target}2` }]) {
+    for (const change of [
+      { attributes: other },
+      { group: '7' },
+      { target: pod.target.replace('/secrets/', '/others/') },
+    ]) {
       const { code, details } = await world.refused(kubelet, pod, change);
       assert.equal(code, 6, details);
       assert.match(details, /ERR_CSI_CONFLICT/);
@@ -182,7 +186,7 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const attributes = { ...ATTRIBUTES, refresh: '1s' };
     await world.publish(kubelet, pod, { attributes });
     const before = await world.file(pod, 'db');
-    await world.unmount(pod);
+    world.unmount(pod);
     await world.change(2);
     await eventually(
       () => Promise.resolve(/is not mounted any more/.test(logger.text()) ? true : undefined),

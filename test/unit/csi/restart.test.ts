@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, rename, rmdir, stat, writeFile } from 'node:f
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import type { Clock } from '../../../src/core/index.ts';
+import { mounterOf } from '../../helpers/mounting.ts';
 import { systemMounts } from '../../../src/platform/index.ts';
 import { eventually } from '../../helpers/agent-process.ts';
 import { ATTRIBUTES, CANNOT_MOUNT, CsiWorld, hasty } from '../../helpers/csi-world.ts';
@@ -57,7 +58,7 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await world.publish(first.kubelet, stays);
     await first.stop();
     // The kubelet waits for the driver with pods that end; after a reboot there is no mount any more.
-    await world.unmount(ended);
+    world.unmount(ended);
     const second = await world.driver();
     await eventually(
       () => Promise.resolve(world.vaultTokens === 1 ? true : undefined),
@@ -133,7 +134,7 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const pod = await world.pod();
     await world.publish(first.kubelet, pod);
     await first.stop();
-    await world.unmount(pod);
+    world.unmount(pod);
     const second = await world.driver();
     await world.publish(second.kubelet, pod);
     assert.equal(await world.file(pod, 'user'), 'user-1:end');
@@ -182,7 +183,8 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
       ...hasty,
       sleep: (ms, signal) => hasty.sleep(ms === 5000 ? 300 : ms, signal),
     };
-    const first = await world.driver({ mounts, clock });
+    const mounter = mounterOf(world.root, { mounts });
+    const first = await world.driver({ mounter, clock });
     const pod = await world.pod();
     const waiting = world.refused(first.kubelet, pod);
     await reached.promise;
@@ -281,7 +283,7 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const pod = await world.pod();
     await world.publish(first.kubelet, pod);
     await first.stop();
-    await world.unmount(pod);
+    world.unmount(pod);
     const [name = ''] = await readdir(world.state);
     const heal = await unreadable(join(world.state, name, 'state.json'));
     const second = await world.driver();

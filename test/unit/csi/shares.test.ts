@@ -152,7 +152,7 @@ suite('shares of namespaces in the CSI driver', { skip: CANNOT_MOUNT }, () => {
       const pod = await world.pod();
       const attributes = { ...ATTRIBUTES, refresh: '1s' };
       await world.published(kubelet, pod, { attributes });
-      await world.unmount(pod);
+      world.unmount(pod);
       state = 'armed'; // the engine's next write looks whether the volume is mounted
       await world.change(2);
       await eventually(
@@ -204,7 +204,7 @@ suite('shares of namespaces in the CSI driver', { skip: CANNOT_MOUNT }, () => {
 
   test('a driver told of its limit by the chart goes by it', async () => {
     await using world = await CsiWorld.start();
-    const { agent } = await world.process([], ['--memory-limit=104857600']);
+    const { agent } = await world.process({ words: ['--memory-limit=104857600'] });
     assert.match(agent.output, /"limit_bytes":104857600/);
   });
 });

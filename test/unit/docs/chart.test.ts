@@ -81,11 +81,18 @@ test('the policy knows the containers of the agent and the volume of the driver 
   }
 });
 
-test('the driver is given flags that it has', () => {
-  const flags = templateText('csi/daemonset.yaml').match(/--[a-z-]+(?==)/g) ?? [];
-  const known = readText('cmd/csi/main.ts');
-  assert.ok(flags.length > 5);
-  for (const flag of flags) assert.match(known, new RegExp(`['\\s]${flag.slice(2)}'?: \\{ type:`));
+test('driver and mounter are given flags that they have', () => {
+  const [, driver = '', mounter = ''] = templateText('csi/daemonset.yaml').split('          args:');
+  for (const [name, text, least] of [
+    ['csi', driver, 6],
+    ['mounter', mounter, 4],
+  ] as const) {
+    const flags = text.match(/--[a-z-]+(?==)/g) ?? [];
+    const known = readText(`cmd/${name}/main.ts`);
+    assert.ok(flags.length >= least, name);
+    for (const flag of flags)
+      assert.match(known, new RegExp(`['\\s]${flag.slice(2)}'?: \\{ type:`));
+  }
 });
 
 test('the templates use no value that the schema does not know', () => {

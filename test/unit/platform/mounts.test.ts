@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { closeSync, openSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { parseMountinfo, systemMounts } from '../../../src/platform/mounts.ts';
@@ -11,8 +12,8 @@ test('mounts are read from the kernel’s table, names unescaped, lines that are
     '',
   ].join('\n');
   assert.deepEqual(parseMountinfo(text), [
-    { target: '/mnt 2', type: 'ext3', source: '/dev/root' },
-    { target: '/pods/a/mount', type: 'tmpfs', source: 'csi.vouchsafe.dev' },
+    { id: 36, target: '/mnt 2', type: 'ext3', source: '/dev/root' },
+    { id: 42, target: '/pods/a/mount', type: 'tmpfs', source: 'csi.vouchsafe.dev' },
   ]);
 });
 
@@ -21,8 +22,23 @@ test('any text: a list', () => {
 });
 
 test('unmounting what is not mounted tells why', async () => {
-  await assert.rejects(systemMounts.unmount('/no/such/mount', { lazy: false }), {
-    name: 'MountError',
-    message: /no mount point|not mounted|must be superuser/,
-  });
+  const directory = openSync('/proc/self', 'r');
+  try {
+    await assert.rejects(systemMounts.unmount(directory), {
+      name: 'MountError',
+      message: /no mount point|not mounted|must be superuser/,
+    });
+  } finally {
+    closeSync(directory);
+  }
+});
+
+test('an open file tells the mount that it is on', async () => {
+  const directory = openSync('/proc/self', 'r');
+  try {
+    const found = await systemMounts.mountOf(directory);
+    assert.deepEqual([found?.target, found?.type], ['/proc', 'proc']);
+  } finally {
+    closeSync(directory);
+  }
 });

@@ -1,0 +1,69 @@
+/**
+ * The mounter of one node: mounts volumes for the CSI driver until SIGTERM. Wiring only.
+ */
+import {
+  EXIT,
+  exitCodeOf,
+  parseQuantity,
+  toVouchsafeError,
+  VouchsafeError,
+} from '../../src/core/index.ts';
+import { Mounter, serveMounter } from '../../src/mounter/index.ts';
+import {
+  createLogger,
+  keepMountsAlone,
+  keepPrivate,
+  leaveNoDumps,
+  printError,
+  reportDefects,
+  systemMounts,
+  terminationSignal,
+} from '../../src/platform/index.ts';
+import { readFlags, usageOf, type Flags } from '../flags.ts';
+
+const OPTIONS = {
+  socket: { type: 'string', default: '/mounter/mounter.sock' },
+  'pods-directory': { type: 'string', default: '/var/lib/kubelet/pods' },
+  'driver-name': { type: 'string', default: 'csi.vouchsafe.dev' },
+  'max-volume-size': { type: 'string', default: '8Mi' },
+  'log-level': { type: 'string', default: 'info' },
+  confined: { type: 'boolean', default: false },
+} as const;
+
+const USAGE = usageOf('mounter', OPTIONS);
+
+/** Runs the mounter with command-line words; resolves to the exit code. */
+export async function main(words: readonly string[]): Promise<number> {
+  leaveNoDumps();
+  keepPrivate();
+  try {
+    await run(readFlags(words, OPTIONS, USAGE));
+    return EXIT.ok;
+  } catch (caught) {
+    const error = toVouchsafeError(caught);
+    printError(`vouchsafe: ${error.code}: ${error.message}`);
+    return exitCodeOf(error);
+  }
+}
+
+async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<void> {
+  const maxBytes = bytesOf(flags['max-volume-size']);
+  if (!flags.confined) keepMountsAlone('--confined');
+  const signal = terminationSignal();
+  const logger = createLogger(level, process.stderr);
+  if (!flags.confined) logger.warn('unshare and setpriv are missing: more privileges than needed');
+  const { socket, 'pods-directory': podsDirectory, 'driver-name': source } = flags;
+  const mounter = new Mounter({ mounts: systemMounts, source, podsDirectory, maxBytes, logger });
+  await serveMounter({ socket, mounter, logger }, signal);
+}
+
+function bytesOf(quantity: string): number {
+  const bytes = Math.floor(parseQuantity(quantity) ?? 0);
+  if (bytes > 0) return bytes;
+  throw new VouchsafeError('ERR_USAGE', `--max-volume-size is not a quantity of bytes\n${USAGE}`);
+}
+
+if (import.meta.main) {
+  reportDefects();
+  process.exitCode = await main(process.argv.slice(2));
+}

@@ -1,0 +1,152 @@
+/**
+ * The engine's side of the mounter's socket. Ring: mounter.
+ */
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { codeOf, VouchsafeError, type Clock } from '../core/index.ts';
+import { abortable, DEADLINE, Semaphore, withDeadline } from '../lifecycle/index.ts';
+import { lineReader, parseAnswer, type MounterRequest } from './messages.ts';
+import type { MounterPort, MountSpec } from './mounter.ts';
+import type { Place } from './place.ts';
+
+/** Requests under way; a mount takes a few milliseconds. */
+const MAX_PARALLEL = 4;
+/** How long one may take: `mount` itself is given ten seconds. */
+const ANSWER_MS = 30_000;
+/** The mounter starts at the same time as the engine, or again by itself. */
+const CONNECT_MS = 5000;
+const RETRY_MS = 50;
+
+/** What a {@link MounterClient} needs. */
+export interface MounterClientOptions {
+  /** Path of the socket. */
+  readonly socket: string;
+  readonly clock: Clock;
+}
+
+/** A request without its number. */
+type Asked<T> = T extends unknown ? Omit<T, 'id'> : never;
+
+/** A connection with what waits for its answer. */
+interface Connection {
+  readonly socket: Socket;
+  readonly pending: Map<number, PromiseWithResolvers<string | null>>;
+}
+
+/** Asks the mounter; connects when it is needed, and again where the mounter was started again. */
+export class MounterClient implements MounterPort {
+  readonly #options: MounterClientOptions;
+  readonly #turns = new Semaphore(MAX_PARALLEL);
+  #connection: Promise<Connection> | undefined;
+  #lastId = 0;
+  #isClosed = false;
+
+  constructor(options: MounterClientOptions) {
+    this.#options = options;
+  }
+
+  async mount(spec: MountSpec, signal: AbortSignal): Promise<void> {
+    const { pod, volume, sizeBytes, group, selinux } = spec;
+    await this.#ask({ kind: 'mount', pod, volume, sizeBytes, group, selinux }, signal);
+  }
+
+  async unmount({ pod, volume }: Place): Promise<void> {
+    await this.#ask({ kind: 'unmount', pod, volume }, NEVER);
+  }
+
+  /** Ends the connection; what is still asked for fails. */
+  close(): void {
+    this.#isClosed = true;
+    void this.#connection?.then(({ socket }) => socket.destroy());
+  }
+
+  async #ask(request: Asked<MounterRequest>, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    const error = await this.#turns.run(signal, () =>
+      withDeadline({ clock, ms: ANSWER_MS, signal }, (inner) => this.#answer(request, inner)).catch(
+        (cause: unknown) => {
+          if (cause === DEADLINE) throw this.#silent('does not answer', cause);
+          throw cause;
+        },
+      ),
+    );
+    if (error !== null) throw new VouchsafeError('ERR_CSI_MOUNT', error);
+  }
+
+  /** What the mounter says to a request: an error, or null where it is done. */
+  async #answer(request: Asked<MounterRequest>, signal: AbortSignal): Promise<string | null> {
+    const { socket, pending } = await this.#connected(signal);
+    this.#lastId += 1;
+    const id = this.#lastId;
+    const answer = Promise.withResolvers<string | null>();
+    pending.set(id, answer);
+    socket.write(`${JSON.stringify({ id, ...request })}\n`);
+    try {
+      return await abortable(answer.promise, signal);
+    } finally {
+      pending.delete(id);
+    }
+  }
+
+  async #connected(signal: AbortSignal): Promise<Connection> {
+    this.#connection ??= this.#connect().catch((error: unknown) => {
+      this.#connection = undefined;
+      throw error;
+    });
+    return abortable(this.#connection, signal);
+  }
+
+  async #connect(): Promise<Connection> {
+    const { clock } = this.#options;
+    const until = clock.monotonicMs() + CONNECT_MS;
+    for (;;) {
+      if (this.#isClosed) throw this.#silent('is not asked any more');
+      try {
+        return this.#take(await opened(this.#options.socket));
+      } catch (cause) {
+        const reason = codeOf(cause) ?? 'unknown error';
+        if (clock.monotonicMs() >= until)
+          throw this.#silent(`cannot be reached (${reason})`, cause);
+        await clock.sleep(RETRY_MS, NEVER);
+      }
+    }
+  }
+
+  #take(socket: Socket): Connection {
+    const connection: Connection = { socket, pending: new Map() };
+    const take = lineReader((line) => {
+      const answer = parseAnswer(line);
+      if (answer === undefined) socket.destroy();
+      else connection.pending.get(answer.id)?.resolve(answer.error);
+    });
+    socket.setEncoding('utf8');
+    socket.on('data', (text: string) => {
+      if (!take(text)) socket.destroy();
+    });
+    socket.on('error', () => undefined); // told by what follows it
+    socket.once('close', () => {
+      this.#connection = undefined;
+      for (const { reject } of connection.pending.values()) reject(this.#silent('has gone'));
+    });
+    if (this.#isClosed) socket.destroy();
+    return connection;
+  }
+
+  #silent(how: string, cause?: unknown): VouchsafeError {
+    const text = `the mounter at ${this.#options.socket} ${how}: see the container mounter`;
+    return new VouchsafeError('ERR_CSI_MOUNT', text, { cause });
+  }
+}
+
+const NEVER = new AbortController().signal;
+
+async function opened(path: string): Promise<Socket> {
+  const socket = connect(path);
+  try {
+    await once(socket, 'connect');
+    return socket;
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * What engine and mounter say to each other: lines of JSON over a Unix socket, answered in any order. Ring: mounter.
+ */
+import type { MountSpec } from './mounter.ts';
+import type { Place } from './place.ts';
+
+/** Longest line, in characters: all that a request can hold, and no more. */
+export const MAX_LINE = 2048;
+
+/** What can be asked for. */
+export type MounterRequest =
+  | ({ readonly id: number; readonly kind: 'mount' } & MountSpec)
+  | ({ readonly id: number; readonly kind: 'unmount' } & Place);
+
+/** How it went. */
+export interface MounterAnswer {
+  /** That of the request. */
+  readonly id: number;
+  /** Why it was not done; null where it was. */
+  readonly error: string | null;
+}
+
+/** Keys of each request: these and no others. */
+const KEYS: Readonly<Record<string, readonly string[]>> = {
+  mount: ['id', 'kind', 'pod', 'volume', 'sizeBytes', 'group', 'selinux'],
+  unmount: ['id', 'kind', 'pod', 'volume'],
+};
+
+/** Reads a line; undefined where it is not a request. Whether what it asks for may be had is not looked at. */
+export function parseRequest(line: string): MounterRequest | undefined {
+  const found = parseObject(line);
+  if (found === undefined) return undefined;
+  const keys = typeof found['kind'] === 'string' ? KEYS[found['kind']] : undefined;
+  if (keys === undefined || !hasExactly(found, keys) || !isId(found['id'])) return undefined;
+  return hasTypes(found) ? (found as unknown as MounterRequest) : undefined; // each key was looked at
+}
+
+function hasTypes({ pod, volume, sizeBytes, group, selinux }: Readonly<Record<string, unknown>>) {
+  const texts = [pod, volume, selinux ?? ''];
+  const numbers = [sizeBytes ?? 0, group ?? 0];
+  return (
+    sizeBytes !== null &&
+    texts.every((one) => typeof one === 'string') &&
+    numbers.every((one) => typeof one === 'number')
+  );
+}
+
+/** Reads a line; undefined where it is not an answer. */
+export function parseAnswer(line: string): MounterAnswer | undefined {
+  const found = parseObject(line);
+  if (found === undefined || !hasExactly(found, ['id', 'error'])) return undefined;
+  const { id, error } = found;
+  if (!isId(id) || (error !== null && typeof error !== 'string')) return undefined;
+  return { id, error };
+}
+
+/**
+ * Cuts what arrives into lines, and hands each to `take`. Returns the function that takes what arrives, which is false
+ * once a line is longer than {@link MAX_LINE}: nothing after that is looked at.
+ */
+export function lineReader(take: (line: string) => void): (text: string) => boolean {
+  let rest = '';
+  return (text) => {
+    const lines = (rest + text).split('\n');
+    rest = lines.pop() ?? '';
+    if ([...lines, rest].some(({ length }) => length > MAX_LINE)) return false;
+    lines.forEach(take);
+    return true;
+  };
+}
+
+function parseObject(line: string): Readonly<Record<string, unknown>> | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isObject ? (value as Readonly<Record<string, unknown>>) : undefined; // JSON has no other objects
+}
+
+function hasExactly(found: object, keys: readonly string[]): boolean {
+  const own = Object.keys(found);
+  return own.length === keys.length && keys.every((key) => own.includes(key));
+}
+
+function isId(value: unknown): value is number {
+  return Number.isSafeInteger(value);
+}
