@@ -11,7 +11,7 @@ const TIMEOUT_MS = 10_000;
 const MAX_STDERR_BYTES = 4096;
 
 /** Where the programs are, in the image as elsewhere; messages in English. */
-const ENVIRONMENT = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
+export const ENVIRONMENT = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
 
 /** How a program ended. */
 export interface Ended {

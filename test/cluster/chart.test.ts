@@ -315,13 +315,16 @@ const POD = 'spec.template.spec';
 function volumesOf(values: readonly string[]): readonly string[] {
   const driver = one(objects(values), 'DaemonSet', 'vouchsafe-csi');
   return (at(driver, `${POD}.volumes`) as readonly Fields[]).map((volume) => {
-    const source = [at(volume, 'hostPath.path'), at(volume, 'csi.driver'), 'configMap'];
+    const kind = Object.keys(volume).find((key) => key !== 'name');
+    const source = [at(volume, 'hostPath.path'), at(volume, 'csi.driver'), kind];
     return `${String(volume['name'])} ${source.find((one) => typeof one === 'string') ?? ''}`;
   });
 }
 
 const ALWAYS = [
   'config configMap',
+  'mounter emptyDir',
+  'kubernetes-api projected',
   'plugin /var/lib/kubelet/plugins/csi.vouchsafe.dev',
   'registration /var/lib/kubelet/plugins_registry',
   'pods /var/lib/kubelet/pods',

@@ -88,6 +88,7 @@ test('every flag of every command is there', async () => {
 for (const [program, heading] of [
   ['webhook', 'flag'],
   ['csi', 'flag of the driver'],
+  ['mounter', 'flag of the mounter'],
 ] as const) {
   test(`flags of the process ${program} are those that it takes`, () => {
     const words = [`cmd/${program}/main.ts`, '--wrong'];
