@@ -8,7 +8,7 @@ cp -R dist templates LICENSE "$root/vouchsafe/"
 cp "$node" "$root/vouchsafe/node"
 cp "$(dirname "$node")/../LICENSE" "$root/vouchsafe/LICENSE.node"
 
-# The CSI driver mounts and locks by these, and locks up what renders; nothing here has the set-user-ID bit.
+# The mounter mounts by these and gives up its other privileges, the CSI driver locks; nothing here has the set-user-ID bit.
 programs='mount umount flock unshare setpriv'
 mkdir -p "$root/usr/bin"
 for program in $programs; do

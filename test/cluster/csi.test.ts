@@ -1,5 +1,6 @@
 /** The CSI driver under a real kubelet: what pods get, what they are told, and what no fault may cost. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
@@ -12,8 +13,17 @@ import {
   waitsBecause,
   withSecret,
 } from './parts/csi-pods.ts';
+import { theDriver } from './parts/driver.ts';
 import type { List, Pod } from './parts/objects.ts';
-import { annotations, api, eventually, FOREVER, shellContainer, shellPod } from './parts/suite.ts';
+import {
+  annotations,
+  api,
+  eventually,
+  FOREVER,
+  processesOf,
+  shellContainer,
+  shellPod,
+} from './parts/suite.ts';
 
 suite('pods with a CSI volume', { concurrency: true }, () => {
   test('mode csi: files before the first line, no container, one login; nothing is left', async () => {
@@ -151,6 +161,25 @@ suite('pods with a CSI volume', { concurrency: true }, () => {
     await thief.create(handWritten('thief', forged, READ));
     await waitsBecause(thief, 'thief', /ERR_VAULT_LOGIN_REFUSED/);
     assert.equal(await owner.tokens(), 0);
+  });
+
+  test('the driver has no capability and is under seccomp, its mounter can mount and nothing more', async () => {
+    const pod = await theDriver();
+    const of = (container: string): readonly string[] =>
+      processesOf(pod, container).map((pid) => readFileSync(`/proc/${pid}/status`, 'utf8'));
+    const drivers = of('driver');
+    assert.ok(drivers.length > 1, 'the driver and what renders for it');
+    for (const status of drivers) {
+      assert.match(status, /^CapEff:\t0{16}$/m);
+      assert.match(status, /^CapBnd:\t0{16}$/m);
+      assert.match(status, /^NoNewPrivs:\t1$/m);
+      assert.match(status, /^Seccomp:\t2$/m);
+    }
+    const [mounter = '', ...more] = of('mounter');
+    assert.equal(more.length, 0);
+    // CAP_SYS_ADMIN
+    assert.match(mounter, /^CapBnd:\t0{10}200000$/m);
+    assert.match(mounter, /^NoNewPrivs:\t1$/m);
   });
 
   test('a volume that is too small for its files says so', async () => {
