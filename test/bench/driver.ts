@@ -37,18 +37,22 @@ export async function measureDriver(
     await delay(SETTLE_MS);
     seen.memory.push(node.driver.memory());
   }
+  const mounterMiB = node.mounter.memory().privateDirty;
   const restMs = await rest(node, windowS);
-  return report(seen, restMs / (windowS * 10), windowS);
+  return [
+    ...report(seen, restMs / (windowS * 10), windowS),
+    row('private dirty of the mounter', 'MiB', mounterMiB),
+  ];
 }
 
 async function fill(node: BenchNode, size: number, seen: Seen | undefined): Promise<void> {
   const atOnce = seen === undefined ? 0 : AT_ONCE;
   while (node.volumes < size - atOnce) {
     const publish = await node.addPod();
-    const before = node.driver.cpuMs();
+    const before = node.cpuMs();
     const tookMs = await publish();
     seen?.singleMs.push(tookMs);
-    seen?.cpuMs.push(node.driver.cpuMs() - before);
+    seen?.cpuMs.push(node.cpuMs() - before);
   }
   const publishes: (() => Promise<number>)[] = [];
   while (node.volumes < size) publishes.push(await node.addPod());
@@ -58,13 +62,13 @@ async function fill(node: BenchNode, size: number, seen: Seen | undefined): Prom
 
 /** Looks at all volumes as the kubelet does, evenly spread; gives the processor time of the driver. */
 async function rest(node: BenchNode, windowS: number): Promise<number> {
-  const [before, startMs] = [node.driver.cpuMs(), performance.now()];
+  const [before, startMs] = [node.cpuMs(), performance.now()];
   const everyMs = LOOK_MS / node.volumes;
   for (let turn = 0; turn * everyMs < windowS * 1000; turn += 1) {
     await delay(Math.max(0, startMs + turn * everyMs - performance.now()));
     await node.look(turn % node.volumes);
   }
-  return node.driver.cpuMs() - before;
+  return node.cpuMs() - before;
 }
 
 function report({ singleMs, burstMs, cpuMs, memory }: Seen, share: number, windowS: number) {

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CALLS, STATS_CAPABILITIES } from '../../src/csi/proto/csi.ts';
-import { CsiWorld, type TestPod } from '../helpers/csi-world.ts';
+import { CsiWorld, DRIVER, type TestPod } from '../helpers/csi-world.ts';
 import { Kubelet } from '../helpers/kubelet.ts';
 import { Measured, type Command } from './process.ts';
 
@@ -28,12 +28,14 @@ interface NodePod extends TestPod {
 /** A node with an embedded Vault beside it. For root, because its volumes are mounted. */
 export class BenchNode implements AsyncDisposable {
   readonly driver: Measured;
+  readonly mounter: Measured;
   readonly #world: CsiWorld;
   readonly #pods: NodePod[] = [];
 
-  private constructor(world: CsiWorld, driver: Measured) {
+  private constructor(world: CsiWorld, processes: Pick<BenchNode, 'driver' | 'mounter'>) {
     this.#world = world;
-    this.driver = driver;
+    this.driver = processes.driver;
+    this.mounter = processes.mounter;
   }
 
   /** Starts it; `image` is what the image runs. */
@@ -42,15 +44,23 @@ export class BenchNode implements AsyncDisposable {
     for (const path of SECRETS) await world.vault.write(path, { user: path, password: path });
     const config = join(world.root, 'installation.json');
     await writeFile(config, JSON.stringify(world.values()));
+    const socket = join(world.root, 'mounter.sock');
+    const mounting = [
+      ...['mounter', '--socket', socket, '--pods-directory', join(world.root, 'pods')],
+      ...['--driver-name', DRIVER],
+    ];
     const words = [
       ...['csi', '--config', config, '--node-name', 'bench', '--csi-socket', world.csiSocket],
       ...['--registration-directory', dirname(world.registrationSocket)],
-      ...['--mounter-socket', await world.mounterSocket()],
+      ...['--mounter-socket', socket],
       ...['--state-directory', world.state, '--listen', '127.0.0.1:0'],
       // That of the chart: all volumes are of one namespace, which has a third of what it allows.
       ...['--memory-limit', String(640 * 2 ** 20)],
     ];
-    const node = new BenchNode(world, new Measured([...image, ...words], {}, cwd));
+    const node = new BenchNode(world, {
+      mounter: new Measured([...image, ...mounting], {}, cwd),
+      driver: new Measured([...image, ...words], {}, cwd),
+    });
     try {
       await node.#listens();
     } catch (error) {
@@ -58,6 +68,11 @@ export class BenchNode implements AsyncDisposable {
       throw error;
     }
     return node;
+  }
+
+  /** CPU time so far of driver, mounter, and the processes that render, in milliseconds. */
+  cpuMs(): number {
+    return this.driver.cpuMs() + this.mounter.cpuMs();
   }
 
   get volumes(): number {
@@ -98,6 +113,7 @@ export class BenchNode implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.driver[Symbol.asyncDispose]();
+    await this.mounter[Symbol.asyncDispose]();
     await this.#world[Symbol.asyncDispose]();
   }
 

@@ -37,17 +37,14 @@ export class Measured implements AsyncDisposable {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
-  /** CPU time so far, in milliseconds, from the scheduler: exact, where the clock ticks of `stat` are 10 ms. */
+  /**
+   * CPU time so far of the process and of its children that live, in milliseconds, from the scheduler: exact, where the clock
+   * ticks of `stat` are 10 ms.
+   */
   cpuMs(): number {
-    const tasks = readdirSync(this.#proc('task'));
-    const spent = tasks.map((task) => {
-      try {
-        return Number(readFileSync(this.#proc(`task/${task}/schedstat`), 'utf8').split(' ')[0]);
-      } catch {
-        return 0; // a thread that has just ended
-      }
-    });
-    return spent.reduce((sum, each) => sum + each, 0) / 1e6;
+    const pid = this.#child.pid ?? 0;
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ');
+    return [String(pid), ...children.filter(Boolean)].map(cpuMsOf).reduce((a, b) => a + b, 0);
   }
 
   /** Largest resident size so far, in MiB. */
@@ -73,6 +70,18 @@ export class Measured implements AsyncDisposable {
 
   #proc(name: string): string {
     return `/proc/${this.#child.pid ?? 0}/${name}`;
+  }
+}
+
+function cpuMsOf(pid: string): number {
+  try {
+    const spent = readdirSync(`/proc/${pid}/task`).map((task) => {
+      const [ns] = readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ');
+      return Number(ns);
+    });
+    return spent.reduce((sum, each) => sum + each, 0) / 1e6;
+  } catch {
+    return 0; // a process or a thread that has just ended
   }
 }
 
