@@ -17,14 +17,14 @@ export function rings(root: string): string {
   return table(['folder', 'may import'], rows);
 }
 
-/** Reads lines such as `  vault: ['core', 'lifecycle'],`. */
+/** Reads lines such as `  vault: ['core', 'async'],`. */
 function mayImport(source: string): ReadonlyMap<string, readonly string[]> {
   const [, body = ''] = /const MAY_IMPORT = \{([^}]*)\}/.exec(source) ?? [];
-  const lines = [...body.matchAll(/^ *(\w+): \[([^\]]*)\],$/gm)];
+  const lines = [...body.matchAll(/^ *'?([\w-]+)'?: \[([^\]]*)\],$/gm)];
   if (lines.length === 0) throw new Error('eslint.config.js has no table MAY_IMPORT');
   return new Map(
     lines.map(([, folder = '', list = '']) => {
-      return [folder, [...list.matchAll(/'(\w+)'/g)].map(([, name = '']) => name)] as const;
+      return [folder, [...list.matchAll(/'([\w-]+)'/g)].map(([, name = '']) => name)] as const;
     }),
   );
 }

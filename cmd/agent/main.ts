@@ -4,7 +4,7 @@
  */
 import { parseArgs } from 'node:util';
 import { EXIT } from '../../src/core/index.ts';
-import { runAgent } from '../../src/host/index.ts';
+import { runAgent } from '../../src/agent-runtime/index.ts';
 import {
   createLogger,
   environmentVariable,

@@ -5,7 +5,7 @@ import type { Installation } from '../../src/config/index.ts';
 import type { PodInfo } from '../../src/csi/index.ts';
 import { VouchsafeError, type Clock, type Logger, type Metrics } from '../../src/core/index.ts';
 import { podFacts, type KubernetesApi } from '../../src/kubernetes/index.ts';
-import type { Task } from '../../src/lifecycle/index.ts';
+import type { Task } from '../../src/async/index.ts';
 import { systemRandom } from '../../src/platform/index.ts';
 import {
   createBroker,

@@ -21,7 +21,7 @@ import {
   loopbackAccess,
   type KubernetesApi,
 } from '../../src/kubernetes/index.ts';
-import { runAll } from '../../src/lifecycle/index.ts';
+import { runAll } from '../../src/async/index.ts';
 import { Mounter, MounterClient } from '../../src/mounter/index.ts';
 import {
   createLogger,

@@ -7,7 +7,8 @@ import {
   Registration,
   SvidCertificates,
   TrustedCertificates,
-} from '../../src/certificates/index.ts';
+  type Certificates,
+} from '../../src/webhook-certificates/index.ts';
 import type { Installation } from '../../src/config/index.ts';
 import { VouchsafeError, type Clock, type Logger, type Metrics } from '../../src/core/index.ts';
 import {
@@ -18,9 +19,9 @@ import {
   kubeconfigAccess,
   type KubernetesApi,
 } from '../../src/kubernetes/index.ts';
-import type { Task } from '../../src/lifecycle/index.ts';
+import type { Task } from '../../src/async/index.ts';
 import { environmentVariable, readTextFile, systemRandom } from '../../src/platform/index.ts';
-import type { Certificates, NamespaceLookup, Notice } from '../../src/server/index.ts';
+import type { NamespaceLookup, Notice } from '../../src/webhook/index.ts';
 import { createIdentity, createWorkloadApi } from '../../src/spiffe/index.ts';
 
 /** Names of the webhook's own objects; without `webhookConfiguration` certificates are files and nothing else. */

@@ -17,11 +17,8 @@ import {
   terminationSignal,
   watchFiles,
 } from '../../src/platform/index.ts';
-import {
-  CertificateSource,
-  createWebhookServer,
-  type Certificates,
-} from '../../src/server/index.ts';
+import { CertificateSource, type Certificates } from '../../src/webhook-certificates/index.ts';
+import { createWebhookServer } from '../../src/webhook/index.ts';
 import { checkTemplate } from '../../src/template/index.ts';
 import { readFlags, readValues, usageOf, type Flags } from '../flags.ts';
 

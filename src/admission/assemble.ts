@@ -1,7 +1,7 @@
 /**
  * Puts the added parts into a pod and notes what they replaced. Pure: the pod given is not changed. Ring: admission.
  */
-import { fieldOf, markAnnotations, type Marks } from './marks.ts';
+import { fieldOf, markAnnotations, type Marks } from './injection-record.ts';
 import { CONTAINER_VARIABLE, VOLUME } from './names.ts';
 import type { OwnContainers } from './containers.ts';
 import type { Container, EnvVar, Named, Pod } from './pod.ts';

@@ -2,7 +2,7 @@
  * The containers and volumes that are added to a pod. Ring: admission.
  */
 import type { FileSettings, Installation, RawAgentConfig, Settings } from '../config/index.ts';
-import { configText } from './contents.ts';
+import { configText } from './file-checks.ts';
 import type { Needs } from './document.ts';
 import {
   AGENT_CONTAINER,

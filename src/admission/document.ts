@@ -107,14 +107,14 @@ export function agentDocument(
     kind: AGENT_KIND,
     ...(needs.spiffe && { spiffe: spiffeOf(settings, how.socket) }),
     ...(needs.vault && { vault: vaultOf(needs.vault), auth: authOf(settings, needs) }),
-    ...given('maxRenderBytes', otherThan(DEFAULTS.AGENT_RENDER_BYTES, how.maxRenderBytes)),
+    ...optional('maxRenderBytes', otherThan(DEFAULTS.AGENT_RENDER_BYTES, how.maxRenderBytes)),
     output: { mode: settings['file-mode'].text ?? how.fileMode },
     ...(others.length > 0 && { files: others.map((file) => fileOf(file, settings)) }),
     ...(x509 !== undefined && { x509Svid: Object.keys(x509).length === 0 ? true : x509 }),
     ...(how.mode === 'csi' ? {} : reactions(settings)),
     // Nobody goes on after the init container: what it revoked the application would lose.
-    ...given('revokeOnExit', how.mode === 'init' ? false : said(settings['revoke-on-exit'])),
-    ...given('revokeGrace', durationOf(settings['revoke-grace'])),
+    ...optional('revokeOnExit', how.mode === 'init' ? false : explicit(settings['revoke-on-exit'])),
+    ...optional('revokeGrace', durationOf(settings['revoke-grace'])),
     ...(how.mode === 'pair' && { revokeDelay: revokeDelay(settings, how) }),
     ...(how.mode === 'csi' ? {} : agentParts(settings, how)),
   };
@@ -129,18 +129,18 @@ function revokeDelay(settings: Settings, { graceSeconds }: DocumentReader): stri
 /** What an agent in the pod does when files change, or do not come. */
 function reactions(settings: Settings): Partial<RawAgentConfig> {
   return {
-    ...given('onChange', actionTexts(settings['on-change'])),
-    ...given('onMissingVault', said(settings['on-missing-vault'])),
-    ...given('initDeadline', durationOf(settings['init-deadline'])),
+    ...optional('onChange', actionTexts(settings['on-change'])),
+    ...optional('onMissingVault', explicit(settings['on-missing-vault'])),
+    ...optional('initDeadline', durationOf(settings['init-deadline'])),
   };
 }
 
 /** What an agent in the pod has of its own. */
 function agentParts(settings: Settings, how: DocumentReader): Partial<RawAgentConfig> {
   return {
-    ...(how.mode !== 'init' && { stateDirectory: DIRECTORY.state, ...given('listen', how.listen) }),
+    ...(how.mode !== 'init' && { stateDirectory: DIRECTORY.state, ...optional('listen', how.listen) }),
     terminationLog: '/dev/termination-log',
-    ...given('logLevel', said(settings['log-level'])),
+    ...optional('logLevel', explicit(settings['log-level'])),
   };
 }
 
@@ -214,8 +214,8 @@ function connectionOf(
 function spiffeOf(settings: Settings, socket: string): NonNullable<RawAgentConfig['spiffe']> {
   return {
     socket,
-    ...given('spiffeId', settings['spiffe-id'].value),
-    ...given('hint', settings['spiffe-hint'].value),
+    ...optional('spiffeId', settings['spiffe-id'].value),
+    ...optional('hint', settings['spiffe-hint'].value),
   };
 }
 
@@ -223,10 +223,10 @@ function vaultOf(connection: VaultConnection): NonNullable<RawAgentConfig['vault
   const { address, namespace, caPem, caConfigMap, tlsServerName, redirectHosts } = connection;
   return {
     address,
-    ...given('namespace', namespace),
-    ...given('caPem', caPem),
+    ...optional('namespace', namespace),
+    ...optional('caPem', caPem),
     ...(caConfigMap !== undefined && { caFile: `${DIRECTORY.ca}/${caConfigMap.key}` }),
-    ...given('tlsServerName', tlsServerName),
+    ...optional('tlsServerName', tlsServerName),
     ...(redirectHosts.length > 0 && { redirectHosts }),
   };
 }
@@ -234,8 +234,8 @@ function vaultOf(connection: VaultConnection): NonNullable<RawAgentConfig['vault
 function authOf(settings: Settings, needs: Needs): NonNullable<RawAgentConfig['auth']> {
   return {
     method: settings['auth-method'].value,
-    ...given('mount', settings['auth-mount'].value),
-    ...given('role', settings.role.value),
+    ...optional('mount', settings['auth-mount'].value),
+    ...optional('role', settings.role.value),
     audience: settings.audience.value,
     ...(needs.token !== undefined && { tokenFile: `${DIRECTORY.token}/token` }),
   };
@@ -247,15 +247,15 @@ function fileOf(file: FileSettings, settings: Settings): RawFile {
   const refresh = file.refresh ?? (isSvid ? undefined : settings.refresh);
   return {
     name: file.name,
-    ...given('path', file.file?.value),
-    ...given('mode', file['file-mode']?.text),
-    ...given('secret', file.secret?.text),
-    ...given('format', file.format?.value),
-    ...given('template', file.template?.value),
+    ...optional('path', file.file?.value),
+    ...optional('mode', file['file-mode']?.text),
+    ...optional('secret', file.secret?.text),
+    ...optional('format', file.format?.value),
+    ...optional('template', file.template?.value),
     ...(from !== undefined && { templateFile: templatePath(from) }),
-    ...given('jwtSvid', file['jwt-svid']?.value),
-    ...given('refresh', refresh === undefined ? undefined : durationOf(refresh)),
-    ...given('onChange', actionTexts(file['on-change'])),
+    ...optional('jwtSvid', file['jwt-svid']?.value),
+    ...optional('refresh', refresh === undefined ? undefined : durationOf(refresh)),
+    ...optional('onChange', actionTexts(file['on-change'])),
   };
 }
 
@@ -263,9 +263,9 @@ function x509Of(files: readonly FileSettings[]): RawX509Files {
   const parts = DEFAULTS.X509_FILES.map(({ name, part }) => {
     const file = files.find((one) => one.name === name);
     return {
-      ...given(`${part}File`, file?.file?.value),
-      ...given(`${part}Mode`, file?.['file-mode']?.text),
-      ...given('onChange', actionTexts(file?.['on-change'])),
+      ...optional(`${part}File`, file?.file?.value),
+      ...optional(`${part}Mode`, file?.['file-mode']?.text),
+      ...optional('onChange', actionTexts(file?.['on-change'])),
     };
   });
   const actions = new Set(parts.flatMap((one) => one.onChange ?? []));
@@ -281,16 +281,16 @@ function otherThan<T>(usual: T, value: T): T | undefined {
   return value === usual ? undefined : value;
 }
 
-function said<T>(setting: Setting<T>): T | undefined {
+function explicit<T>(setting: Setting<T>): T | undefined {
   return setting.source === 'built in' ? undefined : setting.value;
 }
 
 function durationOf(setting: Setting<number>): string | undefined {
-  const ms = said(setting);
+  const ms = explicit(setting);
   return ms === undefined ? undefined : formatDuration(ms);
 }
 
-function given<const K extends string, T>(
+function optional<const K extends string, T>(
   name: K,
   value: T | undefined,
 ): { readonly [Name in K]?: T } {

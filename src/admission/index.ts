@@ -6,7 +6,7 @@ export {
   type Reason,
 } from './inject.ts';
 export { applyJsonPatch, jsonPatch } from './json-patch.ts';
-export { removeInjection } from './marks.ts';
+export { removeInjection } from './injection-record.ts';
 export {
   AGENT_CONTAINER,
   CONFIG_VARIABLE,
@@ -15,7 +15,7 @@ export {
   INIT_CONTAINER,
   VOLUME,
 } from './names.ts';
-export { MAX_TEMPLATE_TOKENS, type CheckTemplate } from './contents.ts';
+export { MAX_TEMPLATE_TOKENS, type CheckTemplate } from './file-checks.ts';
 export { readPod, type Container, type Pod, type PodSpec, type VolumeMount } from './pod.ts';
 export { volumeGrants, type Workload } from './grants.ts';
 export { planVolume, type VolumeInput, type VolumePlan, type VolumeRefusal } from './volume.ts';

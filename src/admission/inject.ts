@@ -11,8 +11,8 @@ import {
 } from '../config/index.ts';
 import { formatProblems, type Problem } from '../core/index.ts';
 import { assemble } from './assemble.ts';
-import { checkedOnce, type CheckTemplate } from './contents.ts';
-import { hasInjection, hasMarks, removeInjection } from './marks.ts';
+import { checkedOnce, type CheckTemplate } from './file-checks.ts';
+import { hasInjection, hasMarks, removeInjection } from './injection-record.ts';
 import { keepOwnParts } from './own-parts.ts';
 import { planInjection } from './plan.ts';
 import type { Pod } from './pod.ts';

@@ -12,7 +12,7 @@ import type { Problem } from '../core/index.ts';
 import type { Addition } from './assemble.ts';
 import { azureVariables } from './azure.ts';
 import { VOLUME } from './names.ts';
-import type { Plan, PlanInput } from './plan.ts';
+import type { InjectionPlan, PlanInput } from './plan.ts';
 import {
   checkForeignMounts,
   checkMounts,
@@ -22,11 +22,11 @@ import {
 } from './pod-checks.ts';
 import type { Named, Pod } from './pod.ts';
 import { serviceAccountOf } from './policy.ts';
-import { findConsumers } from './targets.ts';
+import { findConsumers } from './container-selection.ts';
 import { planVolume, type VolumePlan, type VolumeRefusal } from './volume.ts';
 
 /** Plans the volume of a pod, by the same rules as the driver will. */
-export function planCsi(input: PlanInput): Plan {
+export function planCsi(input: PlanInput): InjectionPlan {
   const { pod, settings: resolved, installation } = input;
   const { settings } = resolved;
   const prefix = installation.annotationPrefix;
@@ -60,7 +60,7 @@ export function planCsi(input: PlanInput): Plan {
   const isRefused = problems.length > 0 || volume.kind === 'refused';
   return {
     planned: isRefused ? undefined : { addition, config: volume.document },
-    problems: withoutTwins(problems),
+    problems: dedupe(problems),
     warnings,
     isForbidden: volume.kind === 'refused' && volume.isForbidden,
   };
@@ -123,7 +123,7 @@ function warningsOf({ settings: { settings }, installation }: PlanInput): string
 }
 
 /** The annotations are read twice: as the pod's, and as the volume's. */
-function withoutTwins(problems: readonly Problem[]): readonly Problem[] {
+function dedupe(problems: readonly Problem[]): readonly Problem[] {
   const byText = new Map(problems.map((one) => [`${one.path}: ${one.message}`, one]));
   return [...byText.values()];
 }

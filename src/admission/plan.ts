@@ -6,7 +6,7 @@ import type { Grants, Problem } from '../core/index.ts';
 import type { Addition } from './assemble.ts';
 import { azureVariables } from './azure.ts';
 import { ownContainers, ownVolumes } from './containers.ts';
-import { checkContents, isTooLarge } from './contents.ts';
+import { checkContents, isTooLarge } from './file-checks.ts';
 import { agentDocument, needsOf } from './document.ts';
 import { documentGrants } from './grants.ts';
 import type { InjectionInput } from './inject.ts';
@@ -22,11 +22,11 @@ import {
 } from './pod-checks.ts';
 import type { Container, Pod } from './pod.ts';
 import { decideByPolicies, serviceAccountOf } from './policy.ts';
-import { findTargets, runningContainers } from './targets.ts';
+import { findTargets, runningContainers } from './container-selection.ts';
 import { agentUser, defaultFileMode } from './user.ts';
 
 /** A plan, or the problems that stand in its way. */
-export interface Plan {
+export interface InjectionPlan {
   /** What is added, and the document that the agent or the driver runs by; undefined where there are problems. */
   readonly planned: { readonly addition: Addition; readonly config: RawAgentConfig } | undefined;
   readonly problems: readonly Problem[];
@@ -42,7 +42,7 @@ export type PlanInput = InjectionInput & { readonly settings: ResolvedSettings }
  * Plans the injection of a pod that asks for it. Where `csi` is a default and this pod cannot have it, it gets an
  * agent, with a warning that says why.
  */
-export function planInjection(input: PlanInput): Plan {
+export function planInjection(input: PlanInput): InjectionPlan {
   const { value, source } = input.settings.settings.mode;
   if (value !== 'csi') return planAgent(input);
   const csi = planCsi(input);
@@ -63,7 +63,7 @@ function graceSecondsOf({ spec: { terminationGracePeriodSeconds } }: Pod): numbe
 }
 
 /** An agent in the pod. */
-function planAgent(input: PlanInput): Plan {
+function planAgent(input: PlanInput): InjectionPlan {
   const { pod, settings: resolved, installation } = input;
   const { settings, files } = resolved;
   const prefix = installation.annotationPrefix;

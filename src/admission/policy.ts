@@ -14,7 +14,7 @@ import {
   type Grants,
   type Problem,
 } from '../core/index.ts';
-import type { LiteralDependencies } from './contents.ts';
+import type { LiteralDependencies } from './file-checks.ts';
 import { allowsLogin, allowsRole, grantsOf, policiesFor, type Login } from './grants.ts';
 import type { Pod } from './pod.ts';
 

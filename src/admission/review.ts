@@ -5,7 +5,7 @@
  */
 import type { Annotations, Installation } from '../config/index.ts';
 import { VouchsafeError } from '../core/index.ts';
-import type { CheckTemplate } from './contents.ts';
+import type { CheckTemplate } from './file-checks.ts';
 import { inject, type InjectionResult } from './inject.ts';
 import { jsonPatch } from './json-patch.ts';
 import { readPod, type Pod } from './pod.ts';

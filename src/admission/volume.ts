@@ -20,7 +20,7 @@ import {
   toVouchsafeError,
   type Problem,
 } from '../core/index.ts';
-import { checkContents, type CheckTemplate, type LiteralDependencies } from './contents.ts';
+import { checkContents, type CheckTemplate, type LiteralDependencies } from './file-checks.ts';
 import { agentDocument, needsOf, svidUsers, type Needs } from './document.ts';
 import { levelProblems } from './levels.ts';
 import { decideByPolicies } from './policy.ts';

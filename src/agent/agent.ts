@@ -13,7 +13,7 @@ import {
   type Random,
 } from '../core/index.ts';
 import type { AgentConfig } from '../config/index.ts';
-import { abortable, Latest, runAll, type Task } from '../lifecycle/index.ts';
+import { abortable, Latest, runAll, type Task } from '../async/index.ts';
 import { Delivery } from './delivery.ts';
 import { createFileSet, type FileSet } from './file-set.ts';
 import { followX509, needsX509 } from './follow-x509.ts';
@@ -32,7 +32,7 @@ import type {
   VaultPort,
   WriterPort,
 } from './ports.ts';
-import { createReleaser, NO_RELEASER, type Releaser } from './release.ts';
+import { createReleaser, NO_REVOKER, type CredentialRevoker } from './release.ts';
 import { Sessions } from './sessions.ts';
 import { guardStart } from './start-guard.ts';
 import type { StateFile } from './state-file.ts';
@@ -72,9 +72,9 @@ export class Agent<T> {
   readonly #templates: MountedTemplates;
   readonly #sessions: Sessions | undefined;
   readonly #values: Values;
-  readonly #releaser: Releaser;
+  readonly #releaser: CredentialRevoker;
   readonly #handover: Handover;
-  readonly #start = Promise.withResolvers<undefined>();
+  readonly #firstDelivery = Promise.withResolvers<undefined>();
   readonly #stateChanges = new Latest<undefined>();
   readonly #told = new Map<string, string>();
   #delivery: Delivery | undefined;
@@ -93,7 +93,7 @@ export class Agent<T> {
     const onChange = (): void => this.#stateChanges.set(undefined);
     this.#parts = parts;
     this.#logger = logger;
-    this.#start.promise.catch(() => undefined); // told to whoever waits for it
+    this.#firstDelivery.promise.catch(() => undefined); // told to whoever waits for it
     this.#fileSet = createFileSet(config, parts.templates, parts.files);
     const onFailure = (error: VouchsafeError): void => this.#failed(error);
     this.#templates = new MountedTemplates({
@@ -125,7 +125,7 @@ export class Agent<T> {
     });
     this.#releaser =
       vault === undefined || this.#sessions === undefined
-        ? NO_RELEASER
+        ? NO_REVOKER
         : createReleaser({
             ...{ vault, clock, random, logger, graceMs: config.revokeGraceMs },
             ...{ sessions: this.#sessions, values: this.#values },
@@ -152,7 +152,7 @@ export class Agent<T> {
 
   /** Resolves when every file has been written; rejects when that has become impossible. */
   delivered(signal: AbortSignal): Promise<void> {
-    return abortable(this.#start.promise, signal);
+    return abortable(this.#firstDelivery.promise, signal);
   }
 
   /** What a person or a probe can see. */
@@ -204,7 +204,7 @@ export class Agent<T> {
    */
   async run(signal: AbortSignal): Promise<void> {
     try {
-      await this.keep(signal);
+      await this.runUntilAborted(signal);
     } catch (error) {
       // A process that is ended by a defect is started again in the same pod, and goes on from its state; where none
       // is kept, nobody can use the token any more. A start that failed may be the last.
@@ -221,7 +221,7 @@ export class Agent<T> {
    *
    * @throws VouchsafeError as {@link run}.
    */
-  async keep(signal: AbortSignal): Promise<void> {
+  async runUntilAborted(signal: AbortSignal): Promise<void> {
     const tasks = await this.#tasks();
     const guard: Task = (inner) => this.#guardStart(inner);
     await runAll(signal, this.isStarted ? tasks : [...tasks, guard]);
@@ -304,12 +304,12 @@ export class Agent<T> {
     this.#isDelivered = true;
     this.#phase = 'ready';
     this.#stateChanges.set(undefined);
-    this.#start.resolve(undefined);
+    this.#firstDelivery.resolve(undefined);
   }
 
   /** Before the first delivery, an error that no waiting can mend ends the start. */
   #failed(error: VouchsafeError): void {
-    if (!this.#isDelivered && error.retry === 'never') this.#start.reject(error);
+    if (!this.#isDelivered && error.retry === 'never') this.#firstDelivery.reject(error);
   }
 
   #guardStart(signal: AbortSignal): Promise<void> {

@@ -12,11 +12,11 @@ import {
   type Random,
 } from '../core/index.ts';
 import type { AgentConfig, NotifyAction } from '../config/index.ts';
-import { createBackoff, runAll, type Backoff } from '../lifecycle/index.ts';
+import { createBackoff, runAll, type Backoff } from '../async/index.ts';
 import { chooseSet, type ChosenFile } from './choose-set.ts';
 import type { FileSet, RenderedFile } from './file-set.ts';
-import { FollowUps, type FollowUpsParts } from './follow-ups.ts';
-import { digestsOf, newsOf, type Digests } from './news.ts';
+import { PostDelivery, type FollowUpsParts } from './post-delivery.ts';
+import { digestsOf, changedPaths, type Digests } from './changed-files.ts';
 import type { WriterPort } from './ports.ts';
 import type { Superseded, Values } from './values.ts';
 
@@ -75,9 +75,9 @@ export class Delivery {
   readonly #backoff: Backoff;
   readonly #failures: Counter;
   readonly #kept = new Map<string, Kept>();
-  readonly #followUps: FollowUps;
+  readonly #followUps: PostDelivery;
   /** Dependencies that the last pass found and that have no value yet: no sense in rendering before. */
-  #awaited: readonly Dependency[] = [];
+  #missing: readonly Dependency[] = [];
   #known = 0;
   #passes = 0;
   #wasDelivered: boolean;
@@ -89,7 +89,7 @@ export class Delivery {
   constructor(parts: DeliveryParts, wasDelivered: boolean) {
     this.#parts = parts;
     this.#wasDelivered = wasDelivered;
-    this.#followUps = new FollowUps(parts);
+    this.#followUps = new PostDelivery(parts);
     this.#written = new Map(parts.told);
     this.#backoff = createBackoff({ minMs: 500, maxMs: 60_000, random: parts.random });
     this.#failures = parts.metrics.counter(
@@ -116,7 +116,7 @@ export class Delivery {
 
   /** Renders anew with other templates, which may need other values than those awaited. */
   templatesChanged(): void {
-    this.#awaited = [];
+    this.#missing = [];
     this.#passes = 0;
     this.#parts.values.changes.set(undefined);
   }
@@ -126,7 +126,7 @@ export class Delivery {
     try {
       await runAll(signal, [(inner) => this.#follow(inner), (inner) => this.#compare(inner)]);
     } finally {
-      await this.#followUps.ended();
+      await this.#followUps.settled();
     }
   }
 
@@ -173,8 +173,8 @@ export class Delivery {
 
   async #attempt(signal: AbortSignal): Promise<void> {
     const { values, fileSet, writer } = this.#parts;
-    this.#awaited = this.#awaited.filter((dependency) => values.lookup(dependency) === undefined);
-    if (this.#awaited.length > 0) return;
+    this.#missing = this.#missing.filter((dependency) => values.lookup(dependency) === undefined);
+    if (this.#missing.length > 0) return;
     // Taken before rendering: what is superseded from here on may be in the set that is about to be written.
     const superseded = values.superseded;
     const rendered = await fileSet.render(values.known, signal);
@@ -183,7 +183,7 @@ export class Delivery {
     const error = rendered.find((item) => item.error !== undefined)?.error ?? limit;
     if (chosen === undefined) {
       if (error !== undefined) throw error;
-      this.#awaited = rendered.flatMap(({ missing }) => missing);
+      this.#missing = rendered.flatMap(({ missing }) => missing);
       return;
     }
     this.#parts.beforeWrite();
@@ -194,16 +194,16 @@ export class Delivery {
     }));
     const { changed, swapped } = await writer.write(files, signal);
     const digests = digestsOf(files);
-    const news = newsOf(digests, { before: this.#written, changed });
+    const news = changedPaths(digests, { before: this.#written, changed });
     this.#written = digests;
-    this.#keep(chosen, changed);
-    const dropped = this.#letGo(chosen, superseded).map(({ lease }) => lease);
+    this.#recordDelivered(chosen, changed);
+    const dropped = this.#releasableLeases(chosen, superseded).map(({ lease }) => lease);
     if (swapped) this.#log(changed, news);
     this.#succeed(error);
     const actions = this.#wasDelivered ? this.#actions(news) : [];
     this.#wasDelivered = true;
     this.#parts.onDelivered();
-    this.#followUps.begin({ digests, actions, dropped }, signal);
+    this.#followUps.start({ digests, actions, dropped }, signal);
   }
 
   /** Asks for everything that was found; gives the error of having found too much. */
@@ -222,14 +222,14 @@ export class Delivery {
     this.#known = found.size;
     if (this.#passes > MAX_PASSES) return endless();
     try {
-      for (const { dependency, refreshMs } of found.values()) values.require(dependency, refreshMs);
+      for (const { dependency, refreshMs } of found.values()) values.track(dependency, refreshMs);
       return undefined;
     } catch (error) {
       return toVouchsafeError(error);
     }
   }
 
-  #keep(chosen: readonly ChosenFile[], changed: readonly string[]): void {
+  #recordDelivered(chosen: readonly ChosenFile[], changed: readonly string[]): void {
     const now = this.#parts.clock.monotonicMs();
     for (const item of chosen) {
       const { name, path } = item.file;
@@ -244,13 +244,13 @@ export class Delivery {
   }
 
   /** What no file uses any more: leases that newer values have replaced, and those of values that nobody asks for. */
-  #letGo(chosen: readonly ChosenFile[], superseded: readonly Superseded[]): readonly Superseded[] {
+  #releasableLeases(chosen: readonly ChosenFile[], superseded: readonly Superseded[]): readonly Superseded[] {
     const { values } = this.#parts;
     const keys = new Set(chosen.flatMap((item) => [...item.keys]));
     const heldKeys = new Set(chosen.flatMap((item) => (item.isHeldBack ? [...item.keys] : [])));
     const replaced = superseded.filter(({ key }) => !heldKeys.has(key));
     values.forget(replaced);
-    return [...replaced, ...values.retain(keys)];
+    return [...replaced, ...values.dropAllExcept(keys)];
   }
 
   #actions(changed: readonly string[]): readonly NotifyAction[] {

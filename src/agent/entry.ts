@@ -8,8 +8,8 @@ import {
   type Random,
   type VouchsafeError,
 } from '../core/index.ts';
-import { createBackoff, type Backoff } from '../lifecycle/index.ts';
-import type { Held } from './obtain.ts';
+import { createBackoff, type Backoff } from '../async/index.ts';
+import type { ObtainedValue } from './obtain.ts';
 import { START_WAITS, waitsOfLife, waitsOfRefresh, type Waits } from './schedule.ts';
 
 /** One dependency. */
@@ -19,7 +19,7 @@ export interface Entry {
   readonly key: string;
   readonly dependency: Dependency;
   refreshMs: number;
-  held: Held | undefined;
+  held: ObtainedValue | undefined;
   /** The last failure, until the next success. */
   error: VouchsafeError | undefined;
   /** Monotonic milliseconds of the next step. */
@@ -36,7 +36,7 @@ export function createEntry(
   start: {
     number: number;
     refreshMs: number;
-    held: Held | undefined;
+    held: ObtainedValue | undefined;
     random: Random;
     clock: Clock;
   },
@@ -65,7 +65,7 @@ export function backoffOf(
   return createBackoff({ ...waitsOf(held, refreshMs, clock), random });
 }
 
-function waitsOf(held: Held | undefined, refreshMs: number, clock: Clock): Waits {
+function waitsOf(held: ObtainedValue | undefined, refreshMs: number, clock: Clock): Waits {
   if (held === undefined) return START_WAITS;
   const { expiresAtMs, rotatesAtMs } = held.plan;
   // Once it is rotated, the old password opens nothing.

@@ -28,7 +28,7 @@ export async function followX509(parts: X509Parts, signal: AbortSignal): Promise
   const { config, identity, values, sessions } = parts;
   let known: string | undefined;
   for await (const files of identity.x509Updates(signal)) {
-    if (hasX509File(config)) values.put({ kind: 'x509-svid' }, files);
+    if (hasX509File(config)) values.setFromStream({ kind: 'x509-svid' }, files);
     // Vault binds the renewal of a cert login to its certificate, so a new one needs a new login.
     const isRotated = known !== undefined && known !== files.svid;
     if (config.auth?.method === 'cert' && isRotated) sessions?.replace();

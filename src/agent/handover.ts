@@ -18,7 +18,7 @@ import type {
   StateFile,
   Tombstone,
 } from './state-file.ts';
-import type { Plan } from './schedule.ts';
+import type { RenewalPlan } from './schedule.ts';
 import type { ResumedSession, Session, Sessions } from './sessions.ts';
 import { named } from './value-files.ts';
 import { isIssued } from './value-sizes.ts';
@@ -54,7 +54,7 @@ function digestOf(value: unknown): string {
 }
 
 /** Durations from here are moments, which stay as they are while nothing changes. */
-const STANDING = { monotonicMs: () => 0 };
+const ZERO_CLOCK = { monotonicMs: () => 0 };
 
 /**
  * What became of the files of this pod: `none` yet; `good`; or `revoked` since, so that the application is to be told
@@ -98,7 +98,7 @@ export class Handover {
   /** Saves the state of the moment, unless nothing but time has changed since the last. Never throws. */
   save(files: FilesState): void {
     if (this.#parts.stateFile === undefined) return;
-    const digest = digestOf(saveState(this.#config, { ...this.#parts, files, clock: STANDING }));
+    const digest = digestOf(saveState(this.#config, { ...this.#parts, files, clock: ZERO_CLOCK }));
     if (digest === this.#saved) return;
     if (this.#write(() => saveState(this.#config, { ...this.#parts, files }))) this.#saved = digest;
   }
@@ -326,7 +326,7 @@ function savedValue(
 }
 
 function savedPlan(
-  plan: Plan,
+  plan: RenewalPlan,
   nowMs: number,
 ): Pick<SavedPlan, 'action' | 'dueInMs' | 'expiresInMs'> {
   const { action, atMs, expiresAtMs } = plan;
@@ -337,7 +337,7 @@ function resumedPlan(
   saved: Pick<SavedPlan, 'action' | 'dueInMs' | 'expiresInMs'>,
   elapsedMs: number,
   nowMs: number,
-): Plan {
+): RenewalPlan {
   const { action, dueInMs, expiresInMs } = saved;
   return {
     action,

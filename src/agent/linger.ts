@@ -3,7 +3,7 @@
  * credentials while it drains. Ring: agent.
  */
 import type { Clock, Logger } from '../core/index.ts';
-import { abortable, runAll } from '../lifecycle/index.ts';
+import { abortable, runAll } from '../async/index.ts';
 import type { VaultPort } from './ports.ts';
 import type { Session, Sessions } from './sessions.ts';
 

@@ -17,24 +17,24 @@ import {
   VouchsafeError,
 } from '../core/index.ts';
 import { DEFAULTS, type AuthConfig } from '../config/index.ts';
-import { Semaphore } from '../lifecycle/index.ts';
+import { Semaphore } from '../async/index.ts';
 import type { IdentityPort, VaultPort } from './ports.ts';
-import { planJwtSvid, planLease, planValue, type Plan } from './schedule.ts';
+import { planJwtSvid, planLease, planValue, type RenewalPlan } from './schedule.ts';
 import type { Session, Sessions } from './sessions.ts';
 
 /** Requests under way at once, to Vault and to the Workload API each: one that hangs must not hold up the other. */
 const MAX_PARALLEL = 8;
 
 /** A value with what is known of its life. Times are of the monotonic clock. */
-export interface Held {
+export interface ObtainedValue {
   readonly value: unknown;
   /** Present where Vault issued a lease. */
-  readonly lease?: LeaseHeld;
-  readonly plan: Plan;
+  readonly lease?: LeaseRef;
+  readonly plan: RenewalPlan;
 }
 
 /** A lease and what it hangs off. */
-export interface LeaseHeld {
+export interface LeaseRef {
   readonly id: string;
   /** {@link Session.id} under which it was issued. */
   readonly session: number;
@@ -61,14 +61,14 @@ export interface Wanted {
   /** How often it is read where it has no lease. */
   readonly refreshMs: number;
   /** What the last read gave. */
-  readonly held: Held | undefined;
+  readonly held: ObtainedValue | undefined;
 }
 
 /** Reads and renews, one try a call. */
 export interface Obtainer {
-  fetch(wanted: Wanted, signal: AbortSignal): Promise<Held>;
+  fetch(wanted: Wanted, signal: AbortSignal): Promise<ObtainedValue>;
   /** Renews the lease of a held value; the value stays the same. */
-  renew(held: Held & { readonly lease: LeaseHeld }, signal: AbortSignal): Promise<Held>;
+  renew(held: ObtainedValue & { readonly lease: LeaseRef }, signal: AbortSignal): Promise<ObtainedValue>;
 }
 
 /** Makes an {@link Obtainer}. */
@@ -86,7 +86,7 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
     dependency: VaultDependency,
     { refreshMs, held }: Omit<Wanted, 'dependency'>,
     signal: AbortSignal,
-  ): Promise<Held> {
+  ): Promise<ObtainedValue> {
     const { vault, sessions } = vaultOf(parts);
     const session = await sessions.ensure(signal);
     const answer = await withSession(sessions, session, () =>
@@ -110,7 +110,7 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
     dependency: Exclude<Dependency, VaultDependency>,
     refreshMs: number,
     signal: AbortSignal,
-  ): Promise<Held> {
+  ): Promise<ObtainedValue> {
     const identity = identityOf(parts);
     switch (dependency.kind) {
       case 'jwt-svid': {
@@ -130,9 +130,9 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
   }
 
   async function renewed(
-    held: Held & { readonly lease: LeaseHeld },
+    held: ObtainedValue & { readonly lease: LeaseRef },
     signal: AbortSignal,
-  ): Promise<Held> {
+  ): Promise<ObtainedValue> {
     const { vault, sessions } = vaultOf(parts);
     const session = await sessions.ensure(signal);
     if (session.id !== held.lease.session) {
@@ -189,7 +189,7 @@ function plain(value: unknown): Readonly<Record<string, unknown>> | undefined {
 }
 
 /** An X.509-SVID, which the Workload API keeps fresh by itself. */
-export function x509Held(value: unknown): Held {
+export function x509Held(value: unknown): ObtainedValue {
   return { value, plan: { action: 'fetch', atMs: Infinity, expiresAtMs: Infinity } };
 }
 
@@ -218,7 +218,7 @@ async function withSession<T>(
   }
 }
 
-function leaseOf(validity: Validity, session: Session): LeaseHeld | undefined {
+function leaseOf(validity: Validity, session: Session): LeaseRef | undefined {
   if (validity.kind !== 'lease') return undefined;
   return { id: validity.leaseId, session: session.id, fullMs: validity.durationMs };
 }

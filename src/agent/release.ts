@@ -10,8 +10,8 @@ import {
   type Random,
   VouchsafeError,
 } from '../core/index.ts';
-import { abortable, createBackoff, retry } from '../lifecycle/index.ts';
-import type { LeaseHeld } from './obtain.ts';
+import { abortable, createBackoff, retry } from '../async/index.ts';
+import type { LeaseRef } from './obtain.ts';
 import type { VaultPort } from './ports.ts';
 import type { Session, Sessions } from './sessions.ts';
 import type { Values } from './values.ts';
@@ -28,7 +28,7 @@ const GONE: readonly ErrorCode[] = ['ERR_VAULT_LEASE_GONE', 'ERR_VAULT_TOKEN_INV
 /** Answers that trying again does not change. */
 const HOPELESS: readonly ErrorCode[] = [...GONE, 'ERR_VAULT_DENIED'];
 
-/** What a {@link Releaser} needs. */
+/** What a {@link CredentialRevoker} needs. */
 export interface ReleaserParts {
   readonly vault: Pick<VaultPort, 'revokeLease' | 'revokeToken'>;
   readonly sessions: Sessions;
@@ -41,9 +41,9 @@ export interface ReleaserParts {
 }
 
 /** Lets credentials go after a delivery, and all of them at the end. */
-export interface Releaser {
+export interface CredentialRevoker {
   /** Revokes these leases, and tokens that nothing delivered hangs off any more, after the grace. */
-  release(superseded: readonly LeaseHeld[], signal: AbortSignal): Promise<void>;
+  release(superseded: readonly LeaseRef[], signal: AbortSignal): Promise<void>;
   /**
    * Revokes every token of this agent, and with it every lease; of batch tokens the leases alone. One try each,
    * side by side, within bounds. The sessions forget what is revoked. Tells whether nothing is left that another try
@@ -53,16 +53,16 @@ export interface Releaser {
 }
 
 /** Has nothing to let go: for an agent without Vault. */
-export const NO_RELEASER: Releaser = {
+export const NO_REVOKER: CredentialRevoker = {
   release: () => Promise.resolve(),
   releaseAll: () => Promise.resolve(true),
 };
 
-/** Makes a {@link Releaser}. */
-export function createReleaser(parts: ReleaserParts): Releaser {
+/** Makes a {@link CredentialRevoker}. */
+export function createReleaser(parts: ReleaserParts): CredentialRevoker {
   const { vault, sessions, values, clock, logger } = parts;
   const releasing = new Set<Session>();
-  const inGrace = new Set<LeaseHeld>();
+  const inGrace = new Set<LeaseRef>();
   const warned = new Set<string>();
 
   async function attempt(
@@ -142,7 +142,7 @@ export function createReleaser(parts: ReleaserParts): Releaser {
 async function revokeOnce(
   ending: readonly Session[],
   parts: Pick<ReleaserParts, 'vault' | 'sessions' | 'values'> & {
-    readonly inGrace: Iterable<LeaseHeld>;
+    readonly inGrace: Iterable<LeaseRef>;
     readonly notRevoked: (what: 'lease' | 'token', error: VouchsafeError) => void;
   },
   signal: AbortSignal,
@@ -174,7 +174,7 @@ async function revokeOnce(
 /** Ids of the leases that the end of a session's token does not end: in the files, replaced, or about to be let go. */
 export function leasesBeyond(
   session: Session,
-  { values, inGrace = [] }: { readonly values: Values; readonly inGrace?: Iterable<LeaseHeld> },
+  { values, inGrace = [] }: { readonly values: Values; readonly inGrace?: Iterable<LeaseRef> },
 ): readonly string[] {
   const orphans = session.orphans ?? [];
   if (!session.isBatch) return orphans;

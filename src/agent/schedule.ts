@@ -5,10 +5,10 @@
  * changes nothing here.
  */
 import type { Random, Validity } from '../core/index.ts';
-import type { BackoffOptions } from '../lifecycle/index.ts';
+import type { BackoffOptions } from '../async/index.ts';
 
 /** What to do next with a value, and when. */
-export interface Plan {
+export interface RenewalPlan {
   /** `renew` extends the lease, `fetch` reads again (a new credential, where there is a lease). */
   readonly action: 'renew' | 'fetch';
   /** Monotonic milliseconds. Infinity: nothing to do. */
@@ -27,7 +27,7 @@ export interface PlanContext {
   /** How often a value without a lease is read again. */
   readonly refreshMs: number;
   /** What was planned at the last read, if there was one. */
-  readonly previous?: Plan | undefined;
+  readonly previous?: RenewalPlan | undefined;
   /** True where this read has found nothing new. */
   readonly isUnchanged?: boolean;
 }
@@ -54,7 +54,7 @@ const ROTATION_DELAY_MS = 6000;
 const ROTATION_EARLY_MS = 1500;
 
 /** Plans a value that has just been read. */
-export function planValue(validity: Validity, context: PlanContext): Plan {
+export function planValue(validity: Validity, context: PlanContext): RenewalPlan {
   switch (validity.kind) {
     case 'static':
       return fetchAfter(spreadRefresh(context), Number.POSITIVE_INFINITY, context);
@@ -75,7 +75,7 @@ export function planLease(
   grant: { readonly durationMs: number; readonly renewable: boolean },
   fullMs: number,
   context: PlanContext,
-): Plan {
+): RenewalPlan {
   const { durationMs } = grant;
   if (grant.renewable && durationMs >= fullMs * CAPPED_SHARE) {
     const waitMs = durationMs * between(0.6, 0.7, context.random);
@@ -101,7 +101,7 @@ export function lastRenewalMs(expiresAtMs: number, fullMs: number): number {
  * Only what is as good earlier is moved: a renewal, a read of what has no end. A credential is not made anew
  * before its time.
  */
-export function spreadFirst(plan: Plan, { monotonicMs, random }: SpreadContext): Plan {
+export function spreadFirst(plan: RenewalPlan, { monotonicMs, random }: SpreadContext): RenewalPlan {
   const isFree = plan.action === 'renew' || plan.expiresAtMs === Infinity;
   // Vault rotates for all at once: there is one right time to look.
   if (!isFree || plan.atMs === Infinity || plan.rotatesAtMs !== undefined) return plan;
@@ -146,7 +146,7 @@ export function waitsOfRefresh(refreshMs: number): Waits {
 export function planJwtSvid(
   svid: { readonly issuedAtMs: number | undefined; readonly expiresAtMs: number },
   context: PlanContext,
-): Plan {
+): RenewalPlan {
   const issued = svid.issuedAtMs ?? context.wallMs;
   const lifeMs = svid.expiresAtMs - issued;
   // A clock that is behind sees a token from the future; it must not count on more than its life.
@@ -164,7 +164,7 @@ export function planJwtSvid(
  *
  * @see https://github.com/hashicorp/vault/issues/31918
  */
-function planRotation(ttlMs: number, context: PlanContext): Plan {
+function planRotation(ttlMs: number, context: PlanContext): RenewalPlan {
   const { monotonicMs, previous, isUnchanged = false } = context;
   const refreshMs = spreadRefresh(context);
   const awaitedAtMs = previous?.rotatesAtMs ?? Infinity;
@@ -183,7 +183,7 @@ function planRotation(ttlMs: number, context: PlanContext): Plan {
 }
 
 /** Plans a value that tells its own end by the wall clock, such as a certificate. */
-function planExpiry(validity: Extract<Validity, { kind: 'expires' }>, context: PlanContext): Plan {
+function planExpiry(validity: Extract<Validity, { kind: 'expires' }>, context: PlanContext): RenewalPlan {
   const { expiresAtMs, notBeforeMs = context.wallMs } = validity;
   // A clock that is behind sees a value that is not valid yet; it must not count on more than its life. What
   // has passed of it does not count: Vault dates certificates back by half a minute.
@@ -197,7 +197,7 @@ function spreadRefresh(context: PlanContext): number {
   return context.refreshMs * between(0.9, 1, context.random);
 }
 
-function fetchAfter(waitMs: number, lifeMs: number, context: PlanContext): Plan {
+function fetchAfter(waitMs: number, lifeMs: number, context: PlanContext): RenewalPlan {
   return {
     action: 'fetch',
     atMs: context.monotonicMs + Math.max(MIN_INTERVAL_MS, waitMs),

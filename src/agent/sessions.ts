@@ -17,7 +17,7 @@ import {
   type Secret,
   type VouchsafeError,
 } from '../core/index.ts';
-import { abortable, Bell, createBackoff, Latest, retry, type Backoff } from '../lifecycle/index.ts';
+import { abortable, Bell, createBackoff, Latest, retry, type Backoff } from '../async/index.ts';
 import type { VaultPort, VaultToken } from './ports.ts';
 import {
   lastRenewalMs,
@@ -26,7 +26,7 @@ import {
   planLease,
   spreadFirst,
   START_WAITS,
-  type Plan,
+  type RenewalPlan,
 } from './schedule.ts';
 
 /** A token that dies younger than this did not help: the next login waits. */
@@ -47,7 +47,7 @@ export interface Session {
   /** Which identity it was logged in with, as {@link Sessions.replace} counts them. */
   readonly identity: number;
   renewable: boolean;
-  plan: Plan;
+  plan: RenewalPlan;
 }
 
 /** A session of a predecessor: what it is counted as here is for {@link Sessions} to say. */
@@ -176,7 +176,7 @@ export class Sessions {
     if (this.#age(session) >= YOUNG_SESSION_MS) this.#backoff.reset();
     this.#current.clear();
     this.#options.onChange();
-    this.#bell.ring();
+    this.#bell.wake();
   }
 
   /**
@@ -185,7 +185,7 @@ export class Sessions {
    */
   replace(): void {
     this.#identity += 1;
-    this.#bell.ring();
+    this.#bell.wake();
   }
 
   /** Forgets a retired session: it has been revoked. */
@@ -226,7 +226,7 @@ export class Sessions {
   }
 
   /** What is to be done with the current session, and when. */
-  #next(session: Session): Pick<Plan, 'action' | 'atMs'> {
+  #next(session: Session): Pick<RenewalPlan, 'action' | 'atMs'> {
     if (session.identity !== this.#identity) {
       return { action: 'fetch', atMs: this.#options.clock.monotonicMs() };
     }
@@ -238,7 +238,7 @@ export class Sessions {
   #startRenewal(session: Session, signal: AbortSignal): void {
     const renewal = this.#renew(session, signal).finally(() => {
       this.#renewing.delete(session);
-      this.#bell.ring();
+      this.#bell.wake();
     });
     this.#renewing.set(session, renewal);
   }
@@ -330,17 +330,17 @@ export class Sessions {
     this.#current.set(session);
     this.#options.save?.();
     onChange();
-    this.#bell.ring();
+    this.#bell.wake();
     return session;
   }
 
-  #firstPlan(token: VaultToken): Plan {
+  #firstPlan(token: VaultToken): RenewalPlan {
     const { clock, random } = this.#options;
     const plan = this.#plan(token, token.ttlMs);
     return spreadFirst(plan, { monotonicMs: clock.monotonicMs(), random });
   }
 
-  #plan(grant: { readonly ttlMs: number; readonly renewable: boolean }, fullMs: number): Plan {
+  #plan(grant: { readonly ttlMs: number; readonly renewable: boolean }, fullMs: number): RenewalPlan {
     const { clock, random } = this.#options;
     // Only a token that was born so never ends; a renewal that grants nothing is the end.
     if (fullMs === 0) return { action: 'fetch', atMs: Infinity, expiresAtMs: Infinity };

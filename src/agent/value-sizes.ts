@@ -3,14 +3,14 @@
  */
 import { JsonText, type Dependency } from '../core/index.ts';
 import type { Entry } from './entry.ts';
-import type { Held } from './obtain.ts';
+import type { ObtainedValue } from './obtain.ts';
 import type { ValuesSize } from './ports.ts';
 
 /** Of what is saved there is the state for a successor, and for a moment the next one beside it. */
 const SAVED_COPIES = 3;
 
 /** What each request makes anew, and a successor goes on with: credentials, certificates, answers to writes. */
-export function isIssued({ kind }: Dependency, { lease }: Pick<Held, 'lease'>): boolean {
+export function isIssued({ kind }: Dependency, { lease }: Pick<ObtainedValue, 'lease'>): boolean {
   return lease !== undefined || kind === 'write' || kind === 'pki';
 }
 

@@ -19,9 +19,9 @@ import {
   type Metrics,
   type Random,
 } from '../core/index.ts';
-import { Bell, createBackoff, Latest, type Backoff } from '../lifecycle/index.ts';
+import { Bell, createBackoff, Latest, type Backoff } from '../async/index.ts';
 import { backoffOf, createEntry, type Entry } from './entry.ts';
-import { x509Held, type Held, type LeaseHeld, type Obtainer } from './obtain.ts';
+import { x509Held, type ObtainedValue, type LeaseRef, type Obtainer } from './obtain.ts';
 import type { KnownValues, ValuesRoom } from './ports.ts';
 import { lastRenewalMs, spreadFirst } from './schedule.ts';
 import { sizeOf } from './value-sizes.ts';
@@ -36,7 +36,7 @@ const REAUTH_BACKOFF = { minMs: 250, maxMs: 500 } as const;
 export interface Superseded {
   /** Key of the dependency. */
   readonly key: string;
-  readonly lease: LeaseHeld;
+  readonly lease: LeaseRef;
 }
 
 /** What {@link Values} needs. */
@@ -112,7 +112,7 @@ export class Values {
   }
 
   /** Makes sure that a dependency is obtained and kept; `refreshMs` is how often one without a lease is read. */
-  require(dependency: Dependency, refreshMs: number): void {
+  track(dependency: Dependency, refreshMs: number): void {
     const key = dependencyKey(dependency);
     const known = this.#entries.get(key);
     if (known !== undefined) {
@@ -124,17 +124,17 @@ export class Values {
       throw new VouchsafeError('ERR_TEMPLATE_LIMIT', `more than ${maxValues} secrets in one pod`);
     }
     this.#add(dependency, refreshMs, undefined);
-    this.#bell.ring();
+    this.#bell.wake();
   }
 
   /** Goes on with a value of a predecessor. */
-  resume(dependency: Dependency, refreshMs: number, held: Held): void {
+  resume(dependency: Dependency, refreshMs: number, held: ObtainedValue): void {
     this.#add(dependency, refreshMs, held);
     this.#options.room?.adopt(sizeOf(this.#entries.values()));
   }
 
   /** Takes a value that came by itself, from a stream. */
-  put(dependency: Dependency, value: unknown): void {
+  setFromStream(dependency: Dependency, value: unknown): void {
     const entry =
       this.#entries.get(dependencyKey(dependency)) ?? this.#add(dependency, 0, undefined);
     this.#accept(entry, x509Held(value));
@@ -142,7 +142,7 @@ export class Values {
   }
 
   /** Forgets every dependency that is not in `keys`, and gives the leases of those. */
-  retain(keys: ReadonlySet<string>): readonly Superseded[] {
+  dropAllExcept(keys: ReadonlySet<string>): readonly Superseded[] {
     const dropped: Superseded[] = [];
     for (const { key, held, isUnderWay } of this.#entries.values()) {
       if (keys.has(key) || isUnderWay) continue;
@@ -162,7 +162,7 @@ export class Values {
   moveLeasesTo(session: number): void {
     this.#session = session;
     for (const entry of this.#entries.values()) this.#moveLease(entry);
-    this.#bell.ring();
+    this.#bell.wake();
     // Where no lease hangs off the older session, the next delivery lets it go.
     this.changes.set(undefined);
   }
@@ -232,12 +232,12 @@ export class Values {
       this.#failed(entry, error);
     } finally {
       entry.isUnderWay = false;
-      this.#bell.ring();
+      this.#bell.wake();
     }
   }
 
   /** Refuses a value that there is no room for; a lease that came with it is let go. */
-  #judge({ key, dependency, held }: Entry, next: Held): void {
+  #judge({ key, dependency, held }: Entry, next: ObtainedValue): void {
     const { room } = this.#options;
     if (room === undefined) return; // what has no bound is not measured
     try {
@@ -252,7 +252,7 @@ export class Values {
     }
   }
 
-  #accept(entry: Entry, next: Held): void {
+  #accept(entry: Entry, next: ObtainedValue): void {
     const { clock, random } = this.#options;
     const nowMs = clock.monotonicMs();
     const previous = entry.held;
@@ -312,7 +312,7 @@ export class Values {
     entry.error = undefined;
   }
 
-  #add(dependency: Dependency, refreshMs: number, held: Held | undefined): Entry {
+  #add(dependency: Dependency, refreshMs: number, held: ObtainedValue | undefined): Entry {
     const { clock, random } = this.#options;
     this.#made += 1;
     const entry = createEntry(dependency, {

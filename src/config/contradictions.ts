@@ -10,7 +10,7 @@ import type { FileSettings, Setting, Settings } from './settings.ts';
 export const AZURE_AUDIENCE = 'api://AzureADTokenExchange';
 
 /** What was said, and who is told what cannot be. */
-interface Said {
+interface CheckContext {
   readonly settings: Settings;
   readonly files: readonly FileSettings[];
   readonly prefix: string;
@@ -28,17 +28,17 @@ export function contradictions(
   const report = (name: string, message: string): void => {
     problems.push({ path: `${prefix}/${name}`, message });
   };
-  const said: Said = { settings, files, prefix, report };
+  const said: CheckContext = { settings, files, prefix, report };
   for (const file of files) {
     if (isX509File(file, settings)) inX509File(file, said);
-    else inFile(file, said);
+    else checkFile(file, said);
   }
   inIdentity(said);
   inSvidChoice(said);
-  inMode(said);
+  checkMode(said);
   inRevokeDelay(said);
   inPaths(said);
-  inAzure(said);
+  checkAzure(said);
   const warnings: string[] = [];
   if (settings.audience.source === 'pod' && settings['auth-method'].value === 'cert') {
     warnings.push(`${prefix}/audience has no effect with ${prefix}/auth-method cert`);
@@ -72,14 +72,14 @@ function isX509File(file: FileSettings, settings: Settings): boolean {
   return settings['x509-svid'].value && X509_FILES.some(({ name }) => name === file.name);
 }
 
-function inX509File(file: FileSettings, { prefix, report }: Said): void {
+function inX509File(file: FileSettings, { prefix, report }: CheckContext): void {
   for (const name of [...CONTENTS, 'secret', 'refresh'] as const) {
     if (file[name] === undefined) continue;
     report(`${name}-${file.name}`, `contradicts ${prefix}/x509-svid, which writes "${file.name}"`);
   }
 }
 
-function inFile(file: FileSettings, { prefix, report }: Said): void {
+function checkFile(file: FileSettings, { prefix, report }: CheckContext): void {
   const { name } = file;
   const annotation = (setting: string): string => `${prefix}/${setting}-${name}`;
   const [first, ...others] = CONTENTS.filter((setting) => file[setting] !== undefined);
@@ -103,7 +103,7 @@ function inFile(file: FileSettings, { prefix, report }: Said): void {
   }
 }
 
-function inIdentity({ settings, prefix, report }: Said): void {
+function inIdentity({ settings, prefix, report }: CheckContext): void {
   const method = settings['auth-method'].value;
   const needs = method === 'kubernetes' ? 'service-account' : 'spiffe';
   const isFree = method === 'jwt';
@@ -122,7 +122,7 @@ function inIdentity({ settings, prefix, report }: Said): void {
 /** Contents that may call for an SVID. */
 const SVID_USERS = ['jwt-svid', 'template', 'template-from'] as const;
 
-function inSvidChoice({ settings, files, prefix, report }: Said): void {
+function inSvidChoice({ settings, files, prefix, report }: CheckContext): void {
   const byMethod = settings['auth-method'].value === 'kubernetes';
   if (!byMethod && settings.identity.value !== 'service-account') return;
   if (settings['x509-svid'].value) return;
@@ -134,7 +134,7 @@ function inSvidChoice({ settings, files, prefix, report }: Said): void {
   }
 }
 
-function inMode({ settings, files, prefix, report }: Said): void {
+function checkMode({ settings, files, prefix, report }: CheckContext): void {
   const mode = settings.mode.value;
   // A default that this pod cannot have is none: admission falls back.
   if (mode === 'csi' && settings.mode.source === 'pod') {
@@ -158,7 +158,7 @@ const ENDS_AT_ONCE = {
   init: 'nobody stays after the start',
 } as const;
 
-function inRevokeDelay({ settings, prefix, report }: Said): void {
+function inRevokeDelay({ settings, prefix, report }: CheckContext): void {
   const mode = settings.mode.value;
   if (mode !== 'native' && mode !== 'init') return;
   if (settings['revoke-delay'].source !== 'pod') return;
@@ -173,7 +173,7 @@ function isSaid(setting: Setting<unknown>): boolean {
 /** Beyond so many a person starts anew, and looking for the partners takes time. */
 const MAX_CLASHES = 20;
 
-function inPaths({ settings, files, prefix, report }: Said): void {
+function inPaths({ settings, files, prefix, report }: CheckContext): void {
   const paths = new Map<string, string>();
   if (settings['x509-svid'].value) {
     for (const { name, path } of X509_FILES) paths.set(name, path);
@@ -191,7 +191,7 @@ function clashes(path: string, other: string): boolean {
   return path === other || path.startsWith(`${other}/`) || other.startsWith(`${path}/`);
 }
 
-function inAzure({ settings, files, prefix, report }: Said): void {
+function checkAzure({ settings, files, prefix, report }: CheckContext): void {
   const [client, tenant] = [settings['azure-client-id'], settings['azure-tenant-id']];
   if (client.source === 'pod' && tenant.value === undefined) {
     report('azure-client-id', `needs ${prefix}/azure-tenant-id`);

@@ -14,7 +14,7 @@ export interface CsiObstacle {
 const NO_CONTAINER = 'nothing of Vouchsafe runs in the pod';
 
 /** What only an agent in the pod can do, for the pod or a file: the reason of each. */
-export const NOT_BY_DRIVER = {
+export const UNSUPPORTED_IN_CSI = {
   'on-change':
     'nothing of Vouchsafe runs in the pod that could signal or call it; let the application watch its files, or say native',
   'template-from': 'the driver reads no ConfigMaps; give template-<name>, or say native',
@@ -23,7 +23,7 @@ export const NOT_BY_DRIVER = {
 const WAITS = 'a pod waits for its volume for as long as it takes';
 
 /** Annotations without effect in mode csi: the reason of each. Most are about the agent's container. */
-export const IDLE_IN_CSI = {
+export const IGNORED_IN_CSI = {
   cpu: NO_CONTAINER,
   memory: NO_CONTAINER,
   'log-level': NO_CONTAINER,
@@ -49,13 +49,13 @@ const OF_THE_POD = {
 /** Settings that are the webhook's or the pod's own, and so no attributes of a volume: the reason of each. */
 export const NOT_IN_VOLUME: Readonly<Record<string, string>> = {
   ...OF_THE_POD,
-  ...IDLE_IN_CSI,
+  ...IGNORED_IN_CSI,
   ...Object.fromEntries(Object.keys(MARKS).map((name) => [name, 'the webhook alone writes it'])),
 };
 
 /** What the pod itself asks for and only an agent in the pod can do. Defaults of others are none. */
 export function csiObstacles(settings: Settings, files: readonly FileSettings[]): CsiObstacle[] {
-  const reason = NOT_BY_DRIVER['on-change'];
+  const reason = UNSUPPORTED_IN_CSI['on-change'];
   const ofSet =
     settings['on-change'].source === 'pod' ? [{ name: 'on-change', message: reason }] : [];
   const ofFiles = files.flatMap((file) =>
@@ -63,7 +63,7 @@ export function csiObstacles(settings: Settings, files: readonly FileSettings[])
       .filter((setting) => file[setting] !== undefined)
       .map((setting) => ({
         name: `${setting}-${file.name}`,
-        message: NOT_BY_DRIVER[setting].replace('<name>', () => file.name),
+        message: UNSUPPORTED_IN_CSI[setting].replace('<name>', () => file.name),
       })),
   );
   return [...ofSet, ...ofFiles];

@@ -37,10 +37,10 @@ const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 /** A name or the like, up to `max` characters that all show as they are. */
 export function text(values: string, max = 1024): Grammar<string> {
   return grammar(values, { minLength: 1, maxLength: max }, (given) => {
-    if (given === '' || given.length > max) return no(`write ${values}, 1 to ${max} characters`);
+    if (given === '' || given.length > max) return err(`write ${values}, 1 to ${max} characters`);
     return isPrintable(given)
       ? ok(given)
-      : no(`write ${values} without control or format characters`);
+      : err(`write ${values} without control or format characters`);
   });
 }
 
@@ -49,14 +49,14 @@ export function longText(values: string, max: number): Grammar<string> {
   return grammar(values, { minLength: 1, maxLength: max }, (given) =>
     given !== '' && given.length <= max && !given.includes('\0')
       ? ok(given)
-      : no(`write ${values}, 1 to ${max} characters`),
+      : err(`write ${values}, 1 to ${max} characters`),
   );
 }
 
 /** A text that a regular expression describes. */
 export function matching(values: string, pattern: RegExp): Grammar<string> {
   return grammar(values, { pattern: pattern.source }, (given) =>
-    pattern.test(given) ? ok(given) : no(`write ${values}`),
+    pattern.test(given) ? ok(given) : err(`write ${values}`),
   );
 }
 
@@ -65,7 +65,7 @@ export function choice<const T extends string>(words: readonly T[]): Grammar<T> 
   const values = words.map((word) => `\`${word}\``).join(', ');
   return grammar(values, { enum: [...words] }, (given) => {
     const word = words.find((one) => one === given);
-    return word === undefined ? no(`write one of ${words.join(', ')}`) : ok(word);
+    return word === undefined ? err(`write one of ${words.join(', ')}`) : ok(word);
   });
 }
 
@@ -74,7 +74,7 @@ export const boolean: Grammar<boolean> = grammar(
   '`true` or `false`',
   { enum: ['true', 'false'] },
   (given) =>
-    given === 'true' || given === 'false' ? ok(given === 'true') : no('write true or false'),
+    given === 'true' || given === 'false' ? ok(given === 'true') : err('write true or false'),
 );
 
 /** A whole number within bounds. */
@@ -82,7 +82,7 @@ export function wholeNumber(min: number, max: number): Grammar<number> {
   const values = `a whole number from ${min} to ${max}`;
   return grammar(values, { pattern: '^[0-9]{1,10}$' }, (given) => {
     const value = /^\d{1,10}$/.test(given) ? Number(given) : Number.NaN;
-    return value >= min && value <= max ? ok(value) : no(`write ${values}`);
+    return value >= min && value <= max ? ok(value) : err(`write ${values}`);
   });
 }
 
@@ -92,8 +92,8 @@ export function duration(minMs = 0): Grammar<number> {
   const pattern = '^\\s*([0-9]{1,9}|([0-9]{1,9}(\\.[0-9]{1,3})?(ms|s|m|h|d))+)\\s*$';
   return grammar(values, { pattern }, (given) => {
     const ms = parseDuration(given);
-    if (ms === undefined) return no('write a duration such as 30s, 5m or 1h30m, up to 365d');
-    return ms >= minMs ? ok(ms) : no(`at least ${minMs / 1000}s`);
+    if (ms === undefined) return err('write a duration such as 30s, 5m or 1h30m, up to 365d');
+    return ms >= minMs ? ok(ms) : err(`at least ${minMs / 1000}s`);
   });
 }
 
@@ -105,12 +105,12 @@ export const fileMode: Grammar<number> = grammar(
   'octal permission bits such as `0440`',
   { pattern: '^0?[4-7][04][04]$' },
   (given) => {
-    if (!/^0?[0-7]{3}$/.test(given)) return no('write octal permission bits such as 0440');
+    if (!/^0?[0-7]{3}$/.test(given)) return err('write octal permission bits such as 0440');
     const mode = Number.parseInt(given, 8);
-    if ((mode & 0o400) === 0) return no('the owner must be able to read (0400)');
+    if ((mode & 0o400) === 0) return err('the owner must be able to read (0400)');
     return (mode & FOR_THE_OWNER_ALONE) === 0
       ? ok(mode)
-      : no('nobody may write or execute but the owner: group and others have 4 or 0, as in 0440');
+      : err('nobody may write or execute but the owner: group and others have 4 or 0, as in 0440');
   },
 );
 
@@ -125,11 +125,11 @@ export const pem: Grammar<string> = grammar(
   'PEM text of certificates',
   { pattern: '-----BEGIN CERTIFICATE-----', maxLength: MAX_PEM_CHARS },
   (given) => {
-    if (given.length > MAX_PEM_CHARS) return no(`longer than ${MAX_PEM_CHARS} characters`);
-    if (given.includes('PRIVATE KEY')) return no('holds a private key, which does not belong here');
+    if (given.length > MAX_PEM_CHARS) return err(`longer than ${MAX_PEM_CHARS} characters`);
+    if (given.includes('PRIVATE KEY')) return err('holds a private key, which does not belong here');
     return given.includes('-----BEGIN CERTIFICATE-----')
       ? ok(given)
-      : no('write PEM text of certificates');
+      : err('write PEM text of certificates');
   },
 );
 
@@ -141,7 +141,7 @@ export const listenAddress: Grammar<string> = grammar(
     const [, host = '', port] = /^(.*):(\d{1,5})$/.exec(given) ?? [];
     const isHost = /^([A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])$/.test(host);
     return port === undefined || !isHost || Number(port) > 65_535
-      ? no('write host:port, such as 127.0.0.1:9102')
+      ? err('write host:port, such as 127.0.0.1:9102')
       : ok(given);
   },
 );
@@ -152,7 +152,7 @@ export const outputPath: Grammar<string> = grammar(
   { minLength: 1 },
   (given) => {
     const problem = outputPathProblem(given);
-    return problem === undefined ? ok(given) : no(problem);
+    return problem === undefined ? ok(given) : err(problem);
   },
 );
 
@@ -163,12 +163,12 @@ export const secretRef: Grammar<SecretRef> = grammar(
   (given) => {
     const hash = given.indexOf('#');
     const path = normalizeVaultPath(hash < 0 ? given : given.slice(0, hash));
-    if (path === undefined) return no('this is no Vault path: write one such as kvv2/app');
-    if (!path.includes('/')) return no(`"${path}" is a mount alone: add the path below it`);
+    if (path === undefined) return err('this is no Vault path: write one such as kvv2/app');
+    if (!path.includes('/')) return err(`"${path}" is a mount alone: add the path below it`);
     if (hash < 0) return ok({ path });
     const key = given.slice(hash + 1);
-    if (!isPrintable(key)) return no('the key has control or format characters');
-    return key === '' ? no('after # the name of a key must follow') : ok({ path, key });
+    if (!isPrintable(key)) return err('the key has control or format characters');
+    return key === '' ? err('after # the name of a key must follow') : ok({ path, key });
   },
 );
 
@@ -179,7 +179,7 @@ export const authMount: Grammar<string> = grammar(
   (given) => {
     const path = normalizeVaultPath(given)?.replace(/^auth\//, '');
     return path === undefined || path === '' || path === 'auth'
-      ? no('write an auth mount such as jwt')
+      ? err('write an auth mount such as jwt')
       : ok(path);
   },
 );
@@ -190,7 +190,7 @@ export const spiffeId: Grammar<string> = grammar(
   { pattern: '^spiffe://' },
   (given) => {
     const problem = spiffeIdProblem(given);
-    return problem === undefined ? ok(given) : no(problem);
+    return problem === undefined ? ok(given) : err(problem);
   },
 );
 
@@ -201,11 +201,11 @@ export const httpOrigin: Grammar<string> = grammar(
   (given) => {
     const url = URL.canParse(given) ? new URL(given) : undefined;
     if (url === undefined || !/^https?:$/.test(url.protocol)) {
-      return no('write a URL such as https://vault.example:8200');
+      return err('write a URL such as https://vault.example:8200');
     }
-    if (url.username !== '' || url.password !== '') return no('a URL may not hold credentials');
+    if (url.username !== '' || url.password !== '') return err('a URL may not hold credentials');
     if (url.pathname !== '/' || url.search !== '' || url.hash !== '') {
-      return no(`leave the path away: ${url.origin}`);
+      return err(`leave the path away: ${url.origin}`);
     }
     return ok(url.origin);
   },
@@ -221,7 +221,7 @@ export const host: Grammar<string> = grammar(
     const url = isHost ? URL.parse(`https://${written}/`) : null;
     const name = url?.hostname.replace(/\.$/, '') ?? '';
     return name === ''
-      ? no('write a host name or an IP address, without scheme, port and path')
+      ? err('write a host name or an IP address, without scheme, port and path')
       : ok(name);
   },
 );
@@ -268,7 +268,7 @@ export const quantityRange: Grammar<{ readonly request: string; readonly limit?:
       const [request = '', limit, ...rest] = given.split('/').map((part) => part.trim());
       const amounts = limit === undefined ? [request] : [request, limit];
       if (rest.length > 0 || !amounts.every(isQuantity)) {
-        return no('write a quantity such as 10m, 64Mi or 48Mi/128Mi');
+        return err('write a quantity such as 10m, 64Mi or 48Mi/128Mi');
       }
       return ok(limit === undefined ? { request } : { request, limit });
     },
@@ -278,7 +278,7 @@ export const quantityRange: Grammar<{ readonly request: string; readonly limit?:
 export const quantity: Grammar<string> = grammar(
   'a quantity such as `16Mi`',
   { pattern: '^[0-9]' },
-  (given) => (isQuantity(given) ? ok(given) : no('write a quantity such as 16Mi')),
+  (given) => (isQuantity(given) ? ok(given) : err('write a quantity such as 16Mi')),
 );
 
 /** Bytes that one rendering may make, as a quantity. */
@@ -288,7 +288,7 @@ export const renderBytes: Grammar<number> = grammar(
   (given) => {
     const bytes = Math.floor(parseQuantity(given) ?? 0);
     const isWithin = bytes >= MIN_RENDER_BYTES && bytes <= MAX_RENDER_BYTES;
-    return isWithin ? ok(bytes) : no('write a size from 64Ki to 1Gi');
+    return isWithin ? ok(bytes) : err('write a size from 64Ki to 1Gi');
   },
 );
 
@@ -300,7 +300,7 @@ export const configMapRef: Grammar<{ readonly name: string; readonly key: string
     const [name = '', key = '', ...rest] = given.split('/');
     const isName = name.length <= 253 && name.split('.').every((label) => DNS_LABEL.test(label));
     if (rest.length > 0 || !isName || !/^[-._a-zA-Z0-9]{1,253}$/.test(key) || /^\.+$/.test(key)) {
-      return no('write configmap-name/key');
+      return err('write configmap-name/key');
     }
     return ok({ name, key });
   },
@@ -314,7 +314,7 @@ export const workloadSocket: Grammar<string> = grammar(
     if (/^tcp:\/\/(\d+(\.\d+){3}|\[[0-9a-f:]+\]):\d{1,5}$/.test(given)) return ok(given);
     const path = mountPath.parse(given.replace(/^unix:\/\//, ''));
     if ('problem' in path || path.value.lastIndexOf('/') === 0) {
-      return no('write a path in a directory of its own, such as /run/spire/sockets/agent.sock');
+      return err('write a path in a directory of its own, such as /run/spire/sockets/agent.sock');
     }
     return ok(`unix://${path.value}`);
   },
@@ -344,9 +344,9 @@ export const mountPath: Grammar<string> = grammar(
       .slice(1);
     const isClean = segments.length > 0 && segments.every((name) => !/^(\.{0,2})$/.test(name));
     if (!given.startsWith('/') || !isClean || /[:\u0000-\u001f]/.test(given)) {
-      return no('write an absolute path such as /vault/secrets');
+      return err('write an absolute path such as /vault/secrets');
     }
-    if (['proc', 'sys', 'dev'].includes(segments[0] ?? '')) return no('this hides the system');
+    if (['proc', 'sys', 'dev'].includes(segments[0] ?? '')) return err('this hides the system');
     return ok(`/${segments.join('/')}`);
   },
 );
@@ -356,7 +356,7 @@ function listOf<T>(values: string, item: Grammar<T>): Grammar<readonly T[]> {
     const items: T[] = [];
     for (const part of given.split(',')) {
       const parsed = item.parse(part.trim());
-      if ('problem' in parsed) return no(`"${part.trim()}": ${parsed.problem}`);
+      if ('problem' in parsed) return err(`"${part.trim()}": ${parsed.problem}`);
       items.push(parsed.value);
     }
     return ok(items);
@@ -372,7 +372,7 @@ function parseAction(given: string): Parsed<NotifyAction> {
   if (kind === 'signal:') return signalAction(rest);
   if (kind === 'http:') return httpAction(rest);
   if (kind === 'restart@') return inContainer(rest, { kind: 'restart', container: rest });
-  return no(
+  return err(
     'write signal:HUP@container, http:POST http://127.0.0.1:8080/-/reload or restart@container',
   );
 }
@@ -381,9 +381,9 @@ function signalAction(given: string): Parsed<NotifyAction> {
   const [name = '', container = '', ...rest] = given.split('@');
   const signal = parseNotifySignal(name);
   if (signal === undefined) {
-    return no(`unknown signal ${name}: write one of ${NOTIFY_SIGNALS.join(', ')}`);
+    return err(`unknown signal ${name}: write one of ${NOTIFY_SIGNALS.join(', ')}`);
   }
-  if (rest.length > 0) return no('write signal:HUP@container');
+  if (rest.length > 0) return err('write signal:HUP@container');
   return inContainer(container, { kind: 'signal', signal, container });
 }
 
@@ -391,14 +391,14 @@ function httpAction(given: string): Parsed<NotifyAction> {
   const [verb, url = '', ...rest] = given.split(' ');
   const method = (['GET', 'POST', 'PUT'] as const).find((one) => one === verb);
   if (method === undefined || rest.length > 0) {
-    return no('write http:POST http://127.0.0.1:8080/-/reload, with GET, POST or PUT');
+    return err('write http:POST http://127.0.0.1:8080/-/reload, with GET, POST or PUT');
   }
   const problem = notifyUrlProblem(url);
-  return problem === undefined ? ok({ kind: 'http', method, url }) : no(problem);
+  return problem === undefined ? ok({ kind: 'http', method, url }) : err(problem);
 }
 
 function inContainer(container: string, action: NotifyAction): Parsed<NotifyAction> {
-  return DNS_LABEL.test(container) ? ok(action) : no(`"${container}" is no container name`);
+  return DNS_LABEL.test(container) ? ok(action) : err(`"${container}" is no container name`);
 }
 
 function grammar<T>(
@@ -413,6 +413,6 @@ function ok<T>(value: T): Parsed<T> {
   return { value };
 }
 
-function no(problem: string): Parsed<never> {
+function err(problem: string): Parsed<never> {
   return { problem };
 }

@@ -23,9 +23,9 @@ export {
 } from './annotations.ts';
 export { AZURE_AUDIENCE, azureTokenFile } from './contradictions.ts';
 export {
-  IDLE_IN_CSI,
+  IGNORED_IN_CSI as IDLE_IN_CSI,
   csiObstacles,
-  NOT_BY_DRIVER,
+  UNSUPPORTED_IN_CSI as NOT_BY_DRIVER,
   NOT_IN_VOLUME,
   type CsiObstacle,
 } from './csi-settings.ts';

@@ -68,7 +68,7 @@ export interface ResolvedSettings {
 export function resolveSettings(input: SettingsInput): ResolvedSettings {
   const problems: Problem[] = [];
   const given = givenBy(input, problems);
-  const warnings = oddities(input, given, problems);
+  const warnings = collectWarnings(input, given, problems);
   const settings = settingsOf(input, problems);
   const files = filesOf(input, given, problems);
   const found = contradictions(settings, files, input.prefix);
@@ -142,7 +142,7 @@ interface Unknown {
 }
 
 /** Warns about names that mean nothing where they stand; reports those that are refused. */
-function oddities(input: SettingsInput, given: readonly Given[], problems: Problem[]): string[] {
+function collectWarnings(input: SettingsInput, given: readonly Given[], problems: Problem[]): string[] {
   const { prefix } = input;
   const warnings: string[] = [];
   const unknown: Unknown[] = [];
@@ -159,11 +159,11 @@ function oddities(input: SettingsInput, given: readonly Given[], problems: Probl
       warnings.push(`${prefix}/${name} has no effect on a namespace: write it on the pod`);
     }
   }
-  tellUnknown(unknown, input, { problems, warnings });
+  reportUnknown(unknown, input, { problems, warnings });
   return warnings;
 }
 
-function tellUnknown(
+function reportUnknown(
   unknown: readonly Unknown[],
   input: SettingsInput,
   { problems, warnings }: { readonly problems: Problem[]; readonly warnings: string[] },

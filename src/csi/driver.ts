@@ -2,9 +2,9 @@
  * The driver as a process: takes over from a predecessor, serves the kubelet, and leaves all to a successor. Ring: csi.
  */
 import { serveHealth, type Exposition } from '../http/index.ts';
-import { createShared } from '../host/index.ts';
+import { createShared } from '../agent-runtime/index.ts';
 import { NO_METRICS, type Metrics } from '../core/index.ts';
-import { runAll } from '../lifecycle/index.ts';
+import { runAll } from '../async/index.ts';
 import { serveSocket, type SocketServer } from './grpc.ts';
 import { createCallMetrics, createVolumesRecorder } from './metrics.ts';
 import { ASSUMED_LIMIT_BYTES, MemoryBudget } from './memory-budget.ts';
@@ -114,7 +114,7 @@ export async function runDriver(
           await Promise.all([volumes.beginResumed(stopped), ended(stopped)]);
         } finally {
           isServing = false;
-          volumes.beginNoMore();
+          volumes.stopStartingEngines();
           await closeAll(serving, options);
         }
       } catch (error) {

@@ -3,7 +3,7 @@
  * counts as memory of the process that writes it, and stays when that process is killed for it: the next driver would be killed, too, and the next one.
  */
 import { VouchsafeError } from '../core/index.ts';
-import { FairShares } from '../lifecycle/index.ts';
+import { FairShares } from '../async/index.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;

@@ -31,7 +31,7 @@ export interface VolumeMountsOptions {
 export class VolumeMounts {
   readonly #options: VolumeMountsOptions;
   /** Target -> mark of what the kernel's table said is ours. */
-  readonly #marks = new Map<string, string>();
+  readonly #mountIds = new Map<string, string>();
 
   constructor(options: VolumeMountsOptions) {
     this.#options = options;
@@ -39,11 +39,11 @@ export class VolumeMounts {
 
   /** Whether a volume is mounted at a place. The table of a node full of pods is long: what has not changed is not looked up. */
   async isMounted(target: string): Promise<boolean> {
-    const mark = markOf(target);
-    if (mark !== undefined && this.#marks.get(target) === mark) return true;
+    const mark = mountIdentity(target);
+    if (mark !== undefined && this.#mountIds.get(target) === mark) return true;
     const isOwn = await this.#isOwn(target);
     // What is there before and after is what the table speaks of.
-    if (isOwn && mark !== undefined && markOf(target) === mark) this.#marks.set(target, mark);
+    if (isOwn && mark !== undefined && mountIdentity(target) === mark) this.#mountIds.set(target, mark);
     return isOwn;
   }
 
@@ -64,7 +64,7 @@ export class VolumeMounts {
 
   /** Has mount and target taken away; where there is neither, nothing. @throws VouchsafeError `ERR_CSI_MOUNT` */
   async unmount(target: string): Promise<void> {
-    this.#marks.delete(target);
+    this.#mountIds.delete(target);
     const place = placeOf(target);
     // Nothing of ours can be anywhere else.
     if (place !== undefined) await this.#options.mounter.unmount(place);
@@ -82,7 +82,7 @@ export class VolumeMounts {
  * Tells one tmpfs from another and from the directory below it: its device number, which the kernel gives to the next
  * one when it is gone, and when its root was made. Undefined where there is nothing, or the kernel does not tell.
  */
-function markOf(target: string): string | undefined {
+function mountIdentity(target: string): string | undefined {
   const found = lstatSync(target, { bigint: true, throwIfNoEntry: false });
   return found === undefined || found.birthtimeNs === 0n
     ? undefined

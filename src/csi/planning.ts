@@ -84,7 +84,7 @@ async function annotationsOf(
 }
 
 /** What a plan makes of a volume, for comparison. It survives JSON. */
-export function factsOf({
+export function planFingerprint({
   document,
   sizeBytes,
   tokenAudience = null,

@@ -6,7 +6,7 @@ import { constants } from 'node:fs';
 import { chmod, lstat, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf, VouchsafeError } from '../core/index.ts';
-import { createBackoff, retry } from '../lifecycle/index.ts';
+import { createBackoff, retry } from '../async/index.ts';
 import type { DriverParts } from './ports.ts';
 import type { VolumeSpec } from './publish-request.ts';
 import { strikesIn } from './strikes.ts';

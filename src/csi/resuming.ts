@@ -3,7 +3,7 @@
  * has died over. Ring: csi.
  */
 import { VouchsafeError, type Clock } from '../core/index.ts';
-import { FairShares } from '../lifecycle/index.ts';
+import { FairShares } from '../async/index.ts';
 import type { Volume } from './volume.ts';
 
 /** Engines that go on at once. */

@@ -3,7 +3,7 @@
  * driver ends is left to the next one.
  */
 import type { Clock, Gauge, Logger, Metrics, Random } from '../core/index.ts';
-import { abortable, createBackoff, FairShares, type Backoff } from '../lifecycle/index.ts';
+import { abortable, createBackoff, FairShares, type Backoff } from '../async/index.ts';
 import type { Records } from './records.ts';
 import type { Volume } from './volume.ts';
 

@@ -3,7 +3,7 @@
  * printed.
  */
 import { Secret, VouchsafeError, type Clock, type ErrorCode } from '../core/index.ts';
-import { Latest } from '../lifecycle/index.ts';
+import { Latest } from '../async/index.ts';
 import type { TokenPort } from '../agent/index.ts';
 
 /** Key of the tokens, in the secrets of a request or in its volume context. */

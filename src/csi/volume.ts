@@ -7,9 +7,9 @@
 import type { AgentStatus, TemplatePort, WriterPort } from '../agent/index.ts';
 import { parseAgentConfig, type AgentConfig } from '../config/index.ts';
 import { hasCode, toVouchsafeError, VouchsafeError, type Logger } from '../core/index.ts';
-import { buildAgent, runBeside, type BuiltAgent, type Shared } from '../host/index.ts';
-import { abortable, createBackoff, type FairShares } from '../lifecycle/index.ts';
-import { LateLogins } from './late-logins.ts';
+import { buildAgent, runBeside, type BuiltAgent, type Shared } from '../agent-runtime/index.ts';
+import { abortable, createBackoff, type FairShares } from '../async/index.ts';
+import { OrphanedLogins } from './orphaned-logins.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import type { Client, SentTemplate } from '../renderer/index.ts';
 import type { DriverParts, RendererPort } from './ports.ts';
@@ -57,16 +57,16 @@ export class Volume {
   /** True while all files are there, the newest or the last good ones. */
   isFilled: boolean;
   /** How often the kubelet has asked for it, and when it did last (monotonic milliseconds). */
-  asked = 0;
-  askedAtMs: number;
+  publishCalls = 0;
+  lastPublishMs: number;
   /** Whether there was an engine in this process. */
-  hasBegun = false;
+  hasStarted = false;
   readonly logger: Logger;
   readonly strikes: Strikes;
   readonly #parts: VolumeParts;
   readonly #tokens: TokenSource | undefined;
   readonly #client: Client;
-  readonly #logins: LateLogins;
+  readonly #logins: OrphanedLogins;
   readonly #room: VolumeRoom;
   #delivered = newOutcome();
   #stop = new AbortController();
@@ -84,9 +84,9 @@ export class Volume {
     this.kept = kept;
     this.isFilled = kept.record.isPublished;
     this.#parts = parts;
-    this.#logins = new LateLogins({ logins: parts.logins, namespace: spec.pod.namespace });
+    this.#logins = new OrphanedLogins({ logins: parts.logins, namespace: spec.pod.namespace });
     this.#room = new VolumeRoom(parts.budget, this, parts.maxValueBytes);
-    this.askedAtMs = parts.clock.monotonicMs();
+    this.lastPublishMs = parts.clock.monotonicMs();
     this.logger = parts.logger.child(logFieldsOf(spec));
     this.strikes = new Strikes(kept.directory, kept.strikes);
     this.#client = {
@@ -142,7 +142,7 @@ export class Volume {
 
   /** Starts the engine; where a predecessor has left its state, it goes on from there. */
   begin(): void {
-    this.hasBegun = true;
+    this.hasStarted = true;
     this.#stop = new AbortController();
     this.#isRunning = true;
     this.#running = this.#run(this.#stop.signal).finally(() => void (this.#isRunning = false));
@@ -176,7 +176,7 @@ export class Volume {
   }
 
   /** Stops the engine for a successor. A login under way is waited for: nobody else would revoke what it is granted. */
-  async leave(): Promise<void> {
+  async stopForSuccessor(): Promise<void> {
     await this.stop();
     await this.#within(this.#logins.ended());
   }
@@ -259,7 +259,7 @@ export class Volume {
         () => this.#filled(),
         () => undefined, // the engine ends with the same error
       );
-      await runBeside(built, (inner) => agent.keep(inner), signal);
+      await runBeside(built, (inner) => agent.runUntilAborted(inner), signal);
       await told;
       return undefined;
     } catch (caught) {

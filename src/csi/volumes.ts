@@ -7,18 +7,18 @@ import { statfs } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { savedBytes } from '../agent/index.ts';
 import { hasCode, VouchsafeError } from '../core/index.ts';
-import type { Shared } from '../host/index.ts';
-import { FairShares } from '../lifecycle/index.ts';
+import type { Shared } from '../agent-runtime/index.ts';
+import { FairShares } from '../async/index.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { VolumeMounts } from './mounting.ts';
-import { factsOf, planFor } from './planning.ts';
+import { planFingerprint, planFor } from './planning.ts';
 import type { DriverParts } from './ports.ts';
 import type { PublishRequest } from './publish-request.ts';
 import type { Records, KeptRecord } from './records.ts';
 import { beginResumed } from './resuming.ts';
 import type { Revocations } from './revocations.ts';
 import { requireAudience } from './tokens.ts';
-import { stakes, Turns } from './turns.ts';
+import { lockKeysOf, KeyedMutex } from './keyed-mutex.ts';
 import { Volume, type VolumeParts } from './volume.ts';
 
 /**
@@ -76,7 +76,7 @@ export class Volumes {
   readonly #logins = new FairShares(MAX_LOGINS);
   /** Volumes that are gone, and whose engine has not ended yet. */
   readonly #lingering = new Set<Volume>();
-  readonly #turns = new Turns();
+  readonly #turns = new KeyedMutex();
   #isEnding = false;
 
   constructor(options: VolumesOptions) {
@@ -117,17 +117,17 @@ export class Volumes {
    * expected of this volume, nothing of it is left.
    */
   async publish(request: PublishRequest, signal: AbortSignal): Promise<Published> {
-    const volume = await this.#turns.run(stakes(request), () => this.#ensure(request, signal));
-    volume.asked += 1;
-    volume.askedAtMs = this.#options.parts.clock.monotonicMs();
+    const volume = await this.#turns.run(lockKeysOf(request), () => this.#ensure(request, signal));
+    volume.publishCalls += 1;
+    volume.lastPublishMs = this.#options.parts.clock.monotonicMs();
     if (volume.isFilled && volume.kept.record.isPublished) return 'known';
     await this.#wait(volume, signal);
-    return this.#turns.run(stakes(request), () => this.#markPublished(volume));
+    return this.#turns.run(lockKeysOf(request), () => this.#markPublished(volume));
   }
 
   /** Takes the files away; what was held for them is revoked in the background. Resolves where there is nothing. */
   async unpublish(volumeId: string, target: string): Promise<void> {
-    await this.#turns.run(stakes({ volumeId, target }), async () => {
+    await this.#turns.run(lockKeysOf({ volumeId, target }), async () => {
       const volume = this.#volumes.get(volumeId);
       if (volume?.spec.target === target) await this.#remove(volume);
       else if (!this.#isTaken(target)) await this.#mounts.unmount(target);
@@ -157,7 +157,7 @@ export class Volumes {
   async beginResumed(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options.parts;
     const isWaiting = (volume: Volume): boolean =>
-      this.#volumes.get(volume.spec.volumeId) === volume && !volume.hasBegun && !this.#isEnding;
+      this.#volumes.get(volume.spec.volumeId) === volume && !volume.hasStarted && !this.#isEnding;
     try {
       await beginResumed([...this.#volumes.values()], { clock, isWaiting }, signal);
     } catch (error) {
@@ -172,7 +172,7 @@ export class Volumes {
       await clock.sleep(SWEEP_MS, signal);
       const now = clock.monotonicMs();
       for (const volume of this.#volumes.values()) {
-        const isAbandoned = now - volume.askedAtMs > ABANDONED_MS;
+        const isAbandoned = now - volume.lastPublishMs > ABANDONED_MS;
         if (!isAbandoned) continue;
         const { isPublished, spec } = volume.kept.record;
         // Where the kernel does not tell, nothing is taken away, and the sweep goes on.
@@ -191,16 +191,16 @@ export class Volumes {
    * From now on no engine begins; those that run go on, and calls that wait for their files may see them. What is still to
    * be revoked has the time that there is.
    */
-  beginNoMore(): void {
+  stopStartingEngines(): void {
     this.#isEnding = true;
     this.#revocations.finish();
   }
 
   /** Stops every engine and leaves all to a successor: mounts, tokens and leases stay. */
   async end(): Promise<void> {
-    this.beginNoMore();
+    this.stopStartingEngines();
     await this.#turns.settled();
-    await Promise.all([...this.#volumes.values()].map((volume) => volume.leave()));
+    await Promise.all([...this.#volumes.values()].map((volume) => volume.stopForSuccessor()));
     await this.#revocations.end();
     for (const volume of this.#volumes.values()) volume.close();
   }
@@ -235,7 +235,7 @@ export class Volumes {
     if (record.isPublished) return false;
     try {
       const plan = await planFor(request, this.#options.parts, signal);
-      return factsOf(plan) !== factsOf(record);
+      return planFingerprint(plan) !== planFingerprint(record);
     } catch (error) {
       // What is refused by now is told when it is made anew; where nobody can say, it goes on as it is.
       return hasCode(error, 'ERR_ADMISSION_DENIED');
@@ -321,7 +321,7 @@ export class Volumes {
 
   async #wait(volume: Volume, signal: AbortSignal): Promise<void> {
     const { clock } = this.#options.parts;
-    const waitMs = volume.asked === 1 ? WAIT_MS.first : WAIT_MS.later;
+    const waitMs = volume.publishCalls === 1 ? WAIT_MS.first : WAIT_MS.later;
     const enough = new AbortController();
     const either = AbortSignal.any([signal, enough.signal]);
     const limit = clock.sleep(waitMs, either).then(() => 'late' as const);
@@ -331,7 +331,7 @@ export class Volumes {
     } catch (error) {
       if (volume.failure !== undefined) {
         await this.#turns
-          .run(stakes(volume.spec), () => this.#remove(volume))
+          .run(lockKeysOf(volume.spec), () => this.#remove(volume))
           .catch((left: unknown) => {
             volume.logger.error('volume was not taken away', { error: left });
           });

@@ -15,7 +15,7 @@ import {
   type Metrics,
   type Random,
 } from '../core/index.ts';
-import { FairQueue, Latest } from '../lifecycle/index.ts';
+import { FairQueue, Latest } from '../async/index.ts';
 import { statusOf, type ApiRequest, type KubernetesApi } from './api.ts';
 import { microTime } from './lease.ts';
 import { TokenBucket } from './token-bucket.ts';

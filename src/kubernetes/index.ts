@@ -17,7 +17,7 @@ export {
   type WatchEvent,
 } from './api.ts';
 export { EventRecorder, type EventsOptions, type Occurrence } from './events.ts';
-export { Followed, type FollowOptions } from './followed.ts';
+export { Informer as Followed, type FollowOptions } from './informer.ts';
 export { kubeconfigAccess, type KubeconfigOptions } from './kubeconfig.ts';
 export { Lease, type LeaseOptions } from './lease.ts';
 export { createKubernetesApi } from './rest.ts';

@@ -90,7 +90,7 @@ export class Lease {
       signal.throwIfAborted();
       // Somebody else was faster, and holds it now: the next tick will see.
       if (isConflict(caught)) this.#heldUntilMs = -Infinity;
-      else this.#complain(caught);
+      else this.#logOnce(caught);
     }
   }
 
@@ -157,7 +157,7 @@ export class Lease {
     this.#options.onChange();
   }
 
-  #complain(caught: unknown): void {
+  #logOnce(caught: unknown): void {
     const error = toVouchsafeError(caught);
     if (error.message === this.#lastProblem) return;
     this.#lastProblem = error.message;

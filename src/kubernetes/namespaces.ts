@@ -3,7 +3,7 @@
  */
 import { VouchsafeError, type Clock, type Logger, type Random } from '../core/index.ts';
 import type { ApiObject, KubernetesApi } from './api.ts';
-import { Followed } from './followed.ts';
+import { Informer } from './informer.ts';
 import { TokenBucket } from './token-bucket.ts';
 
 type Annotations = Readonly<Record<string, string>>;
@@ -48,7 +48,7 @@ export function followedNamespaces({ api, prefix, ...rest }: NamespacesOptions):
     const entries = Object.entries(metadata.annotations ?? {});
     return Object.fromEntries(entries.filter(([name]) => name.startsWith(`${prefix}/`)));
   };
-  const view = new Followed<Annotations>({ api, collection: COLLECTION, read, ...rest });
+  const view = new Informer<Annotations>({ api, collection: COLLECTION, read, ...rest });
   const unknown = new TokenBucket(UNKNOWN, rest.clock);
   return {
     async lookup(name, signal) {

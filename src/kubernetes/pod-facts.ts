@@ -2,7 +2,7 @@
  * Who a pod is, as the API server tells it. Ring: kubernetes.
  */
 import { VouchsafeError, type Clock } from '../core/index.ts';
-import { abortable } from '../lifecycle/index.ts';
+import { abortable } from '../async/index.ts';
 import type { ApiObject, KubernetesApi } from './api.ts';
 
 /** Labels and owners that are told; a pod has fewer. */

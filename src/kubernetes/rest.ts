@@ -7,7 +7,7 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest, type RequestOptions } from 'node:https';
 import { VouchsafeError } from '../core/index.ts';
-import { abortable } from '../lifecycle/index.ts';
+import { abortable } from '../async/index.ts';
 import type { ApiAccess } from './access.ts';
 import {
   apiError,

@@ -4,7 +4,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { codeOf, VouchsafeError, type Clock } from '../core/index.ts';
-import { abortable, DEADLINE, Semaphore, withDeadline } from '../lifecycle/index.ts';
+import { abortable, DEADLINE, Semaphore, withDeadline } from '../async/index.ts';
 import { lineReader, parseAnswer, type MounterRequest } from './messages.ts';
 import type { MounterPort, MountSpec } from './mounter.ts';
 import type { Place } from './place.ts';

@@ -4,7 +4,7 @@
  * the kubelet wants that volume, or nothing.
  */
 import { codeOf, VouchsafeError, type Logger } from '../core/index.ts';
-import { Semaphore } from '../lifecycle/index.ts';
+import { Semaphore } from '../async/index.ts';
 import {
   hasTarget,
   isEmpty,

@@ -12,7 +12,7 @@ import {
   type Metrics,
   type Random,
 } from '../core/index.ts';
-import { abortable, createBackoff, retry } from '../lifecycle/index.ts';
+import { abortable, createBackoff, retry } from '../async/index.ts';
 import { callHttp, describeCall } from './http-call.ts';
 import { restartContainer, signalContainer, type Processes } from './process-signal.ts';
 

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { codeOf, VouchsafeError } from '../core/index.ts';
 
 /** The variable by which the webhook marks the processes of a container that is to be notified. */
-const MARK = 'VOUCHSAFE_CONTAINER';
+const CONTAINER_ENV = 'VOUCHSAFE_CONTAINER';
 
 /** A process, told apart from a later one with the same number by when it began. */
 export interface ContainerProcess {
@@ -91,7 +91,7 @@ async function hasMark(
 ): Promise<boolean | undefined> {
   try {
     const environment = await readFile(join(procDirectory, `${pid}`, 'environ'), 'latin1');
-    return environment.split('\0').includes(`${MARK}=${container}`);
+    return environment.split('\0').includes(`${CONTAINER_ENV}=${container}`);
   } catch (error) {
     return ['EACCES', 'EPERM'].includes(codeOf(error) ?? '') ? undefined : false;
   }

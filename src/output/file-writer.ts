@@ -15,7 +15,7 @@ import {
   type Problem,
   type Random,
 } from '../core/index.ts';
-import { Semaphore } from '../lifecycle/index.ts';
+import { Semaphore } from '../async/index.ts';
 import {
   discard,
   nodeFileSystem,

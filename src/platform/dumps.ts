@@ -13,7 +13,7 @@ const COREDUMP_FILTER = '/proc/self/coredump_filter';
  *
  * @see https://man7.org/linux/man-pages/man5/core.5.html
  */
-export function leaveNoDumps(): void {
+export function disableCoreDumps(): void {
   try {
     writeFileSync(COREDUMP_FILTER, '0');
   } catch {

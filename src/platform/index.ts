@@ -1,6 +1,6 @@
 export { keepMountsAlone } from './confinement.ts';
 export { otherWorkDone, systemClock, systemRandom } from './clock.ts';
-export { leaveNoDumps } from './dumps.ts';
+export { disableCoreDumps as leaveNoDumps } from './dumps.ts';
 export { readTextFile } from './files.ts';
 export { createIo } from './io.ts';
 export { systemLocks, type Lock, type Locks } from './locks.ts';
@@ -13,7 +13,7 @@ export { startWatchdog, type WatchdogLimits } from './watchdog.ts';
 export { watchFiles } from './watch-files.ts';
 export {
   environmentVariable,
-  keepPrivate,
+  setPrivateUmask as keepPrivate,
   nodeAddresses,
   printError,
   reportDefects,

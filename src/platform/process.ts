@@ -47,7 +47,7 @@ export function reportDefects(): void {
 }
 
 /** Whatever this process makes from now on is for its own user alone, unless a mode is set explicitly. */
-export function keepPrivate(): void {
+export function setPrivateUmask(): void {
   process.umask(0o077);
 }
 

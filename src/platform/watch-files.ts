@@ -3,7 +3,7 @@
  */
 import { existsSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { Latest } from '../lifecycle/index.ts';
+import { Latest } from '../async/index.ts';
 import { systemClock } from './clock.ts';
 
 /** What the kubelet swaps when it changes a projected volume: the files themselves are links through it. */

@@ -3,7 +3,7 @@
  * them waits within bounds, and a tenant never has all of them.
  */
 import { VouchsafeError, type Clock, type Logger, type Random } from '../core/index.ts';
-import { abortable, createBackoff, FairQueue, FairShares, runAll } from '../lifecycle/index.ts';
+import { abortable, createBackoff, FairQueue, FairShares, runAll } from '../async/index.ts';
 import { frameBytes, MAX_PARTS, type Frame } from './frames.ts';
 import { Worker, WorkerError, type Failure, type StartChild } from './worker.ts';
 

@@ -29,7 +29,7 @@ export interface ChannelSecurity {
 }
 
 /** The right to use a connection. */
-export interface Lease<C> {
+export interface ConnectionHandle<C> {
   readonly connection: C;
   readonly settings: TlsSettings | undefined;
   /** Aborts when no call may go on over this connection. */
@@ -69,7 +69,7 @@ export class Connections<C> {
   }
 
   /** The newest connection, opened if need be. Rejects with the errors of {@link ChannelSecurity.current}. */
-  async lease(signal: AbortSignal): Promise<Lease<C>> {
+  async lease(signal: AbortSignal): Promise<ConnectionHandle<C>> {
     signal.throwIfAborted();
     const settings = await this.#security?.current(signal);
     if (this.#isClosed) throw new TypeError('the client is closed');

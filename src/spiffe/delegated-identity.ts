@@ -8,7 +8,7 @@
 import { NO_LOGGER, type Clock, type Logger } from '../core/index.ts';
 import { parseWorkloadApiAddress } from './address.ts';
 import type { JwtSvid } from './jwt-svid.ts';
-import { newestOfTwo } from './newest-of-two.ts';
+import { combineLatest } from './combine-latest.ts';
 import type { MessageValue } from './proto/codec.ts';
 import {
   DELEGATED_IDENTITY_API,
@@ -121,7 +121,7 @@ class DelegatedPod implements SvidApi {
     signal: AbortSignal,
     onDiscarded = discardTo(this.#logger, 'SubscribeToX509SVIDs'),
   ): AsyncIterable<X509Context> {
-    const both = newestOfTwo(
+    const both = combineLatest(
       (s) => this.#svids(s, onDiscarded),
       (s) => this.#authorities((authorities) => authorities, s, onDiscarded),
       signal,

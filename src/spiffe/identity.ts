@@ -14,7 +14,7 @@ import {
   type Random,
   type SpiffeId,
 } from '../core/index.ts';
-import { createBackoff, Latest, runAll, type Backoff } from '../lifecycle/index.ts';
+import { createBackoff, Latest, runAll, type Backoff } from '../async/index.ts';
 import type { JwtSvid } from './jwt-svid.ts';
 import type { SvidApi, X509Context } from './svid-api.ts';
 import type { X509Svid } from './x509-svid.ts';
@@ -178,7 +178,7 @@ class WorkloadIdentity implements Identity {
     try {
       svid = this.#choose(context.svids);
     } catch (error) {
-      this.#unload(toVouchsafeError(error));
+      this.#discardSvid(toVouchsafeError(error));
       return;
     }
     this.#lastError = undefined;
@@ -198,13 +198,13 @@ class WorkloadIdentity implements Identity {
       this.#givenUp.abort(error);
       throw error;
     }
-    if (error.code === 'ERR_SPIFFE_DENIED') this.#unload(error);
+    if (error.code === 'ERR_SPIFFE_DENIED') this.#discardSvid(error);
     else if (isSteady) this.#logger.debug('x509-svid stream ended', { error });
     else this.#fail(error);
   }
 
   /** What the server has withdrawn is no longer used (Workload API, section 4.4). */
-  #unload(error: VouchsafeError): void {
+  #discardSvid(error: VouchsafeError): void {
     if (this.#latest.current !== undefined) {
       this.#latest.clear();
       this.#expiry.set(0);

@@ -1,16 +1,16 @@
 /**
  * What ends a call before its time. Ring: spiffe.
  */
-import type { Lease } from './connections.ts';
+import type { ConnectionHandle } from './connections.ts';
 
 /** An abort, a first answer that takes too long, a connection that ends: each cancels the call. */
-export class Limits {
+export class CallScope {
   readonly signal: AbortSignal;
   /** Aborts when the call need not even begin. */
   readonly waiting: AbortSignal;
   readonly #closing: AbortSignal;
   readonly #deadline: AbortSignal;
-  #lease: Lease<unknown> | undefined;
+  #lease: ConnectionHandle<unknown> | undefined;
   #cancel: () => void = () => undefined;
   #isAnswered = false;
 
@@ -34,19 +34,19 @@ export class Limits {
     return this.#lease?.settings?.serverProblem();
   }
 
-  holding(lease: Lease<unknown>): void {
+  attachConnection(lease: ConnectionHandle<unknown>): void {
     this.#lease = lease;
   }
 
   /** Cancels the call when a limit is reached. */
-  cancelling(call: { cancel(): void }): void {
+  attachCall(call: { cancel(): void }): void {
     this.#cancel = () => call.cancel();
     for (const each of this.#signals) each.addEventListener('abort', this.#cancel, { once: true });
     if (this.#signals.some((each) => each.aborted)) call.cancel();
   }
 
   /** To be called at the first answer. */
-  liftDeadline(): void {
+  clearDeadline(): void {
     this.#isAnswered = true;
     this.#deadline.removeEventListener('abort', this.#cancel);
   }

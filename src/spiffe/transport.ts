@@ -8,11 +8,11 @@ import {
   Connections,
   SERVER_REFUSED,
   type ChannelSecurity,
-  type Lease,
+  type ConnectionHandle,
   type TlsSettings,
 } from './connections.ts';
 import { fromGrpc, nothingIssued } from './grpc-errors.ts';
-import { Limits } from './limits.ts';
+import { CallScope } from './limits.ts';
 import type { Protocol } from './proto/protocol.ts';
 
 /** SPIRE's Kubernetes attestor polls the kubelet for up to 30 s inside a call. */
@@ -117,7 +117,7 @@ class GrpcTransport<M extends string> implements Transport<M> {
           else resolve(answer);
         },
       );
-      limits.cancelling(call);
+      limits.attachCall(call);
       return await promise;
     } catch (error) {
       throw this.#explain(error, method, limits);
@@ -144,10 +144,10 @@ class GrpcTransport<M extends string> implements Transport<M> {
       );
       // A cancelled call reports an error after its reader has gone; unheard, it would end the process.
       call.on('error', () => undefined);
-      limits.cancelling(call);
+      limits.attachCall(call);
       try {
         for await (const message of call) {
-          limits.liftDeadline();
+          limits.clearDeadline();
           yield message as Uint8Array; // what `asIs` returned
         }
       } finally {
@@ -170,10 +170,10 @@ class GrpcTransport<M extends string> implements Transport<M> {
     this.#connections.close();
   }
 
-  async #lease(limits: Limits): Promise<Lease<Connection>> {
+  async #lease(limits: CallScope): Promise<ConnectionHandle<Connection>> {
     if (this.#closing.signal.aborted) throw new TypeError('the client is closed');
     const lease = await this.#connections.lease(limits.waiting);
-    limits.holding(lease);
+    limits.attachConnection(lease);
     return lease;
   }
 
@@ -181,12 +181,12 @@ class GrpcTransport<M extends string> implements Transport<M> {
     return `/${this.#protocol.service}/${method}`;
   }
 
-  #limit(signal: AbortSignal): Limits {
-    return new Limits(signal, this.#closing.signal, AbortSignal.timeout(this.#timeoutMs));
+  #limit(signal: AbortSignal): CallScope {
+    return new CallScope(signal, this.#closing.signal, AbortSignal.timeout(this.#timeoutMs));
   }
 
   /** The reason of the abort, or an error of ours. */
-  #explain(error: unknown, method: M, limits: Limits): unknown {
+  #explain(error: unknown, method: M, limits: CallScope): unknown {
     if (limits.signal.aborted) return limits.signal.reason;
     if (error instanceof TypeError) return error;
     const where = `${method} at ${this.#address.uri}`;

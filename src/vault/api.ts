@@ -11,7 +11,7 @@ import {
   type Random,
   type Secret,
 } from '../core/index.ts';
-import { createBackoff } from '../lifecycle/index.ts';
+import { createBackoff } from '../async/index.ts';
 import { objectOf, openBody, type AnswerShape, type OpenedAnswer } from './answer.ts';
 import type { JsonObject } from './json.ts';
 import { refusalOf, type RefusedAnswer } from './refusal.ts';

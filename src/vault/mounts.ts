@@ -2,7 +2,7 @@
  * Remembers what kind of engine is mounted where. Ring: vault.
  * Only answers are remembered, never failures: one lost packet must not decide how a path is read for good.
  */
-import { abortable } from '../lifecycle/index.ts';
+import { abortable } from '../async/index.ts';
 
 /** What is mounted at `prefix` (ending in a slash; for `unknown` the one path that was read successfully). */
 export interface Mount {

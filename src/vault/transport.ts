@@ -12,7 +12,7 @@ import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } fro
 import { lookup as systemLookup } from 'node:dns';
 import type { LookupFunction, Socket } from 'node:net';
 import { VouchsafeError, type Clock, type Random, type Secret } from '../core/index.ts';
-import { Patience } from '../lifecycle/index.ts';
+import { Patience } from '../async/index.ts';
 import { connectionError } from './connection-error.ts';
 import {
   guardedLookup,

@@ -12,7 +12,7 @@ import {
 } from '../../src/agent/index.ts';
 import { parseAgentConfig, type AgentConfig } from '../../src/config/index.ts';
 import { NO_LOGGER, parseSpiffeId, Secret, type Random } from '../../src/core/index.ts';
-import { LOCAL_TEMPLATES } from '../../src/host/index.ts';
+import { LOCAL_TEMPLATES } from '../../src/agent-runtime/index.ts';
 import { parseTemplate, type Template } from '../../src/template/index.ts';
 import { seededRandom } from '../helpers/random.ts';
 import { FleetVault, type Lives } from './fleet-vault.ts';

@@ -8,8 +8,8 @@ import {
 } from '../../src/agent/index.ts';
 import { parseAgentConfig, type AgentConfig, type NotifyAction } from '../../src/config/index.ts';
 import type { VouchsafeError } from '../../src/core/index.ts';
-import { Latest } from '../../src/lifecycle/index.ts';
-import { LOCAL_TEMPLATES } from '../../src/host/index.ts';
+import { Latest } from '../../src/async/index.ts';
+import { LOCAL_TEMPLATES } from '../../src/agent-runtime/index.ts';
 import type { Template } from '../../src/template/index.ts';
 import { FakeClock, settle } from './fake-clock.ts';
 import { ModelIdentity } from './model-identity.ts';

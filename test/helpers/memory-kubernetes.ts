@@ -10,7 +10,7 @@ import {
   type KubernetesApi,
   type WatchEvent,
 } from '../../src/kubernetes/index.ts';
-import { Latest } from '../../src/lifecycle/index.ts';
+import { Latest } from '../../src/async/index.ts';
 
 type Fields = Record<string, unknown>;
 

@@ -1,7 +1,7 @@
 /** A workload's identity that a test decides. */
 import type { IdentityPort, X509Files } from '../../src/agent/index.ts';
 import { parseSpiffeId, Secret, type Clock, type VouchsafeError } from '../../src/core/index.ts';
-import { Latest } from '../../src/lifecycle/index.ts';
+import { Latest } from '../../src/async/index.ts';
 
 /** Mints JWT-SVIDs that are no JWTs; X.509-SVIDs come when the test says so. */
 export class ModelIdentity implements IdentityPort {

@@ -2,7 +2,7 @@
 import { podIdentities, type PodIdentities } from '../../cmd/csi/identities.ts';
 import { parseInstallation } from '../../src/config/index.ts';
 import { NO_METRICS, type Logger } from '../../src/core/index.ts';
-import { runAll } from '../../src/lifecycle/index.ts';
+import { runAll } from '../../src/async/index.ts';
 import { systemClock } from '../../src/platform/index.ts';
 import { MemoryKubernetes } from './memory-kubernetes.ts';
 import { NODE, type NodeIdentities, type NodePod } from './node-identities.ts';

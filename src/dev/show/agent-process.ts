@@ -4,7 +4,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { VouchsafeError } from '../../core/index.ts';
-import { abortable } from '../../lifecycle/index.ts';
+import { abortable } from '../../async/index.ts';
 
 /** Time for an agent to revoke what it holds when it is told to stop. */
 const STOP_TIMEOUT_MS = 10_000;

@@ -5,7 +5,7 @@
 import { X509Certificate } from 'node:crypto';
 import type { JWK } from 'jose';
 import type { Clock, Random } from '../../core/index.ts';
-import { createBackoff, Latest, retry, type RetryOptions } from '../../lifecycle/index.ts';
+import { createBackoff, Latest, retry, type RetryOptions } from '../../async/index.ts';
 import { createIdentity, createWorkloadApi, type WorkloadApi } from '../../spiffe/index.ts';
 import { createTokenIssuer } from '../tokens/index.ts';
 import { startOidcProvider, startWorkloadApi, type OidcProvider } from '../workload-api/index.ts';

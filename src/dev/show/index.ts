@@ -1,7 +1,7 @@
 export { CSI_IDENTITIES, type CsiIdentity } from './csi-identity.ts';
 export { showVolume, type CsiShowOptions } from './csi-show.ts';
 export { ShowConsole } from './console.ts';
-export { LEASH } from './leashed.ts';
+export { EXIT_WITH_PARENT as LEASH } from './exiting-with-parent.ts';
 export { maskFile, showFile } from './mask.ts';
 export { renderOnce, type RenderedFiles } from './render-once.ts';
 export { showPod, type ShowOptions } from './show.ts';

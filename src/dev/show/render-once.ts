@@ -8,8 +8,8 @@ import type { Logger } from '../../core/index.ts';
 import type { Pod } from '../../admission/index.ts';
 import type { WriterPort } from '../../agent/index.ts';
 import { parseAgentConfig, type AgentConfig, type RawAgentConfig } from '../../config/index.ts';
-import { buildAgent } from '../../host/index.ts';
-import { runAll } from '../../lifecycle/index.ts';
+import { buildAgent } from '../../agent-runtime/index.ts';
+import { runAll } from '../../async/index.ts';
 import { localConfig } from './local-config.ts';
 import { makeVolumes, mountsOf, withDriverParts } from './local-pod.ts';
 import { openIdentities, openVault, type OpenOptions } from './open.ts';
@@ -76,7 +76,7 @@ async function deliverOnce(
   const built = await buildAgent(config, { clock, random, logger, writer, notifier });
   const done = new AbortController();
   const companions = new AbortController();
-  const beside = runAll(companions.signal, built.companions);
+  const beside = runAll(companions.signal, built.backgroundTasks);
   try {
     await runAll(AbortSignal.any([signal, done.signal]), [
       // Ends by revoking what it was given.

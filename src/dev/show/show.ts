@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { VouchsafeError } from '../../core/index.ts';
 import { applyJsonPatch, readPod, type Pod } from '../../admission/index.ts';
 import type { AgentConfig, NotifyAction } from '../../config/index.ts';
-import { Latest } from '../../lifecycle/index.ts';
+import { Latest } from '../../async/index.ts';
 import { ended, type AgentLine } from './agent-process.ts';
 import type { ShowConsole } from './console.ts';
 import type { Identities } from './identities.ts';

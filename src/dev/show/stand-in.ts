@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { CONTAINER_VARIABLE } from '../../admission/index.ts';
-import { LEASH } from './leashed.ts';
+import { EXIT_WITH_PARENT } from './exiting-with-parent.ts';
 
 const SCRIPT = fileURLToPath(new URL('./application.ts', import.meta.url));
 
@@ -26,7 +26,7 @@ export async function startStandIn(
   let isStopping = false;
   let child: ChildProcess;
   const start = (): void => {
-    const started = spawn(process.execPath, [...LEASH, SCRIPT], {
+    const started = spawn(process.execPath, [...EXIT_WITH_PARENT, SCRIPT], {
       env: { [CONTAINER_VARIABLE]: name },
       stdio: ['pipe', 'pipe', 'inherit'],
       detached: true,

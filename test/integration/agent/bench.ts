@@ -7,8 +7,8 @@ import type { AgentStatus, WriterPort } from '../../../src/agent/index.ts';
 import { parseAgentConfig } from '../../../src/config/index.ts';
 import { startDevVault, type DevVault } from '../../../src/dev/vault/index.ts';
 import { startWorkloadApi, type DevWorkloadApi } from '../../../src/dev/workload-api/index.ts';
-import { buildAgent, type BuiltAgent } from '../../../src/host/index.ts';
-import { runAll } from '../../../src/lifecycle/index.ts';
+import { buildAgent, type BuiltAgent } from '../../../src/agent-runtime/index.ts';
+import { runAll } from '../../../src/async/index.ts';
 import { createFileWriter } from '../../../src/output/index.ts';
 import { createMetrics } from '../../../src/platform/index.ts';
 import { FakeClock, settle } from '../../helpers/fake-clock.ts';
@@ -183,7 +183,7 @@ export class Pod {
     const stop = new AbortController();
     let isEnded = false;
     const beside = new AbortController();
-    const companions = runAll(beside.signal, built.companions);
+    const companions = runAll(beside.signal, built.backgroundTasks);
     const done = work(built, stop.signal).finally(async () => {
       beside.abort();
       await companions;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { EXIT } from '../../../src/core/index.ts';
-import { runAgent } from '../../../src/host/index.ts';
+import { runAgent } from '../../../src/agent-runtime/index.ts';
 import { systemClock, systemRandom } from '../../../src/platform/index.ts';
 import { Hunt } from '../../helpers/hunt.ts';
 import { recordingLogger } from '../../helpers/recorder.ts';

@@ -15,7 +15,7 @@ import { fieldsOf, itemsOf, statusOf, type ApiRequest } from '../../../src/kuber
 import { MemoryKubernetes } from '../../helpers/memory-kubernetes.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';
 import { until } from '../../helpers/until.ts';
-import { MUTATE, reviewBody } from '../../unit/server/harness.ts';
+import { MUTATE, reviewBody } from '../../unit/webhook/harness.ts';
 
 const CONFIGURATION =
   '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/vouchsafe-webhook';

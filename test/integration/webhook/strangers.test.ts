@@ -13,7 +13,7 @@ import { createTestCa } from '../../../src/dev/ca/index.ts';
 import { Crowd } from '../../helpers/crowd.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';
 import { until } from '../../helpers/until.ts';
-import { MUTATE, reviewBody } from '../../unit/server/harness.ts';
+import { MUTATE, reviewBody } from '../../unit/webhook/harness.ts';
 
 const MAIN = fileURLToPath(new URL('../../../cmd/webhook/main.ts', import.meta.url));
 const BODY_BYTES = 3 * 1024 * 1024 - 1;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { backoffOf } from '../../../src/agent/entry.ts';
-import type { Held } from '../../../src/agent/obtain.ts';
+import type { ObtainedValue } from '../../../src/agent/obtain.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';
 import { constantRandom } from '../../helpers/random.ts';
 
@@ -9,10 +9,10 @@ const MINUTE_MS = 60_000;
 const lease = { id: 'database/creds/app/1', session: 1, fullMs: 60 * MINUTE_MS };
 
 /** The waits after ten failures in a row of a value with so much left of its life. */
-function waits(expiresInMs: number, more: Partial<Held> = {}): readonly number[] {
+function waits(expiresInMs: number, more: Partial<ObtainedValue> = {}): readonly number[] {
   const clock = new FakeClock();
   const expiresAtMs = clock.monotonicMs() + expiresInMs;
-  const held: Held = { value: 'a', plan: { action: 'fetch', atMs: 0, expiresAtMs }, ...more };
+  const held: ObtainedValue = { value: 'a', plan: { action: 'fetch', atMs: 0, expiresAtMs }, ...more };
   const refreshMs = 5 * MINUTE_MS;
   const backoff = backoffOf({ held, refreshMs }, { random: constantRandom(), clock });
   return Array.from({ length: 10 }, () => backoff.nextMs());

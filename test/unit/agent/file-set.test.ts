@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { createFileSet, type FileSet } from '../../../src/agent/file-set.ts';
 import { Secret } from '../../../src/core/index.ts';
 import type { KnownValues } from '../../../src/agent/ports.ts';
-import { LOCAL_TEMPLATES } from '../../../src/host/index.ts';
+import { LOCAL_TEMPLATES } from '../../../src/agent-runtime/index.ts';
 import { agentConfig } from '../../helpers/agent-harness.ts';
 
 const never = new AbortController().signal;

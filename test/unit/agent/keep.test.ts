@@ -26,7 +26,7 @@ function harness(t: Parameters<typeof tempDirectory>[0]): {
 
 /** Runs an agent until its files are there, then stops it. */
 async function kept(h: Harness, agent: ReturnType<Harness['agent']>): Promise<void> {
-  const running = await h.run((one, signal) => one.keep(signal), agent);
+  const running = await h.run((one, signal) => one.runUntilAborted(signal), agent);
   // The state is read from a real file, which takes real time.
   await until(() => agent.isDelivered);
   await running.stop();

@@ -1,7 +1,7 @@
 /** The sidecar of a pair, told to end together with the application. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { endLater } from '../../../src/host/end-later.ts';
+import { endLater } from '../../../src/agent-runtime/end-later.ts';
 import type { Running } from '../../helpers/agent-harness.ts';
 import { settle } from '../../helpers/fake-clock.ts';
 import { failure } from '../../helpers/model-vault.ts';

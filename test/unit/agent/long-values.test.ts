@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { savedBytes, StateFile } from '../../../src/agent/index.ts';
 import { Handover } from '../../../src/agent/handover.ts';
-import type { Held, LeaseHeld } from '../../../src/agent/obtain.ts';
+import type { ObtainedValue, LeaseRef } from '../../../src/agent/obtain.ts';
 import { Sessions } from '../../../src/agent/sessions.ts';
 import { Values } from '../../../src/agent/values.ts';
 import { parseAgentConfig } from '../../../src/config/index.ts';
@@ -57,12 +57,12 @@ class Process {
   }
 
   hold(path: string, value: unknown, dueMs = HOUR_MS): void {
-    const lease: LeaseHeld = { id: `${path}/1`, session: 1, fullMs: 2 * HOUR_MS };
+    const lease: LeaseRef = { id: `${path}/1`, session: 1, fullMs: 2 * HOUR_MS };
     const plan = { action: 'renew', atMs: dueMs, expiresAtMs: 2 * HOUR_MS } as const;
     this.values.resume({ kind: 'read', path }, HOUR_MS, { value, lease, plan });
   }
 
-  held(path: string): Held | undefined {
+  held(path: string): ObtainedValue | undefined {
     return [...this.values.entries].find(({ key }) => key.includes(path))?.held;
   }
 }
@@ -124,7 +124,7 @@ test('long values are for their owner alone, and end with the state that names t
   }
   // As a process leaves one that is killed before it has written the state.
   writeFileSync(join(directory, `value-${'0'.repeat(36)}.json`), '{}');
-  first.values.retain(new Set());
+  first.values.dropAllExcept(new Set());
   first.handover.save('good');
   assert.deepEqual(readdirSync(directory), ['state.json']);
   first.hold('database/creds/again', JsonText.of('x'.repeat(MIB)));

@@ -62,7 +62,7 @@ function bench(t: TestContext): Bench {
   return {
     ...{ values, sessions, vault, identity, clock, logger, failures, signal },
     async want(...paths) {
-      for (const path of paths) values.require(read(path), REFRESH_MS);
+      for (const path of paths) values.track(read(path), REFRESH_MS);
       await settle();
     },
     get: (path) => values.lookup(read(path))?.value,
@@ -84,7 +84,7 @@ test('each value has its own schedule', async (t) => {
   vault.put('kv/slow', { a: 1 });
   vault.put('kv/fast', { a: 1 });
   await want('kv/slow');
-  values.require(read('kv/fast'), 10_000);
+  values.track(read('kv/fast'), 10_000);
   await clock.advance(4 * MINUTE_MS);
   assert.ok(vault.count('fetch', 'kv/slow') <= 2);
   assert.ok(vault.count('fetch', 'kv/fast') >= 24);
@@ -294,7 +294,7 @@ test('what no file needs any more is forgotten and its lease handed out', async 
   vault.put('kv/app', { a: 1 });
   await want('database/creds/app', 'kv/app');
   const lease = `lease-${usernameOf(get('database/creds/app'))}`;
-  const dropped = values.retain(new Set(['read:kv/app']));
+  const dropped = values.dropAllExcept(new Set(['read:kv/app']));
   assert.deepEqual(
     dropped.map((item) => item.lease.id),
     [lease],
@@ -310,7 +310,7 @@ test('Vault being away does not hold up what the Workload API gives', async (t) 
   vault.intercept = () => failure('ERR_VAULT_UNREACHABLE');
   await want(...Array.from({ length: 20 }, (_, index) => `kv/app-${index}`));
   const dependency: Dependency = { kind: 'jwt-svid', audiences: ['cloud'] };
-  values.require(dependency, REFRESH_MS);
+  values.track(dependency, REFRESH_MS);
   await clock.advance(1000);
   assert.equal(values.lookup(dependency)?.value, 'jwt-1');
   await clock.advance(20 * MINUTE_MS);
@@ -319,8 +319,8 @@ test('Vault being away does not hold up what the Workload API gives', async (t) 
 
 test('a JWT-SVID is replaced at half of its life, the SPIFFE ID read by the refresh', async (t) => {
   const { values, identity, clock } = bench(t);
-  values.require({ kind: 'jwt-svid', audiences: ['b', 'a'] }, REFRESH_MS);
-  values.require({ kind: 'spiffe-id' }, REFRESH_MS);
+  values.track({ kind: 'jwt-svid', audiences: ['b', 'a'] }, REFRESH_MS);
+  values.track({ kind: 'spiffe-id' }, REFRESH_MS);
   await clock.advance(MINUTE_MS);
   assert.equal(values.lookup({ kind: 'spiffe-id' })?.value, identity.spiffeId);
   assert.deepEqual([...identity.minted].sort(), ['b,a', 'vault']);
@@ -330,8 +330,8 @@ test('a JWT-SVID is replaced at half of its life, the SPIFFE ID read by the refr
 
 test('an X.509-SVID that came by itself is neither asked for nor ends', async (t) => {
   const { values, clock } = bench(t);
-  values.put({ kind: 'x509-svid' }, { svid: 'one' });
-  values.require({ kind: 'x509-svid' }, REFRESH_MS);
+  values.setFromStream({ kind: 'x509-svid' }, { svid: 'one' });
+  values.track({ kind: 'x509-svid' }, REFRESH_MS);
   await clock.advance(24 * 60 * MINUTE_MS);
   assert.deepEqual(values.lookup({ kind: 'x509-svid' })?.value, { svid: 'one' });
 });
@@ -362,8 +362,8 @@ test('two thousand values are read with at most eight requests at a time, and ke
 test('more values than a pod can hold are refused', (t) => {
   const { values, vault } = bench(t);
   vault.intercept = () => failure('ERR_VAULT_UNREACHABLE');
-  for (let index = 0; index < 10_000; index += 1) values.require(read(`kv/${index}`), REFRESH_MS);
-  assert.throws(() => values.require(read('kv/more'), REFRESH_MS), { code: 'ERR_TEMPLATE_LIMIT' });
+  for (let index = 0; index < 10_000; index += 1) values.track(read(`kv/${index}`), REFRESH_MS);
+  assert.throws(() => values.track(read('kv/more'), REFRESH_MS), { code: 'ERR_TEMPLATE_LIMIT' });
 });
 
 test('an hour of wall clock either way changes nothing for leases', async (t) => {

@@ -4,8 +4,8 @@ import { NO_LOGGER, NO_METRICS, VouchsafeError } from '../../../src/core/index.t
 import { MemoryBudget } from '../../../src/csi/memory-budget.ts';
 import type { VolumeRecord } from '../../../src/csi/records.ts';
 import { Volume } from '../../../src/csi/volume.ts';
-import { createShared } from '../../../src/host/index.ts';
-import { FairShares } from '../../../src/lifecycle/index.ts';
+import { createShared } from '../../../src/agent-runtime/index.ts';
+import { FairShares } from '../../../src/async/index.ts';
 import { systemClock, systemRandom } from '../../../src/platform/index.ts';
 import { localRenderer } from '../../helpers/local-renderer.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';

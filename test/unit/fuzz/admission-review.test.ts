@@ -18,7 +18,7 @@ import {
   mutatedBytes,
   mutatedText,
 } from '../../helpers/arbitraries.ts';
-import { MUTATE, reviewBody, startWebhook, type Reply } from '../server/harness.ts';
+import { MUTATE, reviewBody, startWebhook, type Reply } from '../webhook/harness.ts';
 
 const MAX_BODY_BYTES = 262_144;
 const INSTALLATION = parseInstallation({ webhook: { maxBodyBytes: MAX_BODY_BYTES } });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createSecureContext } from 'node:tls';
 import { test } from 'node:test';
-import { abortable } from '../../../src/lifecycle/index.ts';
+import { abortable } from '../../../src/async/index.ts';
 import {
   Connections,
   type ChannelSecurity,

@@ -6,7 +6,7 @@ import {
   type DevDelegatedIdentity,
   type DevPod,
 } from '../../../src/dev/workload-api/index.ts';
-import { abortable } from '../../../src/lifecycle/index.ts';
+import { abortable } from '../../../src/async/index.ts';
 import {
   createDelegatedIdentity,
   createIdentity,

@@ -1,7 +1,7 @@
 /**
  * What was asked of the server and how it answered; never a value. Ring: dev.
  */
-import { Latest } from '../../../lifecycle/index.ts';
+import { Latest } from '../../../async/index.ts';
 import { matches, type FaultRule, type SeenRequest } from './faults.ts';
 
 /** A request that came. */

@@ -1,0 +1,173 @@
+/**
+ * The agent as a process: settings in, exit code out. Ring: host. `cmd/agent` and `vouchsafe agent` call it.
+ */
+import { writeFile } from 'node:fs/promises';
+import {
+  EXIT,
+  exitCodeOf,
+  toVouchsafeError,
+  VouchsafeError,
+  type Clock,
+  type Logger,
+  type Random,
+} from '../core/index.ts';
+import { createStatusRecorder, serveAgent, type AgentStatus } from '../agent/index.ts';
+import {
+  parseAgentConfigText,
+  parseDocumentText,
+  type AgentConfig,
+  type AgentEnvironment,
+} from '../config/index.ts';
+import { runAll } from '../async/index.ts';
+import { aborted } from '../http/index.ts';
+import { createMetrics, isAloneInPod, readTextFile, startWatchdog } from '../platform/index.ts';
+import { buildAgent, type AgentDependencies } from './build-agent.ts';
+import { endLater } from './end-later.ts';
+import { runWithBackground } from './run-beside.ts';
+
+const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
+
+/** The kubelet shows at most this much of a termination message. */
+const MAX_TERMINATION_BYTES = 4096;
+
+/** How the agent is started. */
+export interface RunAgentOptions {
+  /** Path of an AgentConfig, YAML or JSON. */
+  readonly configPath: string | undefined;
+  /** The AgentConfig itself, used where there is no path. */
+  readonly configText: string | undefined;
+  /** What the environment offers where the config is silent. */
+  readonly environment: AgentEnvironment;
+  /** Write the files once and end. */
+  readonly once: boolean;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Makes the logger, once the level is known. */
+  readonly createLogger: (level: AgentConfig['logLevel']) => Logger;
+  /** Prints a line for a person, where there is no logger yet. */
+  readonly print: (line: string) => void;
+  /** Addresses of the node, whose kubelet may ask as often as it likes. */
+  readonly nodeAddresses?: readonly string[];
+  /** See {@link AgentDependencies.wrap}. */
+  readonly wrap?: AgentDependencies['wrap'];
+}
+
+/** Runs the agent until it is done or `signal` aborts; resolves to the exit code. */
+export async function runAgent(options: RunAgentOptions, signal: AbortSignal): Promise<number> {
+  let config: AgentConfig | undefined;
+  let logger: Logger | undefined;
+  try {
+    config = await loadConfig(options);
+    logger = options.createLogger(config.logLevel);
+    await run(config, options, logger, signal);
+    return EXIT.ok;
+  } catch (caught) {
+    if (signal.aborted && !options.once) return EXIT.ok;
+    const error = signal.aborted ? stopped(caught) : toVouchsafeError(caught);
+    const line = `${error.code}: ${error.message}`;
+    if (logger === undefined) options.print(`vouchsafe: ${line}`);
+    else logger.error('agent ends', { error, exit_code: error.exitCode });
+    const path = config === undefined ? await refusedLog(options) : config.terminationLog;
+    await writeTerminationMessage(path, line);
+    return exitCodeOf(error);
+  }
+}
+
+async function run(
+  config: AgentConfig,
+  options: RunAgentOptions,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  const { clock, random, once, wrap } = options;
+  logger.debug('agent starts', { once });
+  const metrics = createMetrics();
+  const surroundings = { clock, random, logger, metrics, ...(wrap === undefined ? {} : { wrap }) };
+  const built = await buildAgent(config, surroundings);
+  const { agent } = built;
+  const record = createStatusRecorder(metrics);
+  const expose = (status: AgentStatus): Promise<string> => {
+    record(status);
+    return metrics.expose();
+  };
+  const work = once
+    ? (inner: AbortSignal) => agent.runOnce(inner)
+    : (inner: AbortSignal) =>
+        runAll(inner, [
+          (own) => agent.run(own),
+          (own) => watchOver(clock, own),
+          async (own) => {
+            const { listen } = config;
+            if (listen === undefined) return;
+            const { nodeAddresses = [] } = options;
+            const parts = { agent, expose, clock, logger, metrics, listen, nodeAddresses };
+            await serveAgent(parts, own, (address) => logger.info('listening', { address }));
+          },
+        ]);
+  const linger = (inner: AbortSignal) => agent.linger(isAloneInPod, inner);
+  try {
+    if (once) await runWithBackground(built, work, signal);
+    else await endLater((end) => runWithBackground(built, work, end), linger, signal);
+  } finally {
+    built.close();
+  }
+}
+
+/** A start must not wait for a thread: until then a probe watches, or people do. */
+const WATCH_AFTER_MS = 10_000;
+
+/** In place of a liveness probe, which strangers might make fail. */
+async function watchOver(clock: Clock, signal: AbortSignal): Promise<void> {
+  await clock.sleep(WATCH_AFTER_MS, signal);
+  const stop = startWatchdog();
+  await aborted(signal);
+  await stop();
+}
+
+/** An init container that was stopped must not look as if it had done its work. */
+function stopped(cause: unknown): VouchsafeError {
+  return new VouchsafeError('ERR_AGENT_STOPPED', 'stopped before the files were written', {
+    cause,
+  });
+}
+
+async function loadConfig(options: RunAgentOptions): Promise<AgentConfig> {
+  return parseAgentConfigText(await configTextOf(options), options.environment);
+}
+
+/** Where a config that is refused wants the reason to be; undefined where it does not even tell that. */
+async function refusedLog(options: RunAgentOptions): Promise<string | undefined> {
+  try {
+    const document = await parseDocumentText(await configTextOf(options));
+    const isObject = typeof document === 'object' && document !== null;
+    const path: unknown = isObject ? Reflect.get(document, 'terminationLog') : undefined;
+    return typeof path === 'string' ? path : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function configTextOf({ configPath, configText }: RunAgentOptions): Promise<string> {
+  if (configPath !== undefined) return readConfig(configPath);
+  if (configText !== undefined) return configText;
+  throw new VouchsafeError(
+    'ERR_USAGE',
+    'the agent needs its settings: give --config FILE, or VOUCHSAFE_CONFIG in the environment',
+  );
+}
+
+async function readConfig(path: string): Promise<string> {
+  try {
+    return await readTextFile(path, MAX_CONFIG_BYTES);
+  } catch (error) {
+    throw new VouchsafeError('ERR_CONFIG_UNREADABLE', `cannot read ${path}`, { cause: error });
+  }
+}
+
+async function writeTerminationMessage(path: string | undefined, line: string): Promise<void> {
+  if (path === undefined) return;
+  const bytes = Buffer.from(line).subarray(0, MAX_TERMINATION_BYTES);
+  const message = new TextDecoder().decode(bytes, { stream: true }); // drops a character that was cut
+  // The exit code and the log say the same; a node that cannot take the message must not hide them.
+  await writeFile(path, message).catch(() => undefined);
+}

@@ -1,0 +1,53 @@
+/**
+ * A value that changes and of which only the newest matters. Ring: lifecycle.
+ */
+import { raceAbort } from './race-abort.ts';
+
+/** Keeps the newest value and wakes those who wait for the next one; bursts collapse into one wake-up. */
+export class Latest<T> {
+  #value: { readonly value: T } | undefined;
+  #version = 0;
+  #wake: PromiseWithResolvers<void> = Promise.withResolvers();
+
+  /** The newest value, or undefined before the first one and after {@link clear}. */
+  get current(): T | undefined {
+    return this.#value?.value;
+  }
+
+  set(value: T): void {
+    this.#change({ value });
+  }
+
+  /** Forgets the value; waiters go on waiting for the next one. */
+  clear(): void {
+    this.#change(undefined);
+  }
+
+  /** The newest value, waiting for the first one. Rejects with `signal.reason` on abort. */
+  async wait(signal: AbortSignal): Promise<T> {
+    for await (const value of this.updates(signal)) return value;
+    throw signal.reason;
+  }
+
+  /** The newest value, then each newer one; those that came while the consumer was busy are skipped. */
+  async *updates(signal: AbortSignal): AsyncGenerator<T, void, undefined> {
+    let seen = -1;
+    for (;;) {
+      signal.throwIfAborted();
+      if (this.#version !== seen && this.#value !== undefined) {
+        seen = this.#version;
+        yield this.#value.value;
+        continue;
+      }
+      await raceAbort(this.#wake.promise, signal);
+    }
+  }
+
+  #change(value: { readonly value: T } | undefined): void {
+    this.#value = value;
+    this.#version += 1;
+    const wake = this.#wake;
+    this.#wake = Promise.withResolvers();
+    wake.resolve();
+  }
+}

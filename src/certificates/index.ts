@@ -1,5 +1,0 @@
-export { OwnCertificates, type OwnOptions } from './own.ts';
-export { Registration, type RegistrationOptions } from './registration.ts';
-export { KEYS, type Lifetimes } from './stored.ts';
-export { SvidCertificates, type SvidOptions } from './svid.ts';
-export { TrustedCertificates, type TrustedOptions } from './trusted.ts';

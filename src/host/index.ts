@@ -1,5 +1,0 @@
-export { buildAgent, type BuiltAgent, type Surroundings } from './build-agent.ts';
-export { LOCAL_TEMPLATES } from './local-templates.ts';
-export { runBeside } from './run-beside.ts';
-export { createShared, type Shared } from './shared.ts';
-export { runAgent, type RunAgentOptions } from './run-agent.ts';

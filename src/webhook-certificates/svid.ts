@@ -1,0 +1,73 @@
+/**
+ * The webhook's own X.509-SVID as its serving certificate. Ring: certificates.
+ *
+ * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md
+ */
+import { NO_LOGGER, toVouchsafeError, VouchsafeError, type Logger } from '../core/index.ts';
+import { Latest, runAll } from '../async/index.ts';
+import {
+  parseServingCertificate,
+  type Certificates,
+  type ServingCertificate,
+} from './certificate-source.ts';
+import { x509Pem, type Identity, type X509Identity } from '../spiffe/index.ts';
+import { readBundle } from './trust.ts';
+
+/** What {@link SvidCertificates} needs. */
+export interface SvidOptions {
+  readonly identity: Pick<Identity, 'run' | 'x509Updates'>;
+  /** The DNS name of the service, which the SVID must hold. */
+  readonly dnsName: string;
+  readonly logger?: Logger;
+}
+
+/** Certificates from the Workload API; its bundle is what is to be trusted. */
+export class SvidCertificates implements Certificates {
+  readonly #options: SvidOptions;
+  readonly #latest = new Latest<ServingCertificate>();
+
+  constructor(options: SvidOptions) {
+    this.#options = options;
+  }
+
+  get current(): ServingCertificate | undefined {
+    return this.#latest.current;
+  }
+
+  first(signal: AbortSignal): Promise<ServingCertificate> {
+    return this.#latest.wait(signal);
+  }
+
+  updates(signal: AbortSignal): AsyncIterable<ServingCertificate> {
+    return this.#latest.updates(signal);
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { identity, logger = NO_LOGGER } = this.#options;
+    await runAll(signal, [
+      (inner) => identity.run(inner),
+      async (inner) => {
+        for await (const update of identity.x509Updates(inner)) {
+          try {
+            this.#latest.set(this.#read(update));
+          } catch (caught) {
+            const error = toVouchsafeError(caught);
+            const kept = this.current === undefined ? 'none yet' : 'the last good one is served';
+            logger.error('the X.509-SVID cannot serve', { error, certificate: kept });
+          }
+        }
+      },
+    ]);
+  }
+
+  #read(update: X509Identity): ServingCertificate {
+    const { dnsName } = this.#options;
+    const { svid, key, bundle } = x509Pem(update);
+    const [leaf] = readBundle(svid);
+    if (leaf?.x509.checkHost(dnsName) === undefined) {
+      const message = `${update.svid.spiffeId.uri} is not for the DNS name ${dnsName}, which the API server asks for: add it to the registration entry (-dns ${dnsName})`;
+      throw new VouchsafeError('ERR_SERVER_CERTIFICATE', message);
+    }
+    return parseServingCertificate(svid, key, bundle, dnsName);
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * Serves only what the API server trusts, and has it trust what is to be served: a new certificate waits until the
+ * webhook configuration trusts its authority, and until then the last good one is served. Ring: certificates.
+ */
+import type { X509Certificate } from 'node:crypto';
+import { NO_LOGGER, toVouchsafeError, type Clock, type Logger } from '../core/index.ts';
+import { Bell, Latest, runAll } from '../async/index.ts';
+import type { Certificates, ServingCertificate } from './certificate-source.ts';
+import type { Registration } from './registration.ts';
+import { anchorOf, isSame, readBundle } from './trust.ts';
+
+/** What {@link TrustedCertificates} needs. */
+export interface TrustedOptions {
+  /** Where certificates come from; their `caPem` is what is to be trusted. */
+  readonly source: Certificates;
+  readonly registration: Registration;
+  /** The DNS name of the service. */
+  readonly serverName: string;
+  /**
+   * Whether the bundle of the configuration is written: `never` where others see to it, `missing` adds what is
+   * missing, `exact` makes it what the source says and nothing else. Asked for at each look.
+   */
+  readonly patches: () => 'never' | 'missing' | 'exact';
+  readonly clock: Clock;
+  readonly logger?: Logger;
+}
+
+/** API servers learn of a new bundle at different times; none takes as long. */
+const SETTLE_MS = 10_000;
+/** Everything is looked at this often even when nothing is told. */
+const LOOK_MS = 60_000;
+/** A bundle that could not be written is tried again after this time. */
+const RETRY_MS = 2000;
+
+/** Certificates of a source, held back until they are trusted. */
+export class TrustedCertificates implements Certificates {
+  readonly #options: TrustedOptions;
+  readonly #logger: Logger;
+  readonly #bell: Bell;
+  readonly #latest = new Latest<ServingCertificate>();
+  #served: ServingCertificate | undefined;
+  /** A certificate that is trusted and waits for all API servers to know. */
+  #waiting: { readonly certificatePem: string; readonly sinceMs: number } | undefined;
+  #lastProblem = '';
+
+  constructor(options: TrustedOptions) {
+    this.#options = options;
+    this.#logger = options.logger ?? NO_LOGGER;
+    this.#bell = new Bell(options.clock);
+  }
+
+  get current(): ServingCertificate | undefined {
+    return this.#latest.current;
+  }
+
+  first(signal: AbortSignal): Promise<ServingCertificate> {
+    return this.#latest.wait(signal);
+  }
+
+  updates(signal: AbortSignal): AsyncIterable<ServingCertificate> {
+    return this.#latest.updates(signal);
+  }
+
+  /** Looks anew, at once. */
+  ring(): void {
+    this.#bell.wake();
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { source, registration } = this.#options;
+    const ringAt = async (changes: AsyncIterable<unknown>): Promise<void> => {
+      for await (const _ of changes) this.#bell.wake();
+    };
+    await runAll(signal, [
+      (inner) => source.run(inner),
+      (inner) => registration.run(inner),
+      (inner) => ringAt(source.updates(inner)),
+      (inner) => ringAt(registration.changes(inner)),
+      (inner) => this.#look(inner),
+    ]);
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    for (;;) {
+      const settleMs = this.#choose();
+      const retryMs = await this.#keepBundle(signal);
+      const waitMs = Math.min(settleMs, retryMs, LOOK_MS);
+      await this.#bell.waitUntil(clock.monotonicMs() + waitMs, signal);
+    }
+  }
+
+  /** Publishes what is served and what is trusted; returns how long to wait for the next choice. */
+  #choose(): number {
+    const candidate = this.#options.source.current;
+    if (candidate === undefined) return Infinity;
+    const waitMs = this.#waitFor(candidate);
+    if (waitMs === 0) {
+      this.#served = candidate;
+      this.#waiting = undefined;
+    }
+    const next = this.#withTrust(this.#served ?? candidate);
+    const { current } = this.#latest;
+    const isSameAsBefore =
+      current?.certificatePem === next.certificatePem &&
+      current.caPem === next.caPem &&
+      current.problem === next.problem;
+    if (!isSameAsBefore) this.#latest.set(next);
+    return waitMs === 0 ? Infinity : waitMs;
+  }
+
+  /** How long the candidate must still be held back: 0 not at all, Infinity until something changes. */
+  #waitFor(candidate: ServingCertificate): number {
+    const { clock } = this.#options;
+    const served = this.#served;
+    if (served === undefined || served.certificatePem === candidate.certificatePem) return 0;
+    const now = this.#anchors(candidate);
+    const before = this.#anchors(served);
+    // What does not serve any more is not worth keeping; what serves still is.
+    if (now === undefined) return clock.now() < served.expiresAtMs ? Infinity : 0;
+    if (before === undefined) return 0;
+    const isSameAuthority = now.every((anchor, index) => {
+      const other = before[index];
+      return other !== undefined && isSame(anchor, other);
+    });
+    if (isSameAuthority) return 0;
+    const { certificatePem } = candidate;
+    if (this.#waiting?.certificatePem !== certificatePem) {
+      this.#waiting = { certificatePem, sinceMs: clock.monotonicMs() };
+    }
+    return Math.max(0, this.#waiting.sinceMs + SETTLE_MS - clock.monotonicMs());
+  }
+
+  /** By which authority each webhook believes in a certificate; undefined where one of them does not. */
+  #anchors({ certificatePem }: ServingCertificate): readonly X509Certificate[] | undefined {
+    const { registration, serverName, clock } = this.#options;
+    const about = { serverName, nowMs: clock.now() };
+    const { bundles = [] } = registration;
+    const anchors = bundles.flatMap((bundle) => anchorOf(certificatePem, bundle, about) ?? []);
+    return bundles.length > 0 && anchors.length === bundles.length ? anchors : undefined;
+  }
+
+  #withTrust(served: ServingCertificate): ServingCertificate {
+    const { registration, serverName, clock } = this.#options;
+    const { bundles } = registration;
+    const about = { serverName, nowMs: clock.now() };
+    const isTrusting = (bundle: string): boolean =>
+      anchorOf(served.certificatePem, bundle, about) !== undefined;
+    const caPem = bundles?.find((bundle) => !isTrusting(bundle)) ?? bundles?.[0];
+    return { ...served, serverName, caPem: caPem ?? '', problem: this.#problemOf(bundles) };
+  }
+
+  #problemOf(bundles: readonly string[] | undefined): string | undefined {
+    const what = `MutatingWebhookConfiguration "${this.#options.registration.name}"`;
+    if (bundles === undefined) return `the ${what} was not read yet`;
+    return bundles.length === 0 ? `there is no ${what}, or it has no webhooks` : undefined;
+  }
+
+  /** Returns how long to wait for the next try. */
+  async #keepBundle(signal: AbortSignal): Promise<number> {
+    const { source, registration, patches } = this.#options;
+    const how = patches();
+    if (how === 'never') return Infinity;
+    try {
+      const wanted = readBundle(source.current?.caPem ?? '');
+      if (await registration.trust(wanted, how === 'exact', signal)) {
+        this.#logger.info('the webhook configuration was told what to trust', {
+          webhook_configuration: registration.name,
+          authorities: wanted.length,
+        });
+      }
+      this.#lastProblem = '';
+      return Infinity;
+    } catch (caught) {
+      signal.throwIfAborted();
+      const error = toVouchsafeError(caught);
+      if (error.message !== this.#lastProblem) {
+        this.#logger.error('the webhook configuration cannot be told what to trust', { error });
+      }
+      this.#lastProblem = error.message;
+      return RETRY_MS;
+    }
+  }
+}

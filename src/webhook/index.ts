@@ -1,0 +1,8 @@
+export type { MutateOptions, NamespaceLookup } from './mutate.ts';
+export type { Notice } from './admission-event.ts';
+export {
+  createWebhookServer,
+  type BoundAddresses,
+  type WebhookServer,
+  type WebhookServerOptions,
+} from './webhook-server.ts';

@@ -1,0 +1,227 @@
+/**
+ * `POST /mutate`: an AdmissionReview in, an AdmissionReview out, a log line and a count. Ring: server.
+ * Never logs an object, a patch or an annotation's value.
+ */
+import {
+  answerReview,
+  readReview,
+  refuseReview,
+  type AdmissionRequest,
+  type AdmissionReviewResponse,
+  type Pod,
+  type ReviewContext,
+} from '../admission/index.ts';
+import type { Annotations, Installation } from '../config/index.ts';
+import {
+  hasCode,
+  toVouchsafeError,
+  VouchsafeError,
+  type Clock,
+  type Logger,
+  type LogFields,
+  type Metrics,
+} from '../core/index.ts';
+import type { Answer, HttpRequest, Route } from '../http/index.ts';
+import { abortable } from '../async/index.ts';
+import { createReviewCounter } from './review-counter.ts';
+import { ReviewTurns } from './review-turns.ts';
+import { namespaceNotice, eventFor, type Notice } from './admission-event.ts';
+import { parseReviewBody } from './review-body.ts';
+import { rememberChecks } from './remember-checks.ts';
+
+/** Annotations of a namespace. */
+export type NamespaceLookup = (name: string, signal: AbortSignal) => Promise<Annotations>;
+
+/** What {@link createMutateRoute} needs. */
+export interface MutateOptions {
+  readonly installation: Installation;
+  readonly kubeVersion?: string | undefined;
+  readonly checkTemplate: ReviewContext['checkTemplate'];
+  /** Without it the defaults of namespaces do not exist. */
+  readonly namespaces?: NamespaceLookup | undefined;
+  /**
+   * True for a namespace that is known to exist, whoever calls. All others have one label in metrics, and no Events;
+   * without it there is none that is known.
+   */
+  readonly knows?: ((namespace: string) => boolean) | undefined;
+  /** Is told of decisions that people may wonder about; it must return at once. */
+  readonly tell?: ((notice: Notice) => void) | undefined;
+  /** Lets everything else that is ready run, between one review and the next. */
+  readonly pause: () => Promise<void>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+/** The API server waits a few seconds in all. */
+const LOOKUP_TIMEOUT_MS = 2000;
+/** Reviews that wait for their turn; a namespace has a third of the memory. The API server waits a few seconds. */
+const WAITING = { itemsOfOne: 512, sizeOfOne: 8 << 20, sizeOfAll: 24 << 20 };
+const MAX_WAIT_MS = 5000;
+/** Names of namespaces that nobody knows are one owner, for a stranger can make them up. No namespace is called so. */
+const UNKNOWN = '';
+const RETRY_AFTER_SECONDS = 1;
+const DURATION_BUCKETS = [
+  0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
+];
+
+interface Decision {
+  readonly answer: AdmissionReviewResponse;
+  readonly outcome: string;
+  readonly reason: string;
+  readonly notice?: Notice | undefined;
+}
+
+/** Makes the route. */
+export function createMutateRoute(options: MutateOptions): Route {
+  const { clock, logger, metrics, installation, pause } = options;
+  const knows = options.knows ?? (() => false);
+  const remembering = { ...options, checkTemplate: rememberChecks(options.checkTemplate) };
+  const turns = new ReviewTurns({ bounds: WAITING, waitMs: MAX_WAIT_MS, clock, pause });
+  const count = createReviewCounter(metrics, knows);
+  const duration = metrics.histogram(
+    'vouchsafe_admission_duration_seconds',
+    'Time from the headers of a review to its answer.',
+    DURATION_BUCKETS,
+    ['outcome'],
+  );
+  return async (request) => {
+    const startMs = clock.monotonicMs();
+    let bytes = 0;
+    let review: AdmissionRequest | undefined;
+    const finish = (outcome: string, reason: string, extra: LogFields = {}): void => {
+      const durationMs = clock.monotonicMs() - startMs;
+      count(review?.namespace, outcome, reason);
+      duration.observe(durationMs / 1000, { outcome });
+      const fields = { outcome, reason, bytes, duration_ms: Math.round(durationMs * 100) / 100 };
+      logger.info('admission review', { ...describe(review), ...fields, ...extra });
+    };
+    try {
+      checkMediaType(request);
+      const body = await request.readBody(installation.webhook.maxBodyBytes);
+      bytes = body.length;
+      review = readReview(parseReviewBody(body));
+      const isKnown = options.knows === undefined || knows(review.namespace);
+      const owner = isKnown ? review.namespace : UNKNOWN;
+      const turn: Turn = (work) =>
+        turns.do(owner, body.length, () => {
+          if (request.isOpen) return work();
+          throw new VouchsafeError('ERR_SERVER_BUSY', 'nobody waits for the answer');
+        });
+      const { answer, outcome, reason, notice } = await decide(review, { ...remembering, turn });
+      finish(outcome, reason);
+      const { excludedNamespaces } = installation.webhook;
+      const mayTell = knows(review.namespace) && !excludedNamespaces.includes(review.namespace);
+      // What was only tried has no traces.
+      if (notice !== undefined && mayTell && !review.dryRun) options.tell?.(notice);
+      return { status: 200, type: 'application/json', body: JSON.stringify(answer) };
+    } catch (caught) {
+      if (!request.isOpen) return undefined; // nobody is there to be told
+      const error = toVouchsafeError(caught);
+      finish('failed', error.code, { error });
+      return failure(error);
+    }
+  };
+}
+
+/** Does work when it is the turn of the request's namespace; undefined where that has too much waiting. */
+type Turn = (work: () => Decision) => Promise<{ readonly result: Decision } | undefined>;
+
+async function decide(
+  request: AdmissionRequest,
+  options: MutateOptions & { readonly turn: Turn },
+): Promise<Decision> {
+  const { installation, kubeVersion, checkTemplate, namespaces, logger, turn } = options;
+  const context = { installation, kubeVersion, checkTemplate };
+  if (namespaces === undefined || !mayNeedNamespace(request, installation)) {
+    return inTurn(turn, request, context);
+  }
+  let namespaceAnnotations: Annotations;
+  try {
+    const signal = AbortSignal.timeout(LOOKUP_TIMEOUT_MS);
+    namespaceAnnotations = await abortable(namespaces(request.namespace, signal), signal);
+  } catch (error) {
+    // Without the namespace's settings the pod might get another role or mode than it was meant to have.
+    logger.warn('annotations of a namespace cannot be read', {
+      namespace: request.namespace,
+      error: toVouchsafeError(error),
+    });
+    // A namespace that does not exist is answered like one that cannot be read: nothing more is told of either.
+    const message = `the annotations of namespace ${request.namespace} cannot be read now; this pod needs them, try again`;
+    const answer = refuseReview(request.uid, 503, message);
+    const notice = request.pod && namespaceNotice(request.pod, request.namespace);
+    return { answer, outcome: 'denied', reason: 'namespace_unknown', notice };
+  }
+  return inTurn(turn, request, { ...context, namespaceAnnotations });
+}
+
+/** Reviews of one namespace wait for each other; those of the others take turns with them. */
+async function inTurn(
+  turn: Turn,
+  request: AdmissionRequest,
+  context: ReviewContext,
+): Promise<Decision> {
+  const { uid, namespace } = request;
+  const done = await turn(() => answered(request, context));
+  if (done !== undefined) return done.result;
+  const message = `too many pods of namespace ${namespace} are created at once; try again`;
+  const answer = refuseReview(uid, 429, message, RETRY_AFTER_SECONDS);
+  return { answer, outcome: 'denied', reason: 'too_many' };
+}
+
+/** Pods that are left alone in any case must not wait for an API that does not answer. */
+function mayNeedNamespace(
+  { pod, namespace }: AdmissionRequest,
+  { annotationPrefix, webhook }: Installation,
+): boolean {
+  if (pod === undefined || webhook.excludedNamespaces.includes(namespace)) return false;
+  return pod.metadata.annotations?.[`${annotationPrefix}/inject`] !== 'false';
+}
+
+function answered(request: AdmissionRequest, context: ReviewContext): Decision {
+  const { pod, namespace } = request;
+  const { answer, result } = answerReview(request, context);
+  if (pod === undefined || result === undefined) {
+    return { answer, outcome: 'skipped', reason: 'not_a_pod' };
+  }
+  const { outcome, reason } = result;
+  const prefix = context.installation.annotationPrefix;
+  return { answer, outcome, reason, notice: eventFor(pod, namespace, result, prefix) };
+}
+
+function checkMediaType(request: HttpRequest): void {
+  const [type = ''] = (request.headers['content-type'] ?? '').split(';', 1);
+  if (type.trim().toLowerCase() === 'application/json') return;
+  throw new VouchsafeError('ERR_ADMISSION_MALFORMED', 'the content type is not application/json', {
+    details: { status: 415 },
+  });
+}
+
+/** The body is machine-readable; the API server shows it to whoever created the pod. */
+function failure(error: VouchsafeError): Answer {
+  const type = 'application/json';
+  const body = JSON.stringify({ code: error.code, message: error.message });
+  if (hasCode(error, 'ERR_ADMISSION_TOO_LARGE')) return { status: 413, type, body, isCut: true };
+  if (hasCode(error, 'ERR_SERVER_BUSY')) return { status: 503, type, body, isCut: true };
+  // What went wrong inside is for the log.
+  if (!hasCode(error, 'ERR_ADMISSION_MALFORMED'))
+    return { status: 500, type, body: JSON.stringify({ code: error.code }) };
+  const isMediaType = error.details['status'] === 415;
+  return { status: isMediaType ? 415 : 400, type, body, isCut: isMediaType };
+}
+
+function describe(request: AdmissionRequest | undefined): LogFields {
+  if (request === undefined) return {};
+  const { uid, namespace, dryRun, pod } = request;
+  const fields = { uid, namespace, ...(dryRun && { dry_run: true }) };
+  return pod === undefined ? fields : { ...fields, kind: 'Pod', ...nameOf(pod) };
+}
+
+/** A pod of a controller has no name yet when it is reviewed. */
+function nameOf({ metadata }: Pod): LogFields {
+  const [owner] = metadata.ownerReferences ?? [];
+  return {
+    name: metadata.name ?? metadata.generateName,
+    ...(owner !== undefined && { owner: `${owner.kind ?? ''}/${owner.name ?? ''}` }),
+  };
+}

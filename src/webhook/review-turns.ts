@@ -1,0 +1,76 @@
+/**
+ * One piece of work at a time, in turns of whom it is for. Ring: server.
+ */
+import type { Clock } from '../core/index.ts';
+import { FairQueue, type QueueBounds } from '../async/index.ts';
+
+/** What {@link ReviewTurns} need. */
+export interface ReviewTurnsOptions {
+  readonly bounds: QueueBounds;
+  /** How long a piece may wait. Nobody is there any more who could use a later answer. */
+  readonly waitMs: number;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+  /** Lets everything else of the process that is ready run. */
+  readonly pause: () => Promise<void>;
+}
+
+interface Piece {
+  readonly sinceMs: number;
+  readonly run: () => void;
+  readonly turnAway: () => void;
+}
+
+/** Does one piece of work after the other. */
+export class ReviewTurns {
+  readonly #options: ReviewTurnsOptions;
+  readonly #queue: FairQueue<Piece>;
+  #isRunning = false;
+
+  constructor(options: ReviewTurnsOptions) {
+    this.#options = options;
+    this.#queue = new FairQueue({
+      bounds: options.bounds,
+      turnAway: (piece) => piece.turnAway(),
+    });
+  }
+
+  /**
+   * Does `work` in the turn of its owner and resolves to its result. `size` is what it holds while it waits. Resolves to
+   * undefined where there is no place for it, or where it waited for too long.
+   */
+  do<T>(owner: string, size: number, work: () => T): Promise<{ readonly result: T } | undefined> {
+    const { promise, resolve, reject } = Promise.withResolvers<
+      { readonly result: T } | undefined
+    >();
+    const piece: Piece = {
+      sinceMs: this.#options.clock.monotonicMs(),
+      run: () => {
+        try {
+          resolve({ result: work() });
+        } catch (error) {
+          reject(error);
+        }
+      },
+      turnAway: () => resolve(undefined),
+    };
+    if (this.#queue.add(owner, piece, size))
+      void this.#run(); // never rejects: each piece has its own promise
+    else piece.turnAway();
+    return promise;
+  }
+
+  async #run(): Promise<void> {
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    const { clock, waitMs, pause } = this.#options;
+    for (let piece = this.#queue.shift(); piece !== undefined; piece = this.#queue.shift()) {
+      if (clock.monotonicMs() - piece.sinceMs > waitMs) {
+        piece.turnAway();
+        continue;
+      }
+      piece.run();
+      await pause();
+    }
+    this.#isRunning = false;
+  }
+}

@@ -1,0 +1,164 @@
+/**
+ * The webhook's two listeners: HTTPS for the API server, plain HTTP for probes and metrics. Ring: server.
+ */
+import type { Clock, Logger, Metrics } from '../core/index.ts';
+import {
+  aborted,
+  byRoute,
+  formatAddress,
+  probeRoutes,
+  SecureListener,
+  serveHealth,
+  type Exposition,
+  type Route,
+} from '../http/index.ts';
+import { abortable, runAll, type Task } from '../async/index.ts';
+import type { Certificates, ServingCertificate } from '../webhook-certificates/index.ts';
+import { createMutateRoute, type MutateOptions } from './mutate.ts';
+import { createReadiness } from './readiness.ts';
+
+/** What a {@link WebhookServer} needs. */
+export interface WebhookServerOptions extends MutateOptions {
+  /** `host:port` of HTTPS. */
+  readonly listen: string;
+  /** `host:port` of probes and metrics; undefined opens no port. */
+  readonly healthListen?: string | undefined;
+  /** Addresses of the node, whose kubelet may ask as often as it likes. */
+  readonly nodeAddresses?: readonly string[];
+  /** The server keeps them up to date as long as it runs. */
+  readonly certificates: Certificates;
+  /** What reviews need beside the server; it runs until the last of them is answered. */
+  readonly companions?: readonly Task[];
+  readonly exposition: Exposition;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+/** Where the server listens: `host:port`. */
+export interface BoundAddresses {
+  readonly listen: string;
+  readonly healthListen: string | undefined;
+}
+
+/** The webhook. */
+export interface WebhookServer {
+  /**
+   * Serves until `signal` aborts: then it is not ready any more, goes on for a moment, because the API server
+   * learns late, stops accepting and drains what is under way.
+   *
+   * @throws VouchsafeError `ERR_SERVER_LISTEN`
+   */
+  run(signal: AbortSignal, onListening?: (addresses: BoundAddresses) => void): Promise<void>;
+}
+
+/** How long new connections are taken after the end was asked for. */
+const LINGER_MS = 2000;
+/** How long reviews under way may take then. */
+const DRAIN_MS = 10_000;
+
+/** Makes the server; nothing is opened before `run`. */
+export function createWebhookServer(options: WebhookServerOptions): WebhookServer {
+  return { run: (signal, onListening) => run(options, signal, onListening) };
+}
+
+async function run(
+  options: WebhookServerOptions,
+  signal: AbortSignal,
+  onListening: (addresses: BoundAddresses) => void = () => undefined,
+): Promise<void> {
+  const { certificates, logger, installation } = options;
+  const { clientCa } = installation.webhook;
+  let isListening = false;
+  const whyNotReady = createReadiness({
+    ...options,
+    isListening: () => isListening,
+    canShakeHands: (ca, name) => listener.canShakeHands(ca, name),
+  });
+  const mutate = createMutateRoute(options);
+  const listener = new SecureListener({
+    handler: byRoute({
+      ...probeRoutes(signal, whyNotReady),
+      'POST /mutate': clientCa === undefined ? mutate : authenticated(mutate),
+    }),
+    ...{ logger, metrics: options.metrics, clientCa, isEnding: () => signal.aborted },
+  });
+  const health = Promise.withResolvers<string | undefined>();
+  // The companions, and the probes, outlive `signal`: what is under way still needs them.
+  const companions = new AbortController();
+  await runAll(companions.signal, [
+    ...(options.companions ?? []),
+    (inner) => certificates.run(inner),
+    (inner) => followCertificate(listener, options, inner),
+    async (inner) => {
+      const { healthListen: listen } = options;
+      if (listen === undefined) {
+        health.resolve(undefined);
+        return;
+      }
+      await serveHealth({ ...options, listen, whyNotReady, stopping: signal }, inner, (address) =>
+        health.resolve(address),
+      );
+    },
+    async (inner) => {
+      const stopped = AbortSignal.any([signal, inner]);
+      try {
+        // Without a certificate there is nothing to serve with; probes tell until it comes.
+        useCertificate(listener, await certificates.first(stopped));
+        const address = formatAddress(await listener.listen(options.listen));
+        isListening = true;
+        onListening({ listen: address, healthListen: await abortable(health.promise, stopped) });
+        await aborted(stopped);
+        await drain(listener, options.clock);
+      } catch (error) {
+        if (!stopped.aborted) throw error;
+      } finally {
+        listener.close();
+      }
+      companions.abort();
+    },
+  ]);
+}
+
+/** Turns strangers away before they cause anything: no line, no count, no event. */
+function authenticated(route: Route): Route {
+  return (request) =>
+    request.isAuthenticated
+      ? route(request)
+      : { status: 401, body: 'a client certificate is needed\n', isCut: true };
+}
+
+async function followCertificate(
+  listener: SecureListener,
+  { certificates, metrics }: WebhookServerOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const issued = metrics.gauge(
+    'vouchsafe_certificate_issued_timestamp_seconds',
+    'When the validity of the serving certificate began.',
+  );
+  const expiry = metrics.gauge(
+    'vouchsafe_certificate_expiry_timestamp_seconds',
+    'When the serving certificate expires.',
+  );
+  for await (const certificate of certificates.updates(signal)) {
+    useCertificate(listener, certificate);
+    issued.set(certificate.notBeforeMs / 1000);
+    expiry.set(certificate.expiresAtMs / 1000);
+  }
+}
+
+function useCertificate(
+  listener: SecureListener,
+  { certificatePem, keyPem }: ServingCertificate,
+): void {
+  listener.use(certificatePem, keyPem.reveal());
+}
+
+/** Takes new connections for a moment more, then waits for what is under way. */
+async function drain(listener: SecureListener, clock: Clock): Promise<void> {
+  await clock.sleep(LINGER_MS, new AbortController().signal);
+  const enough = new AbortController();
+  const drained = listener.drain().finally(() => enough.abort());
+  await Promise.race([drained, clock.sleep(DRAIN_MS, enough.signal).catch(() => undefined)]);
+}

@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { endLater } from '../../../src/agent-runtime/end-later.ts';
+import { settle } from '../../helpers/fake-clock.ts';
+
+/** Resolves when the signal aborts. */
+async function aborted(signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  signal.addEventListener('abort', () => resolve(undefined));
+  if (!signal.aborted) await promise;
+}
+
+test('the work is told to end when the lingering is over, with the reason of before', async () => {
+  const told = new AbortController();
+  const over = Promise.withResolvers<undefined>();
+  let reason: unknown;
+  const done = endLater(
+    async (end) => {
+      await aborted(end);
+      reason = end.reason;
+    },
+    () => over.promise,
+    told.signal,
+  );
+  told.abort(new Error('told'));
+  await settle();
+  assert.equal(reason, undefined);
+  over.resolve(undefined);
+  await done;
+  assert.match(String(reason), /told/);
+});
+
+test('work that ends by itself ends the lingering, and its error is the outcome', async () => {
+  const told = new AbortController();
+  const failing = Promise.withResolvers<undefined>();
+  let isOver = false;
+  const done = endLater(
+    async () => {
+      await failing.promise;
+    },
+    async (signal) => {
+      await aborted(signal);
+      isOver = true;
+    },
+    told.signal,
+  );
+  told.abort();
+  await settle();
+  failing.reject(new Error('a defect'));
+  await assert.rejects(done, /a defect/);
+  assert.ok(isOver);
+});
+
+test('without an abort nobody lingers; with one from the start at once', async () => {
+  let lingered = 0;
+  const linger = (): Promise<void> => {
+    lingered += 1;
+    return Promise.resolve();
+  };
+  await endLater(() => Promise.resolve(), linger, new AbortController().signal);
+  assert.equal(lingered, 0);
+  await endLater(aborted, linger, AbortSignal.abort());
+  assert.equal(lingered, 1);
+});

@@ -1,0 +1,254 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import {
+  Registration,
+  SvidCertificates,
+  parseServingCertificate,
+  TrustedCertificates,
+  type Certificates,
+  type ServingCertificate,
+} from '../../../src/webhook-certificates/index.ts';
+import { anchorOf, bundleWith, readBundle } from '../../../src/webhook-certificates/trust.ts';
+import { Secret } from '../../../src/core/index.ts';
+import { createAuthority, createTestCa, type TestCa } from '../../../src/dev/ca/index.ts';
+import { Latest, runAll } from '../../../src/async/index.ts';
+import type { X509Identity } from '../../../src/spiffe/index.ts';
+import { FakeClock, settle } from '../../helpers/fake-clock.ts';
+import { MemoryKubernetes } from '../../helpers/memory-kubernetes.ts';
+import { seededRandom } from '../../helpers/random.ts';
+import { recordingLogger } from '../../helpers/recorder.ts';
+import { configuration, CONFIGURATION, NAME } from './harness.ts';
+
+const HOUR = 3_600_000;
+
+/** Certificates that a test gives. */
+class GivenCertificates implements Certificates {
+  readonly latest = new Latest<ServingCertificate>();
+  get current(): ServingCertificate | undefined {
+    return this.latest.current;
+  }
+  first(signal: AbortSignal): Promise<ServingCertificate> {
+    return this.latest.wait(signal);
+  }
+  updates(signal: AbortSignal): AsyncIterable<ServingCertificate> {
+    return this.latest.updates(signal);
+  }
+  async run(): Promise<void> {
+    await Promise.resolve();
+  }
+}
+
+interface World {
+  readonly cluster: MemoryKubernetes;
+  readonly clock: FakeClock;
+  readonly trusted: TrustedCertificates;
+  readonly logger: ReturnType<typeof recordingLogger>;
+  /** Gives a certificate of an authority, with its whole bundle. */
+  give(ca: TestCa, bundle?: string): string;
+  bundle(): string;
+}
+
+function begin(
+  t: TestContext,
+  how: 'never' | 'missing',
+  at?: Pick<World, 'cluster' | 'clock'>,
+): World {
+  const { cluster, clock } = at ?? { cluster: new MemoryKubernetes(), clock: new FakeClock() };
+  if (at === undefined) cluster.put(CONFIGURATION, configuration());
+  const { api } = cluster.connect();
+  const source = new GivenCertificates();
+  const logger = recordingLogger();
+  const common = { clock, logger };
+  const random = seededRandom(1);
+  const registration = new Registration({ ...common, random, api, name: 'vouchsafe-webhook' });
+  const trusted = new TrustedCertificates({
+    ...common,
+    ...{ source, registration, serverName: NAME, patches: () => how },
+  });
+  const stopping = new AbortController();
+  const ended = runAll(stopping.signal, [(signal) => trusted.run(signal)]);
+  t.after(async () => {
+    stopping.abort();
+    await ended;
+  });
+  return {
+    ...{ cluster, clock, trusted, logger },
+    give: (ca, bundle = ca.caPem) => {
+      const { certPem, keyPem } = ca.issue({ dnsNames: [NAME], ttlMs: 12 * HOUR });
+      source.latest.set(parseServingCertificate(certPem, new Secret(keyPem), bundle, NAME));
+      return certPem;
+    },
+    bundle: () => {
+      const { webhooks } = cluster.get(CONFIGURATION) as unknown as {
+        webhooks: { clientConfig: { caBundle?: string } }[];
+      }; // as the harness made it
+      return Buffer.from(webhooks[0]?.clientConfig.caBundle ?? '', 'base64').toString();
+    },
+  };
+}
+
+const served = ({ trusted }: World): string | undefined => trusted.current?.certificatePem;
+
+test('replicas with different authorities do not fight over the bundle', async (t) => {
+  const first = begin(t, 'missing');
+  const second = begin(t, 'missing', first);
+  const [old, next] = [createTestCa(first.clock), createTestCa(first.clock)];
+  first.give(old);
+  second.give(next);
+  await settle(200);
+  assert.equal(readBundle(first.bundle()).length, 2);
+  const patches = first.cluster.requests.filter((one) => one.startsWith('PATCH'));
+  assert.ok(patches.length <= 3, String(patches.length));
+  for (const { trusted } of [first, second]) {
+    assert.ok(
+      anchorOf(trusted.current?.certificatePem ?? '', first.bundle(), {
+        serverName: NAME,
+        nowMs: first.clock.now(),
+      }),
+    );
+  }
+});
+
+test('where others see to the bundle, a certificate waits until it is trusted', async (t) => {
+  const world = begin(t, 'never');
+  const [old, next] = [createTestCa(world.clock), createTestCa(world.clock)];
+  const trust = (pem: string): void => {
+    const caBundle = Buffer.from(pem).toString('base64');
+    world.cluster.put(CONFIGURATION, { webhooks: [{ name: 'x', clientConfig: { caBundle } }] });
+  };
+  trust(old.caPem);
+  const before = world.give(old);
+  await settle(100);
+  world.give(next);
+  await world.clock.advance(HOUR);
+  assert.equal(served(world), before, 'the last good one');
+  trust(old.caPem + next.caPem);
+  await world.clock.advance(11_000);
+  assert.notEqual(served(world), before);
+  assert.equal(world.cluster.requests.filter((one) => one.startsWith('PATCH')).length, 0);
+});
+
+test('what is not trusted is better than what has expired', async (t) => {
+  const world = begin(t, 'never');
+  const before = world.give(createTestCa(world.clock));
+  await settle(100);
+  world.give(createTestCa(world.clock));
+  await settle(100);
+  assert.equal(served(world), before);
+  world.clock.jump(13 * HOUR);
+  await world.clock.advance(60_000);
+  assert.notEqual(served(world), before);
+});
+
+test('refused to write the bundle: it is tried again', async (t) => {
+  const world = begin(t, 'missing');
+  world.cluster.refusals.set('PATCH', 403);
+  world.give(createTestCa(world.clock));
+  await world.clock.advance(10_000);
+  assert.equal(world.bundle(), '');
+  world.cluster.refusals.clear();
+  await world.clock.advance(3000);
+  assert.equal(readBundle(world.bundle()).length, 1);
+});
+
+test('an answer of 422 is a lost race only where the configuration has changed; else it is said, once', async (t) => {
+  const world = begin(t, 'missing');
+  world.cluster.refusals.set('PATCH', 422);
+  world.give(createTestCa(world.clock));
+  await world.clock.advance(60_000);
+  const said = (): number =>
+    world.logger.lines.filter(({ level }) => level === 'error' || level === 'warn').length;
+  assert.equal(said(), 1);
+  const tries = world.cluster.requests.filter((request) => request.startsWith('PATCH')).length;
+  assert.ok(tries > 5 && tries < 40, `${tries} tries in a minute`);
+  world.cluster.refusals.clear();
+  await world.clock.advance(3000);
+  assert.equal(readBundle(world.bundle()).length, 1);
+  assert.equal(said(), 1);
+});
+
+test('a race that was lost is said to nobody: the newer configuration is patched', async (t) => {
+  const world = begin(t, 'missing');
+  await settle();
+  const { webhooks } = configuration() as { webhooks: unknown };
+  world.give(createTestCa(world.clock));
+  // The version of the patch is that of before.
+  world.cluster.put(CONFIGURATION, { webhooks, metadata: { labels: { changed: 'meanwhile' } } });
+  await world.clock.advance(10_000);
+  assert.equal(readBundle(world.bundle()).length, 1);
+  assert.ok(!world.logger.lines.some(({ level }) => level === 'error' || level === 'warn'));
+});
+
+test('whom a client believes: names, dates and chains count', () => {
+  const nowMs = Date.UTC(2026, 0, 1);
+  const authority = createAuthority({ nowMs, ttlMs: HOUR });
+  const { certPem } = authority.issue({ nowMs, ttlMs: HOUR / 2, dnsNames: [NAME] });
+  const about = { serverName: NAME, nowMs };
+  assert.ok(anchorOf(certPem, authority.caPem, about));
+  assert.ok(anchorOf(certPem, certPem, about), 'a certificate that is trusted itself');
+  const no = [
+    anchorOf(certPem, '', about),
+    anchorOf('', authority.caPem, about),
+    anchorOf(certPem, createTestCa().caPem, about),
+    anchorOf(certPem, authority.caPem, { ...about, serverName: 'other.svc' }),
+    anchorOf(certPem, authority.caPem, { ...about, nowMs: nowMs + HOUR }),
+    anchorOf(certPem, authority.caPem, { ...about, nowMs: nowMs - HOUR }),
+  ];
+  assert.deepEqual(
+    no,
+    Array.from({ length: 6 }, () => undefined),
+  );
+});
+
+test('a bundle keeps what lives, loses what has expired, and never grows without end', () => {
+  const nowMs = Date.UTC(2026, 0, 1);
+  const pems = Array.from({ length: 12 }, () => createAuthority({ nowMs, ttlMs: HOUR }).caPem);
+  const dead = createAuthority({ nowMs: nowMs - 2 * HOUR, ttlMs: HOUR }).caPem;
+  const options = { isExact: false, nowMs };
+  const wanted = readBundle(pems[0] ?? '');
+  assert.equal(bundleWith(wanted, pems.join(''), options), pems.join(''), 'it will do');
+  assert.equal(readBundle(bundleWith(wanted, dead + (pems[1] ?? ''), options)).length, 2);
+  assert.equal(readBundle(bundleWith(wanted, pems.slice(1).join(''), options)).length, 8);
+  assert.equal(bundleWith(wanted, pems.join(''), { isExact: true, nowMs }), wanted[0]?.pem);
+});
+
+test('an X.509-SVID serves where it has the DNS name of the service, and says so where not', async () => {
+  const nowMs = Date.now();
+  const authority = createAuthority({ nowMs, ttlMs: HOUR });
+  const uri = 'spiffe://example.org/webhook';
+  const identityWith = (dnsNames: readonly string[]): X509Identity => {
+    const { der, keyDer } = authority.issue({ nowMs, ttlMs: HOUR, uris: [uri], dnsNames });
+    const spiffeId = { uri, trustDomain: 'example.org', path: '/webhook' };
+    const svid = {
+      ...{
+        spiffeId,
+        certificates: [der],
+        privateKey: new Secret(keyDer),
+        bundle: [authority.caDer],
+      },
+      ...{ hint: '', expiresAtMs: nowMs + HOUR, notBeforeMs: nowMs },
+    };
+    return { svid: svid, federatedBundles: new Map() }; // what is read of it
+  };
+  const logger = recordingLogger();
+  const updates = new Latest<X509Identity>();
+  const identity = {
+    run: (signal: AbortSignal): Promise<void> => updates.wait(signal).then(() => undefined),
+    x509Updates: (signal: AbortSignal) => updates.updates(signal),
+  };
+  const svids = new SvidCertificates({ identity, dnsName: NAME, logger });
+  const stopping = new AbortController();
+  const ended = svids.run(stopping.signal);
+  updates.set(identityWith(['other.svc']));
+  await settle();
+  const current = (): ServingCertificate | undefined => svids.current;
+  assert.equal(current(), undefined);
+  assert.match(logger.text(), /spiffe:\/\/example\.org\/webhook is not for the DNS name/);
+  assert.match(logger.text(), /-dns vouchsafe-webhook\.vouchsafe\.svc/);
+  updates.set(identityWith([NAME]));
+  await settle();
+  assert.equal(current()?.serverName, NAME);
+  assert.equal(readBundle(current()?.caPem ?? '').length, 1);
+  stopping.abort();
+  await ended;
+});
