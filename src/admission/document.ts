@@ -138,7 +138,10 @@ function reactions(settings: Settings): Partial<RawAgentConfig> {
 /** What an agent in the pod has of its own. */
 function agentParts(settings: Settings, how: DocumentReader): Partial<RawAgentConfig> {
   return {
-    ...(how.mode !== 'init' && { stateDirectory: DIRECTORY.state, ...optional('listen', how.listen) }),
+    ...(how.mode !== 'init' && {
+      stateDirectory: DIRECTORY.state,
+      ...optional('listen', how.listen),
+    }),
     terminationLog: '/dev/termination-log',
     ...optional('logLevel', explicit(settings['log-level'])),
   };

@@ -186,7 +186,11 @@ async function buildVault(
 
 function buildIdentity(
   config: AgentConfig,
-  { closers, svids, ...common }: Common & Pick<Building, 'closers'> & Pick<AgentDependencies, 'svids'>,
+  {
+    closers,
+    svids,
+    ...common
+  }: Common & Pick<Building, 'closers'> & Pick<AgentDependencies, 'svids'>,
 ): Identity | undefined {
   const { spiffe } = config;
   if (spiffe === undefined) return undefined;

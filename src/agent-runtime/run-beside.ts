@@ -5,7 +5,11 @@ import { runAll, type Task } from '../async/index.ts';
 import type { BuiltAgent } from './build-agent.ts';
 
 /** Runs the companions for as long as the main work takes, its clean-up included. */
-export async function runWithBackground(built: BuiltAgent, main: Task, signal: AbortSignal): Promise<void> {
+export async function runWithBackground(
+  built: BuiltAgent,
+  main: Task,
+  signal: AbortSignal,
+): Promise<void> {
   const done = new AbortController();
   const failed = new AbortController();
   const companions = runAll(done.signal, built.backgroundTasks).catch((error: unknown) =>

@@ -244,7 +244,10 @@ export class Delivery {
   }
 
   /** What no file uses any more: leases that newer values have replaced, and those of values that nobody asks for. */
-  #releasableLeases(chosen: readonly ChosenFile[], superseded: readonly Superseded[]): readonly Superseded[] {
+  #releasableLeases(
+    chosen: readonly ChosenFile[],
+    superseded: readonly Superseded[],
+  ): readonly Superseded[] {
     const { values } = this.#parts;
     const keys = new Set(chosen.flatMap((item) => [...item.keys]));
     const heldKeys = new Set(chosen.flatMap((item) => (item.isHeldBack ? [...item.keys] : [])));

@@ -68,7 +68,10 @@ export interface Wanted {
 export interface Obtainer {
   fetch(wanted: Wanted, signal: AbortSignal): Promise<ObtainedValue>;
   /** Renews the lease of a held value; the value stays the same. */
-  renew(held: ObtainedValue & { readonly lease: LeaseRef }, signal: AbortSignal): Promise<ObtainedValue>;
+  renew(
+    held: ObtainedValue & { readonly lease: LeaseRef },
+    signal: AbortSignal,
+  ): Promise<ObtainedValue>;
 }
 
 /** Makes an {@link Obtainer}. */

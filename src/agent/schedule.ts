@@ -101,7 +101,10 @@ export function lastRenewalMs(expiresAtMs: number, fullMs: number): number {
  * Only what is as good earlier is moved: a renewal, a read of what has no end. A credential is not made anew
  * before its time.
  */
-export function spreadFirst(plan: RenewalPlan, { monotonicMs, random }: SpreadContext): RenewalPlan {
+export function spreadFirst(
+  plan: RenewalPlan,
+  { monotonicMs, random }: SpreadContext,
+): RenewalPlan {
   const isFree = plan.action === 'renew' || plan.expiresAtMs === Infinity;
   // Vault rotates for all at once: there is one right time to look.
   if (!isFree || plan.atMs === Infinity || plan.rotatesAtMs !== undefined) return plan;
@@ -183,7 +186,10 @@ function planRotation(ttlMs: number, context: PlanContext): RenewalPlan {
 }
 
 /** Plans a value that tells its own end by the wall clock, such as a certificate. */
-function planExpiry(validity: Extract<Validity, { kind: 'expires' }>, context: PlanContext): RenewalPlan {
+function planExpiry(
+  validity: Extract<Validity, { kind: 'expires' }>,
+  context: PlanContext,
+): RenewalPlan {
   const { expiresAtMs, notBeforeMs = context.wallMs } = validity;
   // A clock that is behind sees a value that is not valid yet; it must not count on more than its life. What
   // has passed of it does not count: Vault dates certificates back by half a minute.

@@ -340,7 +340,10 @@ export class Sessions {
     return spreadFirst(plan, { monotonicMs: clock.monotonicMs(), random });
   }
 
-  #plan(grant: { readonly ttlMs: number; readonly renewable: boolean }, fullMs: number): RenewalPlan {
+  #plan(
+    grant: { readonly ttlMs: number; readonly renewable: boolean },
+    fullMs: number,
+  ): RenewalPlan {
     const { clock, random } = this.#options;
     // Only a token that was born so never ends; a renewal that grants nothing is the end.
     if (fullMs === 0) return { action: 'fetch', atMs: Infinity, expiresAtMs: Infinity };

@@ -126,7 +126,8 @@ export const pem: Grammar<string> = grammar(
   { pattern: '-----BEGIN CERTIFICATE-----', maxLength: MAX_PEM_CHARS },
   (given) => {
     if (given.length > MAX_PEM_CHARS) return err(`longer than ${MAX_PEM_CHARS} characters`);
-    if (given.includes('PRIVATE KEY')) return err('holds a private key, which does not belong here');
+    if (given.includes('PRIVATE KEY'))
+      return err('holds a private key, which does not belong here');
     return given.includes('-----BEGIN CERTIFICATE-----')
       ? ok(given)
       : err('write PEM text of certificates');

@@ -142,7 +142,11 @@ interface Unknown {
 }
 
 /** Warns about names that mean nothing where they stand; reports those that are refused. */
-function collectWarnings(input: SettingsInput, given: readonly Given[], problems: Problem[]): string[] {
+function collectWarnings(
+  input: SettingsInput,
+  given: readonly Given[],
+  problems: Problem[],
+): string[] {
   const { prefix } = input;
   const warnings: string[] = [];
   const unknown: Unknown[] = [];

@@ -43,7 +43,8 @@ export class VolumeMounts {
     if (mark !== undefined && this.#mountIds.get(target) === mark) return true;
     const isOwn = await this.#isOwn(target);
     // What is there before and after is what the table speaks of.
-    if (isOwn && mark !== undefined && mountIdentity(target) === mark) this.#mountIds.set(target, mark);
+    if (isOwn && mark !== undefined && mountIdentity(target) === mark)
+      this.#mountIds.set(target, mark);
     return isOwn;
   }
 

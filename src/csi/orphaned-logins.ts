@@ -32,7 +32,9 @@ export class OrphanedLogins {
         // One that waits for its turn is given up at once.
         const login = logins.run(namespace, signal, () => vault.login(request, NEVER_ABORTED));
         const seen: Promise<void> = login
-          .then(({ token }) => (signal.aborted ? vault.revokeToken(token, NEVER_ABORTED) : undefined))
+          .then(({ token }) =>
+            signal.aborted ? vault.revokeToken(token, NEVER_ABORTED) : undefined,
+          )
           .catch(() => undefined) // told to whoever waits for the login; a revocation has one try
           .finally(() => this.#underWay.delete(seen));
         this.#underWay.add(seen);

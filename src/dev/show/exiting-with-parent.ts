@@ -4,4 +4,7 @@
 import { fileURLToPath } from 'node:url';
 
 /** Goes before the script. */
-export const EXIT_WITH_PARENT = ['--import', fileURLToPath(new URL('./exit-with-parent.ts', import.meta.url))] as const;
+export const EXIT_WITH_PARENT = [
+  '--import',
+  fileURLToPath(new URL('./exit-with-parent.ts', import.meta.url)),
+] as const;

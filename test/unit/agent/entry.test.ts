@@ -12,7 +12,11 @@ const lease = { id: 'database/creds/app/1', session: 1, fullMs: 60 * MINUTE_MS }
 function waits(expiresInMs: number, more: Partial<ObtainedValue> = {}): readonly number[] {
   const clock = new FakeClock();
   const expiresAtMs = clock.monotonicMs() + expiresInMs;
-  const held: ObtainedValue = { value: 'a', plan: { action: 'fetch', atMs: 0, expiresAtMs }, ...more };
+  const held: ObtainedValue = {
+    value: 'a',
+    plan: { action: 'fetch', atMs: 0, expiresAtMs },
+    ...more,
+  };
   const refreshMs = 5 * MINUTE_MS;
   const backoff = backoffOf({ held, refreshMs }, { random: constantRandom(), clock });
   return Array.from({ length: 10 }, () => backoff.nextMs());
