@@ -1,5 +1,5 @@
 /**
- * Puts the added parts into a pod and notes what they replaced. Pure: the pod given is not changed. Ring: admission.
+ * Puts the added parts into a pod and notes what they replaced. Pure: the pod given is not changed.
  */
 import { fieldOf, markAnnotations, type Marks } from './injection-record.ts';
 import { CONTAINER_VARIABLE, VOLUME } from './names.ts';

@@ -1,5 +1,5 @@
 /**
- * The environment that Azure SDKs look for when they trade a federated token. Ring: admission.
+ * The environment that Azure SDKs look for when they trade a federated token.
  *
  * @see https://learn.microsoft.com/azure/aks/workload-identity-overview
  */

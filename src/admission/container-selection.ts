@@ -1,5 +1,5 @@
 /**
- * Which containers of the pod see the files, and which are told of changes. Ring: admission.
+ * Which containers of the pod see the files, and which are told of changes.
  */
 import type { FileSettings, NotifyAction, Settings } from '../config/index.ts';
 import type { Problem } from '../core/index.ts';

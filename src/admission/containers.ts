@@ -1,5 +1,5 @@
 /**
- * The containers and volumes that are added to a pod. Ring: admission.
+ * The containers and volumes that are added to a pod.
  */
 import type { FileSettings, Installation, RawAgentConfig, Settings } from '../config/index.ts';
 import { configText } from './file-checks.ts';

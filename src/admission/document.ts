@@ -1,5 +1,5 @@
 /**
- * Settings -> the agent's configuration document and what it must be able to reach. Ring: admission.
+ * Settings -> the agent's configuration document and what it must be able to reach.
  */
 import {
   AGENT_API_VERSION,

@@ -1,6 +1,5 @@
 /**
  * Checks of what a pod asks for, whoever is to deliver it. Sizes are judged first: what is too large is not parsed.
- * Ring: admission.
  */
 import {
   MAX_FILES,

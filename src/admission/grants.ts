@@ -1,6 +1,6 @@
 /**
  * The installation's policies as what one workload may ask for: written into an agent's document, and asked of the
- * installation itself by the driver. Ring: admission.
+ * installation itself by the driver.
  */
 import type { AgentConfig, Installation, RawAgentConfig, VaultPolicy } from '../config/index.ts';
 import { Globs, isUnlimited, OPERATIONS, type Grant, type Grants } from '../core/index.ts';

@@ -1,5 +1,5 @@
 /**
- * Pod in, patched pod and report out. Pure: one function for the webhook and for `vouchsafe inject`. Ring: admission.
+ * Pod in, patched pod and report out. Pure: one function for the webhook and for `vouchsafe inject`.
  */
 import { isDeepStrictEqual } from 'node:util';
 import {

@@ -1,5 +1,5 @@
 /**
- * What a pod remembers of its injection, and how the injection is taken away again. Ring: admission.
+ * What a pod remembers of its injection, and how the injection is taken away again.
  */
 import { jsonBoundsProblem } from '../core/index.ts';
 import { CONFIG_VARIABLE, isOwnContainer, isOwnVolume, VOLUME } from './names.ts';

@@ -1,5 +1,5 @@
 /**
- * JSON Patch between two pods, by the `rfc6902` package. Ring: admission.
+ * JSON Patch between two pods, by the `rfc6902` package.
  *
  * @see https://www.rfc-editor.org/rfc/rfc6902
  */

@@ -1,6 +1,5 @@
 /**
  * Who may say what about the agent: some settings are not for pods or Namespaces unless the installation lets them.
- * Ring: admission.
  */
 import {
   AGENT_OVERRIDES,

@@ -1,5 +1,5 @@
 /**
- * Names and places of everything that is added to a pod. Ring: admission.
+ * Names and places of everything that is added to a pod.
  */
 
 /** The container that keeps the files fresh. */

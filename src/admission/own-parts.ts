@@ -1,6 +1,6 @@
 /**
  * Which of the added parts of a pod are still what was added: what the API server and other webhooks did to them
- * stays, what makes another program of them does not. Ring: admission.
+ * stays, what makes another program of them does not.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { isOwnContainer, isOwnVolume } from './names.ts';

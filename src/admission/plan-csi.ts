@@ -1,5 +1,5 @@
 /**
- * `mode: csi`: a volume of the CSI driver instead of an agent in the pod. Ring: admission.
+ * `mode: csi`: a volume of the CSI driver instead of an agent in the pod.
  */
 import {
   classify,

@@ -1,5 +1,5 @@
 /**
- * Everything about one injection that can be decided, and every reason why it cannot be. Ring: admission.
+ * Everything about one injection that can be decided, and every reason why it cannot be.
  */
 import type { RawAgentConfig, ResolvedSettings } from '../config/index.ts';
 import type { Grants, Problem } from '../core/index.ts';

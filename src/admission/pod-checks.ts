@@ -1,5 +1,5 @@
 /**
- * Checks of a pod's own parts against what is added to it. Ring: admission.
+ * Checks of a pod's own parts against what is added to it.
  */
 import type { Problem } from '../core/index.ts';
 import { isOwnContainer, isOwnVolume } from './names.ts';

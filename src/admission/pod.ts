@@ -1,5 +1,5 @@
 /**
- * A pod, as far as admission looks at it. What it does not look at stays as it came. Ring: admission.
+ * A pod, as far as admission looks at it. What it does not look at stays as it came.
  *
  * @see https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
  */

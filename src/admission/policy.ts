@@ -1,5 +1,5 @@
 /**
- * Who may use which connection, role, auth mount and path, and ask for SVIDs for whom. Ring: admission. Vault's own
+ * Who may use which connection, role, auth mount and path, and ask for SVIDs for whom. Vault's own
  * policies decide what a role may read; these decide who may ask for which role. What is not known yet, as a path that a
  * template makes of values, is for the engine to refuse (src/core/access.ts).
  */

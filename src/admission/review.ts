@@ -1,5 +1,5 @@
 /**
- * AdmissionReview v1 in and out. Pure. Ring: admission.
+ * AdmissionReview v1 in and out. Pure.
  *
  * @see https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
  */

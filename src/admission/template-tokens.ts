@@ -1,5 +1,5 @@
 /**
- * How much there is to parse in a template, told without parsing it. Ring: admission.
+ * How much there is to parse in a template, told without parsing it.
  */
 
 const TAB = 0x09;

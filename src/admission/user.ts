@@ -1,5 +1,5 @@
 /**
- * Which user the agent runs as, and which permission bits its files need. Ring: admission.
+ * Which user the agent runs as, and which permission bits its files need.
  */
 import type { FileSettings, Installation, Settings } from '../config/index.ts';
 import { type Problem } from '../core/index.ts';

@@ -1,6 +1,6 @@
 /**
  * Attributes of a CSI volume -> the document that the driver's engine runs by, or every reason why not. Pure: the
- * driver asks it when a volume is published, and admission when a pod asks for `mode: csi`. Ring: admission.
+ * driver asks it when a volume is published, and admission when a pod asks for `mode: csi`.
  */
 import {
   DEFAULTS,

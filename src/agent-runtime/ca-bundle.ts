@@ -1,5 +1,5 @@
 /**
- * Vault's CA, followed as its file changes. Ring: host.
+ * Vault's CA, followed as its file changes.
  */
 import { VouchsafeError, type Logger } from '../core/index.ts';
 import type { VaultConfig } from '../config/index.ts';

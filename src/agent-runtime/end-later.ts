@@ -1,5 +1,5 @@
 /**
- * Lets work go on for a while after it was told to end. Ring: host.
+ * Lets work go on for a while after it was told to end.
  */
 import type { Task } from '../async/index.ts';
 

@@ -1,5 +1,5 @@
 /**
- * Templates on the thread of their agent: its input is its own pod's, and so is what rendering costs. Ring: host.
+ * Templates on the thread of their agent: its input is its own pod's, and so is what rendering costs.
  */
 import type { TemplatePort } from '../agent/index.ts';
 import { dependencyKey, toVouchsafeError, type Dependency } from '../core/index.ts';

@@ -1,5 +1,5 @@
 /**
- * The agent as a process: settings in, exit code out. Ring: host. `cmd/agent` and `vouchsafe agent` call it.
+ * The agent as a process: settings in, exit code out. `cmd/agent` and `vouchsafe agent` call it.
  */
 import { writeFile } from 'node:fs/promises';
 import {

@@ -1,5 +1,5 @@
 /**
- * An agent and what must run beside it. Ring: host.
+ * An agent and what must run beside it.
  */
 import { runAll, type Task } from '../async/index.ts';
 import type { BuiltAgent } from './build-agent.ts';

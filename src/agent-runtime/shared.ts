@@ -1,6 +1,6 @@
 /**
  * What many agents of one process share: connections to Vault, and CA files that are followed. Nothing of what
- * an identity is answered. Ring: host.
+ * an identity is answered.
  */
 import type { Clock, Logger, Random } from '../core/index.ts';
 import type { VaultConfig } from '../config/index.ts';

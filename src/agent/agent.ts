@@ -1,6 +1,6 @@
 /**
  * Joins the steps: identity -> login -> read -> render -> write -> notify, for as long as the pod lives.
- * Ring: agent. It knows its parts by the small interfaces of `ports.ts` alone.
+ * It knows its parts by the small interfaces of `ports.ts` alone.
  */
 import {
   NO_LOGGER,

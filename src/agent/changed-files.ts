@@ -1,5 +1,5 @@
 /**
- * What the application has to be told of: bytes that are others than those it was delivered last. Pure. Ring: agent.
+ * What the application has to be told of: bytes that are others than those it was delivered last. Pure.
  */
 import { createHash } from 'node:crypto';
 import type { OutputFile } from './ports.ts';

@@ -1,5 +1,5 @@
 /**
- * Which bytes each file gets when not every file can be rendered. Pure. Ring: agent.
+ * Which bytes each file gets when not every file can be rendered. Pure.
  *
  * Until this process has delivered the set once, it is all or nothing. From then on a file that cannot be
  * rendered keeps its last bytes, and so does each file that shares a dependency with it, also by way of a third:

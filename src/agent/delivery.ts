@@ -1,5 +1,5 @@
 /**
- * From values to files: render, swap in, notify, and only then let the old credentials go. Ring: agent.
+ * From values to files: render, swap in, notify, and only then let the old credentials go.
  */
 import {
   hasCode,

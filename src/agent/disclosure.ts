@@ -1,6 +1,6 @@
 /**
  * What is told of an agent, and to whom. Who calls from inside of the pod sees everything; who calls from anywhere
- * else, the kubelet and strangers alike, sees no name, path or message. Ring: agent.
+ * else, the kubelet and strangers alike, sees no name, path or message.
  */
 import { ERROR_TABLE, type ErrorCode } from '../core/index.ts';
 import type { HttpRequest } from '../http/index.ts';

@@ -1,5 +1,5 @@
 /**
- * One value that the files depend on, and how it waits after a failure. Ring: agent.
+ * One value that the files depend on, and how it waits after a failure.
  */
 import {
   dependencyKey,

@@ -1,5 +1,5 @@
 /**
- * Renders every file from the values at hand: its content, or what it still lacks. Ring: agent.
+ * Renders every file from the values at hand: its content, or what it still lacks.
  */
 import { dependencyKey, toVouchsafeError, VouchsafeError, type Dependency } from '../core/index.ts';
 import type { AgentConfig, FileConfig, SecretRef } from '../config/index.ts';

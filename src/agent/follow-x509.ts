@@ -1,5 +1,5 @@
 /**
- * Brings each newer X.509-SVID to the files and to the login. Ring: agent.
+ * Brings each newer X.509-SVID to the files and to the login.
  */
 import type { AgentConfig } from '../config/index.ts';
 import type { IdentityPort } from './ports.ts';

@@ -1,5 +1,5 @@
 /**
- * Turns the living state into the saved one and back. Ring: agent.
+ * Turns the living state into the saved one and back.
  */
 import { createHash } from 'node:crypto';
 import { JsonText, Secret, toVouchsafeError, type Clock, type Logger } from '../core/index.ts';

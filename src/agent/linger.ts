@@ -1,6 +1,6 @@
 /**
  * Between SIGTERM and the revocation, where the application is told to end at the same time: it may need its
- * credentials while it drains. Ring: agent.
+ * credentials while it drains.
  */
 import type { Clock, Logger } from '../core/index.ts';
 import { abortable, runAll } from '../async/index.ts';

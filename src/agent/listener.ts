@@ -1,5 +1,5 @@
 /**
- * The agent's one port: probes, metrics, status. Ring: agent. GET only, no bodies read, nothing secret, and to who is
+ * The agent's one port: probes, metrics, status. GET only, no bodies read, nothing secret, and to who is
  * outside of the pod no name.
  */
 import type { Clock, Logger, Metrics } from '../core/index.ts';

@@ -1,5 +1,5 @@
 /**
- * One login with the identity of the moment. Ring: agent. SVIDs and tokens are fetched here and never kept.
+ * One login with the identity of the moment. SVIDs and tokens are fetched here and never kept.
  */
 import {
   type Clock,

@@ -1,5 +1,5 @@
 /**
- * Follows the templates that are mounted as files. Ring: agent.
+ * Follows the templates that are mounted as files.
  */
 import { toVouchsafeError, type Logger, type VouchsafeError } from '../core/index.ts';
 import type { FileSet } from './file-set.ts';

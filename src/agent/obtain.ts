@@ -1,5 +1,5 @@
 /**
- * Gets the value of one dependency, once. Ring: agent.
+ * Gets the value of one dependency, once.
  */
 import { isDeepStrictEqual } from 'node:util';
 import {

@@ -1,6 +1,6 @@
 /**
  * What the engine needs from the parts around it. The parts know nothing of each other nor of the engine;
- * `src/agent-runtime` hands them in. Ring: agent.
+ * `src/agent-runtime` hands them in.
  */
 import type {
   Dependency,

@@ -1,6 +1,6 @@
 /**
  * What follows a swap, in the background: the application is told, that is remembered for a successor, and only
- * then is the old credential let go. Ring: agent.
+ * then is the old credential let go.
  */
 import { toVouchsafeError, type Logger } from '../core/index.ts';
 import type { NotifyAction } from '../config/index.ts';

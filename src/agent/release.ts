@@ -1,5 +1,5 @@
 /**
- * Lets go of what is no longer in any file: superseded leases and retired tokens. Ring: agent.
+ * Lets go of what is no longer in any file: superseded leases and retired tokens.
  */
 import {
   hasCode,

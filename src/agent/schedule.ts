@@ -1,5 +1,5 @@
 /**
- * When a value must be renewed, read again or replaced: pure functions of what the server said. Ring: agent.
+ * When a value must be renewed, read again or replaced: pure functions of what the server said.
  *
  * All times are of the monotonic clock, because the server gives durations: a wall clock that jumps an hour
  * changes nothing here.

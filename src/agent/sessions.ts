@@ -1,6 +1,5 @@
 /**
  * The agent's Vault tokens: one login per start, renewed until the server ends it, replaced before that.
- * Ring: agent.
  *
  * A session is `current` (new secrets are read with it), then `retired` (a newer login has replaced it, but
  * leases that hang off it may still be in use) until it is revoked; or it dies at once, when Vault no longer

@@ -1,5 +1,5 @@
 /**
- * Bounds a start: it succeeds, fails for good, or reaches its deadline with the reason known. Ring: agent.
+ * Bounds a start: it succeeds, fails for good, or reaches its deadline with the reason known.
  */
 import { formatDuration, VouchsafeError, type Clock, type Logger } from '../core/index.ts';
 import type { AgentConfig } from '../config/index.ts';

@@ -1,6 +1,6 @@
 /**
  * What one process leaves to the next one of the same pod: init container to sidecar, or a container to
- * its restart. Ring: agent. The file holds the token and leased values: mode 0600, in a private in-memory volume,
+ * its restart. The file holds the token and leased values: mode 0600, in a private in-memory volume,
  * which is why nobody waits for it.
  */
 import * as fs from 'node:fs';

@@ -1,5 +1,5 @@
 /**
- * What a person or a probe can see of the agent. No secrets. Ring: agent.
+ * What a person or a probe can see of the agent. No secrets.
  */
 import {
   dependencyLabel,

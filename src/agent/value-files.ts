@@ -1,6 +1,6 @@
 /**
  * Long values of a saved state, each in a file of its own beside it: written when it is new, and left alone by what is
- * saved after that. Ring: agent.
+ * saved after that.
  */
 import { randomUUID } from 'node:crypto';
 import * as fs from 'node:fs';

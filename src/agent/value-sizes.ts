@@ -1,5 +1,5 @@
 /**
- * How much memory values have. Ring: agent.
+ * How much memory values have.
  */
 import { JsonText, type Dependency } from '../core/index.ts';
 import type { Entry } from './entry.ts';

@@ -1,5 +1,5 @@
 /**
- * Every value that the files depend on, each on a schedule of its own. Ring: agent.
+ * Every value that the files depend on, each on a schedule of its own.
  *
  * An entry is `absent` (no value yet), `held` (a value, perhaps with a failed refresh behind it) or under way.
  * A failure or a refresh of one never touches another. A leased value that is replaced is kept as `superseded`

@@ -1,5 +1,5 @@
 /**
- * How long to wait before the next try. Ring: lifecycle.
+ * How long to wait before the next try.
  */
 import type { Random } from '../core/index.ts';
 

@@ -1,6 +1,5 @@
 /**
  * What many owners want done, in turns: whoever has much of it waits for themselves, and nobody else for them.
- * Ring: lifecycle.
  */
 
 /** What may wait. Without a bound any number may. */

@@ -1,5 +1,5 @@
 /**
- * A bounded resource that several owners share, none of them at the cost of the others. Ring: lifecycle.
+ * A bounded resource that several owners share, none of them at the cost of the others.
  */
 import { FairQueue, type Shares } from './fair-queue.ts';
 import { raceAbort } from './race-abort.ts';

@@ -1,5 +1,5 @@
 /**
- * A value that changes and of which only the newest matters. Ring: lifecycle.
+ * A value that changes and of which only the newest matters.
  */
 import { raceAbort } from './race-abort.ts';
 

@@ -1,5 +1,5 @@
 /**
- * A deadline for an answer from elsewhere, fair to whoever answers. Ring: lifecycle.
+ * A deadline for an answer from elsewhere, fair to whoever answers.
  */
 import type { Clock } from '../core/index.ts';
 import { DEADLINE } from './race-abort.ts';

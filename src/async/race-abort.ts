@@ -1,5 +1,5 @@
 /**
- * Waits that end before what they wait for does. Ring: lifecycle.
+ * Waits that end before what they wait for does.
  *
  * `Promise.race` leaves a reaction on each promise that it was given until that promise settles: who asks again and
  * again for something that never comes fills the memory. Here a wait that has ended leaves nothing.

@@ -1,5 +1,5 @@
 /**
- * The one retry loop. Ring: lifecycle.
+ * The one retry loop.
  */
 import { toVouchsafeError, type Clock, type VouchsafeError } from '../core/index.ts';
 import type { Backoff } from './backoff.ts';

@@ -1,5 +1,5 @@
 /**
- * A bound on how much happens at once. Ring: lifecycle.
+ * A bound on how much happens at once.
  */
 import { raceAbort } from './race-abort.ts';
 

@@ -1,5 +1,5 @@
 /**
- * Tasks that live and die together. Ring: lifecycle.
+ * Tasks that live and die together.
  */
 
 /** A long-running piece of work; resolves only after its own cleanup. */

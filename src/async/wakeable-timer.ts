@@ -1,5 +1,5 @@
 /**
- * A wait that ends by time or by a ring. Ring: lifecycle.
+ * A wait that ends by time or by a ring.
  */
 import type { Clock } from '../core/index.ts';
 

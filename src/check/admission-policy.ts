@@ -1,5 +1,5 @@
 /**
- * Is there what catches pods that the webhook did not see? Ring: check.
+ * Is there what catches pods that the webhook did not see?
  */
 import { itemsOf } from '../kubernetes/index.ts';
 import { RESOURCE } from './cluster.ts';

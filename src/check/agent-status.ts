@@ -1,6 +1,6 @@
 /**
  * How the agent of an injected pod fares, or a pod with a volume of the CSI driver, by what the kubelet says of its
- * containers. Ring: check.
+ * containers.
  */
 import { AGENT_CONTAINER, INIT_CONTAINER, VOLUME } from '../admission/index.ts';
 import { formatDuration } from '../core/index.ts';

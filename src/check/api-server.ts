@@ -1,5 +1,5 @@
 /**
- * Is there an API server, and is it new enough? Ring: check.
+ * Is there an API server, and is it new enough?
  */
 import { codeOf } from '../core/index.ts';
 import { statusOf } from '../kubernetes/index.ts';

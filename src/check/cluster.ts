@@ -1,5 +1,5 @@
 /**
- * Reads and makes objects of a cluster, and names the right that was missing. Ring: check.
+ * Reads and makes objects of a cluster, and names the right that was missing.
  */
 import { VouchsafeError } from '../core/index.ts';
 import {

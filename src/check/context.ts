@@ -1,5 +1,5 @@
 /**
- * What all checks go by. Ring: check.
+ * What all checks go by.
  */
 import type { CheckTemplate } from '../admission/index.ts';
 import type { Clock } from '../core/index.ts';

@@ -1,5 +1,5 @@
 /**
- * Is the CSI driver on every node, and does the kubelet know what it needs? Ring: check.
+ * Is the CSI driver on every node, and does the kubelet know what it needs?
  */
 import type { Installation } from '../config/index.ts';
 import { itemsOf, type ApiObject } from '../kubernetes/index.ts';

@@ -1,6 +1,6 @@
 /**
  * The proof: an annotated pod that is created for show. What comes back has gone through the API server, its trust
- * and the webhook. Ring: check.
+ * and the webhook.
  *
  * @see https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run
  */

@@ -1,5 +1,5 @@
 /**
- * What a check finds, and how a check that lacks the right for it ends. Ring: check.
+ * What a check finds, and how a check that lacks the right for it ends.
  */
 import { hasCode, printableLine, toVouchsafeError } from '../core/index.ts';
 import { statusOf } from '../kubernetes/index.ts';

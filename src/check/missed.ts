@@ -1,5 +1,5 @@
 /**
- * Why a pod that the webhook would inject now runs without the agent. Ring: check.
+ * Why a pod that the webhook would inject now runs without the agent.
  */
 import { itemsOf, type ApiObject } from '../kubernetes/index.ts';
 import { fieldAt, textAt } from './context.ts';

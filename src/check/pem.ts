@@ -1,5 +1,5 @@
 /**
- * How long the authorities of a PEM bundle are valid. Ring: check.
+ * How long the authorities of a PEM bundle are valid.
  */
 import { X509Certificate } from 'node:crypto';
 import { certificateLife, formatDuration, type CertificateLife } from '../core/index.ts';

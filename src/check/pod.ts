@@ -1,5 +1,5 @@
 /**
- * Pods that a check makes: they pass the restricted Pod Security Standard and quotas. Ring: check.
+ * Pods that a check makes: they pass the restricted Pod Security Standard and quotas.
  */
 
 /** What differs between the pods of a check. */

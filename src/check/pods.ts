@@ -1,6 +1,6 @@
 /**
  * Which running pods ask for the agent and have none, and whose agent fails. Pods that one owner made and that fare
- * alike are one finding. Ring: check.
+ * alike are one finding.
  */
 import { inject, readPod, type Pod } from '../admission/index.ts';
 import type { Annotations, Installation } from '../config/index.ts';

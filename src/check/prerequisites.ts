@@ -1,5 +1,5 @@
 /**
- * Is there what the agent needs in a pod? From outside little is to be seen; the probe looks from inside. Ring: check.
+ * Is there what the agent needs in a pod? From outside little is to be seen; the probe looks from inside.
  */
 import type { Installation } from '../config/index.ts';
 import { RESOURCE } from './cluster.ts';

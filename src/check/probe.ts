@@ -1,5 +1,5 @@
 /**
- * A pod that gets an identity, logs in to Vault and ends; its termination message tells how it went. Ring: check.
+ * A pod that gets an identity, logs in to Vault and ends; its termination message tells how it went.
  */
 import { INIT_CONTAINER } from '../admission/index.ts';
 import type { Installation } from '../config/index.ts';

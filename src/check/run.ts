@@ -1,5 +1,5 @@
 /**
- * All checks in their order: what is missing early explains what fails later. Ring: check.
+ * All checks in their order: what is missing early explains what fails later.
  */
 import { parseInstallation } from '../config/index.ts';
 import { checkAdmissionPolicy } from './admission-policy.ts';

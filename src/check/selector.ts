@@ -1,5 +1,5 @@
 /**
- * Label selectors, as the API server applies them to a webhook's namespaces and pods. Ring: check.
+ * Label selectors, as the API server applies them to a webhook's namespaces and pods.
  *
  * @see https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
  */

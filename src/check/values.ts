@@ -1,5 +1,5 @@
 /**
- * Does the webhook have values that it can read, and are the authorities in them valid? Ring: check.
+ * Does the webhook have values that it can read, and are the authorities in them valid?
  */
 import { parseDocumentText, parseInstallation, type Installation } from '../config/index.ts';
 import { hasCode, toVouchsafeError } from '../core/index.ts';

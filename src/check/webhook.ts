@@ -1,5 +1,5 @@
 /**
- * Is the webhook registered, are its replicas there, is its authority valid? Ring: check.
+ * Is the webhook registered, are its replicas there, is its authority valid?
  */
 import { fieldsOf, itemsOf, type ApiObject } from '../kubernetes/index.ts';
 import { RESOURCE } from './cluster.ts';

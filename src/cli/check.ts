@@ -1,5 +1,5 @@
 /**
- * `vouchsafe check`: what a cluster looks like from a person's machine. Ring: cli.
+ * `vouchsafe check`: what a cluster looks like from a person's machine.
  */
 import { GROUPS, runChecks, type Finding, type Probe, type Status } from '../check/index.ts';
 import { EXIT, VouchsafeError } from '../core/index.ts';

@@ -1,5 +1,5 @@
 /**
- * `vouchsafe dev`, which is `npm start`: the whole job on this machine. Ring: cli.
+ * `vouchsafe dev`, which is `npm start`: the whole job on this machine.
  */
 import { fileURLToPath } from 'node:url';
 import { resolve } from 'node:path';

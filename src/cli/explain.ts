@@ -1,5 +1,5 @@
 /**
- * `vouchsafe explain`: what would happen to a manifest, and why. Ring: cli.
+ * `vouchsafe explain`: what would happen to a manifest, and why.
  */
 import { isDeepStrictEqual } from 'node:util';
 import {

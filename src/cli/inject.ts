@@ -1,5 +1,5 @@
 /**
- * `vouchsafe inject`: the webhook's own function on manifests and reviews. Ring: cli.
+ * `vouchsafe inject`: the webhook's own function on manifests and reviews.
  */
 import { EXIT, explainProblems, toVouchsafeError, VouchsafeError } from '../core/index.ts';
 import { inject, readPod, review, type InjectionResult, type Pod } from '../admission/index.ts';

@@ -1,5 +1,5 @@
 /**
- * The installation's values, from the file that Helm would be given. Ring: cli.
+ * The installation's values, from the file that Helm would be given.
  */
 import { parseInstallation, type Installation } from '../config/index.ts';
 import { readDocument, type Io } from './io.ts';

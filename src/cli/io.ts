@@ -1,5 +1,5 @@
 /**
- * What a command may touch of the world. Ring: cli.
+ * What a command may touch of the world.
  */
 import { parseDocumentText } from '../config/index.ts';
 import {

@@ -1,5 +1,5 @@
 /**
- * Kubernetes manifests as people write them: several documents, and pods inside workloads. Ring: cli.
+ * Kubernetes manifests as people write them: several documents, and pods inside workloads.
  */
 import { Document, parseAllDocuments, visit, type Tags } from 'yaml';
 import { printableText, VouchsafeError } from '../core/index.ts';

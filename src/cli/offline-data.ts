@@ -1,5 +1,5 @@
 /**
- * Values for a template that is rendered without Vault. Ring: cli.
+ * Values for a template that is rendered without Vault.
  *
  * The document is the template's root context. A Vault path is looked up in it as a key, `"kvv2/app": {...}`,
  * at the top or below `secrets`; `jwtSvid` and `spiffeId` have keys of those names.

@@ -1,5 +1,5 @@
 /**
- * Rendered files as text for a person. Ring: cli.
+ * Rendered files as text for a person.
  */
 import type { AgentConfig } from '../config/index.ts';
 import { maskFile, showFile } from '../dev/show/index.ts';

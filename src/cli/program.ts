@@ -1,5 +1,5 @@
 /**
- * The command line: words in, exit code out. Ring: cli. Commands are loaded when they are called.
+ * The command line: words in, exit code out. Commands are loaded when they are called.
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import {

@@ -1,5 +1,5 @@
 /**
- * `vouchsafe render -f template.hbs --data data.json`. Ring: cli.
+ * `vouchsafe render -f template.hbs --data data.json`.
  */
 import { EXIT } from '../core/index.ts';
 import { parseTemplate, renderTemplate } from '../template/index.ts';

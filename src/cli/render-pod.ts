@@ -1,5 +1,5 @@
 /**
- * `vouchsafe render --pod pod.yaml`: the files of a pod, from a dev or a real Vault, masked. Ring: cli.
+ * `vouchsafe render --pod pod.yaml`: the files of a pod, from a dev or a real Vault, masked.
  */
 import {
   EXIT,

@@ -1,5 +1,5 @@
 /**
- * The agent's settings after parsing: all present, typed, with units in their names, frozen. Ring: config.
+ * The agent's settings after parsing: all present, typed, with units in their names, frozen.
  * `parse-agent-config.ts` makes it from the document whose JSON Schema is `agent-config.schema.json`.
  */
 import type { Grants, LogLevel, WriteParams } from '../core/index.ts';

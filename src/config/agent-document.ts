@@ -1,6 +1,6 @@
 /**
  * The AgentConfig document as people and the webhook write it: shapes, rules within one file, and the types
- * of the raw form. Ring: config.
+ * of the raw form.
  */
 import { formatDuration, LOG_LEVELS, OPERATIONS, type Operation } from '../core/index.ts';
 import { AUTH_METHODS, FORMATS, type AuthMethod, type Format } from './agent-config.ts';

@@ -1,5 +1,5 @@
 /**
- * Shape of the Helm values that the chart alone reads: how the webhook itself is deployed. Ring: config.
+ * Shape of the Helm values that the chart alone reads: how the webhook itself is deployed.
  * Admission lets them pass, so that one document serves both.
  */
 import { LOG_LEVELS } from '../core/index.ts';

@@ -1,5 +1,5 @@
 /**
- * Settings that cannot both be meant. Each problem names both. Ring: config.
+ * Settings that cannot both be meant. Each problem names both.
  */
 import { clashingPaths, type Problem } from '../core/index.ts';
 import { csiObstacles } from './csi-settings.ts';

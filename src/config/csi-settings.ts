@@ -1,5 +1,5 @@
 /**
- * Which settings the CSI driver cannot serve, and which of them are no attributes of a volume. Ring: config.
+ * Which settings the CSI driver cannot serve, and which of them are no attributes of a volume.
  */
 import { MARKS, type SettingName } from './annotations.ts';
 import type { FileSettings, Settings } from './settings.ts';

@@ -1,5 +1,5 @@
 /**
- * Shape of the Helm values of the CSI driver. Ring: config.
+ * Shape of the Helm values of the CSI driver.
  */
 import { parseQuantity, parseSpiffeId } from '../core/index.ts';
 import { CHART_CSI_FIELDS } from './chart-shape.ts';

@@ -1,5 +1,5 @@
 /**
- * How single values are written: one grammar serves the annotation and the field of the document. Ring: config.
+ * How single values are written: one grammar serves the annotation and the field of the document.
  */
 import { isIPv6 } from 'node:net';
 import {

@@ -1,5 +1,5 @@
 /**
- * Shape of the Helm values. Ring: config.
+ * Shape of the Helm values.
  */
 import { OPERATIONS } from '../core/index.ts';
 import {

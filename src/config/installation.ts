@@ -1,5 +1,5 @@
 /**
- * The installation's configuration: the Helm values that admission needs. Ring: config.
+ * The installation's configuration: the Helm values that admission needs.
  */
 import {
   parseQuantity,

@@ -1,5 +1,5 @@
 /**
- * The few words of JSON Schema that the shapes are published in. Ring: config.
+ * The few words of JSON Schema that the shapes are published in.
  *
  * @see https://json-schema.org/draft/2020-12/schema
  */

@@ -1,5 +1,5 @@
 /**
- * Raw AgentConfig document -> validated, defaulted, frozen {@link AgentConfig}. Ring: config.
+ * Raw AgentConfig document -> validated, defaulted, frozen {@link AgentConfig}.
  */
 import { clashingPaths, problemsError, type Grant, type Problem } from '../core/index.ts';
 import type {

@@ -1,5 +1,5 @@
 /**
- * Annotations of pod and namespace and the installation's defaults -> settings, each with its source. Ring: config.
+ * Annotations of pod and namespace and the installation's defaults -> settings, each with its source.
  */
 import { closeness, type Problem } from '../core/index.ts';
 import {

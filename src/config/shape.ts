@@ -1,6 +1,6 @@
 /**
  * Shapes of documents: each reads a value, reports every problem with its place, and knows its JSON Schema,
- * so that reader and published schema cannot differ. Ring: config.
+ * so that reader and published schema cannot differ.
  */
 import { nearest, type Problem } from '../core/index.ts';
 import type { Grammar } from './grammar.ts';

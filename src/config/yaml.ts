@@ -1,5 +1,5 @@
 /**
- * YAML text -> value, by the `yaml` package. Ring: config. Imported lazily: the agent reads JSON.
+ * YAML text -> value, by the `yaml` package. Imported lazily: the agent reads JSON.
  */
 import { LineCounter, parseDocument } from 'yaml';
 import { VouchsafeError } from '../core/index.ts';

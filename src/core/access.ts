@@ -1,6 +1,6 @@
 /**
  * What one workload may ask of Vault and of its identity provider, as the installation's policies have it. Admission asks
- * about what can be known early, the engine before each request. Ring: core.
+ * about what can be known early, the engine before each request.
  */
 import { isVaultDependency, parseVaultPath, type Dependency } from './dependency.ts';
 import { Globs } from './globs.ts';

@@ -1,5 +1,5 @@
 /**
- * Begin and end of a certificate. Ring: core.
+ * Begin and end of a certificate.
  */
 
 /** A certificate's two times, epoch. */

@@ -1,6 +1,6 @@
 /**
  * What a file can depend on. Templates ask for dependencies, the agent obtains them; neither knows the
- * other, both know this. Ring: core.
+ * other, both know this.
  */
 
 import { isPrintable } from './printable.ts';

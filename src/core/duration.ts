@@ -1,5 +1,5 @@
 /**
- * Durations as people write them: `90s`, `5m`, `1h30m`, `250ms`. Ring: core.
+ * Durations as people write them: `90s`, `5m`, `1h30m`, `250ms`.
  */
 
 const UNIT_MS: Readonly<Record<string, number>> = {

@@ -1,6 +1,6 @@
 /**
  * The one table of everything that can go wrong: what to do about it and how it ends a process.
- * Callers consult the table, never message text. A test keeps it identical to the README's list. Ring: core.
+ * Callers consult the table, never message text. A test keeps it identical to the README's list.
  */
 import type { LogLevel } from './logger.ts';
 

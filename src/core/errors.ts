@@ -1,5 +1,5 @@
 /**
- * The one error class. Ring: core.
+ * The one error class.
  */
 import { ERROR_TABLE, EXIT, type ErrorCode, type RetryClass } from './error-table.ts';
 import type { LogLevel } from './logger.ts';

@@ -1,5 +1,5 @@
 /**
- * Lists of names in which `*` stands for any characters, slashes too. Ring: core.
+ * Lists of names in which `*` stands for any characters, slashes too.
  */
 
 interface Wild {

@@ -1,5 +1,5 @@
 /**
- * How much work a JSON text would be, told before it is parsed. Ring: core.
+ * How much work a JSON text would be, told before it is parsed.
  */
 
 /** What a JSON text may hold. */

@@ -1,5 +1,5 @@
 /**
- * A value as its JSON, for whoever passes it on and must not spend the time to look into it. Ring: core.
+ * A value as its JSON, for whoever passes it on and must not spend the time to look into it.
  */
 
 /** The dearest JSON of this length takes two milliseconds to parse, numbers with their source included. */

@@ -1,5 +1,5 @@
 /**
- * Guesses what a misspelt name was meant to be. Ring: core.
+ * Guesses what a misspelt name was meant to be.
  */
 
 /** Longer names are compared by their beginning: the cost is the product of the lengths. */

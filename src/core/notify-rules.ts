@@ -1,5 +1,5 @@
 /**
- * What `on-change` may do. Pure, because admission refuses with the rule that the notifier enforces. Ring: core.
+ * What `on-change` may do. Pure, because admission refuses with the rule that the notifier enforces.
  */
 
 /** The signals that an application can catch and that make sense as "read your files again" or "end yourself". */

@@ -1,6 +1,5 @@
 /**
  * Which names a delivered file may have. Pure, because admission refuses with the rule that the writer enforces.
- * Ring: core.
  */
 
 import { isPrintable } from './printable.ts';

@@ -1,6 +1,6 @@
 /**
  * Text that people see: what steers a terminal, or shows in another order than it is written, is refused in names and
- * printed escaped. Ring: core.
+ * printed escaped.
  */
 
 /** Control, format (bidi), surrogate and private characters, separators of lines and paragraphs. */

@@ -1,5 +1,5 @@
 /**
- * Collects every problem of an input before refusing it once. Ring: core.
+ * Collects every problem of an input before refusing it once.
  */
 import { VouchsafeError } from './errors.ts';
 import type { ErrorCode } from './error-table.ts';

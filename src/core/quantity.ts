@@ -1,5 +1,5 @@
 /**
- * Resource quantities of Kubernetes, as far as settings use them. Ring: core.
+ * Resource quantities of Kubernetes, as far as settings use them.
  *
  * @see https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
  */

@@ -1,5 +1,5 @@
 /**
- * Values that must never be printed travel as `Secret<T>`. Ring: core.
+ * Values that must never be printed travel as `Secret<T>`.
  */
 import { inspect } from 'node:util';
 

@@ -1,5 +1,5 @@
 /**
- * SPIFFE IDs. Ring: core.
+ * SPIFFE IDs.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md section 2
  */

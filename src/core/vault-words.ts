@@ -1,5 +1,5 @@
 /**
- * What the engine and the Vault client say to each other; neither knows the other, both know this. Ring: core.
+ * What the engine and the Vault client say to each other; neither knows the other, both know this.
  */
 import type { Secret } from './secret.ts';
 

@@ -1,5 +1,5 @@
 /**
- * Which version of the project this is. Ring: core. The bundle holds it; nothing is read when a process starts.
+ * Which version of the project this is. The bundle holds it; nothing is read when a process starts.
  */
 import project from '../../package.json' with { type: 'json' };
 

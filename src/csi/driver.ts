@@ -1,5 +1,5 @@
 /**
- * The driver as a process: takes over from a predecessor, serves the kubelet, and leaves all to a successor. Ring: csi.
+ * The driver as a process: takes over from a predecessor, serves the kubelet, and leaves all to a successor.
  */
 import { serveHealth, type Exposition } from '../http/index.ts';
 import { createShared } from '../agent-runtime/index.ts';

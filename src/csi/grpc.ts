@@ -1,5 +1,5 @@
 /**
- * gRPC servers on Unix sockets; the one file of the driver that knows `@grpc/grpc-js`. Ring: csi.
+ * gRPC servers on Unix sockets; the one file of the driver that knows `@grpc/grpc-js`.
  */
 import type {
   sendUnaryData,

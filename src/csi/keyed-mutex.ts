@@ -1,5 +1,5 @@
 /**
- * Operations with something at stake in common run one after the other. Ring: csi.
+ * Operations with something at stake in common run one after the other.
  */
 import type { VolumeSpec } from './publish-request.ts';
 

@@ -1,5 +1,5 @@
 /**
- * Room for the files of all volumes, and for the values that they are made of. Ring: csi. What is written to a tmpfs
+ * Room for the files of all volumes, and for the values that they are made of. What is written to a tmpfs
  * counts as memory of the process that writes it, and stays when that process is killed for it: the next driver would be killed, too, and the next one.
  */
 import { VouchsafeError } from '../core/index.ts';

@@ -1,5 +1,5 @@
 /**
- * What the driver counts. Ring: csi. Labels are closed sets, namespaces of pods that are on this node now, and where
+ * What the driver counts. Labels are closed sets, namespaces of pods that are on this node now, and where
  * the installation says so those pods and their files.
  */
 import type { Gauge, Labels, Metrics } from '../core/index.ts';

@@ -1,6 +1,6 @@
 /**
  * The mounts of volumes, as the engine sees them: it looks for them itself, and has them made and taken away by the
- * mounter. Ring: csi.
+ * mounter.
  */
 import { lstatSync } from 'node:fs';
 import { realpath } from 'node:fs/promises';

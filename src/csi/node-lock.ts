@@ -1,6 +1,6 @@
 /**
  * One driver at a time for each state directory: two would run two engines of one volume, and each would take the
- * other's credentials away. Ring: csi.
+ * other's credentials away.
  */
 import { VouchsafeError, type Clock, type Logger } from '../core/index.ts';
 import type { HeldLock, LocksPort } from './ports.ts';

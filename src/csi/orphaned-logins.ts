@@ -1,5 +1,5 @@
 /**
- * Logins that outlive their engine. Ring: csi. A request that is given up may have been granted all the same, and a
+ * Logins that outlive their engine. A request that is given up may have been granted all the same, and a
  * token that nobody knows of lives to its TTL: so it is waited for in the background, and revoked.
  */
 import type { VaultPort } from '../agent/index.ts';

@@ -1,5 +1,5 @@
 /**
- * What is to be done for a request, by the settings of volume, namespace and installation. Ring: csi.
+ * What is to be done for a request, by the settings of volume, namespace and installation.
  */
 import { problemsError, VouchsafeError } from '../core/index.ts';
 import type { Checked } from '../renderer/index.ts';

@@ -1,5 +1,5 @@
 /**
- * What the driver needs from the parts around it. Ring: csi. `cmd/csi` hands them in.
+ * What the driver needs from the parts around it. `cmd/csi` hands them in.
  */
 import type { AgentConfig } from '../config/index.ts';
 import type { Clock, Grants, Logger, Metrics, Problem, Random } from '../core/index.ts';

@@ -1,5 +1,5 @@
 /**
- * What the kubelet asks for, checked. Ring: csi. Who the pod is comes from the kubelet's own keys alone.
+ * What the kubelet asks for, checked. Who the pod is comes from the kubelet's own keys alone.
  */
 import { isAbsolute, normalize } from 'node:path';
 import { VouchsafeError } from '../core/index.ts';

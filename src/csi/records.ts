@@ -1,6 +1,6 @@
 /**
  * What a driver leaves to its successor on the same node: one directory for each volume, in memory, for root alone.
- * Ring: csi. A record holds no secret; beside it lies the state of the volume's engine, which does.
+ * A record holds no secret; beside it lies the state of the volume's engine, which does.
  */
 import { constants } from 'node:fs';
 import { chmod, lstat, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';

@@ -1,6 +1,5 @@
 /**
  * Tells the kubelet of the driver: it finds the socket in its registry, asks what it is, and says whether it took it.
- * Ring: csi.
  *
  * @see https://github.com/kubernetes/kubernetes/tree/master/pkg/kubelet/pluginmanager
  */

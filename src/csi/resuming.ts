@@ -1,6 +1,6 @@
 /**
  * How engines of a predecessor's volumes go on after the start of a driver: some at a time, and last those that a driver
- * has died over. Ring: csi.
+ * has died over.
  */
 import { VouchsafeError, type Clock } from '../core/index.ts';
 import { FairShares } from '../async/index.ts';

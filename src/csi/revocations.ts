@@ -1,5 +1,5 @@
 /**
- * Revokes in the background what volumes held that are gone. Ring: csi. No pod waits for it; what is not done when the
+ * Revokes in the background what volumes held that are gone. No pod waits for it; what is not done when the
  * driver ends is left to the next one.
  */
 import type { Clock, Gauge, Logger, Metrics, Random } from '../core/index.ts';

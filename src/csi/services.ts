@@ -1,5 +1,5 @@
 /**
- * The calls of a CSI node driver. Ring: csi.
+ * The calls of a CSI node driver.
  *
  * @see https://github.com/container-storage-interface/spec/blob/master/spec.md
  */

@@ -1,5 +1,5 @@
 /**
- * What the kubelet is told of an error: a gRPC status and a text for the pod's events. Ring: csi.
+ * What the kubelet is told of an error: a gRPC status and a text for the pod's events.
  *
  * The kubelet takes most codes for final: nothing is mounted, nothing goes on, and it will not ask to unpublish. So
  * while a volume is still being made, only codes are used that leave that open.

@@ -1,5 +1,5 @@
 /**
- * Who was at work when the driver died. Ring: csi. A note lies beside the record of a volume, in memory, for as long as a
+ * Who was at work when the driver died. A note lies beside the record of a volume, in memory, for as long as a
  * process renders it; the next driver that finds one begins that volume last.
  */
 import { rmSync, writeFileSync } from 'node:fs';

@@ -1,5 +1,5 @@
 /**
- * The pod's service-account tokens, as the kubelet hands them in. Ring: csi. They are kept in memory alone, and never
+ * The pod's service-account tokens, as the kubelet hands them in. They are kept in memory alone, and never
  * printed.
  */
 import { Secret, VouchsafeError, type Clock, type ErrorCode } from '../core/index.ts';

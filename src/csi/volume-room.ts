@@ -1,5 +1,5 @@
 /**
- * Where the values of one volume are counted, and answers of Vault while they are read. Ring: csi.
+ * Where the values of one volume are counted, and answers of Vault while they are read.
  */
 import type { ValuesRoom } from '../agent/index.ts';
 import { VouchsafeError } from '../core/index.ts';

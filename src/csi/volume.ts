@@ -1,5 +1,5 @@
 /**
- * One published volume: its engine, with an identity, token, leases and schedule of its own. Ring: csi.
+ * One published volume: its engine, with an identity, token, leases and schedule of its own.
  *
  * It is `starting` until every file has been written, then `published`; its start may have `failed` for good; it is
  * `ending` once its files are to go, and gone when what it holds is revoked.

@@ -1,5 +1,5 @@
 /**
- * The volumes of a node. Ring: csi. Each change of one volume or at one place is a turn of its own; waiting for files is
+ * The volumes of a node. Each change of one volume or at one place is a turn of its own; waiting for files is
  * none, so that a pod that is deleted meanwhile does not wait for them.
  */
 import { randomUUID } from 'node:crypto';

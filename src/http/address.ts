@@ -1,5 +1,5 @@
 /**
- * Addresses of listeners and of those who call them. Ring: http.
+ * Addresses of listeners and of those who call them.
  */
 import { isIPv4 } from 'node:net';
 

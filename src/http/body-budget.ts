@@ -1,5 +1,5 @@
 /**
- * One bound for all bodies that a listener has in memory. Ring: http.
+ * One bound for all bodies that a listener has in memory.
  */
 
 /** A share of the budget. */

@@ -1,5 +1,5 @@
 /**
- * A body as it comes in. Ring: http.
+ * A body as it comes in.
  */
 
 /** However small the pieces are that a body comes in, its price is known. */

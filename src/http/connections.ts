@@ -1,6 +1,6 @@
 /**
  * The connections of a listener. There is always room for one more: it takes the place of the one that has been idle
- * for longest. Ring: http.
+ * for longest.
  */
 import { Socket, type Server } from 'node:net';
 import { NO_METRICS, type Counter, type Metrics } from '../core/index.ts';

@@ -1,5 +1,5 @@
 /**
- * Probes and metrics over plain HTTP. Ring: http.
+ * Probes and metrics over plain HTTP.
  */
 import { serveHttp, type HttpOptions } from './listener.ts';
 import { byRoute, metricsRoute, probeRoutes, type Exposition } from './routes.ts';

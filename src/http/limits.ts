@@ -1,5 +1,5 @@
 /**
- * The bounds of every listener, in one place. Ring: http.
+ * The bounds of every listener, in one place.
  */
 
 /** How often Node looks for connections whose time is over. Its own default of 30 s lets idle ones live that long. */

@@ -1,5 +1,5 @@
 /**
- * A listener of plain HTTP, and what it has in common with that of TLS. Ring: http.
+ * A listener of plain HTTP, and what it has in common with that of TLS.
  */
 import { once } from 'node:events';
 import { createServer } from 'node:http';

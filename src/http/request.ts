@@ -1,5 +1,5 @@
 /**
- * One request, whichever version of HTTP it came by. Ring: http.
+ * One request, whichever version of HTTP it came by.
  */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { Http2ServerRequest } from 'node:http2';

@@ -1,5 +1,5 @@
 /**
- * From a request to its answer, within the bounds of a listener. Ring: http.
+ * From a request to its answer, within the bounds of a listener.
  */
 import type { ServerResponse } from 'node:http';
 import type { Http2ServerResponse } from 'node:http2';

@@ -1,5 +1,5 @@
 /**
- * Routes, and those that every process has. Ring: http.
+ * Routes, and those that every process has.
  */
 import type { Answer, Handler } from './respond.ts';
 import type { HttpRequest } from './request.ts';

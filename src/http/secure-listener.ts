@@ -1,5 +1,5 @@
 /**
- * The listener of TLS: HTTP/2 and HTTP/1.1, whichever the caller offers. Ring: http.
+ * The listener of TLS: HTTP/2 and HTTP/1.1, whichever the caller offers.
  */
 import { once } from 'node:events';
 import { constants, X509Certificate } from 'node:crypto';

@@ -1,5 +1,5 @@
 /**
- * Where the API server is and how one logs in there. Ring: kubernetes.
+ * Where the API server is and how one logs in there.
  */
 import type { RequestOptions } from 'node:https';
 import { Secret, VouchsafeError, type Clock } from '../core/index.ts';

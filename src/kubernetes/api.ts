@@ -1,6 +1,5 @@
 /**
  * What is asked of the Kubernetes API, as a port: `rest.ts` speaks HTTP, tests keep objects in memory.
- * Ring: kubernetes.
  */
 import { VouchsafeError } from '../core/index.ts';
 

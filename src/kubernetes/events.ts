@@ -1,5 +1,5 @@
 /**
- * Tells decisions as Events on the owners of pods. Ring: kubernetes. It never delays or fails a review: what is too
+ * Tells decisions as Events on the owners of pods. It never delays or fails a review: what is too
  * much is dropped and counted. No namespace uses up what another may tell: each has a bound of its own, and they take
  * turns in what is written.
  *

@@ -1,5 +1,5 @@
 /**
- * Objects of the API that are listed once and then watched. Ring: kubernetes.
+ * Objects of the API that are listed once and then watched.
  *
  * @see https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
  */

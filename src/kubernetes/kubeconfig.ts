@@ -1,6 +1,6 @@
 /**
  * A person's kubeconfig, with every way of logging in that it knows: the adapter of the Kubernetes client, which
- * is loaded here alone, because it is large. Ring: kubernetes.
+ * is loaded here alone, because it is large.
  */
 import type { RequestOptions } from 'node:https';
 import { VouchsafeError } from '../core/index.ts';

@@ -1,5 +1,5 @@
 /**
- * Who of several replicas does what only one should do. Ring: kubernetes. The lease spares work and conflicts;
+ * Who of several replicas does what only one should do. The lease spares work and conflicts;
  * what is written under it must still be safe when two hold it, for no clock is to be trusted.
  *
  * @see https://kubernetes.io/docs/concepts/architecture/leases/

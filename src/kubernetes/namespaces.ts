@@ -1,5 +1,5 @@
 /**
- * Annotations of namespaces, watched. Ring: kubernetes.
+ * Annotations of namespaces, watched.
  */
 import { VouchsafeError, type Clock, type Logger, type Random } from '../core/index.ts';
 import type { ApiObject, KubernetesApi } from './api.ts';

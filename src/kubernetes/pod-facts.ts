@@ -1,5 +1,5 @@
 /**
- * Who a pod is, as the API server tells it. Ring: kubernetes.
+ * Who a pod is, as the API server tells it.
  */
 import { VouchsafeError, type Clock } from '../core/index.ts';
 import { abortable } from '../async/index.ts';

@@ -1,6 +1,5 @@
 /**
  * The Kubernetes API over HTTP: one deadline per request, bounded answers, watches that end with their signal.
- * Ring: kubernetes.
  *
  * @see https://kubernetes.io/docs/reference/using-api/api-concepts/
  */

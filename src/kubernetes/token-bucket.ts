@@ -1,5 +1,5 @@
 /**
- * A bound on how often something happens. Ring: kubernetes.
+ * A bound on how often something happens.
  */
 import type { Clock } from '../core/index.ts';
 

@@ -1,5 +1,5 @@
 /**
- * The engine's side of the mounter's socket. Ring: mounter.
+ * The engine's side of the mounter's socket.
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';

@@ -1,7 +1,7 @@
 /**
  * Directories on the way to a target, each one opened by its name in the one before, and never through a symbolic
  * link: what is done by a handle is done to the directory that was looked at, whatever its name stands for by then.
- * Ring: mounter. Plain system calls: each of them takes microseconds.
+ * Plain system calls: each of them takes microseconds.
  */
 import {
   closeSync,

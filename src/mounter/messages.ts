@@ -1,5 +1,5 @@
 /**
- * What engine and mounter say to each other: lines of JSON over a Unix socket, answered in any order. Ring: mounter.
+ * What engine and mounter say to each other: lines of JSON over a Unix socket, answered in any order.
  */
 import type { MountSpec } from './mounter.ts';
 import type { Place } from './place.ts';

@@ -1,5 +1,5 @@
 /**
- * Mounts the volumes of a node, and takes them away. Ring: mounter. This is all that the one privileged process of the
+ * Mounts the volumes of a node, and takes them away. This is all that the one privileged process of the
  * product does. It trusts nobody: whoever asks names a pod and a volume, and gets a small tmpfs at the one place where
  * the kubelet wants that volume, or nothing.
  */

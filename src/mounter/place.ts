@@ -1,5 +1,5 @@
 /**
- * The one place below the kubelet's directory where a volume of a pod can be mounted. Ring: mounter.
+ * The one place below the kubelet's directory where a volume of a pod can be mounted.
  *
  * @see https://github.com/kubernetes/kubernetes/blob/master/pkg/volume/csi/csi_util.go `getTargetPath`
  */

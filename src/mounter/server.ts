@@ -1,5 +1,5 @@
 /**
- * The mounter on its socket. Ring: mounter. Only the engine shares the directory of the socket; what comes from there is
+ * The mounter on its socket. Only the engine shares the directory of the socket; what comes from there is
  * taken for what an attacker wrote who has taken the engine over.
  */
 import { chmodSync, rmSync } from 'node:fs';

@@ -1,5 +1,5 @@
 /**
- * Tells the application that its files have changed, with bounded patience. Ring: notify.
+ * Tells the application that its files have changed, with bounded patience.
  */
 import type { NotifyAction } from '../config/index.ts';
 import {

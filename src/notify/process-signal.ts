@@ -1,5 +1,5 @@
 /**
- * Signals and restarts containers by their main process. Ring: notify.
+ * Signals and restarts containers by their main process.
  */
 import { codeOf, VouchsafeError, type Clock, type NotifySignal } from '../core/index.ts';
 import {

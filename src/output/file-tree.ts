@@ -1,5 +1,5 @@
 /**
- * Files by the directories that they lie in, so that each directory is made, filled and left once. Ring: output.
+ * Files by the directories that they lie in, so that each directory is made, filled and left once.
  */
 
 /** What a directory is to hold, by name. */

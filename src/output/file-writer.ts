@@ -1,6 +1,6 @@
 /**
  * Replaces the whole set of delivered files at once, laid out like a projected volume of Kubernetes:
- * `name -> ..data/name`, `..data -> ..<timestamp>_<random>/`, real files in there. Ring: output.
+ * `name -> ..data/name`, `..data -> ..<timestamp>_<random>/`, real files in there.
  *
  * @see https://github.com/kubernetes/kubernetes/blob/master/pkg/volume/util/atomic_writer.go
  */

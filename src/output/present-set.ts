@@ -1,6 +1,5 @@
 /**
  * What is in an output directory now: read from the disk each time, so that a restarted process knows it too.
- * Ring: output.
  */
 import { MAX_DEPTH, type Directory, type FileSystem } from './file-system.ts';
 

@@ -1,5 +1,5 @@
 /**
- * Real time and chance. Ring: platform.
+ * Real time and chance.
  */
 import { randomInt } from 'node:crypto';
 import type { Clock, Random } from '../core/index.ts';

@@ -1,5 +1,5 @@
 /**
- * Takes from a privileged process what it does not need. Ring: platform.
+ * Takes from a privileged process what it does not need.
  */
 import { existsSync } from 'node:fs';
 import { ENVIRONMENT } from './util-linux.ts';

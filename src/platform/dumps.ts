@@ -1,5 +1,5 @@
 /**
- * Keeps secrets out of what a process leaves behind when it dies. Ring: platform.
+ * Keeps secrets out of what a process leaves behind when it dies.
  */
 import { writeFileSync } from 'node:fs';
 

@@ -1,5 +1,5 @@
 /**
- * Small files. Ring: platform.
+ * Small files.
  */
 import { open } from 'node:fs/promises';
 

@@ -1,5 +1,5 @@
 /**
- * The world of a command: streams, files, environment. Ring: platform.
+ * The world of a command: streams, files, environment.
  */
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';

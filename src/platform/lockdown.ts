@@ -1,6 +1,6 @@
 /**
  * Locks this process up for good, by the kernel: whatever runs in it from then on can compute, use what is open, and end.
- * Ring: platform. It is for the child processes of sandboxed.ts, which hear nothing before they have reported it.
+ * It is for the child processes of sandboxed.ts, which hear nothing before they have reported it.
  *
  * It takes no privilege, and no program that would do it from outside.
  */

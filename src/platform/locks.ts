@@ -1,5 +1,5 @@
 /**
- * Locks of the kernel between processes of one machine, by `flock` of util-linux. Ring: platform.
+ * Locks of the kernel between processes of one machine, by `flock` of util-linux.
  */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';

@@ -1,5 +1,5 @@
 /**
- * JSON lines on a stream, by pino. Ring: platform.
+ * JSON lines on a stream, by pino.
  */
 import { pino, stdTimeFunctions, type DestinationStream, type Logger as Pino } from 'pino';
 import {

@@ -1,5 +1,5 @@
 /**
- * How much memory this process may have. Ring: platform.
+ * How much memory this process may have.
  */
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';

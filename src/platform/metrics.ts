@@ -1,5 +1,5 @@
 /**
- * The metrics registry, by prom-client. Ring: platform.
+ * The metrics registry, by prom-client.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Metrics } from '../core/index.ts';

@@ -1,5 +1,5 @@
 /**
- * File systems in memory, by `mount` and `umount` of util-linux. Ring: platform. What is mounted is what the kernel
+ * File systems in memory, by `mount` and `umount` of util-linux. What is mounted is what the kernel
  * says, each time again: nothing is remembered here.
  */
 import { readFile, statfs } from 'node:fs/promises';

@@ -1,5 +1,5 @@
 /**
- * The process itself: environment, signals, streams. Ring: platform.
+ * The process itself: environment, signals, streams.
  */
 import { printableText, EXIT } from '../core/index.ts';
 

@@ -1,7 +1,7 @@
 /**
  * Starts a program of ours in a process that can do next to nothing: no network, no files, no environment, no other
  * process, no more descriptors than its pipes, and it ends with this process. It sees to that itself (lockdown.ts), and is
- * sent nothing before. Ring: platform.
+ * sent nothing before.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';

@@ -1,6 +1,6 @@
 /**
  * What a process may ask of the kernel that computes, reads and writes what it has open, and ends: a list of system
- * calls, and the program of it for the kernel's seccomp. Ring: platform.
+ * calls, and the program of it for the kernel's seccomp.
  *
  * @see https://docs.kernel.org/userspace-api/seccomp_filter.html
  */

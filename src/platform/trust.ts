@@ -1,5 +1,5 @@
 /**
- * The authorities that are trusted where nothing says which. Ring: platform.
+ * The authorities that are trusted where nothing says which.
  */
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 

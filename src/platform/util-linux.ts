@@ -1,5 +1,5 @@
 /**
- * Runs the programs of util-linux that do what Node cannot: mount, umount, flock. Ring: platform.
+ * Runs the programs of util-linux that do what Node cannot: mount, umount, flock.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

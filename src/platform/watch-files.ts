@@ -1,5 +1,5 @@
 /**
- * Tells when files change, by chokidar. Ring: platform.
+ * Tells when files change, by chokidar.
  */
 import { existsSync } from 'node:fs';
 import { basename, dirname } from 'node:path';

@@ -1,5 +1,5 @@
 /**
- * Finds out that this process is stuck, and ends it. Ring: platform.
+ * Finds out that this process is stuck, and ends it.
  */
 import { Worker } from 'node:worker_threads';
 

@@ -1,6 +1,5 @@
 /**
  * Templates and answers of Vault, worked on in other processes: the thread that asks looks into none of them.
- * Ring: renderer.
  */
 import {
   JsonText,

@@ -1,5 +1,5 @@
 /**
- * What is counted of the processes that render. Ring: renderer. Labels are closed sets: never a tenant.
+ * What is counted of the processes that render. Labels are closed sets: never a tenant.
  */
 import type { Metrics } from '../core/index.ts';
 import type { PoolCounts } from '../sandbox/index.ts';

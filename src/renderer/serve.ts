@@ -1,6 +1,6 @@
 /**
  * What a process that renders does: templates and answers of Vault, one frame after the other, for whoever asks. It
- * keeps parsed templates, and of values nothing. Ring: renderer.
+ * keeps parsed templates, and of values nothing.
  */
 import { createHash } from 'node:crypto';
 import { dependencyKey, toVouchsafeError, VouchsafeError, type Dependency } from '../core/index.ts';

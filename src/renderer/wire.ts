@@ -1,6 +1,6 @@
 /**
  * What the driver and the processes that render say to each other: the first part of a frame is JSON, the others are
- * bytes that it speaks of. Ring: renderer.
+ * bytes that it speaks of.
  *
  * What the driver says is trusted. What it is answered is not: it comes from where texts of tenants are worked on, so
  * every member is looked at, and nothing is taken over but what is expected.

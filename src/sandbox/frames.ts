@@ -1,5 +1,5 @@
 /**
- * What goes between a process and its children: frames of a few byte strings each. Ring: sandbox.
+ * What goes between a process and its children: frames of a few byte strings each.
  *
  * A frame is its length and the number of its parts (four bytes each, little-endian), the length of each part, and the
  * parts. Nothing of it is read as more than bytes here, and nothing is taken in beyond the bound.

@@ -1,5 +1,5 @@
 /**
- * A few child processes that do for others what may take too long or too much. Ring: sandbox. Whoever waits for one of
+ * A few child processes that do for others what may take too long or too much. Whoever waits for one of
  * them waits within bounds, and a tenant never has all of them.
  */
 import { VouchsafeError, type Clock, type Logger, type Random } from '../core/index.ts';

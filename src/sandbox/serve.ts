@@ -1,5 +1,5 @@
 /**
- * The other end of a pool: what a child process does, one frame after the other. Ring: sandbox. It works and waits on
+ * The other end of a pool: what a child process does, one frame after the other. It works and waits on
  * its one thread alone, so that it needs nothing of Node but two descriptors.
  */
 import { readSync, writeSync } from 'node:fs';

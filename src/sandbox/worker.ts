@@ -1,6 +1,5 @@
 /**
  * One child process and its frames: it is asked one thing at a time, and killed at the first that is not as agreed.
- * Ring: sandbox.
  */
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../core/index.ts';

@@ -1,5 +1,5 @@
 /**
- * Where the Workload API listens. Ring: spiffe.
+ * Where the Workload API listens.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Workload_Endpoint.md section 4
  */

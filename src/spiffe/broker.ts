@@ -1,6 +1,6 @@
 /**
  * The client of the SPIFFE Broker API: SVIDs on behalf of the pods of a node, by mutual TLS with X.509-SVIDs.
- * Nothing that came for one pod is kept, or given to another. Ring: spiffe.
+ * Nothing that came for one pod is kept, or given to another.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Broker_API.md
  */

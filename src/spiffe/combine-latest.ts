@@ -1,5 +1,5 @@
 /**
- * Two streams read as one. Ring: spiffe.
+ * Two streams read as one.
  */
 import { Latest } from '../async/index.ts';
 

@@ -1,6 +1,6 @@
 /**
  * The connection that calls use now. When what it was opened with has been replaced, a new one is opened and the
- * old one is drained. Ring: spiffe.
+ * old one is drained.
  */
 import type { PeerCertificate, SecureContext } from 'node:tls';
 import type { Clock } from '../core/index.ts';

@@ -1,7 +1,7 @@
 /**
  * The client of the Delegated Identity API of SPIRE's agent: SVIDs on behalf of the pods of a node, which are told
  * by their selectors. The agent does not verify them: whoever names selectors gets the SVIDs, so they must come from
- * the API server's view of the pod. Nothing that came for one pod is kept, or given to another. Ring: spiffe.
+ * the API server's view of the pod. Nothing that came for one pod is kept, or given to another.
  *
  * @see https://github.com/spiffe/spire/blob/main/doc/spire_agent.md, Delegated Identity API
  */

@@ -1,5 +1,5 @@
 /**
- * Just enough DER to take certificates apart. Ring: spiffe.
+ * Just enough DER to take certificates apart.
  *
  * @see https://www.itu.int/rec/T-REC-X.690 section 8 and 10
  */

@@ -1,5 +1,5 @@
 /**
- * Turns gRPC failures into errors of ours, by status code alone. Ring: spiffe.
+ * Turns gRPC failures into errors of ours, by status code alone.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Workload_API.md section 5 (error codes)
  */

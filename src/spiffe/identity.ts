@@ -1,5 +1,5 @@
 /**
- * The identity that the agent uses: one SVID of those the workload has, the X.509 one kept fresh. Ring: spiffe.
+ * The identity that the agent uses: one SVID of those the workload has, the X.509 one kept fresh.
  */
 import {
   NO_LOGGER,

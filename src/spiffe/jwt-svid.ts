@@ -1,5 +1,5 @@
 /**
- * JWT-SVIDs and their keys as the Workload API sends them; the only user of `jose` in this folder. Ring: spiffe.
+ * JWT-SVIDs and their keys as the Workload API sends them; the only user of `jose` in this folder.
  * Signatures are not checked: these tokens are our own, and Vault checks them.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/JWT-SVID.md

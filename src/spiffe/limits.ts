@@ -1,5 +1,5 @@
 /**
- * What ends a call before its time. Ring: spiffe.
+ * What ends a call before its time.
  */
 import type { ConnectionHandle } from './connections.ts';
 

@@ -1,5 +1,5 @@
 /**
- * Refusals of messages that break the specification. Ring: spiffe.
+ * Refusals of messages that break the specification.
  */
 import { parseSpiffeId, spiffeIdProblem, VouchsafeError, type SpiffeId } from '../core/index.ts';
 

@@ -1,5 +1,5 @@
 /**
- * TLS with X.509-SVIDs at both ends: our own, always the newest, and one that the server must have. Ring: spiffe.
+ * TLS with X.509-SVIDs at both ends: our own, always the newest, and one that the server must have.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Broker_Endpoint.md section 5
  */

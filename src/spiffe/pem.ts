@@ -1,5 +1,5 @@
 /**
- * An X.509 identity as text. Ring: spiffe.
+ * An X.509 identity as text.
  *
  * @see https://www.rfc-editor.org/rfc/rfc7468
  */

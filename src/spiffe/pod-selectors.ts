@@ -1,5 +1,5 @@
 /**
- * What SPIRE's Kubernetes attestor would find out about a pod as a whole. Ring: spiffe.
+ * What SPIRE's Kubernetes attestor would find out about a pod as a whole.
  *
  * @see https://github.com/spiffe/spire/blob/main/doc/plugin_agent_workloadattestor_k8s.md
  */

@@ -1,5 +1,5 @@
 /**
- * One workload's part of a transport that many share. Ring: spiffe.
+ * One workload's part of a transport that many share.
  */
 import { VouchsafeError } from '../core/index.ts';
 import type { Transport } from './transport.ts';

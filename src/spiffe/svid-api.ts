@@ -1,6 +1,6 @@
 /**
  * What every API that gives SVIDs has in common: the Workload API, and those that give them on behalf of another
- * workload. Ring: spiffe.
+ * workload.
  */
 import { toVouchsafeError, VouchsafeError, type Logger } from '../core/index.ts';
 import { parseJwtSvid, type JwtSvid } from './jwt-svid.ts';

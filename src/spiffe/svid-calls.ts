@@ -1,6 +1,5 @@
 /**
  * What the clients of all APIs that give SVIDs do alike: calls, streams, and what a list without SVIDs means.
- * Ring: spiffe.
  */
 import { NO_LOGGER, type Clock, type Logger } from '../core/index.ts';
 import type { JwtSvid } from './jwt-svid.ts';

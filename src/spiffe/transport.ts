@@ -1,5 +1,5 @@
 /**
- * Calls over gRPC by `@grpc/grpc-js`, which the CSI driver (`src/csi/grpc.ts`) serves with. Ring: spiffe.
+ * Calls over gRPC by `@grpc/grpc-js`, which the CSI driver (`src/csi/grpc.ts`) serves with.
  */
 import type { Client, ClientReadableStream, Metadata } from '@grpc/grpc-js';
 import { VouchsafeError } from '../core/index.ts';

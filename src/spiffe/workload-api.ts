@@ -1,5 +1,5 @@
 /**
- * The client of the SPIFFE Workload API: one call or one stream at a time, no retries. Ring: spiffe.
+ * The client of the SPIFFE Workload API: one call or one stream at a time, no retries.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Workload_API.md
  */

@@ -1,5 +1,5 @@
 /**
- * X.509-SVIDs and bundles as the Workload API sends them: taken apart and checked. Ring: spiffe.
+ * X.509-SVIDs and bundles as the Workload API sends them: taken apart and checked.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md
  */

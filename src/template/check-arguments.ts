@@ -1,5 +1,5 @@
 /**
- * Whether a call fits its helper's row of the table: number of arguments, names of parameters. Ring: template.
+ * Whether a call fits its helper's row of the table: number of arguments, names of parameters.
  */
 import type { Signature } from './helper.ts';
 import type { RawBlock, RawMustache, RawSubExpression } from './parser.ts';

@@ -1,6 +1,6 @@
 /**
  * From Handlebars' syntax tree to a checked template: every name is resolved, every problem that can be seen
- * without data is found. Ring: template.
+ * without data is found.
  */
 import { dependencyKey, type Dependency, type Problem } from '../core/index.ts';
 import { argumentProblems, thisHint } from './check-arguments.ts';

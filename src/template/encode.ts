@@ -1,5 +1,5 @@
 /**
- * Values as JSON, YAML or TOML: one walk, three dialects. Ring: template.
+ * Values as JSON, YAML or TOML: one walk, three dialects.
  *
  * @see RFC 8259, https://yaml.org/spec/1.2.2/, https://toml.io/en/v1.0.0
  */

@@ -1,5 +1,5 @@
 /**
- * Escapes a text unit by unit, when it is known how long it becomes. Ring: template.
+ * Escapes a text unit by unit, when it is known how long it becomes.
  */
 import { unitBytes, type Work } from './work.ts';
 

@@ -1,5 +1,5 @@
 /**
- * A problem found while rendering, before anybody knows where it stands in the template. Ring: template.
+ * A problem found while rendering, before anybody knows where it stands in the template.
  */
 import { VouchsafeError } from '../core/index.ts';
 import type { Position } from './tree.ts';

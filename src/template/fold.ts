@@ -1,5 +1,5 @@
 /**
- * What of a template is known without data: literals, and what pure helpers make of them. Ring: template.
+ * What of a template is known without data: literals, and what pure helpers make of them.
  */
 import { Fault } from './fault.ts';
 import { HelperCall } from './helper.ts';

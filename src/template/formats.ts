@@ -1,5 +1,5 @@
 /**
- * The shipped templates: `templates/<format>.hbs`. Ring: template.
+ * The shipped templates: `templates/<format>.hbs`.
  */
 import { readFileSync } from 'node:fs';
 import { VouchsafeError } from '../core/index.ts';

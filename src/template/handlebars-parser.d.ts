@@ -1,6 +1,6 @@
 /**
  * Types of the Handlebars parser alone: what `parse` really gives, more exact than the package's own types.
- * Only parser.ts uses them. Ring: template.
+ * Only parser.ts uses them.
  *
  * @see https://github.com/handlebars-lang/handlebars.js/blob/4.x/docs/compiler-api.md
  */

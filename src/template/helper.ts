@@ -1,6 +1,5 @@
 /**
  * What a helper is: one row of a table that drives the static check, the evaluation and the documentation.
- * Ring: template.
  */
 import type { Dependency } from '../core/index.ts';
 import { missingKey, valueFault } from './fault.ts';

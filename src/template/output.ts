@@ -1,5 +1,5 @@
 /**
- * What a template prints: text, or one binary value and nothing else. Ring: template.
+ * What a template prints: text, or one binary value and nothing else.
  */
 import { Fault, valueFault } from './fault.ts';
 import { TextBuilder } from './text-builder.ts';

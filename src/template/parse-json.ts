@@ -1,5 +1,5 @@
 /**
- * JSON of a text, when its size, depth and number of values are known to be within bounds. Ring: template.
+ * JSON of a text, when its size, depth and number of values are known to be within bounds.
  *
  * @see RFC 8259
  */

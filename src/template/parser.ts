@@ -1,6 +1,6 @@
 /**
  * The one place that touches the handlebars package. Its parser alone is used: it gives the syntax tree with
- * whitespace control done. Nothing is compiled to code here. Ring: template.
+ * whitespace control done. Nothing is compiled to code here.
  */
 import { parse, parser, type RawProgram } from 'handlebars/dist/cjs/handlebars/compiler/base.js';
 import type { Position } from './tree.ts';

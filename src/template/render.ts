@@ -1,7 +1,7 @@
 /**
  * Walks a template over values. What Handlebars does, this does too, with these differences: no prototypes, no
  * HTML escaping, missing keys are errors, objects do not print, and values that are not there yet are
- * collected instead of awaited. Ring: template.
+ * collected instead of awaited.
  */
 import { dependencyKey, isVaultDependency, type Dependency } from '../core/index.ts';
 import { quotedBytes } from './encode.ts';

@@ -1,6 +1,6 @@
 /**
  * What names mean at a place in a template: the contexts around it, the data variables, the block parameters.
- * Scopes are never changed, only extended. Ring: template.
+ * Scopes are never changed, only extended.
  */
 import { Fault, missingKey } from './fault.ts';
 import type { Path } from './tree.ts';

@@ -1,6 +1,6 @@
 /**
  * Finds one text in another in time that grows with both lengths alone. V8's own search takes time by their product
- * for long needles: hours for what fits into a template. Ring: template.
+ * for long needles: hours for what fits into a template.
  */
 
 import type { Work } from './work.ts';

@@ -1,5 +1,5 @@
 /**
- * What somebody may have meant by an unknown helper. Ring: template.
+ * What somebody may have meant by an unknown helper.
  */
 import { nearest } from '../core/index.ts';
 

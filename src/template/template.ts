@@ -1,5 +1,5 @@
 /**
- * Templates from text. Ring: template.
+ * Templates from text.
  */
 import { problemsError, type Dependency, type Problem } from '../core/index.ts';
 import { compile } from './compile.ts';

@@ -1,6 +1,6 @@
 /**
  * Puts a text together from pieces. V8 would keep 32 bytes for each `+=` until somebody reads the result; here
- * pieces become text as they gather. Ring: template.
+ * pieces become text as they gather.
  */
 import { textBytes, type Work } from './work.ts';
 

@@ -1,6 +1,5 @@
 /**
  * A checked template: names resolved, helpers found, positions kept. compile.ts makes it, render.ts walks it.
- * Ring: template.
  */
 import type { Dependency } from '../core/index.ts';
 import type { Helper } from './helper.ts';

@@ -1,6 +1,6 @@
 /**
  * What templates may know of a value: its type, its own keys, whether it counts as true. Prototypes are never
- * looked at. Ring: template.
+ * looked at.
  */
 
 /** Stands for a value that is not there yet. Whatever is made of it is pending too. */

@@ -1,6 +1,6 @@
 /**
  * What one rendering may still do. Every helper says what it is about to read and make before it does; the first
- * that goes over a bound ends the rendering. Ring: template.
+ * that goes over a bound ends the rendering.
  */
 import { isStringOneByteRepresentation } from 'node:v8';
 import { Fault } from './fault.ts';

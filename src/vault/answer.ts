@@ -1,5 +1,5 @@
 /**
- * What is in an answer of Vault that holds a value: the value, and how long it is good. Ring: vault. It needs nothing of
+ * What is in an answer of Vault that holds a value: the value, and how long it is good. It needs nothing of
  * the client, so that a process that does nothing else can do it.
  */
 import type { Validity } from '../core/index.ts';

@@ -1,5 +1,5 @@
 /**
- * Vault's HTTP API by node-vault, on a transport of our own. The one file that knows node-vault. Ring: vault.
+ * Vault's HTTP API by node-vault, on a transport of our own. The one file that knows node-vault.
  * node-vault builds the requests; everything else it would do (axios, reading VAULT_* variables, printing
  * bodies under DEBUG, keeping a token, judging statuses) is switched off here.
  */

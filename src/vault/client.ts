@@ -1,5 +1,5 @@
 /**
- * The Vault client: puts address, transport, API and operations together. Ring: vault.
+ * The Vault client: puts address, transport, API and operations together.
  */
 import { NO_LOGGER, NO_METRICS, VouchsafeError, type Secret } from '../core/index.ts';
 import { VaultApi } from './api.ts';

@@ -1,5 +1,5 @@
 /**
- * What goes wrong between two sockets, as errors of ours. Ring: vault.
+ * What goes wrong between two sockets, as errors of ours.
  * Node's error texts are not passed on; its stable codes are.
  */
 import { codeOf, VouchsafeError } from '../core/index.ts';

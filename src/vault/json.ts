@@ -1,5 +1,5 @@
 /**
- * Reads JSON as Vault sends it: bounded, strict UTF-8, and without changing numbers. Ring: vault.
+ * Reads JSON as Vault sends it: bounded, strict UTF-8, and without changing numbers.
  */
 
 /** A JSON object whose members have not been looked at. */

@@ -1,5 +1,5 @@
 /**
- * What KV mounts look like from outside. Ring: vault.
+ * What KV mounts look like from outside.
  *
  * @see https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2
  */

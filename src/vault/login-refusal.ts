@@ -1,5 +1,5 @@
 /**
- * Why Vault refused a login, and what to do about it. Ring: vault.
+ * Why Vault refused a login, and what to do about it.
  * Vault answers nearly every refusal with 400 and a text; texts are from its jwt, kubernetes and cert methods.
  * The reason serves people and metrics alone: any of them may be transient, so none ends the retries.
  */

@@ -1,5 +1,5 @@
 /**
- * Logs in to Vault. Ring: vault.
+ * Logs in to Vault.
  *
  * @see https://developer.hashicorp.com/vault/api-docs/auth/jwt#jwt-login
  */

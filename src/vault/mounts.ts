@@ -1,5 +1,5 @@
 /**
- * Remembers what kind of engine is mounted where. Ring: vault.
+ * Remembers what kind of engine is mounted where.
  * Only answers are remembered, never failures: one lost packet must not decide how a path is read for good.
  */
 import { abortable } from '../async/index.ts';

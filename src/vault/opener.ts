@@ -1,5 +1,5 @@
 /**
- * Opens answers at once, where they are. Ring: vault.
+ * Opens answers at once, where they are.
  */
 import { openAnswer } from './answer.ts';
 import type { AnswerOpener } from './types.ts';

@@ -1,5 +1,5 @@
 /**
- * Makes Vault's own words fit for a message of ours. Ring: vault.
+ * Makes Vault's own words fit for a message of ours.
  */
 import type { Secret } from '../core/index.ts';
 

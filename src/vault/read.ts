@@ -1,5 +1,5 @@
 /**
- * Reads, lists and writes, whatever engine is behind the path. Ring: vault.
+ * Reads, lists and writes, whatever engine is behind the path.
  * KV v2 keeps values under `data/` and names under `metadata/`; users write neither.
  */
 import {

@@ -1,6 +1,6 @@
 /**
  * Where a redirect of Vault may lead: to the connection's own host, on any port, and to hosts that it names. What
- * travels along is a token, so the answer of one host alone must not choose who gets it. Ring: vault.
+ * travels along is a token, so the answer of one host alone must not choose who gets it.
  */
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { printableLine, VouchsafeError } from '../core/index.ts';

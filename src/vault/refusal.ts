@@ -1,5 +1,5 @@
 /**
- * What a status of Vault means. Ring: vault.
+ * What a status of Vault means.
  *
  * @see https://developer.hashicorp.com/vault/api-docs#http-status-codes
  */

@@ -1,5 +1,5 @@
 /**
- * Counts and times calls of Vault. Ring: vault. Labels are closed sets: never a path.
+ * Counts and times calls of Vault. Labels are closed sets: never a path.
  */
 import { toVouchsafeError, type Clock, type Logger, type Metrics } from '../core/index.ts';
 

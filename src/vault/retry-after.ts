@@ -1,5 +1,5 @@
 /**
- * The `Retry-After` header. Ring: vault.
+ * The `Retry-After` header.
  *
  * @see https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
  */

@@ -1,5 +1,5 @@
 /**
- * Tokens and leases: renewing, checking, revoking. Ring: vault.
+ * Tokens and leases: renewing, checking, revoking.
  *
  * @see https://developer.hashicorp.com/vault/api-docs/system/leases
  */

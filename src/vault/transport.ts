@@ -1,6 +1,6 @@
 /**
  * HTTP to Vault on Node's own client: kept-alive connections, one deadline per request, TLS that follows a
- * changed CA, bounded bodies, safe redirects. Ring: vault. It knows nothing of Vault's API.
+ * changed CA, bounded bodies, safe redirects. It knows nothing of Vault's API.
  */
 import {
   Agent as HttpAgent,

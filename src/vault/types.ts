@@ -1,5 +1,5 @@
 /**
- * What the Vault client offers to the rest of the product. Ring: vault.
+ * What the Vault client offers to the rest of the product.
  */
 import type {
   Clock,

@@ -1,5 +1,5 @@
 /**
- * How long an answer is good. Ring: vault.
+ * How long an answer is good.
  */
 import { certificateLife, type Validity } from '../core/index.ts';
 import { X509Certificate } from 'node:crypto';

@@ -1,5 +1,5 @@
 /**
- * How a version of KV v2 looks. Ring: vault.
+ * How a version of KV v2 looks.
  */
 import { isObject, type JsonObject } from './json.ts';
 

@@ -1,5 +1,5 @@
 /**
- * The serving certificate from files, kept up to date. Ring: server. How files are read and watched comes in.
+ * The serving certificate from files, kept up to date. How files are read and watched comes in.
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';

@@ -1,5 +1,5 @@
 /**
- * Makes the webhook's own authority and the certificates that it signs (ECDSA P-256). Ring: certificates.
+ * Makes the webhook's own authority and the certificates that it signs (ECDSA P-256).
  */
 import {
   createPrivateKey,

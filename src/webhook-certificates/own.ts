@@ -1,6 +1,6 @@
 /**
  * The webhook's own authority, in a Secret that all replicas share: each serves from it, the one that leads renews
- * it. Ring: certificates. Writes name the version they are based on, so that two leaders cannot undo each other.
+ * it. Writes name the version they are based on, so that two leaders cannot undo each other.
  */
 import {
   certificateLife,

@@ -1,5 +1,5 @@
 /**
- * The MutatingWebhookConfiguration: what the API server trusts, watched and kept. Ring: certificates.
+ * The MutatingWebhookConfiguration: what the API server trusts, watched and kept.
  *
  * @see https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
  */

@@ -1,6 +1,6 @@
 /**
  * What lies in the Secret of the webhook's own authority, and what has to be done about it. Pure but for fresh
- * keys. Ring: certificates.
+ * keys.
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { certificateLife, Secret } from '../core/index.ts';

@@ -1,5 +1,5 @@
 /**
- * The webhook's own X.509-SVID as its serving certificate. Ring: certificates.
+ * The webhook's own X.509-SVID as its serving certificate.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md
  */

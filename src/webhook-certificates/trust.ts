@@ -1,5 +1,5 @@
 /**
- * Whom the API server would believe: chains, names and bundles. Pure. Ring: certificates.
+ * Whom the API server would believe: chains, names and bundles. Pure.
  */
 import { X509Certificate } from 'node:crypto';
 import { certificateLife } from '../core/index.ts';

@@ -1,6 +1,6 @@
 /**
  * Serves only what the API server trusts, and has it trust what is to be served: a new certificate waits until the
- * webhook configuration trusts its authority, and until then the last good one is served. Ring: certificates.
+ * webhook configuration trusts its authority, and until then the last good one is served.
  */
 import type { X509Certificate } from 'node:crypto';
 import { NO_LOGGER, toVouchsafeError, type Clock, type Logger } from '../core/index.ts';

@@ -1,5 +1,5 @@
 /**
- * What is told of a decision to those who look at the pod's owner. Pure. Ring: server.
+ * What is told of a decision to those who look at the pod's owner. Pure.
  *
  * The webhook cannot know who calls, so an Event holds no text of the request: sentences, counts and names of settings
  * are the product's own, and what it regards has the shape of a reference or is not told.

@@ -1,5 +1,5 @@
 /**
- * `POST /mutate`: an AdmissionReview in, an AdmissionReview out, a log line and a count. Ring: server.
+ * `POST /mutate`: an AdmissionReview in, an AdmissionReview out, a log line and a count.
  * Never logs an object, a patch or an annotation's value.
  */
 import {

@@ -1,5 +1,5 @@
 /**
- * Ready means: the API server could call now. Ring: server.
+ * Ready means: the API server could call now.
  */
 import type { Clock } from '../core/index.ts';
 import type { Certificates } from '../webhook-certificates/index.ts';

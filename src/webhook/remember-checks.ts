@@ -1,5 +1,5 @@
 /**
- * Remembers what was found in templates: the pods of a Deployment bring the same ones. Ring: server.
+ * Remembers what was found in templates: the pods of a Deployment bring the same ones.
  */
 import type { CheckTemplate } from '../admission/index.ts';
 

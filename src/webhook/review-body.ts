@@ -1,5 +1,5 @@
 /**
- * The body of a request -> JSON, within bounds. Ring: server.
+ * The body of a request -> JSON, within bounds.
  */
 import { jsonBoundsProblem, VouchsafeError } from '../core/index.ts';
 

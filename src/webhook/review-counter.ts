@@ -1,5 +1,5 @@
 /**
- * Counts reviews by namespace. Ring: server.
+ * Counts reviews by namespace.
  */
 import type { Metrics } from '../core/index.ts';
 

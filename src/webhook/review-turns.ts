@@ -1,5 +1,5 @@
 /**
- * One piece of work at a time, in turns of whom it is for. Ring: server.
+ * One piece of work at a time, in turns of whom it is for.
  */
 import type { Clock } from '../core/index.ts';
 import { FairQueue, type QueueBounds } from '../async/index.ts';

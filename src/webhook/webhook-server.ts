@@ -1,5 +1,5 @@
 /**
- * The webhook's two listeners: HTTPS for the API server, plain HTTP for probes and metrics. Ring: server.
+ * The webhook's two listeners: HTTPS for the API server, plain HTTP for probes and metrics.
  */
 import type { Clock, Logger, Metrics } from '../core/index.ts';
 import {

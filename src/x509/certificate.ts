@@ -1,5 +1,5 @@
 /**
- * Writes and signs X.509 certificates: the adapter of the ASN.1 library. Ring: x509.
+ * Writes and signs X.509 certificates: the adapter of the ASN.1 library.
  *
  * @see https://www.rfc-editor.org/rfc/rfc5280 section 4
  */

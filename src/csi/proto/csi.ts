@@ -1,6 +1,6 @@
 /**
  * The messages and calls of `csi.v1` that a node driver of ephemeral volumes has, and those of the kubelet's plug-in
- * registration. Ring: csi. Numbers are those of the specifications, names of fields in camel case.
+ * registration. Numbers are those of the specifications, names of fields in camel case.
  *
  * @see https://github.com/container-storage-interface/spec/blob/master/csi.proto
  * @see https://github.com/kubernetes/kubelet/blob/master/pkg/apis/pluginregistration/v1/api.proto

@@ -1,5 +1,5 @@
 /**
- * A small certificate authority (ECDSA P-256) for the development servers and the tests. Ring: dev.
+ * A small certificate authority (ECDSA P-256) for the development servers and the tests.
  * It must never sign anything outside of them: keys live in memory, nothing is revoked.
  *
  * @see https://www.rfc-editor.org/rfc/rfc5280 section 4

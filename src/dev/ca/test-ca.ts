@@ -1,5 +1,5 @@
 /**
- * Server certificates for TLS servers on this machine. Ring: dev.
+ * Server certificates for TLS servers on this machine.
  */
 import type { Clock } from '../../core/index.ts';
 import { systemClock } from '../../platform/index.ts';

@@ -1,5 +1,5 @@
 /**
- * An injected container as a local process. Ring: dev.
+ * An injected container as a local process.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';

@@ -1,6 +1,6 @@
 /**
  * Stands in for the application: a process that hears signals and HTTP calls as the real one would.
- * `node application.ts [port]` prints one line per notification. Ring: dev.
+ * `node application.ts [port]` prints one line per notification.
  */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -1,5 +1,5 @@
 /**
- * What a show prints. Ring: dev.
+ * What a show prints.
  */
 import { readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
  * Who gives the shown pod its identity, by `csi.identity.kind`: the kubelet's token, or SVIDs by one of two APIs of a
- * SPIRE agent. Ring: dev.
+ * SPIRE agent.
  */
 import type { Clock } from '../../core/index.ts';
 import { createTokenIssuer } from '../tokens/index.ts';

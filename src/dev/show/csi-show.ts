@@ -1,6 +1,6 @@
 /**
  * The CSI driver on one machine, without a cluster: a pod's volume is published, refreshed and taken away, and the pod
- * itself is nowhere. Ring: dev. `npm start -- --mode csi` is this.
+ * itself is nowhere. `npm start -- --mode csi` is this.
  */
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';

@@ -1,5 +1,5 @@
 /**
- * Loaded into each process of a show: ends it in order when the show itself is gone, however that ended. Ring: dev.
+ * Loaded into each process of a show: ends it in order when the show itself is gone, however that ended.
  */
 import { Socket } from 'node:net';
 

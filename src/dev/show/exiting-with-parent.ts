@@ -1,5 +1,5 @@
 /**
- * Options of Node that tie a process to the life of its parent; its standard input must be a pipe. Ring: dev.
+ * Options of Node that tie a process to the life of its parent; its standard input must be a pipe.
  */
 import { fileURLToPath } from 'node:url';
 

@@ -1,6 +1,5 @@
 /**
  * Where the shown pod's identity comes from: the embedded Workload API, a real one, or service-account tokens.
- * Ring: dev.
  */
 import { X509Certificate } from 'node:crypto';
 import type { JWK } from 'jose';

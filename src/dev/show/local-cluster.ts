@@ -1,5 +1,5 @@
 /**
- * The API server as the driver of a show sees it: one pod, and no defaults of namespaces. Ring: dev.
+ * The API server as the driver of a show sees it: one pod, and no defaults of namespaces.
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';

@@ -1,6 +1,5 @@
 /**
  * The agent's document for this machine: the same as in the pod, with the pod's places mapped to local ones.
- * Ring: dev.
  */
 import { formatDuration, parseDuration } from '../../core/index.ts';
 import { DEFAULTS, type RawAgentConfig } from '../../config/index.ts';

@@ -1,5 +1,5 @@
 /**
- * The kubelet as a CSI driver of this machine sees it: registers it, publishes and unpublishes. Ring: dev.
+ * The kubelet as a CSI driver of this machine sees it: registers it, publishes and unpublishes.
  */
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { VouchsafeError, type Clock } from '../../core/index.ts';

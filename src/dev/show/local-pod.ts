@@ -1,5 +1,5 @@
 /**
- * Runs what was injected into a pod as processes of this machine. Ring: dev.
+ * Runs what was injected into a pod as processes of this machine.
  */
 import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';

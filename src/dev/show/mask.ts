@@ -1,5 +1,5 @@
 /**
- * Shows a rendered file without its secrets. Ring: dev.
+ * Shows a rendered file without its secrets.
  *
  * What may be shown is what is known not to be secret: names of keys in the shipped formats, words that stand
  * in the template, and the frame of PEM and JSON. Everything else becomes the mask.

@@ -1,6 +1,6 @@
 /**
  * Finds out what a pod's files will ask Vault for, by rendering them with values that have every key.
- * Ring: dev. The embedded Vault is then filled with exactly that.
+ * The embedded Vault is then filled with exactly that.
  */
 import {
   dependencyKey,

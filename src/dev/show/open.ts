@@ -1,5 +1,5 @@
 /**
- * The servers around one pod: embedded, or the real ones that a person named. Ring: dev.
+ * The servers around one pod: embedded, or the real ones that a person named.
  */
 import type { Clock, Random } from '../../core/index.ts';
 import type { Pod } from '../../admission/index.ts';

@@ -1,5 +1,5 @@
 /**
- * Renders the files of an injected pod in this process, without writing them anywhere. Ring: dev.
+ * Renders the files of an injected pod in this process, without writing them anywhere.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

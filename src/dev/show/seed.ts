@@ -1,5 +1,5 @@
 /**
- * Sets the embedded Vault up for one pod, the way an operator would with `vault write`. Ring: dev.
+ * Sets the embedded Vault up for one pod, the way an operator would with `vault write`.
  */
 import { createPublicKey, randomBytes, type webcrypto } from 'node:crypto';
 import type { AuthConfig } from '../../config/index.ts';

@@ -1,6 +1,6 @@
 /**
  * The whole job on one machine: a pod is admitted by the real webhook, its agent runs as a process, and
- * secrets change under its eyes. Ring: dev. `npm start` is this.
+ * secrets change under its eyes. `npm start` is this.
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,5 +1,5 @@
 /**
- * The application's stand-in, restarted when it is ended, as the kubelet does. Ring: dev.
+ * The application's stand-in, restarted when it is ended, as the kubelet does.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';

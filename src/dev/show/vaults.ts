@@ -1,5 +1,5 @@
 /**
- * The Vault of a show: the embedded one, or a real one. Ring: dev.
+ * The Vault of a show: the embedded one, or a real one.
  */
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';

@@ -1,5 +1,5 @@
 /**
- * Maps a pod's volumes to directories of this machine. Ring: dev.
+ * Maps a pod's volumes to directories of this machine.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';

@@ -1,5 +1,5 @@
 /**
- * The real webhook as a process of this machine, called over HTTPS as the API server calls it. Ring: dev.
+ * The real webhook as a process of this machine, called over HTTPS as the API server calls it.
  */
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';

@@ -1,5 +1,5 @@
 /**
- * Signs JSON Web Tokens with a key that can be rotated: JWT-SVIDs and service-account tokens. Ring: dev.
+ * Signs JSON Web Tokens with a key that can be rotated: JWT-SVIDs and service-account tokens.
  */
 import { generateKeyPairSync, randomUUID, type KeyObject } from 'node:crypto';
 import { SignJWT, type JWK } from 'jose';

@@ -1,5 +1,5 @@
 /**
- * Which types can be mounted. Ring: dev.
+ * Which types can be mounted.
  */
 import type { Clock } from '../../core/index.ts';
 import { createCertBackend } from './auth/cert.ts';

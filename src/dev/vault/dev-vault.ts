@@ -1,5 +1,5 @@
 /**
- * The embedded Vault of `vouchsafe dev` and of the tests: a server that speaks Vault's API. Ring: dev.
+ * The embedded Vault of `vouchsafe dev` and of the tests: a server that speaks Vault's API.
  * It keeps everything in memory and has no way to make data outlive it.
  */
 import { Secret, VouchsafeError, type Clock } from '../../core/index.ts';

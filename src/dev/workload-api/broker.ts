@@ -1,6 +1,6 @@
 /**
  * A SPIFFE Broker API as SPIRE's agent serves it: mutual TLS with X.509-SVIDs, pods from a table, access by its
- * column in place of Kubernetes' authorizer, and faults for tests. Ring: dev.
+ * column in place of Kubernetes' authorizer, and faults for tests.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Broker_API.md
  */

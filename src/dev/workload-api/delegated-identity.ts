@@ -1,7 +1,7 @@
 /**
  * A Delegated Identity API as SPIRE's agent serves it on its admin socket, with pods from a table, and with faults
  * for tests. Who calls is what the configuration says: Node does not tell the process at the other end of a
- * socket. Ring: dev.
+ * socket.
  *
  * @see https://github.com/spiffe/spire/blob/main/doc/spire_agent.md, Delegated Identity API
  */

@@ -1,5 +1,5 @@
 /**
- * A gRPC service of the development servers that counts its calls and breaks on demand. Ring: dev.
+ * A gRPC service of the development servers that counts its calls and breaks on demand.
  * It knows nothing of SVIDs; answers come from {@link Answers}.
  */
 import { mkdtemp, rm } from 'node:fs/promises';

@@ -1,5 +1,5 @@
 /**
- * The gRPC side of the development servers: sockets, calls and status codes. Ring: dev.
+ * The gRPC side of the development servers: sockets, calls and status codes.
  * It knows nothing of SVIDs; answers come from a {@link Backend}.
  */
 import { chmod, rm } from 'node:fs/promises';

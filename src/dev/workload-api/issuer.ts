@@ -1,6 +1,5 @@
 /**
  * What mints SVIDs for a development server: its trust domain, those that it is federated with, and lifetimes.
- * Ring: dev.
  */
 import { spiffeIdProblem, type Clock } from '../../core/index.ts';
 import { systemClock } from '../../platform/index.ts';

@@ -1,6 +1,6 @@
 /**
  * The discovery document and the keys of a token issuer, as SPIRE's OIDC discovery provider and the
- * Kubernetes API server publish them. Ring: dev.
+ * Kubernetes API server publish them.
  *
  * @see https://openid.net/specs/openid-connect-discovery-1_0.html section 4
  */

@@ -1,5 +1,5 @@
 /**
- * What the development servers for SVIDs on behalf of pods have in common. Ring: dev.
+ * What the development servers for SVIDs on behalf of pods have in common.
  */
 import { NO_LOGGER, type Logger } from '../../core/index.ts';
 import type { Protocol } from '../../spiffe/index.ts';

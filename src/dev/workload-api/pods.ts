@@ -1,6 +1,6 @@
 /**
  * The pods of a development server that gives SVIDs on their behalf: a table takes the place of the kubelet and of
- * the registration entries. Ring: dev.
+ * the registration entries.
  */
 import type { DevIdentity, Issuer, MintedSvid } from './issuer.ts';
 

@@ -1,6 +1,6 @@
 /**
  * TLS with X.509-SVIDs at both ends, for servers of gRPC: who shows none that is allowed is hung up on, as by
- * SPIRE. Ring: dev.
+ * SPIRE.
  */
 import { once } from 'node:events';
 import { isIP, type AddressInfo, type Socket } from 'node:net';

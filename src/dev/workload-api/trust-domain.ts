@@ -1,5 +1,5 @@
 /**
- * What a SPIRE server keeps for one trust domain: an X.509 authority and JWT signing keys. Ring: dev.
+ * What a SPIRE server keeps for one trust domain: an X.509 authority and JWT signing keys.
  */
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet, type JWTPayload } from 'jose';
 import type { Clock } from '../../core/index.ts';

@@ -1,6 +1,6 @@
 /**
  * A SPIFFE Workload API as a SPIRE agent serves it, with the registration entries set by hand, and with
- * faults for tests. Ring: dev.
+ * faults for tests.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Workload_API.md
  */

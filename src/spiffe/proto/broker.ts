@@ -1,5 +1,5 @@
 /**
- * The messages of `broker.proto`, field by field. Ring: spiffe.
+ * The messages of `broker.proto`, field by field.
  */
 import {
   BYTES,

@@ -1,5 +1,5 @@
 /**
- * Turns tables of fields into Protocol Buffers codecs; the only user of `@bufbuild/protobuf`. Ring: spiffe.
+ * Turns tables of fields into Protocol Buffers codecs; the only user of `@bufbuild/protobuf`.
  *
  * @see https://protobuf.dev/programming-guides/encoding/
  */

@@ -1,5 +1,5 @@
 /**
- * The messages of `delegated-identity.proto`, field by field. Ring: spiffe.
+ * The messages of `delegated-identity.proto`, field by field.
  */
 import {
   BYTES,

@@ -1,5 +1,5 @@
 /**
- * The messages of `workload.proto`, field by field. Ring: spiffe.
+ * The messages of `workload.proto`, field by field.
  */
 import {
   BYTES,

@@ -1,5 +1,5 @@
 /**
- * What transport and servers must know of a gRPC service. Ring: spiffe.
+ * What transport and servers must know of a gRPC service.
  */
 
 /** A service whose methods are named `M`. */

@@ -1,5 +1,5 @@
 /**
- * Helpers that write a value so that the reader of a file format gets exactly that value back. Ring: template.
+ * Helpers that write a value so that the reader of a file format gets exactly that value back.
  */
 import { escapeUnits, unicodeEscape, type Escape } from '../escape-units.ts';
 import { encodeJson, encodeToml, encodeYaml, encodeYamlBlock } from '../encode.ts';

@@ -1,5 +1,5 @@
 /**
- * Helpers that compare, choose and handle collections. Ring: template.
+ * Helpers that compare, choose and handle collections.
  */
 import { valueFault } from '../fault.ts';
 import { choice, pure, type Helper, type HelperCall } from '../helper.ts';

@@ -1,5 +1,5 @@
 /**
- * Helpers that ask for something: Vault secrets, certificates, SVIDs. Ring: template.
+ * Helpers that ask for something: Vault secrets, certificates, SVIDs.
  */
 import { normalizeVaultPath, type WriteParams } from '../../core/index.ts';
 import { valueFault } from '../fault.ts';

@@ -1,5 +1,5 @@
 /**
- * Every helper, in the order of the documentation. Ring: template.
+ * Every helper, in the order of the documentation.
  */
 import type { Helper, Signature } from '../helper.ts';
 import type { BlockType } from '../tree.ts';

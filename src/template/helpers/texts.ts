@@ -1,5 +1,5 @@
 /**
- * Helpers for text and its encodings. Ring: template.
+ * Helpers for text and its encodings.
  */
 import { isAscii, isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';

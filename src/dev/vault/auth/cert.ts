@@ -1,5 +1,5 @@
 /**
- * The login method by TLS client certificate. Renewal of its tokens is bound to the certificate. Ring: dev.
+ * The login method by TLS client certificate. Renewal of its tokens is bound to the certificate.
  * @see https://developer.hashicorp.com/vault/api-docs/auth/cert
  */
 import { createHash, X509Certificate } from 'node:crypto';

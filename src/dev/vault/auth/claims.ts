@@ -1,5 +1,5 @@
 /**
- * Finds claims in a token and compares them with what a role is bound to. Ring: dev.
+ * Finds claims in a token and compares them with what a role is bound to.
  */
 import { asList, asObject } from '../core/fields.ts';
 import { Refusal, type Json } from '../core/messages.ts';

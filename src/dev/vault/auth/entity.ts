@@ -1,5 +1,5 @@
 /**
- * The identity that the same user has at every login. Ring: dev.
+ * The identity that the same user has at every login.
  */
 import { createHash } from 'node:crypto';
 

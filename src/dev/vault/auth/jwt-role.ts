@@ -1,5 +1,5 @@
 /**
- * The role of a JWT login. Ring: dev.
+ * The role of a JWT login.
  */
 import { Fields, seconds, textMap } from '../core/fields.ts';
 import { Refusal, type Json } from '../core/messages.ts';

@@ -1,5 +1,5 @@
 /**
- * Verifies a JWT and its registered claims, with the texts of Vault's validator. Ring: dev.
+ * Verifies a JWT and its registered claims, with the texts of Vault's validator.
  */
 import { compactVerify, decodeProtectedHeader } from 'jose';
 import { asList, asObject } from '../core/fields.ts';

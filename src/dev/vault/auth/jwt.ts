@@ -1,5 +1,5 @@
 /**
- * The JWT login method: mount configuration and logins. Ring: dev.
+ * The JWT login method: mount configuration and logins.
  * @see https://developer.hashicorp.com/vault/api-docs/auth/jwt
  */
 import type { Clock } from '../../../core/index.ts';

@@ -1,5 +1,5 @@
 /**
- * Where the keys come from that tokens are verified with: given, or fetched over HTTP. Ring: dev.
+ * Where the keys come from that tokens are verified with: given, or fetched over HTTP.
  */
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { request as httpRequest, type RequestOptions } from 'node:http';

@@ -1,6 +1,6 @@
 /**
  * The Kubernetes login method. Service-account tokens are verified with the keys that the API server publishes,
- * where Vault would ask it for a TokenReview; refusals are the same. Ring: dev.
+ * where Vault would ask it for a TokenReview; refusals are the same.
  * @see https://developer.hashicorp.com/vault/api-docs/auth/kubernetes
  */
 import type { Clock } from '../../../core/index.ts';

@@ -1,5 +1,5 @@
 /**
- * The SPIFFE login method of Vault Enterprise, for JWT-SVIDs and a bundle given in the configuration. Ring: dev.
+ * The SPIFFE login method of Vault Enterprise, for JWT-SVIDs and a bundle given in the configuration.
  * Made from its documentation: texts of refusals are our own.
  * @see https://developer.hashicorp.com/vault/api-docs/auth/spiffe
  */

@@ -1,5 +1,5 @@
 /**
- * The parameters of tokens that all roles share, under their names of today and their old ones. Ring: dev.
+ * The parameters of tokens that all roles share, under their names of today and their old ones.
  */
 import { BlockList, isIPv6 } from 'node:net';
 import { Fields, seconds } from '../core/fields.ts';

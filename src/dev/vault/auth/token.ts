@@ -1,5 +1,5 @@
 /**
- * The backend at `auth/token/`: creation, look-up, renewal and revocation of tokens. Ring: dev.
+ * The backend at `auth/token/`: creation, look-up, renewal and revocation of tokens.
  */
 import type { VaultCore } from '../core/core.ts';
 import { Fields, textMap } from '../core/fields.ts';

@@ -1,5 +1,5 @@
 /**
- * ACL policies: parsing, the built-in ones, and what a set of them allows. Ring: dev.
+ * ACL policies: parsing, the built-in ones, and what a set of them allows.
  * @see https://developer.hashicorp.com/vault/docs/concepts/policies
  */
 import { asList, asObject } from './fields.ts';

@@ -1,5 +1,5 @@
 /**
- * The pipeline each request runs through: seal, namespace, token, policy, mount, lease, envelope. Ring: dev.
+ * The pipeline each request runs through: seal, namespace, token, policy, mount, lease, envelope.
  */
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../../core/index.ts';

@@ -1,5 +1,5 @@
 /**
- * Reads the fields of a request body the lenient way Vault does. Ring: dev.
+ * Reads the fields of a request body the lenient way Vault does.
  */
 import { Refusal, type Json } from './messages.ts';
 

@@ -1,5 +1,5 @@
 /**
- * Reads the small part of HCL that policies are written in: attributes and labelled blocks. Ring: dev.
+ * Reads the small part of HCL that policies are written in: attributes and labelled blocks.
  */
 
 /** An attribute `name = value` or a block `name "label" { ... }`. */

@@ -1,5 +1,5 @@
 /**
- * The leases of secrets. Each hangs off the token it was read with. Ring: dev.
+ * The leases of secrets. Each hangs off the token it was read with.
  */
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../../core/index.ts';

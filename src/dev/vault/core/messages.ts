@@ -1,5 +1,5 @@
 /**
- * What passes between the listener, the core and the mounts: requests, answers, refusals. Ring: dev.
+ * What passes between the listener, the core and the mounts: requests, answers, refusals.
  */
 import type { X509Certificate } from 'node:crypto';
 

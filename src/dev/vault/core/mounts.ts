@@ -1,5 +1,5 @@
 /**
- * The table of what is mounted where. Ring: dev.
+ * The table of what is mounted where.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { Fields, seconds, textMap } from './fields.ts';

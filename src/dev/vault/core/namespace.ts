@@ -1,5 +1,5 @@
 /**
- * A namespace: its mounts and its policies. Ring: dev.
+ * A namespace: its mounts and its policies.
  */
 import { DEFAULT_POLICY, parsePolicy, type PolicyRule } from './acl.ts';
 import type { MountTable } from './mounts.ts';

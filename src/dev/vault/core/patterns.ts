@@ -1,5 +1,5 @@
 /**
- * Path patterns of policies and of SPIFFE roles: `*` at the end for any rest, `+` for one segment. Ring: dev.
+ * Path patterns of policies and of SPIFFE roles: `*` at the end for any rest, `+` for one segment.
  */
 
 /** Whether a path fits a pattern. One without wildcards fits only itself. */

@@ -1,5 +1,5 @@
 /**
- * The roles of a mount: stored as they were written, read anew at each use. Ring: dev.
+ * The roles of a mount: stored as they were written, read anew at each use.
  */
 import { NOTHING_FOUND, type Answer, type Json, type VaultRequest } from './messages.ts';
 import { WRITE, type Routes } from './routes.ts';

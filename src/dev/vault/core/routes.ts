@@ -1,5 +1,5 @@
 /**
- * Matches the paths below a mount: `role/:name`, `data/*path`. Ring: dev.
+ * Matches the paths below a mount: `role/:name`, `data/*path`.
  */
 import { listedRefusal, type Answer, type Operation, type VaultRequest } from './messages.ts';
 

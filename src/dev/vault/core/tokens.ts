@@ -1,5 +1,5 @@
 /**
- * The tokens: made by grants, ended by time, use, or revocation; a token's end ends its children. Ring: dev.
+ * The tokens: made by grants, ended by time, use, or revocation; a token's end ends its children.
  */
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../../core/index.ts';

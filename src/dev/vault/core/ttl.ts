@@ -1,5 +1,5 @@
 /**
- * How long a token or a lease lasts: Vault's one calculation for issue and renewal. Ring: dev.
+ * How long a token or a lease lasts: Vault's one calculation for issue and renewal.
  */
 import { formatVaultDuration } from './fields.ts';
 import { Refusal, type Terms } from './messages.ts';

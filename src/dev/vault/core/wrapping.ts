@@ -1,5 +1,5 @@
 /**
- * Response wrapping: an answer put aside under a token that works once. Ring: dev.
+ * Response wrapping: an answer put aside under a token that works once.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Clock } from '../../../core/index.ts';

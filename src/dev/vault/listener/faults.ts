@@ -1,5 +1,5 @@
 /**
- * What a test makes go wrong between the client and Vault. Ring: dev.
+ * What a test makes go wrong between the client and Vault.
  */
 
 /** A request as rules and counters see it: no header, no value. */

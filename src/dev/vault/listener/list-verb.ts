@@ -1,5 +1,5 @@
 /**
- * Lets the HTTP parser of Node, which knows no method LIST, serve clients of Vault that use it. Ring: dev.
+ * Lets the HTTP parser of Node, which knows no method LIST, serve clients of Vault that use it.
  */
 import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';

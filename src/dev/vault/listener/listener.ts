@@ -1,5 +1,5 @@
 /**
- * The HTTP side: reads requests, lets faults happen, logs, and sends what the core answers. Ring: dev.
+ * The HTTP side: reads requests, lets faults happen, logs, and sends what the core answers.
  */
 import { once } from 'node:events';
 import {

@@ -1,5 +1,5 @@
 /**
- * A rate limit quota. Ring: dev.
+ * A rate limit quota.
  * @see https://developer.hashicorp.com/vault/docs/concepts/resource-quotas
  */
 import type { Clock } from '../../../core/index.ts';

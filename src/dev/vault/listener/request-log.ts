@@ -1,5 +1,5 @@
 /**
- * What was asked of the server and how it answered; never a value. Ring: dev.
+ * What was asked of the server and how it answered; never a value.
  */
 import { Latest } from '../../../async/index.ts';
 import { matches, type FaultRule, type SeenRequest } from './faults.ts';

@@ -1,5 +1,5 @@
 /**
- * Turns an HTTP request into one for the core. Ring: dev.
+ * Turns an HTTP request into one for the core.
  */
 import type { IncomingMessage } from 'node:http';
 import { asObject } from '../core/fields.ts';

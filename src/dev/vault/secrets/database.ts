@@ -1,5 +1,5 @@
 /**
- * A database engine without databases: dynamic users with leases, static ones with rotated passwords. Ring: dev.
+ * A database engine without databases: dynamic users with leases, static ones with rotated passwords.
  * @see https://developer.hashicorp.com/vault/api-docs/secret/databases
  */
 import { randomBytes } from 'node:crypto';

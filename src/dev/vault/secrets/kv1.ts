@@ -1,5 +1,5 @@
 /**
- * The key/value engine, version 1: one value per path, "leased" for the mount's default without a lease. Ring: dev.
+ * The key/value engine, version 1: one value per path, "leased" for the mount's default without a lease.
  * @see https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v1
  */
 import { parseVaultDuration, seconds } from '../core/fields.ts';

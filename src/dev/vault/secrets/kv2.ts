@@ -1,5 +1,5 @@
 /**
- * The key/value engine, version 2: versions that can be deleted, brought back and destroyed. Ring: dev.
+ * The key/value engine, version 2: versions that can be deleted, brought back and destroyed.
  * @see https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2
  */
 import type { Clock } from '../../../core/index.ts';

@@ -1,5 +1,5 @@
 /**
- * Lists names the way Vault does: one level at a time, folders with a slash at the end. Ring: dev.
+ * Lists names the way Vault does: one level at a time, folders with a slash at the end.
  */
 import { NOTHING_FOUND, type Answer } from '../core/messages.ts';
 

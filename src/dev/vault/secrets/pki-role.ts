@@ -1,5 +1,5 @@
 /**
- * The role of a PKI engine: which names a certificate may have. Ring: dev.
+ * The role of a PKI engine: which names a certificate may have.
  */
 import { isIP } from 'node:net';
 import type { RoleKind } from '../core/roles.ts';

@@ -1,5 +1,5 @@
 /**
- * A PKI engine with one self-signed authority. Keys are always ECDSA on P-256, whatever the role says. Ring: dev.
+ * A PKI engine with one self-signed authority. Keys are always ECDSA on P-256, whatever the role says.
  * @see https://developer.hashicorp.com/vault/api-docs/secret/pki
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';

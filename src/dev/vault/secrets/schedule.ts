@@ -1,5 +1,5 @@
 /**
- * Rotation schedules: the five fields of cron, in UTC. Ring: dev.
+ * Rotation schedules: the five fields of cron, in UTC.
  */
 import { Refusal } from '../core/messages.ts';
 

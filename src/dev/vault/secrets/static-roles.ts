@@ -1,5 +1,5 @@
 /**
- * Static roles of the database engine: one user each, whose password is changed on schedule. Ring: dev.
+ * Static roles of the database engine: one user each, whose password is changed on schedule.
  */
 import type { Clock } from '../../../core/index.ts';
 import { Fields, formatInstant, seconds } from '../core/fields.ts';

@@ -1,5 +1,5 @@
 /**
- * The users of the databases behind the database engine: where a real engine would run statements. Ring: dev.
+ * The users of the databases behind the database engine: where a real engine would run statements.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '../../../core/index.ts';

@@ -1,5 +1,5 @@
 /**
- * The backend at `sys/`. Ring: dev.
+ * The backend at `sys/`.
  */
 import type { VaultCore } from '../core/core.ts';
 import type { Backend } from '../core/mounts.ts';

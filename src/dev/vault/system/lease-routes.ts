@@ -1,5 +1,5 @@
 /**
- * `sys/leases/...` and its older aliases. Ring: dev.
+ * `sys/leases/...` and its older aliases.
  */
 import type { VaultCore } from '../core/core.ts';
 import { Fields, seconds } from '../core/fields.ts';

@@ -1,5 +1,5 @@
 /**
- * `sys/mounts`, `sys/auth` and the look-up of a mount that clients tell KV versions apart by. Ring: dev.
+ * `sys/mounts`, `sys/auth` and the look-up of a mount that clients tell KV versions apart by.
  */
 import type { PolicyRule } from '../core/acl.ts';
 import type { VaultCore } from '../core/core.ts';

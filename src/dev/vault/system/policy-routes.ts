@@ -1,5 +1,5 @@
 /**
- * `sys/policies/acl`, its older form `sys/policy`, and `sys/capabilities-self`. Ring: dev.
+ * `sys/policies/acl`, its older form `sys/policy`, and `sys/capabilities-self`.
  */
 import { capabilitiesOn } from '../core/acl.ts';
 import type { VaultCore } from '../core/core.ts';

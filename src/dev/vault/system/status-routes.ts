@@ -1,5 +1,5 @@
 /**
- * `sys/health`, `sys/seal-status`, `sys/seal` and `sys/unseal`. Ring: dev.
+ * `sys/health`, `sys/seal-status`, `sys/seal` and `sys/unseal`.
  */
 import { jsonReply, type VaultCore } from '../core/core.ts';
 import { seconds } from '../core/fields.ts';
