@@ -1,13 +1,12 @@
 /**
- * Every fault that ARCHITECTURE.md promises something for has the test that it names.
+ * Every fault that docs/faults.md promises something for has the test that it names.
  */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import { readText, ROOT } from './readme.ts';
 
-const [, section = ''] = readText('ARCHITECTURE.md').split('\n## Faults\n');
-const rows = (section.split('\n## ')[0] ?? '')
+const rows = readText('docs/faults.md')
   .split('\n')
   .filter((line) => line.startsWith('| '))
   .slice(2);
