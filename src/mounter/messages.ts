@@ -21,16 +21,16 @@ export interface MounterAnswer {
 }
 
 /** Keys of each request: these and no others. */
-const KEYS: Readonly<Record<string, readonly string[]>> = {
-  mount: ['id', 'kind', 'pod', 'volume', 'sizeBytes', 'group', 'selinux'],
-  unmount: ['id', 'kind', 'pod', 'volume'],
-};
+const KEYS: ReadonlyMap<unknown, readonly string[]> = new Map([
+  ['mount', ['id', 'kind', 'pod', 'volume', 'sizeBytes', 'group', 'selinux']],
+  ['unmount', ['id', 'kind', 'pod', 'volume']],
+]);
 
 /** Reads a line; undefined where it is not a request. Whether what it asks for may be had is not looked at. */
 export function parseRequest(line: string): MounterRequest | undefined {
   const found = parseObject(line);
   if (found === undefined) return undefined;
-  const keys = typeof found['kind'] === 'string' ? KEYS[found['kind']] : undefined;
+  const keys = KEYS.get(found['kind']);
   if (keys === undefined || !hasExactly(found, keys) || !isId(found['id'])) return undefined;
   return hasTypes(found) ? (found as unknown as MounterRequest) : undefined; // each key was looked at
 }

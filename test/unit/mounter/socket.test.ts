@@ -130,6 +130,8 @@ const NOT_REQUESTS: Readonly<Record<string, string | Uint8Array>> = {
   null: 'null\n',
   'another kind': line({ ...REQUEST, kind: 'remount' }),
   'a kind that every object has': line({ ...REQUEST, kind: 'constructor' }),
+  'such a kind alone': line({ kind: 'constructor' }),
+  'such a kind with an ID': line({ kind: '__defineGetter__', id: 1 }),
   'a kind that is a list': line({ ...REQUEST, kind: ['mount'] }),
   'one key more': line({ ...REQUEST, target: '/etc' }),
   'one key more, of its prototype': `{"__proto__":{},${JSON.stringify(REQUEST).slice(1)}\n`,
