@@ -2,7 +2,7 @@
  * The mounter on its socket. Only the engine shares the directory of the socket; what comes from there is
  * taken for what an attacker wrote who has taken the engine over.
  */
-import { chmodSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { toVouchsafeError, VouchsafeError, type Logger } from '../core/index.ts';
@@ -21,8 +21,8 @@ const MAX_CONNECTIONS = 4;
 const MAX_PENDING = 64;
 /** Answers that are not read, in bytes. */
 const MAX_UNREAD_BYTES = 64 * 1024;
-/** Root alone may connect. */
-const SOCKET_MODE = 0o600;
+/** Root alone may connect: what a socket of mode 0600 lacks. */
+const SOCKET_UMASK = 0o177;
 
 /** What {@link serveMounter} needs. */
 export interface MounterServerOptions {
@@ -60,9 +60,14 @@ async function listen(server: Server, path: string): Promise<void> {
   try {
     rmSync(path, { force: true });
     const listening = once(server, 'listening');
-    server.listen(path);
+    // Not by chmod after it: what has that name by then may be a link that an attacker put there.
+    const before = process.umask(SOCKET_UMASK);
+    try {
+      server.listen(path);
+    } finally {
+      process.umask(before);
+    }
     await listening;
-    chmodSync(path, SOCKET_MODE);
   } catch (cause) {
     server.close();
     throw new VouchsafeError('ERR_SERVER_LISTEN', `cannot listen on ${path}`, { cause });
