@@ -12,7 +12,7 @@ export async function run(root: string, words: readonly string[], input = ''): P
   let printed = '';
   const io: Io = {
     out: (data) => void (printed += Buffer.from(data).toString()),
-    say: (line) => void (printed += `${line}\n`),
+    printError: (line) => void (printed += `${line}\n`),
     read: (path) => (path === '-' ? Promise.resolve(input) : readFile(join(root, path), 'utf8')),
     variable: () => undefined,
     isTerminal: false,

@@ -8,7 +8,7 @@ import { runAgent } from '../../src/agent-runtime/index.ts';
 import {
   createLogger,
   environmentVariable,
-  leaveNoDumps,
+  disableCoreDumps,
   nodeAddresses,
   printError,
   reportDefects,
@@ -19,7 +19,7 @@ import {
 
 /** Runs the agent with command-line words; resolves to the exit code. */
 export async function main(words: readonly string[]): Promise<number> {
-  leaveNoDumps();
+  disableCoreDumps();
   let values: { config?: string; once?: boolean };
   try {
     ({ values } = parseArgs({

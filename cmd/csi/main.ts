@@ -27,8 +27,8 @@ import {
   createLogger,
   createMetrics,
   environmentVariable,
-  keepPrivate,
-  leaveNoDumps,
+  setPrivateUmask,
+  disableCoreDumps,
   memoryLimit,
   nodeAddresses,
   printError,
@@ -63,8 +63,8 @@ const USAGE = usageOf('csi', OPTIONS);
 
 /** Runs the driver with command-line words; resolves to the exit code. */
 export async function main(words: readonly string[]): Promise<number> {
-  leaveNoDumps();
-  keepPrivate();
+  disableCoreDumps();
+  setPrivateUmask();
   try {
     await run(readFlags(words, OPTIONS, USAGE));
     return EXIT.ok;

@@ -45,11 +45,11 @@ export function startRenderers({ installation, metrics, ...parts }: RenderersOpt
 }
 
 /** The program as a source, or in the image: where it stands, and the directory that holds all that it needs. */
-function program(): { readonly words: readonly string[]; readonly directory: string } {
+function program(): { readonly args: readonly string[]; readonly directory: string } {
   const here = dirname(fileURLToPath(import.meta.url));
   if (!import.meta.url.endsWith('.ts')) {
-    return { words: [join(here, 'vouchsafe.cjs'), 'renderer'], directory: dirname(here) };
+    return { args: [join(here, 'vouchsafe.cjs'), 'renderer'], directory: dirname(here) };
   }
   const root = dirname(dirname(here));
-  return { words: [join(root, 'cmd', 'renderer', 'main.ts')], directory: root };
+  return { args: [join(root, 'cmd', 'renderer', 'main.ts')], directory: root };
 }

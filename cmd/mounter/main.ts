@@ -11,9 +11,9 @@ import {
 import { Mounter, serveMounter } from '../../src/mounter/index.ts';
 import {
   createLogger,
-  keepMountsAlone,
-  keepPrivate,
-  leaveNoDumps,
+  dropAllButMounting,
+  setPrivateUmask,
+  disableCoreDumps,
   printError,
   reportDefects,
   systemMounts,
@@ -34,8 +34,8 @@ const USAGE = usageOf('mounter', OPTIONS);
 
 /** Runs the mounter with command-line words; resolves to the exit code. */
 export async function main(words: readonly string[]): Promise<number> {
-  leaveNoDumps();
-  keepPrivate();
+  disableCoreDumps();
+  setPrivateUmask();
   try {
     await run(readFlags(words, OPTIONS, USAGE));
     return EXIT.ok;
@@ -48,7 +48,7 @@ export async function main(words: readonly string[]): Promise<number> {
 
 async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<void> {
   const maxBytes = bytesOf(flags['max-volume-size']);
-  if (!flags.confined) keepMountsAlone('--confined');
+  if (!flags.confined) dropAllButMounting('--confined');
   const signal = terminationSignal();
   const logger = createLogger(level, process.stderr);
   if (!flags.confined) logger.warn('unshare and setpriv are missing: more privileges than needed');

@@ -7,9 +7,9 @@ import {
   createLogger,
   createMetrics,
   environmentVariable,
-  leaveNoDumps,
+  disableCoreDumps,
   nodeAddresses,
-  otherWorkDone,
+  nextEventLoopTurn,
   printError,
   readTextFile,
   reportDefects,
@@ -42,7 +42,7 @@ const USAGE = usageOf('webhook', OPTIONS);
 
 /** Runs the webhook with command-line words; resolves to the exit code. */
 export async function main(words: readonly string[]): Promise<number> {
-  leaveNoDumps();
+  disableCoreDumps();
   try {
     await run(readFlags(words, OPTIONS, USAGE));
     return EXIT.ok;
@@ -87,7 +87,7 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
     kubeVersion: flags['kube-version'],
     checkTemplate,
     nodeAddresses: nodeAddresses(),
-    pause: otherWorkDone,
+    pause: nextEventLoopTurn,
     exposition: metrics,
     ...common,
     ...cluster,

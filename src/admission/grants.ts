@@ -34,14 +34,14 @@ export function policiesFor(
 
 /** Whether a policy allows a role; undefined is the default one of the mount. */
 export function allowsRole({ roles }: VaultPolicy, role: string | undefined): boolean {
-  return role === undefined ? Globs.of(roles).isAny : Globs.of(roles).matches(role);
+  return role === undefined ? Globs.of(roles).matchesAll : Globs.of(roles).matches(role);
 }
 
 /** Whether a policy allows a login. */
 export function allowsLogin(policy: VaultPolicy, { connections, role, mount }: Login): boolean {
   const allowed = Globs.of(policy.connections);
   return (
-    (allowed.isAny || connections.some((name) => allowed.matches(name))) &&
+    (allowed.matchesAll || connections.some((name) => allowed.matches(name))) &&
     Globs.of(policy.authMounts).matches(mount) &&
     allowsRole(policy, role)
   );
@@ -73,9 +73,9 @@ export function volumeGrants(
 export function documentGrants(grants: Grants): RawAgentConfig['grants'] {
   return limits(grants)?.map(({ policy, paths, operations, audiences }) => ({
     policy,
-    ...(!Globs.of(paths).isAny && { paths }),
+    ...(!Globs.of(paths).matchesAll && { paths }),
     ...(operations.length < OPERATIONS.length && { operations }),
-    ...(!Globs.of(audiences).isAny && { audiences }),
+    ...(!Globs.of(audiences).matchesAll && { audiences }),
   }));
 }
 

@@ -9,7 +9,7 @@ import {
   denialsOf,
   Globs,
   isVaultDependency,
-  listed,
+  describeAllowed,
   type Dependency,
   type Grants,
   type Problem,
@@ -115,9 +115,15 @@ function loginProblems(policy: VaultPolicy, login: Login | undefined, prefix: st
   const isConnected = login.connections.some((one) => Globs.of(connections).matches(one));
   const isMounted = Globs.of(authMounts).matches(login.mount);
   return [
-    ...(isConnected ? [] : [refuse('vault', 'connection', listed('connections', connections))]),
-    ...(allowsRole(policy, login.role) ? [] : [refuse('role', 'role', listed('roles', roles))]),
-    ...(isMounted ? [] : [refuse('auth-mount', 'auth mount', listed('auth mounts', authMounts))]),
+    ...(isConnected
+      ? []
+      : [refuse('vault', 'connection', describeAllowed('connections', connections))]),
+    ...(allowsRole(policy, login.role)
+      ? []
+      : [refuse('role', 'role', describeAllowed('roles', roles))]),
+    ...(isMounted
+      ? []
+      : [refuse('auth-mount', 'auth mount', describeAllowed('auth mounts', authMounts))]),
   ];
 }
 

@@ -20,7 +20,12 @@ import {
 } from '../config/index.ts';
 import { runAll } from '../async/index.ts';
 import { aborted } from '../http/index.ts';
-import { createMetrics, isAloneInPod, readTextFile, startWatchdog } from '../platform/index.ts';
+import {
+  createMetrics,
+  isLastRunningContainer,
+  readTextFile,
+  startWatchdog,
+} from '../platform/index.ts';
 import { buildAgent, type AgentDependencies } from './build-agent.ts';
 import { endLater } from './end-later.ts';
 import { runWithBackground } from './run-beside.ts';
@@ -104,7 +109,7 @@ async function run(
             await serveAgent(parts, own, (address) => logger.info('listening', { address }));
           },
         ]);
-  const linger = (inner: AbortSignal) => agent.linger(isAloneInPod, inner);
+  const linger = (inner: AbortSignal) => agent.linger(isLastRunningContainer, inner);
   try {
     if (once) await runWithBackground(built, work, signal);
     else await endLater((end) => runWithBackground(built, work, end), linger, signal);

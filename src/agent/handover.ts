@@ -320,7 +320,7 @@ function savedValue(
   const lease = held.lease === undefined ? null : { id: held.lease.id, fullMs: held.lease.fullMs };
   const plan = { dependency, refreshMs, lease, ...savedPlan(held.plan, nowMs) };
   const { value } = held;
-  const content = value instanceof JsonText ? value.short() : value;
+  const content = value instanceof JsonText ? value.parseIfShort() : value;
   const isLong = content === undefined && value instanceof JsonText;
   return [isLong ? { ...plan, json: value } : { ...plan, value: content }];
 }

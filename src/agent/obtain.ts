@@ -187,7 +187,7 @@ function differsByTtlAlone({ data }: { readonly data: unknown }, held: unknown):
 
 /** The members of a value; undefined where there are none, or looking at them may take long. */
 function plain(value: unknown): Readonly<Record<string, unknown>> | undefined {
-  const known = value instanceof JsonText ? value.short() : value;
+  const known = value instanceof JsonText ? value.parseIfShort() : value;
   return typeof known === 'object' && known !== null ? { ...known } : undefined;
 }
 

@@ -19,13 +19,13 @@ export interface CheckCommandOptions {
   readonly output: string;
 }
 
-const WORDS: Readonly<Record<Status, string>> = {
+const STATUS_LABELS: Readonly<Record<Status, string>> = {
   ok: 'ok',
   warning: 'WARNING',
   failure: 'FAILURE',
   unknown: 'unknown',
 };
-const WIDTH = Math.max(...Object.values(WORDS).map(({ length }) => length));
+const WIDTH = Math.max(...Object.values(STATUS_LABELS).map(({ length }) => length));
 
 /**
  * Prints a line for each check, with a remedy below it where there is one.
@@ -69,7 +69,7 @@ function linesOf({ group, status, message, remedy }: Finding, last: Finding | un
   const gap = last === undefined ? '' : '\n';
   const heading = group === last?.group ? '' : `${gap}${GROUPS[group]}\n`;
   const hint = remedy === undefined ? '' : `${' '.repeat(WIDTH + 4)}-> ${remedy}\n`;
-  return `${heading}  ${WORDS[status].padEnd(WIDTH)}  ${message}\n${hint}`;
+  return `${heading}  ${STATUS_LABELS[status].padEnd(WIDTH)}  ${message}\n${hint}`;
 }
 
 function probeOf(text: string, settings: Readonly<Record<string, string>>): Probe {

@@ -55,8 +55,8 @@ function settingLines(result: InjectionResult, installation: Installation): read
     return [
       name,
       name === 'mode'
-        ? shownMode(text, decided[name])
-        : (text ?? decided[name] ?? printed(name, value)),
+        ? formatMode(text, decided[name])
+        : (text ?? decided[name] ?? formatValue(name, value)),
       isInstalled ? 'installation' : source,
     ] as const;
   });
@@ -64,7 +64,7 @@ function settingLines(result: InjectionResult, installation: Installation): read
 }
 
 /** A default that a pod or a cluster cannot have is not what it gets. */
-function shownMode(asked: string | undefined, decided: string | undefined): string {
+function formatMode(asked: string | undefined, decided: string | undefined): string {
   if (asked === undefined || decided === undefined) return asked ?? decided ?? '-';
   return asked === decided ? asked : `${decided} (not ${asked})`;
 }
@@ -177,7 +177,7 @@ function table(rows: readonly (readonly [string, string, string])[]): readonly s
 /** Settings that are durations, in milliseconds once parsed. */
 const DURATIONS: readonly string[] = ['refresh', 'init-deadline', 'revoke-grace', 'revoke-delay'];
 
-function printed(name: string, value: unknown): string {
+function formatValue(name: string, value: unknown): string {
   if (value === undefined) return '-';
   if (typeof value === 'number' && DURATIONS.includes(name)) return formatDuration(value);
   if (isManifest(value)) return Object.values(value).map(text).join('/');

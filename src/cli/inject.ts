@@ -83,10 +83,10 @@ export async function injectManifests(io: Io, options: ManifestOptions): Promise
   const { manifests, pods } = await admitManifests(io, options);
   const denials: string[] = [];
   for (const { found, result } of pods.values()) {
-    for (const warning of result.warnings) io.say(`warning: ${found.owner}: ${warning}`);
+    for (const warning of result.warnings) io.printError(`warning: ${found.owner}: ${warning}`);
     if (result.outcome === 'denied')
       denials.push(`${found.owner}: ${explainProblems(result.problems)}`);
-    else io.say(`${found.owner}: ${result.outcome} (${result.reason})`);
+    else io.printError(`${found.owner}: ${result.outcome} (${result.reason})`);
   }
   if (denials.length > 0) throw new VouchsafeError('ERR_ADMISSION_DENIED', denials.join('\n'));
   const patched = manifests.map((manifest) => {

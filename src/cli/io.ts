@@ -15,7 +15,7 @@ export interface Io {
   /** Writes a result. */
   readonly out: (data: string | Uint8Array) => void;
   /** Writes a line for a person. */
-  readonly say: (line: string) => void;
+  readonly printError: (line: string) => void;
   /** Reads a whole file, or standard input where the path is `-`. */
   readonly read: (path: string) => Promise<string>;
   readonly variable: (name: string) => string | undefined;

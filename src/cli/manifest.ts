@@ -73,7 +73,7 @@ export function parseManifests(text: string, name: string): readonly Manifest[] 
     const value = valueOf(document, name, index);
     if (value === null || value === undefined) continue;
     if (!isManifest(value)) throw unreadable(name, `document ${index + 1} is no Kubernetes object`);
-    manifests.push(...openList(value, name));
+    manifests.push(...expandList(value, name));
   }
   if (manifests.length === 0) throw unreadable(name, 'holds no document');
   return manifests;
@@ -99,7 +99,7 @@ export function findPod(manifest: Manifest, defaultNamespace: string): FoundPod 
     namespace: textOf(metadata['namespace'] ?? defaultNamespace),
     // A template may do without metadata, as those of Jobs often do.
     pod: isPod ? template : { apiVersion: 'v1', kind: 'Pod', metadata: {}, ...template },
-    replace: (pod) => (isPod ? pod : put(manifest, path, withoutKind(pod, template))),
+    replace: (pod) => (isPod ? pod : withValueAt(manifest, path, withoutKind(pod, template))),
   };
 }
 
@@ -151,7 +151,7 @@ function valueOf(document: Document, name: string, index: number): unknown {
 }
 
 /** Items of a `List` name their kind; those of a `PodList` and its like are known by it. */
-function openList(manifest: Manifest, name: string): readonly Manifest[] {
+function expandList(manifest: Manifest, name: string): readonly Manifest[] {
   const { apiVersion, kind, items } = manifest;
   const ofItems = /^(.*)List$/.exec(textOf(kind))?.[1];
   if (ofItems === undefined || !Array.isArray(items)) return [manifest];
@@ -161,13 +161,13 @@ function openList(manifest: Manifest, name: string): readonly Manifest[] {
   });
 }
 
-function put(manifest: Manifest, path: readonly string[], value: unknown): Manifest {
+function withValueAt(manifest: Manifest, path: readonly string[], value: unknown): Manifest {
   const [field, ...rest] = path;
   if (field === undefined) return manifest;
   const inner = manifest[field];
   return {
     ...manifest,
-    [field]: rest.length === 0 ? value : put(isManifest(inner) ? inner : {}, rest, value),
+    [field]: rest.length === 0 ? value : withValueAt(isManifest(inner) ? inner : {}, rest, value),
   };
 }
 

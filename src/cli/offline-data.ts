@@ -32,7 +32,7 @@ function valueOf(dependency: Dependency, root: Manifest, places: readonly Manife
   switch (dependency.kind) {
     case 'read':
     case 'list':
-      return firstOf(places, spellings(dependency.path));
+      return firstOf(places, pathVariants(dependency.path));
     case 'write':
     case 'pki':
       return firstOf(places, [...withParams(dependency.path, dependency.params), dependency.path]);
@@ -56,7 +56,7 @@ function firstOf(places: readonly Manifest[], keys: readonly string[]): unknown 
 }
 
 /** A KV v2 path is written with or without `data/`, a list with or without its slash. */
-function spellings(path: string): readonly string[] {
+function pathVariants(path: string): readonly string[] {
   const [mount = '', ...rest] = path.split('/');
   const withData = [mount, 'data', ...rest].join('/');
   const withoutData = rest[0] === 'data' ? [mount, ...rest.slice(1)].join('/') : path;

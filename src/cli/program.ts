@@ -35,7 +35,7 @@ export async function runCli(
   given: Io,
   signal: AbortSignal,
 ): Promise<number> {
-  const io = withPrintable(given);
+  const io = escapeOutput(given);
   let exitCode: number = EXIT.ok;
   const program = createProgram(io, signal, (code) => (exitCode = code));
   try {
@@ -45,18 +45,18 @@ export async function runCli(
     if (caught instanceof CommanderError) return caught.exitCode === 0 ? EXIT.ok : EXIT.usage;
     if (signal.aborted) return EXIT.ok;
     const error = toVouchsafeError(caught);
-    io.say(`vouchsafe: ${error.code}: ${error.message}`);
-    if (error.code === 'ERR_BUG') io.say(placesOf(error.cause));
+    io.printError(`vouchsafe: ${error.code}: ${error.message}`);
+    if (error.code === 'ERR_BUG') io.printError(stackFrames(error.cause));
     return exitCodeOf(error);
   }
 }
 
 /** Manifests, clusters and templates are of others: no command prints what would steer a terminal. Bytes stay. */
-function withPrintable(io: Io): Io {
+function escapeOutput(io: Io): Io {
   return {
     ...io,
     out: (data) => io.out(typeof data === 'string' ? printableText(data) : data),
-    say: (line) => io.say(printableText(line)),
+    printError: (line) => io.printError(printableText(line)),
   };
 }
 
@@ -66,7 +66,7 @@ function createProgram(io: Io, signal: AbortSignal, done: (code: number) => void
     .exitOverride()
     .configureOutput({
       writeOut: (text) => io.out(text),
-      writeErr: (text) => io.say(text.trimEnd()),
+      writeErr: (text) => io.printError(text.trimEnd()),
     });
   addInject(program, io, done);
   addExplain(program, io, done);
@@ -228,7 +228,7 @@ export function usage(message: string): VouchsafeError {
 }
 
 /** Places without the text of the error, which may hold what must not be printed. */
-function placesOf(error: unknown): string {
+function stackFrames(error: unknown): string {
   const stack = error instanceof Error ? (error.stack ?? '') : '';
   return stack
     .split('\n')

@@ -32,7 +32,7 @@ export async function renderPod(
 ): Promise<number> {
   const admitted = await admitManifests(io, { ...options, file: options.pod });
   const { found, result } = choosePod(admitted, options.pod);
-  for (const warning of result.warnings) io.say(`warning: ${found.owner}: ${warning}`);
+  for (const warning of result.warnings) io.printError(`warning: ${found.owner}: ${warning}`);
   const { agentConfig: document } = result;
   if (document === undefined) {
     throw new VouchsafeError(
@@ -50,7 +50,7 @@ export async function renderPod(
       oidcPort: 0,
       clock: io.clock,
       random: io.random,
-      logger: spokenWarnings(io),
+      logger: warningLogger(io),
     },
     signal,
   );
@@ -59,10 +59,10 @@ export async function renderPod(
 }
 
 /** A person who waits is told what is tried again. */
-function spokenWarnings(io: Io): Logger {
+function warningLogger(io: Io): Logger {
   const speak = (message: string, { error }: LogFields = {}): void => {
     const reason = error instanceof VouchsafeError ? `: ${error.message} (${error.code})` : '';
-    io.say(`${message}${reason}`);
+    io.printError(`${message}${reason}`);
   };
   const logger: Logger = { ...NO_LOGGER, warn: speak, error: speak, child: () => logger };
   return logger;

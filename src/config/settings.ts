@@ -1,7 +1,7 @@
 /**
  * Annotations of pod and namespace and the installation's defaults -> settings, each with its source.
  */
-import { closeness, type Problem } from '../core/index.ts';
+import { typoDistance, type Problem } from '../core/index.ts';
 import {
   ANNOTATIONS,
   classify,
@@ -193,7 +193,7 @@ function nearestAnnotation(name: string): string | undefined {
     const [known = '', isPerFile] = row.name.split('-<name>');
     const count = isPerFile === undefined ? parts.length : known.split('-').length;
     const [given, rest] = [parts.slice(0, count).join('-'), parts.slice(count)];
-    const edits = closeness(given, known);
+    const edits = typoDistance(given, known);
     if (edits === undefined) return [];
     const guess =
       isPerFile === undefined || rest.length > 0 ? [known, ...rest].join('-') : row.name;

@@ -41,7 +41,7 @@ export interface Denial {
 const SYSTEM_ROOTS: readonly string[] = ['auth', 'sys', 'identity'];
 
 /** What KV version 2 puts after its mount: `kvv2/data/app` is `kvv2/app`. */
-const KV_PARTS: readonly string[] = [
+const KV_V2_SEGMENTS: readonly string[] = [
   'data',
   'metadata',
   'subkeys',
@@ -50,7 +50,7 @@ const KV_PARTS: readonly string[] = [
   'destroy',
 ];
 /** A path of more such parts is none that people have. */
-const MAX_KV_PARTS = 4;
+const MAX_KV_V2_SEGMENTS = 4;
 
 /** More that one policy allows is not listed. */
 const MAX_LISTED = 10;
@@ -69,11 +69,11 @@ export function denialsOf(grants: Grants, dependency: Dependency): readonly Deni
 /** True where a grant leaves nothing out. */
 export function isUnlimited({ paths, operations, audiences }: Grant): boolean {
   const isAnyOperation = OPERATIONS.every((one) => operations.includes(one));
-  return isAnyOperation && Globs.of(paths).isAny && Globs.of(audiences).isAny;
+  return isAnyOperation && Globs.of(paths).matchesAll && Globs.of(audiences).matchesAll;
 }
 
 /** What a list of names or globs allows, in words: `roles a-*, b`. */
-export function listed(what: string, names: readonly string[]): string {
+export function describeAllowed(what: string, names: readonly string[]): string {
   if (names.length === 0) return `no ${what}`;
   const more = names.length > MAX_LISTED ? ' and more' : '';
   return `${what} ${names.slice(0, MAX_LISTED).join(', ')}${more}`;
@@ -87,18 +87,22 @@ function denialOf(grant: Grant, dependency: Dependency): Denial | undefined {
   if (dependency.kind !== 'jwt-svid') return undefined;
   const globs = Globs.of(grant.audiences);
   if (dependency.audiences.every((audience) => globs.matches(audience))) return undefined;
-  return denial(grant, 'this audience', listed('audiences', grant.audiences));
+  return denial(grant, 'this audience', describeAllowed('audiences', grant.audiences));
 }
 
 function pathDenial(grant: Grant, text: string): Denial | undefined {
   const path = parseVaultPath(text)?.path;
   if (path !== undefined && allowsPath(grant.paths, path)) return undefined;
-  return denial(grant, 'this path', listed('paths', grant.paths));
+  return denial(grant, 'this path', describeAllowed('paths', grant.paths));
 }
 
 function operationDenial(grant: Grant, operation: Operation): Denial | undefined {
   if (grant.operations.includes(operation)) return undefined;
-  return denial(grant, `to ${operation} this path`, listed('operations', grant.operations));
+  return denial(
+    grant,
+    `to ${operation} this path`,
+    describeAllowed('operations', grant.operations),
+  );
 }
 
 function denial({ policy }: Grant, what: string, allowed: string): Denial {
@@ -120,9 +124,9 @@ function operationOf(kind: 'read' | 'list' | 'write' | 'pki'): Operation {
 function allowsPath(globs: readonly string[], path: string): boolean {
   const all = Globs.of(globs);
   // What is written out is meant, whatever it is a part of.
-  if (all.isAny || globs.includes(path)) return true;
+  if (all.matchesAll || globs.includes(path)) return true;
   const segments = path.split('/');
-  const readings = readingsOf(segments);
+  const readings = possiblePathsOf(segments);
   if (readings === undefined) return false;
   if (!segments.some((segment) => SYSTEM_ROOTS.includes(segment)))
     return readings.every((reading) => all.matches(reading));
@@ -133,11 +137,11 @@ function allowsPath(globs: readonly string[], path: string): boolean {
 }
 
 /** The path, and the path without each part that may be one of KV's API; undefined where those are too many. */
-function readingsOf(segments: readonly string[]): readonly string[] | undefined {
+function possiblePathsOf(segments: readonly string[]): readonly string[] | undefined {
   const places = segments.flatMap((segment, at) =>
-    at > 0 && KV_PARTS.includes(segment) ? [at] : [],
+    at > 0 && KV_V2_SEGMENTS.includes(segment) ? [at] : [],
   );
-  if (places.length > MAX_KV_PARTS) return undefined;
+  if (places.length > MAX_KV_V2_SEGMENTS) return undefined;
   const without = places.map((at) => segments.toSpliced(at, 1).join('/'));
   return [segments.join('/'), ...without];
 }

@@ -2,27 +2,27 @@
  * Lists of names in which `*` stands for any characters, slashes too.
  */
 
-interface Wild {
+interface WildcardGlob {
   readonly head: string;
   readonly middle: readonly string[];
   readonly tail: string;
 }
 
 /** Characters that one comparison looks at for the price of one. */
-const CHARS_OF_A_STEP = 64;
+const CHARS_PER_STEP = 64;
 
 const compiled = new WeakMap<readonly string[], Globs>();
 
 /** One list. Looking a name up takes time by the number of its stars and the length of the name, and no more. */
 export class Globs {
   readonly #exact = new Set<string>();
-  readonly #wild: Wild[] = [];
+  readonly #wild: WildcardGlob[] = [];
   /** True where every name is in the list, and even none. */
-  readonly isAny: boolean;
+  readonly matchesAll: boolean;
   #parts = 1;
 
   constructor(globs: readonly string[]) {
-    this.isAny = globs.includes('*');
+    this.matchesAll = globs.includes('*');
     for (const glob of globs) {
       const [head = '', ...middle] = glob.split('*');
       const tail = middle.pop();
@@ -40,24 +40,30 @@ export class Globs {
   }
 
   matches(name: string): boolean {
-    return this.isAny || this.#exact.has(name) || this.#wild.some((glob) => fits(glob, name));
+    return (
+      this.matchesAll ||
+      this.#exact.has(name) ||
+      this.#wild.some((glob) => matchesWildcard(glob, name))
+    );
   }
 
   /** Whether one of those matches that write `beginning` out: no star stands for a part of it. */
   matchesFrom(beginning: string, name: string): boolean {
     if (!name.startsWith(beginning)) return false;
     if (this.#exact.has(name)) return true;
-    return this.#wild.some((glob) => glob.head.startsWith(beginning) && fits(glob, name));
+    return this.#wild.some(
+      (glob) => glob.head.startsWith(beginning) && matchesWildcard(glob, name),
+    );
   }
 
   /** What looking `name` up takes at most, in steps of some ten nanoseconds. */
   stepsFor(name: string): number {
-    return this.isAny ? 1 : this.#parts * Math.ceil((name.length + 1) / CHARS_OF_A_STEP);
+    return this.matchesAll ? 1 : this.#parts * Math.ceil((name.length + 1) / CHARS_PER_STEP);
   }
 }
 
 /** Without backtracking: the first place where a part fits is as good as any. */
-function fits({ head, middle, tail }: Wild, name: string): boolean {
+function matchesWildcard({ head, middle, tail }: WildcardGlob, name: string): boolean {
   if (!name.startsWith(head)) return false;
   let position = head.length;
   for (const part of middle) {

@@ -1,7 +1,7 @@
 export {
   denialsOf,
   isUnlimited,
-  listed,
+  describeAllowed,
   OPERATIONS,
   type Denial,
   type Grant,
@@ -55,7 +55,7 @@ export {
   type NotifySignal,
 } from './notify-rules.ts';
 export { clashingPaths, outputPathProblem } from './output-path.ts';
-export { closeness, nearest } from './nearest.ts';
+export { typoDistance, nearest } from './nearest.ts';
 export { explainProblems, formatProblems, problemsError, type Problem } from './problems.ts';
 export { isPrintable, printableLine, printableText } from './printable.ts';
 export { parseQuantity } from './quantity.ts';

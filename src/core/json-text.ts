@@ -23,7 +23,7 @@ export class JsonText {
   }
 
   /** The value itself, where it takes no time to speak of: undefined for one of more than 4 KiB. */
-  short(): unknown {
+  parseIfShort(): unknown {
     return this.bytes.byteLength > MAX_SHORT_BYTES ? undefined : this.parse();
   }
 

@@ -5,18 +5,18 @@
 /** Longer names are compared by their beginning: the cost is the product of the lengths. */
 const MAX_CHARS = 64;
 
-/** The candidate with the least edits, whatever the case, among those that {@link closeness} accepts. */
+/** The candidate with the least edits, whatever the case, among those that {@link typoDistance} accepts. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   let best: { readonly candidate: string; readonly edits: number } | undefined;
   for (const candidate of candidates) {
-    const edits = closeness(word, candidate);
+    const edits = typoDistance(word, candidate);
     if (edits !== undefined && edits < (best?.edits ?? Infinity)) best = { candidate, edits };
   }
   return best?.candidate;
 }
 
 /** Edits between two names, or undefined where more than a third of the letters differ. */
-export function closeness(word: string, candidate: string): number | undefined {
+export function typoDistance(word: string, candidate: string): number | undefined {
   const [a = '', b = ''] = [word, candidate].map((text) => text.slice(0, MAX_CHARS).toLowerCase());
   const edits = editDistance(a, b);
   return edits <= Math.max(1, candidate.length / 3) ? edits : undefined;

@@ -59,7 +59,7 @@ async function request(call: HttpCall, name: string, signal: AbortSignal): Promi
     signal.throwIfAborted();
     throw new VouchsafeError(
       'ERR_NOTIFY_TARGET',
-      `${name} failed (${wordFor(error)}): is the application listening there, on loopback, in this pod?`,
+      `${name} failed (${errorName(error)}): is the application listening there, on loopback, in this pod?`,
       { cause: error },
     );
   } finally {
@@ -111,6 +111,6 @@ async function withTimeout<T>(
   }
 }
 
-function wordFor(error: unknown): string {
+function errorName(error: unknown): string {
   return codeOf(error) ?? (error instanceof Error ? error.name : 'unknown');
 }

@@ -53,7 +53,7 @@ export function createNotifier(options: NotifierOptions): Notifier {
 }
 
 /** One action on its way. */
-interface Delivery {
+interface PendingNotification {
   /** Asked for since the last try began, so that this try's success is not enough. */
   isStale: boolean;
   /** Tries that have failed since the last success. */
@@ -65,7 +65,7 @@ class RetryingNotifier implements Notifier {
   readonly #options: NotifierOptions;
   readonly #processes: Processes;
   readonly #counter: Counter;
-  readonly #deliveries = new Map<string, Delivery>();
+  readonly #pending = new Map<string, PendingNotification>();
 
   constructor(options: NotifierOptions) {
     this.#options = options;
@@ -82,15 +82,15 @@ class RetryingNotifier implements Notifier {
 
   async notify(actions: readonly NotifyAction[], signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    const distinct = new Map(actions.map((action) => [keyOf(action), action]));
-    await Promise.all([...distinct].map(([key, action]) => this.#share(key, action, signal)));
+    const distinct = new Map(actions.map((action) => [actionKey(action), action]));
+    await Promise.all([...distinct].map(([key, action]) => this.#joinOrStart(key, action, signal)));
   }
 
   /** Joins a delivery that is under way, or begins one. */
-  async #share(key: string, action: NotifyAction, signal: AbortSignal): Promise<void> {
+  async #joinOrStart(key: string, action: NotifyAction, signal: AbortSignal): Promise<void> {
     for (;;) {
-      const running = this.#deliveries.get(key);
-      if (running === undefined) return this.#begin(key, action, signal);
+      const running = this.#pending.get(key);
+      if (running === undefined) return this.#start(key, action, signal);
       running.isStale = true;
       try {
         await abortable(running.done, signal);
@@ -101,24 +101,32 @@ class RetryingNotifier implements Notifier {
     }
   }
 
-  #begin(key: string, action: NotifyAction, signal: AbortSignal): Promise<void> {
-    const delivery: Delivery = { isStale: true, failures: 0, done: Promise.resolve() };
-    this.#deliveries.set(key, delivery);
-    delivery.done = this.#deliver(delivery, action, signal);
+  #start(key: string, action: NotifyAction, signal: AbortSignal): Promise<void> {
+    const delivery: PendingNotification = { isStale: true, failures: 0, done: Promise.resolve() };
+    this.#pending.set(key, delivery);
+    delivery.done = this.#runUntilFresh(delivery, action, signal);
     return delivery.done;
   }
 
-  async #deliver(delivery: Delivery, action: NotifyAction, signal: AbortSignal): Promise<void> {
+  async #runUntilFresh(
+    delivery: PendingNotification,
+    action: NotifyAction,
+    signal: AbortSignal,
+  ): Promise<void> {
     try {
-      do await this.#deliverOnce(action, delivery, signal);
+      do await this.#runOnce(action, delivery, signal);
       while (delivery.isStale);
     } finally {
       // In the same turn as the last look at isStale: nobody may join a delivery that does not go on.
-      this.#deliveries.delete(keyOf(action));
+      this.#pending.delete(actionKey(action));
     }
   }
 
-  async #deliverOnce(action: NotifyAction, delivery: Delivery, signal: AbortSignal): Promise<void> {
+  async #runOnce(
+    action: NotifyAction,
+    delivery: PendingNotification,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { logger } = this.#options;
     const { kind } = action;
     const target = describe(action);
@@ -138,7 +146,7 @@ class RetryingNotifier implements Notifier {
 
   async #tryRepeatedly(
     action: NotifyAction,
-    delivery: Delivery,
+    delivery: PendingNotification,
     signal: AbortSignal,
   ): Promise<void> {
     const { clock, random } = this.#options;
@@ -146,7 +154,7 @@ class RetryingNotifier implements Notifier {
     const attempt = (): Promise<void> => {
       tries = delivery.isStale ? 1 : tries + 1;
       delivery.isStale = false;
-      return this.#carryOut(action, signal);
+      return this.#execute(action, signal);
     };
     await retry(attempt, {
       backoff: createBackoff({ ...RETRY_WAIT, random }),
@@ -160,7 +168,7 @@ class RetryingNotifier implements Notifier {
     });
   }
 
-  async #carryOut(action: NotifyAction, signal: AbortSignal): Promise<void> {
+  async #execute(action: NotifyAction, signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     switch (action.kind) {
       case 'http':
@@ -177,7 +185,7 @@ class RetryingNotifier implements Notifier {
   }
 }
 
-function keyOf(action: NotifyAction): string {
+function actionKey(action: NotifyAction): string {
   switch (action.kind) {
     case 'http':
       return JSON.stringify([action.kind, action.method, action.url]);

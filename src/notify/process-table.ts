@@ -35,13 +35,13 @@ export async function findContainerProcesses(
   const marked: (ContainerProcess & { readonly group: string })[] = [];
   let hidden = 0;
   for (const pid of await listProcesses(procDirectory)) {
-    const isMarked = await hasMark(procDirectory, pid, container);
+    const isMarked = await hasContainerEnv(procDirectory, pid, container);
     if (isMarked === undefined) hidden += 1;
     if (isMarked !== true) continue;
     const process = await readProcess(procDirectory, pid);
     const group = await readGroup(procDirectory, pid);
     // What was read may be of two processes: of one that ended, and of one that has its number now.
-    const isStill = (await hasMark(procDirectory, pid, container)) === true;
+    const isStill = (await hasContainerEnv(procDirectory, pid, container)) === true;
     if (process === undefined || !isStill || !(await isAlive(procDirectory, process))) continue;
     marked.push({ ...process, group });
   }
@@ -84,7 +84,7 @@ async function listProcesses(procDirectory: string): Promise<number[]> {
 }
 
 /** Undefined where the system does not let this process look. */
-async function hasMark(
+async function hasContainerEnv(
   procDirectory: string,
   pid: number,
   container: string,

@@ -72,7 +72,7 @@ export const nodeFileSystem: FileSystem = {
   openRoot(path) {
     // Symlinks are followed on the way here, so what counts is where the handle turned out to be.
     const flags = O_RDONLY | O_DIRECTORY;
-    const existing = unless(['ENOENT'], () => fs.openSync(path, flags));
+    const existing = undefinedOn(['ENOENT'], () => fs.openSync(path, flags));
     if (existing === undefined) fs.mkdirSync(path, { recursive: true });
     const descriptor = existing ?? fs.openSync(path, flags);
     try {
@@ -111,7 +111,7 @@ export const nodeFileSystem: FileSystem = {
     }
   },
   readLink: (parent, name) =>
-    unless(['ENOENT', 'EINVAL'], () => fs.readlinkSync(join(parent, name))),
+    undefinedOn(['ENOENT', 'EINVAL'], () => fs.readlinkSync(join(parent, name))),
   makeDirectory(parent, name) {
     // The mode of mkdir is subject to the umask, and clearing a set-group-ID bit now would take the pod's
     // fsGroup away from the files to come; sealDirectory sets the mode when they are there.
@@ -171,7 +171,7 @@ function openChild(parent: Directory, name: string): Directory {
 }
 
 function openDirectory(parent: Directory, name: string): Directory | undefined {
-  return unless(['ENOENT', 'ENOTDIR', 'ELOOP'], () => openChild(parent, name));
+  return undefinedOn(['ENOENT', 'ENOTDIR', 'ELOOP'], () => openChild(parent, name));
 }
 
 /**
@@ -181,7 +181,7 @@ function openDirectory(parent: Directory, name: string): Directory | undefined {
 function remove(parent: Directory, name: Buffer, isDirectory: boolean, depth = 0): void {
   const path = Buffer.concat([Buffer.from(`${parent.at}/`), name]);
   if (!isDirectory) {
-    unless(['ENOENT'], () => fs.unlinkSync(path));
+    undefinedOn(['ENOENT'], () => fs.unlinkSync(path));
     return;
   }
   if (depth > MAX_DEPTH) {
@@ -197,7 +197,7 @@ function remove(parent: Directory, name: Buffer, isDirectory: boolean, depth = 0
 }
 
 /** What `operation` yields; undefined where it fails with one of `errnos`. */
-function unless<T>(errnos: readonly string[], operation: () => T): T | undefined {
+function undefinedOn<T>(errnos: readonly string[], operation: () => T): T | undefined {
   try {
     return operation();
   } catch (error) {

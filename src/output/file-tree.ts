@@ -8,16 +8,16 @@ export interface FileTree<File> {
   readonly directories: ReadonlyMap<string, FileTree<File>>;
 }
 
-interface Growing<File> extends FileTree<File> {
+interface MutableFileTree<File> extends FileTree<File> {
   readonly files: Map<string, File>;
-  readonly directories: Map<string, Growing<File>>;
+  readonly directories: Map<string, MutableFileTree<File>>;
 }
 
 /** The tree of files whose paths do not clash. */
-export function treeOf<File extends { readonly path: string }>(
+export function buildFileTree<File extends { readonly path: string }>(
   files: readonly File[],
 ): FileTree<File> {
-  const root: Growing<File> = { files: new Map(), directories: new Map() };
+  const root: MutableFileTree<File> = { files: new Map(), directories: new Map() };
   for (const file of files) {
     const names = file.path.split('/');
     const last = names.pop() ?? '';

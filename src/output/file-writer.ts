@@ -23,7 +23,7 @@ import {
   type Directory,
   type FileSystem,
 } from './file-system.ts';
-import { treeOf, type FileTree } from './file-tree.ts';
+import { buildFileTree, type FileTree } from './file-tree.ts';
 import {
   DATA_LINK,
   DATA_LINK_TMP,
@@ -119,7 +119,7 @@ class AtomicFileWriter implements FileWriter {
       const contents = new Map(files.map(({ path, content }) => [path, content]));
       const present = await readPresentSet(this.#fs, root, contents);
       presentBytes = sum([...present.files.values()].map((file) => file.size));
-      refuseForeign(root.path, present, files);
+      rejectForeign(root.path, present, files);
       const { changed, same } = compare(present, files);
       await this.#clean(root, present, same);
       if (!same) await this.#replace(root, present, { files, signal });
@@ -172,7 +172,7 @@ class AtomicFileWriter implements FileWriter {
     let staged: Directory | undefined;
     // All that needs room is made before the swap: what follows it are renames and removals.
     try {
-      await this.#create(root, generation, { tree: treeOf(files), signal });
+      await this.#create(root, generation, { tree: buildFileTree(files), signal });
       staged = handles.use(await this.#stageLinks(root, added));
       await this.#fs.link(generation, root, DATA_LINK_TMP);
       await this.#fs.syncDirectory(root);
@@ -295,7 +295,7 @@ function checkFiles(directory: string, files: readonly OutputFile[]): void {
   throw problemsError('ERR_OUTPUT_PATH', subject, [...problems, ...clashes]);
 }
 
-function refuseForeign(root: string, present: PresentSet, files: readonly OutputFile[]): void {
+function rejectForeign(root: string, present: PresentSet, files: readonly OutputFile[]): void {
   const needed = new Set([DATA_LINK, ...files.map((file) => visibleName(file.path))]);
   const inTheWay = [...needed].filter((name) => present.foreign.has(name));
   if (inTheWay.length === 0) return;

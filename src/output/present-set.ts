@@ -76,8 +76,8 @@ export async function readPresentSet(
   }
   using opened = await openGeneration(fs, root, dataTarget);
   const generation = opened?.name;
-  const look = new Look(fs, contents);
-  if (opened !== undefined) await look.into(opened.directory);
+  const look = new GenerationReader(fs, contents);
+  if (opened !== undefined) await look.read(opened.directory);
   const reachable = [...look.files].filter(([path]) => links.has(visibleName(path)));
   return {
     generation,
@@ -107,7 +107,7 @@ async function openGeneration(
 }
 
 /** A walk through a generation. */
-class Look {
+class GenerationReader {
   readonly files = new Map<string, PresentFile>();
   /** Whether there was nothing but files and directories. */
   isRegular = true;
@@ -119,7 +119,7 @@ class Look {
     this.#contents = contents;
   }
 
-  async into(directory: Directory, prefix = '', depth = 0): Promise<void> {
+  async read(directory: Directory, prefix = '', depth = 0): Promise<void> {
     const others: string[] = [];
     for (const { name } of await this.#fs.list(directory)) {
       const path = prefix + name;
@@ -133,7 +133,7 @@ class Look {
     for (const name of others) {
       using inner = depth < MAX_DEPTH ? await this.#fs.openDirectory(directory, name) : undefined;
       if (inner === undefined) this.isRegular = false;
-      else await this.into(inner, `${prefix}${name}/`, depth + 1);
+      else await this.read(inner, `${prefix}${name}/`, depth + 1);
     }
   }
 

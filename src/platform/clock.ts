@@ -21,7 +21,7 @@ export const systemClock: Clock = {
 };
 
 /** Resolves when everything else that is ready has run: requests that came, timers that are due. */
-export function otherWorkDone(): Promise<void> {
+export function nextEventLoopTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 

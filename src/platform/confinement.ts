@@ -8,7 +8,7 @@ const UNSHARE = '/usr/bin/unshare';
 const SETPRIV = '/usr/bin/setpriv';
 
 /** For the programs that it starts as well, and for good. */
-const MOUNTS_ALONE = [
+const SETPRIV_FLAGS = [
   '--bounding-set=-all,+sys_admin',
   '--inh-caps=-all',
   '--ambient-caps=-all',
@@ -20,9 +20,9 @@ const MOUNTS_ALONE = [
  * an environment; `mark` is added to its words, by which it knows that this has been done. Returns only where the programs
  * of util-linux that do it are missing.
  */
-export function keepMountsAlone(mark: string): void {
+export function dropAllButMounting(marker: string): void {
   if (process.execve === undefined || ![UNSHARE, SETPRIV].every((path) => existsSync(path))) return;
-  const own = [process.execPath, ...process.execArgv, ...process.argv.slice(1), mark];
-  const words = [UNSHARE, '--net', '--', SETPRIV, ...MOUNTS_ALONE, '--', ...own];
+  const own = [process.execPath, ...process.execArgv, ...process.argv.slice(1), marker];
+  const words = [UNSHARE, '--net', '--', SETPRIV, ...SETPRIV_FLAGS, '--', ...own];
   process.execve(UNSHARE, words, ENVIRONMENT);
 }

@@ -1,6 +1,6 @@
-export { keepMountsAlone } from './confinement.ts';
-export { otherWorkDone, systemClock, systemRandom } from './clock.ts';
-export { disableCoreDumps as leaveNoDumps } from './dumps.ts';
+export { dropAllButMounting } from './confinement.ts';
+export { nextEventLoopTurn, systemClock, systemRandom } from './clock.ts';
+export { disableCoreDumps } from './dumps.ts';
 export { readTextFile } from './files.ts';
 export { createIo } from './io.ts';
 export { systemLocks, type Lock, type Locks } from './locks.ts';
@@ -13,13 +13,13 @@ export { startWatchdog, type WatchdogLimits } from './watchdog.ts';
 export { watchFiles } from './watch-files.ts';
 export {
   environmentVariable,
-  setPrivateUmask as keepPrivate,
+  setPrivateUmask,
   nodeAddresses,
   printError,
   reportDefects,
   terminationSignal,
 } from './process.ts';
-export { isAloneInPod } from './pod-processes.ts';
+export { isLastRunningContainer } from './pod-processes.ts';
 export {
   systemMounts,
   type Mount,

@@ -9,7 +9,7 @@ import { environmentVariable, printError } from './process.ts';
 /** The real streams, files and variables of this process. */
 export function createIo(): {
   readonly out: (data: string | Uint8Array) => void;
-  readonly say: (line: string) => void;
+  readonly printError: (line: string) => void;
   readonly read: (path: string) => Promise<string>;
   readonly variable: (name: string) => string | undefined;
   readonly isTerminal: boolean;
@@ -18,7 +18,7 @@ export function createIo(): {
 } {
   return {
     out: (data) => void process.stdout.write(data),
-    say: printError,
+    printError,
     read: (path) => (path === '-' ? text(process.stdin) : readFile(path, 'utf8')),
     variable: environmentVariable,
     isTerminal: process.stdout.isTTY,

@@ -39,7 +39,7 @@ export function canLockDown(): boolean {
  * @throws Error where the process that started this one has ended.
  */
 export function lockDown(parent: number): void {
-  const lacks = attempt(parent);
+  const lacks = applyLockdown(parent);
   // Node's own permissions were needed to get here. Unknown to its types, there are none without --permission.
   const permission = process.permission as NodeJS.ProcessPermission | undefined;
   for (const scope of ['ffi', 'fs.read']) permission?.drop(scope);
@@ -47,7 +47,7 @@ export function lockDown(parent: number): void {
 }
 
 /** What such a process lacks, '' for nothing, by what it wrote to stderr; undefined as long as it has not reported. */
-export function readReport(stderr: string): string | undefined {
+export function parseReport(stderr: string): string | undefined {
   for (const line of stderr.split('\n').slice(0, -1)) {
     if (line === LOCKED) return '';
     if (line.startsWith(UNLOCKED)) return line.slice(UNLOCKED.length);
@@ -56,7 +56,7 @@ export function readReport(stderr: string): string | undefined {
 }
 
 /** What is lacking in the end. */
-function attempt(parent: number): string {
+function applyLockdown(parent: number): string {
   const own = machine();
   if (own === undefined) return `there is no way on ${process.platform} ${process.arch}`;
   let call: SystemCall;

@@ -6,7 +6,7 @@ import { open } from 'node:fs/promises';
 import { runProgram } from './util-linux.ts';
 
 /** Exit code of `flock` where another one has the lock; all others are errors. */
-const TAKEN = 75;
+const CONFLICT_EXIT_CODE = 75;
 
 /** A lock that is held. */
 export interface Lock {
@@ -36,12 +36,12 @@ export const systemLocks: Locks = {
     const file = await open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     let isOurs = false;
     try {
-      const how = ['--exclusive', '--nonblock', '--conflict-exit-code', String(TAKEN)];
-      const { code, words } = await runProgram('flock', [...how, '3'], file.fd);
+      const how = ['--exclusive', '--nonblock', '--conflict-exit-code', String(CONFLICT_EXIT_CODE)];
+      const { code, message } = await runProgram('flock', [...how, '3'], file.fd);
       isOurs = code === 0;
       if (isOurs) return { release: () => file.close() };
-      if (code === TAKEN) return undefined;
-      throw new LockError(words);
+      if (code === CONFLICT_EXIT_CODE) return undefined;
+      throw new LockError(message);
     } finally {
       if (!isOurs) await file.close();
     }

@@ -29,17 +29,17 @@ export async function memoryLimit({
   for (const line of (await textOf(self)).split('\n')) {
     const [, controllers = '', group] = /^\d+:([^:]*):(\/.*)$/.exec(line) ?? [];
     if (group === undefined) continue;
-    if (controllers === '') limits.push(...(await limitsAlong(root, group, 'memory.max')));
+    if (controllers === '') limits.push(...(await limitsUpTo(root, group, 'memory.max')));
     else if (controllers.split(',').includes('memory')) {
       const hierarchy = join(root, 'memory');
-      limits.push(...(await limitsAlong(hierarchy, group, 'memory.limit_in_bytes')));
+      limits.push(...(await limitsUpTo(hierarchy, group, 'memory.limit_in_bytes')));
     }
   }
   return limits.length === 0 ? undefined : Math.min(...limits);
 }
 
 /** Limits of a group and of those above it. */
-async function limitsAlong(root: string, group: string, file: string): Promise<readonly number[]> {
+async function limitsUpTo(root: string, group: string, file: string): Promise<readonly number[]> {
   const limits: number[] = [];
   for (let one = group; ; one = dirname(one)) {
     const text = (await textOf(join(root, one, file))).trim();

@@ -9,7 +9,7 @@ import { runProgram } from './util-linux.ts';
 const IN_MEMORY: readonly number[] = [0x01021994, 0x858458f6];
 
 /** The directory that a program was given as its descriptor 3: the kernel follows such a link to that very directory. */
-const GIVEN = '/proc/self/fd/3/.';
+const GIVEN_DIRECTORY = '/proc/self/fd/3/.';
 
 /** One mounted file system. */
 export interface Mount {
@@ -65,10 +65,10 @@ export const systemMounts: PrivilegedMounts = {
   mountTmpfs: ({ descriptor, source, options }) =>
     // No helper programs, no table in /etc, and no path but the one that was given.
     run('mount', descriptor, [
-      ...['-i', '-n', '-c', '-t', 'tmpfs', '-o', options.join(','), source, GIVEN],
+      ...['-i', '-n', '-c', '-t', 'tmpfs', '-o', options.join(','), source, GIVEN_DIRECTORY],
     ]),
   // An open directory is a use of its mount: others may have one as well.
-  unmount: (descriptor) => run('umount', descriptor, ['-i', '-n', '-c', '-l', GIVEN]),
+  unmount: (descriptor) => run('umount', descriptor, ['-i', '-n', '-c', '-l', GIVEN_DIRECTORY]),
   isInMemory: async (path) => IN_MEMORY.includes((await statfs(path)).type),
 };
 
@@ -104,6 +104,6 @@ async function run(
   descriptor: number,
   args: readonly string[],
 ): Promise<void> {
-  const { code, words } = await runProgram(program, args, descriptor);
-  if (code !== 0) throw new MountError(words);
+  const { code, message } = await runProgram(program, args, descriptor);
+  if (code !== 0) throw new MountError(message);
 }

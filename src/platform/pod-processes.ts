@@ -10,7 +10,10 @@ import { join } from 'node:path';
  * Whether no container of the pod but this one has a process left. Only in a pod that shares its process namespace that
  * can be known; elsewhere it is false. Never rejects.
  */
-export async function isAloneInPod(directory = '/proc', pid = process.pid): Promise<boolean> {
+export async function isLastRunningContainer(
+  directory = '/proc',
+  pid = process.pid,
+): Promise<boolean> {
   // In a namespace of its own this process is the first. In a shared one that is the pod's sandbox, and the parent of
   // each container's first process is outside of it.
   if (pid === 1 || (await parentOf(directory, pid)) !== 0) return false;

@@ -6,10 +6,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { Logger } from '../core/index.ts';
-import { canLockDown, readReport } from './lockdown.ts';
+import { canLockDown, parseReport } from './lockdown.ts';
 
 /** What is kept of what a child says before it is sent anything; nothing of its work is in it. */
-const MAX_WORDS = 1024;
+const MAX_REPORT_CHARS = 1024;
 
 /** In pages, as /proc tells it. */
 const PAGE_BYTES = 4096;
@@ -17,7 +17,7 @@ const PAGE_BYTES = 4096;
 /** A program of ours that calls `lockDown` with the last of its words. */
 export interface SandboxedProgram {
   /** The file that Node runs, and words for it; the id of this process is added. */
-  readonly words: readonly string[];
+  readonly args: readonly string[];
   /** The one directory that it may read until it is locked up. */
   readonly directory: string;
   /** Most that V8's heap may have, in bytes. */
@@ -53,15 +53,15 @@ export function sandboxed(
     known = lacks;
   };
   return (events) => {
-    const words = [...nodeFlags(program), ...program.words, String(process.pid)];
+    const words = [...nodeFlags(program), ...program.args, String(process.pid)];
     const child = spawn(process.execPath, words, { stdio: 'pipe', env: {} });
     let waiting: (readonly Uint8Array[])[] | undefined = []; // until it is locked up
     let said = '';
     child.stdin.on('error', () => undefined); // its end is told below
     child.stderr.on('data', (text: Buffer) => {
       if (waiting === undefined) return;
-      said = (said + text.toString()).slice(0, MAX_WORDS);
-      const lacks = readReport(said);
+      said = (said + text.toString()).slice(0, MAX_REPORT_CHARS);
+      const lacks = parseReport(said);
       if (lacks === undefined) return;
       found(lacks);
       for (const chunks of waiting) write(child, chunks);

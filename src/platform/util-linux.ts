@@ -14,11 +14,11 @@ const MAX_STDERR_BYTES = 4096;
 export const ENVIRONMENT = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
 
 /** How a program ended. */
-export interface Ended {
+export interface ProgramResult {
   /** Null where it was ended by a signal. */
   readonly code: number | null;
   /** What it said, or else how it ended, in one line. */
-  readonly words: string;
+  readonly message: string;
 }
 
 /**
@@ -30,7 +30,7 @@ export async function runProgram(
   program: 'mount' | 'umount' | 'flock',
   args: readonly string[],
   descriptor?: number,
-): Promise<Ended> {
+): Promise<ProgramResult> {
   const child = spawn(program, args, {
     stdio: ['ignore', 'ignore', 'pipe', ...(descriptor === undefined ? [] : [descriptor])],
     env: ENVIRONMENT,
@@ -44,5 +44,5 @@ export async function runProgram(
   });
   const [code, signal] = (await once(child, 'close')) as [number | null, string | null]; // its documented arguments
   const how = signal === null ? `exit code ${code}` : `ended by ${signal}`;
-  return { code, words: words.trim().replaceAll(/\s+/g, ' ') || `${program}: ${how}` };
+  return { code, message: words.trim().replaceAll(/\s+/g, ' ') || `${program}: ${how}` };
 }

@@ -8,11 +8,11 @@ export interface WatchdogLimits {
   /** How often it is looked at. */
   readonly periodMs: number;
   /** How many looks in a row must find that it has not moved: after a pause of the whole process one does. */
-  readonly looks: number;
+  readonly maxMissedBeats: number;
 }
 
 /** What a kubelet gives a process with a usual liveness probe: a minute. */
-const DEFAULT_LIMITS: WatchdogLimits = { periodMs: 10_000, looks: 6 };
+const DEFAULT_LIMITS: WatchdogLimits = { periodMs: 10_000, maxMissedBeats: 6 };
 
 /**
  * What runs on the other thread. It ends the process without SIGTERM, which would be taken for the end of the pod. The

@@ -89,7 +89,7 @@ export function readValue(part: Uint8Array | undefined): JsonText {
   if (part === undefined) throw wrong('a value');
   const value = new JsonText(part);
   try {
-    value.short();
+    value.parseIfShort();
   } catch {
     throw wrong('a value');
   }

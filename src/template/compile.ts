@@ -36,7 +36,7 @@ import type {
 } from './tree.ts';
 import { quoteName } from './values.ts';
 import { constantOf, FOLDING_LIMITS, UNKNOWN } from './fold.ts';
-import { Work } from './work.ts';
+import { WorkBudget } from './work.ts';
 
 /** More problems are not listed. */
 const MAX_PROBLEMS = 50;
@@ -62,7 +62,7 @@ class Compiler {
   readonly #name: string;
   readonly #problems: Problem[] = [];
   readonly #dependencies = new Map<string, Dependency>();
-  readonly #folding = new Work(FOLDING_LIMITS);
+  readonly #foldingBudget = new WorkBudget(FOLDING_LIMITS);
   /** Names of block parameters in scope, innermost first. */
   #params: readonly (readonly string[])[] = [];
   #isSyntax = false;
@@ -80,7 +80,7 @@ class Compiler {
   #parse(source: string): Program {
     const raw = parseHandlebars(source);
     if ('type' in raw) return this.#program(raw);
-    this.#refuseSyntax(raw.at, raw.message);
+    this.#reportSyntax(raw.at, raw.message);
     return { statements: [], takesParams: false };
   }
 
@@ -105,11 +105,11 @@ class Compiler {
         return this.#block(raw);
       case 'PartialStatement':
       case 'PartialBlockStatement':
-        this.#refuseSyntax(position(raw.loc), 'partials ({{> name}}) are not available');
+        this.#reportSyntax(position(raw.loc), 'partials ({{> name}}) are not available');
         return undefined;
       case 'Decorator':
       case 'DecoratorBlock':
-        this.#refuseSyntax(position(raw.loc), 'decorators ({{* name}}) are not available');
+        this.#reportSyntax(position(raw.loc), 'decorators ({{* name}}) are not available');
         return undefined;
     }
   }
@@ -125,7 +125,7 @@ class Compiler {
     if (helper !== undefined) return this.#call(helper, raw);
     if (name !== undefined && (isCall || BLOCKS.has(name))) return this.#unknown(name, path);
     if (name === undefined && isCall && (hasArgs || this.#param(path) === undefined)) {
-      return this.#refuse(
+      return this.#report(
         position(path.loc),
         `${quoteName(path.original)} is no helper; it cannot take arguments`,
       );
@@ -137,9 +137,9 @@ class Compiler {
     const at = position(raw.path.loc);
     const args = raw.params.map((param) => this.#expression(param));
     const hash = this.#hash(raw.hash);
-    if (!this.#fits(helper, raw, at)) return NOTHING;
+    if (!this.#checkArguments(helper, raw, at)) return NOTHING;
     const call: Call = { kind: 'call', helper, args, hash, at };
-    this.#note(call);
+    this.#recordDependency(call);
     return call;
   }
 
@@ -193,7 +193,7 @@ class Compiler {
     const type = known?.name ?? 'section';
     const subject = known === undefined ? this.#section(raw, path, name) : this.#subject(raw);
     const includeZero = this.#hash(raw.hash).find(([key]) => key === 'includeZero')?.[1];
-    if (known !== undefined) this.#fits(known, raw, at);
+    if (known !== undefined) this.#checkArguments(known, raw, at);
     this.#checkParams(raw, type, at);
     const body = raw.program && this.#program(raw.program);
     const otherwise = raw.inverse && this.#program(raw.inverse);
@@ -207,11 +207,11 @@ class Compiler {
   #section(raw: RawBlock, path: RawPath, name: string | undefined): Expression {
     const at = position(path.loc);
     if (name !== undefined && HELPERS.has(name)) {
-      return this.#refuse(at, `${name} is no block; write {{${name} …}}${thisHint(name)}`);
+      return this.#report(at, `${name} is no block; write {{${name} …}}${thisHint(name)}`);
     }
     if (raw.params.length === 0 && raw.hash === undefined) return this.#path(path);
     if (name !== undefined) return this.#unknown(name, path);
-    return this.#refuse(at, `${quoteName(path.original)} is no helper; it cannot take arguments`);
+    return this.#report(at, `${quoteName(path.original)} is no helper; it cannot take arguments`);
   }
 
   /** `each` gives two block parameters, value and key; `with` and sections give the value. */
@@ -220,22 +220,22 @@ class Compiler {
     const most = MOST_PARAMS[type] ?? 0;
     if (count > most) {
       const gives = most === 0 ? 'no block parameters' : `at most ${most} block parameters`;
-      this.#refuse(at, `${type} gives ${gives} (as |name|)`);
+      this.#report(at, `${type} gives ${gives} (as |name|)`);
     }
     if (raw.inverse?.blockParams !== undefined) {
-      this.#refuse(at, 'an inverse block gives no block parameters (as |name|)');
+      this.#report(at, 'an inverse block gives no block parameters (as |name|)');
     }
   }
 
   // --- checks
 
-  #fits(
+  #checkArguments(
     signature: Signature,
     raw: RawMustache | RawSubExpression | RawBlock,
     at: Position,
   ): boolean {
     const problems = argumentProblems(signature, raw);
-    for (const problem of problems) this.#refuse(at, problem);
+    for (const problem of problems) this.#report(at, problem);
     return problems.length === 0;
   }
 
@@ -243,48 +243,48 @@ class Compiler {
    * Notes what a call asks for whose arguments are known already, and what is wrong with it. Of parameters those that are
    * known: where a path is written out, values hide it from nobody.
    */
-  #note(call: Call): void {
+  #recordDependency(call: Call): void {
     const { helper } = call;
     if (helper.kind !== 'source') return;
-    const args = call.args.map((arg) => constantOf(arg, this.#folding));
+    const args = call.args.map((arg) => constantOf(arg, this.#foldingBudget));
     if (args.includes(UNKNOWN)) return;
     const hash = new Map(
       call.hash.map(([name, value]) => {
-        const known = constantOf(value, this.#folding);
+        const known = constantOf(value, this.#foldingBudget);
         return [name, known === UNKNOWN ? '' : known] as const;
       }),
     );
     try {
-      const { dependency } = helper.need(new HelperCall(args, hash, false, new Work()));
+      const { dependency } = helper.request(new HelperCall(args, hash, false, new WorkBudget()));
       this.#dependencies.set(dependencyKey(dependency), dependency);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      this.#refuse(call.at, `${helper.name}: ${error.tell()}`);
+      this.#report(call.at, `${helper.name}: ${error.describe()}`);
     }
   }
 
   #unknown(name: string, path: RawPath): Literal {
     const at = position(path.loc);
     if (BLOCKS.has(name)) {
-      return this.#refuse(at, `${name} is a block: {{#${name} …}}…{{/${name}}}${thisHint(name)}`);
+      return this.#report(at, `${name} is a block: {{#${name} …}}…{{/${name}}}${thisHint(name)}`);
     }
-    if (name === 'log') return this.#refuse(at, 'the helper log is not available');
+    if (name === 'log') return this.#report(at, 'the helper log is not available');
     if (this.#problems.length >= MAX_PROBLEMS) return NOTHING;
     const near = suggest(name, [...HELPERS.keys(), ...BLOCKS.keys()]);
     const hint = near === undefined ? '' : `; did you mean ${near}?`;
-    return this.#refuse(at, `unknown helper ${quoteName(name)}${hint}`);
+    return this.#report(at, `unknown helper ${quoteName(name)}${hint}`);
   }
 
-  #refuse(at: Position, message: string): Literal {
+  #report(at: Position, message: string): Literal {
     if (this.#problems.length < MAX_PROBLEMS) {
       this.#problems.push({ path: `${this.#name}:${at.line}:${at.column}`, message });
     }
     return NOTHING;
   }
 
-  #refuseSyntax(at: Position, message: string): void {
+  #reportSyntax(at: Position, message: string): void {
     this.#isSyntax = true;
-    this.#refuse(at, message);
+    this.#report(at, message);
   }
 }
 

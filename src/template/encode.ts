@@ -8,7 +8,7 @@ import { Fault, valueFault } from './fault.ts';
 import { MAX_DEPTH } from './parse-json.ts';
 import { TextBuilder } from './text-builder.ts';
 import { isList, isRecord, typeName } from './values.ts';
-import { unitBytes, Work } from './work.ts';
+import { unitBytes, WorkBudget } from './work.ts';
 
 /** Most values within a value. A template can make lists that hold each other many times. */
 const MAX_VALUES = 100_000;
@@ -16,7 +16,7 @@ const MAX_VALUES = 100_000;
 const VALUE_STEPS = 4;
 
 interface Dialect {
-  readonly scalar: (value: unknown, work: Work) => string;
+  readonly scalar: (value: unknown, work: WorkBudget) => string;
   readonly list: readonly [open: string, close: string];
   readonly record: readonly [open: string, close: string];
   readonly comma: string;
@@ -39,34 +39,34 @@ const YAML: Dialect = { ...JSON_DIALECT, scalar: yamlScalar, comma: ', ', pair: 
 const TOML: Dialect = { ...YAML, scalar: tomlScalar, record: ['{ ', ' }'], pair: ' = ' };
 
 /** JSON, equal to what `JSON.stringify` gives; `indent` 0 is compact. */
-export function encodeJson(value: unknown, indent = 0, work = new Work()): string {
+export function encodeJson(value: unknown, indent = 0, work = new WorkBudget()): string {
   const dialect = indent > 0 ? { ...JSON_DIALECT, pair: ': ', indent } : JSON_DIALECT;
   return new Encoder(dialect, work).flow(value, 0).text;
 }
 
 /** YAML that fits on one line (flow style), read alike by YAML 1.1 and 1.2. Text is always quoted. */
-export function encodeYaml(value: unknown, work = new Work()): string {
+export function encodeYaml(value: unknown, work = new WorkBudget()): string {
   return new Encoder(YAML, work).flow(value, 0).text;
 }
 
 /** YAML in block style, a line for each value. */
-export function encodeYamlBlock(value: unknown, work = new Work()): string {
+export function encodeYamlBlock(value: unknown, work = new WorkBudget()): string {
   return new Encoder(YAML, work).block(value, 0).text;
 }
 
 /** A TOML value: text, number, boolean, array or inline table. TOML has no null. */
-export function encodeToml(value: unknown, work = new Work()): string {
+export function encodeToml(value: unknown, work = new WorkBudget()): string {
   return new Encoder(TOML, work).flow(value, 0).text;
 }
 
 /** Writes one value. */
 class Encoder {
   readonly #dialect: Dialect;
-  readonly #work: Work;
+  readonly #work: WorkBudget;
   readonly #text: TextBuilder;
   #values = 0;
 
-  constructor(dialect: Dialect, work: Work) {
+  constructor(dialect: Dialect, work: WorkBudget) {
     this.#dialect = dialect;
     this.#work = work;
     this.#text = new TextBuilder(work);
@@ -167,14 +167,14 @@ function isFilled(value: unknown): value is Collection {
 }
 
 /** A text in double quotes with JSON's escapes, charged for. */
-function quoted(text: string, work: Work): string {
-  if (text.length <= SHORT) return charged(work, JSON.stringify(text));
+function quoted(text: string, work: WorkBudget): string {
+  if (text.length <= SHORT_TEXT_CHARS) return charged(work, JSON.stringify(text));
   work.make(quotedBytes(text, work));
   return JSON.stringify(text);
 }
 
 /** Bytes of a text in double quotes with JSON's escapes. */
-export function quotedBytes(text: string, work: Work): number {
+export function quotedBytes(text: string, work: WorkBudget): number {
   work.read(text.length);
   return (text.length + 2 + escapedExtra(text)) * unitBytes([text]);
 }
@@ -199,18 +199,18 @@ function isLone(text: string, at: number): boolean {
   return kind === 0xdc00 && (at === 0 || (text.charCodeAt(at - 1) & 0xfc00) !== 0xd800);
 }
 
-function jsonScalar(value: unknown, work: Work): string {
+function jsonScalar(value: unknown, work: WorkBudget): string {
   return typeof value === 'string' ? quoted(value, work) : charged(work, plainOr(value, 'JSON'));
 }
 
-function yamlScalar(value: unknown, work: Work): string {
+function yamlScalar(value: unknown, work: WorkBudget): string {
   if (typeof value === 'string') return yamlText(value, work);
   // YAML 1.1 reads 1e+21 as text; it wants a dot.
   return charged(work, plainOr(value, 'YAML').replace(/^(-?\d+)e/, '$1.0e'));
 }
 
 /** A double-quoted scalar. What JSON leaves as it is but YAML does not call printable is escaped. */
-function yamlText(text: string, work: Work): string {
+function yamlText(text: string, work: WorkBudget): string {
   const json = quoted(wellFormed(text, 'YAML'), work);
   return escapeUnits(work, json, NOT_PRINTABLE, (unit) =>
     isPrintable(unit) ? undefined : unicodeEscape(unit),
@@ -225,13 +225,13 @@ function isPrintable(unit: number): boolean {
 }
 
 /** A key without quotes where every version of YAML reads it as text. */
-function yamlKey(key: string, work: Work): string {
+function yamlKey(key: string, work: WorkBudget): string {
   const isPlain =
     /^[A-Za-z_][\w-]*$/.test(key) && !/^(?:y|yes|n|no|on|off|true|false|null)$/i.test(key);
   return isPlain ? charged(work, key) : yamlText(key, work);
 }
 
-function tomlScalar(value: unknown, work: Work): string {
+function tomlScalar(value: unknown, work: WorkBudget): string {
   if (typeof value === 'string') {
     const json = quoted(wellFormed(value, 'TOML'), work);
     return escapeUnits(work, json, /\u007f/, (unit) =>
@@ -246,10 +246,10 @@ function tomlScalar(value: unknown, work: Work): string {
 }
 
 /** Longest text that is not asked for before it is made. */
-const SHORT = 100;
+const SHORT_TEXT_CHARS = 100;
 
 /** A text that is too short to ask first. */
-function charged(work: Work, text: string): string {
+function charged(work: WorkBudget, text: string): string {
   work.make(text.length);
   return text;
 }

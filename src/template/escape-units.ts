@@ -1,7 +1,7 @@
 /**
  * Escapes a text unit by unit, when it is known how long it becomes.
  */
-import { unitBytes, type Work } from './work.ts';
+import { unitBytes, type WorkBudget } from './work.ts';
 
 /** Steps that escaping takes however short the text: arrays are made. */
 const ESCAPE_STEPS = 16;
@@ -13,7 +13,12 @@ export type Escape = (unit: number, at: number) => string | undefined;
  * The text with every unit that `special` finds written as `escape` says. Memory is that of the result twice, and charged for;
  * `String.replace` with a function would take up to a hundred bytes for each unit that it replaces.
  */
-export function escapeUnits(work: Work, text: string, special: RegExp, escape: Escape): string {
+export function escapeUnits(
+  work: WorkBudget,
+  text: string,
+  special: RegExp,
+  escape: Escape,
+): string {
   if (!special.test(text)) return text;
   const length = escapedLength(work, text, escape);
   const bytes = unitBytes([text]);
@@ -36,7 +41,7 @@ export function escapeUnits(work: Work, text: string, special: RegExp, escape: E
   return Buffer.from(units.buffer).toString(bytes === 1 ? 'latin1' : 'utf16le');
 }
 
-function escapedLength(work: Work, text: string, escape: Escape): number {
+function escapedLength(work: WorkBudget, text: string, escape: Escape): number {
   work.read(text.length);
   let length = 0;
   let count = 0;

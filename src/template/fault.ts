@@ -22,7 +22,7 @@ export class Fault extends Error {
   }
 
   /** The message. */
-  tell(): string {
+  describe(): string {
     return typeof this.#message === 'string' ? this.#message : this.#message();
   }
 }
@@ -53,7 +53,7 @@ export function locate(error: unknown, template: string, at: Position, subject: 
   if (!(error instanceof Fault)) return error;
   return new VouchsafeError(
     error.code,
-    `${template}:${at.line}:${at.column}: ${shortened(subject, MAX_SUBJECT)}: ${error.tell()}`,
+    `${template}:${at.line}:${at.column}: ${shortened(subject, MAX_SUBJECT)}: ${error.describe()}`,
     { details: { template, line: at.line, column: at.column } },
   );
 }

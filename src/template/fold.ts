@@ -4,7 +4,7 @@
 import { Fault } from './fault.ts';
 import { HelperCall } from './helper.ts';
 import type { Call, Expression } from './tree.ts';
-import { RENDER_LIMITS, type RenderLimits, type Work } from './work.ts';
+import { RENDER_LIMITS, type RenderLimits, type WorkBudget } from './work.ts';
 
 /** Stands for what only data or a rendering can tell. */
 export const UNKNOWN: unique symbol = Symbol('unknown');
@@ -17,7 +17,7 @@ export const FOLDING_LIMITS: RenderLimits = {
 };
 
 /** The value of an expression, or {@link UNKNOWN}, also where `work` is used up or it cannot be rendered. */
-export function constantOf(expression: Expression, work: Work): unknown {
+export function constantOf(expression: Expression, work: WorkBudget): unknown {
   if (expression.kind === 'literal') return expression.value;
   if (expression.kind === 'path') return UNKNOWN;
   try {
@@ -28,7 +28,7 @@ export function constantOf(expression: Expression, work: Work): unknown {
   }
 }
 
-function callOf({ helper, args, hash }: Call, work: Work): unknown {
+function callOf({ helper, args, hash }: Call, work: WorkBudget): unknown {
   if (helper.kind === 'source') return UNKNOWN;
   if (helper.kind === 'choice') {
     let value: unknown;

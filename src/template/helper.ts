@@ -3,7 +3,7 @@
  */
 import type { Dependency } from '../core/index.ts';
 import { missingKey, valueFault } from './fault.ts';
-import type { Work } from './work.ts';
+import type { WorkBudget } from './work.ts';
 import { hasKey, isList, isRecord, PENDING, readKey, scalarText, typeName } from './values.ts';
 
 /** How a helper may be called. */
@@ -23,7 +23,7 @@ export interface Signature {
 }
 
 /** What a template asks for, and the key of it that it wants. */
-export interface Need {
+export interface DataRequest {
   readonly dependency: Dependency;
   readonly key?: string | undefined;
 }
@@ -38,7 +38,7 @@ export interface PureHelper extends Signature {
 /** Asks for a dependency. */
 export interface SourceHelper extends Signature {
   readonly kind: 'source';
-  readonly need: (call: HelperCall) => Need;
+  readonly request: (call: HelperCall) => DataRequest;
 }
 
 /** Gives the first argument that `stopsAt` accepts, else the last one. What follows is not evaluated. */
@@ -71,13 +71,13 @@ export class HelperCall {
   readonly hash: ReadonlyMap<string, unknown>;
   /** True where a missing result is no error: `default (lookup a b) "x"`. */
   readonly lenient: boolean;
-  readonly work: Work;
+  readonly work: WorkBudget;
 
   constructor(
     args: readonly unknown[],
     hash: ReadonlyMap<string, unknown>,
     lenient: boolean,
-    work: Work,
+    work: WorkBudget,
   ) {
     this.work = work;
     this.args = args;
@@ -88,7 +88,7 @@ export class HelperCall {
   /** An argument as text; numbers and booleans are converted, anything else is refused. */
   text(index: number): string {
     return (
-      scalarText(this.args[index]) ?? this.refuse(`argument ${index + 1}`, this.args[index], 'text')
+      scalarText(this.args[index]) ?? this.reject(`argument ${index + 1}`, this.args[index], 'text')
     );
   }
 
@@ -113,12 +113,12 @@ export class HelperCall {
 
   list(index: number): readonly unknown[] {
     const value = this.args[index];
-    return isList(value) ? value : this.refuse(`argument ${index + 1}`, value, 'a list');
+    return isList(value) ? value : this.reject(`argument ${index + 1}`, value, 'a list');
   }
 
   record(index: number): Readonly<Record<string, unknown>> {
     const value = this.args[index];
-    return isRecord(value) ? value : this.refuse(`argument ${index + 1}`, value, 'an object');
+    return isRecord(value) ? value : this.reject(`argument ${index + 1}`, value, 'an object');
   }
 
   /** The keys of an object. */
@@ -141,7 +141,7 @@ export class HelperCall {
   /** A parameter that switches something on. */
   flag(name: string): boolean {
     const value = this.hash.get(name) ?? false;
-    return typeof value === 'boolean' ? value : this.refuse(name, value, 'true or false');
+    return typeof value === 'boolean' ? value : this.reject(name, value, 'true or false');
   }
 
   /** The value of a key, or undefined where a missing one is no error. */
@@ -152,7 +152,7 @@ export class HelperCall {
     throw missingKey(holder);
   }
 
-  refuse(what: string, value: unknown, wanted: string): never {
+  reject(what: string, value: unknown, wanted: string): never {
     throw valueFault(`${what} must be ${wanted}, not ${typeName(value)}`);
   }
 }

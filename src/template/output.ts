@@ -3,11 +3,11 @@
  */
 import { Fault, valueFault } from './fault.ts';
 import { TextBuilder } from './text-builder.ts';
-import { unitBytes, type Work } from './work.ts';
+import { unitBytes, type WorkBudget } from './work.ts';
 
 /** Collects output, and keeps it below its size and that of all work. */
 export class Output {
-  readonly #work: Work;
+  readonly #work: WorkBudget;
   readonly #text: TextBuilder;
   #bytes = 0;
   /** Characters so far, and the bytes that each of them takes in memory. */
@@ -15,7 +15,7 @@ export class Output {
   #unitBytes: 1 | 2 = 1;
   #binary: Uint8Array | undefined;
 
-  constructor(work: Work) {
+  constructor(work: WorkBudget) {
     this.#work = work;
     this.#text = new TextBuilder(work);
   }

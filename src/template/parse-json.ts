@@ -5,7 +5,7 @@
  */
 import { measureJson } from '../core/index.ts';
 import { valueFault } from './fault.ts';
-import { textBytes, type Work } from './work.ts';
+import { textBytes, type WorkBudget } from './work.ts';
 
 /** Deeper values are refused: no helper writes them either. */
 export const MAX_DEPTH = 100;
@@ -18,7 +18,7 @@ const MAX_KEY_LENGTH = 16_000;
  * @throws Fault `ERR_TEMPLATE_VALUE` for what is not JSON, nested deeper than 100, or has a key longer than 16 000;
  *   `ERR_TEMPLATE_LIMIT` by `work`.
  */
-export function parseJson(work: Work, text: string): unknown {
+export function parseJson(work: WorkBudget, text: string): unknown {
   const found = measureJson(text, { parts: Infinity, depth: MAX_DEPTH });
   if (found.depth > MAX_DEPTH) throw valueFault(`the JSON is nested deeper than ${MAX_DEPTH}`);
   if (found.longestKey > MAX_KEY_LENGTH) {

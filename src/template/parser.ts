@@ -51,13 +51,13 @@ const MAX_COPIED = 8 * 1024 * 1024;
 export function parseHandlebars(source: string): RawProgram | SyntaxFault {
   const tooMuch = sizeFault(source);
   if (tooMuch !== undefined) return { at: { line: 1, column: 1 }, message: tooMuch };
-  watch = new Watch();
+  budget = new ParseBudget();
   try {
     return parse(source);
   } catch (error) {
-    return error instanceof TooMuch ? error : toSyntaxFault(error);
+    return error instanceof BudgetExceeded ? error : toSyntaxFault(error);
   } finally {
-    watch = undefined;
+    budget = undefined;
   }
 }
 
@@ -77,8 +77,8 @@ function count(source: string, pattern: RegExp): number {
   return found;
 }
 
-/** Thrown by {@link Watch} out of the parser. */
-class TooMuch extends Error implements SyntaxFault {
+/** Thrown by {@link ParseBudget} out of the parser. */
+class BudgetExceeded extends Error implements SyntaxFault {
   readonly at: Position;
 
   constructor(message: string) {
@@ -89,32 +89,33 @@ class TooMuch extends Error implements SyntaxFault {
 }
 
 /** Counts tokens and nesting as the parser takes the tokens: it takes time by the square of the nesting. */
-class Watch {
+class ParseBudget {
   readonly #blocks: number[] = [];
   #tokens = 0;
   #depth = 0;
 
-  see(token: string): void {
+  charge(token: string): void {
     if (token !== 'EOF') this.#tokens += 1;
     if (this.#tokens > MAX_TOKENS) {
-      throw new TooMuch(
+      throw new BudgetExceeded(
         `the template has more than ${MAX_TOKENS} tokens (names, texts, braces); split it into several files`,
       );
     }
-    this.#depth += deepening(token, this.#blocks);
-    if (this.#depth > MAX_NESTING) throw new TooMuch(`this is nested deeper than ${MAX_NESTING}`);
+    this.#depth += nestingChange(token, this.#blocks);
+    if (this.#depth > MAX_NESTING)
+      throw new BudgetExceeded(`this is nested deeper than ${MAX_NESTING}`);
   }
 }
 
 /** Of the parse that is going on. */
-let watch: Watch | undefined;
+let budget: ParseBudget | undefined;
 
 /** The parser asks its lexer, which all parsing shares, for one token at a time. */
 const nextToken = parser.lexer.next.bind(parser.lexer);
 parser.lexer.next = () => {
   const token = nextToken();
   // What is skipped, as white space is, gives no token.
-  if (token !== undefined) watch?.see(typeof token === 'string' ? token : nameOf(token));
+  if (token !== undefined) budget?.charge(typeof token === 'string' ? token : nameOf(token));
   return token;
 };
 
@@ -123,7 +124,7 @@ function nameOf(token: number): string {
 }
 
 /** By how much a token deepens; `blocks` holds what each open block has added with its `{{else if}}` branches. */
-function deepening(token: string, blocks: number[]): number {
+function nestingChange(token: string, blocks: number[]): number {
   switch (token) {
     case 'OPEN_BLOCK':
     case 'OPEN_INVERSE':

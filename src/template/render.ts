@@ -6,12 +6,12 @@
 import { dependencyKey, isVaultDependency, type Dependency } from '../core/index.ts';
 import { quotedBytes } from './encode.ts';
 import { Fault, locate, missingKey, valueFault } from './fault.ts';
-import { HelperCall, type Need } from './helper.ts';
+import { HelperCall, type DataRequest } from './helper.ts';
 import { Output } from './output.ts';
 import {
   baseOf,
   inContext,
-  inTurn,
+  inIteration,
   missingPart,
   rootScope,
   withParams,
@@ -30,14 +30,14 @@ import {
   scalarText,
   typeName,
 } from './values.ts';
-import { RENDER_LIMITS, textBytes, Work, type RenderLimits } from './work.ts';
+import { RENDER_LIMITS, textBytes, WorkBudget, type RenderLimits } from './work.ts';
 
 /** Where values come from. */
 export interface TemplateInput {
   /** The value of a dependency, or undefined when it is not there yet; then it is recorded as missing. */
   lookup(dependency: Dependency): { readonly value: unknown } | undefined;
   /** The dependency, and perhaps the key of its data, that is the root context. */
-  readonly context?: Need;
+  readonly context?: DataRequest;
   /** The root context itself, when there is no `context`. Default: an empty object. */
   readonly root?: unknown;
 }
@@ -74,9 +74,9 @@ const LIMIT = 'ERR_TEMPLATE_LIMIT';
  * Steps that a turn of a loop, a call, a dependency and a fault that nobody sees take beside those of their parts.
  * A step is about 50 ns.
  */
-const TURN_STEPS = 4;
+const ITERATION_STEPS = 4;
 const CALL_STEPS = 16;
-const NEED_STEPS = 32;
+const REQUEST_STEPS = 32;
 const FAULT_STEPS = 400;
 
 /** Of a call without parameters, as most are. */
@@ -88,7 +88,7 @@ const START: Position = { line: 1, column: 1 };
 class Rendering {
   readonly #template: Template;
   readonly #input: TemplateInput;
-  readonly #work: Work;
+  readonly #work: WorkBudget;
   readonly #used = new Map<string, Dependency>();
   readonly #missing = new Map<string, Dependency>();
   /** The path that a value of Vault was read from, for errors about what is not in it. */
@@ -100,7 +100,7 @@ class Rendering {
   constructor(template: Template, input: TemplateInput, limits: RenderLimits) {
     this.#template = template;
     this.#input = input;
-    this.#work = new Work(limits);
+    this.#work = new WorkBudget(limits);
     this.#output = new Output(this.#work);
   }
 
@@ -120,7 +120,7 @@ class Rendering {
 
   #root(): unknown {
     const { context, root } = this.#input;
-    return context === undefined ? (root ?? {}) : this.#need(context, false);
+    return context === undefined ? (root ?? {}) : this.#obtain(context, false);
   }
 
   #program(program: Program | undefined, scope: Scope): void {
@@ -141,7 +141,7 @@ class Rendering {
       if (value instanceof Uint8Array) {
         this.#output.writeBinary(value);
       } else {
-        this.#output.write(scalarText(value) ?? refuseToPrint(value));
+        this.#output.write(scalarText(value) ?? rejectUnprintable(value));
       }
     });
   }
@@ -204,13 +204,13 @@ class Rendering {
   /** `{{#x}}`: a condition for booleans, `each` for lists, `with` for the rest. */
   #section(block: Block, value: unknown, scope: Scope): void {
     if (isList(value)) this.#each(block, value, scope);
-    else if (value === true) this.#program(block.body, bind(block, scope, [value]));
+    else if (value === true) this.#program(block.body, bindParams(block, scope, [value]));
     else if (value === false || isNullish(value)) this.#program(block.otherwise, scope);
     else this.#with(block, value, scope);
   }
 
   #with(block: Block, value: unknown, scope: Scope): void {
-    this.#program(block.body, bind(block, inContext(scope, value), [value]));
+    this.#program(block.body, bindParams(block, inContext(scope, value), [value]));
   }
 
   #each(block: Block, value: unknown, scope: Scope): void {
@@ -218,10 +218,10 @@ class Rendering {
     if (count === 0) this.#program(block.otherwise, scope);
     let index = 0;
     for (const [key, item] of entries) {
-      this.#work.step(TURN_STEPS);
+      this.#work.step(ITERATION_STEPS);
       const last = index === count - 1;
-      const inner = inTurn(scope, item, { key, index, first: index === 0, last });
-      this.#program(block.body, bind(block, inner, [item, key]));
+      const inner = inIteration(scope, item, { key, index, first: index === 0, last });
+      this.#program(block.body, bindParams(block, inner, [item, key]));
       index += 1;
     }
   }
@@ -290,7 +290,7 @@ class Rendering {
     return this.#located(call.at, helper.name, () => {
       if (helper.kind === 'pure') return helper.run(evaluated);
       this.#chargeForKey([...args, ...hash.values()]);
-      return this.#need(helper.need(evaluated), evaluated.lenient);
+      return this.#obtain(helper.request(evaluated), evaluated.lenient);
     });
   }
 
@@ -316,8 +316,8 @@ class Rendering {
   }
 
   /** The value of a dependency or of a key of it; pending and recorded as missing when it is not there. */
-  #need({ dependency, key }: Need, lenient: boolean): unknown {
-    this.#work.step(NEED_STEPS);
+  #obtain({ dependency, key }: DataRequest, lenient: boolean): unknown {
+    this.#work.step(REQUEST_STEPS);
     const id = dependencyKey(dependency);
     if (!this.#used.has(id)) this.#use(id, dependency);
     const found = this.#input.lookup(dependency);
@@ -389,7 +389,7 @@ function isZero(value: unknown): boolean {
 }
 
 /** Binds block parameters where the block names any. */
-function bind(block: Block, scope: Scope, values: readonly unknown[]): Scope {
+function bindParams(block: Block, scope: Scope, values: readonly unknown[]): Scope {
   return block.body?.takesParams === true ? withParams(scope, values) : scope;
 }
 
@@ -406,7 +406,7 @@ function* membersOf(
   for (const key of keys) yield [key, record[key]];
 }
 
-function refuseToPrint(value: unknown): never {
+function rejectUnprintable(value: unknown): never {
   throw valueFault(() => {
     const what = isRecord(value) ? `an object (${keysNote(value)})` : typeName(value);
     const how = isRecord(value) ? 'pick a key of it' : 'pick an item of it';

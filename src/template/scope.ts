@@ -41,7 +41,7 @@ export function inContext(scope: Scope, value: unknown): Scope {
 }
 
 /** The scope of one turn of `each`. */
-export function inTurn(
+export function inIteration(
   scope: Scope,
   item: unknown,
   variables: Readonly<Record<string, unknown>>,

@@ -3,7 +3,7 @@
  * for long needles: hours for what fits into a template.
  */
 
-import type { Work } from './work.ts';
+import type { WorkBudget } from './work.ts';
 
 /**
  * Where `needle` begins in `text`, from left to right, without overlaps. `needle` is not empty. Making one charges
@@ -12,14 +12,14 @@ import type { Work } from './work.ts';
  * @see Knuth, Morris, Pratt: Fast pattern matching in strings (1977)
  */
 export class Search {
-  readonly #work: Work;
+  readonly #work: WorkBudget;
   readonly #text: string;
   readonly #needle: string;
   /** For each prefix of the needle: the length of its longest beginning that is also its end. */
   readonly #fallback: Int32Array;
   #at = 0;
 
-  constructor(work: Work, text: string, needle: string) {
+  constructor(work: WorkBudget, text: string, needle: string) {
     this.#work = work;
     this.#text = text;
     this.#needle = needle;
@@ -60,7 +60,7 @@ export class Search {
 }
 
 /** How many times `needle` is in `text`, without overlaps. */
-export function countOccurrences(work: Work, text: string, needle: string): number {
+export function countOccurrences(work: WorkBudget, text: string, needle: string): number {
   const search = new Search(work, text, needle);
   let count = 0;
   while (search.next() >= 0) count += 1;

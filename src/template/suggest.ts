@@ -4,7 +4,7 @@
 import { nearest } from '../core/index.ts';
 
 /** Names of other template languages, chiefly consul-template's, and what does their job here. */
-const ELSEWHERE: Readonly<Record<string, string>> = {
+const FOREIGN_NAMES: Readonly<Record<string, string>> = {
   range: '{{#each …}}',
   end: '{{/name}} of the block',
   index: 'lookup',
@@ -32,5 +32,5 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
 
 /** What does the job of `name` here, or the known name that is nearest to it, if any is near. */
 export function suggest(name: string, known: Iterable<string>): string | undefined {
-  return Object.hasOwn(ELSEWHERE, name) ? ELSEWHERE[name] : nearest(name, known);
+  return Object.hasOwn(FOREIGN_NAMES, name) ? FOREIGN_NAMES[name] : nearest(name, known);
 }

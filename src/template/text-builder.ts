@@ -2,7 +2,7 @@
  * Puts a text together from pieces. V8 would keep 32 bytes for each `+=` until somebody reads the result; here
  * pieces become text as they gather.
  */
-import { textBytes, type Work } from './work.ts';
+import { textBytes, type WorkBudget } from './work.ts';
 
 /** Pieces and UTF-16 units that are held before they become one text. */
 const MAX_PIECES = 1024;
@@ -11,13 +11,13 @@ const MAX_UNITS = 16 * 1024;
 const ANYTHING = /^/;
 
 export class TextBuilder {
-  readonly #work: Work;
+  readonly #work: WorkBudget;
   readonly #chunks: string[] = [];
   #pieces = 0;
   #gathered = '';
 
   /** Pieces are charged for by whoever adds them, as part of the result; what is copied on the way is, here. */
-  constructor(work: Work) {
+  constructor(work: WorkBudget) {
     this.#work = work;
   }
 

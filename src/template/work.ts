@@ -51,7 +51,7 @@ export function unitBytes(texts: readonly string[]): 1 | 2 {
 }
 
 /** The meter of one rendering. Every method throws a `Fault` of `ERR_TEMPLATE_LIMIT` at its bound. */
-export class Work {
+export class WorkBudget {
   readonly limits: RenderLimits;
   #steps = 0;
   #bytes = 0;

@@ -12,7 +12,7 @@ import { nodeFileSystem, type FileSystem } from '../../src/output/file-system.ts
 import {
   createLogger,
   environmentVariable,
-  leaveNoDumps,
+  disableCoreDumps,
   printError,
   reportDefects,
   systemClock,
@@ -136,7 +136,7 @@ function wrap(parts: AgentParts<unknown>): AgentParts<unknown> {
 }
 
 reportDefects();
-leaveNoDumps();
+disableCoreDumps();
 const { values } = parseArgs({ options: { config: { type: 'string' } } });
 process.exitCode = await runAgent(
   {

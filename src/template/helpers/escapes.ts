@@ -6,7 +6,7 @@ import { encodeJson, encodeToml, encodeYaml, encodeYamlBlock } from '../encode.t
 import { valueFault } from '../fault.ts';
 import { pure, type Helper } from '../helper.ts';
 import { quoteName } from '../values.ts';
-import { textBytes, type Work } from '../work.ts';
+import { textBytes, type WorkBudget } from '../work.ts';
 
 export const ESCAPES: readonly Helper[] = [
   pure({
@@ -119,14 +119,14 @@ export const ESCAPES: readonly Helper[] = [
  * (text with an apostrophe and one of those, or a backslash at its end) is written with the shell's escapes,
  * which most dotenv parsers know.
  */
-function dotenv(work: Work, text: string): string {
+function dotenv(work: WorkBudget, text: string): string {
   if (/^[\w@%+=:,./-]*$/.test(text)) return text;
   if (!text.includes("'") && !text.endsWith('\\')) return enclosed(work, "'", text);
   return enclosed(work, '"', escapeUnits(work, text, /[\\"$`]/, behindBackslash('\\"$`')));
 }
 
 /** @see https://docs.oracle.com/javase/8/docs/api/java/util/Properties.html#load-java.io.Reader- */
-function properties(work: Work, text: string, isKey: boolean): string {
+function properties(work: WorkBudget, text: string, isKey: boolean): string {
   const special = isKey ? /[^!-~]|[\\=:#!]/ : /[^ -~]|[\\=:#!]|^ /;
   return escapeUnits(work, text, special, (unit, at) => {
     if (unit === SPACE) return isKey || at === 0 ? '\\ ' : undefined;
@@ -160,7 +160,7 @@ const XML_ENTITIES: Readonly<Record<string, string>> = {
 };
 
 /** @see https://www.w3.org/TR/xml/#charsets */
-function xml(work: Work, text: string): string {
+function xml(work: WorkBudget, text: string): string {
   if (!text.isWellFormed() || /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/.test(text)) {
     throw valueFault('XML cannot hold a control character that is in the text');
   }
@@ -187,7 +187,7 @@ function shellQuote(unit: number): string | undefined {
   return unit === APOSTROPHE ? "'\\''" : undefined;
 }
 
-function enclosed(work: Work, quote: string, text: string): string {
+function enclosed(work: WorkBudget, quote: string, text: string): string {
   work.make(textBytes(text) + 2);
   return [quote, text, quote].join('');
 }
@@ -198,7 +198,7 @@ function withoutNul(text: string, what: string): string {
 }
 
 /** Every byte but those that RFC 3986 calls unreserved as `%XX`. */
-function percentEncoded(work: Work, text: string): string {
+function percentEncoded(work: WorkBudget, text: string): string {
   if (/^[\w.~-]*$/.test(text)) return text;
   work.make(Buffer.byteLength(text));
   const bytes = Buffer.from(text, 'utf8');

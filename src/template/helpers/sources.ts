@@ -13,7 +13,7 @@ export const SOURCES: readonly Helper[] = [
       'The data of a Vault secret, one value of it with `path#key`, or the answer to a write when parameters are given. `path?version=2` reads that version of KV v2.',
     args: [1, 1],
     hash: 'any',
-    need: (call) => {
+    request: (call) => {
       const [path, key] = splitKey(call.nonEmpty(0));
       const dependency =
         call.hash.size === 0
@@ -27,7 +27,7 @@ export const SOURCES: readonly Helper[] = [
     usage: 'secrets "path"',
     description: 'The names below a Vault path, as a list.',
     args: [1, 1],
-    need: (call) => ({ dependency: { kind: 'list', path: vaultPath(call.nonEmpty(0)) } }),
+    request: (call) => ({ dependency: { kind: 'list', path: vaultPath(call.nonEmpty(0)) } }),
   }),
   source({
     name: 'pki',
@@ -36,7 +36,7 @@ export const SOURCES: readonly Helper[] = [
       'A certificate issued by a PKI mount and kept until its renewal time, with `certificate`, `private_key`, `ca_chain` and more.',
     args: [1, 1],
     hash: 'any',
-    need: (call) => {
+    request: (call) => {
       const [path, key] = splitKey(call.nonEmpty(0));
       return { dependency: { kind: 'pki', path: vaultPath(path), params: writeParams(call) }, key };
     },
@@ -46,7 +46,7 @@ export const SOURCES: readonly Helper[] = [
     usage: 'jwtSvid "audience" ["audience" ...]',
     description: 'A JWT-SVID of the workload for these audiences.',
     args: [1, 20],
-    need: (call) => {
+    request: (call) => {
       const audiences = call.args.map((_, index) => call.nonEmpty(index));
       return { dependency: { kind: 'jwt-svid', audiences: [...new Set(audiences)] } };
     },
@@ -56,7 +56,7 @@ export const SOURCES: readonly Helper[] = [
     usage: 'spiffeId',
     description: 'The SPIFFE ID of the workload.',
     args: [0, 0],
-    need: () => ({ dependency: { kind: 'spiffe-id' } }),
+    request: () => ({ dependency: { kind: 'spiffe-id' } }),
   }),
 ];
 
@@ -80,7 +80,7 @@ function writeParams(call: HelperCall): WriteParams {
     if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') {
       return [name, value] as const;
     }
-    return call.refuse(name, value, 'text, a number or a boolean');
+    return call.reject(name, value, 'text, a number or a boolean');
   });
   return Object.fromEntries(entries);
 }

@@ -9,7 +9,7 @@ import { pure, type Helper, type HelperCall } from '../helper.ts';
 import { countOccurrences, Search } from '../search.ts';
 import { TextBuilder } from '../text-builder.ts';
 import { scalarText } from '../values.ts';
-import { unitBytes, type Work } from '../work.ts';
+import { unitBytes, type WorkBudget } from '../work.ts';
 
 /** Steps that a SHA-256 takes however short the text. */
 const HASH_STEPS = 30;
@@ -123,7 +123,7 @@ export const TEXTS: readonly Helper[] = [
     run: (call) => {
       const items = call.list(0);
       call.work.step(items.length);
-      const texts = items.map((item) => scalarText(item) ?? call.refuse('an item', item, 'text'));
+      const texts = items.map((item) => scalarText(item) ?? call.reject('an item', item, 'text'));
       return joined(call.work, texts, call.text(1));
     },
   }),
@@ -177,14 +177,14 @@ function allTexts(call: HelperCall): string[] {
 }
 
 /** `Array.join`. */
-function joined(work: Work, parts: readonly string[], separator: string): string {
+function joined(work: WorkBudget, parts: readonly string[], separator: string): string {
   if (parts.length === 1) return parts[0] ?? '';
   const length = parts.reduce((sum, part) => sum + part.length, separator.length * parts.length);
   work.make(length * unitBytes([separator, ...parts]));
   return parts.join(separator);
 }
 
-function setIn(work: Work, text: string, pad: string): string {
+function setIn(work: WorkBudget, text: string, pad: string): string {
   let filled = 0;
   for (const [start, end] of lines(text)) {
     work.step(1);
@@ -210,7 +210,7 @@ function* lines(text: string): Generator<readonly [start: number, end: number]> 
   yield [start, text.length];
 }
 
-function replaced(work: Work, text: string, from: string, to: string): string {
+function replaced(work: WorkBudget, text: string, from: string, to: string): string {
   const count = countOccurrences(work, text, from);
   if (count === 0) return text;
   work.make((text.length + count * (to.length - from.length)) * unitBytes([text, to]));
@@ -227,7 +227,7 @@ function replaced(work: Work, text: string, from: string, to: string): string {
 }
 
 /** `String.split`. */
-function parts(work: Work, text: string, separator: string): readonly string[] {
+function parts(work: WorkBudget, text: string, separator: string): readonly string[] {
   work.makeItems(countOccurrences(work, text, separator) + 1);
   const search = new Search(work, text, separator);
   const found: string[] = [];

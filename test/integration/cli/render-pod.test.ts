@@ -25,7 +25,7 @@ async function renderWith(
     ['render', '--pod', '-', ...given, ...words],
     {
       out: (data) => (out += Buffer.from(data).toString()),
-      say: (line) => (errors += `${line}\n`),
+      printError: (line) => (errors += `${line}\n`),
       read: (path) => Promise.resolve(path === 'values.yaml' ? values : manifest),
       variable: () => undefined,
       isTerminal: false,

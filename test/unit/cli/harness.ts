@@ -23,7 +23,7 @@ export async function run(
     words,
     {
       out: (data) => (out += Buffer.from(data).toString()),
-      say: (line) => (errors += `${line}\n`),
+      printError: (line) => (errors += `${line}\n`),
       read: (path) => {
         const text = files[path];
         if (text !== undefined) return Promise.resolve(text);

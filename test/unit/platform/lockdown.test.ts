@@ -30,7 +30,7 @@ function start(t: TestContext, mode: Mode, flags: readonly string[] = []): Start
   let [text, how] = ['', ''];
   const end = Promise.withResolvers<undefined>();
   const child = sandboxed(
-    { words: [...flags, PROGRAM, mode], directory: ROOT, heapBytes: 64 * 2 ** 20 },
+    { args: [...flags, PROGRAM, mode], directory: ROOT, heapBytes: 64 * 2 ** 20 },
     logger,
   )({
     received: (chunk) => (text += Buffer.from(chunk).toString()),

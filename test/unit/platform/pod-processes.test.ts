@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { isAloneInPod } from '../../../src/platform/index.ts';
+import { isLastRunningContainer } from '../../../src/platform/index.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';
 
 /** A process: its number, its parent, its state. */
@@ -32,14 +32,14 @@ for (const [name, processes, expected] of [
   ['its own state cannot be read', [PAUSE], false],
 ] as const) {
   test(`${name}: ${expected ? 'alone' : 'not known to be alone'}`, async (t) => {
-    assert.equal(await isAloneInPod(proc(t, processes), 20), expected);
+    assert.equal(await isLastRunningContainer(proc(t, processes), 20), expected);
   });
 }
 
 test('the first process of a namespace of its own sees nobody, and is not alone for that', async (t) => {
-  assert.equal(await isAloneInPod(proc(t, [[1, 0]]), 1), false);
+  assert.equal(await isLastRunningContainer(proc(t, [[1, 0]]), 1), false);
 });
 
 test('beside the processes of this machine it is not alone', async () => {
-  assert.equal(await isAloneInPod(), false);
+  assert.equal(await isLastRunningContainer(), false);
 });

@@ -34,7 +34,7 @@ function start(t: TestContext, more: Partial<PoolOptions> = {}): Running {
   const logger = recordingLogger();
   const ended = new AbortController();
   const [results, replaced]: [string[], string[]] = [[], []];
-  const program = sandboxed({ words: [PROGRAM], directory: ROOT, heapBytes: 32 * 2 ** 20 }, logger);
+  const program = sandboxed({ args: [PROGRAM], directory: ROOT, heapBytes: 32 * 2 ** 20 }, logger);
   const pool = new Pool({
     start: (events): Child => program(events),
     setup: [],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { countOccurrences, Search } from '../../../src/template/search.ts';
-import { RENDER_LIMITS, Work } from '../../../src/template/work.ts';
+import { RENDER_LIMITS, WorkBudget } from '../../../src/template/work.ts';
 
 /** Every place, by V8's own search. */
 function naively(text: string, needle: string): readonly number[] {
@@ -14,7 +14,7 @@ function naively(text: string, needle: string): readonly number[] {
 }
 
 function linearly(text: string, needle: string): readonly number[] {
-  const search = new Search(new Work(), text, needle);
+  const search = new Search(new WorkBudget(), text, needle);
   const places: number[] = [];
   for (let at = search.next(); at >= 0; at = search.next()) places.push(at);
   return places;
@@ -32,7 +32,7 @@ describe('search', () => {
     fc.assert(
       fc.property(fc.oneof(repetitive, fc.string({ unit: 'binary' })), needle, (text, part) => {
         assert.deepEqual(linearly(text, part), naively(text, part));
-        assert.equal(countOccurrences(new Work(), text, part), naively(text, part).length);
+        assert.equal(countOccurrences(new WorkBudget(), text, part), naively(text, part).length);
       }),
       { numRuns: 2000 },
     );
@@ -61,12 +61,12 @@ describe('search', () => {
   });
 
   it('charges for its table and for reading, before it searches', () => {
-    const work = new Work({ ...RENDER_LIMITS, workBytes: 1000 });
+    const work = new WorkBudget({ ...RENDER_LIMITS, workBytes: 1000 });
     assert.throws(
       () => new Search(work, 'a'.repeat(1000), 'a'.repeat(251)),
       /more than 1000 bytes/,
     );
-    const steps = new Work({ ...RENDER_LIMITS, steps: 10 });
+    const steps = new WorkBudget({ ...RENDER_LIMITS, steps: 10 });
     assert.throws(() => new Search(steps, 'a'.repeat(1000), 'ab'), /more than 10 steps/);
   });
 });

@@ -8,7 +8,7 @@ import type { Clock } from '../../../src/core/index.ts';
 import { createTestCa, type TestCa } from '../../../src/dev/ca/index.ts';
 import {
   createMetrics,
-  otherWorkDone,
+  nextEventLoopTurn,
   readTextFile,
   systemClock,
 } from '../../../src/platform/index.ts';
@@ -103,7 +103,7 @@ export async function startWebhook(
     checkTemplate: () => ({ problems: [], dependencies: [] }),
     knows: (namespace) => namespace === 'shop',
     exposition: metrics,
-    pause: otherWorkDone,
+    pause: nextEventLoopTurn,
     clock: impatientClock,
     ...{ logger, metrics },
     ...options,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { QueueBounds } from '../../../src/async/index.ts';
-import { otherWorkDone } from '../../../src/platform/index.ts';
+import { nextEventLoopTurn } from '../../../src/platform/index.ts';
 import { ReviewTurns } from '../../../src/webhook/review-turns.ts';
 
 interface Fixture {
@@ -15,7 +15,7 @@ interface Fixture {
 
 function fixture(bounds: QueueBounds = {}): Fixture {
   const clock = { ms: 0, monotonicMs: () => clock.ms };
-  const turns = new ReviewTurns({ bounds, waitMs: 1000, clock, pause: otherWorkDone });
+  const turns = new ReviewTurns({ bounds, waitMs: 1000, clock, pause: nextEventLoopTurn });
   const done: string[] = [];
   const add: Fixture['add'] = async (owner, name = owner, size = 1) =>
     (await turns.do(owner, size, () => done.push(name))) !== undefined;
@@ -31,7 +31,7 @@ test('what comes alone is done at once', () => {
 test('owners take turns, also with who comes when others are being served', async () => {
   const { done, add } = fixture();
   const first = [1, 2, 3, 4].map((index) => add('a', `a${index}`));
-  await otherWorkDone();
+  await nextEventLoopTurn();
   const before = done.length;
   assert.ok(await add('b'));
   assert.ok(done.indexOf('b') <= before + 1, done.join());
