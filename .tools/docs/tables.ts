@@ -8,9 +8,9 @@ import {
   AGENT_CONFIG_SCHEMA,
   ANNOTATIONS,
   CHART_ONLY,
-  IDLE_IN_CSI,
+  IGNORED_IN_CSI,
   INSTALLATION_SCHEMA,
-  NOT_BY_DRIVER,
+  UNSUPPORTED_IN_CSI,
   NOT_IN_VOLUME,
   type AnnotationRow,
   type JsonSchema,
@@ -54,7 +54,7 @@ const COUNTS = 'counts';
 function fateOfAnnotation(name: string): string {
   const refused = notByDriver(name);
   if (refused !== undefined) return refused;
-  return Object.hasOwn(IDLE_IN_CSI, name) ? 'no effect, with a warning' : COUNTS;
+  return Object.hasOwn(IGNORED_IN_CSI, name) ? 'no effect, with a warning' : COUNTS;
 }
 
 function fateOfAttribute(name: string): string {
@@ -64,7 +64,7 @@ function fateOfAttribute(name: string): string {
 }
 
 function notByDriver(name: string): string | undefined {
-  const found = Object.entries(NOT_BY_DRIVER).find(([one]) => name.replace('-<name>', '') === one);
+  const found = Object.entries(UNSUPPORTED_IN_CSI).find(([one]) => name.replace('-<name>', '') === one);
   return found === undefined ? undefined : `refused: ${found[1].replace('<name>', '…')}`;
 }
 

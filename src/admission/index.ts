@@ -1,10 +1,5 @@
-export {
-  inject,
-  REASONS,
-  type InjectionInput,
-  type InjectionResult,
-  type Reason,
-} from './inject.ts';
+export { inject, REASONS, type InjectionResult, type Reason } from './inject.ts';
+export type { InjectionInput } from './injection-types.ts';
 export { applyJsonPatch, jsonPatch } from './json-patch.ts';
 export { removeInjection } from './injection-record.ts';
 export {

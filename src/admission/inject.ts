@@ -2,17 +2,12 @@
  * Pod in, patched pod and report out. Pure: one function for the webhook and for `vouchsafe inject`.
  */
 import { isDeepStrictEqual } from 'node:util';
-import {
-  resolveSettings,
-  type Annotations,
-  type Installation,
-  type RawAgentConfig,
-  type ResolvedSettings,
-} from '../config/index.ts';
+import { resolveSettings, type RawAgentConfig, type ResolvedSettings } from '../config/index.ts';
 import { formatProblems, type Problem } from '../core/index.ts';
 import { assemble } from './assemble.ts';
-import { checkedOnce, type CheckTemplate } from './file-checks.ts';
+import { checkedOnce } from './file-checks.ts';
 import { hasInjection, hasMarks, removeInjection } from './injection-record.ts';
+import type { InjectionInput } from './injection-types.ts';
 import { keepOwnParts } from './own-parts.ts';
 import { planInjection } from './plan.ts';
 import type { Pod } from './pod.ts';
@@ -29,18 +24,6 @@ export const REASONS = {
 } as const;
 /** One of {@link REASONS}. */
 export type Reason = keyof typeof REASONS;
-
-/** Everything that an injection goes by. */
-export interface InjectionInput {
-  readonly pod: Pod;
-  readonly namespace: string;
-  /** Annotations of the pod's namespace; undefined where they are not known. */
-  readonly namespaceAnnotations?: Annotations | undefined;
-  readonly installation: Installation;
-  /** Version of the API server, `v1.31.2`; a new one where it is not known. */
-  readonly kubeVersion?: string | undefined;
-  readonly checkTemplate: CheckTemplate;
-}
 
 /** What became of a pod. */
 export interface InjectionResult {

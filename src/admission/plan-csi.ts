@@ -3,7 +3,7 @@
  */
 import {
   classify,
-  IDLE_IN_CSI,
+  IGNORED_IN_CSI,
   isSettingName,
   NOT_IN_VOLUME,
   type Annotations,
@@ -12,7 +12,7 @@ import type { Problem } from '../core/index.ts';
 import type { Addition } from './assemble.ts';
 import { azureVariables } from './azure.ts';
 import { VOLUME } from './names.ts';
-import type { InjectionPlan, PlanInput } from './plan.ts';
+import type { InjectionPlan, PlanInput } from './injection-types.ts';
 import {
   checkForeignMounts,
   checkMounts,
@@ -109,7 +109,7 @@ function csiVolume(driver: string, attributes: Annotations): Named {
 /** What was said and does nothing where nothing of ours runs in the pod. */
 function warningsOf({ settings: { settings }, installation }: PlanInput): string[] {
   const prefix = installation.annotationPrefix;
-  const warnings = Object.entries(IDLE_IN_CSI).flatMap(([name, reason]) =>
+  const warnings = Object.entries(IGNORED_IN_CSI).flatMap(([name, reason]) =>
     isSettingName(name) && settings[name].source === 'pod'
       ? [`${prefix}/${name} has no effect in mode csi: ${reason}`]
       : [],

@@ -241,6 +241,27 @@ export type TextValue<A> = A extends Annotation<infer T> ? T : never;
 /** What this row gives: the value of a text, or the built-in default. */
 export type SettingValue<A> = A extends Annotation<infer T, infer D> ? T | D : never;
 
+/** The level that a setting's value comes from. */
+export type Source = Level | 'built in';
+
+/** A value and where it comes from. */
+export interface Setting<T> {
+  readonly value: T;
+  readonly source: Source;
+  /** As it was written; undefined for a built-in default. */
+  readonly text: string | undefined;
+}
+
+/** Every setting of the pod, by annotation name. */
+export type Settings = {
+  readonly [Name in SettingName]: Setting<SettingValue<(typeof SETTINGS)[Name]>>;
+};
+
+/** The settings of one file that the pod sets, by annotation name without `-<name>`. */
+export type FileSettings = {
+  readonly [Name in FileSettingName]?: Setting<TextValue<(typeof FILE_SETTINGS)[Name]>>;
+} & { readonly name: string };
+
 /** One documented annotation. */
 export interface AnnotationRow {
   /** `role`, or `secret-<name>`. */

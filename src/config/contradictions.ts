@@ -2,9 +2,9 @@
  * Settings that cannot both be meant. Each problem names both.
  */
 import { clashingPaths, type Problem } from '../core/index.ts';
+import type { FileSettings, Setting, Settings } from './annotations.ts';
 import { csiObstacles } from './csi-settings.ts';
 import { X509_FILES } from './defaults.ts';
-import type { FileSettings, Setting, Settings } from './settings.ts';
 
 /** Audience that Entra ID asks of federated tokens. */
 export const AZURE_AUDIENCE = 'api://AzureADTokenExchange';

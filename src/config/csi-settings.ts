@@ -1,8 +1,7 @@
 /**
  * Which settings the CSI driver cannot serve, and which of them are no attributes of a volume.
  */
-import { MARKS, type SettingName } from './annotations.ts';
-import type { FileSettings, Settings } from './settings.ts';
+import { MARKS, type FileSettings, type SettingName, type Settings } from './annotations.ts';
 
 /** What stands in the way of `mode: csi`. */
 export interface CsiObstacle {

@@ -18,14 +18,18 @@ export {
   SETTINGS,
   type AnnotationRow,
   type Classified,
+  type FileSettings,
   type Level,
+  type Setting,
   type SettingName,
+  type Settings,
+  type Source,
 } from './annotations.ts';
 export { AZURE_AUDIENCE, azureTokenFile } from './contradictions.ts';
 export {
-  IGNORED_IN_CSI as IDLE_IN_CSI,
+  IGNORED_IN_CSI,
   csiObstacles,
-  UNSUPPORTED_IN_CSI as NOT_BY_DRIVER,
+  UNSUPPORTED_IN_CSI,
   NOT_IN_VOLUME,
   type CsiObstacle,
 } from './csi-settings.ts';
@@ -52,10 +56,6 @@ export {
 export {
   resolveSettings,
   type Annotations,
-  type FileSettings,
   type ResolvedSettings,
-  type Setting,
-  type Settings,
   type SettingsInput,
-  type Source,
 } from './settings.ts';

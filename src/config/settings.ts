@@ -8,35 +8,14 @@ import {
   FILE_SETTINGS,
   isSettingName,
   SETTINGS,
-  type FileSettingName,
+  type FileSettings,
   type Level,
+  type Setting,
   type SettingName,
-  type SettingValue,
-  type TextValue,
+  type Settings,
 } from './annotations.ts';
 import { contradictions } from './contradictions.ts';
 import { fileName } from './grammar.ts';
-
-/** Who said it. */
-export type Source = Level | 'built in';
-
-/** A value and where it comes from. */
-export interface Setting<T> {
-  readonly value: T;
-  readonly source: Source;
-  /** As it was written; undefined for a built-in default. */
-  readonly text: string | undefined;
-}
-
-/** Every setting of the pod, by annotation name. */
-export type Settings = {
-  readonly [Name in SettingName]: Setting<SettingValue<(typeof SETTINGS)[Name]>>;
-};
-
-/** What was said of one file, by annotation name without `-<name>`. */
-export type FileSettings = {
-  readonly [Name in FileSettingName]?: Setting<TextValue<(typeof FILE_SETTINGS)[Name]>>;
-} & { readonly name: string };
 
 /** Annotations as Kubernetes has them. */
 export type Annotations = Readonly<Record<string, string>>;

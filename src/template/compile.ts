@@ -21,6 +21,7 @@ import {
   type RawSubExpression,
 } from './parser.ts';
 import { suggest } from './suggest.ts';
+import type { Position } from './position.ts';
 import type {
   Block,
   BlockType,
@@ -29,7 +30,6 @@ import type {
   Literal,
   Path,
   PathBase,
-  Position,
   Program,
   Statement,
   Template,

@@ -2,7 +2,7 @@
  * A problem found while rendering, before anybody knows where it stands in the template.
  */
 import { VouchsafeError } from '../core/index.ts';
-import type { Position } from './tree.ts';
+import type { Position } from './position.ts';
 import { isRecord, keysNote, quoteName, shortened, typeName } from './values.ts';
 
 /** The codes that rendering can end with. */

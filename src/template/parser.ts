@@ -3,7 +3,7 @@
  * whitespace control done. Nothing is compiled to code here.
  */
 import { parse, parser, type RawProgram } from 'handlebars/dist/cjs/handlebars/compiler/base.js';
-import type { Position } from './tree.ts';
+import type { Position } from './position.ts';
 
 export type {
   RawBlock,

@@ -17,7 +17,8 @@ import {
   withParams,
   type Scope,
 } from './scope.ts';
-import type { Block, Call, Expression, Path, Position, Print, Program, Template } from './tree.ts';
+import type { Position } from './position.ts';
+import type { Block, Call, Expression, Path, Print, Program, Template } from './tree.ts';
 import {
   hasKey,
   isList,

@@ -3,12 +3,7 @@
  */
 import type { Dependency } from '../core/index.ts';
 import type { Helper } from './helper.ts';
-
-/** A place in a template; both count from 1. */
-export interface Position {
-  readonly line: number;
-  readonly column: number;
-}
+import type { Position } from './position.ts';
 
 /** A template that passed every static check. Only `name` is for others; the rest belongs to this folder. */
 export interface Template {

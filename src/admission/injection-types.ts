@@ -1,0 +1,38 @@
+/**
+ * What an injection is planned from, and the plan.
+ */
+import type {
+  Annotations,
+  Installation,
+  RawAgentConfig,
+  ResolvedSettings,
+} from '../config/index.ts';
+import type { Problem } from '../core/index.ts';
+import type { Addition } from './assemble.ts';
+import type { CheckTemplate } from './file-checks.ts';
+import type { Pod } from './pod.ts';
+
+/** Everything that an injection goes by. */
+export interface InjectionInput {
+  readonly pod: Pod;
+  readonly namespace: string;
+  /** Annotations of the pod's namespace; undefined where they are not known. */
+  readonly namespaceAnnotations?: Annotations | undefined;
+  readonly installation: Installation;
+  /** Version of the API server, `v1.31.2`; a new one where it is not known. */
+  readonly kubeVersion?: string | undefined;
+  readonly checkTemplate: CheckTemplate;
+}
+
+/** A plan, or the problems that stand in its way. */
+export interface InjectionPlan {
+  /** What is added, and the document that the agent or the driver runs by; undefined where there are problems. */
+  readonly planned: { readonly addition: Addition; readonly config: RawAgentConfig } | undefined;
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly string[];
+  /** True where the installation is what says no. */
+  readonly isForbidden: boolean;
+}
+
+/** {@link InjectionInput} with the pod as it was before any injection. */
+export type PlanInput = InjectionInput & { readonly settings: ResolvedSettings };
