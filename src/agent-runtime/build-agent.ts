@@ -43,7 +43,7 @@ import {
 } from '../vault/index.ts';
 import { loadCaBundle } from './ca-bundle.ts';
 import { localTemplates } from './local-templates.ts';
-import type { Shared } from './shared.ts';
+import type { SharedConnections } from './shared-connections.ts';
 
 /** What surrounds an agent; the writer and the notifier can be others than the real ones (`render`). */
 export interface AgentDependencies {
@@ -58,7 +58,7 @@ export interface AgentDependencies {
   /** The workload's service-account token, instead of the file that the config names. */
   readonly token?: TokenPort | undefined;
   /** Connections that other agents of this process share with this one. Default: its own. */
-  readonly shared?: Shared | undefined;
+  readonly shared?: SharedConnections | undefined;
   /** Whose part of what is shared it uses: that of its tenant. Default: that of nobody in particular. */
   readonly owner?: string;
   /** What renders. Default: {@link localTemplates}. */

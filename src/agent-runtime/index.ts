@@ -1,9 +1,8 @@
-export {
-  buildAgent,
-  type BuiltAgent,
-  type AgentDependencies as Surroundings,
-} from './build-agent.ts';
+export { buildAgent, type BuiltAgent, type AgentDependencies } from './build-agent.ts';
 export { LOCAL_TEMPLATES } from './local-templates.ts';
-export { runWithBackground as runBeside } from './run-beside.ts';
-export { createShared, type Shared } from './shared.ts';
+export { runWithBackground } from './run-with-background.ts';
+export {
+  createSharedConnections as createShared,
+  type SharedConnections as Shared,
+} from './shared-connections.ts';
 export { runAgent, type RunAgentOptions } from './run-agent.ts';

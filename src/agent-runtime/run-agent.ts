@@ -27,8 +27,8 @@ import {
   startWatchdog,
 } from '../platform/index.ts';
 import { buildAgent, type AgentDependencies } from './build-agent.ts';
-import { endLater } from './end-later.ts';
-import { runWithBackground } from './run-beside.ts';
+import { delayAbort } from './delay-abort.ts';
+import { runWithBackground } from './run-with-background.ts';
 
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 
@@ -112,7 +112,7 @@ async function run(
   const linger = (inner: AbortSignal) => agent.linger(isLastRunningContainer, inner);
   try {
     if (once) await runWithBackground(built, work, signal);
-    else await endLater((end) => runWithBackground(built, work, end), linger, signal);
+    else await delayAbort((end) => runWithBackground(built, work, end), linger, signal);
   } finally {
     built.close();
   }

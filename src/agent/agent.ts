@@ -13,7 +13,7 @@ import {
   type Random,
 } from '../core/index.ts';
 import type { AgentConfig } from '../config/index.ts';
-import { abortable, Latest, runAll, type Task } from '../async/index.ts';
+import { raceAbort, Latest, runAll, type Task } from '../async/index.ts';
 import { Delivery } from './delivery.ts';
 import { createFileSet, type FileSet } from './file-set.ts';
 import { followX509, needsX509 } from './follow-x509.ts';
@@ -32,7 +32,7 @@ import type {
   VaultPort,
   WriterPort,
 } from './ports.ts';
-import { createReleaser, NO_REVOKER, type CredentialRevoker } from './release.ts';
+import { createRevoker, NO_REVOKER, type CredentialRevoker } from './credential-revoker.ts';
 import { Sessions } from './sessions.ts';
 import { guardStart } from './start-guard.ts';
 import type { StateFile } from './state-file.ts';
@@ -72,15 +72,15 @@ export class Agent<T> {
   readonly #templates: MountedTemplates;
   readonly #sessions: Sessions | undefined;
   readonly #values: Values;
-  readonly #releaser: CredentialRevoker;
+  readonly #revoker: CredentialRevoker;
   readonly #handover: Handover;
   readonly #firstDelivery = Promise.withResolvers<undefined>();
   readonly #stateChanges = new Latest<undefined>();
-  readonly #told = new Map<string, string>();
+  readonly #notifiedDigests = new Map<string, string>();
   #delivery: Delivery | undefined;
   #isDelivered = false;
   /** The files as a predecessor left them. */
-  #found: FilesState = 'none';
+  #predecessorFiles: FilesState = 'none';
   #phase: AgentPhase = 'starting';
   /** True from the moment from which a successor must take nothing for good. */
   #isEnding = false;
@@ -121,12 +121,18 @@ export class Agent<T> {
     });
     this.#handover = new Handover(config, {
       stateFile: parts.stateFile,
-      ...{ sessions: this.#sessions, values: this.#values, told: this.#told, clock, logger },
+      ...{
+        sessions: this.#sessions,
+        values: this.#values,
+        notifiedDigests: this.#notifiedDigests,
+        clock,
+        logger,
+      },
     });
-    this.#releaser =
+    this.#revoker =
       vault === undefined || this.#sessions === undefined
         ? NO_REVOKER
-        : createReleaser({
+        : createRevoker({
             ...{ vault, clock, random, logger, graceMs: config.revokeGraceMs },
             ...{ sessions: this.#sessions, values: this.#values },
           });
@@ -147,12 +153,12 @@ export class Agent<T> {
   }
 
   get #files(): FilesState {
-    return this.#isDelivered ? 'good' : this.#found;
+    return this.#isDelivered ? 'good' : this.#predecessorFiles;
   }
 
   /** Resolves when every file has been written; rejects when that has become impossible. */
   delivered(signal: AbortSignal): Promise<void> {
-    return abortable(this.#firstDelivery.promise, signal);
+    return raceAbort(this.#firstDelivery.promise, signal);
   }
 
   /** What a person or a probe can see. */
@@ -193,7 +199,7 @@ export class Agent<T> {
       if (!this.#isDelivered) await this.#revokeAll({ isUsed: this.#hasSuccessor });
     }
     if (!this.#isDelivered) signal.throwIfAborted();
-    await this.#releaseIfIdle();
+    await this.#revokeIfIdle();
   }
 
   /**
@@ -217,7 +223,7 @@ export class Agent<T> {
 
   /**
    * Writes the files and keeps them fresh until `signal` aborts; what it holds it leaves to a successor, or to
-   * {@link release}.
+   * {@link revoke}.
    *
    * @throws VouchsafeError as {@link run}.
    */
@@ -249,19 +255,19 @@ export class Agent<T> {
    * to it. One try within bounds, never rejects. Resolves to true when nothing is left to revoke; the state is
    * removed then, and else kept for another try, by this agent or by a successor.
    */
-  async release(): Promise<boolean> {
+  async revoke(): Promise<boolean> {
     const hasRun = this.#delivery !== undefined || this.#phase !== 'starting';
     // Nothing else tells what there is to revoke.
     if (!hasRun && this.#handover.resume() === 'unreadable') return false;
     this.#phase = 'stopping';
-    const isDone = !this.#parts.config.revokeOnExit || (await this.#releaser.releaseAll());
-    if (isDone) this.#handover.forget();
+    const isDone = !this.#parts.config.revokeOnExit || (await this.#revoker.revokeAll());
+    if (isDone) this.#handover.deleteState();
     return isDone;
   }
 
   async #tasks(): Promise<readonly Task[]> {
     const found = this.#handover.resume();
-    this.#found = found === 'unreadable' ? 'none' : found;
+    this.#predecessorFiles = found === 'unreadable' ? 'none' : found;
     await this.#templates.load();
     const delivery = this.#createDelivery();
     this.#delivery = delivery;
@@ -287,16 +293,16 @@ export class Agent<T> {
         ...{ config, writer, notifier, clock, random },
         fileSet: this.#fileSet,
         values: this.#values,
-        releaser: this.#releaser,
+        revoker: this.#revoker,
         logger: this.#logger,
         metrics: this.#parts.metrics ?? NO_METRICS,
-        told: this.#told,
-        onTold: () => this.#save(),
+        notifiedDigests: this.#notifiedDigests,
+        onNotified: () => this.#save(),
         beforeWrite: () => this.#save(),
         onDelivered: () => this.#onDelivered(),
         onFailure: (error) => this.#failed(error),
       },
-      this.#found !== 'none',
+      this.#predecessorFiles !== 'none',
     );
   }
 
@@ -341,12 +347,12 @@ export class Agent<T> {
   }
 
   #save(): void {
-    if (this.#isEnding) this.#handover.bury(this.#files);
+    if (this.#isEnding) this.#handover.saveTombstone(this.#files);
     else this.#handover.save(this.#files);
   }
 
   /** After a single run without successor nothing needs the token, unless leases hang off it. */
-  async #releaseIfIdle(): Promise<void> {
+  async #revokeIfIdle(): Promise<void> {
     if (!this.#hasSuccessor && !this.#hasLeases) await this.#revokeAll({ isUsed: false });
   }
 
@@ -360,7 +366,7 @@ export class Agent<T> {
     if (isUsed && !this.#parts.config.revokeOnExit) return;
     this.#isEnding = true;
     this.#save();
-    await this.#releaser.releaseAll();
+    await this.#revoker.revokeAll();
     this.#save();
   }
 

@@ -15,7 +15,7 @@ import type { AgentConfig, NotifyAction } from '../config/index.ts';
 import { createBackoff, runAll, type Backoff } from '../async/index.ts';
 import { chooseSet, type ChosenFile } from './choose-set.ts';
 import type { FileSet, RenderedFile } from './file-set.ts';
-import { PostDelivery, type FollowUpsParts } from './post-delivery.ts';
+import { PostDelivery, type PostDeliveryOptions } from './post-delivery.ts';
 import { digestsOf, changedPaths, type Digests } from './changed-files.ts';
 import type { WriterPort } from './ports.ts';
 import type { Superseded, Values } from './values.ts';
@@ -46,7 +46,7 @@ export interface DeliveredFile {
 }
 
 /** What {@link Delivery} needs. */
-export interface DeliveryParts extends FollowUpsParts {
+export interface DeliveryParts extends PostDeliveryOptions {
   readonly config: Pick<AgentConfig, 'files' | 'onChange'>;
   readonly fileSet: FileSet;
   readonly values: Values;
@@ -75,7 +75,7 @@ export class Delivery {
   readonly #backoff: Backoff;
   readonly #failures: Counter;
   readonly #kept = new Map<string, Kept>();
-  readonly #followUps: PostDelivery;
+  readonly #postDelivery: PostDelivery;
   /** Dependencies that the last pass found and that have no value yet: no sense in rendering before. */
   #missing: readonly Dependency[] = [];
   #known = 0;
@@ -89,8 +89,8 @@ export class Delivery {
   constructor(parts: DeliveryParts, wasDelivered: boolean) {
     this.#parts = parts;
     this.#wasDelivered = wasDelivered;
-    this.#followUps = new PostDelivery(parts);
-    this.#written = new Map(parts.told);
+    this.#postDelivery = new PostDelivery(parts);
+    this.#written = new Map(parts.notifiedDigests);
     this.#backoff = createBackoff({ minMs: 500, maxMs: 60_000, random: parts.random });
     this.#failures = parts.metrics.counter(
       'vouchsafe_delivery_failures_total',
@@ -126,7 +126,7 @@ export class Delivery {
     try {
       await runAll(signal, [(inner) => this.#follow(inner), (inner) => this.#compare(inner)]);
     } finally {
-      await this.#followUps.settled();
+      await this.#postDelivery.settled();
     }
   }
 
@@ -178,7 +178,7 @@ export class Delivery {
     // Taken before rendering: what is superseded from here on may be in the set that is about to be written.
     const superseded = values.superseded;
     const rendered = await fileSet.render(values.known, signal);
-    const limit = this.#require(rendered);
+    const limit = this.#track(rendered);
     const chosen = chooseSet(rendered, this.#kept);
     const error = rendered.find((item) => item.error !== undefined)?.error ?? limit;
     if (chosen === undefined) {
@@ -203,11 +203,11 @@ export class Delivery {
     const actions = this.#wasDelivered ? this.#actions(news) : [];
     this.#wasDelivered = true;
     this.#parts.onDelivered();
-    this.#followUps.start({ digests, actions, dropped }, signal);
+    this.#postDelivery.start({ digests, actions, dropped }, signal);
   }
 
   /** Asks for everything that was found; gives the error of having found too much. */
-  #require(rendered: readonly RenderedFile[]): VouchsafeError | undefined {
+  #track(rendered: readonly RenderedFile[]): VouchsafeError | undefined {
     const { values } = this.#parts;
     const found = new Map<string, { dependency: Dependency; refreshMs: number }>();
     for (const { file, used } of rendered) {

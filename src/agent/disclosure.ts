@@ -45,7 +45,7 @@ export function briefStatus({ phase, files, secrets, errors }: AgentStatus): Bri
 }
 
 /** Errors with their own messages for those inside, and with the meaning of their codes for everybody else. */
-export function toldErrors({ errors }: AgentStatus, isInside: boolean): readonly StatusError[] {
+export function visibleErrors({ errors }: AgentStatus, isInside: boolean): readonly StatusError[] {
   if (isInside) return errors;
   return [...new Set(errors.map(codeOf))].map((code) => ({
     code,

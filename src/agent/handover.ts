@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { JsonText, Secret, toVouchsafeError, type Clock, type Logger } from '../core/index.ts';
 import type { AgentConfig } from '../config/index.ts';
 import type { Entry } from './entry.ts';
-import { leasesBeyond } from './release.ts';
+import { leasesBeyond } from './credential-revoker.ts';
 import type {
   LiveState,
   LoadedState,
@@ -31,7 +31,7 @@ export interface HandoverParts {
   readonly sessions: Sessions | undefined;
   readonly values: Values;
   /** Path -> digest of each file as the application was last told of it. */
-  readonly told: Map<string, string>;
+  readonly notifiedDigests: Map<string, string>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -107,21 +107,21 @@ export class Handover {
    * Leaves a tombstone, before what is held is revoked and after it: whenever the process ends in between, nobody
    * goes on with a token that may be gone, and nobody forgets one that may be there. Never throws.
    */
-  bury(files: FilesState): void {
+  saveTombstone(files: FilesState): void {
     this.#saved = '';
     const tombstone = (): Tombstone => buriedState(this.#config, { ...this.#parts, files });
     const { isDelivered, retired } = tombstone();
     if (!isDelivered && retired.length === 0) {
-      this.forget();
+      this.deleteState();
     } else if (!this.#write(tombstone)) {
       // Where it does not fit beside the state of before it may fit in its place; that state must not stay.
-      this.forget();
+      this.deleteState();
       this.#write(tombstone);
     }
   }
 
   /** Removes the state: nobody goes on. Never throws. */
-  forget(): void {
+  deleteState(): void {
     try {
       this.#parts.stateFile?.remove();
     } catch (error) {
@@ -145,7 +145,7 @@ export class Handover {
   }
 }
 
-type StateParts = Pick<HandoverParts, 'sessions' | 'values' | 'told'> & {
+type StateParts = Pick<HandoverParts, 'sessions' | 'values' | 'notifiedDigests'> & {
   readonly clock: Pick<Clock, 'monotonicMs'>;
 };
 
@@ -200,14 +200,14 @@ function buriedState(
 
 function traceOf(
   config: AgentConfig,
-  { sessions, told, files }: StateParts & { readonly files: FilesState },
+  { sessions, notifiedDigests, files }: StateParts & { readonly files: FilesState },
 ): Omit<SavedTrace, 'isRevoked' | 'retired'> {
   return {
     identity: identityOf(config),
     connection: connectionOf(config),
     logins: sessions?.count ?? 0,
     isDelivered: files !== 'none',
-    told: Object.fromEntries(told),
+    told: Object.fromEntries(notifiedDigests),
   };
 }
 
@@ -222,9 +222,9 @@ export function resumeState(
   parts: StateParts,
 ): FilesState {
   const { state, elapsedMs } = loaded;
-  const { sessions, values, told } = parts;
+  const { sessions, values, notifiedDigests } = parts;
   const nowMs = parts.clock.monotonicMs();
-  for (const [path, digest] of Object.entries(state.told)) told.set(path, digest);
+  for (const [path, digest] of Object.entries(state.told)) notifiedDigests.set(path, digest);
   const isOwn = state.identity === identityOf(config);
   // A token is shown to nobody but the server that issued it.
   if (isOwn || state.connection === connectionOf(config)) {

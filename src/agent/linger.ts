@@ -3,7 +3,7 @@
  * credentials while it drains.
  */
 import type { Clock, Logger } from '../core/index.ts';
-import { abortable, runAll } from '../async/index.ts';
+import { raceAbort, runAll } from '../async/index.ts';
 import type { VaultPort } from './ports.ts';
 import type { Session, Sessions } from './sessions.ts';
 
@@ -79,7 +79,7 @@ async function isShort(
   signal: AbortSignal,
 ): Promise<boolean> {
   try {
-    const { ttlMs } = await abortable(vault.renewToken(token, signal, KEPT_ALIVE_MS), signal);
+    const { ttlMs } = await raceAbort(vault.renewToken(token, signal, KEPT_ALIVE_MS), signal);
     return ttlMs <= KEPT_ALIVE_MS;
   } catch (error) {
     // Tried again in a moment; a token that is lost meanwhile is replaced as ever.

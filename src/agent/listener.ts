@@ -4,7 +4,7 @@
  */
 import type { Clock, Logger, Metrics } from '../core/index.ts';
 import { serveHttp, type Answer, type Handler, type HttpRequest } from '../http/index.ts';
-import { briefStatus, isFromInside, toldErrors } from './disclosure.ts';
+import { briefStatus, isFromInside, visibleErrors } from './disclosure.ts';
 import type { AgentStatus } from './status.ts';
 
 /** How long `/startup` holds a probe that comes too early; below the kubelet's usual timeouts. */
@@ -116,14 +116,14 @@ async function holdStartup(parts: ListenerParts, signal: AbortSignal): Promise<v
 function notStarted(request: HttpRequest, status: AgentStatus): Answer {
   const answer = text(503, whyNot(request, status));
   if (!request.headers['user-agent']?.startsWith('kube-probe/')) return answer;
-  const [error] = toldErrors(status, isFromInside(request));
+  const [error] = visibleErrors(status, isFromInside(request));
   const reason = error === undefined ? status.phase : `${error.code}:${error.message}`;
   const words = reason.slice(0, MAX_REASON).replaceAll(/[^\w:/-]+/g, '-');
   return { ...answer, status: 307, headers: { location: `${WHY}${words}` } };
 }
 
 function whyNot(request: HttpRequest, status: AgentStatus): string {
-  const reasons = toldErrors(status, isFromInside(request)).map(
+  const reasons = visibleErrors(status, isFromInside(request)).map(
     ({ code, message }) => `${code}: ${message}`,
   );
   return [`not ready: ${status.phase}`, ...reasons].join('\n');

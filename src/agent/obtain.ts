@@ -56,7 +56,7 @@ export interface ObtainerParts {
 }
 
 /** What is to be read. */
-export interface Wanted {
+export interface FetchRequest {
   readonly dependency: Dependency;
   /** How often it is read where it has no lease. */
   readonly refreshMs: number;
@@ -66,7 +66,7 @@ export interface Wanted {
 
 /** Reads and renews, one try a call. */
 export interface Obtainer {
-  fetch(wanted: Wanted, signal: AbortSignal): Promise<ObtainedValue>;
+  fetch(wanted: FetchRequest, signal: AbortSignal): Promise<ObtainedValue>;
   /** Renews the lease of a held value; the value stays the same. */
   renew(
     held: ObtainedValue & { readonly lease: LeaseRef },
@@ -87,7 +87,7 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
 
   async function fromVault(
     dependency: VaultDependency,
-    { refreshMs, held }: Omit<Wanted, 'dependency'>,
+    { refreshMs, held }: Omit<FetchRequest, 'dependency'>,
     signal: AbortSignal,
   ): Promise<ObtainedValue> {
     const { vault, sessions } = vaultOf(parts);
@@ -99,7 +99,7 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
     });
     const value = dependency.kind === 'list' ? namesIn(answer.data) : answer.data;
     if (answer.validity.kind === 'rotation') {
-      const isUnchanged = differsByTtlAlone(answer, held?.value);
+      const isUnchanged = differsOnlyByTtl(answer, held?.value);
       const known = { ...context(refreshMs), previous: held?.plan, isUnchanged };
       // A TTL that counts down is no news: files that show it stay as they are until the rotation.
       return { value: isUnchanged ? held?.value : value, plan: planValue(answer.validity, known) };
@@ -128,7 +128,7 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
         };
       }
       case 'x509-svid':
-        return x509Held(await identity.x509Svid(signal));
+        return x509Value(await identity.x509Svid(signal));
     }
   }
 
@@ -151,7 +151,7 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
   return {
     async fetch(wanted, signal) {
       const { dependency, refreshMs } = wanted;
-      requireGrant(parts.grants, dependency);
+      checkGrant(parts.grants, dependency);
       return isVaultDependency(dependency)
         ? vaultPermits.run(signal, () => fromVault(dependency, wanted, signal))
         : identityPermits.run(signal, () => fromIdentity(dependency, refreshMs, signal));
@@ -165,7 +165,7 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
 const MAX_NAMED = 3;
 
 /** Before anything is asked of anybody: an answer to what is not allowed could already be too much. */
-function requireGrant(grants: Grants | undefined, dependency: Dependency): void {
+function checkGrant(grants: Grants | undefined, dependency: Dependency): void {
   if (grants === undefined) return;
   const denials = denialsOf(grants, dependency);
   if (denials.length === 0 && grants.length > 0) return;
@@ -179,7 +179,7 @@ function namesIn(data: Readonly<Record<string, unknown>> | JsonText): unknown {
 }
 
 /** True for a value that was read before and not rotated since. */
-function differsByTtlAlone({ data }: { readonly data: unknown }, held: unknown): boolean {
+function differsOnlyByTtl({ data }: { readonly data: unknown }, held: unknown): boolean {
   const [known, now] = [plain(held), plain(data)];
   if (known === undefined || now === undefined) return false;
   return isDeepStrictEqual({ ...known, ttl: now['ttl'] }, now);
@@ -192,7 +192,7 @@ function plain(value: unknown): Readonly<Record<string, unknown>> | undefined {
 }
 
 /** An X.509-SVID, which the Workload API keeps fresh by itself. */
-export function x509Held(value: unknown): ObtainedValue {
+export function x509Value(value: unknown): ObtainedValue {
   return { value, plan: { action: 'fetch', atMs: Infinity, expiresAtMs: Infinity } };
 }
 

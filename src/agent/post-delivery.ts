@@ -7,16 +7,16 @@ import type { NotifyAction } from '../config/index.ts';
 import type { Digests } from './changed-files.ts';
 import type { LeaseRef } from './obtain.ts';
 import type { NotifierPort } from './ports.ts';
-import type { CredentialRevoker } from './release.ts';
+import type { CredentialRevoker } from './credential-revoker.ts';
 
 /** What {@link PostDelivery} needs. */
-export interface FollowUpsParts {
+export interface PostDeliveryOptions {
   readonly notifier: NotifierPort;
-  readonly releaser: CredentialRevoker;
+  readonly revoker: CredentialRevoker;
   /** Path -> digest of each file as the application was last told of it; filled by a predecessor. */
-  readonly told: Map<string, string>;
+  readonly notifiedDigests: Map<string, string>;
   /** Saves that the application was told, for a successor must not tell it again; nothing is let go before. */
-  readonly onTold: () => void;
+  readonly onNotified: () => void;
   readonly logger: Logger;
 }
 
@@ -31,21 +31,21 @@ export interface Delivered {
 
 /** Sees to what follows each delivery. */
 export class PostDelivery {
-  readonly #parts: FollowUpsParts;
+  readonly #parts: PostDeliveryOptions;
   readonly #underWay = new Set<Promise<void>>();
   /** Resolves when no earlier set is still being told of. */
   #earlier: Promise<void> = Promise.resolve();
 
-  constructor(parts: FollowUpsParts) {
+  constructor(parts: PostDeliveryOptions) {
     this.#parts = parts;
   }
 
   /** Begins at once, and ends when `signal` aborts. */
   start(delivered: Delivered, signal: AbortSignal): void {
-    const told = this.#tell(delivered, signal);
+    const told = this.#notify(delivered, signal);
     this.#earlier = told.catch(() => undefined); // logged below
     const done: Promise<void> = told
-      .then(() => this.#parts.releaser.release(delivered.dropped, signal))
+      .then(() => this.#parts.revoker.revokeUnused(delivered.dropped, signal))
       .catch((error: unknown) => {
         if (signal.aborted) return;
         // Aborting is the only way these end early; anything else is a defect and worth a line.
@@ -64,12 +64,12 @@ export class PostDelivery {
    * The application knows a set when it was told of it and of all before: one without news may follow one whose
    * notification still waits for an answer, and must neither hide that nor let go what the application still uses.
    */
-  async #tell({ digests, actions }: Delivered, signal: AbortSignal): Promise<void> {
-    const { notifier, told, onTold } = this.#parts;
+  async #notify({ digests, actions }: Delivered, signal: AbortSignal): Promise<void> {
+    const { notifier, notifiedDigests, onNotified } = this.#parts;
     await Promise.all([notifier.notify(actions, signal), this.#earlier]);
     signal.throwIfAborted();
-    told.clear();
-    for (const [path, digest] of digests) told.set(path, digest);
-    onTold();
+    notifiedDigests.clear();
+    for (const [path, digest] of digests) notifiedDigests.set(path, digest);
+    onNotified();
   }
 }

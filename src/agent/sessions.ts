@@ -16,7 +16,14 @@ import {
   type Secret,
   type VouchsafeError,
 } from '../core/index.ts';
-import { abortable, Bell, createBackoff, Latest, retry, type Backoff } from '../async/index.ts';
+import {
+  createBackoff,
+  Latest,
+  raceAbort,
+  retry,
+  WakeableTimer,
+  type Backoff,
+} from '../async/index.ts';
 import type { VaultPort, VaultToken } from './ports.ts';
 import {
   lastRenewalMs,
@@ -74,7 +81,7 @@ export class Sessions {
   readonly #firstBackoff: Backoff;
   /** Of renewals, and of logins that go on after them, by the life of the session that is to be replaced. */
   readonly #backoff: Backoff;
-  readonly #bell: Bell;
+  readonly #timer: WakeableTimer;
   readonly #current = new Latest<Session>();
   readonly #logins: Counter;
   readonly #renewals: Counter;
@@ -95,7 +102,7 @@ export class Sessions {
     this.#firstBackoff = createBackoff({ ...START_WAITS, random });
     const maxMs = (): number => this.#longestWaitMs();
     this.#backoff = createBackoff({ ...LIFE_WAITS, maxMs, random });
-    this.#bell = new Bell(options.clock);
+    this.#timer = new WakeableTimer(options.clock);
     this.#logins = options.metrics.counter(
       'vouchsafe_logins_total',
       'Logins to Vault, by result.',
@@ -164,7 +171,7 @@ export class Sessions {
     // Asking with a token that is over costs Vault two answers, and tells nothing new.
     const isOver = current === undefined || this.#leftMs(current) <= 0;
     if (isOver && this.#count > 0 && this.#lastError !== undefined) throw this.#lastError;
-    return current ?? (await abortable(this.#sharedLogin(signal), signal));
+    return current ?? (await raceAbort(this.#sharedLogin(signal), signal));
   }
 
   /** Says that Vault no longer knows the session's token. */
@@ -175,7 +182,7 @@ export class Sessions {
     if (this.#age(session) >= YOUNG_SESSION_MS) this.#backoff.reset();
     this.#current.clear();
     this.#options.onChange();
-    this.#bell.wake();
+    this.#timer.wake();
   }
 
   /**
@@ -184,7 +191,7 @@ export class Sessions {
    */
   replace(): void {
     this.#identity += 1;
-    this.#bell.wake();
+    this.#timer.wake();
   }
 
   /** Forgets a retired session: it has been revoked. */
@@ -206,7 +213,7 @@ export class Sessions {
       for await (const session of this.#current.updates(signal)) {
         await this.#keep(session, signal);
         // A token that is lost takes its leases along: the next one must not wait until something is read.
-        if (this.current === undefined) await abortable(this.#sharedLogin(signal), signal);
+        if (this.current === undefined) await raceAbort(this.#sharedLogin(signal), signal);
       }
     } finally {
       await Promise.all(this.#renewing.values());
@@ -215,7 +222,7 @@ export class Sessions {
 
   async #keep(session: Session, signal: AbortSignal): Promise<void> {
     while (this.current === session) {
-      await this.#bell.waitUntil(this.#next(session).atMs, signal);
+      await this.#timer.waitUntil(this.#next(session).atMs, signal);
       if (this.current !== session) return;
       const { action, atMs } = this.#next(session);
       if (this.#options.clock.monotonicMs() < atMs) continue;
@@ -237,7 +244,7 @@ export class Sessions {
   #startRenewal(session: Session, signal: AbortSignal): void {
     const renewal = this.#renew(session, signal).finally(() => {
       this.#renewing.delete(session);
-      this.#bell.wake();
+      this.#timer.wake();
     });
     this.#renewing.set(session, renewal);
   }
@@ -329,7 +336,7 @@ export class Sessions {
     this.#current.set(session);
     this.#options.save?.();
     onChange();
-    this.#bell.wake();
+    this.#timer.wake();
     return session;
   }
 

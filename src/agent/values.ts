@@ -19,9 +19,9 @@ import {
   type Metrics,
   type Random,
 } from '../core/index.ts';
-import { Bell, createBackoff, Latest, type Backoff } from '../async/index.ts';
+import { createBackoff, Latest, WakeableTimer, type Backoff } from '../async/index.ts';
 import { backoffOf, createEntry, type Entry } from './entry.ts';
-import { x509Held, type ObtainedValue, type LeaseRef, type Obtainer } from './obtain.ts';
+import { x509Value, type ObtainedValue, type LeaseRef, type Obtainer } from './obtain.ts';
 import type { KnownValues, ValuesRoom } from './ports.ts';
 import { lastRenewalMs, spreadFirst } from './schedule.ts';
 import { sizeOf } from './value-sizes.ts';
@@ -64,7 +64,7 @@ export class Values {
   readonly #entries = new Map<string, Entry>();
   /** Entries made so far. */
   #made = 0;
-  readonly #bell: Bell;
+  readonly #timer: WakeableTimer;
   readonly #reauth: Backoff;
   readonly #operations: Counter;
   readonly #steps = new Set<Promise<void>>();
@@ -74,7 +74,7 @@ export class Values {
 
   constructor(options: ValuesOptions) {
     this.#options = options;
-    this.#bell = new Bell(options.clock);
+    this.#timer = new WakeableTimer(options.clock);
     this.#reauth = createBackoff({ ...REAUTH_BACKOFF, random: options.random });
     this.#operations = options.metrics.counter(
       'vouchsafe_secret_operations_total',
@@ -124,7 +124,7 @@ export class Values {
       throw new VouchsafeError('ERR_TEMPLATE_LIMIT', `more than ${maxValues} secrets in one pod`);
     }
     this.#add(dependency, refreshMs, undefined);
-    this.#bell.wake();
+    this.#timer.wake();
   }
 
   /** Goes on with a value of a predecessor. */
@@ -137,7 +137,7 @@ export class Values {
   setFromStream(dependency: Dependency, value: unknown): void {
     const entry =
       this.#entries.get(dependencyKey(dependency)) ?? this.#add(dependency, 0, undefined);
-    this.#accept(entry, x509Held(value));
+    this.#accept(entry, x509Value(value));
     this.#options.room?.adopt(sizeOf(this.#entries.values()));
   }
 
@@ -162,7 +162,7 @@ export class Values {
   moveLeasesTo(session: number): void {
     this.#session = session;
     for (const entry of this.#entries.values()) this.#moveLease(entry);
-    this.#bell.wake();
+    this.#timer.wake();
     // Where no lease hangs off the older session, the next delivery lets it go.
     this.changes.set(undefined);
   }
@@ -177,7 +177,7 @@ export class Values {
           this.#steps.add(step);
           void step.then(() => this.#steps.delete(step)); // a step never rejects
         }
-        await this.#bell.waitUntil(this.#nextMs(), signal);
+        await this.#timer.waitUntil(this.#nextMs(), signal);
       }
     } finally {
       await Promise.all(this.#steps);
@@ -222,7 +222,7 @@ export class Values {
           ? await obtainer.renew({ ...held, lease: held.lease }, signal)
           : await obtainer.fetch(entry, signal);
       this.#operations.add({ operation, result: 'ok' });
-      this.#judge(entry, next);
+      this.#checkRoom(entry, next);
       this.#recovered(entry);
       this.#accept(entry, next);
     } catch (caught) {
@@ -232,12 +232,12 @@ export class Values {
       this.#failed(entry, error);
     } finally {
       entry.isUnderWay = false;
-      this.#bell.wake();
+      this.#timer.wake();
     }
   }
 
   /** Refuses a value that there is no room for; a lease that came with it is let go. */
-  #judge({ key, dependency, held }: Entry, next: ObtainedValue): void {
+  #checkRoom({ key, dependency, held }: Entry, next: ObtainedValue): void {
     const { room } = this.#options;
     if (room === undefined) return; // what has no bound is not measured
     try {

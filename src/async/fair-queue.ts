@@ -26,7 +26,7 @@ export interface Shares {
 export interface FairQueueOptions<T> {
   readonly bounds?: QueueBounds;
   /** Is told of each item that had to give way to one of another owner. */
-  readonly turnAway?: (item: T) => void;
+  readonly onEvicted?: (item: T) => void;
   /** An item holds one unit of its owner's from its turn until {@link FairQueue.done}. Without them nothing is held. */
   readonly shares?: Shares | undefined;
 }
@@ -46,17 +46,21 @@ interface Line<T> {
 /** Items of several owners, each in the order in which it came; the owners take turns. */
 export class FairQueue<T> {
   readonly #bounds: Required<QueueBounds>;
-  readonly #turnAway: (item: T) => void;
+  readonly #onEvicted: (item: T) => void;
   readonly #shares: Shares | undefined;
   /** In the order of their turns; none is empty. */
   readonly #lines = new Map<string, Line<T>>();
   readonly #takers = new Set<(item: T) => void>();
   #size = 0;
 
-  constructor({ bounds = {}, turnAway = () => undefined, shares }: FairQueueOptions<T> = {}) {
+  constructor({
+    bounds = {},
+    onEvicted: turnAway = () => undefined,
+    shares,
+  }: FairQueueOptions<T> = {}) {
     const { itemsOfOne = Infinity, sizeOfOne = Infinity, sizeOfAll = Infinity } = bounds;
     this.#bounds = { itemsOfOne, sizeOfOne, sizeOfAll };
-    this.#turnAway = turnAway;
+    this.#onEvicted = turnAway;
     this.#shares = shares;
   }
 
@@ -74,14 +78,14 @@ export class FairQueue<T> {
     const line = this.#lines.get(owner) ?? { places: [], size: 0 };
     const isFull = line.places.length >= itemsOfOne || line.size + size > sizeOfOne;
     if (line.places.length > 0 && isFull) return false;
-    const inTheWay = this.#inTheWay(line.size + size, size);
+    const inTheWay = this.#evictionsFor(line.size + size, size);
     if (inTheWay === undefined) return false;
-    for (const place of inTheWay) this.#leave(place);
+    for (const place of inTheWay) this.#remove(place);
     this.#lines.set(owner, line);
     line.places.push({ owner, item, size });
     line.size += size;
     this.#size += size;
-    for (const place of inTheWay) this.#turnAway(place.item);
+    for (const place of inTheWay) this.#onEvicted(place.item);
     this.#serve();
     return true;
   }
@@ -89,7 +93,7 @@ export class FairQueue<T> {
   /** Takes an item out whose turn has not come; true where it was there. */
   remove(owner: string, item: T): boolean {
     const place = this.#lines.get(owner)?.places.find((one) => one.item === item);
-    if (place !== undefined) this.#leave(place);
+    if (place !== undefined) this.#remove(place);
     return place !== undefined;
   }
 
@@ -99,7 +103,7 @@ export class FairQueue<T> {
     const line = owner === undefined ? undefined : this.#lines.get(owner);
     const [place] = line?.places ?? [];
     if (owner === undefined || line === undefined || place === undefined) return undefined;
-    this.#leave(place);
+    this.#remove(place);
     this.#shares?.hold(owner);
     // Whoever has had a turn is behind all others.
     if (this.#lines.delete(owner)) this.#lines.set(owner, line);
@@ -157,7 +161,7 @@ export class FairQueue<T> {
    * What must go for `size` more of an owner that then has `own`: each the newest of whoever has most by then. Undefined
    * where that does not help; then nothing has to go.
    */
-  #inTheWay(own: number, size: number): readonly Place<T>[] | undefined {
+  #evictionsFor(own: number, size: number): readonly Place<T>[] | undefined {
     const inTheWay: Place<T>[] = [];
     let excess = this.#size + size - this.#bounds.sizeOfAll;
     if (excess <= 0) return inTheWay;
@@ -177,7 +181,7 @@ export class FairQueue<T> {
     return inTheWay;
   }
 
-  #leave(place: Place<T>): void {
+  #remove(place: Place<T>): void {
     const line = this.#lines.get(place.owner);
     if (line === undefined) return;
     line.places.splice(line.places.indexOf(place), 1);

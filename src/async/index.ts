@@ -1,10 +1,10 @@
 export { createBackoff, type Backoff, type BackoffOptions } from './backoff.ts';
-export { WakeableTimer as Bell } from './wakeable-timer.ts';
+export { WakeableTimer } from './wakeable-timer.ts';
 export { FairQueue, type FairQueueOptions, type QueueBounds, type Shares } from './fair-queue.ts';
 export { FairShares } from './fair-shares.ts';
 export { Latest } from './latest-value.ts';
-export { Patience } from './patience.ts';
-export { raceAbort as abortable, DEADLINE, withDeadline } from './race-abort.ts';
+export { RestartableDeadline as Patience } from './restartable-deadline.ts';
+export { raceAbort, DEADLINE, withDeadline } from './race-abort.ts';
 export { retry, type RetryOptions } from './retry.ts';
 export { Semaphore } from './semaphore.ts';
 export { runAll, type Task } from './task-group.ts';

@@ -3,7 +3,7 @@
  * token that nobody knows of lives to its TTL: so it is waited for in the background, and revoked.
  */
 import type { VaultPort } from '../agent/index.ts';
-import { abortable, type FairShares } from '../async/index.ts';
+import { raceAbort, type FairShares } from '../async/index.ts';
 
 /** Requests end by the deadline of their client. */
 const NEVER_ABORTED = new AbortController().signal;
@@ -38,7 +38,7 @@ export class OrphanedLogins {
           .catch(() => undefined) // told to whoever waits for the login; a revocation has one try
           .finally(() => this.#underWay.delete(seen));
         this.#underWay.add(seen);
-        return abortable(login, signal);
+        return raceAbort(login, signal);
       },
     };
   }

@@ -3,7 +3,7 @@
  * driver ends is left to the next one.
  */
 import type { Clock, Gauge, Logger, Metrics, Random } from '../core/index.ts';
-import { abortable, createBackoff, FairShares, type Backoff } from '../async/index.ts';
+import { raceAbort, createBackoff, FairShares, type Backoff } from '../async/index.ts';
 import type { Records } from './records.ts';
 import type { Volume } from './volume.ts';
 
@@ -106,7 +106,7 @@ export class Revocations {
     const { clock, random, records } = this.#options;
     const backoff = createBackoff({ ...WAITS, random });
     const startedAtMs = clock.monotonicMs();
-    const release = (): Promise<boolean> => abortable(volume.release(), signal);
+    const release = (): Promise<boolean> => raceAbort(volume.release(), signal);
     while (!(await this.#turns.run(volume.namespace, signal, release))) {
       if (clock.monotonicMs() - startedAtMs > GIVE_UP_MS) {
         volume.logger.error('what a volume held was not revoked; it ends by its TTL');

@@ -7,8 +7,13 @@
 import type { AgentStatus, TemplatePort, WriterPort } from '../agent/index.ts';
 import { parseAgentConfig, type AgentConfig } from '../config/index.ts';
 import { hasCode, toVouchsafeError, VouchsafeError, type Logger } from '../core/index.ts';
-import { buildAgent, runBeside, type BuiltAgent, type Shared } from '../agent-runtime/index.ts';
-import { abortable, createBackoff, type FairShares } from '../async/index.ts';
+import {
+  buildAgent,
+  runWithBackground,
+  type BuiltAgent,
+  type Shared,
+} from '../agent-runtime/index.ts';
+import { raceAbort, createBackoff, type FairShares } from '../async/index.ts';
 import { OrphanedLogins } from './orphaned-logins.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import type { Client, SentTemplate } from '../renderer/index.ts';
@@ -162,7 +167,7 @@ export class Volume {
 
   /** Resolves when every file is there; rejects when that has become impossible, or when the volume ends. */
   delivered(signal: AbortSignal): Promise<void> {
-    return abortable(this.#delivered.promise, signal);
+    return raceAbort(this.#delivered.promise, signal);
   }
 
   /**
@@ -207,7 +212,7 @@ export class Volume {
     try {
       await this.#logins.ended();
       this.#built ??= await this.#build();
-      return await this.#built.agent.release();
+      return await this.#built.agent.revoke();
     } catch (error) {
       const isOver = isHopeless(error);
       const text = isOver ? 'what a volume held cannot be revoked' : 'a volume waits to be revoked';
@@ -259,7 +264,7 @@ export class Volume {
         () => this.#filled(),
         () => undefined, // the engine ends with the same error
       );
-      await runBeside(built, (inner) => agent.runUntilAborted(inner), signal);
+      await runWithBackground(built, (inner) => agent.runUntilAborted(inner), signal);
       await told;
       return undefined;
     } catch (caught) {

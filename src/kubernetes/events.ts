@@ -90,7 +90,7 @@ export class EventRecorder {
   readonly #objects = new Map<string, TokenBucket>();
   readonly #queue = new FairQueue<Series>({
     bounds: { sizeOfAll: MAX_QUEUE },
-    turnAway: (series) => this.#drop(series),
+    onEvicted: (series) => this.#drop(series),
   });
   readonly #work = new Latest<undefined>();
   readonly #overall: TokenBucket;

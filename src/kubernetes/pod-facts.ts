@@ -2,7 +2,7 @@
  * Who a pod is, as the API server tells it.
  */
 import { VouchsafeError, type Clock } from '../core/index.ts';
-import { abortable } from '../async/index.ts';
+import { raceAbort } from '../async/index.ts';
 import type { ApiObject, KubernetesApi } from './api.ts';
 
 /** Labels and owners that are told; a pod has fewer. */
@@ -54,7 +54,7 @@ export function podFacts(options: PodFactsOptions): (signal: AbortSignal) => Pro
       next.facts.then(answered, answered);
       last = next;
     }
-    return await abortable(last.facts, signal);
+    return await raceAbort(last.facts, signal);
   };
 }
 

@@ -6,7 +6,7 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest, type RequestOptions } from 'node:https';
 import { VouchsafeError } from '../core/index.ts';
-import { abortable } from '../async/index.ts';
+import { raceAbort } from '../async/index.ts';
 import type { ApiAccess } from './access.ts';
 import {
   apiError,
@@ -58,7 +58,7 @@ export function createKubernetesApi(access: ApiAccess): KubernetesApi {
       const patience = AbortSignal.timeout(WATCH_PATIENCE_MS);
       const answer = open(request, AbortSignal.any([signal, ending.signal, patience]));
       try {
-        const response = await abortable(answer, AbortSignal.timeout(TIMEOUT_MS));
+        const response = await raceAbort(answer, AbortSignal.timeout(TIMEOUT_MS));
         return events(request, response, signal);
       } catch (caught) {
         ending.abort();

@@ -4,7 +4,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { codeOf, VouchsafeError, type Clock } from '../core/index.ts';
-import { abortable, DEADLINE, Semaphore, withDeadline } from '../async/index.ts';
+import { raceAbort, DEADLINE, Semaphore, withDeadline } from '../async/index.ts';
 import { lineReader, parseAnswer, type MounterRequest } from './messages.ts';
 import type { MounterPort, MountSpec } from './mounter.ts';
 import type { Place } from './place.ts';
@@ -82,7 +82,7 @@ export class MounterClient implements MounterPort {
     pending.set(id, answer);
     socket.write(`${JSON.stringify({ id, ...request })}\n`);
     try {
-      return await abortable(answer.promise, signal);
+      return await raceAbort(answer.promise, signal);
     } finally {
       pending.delete(id);
     }
@@ -93,7 +93,7 @@ export class MounterClient implements MounterPort {
       this.#connection = undefined;
       throw error;
     });
-    return abortable(this.#connection, signal);
+    return raceAbort(this.#connection, signal);
   }
 
   async #connect(): Promise<Connection> {

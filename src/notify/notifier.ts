@@ -12,7 +12,7 @@ import {
   type Metrics,
   type Random,
 } from '../core/index.ts';
-import { abortable, createBackoff, retry } from '../async/index.ts';
+import { raceAbort, createBackoff, retry } from '../async/index.ts';
 import { callHttp, describeCall } from './http-call.ts';
 import { restartContainer, signalContainer, type Processes } from './process-signal.ts';
 
@@ -93,7 +93,7 @@ class RetryingNotifier implements Notifier {
       if (running === undefined) return this.#start(key, action, signal);
       running.isStale = true;
       try {
-        await abortable(running.done, signal);
+        await raceAbort(running.done, signal);
         return;
       } catch {
         signal.throwIfAborted(); // Else it was the other caller who gave up: take over.

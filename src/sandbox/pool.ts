@@ -3,7 +3,7 @@
  * them waits within bounds, and a tenant never has all of them.
  */
 import { VouchsafeError, type Clock, type Logger, type Random } from '../core/index.ts';
-import { abortable, createBackoff, FairQueue, FairShares, runAll } from '../async/index.ts';
+import { raceAbort, createBackoff, FairQueue, FairShares, runAll } from '../async/index.ts';
 import { frameBytes, MAX_PARTS, type Frame } from './frames.ts';
 import { Worker, WorkerError, type Failure, type StartChild } from './worker.ts';
 
@@ -95,7 +95,7 @@ export class Pool {
     this.#options = options;
     this.#queue = new FairQueue({
       bounds: MAX_WAITING,
-      turnAway: ({ job, outcome }) => outcome.reject(this.#busy(job, TOO_MANY)),
+      onEvicted: ({ job, outcome }) => outcome.reject(this.#busy(job, TOO_MANY)),
       shares: new FairShares(processes, processes - 1),
     });
   }
@@ -127,7 +127,7 @@ export class Pool {
       () => undefined,
     );
     try {
-      return (await abortable(outcome.promise, signal)) as T; // what `read` of this job made
+      return (await raceAbort(outcome.promise, signal)) as T; // what `read` of this job made
     } finally {
       this.#queue.remove(tenant, waiting);
       over.abort();

@@ -2,7 +2,7 @@
  * Remembers what kind of engine is mounted where.
  * Only answers are remembered, never failures: one lost packet must not decide how a path is read for good.
  */
-import { abortable } from '../async/index.ts';
+import { raceAbort } from '../async/index.ts';
 
 /** What is mounted at `prefix` (ending in a slash; for `unknown` the one path that was read successfully). */
 export interface Mount {
@@ -30,7 +30,7 @@ export class MountTable {
       if (known !== undefined) return known;
       const other = this.#asking.get(segment);
       if (other === undefined) break;
-      await abortable(other, signal);
+      await raceAbort(other, signal);
     }
     const done = Promise.withResolvers<undefined>();
     this.#asking.set(segment, done.promise);

@@ -14,7 +14,7 @@ import {
   type Metrics,
   type Random,
 } from '../core/index.ts';
-import { Bell, createBackoff, Latest, runAll, type Backoff } from '../async/index.ts';
+import { createBackoff, Latest, runAll, WakeableTimer, type Backoff } from '../async/index.ts';
 import {
   fieldsOf,
   Followed,
@@ -75,7 +75,7 @@ const CATCH_UP_MS = 500;
 export class OwnCertificates implements Certificates {
   readonly #options: OwnOptions;
   readonly #logger: Logger;
-  readonly #bell: Bell;
+  readonly #timer: WakeableTimer;
   readonly #backoff: Backoff;
   readonly #secret: Followed<StoredSecret>;
   readonly #lease: Lease;
@@ -88,7 +88,7 @@ export class OwnCertificates implements Certificates {
     const { api, clock, random, logger = NO_LOGGER, metrics = NO_METRICS } = options;
     this.#options = options;
     this.#logger = logger;
-    this.#bell = new Bell(clock);
+    this.#timer = new WakeableTimer(clock);
     this.#backoff = createBackoff({ ...RETRY, random });
     const common = { api, clock, random, logger };
     this.#secret = new Followed({
@@ -102,7 +102,7 @@ export class OwnCertificates implements Certificates {
       namespace: options.namespace,
       name: options.leaseName,
       identity: options.identity,
-      onChange: () => this.#bell.wake(),
+      onChange: () => this.#timer.wake(),
       metrics,
     });
     this.#authorityExpiry = metrics.gauge(
@@ -135,14 +135,14 @@ export class OwnCertificates implements Certificates {
       async (inner) => {
         for await (const _ of this.#secret.changes(inner)) {
           this.#take(); // At once: a renewal under way may wait for the API.
-          this.#bell.wake();
+          this.#timer.wake();
         }
       },
       async (inner) => {
         for (;;) {
           this.#take(); // Authorities expire although nothing changes.
           const waitMs = await this.#renew(inner);
-          await this.#bell.waitUntil(this.#options.clock.monotonicMs() + waitMs, inner);
+          await this.#timer.waitUntil(this.#options.clock.monotonicMs() + waitMs, inner);
         }
       },
     ]);

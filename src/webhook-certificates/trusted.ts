@@ -4,7 +4,7 @@
  */
 import type { X509Certificate } from 'node:crypto';
 import { NO_LOGGER, toVouchsafeError, type Clock, type Logger } from '../core/index.ts';
-import { Bell, Latest, runAll } from '../async/index.ts';
+import { Latest, runAll, WakeableTimer } from '../async/index.ts';
 import type { Certificates, ServingCertificate } from './certificate-source.ts';
 import type { Registration } from './registration.ts';
 import { anchorOf, isSame, readBundle } from './trust.ts';
@@ -36,7 +36,7 @@ const RETRY_MS = 2000;
 export class TrustedCertificates implements Certificates {
   readonly #options: TrustedOptions;
   readonly #logger: Logger;
-  readonly #bell: Bell;
+  readonly #timer: WakeableTimer;
   readonly #latest = new Latest<ServingCertificate>();
   #served: ServingCertificate | undefined;
   /** A certificate that is trusted and waits for all API servers to know. */
@@ -46,7 +46,7 @@ export class TrustedCertificates implements Certificates {
   constructor(options: TrustedOptions) {
     this.#options = options;
     this.#logger = options.logger ?? NO_LOGGER;
-    this.#bell = new Bell(options.clock);
+    this.#timer = new WakeableTimer(options.clock);
   }
 
   get current(): ServingCertificate | undefined {
@@ -63,13 +63,13 @@ export class TrustedCertificates implements Certificates {
 
   /** Looks anew, at once. */
   ring(): void {
-    this.#bell.wake();
+    this.#timer.wake();
   }
 
   async run(signal: AbortSignal): Promise<void> {
     const { source, registration } = this.#options;
     const ringAt = async (changes: AsyncIterable<unknown>): Promise<void> => {
-      for await (const _ of changes) this.#bell.wake();
+      for await (const _ of changes) this.#timer.wake();
     };
     await runAll(signal, [
       (inner) => source.run(inner),
@@ -86,7 +86,7 @@ export class TrustedCertificates implements Certificates {
       const settleMs = this.#choose();
       const retryMs = await this.#keepBundle(signal);
       const waitMs = Math.min(settleMs, retryMs, LOOK_MS);
-      await this.#bell.waitUntil(clock.monotonicMs() + waitMs, signal);
+      await this.#timer.waitUntil(clock.monotonicMs() + waitMs, signal);
     }
   }
 

@@ -22,7 +22,7 @@ import {
   type Metrics,
 } from '../core/index.ts';
 import type { Answer, HttpRequest, Route } from '../http/index.ts';
-import { abortable } from '../async/index.ts';
+import { raceAbort } from '../async/index.ts';
 import { createReviewCounter } from './review-counter.ts';
 import { ReviewTurns } from './review-turns.ts';
 import { namespaceNotice, eventFor, type Notice } from './admission-event.ts';
@@ -139,7 +139,7 @@ async function decide(
   let namespaceAnnotations: Annotations;
   try {
     const signal = AbortSignal.timeout(LOOKUP_TIMEOUT_MS);
-    namespaceAnnotations = await abortable(namespaces(request.namespace, signal), signal);
+    namespaceAnnotations = await raceAbort(namespaces(request.namespace, signal), signal);
   } catch (error) {
     // Without the namespace's settings the pod might get another role or mode than it was meant to have.
     logger.warn('annotations of a namespace cannot be read', {

@@ -30,7 +30,7 @@ export class ReviewTurns {
     this.#options = options;
     this.#queue = new FairQueue({
       bounds: options.bounds,
-      turnAway: (piece) => piece.turnAway(),
+      onEvicted: (piece) => piece.turnAway(),
     });
   }
 

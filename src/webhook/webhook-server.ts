@@ -12,7 +12,7 @@ import {
   type Exposition,
   type Route,
 } from '../http/index.ts';
-import { abortable, runAll, type Task } from '../async/index.ts';
+import { raceAbort, runAll, type Task } from '../async/index.ts';
 import type { Certificates, ServingCertificate } from '../webhook-certificates/index.ts';
 import { createMutateRoute, type MutateOptions } from './mutate.ts';
 import { createReadiness } from './readiness.ts';
@@ -107,7 +107,7 @@ async function run(
         useCertificate(listener, await certificates.first(stopped));
         const address = formatAddress(await listener.listen(options.listen));
         isListening = true;
-        onListening({ listen: address, healthListen: await abortable(health.promise, stopped) });
+        onListening({ listen: address, healthListen: await raceAbort(health.promise, stopped) });
         await aborted(stopped);
         await drain(listener, options.clock);
       } catch (error) {

@@ -4,7 +4,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { VouchsafeError } from '../../core/index.ts';
-import { abortable } from '../../async/index.ts';
+import { raceAbort } from '../../async/index.ts';
 
 /** Time for an agent to revoke what it holds when it is told to stop. */
 const STOP_TIMEOUT_MS = 10_000;
@@ -69,7 +69,7 @@ export function startAgentProcess(options: AgentProcessOptions): AgentProcess {
     async stop() {
       child.kill('SIGTERM');
       try {
-        await abortable(exited, AbortSignal.timeout(STOP_TIMEOUT_MS));
+        await raceAbort(exited, AbortSignal.timeout(STOP_TIMEOUT_MS));
       } catch {
         child.kill('SIGKILL');
         await exited.catch(() => undefined);
@@ -80,7 +80,7 @@ export function startAgentProcess(options: AgentProcessOptions): AgentProcess {
 
 /** Waits for a container that is to end by itself, as an init container does. */
 export async function finished(process: AgentProcess, signal: AbortSignal): Promise<void> {
-  const code = await abortable(process.exited, signal);
+  const code = await raceAbort(process.exited, signal);
   if (code !== 0) throw ended(process.name, code);
 }
 

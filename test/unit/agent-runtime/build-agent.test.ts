@@ -3,18 +3,22 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { parseAgentConfig } from '../../../src/config/index.ts';
 import { NO_LOGGER } from '../../../src/core/index.ts';
-import { buildAgent, createShared, type Surroundings } from '../../../src/agent-runtime/index.ts';
+import {
+  buildAgent,
+  createShared,
+  type AgentDependencies,
+} from '../../../src/agent-runtime/index.ts';
 import { systemClock, systemRandom } from '../../../src/platform/index.ts';
 import { createWorkloadApi } from '../../../src/spiffe/index.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';
 
-/** Surroundings that count what an agent has of them: SVIDs, to begin with. */
-function counting(): { readonly surroundings: Surroundings; readonly out: { count: number } } {
+/** AgentDependencies that count what an agent has of them: SVIDs, to begin with. */
+function counting(): { readonly surroundings: AgentDependencies; readonly out: { count: number } } {
   const out = { count: 1 };
   const clock = systemClock;
   const svids = createWorkloadApi({ clock, logger: NO_LOGGER, address: 'unix:///no/such/socket' });
   const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
-  const surroundings: Surroundings = {
+  const surroundings: AgentDependencies = {
     ...{ clock, random: systemRandom },
     svids: {
       ...svids,

@@ -1,7 +1,7 @@
 /** The sidecar of a pair, told to end together with the application. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { endLater } from '../../../src/agent-runtime/end-later.ts';
+import { delayAbort } from '../../../src/agent-runtime/delay-abort.ts';
 import type { Running } from '../../helpers/agent-harness.ts';
 import { settle } from '../../helpers/fake-clock.ts';
 import { failure } from '../../helpers/model-vault.ts';
@@ -19,7 +19,7 @@ async function sidecar(
   const whole = { files: FILES, revokeDelay: '22s', ...document };
   const running = await pod.run(
     (agent, signal) =>
-      endLater(
+      delayAbort(
         (end) => agent.run(end),
         (inner) => agent.linger(isAlone, inner),
         signal,
@@ -127,7 +127,7 @@ test('before the first delivery nothing is waited for', async (t) => {
   pod.writer.failure = failure('ERR_OUTPUT_IO');
   const running = await pod.run(
     (agent, signal) =>
-      endLater(
+      delayAbort(
         (end) => agent.run(end),
         (inner) => agent.linger(never, inner),
         signal,

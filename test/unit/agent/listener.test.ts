@@ -4,7 +4,7 @@ import { connect, createServer, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
 import { serveAgent, type AgentStatus } from '../../../src/agent/index.ts';
-import { abortable } from '../../../src/async/index.ts';
+import { raceAbort } from '../../../src/async/index.ts';
 import { Crowd } from '../../helpers/crowd.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';
 import { recordingLogger } from '../../helpers/recorder.ts';
@@ -51,7 +51,7 @@ class StubAgent {
   }
 
   delivered(signal: AbortSignal): Promise<void> {
-    return abortable(this.start.promise, signal);
+    return raceAbort(this.start.promise, signal);
   }
 
   deliver(): void {

@@ -46,7 +46,7 @@ class Process {
     });
     this.handover = new Handover(config, {
       ...{ stateFile: new StateFile(directory, this.clock), sessions: this.sessions },
-      ...{ values: this.values, told: new Map(), clock: this.clock, logger: NO_LOGGER },
+      ...{ values: this.values, notifiedDigests: new Map(), clock: this.clock, logger: NO_LOGGER },
     });
   }
 
@@ -130,9 +130,9 @@ test('long values are for their owner alone, and end with the state that names t
   first.hold('database/creds/again', JsonText.of('x'.repeat(MIB)));
   first.handover.save('good');
   assert.equal(filesIn(directory).length, 1);
-  first.handover.bury('good');
+  first.handover.saveTombstone('good');
   assert.deepEqual(readdirSync(directory), ['state.json']);
-  first.handover.forget();
+  first.handover.deleteState();
   assert.deepEqual(readdirSync(directory), []);
 });
 

@@ -6,57 +6,57 @@ import { recordingLogger } from '../../helpers/recorder.ts';
 
 const SET = { digests: new Map([['a', 'digest']]), actions: [], dropped: [] };
 
-/** Follow-ups whose notification waits until it is let on, or fails. `save` is done once the application is told. */
+/** A delivery whose notification waits for its gate; `save` runs once the application is notified. */
 function bench(save = (): void => undefined) {
   const steps: string[] = [];
   const gates = { notify: Promise.withResolvers<undefined>() };
   const logger = recordingLogger();
-  const told = new Map<string, string>();
+  const notifiedDigests = new Map<string, string>();
   const controller = new AbortController();
   const step = async (name: string, gate?: Promise<undefined>): Promise<void> => {
     steps.push(name);
     await gate;
   };
-  const followUps = new PostDelivery({
-    ...{ logger, told },
+  const postDelivery = new PostDelivery({
+    ...{ logger, notifiedDigests },
     notifier: { notify: () => step('notify', gates.notify.promise) },
-    onTold: () => {
+    onNotified: () => {
       steps.push('save');
       save();
     },
-    releaser: { release: () => step('release'), releaseAll: () => Promise.resolve(true) },
+    revoker: { revokeUnused: () => step('revoke'), revokeAll: () => Promise.resolve(true) },
   });
-  followUps.start(SET, controller.signal);
-  return { followUps, steps, gates, logger, told, controller };
+  postDelivery.start(SET, controller.signal);
+  return { postDelivery, steps, gates, logger, notifiedDigests, controller };
 }
 
-test('told, then saved, then let go', async () => {
-  const { followUps, steps, gates, told } = bench();
+test('notifies, then saves, then revokes', async () => {
+  const { postDelivery, steps, gates, notifiedDigests } = bench();
   await settle();
-  assert.deepEqual([steps, told.size], [['notify'], 0]);
+  assert.deepEqual([steps, notifiedDigests.size], [['notify'], 0]);
   gates.notify.resolve(undefined);
   await settle();
-  assert.deepEqual([...told], [...SET.digests]);
-  await followUps.settled();
-  assert.deepEqual(steps, ['notify', 'save', 'release']);
+  assert.deepEqual([...notifiedDigests], [...SET.digests]);
+  await postDelivery.settled();
+  assert.deepEqual(steps, ['notify', 'save', 'revoke']);
 });
 
-test('what was not told when the agent ends is not remembered, and lets nothing go', async () => {
-  const { followUps, steps, gates, told, logger, controller } = bench();
+test('an interrupted notification is not saved, and nothing is revoked', async () => {
+  const { postDelivery, steps, gates, notifiedDigests, logger, controller } = bench();
   controller.abort();
   gates.notify.resolve(undefined);
-  await followUps.settled();
-  assert.deepEqual([steps, told.size, logger.lines], [['notify'], 0, []]);
+  await postDelivery.settled();
+  assert.deepEqual([steps, notifiedDigests.size, logger.lines], [['notify'], 0, []]);
 });
 
-test('a defect is logged for each set, and lets nothing go', async () => {
-  const { followUps, steps, gates, logger, controller } = bench(() => {
+test('a defect is logged for each set, and nothing is revoked', async () => {
+  const { postDelivery, steps, gates, logger, controller } = bench(() => {
     throw new Error('defect');
   });
   gates.notify.resolve(undefined);
-  followUps.start(SET, controller.signal);
-  await followUps.settled();
-  assert.ok(!steps.includes('release'));
+  postDelivery.start(SET, controller.signal);
+  await postDelivery.settled();
+  assert.ok(!steps.includes('revoke'));
   assert.deepEqual(
     logger.lines.map(({ level, message }) => `${level} ${message}`),
     ['error after delivery', 'error after delivery'],

@@ -129,7 +129,7 @@ function played({ bounds = {}, share, steps }: Rule): string {
   const outcome: string[] = [];
   const queue = new FairQueue<string>({
     bounds,
-    turnAway: (item) => outcome.push(`~${item}`),
+    onEvicted: (item) => outcome.push(`~${item}`),
     shares: share === undefined ? undefined : new FairShares(9, share),
   });
   for (const step of steps.split(' ')) {
@@ -219,7 +219,7 @@ test('property: bounds hold, nothing is lost or had twice, and no owner waits fo
       }
       const waiting = new Set<Item>();
       const leave = (item: Item): void => assert.ok(waiting.delete(item));
-      const queue = new FairQueue<Item>({ bounds: limits, turnAway: leave });
+      const queue = new FairQueue<Item>({ bounds: limits, onEvicted: leave });
       const sumOf = (items: readonly Item[]): number =>
         items.reduce((sum, { size }) => sum + size, 0);
       const check = (): void => {

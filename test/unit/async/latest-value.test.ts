@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
-import { abortable, Latest } from '../../../src/async/index.ts';
+import { raceAbort, Latest } from '../../../src/async/index.ts';
 import { settle } from '../../helpers/fake-clock.ts';
 
 test('the newest value is there at once, and forgotten on demand', async () => {
@@ -100,19 +100,19 @@ test('an abort ends waiting and iterating with its reason, also when a value is 
   await assert.rejects(latest.wait(controller.signal), (error) => error === reason);
 });
 
-test('abortable gives the outcome of the promise, or the reason of the abort', async () => {
+test('raceAbort gives the outcome of the promise, or the reason of the abort', async () => {
   const reason = new Error('stop');
   const failure = new Error('failure');
   const controller = new AbortController();
   const { signal } = controller;
-  assert.equal(await abortable(Promise.resolve(1), signal), 1);
-  await assert.rejects(abortable(Promise.reject(failure), signal), (error) => error === failure);
+  assert.equal(await raceAbort(Promise.resolve(1), signal), 1);
+  await assert.rejects(raceAbort(Promise.reject(failure), signal), (error) => error === failure);
   const pending = Promise.withResolvers<number>();
-  const waiting = assert.rejects(abortable(pending.promise, signal), (error) => error === reason);
+  const waiting = assert.rejects(raceAbort(pending.promise, signal), (error) => error === reason);
   controller.abort(reason);
   await waiting;
   pending.resolve(1);
-  await assert.rejects(abortable(pending.promise, signal), (error) => error === reason);
+  await assert.rejects(raceAbort(pending.promise, signal), (error) => error === reason);
 });
 
 test('a failure that comes after the abort is not unhandled', async (t) => {
@@ -122,11 +122,11 @@ test('a failure that comes after the abort is not unhandled', async (t) => {
   t.after(() => process.off('unhandledRejection', onUnhandled));
   const controller = new AbortController();
   const before = Promise.withResolvers<never>();
-  const waiting = assert.rejects(abortable(before.promise, controller.signal));
+  const waiting = assert.rejects(raceAbort(before.promise, controller.signal));
   controller.abort();
   await waiting;
   const after = Promise.withResolvers<never>();
-  await assert.rejects(abortable(after.promise, controller.signal));
+  await assert.rejects(raceAbort(after.promise, controller.signal));
   before.reject(new Error('late'));
   after.reject(new Error('late'));
   await settle();
@@ -135,7 +135,7 @@ test('a failure that comes after the abort is not unhandled', async (t) => {
 
 test('no listener is left on the signal', async () => {
   const { signal } = new AbortController();
-  await abortable(Promise.resolve(1), signal);
-  await assert.rejects(abortable(Promise.reject(new Error('x')), signal));
+  await raceAbort(Promise.resolve(1), signal);
+  await assert.rejects(raceAbort(Promise.reject(new Error('x')), signal));
   assert.deepEqual(getEventListeners(signal, 'abort'), []);
 });

@@ -4,10 +4,10 @@ import { getEventListeners, once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { abortable, DEADLINE, withDeadline } from '../../../src/async/index.ts';
+import { raceAbort, DEADLINE, withDeadline } from '../../../src/async/index.ts';
 import { FakeClock, settle } from '../../helpers/fake-clock.ts';
 
-const COUNTER = fileURLToPath(new URL('waits-in-vain.ts', import.meta.url));
+const COUNTER = fileURLToPath(new URL('abandoned-waits.ts', import.meta.url));
 
 suite('waits that end before what they wait for', () => {
   for (const kind of ['promise', 'latest', 'semaphore', 'deadline', 'streams']) {
@@ -30,26 +30,26 @@ suite('waits that end before what they wait for', () => {
   test('all who wait for one promise get its outcome, those who come later as well', async () => {
     const { signal } = new AbortController();
     const gate = Promise.withResolvers<number>();
-    const all = Promise.all([1, 2, 3].map(() => abortable(gate.promise, signal)));
+    const all = Promise.all([1, 2, 3].map(() => raceAbort(gate.promise, signal)));
     const left = new AbortController();
-    const leaving = assert.rejects(abortable(gate.promise, left.signal));
+    const leaving = assert.rejects(raceAbort(gate.promise, left.signal));
     left.abort();
     await leaving;
     gate.resolve(7);
     assert.deepEqual(await all, [7, 7, 7]);
-    assert.equal(await abortable(gate.promise, signal), 7);
+    assert.equal(await raceAbort(gate.promise, signal), 7);
     assert.deepEqual(getEventListeners(signal, 'abort'), []);
   });
 
   test('all who wait for one promise get its failure', async () => {
     const { signal } = new AbortController();
     const gate = Promise.withResolvers<number>();
-    const all = Promise.allSettled([1, 2].map(() => abortable(gate.promise, signal)));
+    const all = Promise.allSettled([1, 2].map(() => raceAbort(gate.promise, signal)));
     const failure = new Error('failure');
     gate.reject(failure);
     const rejected = { status: 'rejected', reason: failure };
     assert.deepEqual(await all, [rejected, rejected]);
-    await assert.rejects(abortable(gate.promise, signal), (error) => error === failure);
+    await assert.rejects(raceAbort(gate.promise, signal), (error) => error === failure);
   });
 });
 

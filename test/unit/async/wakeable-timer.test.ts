@@ -1,63 +1,63 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Bell } from '../../../src/async/index.ts';
+import { WakeableTimer } from '../../../src/async/index.ts';
 import { FakeClock, settle } from '../../helpers/fake-clock.ts';
 
 const ALWAYS = new AbortController().signal;
 
 /** Waits, and tells when the wait was over. */
-async function overAt(clock: FakeClock, bell: Bell, atMs: number): Promise<number> {
-  await bell.waitUntil(atMs, ALWAYS);
+async function overAt(clock: FakeClock, timer: WakeableTimer, atMs: number): Promise<number> {
+  await timer.waitUntil(atMs, ALWAYS);
   return clock.monotonicMs();
 }
 
 test('without a ring the wait ends when it is due', async () => {
   const clock = new FakeClock();
-  const bell = new Bell(clock);
-  const over = overAt(clock, bell, 5000);
+  const timer = new WakeableTimer(clock);
+  const over = overAt(clock, timer, 5000);
   await clock.advance(10_000);
   assert.equal(await over, 5000);
-  await bell.waitUntil(3000, ALWAYS);
+  await timer.waitUntil(3000, ALWAYS);
   assert.equal(clock.sleeping, 0);
 });
 
 test('a ring ends the wait at once, and serves that wait alone', async () => {
   const clock = new FakeClock();
-  const bell = new Bell(clock);
-  const first = overAt(clock, bell, 5000);
+  const timer = new WakeableTimer(clock);
+  const first = overAt(clock, timer, 5000);
   await clock.advance(1000);
-  bell.wake();
-  bell.wake();
+  timer.wake();
+  timer.wake();
   assert.equal(await first, 1000);
   assert.equal(clock.sleeping, 0);
-  const second = overAt(clock, bell, 5000);
+  const second = overAt(clock, timer, 5000);
   await clock.advance(10_000);
   assert.equal(await second, 5000);
 });
 
 test('a ring while nobody waits is kept for the next wait', async () => {
   const clock = new FakeClock();
-  const bell = new Bell(clock);
-  bell.wake();
-  bell.wake();
-  assert.equal(await overAt(clock, bell, 5000), 0);
-  const next = overAt(clock, bell, 5000);
+  const timer = new WakeableTimer(clock);
+  timer.wake();
+  timer.wake();
+  assert.equal(await overAt(clock, timer, 5000), 0);
+  const next = overAt(clock, timer, 5000);
   await clock.advance(5000);
   assert.equal(await next, 5000);
 });
 
 test('an abort ends the wait with its reason, and a ring is not lost by it', async () => {
   const clock = new FakeClock();
-  const bell = new Bell(clock);
+  const timer = new WakeableTimer(clock);
   const reason = new Error('stop');
   const controller = new AbortController();
-  const waiting = bell.waitUntil(5000, controller.signal);
+  const waiting = timer.waitUntil(5000, controller.signal);
   const aborted = assert.rejects(waiting, (error) => error === reason);
   await settle();
-  bell.wake();
+  timer.wake();
   controller.abort(reason);
   await aborted;
   assert.equal(clock.sleeping, 0);
-  assert.equal(await overAt(clock, bell, 5000), 0);
-  await assert.rejects(bell.waitUntil(0, controller.signal), (error) => error === reason);
+  assert.equal(await overAt(clock, timer, 5000), 0);
+  await assert.rejects(timer.waitUntil(0, controller.signal), (error) => error === reason);
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createSecureContext } from 'node:tls';
 import { test } from 'node:test';
-import { abortable } from '../../../src/async/index.ts';
+import { raceAbort } from '../../../src/async/index.ts';
 import {
   Connections,
   type ChannelSecurity,
@@ -32,7 +32,7 @@ function setup(): Setup {
       checkServerIdentity: () => undefined,
       serverProblem: () => undefined,
       async replaced(signal) {
-        await abortable(promise, signal);
+        await raceAbort(promise, signal);
       },
     };
   };
@@ -194,7 +194,7 @@ test('the same where certificates are used: nothing waits for the next one', asy
     expiresAtMs: clock.now() + LIFE_MS,
     checkServerIdentity: () => undefined,
     serverProblem: () => undefined,
-    replaced: (signal) => abortable(new Promise<never>(() => undefined), signal),
+    replaced: (signal) => raceAbort(new Promise<never>(() => undefined), signal),
   };
   const security: ChannelSecurity = { clock, current: () => Promise.resolve(settings) };
   let isDown = true;

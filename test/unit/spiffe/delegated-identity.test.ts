@@ -6,7 +6,7 @@ import {
   type DevDelegatedIdentity,
   type DevPod,
 } from '../../../src/dev/workload-api/index.ts';
-import { abortable } from '../../../src/async/index.ts';
+import { raceAbort } from '../../../src/async/index.ts';
 import {
   createDelegatedIdentity,
   createIdentity,
@@ -114,7 +114,7 @@ test('a call ends with the error of who knows the selectors, and with the reason
   await assert.rejects(unknown.watchX509Contexts(never)[Symbol.asyncIterator]().next(), error);
   const reason = new Error('enough');
   const slow = delegate.workload((signal) =>
-    abortable(Promise.withResolvers<[]>().promise, signal),
+    raceAbort(Promise.withResolvers<[]>().promise, signal),
   );
   const stop = new AbortController();
   const contexts = slow.watchX509Contexts(stop.signal)[Symbol.asyncIterator]().next();

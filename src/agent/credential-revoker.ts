@@ -10,7 +10,7 @@ import {
   type Random,
   VouchsafeError,
 } from '../core/index.ts';
-import { abortable, createBackoff, retry } from '../async/index.ts';
+import { raceAbort, createBackoff, retry } from '../async/index.ts';
 import type { LeaseRef } from './obtain.ts';
 import type { VaultPort } from './ports.ts';
 import type { Session, Sessions } from './sessions.ts';
@@ -29,7 +29,7 @@ const GONE: readonly ErrorCode[] = ['ERR_VAULT_LEASE_GONE', 'ERR_VAULT_TOKEN_INV
 const HOPELESS: readonly ErrorCode[] = [...GONE, 'ERR_VAULT_DENIED'];
 
 /** What a {@link CredentialRevoker} needs. */
-export interface ReleaserParts {
+export interface RevokerOptions {
   readonly vault: Pick<VaultPort, 'revokeLease' | 'revokeToken'>;
   readonly sessions: Sessions;
   readonly values: Values;
@@ -43,23 +43,23 @@ export interface ReleaserParts {
 /** Lets credentials go after a delivery, and all of them at the end. */
 export interface CredentialRevoker {
   /** Revokes these leases, and tokens that nothing delivered hangs off any more, after the grace. */
-  release(superseded: readonly LeaseRef[], signal: AbortSignal): Promise<void>;
+  revokeUnused(superseded: readonly LeaseRef[], signal: AbortSignal): Promise<void>;
   /**
    * Revokes every token of this agent, and with it every lease; of batch tokens the leases alone. One try each,
    * side by side, within bounds. The sessions forget what is revoked. Tells whether nothing is left that another try
    * could revoke.
    */
-  releaseAll(): Promise<boolean>;
+  revokeAll(): Promise<boolean>;
 }
 
 /** Has nothing to let go: for an agent without Vault. */
 export const NO_REVOKER: CredentialRevoker = {
-  release: () => Promise.resolve(),
-  releaseAll: () => Promise.resolve(true),
+  revokeUnused: () => Promise.resolve(),
+  revokeAll: () => Promise.resolve(true),
 };
 
 /** Makes a {@link CredentialRevoker}. */
-export function createReleaser(parts: ReleaserParts): CredentialRevoker {
+export function createRevoker(parts: RevokerOptions): CredentialRevoker {
   const { vault, sessions, values, clock, logger } = parts;
   const releasing = new Set<Session>();
   const inGrace = new Set<LeaseRef>();
@@ -103,7 +103,7 @@ export function createReleaser(parts: ReleaserParts): CredentialRevoker {
   }
 
   return {
-    async release(superseded, signal) {
+    async revokeUnused(superseded, signal) {
       const idle = idleSessions();
       if (superseded.length === 0 && idle.length === 0) return;
       for (const session of idle) releasing.add(session);
@@ -128,7 +128,7 @@ export function createReleaser(parts: ReleaserParts): CredentialRevoker {
       }
     },
 
-    releaseAll() {
+    revokeAll() {
       const { current, retired } = sessions;
       const isOver = current === undefined || current.plan.expiresAtMs <= clock.monotonicMs();
       const all = isOver ? retired : [current, ...retired];
@@ -141,7 +141,7 @@ export function createReleaser(parts: ReleaserParts): CredentialRevoker {
 /** One try for each token, or for what hangs off it where it is a batch token; tells whether no other try is of use. */
 async function revokeOnce(
   ending: readonly Session[],
-  parts: Pick<ReleaserParts, 'vault' | 'sessions' | 'values'> & {
+  parts: Pick<RevokerOptions, 'vault' | 'sessions' | 'values'> & {
     readonly inGrace: Iterable<LeaseRef>;
     readonly notRevoked: (what: 'lease' | 'token', error: VouchsafeError) => void;
   },
@@ -150,7 +150,7 @@ async function revokeOnce(
   const { vault, sessions, values, inGrace, notRevoked } = parts;
   const once = async (what: 'lease' | 'token', work: () => Promise<void>): Promise<boolean> => {
     try {
-      await abortable(work(), signal);
+      await raceAbort(work(), signal);
       return true;
     } catch (caught) {
       const error = toVouchsafeError(caught);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { endLater } from '../../../src/agent-runtime/end-later.ts';
+import { delayAbort } from '../../../src/agent-runtime/delay-abort.ts';
 import { settle } from '../../helpers/fake-clock.ts';
 
 /** Resolves when the signal aborts. */
@@ -14,7 +14,7 @@ test('the work is told to end when the lingering is over, with the reason of bef
   const told = new AbortController();
   const over = Promise.withResolvers<undefined>();
   let reason: unknown;
-  const done = endLater(
+  const done = delayAbort(
     async (end) => {
       await aborted(end);
       reason = end.reason;
@@ -34,7 +34,7 @@ test('work that ends by itself ends the lingering, and its error is the outcome'
   const told = new AbortController();
   const failing = Promise.withResolvers<undefined>();
   let isOver = false;
-  const done = endLater(
+  const done = delayAbort(
     async () => {
       await failing.promise;
     },
@@ -57,8 +57,8 @@ test('without an abort nobody lingers; with one from the start at once', async (
     lingered += 1;
     return Promise.resolve();
   };
-  await endLater(() => Promise.resolve(), linger, new AbortController().signal);
+  await delayAbort(() => Promise.resolve(), linger, new AbortController().signal);
   assert.equal(lingered, 0);
-  await endLater(aborted, linger, AbortSignal.abort());
+  await delayAbort(aborted, linger, AbortSignal.abort());
   assert.equal(lingered, 1);
 });

@@ -15,7 +15,7 @@ const SET_ANEW = new DOMException('the deadline was set anew', 'AbortError');
  * seen to be over: while this process is kept from its work, by itself or by others, at most one part passes, and an
  * answer that came meanwhile is taken before the end of the next one.
  */
-export class Patience {
+export class RestartableDeadline {
   readonly #clock: Clock;
   readonly #late = new AbortController();
   #waiting = new AbortController();

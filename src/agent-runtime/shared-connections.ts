@@ -24,7 +24,7 @@ export interface BorrowedConnections {
 }
 
 /** What agents share. */
-export interface Shared {
+export interface SharedConnections {
   /** Requests to Vault that are under way, by owner: none has more than a third of them. */
   readonly requests: FairShares;
   /**
@@ -38,7 +38,7 @@ export interface Shared {
   close(): void;
 }
 
-/** What {@link createShared} needs. */
+/** What {@link createSharedConnections} needs. */
 export interface SharedOptions {
   readonly logger: Logger;
   readonly clock: Clock;
@@ -46,7 +46,7 @@ export interface SharedOptions {
 }
 
 /** Makes the shared parts; nothing is connected before it is used. */
-export function createShared(options: SharedOptions): Shared {
+export function createSharedConnections(options: SharedOptions): SharedConnections {
   const pools = new Map<string, Pool>();
   const requests = new FairShares(MAX_REQUESTS);
   const forget = (key: string, pool: Pool): void => {

@@ -39,7 +39,7 @@ test('keep ends without revoking; release revokes then, and removes the state', 
   await kept(h, agent);
   assert.equal(h.vault.count('revokeToken'), 0);
   assert.ok(existsSync(join(directory, 'state.json')));
-  assert.equal(await agent.release(), true);
+  assert.equal(await agent.revoke(), true);
   assert.equal(h.vault.count('revokeToken'), 1);
   assert.ok(!existsSync(join(directory, 'state.json')));
 });
@@ -47,7 +47,7 @@ test('keep ends without revoking; release revokes then, and removes the state', 
 test('release without a run revokes what a predecessor left', async (t) => {
   const { h, directory, stateFile } = harness(t);
   await kept(h, h.agent(DOCUMENT, stateFile()));
-  assert.equal(await h.agent(DOCUMENT, stateFile()).release(), true);
+  assert.equal(await h.agent(DOCUMENT, stateFile()).revoke(), true);
   assert.deepEqual([h.vault.count('login'), h.vault.count('revokeToken')], [1, 1]);
   assert.ok(!existsSync(join(directory, 'state.json')));
 });
@@ -57,11 +57,11 @@ test('release that fails keeps the state for another try; what has ended needs n
   await kept(h, h.agent(DOCUMENT, stateFile()));
   h.vault.intercept = () => failure('ERR_VAULT_SEALED');
   const agent = h.agent(DOCUMENT, stateFile());
-  assert.equal(await agent.release(), false);
-  assert.equal(await agent.release(), false);
+  assert.equal(await agent.revoke(), false);
+  assert.equal(await agent.revoke(), false);
   assert.ok(existsSync(join(directory, 'state.json')));
   await h.clock.advance(2 * 3_600_000);
-  assert.equal(await agent.release(), true);
+  assert.equal(await agent.revoke(), true);
   assert.equal(h.vault.count('revokeToken'), 2);
 });
 
@@ -69,13 +69,13 @@ test('release with revokeOnExit false lets everything live, and forgets it', asy
   const { h, directory, stateFile } = harness(t);
   const document = { ...DOCUMENT, revokeOnExit: false };
   await kept(h, h.agent(document, stateFile()));
-  assert.equal(await h.agent(document, stateFile()).release(), true);
+  assert.equal(await h.agent(document, stateFile()).revoke(), true);
   assert.equal(h.vault.count('revokeToken'), 0);
   assert.ok(!existsSync(join(directory, 'state.json')));
 });
 
 test('release of an agent that never had anything is done at once', async (t) => {
   const { h, stateFile } = harness(t);
-  assert.equal(await h.agent(DOCUMENT, stateFile()).release(), true);
+  assert.equal(await h.agent(DOCUMENT, stateFile()).revoke(), true);
   assert.equal(h.vault.calls.length, 0);
 });

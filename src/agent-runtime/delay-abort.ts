@@ -4,7 +4,7 @@
 import type { Task } from '../async/index.ts';
 
 /** Runs `work`, and after `signal` aborts `linger` before the work's own signal does. `linger` never rejects. */
-export async function endLater(work: Task, linger: Task, signal: AbortSignal): Promise<void> {
+export async function delayAbort(work: Task, linger: Task, signal: AbortSignal): Promise<void> {
   const end = new AbortController();
   const isOver = new AbortController();
   const told = async (): Promise<void> => {

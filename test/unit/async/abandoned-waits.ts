@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { abortable, Latest, Semaphore, withDeadline } from '../../../src/async/index.ts';
+import { raceAbort, Latest, Semaphore, withDeadline } from '../../../src/async/index.ts';
 import { combineLatest } from '../../../src/spiffe/combine-latest.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';
 
@@ -45,7 +45,7 @@ async function streams(): Promise<void> {
 }
 
 const KINDS: Readonly<Record<string, () => Promise<void>>> = {
-  promise: () => inVain((signal) => abortable(NEVER, signal)),
+  promise: () => inVain((signal) => raceAbort(NEVER, signal)),
   latest: () => inVain((signal) => latest.wait(signal)),
   semaphore: () => inVain((signal) => semaphore.run(signal, () => NEVER)),
   deadline: () => inVain((signal) => withDeadline({ clock, ms: 1000, signal }, () => NEVER)),
