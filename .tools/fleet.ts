@@ -1,6 +1,6 @@
 /**
  * Takes a fleet of agents through a mass start, an outage of Vault, a KV change and a brown-out, in virtual time,
- * and tells what Vault saw. Exit code 1 where the promise of the README is broken. Flags: `--agents N` (10000),
+ * and tells what Vault saw. Exit code 1 where the promise of docs/operate/resilience.md is broken. Flags: `--agents N` (10000),
  * `--json`.
  */
 import { parseArgs } from 'node:util';

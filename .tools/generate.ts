@@ -1,8 +1,9 @@
 /**
- * Writes what is made from code: sections of README.md, ARCHITECTURE.md and the chart's README.md, and the published
- * JSON Schemas.
+ * Writes what is made from code: sections of README.md, ARCHITECTURE.md, the pages in docs/ and the chart's README.md,
+ * and the published JSON Schemas.
  * With `--check` it writes nothing and fails where something is not up to date.
  */
+import { readdirSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,7 +20,7 @@ import * as tables from './docs/tables.ts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** Commands in the order of the README. */
+/** Commands in the order of docs/reference/cli.md. */
 const COMMANDS = ['inject', 'explain', 'render', 'dev', 'check', 'agent'] as const;
 
 const EXAMPLE = '--values manifests/examples/01-spire-oidc.values.yaml';
@@ -39,6 +40,9 @@ metadata:
 spec:
   containers: [{ name: app, image: "web:1.0" }]
 `.trimStart();
+
+/** Documents with generated sections, beside the pages in docs/. */
+const DOCUMENTS = ['README.md', 'ARCHITECTURE.md', 'manifests/vouchsafe/README.md'] as const;
 
 /** Section -> its text. */
 async function sections(): Promise<ReadonlyMap<string, string>> {
@@ -69,6 +73,11 @@ async function chartDefaults(): Promise<unknown> {
   return parseDocumentText(await readFile(join(root, 'manifests/vouchsafe/values.yaml'), 'utf8'));
 }
 
+function pages(): readonly string[] {
+  const names = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' });
+  return names.filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`);
+}
+
 /** Path -> what the file has to hold. */
 async function targets(): Promise<ReadonlyMap<string, string>> {
   const made = await sections();
@@ -82,9 +91,7 @@ async function targets(): Promise<ReadonlyMap<string, string>> {
     ];
   };
   return new Map([
-    await document('README.md'),
-    await document('ARCHITECTURE.md'),
-    await document('manifests/vouchsafe/README.md'),
+    ...(await Promise.all([...DOCUMENTS, ...pages()].map(document))),
     await schema('src/config/agent-config.schema.json', AGENT_CONFIG_SCHEMA),
     await schema('manifests/vouchsafe/values.schema.json', INSTALLATION_SCHEMA),
   ]);

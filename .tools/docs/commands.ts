@@ -1,5 +1,5 @@
 /**
- * What commands really print, for the README. They run in this process, on the files of the project.
+ * What commands really print, for the manual. They run in this process, on the files of the project.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';

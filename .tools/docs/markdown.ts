@@ -23,9 +23,9 @@ export function block(text: string, language = ''): string {
 const SECTION = /(<!-- generated: ([\w-]+) -->\n)[^]*?(<!-- end -->)/g;
 
 /**
- * A document with every section between `<!-- generated: NAME -->` and `<!-- end -->` written anew.
+ * A document with every section between `<!-- generated: NAME -->` and `<!-- end -->` written again.
  *
- * @throws Error for a section that nobody makes.
+ * @throws Error for a section that is not generated.
  */
 export function fill(document: string, sections: ReadonlyMap<string, string>): string {
   return document.replace(SECTION, (_all, start: string, name: string, end: string) => {

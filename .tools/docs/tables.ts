@@ -1,5 +1,5 @@
 /**
- * The README's lists, made from the tables and schemas that the code itself goes by.
+ * The lists of the manual, made from the tables and schemas that the code itself goes by.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';

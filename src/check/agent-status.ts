@@ -57,7 +57,7 @@ export function agentTrouble(pod: ApiObject, nowMs: number): Result | undefined 
   for (const status of statuses) {
     const said = complaint(status);
     if (said !== undefined) {
-      const remedy = 'the code is explained in the README, section Errors';
+      const remedy = 'the code is explained in docs/reference/errors.md';
       return { status: 'failure', message: `its agent fails: ${said}`, remedy };
     }
   }

@@ -126,7 +126,7 @@ function verdict(pod: ApiObject): Result | undefined {
     return { status: 'ok', message };
   }
   const said = quoted(textAt(state, 'message') || textAt(state, 'reason'));
-  const remedy = 'the code is explained in the README, section Errors';
+  const remedy = 'the code is explained in docs/reference/errors.md';
   return { status: 'failure', message: `the agent in the pod gave up: ${said}`, remedy };
 }
 

@@ -1,5 +1,5 @@
 /**
- * The one table of annotations: parsing, warnings, `explain` and the README's list all come from it.
+ * The one table of annotations: parsing, warnings, `explain` and the list in docs/use/annotations.md all come from it.
  * Names stand without the prefix (`vouchsafe.dev/`).
  */
 import { LOG_LEVELS } from '../core/index.ts';

@@ -1,5 +1,5 @@
 /**
- * What holds where nobody said anything else. README and schema quote these.
+ * What holds where nobody said anything else. The manual and the schema quote these.
  */
 import { AUTH_METHODS, type AuthMethod } from './agent-config.ts';
 

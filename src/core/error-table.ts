@@ -1,13 +1,13 @@
 /**
  * The one table of everything that can go wrong: what to do about it and how it ends a process.
- * Callers consult the table, never message text. A test keeps it identical to the README's list.
+ * Callers consult the table, never message text. A test keeps it identical to the list in docs/reference/errors.md.
  */
 import type { LogLevel } from './logger.ts';
 
 /** What a caller does next: give up, wait and try again, or log in anew first. */
 export type RetryClass = 'never' | 'backoff' | 'reauth';
 
-/** Exit codes of every process of the project. Documented in README.md. */
+/** Exit codes of every process of the project. Documented in docs/reference/errors.md. */
 export const EXIT = {
   ok: 0,
   bug: 1,
@@ -32,7 +32,7 @@ interface ErrorRule {
   readonly retry: RetryClass;
   readonly level: LogLevel;
   readonly exit: number;
-  /** One sentence for the README: what it means and what to do. */
+  /** One sentence for docs/reference/errors.md: what it means and what to do. */
   readonly meaning: string;
 }
 
@@ -40,7 +40,7 @@ function rule(retry: RetryClass, level: LogLevel, exit: number, meaning: string)
   return { retry, level, exit, meaning };
 }
 
-/** Code -> rule. Adding an error means adding a row here and to the README. */
+/** Code -> rule. Adding an error means adding a row here, and running `npm run generate`. */
 export const ERROR_TABLE = {
   ERR_BUG: rule('never', 'error', EXIT.bug, 'A defect of Vouchsafe itself. Please report it.'),
   ERR_USAGE: rule(

@@ -9,7 +9,7 @@ import { hasKey, isList, isRecord, PENDING, readKey, scalarText, typeName } from
 /** How a helper may be called. */
 export interface Signature {
   readonly name: string;
-  /** As in the README: `replace text from to`. */
+  /** As in docs/use/templates.md: `replace text from to`. */
   readonly usage: string;
   readonly description: string;
   /** Least and greatest number of positional arguments. */

@@ -60,14 +60,14 @@ export const HELPERS: ReadonlyMap<string, Helper> = new Map(
   HELPER_LIST.map((helper) => [helper.name, helper]),
 );
 
-/** A helper as the README lists it. */
+/** A helper as docs/use/templates.md lists it. */
 export interface HelperDoc {
   readonly name: string;
   readonly usage: string;
   readonly description: string;
 }
 
-/** Every helper that templates may call, for the README and for `vouchsafe`'s help. */
+/** Every helper that templates may call, for docs/use/templates.md and for `vouchsafe`'s help. */
 export const TEMPLATE_HELPERS: readonly HelperDoc[] = [...BLOCK_LIST, ...HELPER_LIST].map(
   ({ name, usage, description }) => ({ name, usage, description }),
 );

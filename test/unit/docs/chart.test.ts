@@ -11,7 +11,7 @@ import {
   parseDocumentText,
   parseInstallation,
 } from '../../../src/config/index.ts';
-import { readText, ROOT, sourcesOf } from './readme.ts';
+import { readText, ROOT, sourcesOf } from './documents.ts';
 
 const VALUES_TEXT = readText('manifests/vouchsafe/values.yaml');
 const VALUES = await parseDocumentText(VALUES_TEXT);

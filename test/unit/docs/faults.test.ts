@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
-import { readText, ROOT } from './readme.ts';
+import { readText, ROOT } from './documents.ts';
 
 const rows = readText('docs/faults.md')
   .split('\n')

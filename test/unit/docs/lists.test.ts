@@ -1,5 +1,5 @@
 /**
- * The README's lists are those of the code, name by name.
+ * The lists of the manual are those of the code, name by name.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -15,7 +15,7 @@ import {
 } from '../../../src/config/index.ts';
 import { ERROR_TABLE, EXIT } from '../../../src/core/index.ts';
 import { TEMPLATE_HELPERS } from '../../../src/template/index.ts';
-import { README, ROOT, readText, rowsOf, sourcesOf } from './readme.ts';
+import { MANUAL, ROOT, readText, rowsOf, sourcesOf } from './documents.ts';
 
 function names(heading: string): readonly string[] {
   return rowsOf(heading).map(([name = '']) => name);
@@ -31,8 +31,8 @@ test('annotations have their names, defaults and levels', () => {
 });
 
 test('what is refused for now is named as refused', () => {
-  for (const prefix of Object.keys(NOT_YET)) assert.match(README, new RegExp(`\`${prefix}<`));
-  assert.match(README, /`mode: csi`/);
+  for (const prefix of Object.keys(NOT_YET)) assert.match(MANUAL, new RegExp(`\`${prefix}<`));
+  assert.match(MANUAL, /`mode: csi`/);
 });
 
 test('errors have their retry class and their exit code', () => {
@@ -82,7 +82,7 @@ test('every flag of every command is there', async () => {
   const printed = await help(ROOT, commands);
   const flags = new Set(printed.match(/--[a-z][a-z-]+/g));
   assert.ok(flags.size > 10);
-  for (const flag of flags) assert.ok(README.includes(flag), flag);
+  for (const flag of flags) assert.ok(MANUAL.includes(flag), flag);
 });
 
 for (const [program, heading] of [

@@ -1,29 +1,32 @@
 /**
- * What the documents point at is there.
+ * What the documents point at exists.
  */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fill } from '../../../.tools/docs/markdown.ts';
-import { DOCUMENTS, readText, ROOT } from './readme.ts';
+import { DOCUMENTS, readText, ROOT } from './documents.ts';
 
 /** Folders whose files are named by their path. */
-const PATH = /(?<![\w./-])(?:src|cmd|test|templates|manifests|\.tools)\/[\w./-]*[\w-]/g;
+const PATH = /(?<![\w./-])(?:src|cmd|test|templates|manifests|docs|\.tools)\/[\w./-]*[\w-]/g;
+
+/** A link that has no scheme. */
+const LINK = /\]\(([\w./-]*)(?:#([^)]+))?\)/g;
 
 for (const name of DOCUMENTS) {
   const text = readText(name);
 
   test(`${name} names no file that does not exist`, () => {
-    const links = [...text.matchAll(/\]\(([\w./-]+)\)/g)].map(([, path = '']) => path);
-    for (const path of [...links, ...(text.match(PATH) ?? [])]) {
+    const linked = linksOf(name).map(({ path }) => path);
+    for (const path of [...linked, ...(withoutTargets(text).match(PATH) ?? [])]) {
       assert.ok(existsSync(`${ROOT}${path}`), path);
     }
   });
 
-  test(`${name} has the headings that it links to`, () => {
-    const headings = [...text.matchAll(/^#+ (.*)$/gm)].map(([, title = '']) => anchorOf(title));
-    for (const [, anchor = ''] of text.matchAll(/\]\(#([^)]+)\)/g)) {
-      assert.ok(headings.includes(anchor), anchor);
+  test(`${name} links to headings that exist`, () => {
+    for (const { path, anchor } of linksOf(name)) {
+      if (anchor !== '') assert.ok(anchorsOf(path).includes(anchor), `${path}#${anchor}`);
     }
   });
 
@@ -51,6 +54,21 @@ test('filling a filled document changes nothing', () => {
   const once = fill('<!-- generated: a -->\n<!-- end -->\nrest', sections);
   assert.equal(fill(once, sections), once);
 });
+
+/** Links within the project; the path is from the project's directory. */
+function linksOf(name: string): readonly { readonly path: string; readonly anchor: string }[] {
+  return [...readText(name).matchAll(LINK)].map(([, file = '', anchor = '']) => {
+    return { path: file === '' ? name : join(dirname(name), file), anchor };
+  });
+}
+
+function withoutTargets(text: string): string {
+  return text.replaceAll(LINK, ']');
+}
+
+function anchorsOf(name: string): readonly string[] {
+  return [...readText(name).matchAll(/^#+ (.*)$/gm)].map(([, title = '']) => anchorOf(title));
+}
 
 /** As GitHub makes it. */
 function anchorOf(title: string): string {

@@ -28,7 +28,7 @@ import { headOf, readRendered } from '../../../src/renderer/wire.ts';
 import { encodeFrame, FrameReader } from '../../../src/sandbox/frames.ts';
 import { RENDER_LIMITS } from '../../../src/template/index.ts';
 import { Kubelet } from '../../helpers/kubelet.ts';
-import { ROOT } from '../docs/readme.ts';
+import { ROOT } from '../docs/documents.ts';
 
 let directory: string;
 let metafile: Metafile;

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { ROOT } from '../docs/readme.ts';
+import { ROOT } from '../docs/documents.ts';
 
 /** `from './x.ts'`, `import './x.ts'` and `import('./x.ts')`. */
 const RELATIVE_IMPORT = /\b(?:from|import)\s*\(?\s*'(\.[^']+)'/g;

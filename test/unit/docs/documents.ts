@@ -7,18 +7,31 @@ import { fileURLToPath } from 'node:url';
 /** The project's directory, with a slash at the end. */
 export const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 
-/** The documents of the project. */
-export const DOCUMENTS = ['README.md', 'ARCHITECTURE.md', 'CHANGELOG.md'] as const;
+/** Every page below `docs/`, by its path below the project. */
+const PAGES = readdirSync(`${ROOT}docs`, { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.md'))
+  .sort()
+  .map((name) => `docs/${name}`);
 
-export const README = readText('README.md');
+/** The documents of the project, whose links are checked. */
+export const DOCUMENTS: readonly string[] = [
+  'README.md',
+  'ARCHITECTURE.md',
+  'CHANGELOG.md',
+  'manifests/vouchsafe/README.md',
+  ...PAGES,
+];
+
+/** The user's manual: the README and every page, one after the other. */
+export const MANUAL = ['README.md', ...PAGES].map(readText).join('\n');
 
 /** The text of a file, by its path below the project. */
 export function readText(path: string): string {
   return readFileSync(`${ROOT}${path}`, 'utf8');
 }
 
-/** Rows of every table whose first column has this heading, the code marks of the cells taken away. */
-export function rowsOf(heading: string, document = README): readonly (readonly string[])[] {
+/** Rows of every table whose first column has this heading, without the code marks of the cells. */
+export function rowsOf(heading: string, document = MANUAL): readonly (readonly string[])[] {
   const rows: (readonly string[])[] = [];
   let isWanted = false;
   for (const line of document.split('\n')) {
@@ -42,7 +55,7 @@ function cellsOf(line: string): readonly string[] {
 }
 
 /** Fenced blocks of a language. */
-export function blocksOf(language: string, document = README): readonly string[] {
+export function blocksOf(language: string, document = MANUAL): readonly string[] {
   const fence = new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, 'gm');
   return [...document.matchAll(fence)].map(([, text = '']) => text);
 }
