@@ -1,10 +1,10 @@
 /**
- * The one table of everything that can go wrong: what to do about it and how it ends a process.
- * Callers consult the table, never message text. A test keeps it identical to the list in docs/reference/errors.md.
+ * All error codes: whether to retry, the log level and the exit code.
+ * Callers look errors up here and never match message text. A test keeps docs/reference/errors.md identical.
  */
 import type { LogLevel } from './logger.ts';
 
-/** What a caller does next: give up, wait and try again, or log in anew first. */
+/** What a caller does next: give up, wait and retry, or log in again and retry. */
 export type RetryClass = 'never' | 'backoff' | 'reauth';
 
 /** Exit codes of every process of the project. Documented in docs/reference/errors.md. */
@@ -32,7 +32,7 @@ interface ErrorRule {
   readonly retry: RetryClass;
   readonly level: LogLevel;
   readonly exit: number;
-  /** One sentence for docs/reference/errors.md: what it means and what to do. */
+  /** For docs/reference/errors.md: what happened, then what to do. */
   readonly meaning: string;
 }
 
@@ -40,135 +40,150 @@ function rule(retry: RetryClass, level: LogLevel, exit: number, meaning: string)
   return { retry, level, exit, meaning };
 }
 
-/** Code -> rule. Adding an error means adding a row here, and running `npm run generate`. */
+/** By code. `npm run generate` writes the rows to docs/reference/errors.md. */
 export const ERROR_TABLE = {
-  ERR_BUG: rule('never', 'error', EXIT.bug, 'A defect of Vouchsafe itself. Please report it.'),
-  ERR_USAGE: rule(
+  ERR_BUG: rule(
     'never',
     'error',
-    EXIT.usage,
-    'A command line that cannot be understood. See `--help`.',
+    EXIT.bug,
+    'An unexpected error: a bug in Vouchsafe. Please report it.',
   ),
+  ERR_USAGE: rule('never', 'error', EXIT.usage, 'The command line is not valid. See `--help`.'),
 
   ERR_CONFIG_INVALID: rule(
     'never',
     'error',
     EXIT.config,
-    'A setting is wrong. Every problem is listed with its place, its value and the rule it breaks.',
+    'A setting is not valid. The error lists every problem with its place, its value and the rule it breaks.',
   ),
   ERR_CONFIG_UNREADABLE: rule(
     'never',
     'error',
     EXIT.config,
-    'A configuration or manifest file cannot be read or is not YAML or JSON.',
+    'A configuration file or manifest cannot be read, or is not valid YAML or JSON.',
   ),
 
   ERR_SPIFFE_ADDRESS: rule(
     'never',
     'error',
     EXIT.config,
-    'The Workload API address is not `unix:///path` or `tcp://IP:port`, or is not set.',
+    'The Workload API address is missing, or is neither `unix:///path` nor `tcp://IP:port`.',
   ),
-  ERR_SPIFFE_ID: rule('never', 'error', EXIT.config, 'A SPIFFE ID breaks the specification.'),
+  ERR_SPIFFE_ID: rule('never', 'error', EXIT.config, 'A SPIFFE ID is not valid.'),
   ERR_SPIFFE_UNAVAILABLE: rule(
     'backoff',
     'warn',
     EXIT.identity,
-    'The Workload API does not answer. Is the SPIRE agent running, and its socket mounted?',
+    'The Workload API does not answer. Check that the SPIRE agent runs and that its socket is mounted.',
   ),
   ERR_SPIFFE_DENIED: rule(
     'backoff',
     'warn',
     EXIT.identity,
-    'The Workload API knows no identity for this workload (yet). Is there a registration entry?',
+    'The Workload API has no identity for this workload yet. Check its registration entry.',
   ),
   ERR_SPIFFE_REJECTED: rule(
     'never',
     'error',
     EXIT.identity,
-    'The Workload API calls the request invalid.',
+    'The Workload API rejected the request as invalid.',
   ),
   ERR_SPIFFE_UNIMPLEMENTED: rule(
     'never',
     'error',
     EXIT.identity,
-    'The Workload API does not offer this call.',
+    'The Workload API does not implement this call.',
   ),
   ERR_SPIFFE_MALFORMED: rule(
     'backoff',
     'error',
     EXIT.identity,
-    'The Workload API sent a message that breaks the specification.',
+    'The Workload API sent a message that is not valid by the SPIFFE specification.',
   ),
   ERR_SPIFFE_SVID_INVALID: rule(
     'backoff',
     'error',
     EXIT.identity,
-    'An SVID does not hold what the specification demands, or has expired.',
+    'An SVID is not valid by the SPIFFE specification, or has expired.',
   ),
   ERR_SPIFFE_NO_MATCH: rule(
     'backoff',
     'warn',
     EXIT.identity,
-    'The workload has SVIDs, but none with the SPIFFE ID or hint that was asked for.',
+    'The workload has SVIDs, but none with the configured SPIFFE ID or hint.',
   ),
 
   ERR_VAULT_ADDRESS: rule(
     'never',
     'error',
     EXIT.config,
-    'The Vault address is not an http(s) URL.',
+    'The Vault address is not an http or https URL.',
   ),
   ERR_VAULT_UNREACHABLE: rule(
     'backoff',
     'warn',
     EXIT.vault,
-    'No connection to Vault: refused, reset, no route or unknown host.',
+    'Cannot connect to Vault: connection refused or reset, no route, or unknown host. Check the address and network policies.',
   ),
-  ERR_VAULT_TIMEOUT: rule('backoff', 'warn', EXIT.vault, 'Vault did not answer in time.'),
+  ERR_VAULT_TIMEOUT: rule(
+    'backoff',
+    'warn',
+    EXIT.vault,
+    'Vault did not answer in time. The request is retried.',
+  ),
   ERR_VAULT_TLS: rule(
     'backoff',
     'error',
     EXIT.vault,
     'The TLS handshake with Vault failed. Check the CA and the server name.',
   ),
-  ERR_VAULT_SEALED: rule('backoff', 'warn', EXIT.vault, 'Vault is sealed, or has no active node.'),
+  ERR_VAULT_SEALED: rule(
+    'backoff',
+    'warn',
+    EXIT.vault,
+    'Vault is sealed, or has no active node. The request is retried.',
+  ),
   ERR_VAULT_THROTTLED: rule(
     'backoff',
     'warn',
     EXIT.vault,
-    'Vault refuses by quota; retried later.',
+    'A rate limit quota of Vault rejected the request. It is retried later.',
   ),
-  ERR_VAULT_SERVER: rule('backoff', 'warn', EXIT.vault, 'Vault answered with an internal error.'),
+  ERR_VAULT_SERVER: rule(
+    'backoff',
+    'warn',
+    EXIT.vault,
+    'Vault answered with an internal error. The request is retried.',
+  ),
   ERR_VAULT_MALFORMED: rule(
     'backoff',
     'error',
     EXIT.vault,
-    'The answer is not what Vault sends: not JSON, cut off, or too large. Is that address Vault?',
+    'The answer is not JSON, is cut off, or is too large. Check that the address is that of Vault.',
   ),
   ERR_VAULT_REDIRECT: rule(
     'backoff',
     'error',
     EXIT.vault,
-    'Vault redirected to an address that must not be followed, or too often.',
+    'Vault redirected too often, or to a host that is not allowed. See `redirectHosts`.',
   ),
   ERR_VAULT_LOGIN_REFUSED: rule(
     'backoff',
     'warn',
     EXIT.login,
-    'Vault refused the login. Check role, audience and SPIFFE ID against the role of the auth mount.',
+    'Vault denied the login. Compare role, audience and SPIFFE ID with the role of the auth mount.',
   ),
   ERR_VAULT_LOGIN_WRAPPED: rule(
     'never',
     'error',
     EXIT.login,
-    'The login was answered with a wrapped token, which cannot be renewed. Remove the wrapping.',
+    'Vault answered the login with a wrapped token, which cannot be renewed. Remove the wrapping.',
   ),
   ERR_VAULT_LOGIN_MFA: rule(
     'never',
     'error',
     EXIT.login,
-    'The login awaits a second factor, which a workload does not have. Exempt the role from MFA.',
+    'The login requires a second factor, which a workload does not have. Exempt the role from MFA.',
   ),
   ERR_VAULT_TOKEN_FILE: rule(
     'backoff',
@@ -180,13 +195,13 @@ export const ERROR_TABLE = {
     'reauth',
     'warn',
     EXIT.login,
-    'The Vault token is no longer valid. A new login follows.',
+    'The Vault token is no longer valid. The agent logs in again.',
   ),
   ERR_VAULT_DENIED: rule(
     'backoff',
     'warn',
     EXIT.secret,
-    'A policy does not allow this path. The error names path, role and mount.',
+    'A Vault policy does not allow this path. The error names path, role and mount.',
   ),
   ERR_VAULT_NOT_FOUND: rule(
     'backoff',
@@ -198,56 +213,56 @@ export const ERROR_TABLE = {
     'backoff',
     'warn',
     EXIT.secret,
-    'Vault calls the request for this path wrong.',
+    'Vault rejected the request for this path (400 Bad Request).',
   ),
   ERR_VAULT_UNSUPPORTED: rule(
     'backoff',
     'warn',
     EXIT.secret,
-    'This path does not support the operation (a read of a write-only path, say).',
+    'This path does not support the operation, for example a read of a write-only path.',
   ),
   ERR_VAULT_LEASE_GONE: rule(
     'backoff',
     'warn',
     EXIT.secret,
-    'The lease was revoked or has expired on the server; the secret is read anew.',
+    'The lease was revoked or has expired on the server. The secret is read again.',
   ),
 
   ERR_TEMPLATE_SYNTAX: rule(
     'never',
     'error',
     EXIT.template,
-    'A template is not valid Handlebars. Line and column are given.',
+    'A template is not valid Handlebars. The error names line and column.',
   ),
   ERR_TEMPLATE_HELPER: rule(
     'never',
     'error',
     EXIT.template,
-    'A template calls an unknown helper, or one with the wrong arguments.',
+    'A template calls an unknown helper, or a helper with invalid arguments.',
   ),
   ERR_TEMPLATE_MISSING_KEY: rule(
     'backoff',
     'error',
     EXIT.template,
-    'A template uses a key that the secret does not have. The keys that exist are named.',
+    'A template uses a key that the secret does not have. The error names the keys that exist.',
   ),
   ERR_TEMPLATE_VALUE: rule(
     'backoff',
     'error',
     EXIT.template,
-    'A helper cannot work with the value it was given, or `required` found none.',
+    'A helper cannot use the value of an argument, or the value of `required` is missing.',
   ),
   ERR_TEMPLATE_LIMIT: rule(
     'never',
     'error',
     EXIT.template,
-    'Rendering went over a bound: bytes of its texts and items, output size, steps, passes, number of secrets, or in the CSI driver time or memory.',
+    'Rendering exceeded a limit: bytes of texts and items, output size, steps, passes or number of secrets; in the CSI driver also time or memory.',
   ),
   ERR_TEMPLATE_BUSY: rule(
     'backoff',
     'warn',
     EXIT.template,
-    'The processes of the CSI driver that render are all busy, or cannot be started; it is tried again.',
+    'All rendering processes of the CSI driver are busy, or cannot be started. Rendering is retried.',
   ),
   ERR_TEMPLATE_UNREADABLE: rule(
     'backoff',
@@ -260,28 +275,38 @@ export const ERROR_TABLE = {
     'never',
     'error',
     EXIT.output,
-    'A file name would leave the volume, or clashes with another one.',
+    'A file name would leave the volume, or conflicts with another one.',
   ),
   ERR_OUTPUT_FULL: rule(
     'backoff',
     'error',
     EXIT.output,
-    "The volume is full, or the memory of the CSI driver for all files and values, or the namespace's third of it; the old files stay. Raise the limit.",
+    "The volume is full, or the CSI driver's memory for files and values, or the namespace's third of that memory. The old files stay. Raise the limit.",
   ),
-  ERR_OUTPUT_READ_ONLY: rule('backoff', 'error', EXIT.output, 'The volume cannot be written.'),
-  ERR_OUTPUT_IO: rule('backoff', 'error', EXIT.output, 'Writing the files failed.'),
+  ERR_OUTPUT_READ_ONLY: rule(
+    'backoff',
+    'error',
+    EXIT.output,
+    'The volume is read-only for this process. The old files stay.',
+  ),
+  ERR_OUTPUT_IO: rule(
+    'backoff',
+    'error',
+    EXIT.output,
+    'The files could not be written. The old files stay.',
+  ),
 
   ERR_NOTIFY_TARGET: rule(
     'backoff',
     'warn',
     EXIT.notify,
-    'The container or address to notify was not found or refused.',
+    'The container or address to notify was not found, or does not accept the notification.',
   ),
   ERR_NOTIFY_TIMEOUT: rule(
     'backoff',
     'warn',
     EXIT.notify,
-    'The application did not answer in time.',
+    'The application did not answer the notification in time.',
   ),
   ERR_NOTIFY_STATUS: rule(
     'backoff',
@@ -294,19 +319,19 @@ export const ERROR_TABLE = {
     'never',
     'error',
     EXIT.deadline,
-    'The files were not written within `init-deadline`. The last cause is named.',
+    'The files were not written within `init-deadline`. The error names the last cause.',
   ),
   ERR_AGENT_STOPPED: rule(
     'never',
     'warn',
     EXIT.stopped,
-    'The agent was told to stop before it had written the files.',
+    'The agent was stopped before it had written the files.',
   ),
   ERR_AGENT_STATE: rule(
     'never',
     'warn',
     EXIT.bug,
-    'The state left by a predecessor cannot be used; the agent starts afresh.',
+    'The state that a previous agent left cannot be used. The agent starts without it.',
   ),
 
   ERR_ADMISSION_MALFORMED: rule(
@@ -319,99 +344,104 @@ export const ERROR_TABLE = {
     'never',
     'warn',
     EXIT.denied,
-    'The request is over the size limit.',
+    'The request exceeds the size limit.',
   ),
   ERR_ADMISSION_DENIED: rule(
     'never',
     'warn',
     EXIT.denied,
-    'The pod asks for something that cannot be given; every reason is listed.',
+    'The pod requests something that is not possible or not allowed. The error lists every reason.',
   ),
 
   ERR_POLICY_DENIED: rule(
     'never',
     'error',
     EXIT.denied,
-    'No policy of the installation (`vault.policies`) allows this login, path, operation or audience. The error names path and policy; Vault was not asked.',
+    'No policy of the installation (`vault.policies`) allows this login, path, operation or audience. The error names path and policy. Vault has not received a request.',
   ),
 
   ERR_CSI_REQUEST: rule(
     'never',
     'warn',
     EXIT.denied,
-    'The kubelet asks the CSI driver for what it does not have; what to write otherwise is told.',
+    'The CSI driver does not support the request of the kubelet. The error says what to change.',
   ),
   ERR_CSI_CONFLICT: rule(
     'never',
     'warn',
     EXIT.denied,
-    'A volume is published already, with other attributes or at another place.',
+    'The volume is already published with other attributes or at another target path.',
   ),
   ERR_CSI_TOKEN: rule(
     'backoff',
     'warn',
     EXIT.login,
-    'The kubelet gave the CSI driver no service-account token of the pod for the audience that logs in.',
+    'The kubelet passed no service-account token with the login audience to the CSI driver.',
   ),
   ERR_CSI_PENDING: rule(
     'backoff',
     'warn',
     EXIT.deadline,
-    'The files of a volume are not there yet; the pod waits. The last cause is named.',
+    'The files of the volume are not ready yet, and the pod waits. The error names the last cause.',
   ),
   ERR_CSI_ENDED: rule(
     'backoff',
     'warn',
     EXIT.stopped,
-    'A volume was unpublished, or the driver ended, before its files were there.',
+    'The volume was unpublished, or the driver was stopped, before the files were ready.',
   ),
   ERR_CSI_BUSY: rule(
     'backoff',
     'warn',
     EXIT.server,
-    'The node, or the namespace on it, has as many volumes as it can have, or an earlier one has not ended yet.',
+    'The node, or the namespace on it, has reached its limit of volumes, or an earlier volume is still being removed.',
   ),
-  ERR_CSI_NO_VOLUME: rule('never', 'warn', EXIT.server, 'The CSI driver has no such volume.'),
+  ERR_CSI_NO_VOLUME: rule(
+    'never',
+    'warn',
+    EXIT.server,
+    'The CSI driver does not have this volume.',
+  ),
   ERR_CSI_MOUNT: rule(
     'backoff',
     'error',
     EXIT.output,
-    'A volume cannot be mounted or unmounted. Does the container mounter run privileged, with mount propagation Bidirectional?',
+    'A volume cannot be mounted or unmounted. Check that the container `mounter` runs privileged with mount propagation `Bidirectional`.',
   ),
   ERR_CSI_STATE: rule(
     'never',
     'error',
     EXIT.config,
-    'The state directory of the CSI driver is not in memory, or cannot be used.',
+    'The state directory of the CSI driver is not in memory (tmpfs), or cannot be used.',
   ),
 
   ERR_CHECK_FAILED: rule(
     'never',
     'error',
     EXIT.check,
-    'Some check of `vouchsafe check` failed; it is told above, with what to do about it.',
+    'At least one check of `vouchsafe check` failed. The output names each with its remedy.',
   ),
   ERR_KUBERNETES_API: rule(
     'backoff',
     'warn',
     EXIT.server,
-    'The Kubernetes API does not answer, or refuses what the webhook needs; the request is named.',
+    'The Kubernetes API does not answer, or denies a request. The error names the request.',
   ),
 
   ERR_SERVER_BUSY: rule(
     'backoff',
     'warn',
     EXIT.server,
-    'The webhook has as many requests in memory as it may have; the API server tries again or denies the pod.',
+    'The webhook has reached its limit of requests in memory. The API server retries or denies the pod.',
   ),
   ERR_SERVER_CERTIFICATE: rule(
     'backoff',
     'error',
     EXIT.server,
-    'The serving certificate cannot be read, or its key does not fit.',
+    'The serving certificate cannot be read, or does not match its key.',
   ),
-  ERR_SERVER_LISTEN: rule('never', 'error', EXIT.server, 'The port cannot be listened on.'),
+  ERR_SERVER_LISTEN: rule('never', 'error', EXIT.server, 'The process cannot listen on its port.'),
 } as const satisfies Record<string, ErrorRule>;
 
-/** Every code there is. */
+/** All error codes. */
 export type ErrorCode = keyof typeof ERROR_TABLE;
