@@ -2,7 +2,7 @@
  * What the application has to be told of: bytes that are others than those it was delivered last. Pure.
  */
 import { createHash } from 'node:crypto';
-import type { OutputFile } from './ports.ts';
+import type { OutputFile } from '../contracts/index.ts';
 
 /** Path -> digest of the bytes of a file. */
 export type Digests = ReadonlyMap<string, string>;

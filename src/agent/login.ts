@@ -1,15 +1,10 @@
 /**
  * One login with the identity of the moment. SVIDs and tokens are fetched here and never kept.
  */
-import {
-  type Clock,
-  type Grants,
-  type LoginRequest,
-  Secret,
-  VouchsafeError,
-} from '../core/index.ts';
+import type { LoginRequest, VaultToken } from '../contracts/index.ts';
+import { type Clock, type Grants, Secret, VouchsafeError } from '../core/index.ts';
 import type { AuthConfig } from '../config/index.ts';
-import type { FilesPort, IdentityPort, TokenPort, VaultPort, VaultToken } from './ports.ts';
+import type { FilesPort, IdentityPort, TokenPort, VaultPort } from './ports.ts';
 
 /** Longest service-account token accepted. */
 const MAX_TOKEN_FILE_BYTES = 64 * 1024;

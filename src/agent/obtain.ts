@@ -2,6 +2,7 @@
  * Gets the value of one dependency, once.
  */
 import { isDeepStrictEqual } from 'node:util';
+import type { Validity } from '../contracts/index.ts';
 import {
   type Clock,
   denialsOf,
@@ -12,7 +13,6 @@ import {
   isVaultDependency,
   JsonText,
   type Random,
-  type Validity,
   type VaultDependency,
   VouchsafeError,
 } from '../core/index.ts';

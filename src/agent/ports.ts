@@ -2,30 +2,16 @@
  * What the engine needs from the parts around it. The parts know nothing of each other nor of the engine;
  * `src/agent-runtime` hands them in.
  */
+import type { LoginRequest, OutputFile, Validity, VaultToken } from '../contracts/index.ts';
 import type {
   Dependency,
   JsonText,
-  LoginRequest,
   Secret,
   SpiffeId,
-  Validity,
   VaultDependency,
   VouchsafeError,
 } from '../core/index.ts';
 import type { AuthConfig, Format, NotifyAction } from '../config/index.ts';
-
-/** A Vault token as a login or a renewal leaves it. */
-export interface VaultToken {
-  readonly token: Secret<string>;
-  readonly accessor: string | undefined;
-  /** Life from now on, in milliseconds; 0 never ends. */
-  readonly ttlMs: number;
-  readonly renewable: boolean;
-  /** Batch tokens can be neither renewed nor revoked. */
-  readonly type: 'service' | 'batch';
-  /** Uses left; 0 is without limit. */
-  readonly numUses: number;
-}
 
 /** All values of an engine, in bytes: by themselves, and with the copies of them that a successor is to find. */
 export interface ValuesSize {
@@ -136,13 +122,6 @@ export interface TemplatePort<T> {
     values: KnownValues,
     signal: AbortSignal,
   ): Promise<readonly (TemplateOutput | VouchsafeError)[]>;
-}
-
-/** One file to deliver. */
-export interface OutputFile {
-  readonly path: string;
-  readonly mode: number;
-  readonly content: Uint8Array;
 }
 
 /** Swaps a whole set of files in. */

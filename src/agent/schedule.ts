@@ -4,7 +4,8 @@
  * All times are of the monotonic clock, because the server gives durations: a wall clock that jumps an hour
  * changes nothing here.
  */
-import type { Random, Validity } from '../core/index.ts';
+import type { Validity } from '../contracts/index.ts';
+import type { Random } from '../core/index.ts';
 import type { BackoffOptions } from '../async/index.ts';
 
 /** What to do next with a value, and when. */

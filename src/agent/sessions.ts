@@ -5,6 +5,7 @@
  * leases that hang off it may still be in use) until it is revoked; or it dies at once, when Vault no longer
  * knows its token.
  */
+import type { VaultToken } from '../contracts/index.ts';
 import {
   hasCode,
   toVouchsafeError,
@@ -24,7 +25,7 @@ import {
   WakeableTimer,
   type Backoff,
 } from '../async/index.ts';
-import type { VaultPort, VaultToken } from './ports.ts';
+import type { VaultPort } from './ports.ts';
 import {
   lastRenewalMs,
   LIFE_WAITS,

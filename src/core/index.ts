@@ -61,5 +61,4 @@ export { isPrintable, printableLine, printableText } from './printable.ts';
 export { parseQuantity } from './quantity.ts';
 export { Secret } from './secret.ts';
 export { VERSION } from './version.ts';
-export type { LoginRequest, Validity } from './vault-words.ts';
 export { parseSpiffeId, spiffeIdProblem, type SpiffeId } from './spiffe-id.ts';

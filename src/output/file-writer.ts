@@ -4,6 +4,7 @@
  *
  * @see https://github.com/kubernetes/kubernetes/blob/master/pkg/volume/util/atomic_writer.go
  */
+import type { OutputFile } from '../contracts/index.ts';
 import {
   clashingPaths,
   NO_LOGGER,
@@ -42,15 +43,6 @@ import {
  * directory. The next write removes them earlier, so that a volume never needs room for three sets.
  */
 const READER_GRACE_MS = 10_000;
-
-/** One file to deliver. */
-export interface OutputFile {
-  /** Below the directory of the writer; see {@link outputPathProblem} for what it may be. */
-  readonly path: string;
-  /** Permission bits, 0 to 0o777, set whatever the umask is. */
-  readonly mode: number;
-  readonly content: Uint8Array;
-}
 
 /** What a write did. */
 export interface WriteResult {

@@ -3,6 +3,5 @@ export {
   createFileWriter,
   type FileWriter,
   type FileWriterOptions,
-  type OutputFile,
   type WriteResult,
 } from './file-writer.ts';

@@ -5,6 +5,7 @@
  * What the driver says is trusted. What it is answered is not: it comes from where texts of tenants are worked on, so
  * every member is looked at, and nothing is taken over but what is expected.
  */
+import type { Validity } from '../contracts/index.ts';
 import {
   ERROR_TABLE,
   JsonText,
@@ -13,7 +14,6 @@ import {
   type ErrorCode,
   type ErrorDetails,
   type Problem,
-  type Validity,
   type WriteParams,
 } from '../core/index.ts';
 import type { Frame } from '../sandbox/index.ts';

@@ -2,7 +2,7 @@
  * What is in an answer of Vault that holds a value: the value, and how long it is good. It needs nothing of
  * the client, so that a process that does nothing else can do it.
  */
-import type { Validity } from '../core/index.ts';
+import type { Validity } from '../contracts/index.ts';
 import { isObject, objectAt, parseJson, secondsAt, stringAt, stringsAt } from './json.ts';
 import type { JsonObject } from './json.ts';
 import { printable } from './printable.ts';

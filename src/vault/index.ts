@@ -12,5 +12,5 @@ export type {
   VaultClientOptions,
   VaultConnections,
   VaultConnectionsOptions,
-  VaultToken,
+  LoginToken,
 } from './types.ts';

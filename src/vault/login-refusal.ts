@@ -3,7 +3,8 @@
  * Vault answers nearly every refusal with 400 and a text; texts are from its jwt, kubernetes and cert methods.
  * The reason serves people and metrics alone: any of them may be transient, so none ends the retries.
  */
-import { type ErrorDetails, type LoginRequest, VouchsafeError } from '../core/index.ts';
+import type { LoginRequest } from '../contracts/index.ts';
+import { type ErrorDetails, VouchsafeError } from '../core/index.ts';
 import { refusalOf, refusalText, type RefusedAnswer } from './refusal.ts';
 
 interface Diagnosis {

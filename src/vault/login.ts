@@ -3,11 +3,12 @@
  *
  * @see https://developer.hashicorp.com/vault/api-docs/auth/jwt#jwt-login
  */
-import { type LoginRequest, normalizeVaultPath, Secret, VouchsafeError } from '../core/index.ts';
+import type { LoginRequest } from '../contracts/index.ts';
+import { normalizeVaultPath, Secret, VouchsafeError } from '../core/index.ts';
 import type { ApiCall, VaultApi } from './api.ts';
 import { isObject, numberAt, secondsAt, stringAt, stringsAt, type JsonObject } from './json.ts';
 import { describeLogin, loginDetails, loginRefusal } from './login-refusal.ts';
-import type { VaultToken } from './types.ts';
+import type { LoginToken } from './types.ts';
 
 /** Logs in once; a certificate that was accepted is presented from then on. */
 export async function login(
@@ -15,7 +16,7 @@ export async function login(
   request: LoginRequest,
   namespace: string | undefined,
   signal: AbortSignal,
-): Promise<VaultToken> {
+): Promise<LoginToken> {
   if (normalizeVaultPath(request.mount) !== request.mount) {
     const text = `"${request.mount.slice(0, 100)}" is no auth mount; write it without auth/ and without slashes at its ends`;
     throw new VouchsafeError('ERR_VAULT_BAD_REQUEST', text);
@@ -55,7 +56,7 @@ function tokenOf(
   body: JsonObject | undefined,
   request: LoginRequest,
   namespace: string | undefined,
-): VaultToken | undefined {
+): LoginToken | undefined {
   const auth = body?.['auth'];
   const where = describeLogin(request, namespace);
   const details = loginDetails(request, namespace);

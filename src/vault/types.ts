@@ -1,15 +1,14 @@
 /**
  * What the Vault client offers to the rest of the product.
  */
+import type { LoginRequest, Validity, VaultToken } from '../contracts/index.ts';
 import type {
   Clock,
   JsonText,
   Logger,
-  LoginRequest,
   Metrics,
   Random,
   Secret,
-  Validity,
   VaultDependency,
 } from '../core/index.ts';
 import type { LookupFunction } from 'node:net';
@@ -94,17 +93,9 @@ export interface VaultClientOptions {
   readonly metrics?: Metrics;
 }
 
-/** What a login yields. */
-export interface VaultToken {
-  readonly token: Secret<string>;
-  /** Batch tokens have none. */
-  readonly accessor: string | undefined;
-  /** Life in milliseconds; 0 never expires. */
-  readonly ttlMs: number;
-  readonly renewable: boolean;
-  readonly type: 'service' | 'batch';
-  /** Uses left; 0 is without limit. */
-  readonly numUses: number;
+/** The token of a login. */
+export interface LoginToken extends VaultToken {
+  /** Names of the token's policies. */
   readonly policies: readonly string[];
 }
 
@@ -135,7 +126,7 @@ export interface LeaseRenewal {
  */
 export interface VaultClient {
   /** @throws `ERR_VAULT_LOGIN_REFUSED` with a hint, `ERR_VAULT_LOGIN_WRAPPED`, `ERR_VAULT_LOGIN_MFA`. */
-  login(request: LoginRequest, signal: AbortSignal): Promise<VaultToken>;
+  login(request: LoginRequest, signal: AbortSignal): Promise<LoginToken>;
   /** @throws `ERR_VAULT_DENIED`, `ERR_VAULT_TOKEN_INVALID`, `ERR_VAULT_NOT_FOUND`, `ERR_VAULT_BAD_REQUEST`, `ERR_VAULT_UNSUPPORTED`. */
   fetch(
     token: Secret<string>,

@@ -1,7 +1,8 @@
 /**
  * How long an answer is good.
  */
-import { certificateLife, type Validity } from '../core/index.ts';
+import type { Validity } from '../contracts/index.ts';
+import { certificateLife } from '../core/index.ts';
 import { X509Certificate } from 'node:crypto';
 import { secondsAt, stringAt, type JsonObject } from './json.ts';
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { loginOnce, type LoginParts } from '../../../src/agent/login.ts';
-import { type LoginRequest, Secret } from '../../../src/core/index.ts';
+import type { LoginRequest } from '../../../src/contracts/index.ts';
+import { Secret } from '../../../src/core/index.ts';
 import { agentConfig } from '../../helpers/agent-harness.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';
 import { ModelIdentity } from '../../helpers/model-identity.ts';

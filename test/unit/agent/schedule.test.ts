@@ -1,4 +1,4 @@
-import type { Validity } from '../../../src/core/index.ts';
+import type { Validity } from '../../../src/contracts/index.ts';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

@@ -4,12 +4,8 @@ import { test, type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { planLease, planValue, type PlanContext } from '../../../src/agent/schedule.ts';
-import {
-  VouchsafeError,
-  type Clock,
-  type Validity,
-  type VaultDependency,
-} from '../../../src/core/index.ts';
+import type { Validity } from '../../../src/contracts/index.ts';
+import { VouchsafeError, type Clock, type VaultDependency } from '../../../src/core/index.ts';
 import { systemClock } from '../../../src/platform/index.ts';
 import { parseTemplate, renderTemplate } from '../../../src/template/index.ts';
 import { classifyValidity } from '../../../src/vault/validity.ts';

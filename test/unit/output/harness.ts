@@ -1,7 +1,8 @@
 /** What the tests of the writer share. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { createFileWriter, type FileWriter, type OutputFile } from '../../../src/output/index.ts';
+import type { OutputFile } from '../../../src/contracts/index.ts';
+import { createFileWriter, type FileWriter } from '../../../src/output/index.ts';
 import {
   nodeFileSystem,
   type Directory,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test, type TestContext } from 'node:test';
-import { type ErrorCode, type LoginRequest, Secret } from '../../../src/core/index.ts';
+import type { LoginRequest } from '../../../src/contracts/index.ts';
+import { type ErrorCode, Secret } from '../../../src/core/index.ts';
 import { createTestCa } from '../../../src/dev/ca/index.ts';
 import { inOrder, startScripted, type Reply } from '../../helpers/scripted-http.ts';
 import { answer, failure, JWT, makeClient, NEVER, PLANTED, refused, TOKEN } from './harness.ts';

@@ -1,4 +1,4 @@
-import type { Validity } from '../../../src/core/index.ts';
+import type { Validity } from '../../../src/contracts/index.ts';
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { suite, test } from 'node:test';

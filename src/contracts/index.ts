@@ -1,0 +1,2 @@
+export type { OutputFile } from './files.ts';
+export type { LoginRequest, Validity, VaultToken } from './vault.ts';

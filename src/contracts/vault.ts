@@ -1,0 +1,51 @@
+/**
+ * Types that the agent's engine and the Vault client exchange. Types only: neither imports the other.
+ */
+import type { Secret } from '../core/index.ts';
+
+/** A login. `mount` is without `auth/`; `role` may be missing where the mount has a default role. */
+export type LoginRequest =
+  | {
+      readonly method: 'jwt' | 'kubernetes' | 'spiffe';
+      readonly mount: string;
+      readonly role?: string;
+      readonly jwt: Secret<string>;
+    }
+  | {
+      /** The client presents the certificate on later requests, too: Vault binds renewal to it. */
+      readonly method: 'cert';
+      readonly mount: string;
+      readonly role?: string;
+      readonly certificatePem: string;
+      readonly keyPem: Secret<string>;
+    };
+
+/** How long a value stays valid, by Vault's answer. */
+export type Validity =
+  /** No limit, as for KV: read it again from time to time. */
+  | { readonly kind: 'static' }
+  /** A lease, which is renewed or replaced. */
+  | {
+      readonly kind: 'lease';
+      readonly leaseId: string;
+      readonly durationMs: number;
+      readonly renewable: boolean;
+    }
+  /** Vault itself changes the value after `ttlMs`, as for static database roles. */
+  | { readonly kind: 'rotation'; readonly ttlMs: number }
+  /** The value itself expires, as certificates without a lease do. Milliseconds since the epoch. */
+  | { readonly kind: 'expires'; readonly notBeforeMs?: number; readonly expiresAtMs: number };
+
+/** A Vault token after a login or a renewal. */
+export interface VaultToken {
+  readonly token: Secret<string>;
+  /** Batch tokens have none. */
+  readonly accessor: string | undefined;
+  /** Remaining life in milliseconds; 0 never expires. */
+  readonly ttlMs: number;
+  readonly renewable: boolean;
+  /** Batch tokens can be neither renewed nor revoked. */
+  readonly type: 'service' | 'batch';
+  /** Remaining uses; 0 is unlimited. */
+  readonly numUses: number;
+}
