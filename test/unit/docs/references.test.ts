@@ -40,7 +40,14 @@ for (const name of DOCUMENTS) {
   });
 }
 
-test('a section that nobody generates is an error', () => {
+test('the README is short', () => {
+  assert.ok(
+    readText('README.md').split('\n').length <= 251,
+    'at most 250 lines: move details to docs/',
+  );
+});
+
+test('a section that is not generated is an error', () => {
   const document = '<!-- generated: a -->\n<!-- end -->';
   assert.equal(
     fill(document, new Map([['a', 'text']])),
