@@ -4,7 +4,7 @@
 import type { Installation } from '../../src/config/index.ts';
 import type { PodInfo } from '../../src/csi/index.ts';
 import { VouchsafeError, type Clock, type Logger, type Metrics } from '../../src/core/index.ts';
-import { podFacts, type KubernetesApi } from '../../src/kubernetes/index.ts';
+import { cachedPodFacts, type KubernetesApi } from '../../src/kubernetes/index.ts';
 import type { Task } from '../../src/async/index.ts';
 import { systemRandom } from '../../src/platform/index.ts';
 import {
@@ -87,7 +87,7 @@ function delegated(options: PodIdentitiesOptions): PodIdentities {
   return {
     svids(pod) {
       const common = { api: kubernetes, nodeName, clock, lifetime: ended.signal };
-      const facts = podFacts({ ...common, pod });
+      const facts = cachedPodFacts({ ...common, pod });
       return Promise.resolve(api.workload(async (signal) => podSelectors(await facts(signal))));
     },
     companions: [],

@@ -16,7 +16,7 @@ import {
 import { runDriver, type DriverOptions } from '../../src/csi/index.ts';
 import {
   createKubernetesApi,
-  followedNamespaces,
+  watchNamespaces,
   inClusterAccess,
   loopbackAccess,
   type KubernetesApi,
@@ -89,8 +89,7 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
   const { annotationPrefix: prefix } = installation;
   // Outside of a cluster there are no namespaces, and so no defaults of theirs.
   const namespaces =
-    kubernetes &&
-    followedNamespaces({ api: kubernetes, prefix, clock, logger, random: systemRandom });
+    kubernetes && watchNamespaces({ api: kubernetes, prefix, clock, logger, random: systemRandom });
   const registry = flags['registration-directory'];
   const client = mounterAt(flags['mounter-socket'], clock);
   const options: DriverOptions = {

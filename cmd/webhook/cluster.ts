@@ -4,7 +4,7 @@
  */
 import {
   OwnCertificates,
-  Registration,
+  WebhookConfiguration,
   SvidCertificates,
   TrustedCertificates,
   type Certificates,
@@ -14,14 +14,14 @@ import { VouchsafeError, type Clock, type Logger, type Metrics } from '../../src
 import {
   createKubernetesApi,
   EventRecorder,
-  followedNamespaces,
+  watchNamespaces,
   inClusterAccess,
   kubeconfigAccess,
   type KubernetesApi,
 } from '../../src/kubernetes/index.ts';
 import type { Task } from '../../src/async/index.ts';
 import { environmentVariable, readTextFile, systemRandom } from '../../src/platform/index.ts';
-import type { NamespaceLookup, Notice } from '../../src/webhook/index.ts';
+import type { NamespaceLookup, AdmissionEvent } from '../../src/webhook/index.ts';
 import { createIdentity, createWorkloadApi } from '../../src/spiffe/index.ts';
 
 /** Names of the webhook's own objects; without `webhookConfiguration` certificates are files and nothing else. */
@@ -46,10 +46,10 @@ export interface ClusterOptions {
 /** What a server in a cluster is given. */
 export interface Cluster {
   readonly namespaces: NamespaceLookup;
-  readonly knows: (namespace: string) => boolean;
-  readonly tell: ((notice: Notice) => void) | undefined;
+  readonly isKnownNamespace: (namespace: string) => boolean;
+  readonly recordEvent: ((notice: AdmissionEvent) => void) | undefined;
   readonly certificates: Certificates;
-  readonly companions: readonly Task[];
+  readonly backgroundTasks: readonly Task[];
 }
 
 /** Connects with the service account of the pod, or outside of a cluster with a person's kubeconfig. */
@@ -64,7 +64,7 @@ export async function connectCluster(options: ClusterOptions): Promise<Cluster> 
   const api = createKubernetesApi(access);
   const prefix = installation.annotationPrefix;
   const common = { api, clock, logger, random: systemRandom };
-  const namespaces = followedNamespaces({ ...common, prefix });
+  const namespaces = watchNamespaces({ ...common, prefix });
   const instance = environmentVariable('POD_NAME');
   // Without a name nobody could tell who speaks: outside of a cluster there are no Events.
   const events =
@@ -73,15 +73,18 @@ export async function connectCluster(options: ClusterOptions): Promise<Cluster> 
       : undefined;
   return {
     namespaces: namespaces.lookup,
-    knows: namespaces.knows,
-    tell:
+    isKnownNamespace: namespaces.has,
+    recordEvent:
       events &&
       ((notice) => {
         // The chart excludes it, a webhook that was installed by hand may not.
         if (notice.namespace !== environmentVariable('POD_NAMESPACE')) events.record(notice);
       }),
     certificates: certificatesOf(options, api),
-    companions: [namespaces.run, ...(events ? [(signal: AbortSignal) => events.run(signal)] : [])],
+    backgroundTasks: [
+      namespaces.run,
+      ...(events ? [(signal: AbortSignal) => events.run(signal)] : []),
+    ],
   };
 }
 
@@ -89,23 +92,29 @@ function certificatesOf(options: ClusterOptions, api: KubernetesApi): Certificat
   const { objects, installation, files, clock, logger } = options;
   if (objects.webhookConfiguration === undefined) return files();
   const name = objects.webhookConfiguration;
-  const registration = new Registration({ api, name, clock, logger, random: systemRandom });
+  const configuration = new WebhookConfiguration({
+    api,
+    name,
+    clock,
+    logger,
+    random: systemRandom,
+  });
   const namespace = environmentVariable('POD_NAMESPACE');
-  const service = needed(objects.service, '--service');
-  const serverName = `${service}.${needed(namespace, 'the variable POD_NAMESPACE')}.svc`;
-  const trusted = { registration, serverName, clock, logger };
+  const service = requireSet(objects.service, '--service');
+  const serverName = `${service}.${requireSet(namespace, 'the variable POD_NAMESPACE')}.svc`;
+  const trusted = { configuration, serverName, clock, logger };
   const { mode, caBundle } = installation.certificate;
   if (mode === 'own') {
-    const source = ownCertificates(options, api, { registration, serverName });
-    const patches = (): 'exact' | 'missing' => (source.isLeader ? 'exact' : 'missing');
-    return new TrustedCertificates({ ...trusted, source, patches });
+    const source = ownCertificates(options, api, { configuration, serverName });
+    const patchMode = (): 'exact' | 'missing' => (source.isLeader ? 'exact' : 'missing');
+    return new TrustedCertificates({ ...trusted, source, patchMode });
   }
   const isPatched = mode === 'spiffe' || (mode === 'secret' && caBundle === undefined);
   const source = mode === 'spiffe' ? svidCertificates(options, serverName) : files(serverName);
   return new TrustedCertificates({
     ...trusted,
     source,
-    patches: () => (isPatched ? 'missing' : 'never'),
+    patchMode: () => (isPatched ? 'missing' : 'never'),
   });
 }
 
@@ -113,21 +122,21 @@ function ownCertificates(
   { objects, installation, clock, logger, metrics }: ClusterOptions,
   api: KubernetesApi,
   {
-    registration,
+    configuration,
     serverName,
-  }: { readonly registration: Registration; readonly serverName: string },
+  }: { readonly configuration: WebhookConfiguration; readonly serverName: string },
 ): OwnCertificates {
   const { validityMs, renewBeforeMs } = installation.certificate;
   return new OwnCertificates({
     api,
     validityMs,
     renewBeforeMs,
-    namespace: needed(environmentVariable('POD_NAMESPACE'), 'the variable POD_NAMESPACE'),
-    secretName: needed(objects.tlsSecret, '--tls-secret'),
-    leaseName: needed(objects.lease, '--lease'),
-    identity: needed(environmentVariable('POD_NAME'), 'the variable POD_NAME'),
+    namespace: requireSet(environmentVariable('POD_NAMESPACE'), 'the variable POD_NAMESPACE'),
+    secretName: requireSet(objects.tlsSecret, '--tls-secret'),
+    leaseName: requireSet(objects.lease, '--lease'),
+    identity: requireSet(environmentVariable('POD_NAME'), 'the variable POD_NAME'),
     dnsName: serverName,
-    trusted: () => registration.bundles?.join('') ?? '',
+    trusted: () => configuration.bundles?.join('') ?? '',
     random: systemRandom,
     ...{ clock, logger, metrics },
   });
@@ -146,7 +155,7 @@ function svidCertificates(
   return new SvidCertificates({ identity: { run, x509Updates }, dnsName, logger });
 }
 
-function needed(value: string | undefined, name: string): string {
+function requireSet(value: string | undefined, name: string): string {
   if (value !== undefined) return value;
   throw new VouchsafeError('ERR_USAGE', `--webhook-configuration needs ${name}`);
 }

@@ -17,7 +17,7 @@ import {
   terminationSignal,
   watchFiles,
 } from '../../src/platform/index.ts';
-import { CertificateSource, type Certificates } from '../../src/webhook-certificates/index.ts';
+import { FileCertificates, type Certificates } from '../../src/webhook-certificates/index.ts';
 import { createWebhookServer } from '../../src/webhook/index.ts';
 import { checkTemplate } from '../../src/template/index.ts';
 import { readFlags, readValues, usageOf, type Flags } from '../flags.ts';
@@ -59,7 +59,7 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
   const logger = createLogger(level, process.stderr);
   const installation = parseInstallation(await readValues(flags.config));
   const files = (serverName?: string): Certificates =>
-    new CertificateSource({
+    new FileCertificates({
       certificateFile: flags['tls-cert'],
       keyFile: flags['tls-key'],
       caFile: flags['tls-ca'],

@@ -3,13 +3,13 @@
  */
 import { itemsOf } from '../kubernetes/index.ts';
 import { RESOURCE } from './cluster.ts';
-import { fieldAt, isBefore, type Context, type Installed } from './context.ts';
-import { settle, type Finding, type Result } from './finding.ts';
+import { fieldAt, isBefore, type Context, type FoundInstallation } from './context.ts';
+import { runCheck, type Finding, type Result } from './finding.ts';
 
 /** Its absence is a choice that the chart offers: a warning. */
 export async function* checkAdmissionPolicy(
   { cluster }: Context,
-  { name }: Installed,
+  { name }: FoundInstallation,
   version: string,
 ): AsyncGenerator<Finding, void, undefined> {
   const policyName = `${name.replace(/-webhook$/, '')}-injected`;
@@ -33,5 +33,5 @@ export async function* checkAdmissionPolicy(
     const message = `${policyName} ${denies ? 'refuses' : 'warns about'} pods that the webhook did not see`;
     return { status: 'ok', message };
   };
-  yield (await settle('admission-policy', 'bound', run)).finding;
+  yield (await runCheck('admission-policy', 'bound', run)).finding;
 }

@@ -11,13 +11,13 @@ import { quoted, type Result } from './finding.ts';
 /** An agent that started this short a time ago may still be waiting for its files: the default `init-deadline`. */
 const PATIENCE_MS = 120_000;
 /** What the kubelet says of containers whose volumes are not there yet. */
-const WAITING: readonly string[] = ['ContainerCreating', 'PodInitializing'];
+const WAITING_REASONS: readonly string[] = ['ContainerCreating', 'PodInitializing'];
 const AGENTS: readonly string[] = [AGENT_CONTAINER, INIT_CONTAINER];
 
 /** True where a pod was injected and has the containers. */
 export function hasAgent(pod: ApiObject, prefix: string): boolean {
   return (
-    isMarked(pod, prefix) && listed(pod, 'spec', ['initContainers', 'containers']).some(isAgent)
+    isInjected(pod, prefix) && listed(pod, 'spec', ['initContainers', 'containers']).some(isAgent)
   );
 }
 
@@ -26,7 +26,7 @@ export function hasInjectedVolume(pod: ApiObject, prefix: string): boolean {
   const volumes = listed(pod, 'spec', ['volumes']);
   const isOurs = (volume: unknown): boolean =>
     textAt(volume, 'name') === VOLUME.secrets && fieldAt(volume, 'csi') !== undefined;
-  return isMarked(pod, prefix) && volumes.some(isOurs);
+  return isInjected(pod, prefix) && volumes.some(isOurs);
 }
 
 /** True where a pod has a volume of the driver, from the webhook or by hand. */
@@ -37,12 +37,14 @@ export function hasVolumeOf(pod: ApiObject, driverName: string): boolean {
 }
 
 /** What is wrong with a pod that has a volume of the driver; undefined where nothing is. */
-export function volumeTrouble(pod: ApiObject, nowMs: number): Result | undefined {
+export function volumeProblem(pod: ApiObject, nowMs: number): Result | undefined {
   const statuses = listed(pod, 'status', ['initContainerStatuses', 'containerStatuses']);
   const isWaiting =
     textAt(pod, 'status', 'phase') === 'Pending' &&
     textAt(pod, 'spec', 'nodeName') !== '' &&
-    statuses.every((status) => WAITING.includes(textAt(status, 'state', 'waiting', 'reason')));
+    statuses.every((status) =>
+      WAITING_REASONS.includes(textAt(status, 'state', 'waiting', 'reason')),
+    );
   if (!isWaiting || ageOf(pod, nowMs) < PATIENCE_MS) return undefined;
   const message = `waits for its volumes for more than ${formatDuration(PATIENCE_MS)}; its events say for what`;
   const namespace = textAt(pod, 'metadata', 'namespace');
@@ -51,11 +53,11 @@ export function volumeTrouble(pod: ApiObject, nowMs: number): Result | undefined
 }
 
 /** What is wrong with the agent; undefined where nothing is. */
-export function agentTrouble(pod: ApiObject, nowMs: number): Result | undefined {
+export function agentProblem(pod: ApiObject, nowMs: number): Result | undefined {
   const fields = ['initContainerStatuses', 'containerStatuses'];
   const statuses = listed(pod, 'status', fields).filter(isAgent);
   for (const status of statuses) {
-    const said = complaint(status);
+    const said = failureOf(status);
     if (said !== undefined) {
       const remedy = 'the code is explained in docs/reference/errors.md';
       return { status: 'failure', message: `its agent fails: ${said}`, remedy };
@@ -68,7 +70,7 @@ export function agentTrouble(pod: ApiObject, nowMs: number): Result | undefined 
   return { status: 'warning', message, remedy: `kubectl describe pod ${pod.metadata.name ?? ''}` };
 }
 
-function isMarked(pod: ApiObject, prefix: string): boolean {
+function isInjected(pod: ApiObject, prefix: string): boolean {
   return pod.metadata.annotations?.[`${prefix}/injected`] !== undefined;
 }
 
@@ -77,7 +79,7 @@ function ageOf(pod: ApiObject, nowMs: number): number {
 }
 
 /** Why the container stands still or ended last, unless it is ready. */
-function complaint(status: unknown): string | undefined {
+function failureOf(status: unknown): string | undefined {
   if (fieldAt(status, 'ready') === true) return undefined;
   const ends = [fieldAt(status, 'state', 'terminated'), fieldAt(status, 'lastState', 'terminated')];
   const failed = ends.find((end) => end !== undefined && fieldAt(end, 'exitCode') !== 0);

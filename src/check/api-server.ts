@@ -4,18 +4,18 @@
 import { codeOf } from '../core/index.ts';
 import { statusOf } from '../kubernetes/index.ts';
 import { isBefore, type Context } from './context.ts';
-import { quoted, settle, type Answer, type Finding } from './finding.ts';
+import { quoted, runCheck, type ResultWith, type Finding } from './finding.ts';
 
 /** Returns the version; undefined where nothing further can be asked. */
 export async function* checkApiServer({
   cluster,
 }: Context): AsyncGenerator<Finding, string | undefined, undefined> {
-  const { finding, value } = await settle('api-server', 'version', () => version(cluster));
+  const { finding, value } = await runCheck('api-server', 'version', () => version(cluster));
   yield finding;
   return value;
 }
 
-async function version(cluster: Context['cluster']): Promise<Answer<string>> {
+async function version(cluster: Context['cluster']): Promise<ResultWith<string>> {
   let value: string;
   try {
     value = await cluster.version();

@@ -100,7 +100,7 @@ export class Cluster {
     const path = pathOf(RESOURCE.pods, namespace);
     const query = isDryRun ? { dryRun: 'All' } : {};
     return this.#api.send(
-      { method: 'POST', path, query, body: pod, keepsRefusal: true },
+      { method: 'POST', path, query, body: pod, keepsServerMessage: true },
       this.#signal,
     );
   }

@@ -17,11 +17,11 @@ export interface CheckOptions {
   readonly installNamespace?: string | undefined;
   readonly release?: string | undefined;
   /** Starts a pod that logs in to Vault. */
-  readonly probe?: Probe | undefined;
+  readonly probe?: ProbeOptions | undefined;
 }
 
 /** As whom and with what a pod is to try its luck. */
-export interface Probe {
+export interface ProbeOptions {
   readonly namespace: string;
   readonly serviceAccount: string | undefined;
   /** Settings by annotation name without prefix. */
@@ -35,7 +35,7 @@ export interface Context extends CheckOptions {
 }
 
 /** What the API server calls, as far as it was found out. */
-export interface Installed {
+export interface FoundInstallation {
   /** Name of the Service, Deployment and ConfigMap. */
   readonly name: string;
   readonly namespace: string;

@@ -4,13 +4,13 @@
 import type { Installation } from '../config/index.ts';
 import { itemsOf, type ApiObject } from '../kubernetes/index.ts';
 import { RESOURCE } from './cluster.ts';
-import { fieldAt, textAt, type Context, type Installed } from './context.ts';
-import { settle, type Finding, type Result } from './finding.ts';
+import { fieldAt, textAt, type Context, type FoundInstallation } from './context.ts';
+import { runCheck, type Finding, type Result } from './finding.ts';
 
 /** Looks for the parts of the driver, where the installation has one. */
 export async function* checkCsiDriver(
   context: Context,
-  installed: Installed,
+  installed: FoundInstallation,
   installation: Installation,
 ): AsyncGenerator<Finding, void, undefined> {
   if (!installation.csi.enabled) return;
@@ -20,7 +20,7 @@ export async function* checkCsiDriver(
     ['csi-driver', () => csiDriver(context, installation)],
     ['csi-nodes', () => nodes(context, installation.csi.driverName)],
   ];
-  for (const [check, run] of checks) yield (await settle('csi', check, run)).finding;
+  for (const [check, run] of checks) yield (await runCheck('csi', check, run)).finding;
 }
 
 async function daemonSet({ cluster }: Context, name: string, namespace: string): Promise<Result> {

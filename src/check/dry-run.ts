@@ -4,11 +4,11 @@
  *
  * @see https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run
  */
-import { refusalOf, statusOf, type ApiObject } from '../kubernetes/index.ts';
+import { serverMessageOf, statusOf, type ApiObject } from '../kubernetes/index.ts';
 import { RESOURCE, rightOf } from './cluster.ts';
-import { fieldAt, PODS_WEBHOOK, textAt, type Context, type Installed } from './context.ts';
-import { quoted, settle, whyNot, type Finding, type Result } from './finding.ts';
-import { hardened } from './pod.ts';
+import { fieldAt, PODS_WEBHOOK, textAt, type Context, type FoundInstallation } from './context.ts';
+import { quoted, runCheck, resultOfApiError, type Finding, type Result } from './finding.ts';
+import { restrictedPod } from './pod.ts';
 import { selects } from './selector.ts';
 import { podsWebhook } from './webhook.ts';
 
@@ -27,14 +27,18 @@ const REMEDIES: readonly (readonly [RegExp, string])[] = [
 /** Sends a pod through the webhook, and keeps nothing of it. */
 export async function* checkAdmission(
   context: Context,
-  installed: Installed,
+  installed: FoundInstallation,
   prefix: string,
 ): AsyncGenerator<Finding, void, undefined> {
-  const run = (): Promise<Result> => admits(context, installed, prefix);
-  yield (await settle('webhook', 'admits', run)).finding;
+  const run = (): Promise<Result> => dryRun(context, installed, prefix);
+  yield (await runCheck('webhook', 'admits', run)).finding;
 }
 
-async function admits(context: Context, installed: Installed, prefix: string): Promise<Result> {
+async function dryRun(
+  context: Context,
+  installed: FoundInstallation,
+  prefix: string,
+): Promise<Result> {
   const { cluster, clock, namespace = 'default' } = context;
   const webhook = podsWebhook(installed.configuration);
   const labels = await namespaceLabels(context, namespace);
@@ -42,7 +46,7 @@ async function admits(context: Context, installed: Installed, prefix: string): P
     const message = `pods of namespace ${namespace} are not sent to the webhook`;
     return { status: 'unknown', message, remedy: 'name another one by --namespace' };
   }
-  const pod = hardened({
+  const pod = restrictedPod({
     // What the registration wants to see, so that the pod is sent.
     labels: fieldAt(webhook, 'objectSelector', 'matchLabels'),
     annotations: { [`${prefix}/inject`]: 'true', [`${prefix}/template-check`]: 'checked' },
@@ -52,9 +56,9 @@ async function admits(context: Context, installed: Installed, prefix: string): P
   try {
     const created = await cluster.createPod(pod, namespace, true);
     const tookMs = Math.ceil(clock.monotonicMs() - startMs);
-    return judged(created, prefix, tookMs);
+    return resultOfPod(created, prefix, tookMs);
   } catch (error) {
-    return refused(error, namespace);
+    return resultOfError(error, namespace);
   }
 }
 
@@ -68,7 +72,7 @@ async function namespaceLabels({ cluster }: Context, namespace: string): Promise
   }
 }
 
-function judged(created: ApiObject, prefix: string, tookMs: number): Result {
+function resultOfPod(created: ApiObject, prefix: string, tookMs: number): Result {
   if (textAt(created, 'metadata', 'annotations', `${prefix}/injected`) !== '') {
     const message = `a pod for show came back with the agent, after ${tookMs} ms: the webhook is reachable and trusted`;
     return { status: 'ok', message };
@@ -78,9 +82,9 @@ function judged(created: ApiObject, prefix: string, tookMs: number): Result {
   return { status: 'failure', message, remedy };
 }
 
-function refused(error: unknown, namespace: string): Result {
-  const refusal = refusalOf(error);
-  if (refusal === undefined) return whyNot(error);
+function resultOfError(error: unknown, namespace: string): Result {
+  const refusal = serverMessageOf(error);
+  if (refusal === undefined) return resultOfApiError(error);
   const said = quoted(refusal);
   if (said.includes(`"${PODS_WEBHOOK}" denied the request`)) {
     const message = `the webhook is reachable and trusted; it denied a pod for show: ${said}`;

@@ -36,7 +36,7 @@ export interface Finding extends Result {
 }
 
 /** A result with something that later checks go by. */
-export interface Answer<T> extends Result {
+export interface ResultWith<T> extends Result {
   readonly value?: T | undefined;
 }
 
@@ -44,22 +44,22 @@ export interface Answer<T> extends Result {
 const MAX_QUOTED_CHARS = 600;
 
 /** Runs one check. A right that is missing gives `unknown`, an API that does not answer `failure`. */
-export async function settle<T>(
+export async function runCheck<T>(
   group: Group,
   check: string,
-  run: () => Promise<Answer<T>>,
+  run: () => Promise<ResultWith<T>>,
 ): Promise<{ readonly finding: Finding; readonly value: T | undefined }> {
   try {
     const { value, ...result } = await run();
     return { finding: { group, check, ...result }, value };
   } catch (caught) {
     if (!hasCode(caught, 'ERR_KUBERNETES_API')) throw caught;
-    return { finding: { group, check, ...whyNot(caught) }, value: undefined };
+    return { finding: { group, check, ...resultOfApiError(caught) }, value: undefined };
   }
 }
 
 /** What an error of the API means for a check. */
-export function whyNot(error: unknown): Result {
+export function resultOfApiError(error: unknown): Result {
   const { message } = toVouchsafeError(error);
   return statusOf(error) === 403
     ? { status: 'unknown', message: `could not be checked: ${message}` }

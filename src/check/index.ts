@@ -1,3 +1,3 @@
-export type { CheckOptions, Probe } from './context.ts';
+export type { CheckOptions, ProbeOptions } from './context.ts';
 export { GROUPS, type Finding, type Group, type Result, type Status } from './finding.ts';
 export { runChecks } from './run.ts';

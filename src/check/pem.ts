@@ -29,11 +29,14 @@ export function checkBundle(pem: string, nowMs: number): Result {
   }
   const restMs = lasting.toMs - nowMs;
   const isLate = restMs < LATE * (lasting.toMs - lasting.fromMs);
-  return { status: isLate ? 'warning' : 'ok', message: `is valid for another ${roughly(restMs)}` };
+  return {
+    status: isLate ? 'warning' : 'ok',
+    message: `is valid for another ${formatRoughly(restMs)}`,
+  };
 }
 
 /** `88d`, `7h`, `20m` */
-export function roughly(ms: number): string {
+export function formatRoughly(ms: number): string {
   const unit = [86_400_000, 3_600_000, 60_000].find((one) => ms >= 2 * one) ?? 1000;
   return formatDuration(Math.floor(ms / unit) * unit);
 }

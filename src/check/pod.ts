@@ -15,7 +15,7 @@ export interface PodParts {
 const USER = 65_532;
 
 /** A pod with one container. */
-export function hardened({ labels, annotations, container, spec }: PodParts): object {
+export function restrictedPod({ labels, annotations, container, spec }: PodParts): object {
   return {
     apiVersion: 'v1',
     kind: 'Pod',

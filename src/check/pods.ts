@@ -7,16 +7,16 @@ import type { Annotations, Installation } from '../config/index.ts';
 import { hasCode, toVouchsafeError } from '../core/index.ts';
 import { type ApiObject } from '../kubernetes/index.ts';
 import {
-  agentTrouble,
+  agentProblem,
   hasAgent,
   hasInjectedVolume,
   hasVolumeOf,
-  volumeTrouble,
+  volumeProblem,
 } from './agent-status.ts';
 import { RESOURCE } from './cluster.ts';
-import { textAt, type Context, type Installed } from './context.ts';
-import { quoted, settle, type Answer, type Finding, type Result } from './finding.ts';
-import { controllerOf, whyMissed } from './missed.ts';
+import { textAt, type Context, type FoundInstallation } from './context.ts';
+import { quoted, runCheck, type ResultWith, type Finding, type Result } from './finding.ts';
+import { controllerOf, explainMissedPod } from './missed-pod.ts';
 
 /** A namespace, as far as pods go by it. */
 interface Namespace {
@@ -25,9 +25,9 @@ interface Namespace {
 }
 
 /** What a verdict on a pod goes by. */
-interface Surroundings {
+interface PodCheckInput {
   readonly context: Context;
-  readonly installed: Installed;
+  readonly installed: FoundInstallation;
   readonly installation: Installation;
   readonly version: string;
   /** Undefined where it is not known. */
@@ -37,18 +37,18 @@ interface Surroundings {
 /** Looks at every pod that runs or is about to. */
 export async function* checkPods(
   context: Context,
-  installed: Installed,
-  found: Pick<Surroundings, 'installation' | 'version'>,
+  installed: FoundInstallation,
+  found: Pick<PodCheckInput, 'installation' | 'version'>,
 ): AsyncGenerator<Finding, void, undefined> {
-  const listed = await settle('pods', 'list', () => runningPods(context));
+  const listed = await runCheck('pods', 'list', () => runningPods(context));
   if (listed.value === undefined) {
     yield listed.finding;
     return;
   }
-  const named = await settle('pods', 'namespaces', () => namespacesOf(context));
+  const named = await runCheck('pods', 'namespaces', () => namespacesOf(context));
   if (named.value === undefined) yield named.finding;
   const surroundings = { context, installed, ...found, namespaces: named.value };
-  const { findings, injected } = judgeAll(listed.value, surroundings);
+  const { findings, injected } = checkAll(listed.value, surroundings);
   const where = context.namespace === undefined ? '' : ` of namespace ${context.namespace}`;
   const { csi } = found.installation;
   const mounted = listed.value.filter((pod) => hasVolumeOf(pod, csi.driverName)).length;
@@ -58,13 +58,16 @@ export async function* checkPods(
   yield* findings;
 }
 
-async function runningPods({ cluster, namespace }: Context): Promise<Answer<readonly ApiObject[]>> {
+async function runningPods({
+  cluster,
+  namespace,
+}: Context): Promise<ResultWith<readonly ApiObject[]>> {
   const fieldSelector = 'status.phase!=Succeeded,status.phase!=Failed';
   const value = await cluster.list(RESOURCE.pods, { namespace, fieldSelector });
   return { status: 'ok', message: '', value };
 }
 
-async function namespacesOf(context: Context): Promise<Answer<ReadonlyMap<string, Namespace>>> {
+async function namespacesOf(context: Context): Promise<ResultWith<ReadonlyMap<string, Namespace>>> {
   const { cluster, namespace } = context;
   const one = namespace === undefined ? [] : [await cluster.get(RESOURCE.namespaces, namespace)];
   const all = namespace === undefined ? await cluster.list(RESOURCE.namespaces) : one;
@@ -78,9 +81,9 @@ async function namespacesOf(context: Context): Promise<Answer<ReadonlyMap<string
   return { status: 'ok', message: '', value };
 }
 
-function judgeAll(
+function checkAll(
   pods: readonly ApiObject[],
-  surroundings: Surroundings,
+  surroundings: PodCheckInput,
 ): { readonly findings: readonly Finding[]; readonly injected: number } {
   const alike = new Map<
     string,
@@ -89,7 +92,7 @@ function judgeAll(
   let injected = 0;
   for (const pod of pods) {
     if (hasAgent(pod, surroundings.installation.annotationPrefix)) injected += 1;
-    const result = judge(pod, surroundings);
+    const result = checkPod(pod, surroundings);
     if (result === undefined) continue;
     const owner = ownerOf(pod);
     const key = JSON.stringify([owner, result]);
@@ -106,13 +109,13 @@ function judgeAll(
 }
 
 /** Undefined where there is nothing to say. */
-function judge(object: ApiObject, surroundings: Surroundings): Result | undefined {
+function checkPod(object: ApiObject, surroundings: PodCheckInput): Result | undefined {
   const { installation, namespaces, context } = surroundings;
   const prefix = installation.annotationPrefix;
   const nowMs = context.clock.now();
-  if (hasAgent(object, prefix)) return agentTrouble(object, nowMs);
+  if (hasAgent(object, prefix)) return agentProblem(object, nowMs);
   if (hasVolumeOf(object, installation.csi.driverName)) {
-    const trouble = volumeTrouble(object, nowMs);
+    const trouble = volumeProblem(object, nowMs);
     if (trouble !== undefined || hasInjectedVolume(object, prefix)) return trouble;
   }
   const namespace = namespaces?.get(textAt(object, 'metadata', 'namespace'));
@@ -127,13 +130,13 @@ function judge(object: ApiObject, surroundings: Surroundings): Result | undefine
     if (!hasCode(error, 'ERR_ADMISSION_MALFORMED')) throw error;
     return { status: 'failure', message: toVouchsafeError(error).message };
   }
-  return judgeMarked(object, pod, { ...surroundings, namespace });
+  return checkAnnotated(object, pod, { ...surroundings, namespace });
 }
 
-function judgeMarked(
+function checkAnnotated(
   object: ApiObject,
   pod: Pod,
-  surroundings: Surroundings & { readonly namespace: Namespace | undefined },
+  surroundings: PodCheckInput & { readonly namespace: Namespace | undefined },
 ): Result | undefined {
   const { installation, installed, version, context, namespace } = surroundings;
   const prefix = installation.annotationPrefix;
@@ -147,7 +150,7 @@ function judgeMarked(
   });
   if (outcome === 'injected') {
     const { configuration } = installed;
-    return whyMissed(object, { prefix, configuration, namespaceLabels: namespace?.labels });
+    return explainMissedPod(object, { prefix, configuration, namespaceLabels: namespace?.labels });
   }
   if (outcome === 'denied') {
     const said = quoted(message.replaceAll('\n', '; '));

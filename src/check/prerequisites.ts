@@ -4,7 +4,7 @@
 import type { Installation } from '../config/index.ts';
 import { RESOURCE } from './cluster.ts';
 import type { Context } from './context.ts';
-import { settle, type Finding, type Result } from './finding.ts';
+import { runCheck, type Finding, type Result } from './finding.ts';
 import { probe } from './probe.ts';
 
 /** Looks for the Workload API, and starts the probe where it was asked for. */
@@ -13,10 +13,10 @@ export async function* checkPrerequisites(
   installation: Installation,
 ): AsyncGenerator<Finding, void, undefined> {
   const group = 'prerequisites';
-  yield (await settle(group, 'workload-api', () => workloadApi(context, installation))).finding;
+  yield (await runCheck(group, 'workload-api', () => workloadApi(context, installation))).finding;
   const { probe: wanted } = context;
   if (wanted === undefined) return;
-  yield (await settle(group, 'probe', () => probe(context, installation, wanted))).finding;
+  yield (await runCheck(group, 'probe', () => probe(context, installation, wanted))).finding;
 }
 
 const PROBE_REMEDY = '--probe NAMESPACE/SERVICEACCOUNT looks from inside a pod';

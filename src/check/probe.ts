@@ -4,12 +4,18 @@
 import { INIT_CONTAINER } from '../admission/index.ts';
 import type { Installation } from '../config/index.ts';
 import { hasCode } from '../core/index.ts';
-import { fieldsOf, itemsOf, refusalOf, statusOf, type ApiObject } from '../kubernetes/index.ts';
+import {
+  fieldsOf,
+  itemsOf,
+  serverMessageOf,
+  statusOf,
+  type ApiObject,
+} from '../kubernetes/index.ts';
 import { hasInjectedVolume } from './agent-status.ts';
 import { RESOURCE, rightOf } from './cluster.ts';
-import { fieldAt, textAt, type Context, type Probe } from './context.ts';
+import { fieldAt, textAt, type Context, type ProbeOptions } from './context.ts';
 import { quoted, type Result } from './finding.ts';
-import { hardened } from './pod.ts';
+import { restrictedPod } from './pod.ts';
 
 /** The agent gives up after this time. */
 const INIT_DEADLINE = '45s';
@@ -24,7 +30,7 @@ const TEMPLATE = '{{#with (secret "auth/token/lookup-self")}}logged in{{/with}}'
 export async function probe(
   context: Context,
   installation: Installation,
-  wanted: Probe,
+  wanted: ProbeOptions,
 ): Promise<Result> {
   const { cluster } = context;
   const { namespace } = wanted;
@@ -32,7 +38,7 @@ export async function probe(
   try {
     pod = await cluster.createPod(podOf(installation, wanted), namespace, false);
   } catch (error) {
-    return refused(error, namespace);
+    return resultOfError(error, namespace);
   }
   const { name = '' } = pod.metadata;
   let result: Result;
@@ -42,7 +48,9 @@ export async function probe(
       itemsOf(fieldAt(pod, 'spec', 'initContainers')).some(isAgent) ||
       hasInjectedVolume(pod, installation.annotationPrefix);
     const message = `the pod was not injected: is ${namespace} a namespace that the webhook looks at?`;
-    result = isInjected ? await watched(context, name, namespace) : { status: 'failure', message };
+    result = isInjected
+      ? await waitForEnd(context, name, namespace)
+      : { status: 'failure', message };
   } finally {
     isLeft = await cluster.deletePod(name, namespace).then(
       () => false,
@@ -54,7 +62,7 @@ export async function probe(
   return { ...result, status: result.status === 'ok' ? 'warning' : result.status, remedy };
 }
 
-function podOf({ annotationPrefix, agent }: Installation, probed: Probe): object {
+function podOf({ annotationPrefix, agent }: Installation, probed: ProbeOptions): object {
   const { serviceAccount, settings } = probed;
   const all = {
     inject: 'true',
@@ -66,7 +74,7 @@ function podOf({ annotationPrefix, agent }: Installation, probed: Probe): object
   const annotations = Object.fromEntries(
     Object.entries(all).map(([name, text]) => [`${annotationPrefix}/${name}`, text]),
   );
-  return hardened({
+  return restrictedPod({
     annotations,
     container: {
       image: agent.image,
@@ -81,9 +89,9 @@ function podOf({ annotationPrefix, agent }: Installation, probed: Probe): object
   });
 }
 
-function refused(error: unknown, namespace: string): Result {
+function resultOfError(error: unknown, namespace: string): Result {
   if (!hasCode(error, 'ERR_KUBERNETES_API')) throw error;
-  const refusal = refusalOf(error);
+  const refusal = serverMessageOf(error);
   if (refusal === undefined) throw error;
   const said = quoted(refusal);
   if (statusOf(error) === 403 && said.includes('cannot create resource')) {
@@ -93,7 +101,7 @@ function refused(error: unknown, namespace: string): Result {
   return { status: 'failure', message: `the pod was refused: ${said}` };
 }
 
-async function watched(
+async function waitForEnd(
   { cluster, clock, signal }: Context,
   name: string,
   namespace: string,
@@ -103,9 +111,9 @@ async function watched(
   while (clock.monotonicMs() < endMs) {
     const pod = await cluster.get(RESOURCE.pods, name, namespace);
     if (pod === undefined) return { status: 'failure', message: 'somebody deleted the pod' };
-    const result = verdict(pod);
+    const result = resultOfPod(pod);
     if (result !== undefined) return result;
-    waiting = whyWaiting(pod) || waiting;
+    waiting = waitingReason(pod) || waiting;
     await clock.sleep(POLL_MS, signal);
   }
   const event = await lastWarning(cluster, name, namespace);
@@ -114,7 +122,7 @@ async function watched(
 }
 
 /** Undefined while the agent has not ended. */
-function verdict(pod: ApiObject): Result | undefined {
+function resultOfPod(pod: ApiObject): Result | undefined {
   const state = fieldAt(agentStatus(pod), 'state', 'terminated');
   if (state === undefined) {
     const isOver = textAt(pod, 'status', 'phase') === 'Failed';
@@ -142,7 +150,7 @@ function isAgent(container: unknown): boolean {
   return textAt(container, 'name') === INIT_CONTAINER;
 }
 
-function whyWaiting(pod: ApiObject): string {
+function waitingReason(pod: ApiObject): string {
   const waiting = fieldAt(agentStatus(pod), 'state', 'waiting');
   return quoted(`${textAt(waiting, 'reason')} ${textAt(waiting, 'message')}`);
 }

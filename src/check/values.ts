@@ -4,17 +4,17 @@
 import { parseDocumentText, parseInstallation, type Installation } from '../config/index.ts';
 import { hasCode, toVouchsafeError } from '../core/index.ts';
 import { RESOURCE } from './cluster.ts';
-import { textAt, type Context, type Installed } from './context.ts';
-import { quoted, settle, type Answer, type Finding } from './finding.ts';
+import { textAt, type Context, type FoundInstallation } from './context.ts';
+import { quoted, runCheck, type ResultWith, type Finding } from './finding.ts';
 import { checkBundle } from './pem.ts';
 
 /** Returns the installation; undefined where its values cannot be read. */
 export async function* checkValues(
   context: Context,
-  installed: Installed,
+  installed: FoundInstallation,
 ): AsyncGenerator<Finding, Installation | undefined, undefined> {
-  const run = (): Promise<Answer<Installation>> => readable(context, installed);
-  const { finding, value } = await settle('values', 'readable', run);
+  const run = (): Promise<ResultWith<Installation>> => readValues(context, installed);
+  const { finding, value } = await runCheck('values', 'readable', run);
   yield finding;
   for (const [name, { address, caPem, caConfigMap }] of Object.entries(
     value?.vault.connections ?? {},
@@ -37,10 +37,10 @@ export async function* checkValues(
   return value;
 }
 
-async function readable(
+async function readValues(
   { cluster }: Context,
-  { name, namespace }: Installed,
-): Promise<Answer<Installation>> {
+  { name, namespace }: FoundInstallation,
+): Promise<ResultWith<Installation>> {
   const map = await cluster.get(RESOURCE.configMaps, name, namespace);
   const where = `ConfigMap ${name} in namespace ${namespace}`;
   if (map === undefined) {

@@ -3,19 +3,19 @@
  */
 import { fieldsOf, itemsOf, type ApiObject } from '../kubernetes/index.ts';
 import { RESOURCE } from './cluster.ts';
-import { fieldAt, PODS_WEBHOOK, textAt, type Context, type Installed } from './context.ts';
-import { settle, type Answer, type Finding, type Result } from './finding.ts';
+import { fieldAt, PODS_WEBHOOK, textAt, type Context, type FoundInstallation } from './context.ts';
+import { runCheck, type ResultWith, type Finding, type Result } from './finding.ts';
 import { checkBundle } from './pem.ts';
 
 /** Returns what was found; undefined where there is nothing that could be looked at. */
 export async function* checkWebhook(
   context: Context,
-): AsyncGenerator<Finding, Installed | undefined, undefined> {
-  const { finding, value } = await settle('webhook', 'registered', () => registered(context));
+): AsyncGenerator<Finding, FoundInstallation | undefined, undefined> {
+  const { finding, value } = await runCheck('webhook', 'registered', () => findRegistered(context));
   yield finding;
   let installed = value;
   if (installed === undefined) {
-    const found = await settle('webhook', 'installed', () => deployed(context));
+    const found = await runCheck('webhook', 'installed', () => findDeployed(context));
     yield found.finding;
     installed = found.value;
   }
@@ -26,7 +26,7 @@ export async function* checkWebhook(
     ['service', () => service(context, name, namespace)],
     ['endpoints', () => endpoints(context, name, namespace)],
   ];
-  for (const [check, run] of checks) yield (await settle('webhook', check, run)).finding;
+  for (const [check, run] of checks) yield (await runCheck('webhook', check, run)).finding;
   if (configuration !== undefined) {
     const result = bundle(context, configuration, `deployment/${name} --namespace ${namespace}`);
     yield { group: 'webhook', check: 'ca-bundle', ...result };
@@ -34,7 +34,7 @@ export async function* checkWebhook(
   return installed;
 }
 
-async function registered(context: Context): Promise<Answer<Installed>> {
+async function findRegistered(context: Context): Promise<ResultWith<FoundInstallation>> {
   const all = await context.cluster.list(RESOURCE.webhooks);
   const ours = all.filter((one) => podsWebhook(one) !== undefined);
   const chosen = ours.filter((one) => isChosen(context, one, installedBy(one).namespace));
@@ -64,7 +64,7 @@ async function registered(context: Context): Promise<Answer<Installed>> {
 }
 
 /** Where the registration is missing or may not be seen, the Deployment tells the names as well. */
-async function deployed(context: Context): Promise<Answer<Installed>> {
+async function findDeployed(context: Context): Promise<ResultWith<FoundInstallation>> {
   const found = await context.cluster.list(RESOURCE.deployments, {
     namespace: context.installNamespace,
     labelSelector: 'app.kubernetes.io/name=vouchsafe,app.kubernetes.io/component=webhook',
@@ -79,7 +79,7 @@ async function deployed(context: Context): Promise<Answer<Installed>> {
   }
   const { name = '' } = only.metadata;
   const namespace = textAt(only, 'metadata', 'namespace');
-  const value: Installed = { name, namespace, configuration: undefined };
+  const value: FoundInstallation = { name, namespace, configuration: undefined };
   return { status: 'ok', message: `Deployment ${name} in namespace ${namespace}`, value };
 }
 
@@ -90,7 +90,7 @@ export function podsWebhook(configuration: ApiObject | undefined): unknown {
   );
 }
 
-function installedBy(configuration: ApiObject): Installed {
+function installedBy(configuration: ApiObject): FoundInstallation {
   const service = fieldAt(podsWebhook(configuration), 'clientConfig', 'service');
   const name = textAt(service, 'name') || nameOf(configuration);
   return { name, namespace: textAt(service, 'namespace'), configuration };

@@ -1,7 +1,7 @@
 /**
  * `vouchsafe check`: what a cluster looks like from a person's machine.
  */
-import { GROUPS, runChecks, type Finding, type Probe, type Status } from '../check/index.ts';
+import { GROUPS, runChecks, type Finding, type ProbeOptions, type Status } from '../check/index.ts';
 import { EXIT, VouchsafeError } from '../core/index.ts';
 import { createKubernetesApi, kubeconfigAccess } from '../kubernetes/index.ts';
 import { checkTemplate } from '../template/index.ts';
@@ -72,7 +72,7 @@ function linesOf({ group, status, message, remedy }: Finding, last: Finding | un
   return `${heading}  ${STATUS_LABELS[status].padEnd(WIDTH)}  ${message}\n${hint}`;
 }
 
-function probeOf(text: string, settings: Readonly<Record<string, string>>): Probe {
+function probeOf(text: string, settings: Readonly<Record<string, string>>): ProbeOptions {
   const [namespace = '', serviceAccount] = text.split('/');
   return { namespace, serviceAccount, settings };
 }

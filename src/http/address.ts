@@ -44,7 +44,7 @@ export function peerOf(address: string | undefined): string {
  * Whether a caller is on this machine, or speaks for many: loopback, where a mesh's proxy is as well (127.0.0.6), and
  * `own`, the addresses of the node, from which its kubelet calls.
  */
-export function isNear(peer: string, own: readonly string[]): boolean {
+export function isExemptFromPeerLimit(peer: string, own: readonly string[]): boolean {
   if (peer === '::1' || peer === AMBIENT_PROBE) return true;
   if (isIPv4(peer) && peer.startsWith('127.')) return true;
   return own.some((address) => peerOf(address) === peer);

@@ -13,7 +13,7 @@ export interface BodyShare {
 
 interface Share extends BodyShare {
   bytes: number;
-  readonly giveWay: () => void;
+  readonly evict: () => void;
 }
 
 /**
@@ -35,12 +35,12 @@ export class BodyBudget {
     return this.#bytes;
   }
 
-  /** Opens a share of nothing; `giveWay` is called when it has to give way, and must end what it stands for. */
-  open(giveWay: () => void): BodyShare {
+  /** Opens a share of nothing; `evict` is called when it has to give way, and must end what it stands for. */
+  open(evict: () => void): BodyShare {
     const share: Share = {
       bytes: 0,
       isWaiting: true,
-      giveWay,
+      evict,
       resize: (bytes) => this.#resize(share, bytes),
       release: () => this.#release(share),
     };
@@ -56,7 +56,7 @@ export class BodyBudget {
       const victim = this.#oldestWaiting() ?? share;
       this.#release(victim);
       if (victim === share) return false;
-      victim.giveWay();
+      victim.evict();
     }
     return true;
   }

@@ -4,7 +4,7 @@
  */
 import { Socket, type Server } from 'node:net';
 import { NO_METRICS, type Counter, type Metrics } from '../core/index.ts';
-import { isNear, peerOf } from './address.ts';
+import { isExemptFromPeerLimit, peerOf } from './address.ts';
 import type { Limits } from './limits.ts';
 
 interface Connection {
@@ -54,7 +54,7 @@ export class Connections {
   }
 
   /** Follows the connections that a server accepts from now on. */
-  follow(server: Server): void {
+  track(server: Server): void {
     // What is handed to a server without a network (a handshake with itself) takes nobody's place.
     server.on('connection', (socket) => {
       if (socket instanceof Socket && socket.remotePort !== undefined) this.#add(socket);
@@ -62,7 +62,7 @@ export class Connections {
   }
 
   /** Says that a request of a connection is being answered; the function that it returns ends that, once. */
-  answering(socket: SocketEnds): () => void {
+  markBusy(socket: SocketEnds): () => void {
     const connection = this.#open.get(keyOf(socket));
     if (connection === undefined) return () => undefined;
     connection.requests += 1;
@@ -87,8 +87,8 @@ export class Connections {
   #add(socket: Socket): void {
     const peer = peerOf(socket.remoteAddress);
     const ofPeer = this.#ofPeer.get(peer) ?? 0;
-    const isCapped = !isNear(peer, this.#nodeAddresses);
-    if (isCapped && ofPeer >= this.#limits.maxOfOnePeer) {
+    const isCapped = !isExemptFromPeerLimit(peer, this.#nodeAddresses);
+    if (isCapped && ofPeer >= this.#limits.maxPerPeer) {
       this.#closeOldest('address', (one) => one.peer === peer);
     } else if (this.#open.size >= this.#limits.maxConnections) {
       this.#closeOldest('port', () => true);

@@ -17,14 +17,14 @@ export const MAX_HEADER_BYTES = 16 * 1024;
 export interface Limits {
   readonly maxConnections: number;
   /** Of one caller; infinity where many callers may share an address. */
-  readonly maxOfOnePeer: number;
+  readonly maxPerPeer: number;
   readonly keepAliveMs: number;
 }
 
 /** A kubelet, a Prometheus, a person. A connection that says nothing costs about 5 kB. */
 export const PROBE_LIMITS: Limits = {
   maxConnections: 256,
-  maxOfOnePeer: 16,
+  maxPerPeer: 16,
   keepAliveMs: 5000,
 };
 
@@ -34,7 +34,7 @@ export const PROBE_LIMITS: Limits = {
  */
 export const REVIEW_LIMITS: Limits = {
   maxConnections: 512,
-  maxOfOnePeer: Infinity,
+  maxPerPeer: Infinity,
   keepAliveMs: 120_000,
 };
 

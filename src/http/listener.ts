@@ -15,7 +15,7 @@ import {
   MAX_HEADER_BYTES,
   PROBE_LIMITS,
 } from './limits.ts';
-import { respondTo, type Handler } from './respond.ts';
+import { createRequestListener, type Handler } from './respond.ts';
 
 /** What {@link serveHttp} needs. */
 export interface HttpOptions {
@@ -56,9 +56,9 @@ export async function serveHttp(
   const isEnding = (): boolean => stopping.aborted;
   const server = createServer(
     { ...HTTP1_OPTIONS, keepAliveTimeout: PROBE_LIMITS.keepAliveMs },
-    respondTo({ handler, connections, budget, logger, isEnding }),
+    createRequestListener({ handler, connections, budget, logger, isEnding }),
   );
-  connections.follow(server);
+  connections.track(server);
   try {
     onListening(formatAddress(await listen(server, options.listen, logger)));
     await aborted(signal);

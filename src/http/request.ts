@@ -45,7 +45,7 @@ export interface RequestBounds {
 }
 
 /** Makes the view of a request. */
-export function viewOf(incoming: Incoming, bounds: RequestBounds): HttpRequest {
+export function toHttpRequest(incoming: Incoming, bounds: RequestBounds): HttpRequest {
   return {
     method: incoming.method ?? '',
     path: (incoming.url ?? '/').split('?', 1)[0] ?? '/',

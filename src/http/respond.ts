@@ -7,7 +7,7 @@ import { toVouchsafeError, type Logger } from '../core/index.ts';
 import type { BodyBudget } from './body-budget.ts';
 import type { Connections } from './connections.ts';
 import { WRITE_MS } from './limits.ts';
-import { drop, viewOf, type HttpRequest, type Incoming } from './request.ts';
+import { drop, toHttpRequest, type HttpRequest, type Incoming } from './request.ts';
 
 /** An answer. */
 export interface Answer {
@@ -16,7 +16,7 @@ export interface Answer {
   readonly body: string;
   readonly headers?: Readonly<Record<string, string>>;
   /** Whether the rest of the request was left unread, which ends the connection. */
-  readonly isCut?: boolean;
+  readonly closesConnection?: boolean;
 }
 
 /** Answers one request; a rejection becomes a 500 without a word. Undefined is for a request that was dropped. */
@@ -35,7 +35,7 @@ export interface RespondOptions {
 type Response = ServerResponse | Http2ServerResponse;
 
 /** Makes the listener of `request` events, of HTTP/1.1 and of HTTP/2. */
-export function respondTo(
+export function createRequestListener(
   options: RespondOptions,
 ): (incoming: Incoming, response: Response) => void {
   const { handler, connections, budget, logger, isEnding } = options;
@@ -44,12 +44,12 @@ export function respondTo(
     let answered = (): void => undefined;
     const onComplete = (): void => {
       share.isWaiting = false;
-      answered = connections.answering(incoming.socket);
+      answered = connections.markBusy(incoming.socket);
     };
     // A request without a body has come with its headers.
     if (incoming.method === 'GET' || incoming.method === 'HEAD') onComplete();
     let isOpen = true;
-    const request = viewOf(incoming, { share, onComplete, isOpen: () => isOpen });
+    const request = toHttpRequest(incoming, { share, onComplete, isOpen: () => isOpen });
     response.on('error', () => undefined); // a peer that is gone
     response.on('close', () => {
       isOpen = false;
@@ -77,11 +77,11 @@ export function respondTo(
   };
 }
 
-const FAILED: Answer = { status: 500, body: 'internal error\n', isCut: true };
+const FAILED: Answer = { status: 500, body: 'internal error\n', closesConnection: true };
 
 function send(incoming: Incoming, response: Response, answer: Answer, isEnding: boolean): void {
   const isHttp2 = incoming.httpVersionMajor === 2;
-  const isLast = isEnding || answer.isCut === true;
+  const isLast = isEnding || answer.closesConnection === true;
   const headers = {
     'content-type': answer.type ?? 'text/plain; charset=utf-8',
     'content-length': Buffer.byteLength(answer.body),
@@ -89,7 +89,7 @@ function send(incoming: Incoming, response: Response, answer: Answer, isEnding: 
     ...(isLast && !isHttp2 && { connection: 'close' }),
   };
   response.setTimeout(WRITE_MS, () => drop(incoming));
-  if (answer.isCut === true && isHttp2) response.once('finish', () => drop(incoming));
+  if (answer.closesConnection === true && isHttp2) response.once('finish', () => drop(incoming));
   write(response, answer, headers);
   response.end(incoming.method === 'HEAD' ? '' : answer.body); // in one piece with its headers
 }

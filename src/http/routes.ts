@@ -25,8 +25,8 @@ export function byRoute(routes: Readonly<Record<string, Route>>): Handler {
 
 function unrouted(routes: Readonly<Record<string, Route>>, { path }: HttpRequest): Answer {
   return Object.keys(routes).some((one) => one.endsWith(` ${path}`))
-    ? { status: 405, body: 'method not allowed\n', isCut: true }
-    : { status: 404, body: 'not found\n', isCut: true };
+    ? { status: 405, body: 'method not allowed\n', closesConnection: true }
+    : { status: 404, body: 'not found\n', closesConnection: true };
 }
 
 /** `/healthz` and `/readyz`; while `stopping` has aborted nothing is ready. */

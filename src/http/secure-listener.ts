@@ -18,7 +18,7 @@ import {
   REVIEW_LIMITS,
 } from './limits.ts';
 import { HTTP1_OPTIONS, listen } from './listener.ts';
-import { respondTo, type Handler } from './respond.ts';
+import { createRequestListener, type Handler } from './respond.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 2000;
 
@@ -57,12 +57,15 @@ export class SecureListener {
     });
     this.#server.setTimeout(REVIEW_LIMITS.keepAliveMs);
     const budget = new BodyBudget(MAX_BODIES_BYTES);
-    this.#server.on('request', respondTo({ ...options, connections: this.#connections, budget }));
-    this.#connections.follow(this.#server);
+    this.#server.on(
+      'request',
+      createRequestListener({ ...options, connections: this.#connections, budget }),
+    );
+    this.#connections.track(this.#server);
   }
 
   /** Serves with this certificate from now on; connections that are open go on with the old one. */
-  use(certificatePem: string, keyPem: string): void {
+  setCertificate(certificatePem: string, keyPem: string): void {
     const { clientCa } = this.#options;
     this.#server.setSecureContext({
       cert: certificatePem,

@@ -21,8 +21,8 @@ export interface ApiRequest {
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: unknown;
-  /** Whether a refusal is to be kept word for word ({@link refusalOf}): only where nothing that was sent is secret. */
-  readonly keepsRefusal?: true;
+  /** Whether a refusal is to be kept word for word ({@link serverMessageOf}): only where nothing that was sent is secret. */
+  readonly keepsServerMessage?: true;
 }
 
 /** What a watch tells. */
@@ -67,7 +67,7 @@ export function statusOf(error: unknown): number | undefined {
 }
 
 /** The API server's own words, where the request kept them. */
-export function refusalOf(error: unknown): string | undefined {
+export function serverMessageOf(error: unknown): string | undefined {
   const refusal = error instanceof VouchsafeError ? error.details['refusal'] : undefined;
   return typeof refusal === 'string' ? refusal : undefined;
 }

@@ -29,7 +29,7 @@ export interface Regarding {
 }
 
 /** One thing to tell. */
-export interface Occurrence {
+export interface EventDetails {
   readonly namespace: string;
   readonly regarding: Regarding;
   readonly type: 'Normal' | 'Warning';
@@ -68,15 +68,15 @@ const MAX_QUEUE = 500;
 const MAX_NOTE_CHARS = 1024;
 
 interface Series {
-  readonly occurrence: Occurrence;
+  readonly details: EventDetails;
   /** Name of the Event; a second of the same needs no other one. */
   readonly name: string;
   readonly firstMs: number;
   count: number;
   lastMs: number;
   /** How many of them the API knows; 0 before the Event was made. */
-  told: number;
-  toldMs: number;
+  writtenCount: number;
+  writtenMs: number;
   isQueued: boolean;
 }
 
@@ -108,9 +108,9 @@ export class EventRecorder {
   }
 
   /** Takes note of something; returns at once and never throws. */
-  record(occurrence: Occurrence): void {
+  record(details: EventDetails): void {
     const { clock, random } = this.#options;
-    const { namespace, regarding, reason, note } = occurrence;
+    const { namespace, regarding, reason, note } = details;
     // Both become part of a path, and come from whoever created the pod.
     if (!isName(namespace) || !isName(regarding.name)) return;
     const object = JSON.stringify([namespace, regarding]);
@@ -123,21 +123,21 @@ export class EventRecorder {
       this.#outcomes.add({ outcome: 'counted' });
       return;
     }
-    if (!this.#mayTell(namespace, object)) {
+    if (!this.#takeTokens(namespace, object)) {
       this.#outcomes.add({ outcome: 'dropped' });
       return;
     }
     const suffix = Math.floor(random.next() * 2 ** 48).toString(16);
     const name = `${regarding.name.slice(0, 200)}.${suffix}`;
-    const times = { firstMs: clock.now(), lastMs: nowMs, toldMs: nowMs };
-    const series = { occurrence, name, ...times, count: 1, told: 0, isQueued: true };
+    const times = { firstMs: clock.now(), lastMs: nowMs, writtenMs: nowMs };
+    const series = { details, name, ...times, count: 1, writtenCount: 0, isQueued: true };
     remember(this.#series, key, series);
     this.#enqueue(series);
     this.#work.set(undefined);
   }
 
   /** Takes a token of the namespace and one of the object; an object without one costs its namespace nothing. */
-  #mayTell(namespace: string, object: string): boolean {
+  #takeTokens(namespace: string, object: string): boolean {
     const { clock } = this.#options;
     const ofObject = this.#objects.get(object) ?? new TokenBucket(PER_OBJECT, clock);
     if (ofObject.waitMs() > 0) return false;
@@ -161,13 +161,13 @@ export class EventRecorder {
   }
 
   #enqueue(series: Series): void {
-    if (!this.#queue.add(series.occurrence.namespace, series)) this.#drop(series);
+    if (!this.#queue.add(series.details.namespace, series)) this.#drop(series);
   }
 
   #drop(series: Series): void {
     series.isQueued = false;
     // A count comes again when it is due; what was never written is forgotten.
-    if (series.told === 0) series.lastMs = -Infinity;
+    if (series.writtenCount === 0) series.lastMs = -Infinity;
     this.#outcomes.add({ outcome: 'dropped' });
   }
 
@@ -204,8 +204,8 @@ export class EventRecorder {
   #requeue(): void {
     const nowMs = this.#options.clock.monotonicMs();
     for (const [key, series] of this.#series) {
-      const isBehind = series.told > 0 && series.count > series.told;
-      if (isBehind && !series.isQueued && nowMs - series.toldMs >= UPDATE_MS) {
+      const isBehind = series.writtenCount > 0 && series.count > series.writtenCount;
+      if (isBehind && !series.isQueued && nowMs - series.writtenMs >= UPDATE_MS) {
         series.isQueued = true;
         this.#enqueue(series);
       }
@@ -217,18 +217,18 @@ export class EventRecorder {
   async #write(series: Series, signal: AbortSignal): Promise<void> {
     const { count } = series;
     series.isQueued = false;
-    series.toldMs = this.#options.clock.monotonicMs();
+    series.writtenMs = this.#options.clock.monotonicMs();
     try {
       await this.#options.api.send(this.#request(series, count), signal);
-      if (series.told === 0) this.#outcomes.add({ outcome: 'written' });
-      series.told = count;
+      if (series.writtenCount === 0) this.#outcomes.add({ outcome: 'written' });
+      series.writtenCount = count;
       this.#isFailing = false;
     } catch (caught) {
       signal.throwIfAborted();
       this.#outcomes.add({ outcome: 'failed' });
       // Not tried again: an Event is no record. A namespace that ends refuses them, and one that expired is gone.
-      if (series.told === 0) series.lastMs = -Infinity;
-      series.told = count;
+      if (series.writtenCount === 0) series.lastMs = -Infinity;
+      series.writtenCount = count;
       const isExpected = [404, 409].includes(statusOf(caught) ?? 0);
       if (isExpected || this.#isFailing) return;
       this.#isFailing = true;
@@ -238,13 +238,13 @@ export class EventRecorder {
 
   #request(series: Series, count: number): ApiRequest {
     const { clock, controller, instance } = this.#options;
-    const { namespace, regarding, type, reason, note } = series.occurrence;
+    const { namespace, regarding, type, reason, note } = series.details;
     const collection = `/apis/events.k8s.io/v1/namespaces/${namespace}/events`;
     const agoMs = clock.monotonicMs() - series.lastMs;
     const counted = {
       series: { count, lastObservedTime: microTime(clock.now() - agoMs) },
     };
-    if (series.told > 0) {
+    if (series.writtenCount > 0) {
       return { method: 'PATCH', path: `${collection}/${series.name}`, body: counted };
     }
     const body = {

@@ -9,22 +9,22 @@ export {
   fieldsOf,
   isConflict,
   itemsOf,
-  refusalOf,
+  serverMessageOf,
   statusOf,
   type ApiObject,
   type ApiRequest,
   type KubernetesApi,
   type WatchEvent,
 } from './api.ts';
-export { EventRecorder, type EventsOptions, type Occurrence } from './events.ts';
-export { Informer as Followed, type FollowOptions } from './informer.ts';
+export { EventRecorder, type EventsOptions, type EventDetails } from './events.ts';
+export { Informer, type InformerOptions } from './informer.ts';
 export { kubeconfigAccess, type KubeconfigOptions } from './kubeconfig.ts';
 export { Lease, type LeaseOptions } from './lease.ts';
 export { createKubernetesApi } from './rest.ts';
-export { followedNamespaces, type Namespaces, type NamespacesOptions } from './namespaces.ts';
+export { watchNamespaces, type Namespaces, type NamespacesOptions } from './namespaces.ts';
 export {
   fetchPodFacts,
-  podFacts,
+  cachedPodFacts,
   type PodFacts,
   type PodFactsOptions,
   type PodName,

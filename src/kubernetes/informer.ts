@@ -22,7 +22,7 @@ import {
 } from './api.ts';
 
 /** What {@link Informer} needs. */
-export interface FollowOptions<T> {
+export interface InformerOptions<T> {
   readonly api: KubernetesApi;
   /** `/api/v1/namespaces` */
   readonly collection: string;
@@ -46,7 +46,7 @@ const GONE = 410;
 
 /** The newest state of a collection, or of one object in it. */
 export class Informer<T> {
-  readonly #options: FollowOptions<T>;
+  readonly #options: InformerOptions<T>;
   readonly #logger: Logger;
   readonly #changes = new Latest<undefined>();
   #objects = new Map<string, T>();
@@ -55,7 +55,7 @@ export class Informer<T> {
   /** When the view was last known to be that of the API. */
   #freshMs = -Infinity;
 
-  constructor(options: FollowOptions<T>) {
+  constructor(options: InformerOptions<T>) {
     this.#options = options;
     this.#logger = options.logger ?? NO_LOGGER;
   }

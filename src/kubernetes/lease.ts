@@ -43,7 +43,7 @@ export class Lease {
   /** The last version seen and when it was new: expiry is judged by the own clock alone. */
   #seen = { version: '', atMs: 0 };
   #heldUntilMs = -Infinity;
-  #wasHeld = false;
+  #reportedHeld = false;
   #lastProblem = '';
 
   constructor(options: LeaseOptions) {
@@ -66,7 +66,7 @@ export class Lease {
     try {
       for (;;) {
         await this.#tick(signal);
-        this.#tell();
+        this.#reportChange();
         await clock.sleep(RENEW_MS * (0.8 + random.next() * 0.4), signal);
       }
     } finally {
@@ -148,10 +148,10 @@ export class Lease {
     );
   }
 
-  #tell(): void {
+  #reportChange(): void {
     const { isHeld } = this;
-    if (isHeld === this.#wasHeld) return;
-    this.#wasHeld = isHeld;
+    if (isHeld === this.#reportedHeld) return;
+    this.#reportedHeld = isHeld;
     this.#gauge.set(isHeld ? 1 : 0);
     this.#logger.info(isHeld ? 'this replica leads' : 'this replica does not lead any more');
     this.#options.onChange();

@@ -17,7 +17,7 @@ const STALE_MS = 10 * 60_000;
 const UNKNOWN = { burst: 50, perSecond: 10 } as const;
 const COLLECTION = '/api/v1/namespaces';
 
-/** What {@link followedNamespaces} needs. */
+/** What {@link watchNamespaces} needs. */
 export interface NamespacesOptions {
   readonly api: KubernetesApi;
   /** Annotations with this prefix (`vouchsafe.dev`) alone are kept. */
@@ -37,13 +37,13 @@ export interface Namespaces {
    */
   readonly lookup: (name: string, signal: AbortSignal) => Promise<Annotations>;
   /** True for a namespace that the view has, however old the view is. Names that somebody made up are not in it. */
-  readonly knows: (name: string) => boolean;
+  readonly has: (name: string) => boolean;
   /** Keeps the view. */
   readonly run: (signal: AbortSignal) => Promise<void>;
 }
 
 /** Follows all namespaces. While the API is away the last view stands in for ten minutes. */
-export function followedNamespaces({ api, prefix, ...rest }: NamespacesOptions): Namespaces {
+export function watchNamespaces({ api, prefix, ...rest }: NamespacesOptions): Namespaces {
   const read = ({ metadata }: ApiObject): Annotations => {
     const entries = Object.entries(metadata.annotations ?? {});
     return Object.fromEntries(entries.filter(([name]) => name.startsWith(`${prefix}/`)));
@@ -63,7 +63,7 @@ export function followedNamespaces({ api, prefix, ...rest }: NamespacesOptions):
       }
       return read(await api.send({ method: 'GET', path: `${COLLECTION}/${name}` }, signal));
     },
-    knows: (name) => view.get(name) !== undefined,
+    has: (name) => view.get(name) !== undefined,
     run: (signal) => view.run(signal),
   };
 }

@@ -30,7 +30,7 @@ export interface PodFacts extends PodName {
   }[];
 }
 
-/** What {@link podFacts} needs. */
+/** What {@link cachedPodFacts} needs. */
 export interface PodFactsOptions {
   readonly api: KubernetesApi;
   readonly pod: PodName;
@@ -44,7 +44,9 @@ export interface PodFactsOptions {
  * Who a pod is now: labels change, and an early view may be wrong. However many ask, and however often, the API server
  * is asked once in five seconds. Rejects with the errors of {@link fetchPodFacts}.
  */
-export function podFacts(options: PodFactsOptions): (signal: AbortSignal) => Promise<PodFacts> {
+export function cachedPodFacts(
+  options: PodFactsOptions,
+): (signal: AbortSignal) => Promise<PodFacts> {
   const { api, pod, nodeName, clock, lifetime } = options;
   let last: { readonly facts: Promise<PodFacts>; staleAtMs: number } | undefined;
   return async (signal) => {

@@ -38,7 +38,7 @@ export function createKubernetesApi(access: ApiAccess): KubernetesApi {
   const open = async (request: ApiRequest, signal: AbortSignal): Promise<IncomingMessage> => {
     const response = await exchange(await access.options(), { access, agent, request, signal });
     const { statusCode: status = 0 } = response;
-    if (status < 200 || status > 299) throw await refusal(request, response);
+    if (status < 200 || status > 299) throw await errorOf(request, response);
     return response;
   };
   return {
@@ -116,7 +116,7 @@ function mediaType({ method, body }: ApiRequest): string {
 }
 
 /** Of the Status in a refusal one word is kept, because the rest may quote what was sent; all where that was wanted. */
-async function refusal(request: ApiRequest, response: IncomingMessage): Promise<VouchsafeError> {
+async function errorOf(request: ApiRequest, response: IncomingMessage): Promise<VouchsafeError> {
   const { statusCode: status = 0, headers } = response;
   const seconds = Number(headers['retry-after']);
   let said: Readonly<Record<string, unknown>> = {};
@@ -128,7 +128,7 @@ async function refusal(request: ApiRequest, response: IncomingMessage): Promise<
   const { reason, message } = said;
   return apiError(request, status, {
     ...(typeof reason === 'string' && { reason }),
-    ...(request.keepsRefusal && typeof message === 'string' && { refusal: message }),
+    ...(request.keepsServerMessage && typeof message === 'string' && { refusal: message }),
     ...(seconds > 0 && seconds < 3600 && { retryAfterMs: seconds * 1000 }),
   });
 }

@@ -1,12 +1,12 @@
 export {
-  CertificateSource,
+  FileCertificates,
   parseServingCertificate,
   type Certificates,
-  type CertificateSourceOptions,
+  type FileCertificatesOptions,
   type ServingCertificate,
-} from './certificate-source.ts';
-export { OwnCertificates, type OwnOptions } from './own.ts';
-export { Registration, type RegistrationOptions } from './registration.ts';
-export { KEYS, type Lifetimes } from './stored.ts';
-export { SvidCertificates, type SvidOptions } from './svid.ts';
-export { TrustedCertificates, type TrustedOptions } from './trusted.ts';
+} from './file-certificates.ts';
+export { OwnCertificates, type OwnCertificatesOptions } from './own-certificates.ts';
+export { WebhookConfiguration, type WebhookConfigurationOptions } from './webhook-configuration.ts';
+export { KEYS, type Lifetimes } from './certificate-secret.ts';
+export { SvidCertificates, type SvidCertificatesOptions } from './svid-certificates.ts';
+export { TrustedCertificates, type TrustedCertificatesOptions } from './trusted-certificates.ts';

@@ -9,7 +9,7 @@ import { classify } from '../config/index.ts';
 import type { Problem } from '../core/index.ts';
 
 /** An Event to be, in Kubernetes' words. */
-export interface Notice {
+export interface AdmissionEvent {
   readonly namespace: string;
   readonly regarding: {
     readonly apiVersion: string;
@@ -23,7 +23,7 @@ export interface Notice {
 }
 
 /** A skip that somebody may wonder about; the others are as everybody expects. */
-const TOLD_SKIP: Reason = 'nothing_requested';
+const REPORTED_SKIP: Reason = 'nothing_requested';
 
 /** More settings are not listed. */
 const MAX_LISTED = 8;
@@ -37,7 +37,7 @@ export function eventFor(
   namespace: string,
   result: Pick<InjectionResult, 'outcome' | 'reason' | 'problems' | 'warnings'>,
   prefix: string,
-): Notice | undefined {
+): AdmissionEvent | undefined {
   const regarding = ownerOf(pod);
   const told = eventText(result, prefix);
   return regarding === undefined || told === undefined
@@ -46,7 +46,7 @@ export function eventFor(
 }
 
 /** The notice of a pod that was denied because its namespace could not be read. */
-export function namespaceNotice(pod: Pod, namespace: string): Notice | undefined {
+export function unreadableNamespaceEvent(pod: Pod, namespace: string): AdmissionEvent | undefined {
   const regarding = ownerOf(pod);
   if (regarding === undefined) return undefined;
   const note = 'The annotations of the namespace cannot be read now; it is tried again.';
@@ -56,20 +56,20 @@ export function namespaceNotice(pod: Pod, namespace: string): Notice | undefined
 function eventText(
   { outcome, reason, problems, warnings }: Parameters<typeof eventFor>[2],
   prefix: string,
-): Pick<Notice, 'type' | 'reason' | 'note'> | undefined {
+): Pick<AdmissionEvent, 'type' | 'reason' | 'note'> | undefined {
   const why = REASONS[reason];
   if (outcome === 'injected') return { type: 'Normal', reason: 'Injected', note: why };
   if (outcome === 'skipped') {
-    const isTold = reason === TOLD_SKIP || (reason === 'not_requested' && warnings.length > 0);
+    const isTold = reason === REPORTED_SKIP || (reason === 'not_requested' && warnings.length > 0);
     return isTold ? { type: 'Normal', reason: 'NotInjected', note: why } : undefined;
   }
-  const note = `${why} ${counted(problems, prefix)} The answer to whoever created the pod says more, and so does \`vouchsafe explain\`.`;
+  const note = `${why} ${problemSummary(problems, prefix)} The answer to whoever created the pod says more, and so does \`vouchsafe explain\`.`;
   return { type: 'Warning', reason: reason === 'forbidden' ? 'PolicyRefused' : 'Denied', note };
 }
 
 /** `2 problems, of role, secret-*, by policy team-a.` */
-function counted(problems: readonly Problem[], prefix: string): string {
-  const places = listed(problems.map(({ path }) => placeOf(path, prefix)));
+function problemSummary(problems: readonly Problem[], prefix: string): string {
+  const places = listed(problems.map(({ path }) => settingOf(path, prefix)));
   const policies = listed(problems.flatMap(({ policy }) => policy ?? []));
   const count = `${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}`;
   return `${count}, of ${places}${policies === '' ? '' : `, by policy ${policies}`}.`;
@@ -81,7 +81,7 @@ function listed(names: readonly string[]): string {
 }
 
 /** The setting that a problem is about, in the product's own words: names of files are whoever's who wrote them. */
-function placeOf(path: string, prefix: string): string {
+function settingOf(path: string, prefix: string): string {
   // `vouchsafe.dev/mode of the namespace`
   const [key = ''] = path.split(' ', 1);
   if (key.startsWith('defaults.')) return 'the defaults of the installation';
@@ -92,11 +92,12 @@ function placeOf(path: string, prefix: string): string {
 }
 
 /** The controller, else a pod that has a name already: one with `generateName` gets its own after admission. */
-function ownerOf({ metadata }: Pod): Notice['regarding'] | undefined {
+function ownerOf({ metadata }: Pod): AdmissionEvent['regarding'] | undefined {
   const owner = metadata.ownerReferences?.find(({ controller }) => controller === true);
-  if (owner === undefined) return reference({ apiVersion: 'v1', kind: 'Pod', name: metadata.name });
+  if (owner === undefined)
+    return referenceFrom({ apiVersion: 'v1', kind: 'Pod', name: metadata.name });
   const { apiVersion = 'v1', kind, name, uid } = owner;
-  return reference({ apiVersion, kind, name, uid });
+  return referenceFrom({ apiVersion, kind, name, uid });
 }
 
 /** What each field of a reference may look like; nothing that is a sentence has that form. */
@@ -108,19 +109,22 @@ const FORM = {
 } as const;
 
 /** A reference whose every field has its form; undefined where one has not. An absent UID is nobody's. */
-function reference(given: {
+function referenceFrom(given: {
   readonly apiVersion: unknown;
   readonly kind: unknown;
   readonly name: unknown;
   readonly uid?: unknown;
-}): Notice['regarding'] | undefined {
+}): AdmissionEvent['regarding'] | undefined {
   const { apiVersion, kind, name, uid } = given;
-  const isOne = has(apiVersion, 'apiVersion') && has(kind, 'kind') && has(name, 'name');
+  const isOne =
+    isWellFormed(apiVersion, 'apiVersion') &&
+    isWellFormed(kind, 'kind') &&
+    isWellFormed(name, 'name');
   if (!isOne) return undefined;
   if (uid === undefined) return { apiVersion, kind, name };
-  return has(uid, 'uid') ? { apiVersion, kind, name, uid } : undefined;
+  return isWellFormed(uid, 'uid') ? { apiVersion, kind, name, uid } : undefined;
 }
 
-function has(value: unknown, field: keyof typeof FORM): value is string {
+function isWellFormed(value: unknown, field: keyof typeof FORM): value is string {
   return typeof value === 'string' && FORM[field].test(value);
 }

@@ -1,5 +1,5 @@
 export type { MutateOptions, NamespaceLookup } from './mutate.ts';
-export type { Notice } from './admission-event.ts';
+export type { AdmissionEvent } from './admission-event.ts';
 export {
   createWebhookServer,
   type BoundAddresses,

@@ -24,10 +24,10 @@ import {
 import type { Answer, HttpRequest, Route } from '../http/index.ts';
 import { raceAbort } from '../async/index.ts';
 import { createReviewCounter } from './review-counter.ts';
-import { ReviewTurns } from './review-turns.ts';
-import { namespaceNotice, eventFor, type Notice } from './admission-event.ts';
+import { ReviewQueue } from './review-queue.ts';
+import { unreadableNamespaceEvent, eventFor, type AdmissionEvent } from './admission-event.ts';
 import { parseReviewBody } from './review-body.ts';
-import { rememberChecks } from './remember-checks.ts';
+import { cacheTemplateChecks } from './template-check-cache.ts';
 
 /** Annotations of a namespace. */
 export type NamespaceLookup = (name: string, signal: AbortSignal) => Promise<Annotations>;
@@ -43,9 +43,9 @@ export interface MutateOptions {
    * True for a namespace that is known to exist, whoever calls. All others have one label in metrics, and no Events;
    * without it there is none that is known.
    */
-  readonly knows?: ((namespace: string) => boolean) | undefined;
+  readonly isKnownNamespace?: ((namespace: string) => boolean) | undefined;
   /** Is told of decisions that people may wonder about; it must return at once. */
-  readonly tell?: ((notice: Notice) => void) | undefined;
+  readonly recordEvent?: ((event: AdmissionEvent) => void) | undefined;
   /** Lets everything else that is ready run, between one review and the next. */
   readonly pause: () => Promise<void>;
   readonly clock: Clock;
@@ -69,15 +69,15 @@ interface Decision {
   readonly answer: AdmissionReviewResponse;
   readonly outcome: string;
   readonly reason: string;
-  readonly notice?: Notice | undefined;
+  readonly event?: AdmissionEvent | undefined;
 }
 
 /** Makes the route. */
 export function createMutateRoute(options: MutateOptions): Route {
   const { clock, logger, metrics, installation, pause } = options;
-  const knows = options.knows ?? (() => false);
-  const remembering = { ...options, checkTemplate: rememberChecks(options.checkTemplate) };
-  const turns = new ReviewTurns({ bounds: WAITING, waitMs: MAX_WAIT_MS, clock, pause });
+  const knows = options.isKnownNamespace ?? (() => false);
+  const remembering = { ...options, checkTemplate: cacheTemplateChecks(options.checkTemplate) };
+  const turns = new ReviewQueue({ bounds: WAITING, maxWaitMs: MAX_WAIT_MS, clock, pause });
   const count = createReviewCounter(metrics, knows);
   const duration = metrics.histogram(
     'vouchsafe_admission_duration_seconds',
@@ -94,32 +94,32 @@ export function createMutateRoute(options: MutateOptions): Route {
       count(review?.namespace, outcome, reason);
       duration.observe(durationMs / 1000, { outcome });
       const fields = { outcome, reason, bytes, duration_ms: Math.round(durationMs * 100) / 100 };
-      logger.info('admission review', { ...describe(review), ...fields, ...extra });
+      logger.info('admission review', { ...reviewFields(review), ...fields, ...extra });
     };
     try {
       checkMediaType(request);
       const body = await request.readBody(installation.webhook.maxBodyBytes);
       bytes = body.length;
       review = readReview(parseReviewBody(body));
-      const isKnown = options.knows === undefined || knows(review.namespace);
+      const isKnown = options.isKnownNamespace === undefined || knows(review.namespace);
       const owner = isKnown ? review.namespace : UNKNOWN;
       const turn: Turn = (work) =>
-        turns.do(owner, body.length, () => {
+        turns.run(owner, body.length, () => {
           if (request.isOpen) return work();
           throw new VouchsafeError('ERR_SERVER_BUSY', 'nobody waits for the answer');
         });
-      const { answer, outcome, reason, notice } = await decide(review, { ...remembering, turn });
+      const { answer, outcome, reason, event } = await decide(review, { ...remembering, turn });
       finish(outcome, reason);
       const { excludedNamespaces } = installation.webhook;
-      const mayTell = knows(review.namespace) && !excludedNamespaces.includes(review.namespace);
+      const mayRecord = knows(review.namespace) && !excludedNamespaces.includes(review.namespace);
       // What was only tried has no traces.
-      if (notice !== undefined && mayTell && !review.dryRun) options.tell?.(notice);
+      if (event !== undefined && mayRecord && !review.dryRun) options.recordEvent?.(event);
       return { status: 200, type: 'application/json', body: JSON.stringify(answer) };
     } catch (caught) {
       if (!request.isOpen) return undefined; // nobody is there to be told
       const error = toVouchsafeError(caught);
       finish('failed', error.code, { error });
-      return failure(error);
+      return errorAnswer(error);
     }
   };
 }
@@ -149,8 +149,8 @@ async function decide(
     // A namespace that does not exist is answered like one that cannot be read: nothing more is told of either.
     const message = `the annotations of namespace ${request.namespace} cannot be read now; this pod needs them, try again`;
     const answer = refuseReview(request.uid, 503, message);
-    const notice = request.pod && namespaceNotice(request.pod, request.namespace);
-    return { answer, outcome: 'denied', reason: 'namespace_unknown', notice };
+    const event = request.pod && unreadableNamespaceEvent(request.pod, request.namespace);
+    return { answer, outcome: 'denied', reason: 'namespace_unknown', event };
   }
   return inTurn(turn, request, { ...context, namespaceAnnotations });
 }
@@ -162,7 +162,7 @@ async function inTurn(
   context: ReviewContext,
 ): Promise<Decision> {
   const { uid, namespace } = request;
-  const done = await turn(() => answered(request, context));
+  const done = await turn(() => decideReview(request, context));
   if (done !== undefined) return done.result;
   const message = `too many pods of namespace ${namespace} are created at once; try again`;
   const answer = refuseReview(uid, 429, message, RETRY_AFTER_SECONDS);
@@ -178,7 +178,7 @@ function mayNeedNamespace(
   return pod.metadata.annotations?.[`${annotationPrefix}/inject`] !== 'false';
 }
 
-function answered(request: AdmissionRequest, context: ReviewContext): Decision {
+function decideReview(request: AdmissionRequest, context: ReviewContext): Decision {
   const { pod, namespace } = request;
   const { answer, result } = answerReview(request, context);
   if (pod === undefined || result === undefined) {
@@ -186,7 +186,7 @@ function answered(request: AdmissionRequest, context: ReviewContext): Decision {
   }
   const { outcome, reason } = result;
   const prefix = context.installation.annotationPrefix;
-  return { answer, outcome, reason, notice: eventFor(pod, namespace, result, prefix) };
+  return { answer, outcome, reason, event: eventFor(pod, namespace, result, prefix) };
 }
 
 function checkMediaType(request: HttpRequest): void {
@@ -198,19 +198,20 @@ function checkMediaType(request: HttpRequest): void {
 }
 
 /** The body is machine-readable; the API server shows it to whoever created the pod. */
-function failure(error: VouchsafeError): Answer {
+function errorAnswer(error: VouchsafeError): Answer {
   const type = 'application/json';
   const body = JSON.stringify({ code: error.code, message: error.message });
-  if (hasCode(error, 'ERR_ADMISSION_TOO_LARGE')) return { status: 413, type, body, isCut: true };
-  if (hasCode(error, 'ERR_SERVER_BUSY')) return { status: 503, type, body, isCut: true };
+  if (hasCode(error, 'ERR_ADMISSION_TOO_LARGE'))
+    return { status: 413, type, body, closesConnection: true };
+  if (hasCode(error, 'ERR_SERVER_BUSY')) return { status: 503, type, body, closesConnection: true };
   // What went wrong inside is for the log.
   if (!hasCode(error, 'ERR_ADMISSION_MALFORMED'))
     return { status: 500, type, body: JSON.stringify({ code: error.code }) };
   const isMediaType = error.details['status'] === 415;
-  return { status: isMediaType ? 415 : 400, type, body, isCut: isMediaType };
+  return { status: isMediaType ? 415 : 400, type, body, closesConnection: isMediaType };
 }
 
-function describe(request: AdmissionRequest | undefined): LogFields {
+function reviewFields(request: AdmissionRequest | undefined): LogFields {
   if (request === undefined) return {};
   const { uid, namespace, dryRun, pod } = request;
   const fields = { uid, namespace, ...(dryRun && { dry_run: true }) };

@@ -28,7 +28,7 @@ export interface WebhookServerOptions extends MutateOptions {
   /** The server keeps them up to date as long as it runs. */
   readonly certificates: Certificates;
   /** What reviews need beside the server; it runs until the last of them is answered. */
-  readonly companions?: readonly Task[];
+  readonly backgroundTasks?: readonly Task[];
   readonly exposition: Exposition;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -79,15 +79,15 @@ async function run(
   const listener = new SecureListener({
     handler: byRoute({
       ...probeRoutes(signal, whyNotReady),
-      'POST /mutate': clientCa === undefined ? mutate : authenticated(mutate),
+      'POST /mutate': clientCa === undefined ? mutate : requireClientCertificate(mutate),
     }),
     ...{ logger, metrics: options.metrics, clientCa, isEnding: () => signal.aborted },
   });
   const health = Promise.withResolvers<string | undefined>();
   // The companions, and the probes, outlive `signal`: what is under way still needs them.
-  const companions = new AbortController();
-  await runAll(companions.signal, [
-    ...(options.companions ?? []),
+  const background = new AbortController();
+  await runAll(background.signal, [
+    ...(options.backgroundTasks ?? []),
     (inner) => certificates.run(inner),
     (inner) => followCertificate(listener, options, inner),
     async (inner) => {
@@ -115,17 +115,17 @@ async function run(
       } finally {
         listener.close();
       }
-      companions.abort();
+      background.abort();
     },
   ]);
 }
 
 /** Turns strangers away before they cause anything: no line, no count, no event. */
-function authenticated(route: Route): Route {
+function requireClientCertificate(route: Route): Route {
   return (request) =>
     request.isAuthenticated
       ? route(request)
-      : { status: 401, body: 'a client certificate is needed\n', isCut: true };
+      : { status: 401, body: 'a client certificate is needed\n', closesConnection: true };
 }
 
 async function followCertificate(
@@ -152,7 +152,7 @@ function useCertificate(
   listener: SecureListener,
   { certificatePem, keyPem }: ServingCertificate,
 ): void {
-  listener.use(certificatePem, keyPem.reveal());
+  listener.setCertificate(certificatePem, keyPem.reveal());
 }
 
 /** Takes new connections for a moment more, then waits for what is under way. */

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatAddress, isNear, parseAddress, peerOf } from '../../../src/http/address.ts';
+import {
+  formatAddress,
+  isExemptFromPeerLimit,
+  parseAddress,
+  peerOf,
+} from '../../../src/http/address.ts';
 
 const PEERS: readonly (readonly [string | undefined, string])[] = [
   ['10.1.2.3', '10.1.2.3'],
@@ -23,7 +28,7 @@ test('one caller, however its address is spelled', () => {
 test('near are loopback, the proxy of a mesh and the addresses of the node, and nobody else', () => {
   const node = ['192.0.2.7', '2001:db8::7'];
   const near = ['127.0.0.1', '127.0.0.6', '::ffff:127.0.0.1', '::1', '169.254.7.127', ...node];
-  for (const address of near) assert.ok(isNear(peerOf(address), node), address);
+  for (const address of near) assert.ok(isExemptFromPeerLimit(peerOf(address), node), address);
   const far = [
     '192.0.2.8',
     '2001:db8:0:1::7',
@@ -32,7 +37,7 @@ test('near are loopback, the proxy of a mesh and the addresses of the node, and 
     '169.254.7.126',
     '',
   ];
-  for (const address of far) assert.ok(!isNear(peerOf(address), node), address);
+  for (const address of far) assert.ok(!isExemptFromPeerLimit(peerOf(address), node), address);
 });
 
 test('addresses of listeners', () => {

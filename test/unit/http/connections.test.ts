@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { NO_METRICS, type Labels, type Metrics } from '../../../src/core/index.ts';
 import { Connections } from '../../../src/http/connections.ts';
 
-const LIMITS = { maxConnections: 6, maxOfOnePeer: 3, keepAliveMs: 1000 };
+const LIMITS = { maxConnections: 6, maxPerPeer: 3, keepAliveMs: 1000 };
 
 /** A server that accepts what a test says. */
 class Door {
@@ -16,7 +16,7 @@ class Door {
 
   constructor(nodeAddresses: readonly string[] = [], limits = LIMITS) {
     this.connections = new Connections(limits, nodeAddresses, this.#metrics());
-    this.connections.follow(this.#server);
+    this.connections.track(this.#server);
   }
 
   accept(remoteAddress: string, remotePort = (this.#port += 1)): Socket {
@@ -56,8 +56,8 @@ test('one that is being answered outlives idle ones; after its answer it is the 
   const sockets = door.acceptAll('10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5');
   sockets.push(door.accept('10.0.0.6'));
   const [one, two] = [
-    door.connections.answering(sockets[0]!),
-    door.connections.answering(sockets[0]!),
+    door.connections.markBusy(sockets[0]!),
+    door.connections.markBusy(sockets[0]!),
   ];
   one();
   one();
@@ -72,7 +72,7 @@ test('where all are being answered the oldest goes all the same', () => {
   const door = new Door();
   const sockets = door.acceptAll('10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5');
   sockets.push(door.accept('10.0.0.6'));
-  for (const socket of sockets) door.connections.answering(socket);
+  for (const socket of sockets) door.connections.markBusy(socket);
   sockets.push(door.accept('10.0.0.7'));
   assert.deepEqual(openOf(sockets), [1, 2, 3, 4, 5, 6]);
 });
@@ -95,7 +95,7 @@ for (const near of ['127.0.0.1', '::1', '127.0.0.6', '192.0.2.7', '::ffff:192.0.
 }
 
 test('nobody is too many where callers share an address', () => {
-  const door = new Door([], { ...LIMITS, maxConnections: 500, maxOfOnePeer: Infinity });
+  const door = new Door([], { ...LIMITS, maxConnections: 500, maxPerPeer: Infinity });
   const sockets = Array.from({ length: 500 }, () => door.accept('10.0.0.1'));
   assert.equal(openOf(sockets).length, 500);
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { EventRecorder, type ApiObject, type Occurrence } from '../../../src/kubernetes/index.ts';
+import { EventRecorder, type ApiObject, type EventDetails } from '../../../src/kubernetes/index.ts';
 import { createMetrics, type MetricsRegistry } from '../../../src/platform/index.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';
 import { MemoryKubernetes } from '../../helpers/memory-kubernetes.ts';
@@ -35,7 +35,7 @@ function begin(t: TestContext): World {
   return { cluster, clock, recorder, metrics, logger, events: () => cluster.list(COLLECTION) };
 }
 
-const occurrence = (name = 'web-1', note = 'The pod asks for the agent.'): Occurrence => ({
+const occurrence = (name = 'web-1', note = 'The pod asks for the agent.'): EventDetails => ({
   namespace: 'shop',
   regarding: { apiVersion: 'apps/v1', kind: 'ReplicaSet', name, uid: 'u' },
   type: 'Normal',
@@ -96,7 +96,7 @@ test('one object cannot fill the log of a namespace: what is too much is dropped
   assert.match(await metrics.expose(), /vouchsafe_events_total{outcome="dropped"} 40/);
 });
 
-const inNamespace = (namespace: string, name: string): Occurrence => ({
+const inNamespace = (namespace: string, name: string): EventDetails => ({
   ...occurrence(name),
   namespace,
 });

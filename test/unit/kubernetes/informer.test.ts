@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { Followed, followedNamespaces, type Namespaces } from '../../../src/kubernetes/index.ts';
+import { Informer, watchNamespaces, type Namespaces } from '../../../src/kubernetes/index.ts';
 import { FakeClock, settle } from '../../helpers/fake-clock.ts';
 import { MemoryKubernetes } from '../../helpers/memory-kubernetes.ts';
 import { seededRandom } from '../../helpers/random.ts';
@@ -20,7 +20,7 @@ function begin(t: TestContext, start: boolean): World {
   const [cluster, clock, logger] = [new MemoryKubernetes(), new FakeClock(), recordingLogger()];
   const { api } = cluster.connect();
   const random = seededRandom(1);
-  const namespaces = followedNamespaces({ api, prefix: 'vouchsafe.dev', clock, random, logger });
+  const namespaces = watchNamespaces({ api, prefix: 'vouchsafe.dev', clock, random, logger });
   if (start) {
     const stopping = new AbortController();
     const ended = namespaces.run(stopping.signal).catch(() => undefined);
@@ -74,15 +74,15 @@ test('a name that is none asks for nothing', async (t) => {
 test('a namespace is known when the view has it, and not because somebody names it', async (t) => {
   const { cluster, namespaces } = begin(t, true);
   cluster.put(`${COLLECTION}/shop`, annotated('a'));
-  assert.equal(namespaces.knows('shop'), false);
+  assert.equal(namespaces.has('shop'), false);
   await settle();
-  assert.equal(namespaces.knows('shop'), true);
+  assert.equal(namespaces.has('shop'), true);
   for (const name of ['none', '', '../shop', 'toString', '__proto__']) {
-    assert.equal(namespaces.knows(name), false, name);
+    assert.equal(namespaces.has(name), false, name);
   }
   cluster.delete(`${COLLECTION}/shop`);
   await settle();
-  assert.equal(namespaces.knows('shop'), false);
+  assert.equal(namespaces.has('shop'), false);
 });
 
 test('names that somebody made up cost the API a bounded number of requests, and known ones nothing', async (t) => {
@@ -143,7 +143,7 @@ test('a history that was forgotten is listed anew, and what is gone is gone', as
   const [cluster, clock] = [new MemoryKubernetes(), new FakeClock()];
   const connection = cluster.connect();
   cluster.put(`${COLLECTION}/a`, annotated('a'));
-  const followed = new Followed({
+  const followed = new Informer({
     api: connection.api,
     collection: COLLECTION,
     read: ({ metadata }) => metadata.name,
@@ -175,7 +175,7 @@ test('a watch that says nothing for 90 s is opened again, and what was missed is
   const [cluster, clock, logger] = [new MemoryKubernetes(), new FakeClock(), recordingLogger()];
   const connection = cluster.connect();
   const random = seededRandom(1);
-  const seen = new Followed<string>({
+  const seen = new Informer<string>({
     ...{ api: connection.api, collection: COLLECTION, clock, random, logger },
     read: ({ metadata }) => metadata.annotations?.['vouchsafe.dev/role'] ?? '',
   });

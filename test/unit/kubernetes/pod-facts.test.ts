@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { beforeEach, suite, test } from 'node:test';
-import { fetchPodFacts, podFacts, type PodFacts } from '../../../src/kubernetes/index.ts';
+import { fetchPodFacts, cachedPodFacts, type PodFacts } from '../../../src/kubernetes/index.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';
 import { MemoryKubernetes } from '../../helpers/memory-kubernetes.ts';
 
@@ -59,7 +59,7 @@ suite('a pod that is asked for again and again', () => {
     clock = new FakeClock();
     api = server();
     const common = { pod: NAME, nodeName: 'node-1', clock, lifetime: lifetime.signal };
-    facts = podFacts({ api: api.connect().api, ...common });
+    facts = cachedPodFacts({ api: api.connect().api, ...common });
   });
 
   test('many that ask are one request in five seconds', async () => {

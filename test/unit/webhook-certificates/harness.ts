@@ -1,11 +1,11 @@
 /** Replicas of the webhook that keep their own authority in a cluster in memory, and the API server that calls them. */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import { anchorOf, readBundle } from '../../../src/webhook-certificates/trust.ts';
+import { trustAnchorOf, readBundle } from '../../../src/webhook-certificates/ca-bundle.ts';
 import {
   KEYS,
   OwnCertificates,
-  Registration,
+  WebhookConfiguration,
   TrustedCertificates,
 } from '../../../src/webhook-certificates/index.ts';
 import { fieldsOf, itemsOf } from '../../../src/kubernetes/index.ts';
@@ -52,7 +52,7 @@ export class World {
     const { clock } = this;
     const [logger, random] = [recordingLogger(), seededRandom(name.length)];
     const common = { api: connection.api, clock, random, logger };
-    const registration = new Registration({ ...common, name: 'vouchsafe-webhook' });
+    const registration = new WebhookConfiguration({ ...common, name: 'vouchsafe-webhook' });
     const own = new OwnCertificates({
       ...common,
       ...LIFETIMES,
@@ -65,9 +65,9 @@ export class World {
     });
     const certificates = new TrustedCertificates({
       source: own,
-      registration,
+      configuration: registration,
       serverName: NAME,
-      patches: () => (own.isLeader ? 'exact' : 'missing'),
+      patchMode: () => (own.isLeader ? 'exact' : 'missing'),
       ...{ clock, logger },
     });
     const stopping = new AbortController();
@@ -112,7 +112,7 @@ export class World {
       .filter(({ certificates }) =>
         this.bundles.every(
           (bundle) =>
-            anchorOf(certificates.current?.certificatePem ?? '', bundle, about) !== undefined,
+            trustAnchorOf(certificates.current?.certificatePem ?? '', bundle, about) !== undefined,
         ),
       )
       .map(({ name }) => name);

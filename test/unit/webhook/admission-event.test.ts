@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { readPod } from '../../../src/admission/index.ts';
 import { parseInstallation } from '../../../src/config/index.ts';
 import { VouchsafeError } from '../../../src/core/index.ts';
-import type { Notice } from '../../../src/webhook/index.ts';
-import { namespaceNotice } from '../../../src/webhook/admission-event.ts';
+import type { AdmissionEvent } from '../../../src/webhook/index.ts';
+import { unreadableNamespaceEvent } from '../../../src/webhook/admission-event.ts';
 import { MUTATE, reviewBody, startWebhook } from './harness.ts';
 import type { TestContext } from 'node:test';
 
@@ -28,10 +28,10 @@ async function told(
   annotations: Readonly<Record<string, string>>,
   change: (review: Review) => void = () => undefined,
   options: Parameters<typeof startWebhook>[1] = {},
-): Promise<readonly Notice[]> {
-  const notices: Notice[] = [];
+): Promise<readonly AdmissionEvent[]> {
+  const notices: AdmissionEvent[] = [];
   const webhook = await startWebhook(t, {
-    tell: (notice) => void notices.push(notice),
+    recordEvent: (notice) => void notices.push(notice),
     ...options,
   });
   const review = JSON.parse(reviewBody(annotations)) as Review; // the harness's own
@@ -145,7 +145,7 @@ test('in a namespace that is excluded, or that nobody knows, nothing is told', a
       const elsewhere = ({ request }: Review): void => void Object.assign(request, { namespace });
       assert.deepEqual(await told(t, annotations, elsewhere), [], namespace);
     }
-    assert.deepEqual(await told(t, annotations, undefined, { knows: undefined }), []);
+    assert.deepEqual(await told(t, annotations, undefined, { isKnownNamespace: undefined }), []);
   }
 });
 
@@ -175,5 +175,5 @@ test('a namespace that cannot be read is told', async (t) => {
   assert.deepEqual([notice?.type, notice?.reason], ['Warning', 'Denied']);
   const odd = { ownerReferences: [{ controller: true }] };
   const pod = readPod({ metadata: odd, spec: { containers: [{ name: 'a' }] } });
-  assert.equal(namespaceNotice(pod, 'shop'), undefined);
+  assert.equal(unreadableNamespaceEvent(pod, 'shop'), undefined);
 });

@@ -12,7 +12,7 @@ import {
   readTextFile,
   systemClock,
 } from '../../../src/platform/index.ts';
-import { CertificateSource } from '../../../src/webhook-certificates/index.ts';
+import { FileCertificates } from '../../../src/webhook-certificates/index.ts';
 import { createWebhookServer, type WebhookServerOptions } from '../../../src/webhook/index.ts';
 import { recordingLogger, type RecordingLogger } from '../../helpers/recorder.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';
@@ -29,7 +29,7 @@ export interface Reply {
 export interface CertificateFiles {
   readonly ca: TestCa;
   readonly directory: string;
-  readonly source: CertificateSource;
+  readonly source: FileCertificates;
   readonly clock: Clock;
   /** Writes what is given, and nothing else, then tells the watcher. */
   readonly change: (files: {
@@ -65,7 +65,7 @@ export function certificateFiles(
     const { certPem, keyPem } = ca.issue();
     change({ cert: certPem, key: keyPem, ca: ca.caPem });
   }
-  const source = new CertificateSource({
+  const source = new FileCertificates({
     certificateFile: join(directory, 'tls.crt'),
     keyFile: join(directory, 'tls.key'),
     caFile: join(directory, 'ca.crt'),
@@ -101,7 +101,7 @@ export async function startWebhook(
     certificates: files.source,
     installation: parseInstallation({}),
     checkTemplate: () => ({ problems: [], dependencies: [] }),
-    knows: (namespace) => namespace === 'shop',
+    isKnownNamespace: (namespace) => namespace === 'shop',
     exposition: metrics,
     pause: nextEventLoopTurn,
     clock: impatientClock,

@@ -4,11 +4,11 @@
 import type { Clock } from '../core/index.ts';
 import { FairQueue, type QueueBounds } from '../async/index.ts';
 
-/** What {@link ReviewTurns} need. */
-export interface ReviewTurnsOptions {
+/** What {@link ReviewQueue} need. */
+export interface ReviewQueueOptions {
   readonly bounds: QueueBounds;
   /** How long a piece may wait. Nobody is there any more who could use a later answer. */
-  readonly waitMs: number;
+  readonly maxWaitMs: number;
   readonly clock: Pick<Clock, 'monotonicMs'>;
   /** Lets everything else of the process that is ready run. */
   readonly pause: () => Promise<void>;
@@ -21,12 +21,12 @@ interface Piece {
 }
 
 /** Does one piece of work after the other. */
-export class ReviewTurns {
-  readonly #options: ReviewTurnsOptions;
+export class ReviewQueue {
+  readonly #options: ReviewQueueOptions;
   readonly #queue: FairQueue<Piece>;
   #isRunning = false;
 
-  constructor(options: ReviewTurnsOptions) {
+  constructor(options: ReviewQueueOptions) {
     this.#options = options;
     this.#queue = new FairQueue({
       bounds: options.bounds,
@@ -38,7 +38,7 @@ export class ReviewTurns {
    * Does `work` in the turn of its owner and resolves to its result. `size` is what it holds while it waits. Resolves to
    * undefined where there is no place for it, or where it waited for too long.
    */
-  do<T>(owner: string, size: number, work: () => T): Promise<{ readonly result: T } | undefined> {
+  run<T>(owner: string, size: number, work: () => T): Promise<{ readonly result: T } | undefined> {
     const { promise, resolve, reject } = Promise.withResolvers<
       { readonly result: T } | undefined
     >();
@@ -54,17 +54,17 @@ export class ReviewTurns {
       turnAway: () => resolve(undefined),
     };
     if (this.#queue.add(owner, piece, size))
-      void this.#run(); // never rejects: each piece has its own promise
+      void this.#drain(); // never rejects: each piece has its own promise
     else piece.turnAway();
     return promise;
   }
 
-  async #run(): Promise<void> {
+  async #drain(): Promise<void> {
     if (this.#isRunning) return;
     this.#isRunning = true;
-    const { clock, waitMs, pause } = this.#options;
+    const { clock, maxWaitMs, pause } = this.#options;
     for (let piece = this.#queue.shift(); piece !== undefined; piece = this.#queue.shift()) {
-      if (clock.monotonicMs() - piece.sinceMs > waitMs) {
+      if (clock.monotonicMs() - piece.sinceMs > maxWaitMs) {
         piece.turnAway();
         continue;
       }

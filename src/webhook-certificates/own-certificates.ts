@@ -17,7 +17,7 @@ import {
 import { createBackoff, Latest, runAll, WakeableTimer, type Backoff } from '../async/index.ts';
 import {
   fieldsOf,
-  Followed,
+  Informer,
   isConflict,
   Lease,
   type ApiObject,
@@ -27,20 +27,20 @@ import {
   parseServingCertificate,
   type Certificates,
   type ServingCertificate,
-} from './certificate-source.ts';
+} from './file-certificates.ts';
 import {
-  judge,
+  decideRenewal,
   KEYS,
   readStored,
-  renewed,
-  trustedBy,
+  renewedTexts,
+  trustedAuthorities,
   type Lifetimes,
   type SecretTexts,
-} from './stored.ts';
-import { readBundle } from './trust.ts';
+} from './certificate-secret.ts';
+import { readBundle } from './ca-bundle.ts';
 
 /** What {@link OwnCertificates} needs. */
-export interface OwnOptions extends Lifetimes {
+export interface OwnCertificatesOptions extends Lifetimes {
   readonly api: KubernetesApi;
   /** Namespace of Secret and Lease. */
   readonly namespace: string;
@@ -64,34 +64,34 @@ interface StoredSecret {
 }
 
 /** Dates are looked at this often: wall clocks jump. */
-const LOOK_MS = 60_000;
+const CHECK_INTERVAL_MS = 60_000;
 /** Another replica wrote: the watch tells what, unless it is late. */
-const CONFLICT_MS = 2000;
+const CONFLICT_RETRY_MS = 2000;
 const RETRY = { minMs: 1000, maxMs: 30_000 } as const;
 /** The watch of the Secret stands a little later than the lease is taken, and rings for nobody. */
 const CATCH_UP_MS = 500;
 
 /** Certificates of the webhook's own authority. */
 export class OwnCertificates implements Certificates {
-  readonly #options: OwnOptions;
+  readonly #options: OwnCertificatesOptions;
   readonly #logger: Logger;
   readonly #timer: WakeableTimer;
   readonly #backoff: Backoff;
-  readonly #secret: Followed<StoredSecret>;
+  readonly #secret: Informer<StoredSecret>;
   readonly #lease: Lease;
   readonly #latest = new Latest<ServingCertificate>();
   readonly #authorityExpiry: Gauge;
   /** What was said last about each of the two: a Secret that serves says nothing about its renewal. */
   readonly #problems = new Map<'serve' | 'renew', string>();
 
-  constructor(options: OwnOptions) {
+  constructor(options: OwnCertificatesOptions) {
     const { api, clock, random, logger = NO_LOGGER, metrics = NO_METRICS } = options;
     this.#options = options;
     this.#logger = logger;
     this.#timer = new WakeableTimer(clock);
     this.#backoff = createBackoff({ ...RETRY, random });
     const common = { api, clock, random, logger };
-    this.#secret = new Followed({
+    this.#secret = new Informer({
       ...common,
       collection: this.#collection(),
       name: options.secretName,
@@ -134,13 +134,13 @@ export class OwnCertificates implements Certificates {
       (inner) => this.#lease.run(inner),
       async (inner) => {
         for await (const _ of this.#secret.changes(inner)) {
-          this.#take(); // At once: a renewal under way may wait for the API.
+          this.#serveStored(); // At once: a renewal under way may wait for the API.
           this.#timer.wake();
         }
       },
       async (inner) => {
         for (;;) {
-          this.#take(); // Authorities expire although nothing changes.
+          this.#serveStored(); // Authorities expire although nothing changes.
           const waitMs = await this.#renew(inner);
           await this.#timer.waitUntil(this.#options.clock.monotonicMs() + waitMs, inner);
         }
@@ -149,7 +149,7 @@ export class OwnCertificates implements Certificates {
   }
 
   /** Serves from the Secret as long as it holds something to serve with. */
-  #take(): void {
+  #serveStored(): void {
     const texts = this.#secret.get(this.#options.secretName)?.texts.reveal();
     if (texts === undefined) {
       // Before the first one that is as it should be; later somebody deleted it.
@@ -162,7 +162,7 @@ export class OwnCertificates implements Certificates {
       const certificate = parseServingCertificate(
         texts[KEYS.certificate] ?? '',
         new Secret(texts[KEYS.key] ?? ''),
-        trustedBy(texts, this.#options.clock.now()),
+        trustedAuthorities(texts, this.#options.clock.now()),
         this.#options.dnsName,
       );
       this.#problems.delete('serve');
@@ -187,24 +187,24 @@ export class OwnCertificates implements Certificates {
   async #renew(signal: AbortSignal): Promise<number> {
     const { secretName, dnsName, clock, trusted } = this.#options;
     // A view that is not of now may lack what is there; writing by it would only fail.
-    if (!this.#lease.isHeld) return LOOK_MS;
+    if (!this.#lease.isHeld) return CHECK_INTERVAL_MS;
     if (this.#secret.ageMs > 0) return CATCH_UP_MS;
     const found = this.#secret.get(secretName);
     const stored = readStored(found?.texts.reveal() ?? {});
     const nowMs = clock.now();
-    const { renew, why } = judge(stored, this.#options, { dnsName, nowMs });
-    if (renew === 'nothing') return LOOK_MS;
+    const { renew, why } = decideRenewal(stored, this.#options, { dnsName, nowMs });
+    if (renew === 'nothing') return CHECK_INTERVAL_MS;
     const known = readBundle((this.current?.caPem ?? '') + trusted());
-    const texts = renewed(stored, renew, this.#options, { dnsName, nowMs, known });
+    const texts = renewedTexts(stored, renew, this.#options, { dnsName, nowMs, known });
     try {
       await this.#write(found, texts, signal);
       this.#logger.info('certificates renewed', { what: renew, why });
       this.#backoff.reset();
       this.#problems.delete('renew');
-      return LOOK_MS; // The watch rings as soon as the new ones are seen.
+      return CHECK_INTERVAL_MS; // The watch rings as soon as the new ones are seen.
     } catch (caught) {
       signal.throwIfAborted();
-      if (isConflict(caught)) return CONFLICT_MS;
+      if (isConflict(caught)) return CONFLICT_RETRY_MS;
       const error = toVouchsafeError(caught);
       this.#logOnce('renew', 'certificates cannot be renewed', { error, what: renew, why });
       return this.#backoff.nextMs();

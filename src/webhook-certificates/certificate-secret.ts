@@ -4,8 +4,8 @@
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { certificateLife, Secret } from '../core/index.ts';
-import { issueCertificate, makeAuthority, type CertificateAndKey } from './make.ts';
-import { bundleText, isSame, readBundle, type BundleEntry } from './trust.ts';
+import { issueCertificate, createAuthority, type CertificateAndKey } from './issue.ts';
+import { bundleText, isSame, readBundle, type BundleEntry } from './ca-bundle.ts';
 
 /** Keys of the Secret; `tls.*` are those that every ingress and mesh knows. */
 export const KEYS = {
@@ -37,7 +37,7 @@ export interface Stored {
 }
 
 /** What must be made anew, and why. */
-export interface Verdict {
+export interface RenewalDecision {
   readonly renew: 'nothing' | 'certificate' | 'authority';
   readonly why: string;
 }
@@ -47,28 +47,28 @@ export type SecretTexts = Readonly<Record<string, string>>;
 
 /** Reads the Secret. A certificate whose key is another's is none. */
 export function readStored(texts: SecretTexts): Stored {
-  const authority = pairOf(texts[KEYS.caCertificate], texts[KEYS.caKey]);
+  const authority = readPair(texts[KEYS.caCertificate], texts[KEYS.caKey]);
   // An authority without its key signs no more, but what it signed is still served.
   const keyless = authority === undefined ? (texts[KEYS.caCertificate] ?? '') : '';
   return {
     authority,
-    certificate: pairOf(texts[KEYS.certificate], texts[KEYS.key]),
+    certificate: readPair(texts[KEYS.certificate], texts[KEYS.key]),
     previous: readBundle(keyless + (texts[KEYS.previous] ?? '')).slice(0, MAX_PREVIOUS),
   };
 }
 
 /** Everything that must be trusted while this is in the Secret. */
-export function trustedBy(texts: SecretTexts, nowMs: number): string {
+export function trustedAuthorities(texts: SecretTexts, nowMs: number): string {
   const own = readBundle(texts[KEYS.caCertificate] ?? '').slice(0, 1);
-  return bundleText(living([...own, ...readStored(texts).previous], nowMs));
+  return bundleText(unexpiredAuthorities([...own, ...readStored(texts).previous], nowMs));
 }
 
 /** What has to be done now. */
-export function judge(
+export function decideRenewal(
   stored: Stored,
   { renewBeforeMs }: Lifetimes,
   { dnsName, nowMs }: { readonly dnsName: string; readonly nowMs: number },
-): Verdict {
+): RenewalDecision {
   const { authority, certificate } = stored;
   if (authority === undefined) return { renew: 'authority', why: 'there is no usable authority' };
   const ca = new X509Certificate(authority.certificatePem);
@@ -95,7 +95,7 @@ export function judge(
  * The texts that replace those in the Secret. A new authority leaves the old ones trusted: those in the Secret,
  * and `known` ones, by which a replica may still serve although the Secret was lost.
  */
-export function renewed(
+export function renewedTexts(
   stored: Stored,
   renew: 'certificate' | 'authority',
   { validityMs }: Lifetimes,
@@ -103,7 +103,7 @@ export function renewed(
 ): SecretTexts {
   const { dnsName, nowMs, known } = now;
   const kept = renew === 'certificate' ? stored.authority : undefined;
-  const authority = kept ?? makeAuthority(nowMs, nowMs + validityMs * AUTHORITY_LIVES);
+  const authority = kept ?? createAuthority(nowMs, nowMs + validityMs * AUTHORITY_LIVES);
   const before =
     kept === undefined
       ? [...readBundle(stored.authority?.certificatePem ?? ''), ...stored.previous, ...known]
@@ -118,7 +118,7 @@ export function renewed(
     [KEYS.caKey]: authority.keyPem.reveal(),
     [KEYS.certificate]: certificate.certificatePem,
     [KEYS.key]: certificate.keyPem.reveal(),
-    [KEYS.previous]: bundleText(living(before, nowMs).slice(0, MAX_PREVIOUS)),
+    [KEYS.previous]: bundleText(unexpiredAuthorities(before, nowMs).slice(0, MAX_PREVIOUS)),
   };
 }
 
@@ -129,7 +129,10 @@ function isDue(certificate: X509Certificate, beforeMs: number, nowMs: number): b
 }
 
 /** Authorities that can still vouch for somebody, each once. */
-function living(entries: readonly BundleEntry[], nowMs: number): readonly BundleEntry[] {
+function unexpiredAuthorities(
+  entries: readonly BundleEntry[],
+  nowMs: number,
+): readonly BundleEntry[] {
   return entries.filter(
     ({ x509 }, index) =>
       x509.ca &&
@@ -138,7 +141,7 @@ function living(entries: readonly BundleEntry[], nowMs: number): readonly Bundle
   );
 }
 
-function pairOf(certificatePem = '', keyPem = ''): CertificateAndKey | undefined {
+function readPair(certificatePem = '', keyPem = ''): CertificateAndKey | undefined {
   const [first] = readBundle(certificatePem);
   try {
     if (first?.x509.checkPrivateKey(createPrivateKey(keyPem)) !== true) return undefined;

@@ -31,7 +31,7 @@ export interface CertificateAndKey {
 const BACKDATE_MS = 10 * 60_000;
 
 /** An authority with a fresh key; its name holds the time, so that no two are taken for one another. */
-export function makeAuthority(nowMs: number, expiresAtMs: number): CertificateAndKey {
+export function createAuthority(nowMs: number, expiresAtMs: number): CertificateAndKey {
   const { publicKey, privateKey } = newKeys();
   const name = subjectName(`Vouchsafe webhook CA ${new Date(nowMs).toISOString()}`, '');
   const der = signCertificate(

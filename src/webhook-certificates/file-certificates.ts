@@ -41,8 +41,8 @@ export interface Certificates {
   run(signal: AbortSignal): Promise<void>;
 }
 
-/** What a {@link CertificateSource} needs. */
-export interface CertificateSourceOptions {
+/** What a {@link FileCertificates} needs. */
+export interface FileCertificatesOptions {
   readonly certificateFile: string;
   readonly keyFile: string;
   /** Bundle that the API server trusts (`caBundle`); without it readiness checks the dates alone. */
@@ -60,16 +60,16 @@ export interface CertificateSourceOptions {
 const MAX_FILE_BYTES = 1024 * 1024;
 
 /** Watches can fail silently (inotify limits, network file systems): the files are also read this often. */
-const REREAD_MS = 60_000;
+const REREAD_INTERVAL_MS = 60_000;
 
 /** Keeps the newest certificate that can serve; files that cannot are reported once and change nothing. */
-export class CertificateSource implements Certificates {
-  readonly #options: CertificateSourceOptions;
+export class FileCertificates implements Certificates {
+  readonly #options: FileCertificatesOptions;
   readonly #logger: Logger;
   readonly #latest = new Latest<ServingCertificate>();
-  #seen = '';
+  #reported = '';
 
-  constructor(options: CertificateSourceOptions) {
+  constructor(options: FileCertificatesOptions) {
     this.#options = options;
     this.#logger = options.logger ?? NO_LOGGER;
   }
@@ -96,7 +96,7 @@ export class CertificateSource implements Certificates {
       },
       async (inner) => {
         for (;;) {
-          await clock.sleep(REREAD_MS, inner);
+          await clock.sleep(REREAD_INTERVAL_MS, inner);
           await this.#reload();
         }
       },
@@ -109,18 +109,18 @@ export class CertificateSource implements Certificates {
     try {
       const certificate = await this.#load();
       state = certificate.certificatePem + (certificate.caPem ?? '');
-      if (state === this.#seen) return;
+      if (state === this.#reported) return;
       this.#latest.set(certificate);
       const expires = new Date(certificate.expiresAtMs).toISOString();
       this.#logger.info('serving certificate loaded', { expires_at: expires });
     } catch (caught) {
       const error = toVouchsafeError(caught);
       state = error.message;
-      if (state === this.#seen) return;
+      if (state === this.#reported) return;
       const kept = this.current === undefined ? 'none yet' : 'the old one is kept';
       this.#logger.error('serving certificate cannot be used', { error, certificate: kept });
     }
-    this.#seen = state;
+    this.#reported = state;
   }
 
   async #load(): Promise<ServingCertificate> {

@@ -22,13 +22,13 @@ interface Reason {
 }
 
 /** The likeliest reason, and what to do about it. */
-export function whyMissed(pod: ApiObject, input: MissedInput): Result {
-  const reason = selected(pod, input) ?? asked(pod, input) ?? created(pod, input);
+export function explainMissedPod(pod: ApiObject, input: MissedInput): Result {
+  const reason = notSelected(pod, input) ?? notLabelled(pod, input) ?? notSeen(pod, input);
   const message = `asks for the agent and runs without it: ${reason.message}`;
   return { status: 'failure', message, remedy: reason.remedy ?? restart(pod) };
 }
 
-function selected(
+function notSelected(
   pod: ApiObject,
   { configuration, namespaceLabels }: MissedInput,
 ): Reason | undefined {
@@ -44,7 +44,7 @@ function selected(
 }
 
 /** Pods that say nothing themselves are sent where their namespace has the label. */
-function asked(pod: ApiObject, { prefix, namespaceLabels }: MissedInput): Reason | undefined {
+function notLabelled(pod: ApiObject, { prefix, namespaceLabels }: MissedInput): Reason | undefined {
   const names = Object.keys(pod.metadata.annotations ?? {});
   if (names.some((name) => name.startsWith(`${prefix}/`))) return undefined;
   if (namespaceLabels === undefined) return undefined;
@@ -55,11 +55,11 @@ function asked(pod: ApiObject, { prefix, namespaceLabels }: MissedInput): Reason
   return { message, remedy };
 }
 
-function created(pod: ApiObject, { configuration }: MissedInput): Reason {
+function notSeen(pod: ApiObject, { configuration }: MissedInput): Reason {
   if (configuration === undefined) {
     return { message: 'the registration of the webhook is not to be seen' };
   }
-  if (createdMs(pod) <= createdMs(configuration)) {
+  if (creationMs(pod) <= creationMs(configuration)) {
     return { message: 'it was created before the webhook was registered' };
   }
   const message =
@@ -67,7 +67,7 @@ function created(pod: ApiObject, { configuration }: MissedInput): Reason {
   return { message };
 }
 
-function createdMs(object: ApiObject): number {
+function creationMs(object: ApiObject): number {
   return Date.parse(textAt(object, 'metadata', 'creationTimestamp'));
 }
 

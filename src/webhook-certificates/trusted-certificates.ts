@@ -4,23 +4,23 @@
  */
 import type { X509Certificate } from 'node:crypto';
 import { NO_LOGGER, toVouchsafeError, type Clock, type Logger } from '../core/index.ts';
-import { Latest, runAll, WakeableTimer } from '../async/index.ts';
-import type { Certificates, ServingCertificate } from './certificate-source.ts';
-import type { Registration } from './registration.ts';
-import { anchorOf, isSame, readBundle } from './trust.ts';
+import { WakeableTimer, Latest, runAll } from '../async/index.ts';
+import type { Certificates, ServingCertificate } from './file-certificates.ts';
+import type { WebhookConfiguration } from './webhook-configuration.ts';
+import { trustAnchorOf, isSame, readBundle } from './ca-bundle.ts';
 
 /** What {@link TrustedCertificates} needs. */
-export interface TrustedOptions {
+export interface TrustedCertificatesOptions {
   /** Where certificates come from; their `caPem` is what is to be trusted. */
   readonly source: Certificates;
-  readonly registration: Registration;
+  readonly configuration: WebhookConfiguration;
   /** The DNS name of the service. */
   readonly serverName: string;
   /**
    * Whether the bundle of the configuration is written: `never` where others see to it, `missing` adds what is
    * missing, `exact` makes it what the source says and nothing else. Asked for at each look.
    */
-  readonly patches: () => 'never' | 'missing' | 'exact';
+  readonly patchMode: () => 'never' | 'missing' | 'exact';
   readonly clock: Clock;
   readonly logger?: Logger;
 }
@@ -28,22 +28,22 @@ export interface TrustedOptions {
 /** API servers learn of a new bundle at different times; none takes as long. */
 const SETTLE_MS = 10_000;
 /** Everything is looked at this often even when nothing is told. */
-const LOOK_MS = 60_000;
+const CHECK_INTERVAL_MS = 60_000;
 /** A bundle that could not be written is tried again after this time. */
 const RETRY_MS = 2000;
 
 /** Certificates of a source, held back until they are trusted. */
 export class TrustedCertificates implements Certificates {
-  readonly #options: TrustedOptions;
+  readonly #options: TrustedCertificatesOptions;
   readonly #logger: Logger;
   readonly #timer: WakeableTimer;
   readonly #latest = new Latest<ServingCertificate>();
   #served: ServingCertificate | undefined;
   /** A certificate that is trusted and waits for all API servers to know. */
-  #waiting: { readonly certificatePem: string; readonly sinceMs: number } | undefined;
+  #held: { readonly certificatePem: string; readonly sinceMs: number } | undefined;
   #lastProblem = '';
 
-  constructor(options: TrustedOptions) {
+  constructor(options: TrustedCertificatesOptions) {
     this.#options = options;
     this.#logger = options.logger ?? NO_LOGGER;
     this.#timer = new WakeableTimer(options.clock);
@@ -62,42 +62,42 @@ export class TrustedCertificates implements Certificates {
   }
 
   /** Looks anew, at once. */
-  ring(): void {
+  wake(): void {
     this.#timer.wake();
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { source, registration } = this.#options;
-    const ringAt = async (changes: AsyncIterable<unknown>): Promise<void> => {
+    const { source, configuration } = this.#options;
+    const wakeOn = async (changes: AsyncIterable<unknown>): Promise<void> => {
       for await (const _ of changes) this.#timer.wake();
     };
     await runAll(signal, [
       (inner) => source.run(inner),
-      (inner) => registration.run(inner),
-      (inner) => ringAt(source.updates(inner)),
-      (inner) => ringAt(registration.changes(inner)),
-      (inner) => this.#look(inner),
+      (inner) => configuration.run(inner),
+      (inner) => wakeOn(source.updates(inner)),
+      (inner) => wakeOn(configuration.changes(inner)),
+      (inner) => this.#reconcileLoop(inner),
     ]);
   }
 
-  async #look(signal: AbortSignal): Promise<void> {
+  async #reconcileLoop(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     for (;;) {
-      const settleMs = this.#choose();
-      const retryMs = await this.#keepBundle(signal);
-      const waitMs = Math.min(settleMs, retryMs, LOOK_MS);
+      const settleMs = this.#publishChoice();
+      const retryMs = await this.#updateBundle(signal);
+      const waitMs = Math.min(settleMs, retryMs, CHECK_INTERVAL_MS);
       await this.#timer.waitUntil(clock.monotonicMs() + waitMs, signal);
     }
   }
 
   /** Publishes what is served and what is trusted; returns how long to wait for the next choice. */
-  #choose(): number {
+  #publishChoice(): number {
     const candidate = this.#options.source.current;
     if (candidate === undefined) return Infinity;
-    const waitMs = this.#waitFor(candidate);
+    const waitMs = this.#holdMs(candidate);
     if (waitMs === 0) {
       this.#served = candidate;
-      this.#waiting = undefined;
+      this.#held = undefined;
     }
     const next = this.#withTrust(this.#served ?? candidate);
     const { current } = this.#latest;
@@ -110,7 +110,7 @@ export class TrustedCertificates implements Certificates {
   }
 
   /** How long the candidate must still be held back: 0 not at all, Infinity until something changes. */
-  #waitFor(candidate: ServingCertificate): number {
+  #holdMs(candidate: ServingCertificate): number {
     const { clock } = this.#options;
     const served = this.#served;
     if (served === undefined || served.certificatePem === candidate.certificatePem) return 0;
@@ -125,47 +125,47 @@ export class TrustedCertificates implements Certificates {
     });
     if (isSameAuthority) return 0;
     const { certificatePem } = candidate;
-    if (this.#waiting?.certificatePem !== certificatePem) {
-      this.#waiting = { certificatePem, sinceMs: clock.monotonicMs() };
+    if (this.#held?.certificatePem !== certificatePem) {
+      this.#held = { certificatePem, sinceMs: clock.monotonicMs() };
     }
-    return Math.max(0, this.#waiting.sinceMs + SETTLE_MS - clock.monotonicMs());
+    return Math.max(0, this.#held.sinceMs + SETTLE_MS - clock.monotonicMs());
   }
 
   /** By which authority each webhook believes in a certificate; undefined where one of them does not. */
   #anchors({ certificatePem }: ServingCertificate): readonly X509Certificate[] | undefined {
-    const { registration, serverName, clock } = this.#options;
+    const { configuration, serverName, clock } = this.#options;
     const about = { serverName, nowMs: clock.now() };
-    const { bundles = [] } = registration;
-    const anchors = bundles.flatMap((bundle) => anchorOf(certificatePem, bundle, about) ?? []);
+    const { bundles = [] } = configuration;
+    const anchors = bundles.flatMap((bundle) => trustAnchorOf(certificatePem, bundle, about) ?? []);
     return bundles.length > 0 && anchors.length === bundles.length ? anchors : undefined;
   }
 
   #withTrust(served: ServingCertificate): ServingCertificate {
-    const { registration, serverName, clock } = this.#options;
-    const { bundles } = registration;
+    const { configuration, serverName, clock } = this.#options;
+    const { bundles } = configuration;
     const about = { serverName, nowMs: clock.now() };
     const isTrusting = (bundle: string): boolean =>
-      anchorOf(served.certificatePem, bundle, about) !== undefined;
+      trustAnchorOf(served.certificatePem, bundle, about) !== undefined;
     const caPem = bundles?.find((bundle) => !isTrusting(bundle)) ?? bundles?.[0];
     return { ...served, serverName, caPem: caPem ?? '', problem: this.#problemOf(bundles) };
   }
 
   #problemOf(bundles: readonly string[] | undefined): string | undefined {
-    const what = `MutatingWebhookConfiguration "${this.#options.registration.name}"`;
+    const what = `MutatingWebhookConfiguration "${this.#options.configuration.name}"`;
     if (bundles === undefined) return `the ${what} was not read yet`;
     return bundles.length === 0 ? `there is no ${what}, or it has no webhooks` : undefined;
   }
 
   /** Returns how long to wait for the next try. */
-  async #keepBundle(signal: AbortSignal): Promise<number> {
-    const { source, registration, patches } = this.#options;
-    const how = patches();
-    if (how === 'never') return Infinity;
+  async #updateBundle(signal: AbortSignal): Promise<number> {
+    const { source, configuration, patchMode } = this.#options;
+    const mode = patchMode();
+    if (mode === 'never') return Infinity;
     try {
       const wanted = readBundle(source.current?.caPem ?? '');
-      if (await registration.trust(wanted, how === 'exact', signal)) {
+      if (await configuration.trust(wanted, mode === 'exact', signal)) {
         this.#logger.info('the webhook configuration was told what to trust', {
-          webhook_configuration: registration.name,
+          webhook_configuration: configuration.name,
           authorities: wanted.length,
         });
       }

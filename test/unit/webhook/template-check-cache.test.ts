@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { rememberChecks } from '../../../src/webhook/remember-checks.ts';
+import { cacheTemplateChecks } from '../../../src/webhook/template-check-cache.ts';
 
-function counted(): { calls: string[]; check: ReturnType<typeof rememberChecks> } {
+function counted(): { calls: string[]; check: ReturnType<typeof cacheTemplateChecks> } {
   const calls: string[] = [];
-  const check = rememberChecks((source, name) => {
+  const check = cacheTemplateChecks((source, name) => {
     calls.push(`${name}:${source.length}`);
     const problems = source.includes('wrong') ? [{ path: name, message: source }] : [];
     return { problems, dependencies: [] };

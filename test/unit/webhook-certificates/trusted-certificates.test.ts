@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import {
-  Registration,
+  WebhookConfiguration,
   SvidCertificates,
   parseServingCertificate,
   TrustedCertificates,
   type Certificates,
   type ServingCertificate,
 } from '../../../src/webhook-certificates/index.ts';
-import { anchorOf, bundleWith, readBundle } from '../../../src/webhook-certificates/trust.ts';
+import {
+  trustAnchorOf,
+  mergeBundle,
+  readBundle,
+} from '../../../src/webhook-certificates/ca-bundle.ts';
 import { Secret } from '../../../src/core/index.ts';
 import { createAuthority, createTestCa, type TestCa } from '../../../src/dev/ca/index.ts';
 import { Latest, runAll } from '../../../src/async/index.ts';
@@ -60,10 +64,15 @@ function begin(
   const logger = recordingLogger();
   const common = { clock, logger };
   const random = seededRandom(1);
-  const registration = new Registration({ ...common, random, api, name: 'vouchsafe-webhook' });
+  const registration = new WebhookConfiguration({
+    ...common,
+    random,
+    api,
+    name: 'vouchsafe-webhook',
+  });
   const trusted = new TrustedCertificates({
     ...common,
-    ...{ source, registration, serverName: NAME, patches: () => how },
+    ...{ source, configuration: registration, serverName: NAME, patchMode: () => how },
   });
   const stopping = new AbortController();
   const ended = runAll(stopping.signal, [(signal) => trusted.run(signal)]);
@@ -101,7 +110,7 @@ test('replicas with different authorities do not fight over the bundle', async (
   assert.ok(patches.length <= 3, String(patches.length));
   for (const { trusted } of [first, second]) {
     assert.ok(
-      anchorOf(trusted.current?.certificatePem ?? '', first.bundle(), {
+      trustAnchorOf(trusted.current?.certificatePem ?? '', first.bundle(), {
         serverName: NAME,
         nowMs: first.clock.now(),
       }),
@@ -184,15 +193,15 @@ test('whom a client believes: names, dates and chains count', () => {
   const authority = createAuthority({ nowMs, ttlMs: HOUR });
   const { certPem } = authority.issue({ nowMs, ttlMs: HOUR / 2, dnsNames: [NAME] });
   const about = { serverName: NAME, nowMs };
-  assert.ok(anchorOf(certPem, authority.caPem, about));
-  assert.ok(anchorOf(certPem, certPem, about), 'a certificate that is trusted itself');
+  assert.ok(trustAnchorOf(certPem, authority.caPem, about));
+  assert.ok(trustAnchorOf(certPem, certPem, about), 'a certificate that is trusted itself');
   const no = [
-    anchorOf(certPem, '', about),
-    anchorOf('', authority.caPem, about),
-    anchorOf(certPem, createTestCa().caPem, about),
-    anchorOf(certPem, authority.caPem, { ...about, serverName: 'other.svc' }),
-    anchorOf(certPem, authority.caPem, { ...about, nowMs: nowMs + HOUR }),
-    anchorOf(certPem, authority.caPem, { ...about, nowMs: nowMs - HOUR }),
+    trustAnchorOf(certPem, '', about),
+    trustAnchorOf('', authority.caPem, about),
+    trustAnchorOf(certPem, createTestCa().caPem, about),
+    trustAnchorOf(certPem, authority.caPem, { ...about, serverName: 'other.svc' }),
+    trustAnchorOf(certPem, authority.caPem, { ...about, nowMs: nowMs + HOUR }),
+    trustAnchorOf(certPem, authority.caPem, { ...about, nowMs: nowMs - HOUR }),
   ];
   assert.deepEqual(
     no,
@@ -206,10 +215,10 @@ test('a bundle keeps what lives, loses what has expired, and never grows without
   const dead = createAuthority({ nowMs: nowMs - 2 * HOUR, ttlMs: HOUR }).caPem;
   const options = { isExact: false, nowMs };
   const wanted = readBundle(pems[0] ?? '');
-  assert.equal(bundleWith(wanted, pems.join(''), options), pems.join(''), 'it will do');
-  assert.equal(readBundle(bundleWith(wanted, dead + (pems[1] ?? ''), options)).length, 2);
-  assert.equal(readBundle(bundleWith(wanted, pems.slice(1).join(''), options)).length, 8);
-  assert.equal(bundleWith(wanted, pems.join(''), { isExact: true, nowMs }), wanted[0]?.pem);
+  assert.equal(mergeBundle(wanted, pems.join(''), options), pems.join(''), 'it will do');
+  assert.equal(readBundle(mergeBundle(wanted, dead + (pems[1] ?? ''), options)).length, 2);
+  assert.equal(readBundle(mergeBundle(wanted, pems.slice(1).join(''), options)).length, 8);
+  assert.equal(mergeBundle(wanted, pems.join(''), { isExact: true, nowMs }), wanted[0]?.pem);
 });
 
 test('an X.509-SVID serves where it has the DNS name of the service, and says so where not', async () => {

@@ -42,7 +42,7 @@ export function isValidAt(certificate: X509Certificate, nowMs: number): boolean 
  * The certificate of the bundle by which a client believes in a chain (leaf first) for a name at a time;
  * undefined where it does not.
  */
-export function anchorOf(
+export function trustAnchorOf(
   chainPem: string,
   bundlePem: string,
   { serverName, nowMs }: { readonly serverName: string | undefined; readonly nowMs: number },
@@ -67,7 +67,7 @@ export function anchorOf(
  * The bundle in which everything that is wanted is trusted. `isExact` leaves nothing else in it; otherwise what
  * is there stays until it expires, because others may still serve with it. A bundle that will do stays as it is.
  */
-export function bundleWith(
+export function mergeBundle(
   wanted: readonly BundleEntry[],
   present: string,
   { isExact, nowMs }: { readonly isExact: boolean; readonly nowMs: number },

@@ -9,12 +9,12 @@ import {
   parseServingCertificate,
   type Certificates,
   type ServingCertificate,
-} from './certificate-source.ts';
+} from './file-certificates.ts';
 import { x509Pem, type Identity, type X509Identity } from '../spiffe/index.ts';
-import { readBundle } from './trust.ts';
+import { readBundle } from './ca-bundle.ts';
 
 /** What {@link SvidCertificates} needs. */
-export interface SvidOptions {
+export interface SvidCertificatesOptions {
   readonly identity: Pick<Identity, 'run' | 'x509Updates'>;
   /** The DNS name of the service, which the SVID must hold. */
   readonly dnsName: string;
@@ -23,10 +23,10 @@ export interface SvidOptions {
 
 /** Certificates from the Workload API; its bundle is what is to be trusted. */
 export class SvidCertificates implements Certificates {
-  readonly #options: SvidOptions;
+  readonly #options: SvidCertificatesOptions;
   readonly #latest = new Latest<ServingCertificate>();
 
-  constructor(options: SvidOptions) {
+  constructor(options: SvidCertificatesOptions) {
     this.#options = options;
   }
 

@@ -6,17 +6,17 @@
 import type { Clock, Logger, Random } from '../core/index.ts';
 import {
   fieldsOf,
-  Followed,
+  Informer,
   isConflict,
   itemsOf,
   statusOf,
   type ApiObject,
   type KubernetesApi,
 } from '../kubernetes/index.ts';
-import { bundleWith, type BundleEntry } from './trust.ts';
+import { mergeBundle, type BundleEntry } from './ca-bundle.ts';
 
-/** What a {@link Registration} needs. */
-export interface RegistrationOptions {
+/** What a {@link WebhookConfiguration} needs. */
+export interface WebhookConfigurationOptions {
   readonly api: KubernetesApi;
   /** Name of the MutatingWebhookConfiguration. */
   readonly name: string;
@@ -27,40 +27,40 @@ export interface RegistrationOptions {
 
 const COLLECTION = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
 
-interface Configuration {
+interface ObservedConfiguration {
   readonly version: string;
   /** `caBundle` of each webhook, PEM. */
   readonly bundles: readonly string[];
 }
 
 /** The configuration by which the API server calls this webhook. */
-export class Registration {
+export class WebhookConfiguration {
   readonly name: string;
-  readonly #options: RegistrationOptions;
-  readonly #followed: Followed<Configuration>;
+  readonly #options: WebhookConfigurationOptions;
+  readonly #informer: Informer<ObservedConfiguration>;
 
-  constructor(options: RegistrationOptions) {
+  constructor(options: WebhookConfigurationOptions) {
     this.#options = options;
     this.name = options.name;
-    this.#followed = new Followed({ ...options, collection: COLLECTION, read: readConfiguration });
+    this.#informer = new Informer({ ...options, collection: COLLECTION, read: readConfiguration });
   }
 
   /** What each webhook trusts, PEM: empty where there is no such configuration, undefined while that is not known. */
   get bundles(): readonly string[] | undefined {
-    if (this.#followed.ageMs === Infinity) return undefined;
-    return this.#followed.get(this.name)?.bundles ?? [];
+    if (this.#informer.ageMs === Infinity) return undefined;
+    return this.#informer.get(this.name)?.bundles ?? [];
   }
 
   changes(signal: AbortSignal): AsyncIterable<undefined> {
-    return this.#followed.changes(signal);
+    return this.#informer.changes(signal);
   }
 
   run(signal: AbortSignal): Promise<void> {
-    return this.#followed.run(signal);
+    return this.#informer.run(signal);
   }
 
   /**
-   * Sees to it that every webhook trusts what is wanted ({@link bundleWith}); false where nothing had to be done.
+   * Sees to it that every webhook trusts what is wanted ({@link mergeBundle}); false where nothing had to be done.
    *
    * @throws VouchsafeError `ERR_KUBERNETES_API`
    */
@@ -70,11 +70,11 @@ export class Registration {
     signal: AbortSignal,
   ): Promise<boolean> {
     const { api, clock } = this.#options;
-    const configuration = this.#followed.get(this.name);
+    const configuration = this.#informer.get(this.name);
     if (configuration === undefined || wanted.length === 0) return false;
     const nowMs = clock.now();
     const changes = configuration.bundles.flatMap((present, index) => {
-      const bundle = bundleWith(wanted, present, { isExact, nowMs });
+      const bundle = mergeBundle(wanted, present, { isExact, nowMs });
       const value = Buffer.from(bundle).toString('base64');
       const path = `/webhooks/${index}/clientConfig/caBundle`;
       return bundle === present ? [] : [{ op: 'add', path, value }];
@@ -96,7 +96,7 @@ export class Registration {
   /** Whether a patch failed because of its `test`: only then there is a newer version of the object. */
   async #isOutdated(
     error: unknown,
-    { version }: Configuration,
+    { version }: ObservedConfiguration,
     signal: AbortSignal,
   ): Promise<boolean> {
     if (statusOf(error) !== 422) return false;
@@ -106,7 +106,7 @@ export class Registration {
   }
 }
 
-function readConfiguration(object: ApiObject): Configuration {
+function readConfiguration(object: ApiObject): ObservedConfiguration {
   const bundles = itemsOf(object['webhooks']).map((webhook) => {
     const { caBundle } = fieldsOf(fieldsOf(webhook)['clientConfig']);
     return typeof caBundle === 'string' ? Buffer.from(caBundle, 'base64').toString('utf8') : '';

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { QueueBounds } from '../../../src/async/index.ts';
 import { nextEventLoopTurn } from '../../../src/platform/index.ts';
-import { ReviewTurns } from '../../../src/webhook/review-turns.ts';
+import { ReviewQueue } from '../../../src/webhook/review-queue.ts';
 
 interface Fixture {
-  readonly turns: ReviewTurns;
+  readonly turns: ReviewQueue;
   readonly clock: { ms: number };
   /** What was done, in order. */
   readonly done: string[];
@@ -15,16 +15,16 @@ interface Fixture {
 
 function fixture(bounds: QueueBounds = {}): Fixture {
   const clock = { ms: 0, monotonicMs: () => clock.ms };
-  const turns = new ReviewTurns({ bounds, waitMs: 1000, clock, pause: nextEventLoopTurn });
+  const turns = new ReviewQueue({ bounds, maxWaitMs: 1000, clock, pause: nextEventLoopTurn });
   const done: string[] = [];
   const add: Fixture['add'] = async (owner, name = owner, size = 1) =>
-    (await turns.do(owner, size, () => done.push(name))) !== undefined;
+    (await turns.run(owner, size, () => done.push(name))) !== undefined;
   return { turns, clock, done, add };
 }
 
 test('what comes alone is done at once', () => {
   const { turns, done } = fixture();
-  void turns.do('a', 1, () => done.push('a'));
+  void turns.run('a', 1, () => done.push('a'));
   assert.deepEqual(done, ['a']);
 });
 
@@ -63,7 +63,7 @@ test('who has no place is told at once, and so is who gives way', async () => {
 test('what waited for too long is not done any more', async () => {
   const { clock, done, turns, add } = fixture();
   const now = add('x', 'now');
-  const slow = turns.do('a', 1, () => {
+  const slow = turns.run('a', 1, () => {
     clock.ms += 1001;
   });
   const late = add('b');
@@ -76,7 +76,7 @@ test('what waited for too long is not done any more', async () => {
 
 test('work that throws fails alone', async () => {
   const { turns, add } = fixture();
-  const failing = turns.do('a', 1, () => {
+  const failing = turns.run('a', 1, () => {
     throw new Error('bad');
   });
   const next = add('a');
