@@ -54,7 +54,7 @@ async function sections(): Promise<ReadonlyMap<string, string>> {
     ['chart-keys', tables.chartKeys()],
     ['chart-values', tables.chartValues(await chartDefaults())],
     ['helpers', tables.helpers()],
-    ['errors', tables.errors()],
+    ['errors', tables.errors(root)],
     ['exit-codes', tables.exitCodes()],
     ['reasons', tables.reasons()],
     ['agent-metrics', tables.metrics(root, 'agent')],

@@ -10,6 +10,14 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return lines.join('\n');
 }
 
+/** The anchor of a heading, as GitHub makes it. */
+export function anchorOf(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replace(/[^\w\- ]/g, '')
+    .replaceAll(' ', '-');
+}
+
 /** A name or a value. */
 export function code(text: string): string {
   return `\`${text}\``;

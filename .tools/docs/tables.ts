@@ -17,7 +17,7 @@ import {
 } from '../../src/config/index.ts';
 import { ERROR_TABLE, EXIT } from '../../src/core/index.ts';
 import { TEMPLATE_HELPERS } from '../../src/template/index.ts';
-import { code, table } from './markdown.ts';
+import { anchorOf, code, table } from './markdown.ts';
 
 /** Settings of the pod as a whole. */
 export function podAnnotations(): string {
@@ -64,7 +64,9 @@ function fateOfAttribute(name: string): string {
 }
 
 function notByDriver(name: string): string | undefined {
-  const found = Object.entries(UNSUPPORTED_IN_CSI).find(([one]) => name.replace('-<name>', '') === one);
+  const found = Object.entries(UNSUPPORTED_IN_CSI).find(
+    ([one]) => name.replace('-<name>', '') === one,
+  );
   return found === undefined ? undefined : `refused: ${found[1].replace('<name>', '…')}`;
 }
 
@@ -88,7 +90,7 @@ export function chartValues(defaults: unknown): string {
   const rows = leaves(INSTALLATION_SCHEMA).map((leaf) => {
     const given = valueAt(defaults, leaf.path);
     const shown = given === undefined ? '' : code(JSON.stringify(given));
-    return [...keyRow(leaf).slice(0, 3), leaf.isRequired ? 'required' : shown];
+    return [...keyRow(leaf).slice(0, 3), leaf.isRequired ? requiredOf(leaf.path) : shown];
   });
   return table(KEYS, rows);
 }
@@ -111,8 +113,16 @@ function keyRow({ path, schema, isRequired }: Leaf): string[] {
     code(path),
     schema.description ?? schema.anyOf?.map(({ description = '' }) => description).join(' ') ?? '',
     kindOf(schema),
-    isRequired ? 'required' : defaultOf(schema),
+    isRequired ? requiredOf(path) : defaultOf(schema),
   ];
+}
+
+/** When a key is required: always, or with the object that it belongs to. */
+function requiredOf(path: string): string {
+  const [parent = ''] = path.split('.').slice(-2, -1);
+  if (parent === '') return 'required';
+  if (parent === '<name>' || parent.endsWith('[]')) return 'required in each';
+  return `required with ${code(parent)}`;
 }
 
 /** A key that holds a value of its own. */
@@ -180,15 +190,50 @@ export function helpers(): string {
   return table(['helper', 'meaning'], rows);
 }
 
-/** Every error. */
-export function errors(): string {
-  const rows = Object.entries(ERROR_TABLE).map(([name, { meaning, retry, exit }]) => [
-    code(name),
-    meaning,
-    retry,
-    String(exit),
-  ]);
-  return table(['code', 'meaning and remedy', 'retry', 'exit'], rows);
+/** Heading of the errors whose codes begin with `ERR_<key>_`. */
+const AREAS: Readonly<Record<string, string>> = {
+  BUG: 'General',
+  USAGE: 'General',
+  CONFIG: 'General',
+  SPIFFE: 'Identity',
+  VAULT: 'Vault',
+  TEMPLATE: 'Templates',
+  OUTPUT: 'Files',
+  NOTIFY: 'Notifications',
+  AGENT: 'Agent',
+  ADMISSION: 'Admission',
+  POLICY: 'Admission',
+  CSI: 'CSI driver',
+  CHECK: 'Cluster',
+  KUBERNETES: 'Cluster',
+  SERVER: 'Cluster',
+};
+
+/** Every error under a heading of its own, which is its anchor, by area. */
+export function errors(root: string): string {
+  const help = readFileSync(join(root, 'docs/operate/troubleshooting.md'), 'utf8');
+  const entries = Object.entries(ERROR_TABLE).map(([name, { meaning, retry, exit }]) => {
+    const text = `${meaning}\n\nRetry: ${code(retry)}. Exit code: ${code(String(exit))}.${troubleshooting(help, name)}`;
+    return { area: areaOf(name), text: `### ${name}\n\n${text}` };
+  });
+  const byArea = Map.groupBy(entries, ({ area }) => area);
+  return [...byArea]
+    .flatMap(([area, list]) => [`## ${area}`, ...list.map(({ text }) => text)])
+    .join('\n\n');
+}
+
+function areaOf(name: string): string {
+  const area = AREAS[name.split('_')[1] ?? ''];
+  if (area === undefined) throw new Error(`no area for the error code ${name}`);
+  return area;
+}
+
+/** A link to the heading of the page on troubleshooting that names the code, if there is one. */
+function troubleshooting(help: string, name: string): string {
+  const heading = help.split('\n').find((line) => line.startsWith('#') && line.includes(name));
+  if (heading === undefined) return '';
+  const anchor = anchorOf(heading.replace(/^#+ /, ''));
+  return ` See [troubleshooting](../operate/troubleshooting.md#${anchor}).`;
 }
 
 /** What an exit code without errors means. */
@@ -201,9 +246,13 @@ const EXIT_MEANINGS: Readonly<Record<string, string>> = {
 export function exitCodes(): string {
   const rows = Object.entries(EXIT).map(([name, exit]) => {
     const codes = Object.entries(ERROR_TABLE).filter(([, rule]) => rule.exit === exit);
-    return [String(exit), EXIT_MEANINGS[name] ?? codes.map(([one]) => code(one)).join(', ')];
+    return [String(exit), EXIT_MEANINGS[name] ?? codes.map(([one]) => errorLink(one)).join(', ')];
   });
   return table(['exit code', 'meaning'], rows);
+}
+
+function errorLink(name: string): string {
+  return `[${code(name)}](#${anchorOf(name)})`;
 }
 
 /** Why the webhook did what it did. */

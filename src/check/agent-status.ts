@@ -6,6 +6,7 @@ import { AGENT_CONTAINER, INIT_CONTAINER, VOLUME } from '../admission/index.ts';
 import { formatDuration } from '../core/index.ts';
 import { itemsOf, type ApiObject } from '../kubernetes/index.ts';
 import { fieldAt, textAt } from './context.ts';
+import { errorPage } from './error-page.ts';
 import { quoted, type Result } from './finding.ts';
 
 /** An agent that started this short a time ago may still be waiting for its files: the default `init-deadline`. */
@@ -59,7 +60,7 @@ export function agentProblem(pod: ApiObject, nowMs: number): Result | undefined 
   for (const status of statuses) {
     const said = failureOf(status);
     if (said !== undefined) {
-      const remedy = 'the code is explained in docs/reference/errors.md';
+      const remedy = errorPage(said);
       return { status: 'failure', message: `its agent fails: ${said}`, remedy };
     }
   }

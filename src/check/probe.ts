@@ -14,6 +14,7 @@ import {
 import { hasInjectedVolume } from './agent-status.ts';
 import { RESOURCE, rightOf } from './cluster.ts';
 import { fieldAt, textAt, type Context, type ProbeOptions } from './context.ts';
+import { errorPage } from './error-page.ts';
 import { quoted, type Result } from './finding.ts';
 import { restrictedPod } from './pod.ts';
 
@@ -134,7 +135,7 @@ function resultOfPod(pod: ApiObject): Result | undefined {
     return { status: 'ok', message };
   }
   const said = quoted(textAt(state, 'message') || textAt(state, 'reason'));
-  const remedy = 'the code is explained in docs/reference/errors.md';
+  const remedy = errorPage(said);
   return { status: 'failure', message: `the agent in the pod gave up: ${said}`, remedy };
 }
 

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { fill } from '../../../.tools/docs/markdown.ts';
+import { anchorOf, fill } from '../../../.tools/docs/markdown.ts';
 import { DOCUMENTS, readText, ROOT } from './documents.ts';
 
 /** Folders whose files are named by their path. */
@@ -75,14 +75,6 @@ function withoutTargets(text: string): string {
 
 function anchorsOf(name: string): readonly string[] {
   return [...readText(name).matchAll(/^#+ (.*)$/gm)].map(([, title = '']) => anchorOf(title));
-}
-
-/** As GitHub makes it. */
-function anchorOf(title: string): string {
-  return title
-    .toLowerCase()
-    .replace(/[^\w\- ]/g, '')
-    .replaceAll(' ', '-');
 }
 
 function barsOf(line: string): number {
