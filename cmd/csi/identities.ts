@@ -40,9 +40,9 @@ export function podIdentities(options: PodIdentitiesOptions): PodIdentities {
     case 'service-account':
       return { svids: noSvids, companions: [], close: () => undefined };
     case 'broker':
-      return brokered(options);
+      return brokerIdentities(options);
     case 'delegated':
-      return delegated(options);
+      return delegatedIdentities(options);
   }
 }
 
@@ -53,7 +53,7 @@ function noSvids(): Promise<never> {
 }
 
 /** The driver shows its own X.509-SVID from the Workload API of the node. */
-function brokered({ installation, clock, logger, metrics }: PodIdentitiesOptions): PodIdentities {
+function brokerIdentities({ installation, clock, logger, metrics }: PodIdentitiesOptions): PodIdentities {
   const common = { clock, logger };
   const { socket, agentIds } = installation.csi.identity;
   const api = createWorkloadApi({ ...common, address: installation.spiffe.socket });
@@ -73,7 +73,7 @@ function brokered({ installation, clock, logger, metrics }: PodIdentitiesOptions
 }
 
 /** The driver tells the pod's selectors as the API server knows them, which nothing in a volume can change. */
-function delegated(options: PodIdentitiesOptions): PodIdentities {
+function delegatedIdentities(options: PodIdentitiesOptions): PodIdentities {
   const { installation, nodeName, kubernetes, clock, logger } = options;
   if (kubernetes === undefined) {
     throw new VouchsafeError(

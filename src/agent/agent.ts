@@ -54,6 +54,8 @@ export interface AgentParts<T> {
   readonly token?: TokenPort | undefined;
   /** Most that the files may depend on. Default: 10 000. */
   readonly maxValues?: number | undefined;
+  /** Time for all revocations at the end, in milliseconds. Default: 5 s. */
+  readonly revokeAllMs?: number | undefined;
   /** Where values are counted. Default: nowhere. */
   readonly room?: ValuesRoom | undefined;
   /** Undefined keeps nothing for a successor. */
@@ -134,6 +136,7 @@ export class Agent<T> {
         ? NO_REVOKER
         : createRevoker({
             ...{ vault, clock, random, logger, graceMs: config.revokeGraceMs },
+            revokeAllMs: parts.revokeAllMs,
             ...{ sessions: this.#sessions, values: this.#values },
           });
   }

@@ -20,7 +20,7 @@ import type { Values } from './values.ts';
 const MAX_TRIES = 3;
 
 /** Time for all revocations at the end, in milliseconds: the kubelet does not wait for long. */
-const END_TIMEOUT_MS = 5000;
+const REVOKE_ALL_MS = 5000;
 
 /** Answers that mean there is nothing left to revoke. */
 const GONE: readonly ErrorCode[] = ['ERR_VAULT_LEASE_GONE', 'ERR_VAULT_TOKEN_INVALID'];
@@ -35,6 +35,8 @@ export interface RevokerOptions {
   readonly values: Values;
   /** How long an application may still use the old credential after it was told of the new one. */
   readonly graceMs: number;
+  /** Time for {@link CredentialRevoker.revokeAll}, in milliseconds. Default: 5 s. */
+  readonly revokeAllMs?: number | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -60,7 +62,7 @@ export const NO_REVOKER: CredentialRevoker = {
 
 /** Makes a {@link CredentialRevoker}. */
 export function createRevoker(parts: RevokerOptions): CredentialRevoker {
-  const { vault, sessions, values, clock, logger } = parts;
+  const { vault, sessions, values, clock, logger, revokeAllMs = REVOKE_ALL_MS } = parts;
   const releasing = new Set<Session>();
   const inGrace = new Set<LeaseRef>();
   const warned = new Set<string>();
@@ -133,7 +135,7 @@ export function createRevoker(parts: RevokerOptions): CredentialRevoker {
       const isOver = current === undefined || current.plan.expiresAtMs <= clock.monotonicMs();
       const all = isOver ? retired : [current, ...retired];
       const around = { vault, sessions, values, inGrace, notRevoked };
-      return withinTime(clock, (signal) => revokeOnce(all, around, signal));
+      return withinTime({ clock, ms: revokeAllMs }, (signal) => revokeOnce(all, around, signal));
     },
   };
 }
@@ -185,10 +187,13 @@ export function leasesBeyond(
 }
 
 /** Gives the revocations at the end a signal that bounds them. */
-async function withinTime<T>(clock: Clock, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+async function withinTime<T>(
+  { clock, ms }: { readonly clock: Clock; readonly ms: number },
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const limit = new AbortController();
   const done = new AbortController();
-  const timer = clock.sleep(END_TIMEOUT_MS, done.signal).then(
+  const timer = clock.sleep(ms, done.signal).then(
     () => limit.abort(new VouchsafeError('ERR_VAULT_TIMEOUT', 'Vault did not answer in time')),
     () => undefined, // done before
   );

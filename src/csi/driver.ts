@@ -1,10 +1,10 @@
 /**
- * The driver as a process: takes over from a predecessor, serves the kubelet, and leaves all to a successor.
+ * The life of the driver: it takes over from a predecessor, serves the kubelet, and leaves everything to a successor.
  */
 import { serveHealth, type Exposition } from '../http/index.ts';
 import { createShared } from '../agent-runtime/index.ts';
 import { NO_METRICS, type Metrics } from '../core/index.ts';
-import { runAll } from '../async/index.ts';
+import { raceAbort, runAll } from '../async/index.ts';
 import { serveSocket, type SocketServer } from './grpc.ts';
 import { createCallMetrics, createVolumesRecorder } from './metrics.ts';
 import { ASSUMED_LIMIT_BYTES, MemoryBudget } from './memory-budget.ts';
@@ -15,33 +15,33 @@ import { Registration } from './registration.ts';
 import { Revocations } from './revocations.ts';
 import { csiCalls } from './services.ts';
 import { Volumes } from './volumes.ts';
-
-/** How long calls under way may take when the driver ends. */
-const DRAIN_MS = 5000;
+import { DEFAULT_WAITS, type Waits } from './waits.ts';
 
 /** How a driver is started. */
-export interface DriverOptions extends DriverParts {
+export interface DriverOptions extends Omit<DriverParts, 'waits'> {
+  /** Default: {@link DEFAULT_WAITS}. */
+  readonly waits?: Partial<Waits>;
   readonly driverName: string;
   readonly version: string;
   readonly nodeName: string;
-  /** Whether the kubelet is to ask for statistics of volumes. */
+  /** Whether the kubelet requests statistics of volumes. */
   readonly volumeStats: boolean;
-  /** Whether metrics name pods and files. Default: false, namespaces alone. */
+  /** Whether metrics name pods and files. Default: false, only namespaces. */
   readonly perPodMetrics?: boolean;
   /** Path of the socket that the kubelet calls. */
   readonly csiSocket: string;
-  /** Path of the socket in the kubelet's registry of plug-ins; undefined registers nowhere. */
+  /** Path of the socket in the kubelet's plug-in registry; undefined: the driver is not registered. */
   readonly registrationSocket: string | undefined;
   /** {@link csiSocket} as the kubelet sees it. */
   readonly kubeletPath: string;
-  /** On a tmpfs of the node. */
+  /** On a tmpfs of the node; see {@link Records}. */
   readonly stateDirectory: string;
   readonly locks: LocksPort;
-  /** Most memory that the driver may have, in bytes; undefined where nobody knows: then it is {@link ASSUMED_LIMIT_BYTES}. */
+  /** Memory limit of the driver, in bytes. Default where it is not known: {@link ASSUMED_LIMIT_BYTES}. */
   readonly memoryLimitBytes: number | undefined;
   /** `host:port` of probes and metrics; undefined opens no port. */
   readonly listen: string | undefined;
-  /** Addresses of the node, whose kubelet may ask there as often as it likes. */
+  /** Addresses of the node: requests of its kubelet are not rate-limited. */
   readonly nodeAddresses?: readonly string[];
   readonly exposition: Exposition;
 }
@@ -53,8 +53,8 @@ export interface DriverAddresses {
 }
 
 /**
- * Serves until `signal` aborts. Then the kubelet is told that there is no driver, calls under way are drained, and
- * engines stop; volumes stay mounted, and tokens and leases valid, for the next driver.
+ * Serves until `signal` aborts. Then the driver is unregistered, calls in flight are drained, and engines stop; for the
+ * next driver volumes stay mounted, and tokens and leases valid.
  *
  * @throws VouchsafeError `ERR_CSI_STATE`, `ERR_SERVER_LISTEN`
  */
@@ -64,15 +64,16 @@ export async function runDriver(
   onListening: (addresses: DriverAddresses) => void = () => undefined,
 ): Promise<void> {
   const { stateDirectory, logger, listen, metrics } = options;
-  const records = await Records.open(stateDirectory, options);
+  const waits = { ...DEFAULT_WAITS, ...options.waits };
+  const records = await Records.open(stateDirectory, { ...options, waits });
   const shared = createShared(options);
-  // A gauge of one engine says nothing where there are many: what there is to say of all is in metrics.ts.
+  // Gauges of single engines mean nothing where there are many; those of the node are in metrics.ts.
   const counters: Metrics = { ...metrics, gauge: () => NO_METRICS.gauge('', '') };
-  const parts = { ...options, metrics: counters };
+  const parts: DriverParts = { ...options, waits, metrics: counters };
   const memoryLimitBytes = options.memoryLimitBytes ?? ASSUMED_LIMIT_BYTES;
   const budget = new MemoryBudget(memoryLimitBytes);
   logMemory(options, budget);
-  const revocations = new Revocations({ ...options, records });
+  const revocations = new Revocations({ ...options, waits, records });
   const volumes = new Volumes({
     ...{ ...options, parts, records, shared, revocations, budget, memoryLimitBytes },
   });
@@ -104,18 +105,22 @@ export async function runDriver(
       try {
         lock = await lockNode(options, stopped);
         await volumes.resume(stopped);
-        const serving = await serve(options, { volumes, registration, isReady: () => isServing });
+        const serving = await serve(options, parts, {
+          volumes,
+          registration,
+          isReady: () => isServing,
+        });
         isServing = true;
         try {
           onListening({
             csiSocket: options.csiSocket,
-            listen: await Promise.race([listening.promise, ended(stopped)]),
+            listen: await raceAbort(listening.promise, stopped),
           });
-          await Promise.all([volumes.beginResumed(stopped), ended(stopped)]);
+          await Promise.all([volumes.startResumed(stopped), ended(stopped)]);
         } finally {
           isServing = false;
           volumes.stopStartingEngines();
-          await closeAll(serving, options);
+          await closeAll(serving, parts);
         }
       } catch (error) {
         if (!stopped.aborted) throw error;
@@ -140,7 +145,7 @@ function logMemory(
   };
   if (memoryLimitBytes !== undefined) logger.info('memory', fields);
   else {
-    const text = 'no limit of memory is known, and one is assumed: set csi.resources.limits.memory';
+    const text = 'the memory limit is not known, and is assumed: set csi.resources.limits.memory';
     logger.warn(text, fields);
   }
 }
@@ -151,9 +156,10 @@ interface Serving {
   readonly isReady: () => boolean;
 }
 
-/** The last one is to be closed first. */
+/** Close them in reverse order. */
 async function serve(
   options: DriverOptions,
+  parts: DriverParts,
   { volumes, registration, isReady }: Serving,
 ): Promise<readonly SocketServer[]> {
   const { csiSocket, registrationSocket, logger } = options;
@@ -164,20 +170,20 @@ async function serve(
   try {
     servers.push(await serveSocket(registrationSocket, registration.calls(), logger));
   } catch (error) {
-    await closeAll(servers, options);
+    await closeAll(servers, parts);
     throw error;
   }
   return servers;
 }
 
-/** First the registration: the kubelet then knows that there is no driver, instead of calling in vain. */
+/** The registration first, so that the kubelet makes no more calls. Calls in flight may take `waits.drainMs`. */
 async function closeAll(
   servers: readonly SocketServer[],
-  { clock }: Pick<DriverOptions, 'clock'>,
+  { clock, waits }: Pick<DriverParts, 'clock' | 'waits'>,
 ): Promise<void> {
   const enough = new AbortController();
   const done = new AbortController();
-  const limit = clock.sleep(DRAIN_MS, done.signal).then(
+  const limit = clock.sleep(waits.drainMs, done.signal).then(
     () => enough.abort(),
     () => undefined,
   );

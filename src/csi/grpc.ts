@@ -30,17 +30,17 @@ const SERVER_OPTIONS = {
 } as const;
 
 /** A call with the function that answers it. */
-export interface Served {
+export interface CallHandler {
   readonly path: string;
   /** Never rejects but with what {@link statusOf} can tell. */
   answer(request: Uint8Array, signal: AbortSignal): Promise<Uint8Array>;
 }
 
 /** Binds a call to its answer. `signal` aborts when the caller has gone. */
-export function serveCall<Request, Response>(
+export function handleCall<Request, Response>(
   type: CallType<Request, Response>,
   answer: (request: Request, signal: AbortSignal) => Promise<Response> | Response,
-): Served {
+): CallHandler {
   return {
     path: type.path,
     async answer(bytes, signal) {
@@ -69,7 +69,7 @@ export interface SocketServer {
  */
 export async function serveSocket(
   path: string,
-  calls: readonly Served[],
+  calls: readonly CallHandler[],
   logger: Logger,
 ): Promise<SocketServer> {
   const { default: grpc } = await import('@grpc/grpc-js');
@@ -122,15 +122,15 @@ function bind(
   return promise;
 }
 
-function byService(calls: readonly Served[]): ReadonlyMap<string, readonly Served[]> {
+function byService(calls: readonly CallHandler[]): ReadonlyMap<string, readonly CallHandler[]> {
   return Map.groupBy(calls, ({ path }) => path.split('/', 2)[1] ?? '');
 }
 
-function nameOf({ path }: Served): string {
+function nameOf({ path }: CallHandler): string {
   return path.slice(path.lastIndexOf('/') + 1);
 }
 
-function definitionOf(calls: readonly Served[]): ServiceDefinition {
+function definitionOf(calls: readonly CallHandler[]): ServiceDefinition {
   const raw = (bytes: Uint8Array): Buffer =>
     Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const codecs = {
@@ -144,7 +144,7 @@ function definitionOf(calls: readonly Served[]): ServiceDefinition {
 type Call = ServerUnaryCall<Uint8Array, Uint8Array>;
 
 function implementationOf(
-  calls: readonly Served[],
+  calls: readonly CallHandler[],
   { service, logger }: { readonly service: string; readonly logger: Logger },
 ): UntypedServiceImplementation {
   const entries = calls.map((served) => {

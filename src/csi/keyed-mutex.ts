@@ -1,9 +1,9 @@
 /**
- * Operations with something at stake in common run one after the other.
+ * Operations that share a key run one after the other.
  */
 import type { VolumeSpec } from './publish-request.ts';
 
-/** What a change of a volume must not share with another one: its name and its place. */
+/** The keys of an operation on a volume: its ID and its target path. */
 export function lockKeysOf({
   volumeId,
   target,
@@ -15,14 +15,14 @@ export function lockKeysOf({
 export class KeyedMutex {
   readonly #last = new Map<string, Promise<unknown>>();
 
-  /** Resolves when nothing is under way. */
+  /** Resolves when no operation is running or waiting. */
   async settled(): Promise<void> {
     while (this.#last.size > 0) await Promise.all(this.#last.values());
   }
 
-  /** Runs `operation` when all earlier ones with one of its keys have ended, however they did. */
+  /** Runs `operation` when all earlier ones that share a key with it have ended, whether they failed or not. */
   async run<T>(keys: readonly string[], operation: () => Promise<T>): Promise<T> {
-    // Who comes later waits for who came before, never the other way round: nobody can wait for each other.
+    // Later operations wait for earlier ones, never the other way round: there is no deadlock.
     const earlier = keys.map((key) => this.#last.get(key) ?? Promise.resolve());
     const own = Promise.all(earlier).then(operation);
     const settled = own.catch(() => undefined);

@@ -123,7 +123,7 @@ export class MemoryBudget {
    *
    * @throws VouchsafeError `ERR_OUTPUT_FULL`
    */
-  keep(owner: FileOwner, bytes: number): void {
+  reserveRecord(owner: FileOwner, bytes: number): void {
     this.#change(owner, 'record', COPIES * pagesOf(bytes) * PAGE_BYTES);
   }
 
@@ -132,7 +132,7 @@ export class MemoryBudget {
    *
    * @throws VouchsafeError `ERR_OUTPUT_FULL` where they are more than before, and do not fit; nothing changes then.
    */
-  keepValues(owner: FileOwner, bytes: number, what: string): void {
+  reserveValues(owner: FileOwner, bytes: number, what: string): void {
     this.#change(owner, 'values', bytes, what);
   }
 
@@ -146,12 +146,12 @@ export class MemoryBudget {
    *
    * @throws VouchsafeError `ERR_OUTPUT_FULL`
    */
-  takeAnswer(owner: FileOwner, bytes: number, what: string): void {
+  reserveAnswer(owner: FileOwner, bytes: number, what: string): void {
     this.#change(owner, 'answers', this.#parts(owner).answers + bytes, what);
   }
 
   /** The bytes of an answer are not in memory any more. */
-  giveBackAnswer(owner: FileOwner, bytes: number): void {
+  releaseAnswer(owner: FileOwner, bytes: number): void {
     const parts = this.#parts(owner);
     this.#set(owner, { ...parts, answers: Math.max(0, parts.answers - bytes) });
   }
@@ -167,7 +167,7 @@ export class MemoryBudget {
   }
 
   /** The files of a volume are gone. */
-  free(owner: FileOwner): void {
+  releaseFiles(owner: FileOwner): void {
     this.#freed.add(owner);
     this.#set(owner, { ...this.#parts(owner), files: 0 });
   }

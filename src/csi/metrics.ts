@@ -125,7 +125,7 @@ export function createVolumesRecorder(
     recordShares();
     const counts = { starting: 0, ready: 0, degraded: 0 };
     let leaseCount = 0;
-    for (const { spec, status, kept, fileAges } of volumes.all) {
+    for (const { spec, status, stored: kept, fileAges } of volumes.all) {
       counts[stateOf(status?.phase, kept.record)] += 1;
       leaseCount += status?.secrets.filter(({ lease }) => lease).length ?? 0;
       const { namespace, name: pod } = spec.pod;

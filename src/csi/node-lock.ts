@@ -1,14 +1,14 @@
 /**
- * One driver at a time for each state directory: two would run two engines of one volume, and each would take the
- * other's credentials away.
+ * One driver at a time for each state directory: two would run two engines for one volume, and each would revoke the
+ * other's credentials.
  */
 import { VouchsafeError, type Clock, type Logger } from '../core/index.ts';
 import type { HeldLock, LocksPort } from './ports.ts';
 
-/** How soon after the end of another driver this one begins. */
+/** Wait between two tries to lock. */
 const RETRY_MS = 500;
 
-/** What {@link lockNode} needs. */
+/** The parts around {@link lockNode}. */
 export interface NodeLockOptions {
   readonly locks: LocksPort;
   readonly stateDirectory: string;
@@ -17,9 +17,9 @@ export interface NodeLockOptions {
 }
 
 /**
- * Waits until no other driver has the state directory, and takes it.
+ * Locks the state directory, waiting until no other driver holds the lock.
  *
- * @throws VouchsafeError `ERR_CSI_STATE` where nothing can be locked.
+ * @throws VouchsafeError `ERR_CSI_STATE` if the directory cannot be locked at all.
  */
 export async function lockNode(options: NodeLockOptions, signal: AbortSignal): Promise<HeldLock> {
   const { stateDirectory, clock, logger } = options;
@@ -27,7 +27,7 @@ export async function lockNode(options: NodeLockOptions, signal: AbortSignal): P
     const lock = await tryLock(options);
     if (lock !== undefined) return lock;
     if (tries === 0) {
-      logger.warn('another driver runs on this node: waiting for its end', {
+      logger.warn('another driver runs on this node: waiting for it to end', {
         directory: stateDirectory,
       });
     }
@@ -41,7 +41,7 @@ async function tryLock({ locks, stateDirectory }: NodeLockOptions): Promise<Held
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : 'unknown error';
     const text = `the state directory ${stateDirectory} cannot be locked: ${why}`;
-    throw new VouchsafeError('ERR_CSI_STATE', `${text}; flock of util-linux must be there`, {
+    throw new VouchsafeError('ERR_CSI_STATE', `${text}; flock of util-linux is required`, {
       cause,
     });
   }

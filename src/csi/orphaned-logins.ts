@@ -1,50 +1,50 @@
 /**
- * Logins that outlive their engine. A request that is given up may have been granted all the same, and a
- * token that nobody knows of lives to its TTL: so it is waited for in the background, and revoked.
+ * Logins that outlive their engine. Vault may grant a login whose request was abandoned, and a token that nobody knows
+ * lives until its TTL. So an abandoned login is awaited in the background, and its token is revoked.
  */
 import type { VaultPort } from '../agent/index.ts';
 import { raceAbort, type FairShares } from '../async/index.ts';
 
-/** Requests end by the deadline of their client. */
+/** The client has a deadline of its own for each request. */
 const NEVER_ABORTED = new AbortController().signal;
 
-/** Where logins of volumes have their turns. */
+/** The shares that bound the logins of all volumes. */
 export interface LoginTurns {
   readonly logins: FairShares;
   readonly namespace: string;
 }
 
-/** Watches the logins of one volume, which begin in the share of its namespace. */
+/** Watches the logins of one volume; each takes a share of its namespace. */
 export class OrphanedLogins {
   readonly #turns: LoginTurns;
-  readonly #underWay = new Set<Promise<void>>();
+  readonly #inFlight = new Set<Promise<void>>();
 
   constructor(turns: LoginTurns) {
     this.#turns = turns;
   }
 
-  /** Vault whose logins are not given up, while those who wait for them are free to go. */
+  /** The same Vault, whose logins run to their end even if the caller aborts; the caller's wait ends then. */
   watch(vault: VaultPort): VaultPort {
     return {
       ...vault,
       login: (request, signal) => {
         const { logins, namespace } = this.#turns;
-        // One that waits for its turn is given up at once.
+        // A login that still waits for its share ends with the signal.
         const login = logins.run(namespace, signal, () => vault.login(request, NEVER_ABORTED));
         const seen: Promise<void> = login
           .then(({ token }) =>
             signal.aborted ? vault.revokeToken(token, NEVER_ABORTED) : undefined,
           )
-          .catch(() => undefined) // told to whoever waits for the login; a revocation has one try
-          .finally(() => this.#underWay.delete(seen));
-        this.#underWay.add(seen);
+          .catch(() => undefined) // the caller of the login gets its error; a revocation has one try
+          .finally(() => this.#inFlight.delete(seen));
+        this.#inFlight.add(seen);
         return raceAbort(login, signal);
       },
     };
   }
 
-  /** Resolves when no login is under way. */
+  /** Resolves when no login is in flight. */
   async ended(): Promise<void> {
-    await Promise.all(this.#underWay);
+    await Promise.all(this.#inFlight);
   }
 }

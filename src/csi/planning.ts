@@ -1,15 +1,13 @@
 /**
- * What is to be done for a request, by the settings of volume, namespace and installation.
+ * Plans a volume by the settings of volume, namespace and installation.
  */
+import { DEADLINE, withDeadline } from '../async/index.ts';
 import { problemsError, VouchsafeError } from '../core/index.ts';
 import type { Checked } from '../renderer/index.ts';
 import type { DriverParts, PlanInput, VolumePlan, VolumeRefusal } from './ports.ts';
 import type { PublishRequest } from './publish-request.ts';
 
-/** How long the API server may take to tell the annotations of a namespace; usually they are known already. */
-const LOOKUP_TIMEOUT_MS = 5000;
-
-type Parts = Pick<DriverParts, 'plan' | 'renderer' | 'namespaces' | 'clock'>;
+type Parts = Pick<DriverParts, 'plan' | 'renderer' | 'namespaces' | 'clock' | 'waits'>;
 
 /**
  * Plans a volume.
@@ -23,67 +21,68 @@ export async function planFor(
   signal: AbortSignal,
 ): Promise<VolumePlan> {
   const { attributes, pod, group } = request;
-  const namespaceAnnotations = await annotationsOf(pod.namespace, parts, signal);
+  const namespaceAnnotations = await namespaceAnnotationsOf(pod.namespace, parts, signal);
   const input = { attributes, pod, namespaceAnnotations, hasGroup: group !== null };
-  const result = await planned(input, parts, signal);
+  const result = await planWithChecks(input, parts, signal);
   if (result.kind === 'planned') return result;
   const error = problemsError(
     'ERR_ADMISSION_DENIED',
-    'the attributes of the volume are refused',
+    'the attributes of the volume are denied',
     result.problems,
   );
   const details = { ...error.details, forbidden: result.isForbidden };
   throw new VouchsafeError(error.code, error.message, { details });
 }
 
-/** Templates are parsed elsewhere: the thread that serves the kubelet looks into none of them. */
-async function planned(
+/** Has the renderer check the templates: the thread that serves the kubelet never parses one. */
+async function planWithChecks(
   input: PlanInput,
   { plan, renderer }: Parts,
   signal: AbortSignal,
 ): Promise<VolumePlan | VolumeRefusal> {
-  const asked = new Map<string, { readonly name: string; readonly source: string }>();
+  const templates = new Map<string, { readonly name: string; readonly source: string }>();
   const keyOf = (source: string, name: string): string => JSON.stringify([name, source]);
   const first = plan(input, (source, name) => {
-    asked.set(keyOf(source, name), { name, source });
+    templates.set(keyOf(source, name), { name, source });
     return NOTHING_FOUND;
   });
-  if (asked.size === 0) return first;
-  const checks = await renderer.check([...asked.values()], { tenant: input.pod.namespace }, signal);
-  const found = new Map([...asked.keys()].map((key, index) => [key, checks[index]]));
+  if (templates.size === 0) return first;
+  const checks = await renderer.check(
+    [...templates.values()],
+    { tenant: input.pod.namespace },
+    signal,
+  );
+  const found = new Map([...templates.keys()].map((key, index) => [key, checks[index]]));
   return plan(input, (source, name) => found.get(keyOf(source, name)) ?? NOT_CHECKED);
 }
 
 const NOTHING_FOUND: Checked = { problems: [], dependencies: [] };
 
-/** Nothing passes that was not looked at. */
+/** A template that was not checked is denied. */
 const NOT_CHECKED: Checked = {
   problems: [{ path: 'template', message: 'was not checked' }],
   dependencies: [],
 };
 
-/** Within bounds: the pod cannot end as long as this waits. */
-async function annotationsOf(
+/** Has a deadline, because a pod that is deleted waits for the call to end. */
+async function namespaceAnnotationsOf(
   namespace: string,
-  { namespaces, clock }: Parts,
+  { namespaces, clock, waits }: Parts,
   signal: AbortSignal,
 ): Promise<Readonly<Record<string, string>> | undefined> {
   if (namespaces === undefined) return undefined;
-  const enough = new AbortController();
-  const either = AbortSignal.any([signal, enough.signal]);
-  const limit = clock.sleep(LOOKUP_TIMEOUT_MS, either).then((): never => {
-    const text = `the API server does not tell the annotations of namespace ${namespace}`;
-    throw new VouchsafeError('ERR_KUBERNETES_API', text);
-  });
   try {
-    return await Promise.race([namespaces(namespace, either), limit]);
-  } finally {
-    enough.abort();
-    await limit.catch(() => undefined);
+    return await withDeadline({ clock, ms: waits.lookupMs, signal }, (inner) =>
+      namespaces(namespace, inner),
+    );
+  } catch (error) {
+    if (error !== DEADLINE) throw error;
+    const text = `the API server did not return the annotations of namespace ${namespace} in time`;
+    throw new VouchsafeError('ERR_KUBERNETES_API', text);
   }
 }
 
-/** What a plan makes of a volume, for comparison. It survives JSON. */
+/** What a plan makes of a volume, for comparison with another plan or a record. */
 export function planFingerprint({
   document,
   sizeBytes,

@@ -1,5 +1,5 @@
 /**
- * What the driver needs from the parts around it. `cmd/csi` hands them in.
+ * What the driver needs from the parts around it; `cmd/csi` passes them in.
  */
 import type { AgentConfig } from '../config/index.ts';
 import type { Clock, Grants, Logger, Metrics, Problem, Random } from '../core/index.ts';
@@ -8,57 +8,58 @@ import type { SvidApi } from '../spiffe/index.ts';
 import type { MounterPort } from '../mounter/index.ts';
 import type { MountsPort } from './mounting.ts';
 import type { PodInfo } from './publish-request.ts';
+import type { Waits } from './waits.ts';
 
-/** What a volume is planned by. */
+/** What the plan of a volume depends on. */
 export interface PlanInput {
   readonly attributes: Readonly<Record<string, string>>;
-  /** Undefined where they are not known. */
+  /** Undefined outside of a cluster. */
   readonly namespaceAnnotations: Readonly<Record<string, string>> | undefined;
   readonly pod: PodInfo;
   readonly hasGroup: boolean;
 }
 
-/** What shows of a template without data. */
+/** Checks a template without data. */
 export type CheckTemplate = (source: string, name: string) => Checked;
 
 /**
- * `planVolume` of src/admission, with all that does not depend on the pod filled in. Pure: it is asked twice, once to
- * learn which templates there are, and once with what others have found in them.
+ * `planVolume` of src/admission, with everything that does not depend on the pod filled in. Pure: it is called twice, once
+ * to collect the templates, and once with the results of checking them.
  */
 export type PlanVolume = (
   input: PlanInput,
   checkTemplate: CheckTemplate,
 ) => VolumePlan | VolumeRefusal;
 
-/** What works on templates and on answers of Vault; see `Renderer` of src/renderer. */
+/** Works on templates and on responses of Vault; see `Renderer` of src/renderer. */
 export type RendererPort = Pick<Renderer, 'check' | 'render' | 'open'>;
 
-/** What is to be done for a volume. */
+/** A volume as it is to be. */
 export interface VolumePlan {
   readonly kind: 'planned';
   /** An AgentConfig as a document. */
   readonly document: unknown;
   readonly sizeBytes: number;
-  /** Audience of the kubelet's token that logs in; undefined for SVIDs. */
+  /** Audience of the kubelet's token that logs in; undefined where an SVID does. */
   readonly tokenAudience: string | undefined;
   readonly warnings: readonly string[];
 }
 
-/** Why there can be no such volume. */
+/** Why a volume is denied. */
 export interface VolumeRefusal {
   readonly kind: 'refused';
   readonly problems: readonly Problem[];
-  /** True where the installation is what says no. */
+  /** True where the installation's policy denies it. */
   readonly isForbidden: boolean;
 }
 
-/** Locks between the processes of a node, as src/platform has them. */
+/** Locks between the processes of a node; src/platform implements them. */
 export interface LocksPort {
-  /** Locks a directory without waiting; undefined where another process has it. */
+  /** Locks a directory without waiting; undefined if another process holds the lock. */
   tryLock(directory: string): Promise<HeldLock | undefined>;
 }
 
-/** A lock that ends with its process, if not before. */
+/** A lock; it ends with its process at the latest. */
 export interface HeldLock {
   release(): Promise<void>;
 }
@@ -68,24 +69,25 @@ export interface DriverParts {
   readonly plan: PlanVolume;
   /** Most secrets, certificates and SVIDs that one volume may depend on. */
   readonly maxDependencies: number;
-  /** Most bytes that the values of one volume may have together: what the renderer takes for one rendering. */
+  /** Most bytes of all values of one volume together: what the renderer accepts for one rendering. */
   readonly maxValueBytes: number;
   /**
-   * What the policies of now let a volume ask for, whatever its document says; undefined is everything. A volume may be
+   * What the present policies let a volume request, whatever its document says; undefined is everything. A volume may be
    * older than the policies.
    */
   readonly grants: (pod: PodInfo, config: AgentConfig) => Grants | undefined;
   readonly renderer: RendererPort;
-  /** SVIDs of a pod that needs them; whoever gets them closes them. */
+  /** SVIDs of a pod; the caller closes them. */
   readonly svids: (pod: PodInfo, signal: AbortSignal) => Promise<SvidApi>;
-  /** Annotations of a namespace; undefined where there is no cluster to ask. */
+  /** Annotations of a namespace; undefined outside of a cluster. */
   readonly namespaces?:
     ((name: string, signal: AbortSignal) => Promise<Readonly<Record<string, string>>>) | undefined;
   readonly mounts: MountsPort;
-  /** Mounts and unmounts, which takes privileges that this process need not have. */
+  /** Mounts and unmounts, which takes privileges that this process does not need. */
   readonly mounter: MounterPort;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  readonly waits: Waits;
 }

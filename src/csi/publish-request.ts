@@ -55,10 +55,10 @@ export function readPublishRequest(request: NodePublishVolumeRequest): PublishRe
   const context = request.volumeContext;
   const pod = readPod(context);
   if (!request.readonly) {
-    throw refused('the volume must be read-only: write readOnly: true beside its driver');
+    throw invalidRequest('the volume must be read-only: write readOnly: true beside its driver');
   }
   if (placeOf(target)?.pod !== pod.uid) {
-    throw refused(
+    throw invalidRequest(
       `the target path is not pods/${pod.uid}/volumes/kubernetes.io~csi/NAME/mount: does the CSIDriver object say podInfoOnMount: true?`,
     );
   }
@@ -73,17 +73,17 @@ export function readPublishRequest(request: NodePublishVolumeRequest): PublishRe
 
 /** @throws VouchsafeError `ERR_CSI_REQUEST` */
 export function readVolumeId(volumeId: string): string {
-  if (volumeId === '') throw refused('volume_id is missing');
-  if (volumeId.length > MAX_NAME) throw refused('volume_id is too long');
+  if (volumeId === '') throw invalidRequest('volume_id is missing');
+  if (volumeId.length > MAX_NAME) throw invalidRequest('volume_id is too long');
   return volumeId;
 }
 
 /** A path that can be mounted at. @throws VouchsafeError `ERR_CSI_REQUEST` */
 export function readTarget(path: string, name: string): string {
-  if (path === '') throw refused(`${name} is missing`);
+  if (path === '') throw invalidRequest(`${name} is missing`);
   const isPlain = isAbsolute(path) && normalize(path) === path && !path.endsWith('/');
   if (!isPlain || path.length > MAX_PATH || path.includes('\0')) {
-    throw refused(`${name} is no absolute path in its shortest form`);
+    throw invalidRequest(`${name} is no absolute path in its shortest form`);
   }
   return path;
 }
@@ -92,12 +92,14 @@ function readPod(context: ReadonlyMap<string, string>): PodInfo {
   const read = (key: string): string => {
     const value = context.get(`${KUBELET_PREFIX}${key}`) ?? '';
     if (value !== '' && value.length <= MAX_NAME) return value;
-    throw refused(
+    throw invalidRequest(
       `the kubelet does not say ${KUBELET_PREFIX}${key}: the CSIDriver object needs podInfoOnMount: true`,
     );
   };
   if (read('ephemeral') !== 'true') {
-    throw refused('only ephemeral inline volumes can be had: write csi: into the volumes of a pod');
+    throw invalidRequest(
+      'only ephemeral inline volumes can be had: write csi: into the volumes of a pod',
+    );
   }
   return {
     namespace: read('pod.namespace'),
@@ -111,11 +113,12 @@ function readCapability({ volumeCapability }: NodePublishVolumeRequest): {
   readonly group: number | null;
   readonly selinux: string | null;
 } {
-  if (volumeCapability === undefined) throw refused('volume_capability is missing');
+  if (volumeCapability === undefined) throw invalidRequest('volume_capability is missing');
   const { mount, block } = volumeCapability;
-  if (block !== undefined || mount === undefined) throw refused('only a mounted volume can be had');
+  if (block !== undefined || mount === undefined)
+    throw invalidRequest('only a mounted volume can be had');
   if (!['', 'tmpfs'].includes(mount.fsType))
-    throw refused('leave fsType out: the volume is a tmpfs');
+    throw invalidRequest('leave fsType out: the volume is a tmpfs');
   return { group: readGroup(mount.volumeMountGroup), selinux: readSelinux(mount.mountFlags) };
 }
 
@@ -123,7 +126,7 @@ function readGroup(text: string): number | null {
   if (text === '') return null;
   const group = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
   if (group <= 2 ** 32 - 2) return group;
-  throw refused('volume_mount_group is no ID of a group');
+  throw invalidRequest('volume_mount_group is no ID of a group');
 }
 
 /** Flags come from the kubelet where it labels the volume by mounting; there is no other use for any. */
@@ -133,9 +136,9 @@ function readSelinux(flags: readonly string[]): string | null {
   if (more.length === 0 && /^context="?[A-Za-z0-9_.:,-]{1,512}"?$/.test(flag)) {
     return `context="${flag.slice('context='.length).replaceAll('"', '')}"`;
   }
-  throw refused('of mount options only the context of SELinux can be given');
+  throw invalidRequest('of mount options only the context of SELinux can be given');
 }
 
-function refused(message: string): VouchsafeError {
+function invalidRequest(message: string): VouchsafeError {
   return new VouchsafeError('ERR_CSI_REQUEST', message);
 }

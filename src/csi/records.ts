@@ -1,6 +1,6 @@
 /**
- * What a driver leaves to its successor on the same node: one directory for each volume, in memory, for root alone.
- * A record holds no secret; beside it lies the state of the volume's engine, which does.
+ * What a driver leaves to its successor on the same node: one directory for each volume, in memory, readable only by
+ * root. A record holds no secret; the state of the volume's engine, in the same directory, does.
  */
 import { constants } from 'node:fs';
 import { chmod, lstat, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
@@ -14,35 +14,34 @@ import { strikesIn } from './strikes.ts';
 const FILE_NAME = 'volume.json';
 const VERSION = 1;
 
-/** Tries to read what a predecessor left, and the waits between them: its volumes are worth some seconds. */
+/** Tries to read the records of a predecessor: its volumes are worth a wait of some seconds. */
 const MAX_READS = 5;
-const READ_WAITS = { minMs: 200, maxMs: 2000 } as const;
 
 /** A volume as it was published. */
 export interface VolumeRecord {
   readonly spec: VolumeSpec;
-  /** The document that its engine runs by; see `VolumePlan` of src/admission. */
+  /** The AgentConfig document of its engine; see `VolumePlan` of src/admission. */
   readonly document: unknown;
   readonly sizeBytes: number;
-  /** Audience of the kubelet's token that logs in; null for SVIDs. */
+  /** Audience of the kubelet's token that logs in; null where an SVID does. */
   readonly tokenAudience: string | null;
-  /** True once the kubelet was told that the files are there. */
+  /** True once a publish call has succeeded. */
   readonly isPublished: boolean;
-  /** True once it is to go: what it holds is to be revoked, and nothing else. */
+  /** True once it is being removed: what it holds is still to be revoked. */
   readonly isEnding: boolean;
 }
 
-/** A record with its place. */
-export interface KeptRecord {
+/** A record in its directory. */
+export interface StoredRecord {
   /** Directory of the record and of the engine's state. */
   readonly directory: string;
   readonly record: VolumeRecord;
-  /** How often in a row a driver has died while it rendered the volume. */
+  /** How often in a row a driver has died while rendering the volume. */
   readonly strikes: number;
 }
 
-/** What {@link Records} need. */
-export type RecordsOptions = Pick<DriverParts, 'mounts' | 'clock' | 'random' | 'logger'>;
+/** The parts around {@link Records}. */
+export type RecordsOptions = Pick<DriverParts, 'mounts' | 'clock' | 'random' | 'logger' | 'waits'>;
 
 /** The records of a node. */
 export class Records {
@@ -55,9 +54,9 @@ export class Records {
   }
 
   /**
-   * Opens the directory, making it where it is missing.
+   * Opens the directory; creates it if it is missing.
    *
-   * @throws VouchsafeError `ERR_CSI_STATE` for one that is not in memory, or that others could read.
+   * @throws VouchsafeError `ERR_CSI_STATE` if it is not in memory, or belongs to another user.
    */
   static async open(root: string, options: RecordsOptions): Promise<Records> {
     let isInMemory: boolean;
@@ -71,74 +70,79 @@ export class Records {
     } catch (cause) {
       throw stateError(`the state directory ${root} cannot be used`, cause);
     }
-    if (!isOwn) throw stateError(`the state directory ${root} belongs to somebody else`);
+    if (!isOwn) throw stateError(`the state directory ${root} belongs to another user`);
     if (!isInMemory) {
       throw stateError(
-        `the state directory ${root} is on a disk, where Vault tokens must not lie: choose one on a tmpfs, such as /run/vouchsafe/csi of the node`,
+        `the state directory ${root} is on a disk, where Vault tokens must not be stored: choose one on a tmpfs, such as /run/vouchsafe/csi of the node`,
       );
     }
     return new Records(root, options);
   }
 
   /**
-   * Everything that a predecessor left. What is no record of this version is removed: nobody could go on with it. What
-   * the system does not let be read is tried again, a few times.
+   * The records of a predecessor. A record that is not of this version is removed, because no driver could use it. A
+   * record that cannot be read is tried again, a few times.
    *
-   * @throws VouchsafeError `ERR_CSI_STATE` where that does not help; nothing is forgotten then.
+   * @throws VouchsafeError `ERR_CSI_STATE` if that does not help; no record is removed then.
    */
-  async load(signal: AbortSignal): Promise<readonly KeptRecord[]> {
-    const { clock, random } = this.#options;
-    const backoff = createBackoff({ ...READ_WAITS, random });
+  async load(signal: AbortSignal): Promise<readonly StoredRecord[]> {
+    const { clock, random, waits } = this.#options;
+    const backoff = createBackoff({ ...waits.readRetry, random });
     let tries = 1;
     const shouldRetry = (): boolean => tries++ < MAX_READS;
     return retry(() => this.#loadOnce(), { backoff, clock, signal, shouldRetry });
   }
 
-  async #loadOnce(): Promise<readonly KeptRecord[]> {
-    const kept: KeptRecord[] = [];
+  async #loadOnce(): Promise<readonly StoredRecord[]> {
+    const found: StoredRecord[] = [];
     try {
       for (const name of await readdir(this.#root)) {
         const directory = join(this.#root, name);
         const record = parseRecord(await readRecord(directory));
         if (record !== undefined) {
-          kept.push({ directory, record, strikes: await strikesIn(directory) });
+          found.push({ directory, record, strikes: await strikesIn(directory) });
         } else {
-          this.#options.logger.error('state of a volume cannot be used: it is forgotten', {
+          this.#options.logger.error('state of a volume cannot be used: removing it', {
             directory,
           });
           await this.remove(directory);
         }
       }
-      return kept;
+      return found;
     } catch (cause) {
       const why = codeOf(cause) ?? 'unknown error';
-      throw stateError(`what an earlier driver left cannot be read: ${why}`, cause);
+      throw stateError(`the state of an earlier driver cannot be read: ${why}`, cause);
     }
   }
 
-  /** Makes the place of a new volume; `name` is unique for all time. */
-  async add(name: string, record: VolumeRecord): Promise<KeptRecord> {
+  /** Creates the directory of a new volume; `name` must never have been used before. */
+  async add(name: string, record: VolumeRecord): Promise<StoredRecord> {
     const directory = join(this.#root, name);
     try {
       await mkdir(directory, { mode: 0o700 });
       await write(directory, record);
     } catch (cause) {
-      await this.remove(directory).catch(() => undefined); // the first error is the one to tell
-      throw stateError('the state of the volume cannot be kept', cause);
+      await this.remove(directory).catch(() => undefined); // the first error is the one to report
+      throw stateError('the state of the volume cannot be saved', cause);
     }
     return { directory, record, strikes: 0 };
   }
 
   /** Replaces a record. */
-  async save(kept: KeptRecord, record: VolumeRecord): Promise<KeptRecord> {
-    await write(kept.directory, record);
-    return { ...kept, record };
+  async save(stored: StoredRecord, record: VolumeRecord): Promise<StoredRecord> {
+    await write(stored.directory, record);
+    return { ...stored, record };
   }
 
-  /** Forgets a volume. */
+  /** Removes a volume's directory; a missing one is no error. */
   async remove(directory: string): Promise<void> {
     await rm(directory, { recursive: true, force: true });
   }
+}
+
+/** Memory that a record takes, in bytes. */
+export function bytesOfRecord(record: VolumeRecord): number {
+  return Buffer.byteLength(JSON.stringify(record));
 }
 
 async function write(directory: string, record: VolumeRecord): Promise<void> {
@@ -154,7 +158,7 @@ async function write(directory: string, record: VolumeRecord): Promise<void> {
   await rename(temporary, join(directory, FILE_NAME));
 }
 
-/** Text of a record; empty where there is none, as after an end in the middle of its making. */
+/** Text of a record; empty if it is missing, as after a crash while it was created. */
 async function readRecord(directory: string): Promise<string> {
   try {
     return await readFile(join(directory, FILE_NAME), 'utf8');
@@ -165,7 +169,7 @@ async function readRecord(directory: string): Promise<string> {
   }
 }
 
-/** Only this program writes here: the version decides whether it is the one that this program knows. */
+/** Only this program writes here, so the version is all there is to check. */
 function parseRecord(text: string): VolumeRecord | undefined {
   try {
     const { version, ...record } = JSON.parse(text) as VolumeRecord & { readonly version: number };

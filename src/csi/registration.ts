@@ -1,16 +1,17 @@
 /**
- * Tells the kubelet of the driver: it finds the socket in its registry, asks what it is, and says whether it took it.
+ * Registers the driver with the kubelet, which finds the socket in its registry, requests the driver's name and endpoint, and
+ * reports whether it accepted them.
  *
  * @see https://github.com/kubernetes/kubernetes/tree/master/pkg/kubelet/pluginmanager
  */
 import type { Logger } from '../core/index.ts';
-import { serveCall, type Served } from './grpc.ts';
+import { handleCall, type CallHandler } from './grpc.ts';
 import { CALLS } from './proto/csi.ts';
 
-/** Longest text of the kubelet that is kept. */
+/** Longest error text of the kubelet that is kept, in characters. */
 const MAX_TEXT = 500;
 
-/** What {@link Registration} needs. */
+/** Settings of a {@link Registration}. */
 export interface RegistrationOptions {
   readonly driverName: string;
   /** The socket of the driver as the kubelet sees it. */
@@ -33,24 +34,24 @@ export class Registration {
     return this.#outcome.error;
   }
 
-  /** The calls of the kubelet's plug-in registration. */
-  calls(): readonly Served[] {
+  /** Handlers for the calls of the kubelet's plug-in registration. */
+  calls(): readonly CallHandler[] {
     const { driverName, endpoint, logger } = this.#options;
     return [
-      serveCall(CALLS.getInfo, () => ({
+      handleCall(CALLS.getInfo, () => ({
         type: 'CSIPlugin',
         name: driverName,
         endpoint,
         supportedVersions: ['1.0.0'],
       })),
-      serveCall(CALLS.notifyRegistrationStatus, ({ pluginRegistered, error }) => {
+      handleCall(CALLS.notifyRegistrationStatus, ({ pluginRegistered, error }) => {
         if (pluginRegistered) {
           this.#outcome = { error: undefined };
           logger.info('the kubelet has registered the driver', { driver: driverName });
         } else {
           const text = error.slice(0, MAX_TEXT);
-          this.#outcome = { error: `the kubelet refuses the driver: ${text}` };
-          logger.error('the kubelet refuses the driver', { driver: driverName, reason: text });
+          this.#outcome = { error: `the kubelet rejected the driver: ${text}` };
+          logger.error('the kubelet rejected the driver', { driver: driverName, reason: text });
         }
         return {};
       }),

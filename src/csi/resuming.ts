@@ -1,25 +1,24 @@
 /**
- * How engines of a predecessor's volumes go on after the start of a driver: some at a time, and last those that a driver
- * has died over.
+ * Starts the engines of a predecessor's volumes: some at a time, and last those that were rendering when a driver died.
  */
 import { VouchsafeError, type Clock } from '../core/index.ts';
-import { FairShares } from '../async/index.ts';
+import { FairShares, withDeadline } from '../async/index.ts';
 import type { Volume } from './volume.ts';
+import type { Waits } from './waits.ts';
 
-/** Engines that go on at once. */
+/** Engines that start at once. */
 const MAX_RESUMING = 18;
-/** How long one of them may hold up the next. */
-const RESUMING_MS = 5000;
 
-/** What {@link beginResumed} needs. */
+/** The parts around {@link startResumed}. */
 export interface ResumingParts {
   readonly clock: Clock;
-  /** Whether a volume is still to begin: its pod may have ended, or it was asked for meanwhile. */
+  readonly waits: Pick<Waits, 'resumeMs'>;
+  /** Whether a volume has not started yet, nor ended: a call of the kubelet may have done either. */
   readonly isWaiting: (volume: Volume) => boolean;
 }
 
-/** Begins the engines of volumes; resolves when all have begun, rejects with the signal's reason on abort. */
-export async function beginResumed(
+/** Starts the engines of volumes; resolves when all have started, rejects with the signal's reason on abort. */
+export async function startResumed(
   volumes: readonly Volume[],
   parts: ResumingParts,
   signal: AbortSignal,
@@ -28,14 +27,14 @@ export async function beginResumed(
   await Promise.all(
     volumes
       .filter(({ strikes }) => strikes.count === 0)
-      .map((volume) => turns.run(volume.namespace, signal, () => beginOne(volume, parts, signal))),
+      .map((volume) => turns.run(volume.namespace, signal, () => startOne(volume, parts, signal))),
   );
   const struck = volumes.filter(({ strikes }) => strikes.count > 0);
-  await beginStruck(struck, parts, signal);
+  await startStruck(struck, parts, signal);
 }
 
-/** One at a time and each after a delay of its own: whoever asks for anything else comes first, a pod that ends included. */
-async function beginStruck(
+/** One at a time, each after a delay of its own, so that calls of the kubelet come first. */
+async function startStruck(
   volumes: readonly Volume[],
   parts: ResumingParts,
   signal: AbortSignal,
@@ -43,27 +42,25 @@ async function beginStruck(
   for (const volume of volumes.toSorted((a, b) => a.strikes.count - b.strikes.count)) {
     const { count, delayMs } = volume.strikes;
     const text =
-      `the driver ended ${count} times in a row while it rendered this volume, which begins last for that, after ` +
-      `${delayMs / 1000} s and more`;
-    volume.holdBack(
+      `the driver ended ${count} times in a row while it rendered this volume; it therefore starts last, after at least ` +
+      `${delayMs / 1000} s`;
+    volume.reportDelay(
       new VouchsafeError('ERR_TEMPLATE_LIMIT', text, { details: { strikes: count } }),
     );
     await parts.clock.sleep(delayMs, signal);
-    await beginOne(volume, parts, signal);
+    await startOne(volume, parts, signal);
   }
 }
 
-async function beginOne(
+async function startOne(
   volume: Volume,
-  { clock, isWaiting }: ResumingParts,
+  { clock, waits, isWaiting }: ResumingParts,
   signal: AbortSignal,
 ): Promise<void> {
   if (!isWaiting(volume)) return;
-  volume.begin();
-  const done = new AbortController();
-  const limit = clock.sleep(RESUMING_MS, AbortSignal.any([signal, done.signal]));
-  const ready = volume.delivered(signal);
-  await Promise.race([ready, limit]).catch(() => undefined); // whoever asks is told
-  done.abort();
-  await limit.catch(() => undefined);
+  volume.start();
+  // Its errors are reported by the calls of the kubelet.
+  await withDeadline({ clock, ms: waits.resumeMs, signal }, (inner) =>
+    volume.delivered(inner),
+  ).catch(() => undefined);
 }

@@ -1,54 +1,54 @@
 /**
- * Revokes in the background what volumes held that are gone. No pod waits for it; what is not done when the
- * driver ends is left to the next one.
+ * Revokes in the background what removed volumes held. No pod waits for it; what is not revoked when the driver ends is
+ * left to the next one.
  */
 import type { Clock, Gauge, Logger, Metrics, Random } from '../core/index.ts';
-import { raceAbort, createBackoff, FairShares, type Backoff } from '../async/index.ts';
+import {
+  raceAbort,
+  createBackoff,
+  DEADLINE,
+  FairShares,
+  withDeadline,
+  type Backoff,
+} from '../async/index.ts';
 import type { Records } from './records.ts';
 import type { Volume } from './volume.ts';
+import type { Waits } from './waits.ts';
 
-/** Waits between two tries. */
-const WAITS = { minMs: 1000, maxMs: 60_000 } as const;
-
-/** After this the server has to end it by its TTL; tokens that live longer are rare. */
+/** After this time a token is left to its TTL; tokens that live longer are rare. */
 const GIVE_UP_MS = 24 * 60 * 60_000;
 
-/** Tries at once, a third of them for one namespace: a node that is drained must not flood Vault. */
+/** Tries at once, at most a third of them for one namespace: a node that is drained must not flood Vault. */
 const MAX_PARALLEL = 9;
 
-/**
- * What is left of the grace period of the chart's DaemonSet (30 s) beside the end of calls and engines. A node that shuts
- * down has no next driver.
- */
-const FINISH_MS = 15_000;
-/** Wait between two tries then. */
-const FINISH_WAIT_MS = 500;
+const NEVER_ABORTED = new AbortController().signal;
 
-/** What {@link Revocations} needs. */
+/** The parts around {@link Revocations}. */
 export interface RevocationsOptions {
   readonly records: Records;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  readonly waits: Pick<Waits, 'revokeRetry' | 'finishMs' | 'finishRetryMs'>;
 }
 
-/** What is still to be revoked. How many there can be is bounded by the places of volumes, which they keep. */
+/** Pending revocations. Their number is bounded by the slots of volumes, which they keep. */
 export class Revocations {
   readonly #options: RevocationsOptions;
   readonly #turns = new FairShares(MAX_PARALLEL);
   readonly #pending = new Map<Volume, Promise<void>>();
   readonly #finishing = new AbortController();
   readonly #ended = new AbortController();
-  readonly #settled = new AbortController();
-  #limit: Promise<void> = Promise.resolve();
+  /** When {@link end} stops waiting, in monotonic milliseconds. */
+  #finishByMs = Infinity;
   readonly #gauge: Gauge;
 
   constructor(options: RevocationsOptions) {
     this.#options = options;
     this.#gauge = options.metrics.gauge(
       'vouchsafe_csi_revocations_pending',
-      'Volumes that are gone, and whose token and leases are not revoked yet.',
+      'Removed volumes whose token and leases are not revoked yet.',
     );
     this.#gauge.set(0);
   }
@@ -57,7 +57,7 @@ export class Revocations {
     return this.#pending.size;
   }
 
-  /** Namespaces with how many of their volumes are pending. */
+  /** Namespaces with the number of their volumes that are pending. */
   get holders(): ReadonlyMap<string, number> {
     const counts = new Map<string, number>();
     for (const { namespace } of this.#pending.keys()) {
@@ -66,7 +66,7 @@ export class Revocations {
     return counts;
   }
 
-  /** Begins at once; the volume's engine was told to stop, and its record says that it ends. `onGone` is called when nothing is left of it. */
+  /** Starts at once; the volume's engine is stopping and its record says so. Calls `onGone` when nothing is left of it. */
   add(volume: Volume, onGone: () => void): void {
     const work = this.#revoke(volume, this.#ended.signal)
       .catch((error: unknown) => {
@@ -82,18 +82,23 @@ export class Revocations {
     this.#gauge.set(this.pending);
   }
 
-  /** The driver is told to end: from now on there is a bound of time, and no long wait between two tries. */
+  /** The driver is ending: from now on there is a deadline, and tries follow each other quickly. */
   finish(): void {
     if (this.#finishing.signal.aborted) return;
     this.#finishing.abort();
-    this.#limit = this.#options.clock.sleep(FINISH_MS, this.#settled.signal).catch(() => undefined);
+    const { clock, waits } = this.#options;
+    this.#finishByMs = clock.monotonicMs() + waits.finishMs;
   }
 
-  /** Resolves when all is revoked, or 15 s after {@link finish}: the next driver goes on. */
+  /** Resolves when everything is revoked, or at the deadline set by {@link finish}; the next driver goes on from there. */
   async end(): Promise<void> {
     this.finish();
-    await Promise.race([Promise.all(this.#pending.values()), this.#limit]);
-    this.#settled.abort();
+    const { clock } = this.#options;
+    const ms = Math.max(0, this.#finishByMs - clock.monotonicMs());
+    const all = Promise.all(this.#pending.values());
+    await withDeadline({ clock, ms, signal: NEVER_ABORTED }, () => all).catch((error: unknown) => {
+      if (error !== DEADLINE) throw error;
+    });
     const left = this.pending;
     if (left > 0) {
       this.#options.logger.warn('revocations are left to the next driver', { left });
@@ -103,25 +108,25 @@ export class Revocations {
   }
 
   async #revoke(volume: Volume, signal: AbortSignal): Promise<void> {
-    const { clock, random, records } = this.#options;
-    const backoff = createBackoff({ ...WAITS, random });
+    const { clock, random, records, waits } = this.#options;
+    const backoff = createBackoff({ ...waits.revokeRetry, random });
     const startedAtMs = clock.monotonicMs();
     const release = (): Promise<boolean> => raceAbort(volume.release(), signal);
     while (!(await this.#turns.run(volume.namespace, signal, release))) {
       if (clock.monotonicMs() - startedAtMs > GIVE_UP_MS) {
-        volume.logger.error('what a volume held was not revoked; it ends by its TTL');
+        volume.logger.error('token and leases of a volume were not revoked; they end by their TTL');
         break;
       }
       await this.#wait(backoff, signal);
     }
     volume.close();
-    await records.remove(volume.kept.directory);
+    await records.remove(volume.stored.directory);
   }
 
   async #wait(backoff: Backoff, signal: AbortSignal): Promise<void> {
-    const { clock } = this.#options;
+    const { clock, waits } = this.#options;
     const { signal: finishing } = this.#finishing;
-    if (finishing.aborted) return clock.sleep(FINISH_WAIT_MS, signal);
+    if (finishing.aborted) return clock.sleep(waits.finishRetryMs, signal);
     const either = AbortSignal.any([signal, finishing]);
     await clock.sleep(backoff.nextMs(), either).catch(() => signal.throwIfAborted());
   }

@@ -11,7 +11,7 @@ import {
   type ErrorCode,
   type Logger,
 } from '../core/index.ts';
-import { serveCall, type Served } from './grpc.ts';
+import { handleCall, type CallHandler } from './grpc.ts';
 import type { CallMetrics } from './metrics.ts';
 import {
   CALLS,
@@ -31,7 +31,7 @@ import type { Volumes } from './volumes.ts';
 const MAX_NODE_ID = 256;
 
 /** Errors that leave the files of a volume as they are when it is asked for again. */
-const KEEPS: readonly ErrorCode[] = ['ERR_CSI_REQUEST', 'ERR_CSI_TOKEN', 'ERR_BUG'];
+const FILES_KEPT_ON: readonly ErrorCode[] = ['ERR_CSI_REQUEST', 'ERR_CSI_TOKEN', 'ERR_BUG'];
 
 /** What the calls work with. */
 export interface ServicesOptions {
@@ -49,24 +49,24 @@ export interface ServicesOptions {
 }
 
 /** Identity and node service. @throws TypeError for a name of the node that the interface does not allow. */
-export function csiCalls(options: ServicesOptions): readonly Served[] {
+export function csiCalls(options: ServicesOptions): readonly CallHandler[] {
   const { driverName, version, nodeName, volumeStats } = options;
   if (nodeName === '' || nodeName.length > MAX_NODE_ID) throw new TypeError('no name of a node');
   const types = volumeStats ? { ...NODE_CAPABILITIES, ...STATS_CAPABILITIES } : NODE_CAPABILITIES;
   const capabilities = Object.values(types).map((type) => ({ rpc: { type } }));
   return [
-    serveCall(CALLS.getPluginInfo, () => ({
+    handleCall(CALLS.getPluginInfo, () => ({
       name: driverName,
       vendorVersion: version,
       manifest: new Map<string, string>(),
     })),
-    serveCall(CALLS.getPluginCapabilities, () => ({})),
-    serveCall(CALLS.probe, () => ({ ready: { value: options.isReady() } })),
-    serveCall(CALLS.nodeGetInfo, () => ({ nodeId: nodeName })),
-    serveCall(CALLS.nodeGetCapabilities, () => ({ capabilities })),
-    serveCall(CALLS.nodePublishVolume, (request, signal) => publish(options, request, signal)),
-    serveCall(CALLS.nodeUnpublishVolume, (request) => unpublish(options, request)),
-    serveCall(CALLS.nodeGetVolumeStats, (request) => stats(options, request)),
+    handleCall(CALLS.getPluginCapabilities, () => ({})),
+    handleCall(CALLS.probe, () => ({ ready: { value: options.isReady() } })),
+    handleCall(CALLS.nodeGetInfo, () => ({ nodeId: nodeName })),
+    handleCall(CALLS.nodeGetCapabilities, () => ({ capabilities })),
+    handleCall(CALLS.nodePublishVolume, (request, signal) => publish(options, request, signal)),
+    handleCall(CALLS.nodeUnpublishVolume, (request) => unpublish(options, request)),
+    handleCall(CALLS.nodeGetVolumeStats, (request) => stats(options, request)),
   ];
 }
 
@@ -91,22 +91,25 @@ async function publish(
     });
     return {};
   } catch (caught) {
-    const error = signal.aborted ? goneAway() : toVouchsafeError(caught);
+    const error = signal.aborted ? callerGone() : toVouchsafeError(caught);
     metrics.published(error.code, durationMs());
     logger[error.level]('volume not published', { ...fields, error });
     // A kubelet may take the volume of a running pod away for an error: one that only brings nothing new is none.
-    if (isThere(volumes, message) && KEEPS.includes(error.code)) return {};
+    if (isPublished(volumes, message) && FILES_KEPT_ON.includes(error.code)) return {};
     throw error;
   }
 }
 
 /** Nobody hears this answer; what was begun goes on for whoever asks next. */
-function goneAway(): VouchsafeError {
+function callerGone(): VouchsafeError {
   return new VouchsafeError('ERR_CSI_ENDED', 'the kubelet went away while it waited');
 }
 
-function isThere(volumes: Volumes, { volumeId, targetPath }: NodePublishVolumeRequest): boolean {
-  const record = volumes.get(volumeId)?.kept.record;
+function isPublished(
+  volumes: Volumes,
+  { volumeId, targetPath }: NodePublishVolumeRequest,
+): boolean {
+  const record = volumes.get(volumeId)?.stored.record;
   return record?.isPublished === true && record.spec.target === targetPath;
 }
 

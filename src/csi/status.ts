@@ -1,8 +1,8 @@
 /**
- * What the kubelet is told of an error: a gRPC status and a text for the pod's events.
+ * Turns an error into a gRPC status, whose text the kubelet puts into the pod's events.
  *
- * The kubelet takes most codes for final: nothing is mounted, nothing goes on, and it will not ask to unpublish. So
- * while a volume is still being made, only codes are used that leave that open.
+ * The kubelet treats most codes as final: it assumes that nothing is mounted or in progress, and does not unpublish. So
+ * while a volume is still starting, only codes that are not final are used.
  *
  * @see https://github.com/container-storage-interface/spec/blob/master/spec.md#error-scheme
  */
@@ -22,10 +22,10 @@ export const GRPC_STATUS = {
   UNAVAILABLE: 14,
 } as const;
 
-/** Longest text in an event of a pod that is worth anything; the kubelet puts its own before it. */
+/** Longest text that fits into an event of a pod, with the kubelet's own text before it. */
 const MAX_TEXT = 900;
 
-/** Code -> status; all others are told by whether waiting helps. */
+/** Error code -> status. Other codes are UNAVAILABLE if a retry may help, FAILED_PRECONDITION if not. */
 const STATUS: Partial<Record<ErrorCode, keyof typeof GRPC_STATUS>> = {
   ERR_BUG: 'INTERNAL',
   ERR_ADMISSION_DENIED: 'INVALID_ARGUMENT',

@@ -38,7 +38,7 @@ export interface TokenOwner {
  * @throws VouchsafeError `ERR_CSI_TOKEN`
  */
 export function parsePodTokens(text: string, owner: TokenOwner): PodTokens {
-  if (text.length > MAX_TOKENS_BYTES) throw refused('are too long');
+  if (text.length > MAX_TOKENS_BYTES) throw invalidTokens('are too long');
   const tokens = new Map<string, PodToken>();
   for (const [audience, entry] of entriesOf(parse(text))) {
     const { token, expirationTimestamp } = objectOf(entry);
@@ -46,7 +46,7 @@ export function parsePodTokens(text: string, owner: TokenOwner): PodTokens {
       typeof expirationTimestamp === 'string' ? expirationTimestamp : '',
     );
     if (typeof token !== 'string' || Number.isNaN(expiresAtMs)) {
-      throw refused('are not what the kubelet sends');
+      throw invalidTokens('are not what the kubelet sends');
     }
     checkOwner(token, owner);
     tokens.set(audience, { token: new Secret(token), expiresAtMs });
@@ -56,7 +56,7 @@ export function parsePodTokens(text: string, owner: TokenOwner): PodTokens {
 
 /** Refuses a request whose tokens lack the audience that logs in. */
 export function requireAudience(tokens: PodTokens | undefined, audience: string): void {
-  if (tokens?.has(audience) !== true) throw missing(tokens, audience);
+  if (tokens?.has(audience) !== true) throw missingAudience(tokens, audience);
 }
 
 /** The newest tokens of one pod. */
@@ -91,7 +91,7 @@ export class TokenSource implements TokenPort {
     try {
       for await (const tokens of this.#latest.updates(signal)) {
         const found = tokens.get(this.#audience);
-        if (found === undefined) throw missing(tokens, this.#audience);
+        if (found === undefined) throw missingAudience(tokens, this.#audience);
         if (found.expiresAtMs - this.#clock.now() >= MIN_LIFE_MS) return found.token;
       }
       throw signal.reason; // the updates end by an abort alone
@@ -104,16 +104,17 @@ export class TokenSource implements TokenPort {
 function checkOwner(token: string, { namespace, serviceAccount, uid }: TokenOwner): void {
   const [, payload, signature, ...rest] = token.split('.');
   if (payload === undefined || signature === undefined || rest.length > 0) {
-    throw refused('are no JWTs');
+    throw invalidTokens('are no JWTs');
   }
   const claims = objectOf(parse(Buffer.from(payload, 'base64url').toString()));
   const pod = objectOf(objectOf(claims['kubernetes.io'])['pod']);
   const isOwn =
     claims['sub'] === `system:serviceaccount:${namespace}:${serviceAccount}` && pod['uid'] === uid;
-  if (!isOwn) throw refused(`are not those of this pod and of service account ${serviceAccount}`);
+  if (!isOwn)
+    throw invalidTokens(`are not those of this pod and of service account ${serviceAccount}`);
 }
 
-function missing(tokens: PodTokens | undefined, audience: string): VouchsafeError {
+function missingAudience(tokens: PodTokens | undefined, audience: string): VouchsafeError {
   const names = [...(tokens?.keys() ?? [])].map((one) => JSON.stringify(one.slice(0, 100)));
   const found = names.length === 0 ? 'none at all' : `only for ${names.slice(0, 10).join(', ')}`;
   const wanted = JSON.stringify(audience);
@@ -123,7 +124,7 @@ function missing(tokens: PodTokens | undefined, audience: string): VouchsafeErro
   );
 }
 
-function refused(what: string): VouchsafeError {
+function invalidTokens(what: string): VouchsafeError {
   return new VouchsafeError('ERR_CSI_TOKEN', `the service-account tokens of the request ${what}`);
 }
 
@@ -131,7 +132,7 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw refused('cannot be read'); // the error of the parser quotes the text
+    throw invalidTokens('cannot be read'); // the error of the parser quotes the text
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * Where the values of one volume are counted, and answers of Vault while they are read.
+ * Counts the values of one volume, and responses of Vault while they are read, in the memory budget of the driver.
  */
 import type { ValuesRoom } from '../agent/index.ts';
 import { VouchsafeError } from '../core/index.ts';
@@ -7,7 +7,7 @@ import type { FileOwner, MemoryBudget } from './memory-budget.ts';
 
 const MIB = 2 ** 20;
 
-/** Part of the memory of the volume's namespace; what `room` of `buildAgent` asks for. */
+/** The `room` of `buildAgent` for one volume: a part of the memory of its namespace. */
 export class VolumeRoom implements ValuesRoom {
   readonly #budget: MemoryBudget;
   readonly #owner: FileOwner;
@@ -22,21 +22,21 @@ export class VolumeRoom implements ValuesRoom {
 
   /** @throws VouchsafeError `ERR_OUTPUT_FULL` */
   take(bytes: number, path: string): void {
-    this.#budget.takeAnswer(this.#owner, bytes, `the answer of Vault for ${path}`);
+    this.#budget.reserveAnswer(this.#owner, bytes, `the response of Vault for ${path}`);
   }
 
   giveBack(bytes: number): void {
-    this.#budget.giveBackAnswer(this.#owner, bytes);
+    this.#budget.releaseAnswer(this.#owner, bytes);
   }
 
   /** @throws VouchsafeError `ERR_TEMPLATE_LIMIT`, `ERR_OUTPUT_FULL` */
   hold({ valueBytes, heldBytes }: { valueBytes: number; heldBytes: number }, label: string): void {
     if (valueBytes > this.#maxBytes) {
       const most = `${Math.floor(this.#maxBytes / MIB)} MiB`;
-      const text = `the values of one volume may have ${most} together, and ${label} does not fit; ask for fewer or shorter ones`;
+      const text = `all values of one volume may take ${most} together, and ${label} does not fit; use fewer or shorter values`;
       throw new VouchsafeError('ERR_TEMPLATE_LIMIT', text, { details: { secret: label } });
     }
-    this.#budget.keepValues(this.#owner, heldBytes, label);
+    this.#budget.reserveValues(this.#owner, heldBytes, label);
   }
 
   adopt({ heldBytes }: { heldBytes: number }): void {

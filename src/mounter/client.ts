@@ -25,7 +25,7 @@ export interface MounterClientOptions {
 }
 
 /** A request without its number. */
-type Asked<T> = T extends unknown ? Omit<T, 'id'> : never;
+type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
 
 /** A connection with what waits for its answer. */
 interface Connection {
@@ -47,11 +47,11 @@ export class MounterClient implements MounterPort {
 
   async mount(spec: MountSpec, signal: AbortSignal): Promise<void> {
     const { pod, volume, sizeBytes, group, selinux } = spec;
-    await this.#ask({ kind: 'mount', pod, volume, sizeBytes, group, selinux }, signal);
+    await this.#request({ kind: 'mount', pod, volume, sizeBytes, group, selinux }, signal);
   }
 
   async unmount({ pod, volume }: Place): Promise<void> {
-    await this.#ask({ kind: 'unmount', pod, volume }, NEVER);
+    await this.#request({ kind: 'unmount', pod, volume }, NEVER);
   }
 
   /** Ends the connection; what is still asked for fails. */
@@ -60,12 +60,12 @@ export class MounterClient implements MounterPort {
     void this.#connection?.then(({ socket }) => socket.destroy());
   }
 
-  async #ask(request: Asked<MounterRequest>, signal: AbortSignal): Promise<void> {
+  async #request(request: WithoutId<MounterRequest>, signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     const error = await this.#turns.run(signal, () =>
       withDeadline({ clock, ms: ANSWER_MS, signal }, (inner) => this.#answer(request, inner)).catch(
         (cause: unknown) => {
-          if (cause === DEADLINE) throw this.#silent('does not answer', cause);
+          if (cause === DEADLINE) throw this.#unavailable('does not answer', cause);
           throw cause;
         },
       ),
@@ -74,7 +74,7 @@ export class MounterClient implements MounterPort {
   }
 
   /** What the mounter says to a request: an error, or null where it is done. */
-  async #answer(request: Asked<MounterRequest>, signal: AbortSignal): Promise<string | null> {
+  async #answer(request: WithoutId<MounterRequest>, signal: AbortSignal): Promise<string | null> {
     const { socket, pending } = await this.#connected(signal);
     this.#lastId += 1;
     const id = this.#lastId;
@@ -100,19 +100,19 @@ export class MounterClient implements MounterPort {
     const { clock } = this.#options;
     const until = clock.monotonicMs() + CONNECT_MS;
     for (;;) {
-      if (this.#isClosed) throw this.#silent('is not asked any more');
+      if (this.#isClosed) throw this.#unavailable('is not asked any more');
       try {
-        return this.#take(await opened(this.#options.socket));
+        return this.#use(await opened(this.#options.socket));
       } catch (cause) {
         const reason = codeOf(cause) ?? 'unknown error';
         if (clock.monotonicMs() >= until)
-          throw this.#silent(`cannot be reached (${reason})`, cause);
+          throw this.#unavailable(`cannot be reached (${reason})`, cause);
         await clock.sleep(RETRY_MS, NEVER);
       }
     }
   }
 
-  #take(socket: Socket): Connection {
+  #use(socket: Socket): Connection {
     const connection: Connection = { socket, pending: new Map() };
     const take = lineReader((line) => {
       const answer = parseAnswer(line);
@@ -126,13 +126,13 @@ export class MounterClient implements MounterPort {
     socket.on('error', () => undefined); // told by what follows it
     socket.once('close', () => {
       this.#connection = undefined;
-      for (const { reject } of connection.pending.values()) reject(this.#silent('has gone'));
+      for (const { reject } of connection.pending.values()) reject(this.#unavailable('has gone'));
     });
     if (this.#isClosed) socket.destroy();
     return connection;
   }
 
-  #silent(how: string, cause?: unknown): VouchsafeError {
+  #unavailable(how: string, cause?: unknown): VouchsafeError {
     const text = `the mounter at ${this.#options.socket} ${how}: see the container mounter`;
     return new VouchsafeError('ERR_CSI_MOUNT', text, { cause });
   }

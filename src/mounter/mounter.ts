@@ -103,7 +103,7 @@ export class Mounter implements MounterPort {
     checkSpec(spec, this.#options.maxBytes);
     const { podsDirectory } = this.#options;
     const target = targetOf(podsDirectory, spec);
-    await this.#alone(target, signal, `cannot mount ${target}`, async () => {
+    await this.#exclusive(target, signal, `cannot mount ${target}`, async () => {
       using volume = openVolume(podsDirectory, spec);
       const isNew = makeTarget(volume);
       using directory = openTarget(volume);
@@ -122,12 +122,12 @@ export class Mounter implements MounterPort {
     checkPlace(place);
     const { podsDirectory, mounts } = this.#options;
     const target = targetOf(podsDirectory, place);
-    await this.#alone(target, NEVER, `cannot unmount ${target}`, async () => {
+    await this.#exclusive(target, NEVER, `cannot unmount ${target}`, async () => {
       using volume = openIfThere(podsDirectory, place);
       if (volume === undefined) return;
       for (let count = 0; hasTarget(volume); count += 1) {
         using directory = openTarget(volume);
-        const found = await this.#found(volume, directory);
+        const found = await this.#mountAt(volume, directory);
         if (found === 'nothing') break;
         if (found === 'foreign' || count >= MAX_STACKED) throw foreignMount(target);
         await mounts.unmount(directory.descriptor);
@@ -137,7 +137,7 @@ export class Mounter implements MounterPort {
   }
 
   /** One request for a target at a time; what goes wrong is told as what it was for. */
-  async #alone(
+  async #exclusive(
     target: string,
     signal: AbortSignal,
     what: string,
@@ -157,7 +157,7 @@ export class Mounter implements MounterPort {
 
   /** Whether our mount is at a target that was there. Anything else in it is an error. */
   async #isMounted(volume: Handle, directory: Handle, target: string): Promise<boolean> {
-    const found = await this.#found(volume, directory);
+    const found = await this.#mountAt(volume, directory);
     if (found === 'foreign') throw foreignMount(target);
     // What is in it would be hidden, and would keep the target from being removed.
     if (found === 'own' || isEmpty(directory)) return found === 'own';
@@ -165,7 +165,7 @@ export class Mounter implements MounterPort {
   }
 
   /** What is mounted at the target: by the kernel's number of the mount, which no name can pretend to be. */
-  async #found(volume: Handle, directory: Handle): Promise<'own' | 'foreign' | 'nothing'> {
+  async #mountAt(volume: Handle, directory: Handle): Promise<'own' | 'foreign' | 'nothing'> {
     const { mounts, source } = this.#options;
     const below = await mounts.mountOf(volume.descriptor);
     const at = await mounts.mountOf(directory.descriptor);

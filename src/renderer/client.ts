@@ -8,7 +8,7 @@ import {
   VouchsafeError,
   type Dependency,
 } from '../core/index.ts';
-import { Exceeded, type Frame, type Job, type Pool } from '../sandbox/index.ts';
+import { BoundExceeded, type Frame, type Job, type Pool } from '../sandbox/index.ts';
 import { openAnswer, type AnswerShape, type OpenedAnswer } from '../vault/answer.ts';
 import {
   headOf,
@@ -80,7 +80,7 @@ export class Renderer {
     signal: AbortSignal,
   ): Promise<readonly Checked[]> {
     const request: Request = { operation: 'check', templates };
-    const subject = subjectOf(templates.map(({ name }) => name));
+    const subject = describeJob(templates.map(({ name }) => name));
     const read = (answer: Frame): readonly Checked[] => readChecked(answer, templates.length);
     return await this.#do({ tenant, ...job(request, []), read }, subject, signal);
   }
@@ -106,7 +106,7 @@ export class Renderer {
       readRendered(answer, jobs.length).map((one) =>
         one instanceof VouchsafeError ? one : outputOf(one, answer),
       );
-    const subject = subjectOf(jobs.map(({ template }) => template.name));
+    const subject = describeJob(jobs.map(({ template }) => template.name));
     return await this.#do({ ...client, ...job(request, parts), read }, subject, signal);
   }
 
@@ -146,12 +146,12 @@ export class Renderer {
       return await this.#pool.do(work, signal);
     } catch (error) {
       signal.throwIfAborted();
-      if (error instanceof Exceeded) throw this.#limit(error.bound, subject);
+      if (error instanceof BoundExceeded) throw this.#limit(error.bound, subject);
       throw toVouchsafeError(error);
     }
   }
 
-  #limit(bound: Exceeded['bound'], subject: string): VouchsafeError {
+  #limit(bound: BoundExceeded['bound'], subject: string): VouchsafeError {
     const { timeoutMs, heapBytes, frameBytes } = this.#bounds;
     const most = {
       time: `took more than ${timeoutMs / 1000} s, which is csi.rendering.timeout`,
@@ -191,7 +191,7 @@ function outputOf(
   return { text: undefined, binary, digest: binary && digest, used, missing };
 }
 
-function subjectOf(names: readonly string[]): string {
+function describeJob(names: readonly string[]): string {
   const listed = names.slice(0, MAX_NAMES).join(', ');
   const more = names.length > MAX_NAMES ? ` and ${names.length - MAX_NAMES} more` : '';
   return `rendering ${listed}${more}`;

@@ -86,12 +86,12 @@ export type Opened =
  * be, the rest is bytes. @throws WireError
  */
 export function readValue(part: Uint8Array | undefined): JsonText {
-  if (part === undefined) throw wrong('a value');
+  if (part === undefined) throw wireError('a value');
   const value = new JsonText(part);
   try {
     value.parseIfShort();
   } catch {
-    throw wrong('a value');
+    throw wireError('a value');
   }
   return value;
 }
@@ -103,11 +103,11 @@ export function headOf(value: unknown): Uint8Array {
 
 /** The JSON of a part. @throws WireError */
 export function parseHead(part: Uint8Array | undefined): unknown {
-  if (part === undefined || part.byteLength > MAX_HEAD_BYTES) throw wrong('the first part');
+  if (part === undefined || part.byteLength > MAX_HEAD_BYTES) throw wireError('the first part');
   try {
     return JSON.parse(Buffer.from(part.buffer, part.byteOffset, part.byteLength).toString('utf8'));
   } catch {
-    throw wrong('the first part'); // V8's own message shows the text
+    throw wireError('the first part'); // V8's own message shows the text
   }
 }
 
@@ -118,21 +118,21 @@ export function readRendered(frame: Frame, count: number): readonly (Rendered | 
   const named = (value: unknown): readonly Dependency[] =>
     list(value).map((index) => {
       const found = dependencies[natural(index, dependencies.length - 1)];
-      if (found === undefined) throw wrong('a dependency');
+      if (found === undefined) throw wireError('a dependency');
       return found;
     });
   const outputs = list(head['outputs']);
-  if (outputs.length !== count) throw wrong('the number of outputs');
+  if (outputs.length !== count) throw wireError('the number of outputs');
   let parts = 1;
   const results = outputs.map((one) => {
     const output = record(one);
     if (output['error'] !== undefined) return readError(output['error']);
     const content = natural(output['content'], parts);
     // Each part is the content of one output, in their order.
-    if (content !== 0 && content !== parts) throw wrong('a content');
+    if (content !== 0 && content !== parts) throw wireError('a content');
     if (content !== 0) parts += 1;
     const digest = text(output['digest'], content === 0 ? 0 : DIGEST_CHARACTERS);
-    if (content !== 0 && digest.length !== DIGEST_CHARACTERS) throw wrong('a digest');
+    if (content !== 0 && digest.length !== DIGEST_CHARACTERS) throw wireError('a digest');
     return { content, digest, used: named(output['used']), missing: named(output['missing']) };
   });
   requireParts(frame, parts);
@@ -142,7 +142,7 @@ export function readRendered(frame: Frame, count: number): readonly (Rendered | 
 /** Reads what was found in `count` templates. @throws WireError for anything else. */
 export function readChecked(frame: Frame, count: number): readonly Checked[] {
   const checks = list(record(parseHead(frame[0]))['checks']);
-  if (checks.length !== count) throw wrong('the number of checks');
+  if (checks.length !== count) throw wireError('the number of checks');
   requireParts(frame, 1);
   return checks.map((one) => {
     const check = record(one);
@@ -187,7 +187,7 @@ function readValidity(value: Members): Validity {
       return { kind: 'expires', notBeforeMs: finite(value['notBeforeMs']), expiresAtMs };
     }
     default:
-      throw wrong('a validity');
+      throw wireError('a validity');
   }
 }
 
@@ -206,7 +206,7 @@ function readDependency(value: unknown): Dependency {
     case 'x509-svid':
       return { kind };
     default:
-      throw wrong('a dependency');
+      throw wireError('a dependency');
   }
 }
 
@@ -216,7 +216,7 @@ function readParams(value: unknown): WriteParams {
       if (typeof one === 'string' || typeof one === 'number' || typeof one === 'boolean') {
         return [name, one];
       }
-      throw wrong('a parameter');
+      throw wireError('a parameter');
     },
   );
   return Object.fromEntries(entries);
@@ -225,7 +225,7 @@ function readParams(value: unknown): WriteParams {
 /** Errors of templates alone: no other can come of a rendering, and none of the others is a tenant's to cause. */
 function readError(value: unknown): VouchsafeError {
   const { code, message, details } = record(value);
-  if (!isTemplateCode(code)) throw wrong('a code');
+  if (!isTemplateCode(code)) throw wireError('a code');
   return new VouchsafeError(code, text(message), { details: readDetails(details) });
 }
 
@@ -251,37 +251,37 @@ type Members = Readonly<Record<string, unknown>>;
 
 /** An object of whose members none are inherited. */
 function record(value: unknown): Members {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrong('an object');
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wireError('an object');
   return Object.setPrototypeOf(value, null) as Members; // JSON made it: nobody else has it
 }
 
 function list(value: unknown): readonly unknown[] {
   if (Array.isArray(value)) return value;
-  throw wrong('a list');
+  throw wireError('a list');
 }
 
 function text(value: unknown, most = MAX_HEAD_BYTES): string {
   if (typeof value === 'string' && value.length <= most) return value;
-  throw wrong('a text');
+  throw wireError('a text');
 }
 
 function natural(value: unknown, most: number): number {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= most) {
     return value;
   }
-  throw wrong('a number');
+  throw wireError('a number');
 }
 
 function finite(value: unknown): number {
   if (typeof value === 'number' && Number.isFinite(value)) return value;
-  throw wrong('a number');
+  throw wireError('a number');
 }
 
 function requireParts(frame: Frame, count: number): void {
-  if (frame.length !== count) throw wrong('the number of parts');
+  if (frame.length !== count) throw wireError('the number of parts');
 }
 
 /** Names the place, never what was there. */
-function wrong(what: string): WireError {
+function wireError(what: string): WireError {
   return new WireError(`${what} of the answer is not as agreed`);
 }

@@ -63,11 +63,11 @@ export interface Job<T> {
 }
 
 /** Which bound a job went over. */
-export class Exceeded extends Error {
+export class BoundExceeded extends Error {
   override readonly name = 'Exceeded';
   readonly bound: 'time' | 'memory' | 'size';
 
-  constructor(bound: Exceeded['bound']) {
+  constructor(bound: BoundExceeded['bound']) {
     super(`a job went over its bound of ${bound}`);
     this.bound = bound;
   }
@@ -78,7 +78,7 @@ interface Waiting {
   readonly job: Job<unknown>;
   readonly outcome: PromiseWithResolvers<unknown>;
   /** True once a child has answered something else instead of it. */
-  wasSlighted: boolean;
+  wasAnsweredStale: boolean;
 }
 
 /** Does jobs in child processes, as long as {@link run} does. */
@@ -111,12 +111,12 @@ export class Pool {
     const { clock, maxFrameBytes } = this.#options;
     if (frameBytes(job.frame) > maxFrameBytes || job.frame.length >= MAX_PARTS) {
       this.#options.counts.done(job.operation, 'size');
-      throw new Exceeded('size');
+      throw new BoundExceeded('size');
     }
     const outcome = Promise.withResolvers<unknown>();
     outcome.promise.catch(() => undefined); // told to whoever still waits for it
     const { tenant } = job;
-    const waiting: Waiting = { sinceMs: clock.monotonicMs(), job, outcome, wasSlighted: false };
+    const waiting: Waiting = { sinceMs: clock.monotonicMs(), job, outcome, wasAnsweredStale: false };
     if (!this.#queue.add(tenant, waiting)) throw this.#busy(job, TOO_MANY);
     const over = new AbortController();
     const limit = clock.sleep(MAX_WAIT_MS, over.signal).then(
@@ -137,14 +137,14 @@ export class Pool {
 
   /** Keeps the children until `signal` aborts; then they have ended. */
   async run(signal: AbortSignal): Promise<void> {
-    const slot = (inner: AbortSignal): Promise<void> => this.#keep(inner);
+    const slot = (inner: AbortSignal): Promise<void> => this.#runSlot(inner);
     await runAll(
       signal,
       Array.from({ length: this.#options.processes }, () => slot),
     );
   }
 
-  async #keep(signal: AbortSignal): Promise<void> {
+  async #runSlot(signal: AbortSignal): Promise<void> {
     const { clock, random, logger, setup } = this.#options;
     const isOver = (): boolean => signal.aborted;
     const backoff = createBackoff({ ...START_WAITS, random });
@@ -180,13 +180,13 @@ export class Pool {
       const waiting = await this.#queue.take(until);
       if (waiting === undefined) return signal.aborted ? undefined : 'ended';
       const done = (): void => this.#queue.done(waiting.job.tenant);
-      const why = await this.#one(worker, waiting).finally(done);
+      const why = await this.#runJob(worker, waiting).finally(done);
       if (why !== undefined) return why;
     }
   }
 
   /** One job; why the child cannot go on after it, if it cannot. */
-  async #one(worker: Worker, waiting: Waiting): Promise<string | undefined> {
+  async #runJob(worker: Worker, waiting: Waiting): Promise<string | undefined> {
     const { clock, timeoutMs, maxGrowthBytes, logger } = this.#options;
     const { job, outcome, sinceMs } = waiting;
     this.#options.counts.waited((clock.monotonicMs() - sinceMs) / 1000);
@@ -201,7 +201,7 @@ export class Pool {
       // It was not this job's fault: another child does it.
       if (isOfOthers(failure, waiting) && this.#queue.add(job.tenant, waiting)) return failure;
       this.#options.counts.done(job.operation, failure);
-      if (failure === 'time' || failure === 'memory') outcome.reject(new Exceeded(failure));
+      if (failure === 'time' || failure === 'memory') outcome.reject(new BoundExceeded(failure));
       else {
         logger.error('a child process answered as none should', { reason: worker.how });
         outcome.reject(this.#busy(job, 'the process that did it ended'));
@@ -222,7 +222,7 @@ export class Pool {
 /** Whether a child failed for what it did before this job; one that answers something else is believed that once. */
 function isOfOthers(failure: Failure, waiting: Waiting): boolean {
   if (failure === 'ended') return true;
-  const isFirst = failure === 'stale' && !waiting.wasSlighted;
-  waiting.wasSlighted ||= isFirst;
+  const isFirst = failure === 'stale' && !waiting.wasAnsweredStale;
+  waiting.wasAnsweredStale ||= isFirst;
   return isFirst;
 }

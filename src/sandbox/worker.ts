@@ -26,7 +26,7 @@ export interface ChildEvents {
 export type StartChild = (events: ChildEvents) => Child;
 
 /** Length of what marks a frame and its answer as belonging together: no child can know it before it is asked. */
-const MARK_BYTES = 16;
+const NONCE_BYTES = 16;
 
 /**
  * How asking failed: out of time; or it died while it worked, for which there is no other reason than memory; or it
@@ -54,7 +54,7 @@ export interface WorkerOptions {
 }
 
 /** What a child is at work on. */
-interface Asked extends PromiseWithResolvers<Frame> {
+interface PendingAnswer extends PromiseWithResolvers<Frame> {
   readonly mark: Buffer;
 }
 
@@ -64,7 +64,7 @@ export class Worker {
   readonly #child: Child;
   readonly #ended = new AbortController();
   readonly #reader: FrameReader;
-  #asked: Asked | undefined;
+  #pending: PendingAnswer | undefined;
   #idleBytes: number | undefined;
   #how = '';
 
@@ -96,8 +96,8 @@ export class Worker {
   /** Sends a frame and waits for the one that answers it. @throws WorkerError; then the process has ended. */
   async ask(frame: Frame, timeoutMs: number): Promise<Frame> {
     if (this.#ended.signal.aborted) throw new WorkerError('ended', this.#how);
-    const asked = { ...Promise.withResolvers<Frame>(), mark: randomBytes(MARK_BYTES) };
-    this.#asked = asked;
+    const asked = { ...Promise.withResolvers<Frame>(), mark: randomBytes(NONCE_BYTES) };
+    this.#pending = asked;
     const done = new AbortController();
     const limit = this.#clock.sleep(timeoutMs, done.signal).then(
       () => this.#end('time', 'it took too long'),
@@ -122,12 +122,12 @@ export class Worker {
   #received(chunk: Uint8Array): void {
     try {
       for (const [mark, ...answer] of this.#reader.push(chunk)) {
-        const asked = this.#asked;
+        const asked = this.#pending;
         if (asked === undefined || mark === undefined || !asked.mark.equals(mark)) {
           this.#end('stale', 'it speaks without being asked');
           return;
         }
-        this.#asked = undefined;
+        this.#pending = undefined;
         asked.resolve(answer);
       }
     } catch (error) {
@@ -140,7 +140,7 @@ export class Worker {
     this.#how = how;
     this.#child.kill();
     this.#ended.abort();
-    this.#asked?.reject(new WorkerError(failure, how));
-    this.#asked = undefined;
+    this.#pending?.reject(new WorkerError(failure, how));
+    this.#pending = undefined;
   }
 }

@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 import type { JWK } from 'jose';
 import { planVolume, volumeGrants } from '../../src/admission/index.ts';
 import { parseInstallation, type Installation } from '../../src/config/index.ts';
-import { NO_LOGGER, type Clock } from '../../src/core/index.ts';
+import { NO_LOGGER } from '../../src/core/index.ts';
 import { runDriver, type DriverOptions } from '../../src/csi/index.ts';
 import { CALLS, type NodePublishVolumeRequest } from '../../src/csi/proto/csi.ts';
 import { createTokenIssuer, type TokenIssuer } from '../../src/dev/tokens/index.ts';
@@ -55,12 +55,8 @@ export const POLICY = [
 /** Tokens of Vault that are no pod's. */
 const ROOT_TOKENS = 1;
 
-/** The driver's longest waits for files, shortened: a call says sooner that they are not there. */
-export const hasty: Clock = {
-  now: () => systemClock.now(),
-  monotonicMs: () => systemClock.monotonicMs(),
-  sleep: (ms, signal) => systemClock.sleep(ms === 10_000 || ms === 45_000 ? 300 : ms, signal),
-};
+/** Publish calls that report sooner that the files are not ready. */
+export const SHORT_CALLS = { firstPublishMs: 300, laterPublishMs: 300 } as const;
 
 /** A pod with one volume. */
 export interface TestPod {

@@ -13,7 +13,7 @@ import {
   CANNOT_MOUNT,
   CsiWorld,
   DRIVER,
-  hasty,
+  SHORT_CALLS,
   type PublishChange,
   type RunningDriver,
   type TestPod,
@@ -115,7 +115,7 @@ function cases(kind: PodSourceKind, servers: () => Servers): void {
       spiffe: { socket: node.workloadApi },
       vault: { connections: { default: { address: vault.address, caPem } } },
     });
-    driver = await world.driver({ clock: hasty, svids: source.svids }, installation);
+    driver = await world.driver({ waits: SHORT_CALLS, svids: source.svids }, installation);
   });
 
   after(async () => {

@@ -4,7 +4,7 @@ import { suite, test } from 'node:test';
 import { planVolume } from '../../../src/admission/index.ts';
 import type { DriverOptions } from '../../../src/csi/index.ts';
 import { eventually } from '../../helpers/agent-process.ts';
-import { CANNOT_MOUNT, CsiWorld, hasty } from '../../helpers/csi-world.ts';
+import { CANNOT_MOUNT, CsiWorld, SHORT_CALLS } from '../../helpers/csi-world.ts';
 import { startFaultProxy } from '../../helpers/fault-proxy.ts';
 
 const CREDENTIAL = { path: 'database/creds/app' };
@@ -34,7 +34,7 @@ suite('credentials of a CSI volume', { skip: CANNOT_MOUNT }, () => {
 
   test('the kubelet asks again while Vault makes one: it is the only one', async () => {
     await using world = await CsiWorld.start();
-    const { kubelet } = await world.driver({ ...impatient(world), clock: hasty });
+    const { kubelet } = await world.driver({ ...impatient(world), waits: SHORT_CALLS });
     const pod = await world.pod();
     world.vault.faults.add({ match: CREDENTIAL, respond: { delayMs: 1500 } });
     assert.match((await world.refused(kubelet, pod)).details, /ERR_CSI_PENDING/);

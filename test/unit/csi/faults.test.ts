@@ -4,34 +4,44 @@ import { suite, test } from 'node:test';
 import { CALLS } from '../../../src/csi/proto/csi.ts';
 import { GRPC_STATUS } from '../../../src/csi/status.ts';
 import { VouchsafeError, type Clock } from '../../../src/core/index.ts';
+import { systemClock } from '../../../src/platform/index.ts';
 import { eventually } from '../../helpers/agent-process.ts';
-import { ATTRIBUTES, CANNOT_MOUNT, CsiWorld, hasty, refusalOf } from '../../helpers/csi-world.ts';
+import {
+  ATTRIBUTES,
+  CANNOT_MOUNT,
+  CsiWorld,
+  SHORT_CALLS,
+  refusalOf,
+} from '../../helpers/csi-world.ts';
 import type { Refused } from '../../helpers/kubelet.ts';
 
 const LATE = 4;
 const REVOKED = { path: 'auth/token/revoke-self' };
 
-/** Time passes as it is told, and the driver's sweep comes soon. */
+/** With a {@link PassingClock}: volumes are soon found to be abandoned. */
+const SWEEPING = { ...SHORT_CALLS, sweepMs: 50, abandonedMs: 600_000 };
+
+/** A clock that a test can move on. */
 class PassingClock implements Clock {
   passedMs = 0;
 
   now(): number {
-    return hasty.now();
+    return systemClock.now();
   }
 
   monotonicMs(): number {
-    return hasty.monotonicMs() + this.passedMs;
+    return systemClock.monotonicMs() + this.passedMs;
   }
 
   sleep(ms: number, signal: AbortSignal): Promise<void> {
-    return hasty.sleep(ms === 60_000 ? 50 : ms, signal);
+    return systemClock.sleep(ms, signal);
   }
 }
 
 suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
   test('Vault sealed at publish: the pod waits with the reason; the retry goes on, with one login', async () => {
     await using world = await CsiWorld.start();
-    const { kubelet } = await world.driver({ clock: hasty });
+    const { kubelet } = await world.driver({ waits: SHORT_CALLS });
     const pod = await world.pod();
     world.vault.seal();
     for (let count = 0; count < 2; count += 1) {
@@ -129,7 +139,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
 
   test('the kubelet goes away in the middle of a call: its successor goes on with the same start', async () => {
     await using world = await CsiWorld.start();
-    const { kubelet } = await world.driver({ clock: hasty });
+    const { kubelet } = await world.driver({ waits: SHORT_CALLS });
     const pod = await world.pod();
     world.vault.seal();
     const gone = new AbortController();
@@ -148,7 +158,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
 
   test('volume full: the pod waits with the reason, and nothing is half there', async () => {
     await using world = await CsiWorld.start();
-    const { kubelet } = await world.driver({ clock: hasty });
+    const { kubelet } = await world.driver({ waits: SHORT_CALLS });
     const pod = await world.pod();
     await world.vault.write('kv/app', { user: 'u'.repeat(100_000) });
     const attributes = {
@@ -168,7 +178,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
   test('no room in the memory of the driver: the pod waits with the reason, files of others stay; room that is free again is used', async () => {
     await using world = await CsiWorld.start();
     // For a namespace that is room for three files of 200 KiB, each twice, and two values.
-    const { kubelet } = await world.driver({ clock: hasty, memoryLimitBytes: 16 * 2 ** 20 });
+    const { kubelet } = await world.driver({ waits: SHORT_CALLS, memoryLimitBytes: 16 * 2 ** 20 });
     const user = 'u'.repeat(200 * 1024);
     await world.vault.write('kv/app', { user });
     const [first, second] = [await world.pod('first'), await world.pod('second')];
@@ -187,7 +197,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
 
   test('one namespace fills its share of the memory: another that needs 22 bytes is served', async () => {
     await using world = await CsiWorld.start();
-    const driver = await world.driver({ clock: hasty, memoryLimitBytes: 12 * 2 ** 20 });
+    const driver = await world.driver({ waits: SHORT_CALLS, memoryLimitBytes: 12 * 2 ** 20 });
     const { kubelet } = driver;
     await world.vault.write('kv/app', { user: 'u'.repeat(250 * 1024) });
     const attributes = { role: 'web', 'template-user': '{{secret "kv/app#user"}}' };
@@ -227,7 +237,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
 
   test('large settings count as memory of their namespace: no more is kept than its share, and nothing is left of what is refused', async () => {
     await using world = await CsiWorld.start();
-    const { kubelet } = await world.driver({ clock: hasty, memoryLimitBytes: 12 * 2 ** 20 });
+    const { kubelet } = await world.driver({ waits: SHORT_CALLS, memoryLimitBytes: 12 * 2 ** 20 });
     const attributes = { 'template-user': 'x'.repeat(60 * 1024) };
     let last = '';
     let mounted = 0;
@@ -249,7 +259,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
   test('one namespace has all the volumes that it may have: another still gets its own; a place is free when what was held is revoked', async () => {
     await using world = await CsiWorld.start();
     // Places for 18 volumes, six for a namespace.
-    const { kubelet } = await world.driver({ clock: hasty, memoryLimitBytes: 9 * 2 ** 20 });
+    const { kubelet } = await world.driver({ waits: SHORT_CALLS, memoryLimitBytes: 9 * 2 ** 20 });
     const attributes = { 'template-user': 'text' };
     const pods = await Promise.all(
       Array.from({ length: 6 }, (_, index) => world.pod(`p-${index}`)),
@@ -295,7 +305,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
 
   test('role unknown: the pod waits, and its events tell what to change', async () => {
     await using world = await CsiWorld.start();
-    const { kubelet } = await world.driver({ clock: hasty });
+    const { kubelet } = await world.driver({ waits: SHORT_CALLS });
     const pod = await world.pod();
     const attributes = { ...ATTRIBUTES, role: 'nobody' };
     await world.refusedWith(/ERR_VAULT_LOGIN_REFUSED/, kubelet, pod, { attributes });
@@ -320,7 +330,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
       let role = 'nobody';
       const namespaces = (): Promise<Readonly<Record<string, string>>> =>
         Promise.resolve({ 'vouchsafe.dev/role': role });
-      let driver = await world.driver({ clock: hasty, namespaces });
+      let driver = await world.driver({ waits: SHORT_CALLS, namespaces });
       const pod = await world.pod();
       const attributes = { 'secret-app': 'kv/app' };
       await world.refusedWith(/ERR_VAULT_LOGIN_REFUSED/, driver.kubelet, pod, { attributes });
@@ -352,15 +362,11 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
 
   test('an API server that hangs is not waited for', async () => {
     await using world = await CsiWorld.start();
-    const clock = {
-      ...hasty,
-      sleep: (ms: number, signal: AbortSignal) => hasty.sleep(ms === 5000 ? 100 : ms, signal),
-    };
     const namespaces = (_: string, signal: AbortSignal): Promise<never> =>
       new Promise((_resolve, reject) => {
         signal.addEventListener('abort', () => reject(new Error('aborted')));
       });
-    const { kubelet } = await world.driver({ clock, namespaces });
+    const { kubelet } = await world.driver({ waits: { lookupMs: 100 }, namespaces });
     const pod = await world.pod();
     const { code, details } = await world.refused(kubelet, pod);
     assert.equal(code, 14, details);
@@ -371,13 +377,13 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
   test('a start that nobody asks for any more is taken away', async () => {
     await using world = await CsiWorld.start();
     const clock = new PassingClock();
-    const { kubelet } = await world.driver({ clock });
+    const { kubelet } = await world.driver({ clock, waits: SWEEPING });
     const [waits, runs] = [await world.pod('waits'), await world.pod('runs')];
     await world.published(kubelet, runs);
     world.vault.seal();
     await world.refused(kubelet, waits);
     assert.equal((await world.mounts()).length, 2);
-    clock.passedMs = 11 * 60_000;
+    clock.passedMs = SWEEPING.abandonedMs;
     await eventually(
       async () => ((await world.mounts()).length === 1 ? true : undefined),
       'the start stays',
@@ -390,12 +396,12 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
   test('a volume whose mount is gone and that nobody asks for is taken away, and what it held is revoked', async () => {
     await using world = await CsiWorld.start();
     const clock = new PassingClock();
-    const driver = await world.driver({ clock });
+    const driver = await world.driver({ clock, waits: SWEEPING });
     const [gone, stays] = [await world.pod('gone'), await world.pod('stays')];
     await world.published(driver.kubelet, gone);
     await world.published(driver.kubelet, stays);
     world.unmount(gone);
-    clock.passedMs = 11 * 60_000;
+    clock.passedMs = SWEEPING.abandonedMs;
     await eventually(
       () => Promise.resolve(world.vaultTokens === 1 ? true : undefined),
       'its token stays',

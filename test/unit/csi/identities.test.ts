@@ -13,7 +13,13 @@ import {
   type DevPod,
 } from '../../../src/dev/workload-api/index.ts';
 import { eventually } from '../../helpers/agent-process.ts';
-import { CANNOT_MOUNT, CsiWorld, DRIVER, hasty, type TestPod } from '../../helpers/csi-world.ts';
+import {
+  CANNOT_MOUNT,
+  CsiWorld,
+  DRIVER,
+  SHORT_CALLS,
+  type TestPod,
+} from '../../helpers/csi-world.ts';
 import { MemoryKubernetes } from '../../helpers/memory-kubernetes.ts';
 import { podObject } from '../../helpers/pods.ts';
 
@@ -87,7 +93,10 @@ suite('SVIDs of pods by the CSI driver', { skip: CANNOT_MOUNT }, () => {
     });
     const source = podIdentities({ ...options(installation), kubernetes: undefined });
     await using _running = started(source);
-    const { kubelet } = await world.driver({ clock: hasty, svids: source.svids }, installation);
+    const { kubelet } = await world.driver(
+      { waits: SHORT_CALLS, svids: source.svids },
+      installation,
+    );
     for (const pod of [web, job]) {
       await world.published(kubelet, pod, { attributes: ATTRIBUTES, tokens: null });
       assert.equal(await world.file(pod, 'id'), idOf(pod));
@@ -160,7 +169,10 @@ suite('SVIDs of pods by the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const installation = world.installation({ csi });
     const source = podIdentities({ ...options(installation), kubernetes: api.connect().api });
     await using _running = started(source);
-    const { kubelet } = await world.driver({ clock: hasty, svids: source.svids }, installation);
+    const { kubelet } = await world.driver(
+      { waits: SHORT_CALLS, svids: source.svids },
+      installation,
+    );
     await world.published(kubelet, web, { attributes: ATTRIBUTES, tokens: null });
     assert.equal(await world.file(web, 'id'), idOf(web));
     const plain = { attributes: ATTRIBUTES, tokens: null };
@@ -195,7 +207,10 @@ suite('SVIDs of pods by the CSI driver', { skip: CANNOT_MOUNT }, () => {
       ...{ clock: hurried, kubernetes: api.connect().api },
     });
     await using _running = started(source);
-    const { kubelet } = await world.driver({ clock: hasty, svids: source.svids }, installation);
+    const { kubelet } = await world.driver(
+      { waits: SHORT_CALLS, svids: source.svids },
+      installation,
+    );
     const plain = { attributes: ATTRIBUTES, tokens: null };
     await world.refusedWith(/ERR_CSI_PENDING.*ERR_SPIFFE_DENIED/, kubelet, web, plain);
     api.put(path, podObject(web, NODE, { app: 'web' }));

@@ -110,30 +110,30 @@ test('a write that fails takes nothing; a volume that is gone gives all back, it
   await assert.rejects(failing, /no/);
   const late = Promise.withResolvers<undefined>();
   const writing = budget.within(one, file(3 * PAGE), () => late.promise);
-  budget.free(one);
+  budget.releaseFiles(one);
   late.resolve(undefined);
   await writing;
   await budget.within(other, file(3 * PAGE), done);
-  budget.free(other);
+  budget.releaseFiles(other);
   assert.deepEqual([...budget.holders], []);
 });
 
 test('what a volume has beside its files counts until nothing is left of it', async () => {
   const budget = new MemoryBudget(3 * 18 * PAGE);
   const one = volume('shop');
-  budget.keep(one, PAGE);
+  budget.reserveRecord(one, PAGE);
   await budget.within(one, file(2 * PAGE), done);
   await assert.rejects(budget.within(one, file(3 * PAGE), done), FULL);
   const late = Promise.withResolvers<undefined>();
   const writing = budget.within(one, file(2 * PAGE), () => late.promise);
-  budget.free(one);
+  budget.releaseFiles(one);
   late.resolve(undefined);
   await writing;
   assert.deepEqual([...budget.holders], [['shop', 2 * PAGE]]);
-  assert.throws(() => budget.keep(volume('shop'), 3 * PAGE), FULL);
+  assert.throws(() => budget.reserveRecord(volume('shop'), 3 * PAGE), FULL);
   budget.forget(one);
   assert.deepEqual([...budget.holders], []);
-  budget.keep(volume('shop'), 3 * PAGE);
+  budget.reserveRecord(volume('shop'), 3 * PAGE);
 });
 
 test('files of a predecessor count, although they are more than a share', async () => {
@@ -144,7 +144,7 @@ test('files of a predecessor count, although they are more than a share', async 
   await budget.within(one, file(4 * PAGE), done);
   await assert.rejects(budget.within(volume('shop'), file(PAGE), done), FULL);
   await budget.within(volume('other'), file(PAGE), done);
-  budget.free(one);
+  budget.releaseFiles(one);
   await budget.within(volume('shop'), file(3 * PAGE), done);
 });
 
@@ -161,13 +161,13 @@ test('property: whatever is written, no namespace is over a third, all together 
       for (const { index, bytes, what } of steps) {
         const one = volumes[index] ?? volume('');
         const write = what === 'fail' ? () => Promise.reject(new Error('no')) : done;
-        if (what === 'free') budget.free(one);
+        if (what === 'free') budget.releaseFiles(one);
         else await budget.within(one, file(bytes), write).catch(() => undefined);
         const held = [...budget.holders.values()];
         assert.ok(held.every((share) => share > 0 && share <= budget.budgetBytes / 3));
         assert.ok(held.reduce((sum, share) => sum + share, 0) <= budget.budgetBytes);
       }
-      for (const one of volumes) budget.free(one);
+      for (const one of volumes) budget.releaseFiles(one);
       assert.deepEqual([...budget.holders], []);
     }),
   );

@@ -189,7 +189,7 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     world.unmount(pod);
     await world.change(2);
     await eventually(
-      () => Promise.resolve(/is not mounted any more/.test(logger.text()) ? true : undefined),
+      () => Promise.resolve(/is no longer mounted/.test(logger.text()) ? true : undefined),
       'the missing mount is not seen',
     );
     assert.deepEqual(await readdir(pod.target), [], 'no secret comes to the disk of the node');

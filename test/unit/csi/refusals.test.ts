@@ -4,7 +4,7 @@ import {
   ATTRIBUTES,
   CANNOT_MOUNT,
   CsiWorld,
-  hasty,
+  SHORT_CALLS,
   type PublishChange,
 } from '../../helpers/csi-world.ts';
 
@@ -72,7 +72,7 @@ suite('what the CSI driver refuses', { skip: CANNOT_MOUNT }, () => {
     const installation = world.installation({
       csi: { enabled: true, driverName: 'csi.test', maxDependencies: 3 },
     });
-    const { kubelet } = await world.driver({ clock: hasty }, installation);
+    const { kubelet } = await world.driver({ waits: SHORT_CALLS }, installation);
     const template =
       '{{#each (split "a,b,c,d,e" ",")}}{{secret (concat "kvv2/none-" this)}}{{/each}}';
     const change = { attributes: { ...ATTRIBUTES, 'template-x': template } };
@@ -151,7 +151,7 @@ suite('what the CSI driver refuses', { skip: CANNOT_MOUNT }, () => {
   test('token for the wrong audience of Vault’s role: the pod waits, its events tell the reason', async () => {
     await using world = await CsiWorld.start();
     const csi = { enabled: true, driverName: 'csi.vouchsafe.test', tokenAudiences: ['other'] };
-    const { kubelet } = await world.driver({ clock: hasty }, world.installation({ csi }));
+    const { kubelet } = await world.driver({ waits: SHORT_CALLS }, world.installation({ csi }));
     const pod = await world.pod();
     const attributes = { ...ATTRIBUTES, audience: 'other' };
     const tokens = await world.tokens(pod, 'other');

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import type { Clock } from '../../../src/core/index.ts';
 import { mounterOf } from '../../helpers/mounting.ts';
-import { systemMounts } from '../../../src/platform/index.ts';
+import { systemClock, systemMounts } from '../../../src/platform/index.ts';
 import { eventually } from '../../helpers/agent-process.ts';
-import { ATTRIBUTES, CANNOT_MOUNT, CsiWorld, hasty } from '../../helpers/csi-world.ts';
+import { ATTRIBUTES, CANNOT_MOUNT, CsiWorld, SHORT_CALLS } from '../../helpers/csi-world.ts';
 
 const FRESH = { ...ATTRIBUTES, refresh: '1s' };
 
@@ -178,13 +178,9 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
         await systemMounts.mountTmpfs(mount);
       },
     };
-    // Calls that are drained and engines that stop are not waited for as long as they may take.
-    const clock: Clock = {
-      ...hasty,
-      sleep: (ms, signal) => hasty.sleep(ms === 5000 ? 300 : ms, signal),
-    };
+    const waits = { ...SHORT_CALLS, drainMs: 300, stopMs: 300 };
     const mounter = mounterOf(world.root, { mounts });
-    const first = await world.driver({ mounter, clock });
+    const first = await world.driver({ mounter, waits });
     const pod = await world.pod();
     const waiting = world.refused(first.kubelet, pod);
     await reached.promise;
@@ -237,7 +233,7 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await first.stop();
     await writeFile(join(world.state, name, 'volume.json'), '{"version":1,"sp');
     const second = await world.driver();
-    assert.match(second.logger.text(), /state of a volume cannot be used: it is forgotten/);
+    assert.match(second.logger.text(), /state of a volume cannot be used: removing it/);
     await world.publish(second.kubelet, broken);
     assert.equal(await world.file(broken, 'user'), 'user-1:end');
     assert.equal(await world.file(whole, 'user'), 'user-1:end');
@@ -255,22 +251,22 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
       const record = join(world.state, name, 'volume.json');
       const heal = await unreadable(record);
       const passes = outcome.startsWith('for a moment');
+      const waits = { ...SHORT_CALLS, readRetry: { minMs: 1, maxMs: 1 } };
       const clock: Clock = {
-        ...hasty,
+        ...systemClock,
         async sleep(ms, signal) {
-          const isRead = ms >= 200 && ms <= 2000;
-          if (isRead && passes) await heal();
-          await hasty.sleep(isRead ? 1 : ms, signal);
+          if (ms === waits.readRetry.minMs && passes) await heal();
+          await systemClock.sleep(ms, signal);
         },
       };
       if (!passes) {
-        await assert.rejects(world.driver({ clock }), {
+        await assert.rejects(world.driver({ clock, waits }), {
           code: 'ERR_CSI_STATE',
-          message: /what an earlier driver left cannot be read/,
+          message: /the state of an earlier driver cannot be read/,
         });
         await heal();
       }
-      const next = await world.driver(passes ? { clock } : {});
+      const next = await world.driver(passes ? { clock, waits } : {});
       await world.publish(next.kubelet, pod);
       assert.equal(await world.file(pod, 'user'), 'user-1:end');
       assert.equal(world.logins, 1);

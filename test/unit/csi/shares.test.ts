@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { suite, test } from 'node:test';
-import type { Clock } from '../../../src/core/index.ts';
 import { systemMounts } from '../../../src/platform/index.ts';
 import { eventually } from '../../helpers/agent-process.ts';
 import {
   ATTRIBUTES,
   CANNOT_MOUNT,
   CsiWorld,
-  hasty,
+  SHORT_CALLS,
   type RunningDriver,
 } from '../../helpers/csi-world.ts';
 
@@ -16,13 +15,8 @@ const LOGIN = { path: 'auth/jwt/login' };
 const REVOKE = { path: 'auth/token/revoke-self' };
 const READ = { role: 'web', 'template-user': '{{secret "kv/app#user"}}' };
 
-/** A clock with other lengths for some waits, in milliseconds. */
-function clockWith(waits: Readonly<Record<number, number>>): Clock {
-  return { ...hasty, sleep: (ms, signal) => hasty.sleep(waits[ms] ?? ms, signal) };
-}
-
-/** The time that revocations have at the end, shortened. */
-const BRIEF_END = { 15_000: 300 };
+/** Short calls, and little time for revocations when the driver ends. */
+const SHORT_END = { ...SHORT_CALLS, finishMs: 300 };
 
 /** A role for pods of another namespace. */
 async function trustOther(world: CsiWorld): Promise<void> {
@@ -51,7 +45,7 @@ suite('shares of namespaces in the CSI driver', { skip: CANNOT_MOUNT }, () => {
   test('a mass start of one namespace at a login that hangs does not hold up the first of another', async () => {
     await using world = await CsiWorld.start();
     await trustOther(world);
-    const driver = await world.driver({ clock: clockWith(BRIEF_END) });
+    const driver = await world.driver({ waits: SHORT_END });
     const { kubelet } = driver;
     world.vault.faults.add({ match: LOGIN, times: 16, respond: 'hang' });
     const stop = new AbortController();
@@ -76,8 +70,7 @@ suite('shares of namespaces in the CSI driver', { skip: CANNOT_MOUNT }, () => {
   test('revocations of one namespace that hang do not hold up those of another', async () => {
     await using world = await CsiWorld.start();
     await trustOther(world);
-    // A try that hangs is given up after 5 s: here not before the test has ended.
-    const driver = await world.driver({ clock: clockWith({ ...BRIEF_END, 5000: 600_000 }) });
+    const driver = await world.driver({ waits: { ...SHORT_END, revokeMs: 600_000 } });
     const { kubelet } = driver;
     const crowd = await Promise.all(
       Array.from({ length: 10 }, (_, index) => world.pod(`web-${index}`)),
@@ -97,12 +90,9 @@ suite('shares of namespaces in the CSI driver', { skip: CANNOT_MOUNT }, () => {
 
   test('what is pending when the driver is told to end has the time that there is', async () => {
     await using world = await CsiWorld.start();
-    // Waits between two tries are cut short, however long they are.
-    const backoff: Clock = {
-      ...hasty,
-      sleep: (ms, signal) => hasty.sleep(ms >= 900 && ms <= 1100 ? 600_000 : ms, signal),
-    };
-    const driver = await world.driver({ clock: backoff });
+    // A wait between two tries is cut short, however long it is.
+    const revokeRetry = { minMs: 600_000, maxMs: 600_000 };
+    const driver = await world.driver({ waits: { ...SHORT_CALLS, revokeRetry } });
     const pods = [await world.pod('one'), await world.pod('two')];
     for (const pod of pods) await world.published(driver.kubelet, pod, { attributes: READ });
     world.vault.seal();
@@ -118,7 +108,7 @@ suite('shares of namespaces in the CSI driver', { skip: CANNOT_MOUNT }, () => {
 
   test('what cannot be revoked before the driver ends is in the log, and the next driver does it', async () => {
     await using world = await CsiWorld.start();
-    const first = await world.driver({ clock: clockWith(BRIEF_END) });
+    const first = await world.driver({ waits: SHORT_END });
     const pod = await world.pod();
     await world.published(first.kubelet, pod, { attributes: READ });
     world.vault.seal();
@@ -147,8 +137,7 @@ suite('shares of namespaces in the CSI driver', { skip: CANNOT_MOUNT }, () => {
           return systemMounts.list();
         },
       };
-      const clock = clockWith({ ...BRIEF_END, 5000: 200 });
-      const { kubelet } = await world.driver({ clock, mounts });
+      const { kubelet } = await world.driver({ waits: { ...SHORT_END, stopMs: 200 }, mounts });
       const pod = await world.pod();
       const attributes = { ...ATTRIBUTES, refresh: '1s' };
       await world.published(kubelet, pod, { attributes });
@@ -186,23 +175,23 @@ suite('shares of namespaces in the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await world.published(first.kubelet, pod, { attributes: READ });
     await first.stop();
     world.vault.seal();
-    const second = await world.driver({ clock: clockWith(BRIEF_END) });
+    const second = await world.driver({ waits: SHORT_END });
     const { body } = await second.get('/metrics');
     const held = /namespace_file_bytes\{namespace="shop"\} (\d+)/.exec(body)?.[1];
     assert.ok(Number(held) >= 400 * 1024, `${held} bytes`);
     await metric(second, 'vouchsafe_csi_namespace_volumes{namespace="shop"}', 1);
   });
 
-  test('the memory that the driver goes by is in its log; where no limit is known, one is assumed', async () => {
+  test('the memory limit of the driver is in its log; an unknown one is assumed', async () => {
     await using world = await CsiWorld.start();
     const known = await world.driver();
     assert.match(known.logger.text(), /limit_bytes: 536870912,\s+files_bytes: 178956970,/);
     await known.stop();
     const unknown = await world.driver({ memoryLimitBytes: undefined });
-    assert.match(unknown.logger.text(), /no limit of memory is known[^}]*limit_bytes: 268435456/);
+    assert.match(unknown.logger.text(), /memory limit is not known[^}]*limit_bytes: 268435456/);
   });
 
-  test('a driver told of its limit by the chart goes by it', async () => {
+  test('the driver takes its memory limit from its flag', async () => {
     await using world = await CsiWorld.start();
     const { agent } = await world.process({ words: ['--memory-limit=104857600'] });
     assert.match(agent.output, /"limit_bytes":104857600/);

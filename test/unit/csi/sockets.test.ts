@@ -57,7 +57,7 @@ suite('sockets of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await assert.rejects(stat(world.csiSocket), { code: 'ENOENT' });
   });
 
-  test('a kubelet that refuses the driver: not ready, with its reason', async () => {
+  test('a kubelet that rejects the driver: not ready, with its reason', async () => {
     await using world = await CsiWorld.start();
     const driver = await world.driver();
     const kubelet = new Kubelet(world.registrationSocket);
@@ -65,7 +65,7 @@ suite('sockets of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     kubelet.close();
     const { status, body } = await driver.get('/readyz');
     assert.equal(status, 503);
-    assert.match(body, /the kubelet refuses the driver: versions not supported/);
+    assert.match(body, /the kubelet rejected the driver: versions not supported/);
   });
 
   test('idle connections on the port of probes keep none out', async () => {

@@ -26,9 +26,9 @@ test('each death in a row doubles the delay, up to five minutes; an end in peace
   const directory = tempDirectory(t);
   const strikes = new Strikes(directory, 2);
   assert.equal(strikes.delayMs, 10_000);
-  strikes.begin();
+  strikes.renderingStarted();
   assert.equal(await strikesIn(directory), 3);
-  strikes.end();
+  strikes.renderingEnded();
   assert.deepEqual([await strikesIn(directory), strikes.count, strikes.delayMs], [0, 0, 0]);
   assert.equal(new Strikes(directory, 50).delayMs, 300_000);
 });

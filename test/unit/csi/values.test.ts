@@ -5,7 +5,7 @@ import { eventually } from '../../helpers/agent-process.ts';
 import {
   CANNOT_MOUNT,
   CsiWorld,
-  hasty,
+  SHORT_CALLS,
   type RunningDriver,
   type TestPod,
 } from '../../helpers/csi-world.ts';
@@ -13,7 +13,7 @@ import {
 const KIB = 1024;
 const MIB = 1024 * KIB;
 /** Of it a third is for files and values, and a third of that for a namespace: 2.6 MiB. */
-const SMALL_DRIVER = { clock: hasty, memoryLimitBytes: 24 * MIB };
+const SMALL_DRIVER = { waits: SHORT_CALLS, memoryLimitBytes: 24 * MIB };
 const SHARE_BYTES = (8 * MIB) / 3;
 
 /** A template for each secret that shows nothing of it. */
@@ -90,9 +90,9 @@ suite('values in the memory of the CSI driver', { skip: CANNOT_MOUNT }, () => {
 
   test('the values of one volume have a bound of their own', async () => {
     await using world = await worldOf(2);
-    const driver = await world.driver({ clock: hasty, maxValueBytes: MIB });
+    const driver = await world.driver({ waits: SHORT_CALLS, maxValueBytes: MIB });
     const says =
-      /ERR_TEMPLATE_LIMIT.*values of one volume may have 1 MiB together, and.*kv\/big-\d/;
+      /ERR_TEMPLATE_LIMIT.*values of one volume may take 1 MiB together, and.*kv\/big-\d/;
     const pod = await world.pod();
     await world.refusedWith(says, driver.kubelet, pod, { attributes: asking(2) });
     await world.published(driver.kubelet, await world.pod('one'), { attributes: asking(1) });

@@ -4,6 +4,7 @@ import { NO_LOGGER, NO_METRICS, VouchsafeError } from '../../../src/core/index.t
 import { MemoryBudget } from '../../../src/csi/memory-budget.ts';
 import type { VolumeRecord } from '../../../src/csi/records.ts';
 import { Volume } from '../../../src/csi/volume.ts';
+import { DEFAULT_WAITS } from '../../../src/csi/waits.ts';
 import { createShared } from '../../../src/agent-runtime/index.ts';
 import { FairShares } from '../../../src/async/index.ts';
 import { systemClock, systemRandom } from '../../../src/platform/index.ts';
@@ -44,7 +45,7 @@ function volumeOf(
     { directory: tempDirectory(t), record, strikes: 0 },
     {
       clock: { ...systemClock, monotonicMs },
-      ...{ random: systemRandom, logger: NO_LOGGER, metrics: NO_METRICS },
+      ...{ random: systemRandom, logger: NO_LOGGER, metrics: NO_METRICS, waits: DEFAULT_WAITS },
       grants: () => undefined,
       svids: () => Promise.reject(new Error('nobody needs SVIDs to revoke')),
       renderer: localRenderer(),
@@ -89,7 +90,7 @@ test('the ages of files go on while there is no engine', async (t) => {
   const document = { ...HEAD, files: [{ name: 'app', template: 'text' }] };
   const { volume, around } = volumeOf(t, document);
   assert.equal(volume.fileAges.length, 0);
-  volume.begin();
+  volume.start();
   await volume.delivered(AbortSignal.timeout(10_000));
   await volume.stop();
   volume.close();

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { VouchsafeError } from '../../../src/core/index.ts';
 import { sandboxed, systemClock, systemRandom } from '../../../src/platform/index.ts';
 import {
-  Exceeded,
+  BoundExceeded,
   Pool,
   type Child,
   type Frame,
@@ -89,7 +89,7 @@ test('a job that takes too long is killed, inside of V8 too, and the next one is
   await tell(running, 'echo');
   await assert.rejects(
     tell(running, 'loop'),
-    (error) => error instanceof Exceeded && error.bound === 'time',
+    (error) => error instanceof BoundExceeded && error.bound === 'time',
   );
   assert.deepEqual(await tell(running, 'echo', { texts: ['x'] }), ['x']);
   assert.deepEqual(running.results, ['ok', 'time', 'ok']);
@@ -102,7 +102,7 @@ test('a job that runs out of heap ends alone: others wait or run as ever', async
   const others = ['b', 'c', 'd', 'e'].map((tenant) =>
     tell(running, 'echo', { tenant, texts: [tenant] }),
   );
-  await assert.rejects(heap, (error) => error instanceof Exceeded && error.bound === 'memory');
+  await assert.rejects(heap, (error) => error instanceof BoundExceeded && error.bound === 'memory');
   assert.deepEqual(await Promise.all(others), [['b'], ['c'], ['d'], ['e']]);
 });
 
@@ -200,7 +200,7 @@ test('a job that is too large is refused before anybody works on it', async (t) 
   const running = start(t, { maxFrameBytes: 1000 });
   await assert.rejects(
     tell(running, 'echo', { texts: ['x'.repeat(1000)] }),
-    (error) => error instanceof Exceeded && error.bound === 'size',
+    (error) => error instanceof BoundExceeded && error.bound === 'size',
   );
 });
 
