@@ -55,7 +55,7 @@ function createSharesRecorder(metrics: Metrics, volumes: Volumes): () => void {
   const gauges: Readonly<Record<Resource, Gauge>> = {
     volumes: metrics.gauge(
       'vouchsafe_csi_namespace_volumes',
-      'Volumes of a namespace, those included whose token and leases are not revoked yet.',
+      'Volumes of a namespace, including those whose token and leases are not revoked yet.',
       ['namespace'],
     ),
     files: metrics.gauge(
@@ -73,7 +73,7 @@ function createSharesRecorder(metrics: Metrics, volumes: Volumes): () => void {
     ),
     revocations: metrics.gauge(
       'vouchsafe_csi_namespace_revocations_pending',
-      'Volumes of a namespace that are gone, and whose token and leases are not revoked yet.',
+      'Removed volumes of a namespace whose token and leases are not revoked yet.',
       ['namespace'],
     ),
   };
