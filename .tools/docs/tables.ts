@@ -49,25 +49,25 @@ export function csiSettings(): string {
   return table(['setting', 'annotation with `mode: csi`', 'attribute of a volume'], columns);
 }
 
-const COUNTS = 'counts';
+const TAKES_EFFECT = 'takes effect';
 
 function fateOfAnnotation(name: string): string {
   const refused = notByDriver(name);
   if (refused !== undefined) return refused;
-  return Object.hasOwn(IGNORED_IN_CSI, name) ? 'no effect, with a warning' : COUNTS;
+  return Object.hasOwn(IGNORED_IN_CSI, name) ? 'no effect, with a warning' : TAKES_EFFECT;
 }
 
 function fateOfAttribute(name: string): string {
   const reason = NOT_IN_VOLUME[name];
   if (name === 'mode') return '`csi`, or left out';
-  return notByDriver(name) ?? (reason === undefined ? COUNTS : `refused: ${reason}`);
+  return notByDriver(name) ?? (reason === undefined ? TAKES_EFFECT : `rejected: ${reason}`);
 }
 
 function notByDriver(name: string): string | undefined {
   const found = Object.entries(UNSUPPORTED_IN_CSI).find(
     ([one]) => name.replace('-<name>', '') === one,
   );
-  return found === undefined ? undefined : `refused: ${found[1].replace('<name>', '…')}`;
+  return found === undefined ? undefined : `rejected: ${found[1].replace('<name>', '…')}`;
 }
 
 /** Keys of the AgentConfig document. */

@@ -117,7 +117,7 @@ function resolveVolume(input: VolumeInput, problems: Problem[]): ResolvedSetting
     pod,
     namespace: namespaceAnnotations,
     installation: installation.defaults,
-    unknown: 'refused',
+    unknown: 'rejected',
   });
   problems.push(...resolved.problems);
   return withFloor({ ...resolved, problems }, input.installation, problems);

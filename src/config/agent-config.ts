@@ -1,6 +1,6 @@
 /**
- * The agent's settings after parsing: all present, typed, with units in their names, frozen.
- * `parse-agent-config.ts` makes it from the document whose JSON Schema is `agent-config.schema.json`.
+ * The agent's configuration after parsing: every setting present and typed, units in the names, frozen.
+ * `parse-agent-config.ts` parses it from the document whose JSON Schema is `agent-config.schema.json`.
  */
 import type { Grants, LogLevel, WriteParams } from '../core/index.ts';
 
@@ -14,7 +14,7 @@ export const FORMATS = ['json', 'env', 'properties', 'yaml', 'raw'] as const;
 /** One of {@link FORMATS}. */
 export type Format = (typeof FORMATS)[number];
 
-/** What tells the application that its files have changed. */
+/** How the application is notified of changed files. */
 export type NotifyAction =
   /** `signal` is a name such as `SIGHUP`. */
   | { readonly kind: 'signal'; readonly signal: string; readonly container: string }
@@ -22,17 +22,17 @@ export type NotifyAction =
   | { readonly kind: 'http'; readonly method: 'GET' | 'POST' | 'PUT'; readonly url: string }
   | { readonly kind: 'restart'; readonly container: string };
 
-/** A Vault path, perhaps with one key of its data: `kvv2/app#password`. */
+/** A Vault path, optionally with one key of its data: `kvv2/app#password`. */
 export interface SecretRef {
   readonly path: string;
   readonly key?: string;
-  /** Present where the value is the answer to a write. */
+  /** Present if the value is the response to a write. */
   readonly params?: WriteParams;
 }
 
 /** Where the bytes of a file come from. */
 export type FileSource =
-  /** `secret`, if given, is the context that the template starts with. */
+  /** `secret`, if present, is the root context of the template. */
   | { readonly kind: 'template'; readonly text: string; readonly secret?: SecretRef }
   | { readonly kind: 'template-file'; readonly path: string; readonly secret?: SecretRef }
   | { readonly kind: 'format'; readonly format: Format; readonly secret: SecretRef }
@@ -41,7 +41,7 @@ export type FileSource =
 
 /** One delivered file. */
 export interface FileConfig {
-  /** Logical name, unique; logs and metrics speak of it. */
+  /** Logical name, unique; used in logs and metrics. */
   readonly name: string;
   /** Path below the output directory. */
   readonly path: string;
@@ -63,9 +63,9 @@ export interface VaultConfig {
   /** PEM text. */
   readonly caPem: string | undefined;
   readonly tlsServerName: string | undefined;
-  /** Hosts that redirects may lead to, beside that of the address. */
+  /** Hosts that Vault may redirect to, besides the host of the address. */
   readonly redirectHosts: readonly string[];
-  /** Limit of one request; that of what Vault makes something for is three times as long. */
+  /** Timeout of one request; three times as long for requests that make Vault create something. */
   readonly timeoutMs: number;
 }
 
@@ -74,11 +74,11 @@ export interface AuthConfig {
   readonly method: AuthMethod;
   /** Auth mount without `auth/`: `jwt`. */
   readonly mount: string;
-  /** Undefined where the mount has a default role. */
+  /** Undefined for the default role of the mount. */
   readonly role: string | undefined;
   /** Audience of the JWT-SVID. */
   readonly audience: string;
-  /** A service-account token to log in with instead of a JWT-SVID; read anew at each login. */
+  /** A service-account token to log in with instead of a JWT-SVID; read again at each login. */
   readonly tokenFile: string | undefined;
 }
 
@@ -90,35 +90,35 @@ export interface SpiffeConfig {
   readonly hint: string | undefined;
 }
 
-/** Everything that one agent is told. */
+/** The configuration of one agent. */
 export interface AgentConfig {
-  /** Undefined where no SVID is needed. */
+  /** Undefined if no SVID is needed. */
   readonly spiffe: SpiffeConfig | undefined;
-  /** Both undefined where only SVIDs are delivered. */
+  /** Both undefined if only SVIDs are delivered. */
   readonly vault: VaultConfig | undefined;
   readonly auth: AuthConfig | undefined;
-  /** What may be asked of Vault and for SVIDs; undefined is everything. */
+  /** What may be requested of Vault and of the Workload API; undefined allows everything. */
   readonly grants: Grants | undefined;
-  /** Directory that holds the delivered set. */
+  /** Directory of the delivered files. */
   readonly outputDirectory: string;
   readonly files: readonly FileConfig[];
-  /** Once per changed set. */
+  /** Actions that run once per changed generation. */
   readonly onChange: readonly NotifyAction[];
-  /** What a start does when the deadline passes: give up, or go on waiting. */
+  /** What happens when the start exceeds the deadline: fail, or go on waiting. */
   readonly onMissingVault: 'fail' | 'wait';
   readonly initDeadlineMs: number;
   readonly revokeOnExit: boolean;
   /** How long a replaced credential stays valid after the application was notified. */
   readonly revokeGraceMs: number;
-  /** How long leased credentials stay valid after the agent was told to stop; the application ends meanwhile. */
+  /** How long leased credentials stay valid after the agent received SIGTERM, while the application ends. */
   readonly revokeDelayMs: number;
-  /** Bytes of texts and items that one rendering may make. */
+  /** Memory that one rendering may allocate for text and items. */
   readonly maxRenderBytes: number;
-  /** Private directory for the hand-over to a successor; undefined keeps nothing. */
+  /** Private directory for the hand-over to a successor; undefined disables it. */
   readonly stateDirectory: string | undefined;
-  /** `host:port` of health, metrics and status; undefined opens no port. Port 0 lets the system choose. */
+  /** `host:port` of health, metrics and status; undefined opens no port, port 0 picks a free one. */
   readonly listen: string | undefined;
-  /** File for the reason of a failed start; undefined writes none. */
+  /** File for the reason of a failed start; undefined disables it. */
   readonly terminationLog: string | undefined;
   readonly logLevel: LogLevel;
 }

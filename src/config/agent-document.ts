@@ -1,6 +1,6 @@
 /**
- * The AgentConfig document as people and the webhook write it: shapes, rules within one file, and the types
- * of the raw form.
+ * The AgentConfig document as users and the webhook write it: its shapes, the rules within one file, and the
+ * types of the raw form.
  */
 import { formatDuration, LOG_LEVELS, OPERATIONS, type Operation } from '../core/index.ts';
 import { AUTH_METHODS, FORMATS, type AuthMethod, type Format } from './agent-config.ts';
@@ -13,9 +13,9 @@ import * as shape from './shape.ts';
 export const AGENT_API_VERSION = 'vouchsafe.dev/v1';
 /** `kind` of the document. */
 export const AGENT_KIND = 'AgentConfig';
-/** Most files of one document. */
+/** Maximum number of files of one document. */
 export const MAX_FILES = 256;
-/** Bounds of one document: more than a pod can hold. */
+/** Bounds of one document; a pod cannot hold as much. */
 const MAX_GRANTS = 1000;
 const MAX_TEMPLATE_CHARS = 512 * 1024;
 
@@ -24,7 +24,7 @@ const onChange = shape.withDefault(
   shape.list(
     shape.parsed(grammar.notifyAction, 'one action'),
     16,
-    'What to do when the bytes changed.',
+    'What to do when the content changes.',
   ),
   [],
   [],
@@ -33,17 +33,20 @@ const onChange = shape.withDefault(
 const spiffe = shape.object(
   {
     socket: shape.parsed(grammar.text('`unix:///path` or `tcp://IP:port`'), 'Workload API.'),
-    spiffeId: shape.parsed(grammar.spiffeId, 'Which SVID, when there are several.'),
-    hint: shape.parsed(grammar.text('a hint'), 'Which SVID, by the hint of its entry.'),
+    spiffeId: shape.parsed(grammar.spiffeId, 'Which SVID to use if there are several.'),
+    hint: shape.parsed(
+      grammar.text('a hint'),
+      'Which SVID to use, by the hint of its registration entry.',
+    ),
   },
   'Identity from the SPIFFE Workload API.',
 );
 
-/** For the document and for the values. */
+/** Used by this document and by the Helm values. */
 export const redirectHosts = shape.list(
   shape.parsed(grammar.host, 'A host name or an IP address, without port.'),
   64,
-  "Hosts that Vault may redirect to, beside the address's own; a login goes to no other host.",
+  "Hosts that Vault may redirect to, besides the address's own; logins are never sent to other hosts.",
 );
 
 const vault = shape.object(
@@ -57,7 +60,7 @@ const vault = shape.object(
     timeout: shape.withDefault(
       shape.parsed(
         grammar.duration(1000),
-        'Limit of one request; three times as long for an answer that holds a token or may hold a credential, lest there be a second one.',
+        'Timeout of one request; three times as long if the response may hold a token or a credential, to avoid issuing it twice.',
       ),
       defaults.VAULT_TIMEOUT_MS,
       formatDuration(defaults.VAULT_TIMEOUT_MS),
@@ -66,7 +69,7 @@ const vault = shape.object(
   'Connection to Vault.',
   (value, place) => {
     if (value.caFile !== undefined && value.caPem !== undefined) {
-      place.at('caPem').problem('contradicts caFile: give one of the two');
+      place.at('caPem').problem('conflicts with caFile: set only one of the two');
     }
   },
 );
@@ -74,14 +77,14 @@ const vault = shape.object(
 const auth = shape.object(
   {
     method: shape.withDefault(
-      shape.parsed(grammar.choice(AUTH_METHODS), 'How the agent proves who it is.'),
+      shape.parsed(grammar.choice(AUTH_METHODS), 'How the agent authenticates.'),
       defaults.AUTH_METHOD,
       defaults.AUTH_METHOD,
     ),
-    mount: shape.parsed(grammar.authMount, 'Auth mount; the name of the method by default.'),
+    mount: shape.parsed(grammar.authMount, 'Auth mount. Default: the name of the method.'),
     role: shape.parsed(
       grammar.text('a role', 512),
-      'Role; left out where the mount has a default.',
+      'Role. Default: the default role of the mount.',
     ),
     audience: shape.withDefault(
       shape.parsed(grammar.text('an audience'), 'Audience of the JWT-SVID.'),
@@ -94,19 +97,21 @@ const auth = shape.object(
   (value, place) => {
     const bySvid = value.method === 'cert' || value.method === 'spiffe';
     if (bySvid && value.tokenFile !== undefined) {
-      place.at('tokenFile').problem(`contradicts method ${value.method}, which needs an SVID`);
+      place
+        .at('tokenFile')
+        .problem(`conflicts with method ${value.method}, which requires an SVID`);
     }
     if (value.method === 'kubernetes' && value.role === undefined) {
-      place.at('role').problem('is missing: method kubernetes has no default role');
+      place.at('role').problem('is missing: method kubernetes requires a role');
     }
   },
 );
 
 const anything = shape.withDefault(
   shape.list(
-    shape.parsed(grammar.text('a text', 512), 'one; `*` is any text'),
+    shape.parsed(grammar.text('a name', 512), 'one; `*` stands for any characters'),
     256,
-    'Any by default.',
+    'Default: any.',
   ),
   ['*'],
 );
@@ -119,7 +124,7 @@ const grant = shape.object(
       shape.list(
         shape.parsed(grammar.choice(OPERATIONS), 'one operation'),
         OPERATIONS.length,
-        'What may be done at the paths; all by default.',
+        'What is allowed at the paths. Default: all.',
       ),
       OPERATIONS,
     ),
@@ -133,19 +138,19 @@ const SOURCES = ['template', 'templateFile', 'format', 'jwtSvid'] as const;
 const fileEntry = shape.object(
   {
     name: shape.required(shape.parsed(grammar.fileName, 'Logical name, unique.')),
-    path: shape.parsed(grammar.outputPath, 'Path below the output directory; the name by default.'),
+    path: shape.parsed(grammar.outputPath, 'Path below the output directory. Default: the name.'),
     mode: shape.parsed(grammar.fileMode, 'Permission bits in octal.'),
-    secret: shape.parsed(grammar.secretRef, 'Vault path, perhaps with #key.'),
+    secret: shape.parsed(grammar.secretRef, 'Vault path, optionally with #key.'),
     format: shape.parsed(grammar.choice(FORMATS), 'A shipped template.'),
     template: shape.parsed(grammar.longText('a template', MAX_TEMPLATE_CHARS), 'Handlebars text.'),
     templateFile: shape.parsed(file, 'File with Handlebars text.'),
     jwtSvid: shape.list(
       shape.parsed(grammar.text('an audience'), 'one audience'),
       16,
-      'Audiences of a JWT-SVID that is the content.',
+      'Delivers a JWT-SVID with these audiences.',
     ),
     refresh: shape.withDefault(
-      shape.parsed(grammar.duration(1000), 'How often a value without a lease is read.'),
+      shape.parsed(grammar.duration(1000), 'How often a value without a lease is read again.'),
       defaults.REFRESH_MS,
       formatDuration(defaults.REFRESH_MS),
     ),
@@ -156,26 +161,26 @@ const fileEntry = shape.object(
     const sources = SOURCES.filter((name) => value[name] !== undefined);
     if (sources.length > 1) {
       const others = sources.slice(1).join(' and ');
-      place.at(others).problem(`contradicts ${sources[0] ?? ''}: give one of them`);
+      place.at(others).problem(`conflicts with ${sources[0] ?? ''}: set only one of them`);
     }
     if (sources.length === 0 && value.secret === undefined) {
-      place.problem('has no content: give secret, template, templateFile or jwtSvid');
+      place.problem('has no content: set secret, template, templateFile or jwtSvid');
     }
     if (value.format !== undefined && value.secret === undefined) {
-      place.at('format').problem('needs a secret to print');
+      place.at('format').problem('requires secret');
     }
     if (value.jwtSvid !== undefined && value.secret !== undefined) {
-      place.at('secret').problem('contradicts jwtSvid: give one of the two');
+      place.at('secret').problem('conflicts with jwtSvid: set only one of the two');
     }
-    if (value.jwtSvid?.length === 0) place.at('jwtSvid').problem('needs at least one audience');
+    if (value.jwtSvid?.length === 0) place.at('jwtSvid').problem('requires at least one audience');
   },
 );
 
 const x509Files = shape.object(
   {
-    svidFile: shape.parsed(grammar.outputPath, 'Certificate chain in PEM; `svid.pem` by default.'),
-    keyFile: shape.parsed(grammar.outputPath, 'Private key in PEM; `svid_key.pem` by default.'),
-    bundleFile: shape.parsed(grammar.outputPath, 'Trust bundle in PEM; `bundle.pem` by default.'),
+    svidFile: shape.parsed(grammar.outputPath, 'Certificate chain in PEM. Default: `svid.pem`.'),
+    keyFile: shape.parsed(grammar.outputPath, 'Private key in PEM. Default: `svid_key.pem`.'),
+    bundleFile: shape.parsed(grammar.outputPath, 'Trust bundle in PEM. Default: `bundle.pem`.'),
     svidMode: shape.parsed(grammar.fileMode, 'Permission bits of the chain.'),
     keyMode: shape.parsed(grammar.fileMode, 'Permission bits of the key.'),
     bundleMode: shape.parsed(grammar.fileMode, 'Permission bits of the bundle.'),
@@ -195,18 +200,18 @@ export const agentDocument = shape.object(
     grants: shape.list(
       grant,
       MAX_GRANTS,
-      'What the agent lets templates and files ask for; everything where it is left out.',
+      'What templates and files may request. Default: everything.',
     ),
     output: shape.nested(
       shape.object(
         {
           directory: shape.withDefault(
-            shape.parsed(file, 'Directory of the delivered set.'),
+            shape.parsed(file, 'Directory of the delivered files.'),
             defaults.OUTPUT_DIRECTORY,
             defaults.OUTPUT_DIRECTORY,
           ),
           mode: shape.withDefault(
-            shape.parsed(grammar.fileMode, 'Permission bits of files that name none.'),
+            shape.parsed(grammar.fileMode, 'Permission bits of files that do not set their own.'),
             defaults.FILE_MODE,
             `0${defaults.FILE_MODE.toString(8)}`,
           ),
@@ -222,7 +227,10 @@ export const agentDocument = shape.object(
     ),
     onChange,
     onMissingVault: shape.withDefault(
-      shape.parsed(grammar.choice(['fail', 'wait']), 'When the deadline passes.'),
+      shape.parsed(
+        grammar.choice(['fail', 'wait']),
+        'What happens when the start exceeds its deadline.',
+      ),
       defaults.ON_MISSING_VAULT,
       defaults.ON_MISSING_VAULT,
     ),
@@ -232,7 +240,7 @@ export const agentDocument = shape.object(
       formatDuration(defaults.INIT_DEADLINE_MS),
     ),
     revokeOnExit: shape.withDefault(
-      shape.flag('Whether token and leases are revoked at the end.'),
+      shape.flag('Whether token and leases are revoked at exit.'),
       defaults.REVOKE_ON_EXIT,
       defaults.REVOKE_ON_EXIT,
     ),
@@ -244,7 +252,7 @@ export const agentDocument = shape.object(
     revokeDelay: shape.withDefault(
       shape.parsed(
         grammar.duration(),
-        'How long leased credentials stay valid after the agent was told to stop.',
+        'How long leased credentials stay valid after the agent received SIGTERM.',
       ),
       defaults.REVOKE_DELAY_MS,
       formatDuration(defaults.REVOKE_DELAY_MS),
@@ -253,24 +261,24 @@ export const agentDocument = shape.object(
       shape.whole(
         defaults.MIN_RENDER_BYTES,
         defaults.MAX_RENDER_BYTES,
-        'Most bytes of texts and items that one rendering of a template makes.',
+        'Memory in bytes that one rendering of a template may allocate for text and items.',
       ),
       defaults.AGENT_RENDER_BYTES,
       defaults.AGENT_RENDER_BYTES,
     ),
-    stateDirectory: shape.parsed(file, 'Private directory for the hand-over to a successor.'),
-    listen: shape.parsed(grammar.listenAddress, 'Health, metrics and status.'),
+    stateDirectory: shape.parsed(file, 'Private directory for the hand-over to the next agent.'),
+    listen: shape.parsed(grammar.listenAddress, 'Address of health, metrics and status.'),
     terminationLog: shape.parsed(file, 'File for the reason of a failed start.'),
     logLevel: shape.withDefault(
-      shape.parsed(grammar.choice(LOG_LEVELS), 'Least severity that is logged.'),
+      shape.parsed(grammar.choice(LOG_LEVELS), 'Lowest severity that is logged.'),
       defaults.LOG_LEVEL,
       defaults.LOG_LEVEL,
     ),
   },
-  'Everything that one Vouchsafe agent is told.',
+  'Configuration of a Vouchsafe agent.',
 );
 
-/** The published JSON Schema; `agent-config.schema.json` is this, printed. */
+/** The JSON Schema that is published as `agent-config.schema.json`. */
 export const AGENT_CONFIG_SCHEMA: JsonSchema = {
   $schema: 'https://json-schema.org/draft/2020-12/schema',
   $id: 'https://vouchsafe.dev/schemas/agent-config.schema.json',
@@ -311,7 +319,7 @@ export interface RawX509Files {
   readonly onChange?: readonly string[];
 }
 
-/** The document before parsing: what the webhook puts into the pod. Holds no secret. */
+/** The document before parsing, which the webhook puts into the pod. It holds no secret. */
 export interface RawAgentConfig {
   readonly apiVersion: typeof AGENT_API_VERSION;
   readonly kind: typeof AGENT_KIND;

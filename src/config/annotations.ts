@@ -1,6 +1,6 @@
 /**
  * The one table of annotations: parsing, warnings, `explain` and the list in docs/use/annotations.md all come from it.
- * Names stand without the prefix (`vouchsafe.dev/`).
+ * Names are without the prefix (`vouchsafe.dev/`).
  */
 import { LOG_LEVELS } from '../core/index.ts';
 import { AUTH_METHODS, FORMATS } from './agent-config.ts';
@@ -8,12 +8,12 @@ import * as defaults from './defaults.ts';
 import * as grammar from './grammar.ts';
 import type { Grammar } from './grammar.ts';
 
-/** Where a setting may stand: on the pod, as a default on its Namespace, as a default of the installation. */
+/** Where a setting may be set: on the pod, as a default on its Namespace, as a default of the installation. */
 export const LEVELS = ['pod', 'namespace', 'installation'] as const;
 /** One of {@link LEVELS}. */
 export type Level = (typeof LEVELS)[number];
 
-/** One row of the table. `T` is what a text is read as, `D` what holds where nobody said anything. */
+/** One row of the table. `T` is the type of a parsed text, `D` that of the built-in default. */
 export interface Annotation<T, D = unknown> {
   readonly grammar: Grammar<T>;
   readonly builtIn: D;
@@ -24,32 +24,32 @@ export interface Annotation<T, D = unknown> {
   readonly levels: readonly Level[];
 }
 
-/** How the pod proves who it is: by SVID, or by a service-account token. */
+/** How the pod authenticates: by SVID, or by a service-account token. */
 export const IDENTITIES = ['spiffe', 'service-account'] as const;
-/** How the files come into the pod. */
+/** How the files get into the pod. */
 export const MODES = ['native', 'pair', 'init', 'csi'] as const;
 
 const CONTAINER_ID = grammar.wholeNumber(1, 2_147_483_647);
 
-/** Settings of the pod as a whole. Each has a default by namespace and by installation, but for `inject`. */
+/** Settings of the pod as a whole. Each can have a default per namespace and installation, except `inject`. */
 export const SETTINGS = {
   inject: {
-    ...row(grammar.boolean, false, '`false`', 'Whether the pod gets the agent.'),
+    ...row(grammar.boolean, false, '`false`', 'Whether the pod is injected.'),
     levels: ['pod', 'namespace'],
   },
   mode: optional(
     grammar.choice(MODES),
-    'How the files come into the pod: by a `native` sidecar, a `pair` of init container and sidecar, an `init` container alone, or from the `csi` driver of the node.',
+    'How the files get into the pod: by a `native` sidecar, a `pair` of init container and sidecar, only an `init` container, or the `csi` driver of the node.',
     '`native`; `pair` before Kubernetes 1.29',
   ),
   identity: optional(
     grammar.choice(IDENTITIES),
     'What logs in: an SVID from the Workload API, or a service-account token of the pod.',
-    '`spiffe`; `service-account` with `auth-method: kubernetes`, and where the CSI driver has no other',
+    '`spiffe`; `service-account` with `auth-method: kubernetes`, and if the CSI driver supports no other',
   ),
   vault: optional(
-    grammar.text('the name of a connection, or an address where the installation allows it'),
-    'Connection to Vault, one of those named in the installation.',
+    grammar.text('the name of a connection, or an address if the installation allows it'),
+    'Connection to Vault: one of the installation.',
     'the default connection of the installation',
   ),
   role: optional(
@@ -70,10 +70,10 @@ export const SETTINGS = {
     `\`${defaults.AUDIENCE}\``,
     'Audience of the JWT-SVID or service-account token that logs in.',
   ),
-  'spiffe-id': optional(grammar.spiffeId, 'Which SVID, when the workload has several.'),
+  'spiffe-id': optional(grammar.spiffeId, 'Which SVID to use if the workload has several.'),
   'spiffe-hint': optional(
     grammar.text('the hint of a registration entry'),
-    'Which SVID, by its hint.',
+    'Which SVID to use, by the hint of its registration entry.',
   ),
   'x509-svid': row(
     grammar.boolean,
@@ -90,9 +90,9 @@ export const SETTINGS = {
   'file-mode': optional(
     grammar.fileMode,
     'Permission bits of the files.',
-    '`0440` where agent and application share fsGroup or UID, else `0444`',
+    '`0440` if agent and application share fsGroup or UID, else `0444`',
   ),
-  'on-change': optional(grammar.notifyActions, 'What to do once when any file changed.'),
+  'on-change': optional(grammar.notifyActions, 'What to do, once, when any file changes.'),
   containers: optional(
     grammar.containerNames,
     'Containers that see the files.',
@@ -100,7 +100,7 @@ export const SETTINGS = {
   ),
   'init-containers': optional(
     grammar.initContainerNames,
-    'Init containers that see the files; `all` is those that follow the agent, or with `csi` all.',
+    'Init containers that see the files; `all` means those after the agent, and with `csi` every one.',
     'none',
   ),
   'mount-path': row(
@@ -119,13 +119,13 @@ export const SETTINGS = {
     grammar.choice(['fail', 'wait']),
     defaults.ON_MISSING_VAULT,
     `\`${defaults.ON_MISSING_VAULT}\``,
-    'What a pod start does when `init-deadline` has passed.',
+    'What happens when the start of a pod exceeds `init-deadline`.',
   ),
   'init-deadline': row(
     grammar.duration(1000),
     defaults.INIT_DEADLINE_MS,
     '`2m`',
-    'How long a pod start may wait for its files.',
+    'How long the start of a pod may wait for its files.',
   ),
   'revoke-on-exit': row(
     grammar.boolean,
@@ -137,12 +137,12 @@ export const SETTINGS = {
     grammar.duration(),
     defaults.REVOKE_GRACE_MS,
     '`10s`',
-    'How long a replaced credential stays valid after the application was told.',
+    'How long a replaced credential stays valid after the application was notified.',
   ),
   'revoke-delay': optional(
     grammar.duration(),
-    'With `pair`: how long the application may use its leased credentials after the pod was told to end; to 8 s before the end of its grace period at most.',
-    'as long as that',
+    'With `pair`: how long the application may use its leased credentials after the pod is asked to terminate, at most until 8 s before the end of the grace period.',
+    'the maximum',
   ),
   cpu: row(
     grammar.quantityRange,
@@ -154,29 +154,34 @@ export const SETTINGS = {
     grammar.quantityRange,
     { request: '48Mi', limit: '128Mi' },
     '`48Mi/128Mi`',
-    'Memory of the agent: request and limit alike, or request/limit.',
+    'Memory of the agent: one value for request and limit, or request/limit.',
   ),
-  'log-level': row(grammar.choice(LOG_LEVELS), defaults.LOG_LEVEL, '`info`', 'Log of the agent.'),
+  'log-level': row(
+    grammar.choice(LOG_LEVELS),
+    defaults.LOG_LEVEL,
+    '`info`',
+    'Log level of the agent.',
+  ),
   'run-as-user': optional(
     CONTAINER_ID,
     'UID of the agent.',
-    "one that no container has, where an fsGroup lets them read every file, else the pod's or its containers' common UID, else `65532`",
+    'one that no container uses if the fsGroup can read every file, else the common UID of the pod or its containers, else `65532`',
   ),
   'run-as-group': optional(
     CONTAINER_ID,
     'GID of the agent.',
-    'that of the pod, else that of the UID, as the image says',
+    'the GID of the pod, else that of the UID in the image',
   ),
   image: optional(grammar.imageReference, 'Image of the agent.', 'the image of the installation'),
   port: row(
     grammar.wholeNumber(1024, 65_535),
     9102,
     '`9102`',
-    'Port of health, metrics and status of the agent.',
+    'Port of the agent for health, metrics and status.',
   ),
   'azure-client-id': optional(
     grammar.azureId,
-    'Client ID of the Entra ID application; with a `jwt-svid-<name>` for `api://AzureADTokenExchange` the containers get the `AZURE_…` variables.',
+    'Client ID of the Entra ID application. With a `jwt-svid-<name>` for `api://AzureADTokenExchange` the containers get the `AZURE_…` variables.',
   ),
   'azure-tenant-id': optional(grammar.azureId, 'Tenant of the Entra ID application.'),
   'azure-authority-host': row(
@@ -187,9 +192,12 @@ export const SETTINGS = {
   ),
 } as const satisfies Record<string, Annotation<unknown>>;
 
-/** Settings of one file: `secret-<name>`. On the pod alone. */
+/** Settings of one file: `secret-<name>`. Only on the pod. */
 export const FILE_SETTINGS = {
-  secret: perFile(grammar.secretRef, 'Vault path read for this file; KV v1 and v2 are told apart.'),
+  secret: perFile(
+    grammar.secretRef,
+    'Vault path to read for this file; the version of KV is detected.',
+  ),
   template: perFile(
     grammar.longText('Handlebars text', 256 * 1024),
     'Inline template of the file.',
@@ -197,38 +205,38 @@ export const FILE_SETTINGS = {
   'template-from': perFile(grammar.configMapRef, 'Template in a ConfigMap of the namespace.'),
   format: perFile(
     grammar.choice(FORMATS),
-    'A shipped template instead of an own one.',
+    'A built-in template, instead of one of your own.',
     '`json`; `raw` with `#key`',
   ),
-  file: perFile(grammar.outputPath, 'File name below the mount.', '`<name>`'),
+  file: perFile(grammar.outputPath, 'Path below the mount.', '`<name>`'),
   'file-mode': perFile(grammar.fileMode, 'Permission bits of the file.', 'see `file-mode`'),
   refresh: perFile(
     grammar.duration(1000),
-    'How often the secret is read again, if it has no lease; spread by up to 10 %.',
+    'How often the secret is read again if it has no lease; spread by up to 10 %.',
     'see `refresh`',
   ),
-  'on-change': perFile(grammar.notifyActions, 'What to do when this file changed.'),
+  'on-change': perFile(grammar.notifyActions, 'What to do when this file changes.'),
   'jwt-svid': perFile(
     grammar.audiences,
     'Write a JWT-SVID for these audiences and keep it fresh, for cloud federation.',
   ),
 } as const satisfies Record<string, Annotation<unknown>>;
 
-/** What Vouchsafe writes itself. */
-export const MARKS = {
-  status: 'Says `injected` on a pod that has the agent.',
+/** Annotations that only the webhook sets. */
+export const RESERVED_ANNOTATIONS = {
+  status: '`injected` on a pod that has been injected.',
   injected: 'What was added to the pod besides named containers and volumes.',
 } as const;
 
-/** What is refused for now, with the reason. */
+/** Prefixes of annotations that are not supported yet, with the reason. */
 export const NOT_YET = {
-  'env-': 'secrets in environment variables are not available yet; read the file instead',
+  'env-': 'secrets in environment variables are not supported yet: read the file instead',
 } as const;
 
 /** Name of a setting of the pod. */
 export type SettingName = keyof typeof SETTINGS;
 
-/** Settings that decide what code runs in the pod beside the application, and as whom. */
+/** Settings that decide what code runs beside the application, and as which user. */
 export const AGENT_OVERRIDES = [
   'image',
   'run-as-user',
@@ -236,9 +244,9 @@ export const AGENT_OVERRIDES = [
 ] as const satisfies readonly SettingName[];
 /** Name of a setting of a file, without `-<name>`. */
 export type FileSettingName = keyof typeof FILE_SETTINGS;
-/** What a text of this row reads as. */
+/** The type of a parsed text of this row. */
 export type TextValue<A> = A extends Annotation<infer T> ? T : never;
-/** What this row gives: the value of a text, or the built-in default. */
+/** The type of a value of this row: a parsed text, or the built-in default. */
 export type SettingValue<A> = A extends Annotation<infer T, infer D> ? T | D : never;
 
 /** The level that a setting's value comes from. */
@@ -266,14 +274,14 @@ export type FileSettings = {
 export interface AnnotationRow {
   /** `role`, or `secret-<name>`. */
   readonly name: string;
-  /** The texts it accepts, in words. */
+  /** The accepted texts, in words. */
   readonly values: string;
   readonly default: string;
   readonly description: string;
   readonly levels: readonly Level[];
 }
 
-/** Every annotation, for documentation and for guessing what a misspelt one was meant to be. */
+/** Every annotation, for documentation and for suggestions when one is misspelt. */
 export const ANNOTATIONS: readonly AnnotationRow[] = [
   ...Object.entries(SETTINGS).map(([name, spec]) => documented(name, spec)),
   ...Object.entries(FILE_SETTINGS).map(([name, spec]) => documented(`${name}-<name>`, spec)),
@@ -283,20 +291,20 @@ export const ANNOTATIONS: readonly AnnotationRow[] = [
 export type Classified =
   | { readonly kind: 'setting'; readonly setting: SettingName }
   | { readonly kind: 'file'; readonly setting: FileSettingName; readonly file: string }
-  | { readonly kind: 'mark' }
-  | { readonly kind: 'refused'; readonly reason: string }
+  | { readonly kind: 'reserved' }
+  | { readonly kind: 'rejected'; readonly reason: string }
   | { readonly kind: 'unknown' };
 
-/** Tells what a name stands for. Of several prefixes the longest counts: `template-from-x` is no `template-`. */
+/** Classifies a name. The longest prefix takes precedence: `template-from-x` is not a `template-`. */
 export function classify(name: string): Classified {
   if (isSettingName(name)) return { kind: 'setting', setting: name };
-  if (Object.hasOwn(MARKS, name)) return { kind: 'mark' };
+  if (Object.hasOwn(RESERVED_ANNOTATIONS, name)) return { kind: 'reserved' };
   for (const setting of FILE_PREFIXES) {
     const file = name.slice(setting.length + 1);
     if (name.startsWith(`${setting}-`) && file !== '') return { kind: 'file', setting, file };
   }
   for (const [prefix, reason] of Object.entries(NOT_YET)) {
-    if (name.startsWith(prefix)) return { kind: 'refused', reason };
+    if (name.startsWith(prefix)) return { kind: 'rejected', reason };
   }
   return { kind: 'unknown' };
 }
@@ -306,7 +314,7 @@ export function isSettingName(name: string): name is SettingName {
   return Object.hasOwn(SETTINGS, name);
 }
 
-// The cast holds because these are the keys of the constant itself.
+// The cast holds: these are the keys of the constant.
 const FILE_PREFIXES = (Object.keys(FILE_SETTINGS) as FileSettingName[]).sort(
   (a, b) => b.length - a.length,
 );

@@ -1,15 +1,15 @@
 /**
- * Settings that cannot both be meant. Each problem names both.
+ * Settings that conflict with each other. Each problem names both.
  */
 import { clashingPaths, type Problem } from '../core/index.ts';
 import type { FileSettings, Setting, Settings } from './annotations.ts';
 import { csiObstacles } from './csi-settings.ts';
 import { X509_FILES } from './defaults.ts';
 
-/** Audience that Entra ID asks of federated tokens. */
+/** Audience that Entra ID requires of federated tokens. */
 export const AZURE_AUDIENCE = 'api://AzureADTokenExchange';
 
-/** What was said, and who is told what cannot be. */
+/** The settings to check, and where conflicts are reported. */
 interface CheckContext {
   readonly settings: Settings;
   readonly files: readonly FileSettings[];
@@ -18,7 +18,7 @@ interface CheckContext {
   readonly report: (name: string, message: string) => void;
 }
 
-/** Finds every contradiction. A default that does not apply is none; only what was said is. */
+/** Finds every conflict between settings. Defaults that do not apply are not conflicts. */
 export function contradictions(
   settings: Settings,
   files: readonly FileSettings[],
@@ -28,17 +28,17 @@ export function contradictions(
   const report = (name: string, message: string): void => {
     problems.push({ path: `${prefix}/${name}`, message });
   };
-  const said: CheckContext = { settings, files, prefix, report };
+  const context: CheckContext = { settings, files, prefix, report };
   for (const file of files) {
-    if (isX509File(file, settings)) inX509File(file, said);
-    else checkFile(file, said);
+    if (isX509File(file, settings)) checkX509File(file, context);
+    else checkFile(file, context);
   }
-  inIdentity(said);
-  inSvidChoice(said);
-  checkMode(said);
-  inRevokeDelay(said);
-  inPaths(said);
-  checkAzure(said);
+  checkIdentity(context);
+  checkSvidChoice(context);
+  checkMode(context);
+  checkRevokeDelay(context);
+  checkPaths(context);
+  checkAzure(context);
   const warnings: string[] = [];
   if (settings.audience.source === 'pod' && settings['auth-method'].value === 'cert') {
     warnings.push(`${prefix}/audience has no effect with ${prefix}/auth-method cert`);
@@ -46,13 +46,13 @@ export function contradictions(
   const open = openKey(settings, files);
   if (open !== undefined) {
     warnings.push(
-      `${prefix}/${open}: everybody in the containers can read the private key svid_key`,
+      `${prefix}/${open} lets every user in the containers read the private key svid_key`,
     );
   }
   return { problems, warnings };
 }
 
-/** The setting that lets others than owner and group read the private key, if there is one. */
+/** The setting that makes the private key readable for others than owner and group, if there is one. */
 function openKey(settings: Settings, files: readonly FileSettings[]): string | undefined {
   if (!settings['x509-svid'].value) return undefined;
   const own = files.find(({ name }) => name === 'svid_key')?.['file-mode'];
@@ -72,10 +72,13 @@ function isX509File(file: FileSettings, settings: Settings): boolean {
   return settings['x509-svid'].value && X509_FILES.some(({ name }) => name === file.name);
 }
 
-function inX509File(file: FileSettings, { prefix, report }: CheckContext): void {
+function checkX509File(file: FileSettings, { prefix, report }: CheckContext): void {
   for (const name of [...CONTENTS, 'secret', 'refresh'] as const) {
     if (file[name] === undefined) continue;
-    report(`${name}-${file.name}`, `contradicts ${prefix}/x509-svid, which writes "${file.name}"`);
+    report(
+      `${name}-${file.name}`,
+      `conflicts with ${prefix}/x509-svid, which delivers "${file.name}"`,
+    );
   }
 }
 
@@ -84,26 +87,29 @@ function checkFile(file: FileSettings, { prefix, report }: CheckContext): void {
   const annotation = (setting: string): string => `${prefix}/${setting}-${name}`;
   const [first, ...others] = CONTENTS.filter((setting) => file[setting] !== undefined);
   for (const other of others) {
-    report(`${other}-${name}`, `contradicts ${annotation(first ?? '')}: give one of the two`);
+    report(
+      `${other}-${name}`,
+      `conflicts with ${annotation(first ?? '')}: set only one of the two`,
+    );
   }
   if (first === 'jwt-svid' || others.includes('jwt-svid')) {
     for (const setting of ['secret', 'refresh'] as const) {
       if (file[setting] === undefined) continue;
-      report(`${setting}-${name}`, `contradicts ${annotation('jwt-svid')}`);
+      report(`${setting}-${name}`, `conflicts with ${annotation('jwt-svid')}`);
     }
   }
   if (file.secret !== undefined) return;
   if (first === 'format') {
-    report(`format-${name}`, `needs ${annotation('secret')}: there is nothing to print`);
+    report(`format-${name}`, `requires ${annotation('secret')}`);
   }
   if (first === undefined) {
     const [given = 'file'] = Object.keys(file).filter((key) => key !== 'name');
     const sources = ['secret', 'template', 'jwt-svid'].map(annotation).join(', ');
-    report(`${given}-${name}`, `there is no file "${name}": give one of ${sources}`);
+    report(`${given}-${name}`, `has no effect without a file "${name}": set one of ${sources}`);
   }
 }
 
-function inIdentity({ settings, prefix, report }: CheckContext): void {
+function checkIdentity({ settings, prefix, report }: CheckContext): void {
   const method = settings['auth-method'].value;
   const needs = method === 'kubernetes' ? 'service-account' : 'spiffe';
   const isFree = method === 'jwt';
@@ -111,18 +117,18 @@ function inIdentity({ settings, prefix, report }: CheckContext): void {
   if (!isFree && identity !== needs) {
     report(
       'identity',
-      `${identity} contradicts ${prefix}/auth-method ${method}: it needs ${needs}`,
+      `${identity} conflicts with ${prefix}/auth-method ${method}, which requires ${needs}`,
     );
   }
   if (method === 'kubernetes' && settings.role.value === undefined) {
-    report('auth-method', `kubernetes needs ${prefix}/role: the method has no default role`);
+    report('auth-method', `kubernetes requires ${prefix}/role: the method has no default role`);
   }
 }
 
-/** Contents that may call for an SVID. */
+/** Contents that may need an SVID. */
 const SVID_USERS = ['jwt-svid', 'template', 'template-from'] as const;
 
-function inSvidChoice({ settings, files, prefix, report }: CheckContext): void {
+function checkSvidChoice({ settings, files, prefix, report }: CheckContext): void {
   const byMethod = settings['auth-method'].value === 'kubernetes';
   if (!byMethod && settings.identity.value !== 'service-account') return;
   if (settings['x509-svid'].value) return;
@@ -130,21 +136,21 @@ function inSvidChoice({ settings, files, prefix, report }: CheckContext): void {
   const other = byMethod ? 'auth-method kubernetes' : 'identity service-account';
   for (const name of ['spiffe-id', 'spiffe-hint'] as const) {
     if (settings[name].source !== 'pod') continue;
-    report(name, `contradicts ${prefix}/${other}: no SVID is used`);
+    report(name, `conflicts with ${prefix}/${other}: no SVID is used`);
   }
 }
 
 function checkMode({ settings, files, prefix, report }: CheckContext): void {
   const mode = settings.mode.value;
-  // A default that this pod cannot have is none: admission falls back.
+  // Where csi is only a default that this pod cannot have, admission falls back to another mode.
   if (mode === 'csi' && settings.mode.source === 'pod') {
     const found = csiObstacles(settings, files);
     for (const { name, message } of found)
-      report(name, `contradicts ${prefix}/mode csi: ${message}`);
+      report(name, `conflicts with ${prefix}/mode csi: ${message}`);
   }
   if (mode !== 'init') return;
-  const reason = `contradicts ${prefix}/mode init: nobody stays after the start`;
-  if (isSaid(settings['on-change'])) report('on-change', reason);
+  const reason = `conflicts with ${prefix}/mode init: no agent runs after the start`;
+  if (isSet(settings['on-change'])) report('on-change', reason);
   for (const file of files) {
     if (file['on-change'] !== undefined) report(`on-change-${file.name}`, reason);
   }
@@ -152,28 +158,28 @@ function checkMode({ settings, files, prefix, report }: CheckContext): void {
   if (revoke.source === 'pod' && revoke.value) report('revoke-on-exit', reason);
 }
 
-/** Why the mode has nothing that waits at its end. */
-const ENDS_AT_ONCE = {
-  native: 'the agent is told to stop when the application has ended',
-  init: 'nobody stays after the start',
+/** Why a delay of the revocation has no effect in a mode. */
+const WITHOUT_DELAY = {
+  native: 'the agent is stopped after the application has ended',
+  init: 'no agent runs after the start',
 } as const;
 
-function inRevokeDelay({ settings, prefix, report }: CheckContext): void {
+function checkRevokeDelay({ settings, prefix, report }: CheckContext): void {
   const mode = settings.mode.value;
   if (mode !== 'native' && mode !== 'init') return;
   if (settings['revoke-delay'].source !== 'pod') return;
-  report('revoke-delay', `contradicts ${prefix}/mode ${mode}: ${ENDS_AT_ONCE[mode]}`);
+  report('revoke-delay', `conflicts with ${prefix}/mode ${mode}: ${WITHOUT_DELAY[mode]}`);
 }
 
-/** True where someone said it, rather than nobody. */
-function isSaid(setting: Setting<unknown>): boolean {
+/** True if some level sets it. */
+function isSet(setting: Setting<unknown>): boolean {
   return setting.source !== 'built in';
 }
 
-/** Beyond so many a person starts anew, and looking for the partners takes time. */
+/** More clashes are not reported: finding the partner of each takes time. */
 const MAX_CLASHES = 20;
 
-function inPaths({ settings, files, prefix, report }: CheckContext): void {
+function checkPaths({ settings, files, prefix, report }: CheckContext): void {
   const paths = new Map<string, string>();
   if (settings['x509-svid'].value) {
     for (const { name, path } of X509_FILES) paths.set(name, path);
@@ -182,7 +188,7 @@ function inPaths({ settings, files, prefix, report }: CheckContext): void {
   for (const path of clashingPaths([...paths.values()]).slice(0, MAX_CLASHES)) {
     const name = [...paths].findLast(([, other]) => other === path)?.[0] ?? '';
     const other = [...paths].find((one) => one[0] !== name && clashes(path, one[1]))?.[0] ?? '';
-    const clash = `is also that of ${prefix}/file-${other}, its directory or a file in it`;
+    const clash = `is the same as that of ${prefix}/file-${other}, or one contains the other`;
     report(`file-${name}`, `the path "${path}" ${clash}`);
   }
 }
@@ -194,12 +200,15 @@ function clashes(path: string, other: string): boolean {
 function checkAzure({ settings, files, prefix, report }: CheckContext): void {
   const [client, tenant] = [settings['azure-client-id'], settings['azure-tenant-id']];
   if (client.source === 'pod' && tenant.value === undefined) {
-    report('azure-client-id', `needs ${prefix}/azure-tenant-id`);
+    report('azure-client-id', `requires ${prefix}/azure-tenant-id`);
   }
   if (tenant.source === 'pod' && client.value === undefined) {
-    report('azure-tenant-id', `needs ${prefix}/azure-client-id`);
+    report('azure-tenant-id', `requires ${prefix}/azure-client-id`);
   }
   if (client.source === 'pod' && azureTokenFile(files) === undefined) {
-    report('azure-client-id', `needs a ${prefix}/jwt-svid-<name> for ${AZURE_AUDIENCE}`);
+    report(
+      'azure-client-id',
+      `requires a ${prefix}/jwt-svid-<name> with audience ${AZURE_AUDIENCE}`,
+    );
   }
 }

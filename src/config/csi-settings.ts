@@ -1,27 +1,32 @@
 /**
- * Which settings the CSI driver cannot serve, and which of them are no attributes of a volume.
+ * Settings that the CSI driver does not support, and settings that are not attributes of a volume.
  */
-import { MARKS, type FileSettings, type SettingName, type Settings } from './annotations.ts';
+import {
+  RESERVED_ANNOTATIONS,
+  type FileSettings,
+  type SettingName,
+  type Settings,
+} from './annotations.ts';
 
-/** What stands in the way of `mode: csi`. */
+/** A setting that conflicts with `mode: csi`. */
 export interface CsiObstacle {
   /** An annotation without its prefix. */
   readonly name: string;
   readonly message: string;
 }
 
-const NO_CONTAINER = 'nothing of Vouchsafe runs in the pod';
+const NO_CONTAINER = 'no agent runs in the pod';
 
-/** What only an agent in the pod can do, for the pod or a file: the reason of each. */
+/** Settings of a pod or a file that only an agent in the pod supports, with the reason. */
 export const UNSUPPORTED_IN_CSI = {
   'on-change':
-    'nothing of Vouchsafe runs in the pod that could signal or call it; let the application watch its files, or say native',
-  'template-from': 'the driver reads no ConfigMaps; give template-<name>, or say native',
+    'no agent runs in the pod to notify the application; let it watch its files, or set mode native',
+  'template-from': 'the driver does not read ConfigMaps; set template-<name>, or mode native',
 } as const;
 
-const WAITS = 'a pod waits for its volume for as long as it takes';
+const WAITS = 'the kubelet waits for the volume without a limit';
 
-/** Annotations without effect in mode csi: the reason of each. Most are about the agent's container. */
+/** Annotations that have no effect in mode csi, with the reason. Most configure the agent's container. */
 export const IGNORED_IN_CSI = {
   cpu: NO_CONTAINER,
   memory: NO_CONTAINER,
@@ -32,27 +37,29 @@ export const IGNORED_IN_CSI = {
   port: NO_CONTAINER,
   'on-missing-vault': WAITS,
   'init-deadline': WAITS,
-  'revoke-delay': 'the driver revokes when the pod has ended',
+  'revoke-delay': 'the driver revokes after the pod has ended',
 } as const satisfies Partial<Record<SettingName, string>>;
 
 const OF_THE_POD = {
-  inject: 'a volume needs no leave',
-  containers: 'mount the volume into the containers that are to see it',
-  'init-containers': 'mount the volume into the init containers that are to see it',
-  'mount-path': 'say mountPath in the volumeMounts of the containers',
+  inject: 'a volume needs no injection',
+  containers: 'mount the volume into the containers that need it',
+  'init-containers': 'mount the volume into the init containers that need it',
+  'mount-path': 'set mountPath in the volumeMounts of the containers',
   'azure-client-id': 'set AZURE_CLIENT_ID in the containers',
   'azure-tenant-id': 'set AZURE_TENANT_ID in the containers',
   'azure-authority-host': 'set AZURE_AUTHORITY_HOST in the containers',
 } as const satisfies Partial<Record<SettingName, string>>;
 
-/** Settings that are the webhook's or the pod's own, and so no attributes of a volume: the reason of each. */
+/** Settings that are not attributes of a volume, with the reason. */
 export const NOT_IN_VOLUME: Readonly<Record<string, string>> = {
   ...OF_THE_POD,
   ...IGNORED_IN_CSI,
-  ...Object.fromEntries(Object.keys(MARKS).map((name) => [name, 'the webhook alone writes it'])),
+  ...Object.fromEntries(
+    Object.keys(RESERVED_ANNOTATIONS).map((name) => [name, 'only the webhook sets it']),
+  ),
 };
 
-/** What the pod itself asks for and only an agent in the pod can do. Defaults of others are none. */
+/** What the pod itself sets and only an agent in the pod supports. Defaults of other levels do not conflict. */
 export function csiObstacles(settings: Settings, files: readonly FileSettings[]): CsiObstacle[] {
   const reason = UNSUPPORTED_IN_CSI['on-change'];
   const ofSet =

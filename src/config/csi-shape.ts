@@ -7,10 +7,10 @@ import * as defaults from './defaults.ts';
 import * as grammar from './grammar.ts';
 import * as shape from './shape.ts';
 
-/** Less, and a process that renders does not start. */
+/** With a smaller heap a renderer process does not start. */
 const MIN_HEAP_BYTES = 32 * 1024 * 1024;
 
-/** What the driver shows the identity provider, or hands on from the kubelet. */
+/** How the driver proves the identity of a pod. */
 export const CSI_IDENTITIES = ['service-account', 'broker', 'delegated'] as const;
 
 const driverName = grammar.matching(
@@ -18,34 +18,34 @@ const driverName = grammar.matching(
   /^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$/,
 );
 
-/** The empty audience is the API server's own, as in a CSIDriver object. */
-const audience = grammar.matching('an audience; an empty one is that of the API server', /^/);
+/** The empty audience is that of the API server, as in a CSIDriver object. */
+const audience = grammar.matching('an audience; the empty one is that of the API server', /^/);
 
 const identity = shape.object(
   {
     kind: shape.withDefault(
       shape.parsed(
         grammar.choice(CSI_IDENTITIES),
-        "How the driver proves who a pod is: by the pod's service-account token from the kubelet, by the SPIFFE Broker API (SPIRE 1.15.2 and later), or by SPIRE's Delegated Identity API.",
+        "How the driver proves the identity of a pod: by the pod's service-account token from the kubelet, by the SPIFFE Broker API (SPIRE 1.15.2 and later), or by SPIRE's Delegated Identity API.",
       ),
       'service-account',
       'service-account',
     ),
     socket: shape.parsed(
       grammar.workloadSocket,
-      'Broker API, or admin socket of the SPIRE agent, on the node: a path, or `unix:///path`; the Broker API may be at `tcp://IP:port`.',
+      'Address of the Broker API, or the admin socket of the SPIRE agent, on the node: a path or `unix:///path`; for the Broker API also `tcp://IP:port`.',
     ),
     agentIds: shape.withDefault(
       shape.list(
         shape.parsed(grammar.spiffeId, 'one SPIFFE ID'),
         64,
-        "SPIFFE IDs that the server of the Broker API may have; any SPIRE agent of the driver's own trust domain by default.",
+        "SPIFFE IDs that the server of the Broker API may have. Default: any SPIRE agent of the driver's own trust domain.",
       ),
       [],
       [],
     ),
   },
-  'How the driver proves who a pod is.',
+  'How the driver proves the identity of a pod.',
   ({ kind, socket, agentIds }, place) => {
     const isSpiffe = kind !== 'service-account';
     if (isSpiffe && socket === undefined) place.at('socket').missing();
@@ -53,7 +53,7 @@ const identity = shape.object(
       place.at('socket').problem('has no effect unless kind is broker or delegated');
     }
     if (kind === 'delegated' && socket?.startsWith('tcp:') === true) {
-      place.at('socket').problem('the Delegated Identity API has a Unix socket alone');
+      place.at('socket').problem('must be a Unix socket for the Delegated Identity API');
     }
     if (kind !== 'broker' && agentIds.length > 0) {
       place.at('agentIds').problem('has no effect unless kind is broker');
@@ -68,7 +68,7 @@ const metrics = shape.object(
   {
     perPod: shape.withDefault(
       shape.flag(
-        'Whether metrics of the driver name pods and their files to whoever reaches its port; else they name namespaces alone.',
+        'Whether metrics of the driver name pods and files, visible to every client of its port, instead of only namespaces.',
       ),
       false,
       false,
@@ -83,7 +83,7 @@ const rendering = shape.object(
       shape.whole(
         2,
         16,
-        'Processes that parse and render templates and read answers of Vault; a namespace never has all of them.',
+        'Number of processes that parse and render templates and read responses of Vault. One namespace never uses all of them.',
       ),
       2,
       2,
@@ -91,7 +91,7 @@ const rendering = shape.object(
     timeout: shape.withDefault(
       shape.parsed(
         grammar.duration(100),
-        'How long one of them may take over the files of a volume; then it is killed, and the volume has `ERR_TEMPLATE_LIMIT`.',
+        'How long rendering the files of a volume may take; then the process is killed, and the volume fails with `ERR_TEMPLATE_LIMIT`.',
       ),
       2000,
       '2s',
@@ -99,13 +99,13 @@ const rendering = shape.object(
     memory: shape.withDefault(
       shape.parsed(
         grammar.quantity,
-        'Heap of each of them; the memory limit of the driver must hold them all.',
+        'Heap size of each process. The memory limit of the driver must cover all of them.',
       ),
       '64Mi',
       '64Mi',
     ),
   },
-  'Where the driver works on what pods ask for: in processes that have no network, no privileges and no files.',
+  'The processes that render for pods, without network, privileges and files.',
   ({ memory }, place) => {
     const bytes = parseQuantity(memory) ?? 0;
     if (bytes < MIN_HEAP_BYTES) place.at('memory').problem('must be at least 32Mi');
@@ -115,7 +115,7 @@ const rendering = shape.object(
 /** Shape of `csi`. */
 export const csiShape = shape.object(
   {
-    enabled: shape.withDefault(shape.flag('Whether each node has the driver.'), false, false),
+    enabled: shape.withDefault(shape.flag('Whether the driver runs on each node.'), false, false),
     driverName: shape.withDefault(
       shape.parsed(driverName, 'Name of the driver in volumes.'),
       'csi.vouchsafe.dev',
@@ -126,14 +126,14 @@ export const csiShape = shape.object(
       shape.list(
         shape.parsed(audience, 'one audience'),
         16,
-        'Audiences of the service-account tokens that the kubelet gives the driver; none for none, `""` for that of the API server. Default: `vault`.',
+        'Audiences of the service-account tokens that the kubelet passes to the driver: `""` is the audience of the API server, an empty list means no tokens. Default: `vault`.',
       ),
       [defaults.AUDIENCE],
     ),
     maxVolumeSize: shape.withDefault(
       shape.parsed(
         grammar.quantity,
-        "Most that a pod may ask for with `volume-size`: its files lie in the driver's memory.",
+        "Maximum of the annotation `volume-size`: the files are in the driver's memory.",
       ),
       '8Mi',
       '8Mi',
@@ -141,7 +141,7 @@ export const csiShape = shape.object(
     minRefresh: shape.withDefault(
       shape.parsed(
         grammar.duration(1000),
-        'Least that a pod may ask for with `refresh`: all pods of a node share one driver.',
+        'Minimum of the annotation `refresh`: all pods of a node share one driver.',
       ),
       10_000,
       '10s',
@@ -150,7 +150,7 @@ export const csiShape = shape.object(
       shape.whole(
         1,
         10_000,
-        'Most secrets, certificates and SVIDs that one volume may depend on, those included that its templates ask for when they are rendered.',
+        'Maximum number of secrets, certificates and SVIDs of one volume, including those that its templates request while they are rendered.',
       ),
       256,
       256,
@@ -158,7 +158,7 @@ export const csiShape = shape.object(
     maxRenderBytes: shape.withDefault(
       shape.parsed(
         grammar.renderBytes,
-        'Most that all texts and items made by one rendering of a template take, in the driver.',
+        'Memory that one rendering of a template may allocate for text and items in the driver.',
       ),
       defaults.DRIVER_RENDER_BYTES,
       '8Mi',
@@ -166,7 +166,7 @@ export const csiShape = shape.object(
     rendering: shape.nested(rendering),
     volumeStats: shape.withDefault(
       shape.flag(
-        'Whether the kubelet asks for size and condition of each volume every minute or so, for its statistics of pods.',
+        'Whether the kubelet polls size and condition of each volume, about once a minute, for its pod statistics.',
       ),
       false,
       false,
@@ -174,15 +174,13 @@ export const csiShape = shape.object(
     metrics: shape.nested(metrics),
     ...CHART_CSI_FIELDS,
   },
-  'The CSI driver: files without a container in the pod.',
+  'The CSI driver: delivers files without a container in the pod.',
   ({ identity: { kind }, tokenAudiences, maxVolumeSize }, place) => {
     if (kind === 'service-account' && tokenAudiences.length === 0) {
-      place
-        .at('tokenAudiences')
-        .problem('must not be empty where identity.kind is service-account');
+      place.at('tokenAudiences').problem('must not be empty if identity.kind is service-account');
     }
     const twice = tokenAudiences.find((one, index) => tokenAudiences.indexOf(one) < index);
-    if (twice !== undefined) place.at('tokenAudiences').problem(`holds "${twice}" twice`);
+    if (twice !== undefined) place.at('tokenAudiences').problem(`contains "${twice}" twice`);
     if ((parseQuantity(maxVolumeSize) ?? 0) < defaults.MIN_VOLUME_BYTES) {
       place.at('maxVolumeSize').problem(`must be at least ${defaults.MIN_VOLUME_BYTES} bytes`);
     }

@@ -1,5 +1,5 @@
 /**
- * How single values are written: one grammar serves the annotation and the field of the document.
+ * Grammars of single values: one grammar serves an annotation and the field of a document alike.
  */
 import { isIPv6 } from 'node:net';
 import {
@@ -17,7 +17,7 @@ import { MAX_RENDER_BYTES, MIN_RENDER_BYTES } from './defaults.ts';
 import type { JsonSchema } from './json-schema.ts';
 import type { NotifyAction, SecretRef } from './agent-config.ts';
 
-/** The value, or the rule that the text breaks. */
+/** The value, or the rule that the text breaks, as a predicate: `must be …`. */
 export type Parsed<T> = { readonly value: T } | { readonly problem: string };
 
 /** How one text is read. */
@@ -34,29 +34,29 @@ const MAX_PEM_CHARS = 256 * 1024;
 
 const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
-/** A name or the like, up to `max` characters that all show as they are. */
+/** A name or similar: 1 to `max` printable characters. */
 export function text(values: string, max = 1024): Grammar<string> {
   return grammar(values, { minLength: 1, maxLength: max }, (given) => {
-    if (given === '' || given.length > max) return err(`write ${values}, 1 to ${max} characters`);
+    if (given === '' || given.length > max) return err(`must be ${values}, 1 to ${max} characters`);
     return isPrintable(given)
       ? ok(given)
-      : err(`write ${values} without control or format characters`);
+      : err(`must be ${values} without control or format characters`);
   });
 }
 
-/** Any text of several lines up to `max` characters, none of them NUL. */
+/** Text of any lines: 1 to `max` characters, none of them NUL. */
 export function longText(values: string, max: number): Grammar<string> {
   return grammar(values, { minLength: 1, maxLength: max }, (given) =>
     given !== '' && given.length <= max && !given.includes('\0')
       ? ok(given)
-      : err(`write ${values}, 1 to ${max} characters`),
+      : err(`must be ${values}, 1 to ${max} characters`),
   );
 }
 
-/** A text that a regular expression describes. */
+/** A text that matches a regular expression. */
 export function matching(values: string, pattern: RegExp): Grammar<string> {
   return grammar(values, { pattern: pattern.source }, (given) =>
-    pattern.test(given) ? ok(given) : err(`write ${values}`),
+    pattern.test(given) ? ok(given) : err(`must be ${values}`),
   );
 }
 
@@ -65,16 +65,16 @@ export function choice<const T extends string>(words: readonly T[]): Grammar<T> 
   const values = words.map((word) => `\`${word}\``).join(', ');
   return grammar(values, { enum: [...words] }, (given) => {
     const word = words.find((one) => one === given);
-    return word === undefined ? err(`write one of ${words.join(', ')}`) : ok(word);
+    return word === undefined ? err(`must be one of ${words.join(', ')}`) : ok(word);
   });
 }
 
-/** `true` or `false`, nothing else: "yes" and "True" are told apart from a setting that was meant. */
+/** `true` or `false`, and nothing else: "yes" and "True" are errors, not `false`. */
 export const boolean: Grammar<boolean> = grammar(
   '`true` or `false`',
   { enum: ['true', 'false'] },
   (given) =>
-    given === 'true' || given === 'false' ? ok(given === 'true') : err('write true or false'),
+    given === 'true' || given === 'false' ? ok(given === 'true') : err('must be true or false'),
 );
 
 /** A whole number within bounds. */
@@ -82,7 +82,7 @@ export function wholeNumber(min: number, max: number): Grammar<number> {
   const values = `a whole number from ${min} to ${max}`;
   return grammar(values, { pattern: '^[0-9]{1,10}$' }, (given) => {
     const value = /^\d{1,10}$/.test(given) ? Number(given) : Number.NaN;
-    return value >= min && value <= max ? ok(value) : err(`write ${values}`);
+    return value >= min && value <= max ? ok(value) : err(`must be ${values}`);
   });
 }
 
@@ -92,31 +92,31 @@ export function duration(minMs = 0): Grammar<number> {
   const pattern = '^\\s*([0-9]{1,9}|([0-9]{1,9}(\\.[0-9]{1,3})?(ms|s|m|h|d))+)\\s*$';
   return grammar(values, { pattern }, (given) => {
     const ms = parseDuration(given);
-    if (ms === undefined) return err('write a duration such as 30s, 5m or 1h30m, up to 365d');
-    return ms >= minMs ? ok(ms) : err(`at least ${minMs / 1000}s`);
+    if (ms === undefined) return err('must be a duration such as 30s, 5m or 1h30m, up to 365d');
+    return ms >= minMs ? ok(ms) : err(`must be at least ${minMs / 1000}s`);
   });
 }
 
 /** Write and execute permission of group and others. */
-const FOR_THE_OWNER_ALONE = 0o033;
+const OWNER_ONLY_BITS = 0o033;
 
-/** Permission bits in octal. Nobody is given write or execute permission but the owner. */
+/** Permission bits in octal. Only the owner may have write or execute permission. */
 export const fileMode: Grammar<number> = grammar(
   'octal permission bits such as `0440`',
   { pattern: '^0?[4-7][04][04]$' },
   (given) => {
-    if (!/^0?[0-7]{3}$/.test(given)) return err('write octal permission bits such as 0440');
+    if (!/^0?[0-7]{3}$/.test(given)) return err('must be octal permission bits such as 0440');
     const mode = Number.parseInt(given, 8);
-    if ((mode & 0o400) === 0) return err('the owner must be able to read (0400)');
-    return (mode & FOR_THE_OWNER_ALONE) === 0
+    if ((mode & 0o400) === 0) return err('must let the owner read (0400)');
+    return (mode & OWNER_ONLY_BITS) === 0
       ? ok(mode)
-      : err('nobody may write or execute but the owner: group and others have 4 or 0, as in 0440');
+      : err('must let only the owner write or execute: 4 or 0 for group and others, as in 0440');
   },
 );
 
-/** The logical name of a file, and its path where none is given; logs and metrics speak of it. */
+/** The logical name of a file, used in logs and metrics; also its path where none is set. */
 export const fileName: Grammar<string> = matching(
-  'a name of a-z, 0-9, dot, dash and underscore, which does not start with two dots',
+  'a name of a-z, 0-9, dot, dash and underscore that does not start with two dots',
   /^(?!\.(\.|$))[a-z0-9._-]{1,128}$/,
 );
 
@@ -125,16 +125,15 @@ export const pem: Grammar<string> = grammar(
   'PEM text of certificates',
   { pattern: '-----BEGIN CERTIFICATE-----', maxLength: MAX_PEM_CHARS },
   (given) => {
-    if (given.length > MAX_PEM_CHARS) return err(`longer than ${MAX_PEM_CHARS} characters`);
-    if (given.includes('PRIVATE KEY'))
-      return err('holds a private key, which does not belong here');
+    if (given.length > MAX_PEM_CHARS) return err(`must have at most ${MAX_PEM_CHARS} characters`);
+    if (given.includes('PRIVATE KEY')) return err('must not contain a private key');
     return given.includes('-----BEGIN CERTIFICATE-----')
       ? ok(given)
-      : err('write PEM text of certificates');
+      : err('must be PEM text of certificates');
   },
 );
 
-/** `host:port`; an empty host is every address of the machine. */
+/** `host:port`; an empty host stands for every address of the machine. */
 export const listenAddress: Grammar<string> = grammar(
   '`host:port`, or `:port` for every address',
   { pattern: ':[0-9]{1,5}$' },
@@ -142,7 +141,7 @@ export const listenAddress: Grammar<string> = grammar(
     const [, host = '', port] = /^(.*):(\d{1,5})$/.exec(given) ?? [];
     const isHost = /^([A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])$/.test(host);
     return port === undefined || !isHost || Number(port) > 65_535
-      ? err('write host:port, such as 127.0.0.1:9102')
+      ? err('must be host:port, such as 127.0.0.1:9102')
       : ok(given);
   },
 );
@@ -164,12 +163,12 @@ export const secretRef: Grammar<SecretRef> = grammar(
   (given) => {
     const hash = given.indexOf('#');
     const path = normalizeVaultPath(hash < 0 ? given : given.slice(0, hash));
-    if (path === undefined) return err('this is no Vault path: write one such as kvv2/app');
-    if (!path.includes('/')) return err(`"${path}" is a mount alone: add the path below it`);
+    if (path === undefined) return err('must be a Vault path such as kvv2/app');
+    if (!path.includes('/')) return err(`names only the mount "${path}": add the path below it`);
     if (hash < 0) return ok({ path });
     const key = given.slice(hash + 1);
-    if (!isPrintable(key)) return err('the key has control or format characters');
-    return key === '' ? err('after # the name of a key must follow') : ok({ path, key });
+    if (!isPrintable(key)) return err('must have a key without control or format characters');
+    return key === '' ? err('must have the name of a key after #') : ok({ path, key });
   },
 );
 
@@ -180,7 +179,7 @@ export const authMount: Grammar<string> = grammar(
   (given) => {
     const path = normalizeVaultPath(given)?.replace(/^auth\//, '');
     return path === undefined || path === '' || path === 'auth'
-      ? err('write an auth mount such as jwt')
+      ? err('must be an auth mount such as jwt')
       : ok(path);
   },
 );
@@ -202,17 +201,17 @@ export const httpOrigin: Grammar<string> = grammar(
   (given) => {
     const url = URL.canParse(given) ? new URL(given) : undefined;
     if (url === undefined || !/^https?:$/.test(url.protocol)) {
-      return err('write a URL such as https://vault.example:8200');
+      return err('must be a URL such as https://vault.example:8200');
     }
-    if (url.username !== '' || url.password !== '') return err('a URL may not hold credentials');
+    if (url.username !== '' || url.password !== '') return err('must not contain credentials');
     if (url.pathname !== '/' || url.search !== '' || url.hash !== '') {
-      return err(`leave the path away: ${url.origin}`);
+      return err(`must not have a path or query: set ${url.origin}`);
     }
     return ok(url.origin);
   },
 );
 
-/** A host as a URL has it: in small letters, numbers written in full, IPv6 in brackets. */
+/** A host, normalized as in a URL: lower case, IPv4 in four parts, IPv6 in brackets. */
 export const host: Grammar<string> = grammar(
   'a host name or an IP address, without port',
   { minLength: 1, maxLength: 253 },
@@ -222,45 +221,45 @@ export const host: Grammar<string> = grammar(
     const url = isHost ? URL.parse(`https://${written}/`) : null;
     const name = url?.hostname.replace(/\.$/, '') ?? '';
     return name === ''
-      ? err('write a host name or an IP address, without scheme, port and path')
+      ? err('must be a host name or an IP address, without scheme, port and path')
       : ok(name);
   },
 );
 
 const HOST = /^(\[[\d.:a-fA-F]+\]|[^\s:/?#@%\\[\]]+)$/;
 
-/** Names of containers, parted by commas. */
+/** Names of containers, comma-separated. */
 export const containerNames: Grammar<readonly string[]> = listOf(
-  'names of containers, parted by commas',
+  'comma-separated names of containers',
   matching('the name of a container', DNS_LABEL),
 );
 
-/** Names of init containers, or all of them that follow the agent. */
+/** Names of init containers, or `all` of those that follow the agent. */
 export const initContainerNames: Grammar<'all' | readonly string[]> = {
   ...containerNames,
-  values: '`all`, or names of init containers, parted by commas',
+  values: '`all`, or comma-separated names of init containers',
   parse: (given) => (given.trim() === 'all' ? ok('all' as const) : containerNames.parse(given)),
 };
 
-/** Audiences of one JWT-SVID, parted by commas. */
+/** Audiences of one JWT-SVID, comma-separated. */
 export const audiences: Grammar<readonly string[]> = listOf(
-  'audiences, parted by commas',
+  'comma-separated audiences',
   text('an audience'),
 );
 
 const ACTIONS =
   '`signal:HUP@container`, `http:POST http://127.0.0.1:8080/-/reload` or `restart@container`';
 
-/** What to do when files changed. */
+/** What to do when files change. */
 export const notifyAction: Grammar<NotifyAction> = grammar(ACTIONS, { minLength: 1 }, parseAction);
 
-/** What to do when files changed, several parted by commas. */
+/** What to do when files change: several actions, comma-separated. */
 export const notifyActions: Grammar<readonly NotifyAction[]> = listOf(
-  `${ACTIONS}; several parted by commas`,
+  `${ACTIONS}; several are comma-separated`,
   notifyAction,
 );
 
-/** A resource quantity, and its limit after a slash: `10m`, `48Mi/128Mi`. */
+/** A resource request, with an optional limit after a slash: `10m`, `48Mi/128Mi`. */
 export const quantityRange: Grammar<{ readonly request: string; readonly limit?: string }> =
   grammar(
     'a request such as `10m` or `64Mi`, or request and limit: `48Mi/128Mi`',
@@ -269,7 +268,7 @@ export const quantityRange: Grammar<{ readonly request: string; readonly limit?:
       const [request = '', limit, ...rest] = given.split('/').map((part) => part.trim());
       const amounts = limit === undefined ? [request] : [request, limit];
       if (rest.length > 0 || !amounts.every(isQuantity)) {
-        return err('write a quantity such as 10m, 64Mi or 48Mi/128Mi');
+        return err('must be a quantity such as 10m, 64Mi or 48Mi/128Mi');
       }
       return ok(limit === undefined ? { request } : { request, limit });
     },
@@ -279,17 +278,17 @@ export const quantityRange: Grammar<{ readonly request: string; readonly limit?:
 export const quantity: Grammar<string> = grammar(
   'a quantity such as `16Mi`',
   { pattern: '^[0-9]' },
-  (given) => (isQuantity(given) ? ok(given) : err('write a quantity such as 16Mi')),
+  (given) => (isQuantity(given) ? ok(given) : err('must be a quantity such as 16Mi')),
 );
 
-/** Bytes that one rendering may make, as a quantity. */
+/** Memory that one rendering may allocate, as a quantity; the value is in bytes. */
 export const renderBytes: Grammar<number> = grammar(
   'a size from `64Ki` to `1Gi`',
   { pattern: '^[0-9]' },
   (given) => {
     const bytes = Math.floor(parseQuantity(given) ?? 0);
     const isWithin = bytes >= MIN_RENDER_BYTES && bytes <= MAX_RENDER_BYTES;
-    return isWithin ? ok(bytes) : err('write a size from 64Ki to 1Gi');
+    return isWithin ? ok(bytes) : err('must be a size from 64Ki to 1Gi');
   },
 );
 
@@ -301,13 +300,13 @@ export const configMapRef: Grammar<{ readonly name: string; readonly key: string
     const [name = '', key = '', ...rest] = given.split('/');
     const isName = name.length <= 253 && name.split('.').every((label) => DNS_LABEL.test(label));
     if (rest.length > 0 || !isName || !/^[-._a-zA-Z0-9]{1,253}$/.test(key) || /^\.+$/.test(key)) {
-      return err('write configmap-name/key');
+      return err('must be configmap-name/key');
     }
     return ok({ name, key });
   },
 );
 
-/** Address of the Workload API: a path, `unix:///path` or `tcp://IP:port`; brought to the form of a URL. */
+/** Address of the Workload API: a path, `unix:///path` or `tcp://IP:port`; the value is always a URL. */
 export const workloadSocket: Grammar<string> = grammar(
   'a path such as `/run/spire/sockets/agent.sock`, `unix:///path` or `tcp://IP:port`',
   { pattern: '^(/|unix:///|tcp://)' },
@@ -315,7 +314,7 @@ export const workloadSocket: Grammar<string> = grammar(
     if (/^tcp:\/\/(\d+(\.\d+){3}|\[[0-9a-f:]+\]):\d{1,5}$/.test(given)) return ok(given);
     const path = mountPath.parse(given.replace(/^unix:\/\//, ''));
     if ('problem' in path || path.value.lastIndexOf('/') === 0) {
-      return err('write a path in a directory of its own, such as /run/spire/sockets/agent.sock');
+      return err('must be a path in a directory of its own, such as /run/spire/sockets/agent.sock');
     }
     return ok(`unix://${path.value}`);
   },
@@ -338,16 +337,17 @@ export const mountPath: Grammar<string> = grammar(
   'an absolute path such as `/vault/secrets`',
   { pattern: '^/' },
   (given) => {
-    // The look-behind makes it linear: without it a long run of slashes is searched from each of them.
+    // The look-behind keeps this linear: without it a run of slashes is searched again from each slash.
     const segments = given
       .replace(/(?<!\/)\/+$/, '')
       .split('/')
       .slice(1);
     const isClean = segments.length > 0 && segments.every((name) => !/^(\.{0,2})$/.test(name));
     if (!given.startsWith('/') || !isClean || /[:\u0000-\u001f]/.test(given)) {
-      return err('write an absolute path such as /vault/secrets');
+      return err('must be an absolute path such as /vault/secrets');
     }
-    if (['proc', 'sys', 'dev'].includes(segments[0] ?? '')) return err('this hides the system');
+    if (['proc', 'sys', 'dev'].includes(segments[0] ?? ''))
+      return err('must not be in /proc, /sys or /dev');
     return ok(`/${segments.join('/')}`);
   },
 );
@@ -374,7 +374,7 @@ function parseAction(given: string): Parsed<NotifyAction> {
   if (kind === 'http:') return httpAction(rest);
   if (kind === 'restart@') return inContainer(rest, { kind: 'restart', container: rest });
   return err(
-    'write signal:HUP@container, http:POST http://127.0.0.1:8080/-/reload or restart@container',
+    'must be signal:HUP@container, http:POST http://127.0.0.1:8080/-/reload or restart@container',
   );
 }
 
@@ -382,9 +382,9 @@ function signalAction(given: string): Parsed<NotifyAction> {
   const [name = '', container = '', ...rest] = given.split('@');
   const signal = parseNotifySignal(name);
   if (signal === undefined) {
-    return err(`unknown signal ${name}: write one of ${NOTIFY_SIGNALS.join(', ')}`);
+    return err(`unknown signal "${name}": must be one of ${NOTIFY_SIGNALS.join(', ')}`);
   }
-  if (rest.length > 0) return err('write signal:HUP@container');
+  if (rest.length > 0) return err('must be signal:HUP@container');
   return inContainer(container, { kind: 'signal', signal, container });
 }
 
@@ -392,14 +392,16 @@ function httpAction(given: string): Parsed<NotifyAction> {
   const [verb, url = '', ...rest] = given.split(' ');
   const method = (['GET', 'POST', 'PUT'] as const).find((one) => one === verb);
   if (method === undefined || rest.length > 0) {
-    return err('write http:POST http://127.0.0.1:8080/-/reload, with GET, POST or PUT');
+    return err('must be http:POST http://127.0.0.1:8080/-/reload, with GET, POST or PUT');
   }
   const problem = notifyUrlProblem(url);
   return problem === undefined ? ok({ kind: 'http', method, url }) : err(problem);
 }
 
 function inContainer(container: string, action: NotifyAction): Parsed<NotifyAction> {
-  return DNS_LABEL.test(container) ? ok(action) : err(`"${container}" is no container name`);
+  return DNS_LABEL.test(container)
+    ? ok(action)
+    : err(`"${container}" is not a valid container name`);
 }
 
 function grammar<T>(

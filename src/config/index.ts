@@ -13,7 +13,6 @@ export {
   ANNOTATIONS,
   classify,
   isSettingName,
-  MARKS,
   NOT_YET,
   SETTINGS,
   type AnnotationRow,

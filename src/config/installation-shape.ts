@@ -17,10 +17,10 @@ import * as grammar from './grammar.ts';
 import type { JsonSchema } from './json-schema.ts';
 import * as shape from './shape.ts';
 
-/** Namespaces without which the cluster cannot heal itself. */
+/** Namespaces that the cluster needs to recover by itself. */
 export const SYSTEM_NAMESPACES = ['kube-system', 'kube-public', 'kube-node-lease'] as const;
 
-/** The API server's own limit of one request. */
+/** The API server's own limit of a request. */
 const MAX_BODY_BYTES = 3 * 1024 * 1024;
 
 const configMapKey = shape.object(
@@ -28,7 +28,7 @@ const configMapKey = shape.object(
     name: shape.required(shape.parsed(grammar.text('a name', 253), 'ConfigMap.')),
     key: shape.required(shape.parsed(grammar.text('a key', 253), 'Key of the ConfigMap.')),
   },
-  'ConfigMap in the namespace of the pod that holds the CA.',
+  'ConfigMap with the CA, in the namespace of the pod.',
 );
 
 const connection = shape.object(
@@ -40,10 +40,10 @@ const connection = shape.object(
     tlsServerName: shape.parsed(grammar.text('a host name', 253), 'Name in the certificate.'),
     redirectHosts,
   },
-  'One Vault.',
+  'Connection to one Vault.',
   (value, place) => {
     if (value.caPem !== undefined && value.caConfigMap !== undefined) {
-      place.at('caPem').problem('contradicts caConfigMap: give one of the two');
+      place.at('caPem').problem('conflicts with caConfigMap: set only one of the two');
     }
   },
 );
@@ -54,34 +54,34 @@ function globs(what: string): shape.Shape<readonly string[]> {
 }
 
 function anyOr(what: string): shape.Defaulted<readonly string[]> {
-  return shape.withDefault(globs(`${what} Any by default.`), ['*']);
+  return shape.withDefault(globs(`${what} Default: any.`), ['*']);
 }
 
 const policy = shape.object(
   {
-    name: shape.required(shape.parsed(grammar.text('a name', 63), 'Name, which refusals tell.')),
-    namespaces: shape.required(globs('Namespaces that it is for.')),
-    serviceAccounts: anyOr('Service accounts that it is for.'),
+    name: shape.required(shape.parsed(grammar.text('a name', 63), 'Name, shown in denials.')),
+    namespaces: shape.required(globs('Namespaces that it applies to.')),
+    serviceAccounts: anyOr('Service accounts that it applies to.'),
     connections: anyOr('Connections that may be used.'),
-    roles: anyOr('Roles that may be used; a pod without a role needs `*`.'),
+    roles: anyOr('Roles that may be used; a pod that sets no role requires `*`.'),
     authMounts: anyOr('Auth mounts that may be used.'),
     paths: anyOr(
-      'Vault paths that may be asked for; KV without `data/`. Paths of `auth/`, `sys/` and `identity/` must be written out: no leading `*` stands for them.',
+      'Vault paths that may be requested; KV without `data/`. A leading `*` does not match paths of `auth/`, `sys/` and `identity/`.',
     ),
     operations: shape.withDefault(
       shape.list(
         shape.parsed(grammar.choice(OPERATIONS), 'one operation'),
         OPERATIONS.length,
-        'What may be done at the paths; a certificate request is a `write`. All by default.',
+        'What is allowed at the paths; a certificate request is a `write`. Default: all.',
       ),
       OPERATIONS,
     ),
-    audiences: anyOr('Audiences of JWT-SVIDs that files may hold.'),
+    audiences: anyOr('Audiences of JWT-SVIDs in files.'),
   },
-  'Who may use what. `*` stands for any characters, slashes too.',
+  'Who may use what. `*` stands for any characters, including slashes.',
 );
 
-/** What a Namespace may say, by name without prefix. */
+/** Settings that exist at the level of a Namespace, by name without prefix. */
 const NAMESPACE_SETTINGS = Object.keys(SETTINGS)
   .filter(isSettingName)
   .filter((name) => (SETTINGS[name].levels as readonly Level[]).includes('namespace'));
@@ -94,10 +94,10 @@ const vault = shape.object(
   {
     default: shape.parsed(
       grammar.text('the name of a connection', 253),
-      'Connection of pods that name none; the only one, or `default`.',
+      'Connection of pods that set none. Default: the only connection, or `default`.',
     ),
     allowPodAddress: shape.withDefault(
-      shape.flag('Whether a pod may give an address of its own.'),
+      shape.flag('Whether a pod may set an address of its own.'),
       false,
       false,
     ),
@@ -105,13 +105,13 @@ const vault = shape.object(
       shape.list(
         shape.parsed(grammar.choice(NAMESPACE_SETTINGS), 'an annotation without its prefix'),
         NAMESPACE_SETTINGS.length,
-        `What a Namespace may set for its pods. Default: all but ${AGENT_OVERRIDES.join(', ')}.`,
+        `Annotations that a Namespace may set for its pods. Default: all except ${AGENT_OVERRIDES.join(', ')}.`,
       ),
       NAMESPACE_DEFAULTS,
     ),
     connections: shape.dictionary(connection, /^[a-z0-9][a-z0-9.-]*$/, 'Connections by name.'),
     policies: shape.withDefault(
-      shape.list(policy, 1000, 'Who may use what; without any everything is allowed.'),
+      shape.list(policy, 1000, 'Who may use what. Without policies everything is allowed.'),
       [],
       [],
     ),
@@ -121,7 +121,7 @@ const vault = shape.object(
     const names = policies.map(({ name }) => name);
     for (const [index, name] of names.entries()) {
       const isTwice = name !== undefined && names.indexOf(name) < index;
-      if (isTwice) place.at('policies').at(index).at('name').problem(`"${name}" is taken already`);
+      if (isTwice) place.at('policies').at(index).at('name').problem(`"${name}" is used twice`);
     }
   },
 );
@@ -134,7 +134,7 @@ const issuerRef = shape.object(
     kind: shape.parsed(grammar.text('a kind', 63), 'Kind of the issuer.'),
     group: shape.parsed(grammar.text('an API group', 253), 'API group of the issuer.'),
   },
-  'Issuer of cert-manager, where mode is certManager; an own self-signed one where it is missing.',
+  'cert-manager issuer, if mode is certManager. Default: a self-signed issuer of the chart.',
 );
 
 const certificate = shape.object(
@@ -142,7 +142,7 @@ const certificate = shape.object(
     mode: shape.withDefault(
       shape.parsed(
         grammar.choice(['own', 'certManager', 'secret', 'spiffe']),
-        "Where the webhook's serving certificate comes from: its own authority, cert-manager, a given Secret, or its own X.509-SVID.",
+        "Where the webhook's serving certificate comes from: its own CA, cert-manager, an existing Secret, or its X.509-SVID.",
       ),
       'own',
       'own',
@@ -150,23 +150,23 @@ const certificate = shape.object(
     validity: shape.withDefault(
       shape.parsed(
         grammar.duration(60_000),
-        'How long a certificate of the own authority lives; the authority lives four times as long.',
+        'Lifetime of a certificate of the own CA; the CA itself lives four times as long.',
       ),
       90 * DAY_MS,
       '90d',
     ),
     renewBefore: shape.parsed(
       grammar.duration(1000),
-      'How long before its end it is replaced; a third of its life by default.',
+      'How long before its expiry it is replaced. Default: a third of its lifetime.',
     ),
     secretName: shape.parsed(
       grammar.text('the name of a Secret', 253),
-      'Secret with `tls.crt`, `tls.key` and `ca.crt`, where mode is secret.',
+      'Secret with `tls.crt`, `tls.key` and `ca.crt`, if mode is secret.',
     ),
     issuerRef,
     caBundle: shape.parsed(
       grammar.pem,
-      'What the API server trusts, where mode is secret; else the `ca.crt` of the Secret is written there.',
+      'CA that the API server trusts, if mode is secret. Default: the `ca.crt` of the Secret.',
     ),
   },
   "The webhook's serving certificate.",
@@ -183,28 +183,30 @@ const certificate = shape.object(
 
 const image = shape.object(
   {
-    repository: shape.parsed(IMAGE_GRAMMAR.repository, 'That of `image` by default.'),
-    tag: shape.parsed(IMAGE_GRAMMAR.tag, 'That of `image` by default.'),
+    repository: shape.parsed(IMAGE_GRAMMAR.repository, 'Default: that of `image`.'),
+    tag: shape.parsed(IMAGE_GRAMMAR.tag, 'Default: that of `image`.'),
     digest: shape.parsed(
       IMAGE_GRAMMAR.digest,
-      'That of `image` by default, where repository and tag are as well.',
+      'Default: that of `image`, if repository and tag are not set.',
     ),
-    pullPolicy: shape.parsed(IMAGE_GRAMMAR.pullPolicy, 'That of `image` by default.'),
+    pullPolicy: shape.parsed(IMAGE_GRAMMAR.pullPolicy, 'Default: that of `image`.'),
   },
-  'Image of the agent, where it is not that of the webhook.',
+  'Image of the agent, if it differs from that of the webhook.',
 );
 
 const agent = shape.object(
   {
     image: shape.nested(image),
     setUser: shape.withDefault(
-      shape.flag('False where the platform assigns UIDs itself, as OpenShift does.'),
+      shape.flag(
+        'Whether the agent gets a UID; false if the platform assigns UIDs itself, as OpenShift does.',
+      ),
       true,
       true,
     ),
     allowImageOverride: shape.withDefault(
       shape.flag(
-        'Whether pods may set `image`, `run-as-user` and `run-as-group`: what runs as the agent holds token and SVID.',
+        'Whether pods may set `image`, `run-as-user` and `run-as-group`. Code that runs as the agent can read token and SVID.',
       ),
       false,
       false,
@@ -212,13 +214,13 @@ const agent = shape.object(
     maxRenderBytes: shape.withDefault(
       shape.parsed(
         grammar.renderBytes,
-        'Most that all texts and items made by one rendering of a template take, in an agent.',
+        'Memory that one rendering of a template may allocate for text and items in an agent.',
       ),
       AGENT_RENDER_BYTES,
       '32Mi',
     ),
   },
-  'The container that pods get.',
+  'The agent that is added to pods.',
 );
 
 const spiffe = shape.object(
@@ -226,13 +228,16 @@ const spiffe = shape.object(
     socket: shape.withDefault(
       shape.parsed(
         grammar.workloadSocket,
-        'Workload API as the pod sees it: a path, `unix:///path` or `tcp://IP:port`.',
+        'Workload API, as seen by the pod: a path, `unix:///path` or `tcp://IP:port`.',
       ),
       'unix:///run/spire/sockets/agent.sock',
       '/run/spire/sockets/agent.sock',
     ),
     volume: shape.withDefault(
-      shape.parsed(grammar.choice(['csi', 'hostPath', 'none']), 'What is mounted there.'),
+      shape.parsed(
+        grammar.choice(['csi', 'hostPath', 'none']),
+        'What is mounted at its directory.',
+      ),
       'csi',
       'csi',
     ),
@@ -243,7 +248,7 @@ const spiffe = shape.object(
     ),
     hostPath: shape.parsed(
       grammar.mountPath,
-      'Directory of the node; that of the socket by default.',
+      'Directory on the node, if volume is hostPath. Default: that of the socket.',
     ),
   },
   'How pods reach the Workload API.',
@@ -263,19 +268,19 @@ const webhook = shape.object(
       shape.list(
         shape.parsed(grammar.text('a namespace', 63), 'a namespace'),
         256,
-        `Namespaces that are never touched, besides ${SYSTEM_NAMESPACES.join(', ')}.`,
+        `Namespaces whose pods are never injected, in addition to ${SYSTEM_NAMESPACES.join(', ')}.`,
       ),
       [],
       [],
     ),
     maxBodyBytes: shape.withDefault(
-      shape.whole(64 * 1024, 16 * 1024 * 1024, 'Limit of one request in bytes.'),
+      shape.whole(64 * 1024, 16 * 1024 * 1024, 'Maximum size of a request in bytes.'),
       MAX_BODY_BYTES,
       MAX_BODY_BYTES,
     ),
     clientCA: shape.parsed(
       grammar.pem,
-      'CA in PEM that signs nothing but the client certificate of the API server; reviews of other callers are answered 401.',
+      'CA in PEM of the client certificate of the API server, and of no other certificate; other callers get a 401.',
     ),
     ...CHART_WEBHOOK_FIELDS,
   },
@@ -285,7 +290,9 @@ const webhook = shape.object(
 const events = shape.object(
   {
     enabled: shape.withDefault(
-      shape.flag('Whether the owners of pods get events: injected, denied, and why.'),
+      shape.flag(
+        'Whether owners of pods get events about injections and denials, with the reason.',
+      ),
       true,
       true,
     ),
@@ -293,7 +300,7 @@ const events = shape.object(
   'Events of Kubernetes.',
 );
 
-/** A default is read by the grammar of its annotation, so that it fails here and not in some pod. */
+/** Defaults are parsed by the grammar of their annotation, so that they fail here and not in a pod. */
 const defaultsShape: shape.Shape<Readonly<Record<string, string>>> = {
   schema: defaultsSchema(),
   read(value, place) {

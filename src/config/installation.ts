@@ -1,5 +1,5 @@
 /**
- * The installation's configuration: the Helm values that admission needs.
+ * The installation's configuration: the Helm values that webhook and driver need.
  */
 import {
   parseQuantity,
@@ -23,14 +23,14 @@ export interface VaultConnection {
   readonly address: string;
   readonly namespace: string | undefined;
   readonly caPem: string | undefined;
-  /** A ConfigMap with the CA, in the pod's own namespace (trust-manager puts such ones everywhere). */
+  /** A ConfigMap with the CA, in the pod's own namespace (trust-manager can put one into each). */
   readonly caConfigMap: { readonly name: string; readonly key: string } | undefined;
   readonly tlsServerName: string | undefined;
-  /** Hosts that redirects may lead to, beside that of the address. */
+  /** Hosts that Vault may redirect to, besides the host of the address. */
   readonly redirectHosts: readonly string[];
 }
 
-/** Who may use what. In each list `*` stands for any characters, slashes too. */
+/** Who may use what. In each list `*` stands for any characters, including slashes. */
 export interface VaultPolicy {
   readonly name: string;
   readonly namespaces: readonly string[];
@@ -40,7 +40,7 @@ export interface VaultPolicy {
   readonly authMounts: readonly string[];
   readonly paths: readonly string[];
   readonly operations: readonly Operation[];
-  /** Of JWT-SVIDs that are delivered. */
+  /** Audiences of delivered JWT-SVIDs. */
   readonly audiences: readonly string[];
 }
 
@@ -49,7 +49,7 @@ export interface CertificateInstallation {
   readonly mode: 'own' | 'certManager' | 'secret' | 'spiffe';
   readonly validityMs: number;
   readonly renewBeforeMs: number;
-  /** Given where the configuration of the webhook holds it already; PEM. */
+  /** PEM; defined if the MutatingWebhookConfiguration already has it. */
   readonly caBundle: string | undefined;
 }
 
@@ -60,7 +60,7 @@ export interface SpiffeInstallation {
   /** What is mounted at the socket's directory: a CSI volume, a directory of the node, or nothing. */
   readonly volume: 'csi' | 'hostPath' | 'none';
   readonly csiDriver: string;
-  /** The node's directory, where `volume` is `hostPath`. */
+  /** The node's directory, if `volume` is `hostPath`. */
   readonly hostPath: string;
 }
 
@@ -69,47 +69,47 @@ export interface CsiInstallation {
   readonly enabled: boolean;
   readonly driverName: string;
   readonly identity: {
-    /** What proves who a pod is: its token from the kubelet, or an SVID that the driver obtains for it. */
+    /** What proves the identity of a pod: its token from the kubelet, or an SVID that the driver fetches for it. */
     readonly kind: 'service-account' | 'broker' | 'delegated';
     /** `unix:///path` or `tcp://IP:port` of the Broker API or the admin socket; empty for service accounts. */
     readonly socket: string;
-    /** SPIFFE IDs of servers of the Broker API; empty for any SPIRE agent of the driver's own trust domain. */
+    /** SPIFFE IDs of Broker API servers; empty for any SPIRE agent of the driver's own trust domain. */
     readonly agentIds: readonly string[];
   };
-  /** Audiences of the tokens that the kubelet gives the driver; the empty one is the API server's own. */
+  /** Audiences of the tokens that the kubelet passes to the driver; the empty one is the API server's. */
   readonly tokenAudiences: readonly string[];
-  /** Most that one volume may hold. */
+  /** Maximum size of one volume. */
   readonly maxVolumeBytes: number;
-  /** Least time between two reads of a secret without a lease. */
+  /** Minimum time between two reads of a secret without a lease. */
   readonly minRefreshMs: number;
-  /** Most that one volume may depend on. */
+  /** Maximum number of dependencies of one volume. */
   readonly maxDependencies: number;
-  /** Bytes of texts and items that one rendering may make. */
+  /** Memory that one rendering may allocate for text and items. */
   readonly maxRenderBytes: number;
-  /** The processes that render: how many, how long they may take, in milliseconds, and how large their heaps are. */
+  /** The renderer processes: their number, their timeout and the size of their heaps. */
   readonly rendering: {
     readonly processes: number;
     readonly timeoutMs: number;
     readonly heapBytes: number;
   };
-  /** Whether the kubelet is to ask for statistics of volumes. */
+  /** Whether the driver reports statistics of volumes to the kubelet. */
   readonly volumeStats: boolean;
   /** Whether metrics of the driver name pods and files. */
   readonly perPodMetrics: boolean;
 }
 
-/** Everything about one installation that admission goes by. */
+/** The configuration of one installation. */
 export interface Installation {
   /** Without the slash: `vouchsafe.dev`. */
   readonly annotationPrefix: string;
   readonly agent: {
     readonly image: string;
     readonly imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
-    /** False where the platform assigns UIDs itself, as OpenShift does. */
+    /** False if the platform assigns UIDs itself, as OpenShift does. */
     readonly setUser: boolean;
     /** Whether pods may set image and user of the agent. */
     readonly allowImageOverride: boolean;
-    /** Bytes of texts and items that one rendering may make. */
+    /** Memory that one rendering may allocate for text and items. */
     readonly maxRenderBytes: number;
   };
   readonly certificate: CertificateInstallation;
@@ -117,35 +117,35 @@ export interface Installation {
   /** Defaults of settings by annotation name without prefix. */
   readonly defaults: Readonly<Record<string, string>>;
   readonly vault: {
-    /** Name of the connection of pods that name none. */
+    /** Name of the connection of pods that set none. */
     readonly default: string;
-    /** Whether a pod may give an address of its own. */
+    /** Whether a pod may set an address of its own. */
     readonly allowPodAddress: boolean;
     /** Settings that a Namespace may set for its pods. */
     readonly namespaceAnnotations: readonly SettingName[];
     readonly connections: Readonly<Record<string, VaultConnection>>;
-    /** A pod is allowed what some policy for it allows; without any policy everything. */
+    /** A pod may do what one policy that applies to it allows; without policies everything. */
     readonly policies: readonly VaultPolicy[];
   };
   readonly spiffe: SpiffeInstallation;
   readonly csi: CsiInstallation;
   readonly webhook: {
-    /** Namespaces whose pods are never touched. */
+    /** Namespaces whose pods are never injected. */
     readonly excludedNamespaces: readonly string[];
-    /** Limit of one request. */
+    /** Maximum size of a request. */
     readonly maxBodyBytes: number;
-    /** CA in PEM of the certificate that the API server must show; without it callers are not asked for one. */
+    /** CA in PEM of the API server's client certificate; undefined requests no certificate. */
     readonly clientCa: string | undefined;
   };
 }
 
-/** What a cluster has where the chart of Vault was installed with its own defaults and TLS. */
+/** The address of a Vault that was installed by its own chart with defaults and TLS. */
 const DEFAULT_CONNECTIONS = { default: { address: 'https://vault.vault.svc:8200' } };
 
 /**
- * Reads the values of an installation; an empty document is an installation with every default. Deeply frozen.
+ * Reads the values of an installation; an empty document has every default. The result is deeply frozen.
  *
- * @throws VouchsafeError `ERR_CONFIG_INVALID` that lists every problem with its place.
+ * @throws VouchsafeError `ERR_CONFIG_INVALID` that lists every problem with its path.
  */
 export function parseInstallation(values: unknown): Installation {
   const problems: Problem[] = [];
@@ -194,7 +194,7 @@ function csiOf({ csi, defaults }: InstallationValues, place: Place): CsiInstalla
   const { minRefresh, maxDependencies, rendering } = csi;
   const { kind, socket = '', agentIds } = csi.identity;
   if (defaults['mode'] === 'csi' && !enabled) {
-    place.at('enabled').problem('must be true, because defaults.mode is csi');
+    place.at('enabled').problem('must be true if defaults.mode is csi');
   }
   return {
     enabled,
@@ -215,7 +215,7 @@ function csiOf({ csi, defaults }: InstallationValues, place: Place): CsiInstalla
   };
 }
 
-/** Part by part that of the webhook. A digest alone is enough; a tag beside it is for people. */
+/** Each part defaults to that of the webhook's image. A digest is sufficient; a tag beside it is for readers. */
 function imageOf({ agent, image }: InstallationValues): string {
   const own = agent.image;
   const { repository = image.repository, tag = image.tag ?? VERSION } = own;
@@ -236,12 +236,12 @@ function vaultOf({ vault, defaults }: InstallationValues, place: Place): Install
   const [only = 'default'] = names.length === 1 ? names : [];
   const fallback = vault.default ?? only;
   if (!names.includes(fallback)) {
-    place.at('default').missing(`there is no connection "${fallback}", only: ${known}`);
+    place.at('default').missing(`"${fallback}" is not one of the connections: ${known}`);
   }
   const chosen = defaults['vault'] ?? fallback;
   const isAddress = allowPodAddress && /^https?:/.test(chosen);
   if (!isAddress && chosen !== fallback && !names.includes(chosen)) {
-    const message = `defaults.vault names "${chosen}"; there is no such connection, only: ${known}`;
+    const message = `must contain "${chosen}", which is set in defaults.vault; found: ${known}`;
     place.at('connections').problem(message);
   }
   const policies = vault.policies.map(policyOf);
@@ -249,12 +249,12 @@ function vaultOf({ vault, defaults }: InstallationValues, place: Place): Install
 }
 
 function policyOf({ name = '', namespaces = [], ...lists }: PolicyValues): VaultPolicy {
-  return { name, namespaces, ...lists }; // what was missing was reported; the result is thrown away then
+  return { name, namespaces, ...lists }; // missing fields were reported, and the result is discarded
 }
 
 function connectionOf(given: Partial<ConnectionValues>): VaultConnection {
   const { namespace, caPem, caConfigMap, tlsServerName, redirectHosts = [] } = given;
-  // A missing address, name or key was reported; the result is thrown away then.
+  // A missing address, name or key was reported, and the result is discarded.
   const { address = '' } = given;
   const { name = '', key = '' } = caConfigMap ?? {};
   const map = caConfigMap === undefined ? undefined : { name, key };

@@ -1,10 +1,10 @@
 /**
- * The few words of JSON Schema that the shapes are published in.
+ * The subset of JSON Schema that the shapes are published in.
  *
  * @see https://json-schema.org/draft/2020-12/schema
  */
 
-/** A JSON Schema, as far as this project writes one. */
+/** A JSON Schema, with the keywords that this project uses. */
 export interface JsonSchema {
   readonly $schema?: string;
   readonly $id?: string;

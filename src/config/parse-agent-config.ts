@@ -15,7 +15,7 @@ import * as defaults from './defaults.ts';
 import { httpOrigin, text, type Grammar } from './grammar.ts';
 import { deepFreeze, Place } from './shape.ts';
 
-/** What the environment offers where the document is silent. */
+/** Settings from the environment, used where the document does not set them. */
 export interface AgentEnvironment {
   /** `SPIFFE_ENDPOINT_SOCKET` */
   readonly spiffeEndpointSocket?: string | undefined;
@@ -37,7 +37,7 @@ const anyText = text('a text', 4096);
 /**
  * Reads a document that was parsed from JSON or YAML. The result is deeply frozen.
  *
- * @throws VouchsafeError `ERR_CONFIG_INVALID` that lists every problem with its place.
+ * @throws VouchsafeError `ERR_CONFIG_INVALID` that lists every problem with its path.
  */
 export function parseAgentConfig(
   document: unknown,
@@ -54,7 +54,7 @@ export function parseAgentConfig(
 }
 
 /**
- * Reads a document as text: JSON, or else YAML, whose parser is loaded only then.
+ * Reads a document as text: JSON, or else YAML. The YAML parser is loaded only if needed.
  *
  * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` when it is neither; else as {@link parseAgentConfig}.
  */
@@ -85,7 +85,7 @@ function build(raw: Document, environment: AgentEnvironment, place: Place): Agen
   const needs = needsOf(raw, files);
   const vault = needs.vault === 'no' ? undefined : vaultOf(raw, environment, place);
   if (needs.vault === 'yes' && vault === undefined) {
-    place.at('vault').at('address').missing('is missing: give it, or set VAULT_ADDR');
+    place.at('vault').at('address').missing('is missing: set it, or VAULT_ADDR');
   }
   const auth = vault === undefined ? undefined : authOf(raw);
   const spiffe = spiffeOf(raw, environment, place);
@@ -93,7 +93,7 @@ function build(raw: Document, environment: AgentEnvironment, place: Place): Agen
     spiffe === undefined &&
     (needs.svid || (auth !== undefined && auth.tokenFile === undefined))
   ) {
-    place.at('spiffe').at('socket').missing('is missing: give it, or set SPIFFE_ENDPOINT_SOCKET');
+    place.at('spiffe').at('socket').missing('is missing: set it, or SPIFFE_ENDPOINT_SOCKET');
   }
   return {
     spiffe,
@@ -127,14 +127,14 @@ function sourceOf(file: FileDocument): FileSource {
   if (jwtSvid !== undefined) return { kind: 'jwt-svid', audiences: jwtSvid };
   if (template !== undefined) return { kind: 'template', text: template, ...context };
   if (templateFile !== undefined) return { kind: 'template-file', path: templateFile, ...context };
-  // Without a secret the shape has reported the file already; the value is thrown away.
+  // Without a secret the shape has already reported the file, and the result is discarded.
   const ref = secret ?? { path: '' };
   const format = file.format ?? (ref.key === undefined ? 'json' : 'raw');
   return { kind: 'format', format, secret: ref };
 }
 
 function grantOf({ policy = '', ...lists }: GrantDocument): Grant {
-  return { policy, ...lists }; // a missing name was reported; the result is thrown away then
+  return { policy, ...lists }; // a missing name was reported, and the result is discarded
 }
 
 function x509FilesOf({ x509Svid, output }: Document): FileConfig[] {
@@ -154,24 +154,24 @@ function checkFiles(files: readonly FileConfig[], place: Place): void {
   const at = place.at('files');
   const names = files.map((file) => file.name);
   const twice = new Set(names.filter((name, index) => names.indexOf(name) !== index));
-  for (const name of twice) at.problem(`the name "${name}" is given twice`);
+  for (const name of twice) at.problem(`the name "${name}" is used twice`);
   for (const path of clashingPaths(files.map((file) => file.path))) {
-    at.problem(`the path "${path}" is another file or its directory`);
+    at.problem(`the path "${path}" is also the path of another file, or a directory of one`);
   }
-  if (files.length === 0) at.missing('nothing to deliver: give files, or x509Svid: true');
+  if (files.length === 0) at.missing('nothing to deliver: set files, or x509Svid: true');
 }
 
-/** What the files call for. A template may use anything, so it allows both and demands neither. */
+/** What the files need. A template may use Vault and SVIDs, so it allows both and requires neither. */
 function needsOf(
   raw: Document,
   files: readonly FileConfig[],
 ): { readonly vault: 'yes' | 'maybe' | 'no'; readonly svid: boolean } {
   const sources = files.map((file) => file.source);
   const reads = sources.some((source) => 'secret' in source);
-  const asksForVault = raw.vault !== undefined || raw.auth !== undefined;
+  const configuresVault = raw.vault !== undefined || raw.auth !== undefined;
   const renders = sources.some((source) => source.kind.startsWith('template'));
   return {
-    vault: reads || asksForVault ? 'yes' : renders ? 'maybe' : 'no',
+    vault: reads || configuresVault ? 'yes' : renders ? 'maybe' : 'no',
     svid: raw.spiffe !== undefined || sources.some((source) => source.kind.endsWith('-svid')),
   };
 }
@@ -217,7 +217,7 @@ function spiffeOf(
   return socket === undefined ? undefined : { socket, spiffeId, hint };
 }
 
-/** A value from the environment keeps the same rules as one from the document; an empty one counts as unset. */
+/** Values from the environment follow the rules of the document; an empty one is treated as unset. */
 function fromEnvironment<T>(
   value: string | undefined,
   grammar: Grammar<T>,

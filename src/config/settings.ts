@@ -1,5 +1,5 @@
 /**
- * Annotations of pod and namespace and the installation's defaults -> settings, each with its source.
+ * Annotations of pod and namespace, and the installation's defaults -> settings, each with its source.
  */
 import { typoDistance, type Problem } from '../core/index.ts';
 import {
@@ -17,7 +17,7 @@ import {
 import { contradictions } from './contradictions.ts';
 import { fileName } from './grammar.ts';
 
-/** Annotations as Kubernetes has them. */
+/** Annotations of a Kubernetes object. */
 export type Annotations = Readonly<Record<string, string>>;
 
 /** Input of {@link resolveSettings}. */
@@ -25,25 +25,28 @@ export interface SettingsInput {
   /** `vouchsafe.dev` */
   readonly prefix: string;
   readonly pod: Annotations;
-  /** Undefined where they are not known. */
+  /** Undefined if they are not known. */
   readonly namespace?: Annotations | undefined;
   /** Defaults of the installation by annotation name without prefix. */
   readonly installation: Readonly<Record<string, string>>;
-  /** What becomes of names of the pod that mean nothing. Default: a warning. */
-  readonly unknown?: 'warned' | 'refused';
+  /** What unknown annotations of the pod lead to: a warning (the default), or a problem. */
+  readonly unknown?: 'warned' | 'rejected';
 }
 
-/** All that annotations say. Where there are problems, what was refused is missing or has its default. */
+/** The settings of all levels. A setting with a problem has its default; a file with one is missing. */
 export interface ResolvedSettings {
   readonly settings: Settings;
   /** By name, in alphabetical order. */
   readonly files: readonly FileSettings[];
-  /** What is odd but does no harm. */
+  /** What has no effect or is probably not intended. */
   readonly warnings: readonly string[];
   readonly problems: readonly Problem[];
 }
 
-/** Pod beats namespace beats installation beats built in. Collects every problem; throws nothing. */
+/**
+ * Pod takes precedence over namespace, namespace over installation, installation over built in. Collects every
+ * problem; never throws.
+ */
 export function resolveSettings(input: SettingsInput): ResolvedSettings {
   const problems: Problem[] = [];
   const given = givenBy(input, problems);
@@ -86,8 +89,8 @@ function filesOf(
   problems: Problem[],
 ): FileSettings[] {
   const files = new Map<string, Record<string, unknown>>();
-  // A file of which a part was refused is left out: what it lacks now is no further problem.
-  const refused = new Set<string>();
+  // A file with a rejected setting is left out, so that what it lacks now is not reported as well.
+  const rejected = new Set<string>();
   for (const [key, text] of given) {
     const meaning = classify(key);
     if (meaning.kind !== 'file') continue;
@@ -95,32 +98,32 @@ function filesOf(
     const name = fileName.parse(meaning.file);
     const parsed = FILE_SETTINGS[meaning.setting].grammar.parse(text);
     if ('problem' in name)
-      problems.push({ path, message: `the part after the dash: ${name.problem}` });
+      problems.push({ path, message: `the part after the dash ${name.problem}` });
     if ('problem' in parsed) problems.push({ path, message: parsed.problem });
     if ('problem' in name || 'problem' in parsed) {
-      refused.add(meaning.file);
+      rejected.add(meaning.file);
       continue;
     }
     const file = files.get(meaning.file) ?? { name: meaning.file };
     file[meaning.setting] = { value: parsed.value, source: 'pod', text };
     files.set(meaning.file, file);
   }
-  const names = [...files.keys()].filter((name) => !refused.has(name)).sort();
+  const names = [...files.keys()].filter((name) => !rejected.has(name)).sort();
   return names.map((name) => files.get(name) as FileSettings); // filled by the grammars above
 }
 
-/** Names that mean nothing, of which each is answered with a guess: guessing takes time. */
+/** Maximum number of unknown names that are each reported with a guess: guessing takes time. */
 const MAX_GUESSES = 10;
-/** A name of Kubernetes is no longer. */
+/** Longer than any annotation of ours. */
 const MAX_GUESSED_CHARS = 128;
 
-/** A name that means nothing where it stands. */
+/** A name that is not an annotation of ours. */
 interface Unknown {
   readonly level: 'pod' | 'namespace';
   readonly name: string;
 }
 
-/** Warns about names that mean nothing where they stand; reports those that are refused. */
+/** Warns about names without effect at their level; reports those that are rejected. */
 function collectWarnings(
   input: SettingsInput,
   given: readonly Given[],
@@ -132,14 +135,14 @@ function collectWarnings(
   for (const [name] of given) {
     const meaning = classify(name);
     if (meaning.kind === 'unknown') unknown.push({ level: 'pod', name });
-    if (meaning.kind !== 'refused') continue;
+    if (meaning.kind !== 'rejected') continue;
     problems.push({ path: `${prefix}/${name}`, message: meaning.reason });
   }
   for (const [name] of annotationsOf(input.namespace ?? {}, prefix)) {
     const meaning = classify(name);
     if (meaning.kind === 'unknown') unknown.push({ level: 'namespace', name });
     else if (meaning.kind !== 'setting') {
-      warnings.push(`${prefix}/${name} has no effect on a namespace: write it on the pod`);
+      warnings.push(`${prefix}/${name} has no effect on a namespace: set it on the pod`);
     }
   }
   reportUnknown(unknown, input, { problems, warnings });
@@ -155,16 +158,16 @@ function reportUnknown(
   for (const { level, name } of unknown.slice(0, MAX_GUESSES)) {
     const guess = nearestAnnotation(name);
     const hint = guess === undefined ? '' : `; did you mean ${prefix}/${guess}?`;
-    const isRefused = level === 'pod' && input.unknown === 'refused';
+    const isRejected = level === 'pod' && input.unknown === 'rejected';
     const where = level === 'pod' ? '' : 'on the namespace: ';
-    if (isRefused) problems.push({ path: `${prefix}/${name}`, message: `is not known${hint}` });
+    if (isRejected) problems.push({ path: `${prefix}/${name}`, message: `is not known${hint}` });
     else warnings.push(`${where}unknown annotation ${prefix}/${name}${hint}`);
   }
   const rest = unknown.length - MAX_GUESSES;
   if (rest > 0) warnings.push(`${rest} more annotations of ${prefix} are unknown`);
 }
 
-/** Of `templates-db` only the part before the user's own name is compared: it may be meant as `template-db`. */
+/** Of `templates-db` only the part before the file's name is compared: `template-db` may be meant. */
 function nearestAnnotation(name: string): string | undefined {
   if (name.length > MAX_GUESSED_CHARS) return undefined;
   const parts = name.replace(/(?<!-)-+$/, '').split('-');
@@ -181,14 +184,14 @@ function nearestAnnotation(name: string): string | undefined {
   return guesses.sort((a, b) => a.edits - b.edits)[0]?.guess;
 }
 
-/** Far more than every setting of as many files as there may be. */
+/** Far more than every setting of the maximum number of files. */
 const MAX_ANNOTATIONS = 4096;
 
-/** The annotations of the pod under the prefix; reports that there are more than anybody can mean, and leaves those out. */
+/** The annotations of the pod under the prefix. Reports it if there are too many, and leaves out the rest. */
 function givenBy({ pod, prefix }: SettingsInput, problems: Problem[]): readonly Given[] {
   const given = annotationsOf(pod, prefix);
   if (given.length <= MAX_ANNOTATIONS) return given;
-  const message = `has ${given.length} annotations, more than ${MAX_ANNOTATIONS}`;
+  const message = `has ${given.length} annotations; the maximum is ${MAX_ANNOTATIONS}`;
   problems.push({ path: prefix, message });
   return given.slice(0, MAX_ANNOTATIONS);
 }

@@ -1,12 +1,12 @@
 /**
- * Shapes of documents: each reads a value, reports every problem with its place, and knows its JSON Schema,
- * so that reader and published schema cannot differ.
+ * Shapes of documents: each reads a value, reports every problem with its path, and has a JSON Schema, so that
+ * the reader and the published schema cannot differ.
  */
 import { nearest, type Problem } from '../core/index.ts';
 import type { Grammar } from './grammar.ts';
 import type { JsonSchema } from './json-schema.ts';
 
-/** Where a value stands, and who is told what is wrong with it. */
+/** The path of a value in its document, for reporting problems with it. */
 export class Place {
   readonly path: string;
   readonly #problems: Problem[];
@@ -22,7 +22,7 @@ export class Place {
     return new Place(this.path === '' ? key : `${this.path}.${key}`, this.#problems);
   }
 
-  /** Reports that a value is missing, unless it was given and has been refused already. */
+  /** Reports a missing value, unless a problem with it has already been reported. */
   missing(message = 'is missing'): void {
     if (!this.#problems.some((problem) => problem.path === this.path)) this.problem(message);
   }
@@ -36,8 +36,8 @@ export class Place {
 /** How one value of a document is read. */
 export interface Shape<T> {
   readonly schema: JsonSchema;
-  /** What becomes of a missing field: an error, or a value in its place; undefined leaves it undefined. */
-  readonly absent?: 'refused' | { readonly value: T };
+  /** How a missing field is treated: as an error, or by a default; undefined leaves it undefined. */
+  readonly absent?: 'rejected' | { readonly value: T };
   /** The value, or undefined after reporting why not. */
   read(value: unknown, place: Place): T | undefined;
 }
@@ -48,7 +48,7 @@ export type Defaulted<T> = Shape<T> & { readonly absent: { readonly value: T } }
 /** Fields of an object by name. */
 export type Fields = Readonly<Record<string, Shape<unknown>>>;
 
-/** What an object with these fields reads as; a field without a default may be missing or have been refused. */
+/** What an object with these fields is read as. A field without a default is undefined if missing or rejected. */
 export type ObjectOf<F extends Fields> = {
   readonly [Name in keyof F]: F[Name] extends Defaulted<infer T>
     ? T
@@ -57,7 +57,7 @@ export type ObjectOf<F extends Fields> = {
       : never;
 };
 
-/** A string that a grammar reads. */
+/** A string that a grammar parses. */
 export function parsed<T>(grammar: Grammar<T>, description: string): Shape<T> {
   return {
     schema: { ...grammar.schema, description },
@@ -67,7 +67,7 @@ export function parsed<T>(grammar: Grammar<T>, description: string): Shape<T> {
         if ('value' in result) return result.value;
         place.problem(result.problem);
       } else {
-        place.problem(`must be a text (in quotes), not ${kindOf(value)}`);
+        place.problem(`must be a string (in quotes), not ${kindOf(value)}`);
       }
       return undefined;
     },
@@ -99,7 +99,7 @@ export function whole(minimum: number, maximum: number, description: string): Sh
   };
 }
 
-/** A list; items that were refused are left out. */
+/** A list. Rejected items are left out. */
 export function list<T>(
   item: Shape<T>,
   maxItems: number,
@@ -120,7 +120,7 @@ export function list<T>(
   };
 }
 
-/** An object with names of the user's choice. */
+/** An object whose keys the user chooses. */
 export function dictionary<T>(
   item: Shape<T>,
   names: RegExp,
@@ -139,7 +139,7 @@ export function dictionary<T>(
         return undefined;
       }
       const entries = Object.entries(value).flatMap(([name, entry]) => {
-        if (!names.test(name)) place.at(name).problem(`this name must match ${names.source}`);
+        if (!names.test(name)) place.at(name).problem(`the name must match ${names.source}`);
         const result = item.read(entry, place.at(name));
         return result === undefined ? [] : [[name, result] as const];
       });
@@ -148,7 +148,7 @@ export function dictionary<T>(
   };
 }
 
-/** An object with these fields and no others. `check` sees it even when fields were refused. */
+/** An object with these fields and no others. `check` runs even if fields were rejected. */
 export function object<F extends Fields>(
   fields: F,
   description: string,
@@ -176,12 +176,12 @@ export function object<F extends Fields>(
   };
 }
 
-/** A field that must be given. */
+/** A required field. */
 export function required<T>(shape: Shape<T>): Shape<T> {
-  return { ...shape, absent: 'refused' };
+  return { ...shape, absent: 'rejected' };
 }
 
-/** A field with a default. `written` is the default as a document would say it. */
+/** A field with a default. `written` is the default as written in a document. */
 export function withDefault<T>(
   shape: Shape<T>,
   value: T,
@@ -191,14 +191,14 @@ export function withDefault<T>(
   return { ...shape, schema, absent: { value } };
 }
 
-/** An object that is read as an empty one where it is missing, so that its own defaults hold. */
+/** An object that is read as an empty one if it is missing, so that the defaults of its fields apply. */
 export function nested<T>(shape: Shape<T>): Defaulted<T> {
   const value = shape.read({}, new Place('', []));
-  if (value === undefined) throw new TypeError('this shape refuses an empty object');
+  if (value === undefined) throw new TypeError('this shape rejects an empty object');
   return withDefault(shape, value);
 }
 
-/** A value of either kind; `choose` says which one a value is meant to be. */
+/** A value of one of two shapes; `choose` decides by which of them it is read. */
 export function either<A, B>(
   first: Shape<A>,
   second: Shape<B>,
@@ -211,12 +211,12 @@ export function either<A, B>(
   };
 }
 
-/** Anything at all: what others read. */
+/** Any value: somebody else validates it. */
 export function anything(description: string): Shape<unknown> {
   return { schema: { description }, read: (value) => value };
 }
 
-/** Says that a name is not known, and which one may have been meant. */
+/** The problem of an unknown name, with the nearest known one. */
 export function unknownName(name: string, known: readonly string[]): string {
   const guess = nearest(name, known);
   return guess === undefined ? 'is not known' : `is not known; did you mean "${guess}"?`;
@@ -227,7 +227,7 @@ export function isRecord(value: unknown): value is Readonly<Record<string, unkno
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Makes a value and all that it holds unchangeable. */
+/** Freezes a value and everything in it. */
 export function deepFreeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
     Object.freeze(value);
@@ -239,15 +239,15 @@ export function deepFreeze<T>(value: T): T {
 function readField<T>(field: Shape<T>, given: unknown, place: Place): T | undefined {
   const { absent } = field;
   const fallback = typeof absent === 'object' ? absent.value : undefined;
-  // What was refused gets the default as well: the whole is thrown away then, but its type holds until there.
+  // Rejected values get the default, too: the result is discarded, but its type must hold until then.
   if (given !== undefined) return field.read(given, place) ?? fallback;
-  if (absent === 'refused') place.missing();
+  if (absent === 'rejected') place.missing();
   return fallback;
 }
 
 function objectSchema(fields: Fields, description: string): JsonSchema {
   const entries = Object.entries(fields);
-  const names = entries.filter(([, field]) => field.absent === 'refused').map(([name]) => name);
+  const names = entries.filter(([, field]) => field.absent === 'rejected').map(([name]) => name);
   return {
     type: 'object',
     description,
@@ -260,6 +260,6 @@ function objectSchema(fields: Fields, description: string): JsonSchema {
 function kindOf(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'a list';
-  if (typeof value === 'string') return 'a text';
+  if (typeof value === 'string') return 'a string';
   return typeof value === 'object' ? 'an object' : `the ${typeof value} ${JSON.stringify(value)}`;
 }

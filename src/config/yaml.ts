@@ -14,9 +14,9 @@ export function parseYaml(source: string): unknown {
   const document = parseDocument(source, {
     lineCounter,
     uniqueKeys: true,
-    // Its own excerpts cost time by the length of the line for every error.
+    // Excerpts in errors cost time in proportion to the length of the line.
     prettyErrors: false,
-    // Its warnings go to stderr and quote the source.
+    // Warnings would go to stderr and quote the source.
     logLevel: 'error',
   });
   const [error] = document.errors;
@@ -32,7 +32,7 @@ export function parseYaml(source: string): unknown {
   }
 }
 
-/** The parser's text quotes the source, which may hold a secret by mistake: code and place are enough. */
+/** The parser's message quotes the source, which may hold a secret by mistake; code and position are enough. */
 function unreadable(what: string, cause: unknown): VouchsafeError {
   return new VouchsafeError('ERR_CONFIG_UNREADABLE', `not valid JSON or YAML: ${what}`, { cause });
 }

@@ -124,7 +124,7 @@ suite('pods with a CSI volume', { concurrency: true }, () => {
     await using space = await withSecret();
     await assert.rejects(
       space.create(shellPod('app', settings(space, { 'on-change': 'signal:HUP@app' }), READ)),
-      /on-change: .*nothing of Vouchsafe runs in the pod/,
+      /on-change: .*no agent runs in the pod/,
     );
   });
 

@@ -140,8 +140,8 @@ test('Azure SDKs find their file', () => {
 test('settings of an agent are warned about, and are no attributes', () => {
   const { pod, warnings } = inCsi(csi({ memory: '1Gi', port: '9000', 'on-missing-vault': 'fail' }));
   assert.equal(warnings.length, 3, warnings.join('\n'));
-  assert.match(warnings.join('\n'), /memory has no effect in mode csi: nothing of Vouchsafe runs/);
-  assert.match(warnings.join('\n'), /on-missing-vault has no effect in mode csi: a pod waits for/);
+  assert.match(warnings.join('\n'), /memory has no effect in mode csi: no agent runs/);
+  assert.match(warnings.join('\n'), /on-missing-vault has no effect in mode csi: the kubelet waits for/);
   assert.deepEqual(csiOf(pod).volumeAttributes, { 'secret-app': 'kvv2/app' });
 });
 
@@ -160,11 +160,11 @@ test('an unknown annotation is warned about, and is no attribute', () => {
 
 /** Name -> annotations, spec, and what the only problem says. */
 const DENIED: Readonly<Record<string, readonly [Given, object, RegExp]>> = {
-  'a signal': [{ 'on-change': 'signal:HUP@web' }, {}, /^on-change: contradicts .*mode csi/],
+  'a signal': [{ 'on-change': 'signal:HUP@web' }, {}, /^on-change: conflicts with .*mode csi/],
   'a template in a ConfigMap': [
     { 'template-from-b': 'map/key' },
     {},
-    /^template-from-b: .*reads no ConfigMaps/,
+    /^template-from-b: .*does not read ConfigMaps/,
   ],
   'an SVID where there are tokens alone': [
     { 'x509-svid': 'true' },

@@ -7,7 +7,7 @@ const HUP = { 'on-change': 'signal:HUP@web' };
 
 /** Name -> annotations, spec, and what the only problem says. */
 const DENIED: Readonly<Record<string, readonly [Given, object, RegExp]>> = {
-  'a misspelt inject': [{ inject: 'yes' }, {}, /^inject: write true or false/],
+  'a misspelt inject': [{ inject: 'yes' }, {}, /^inject: must be true or false/],
   'a template that cannot be parsed': [
     { 'template-app': '{{#if x}}' },
     {},

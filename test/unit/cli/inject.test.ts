@@ -18,10 +18,10 @@ suite('inject', () => {
     assert.match(errors, /^vouchsafe: ERR_ADMISSION_DENIED: Pod\/web: /);
     for (const reason of [
       /mode: this installation has no CSI driver/,
-      /env-PASSWORD: secrets in environment variables are not available yet/,
-      /refresh: write a duration/,
+      /env-PASSWORD: secrets in environment variables are not supported yet/,
+      /refresh: must be a duration/,
       /template-app: app:1:3: unknown helper nothing/,
-      /template-app: contradicts vouchsafe\.dev\/format-app|format-app: contradicts vouchsafe\.dev\/template-app/,
+      /template-app: conflicts with vouchsafe\.dev\/format-app|format-app: conflicts with vouchsafe\.dev\/template-app/,
     ]) {
       assert.match(errors, reason);
     }
@@ -77,7 +77,7 @@ vault: {connections: {east: {address: "https://east.example:8200"}, west: {addre
     });
     assert.equal(wrong.code, 10);
     assert.match(wrong.errors, /defaults\.rol: is not known; did you mean "role"\?/);
-    assert.match(wrong.errors, /defaults\.mode: write one of native, pair, init, csi/);
+    assert.match(wrong.errors, /defaults\.mode: must be one of native, pair, init, csi/);
     assert.match(wrong.errors, /vault\.connections\.a\.address: is missing/);
     const broken = await run(['inject', '-f', '-', '--values', 'v'], { '-': podText(), v: 'a: [' });
     assert.equal(broken.code, 10);

@@ -24,7 +24,7 @@ const NAMESPACE_ANNOTATIONS = (
   'revoke-grace revoke-delay cpu memory log-level port azure-client-id azure-tenant-id azure-authority-host'
 ).split(' ');
 
-test('no values at all are an installation with every default', () => {
+test('an installation without values has every default', () => {
   assert.deepEqual(parseInstallation(undefined), parseInstallation({}));
   assert.deepEqual(parseInstallation({}), {
     annotationPrefix: 'vouchsafe.dev',
@@ -86,7 +86,7 @@ test('no values at all are an installation with every default', () => {
   });
 });
 
-test('the CSI driver has one identity, and what belongs to another one is refused', () => {
+test('the CSI driver has one identity, and settings of another one are rejected', () => {
   const csi = {
     enabled: true,
     identity: {
@@ -103,8 +103,8 @@ test('the CSI driver has one identity, and what belongs to another one is refuse
   assert.match(message, /csi\.identity\.agentIds: has no effect unless kind is broker/);
 });
 
-/** Name -> what `csi` holds, and what is said of it. */
-const CSI_REFUSED: Readonly<Record<string, readonly [object, RegExp]>> = {
+/** Name -> what `csi` holds, and the problem that is reported. */
+const CSI_REJECTED: Readonly<Record<string, readonly [object, RegExp]>> = {
   'a socket that nothing uses': [
     { identity: { socket: '/a/b' } },
     /csi\.identity\.socket: has no effect unless kind is broker or delegated/,
@@ -123,31 +123,40 @@ const CSI_REFUSED: Readonly<Record<string, readonly [object, RegExp]>> = {
   ],
   'an admin socket over TCP': [
     { identity: { kind: 'delegated', socket: 'tcp://127.0.0.1:1' } },
-    /csi\.identity\.socket: .*Unix socket alone/,
+    /csi\.identity\.socket: must be a Unix socket/,
   ],
   'service accounts without tokens': [{ tokenAudiences: [] }, /csi\.tokenAudiences: must not be/],
-  'an audience given twice': [{ tokenAudiences: ['a', 'a'] }, /csi\.tokenAudiences: holds "a" twi/],
-  'no floor of refresh': [{ minRefresh: '0s' }, /csi\.minRefresh: at least 1s/],
+  'an audience given twice': [
+    { tokenAudiences: ['a', 'a'] },
+    /csi\.tokenAudiences: contains "a" twice/,
+  ],
+  'no minimum of refresh': [{ minRefresh: '0s' }, /csi\.minRefresh: must be at least 1s/],
   'no dependency at all': [{ maxDependencies: 0 }, /csi\.maxDependencies: must be/],
   'no room for a volume': [{ maxVolumeSize: '1Ki' }, /csi\.maxVolumeSize: must be at least 65536/],
-  'no room for a rendering': [{ maxRenderBytes: '63Ki' }, /csi\.maxRenderBytes: write a size from/],
-  'a rendering without end': [{ maxRenderBytes: '2Gi' }, /csi\.maxRenderBytes: write a size from/],
-  'two drivers of one node at a time': [
+  'no room for a rendering': [
+    { maxRenderBytes: '63Ki' },
+    /csi\.maxRenderBytes: must be a size from/,
+  ],
+  'a rendering without a limit': [
+    { maxRenderBytes: '2Gi' },
+    /csi\.maxRenderBytes: must be a size from/,
+  ],
+  'two drivers on one node at the same time': [
     { updateStrategy: { rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } } },
     /csi\.updateStrategy\.rollingUpdate\.maxSurge: must be a whole number from 0 to 0/,
   ],
-  'a surge as a share': [
+  'a surge as a percentage': [
     { updateStrategy: { rollingUpdate: { maxSurge: '10%' } } },
     /csi\.updateStrategy\.rollingUpdate\.maxSurge: must be/,
   ],
-  'a name that no driver may have': [{ driverName: 'CSI' }, /csi\.driverName: write the name/],
+  'an invalid name of a driver': [{ driverName: 'CSI' }, /csi\.driverName: must be the name/],
 };
 
-for (const [name, [csi, pattern]] of Object.entries(CSI_REFUSED)) {
-  test(`refused of the CSI driver: ${name}`, () => assert.match(problemsOf({ csi }), pattern));
+for (const [name, [csi, pattern]] of Object.entries(CSI_REJECTED)) {
+  test(`rejected for the CSI driver: ${name}`, () => assert.match(problemsOf({ csi }), pattern));
 }
 
-test('the default image is of the version of this project', () => {
+test('the default image has the version of this project', () => {
   const file = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
   const { version } = JSON.parse(file) as { version: string }; // npm requires it
   assert.equal(parseInstallation({}).agent.image, `vouchsafe:${version}`);
@@ -181,13 +190,13 @@ test('defaults may be written as Helm users write them', () => {
   assert.deepEqual(defaults, { 'revoke-on-exit': 'false', port: '9200' });
 });
 
-test('values that the chart alone reads pass', () => {
+test('values that only the chart reads are accepted', () => {
   const values = { replicas: 3, image: { tag: 'x' }, webhook: { timeoutSeconds: 5 } };
   assert.equal(problemsOf(values), '');
   assert.ok(isValid(values));
 });
 
-const REFUSED: Readonly<Record<string, readonly [unknown, RegExp]>> = {
+const REJECTED: Readonly<Record<string, readonly [unknown, RegExp]>> = {
   'an unknown key': [{ agnet: {} }, /agnet: is not known; did you mean "agent"\?/],
   'an unknown key further down': [{ agent: { image: { tagg: 'x' } } }, /agent\.image\.tagg/],
   'an unknown default': [{ defaults: { rolle: 'x' } }, /defaults\.rolle: .*"role"/],
@@ -196,17 +205,17 @@ const REFUSED: Readonly<Record<string, readonly [unknown, RegExp]>> = {
     { defaults: { 'secret-a': 'kv/a' } },
     /defaults\.secret-a/,
   ],
-  'a default that the annotation would not take': [
+  'a default that the annotation would not accept': [
     { defaults: { 'init-deadline': 'soon' } },
-    /defaults\.init-deadline: write a duration/,
+    /defaults\.init-deadline: must be a duration/,
   ],
-  'a default connection that is not there': [
+  'a default connection that does not exist': [
     { vault: { default: 'b', connections: { a: { address: 'http://v' } } } },
-    /vault\.default: there is no connection "b", only: a/,
+    /vault\.default: "b" is not one of the connections: a/,
   ],
-  'a chosen connection that is not there': [
+  'a chosen connection that does not exist': [
     { defaults: { vault: 'b' }, vault: { connections: { a: { address: 'http://v' } } } },
-    /defaults\.vault names "b"/,
+    /vault\.connections: must contain "b", which is set in defaults\.vault/,
   ],
   'a connection without address': [{ vault: { connections: { a: {} } } }, /a\.address: is missing/],
   'two CAs': [
@@ -221,16 +230,16 @@ const REFUSED: Readonly<Record<string, readonly [unknown, RegExp]>> = {
         },
       },
     },
-    /caPem: contradicts caConfigMap/,
+    /caPem: conflicts with caConfigMap/,
   ],
   'a tcp socket with a volume': [{ spiffe: { socket: 'tcp://127.0.0.1:1' } }, /spiffe\.volume/],
-  'a host path without use': [{ spiffe: { hostPath: '/x/y' } }, /spiffe\.hostPath/],
-  'an odd body limit': [{ webhook: { maxBodyBytes: 1.5 } }, /webhook\.maxBodyBytes/],
+  'a host path without effect': [{ spiffe: { hostPath: '/x/y' } }, /spiffe\.hostPath/],
+  'a fractional body limit': [{ webhook: { maxBodyBytes: 1.5 } }, /webhook\.maxBodyBytes/],
   'a list': [[], /document: must be an object/],
 };
 
-for (const [name, [values, pattern]] of Object.entries(REFUSED)) {
-  test(`refused: ${name}`, () => {
+for (const [name, [values, pattern]] of Object.entries(REJECTED)) {
+  test(`rejected: ${name}`, () => {
     assert.match(problemsOf(values), pattern);
   });
 }
@@ -240,14 +249,14 @@ test('every problem is listed at once', () => {
   assert.equal(message.split('\n  - ').length, 4);
 });
 
-test('a certificate is renewed a third of its life before its end, unless told otherwise', () => {
+test('a certificate is renewed a third of its lifetime before its expiry, unless renewBefore is set', () => {
   const { certificate } = parseInstallation({ certificate: { validity: '3h' } });
   assert.equal(certificate.renewBeforeMs, 3_600_000);
   const other = parseInstallation({ certificate: { validity: '3h', renewBefore: '10m' } });
   assert.equal(other.certificate.renewBeforeMs, 600_000);
 });
 
-test('every problem of certificate and policies is told', () => {
+test('every problem of certificate and policies is reported', () => {
   const problems = problemsOf({
     certificate: { mode: 'secret', validity: '1h', renewBefore: '1h', caBundle: 'x' },
     vault: {
@@ -260,11 +269,11 @@ test('every problem of certificate and policies is told', () => {
   for (const expected of [
     'certificate.renewBefore: must be shorter than validity',
     'certificate.secretName: is missing',
-    'certificate.caBundle: write PEM text of certificates',
+    'certificate.caBundle: must be PEM text of certificates',
     'vault.policies[0].namespaces: is missing',
     'vault.policies[0].roles: must be a list',
     'vault.policies[1].rols: is not known; did you mean "roles"?',
-    'vault.policies[1].name: "a" is taken already',
+    'vault.policies[1].name: "a" is used twice',
   ]) {
     assert.ok(problems.includes(expected), expected);
   }

@@ -79,7 +79,7 @@ test('the smallest document gets every documented default', () => {
   });
 });
 
-test('the result cannot be changed, however deep', () => {
+test('the result is frozen at every depth', () => {
   const config = parseAgentConfig(
     { ...HEAD, files: [{ name: 'app', secret: 'kvv2/app' }] },
     ENVIRONMENT,
@@ -99,7 +99,7 @@ test('a secret with #key is printed raw', () => {
   });
 });
 
-test('X.509 files can be named and moded as another tool did', () => {
+test('X.509 files can have the names and modes of another tool', () => {
   const { files, vault, auth } = parseAgentConfig(
     { ...HEAD, x509Svid: { svidFile: 'svid.0.pem', keyFile: 'svid.0.key', keyMode: '0600' } },
     ENVIRONMENT,
@@ -138,7 +138,7 @@ test('method kubernetes reads the token of the pod', () => {
   assert.equal(auth.mount, 'kubernetes');
 });
 
-test('the document wins over the environment, whose values are then not even looked at', () => {
+test('the document takes precedence over the environment, whose values are then not parsed', () => {
   const config = parseAgentConfig(
     {
       ...HEAD,
@@ -153,13 +153,13 @@ test('the document wins over the environment, whose values are then not even loo
   assert.equal(config.spiffe?.socket, 'unix:///own.sock');
 });
 
-test('a template demands neither Vault nor an SVID, but gets both where they are', () => {
+test('a template requires neither Vault nor an SVID, but gets both if they are configured', () => {
   const document = { ...HEAD, files: [{ name: 'a', template: 'hello' }] };
   assert.equal(parseAgentConfig(document, {}).vault, undefined);
   assert.equal(parseAgentConfig(document, ENVIRONMENT).vault?.address, 'https://vault:8200');
 });
 
-test('every problem is listed at once, with its place', () => {
+test('every problem is listed at once, with its path', () => {
   const problems = problemsOf(
     {
       apiVersion: 'vouchsafe.dev/v2',
@@ -212,7 +212,7 @@ const REFUSED: Readonly<Record<string, readonly [unknown, RegExp]>> = {
   ],
   'cert with a token file': [
     { ...HEAD, auth: { method: 'cert', tokenFile: '/t' }, x509Svid: true },
-    /auth\.tokenFile: contradicts/,
+    /auth\.tokenFile: conflicts with/,
   ],
   'one file inside another': [
     {
@@ -234,17 +234,17 @@ const REFUSED: Readonly<Record<string, readonly [unknown, RegExp]>> = {
   ],
   'a private key where a CA belongs': [
     { ...HEAD, x509Svid: true, vault: { caPem: '-----BEGIN EC PRIVATE KEY-----' } },
-    /vault\.caPem: holds a private key/,
+    /vault\.caPem: must not contain a private key/,
   ],
 };
 
 for (const [name, [document, pattern]] of Object.entries(REFUSED)) {
-  test(`refused: ${name}`, () => {
+  test(`rejected: ${name}`, () => {
     assert.match(problemsOf(document, {}).join('\n'), pattern);
   });
 }
 
-test('an environment variable is named where it is wrong', () => {
+test('a problem with an environment variable says that it comes from the environment', () => {
   const problems = problemsOf(
     { ...HEAD, files: [{ name: 'a', secret: 'kv/a' }] },
     { ...ENVIRONMENT, vaultAddress: 'vault:8200' },
@@ -267,7 +267,7 @@ for (const [name, source] of Object.entries({
   'a duplicate key': 'a: 1\na: token-that-must-not-be-shown',
   'an alias bomb': `a: &a [${'x,'.repeat(50)}]\nb: &b [${'*a,'.repeat(50)}]\nc: [${'*b,'.repeat(50)}]`,
 })) {
-  test(`${name} is refused without quoting it`, async () => {
+  test(`${name} is rejected without quoting it`, async () => {
     await assert.rejects(parseAgentConfigText(source, ENVIRONMENT), (error: unknown) => {
       assert.ok(error instanceof VouchsafeError);
       assert.equal(error.code, 'ERR_CONFIG_UNREADABLE');
@@ -277,7 +277,7 @@ for (const [name, source] of Object.entries({
   });
 }
 
-test('YAML with keys that are no texts is refused without quoting them on stderr', async () => {
+test('YAML with keys that are not strings is rejected without quoting them on stderr', async () => {
   const said: string[] = [];
   const listen = ({ message }: Error): void => void said.push(message);
   process.on('warning', listen);
@@ -287,7 +287,7 @@ test('YAML with keys that are no texts is refused without quoting them on stderr
   assert.deepEqual(said, []);
 });
 
-test('the published schema is the one that the reader goes by', () => {
+test('the published schema is the one that the reader uses', () => {
   const schema = JSON.stringify(AGENT_CONFIG_SCHEMA, null, 2);
   if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(SCHEMA_FILE, schema);
   const published: unknown = JSON.parse(readFileSync(SCHEMA_FILE, 'utf8'));
@@ -345,7 +345,7 @@ const anyDocument = fc
     files: files.map(([file, common]) => ({ ...file, ...common })),
   }));
 
-test('what the schema refuses the reader refuses too', () => {
+test('what the schema rejects the reader rejects, too', () => {
   const isValid = new Ajv2020({ strict: true, allErrors: false }).compile(AGENT_CONFIG_SCHEMA);
   let accepted = 0;
   fc.assert(
@@ -359,7 +359,7 @@ test('what the schema refuses the reader refuses too', () => {
   assert.ok(accepted > 20, 'the property must also see good documents');
 });
 
-test('of a good document each field alone can be spoilt, and both notice', () => {
+test('each field of a valid document can be made invalid on its own, and both reject it', () => {
   const isValid = new Ajv2020({ strict: true }).compile(AGENT_CONFIG_SCHEMA);
   const good = {
     ...HEAD,
@@ -399,7 +399,7 @@ test('of a good document each field alone can be spoilt, and both notice', () =>
   }
 });
 
-test('grants are read with what they leave open', () => {
+test('grants are read with the defaults of missing fields', () => {
   const document = {
     ...HEAD,
     files: [{ name: 'app', secret: 'kvv2/app' }],

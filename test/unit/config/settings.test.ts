@@ -21,7 +21,7 @@ function resolve(pod: Given, namespace: Given = {}, installation: Given = {}): R
   });
 }
 
-test('pod beats namespace beats installation beats built in, and the source is told', () => {
+test('pod takes precedence over namespace, installation and built in, and the source is reported', () => {
   const all = resolve({ role: 'p' }, { role: 'n' }, { role: 'i' }).settings.role;
   assert.deepEqual(all, { value: 'p', source: 'pod', text: 'p' });
   assert.equal(resolve({}, { role: 'n' }, { role: 'i' }).settings.role.source, 'namespace');
@@ -33,7 +33,7 @@ test('pod beats namespace beats installation beats built in, and the source is t
   });
 });
 
-test('every setting but inject has a default by installation', () => {
+test('every setting except inject can have a default of the installation', () => {
   for (const [name, { levels }] of Object.entries(SETTINGS)) {
     const expected =
       name === 'inject' ? ['pod', 'namespace'] : ['pod', 'namespace', 'installation'];
@@ -41,7 +41,7 @@ test('every setting but inject has a default by installation', () => {
   }
 });
 
-test('a namespace can ask for its pods, and a pod can decline', () => {
+test('a namespace can request injection of its pods, and a pod can decline', () => {
   assert.equal(resolve({}, { inject: 'true' }).settings.inject.value, true);
   assert.equal(resolve({ inject: 'false' }, { inject: 'true' }).settings.inject.value, false);
 });
@@ -62,7 +62,7 @@ test('files are collected by name and in order', () => {
   assert.deepEqual(files[2]?.['template-from']?.value, { name: 'templates', key: 'c' });
 });
 
-test('of several prefixes the longest counts', () => {
+test('the longest prefix takes precedence', () => {
   assert.deepEqual(classify('template-from-x'), {
     kind: 'file',
     setting: 'template-from',
@@ -71,7 +71,7 @@ test('of several prefixes the longest counts', () => {
   assert.deepEqual(classify('file-mode'), { kind: 'setting', setting: 'file-mode' });
   assert.deepEqual(classify('file-mode-x'), { kind: 'file', setting: 'file-mode', file: 'x' });
   assert.deepEqual(classify('file-name'), { kind: 'file', setting: 'file', file: 'name' });
-  assert.deepEqual(classify('status'), { kind: 'mark' });
+  assert.deepEqual(classify('status'), { kind: 'reserved' });
   assert.deepEqual(classify('toString'), { kind: 'unknown' });
 });
 
@@ -95,28 +95,28 @@ for (const [given, meant] of Object.entries(UNKNOWN)) {
   });
 }
 
-test('annotations of other prefixes are not looked at', () => {
+test('annotations with other prefixes are ignored', () => {
   const given = { 'vouchsafe.dev.example/rol': 'x', 'vault.hashicorp.com/role': 'y' };
   const { warnings } = resolveSettings({ prefix: PREFIX, pod: given, installation: {} });
   assert.deepEqual(warnings, []);
 });
 
-test('what only a pod can say has no effect on a namespace, and that is said', () => {
+test('settings that only a pod can have lead to a warning on a namespace', () => {
   const { warnings, files } = resolve({}, { 'secret-a': 'kv/a', rol: 'x' });
   assert.deepEqual(files, []);
   assert.equal(warnings.length, 2);
   assert.match(warnings.join('\n'), /on the namespace: unknown annotation/);
 });
 
-test('a wrong value is a problem at the level that counts, and only there', () => {
+test('an invalid value is a problem only at the level that takes effect', () => {
   const wrong = resolve({}, { mode: 'x' }).problems;
   assert.deepEqual(wrong, [
-    { path: `${PREFIX}/mode of the namespace`, message: 'write one of native, pair, init, csi' },
+    { path: `${PREFIX}/mode of the namespace`, message: 'must be one of native, pair, init, csi' },
   ]);
   assert.deepEqual(resolve({ mode: 'init' }, { mode: 'x' }).problems, []);
 });
 
-/** What is said -> the annotation that is refused and the other one that its message names. */
+/** Annotations -> the annotation that is rejected, and the other one that its message names. */
 const CONTRADICTIONS: readonly (readonly [string, Given, string, RegExp])[] = [
   [
     'two templates',
@@ -155,7 +155,7 @@ const CONTRADICTIONS: readonly (readonly [string, Given, string, RegExp])[] = [
     'csi with on-change',
     { mode: 'csi', 'on-change': 'restart@a' },
     'on-change',
-    /mode csi: nothing of Vouchsafe runs in the pod/,
+    /mode csi: no agent runs in the pod/,
   ],
   [
     'csi with on-change of a file',
@@ -167,7 +167,7 @@ const CONTRADICTIONS: readonly (readonly [string, Given, string, RegExp])[] = [
     'csi with a template in a ConfigMap',
     { mode: 'csi', 'template-from-a': 'map/key' },
     'template-from-a',
-    /mode csi: the driver reads no ConfigMaps; give template-a/,
+    /mode csi: the driver does not read ConfigMaps; set template-a/,
   ],
   [
     'service account with cert',
@@ -183,7 +183,7 @@ const CONTRADICTIONS: readonly (readonly [string, Given, string, RegExp])[] = [
   ],
   ['kubernetes without role', { 'auth-method': 'kubernetes' }, 'auth-method', /role/],
   [
-    'SPIFFE ID that nothing uses',
+    'SPIFFE ID without effect',
     { identity: 'service-account', 'spiffe-id': 'spiffe://a/b', 'secret-a': 'kv/a' },
     'spiffe-id',
     /identity service-account/,
@@ -209,16 +209,16 @@ const CONTRADICTIONS: readonly (readonly [string, Given, string, RegExp])[] = [
     /api:\/\/AzureADTokenExchange/,
   ],
   [
-    'environment variables are for later',
+    'environment variables are not supported yet',
     { 'env-PASSWORD': 'kv/a#p' },
     'env-PASSWORD',
-    /not available yet/,
+    /not supported yet/,
   ],
   ['a name with capitals', { 'secret-App': 'kv/a' }, 'secret-App', /part after the dash/],
 ];
 
 for (const [name, given, path, other] of CONTRADICTIONS) {
-  test(`refused: ${name}`, () => {
+  test(`rejected: ${name}`, () => {
     const { problems } = resolve(given);
     const found = problems.find((problem) => problem.path === `${PREFIX}/${path}`);
     assert.ok(found !== undefined, JSON.stringify(problems));
@@ -226,13 +226,13 @@ for (const [name, given, path, other] of CONTRADICTIONS) {
   });
 }
 
-test('csi as a default contradicts nothing: a pod that cannot have it gets another mode', () => {
+test('csi as a default conflicts with nothing: a pod that cannot have it gets another mode', () => {
   const given = { 'secret-a': 'kv/a', 'on-change-a': 'restart@a' };
   assert.deepEqual(resolve(given, {}, { mode: 'csi' }).problems, []);
   assert.deepEqual(resolve(given, { mode: 'csi' }).problems, []);
 });
 
-test('an on-change of the namespace does not contradict csi', () => {
+test('an on-change of the namespace does not conflict with csi', () => {
   const { problems } = resolve(
     { mode: 'csi', 'secret-a': 'kv/a' },
     { 'on-change': 'http:POST http://127.0.0.1:1/' },
@@ -240,7 +240,7 @@ test('an on-change of the namespace does not contradict csi', () => {
   assert.deepEqual(problems, []);
 });
 
-test('defaults of namespace and installation contradict nothing that they do not apply to', () => {
+test('defaults of namespace and installation do not conflict with settings that they do not apply to', () => {
   const { problems } = resolve(
     { 'auth-method': 'cert', 'secret-a': 'kv/a' },
     { audience: 'team', 'azure-client-id': 'c', 'azure-tenant-id': 't' },
@@ -259,7 +259,7 @@ test('a renamed X.509 file leaves its old name free', () => {
   assert.deepEqual(resolve(given).problems, []);
 });
 
-test('whatever annotations say, resolving them answers', () => {
+test('resolving annotations never throws, and every problem has a path and a message', () => {
   const names = ANNOTATIONS.map(({ name }) => name.replace('<name>', 'x'));
   const annotation = fc.oneof(fc.constantFrom(...names), fc.string());
   fc.assert(
@@ -290,7 +290,7 @@ test('a built-in default is what its own grammar would accept', () => {
   }
 });
 
-test('a private key that everybody may read is a warning, and nothing else is', () => {
+test('only a private key that everybody can read leads to a warning', () => {
   const svid = { 'x509-svid': 'true' };
   const warned = /private key svid_key/;
   assert.match(resolve({ ...svid, 'file-mode': '0444' }).warnings.join(), warned);

@@ -125,7 +125,7 @@ test('the agent reads YAML, whose parser is loaded then', () => {
   writeFileSync(path, 'apiVersion: vouchsafe.dev/v1\nkind: Wrong\n');
   const { status, text } = start(['agent', '--config', path]);
   assert.equal(status, EXIT.config);
-  assert.match(text, /kind: write one of AgentConfig/);
+  assert.match(text, /kind: must be one of AgentConfig/);
 });
 
 test('the agent loads gRPC where it needs an SVID', () => {
