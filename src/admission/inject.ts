@@ -14,13 +14,14 @@ import type { Pod } from './pod.ts';
 
 /** Why the outcome is what it is. Labels of metrics are made from these: a closed, small set. */
 export const REASONS = {
-  requested: 'The pod asks for the agent.',
-  already_injected: 'The pod has the agent already.',
-  not_requested: 'Nobody asks for the agent.',
-  nothing_requested: 'The namespace asks for the agent, but the pod asks for no file.',
-  excluded_namespace: 'Pods of this namespace are never touched.',
-  invalid: 'Settings are wrong or contradict each other or the pod.',
-  forbidden: 'The installation does not allow what the pod asks for.',
+  requested: 'The pod requests injection.',
+  already_injected: 'The pod is already injected.',
+  not_requested:
+    'Not requested: neither the pod nor its namespace sets vouchsafe.dev/inject to "true".',
+  nothing_requested: 'The namespace requests injection, but the pod configures no file.',
+  excluded_namespace: 'The namespace is excluded from injection.',
+  invalid: 'Settings are not valid, or contradict each other or the pod.',
+  forbidden: 'The installation does not allow what the pod requests.',
 } as const;
 /** One of {@link REASONS}. */
 export type Reason = keyof typeof REASONS;

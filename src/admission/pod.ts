@@ -118,12 +118,12 @@ export function readPod(value: unknown): Pod {
   return value as Pod; // every field of the type was checked above
 }
 
-/** The log shows these. */
+/** Bounds the names that the log shows. */
 function checkNames(fields: Fields, names: readonly string[], path: string): void {
   for (const name of names) {
     const value = fields[name] ?? '';
     if (typeof value === 'string' && value.length <= MAX_NAME_CHARS) continue;
-    throw malformed(`${path}.${name} is no text of at most ${MAX_NAME_CHARS} characters`);
+    throw malformed(`${path}.${name} must be a string of at most ${MAX_NAME_CHARS} characters`);
   }
 }
 
@@ -131,11 +131,11 @@ function checkAnnotations(annotations: Fields): void {
   let size = 0;
   for (const [key, text] of Object.entries(annotations)) {
     if (typeof text !== 'string')
-      throw malformed(`annotation ${key.slice(0, 128)} is no text: put its value in quotes`);
+      throw malformed(`annotation ${key.slice(0, 128)} must be a string: quote it`);
     size += key.length + text.length;
   }
   if (size > MAX_ANNOTATION_CHARS)
-    throw malformed(`annotations over ${MAX_ANNOTATION_CHARS} characters`);
+    throw malformed(`the annotations exceed ${MAX_ANNOTATION_CHARS} characters`);
 }
 
 function checkContainer(container: Fields, path: string): void {
@@ -144,7 +144,8 @@ function checkContainer(container: Fields, path: string): void {
   listOf(container['ports'], `${path}.ports`);
   namedList(container['volumeDevices'], `${path}.volumeDevices`);
   for (const mount of namedList(container['volumeMounts'], `${path}.volumeMounts`)) {
-    if (typeof mount['mountPath'] !== 'string') throw malformed(`${path} has an odd mountPath`);
+    if (typeof mount['mountPath'] !== 'string')
+      throw malformed(`${path} has a mountPath that is not a string`);
   }
 }
 
@@ -152,14 +153,14 @@ type Fields = Readonly<Record<string, unknown>>;
 
 function record(value: unknown, path: string): Fields {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw malformed(`${path} is no object`);
+    throw malformed(`${path} must be an object`);
   }
-  return value as Fields; // an object that is no list has nothing but fields
+  return value as Fields; // an object that is not a list has only fields
 }
 
 function listOf(value: unknown, path: string): Fields[] {
   if (value === undefined || value === null) return [];
-  if (!Array.isArray(value)) throw malformed(`${path} is no list`);
+  if (!Array.isArray(value)) throw malformed(`${path} must be a list`);
   if (value.length > MAX_ITEMS) throw malformed(`${path} has more than ${MAX_ITEMS} items`);
   return value.map((item: unknown, index) => record(item, `${path}[${index}]`));
 }

@@ -1,5 +1,5 @@
 /**
- * `vouchsafe check`: what a cluster looks like from a person's machine.
+ * `vouchsafe check`: checks an installation from a person's machine.
  */
 import { GROUPS, runChecks, type Finding, type ProbeOptions, type Status } from '../check/index.ts';
 import { EXIT, VouchsafeError } from '../core/index.ts';
@@ -28,7 +28,7 @@ const STATUS_LABELS: Readonly<Record<Status, string>> = {
 const WIDTH = Math.max(...Object.values(STATUS_LABELS).map(({ length }) => length));
 
 /**
- * Prints a line for each check, with a remedy below it where there is one.
+ * Prints one line for each check, and its remedy below it.
  *
  * @throws VouchsafeError `ERR_CHECK_FAILED` where a check failed; `ERR_KUBERNETES_API` without a kubeconfig.
  */
@@ -58,7 +58,7 @@ export async function check(
   }
   const count = (status: Status): number => findings.filter((one) => one.status === status).length;
   const [failures, warnings, unknown] = [count('failure'), count('warning'), count('unknown')];
-  const summary = `${findings.length} checks: ${failures} failed, ${warnings} with a warning, ${unknown} could not be made`;
+  const summary = `${findings.length} checks: ${failures} failed, ${warnings} with a warning, ${unknown} could not run`;
   if (!isText) io.out(`${JSON.stringify({ ok: failures === 0, findings }, null, 2)}\n`);
   if (failures > 0) throw new VouchsafeError('ERR_CHECK_FAILED', summary);
   if (isText) io.out(`\n${summary}\n`);

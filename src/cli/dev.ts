@@ -1,5 +1,5 @@
 /**
- * `vouchsafe dev`, which is `npm start`: the whole job on this machine.
+ * `vouchsafe dev`, also `npm start`: identity, login, files and rotation on this machine.
  */
 import { fileURLToPath } from 'node:url';
 import { resolve } from 'node:path';
@@ -33,25 +33,26 @@ export interface DevOptions {
   readonly out?: string;
   readonly showSecrets?: true;
   readonly oidcPort?: string;
-  /** `csi` shows the driver of a node instead of an agent in a pod. */
+  /** `csi` shows the CSI driver of a node instead of an agent in a pod. */
   readonly mode?: string;
-  /** How the driver of the mode `csi` learns who the pod is. */
+  /** How the CSI driver obtains the pod's identity; one of {@link CSI_IDENTITIES}. */
   readonly identity?: string;
 }
 
-/** Shows one pod of the manifest, or the example; ends with Ctrl-C, or by itself with `--once`. */
+/** Shows one pod of the manifest, or the example, until Ctrl-C; with `--once` it ends by itself. */
 export async function runDev(io: Io, options: DevOptions, signal: AbortSignal): Promise<number> {
   if (options.mode === 'csi') return runCsi(io, options, signal);
   if (options.identity !== undefined) {
-    throw new VouchsafeError('ERR_USAGE', '--identity is for --mode csi; else the pod says it');
+    const text = '--identity is supported only with --mode csi; otherwise the pod sets it';
+    throw new VouchsafeError('ERR_USAGE', text);
   }
   const file = options.file ?? EXAMPLE;
   const admitted = await admitManifests(io, { ...options, file });
   const { found } = choosePod(admitted, file);
   const console = new ShowConsole((line) => io.out(`${line}\n`), options.showSecrets === true);
-  console.fact(`manifest ${options.file ?? 'manifests/examples/pod.yaml'}; Ctrl-C ends the show`);
+  console.fact(`manifest ${options.file ?? 'manifests/examples/pod.yaml'}; Ctrl-C stops it`);
   const { size } = admitted.pods;
-  if (size > 1) console.fact(`it holds ${size} pods; shown is ${found.owner}`);
+  if (size > 1) console.fact(`it contains ${size} pods; showing ${found.owner}`);
   await showPod(
     {
       pod: withNamespaceDefaults(found, admitted),
@@ -76,22 +77,22 @@ export async function runDev(io: Io, options: DevOptions, signal: AbortSignal): 
   return EXIT.ok;
 }
 
-/** Shows the CSI driver with a volume of its own; a manifest has no part in it. */
+/** Shows the CSI driver with a built-in volume; a manifest is not used. */
 async function runCsi(io: Io, options: DevOptions, signal: AbortSignal): Promise<number> {
-  const given = [options.file, options.values, options.kubeVersion, options.out];
-  if (given.some((one) => one !== undefined)) {
+  const unsupported = [options.file, options.values, options.kubeVersion, options.out];
+  if (unsupported.some((one) => one !== undefined)) {
     const text =
-      '--mode csi shows a volume of its own: leave out -f, --values, --kube-version, --out';
+      '--mode csi shows a built-in volume: remove -f, --values, --kube-version and --out';
     throw new VouchsafeError('ERR_USAGE', text);
   }
   const console = new ShowConsole((line) => io.out(`${line}\n`), options.showSecrets === true);
   const driverCommand = [process.execPath, ...LEASH, DRIVER] as const;
   const mayMount = process.getuid?.() === 0;
   const once = options.once === true;
-  const wanted = options.identity ?? 'service-account';
-  const identity = CSI_IDENTITIES.find((kind) => kind === wanted);
+  const requested = options.identity ?? 'service-account';
+  const identity = CSI_IDENTITIES.find((kind) => kind === requested);
   if (identity === undefined) {
-    const text = `--identity is one of ${CSI_IDENTITIES.join(', ')}`;
+    const text = `--identity must be one of ${CSI_IDENTITIES.join(', ')}`;
     throw new VouchsafeError('ERR_USAGE', text);
   }
   const show = { once, identity, driverCommand, mayMount, clock: io.clock };
@@ -99,7 +100,7 @@ async function runCsi(io: Io, options: DevOptions, signal: AbortSignal): Promise
   return EXIT.ok;
 }
 
-/** The real Vault that the environment names, if it does. */
+/** The real Vault of VAULT_ADDR; undefined where it is not set. */
 export function realVault(io: Io): RealVault | undefined {
   const address = io.variable('VAULT_ADDR');
   if (address === undefined) return undefined;
@@ -112,15 +113,15 @@ export function realVault(io: Io): RealVault | undefined {
   };
 }
 
-/** The first pod of a manifest file that asks for the agent, or else the first of all. */
+/** The first pod of a manifest that requests injection, otherwise the first pod. */
 export function choosePod({ pods }: InjectedManifests, file: string): InjectedPod {
   const all = [...pods.values()];
   const chosen = all.find(({ result }) => result.reason !== 'not_requested') ?? all[0];
   if (chosen !== undefined) return chosen;
-  throw new VouchsafeError('ERR_CONFIG_INVALID', `${file} holds no pod and no workload with one`);
+  throw new VouchsafeError('ERR_CONFIG_INVALID', `${file} contains no pod and no workload`);
 }
 
-/** No cluster tells the webhook of a show about namespaces: the pod itself says what its Namespace does. */
+/** The webhook of the demo knows no namespaces: their annotations are copied to the pod. */
 function withNamespaceDefaults(
   { pod, namespace }: FoundPod,
   { manifests, installation }: InjectedManifests,
@@ -129,14 +130,14 @@ function withNamespaceDefaults(
   const names = ANNOTATIONS.filter(({ levels }) => levels.includes('namespace')).map(
     ({ name }) => `${installation.annotationPrefix}/${name}`,
   );
-  const given = Object.entries(defaults).filter(([name]) => names.includes(name));
-  if (given.length === 0) return pod;
+  const inherited = Object.entries(defaults).filter(([name]) => names.includes(name));
+  if (inherited.length === 0) return pod;
   const metadata = isManifest(pod['metadata']) ? pod['metadata'] : {};
-  const annotations = { ...Object.fromEntries(given), ...(metadata['annotations'] ?? {}) };
+  const annotations = { ...Object.fromEntries(inherited), ...(metadata['annotations'] ?? {}) };
   return { ...pod, metadata: { ...metadata, annotations } };
 }
 
-/** The ConfigMaps of a manifest file: templates and CA bundles come from them. */
+/** The ConfigMaps of a manifest, which hold templates and CA bundles. */
 export function configMapsOf(manifests: readonly Manifest[]): readonly ConfigMap[] {
   return manifests.flatMap(({ kind, metadata, data }) => {
     if (kind !== 'ConfigMap' || !isManifest(metadata) || !isManifest(data)) return [];

@@ -1,5 +1,5 @@
 /**
- * `vouchsafe explain`: what would happen to a manifest, and why.
+ * `vouchsafe explain`: what the webhook would do to a manifest, and why.
  */
 import { isDeepStrictEqual } from 'node:util';
 import {
@@ -20,7 +20,7 @@ import { admitManifests, type InjectedPod, type ManifestOptions } from './inject
 import type { Io } from './io.ts';
 import { isManifest } from './manifest.ts';
 
-/** Explains every pod of the manifests; a pod that would be denied ends with the exit code for that. */
+/** Explains every pod of the manifests. Resolves to the exit code for a denial if any pod would be denied. */
 export async function explainManifests(io: Io, options: ManifestOptions): Promise<number> {
   const { pods, installation } = await admitManifests(io, options);
   if (pods.size === 0) io.out('no pod in these manifests\n');
@@ -63,13 +63,13 @@ function settingLines(result: InjectionResult, installation: Installation): read
   return table(rows);
 }
 
-/** A default that a pod or a cluster cannot have is not what it gets. */
+/** The mode that the pod gets, beside a default that the pod or the cluster does not support. */
 function formatMode(asked: string | undefined, decided: string | undefined): string {
   if (asked === undefined || decided === undefined) return asked ?? decided ?? '-';
   return asked === decided ? asked : `${decided} (not ${asked})`;
 }
 
-/** Settings that the installation decides outside its `defaults`, where it says more than the built-in values. */
+/** Settings that the installation sets outside its `defaults`, where they differ from the built-in values. */
 function installedSettings({ vault, agent }: Installation): readonly string[] {
   const builtIn = parseInstallation({});
   return [
@@ -78,7 +78,7 @@ function installedSettings({ vault, agent }: Installation): readonly string[] {
   ];
 }
 
-/** What admission decided where nobody said anything. */
+/** What admission chose for settings that are not set. */
 function decisions({
   outcome,
   agentConfig,
@@ -91,7 +91,7 @@ function decisions({
   );
 }
 
-/** Setting, value and what to say where there is none. */
+/** Setting, value, and the text for a missing value. */
 type Decision = readonly [string, unknown, string];
 
 function decidedForAgent({ auth, vault, spiffe, output }: RawAgentConfig): readonly Decision[] {
@@ -107,7 +107,7 @@ function decidedForAgent({ auth, vault, spiffe, output }: RawAgentConfig): reado
   ];
 }
 
-/** Settings of a container that the pod does not get. */
+/** For settings of the agent's container where the pod has none. */
 const UNUSED = '(no agent in the pod)';
 
 function decidedForPod(pod: Pod): readonly Decision[] {
@@ -143,7 +143,7 @@ function fileLines({ settings }: InjectionResult): readonly string[] {
   return table(rows);
 }
 
-/** What the pod has after the injection that it did not have before. */
+/** What the injection adds to the pod. */
 function addedLines(before: unknown, after: Pod): readonly string[] {
   const spec = isManifest(before) && isManifest(before['spec']) ? before['spec'] : {};
   const names = (list: unknown): readonly string[] =>
@@ -158,7 +158,7 @@ function addedLines(before: unknown, after: Pod): readonly string[] {
   }
   for (const { name, volumeMounts } of after.spec.containers) {
     const mount = volumeMounts?.find((one) => one.name === VOLUME.secrets);
-    if (mount?.readOnly === true) lines.push(`${name} sees the files at ${mount.mountPath}`);
+    if (mount?.readOnly === true) lines.push(`${name} mounts the files at ${mount.mountPath}`);
   }
   return lines;
 }
@@ -174,7 +174,7 @@ function table(rows: readonly (readonly [string, string, string])[]): readonly s
   });
 }
 
-/** Settings that are durations, in milliseconds once parsed. */
+/** Settings whose parsed value is a duration in milliseconds. */
 const DURATIONS: readonly string[] = ['refresh', 'init-deadline', 'revoke-grace', 'revoke-delay'];
 
 function formatValue(name: string, value: unknown): string {

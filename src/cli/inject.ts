@@ -1,5 +1,5 @@
 /**
- * `vouchsafe inject`: the webhook's own function on manifests and reviews.
+ * `vouchsafe inject`: the webhook's admission function for manifests and reviews in files.
  */
 import { EXIT, explainProblems, toVouchsafeError, VouchsafeError } from '../core/index.ts';
 import { inject, readPod, review, type InjectionResult, type Pod } from '../admission/index.ts';
@@ -17,7 +17,7 @@ import {
   type Manifest,
 } from './manifest.ts';
 
-/** Options of the commands that look at manifests. */
+/** Options of the commands that read manifests. */
 export interface ManifestOptions {
   readonly file?: string;
   readonly values?: string;
@@ -25,21 +25,21 @@ export interface ManifestOptions {
   readonly namespace: string;
 }
 
-/** A pod of a manifest and what the webhook makes of it. */
+/** A pod of a manifest and the webhook's result for it. */
 export interface InjectedPod {
   readonly found: FoundPod;
   readonly result: InjectionResult;
 }
 
-/** Manifests with what the webhook makes of their pods. */
+/** Manifests with the webhook's results for their pods. */
 export interface InjectedManifests {
   readonly manifests: readonly Manifest[];
-  /** By manifest; those without a pod have none. */
+  /** By manifest; manifests without a pod are missing. */
   readonly pods: ReadonlyMap<Manifest, InjectedPod>;
   readonly installation: Installation;
 }
 
-/** Reads manifests and puts each pod in them before the admission function. */
+/** Reads manifests and runs the admission function for each pod in them. */
 export async function admitManifests(io: Io, options: ManifestOptions): Promise<InjectedManifests> {
   const installation = await readInstallation(io, options.values);
   const file = options.file ?? '-';
@@ -65,7 +65,7 @@ export async function admitManifests(io: Io, options: ManifestOptions): Promise<
   return { manifests, pods, installation };
 }
 
-/** Says which of several objects is the wrong one. */
+/** Names the object in the error of an invalid pod. */
 function podOf({ pod, owner }: FoundPod): Pod {
   try {
     return readPod(pod);
@@ -76,7 +76,7 @@ function podOf({ pod, owner }: FoundPod): Pod {
 }
 
 /**
- * Prints the manifests as the webhook would patch them. A denied pod prints nothing to standard output, so
+ * Prints the manifests as the webhook would patch them. If a pod is denied, nothing goes to standard output, so
  * that a pipe into kubectl applies nothing.
  */
 export async function injectManifests(io: Io, options: ManifestOptions): Promise<number> {
@@ -98,7 +98,7 @@ export async function injectManifests(io: Io, options: ManifestOptions): Promise
   return EXIT.ok;
 }
 
-/** Answers an AdmissionReview from the file or standard input; an answer that denies is an answer. */
+/** Answers an AdmissionReview from the file or standard input. A denial is an answer, too: exit code 0. */
 export async function reviewInput(io: Io, options: ManifestOptions): Promise<number> {
   const installation = await readInstallation(io, options.values);
   const text = await readInput(io, options.file ?? '-');

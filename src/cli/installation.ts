@@ -1,11 +1,11 @@
 /**
- * The installation's values, from the file that Helm would be given.
+ * The installation's Helm values, from a file.
  */
 import { parseInstallation, type Installation } from '../config/index.ts';
 import { readDocument, type Io } from './io.ts';
 
 /**
- * Reads Helm values; the chart's defaults where there is no file.
+ * Reads Helm values; without a path, the chart's defaults.
  *
  * @throws VouchsafeError `ERR_CONFIG_UNREADABLE`, `ERR_CONFIG_INVALID`.
  */

@@ -1,5 +1,5 @@
 /**
- * What a command may touch of the world.
+ * The streams, files and environment of a command.
  */
 import { parseDocumentText } from '../config/index.ts';
 import {
@@ -10,23 +10,24 @@ import {
   type Random,
 } from '../core/index.ts';
 
-/** Streams, files and environment of a command; tests give their own. */
+/** Injected into every command; tests pass their own. */
 export interface Io {
-  /** Writes a result. */
+  /** Writes to standard output. */
   readonly out: (data: string | Uint8Array) => void;
-  /** Writes a line for a person. */
+  /** Writes a line to standard error. */
   readonly printError: (line: string) => void;
-  /** Reads a whole file, or standard input where the path is `-`. */
+  /** Reads a whole file; `-` reads standard input. */
   readonly read: (path: string) => Promise<string>;
+  /** A variable of the environment; undefined where it is not set or empty. */
   readonly variable: (name: string) => string | undefined;
-  /** True where a person looks at the output. */
+  /** Whether standard output is a terminal. */
   readonly isTerminal: boolean;
   readonly clock: Clock;
   readonly random: Random;
 }
 
 /**
- * Reads an input that a person named.
+ * Reads an input of the command line.
  *
  * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` that names the path and the system's reason.
  */
@@ -41,9 +42,9 @@ export async function readInput(io: Io, path: string): Promise<string> {
 }
 
 /**
- * Reads a YAML or JSON document that a person named.
+ * Reads a YAML or JSON document of the command line.
  *
- * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` that names the path, and the place in it.
+ * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` that names path, line and column.
  */
 export async function readDocument(io: Io, path: string): Promise<unknown> {
   const source = await readInput(io, path);

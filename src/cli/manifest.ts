@@ -1,5 +1,5 @@
 /**
- * Kubernetes manifests as people write them: several documents, and pods inside workloads.
+ * Kubernetes manifests: several documents in one file, and pods inside workloads.
  */
 import { Document, parseAllDocuments, visit, type Tags } from 'yaml';
 import { printableText, VouchsafeError } from '../core/index.ts';
@@ -12,16 +12,16 @@ export type Manifest = Readonly<Record<string, unknown>>;
 
 /** A pod found in a manifest. */
 export interface FoundPod {
-  /** `Deployment/web`, for messages. */
+  /** Kind and name for messages: `Deployment/web`. */
   readonly owner: string;
   readonly namespace: string;
-  /** The pod, or the pod template with the pod's kind and version added. */
+  /** The pod, or the pod template as a pod with `apiVersion` and `kind`. */
   readonly pod: Manifest;
-  /** The manifest with another pod in its place. */
+  /** The manifest with this pod replaced. */
   readonly replace: (pod: Manifest) => Manifest;
 }
 
-/** Kind -> where its pod template stands. */
+/** Kind -> path of its pod template. */
 const TEMPLATE_PATHS: Readonly<Record<string, readonly string[]>> = {
   Pod: [],
   PodTemplate: ['template'],
@@ -34,14 +34,14 @@ const TEMPLATE_PATHS: Readonly<Record<string, readonly string[]>> = {
   CronJob: ['spec', 'jobTemplate', 'spec', 'template'],
 };
 
-/** Kinds of plain values that YAML 1.1 knows but Kubernetes reads as text. */
+/** Types of YAML 1.1 that Kubernetes reads as strings. */
 const TEXT_TAGS = ['timestamp', 'binary', 'omap', 'pairs', 'set'].map(
   (name) => `tag:yaml.org,2002:${name}`,
 );
 
 /**
  * Kubernetes reads YAML 1.1 as Go's parser does: `0440` is octal, `yes` a boolean and `<<` a merge, while dates
- * and `8080:80` are texts. What is printed must read back the same there.
+ * and `8080:80` are strings. Printed manifests must have the same meaning there.
  */
 const DIALECT = {
   version: '1.1',
@@ -52,7 +52,7 @@ const DIALECT = {
 } as const;
 
 /**
- * Reads YAML or JSON with any number of documents; lists are opened.
+ * Reads YAML or JSON with any number of documents; the items of a List are separate manifests.
  *
  * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` with document, line and column.
  */
@@ -62,24 +62,25 @@ export function parseManifests(text: string, name: string): readonly Manifest[] 
   }
   const documents = parseAllDocuments(text, { ...DIALECT, uniqueKeys: true });
   const manifests: Manifest[] = [];
-  // An empty stream is typed as an object of its own, without documents.
+  // The type of an empty stream is not an array.
   for (const [index, document] of Array.from(documents).entries()) {
     const [error] = document.errors;
     if (error !== undefined) {
       const place = error.linePos?.[0];
       const where = place === undefined ? '' : ` at line ${place.line}, column ${place.col}`;
-      throw unreadable(name, `document ${index + 1} is not YAML${where}: ${error.code}`);
+      throw unreadable(name, `document ${index + 1} is not valid YAML${where}: ${error.code}`);
     }
     const value = valueOf(document, name, index);
     if (value === null || value === undefined) continue;
-    if (!isManifest(value)) throw unreadable(name, `document ${index + 1} is no Kubernetes object`);
+    if (!isManifest(value))
+      throw unreadable(name, `document ${index + 1} is not a Kubernetes object`);
     manifests.push(...expandList(value, name));
   }
-  if (manifests.length === 0) throw unreadable(name, 'holds no document');
+  if (manifests.length === 0) throw unreadable(name, 'contains no document');
   return manifests;
 }
 
-/** The pod in a manifest, or undefined where its kind has none. */
+/** The pod of a manifest; undefined for a kind without one. */
 export function findPod(manifest: Manifest, defaultNamespace: string): FoundPod | undefined {
   const kind = textOf(manifest['kind']);
   const path = TEMPLATE_PATHS[kind];
@@ -97,7 +98,7 @@ export function findPod(manifest: Manifest, defaultNamespace: string): FoundPod 
   return {
     owner,
     namespace: textOf(metadata['namespace'] ?? defaultNamespace),
-    // A template may do without metadata, as those of Jobs often do.
+    // Pod templates, often those of Jobs, may have no metadata.
     pod: isPod ? template : { apiVersion: 'v1', kind: 'Pod', metadata: {}, ...template },
     replace: (pod) => (isPod ? pod : withValueAt(manifest, path, withoutKind(pod, template))),
   };
@@ -124,7 +125,7 @@ export function printManifests(manifests: readonly Manifest[]): string {
       const document = new Document(manifest, { ...DIALECT, aliasDuplicateObjects: false });
       visit(document, {
         Scalar(_, node) {
-          // Only between double quotes can a character stand escaped.
+          // Only double-quoted scalars can contain escapes.
           const isPlain =
             typeof node.value !== 'string' || printableText(node.value) === node.value;
           if (!isPlain) node.type = 'QUOTE_DOUBLE';
@@ -135,12 +136,12 @@ export function printManifests(manifests: readonly Manifest[]): string {
     .join('---\n');
 }
 
-/** True for an object that is no list. */
+/** True for an object that is not a list. */
 export function isManifest(value: unknown): value is Manifest {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Aliases are known to exist, and counted, only when they are followed. */
+/** Aliases are resolved and counted only here. */
 function valueOf(document: Document, name: string, index: number): unknown {
   try {
     const value: unknown = document.toJS({ maxAliasCount: 100 });
@@ -150,13 +151,14 @@ function valueOf(document: Document, name: string, index: number): unknown {
   }
 }
 
-/** Items of a `List` name their kind; those of a `PodList` and its like are known by it. */
+/** Items of a `List` set their kind; items of a `PodList` take it from the kind of the list. */
 function expandList(manifest: Manifest, name: string): readonly Manifest[] {
   const { apiVersion, kind, items } = manifest;
   const ofItems = /^(.*)List$/.exec(textOf(kind))?.[1];
   if (ofItems === undefined || !Array.isArray(items)) return [manifest];
   return items.map((item: unknown) => {
-    if (!isManifest(item)) throw unreadable(name, 'holds a List with an item that is no object');
+    if (!isManifest(item))
+      throw unreadable(name, 'contains a List with an item that is not an object');
     return ofItems === '' ? item : { apiVersion, kind: ofItems, ...item };
   });
 }
@@ -171,7 +173,7 @@ function withValueAt(manifest: Manifest, path: readonly string[], value: unknown
   };
 }
 
-/** A pod template has no kind of its own, unless it was written there. */
+/** Removes `apiVersion` and `kind` unless the template itself had them. */
 function withoutKind(pod: Manifest, template: Manifest): Manifest {
   const added = ['apiVersion', 'kind'].filter((field) => !Object.hasOwn(template, field));
   return Object.fromEntries(Object.entries(pod).filter(([field]) => !added.includes(field)));

@@ -12,7 +12,7 @@ import {
 } from '../core/index.ts';
 import { isManifest, type Manifest } from './manifest.ts';
 
-/** Makes the look-up of `vouchsafe render --data`. */
+/** The lookup for `vouchsafe render --data`. */
 export function offlineLookup(
   data: unknown,
 ): (dependency: Dependency) => { readonly value: unknown } {
@@ -55,7 +55,7 @@ function firstOf(places: readonly Manifest[], keys: readonly string[]): unknown 
   return undefined;
 }
 
-/** A KV v2 path is written with or without `data/`, a list with or without its slash. */
+/** KV v2 paths match with and without `data/`, lists with and without a trailing slash. */
 function pathVariants(path: string): readonly string[] {
   const [mount = '', ...rest] = path.split('/');
   const withData = [mount, 'data', ...rest].join('/');
@@ -64,8 +64,8 @@ function pathVariants(path: string): readonly string[] {
 }
 
 function withParams(path: string, params: WriteParams): readonly string[] {
-  const words = Object.entries(params).map(([key, value]) => `${key}=${String(value)}`);
-  return [[path, ...words].join(' ')];
+  const pairs = Object.entries(params).map(([key, value]) => `${key}=${String(value)}`);
+  return [[path, ...pairs].join(' ')];
 }
 
 function example(dependency: Dependency): string {

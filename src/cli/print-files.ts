@@ -1,11 +1,11 @@
 /**
- * Rendered files as text for a person.
+ * Prints rendered files.
  */
 import type { AgentConfig } from '../config/index.ts';
 import { maskFile, showFile } from '../dev/show/index.ts';
 import type { Io } from './io.ts';
 
-/** Prints each file below a heading with its path and mode. */
+/** Prints each file below a heading with its path and mode, masked unless `showSecrets` is set. */
 export function printFiles(
   io: Io,
   config: AgentConfig,

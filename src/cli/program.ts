@@ -1,5 +1,5 @@
 /**
- * The command line: words in, exit code out. Commands are loaded when they are called.
+ * The command line: from arguments to an exit code. A command's code is loaded when it is called.
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import {
@@ -12,7 +12,7 @@ import {
 import type { CheckCommandOptions } from './check.ts';
 import type { Io } from './io.ts';
 
-/** What the options of all commands look like when parsed. */
+/** The parsed options of all commands. */
 interface Options {
   readonly file?: string;
   readonly values?: string;
@@ -31,15 +31,15 @@ interface Options {
 
 /** Runs one command; resolves to the exit code. Errors are printed as `vouchsafe: CODE: message`. */
 export async function runCli(
-  words: readonly string[],
-  given: Io,
+  args: readonly string[],
+  rawIo: Io,
   signal: AbortSignal,
 ): Promise<number> {
-  const io = escapeOutput(given);
+  const io = escapeOutput(rawIo);
   let exitCode: number = EXIT.ok;
   const program = createProgram(io, signal, (code) => (exitCode = code));
   try {
-    await program.parseAsync([...words], { from: 'user' });
+    await program.parseAsync([...args], { from: 'user' });
     return exitCode;
   } catch (caught) {
     if (caught instanceof CommanderError) return caught.exitCode === 0 ? EXIT.ok : EXIT.usage;
@@ -51,7 +51,7 @@ export async function runCli(
   }
 }
 
-/** Manifests, clusters and templates are of others: no command prints what would steer a terminal. Bytes stay. */
+/** Input may come from others: no command prints their terminal escape sequences. Bytes stay as they are. */
 function escapeOutput(io: Io): Io {
   return {
     ...io,
@@ -62,7 +62,7 @@ function escapeOutput(io: Io): Io {
 
 function createProgram(io: Io, signal: AbortSignal, done: (code: number) => void): Command {
   const program = new Command('vouchsafe')
-    .description('Vault secrets as files in Kubernetes pods, by SPIFFE identity')
+    .description('Vault secrets as files in Kubernetes pods, authenticated by SPIFFE identity')
     .exitOverride()
     .configureOutput({
       writeOut: (text) => io.out(text),
@@ -76,17 +76,17 @@ function createProgram(io: Io, signal: AbortSignal, done: (code: number) => void
   program
     .command('agent')
     .description('run the agent on this machine, as it runs in a pod')
-    .option('-c, --config <file>', 'AgentConfig, YAML or JSON (else VOUCHSAFE_CONFIG)')
-    .option('--once', 'write the files once and end');
+    .option('-c, --config <file>', 'AgentConfig, YAML or JSON (default: VOUCHSAFE_CONFIG)')
+    .option('--once', 'write the files once and exit');
   return program;
 }
 
 function withManifest(command: Command): Command {
   return command
-    .option('-f, --file <file>', 'manifest; - is standard input')
+    .option('-f, --file <file>', 'manifest; - reads standard input')
     .option('--values <file>', 'Helm values of the installation')
-    .option('--kube-version <version>', 'version of the cluster, e.g. 1.34', kubeVersion)
-    .option('-n, --namespace <name>', 'namespace of objects that name none', 'default');
+    .option('--kube-version <version>', 'Kubernetes version of the cluster, e.g. 1.34', kubeVersion)
+    .option('-n, --namespace <name>', 'namespace of objects that do not set one', 'default');
 }
 
 function addInject(program: Command, io: Io, done: (code: number) => void): void {
@@ -102,7 +102,7 @@ function addInject(program: Command, io: Io, done: (code: number) => void): void
 
 function addExplain(program: Command, io: Io, done: (code: number) => void): void {
   withManifest(program.command('explain'))
-    .description('say what would be injected and why or why not, with the source of every setting')
+    .description('show what would be injected and why, with the source of every setting')
     .action(async (options: Options) => {
       checkStandardInput([options.file ?? '-', options.values]);
       const { explainManifests } = await import('./explain.ts');
@@ -117,13 +117,13 @@ function addRender(
   done: (code: number) => void,
 ): void {
   withManifest(program.command('render'))
-    .description('render a template offline, or the files of a pod against a dev or a real Vault')
+    .description('render a template offline, or the files of a pod with a dev or a real Vault')
     .option('--data <file>', 'values for the template, YAML or JSON')
-    .option('--pod <file>', 'manifest of a pod whose files are rendered and shown masked')
-    .option('--show-secrets', 'do not mask')
+    .option('--pod <file>', 'manifest of a pod; prints its files with masked values')
+    .option('--show-secrets', 'print values unmasked')
     .action(async (options: Options) => {
       if ((options.file === undefined) === (options.pod === undefined)) {
-        throw usage('render needs either -f TEMPLATE [--data FILE] or --pod MANIFEST');
+        throw usage('render requires either -f TEMPLATE [--data FILE] or --pod MANIFEST');
       }
       checkStandardInput([options.file, options.data, options.pod, options.values]);
       if (options.pod !== undefined) {
@@ -138,13 +138,13 @@ function addRender(
 
 function addDev(program: Command, io: Io, signal: AbortSignal, done: (code: number) => void): void {
   withManifest(program.command('dev'))
-    .description('show the whole job on this machine: identity, login, files, rotation')
-    .option('--mode <mode>', 'csi: show the driver of a node instead; for root', csiMode)
+    .description('show identity, login, files and rotation on this machine, without a cluster')
+    .option('--mode <mode>', 'csi: show the CSI driver of a node instead; run as root', csiMode)
     .option('--identity <kind>', 'service-account (default), broker or delegated, in mode csi')
-    .option('--once', 'end after the first refresh')
-    .option('--out <dir>', 'leave the rendered volume in this directory')
+    .option('--once', 'exit after the first refresh')
+    .option('--out <dir>', 'keep the rendered volume in this directory')
     .option('--oidc-port <port>', 'port for the keys of the embedded identity provider', port)
-    .option('--show-secrets', 'do not mask')
+    .option('--show-secrets', 'print values unmasked')
     .action(async (options: Options) => {
       checkStandardInput([options.file, options.values]);
       const { runDev } = await import('./dev.ts');
@@ -161,14 +161,14 @@ function addCheck(
   program
     .command('check')
     .description('check an installation in a cluster, and which pods run without the agent')
-    .option('--kubeconfig <file>', 'kubeconfig (else KUBECONFIG, ~/.kube/config)')
-    .option('--context <name>', 'context of the kubeconfig (else its current one)')
-    .option('-n, --namespace <name>', 'look at the pods of this namespace alone')
-    .option('--install-namespace <name>', 'namespace of the webhook, where there are several')
-    .option('--release <name>', 'Helm release of the webhook, where there are several')
+    .option('--kubeconfig <file>', 'kubeconfig (default: KUBECONFIG, ~/.kube/config)')
+    .option('--context <name>', 'context of the kubeconfig (default: the current context)')
+    .option('-n, --namespace <name>', 'check only pods in this namespace')
+    .option('--install-namespace <name>', 'namespace of the webhook, if there are several')
+    .option('--release <name>', 'Helm release of the webhook, if there are several')
     .option(
       '--probe <namespace/account>',
-      'start a pod that logs in to Vault, and delete it',
+      'start a pod that logs in to Vault, then delete it',
       account,
     )
     .option(
@@ -195,7 +195,7 @@ function setting(
 ): Readonly<Record<string, string>> {
   const [, name, value] = /^([^=\s/]+)=(.*)$/s.exec(text) ?? [];
   if (name !== undefined && value !== undefined) return { ...others, [name]: value };
-  throw new InvalidArgumentError('It must be NAME=VALUE, the name without prefix.');
+  throw new InvalidArgumentError('It must be NAME=VALUE, with the name without its prefix.');
 }
 
 function kubeVersion(text: string): string {
@@ -205,9 +205,7 @@ function kubeVersion(text: string): string {
 
 function csiMode(text: string): string {
   if (text === 'csi') return text;
-  throw new InvalidArgumentError(
-    "It must be csi; other modes are the pod's to say, by its annotation.",
-  );
+  throw new InvalidArgumentError('It must be csi; the pod sets other modes by its annotation.');
 }
 
 function port(text: string): string {
@@ -215,19 +213,19 @@ function port(text: string): string {
   throw new InvalidArgumentError('It must be a port, 0 to 65535.');
 }
 
-/** Standard input can be read once. */
+/** Standard input can be read only once. */
 function checkStandardInput(paths: readonly (string | undefined)[]): void {
   if (paths.filter((path) => path === '-').length > 1) {
-    throw usage('only one input can be -, standard input');
+    throw usage('only one input can be standard input (-)');
   }
 }
 
-/** The error of a command line that makes no sense. */
+/** The error for an invalid command line. */
 export function usage(message: string): VouchsafeError {
   return new VouchsafeError('ERR_USAGE', message);
 }
 
-/** Places without the text of the error, which may hold what must not be printed. */
+/** The stack without the error's message, which may hold a secret. */
 function stackFrames(error: unknown): string {
   const stack = error instanceof Error ? (error.stack ?? '') : '';
   return stack

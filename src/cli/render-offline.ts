@@ -6,7 +6,7 @@ import { parseTemplate, renderTemplate } from '../template/index.ts';
 import { readDocument, readInput, type Io } from './io.ts';
 import { offlineLookup } from './offline-data.ts';
 
-/** Renders a template with values from a file; the text goes to standard output as it is. */
+/** Renders a template with values from a file to standard output. */
 export async function renderOffline(
   io: Io,
   options: { readonly file: string; readonly data: string | undefined },
@@ -14,7 +14,7 @@ export async function renderOffline(
   const template = parseTemplate(await readInput(io, options.file), options.file);
   const data = options.data === undefined ? {} : await readDocument(io, options.data);
   const { text, binary } = renderTemplate(template, { lookup: offlineLookup(data), root: data });
-  // What a program reads has to be as it was rendered; a terminal is not to be steered.
+  // Programs read the exact bytes; for a terminal, escape sequences are escaped.
   io.out(binary ?? (io.isTerminal ? (text ?? '') : Buffer.from(text ?? '')));
   return EXIT.ok;
 }

@@ -1,5 +1,5 @@
 /**
- * `vouchsafe render --pod pod.yaml`: the files of a pod, from a dev or a real Vault, masked.
+ * `vouchsafe render --pod pod.yaml`: the masked files of a pod, from a dev or a real Vault.
  */
 import {
   EXIT,
@@ -24,7 +24,7 @@ export interface RenderPodOptions {
   readonly showSecrets?: true;
 }
 
-/** Renders the files of one pod of a manifest. */
+/** Renders and prints the files of one pod of a manifest. */
 export async function renderPod(
   io: Io,
   options: RenderPodOptions,
@@ -58,12 +58,12 @@ export async function renderPod(
   return EXIT.ok;
 }
 
-/** A person who waits is told what is tried again. */
+/** Prints warnings, so that a person who waits sees what is retried. */
 function warningLogger(io: Io): Logger {
-  const speak = (message: string, { error }: LogFields = {}): void => {
+  const print = (message: string, { error }: LogFields = {}): void => {
     const reason = error instanceof VouchsafeError ? `: ${error.message} (${error.code})` : '';
     io.printError(`${message}${reason}`);
   };
-  const logger: Logger = { ...NO_LOGGER, warn: speak, error: speak, child: () => logger };
+  const logger: Logger = { ...NO_LOGGER, warn: print, error: print, child: () => logger };
   return logger;
 }

@@ -16,7 +16,7 @@ suite('an installation', () => {
       text,
       /came back with the agent, after \d+ ms: the webhook is reachable and trusted/,
     );
-    assert.match(text, /\n\n\d+ checks: 0 failed, 0 with a warning, 0 could not be made\n$/);
+    assert.match(text, /\n\n\d+ checks: 0 failed, 0 with a warning, 0 could not run\n$/);
     const writes = requests.filter(({ method }) => method !== 'GET');
     assert.deepEqual(
       writes.map(({ method, path }) => `${method} ${path}`),

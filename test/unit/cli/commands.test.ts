@@ -63,7 +63,7 @@ suite('the command line', () => {
     assert.equal(alone.code, 18);
     const none = await run(['dev', '-f', '-'], { '-': 'kind: Service\n' });
     assert.equal(none.code, 10);
-    assert.match(none.errors, /holds no pod and no workload with one/);
+    assert.match(none.errors, /contains no pod and no workload/);
   });
 });
 
@@ -93,7 +93,7 @@ vault: {connections: {east: {address: "https://east.example:8200"}}}
     assert.match(out, /^ +mode +native +built in$/m);
     assert.match(out, /^ +secret-app +kvv2\/app +pod$/m);
     assert.match(out, /^ +initContainers: vouchsafe-agent$/m);
-    assert.match(out, /^ +web sees the files at \/vault\/secrets$/m);
+    assert.match(out, /^ +web mounts the files at \/vault\/secrets$/m);
   });
 
   test('tells that a volume is added, and no agent, in mode csi', async () => {
@@ -105,7 +105,7 @@ vault: {connections: {east: {address: "https://east.example:8200"}}}
     assert.match(out, /^ +mode +csi +installation$/m);
     assert.match(out, /^ +identity +service-account +built in$/m);
     assert.match(out, /^ +image +\(no agent in the pod\)/m);
-    assert.match(out, /^added:\n +volumes: vouchsafe-secrets\n +web sees the files at/m);
+    assert.match(out, /^added:\n +volumes: vouchsafe-secrets\n +web mounts the files at/m);
   });
 
   test('tells why a pod has an agent where csi is the default', async () => {
@@ -132,7 +132,7 @@ vault: {connections: {east: {address: "https://east.example:8200"}}}
       '-': podText({ 'vouchsafe.dev/inject': 'false' }),
     });
     assert.equal(skipped.code, 0);
-    assert.match(skipped.out, /skipped \(not_requested\)\n +Nobody asks for the agent\./);
+    assert.match(skipped.out, /skipped \(not_requested\)\n +Not requested: neither the pod nor its namespace sets/);
     const denied = await run(['explain', '-f', '-'], {
       '-': podText({ 'vouchsafe.dev/vault': 'https://elsewhere.example' }),
     });

@@ -134,15 +134,15 @@ suite('manifests that cannot be read', () => {
     )
     .join('\n');
   const refusals: readonly (readonly [string, string, RegExp])[] = [
-    ['nothing at all', '', /standard input holds no document/],
-    ['comments alone', '---\n# nothing\n', /standard input holds no document/],
-    ['a scalar', 'hello', /document 1 is no Kubernetes object/],
-    ['broken YAML', 'kind: Pod\n  a: [\n', /document 1 is not YAML at line 1, column 7/],
-    ['broken JSON', '{"kind": "Pod",', /document 1 is not YAML at line 1, column 16/],
+    ['nothing at all', '', /standard input contains no document/],
+    ['comments alone', '---\n# nothing\n', /standard input contains no document/],
+    ['a scalar', 'hello', /document 1 is not a Kubernetes object/],
+    ['broken YAML', 'kind: Pod\n  a: [\n', /document 1 is not valid YAML at line 1, column 7/],
+    ['broken JSON', '{"kind": "Pod",', /document 1 is not valid YAML at line 1, column 16/],
     ['a key twice', 'kind: Pod\nkind: Pod\n', /line 2, column 1: DUPLICATE_KEY/],
     ['an unknown alias', 'kind: *nothing\n', /document 1 has too many or unknown aliases/],
     ['aliases without end', bomb, /document 1 has too many or unknown aliases/],
-    ['deep nesting', '['.repeat(20_000), /document 1 is not YAML/],
+    ['deep nesting', '['.repeat(20_000), /document 1 is not valid YAML/],
   ];
   for (const [name, text, message] of refusals) {
     test(name, async () => {
@@ -165,6 +165,6 @@ suite('manifests that cannot be read', () => {
   test('an annotation without quotes says so', async () => {
     const { code, errors } = await inject(podText({ 'vouchsafe.dev/inject': true }));
     assert.equal(code, 18);
-    assert.match(errors, /annotation vouchsafe\.dev\/inject is no text: put its value in quotes/);
+    assert.match(errors, /annotation vouchsafe\.dev\/inject must be a string: quote it/);
   });
 });

@@ -35,7 +35,7 @@ function begin(t: TestContext): World {
   return { cluster, clock, recorder, metrics, logger, events: () => cluster.list(COLLECTION) };
 }
 
-const occurrence = (name = 'web-1', note = 'The pod asks for the agent.'): EventDetails => ({
+const occurrence = (name = 'web-1', note = 'The pod requests injection.'): EventDetails => ({
   namespace: 'shop',
   regarding: { apiVersion: 'apps/v1', kind: 'ReplicaSet', name, uid: 'u' },
   type: 'Normal',
@@ -60,7 +60,7 @@ test('an Event has everything that the API demands', async (t) => {
     regarding: { ...occurrence().regarding, namespace: 'shop' },
     type: 'Normal',
     reason: 'Injected',
-    note: 'The pod asks for the agent.',
+    note: 'The pod requests injection.',
   });
 });
 

@@ -49,7 +49,7 @@ test('an injected pod: its controller is told', async (t) => {
       regarding,
       type: 'Normal',
       reason: 'Injected',
-      note: 'The pod asks for the agent.',
+      note: 'The pod requests injection.',
     },
   ]);
 });
@@ -92,7 +92,7 @@ test('a denied pod: which settings is told in words of our own, and no text of t
   assert.deepEqual([notice?.type, notice?.reason], ['Warning', 'Denied']);
   assert.equal(
     notice?.note,
-    'Settings are wrong or contradict each other or the pod. 5 problems, of containers, format-*, mode, ' +
+    'Settings are not valid, or contradict each other or the pod. 5 problems, of containers, format-*, mode, ' +
       'other annotations, the pod itself. The answer to whoever created the pod says more, and so does ' +
       '`vouchsafe explain`.',
   );
