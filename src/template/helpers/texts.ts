@@ -141,7 +141,7 @@ export const TEXTS: readonly Helper[] = [
     args: [1, 1],
     run: (call) => {
       const text = call.text(0);
-      call.work.make(caseBytes(text));
+      call.work.make(caseBytes(call.work, text));
       return text.toLowerCase();
     },
   }),
@@ -152,7 +152,7 @@ export const TEXTS: readonly Helper[] = [
     args: [1, 1],
     run: (call) => {
       const text = call.text(0);
-      call.work.make(caseBytes(text));
+      call.work.make(caseBytes(call.work, text));
       return text.toUpperCase();
     },
   }),
@@ -241,17 +241,18 @@ function parts(work: WorkBudget, text: string, separator: string): readonly stri
 }
 
 /** Bytes of a text in the other case, at most: one character can become three, and take two bytes for one. */
-function caseBytes(text: string): number {
+function caseBytes(work: Work, text: string): number {
   const isPlain = Buffer.byteLength(text) === text.length;
-  return isPlain ? text.length : 2 * (text.length + 2 * growing(text));
+  return isPlain ? text.length : 2 * (text.length + 2 * growing(work, text));
 }
 
 /** Characters that become more than one in the other case, as `ß` and `ﬃ` do. */
-function growing(text: string): number {
+function growing(work: Work, text: string): number {
   let count = 0;
   for (const _ of text.matchAll(
     /[\u00df\u0130\u0149\u01f0\u0390\u03b0\u0587\u1e96-\u1e9a\u1f50-\u1fff\ufb00-\ufb17]/g,
   )) {
+    work.step(1);
     count += 1;
   }
   return count;

@@ -55,6 +55,17 @@ describe('work', () => {
     limited('{{a}}{{b}}', { a: 'x'.repeat(50), b: '€' }, limits);
   });
 
+  it('letters that are longer in the other case are looked at one by one, and each is a step', () => {
+    const limits = { ...RENDER_LIMITS, steps: 1000 };
+    for (const helper of ['upper', 'lower']) {
+      run(`{{${helper} a}}`, { a: 'é'.repeat(2000) }, limits);
+      assert.match(
+        limited(`{{${helper} a}}`, { a: 'ß'.repeat(2000) }, limits),
+        /more than 1000 steps/,
+      );
+    }
+  });
+
   it('nothing is made beyond the bound, whatever makes it', () => {
     const a = 'x\n'.repeat(MIB);
     for (const source of [
