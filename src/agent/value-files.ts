@@ -69,13 +69,16 @@ export class ValueFiles {
   }
 }
 
-/** Writes a file that nobody but its owner may read; there must be none of its name. */
+/** Writes a file that nobody but its owner may read; there must be none of its name, and is none where it fails. */
 export function writePrivate(path: string, content: string | Uint8Array): void {
   const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = fs.constants;
   const file = fs.openSync(path, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600);
   try {
     fs.writeFileSync(file, content);
     fs.fchmodSync(file, 0o600);
+  } catch (error) {
+    fs.rmSync(path, { force: true });
+    throw error;
   } finally {
     fs.closeSync(file);
   }

@@ -20,6 +20,11 @@ export function mountForeign(target: string): void {
   run('mount', ['-t', 'tmpfs', 'somebody', target]);
 }
 
+/** Mounts a tmpfs that is full before long. */
+export function mountSmall(target: string, bytes: number): void {
+  run('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'small', target]);
+}
+
 /** A temporary directory; what is mounted below it when the test ends is unmounted. */
 export function directoryWithMounts(t: TestContext): string {
   let root = '';

@@ -1,6 +1,6 @@
 /** Values too long to be written again and again are left to a successor in files of their own. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { savedBytes, StateFile } from '../../../src/agent/index.ts';
@@ -10,7 +10,9 @@ import { Sessions } from '../../../src/agent/sessions.ts';
 import { Values } from '../../../src/agent/values.ts';
 import { parseAgentConfig } from '../../../src/config/index.ts';
 import { JsonText, NO_LOGGER, NO_METRICS, Secret } from '../../../src/core/index.ts';
+import { CANNOT_MOUNT } from '../../helpers/csi-world.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';
+import { directoryWithMounts, mountSmall } from '../../helpers/mounting.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';
 
 const MIB = 2 ** 20;
@@ -145,6 +147,28 @@ test('a long value that is not there is read anew; token and other values are go
   assert.equal(second.sessions.current?.token.reveal(), 'hvs.planted');
   assert.equal([...second.values.entries].length, 2);
 });
+
+test(
+  'a full volume keeps nothing half-written: once there is room the state is saved',
+  { skip: CANNOT_MOUNT },
+  (t) => {
+    const directory = join(directoryWithMounts(t), 'state');
+    mkdirSync(directory);
+    mountSmall(directory, 4 * MIB);
+    const filler = join(directory, 'filler');
+    writeFileSync(filler, 'x'.repeat(3 * MIB + MIB / 2));
+    const first = new Process(directory);
+    first.logIn();
+    first.hold('database/creds/long', JsonText.of('x'.repeat(MIB)));
+    first.handover.save('good');
+    assert.deepEqual(readdirSync(directory), ['filler']);
+    rmSync(filler);
+    first.handover.save('good');
+    const second = new Process(directory);
+    assert.equal(second.handover.resume(), 'good');
+    assert.ok(second.held('long'));
+  },
+);
 
 for (const name of ['../state.json', '/etc/hostname', 'state.json', 7, null]) {
   test(`a state that names ${String(name)} as a long value has none`, (t) => {
