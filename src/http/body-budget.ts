@@ -22,12 +22,15 @@ interface Share extends BodyShare {
  */
 export class BodyBudget {
   readonly #maxBytes: number;
+  readonly #bytesOfEach: number;
   /** The oldest come first. */
   readonly #shares = new Set<Share>();
   #bytes = 0;
 
-  constructor(maxBytes: number) {
+  /** `bytesOfEach` is what a share takes that holds nothing yet: what there is of a request beside its body. */
+  constructor(maxBytes: number, bytesOfEach = 0) {
     this.#maxBytes = maxBytes;
+    this.#bytesOfEach = bytesOfEach;
   }
 
   /** Bytes that are taken. */
@@ -35,7 +38,10 @@ export class BodyBudget {
     return this.#bytes;
   }
 
-  /** Opens a share of nothing; `evict` is called when it has to give way, and must end what it stands for. */
+  /**
+   * Opens a share of an empty body; `evict` is called when it has to give way, which may be at once, and must end what
+   * it stands for.
+   */
   open(evict: () => void): BodyShare {
     const share: Share = {
       bytes: 0,
@@ -45,13 +51,15 @@ export class BodyBudget {
       release: () => this.#release(share),
     };
     this.#shares.add(share);
+    if (!share.resize(0)) evict();
     return share;
   }
 
   #resize(share: Share, bytes: number): boolean {
     if (!this.#shares.has(share)) return false;
-    this.#bytes += bytes - share.bytes;
-    share.bytes = bytes;
+    const all = this.#bytesOfEach + bytes;
+    this.#bytes += all - share.bytes;
+    share.bytes = all;
     while (this.#bytes > this.#maxBytes) {
       const victim = this.#oldestWaiting() ?? share;
       this.#release(victim);

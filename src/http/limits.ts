@@ -40,6 +40,8 @@ export const REVIEW_LIMITS: Limits = {
 
 /** Bytes of all requests and answers that a listener has in memory. */
 export const MAX_BODIES_BYTES = 16 * 1024 * 1024;
+/** What a request counts for among them beside its body: headers, and what Node has for it. */
+export const REQUEST_BYTES = 16 * 1024;
 
 /** Requests of one HTTP/2 connection at a time. */
 export const MAX_STREAMS = 250;

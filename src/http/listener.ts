@@ -14,6 +14,7 @@ import {
   MAX_BODIES_BYTES,
   MAX_HEADER_BYTES,
   PROBE_LIMITS,
+  REQUEST_BYTES,
 } from './limits.ts';
 import { createRequestListener, type Handler } from './respond.ts';
 
@@ -52,7 +53,7 @@ export async function serveHttp(
 ): Promise<void> {
   const { handler, logger, stopping } = options;
   const connections = new Connections(PROBE_LIMITS, options.nodeAddresses, options.metrics);
-  const budget = new BodyBudget(MAX_BODIES_BYTES);
+  const budget = new BodyBudget(MAX_BODIES_BYTES, REQUEST_BYTES);
   const isEnding = (): boolean => stopping.aborted;
   const server = createServer(
     { ...HTTP1_OPTIONS, keepAliveTimeout: PROBE_LIMITS.keepAliveMs },

@@ -15,6 +15,7 @@ import {
   MAX_BODIES_BYTES,
   MAX_HEADER_BYTES,
   MAX_STREAMS,
+  REQUEST_BYTES,
   REVIEW_LIMITS,
 } from './limits.ts';
 import { HTTP1_OPTIONS, listen } from './listener.ts';
@@ -56,7 +57,7 @@ export class SecureListener {
       ...(clientCa !== undefined && { requestCert: true, rejectUnauthorized: false }),
     });
     this.#server.setTimeout(REVIEW_LIMITS.keepAliveMs);
-    const budget = new BodyBudget(MAX_BODIES_BYTES);
+    const budget = new BodyBudget(MAX_BODIES_BYTES, REQUEST_BYTES);
     this.#server.on(
       'request',
       createRequestListener({ ...options, connections: this.#connections, budget }),

@@ -29,6 +29,24 @@ test('what is being answered never gives way; where nothing else is left the new
   assert.ok(budget.open(() => undefined).resize(100));
 });
 
+test('a request counts before its body does: the oldest gives way, or else the newest at once', () => {
+  const budget = new BodyBudget(100, 40);
+  const gone: string[] = [];
+  const first = budget.open(() => gone.push('first'));
+  const second = budget.open(() => gone.push('second'));
+  assert.equal(budget.bytes, 80);
+  assert.ok(second.resize(10));
+  second.isWaiting = false;
+  const third = budget.open(() => gone.push('third'));
+  assert.deepEqual(gone, ['first']);
+  third.isWaiting = false;
+  budget.open(() => gone.push('fourth'));
+  assert.deepEqual(gone, ['first', 'fourth']);
+  assert.equal(first.resize(0), false);
+  for (const share of [second, third]) share.release();
+  assert.equal(budget.bytes, 0);
+});
+
 test('property: never more than the bound, and nothing is left at the end', () => {
   const step = fc.record({ share: fc.nat(9), bytes: fc.nat(60), isWaiting: fc.boolean() });
   fc.assert(

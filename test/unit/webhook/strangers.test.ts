@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers';
 import { connect } from 'node:tls';
 import { test, type TestContext } from 'node:test';
 import { parseInstallation } from '../../../src/config/index.ts';
+import { BODY_MS } from '../../../src/http/limits.ts';
 import { createTestCa } from '../../../src/dev/ca/index.ts';
 import { systemClock } from '../../../src/platform/index.ts';
 import { liveBytes } from '../../helpers/live-heap.ts';
@@ -190,6 +191,24 @@ test('a body in the smallest pieces costs no more than its length', async (t) =>
   socket.write(`0\r\n\r\n`);
   const [answer] = (await once(socket, 'data')) as [Buffer];
   assert.match(answer.toString(), /^HTTP\/1\.1 400/);
+});
+
+test('HTTP/2: requests of which nothing but headers comes are bounded together, and give way to reviews', async (t) => {
+  const webhook = await startWebhook(t);
+  const strangers = Array.from({ length: 6 }, () => http2(t, webhook));
+  const start = systemClock.monotonicMs();
+  let closed = 0;
+  for (const stranger of strangers) {
+    await once(stranger, 'remoteSettings');
+    for (let count = 0; count < 250; count += 1) {
+      const stream = stranger.request({ ':method': 'POST', ':path': '/mutate', ...JSON_TYPE });
+      stream.on('error', () => undefined);
+      stream.once('close', () => (closed += 1));
+    }
+  }
+  await until(() => closed >= 6 * 250 - 1024);
+  assert.ok(systemClock.monotonicMs() - start < BODY_MS, 'their time was over');
+  await assertServing(webhook);
 });
 
 test('HTTP/2: unfinished bodies on many streams give way, too', async (t) => {
