@@ -74,8 +74,7 @@ function isOurs(present: Container, written: Container): boolean {
 }
 
 /** Variables that make another program of ours, or that it has a meaning for. */
-const OF_THE_PROGRAM =
-  /^(VOUCHSAFE_.*|NODE_OPTIONS|NODE_PATH|LD_PRELOAD|LD_AUDIT|LD_LIBRARY_PATH)$/;
+const OF_THE_PROGRAM = /^(VOUCHSAFE|NODE|LD|OPENSSL|SSL_CERT)_/;
 
 /** Each of our variables once: of several the kubelet takes the last. */
 function hasVariables(present: Container, written: Container): boolean {

@@ -129,6 +129,15 @@ const CHANGES: Readonly<Record<string, (one: Container) => object>> = {
   'options of Node': ({ env }) => ({
     env: [...(env ?? []), { name: 'NODE_OPTIONS', value: '--require /evil.js' }],
   }),
+  'no look at certificates': ({ env }) => ({
+    env: [...(env ?? []), { name: 'NODE_TLS_REJECT_UNAUTHORIZED', value: '0' }],
+  }),
+  'a CA of somebody': ({ env }) => ({
+    env: [...(env ?? []), { name: 'SSL_CERT_FILE', value: '/evil.pem' }],
+  }),
+  'a configuration of OpenSSL': ({ env }) => ({
+    env: [...(env ?? []), { name: 'OPENSSL_CONF', value: '/evil.cnf' }],
+  }),
   'a library': ({ env }) => ({ env: [...(env ?? []), { name: 'LD_PRELOAD', value: '/evil.so' }] }),
   'no variables': () => ({ env: [] }),
   'all privileges': ({ securityContext }) => ({
