@@ -241,13 +241,13 @@ function parts(work: WorkBudget, text: string, separator: string): readonly stri
 }
 
 /** Bytes of a text in the other case, at most: one character can become three, and take two bytes for one. */
-function caseBytes(work: Work, text: string): number {
+function caseBytes(work: WorkBudget, text: string): number {
   const isPlain = Buffer.byteLength(text) === text.length;
   return isPlain ? text.length : 2 * (text.length + 2 * growing(work, text));
 }
 
 /** Characters that become more than one in the other case, as `ß` and `ﬃ` do. */
-function growing(work: Work, text: string): number {
+function growing(work: WorkBudget, text: string): number {
   let count = 0;
   for (const _ of text.matchAll(
     /[\u00df\u0130\u0149\u01f0\u0390\u03b0\u0587\u1e96-\u1e9a\u1f50-\u1fff\ufb00-\ufb17]/g,
