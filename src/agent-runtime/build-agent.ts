@@ -37,8 +37,8 @@ import {
 } from '../spiffe/index.ts';
 import {
   createVaultClient,
-  type AnswerOpener,
-  type AnswerRoom,
+  type ResponseParser,
+  type ResponseBudget,
   type VaultClient,
 } from '../vault/index.ts';
 import { loadCaBundle } from './ca-bundle.ts';
@@ -64,9 +64,9 @@ export interface AgentDependencies {
   /** What renders. Default: {@link localTemplates}. */
   readonly templates?: TemplatePort<unknown> | undefined;
   /** What opens answers of Vault that hold values. Default: the Vault client, at once. */
-  readonly opener?: AnswerOpener | undefined;
+  readonly parser?: ResponseParser | undefined;
   /** Where values are counted, and answers while they are read. Default: nowhere. */
-  readonly room?: (AnswerRoom & ValuesRoom) | undefined;
+  readonly room?: (ResponseBudget & ValuesRoom) | undefined;
   /** Changes the parts before the agent is made of them: tests put faults between them. Default: none. */
   readonly wrap?: (parts: AgentParts<unknown>) => AgentParts<unknown>;
 }
@@ -150,12 +150,12 @@ interface Building extends Common {
   readonly companions: Task[];
   /** What is to be called at the end. */
   readonly closers: (() => void)[];
-  readonly surroundings: Pick<AgentDependencies, 'shared' | 'owner' | 'opener' | 'room'>;
+  readonly surroundings: Pick<AgentDependencies, 'shared' | 'owner' | 'parser' | 'room'>;
 }
 
 async function buildVault(
   config: AgentConfig,
-  { companions, closers, surroundings: { shared, owner = '', opener, room }, ...common }: Building,
+  { companions, closers, surroundings: { shared, owner = '', parser, room }, ...common }: Building,
 ): Promise<VaultClient | undefined> {
   const { vault } = config;
   if (vault === undefined || config.auth === undefined) return undefined;
@@ -163,14 +163,14 @@ async function buildVault(
   const options = {
     ...{ ...common, address, timeoutMs },
     ...(namespace !== undefined && { namespace }),
-    ...(opener !== undefined && { opener }),
-    ...(room !== undefined && { room }),
+    ...(parser !== undefined && { parser }),
+    ...(room !== undefined && { budget: room }),
   };
   if (shared !== undefined) {
     const borrowed = await shared.connect(vault, owner);
     closers.push(() => borrowed.giveBack());
-    const { connections, turns } = borrowed;
-    return createVaultClient({ ...options, connections, turns });
+    const { connections, limiter } = borrowed;
+    return createVaultClient({ ...options, connections, limiter });
   }
   const ca = await loadCaBundle(vault, common.logger);
   companions.push((signal) => ca.run(signal));

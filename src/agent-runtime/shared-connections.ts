@@ -7,7 +7,7 @@ import type { VaultConfig } from '../config/index.ts';
 import { FairShares, type Task } from '../async/index.ts';
 import {
   createVaultConnections,
-  type RequestTurns,
+  type RequestLimiter,
   type VaultConnections,
 } from '../vault/index.ts';
 import { loadCaBundle } from './ca-bundle.ts';
@@ -19,7 +19,7 @@ const MAX_REQUESTS = 256;
 export interface BorrowedConnections {
   readonly connections: VaultConnections;
   /** Requests of one owner begin in its share of all. */
-  readonly turns: RequestTurns;
+  readonly limiter: RequestLimiter;
   giveBack(): void;
 }
 
@@ -73,7 +73,7 @@ export function createSharedConnections(options: SharedOptions): SharedConnectio
         let isGivenBack = false;
         return {
           connections,
-          turns: (signal, request) => requests.run(owner, signal, request),
+          limiter: (signal, request) => requests.run(owner, signal, request),
           giveBack() {
             if (!isGivenBack) giveBack(key, pool);
             isGivenBack = true;

@@ -70,7 +70,7 @@ export async function buildEngine(
     ...{ notifier: NO_NOTIFIER, token: tokens, svids, owner: owner.namespace },
     room: new VolumeRoom(parts.budget, owner, parts.maxValueBytes),
     templates: templatesOf(renderer, client),
-    opener: { open: (answer, inner) => renderer.open(answer, client, inner) },
+    parser: { parse: (answer, inner) => renderer.open(answer, client, inner) },
     wrap: (agent) => ({
       ...agent,
       maxValues: parts.maxDependencies,

@@ -21,11 +21,11 @@ export class VolumeRoom implements ValuesRoom {
   }
 
   /** @throws VouchsafeError `ERR_OUTPUT_FULL` */
-  take(bytes: number, path: string): void {
+  reserve(bytes: number, path: string): void {
     this.#budget.reserveAnswer(this.#owner, bytes, `the response of Vault for ${path}`);
   }
 
-  giveBack(bytes: number): void {
+  release(bytes: number): void {
     this.#budget.releaseAnswer(this.#owner, bytes);
   }
 

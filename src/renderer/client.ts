@@ -9,7 +9,7 @@ import {
   type Dependency,
 } from '../core/index.ts';
 import { BoundExceeded, type Frame, type Job, type Pool } from '../sandbox/index.ts';
-import { openAnswer, type AnswerShape, type OpenedAnswer } from '../vault/answer.ts';
+import { parseResponse, type ParsedResponse, type ResponseShape } from '../vault/response.ts';
 import {
   headOf,
   readChecked,
@@ -118,21 +118,21 @@ export class Renderer {
   async open(
     answer: {
       readonly body: Uint8Array;
-      readonly shape: AnswerShape;
+      readonly shape: ResponseShape;
       readonly path: string;
       readonly nowMs: number;
     },
     { tenant }: Client,
     signal: AbortSignal,
-  ): Promise<OpenedAnswer> {
+  ): Promise<ParsedResponse> {
     signal.throwIfAborted();
     const { body, shape, path, nowMs } = answer;
     if (body.byteLength <= MAX_SHORT_BYTES) {
-      const opened = openAnswer(body, shape, nowMs);
+      const opened = parseResponse(body, shape, nowMs);
       return 'malformed' in opened ? opened : { ...opened, value: JsonText.of(opened.value) };
     }
     const request: Request = { operation: 'answer', shape, nowMs };
-    const read = (frame: Frame): OpenedAnswer => {
+    const read = (frame: Frame): ParsedResponse => {
       const opened = readOpened(frame);
       if ('malformed' in opened) return opened;
       return { ...opened, value: readValue(frame[1]) };

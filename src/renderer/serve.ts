@@ -15,7 +15,7 @@ import {
   type Template,
 } from '../template/index.ts';
 // Not by its index, which brings the whole client: a process that renders has neither use nor room for it.
-import { openAnswer } from '../vault/answer.ts';
+import { parseResponse } from '../vault/response.ts';
 import { headOf, MAX_HEAD_BYTES, type Request, type SentTemplate, type ValueKind } from './wire.ts';
 
 /** Parsed templates that are kept, and the characters that they may have together. */
@@ -47,7 +47,7 @@ export class RendererService {
         ];
       }
       case 'answer': {
-        const opened = openAnswer(parts[0] ?? new Uint8Array(), request.shape, request.nowMs);
+        const opened = parseResponse(parts[0] ?? new Uint8Array(), request.shape, request.nowMs);
         if ('malformed' in opened) return [headOf(opened)];
         const { value, validity, warnings } = opened;
         return [headOf({ validity, warnings: warnings.slice(0, 16) }), headOf(value)];

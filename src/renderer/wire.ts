@@ -18,7 +18,7 @@ import {
 } from '../core/index.ts';
 import type { Frame } from '../sandbox/index.ts';
 import type { RenderLimits } from '../template/index.ts';
-import type { AnswerShape } from '../vault/answer.ts';
+import type { ResponseShape } from '../vault/response.ts';
 
 /** Longest first part of an answer: it is read where everybody waits. */
 export const MAX_HEAD_BYTES = 512 * 1024;
@@ -60,7 +60,7 @@ export type Request =
       readonly templates: readonly { readonly name: string; readonly source: string }[];
     }
   /** The body of the answer is the part after this one. */
-  | { readonly operation: 'answer'; readonly shape: AnswerShape; readonly nowMs: number };
+  | { readonly operation: 'answer'; readonly shape: ResponseShape; readonly nowMs: number };
 
 /** What became of one template; `content` is the number of the part, 0 where there is none. */
 export interface Rendered {

@@ -60,9 +60,9 @@ export function parseWorkloadApiAddress(
   return { uri: text, target };
 }
 
-type Refuse = (rule: string) => VouchsafeError;
+type Fail = (rule: string) => VouchsafeError;
 
-function unixTarget(authority: string, path: string, refuse: Refuse): string {
+function unixTarget(authority: string, path: string, refuse: Fail): string {
   if (authority !== '') throw refuse(`must not have a host; use unix:///${authority}${path}`);
   if (!path.startsWith('/') || path === '/') {
     throw refuse(
@@ -81,7 +81,7 @@ function unixTarget(authority: string, path: string, refuse: Refuse): string {
   return `unix:${decoded}`;
 }
 
-function tcpTarget(authority: string, path: string, refuse: Refuse): string {
+function tcpTarget(authority: string, path: string, refuse: Fail): string {
   if (path !== '') throw refuse('must not have a path');
   const [, host = '', port = ''] = /^(.*?)(?::(\d*))?$/.exec(authority) ?? [];
   const bracketed = /^\[(.*)\]$/.exec(host)?.[1];

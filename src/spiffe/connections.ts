@@ -6,12 +6,12 @@ import type { PeerCertificate, SecureContext } from 'node:tls';
 import type { Clock } from '../core/index.ts';
 
 /** The error of {@link TlsSettings.checkServerIdentity}: the reason would not come whole through gRPC's own texts. */
-export const SERVER_REFUSED = 'server refused by its SPIFFE ID';
+export const SERVER_REJECTED = 'server refused by its SPIFFE ID';
 
 /** With what a TLS connection is opened. */
 export interface TlsSettings {
   readonly secureContext: SecureContext;
-  /** {@link SERVER_REFUSED} unless the server's certificate is one to talk to; its chain was verified before. */
+  /** {@link SERVER_REJECTED} unless the server's certificate is one to talk to; its chain was verified before. */
   readonly checkServerIdentity: (host: string, certificate: PeerCertificate) => Error | undefined;
   /** Why the last server was refused. */
   serverProblem(): string | undefined;
@@ -69,7 +69,7 @@ export class Connections<C> {
   }
 
   /** The newest connection, opened if need be. Rejects with the errors of {@link ChannelSecurity.current}. */
-  async lease(signal: AbortSignal): Promise<ConnectionHandle<C>> {
+  async acquire(signal: AbortSignal): Promise<ConnectionHandle<C>> {
     signal.throwIfAborted();
     const settings = await this.#security?.current(signal);
     if (this.#isClosed) throw new TypeError('the client is closed');

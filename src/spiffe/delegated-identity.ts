@@ -153,7 +153,7 @@ class DelegatedPod implements SvidApi {
     const read = (message: Uint8Array): X509Svids =>
       decode(name, DELEGATED_MESSAGES[name], message);
     const messages = this.#calls.watch({ method, request, read }, signal, onDiscarded);
-    yield* this.#calls.entitled(messages, method, ({ x509Svids }) => x509Svids);
+    yield* this.#calls.rejectEmpty(messages, method, ({ x509Svids }) => x509Svids);
   }
 
   #authorities<T>(

@@ -5,13 +5,13 @@
  */
 import { createSecureContext } from 'node:tls';
 import { parseSpiffeId, VouchsafeError, type Clock, type SpiffeId } from '../core/index.ts';
-import { SERVER_REFUSED, type ChannelSecurity, type TlsSettings } from './connections.ts';
+import { SERVER_REJECTED, type ChannelSecurity, type TlsSettings } from './connections.ts';
 import type { Identity, X509Identity } from './identity.ts';
 import { toPem, x509Pem } from './pem.ts';
 import { peerProblem } from './x509-svid.ts';
 
 /** Longest wait for an own X.509-SVID: those who wait should soon hear why there is none. */
-const DEFAULT_PATIENCE_MS = 10_000;
+const DEFAULT_TIMEOUT_MS = 10_000;
 
 /** Below it lie the SPIFFE IDs of SPIRE's agents. */
 const AGENT_PATH = '/spire/agent/';
@@ -24,7 +24,7 @@ export interface MtlsOptions {
   readonly serverIds?: readonly string[];
   readonly clock: Clock;
   /** Default 10 s. */
-  readonly patienceMs?: number;
+  readonly timeoutMs?: number;
 }
 
 /**
@@ -35,7 +35,7 @@ export interface MtlsOptions {
  * @throws TypeError for an empty list, or SPIFFE IDs of several trust domains.
  */
 export function createMtls(options: MtlsOptions): ChannelSecurity {
-  const { identity, serverIds, clock, patienceMs = DEFAULT_PATIENCE_MS } = options;
+  const { identity, serverIds, clock, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
   const allowed = serverIds?.map((id) => parseSpiffeId(id));
   const domains = new Set(allowed?.map(({ trustDomain }) => trustDomain));
   if (allowed !== undefined && domains.size !== 1) {
@@ -46,7 +46,7 @@ export function createMtls(options: MtlsOptions): ChannelSecurity {
   return {
     clock,
     async current(signal) {
-      const own = await ownSvid(identity, signal, patienceMs);
+      const own = await ownSvid(identity, signal, timeoutMs);
       if (newest?.own !== own) {
         const server = domain ?? own.svid.spiffeId.trustDomain;
         const isAllowed = (id: SpiffeId): boolean =>
@@ -62,9 +62,9 @@ export function createMtls(options: MtlsOptions): ChannelSecurity {
 async function ownSvid(
   identity: Identity,
   signal: AbortSignal,
-  patienceMs: number,
+  timeoutMs: number,
 ): Promise<X509Identity> {
-  const patience = AbortSignal.timeout(patienceMs);
+  const patience = AbortSignal.timeout(timeoutMs);
   try {
     return await identity.x509Svid(AbortSignal.any([signal, patience]));
   } catch (error) {
@@ -90,7 +90,7 @@ function settingsFor(
     expiresAtMs: own.svid.expiresAtMs,
     checkServerIdentity(_host, { raw }) {
       problem = peerProblem(raw, isAllowed, clock.now());
-      return problem === undefined ? undefined : new Error(SERVER_REFUSED);
+      return problem === undefined ? undefined : new Error(SERVER_REJECTED);
     },
     serverProblem: () => problem,
     async replaced(signal) {

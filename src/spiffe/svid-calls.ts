@@ -72,7 +72,7 @@ export class SvidCalls<M extends string> {
     const read = (message: Uint8Array): X509Context =>
       parseX509Context(call.read(message), this.#clock.now());
     const contexts = this.watch({ ...call, read }, signal, onDiscarded);
-    return this.entitled(contexts, call.method, ({ svids }) => svids);
+    return this.rejectEmpty(contexts, call.method, ({ svids }) => svids);
   }
 
   watch<T>(
@@ -89,7 +89,7 @@ export class SvidCalls<M extends string> {
    *
    * @throws VouchsafeError `ERR_SPIFFE_DENIED`
    */
-  async *entitled<T>(
+  async *rejectEmpty<T>(
     messages: AsyncIterable<T>,
     method: M,
     svidsOf: (message: T) => readonly unknown[],

@@ -6,13 +6,13 @@ import { VouchsafeError } from '../core/index.ts';
 import type { WorkloadApiAddress } from './address.ts';
 import {
   Connections,
-  SERVER_REFUSED,
+  SERVER_REJECTED,
   type ChannelSecurity,
   type ConnectionHandle,
   type TlsSettings,
 } from './connections.ts';
 import { fromGrpc, nothingIssued } from './grpc-errors.ts';
-import { CallScope } from './limits.ts';
+import { CallScope } from './call-scope.ts';
 import type { Protocol } from './proto/protocol.ts';
 
 /** SPIRE's Kubernetes attestor polls the kubelet for up to 30 s inside a call. */
@@ -101,10 +101,10 @@ class GrpcTransport<M extends string> implements Transport<M> {
   }
 
   async unary(method: M, request: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
-    const limits = this.#limit(signal);
+    const scope = this.#scope(signal);
     try {
-      const lease = await this.#lease(limits);
-      const { client, metadata } = lease.connection;
+      const handle = await this.#acquire(scope);
+      const { client, metadata } = handle.connection;
       const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
       const call = client.makeUnaryRequest(
         this.#path(method),
@@ -117,12 +117,12 @@ class GrpcTransport<M extends string> implements Transport<M> {
           else resolve(answer);
         },
       );
-      limits.attachCall(call);
+      scope.attachCall(call);
       return await promise;
     } catch (error) {
-      throw this.#explain(error, method, limits);
+      throw this.#explain(error, method, scope);
     } finally {
-      limits.release();
+      scope.release();
     }
   }
 
@@ -131,10 +131,10 @@ class GrpcTransport<M extends string> implements Transport<M> {
     request: Uint8Array,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array, never, undefined> {
-    const limits = this.#limit(signal);
+    const scope = this.#scope(signal);
     try {
-      const lease = await this.#lease(limits);
-      const { client, metadata } = lease.connection;
+      const handle = await this.#acquire(scope);
+      const { client, metadata } = handle.connection;
       const call: ClientReadableStream<Uint8Array> = client.makeServerStreamRequest(
         this.#path(method),
         toBuffer,
@@ -144,10 +144,10 @@ class GrpcTransport<M extends string> implements Transport<M> {
       );
       // A cancelled call reports an error after its reader has gone; unheard, it would end the process.
       call.on('error', () => undefined);
-      limits.attachCall(call);
+      scope.attachCall(call);
       try {
         for await (const message of call) {
-          limits.clearDeadline();
+          scope.clearDeadline();
           yield message as Uint8Array; // what `asIs` returned
         }
       } finally {
@@ -155,9 +155,9 @@ class GrpcTransport<M extends string> implements Transport<M> {
       }
       throw unavailable(`${method} at ${this.#address.uri}: the server ended the stream`);
     } catch (error) {
-      throw this.#explain(error, method, limits);
+      throw this.#explain(error, method, scope);
     } finally {
-      limits.release();
+      scope.release();
     }
   }
 
@@ -170,38 +170,38 @@ class GrpcTransport<M extends string> implements Transport<M> {
     this.#connections.close();
   }
 
-  async #lease(limits: CallScope): Promise<ConnectionHandle<Connection>> {
+  async #acquire(scope: CallScope): Promise<ConnectionHandle<Connection>> {
     if (this.#closing.signal.aborted) throw new TypeError('the client is closed');
-    const lease = await this.#connections.lease(limits.waiting);
-    limits.attachConnection(lease);
-    return lease;
+    const handle = await this.#connections.acquire(scope.waiting);
+    scope.attachConnection(handle);
+    return handle;
   }
 
   #path(method: M): string {
     return `/${this.#protocol.service}/${method}`;
   }
 
-  #limit(signal: AbortSignal): CallScope {
+  #scope(signal: AbortSignal): CallScope {
     return new CallScope(signal, this.#closing.signal, AbortSignal.timeout(this.#timeoutMs));
   }
 
   /** The reason of the abort, or an error of ours. */
-  #explain(error: unknown, method: M, limits: CallScope): unknown {
-    if (limits.signal.aborted) return limits.signal.reason;
+  #explain(error: unknown, method: M, scope: CallScope): unknown {
+    if (scope.signal.aborted) return scope.signal.reason;
     if (error instanceof TypeError) return error;
     const where = `${method} at ${this.#address.uri}`;
     if (this.#closing.signal.aborted) return unavailable(`${where}: the client was closed`);
     if (error instanceof VouchsafeError) return error;
-    if (limits.hasTimedOut) {
+    if (scope.hasTimedOut) {
       return unavailable(`${where}: no answer within ${this.#timeoutMs / 1000} s`);
     }
-    if (limits.hasOutlivedConnection) {
+    if (scope.hasOutlivedConnection) {
       return unavailable(
         `${where}: the X.509-SVID that the connection was opened with has expired`,
       );
     }
-    if (limits.serverProblem !== undefined && String(error).includes(SERVER_REFUSED)) {
-      return unavailable(`${where}: what listens there was refused: ${limits.serverProblem}`);
+    if (scope.serverProblem !== undefined && String(error).includes(SERVER_REJECTED)) {
+      return unavailable(`${where}: what listens there was refused: ${scope.serverProblem}`);
     }
     return fromGrpc(error, method, this.#address.uri, this.#protocol.service);
   }

@@ -1,7 +1,7 @@
 /**
- * Vault's HTTP API by node-vault, on a transport of our own. The one file that knows node-vault.
- * node-vault builds the requests; everything else it would do (axios, reading VAULT_* variables, printing
- * bodies under DEBUG, keeping a token, judging statuses) is switched off here.
+ * Vault's HTTP API through node-vault, on our own transport. Only this file imports node-vault.
+ * node-vault builds the requests; everything else it does (axios, reading VAULT_* variables, printing
+ * bodies under DEBUG, storing a token, interpreting statuses) is disabled here.
  */
 import createClient from 'node-vault';
 import {
@@ -12,86 +12,85 @@ import {
   type Secret,
 } from '../core/index.ts';
 import { createBackoff } from '../async/index.ts';
-import { objectOf, openBody, type AnswerShape, type OpenedAnswer } from './answer.ts';
+import { parseObject, parseBody, type ResponseShape, type ParsedResponse } from './response.ts';
 import type { JsonObject } from './json.ts';
-import { refusalOf, type RefusedAnswer } from './refusal.ts';
+import { errorForResponse, type ErrorResponse } from './error-response.ts';
 import type { RequestMeter, Operation } from './request-meter.ts';
-import { OPENER } from './opener.ts';
+import { INLINE_PARSER } from './inline-parser.ts';
 import { parseRetryAfter } from './retry-after.ts';
 import type { BodyBounds, HttpResponse, TlsIdentity, Transport } from './transport.ts';
-import type { AnswerOpener, AnswerRoom, RequestTurns } from './types.ts';
+import type { ResponseParser, ResponseBudget, RequestLimiter } from './types.ts';
 
-/** How often a request is sent again when a node has not caught up (HTTP 412), and the waits between. */
+/** Retries, and the waits between them, while a node has not caught up (HTTP 412). */
 const CATCH_UP = { retries: 3, minMs: 100, maxMs: 1000 } as const;
 
-/** Longest answer without a value: a login, a renewal, a refusal. What is longer counts as none of Vault's. */
+/** Longest response without a value: a login, a renewal, an error. A longer one is not taken for Vault's. */
 const MAX_PLAIN_BYTES = 64 * 1024;
 
-/** Nobody looks at what is longer. */
+/** For responses without a value; the rest of a longer one is dropped. */
 const PLAIN: BodyBounds = { keptBytes: MAX_PLAIN_BYTES + 1, grow: () => undefined };
 
-/** What one call has in memory of an answer, until it is opened. */
-class Reading implements BodyBounds {
+/** Memory that one call has reserved for its response, until the response is parsed. */
+class ReservedMemory implements BodyBounds {
   readonly keptBytes = Infinity;
-  readonly #room: AnswerRoom | undefined;
+  readonly #budget: ResponseBudget | undefined;
   readonly #path: string;
-  #taken = 0;
+  #reserved = 0;
 
-  /** Takes room for a short answer before anything is asked for: what Vault issued in vain would stay. */
-  constructor(room: AnswerRoom | undefined, path: string) {
-    this.#room = room;
+  /** Reserves memory for a short response before the request is sent: an issued credential must not be lost. */
+  constructor(budget: ResponseBudget | undefined, path: string) {
+    this.#budget = budget;
     this.#path = path;
     this.grow(MAX_SHORT_BYTES);
   }
 
   grow(bytes: number): void {
-    if (bytes <= this.#taken) return;
-    this.#room?.take(bytes - this.#taken, this.#path);
-    this.#taken = bytes;
+    if (bytes <= this.#reserved) return;
+    this.#budget?.reserve(bytes - this.#reserved, this.#path);
+    this.#reserved = bytes;
   }
 
-  end(): void {
-    this.#room?.giveBack(this.#taken);
+  release(): void {
+    this.#budget?.release(this.#reserved);
   }
 }
 
-/** One call of Vault's API. */
+/** One call to Vault's API. */
 export interface ApiCall {
   readonly operation: Operation;
   /** Without `v1/`; names are encoded here. */
   readonly path: string;
-  /** As it stands in the URL, e.g. `list=true`. */
+  /** As in the URL, e.g. `list=true`. */
   readonly query?: string;
   /** Makes the call a write. */
   readonly body?: object;
   readonly token?: Secret<string>;
   /** A JWT for `Authorization: Bearer`. */
   readonly bearer?: Secret<string>;
-  /** Other secrets of the request, to keep out of messages. */
+  /** Other secrets of the request, redacted from messages. */
   readonly secrets?: readonly Secret<string>[];
-  /** Whether Vault makes something for it that lives on: a token, or what may have a lease. Default: it does not. */
-  readonly isMaking?: boolean;
-  /** Client certificate, where it is not the one of {@link VaultApi.identity}. */
+  /** Whether Vault may create a token or a lease for it. Default: false. */
+  readonly isCreating?: boolean;
+  /** Client certificate. Default: {@link VaultApi.identity}. */
   readonly identity?: TlsIdentity;
-  /** Makes the error of an answer that is no success, or takes it for one after all. Default: {@link refusalOf}. */
-  readonly refuse?: (answer: RefusedAnswer) => VouchsafeError | JsonObject;
+  /** Converts an unsuccessful response to an error, or to a body if it counts as success. Default: {@link errorForResponse}. */
+  readonly onErrorResponse?: (answer: ErrorResponse) => VouchsafeError | JsonObject;
 }
 
-/** What a {@link VaultApi} needs. */
 export interface VaultApiOptions {
   readonly address: URL;
   readonly namespace: string | undefined;
   readonly transport: Transport;
-  readonly turns: RequestTurns | undefined;
+  readonly limiter: RequestLimiter | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly meter: RequestMeter;
-  readonly opener?: AnswerOpener | undefined;
-  readonly room?: AnswerRoom | undefined;
+  readonly parser?: ResponseParser | undefined;
+  readonly budget?: ResponseBudget | undefined;
 }
 
-/** A value, and how long it is good. */
-export type Opened = Exclude<OpenedAnswer, { readonly malformed: string }>;
+/** A value and its validity. */
+export type ParsedValue = Exclude<ParsedResponse, { readonly malformed: string }>;
 
 /** Calls Vault. */
 export class VaultApi {
@@ -110,60 +109,68 @@ export class VaultApi {
     return this.#options.address.origin;
   }
 
-  /** The body of a successful answer, or undefined where it has none. Counts and times the call. */
+  /** The body of a successful response; undefined if it is empty. Counts and times the call. */
   async call(call: ApiCall, signal: AbortSignal): Promise<JsonObject | undefined> {
     return await this.#options.meter.measure(call.operation, signal, async () =>
-      this.#read(call, await this.#try(call, PLAIN, signal)),
+      this.#bodyOf(call, await this.#sendUntilCaughtUp(call, PLAIN, signal)),
     );
   }
 
-  /** As {@link call}, for an answer that holds a value. */
-  async value(call: ApiCall, shape: AnswerShape, signal: AbortSignal): Promise<Opened | undefined> {
+  /** As {@link call}, for a response with a value. */
+  async value(
+    call: ApiCall,
+    shape: ResponseShape,
+    signal: AbortSignal,
+  ): Promise<ParsedValue | undefined> {
     return await this.#options.meter.measure(call.operation, signal, async () => {
-      const reading = new Reading(this.#options.room, call.path);
+      const memory = new ReservedMemory(this.#options.budget, call.path);
       try {
-        const response = await this.#try(call, reading, signal);
-        const opened = await this.#open(call, response, { shape, signal });
-        if (opened === undefined || !('malformed' in opened)) return opened;
-        throw this.malformed(call.path, opened.malformed);
+        const response = await this.#sendUntilCaughtUp(call, memory, signal);
+        const parsed = await this.#parse(call, response, { shape, signal });
+        if (parsed === undefined || !('malformed' in parsed)) return parsed;
+        throw this.malformed(call.path, parsed.malformed);
       } finally {
-        reading.end();
+        memory.release();
       }
     });
   }
 
-  async #open(
+  async #parse(
     call: ApiCall,
     response: HttpResponse,
-    { shape, signal }: { readonly shape: AnswerShape; readonly signal: AbortSignal },
-  ): Promise<OpenedAnswer | undefined> {
-    const { opener = OPENER, clock } = this.#options;
+    { shape, signal }: { readonly shape: ResponseShape; readonly signal: AbortSignal },
+  ): Promise<ParsedResponse | undefined> {
+    const { parser = INLINE_PARSER, clock } = this.#options;
     const { body } = response;
     const nowMs = clock.now();
-    if (!isSuccess(response)) return openBody(this.#refuse(call, response), shape, nowMs);
+    if (!isSuccess(response)) return parseBody(this.#onErrorResponse(call, response), shape, nowMs);
     if (body.byteLength === 0) return undefined;
-    return await opener.open({ body, shape, path: call.path, nowMs }, signal);
+    return await parser.parse({ body, shape, path: call.path, nowMs }, signal);
   }
 
-  async #try(call: ApiCall, reading: BodyBounds, signal: AbortSignal): Promise<HttpResponse> {
+  async #sendUntilCaughtUp(
+    call: ApiCall,
+    bodyBounds: BodyBounds,
+    signal: AbortSignal,
+  ): Promise<HttpResponse> {
     const { clock, random } = this.#options;
     const backoff = createBackoff({ ...CATCH_UP, random });
     for (let tries = 0; ; tries += 1) {
-      const response = await this.#send(call, reading, signal);
+      const response = await this.#send(call, bodyBounds, signal);
       if (response.status !== 412 || tries >= CATCH_UP.retries) return response;
       await clock.sleep(backoff.nextMs(), signal);
     }
   }
 
-  async #send(call: ApiCall, reading: BodyBounds, signal: AbortSignal): Promise<HttpResponse> {
+  async #send(call: ApiCall, bodyBounds: BodyBounds, signal: AbortSignal): Promise<HttpResponse> {
     const path = encodePath(call.path) + (call.query === undefined ? '' : `?${call.query}`);
     const identity = call.identity ?? this.identity;
     const options: TransportExtras & { headers: Record<string, string> } = {
       headers: headersOf(call),
       signal,
-      reading,
+      bodyBounds,
       isLogin: call.operation === 'login',
-      isMaking: call.isMaking ?? false,
+      isCreating: call.isCreating ?? false,
       ...(identity === undefined ? {} : { identity }),
     };
     return await (call.body === undefined
@@ -171,17 +178,17 @@ export class VaultApi {
       : this.#vault.write(path, call.body, options));
   }
 
-  #read(call: ApiCall, response: HttpResponse): JsonObject | undefined {
-    if (!isSuccess(response)) return this.#refuse(call, response);
+  #bodyOf(call: ApiCall, response: HttpResponse): JsonObject | undefined {
+    if (!isSuccess(response)) return this.#onErrorResponse(call, response);
     const body = plainBody(response);
     if (body !== undefined || response.body.byteLength === 0) return body;
     throw this.malformed(call.path, 'is not a JSON object');
   }
 
-  /** Throws what an answer that is no success means, or gives what is to be taken for its body after all. */
-  #refuse(call: ApiCall, response: HttpResponse): JsonObject {
+  /** Throws the error of an unsuccessful response, or returns the body that `onErrorResponse` makes of it. */
+  #onErrorResponse(call: ApiCall, response: HttpResponse): JsonObject {
     const { token, bearer, secrets = [] } = call;
-    const judgement = (call.refuse ?? refusalOf)({
+    const outcome = (call.onErrorResponse ?? errorForResponse)({
       status: response.status,
       body: plainBody(response),
       retryAfterMs: parseRetryAfter(response.retryAfter, this.#options.clock.now()),
@@ -189,27 +196,27 @@ export class VaultApi {
       address: this.origin,
       secrets: [token, bearer, ...secrets].filter((secret) => secret !== undefined),
     });
-    if (judgement instanceof VouchsafeError) throw judgement;
-    return judgement;
+    if (outcome instanceof VouchsafeError) throw outcome;
+    return outcome;
   }
 
-  /** The error of an answer that lacks what Vault always sends. */
+  /** The error for a response that lacks what Vault always sends. */
   malformed(path: string, what: string): VouchsafeError {
-    const text = `the answer of ${this.origin} to ${path} ${what}; is that address Vault?`;
+    const text = `the response of ${this.origin} for ${path} ${what}; is that address Vault?`;
     return new VouchsafeError('ERR_VAULT_MALFORMED', text, { details: { path } });
   }
 }
 
-/** What travels through node-vault's options to the transport. */
+/** Options that node-vault passes on to the transport. */
 interface TransportExtras {
   readonly signal: AbortSignal;
-  readonly reading: BodyBounds;
+  readonly bodyBounds: BodyBounds;
   readonly isLogin: boolean;
-  readonly isMaking: boolean;
+  readonly isCreating: boolean;
   readonly identity?: TlsIdentity;
 }
 
-/** The part of node-vault that is used. With its `handleVaultResponse` replaced it yields what the transport gave. */
+/** The part of node-vault that is used. With `handleVaultResponse` replaced it returns the transport's response. */
 interface NodeVault {
   read(path: string, options: object): Promise<HttpResponse>;
   write(path: string, body: object, options: object): Promise<HttpResponse>;
@@ -223,36 +230,37 @@ interface NodeVaultRequest extends TransportExtras {
   readonly json?: object;
 }
 
-function createNodeVault({ address, namespace, transport, turns }: VaultApiOptions): NodeVault {
+function createNodeVault({ address, namespace, transport, limiter }: VaultApiOptions): NodeVault {
   const send = async (options: NodeVaultRequest): Promise<HttpResponse> => {
-    const { method, uri, headers, json, signal, reading, isLogin, isMaking, identity } = options;
+    const { method, uri, headers, json, signal, bodyBounds, isLogin, isCreating, identity } =
+      options;
     return await transport.send({
       method,
       url: new URL(uri),
       headers,
       signal,
-      reading,
-      ...{ isLogin, isMaking },
+      bodyBounds,
+      ...{ isLogin, isCreating },
       ...(json === undefined ? {} : { body: JSON.stringify(json) }),
       ...(identity === undefined ? {} : { identity }),
-      ...(turns === undefined ? {} : { turns }),
+      ...(limiter === undefined ? {} : { limiter }),
     });
   };
   const vault = createClient({
     'request-promise': { defaults: () => send },
-    // Its own would print bodies and tokens when DEBUG is set.
+    // The default prints bodies and tokens when DEBUG is set.
     debug: () => undefined,
-    // Its own checks that path and method are texts, which the types have done; it is not in the bundle.
+    // The default checks that path and method are strings, which the types ensure; tv4 is not in the bundle.
     tv4: Object.assign(() => undefined, { validate: () => true }),
     commands: {},
   });
-  // Set afterwards, because in its options an empty value means "take it from the environment".
+  // Set afterwards, because an empty value in the options means "read it from the environment".
   Object.assign(vault, {
     endpoint: address.href.replace(/\/+$/, ''),
     namespace: namespace ?? '',
     token: '',
     pathPrefix: '',
-    // Its own takes 202 for an error, and any path with `sys/health` in it for a success.
+    // The default treats 202 as an error, and any path containing `sys/health` as a success.
     handleVaultResponse: (response: unknown) => response,
   });
   return vault;
@@ -260,7 +268,7 @@ function createNodeVault({ address, namespace, transport, turns }: VaultApiOptio
 
 function headersOf({ token, bearer, body }: ApiCall): Record<string, string> {
   return {
-    // Listeners with `require_request_header` refuse requests without it.
+    // Listeners with `require_request_header` reject requests without it.
     'X-Vault-Request': 'true',
     Accept: 'application/json',
     ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
@@ -278,5 +286,5 @@ function isSuccess({ status }: HttpResponse): boolean {
 }
 
 function plainBody({ body }: HttpResponse): JsonObject | undefined {
-  return body.byteLength > MAX_PLAIN_BYTES ? undefined : objectOf(body);
+  return body.byteLength > MAX_PLAIN_BYTES ? undefined : parseObject(body);
 }

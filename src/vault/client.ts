@@ -1,5 +1,5 @@
 /**
- * The Vault client: puts address, transport, API and operations together.
+ * The Vault client, assembled from transport, API and operations.
  */
 import { NO_LOGGER, NO_METRICS, VouchsafeError, type Secret } from '../core/index.ts';
 import { VaultApi } from './api.ts';
@@ -15,21 +15,21 @@ import type {
   VaultConnectionsOptions,
 } from './types.ts';
 
-/** Makes connections for several clients of Vaults that have the same CA and name. */
+/** Creates connections to be shared by clients of Vaults with the same CA and TLS server name. */
 export function createVaultConnections(options: VaultConnectionsOptions): VaultConnections {
   return new Transport(options);
 }
 
 /**
- * Makes a client of one Vault. Connects when first asked.
+ * Creates a client of one Vault. It connects at its first call.
  *
- * @throws VouchsafeError `ERR_VAULT_ADDRESS` when address or namespace cannot be used.
+ * @throws VouchsafeError `ERR_VAULT_ADDRESS` when the address or the namespace is invalid.
  */
 export function createVaultClient(options: VaultClientOptions): VaultClient {
-  const { clock, random, namespace, turns, logger = NO_LOGGER, metrics = NO_METRICS } = options;
+  const { clock, random, namespace, limiter, logger = NO_LOGGER, metrics = NO_METRICS } = options;
   const address = parseAddress(options.address);
   if (namespace !== undefined && !/^[\x21-\x7e]+$/.test(namespace)) {
-    const text = 'the Vault namespace is empty or has spaces or characters other than ASCII';
+    const text = 'the Vault namespace must not be empty or contain spaces or non-ASCII characters';
     throw new VouchsafeError('ERR_VAULT_ADDRESS', text);
   }
   const { connections } = options;
@@ -45,14 +45,14 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
       ...{ clock, random },
     });
   const meter = createRequestMeter(clock, logger, metrics);
-  const { opener, room } = options;
+  const { parser, budget } = options;
   const api = new VaultApi({
-    ...{ address, namespace, transport, turns, opener, room, clock, random, meter },
+    ...{ address, namespace, transport, limiter, parser, budget, clock, random, meter },
   });
   const reader = new Reader(api);
 
-  /** Tells a token that is not known from one whose policies do not suffice: the first needs a new login. */
-  const judged = async <T>(
+  /** Distinguishes an unknown token, which needs a new login, from one whose policies do not suffice. */
+  const withTokenCheck = async <T>(
     token: Secret<string>,
     signal: AbortSignal,
     run: () => Promise<T>,
@@ -70,13 +70,13 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
   return {
     login: (request, signal) => login(api, request, namespace, signal),
     fetch: (token, dependency, signal) =>
-      judged(token, signal, () => reader.fetch(dependency, { token, signal })),
+      withTokenCheck(token, signal, () => reader.fetch(dependency, { token, signal })),
     renewToken: (token, signal, incrementMs) =>
-      judged(token, signal, () => renewToken(api, token, signal, incrementMs)),
+      withTokenCheck(token, signal, () => renewToken(api, token, signal, incrementMs)),
     tokenIsValid: (token, signal) => tokenIsValid(api, token, signal),
     revokeToken: (token, signal) => revokeToken(api, token, signal),
     renewLease: (token, id, incrementMs, signal) =>
-      judged(token, signal, () => renewLease(api, token, { id, incrementMs }, signal)),
+      withTokenCheck(token, signal, () => renewLease(api, token, { id, incrementMs }, signal)),
     revokeLease: (token, leaseId, signal) => revokeLease(api, token, leaseId, signal),
     close: () => (shared === undefined ? transport.close() : undefined),
   };
@@ -84,10 +84,10 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
 
 function transportOf(connections: VaultConnections): Transport {
   if (connections instanceof Transport) return connections;
-  throw new TypeError('connections are made by createVaultConnections');
+  throw new TypeError('connections must come from createVaultConnections');
 }
 
-/** Where the question itself fails, the denial stands: a new login is asked for on Vault's word alone. */
+/** If the lookup itself fails, the denial stands: only Vault's own verdict leads to a new login. */
 async function stillValid(
   api: VaultApi,
   token: Secret<string>,

@@ -1,26 +1,26 @@
 /**
- * What goes wrong between two sockets, as errors of ours.
- * Node's error texts are not passed on; its stable codes are.
+ * Converts connection failures to Vouchsafe's errors.
+ * Only Node's stable codes are passed on, not its error texts.
  */
 import { codeOf, VouchsafeError } from '../core/index.ts';
 
-/** Node's code of a failed handshake -> what it means and what to do. */
+/** Node's code for a failed handshake -> what it means and what to do. */
 const TLS_REASONS: Readonly<Record<string, string>> = {
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed; give that certificate as CA',
-  SELF_SIGNED_CERT_IN_CHAIN: 'its certificate comes from a CA that is not trusted; set the CA',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed; set that certificate as the CA',
+  SELF_SIGNED_CERT_IN_CHAIN: 'its certificate was issued by a CA that is not trusted; set the CA',
   UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-    'its certificate comes from a CA that is not trusted; set the CA',
-  UNABLE_TO_GET_ISSUER_CERT: 'its certificate comes from a CA that is not trusted; set the CA',
+    'its certificate was issued by a CA that is not trusted; set the CA',
+  UNABLE_TO_GET_ISSUER_CERT: 'its certificate was issued by a CA that is not trusted; set the CA',
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-    'its certificate comes from a CA that is not trusted; set the CA',
-  CERT_SIGNATURE_FAILURE: 'its certificate was not signed by the CA that is set',
+    'its certificate was issued by a CA that is not trusted; set the CA',
+  CERT_SIGNATURE_FAILURE: 'its certificate was not signed by the configured CA',
   CERT_HAS_EXPIRED: 'its certificate has expired',
   CERT_NOT_YET_VALID: 'its certificate is not valid yet; compare the clocks',
   ERR_TLS_CERT_ALTNAME_INVALID:
-    'its certificate is for another name; set the TLS server name to one that it holds',
+    'its certificate is for another name; set the TLS server name to a name in it',
 };
 
-/** Errors of OpenSSL, of Node's TLS and of certificate checks; the rest belongs to sockets or to HTTP. */
+/** Errors of OpenSSL, of Node's TLS and of certificate checks; all others are socket or HTTP errors. */
 const TLS_CODE =
   /^(ERR_SSL_|ERR_TLS_|ERR_OSSL_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_)|^EPROTO$/;
 
@@ -29,13 +29,13 @@ const SOCKET_REASONS: Readonly<Record<string, string>> = {
   ECONNRESET: 'the connection was reset',
   EPIPE: 'the connection was reset',
   ENOTFOUND: 'the host name does not resolve',
-  EAI_AGAIN: 'the host name could not be resolved just now',
+  EAI_AGAIN: 'the host name could not be resolved; the DNS server failed',
   EHOSTUNREACH: 'there is no route to the host',
   ENETUNREACH: 'there is no route to the host',
   ETIMEDOUT: 'the connection attempt timed out',
 };
 
-/** Converts what Node throws while connecting, sending or waiting for an answer from `origin`. */
+/** Converts what Node throws while connecting to `origin`, sending, or waiting for a response. */
 export function connectionError(caught: unknown, origin: string): VouchsafeError {
   if (caught instanceof VouchsafeError) return caught;
   const code = errorCode(caught);
@@ -45,11 +45,11 @@ export function connectionError(caught: unknown, origin: string): VouchsafeError
     return new VouchsafeError('ERR_VAULT_TLS', text, options);
   }
   if (code.startsWith('HPE_')) {
-    const text = `what answers at ${origin} does not speak HTTP (${code}); is the address right, and https where Vault has TLS?`;
+    const text = `the server at ${origin} does not speak HTTP (${code}); check the address, and use https if Vault has TLS`;
     return new VouchsafeError('ERR_VAULT_MALFORMED', text, options);
   }
   if (code.startsWith('ERR_INVALID_') || code === 'ERR_UNESCAPED_CHARACTERS') {
-    const text = `the request to Vault cannot be sent: a header or the path holds a character that HTTP does not allow`;
+    const text = `the request to Vault cannot be sent: a header or the path contains a character that HTTP does not allow`;
     return new VouchsafeError('ERR_VAULT_BAD_REQUEST', text, options);
   }
   const reason = SOCKET_REASONS[code] ?? 'the connection failed';
@@ -57,20 +57,20 @@ export function connectionError(caught: unknown, origin: string): VouchsafeError
   return new VouchsafeError('ERR_VAULT_UNREACHABLE', text, options);
 }
 
-/** Node gives one code, EPROTO, for several failures, so OpenSSL's text is looked at (and not shown). */
+/** Node uses the code EPROTO for several failures, so OpenSSL's text is examined (but not shown). */
 function tlsReason(caught: unknown, code: string): string {
   const text = caught instanceof Error ? caught.message : '';
   if (/wrong version number|packet length too long|http request/.test(text)) {
-    return 'it does not speak TLS; is the address http, not https?';
+    return 'it does not speak TLS; should the address be http instead of https?';
   }
   if (/alert.*certificate|certificate required/.test(text)) {
-    return 'it does not accept the client certificate, or wants one';
+    return 'it rejected the client certificate, or requires one';
   }
   if (code.startsWith('ERR_OSSL_')) return 'the client certificate, its key or the CA is not valid';
   return TLS_REASONS[code] ?? 'the handshake failed';
 }
 
-/** The stable code of a Node error, looking through what it wraps; `unknown` where there is none. */
+/** The stable code of a Node error or of an error that it wraps; `unknown` if there is none. */
 function errorCode(caught: unknown): string {
   let error = caught;
   for (let depth = 0; depth < 4 && error instanceof Error; depth += 1) {

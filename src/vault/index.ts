@@ -1,13 +1,13 @@
 export { createVaultClient, createVaultConnections } from './client.ts';
-export type { AnswerShape, OpenedAnswer } from './answer.ts';
+export type { ResponseShape, ParsedResponse } from './response.ts';
 export type {
-  AnswerOpener,
-  AnswerRoom,
-  UnopenedAnswer,
+  ResponseParser,
+  ResponseBudget,
+  RawResponse,
   LeaseRenewal,
-  RequestTurns,
+  RequestLimiter,
   TokenRenewal,
-  VaultAnswer,
+  VaultValue,
   VaultClient,
   VaultClientOptions,
   VaultConnections,

@@ -2,49 +2,49 @@
  * Reads JSON as Vault sends it: bounded, strict UTF-8, and without changing numbers.
  */
 
-/** A JSON object whose members have not been looked at. */
+/** A JSON object whose members have not been checked. */
 export type JsonObject = Record<string, unknown>;
 
-/** The longest duration of Go. Beyond it sums of times lose their meaning, and at 1e308 they are no numbers. */
+/** The longest duration in Go. Longer ones would overflow sums of times. */
 const MAX_SECONDS = 9_223_372_036;
-/** Digits that every double keeps. */
+/** Digits that a double always preserves. */
 const EXACT_DIGITS = 15;
 
 /**
- * Parses a JSON text. A number that a double cannot hold (a 64-bit id, say) comes out as its digits in a
- * string, so that it is written to a file as it was stored.
+ * Parses a JSON text. A number that a double cannot represent (a 64-bit ID, say) becomes a string of its
+ * digits, so that it is written to a file as it was stored.
  *
- * @throws SyntaxError, or TypeError where the bytes are not UTF-8.
+ * @throws SyntaxError, or TypeError if the bytes are not UTF-8.
  */
 export function parseJson(bytes: Uint8Array): unknown {
   const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   return JSON.parse(text, keepNumber);
 }
 
-/** True for an object that is no array. */
+/** True for an object that is not an array. */
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The member as an object; empty where it is none. */
+/** The member as an object; empty if it is not one. */
 export function objectAt(parent: JsonObject | undefined, name: string): JsonObject {
   const value = parent?.[name];
   return isObject(value) ? value : {};
 }
 
-/** The member as a text; empty where it is none. */
+/** The member as a string; empty if it is not one. */
 export function stringAt(parent: JsonObject | undefined, name: string): string {
   const value = parent?.[name];
   return typeof value === 'string' ? value : '';
 }
 
-/** The texts of a member that is a list. */
+/** The strings of a member that is a list. */
 export function stringsAt(parent: JsonObject | undefined, name: string): readonly string[] {
   const value = parent?.[name];
   return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : [];
 }
 
-/** The member as a number that is not negative, also where Vault writes it as a text; 0 where it is none. */
+/** The member as a non-negative number, also if Vault sends it as a string; 0 if it is not a number. */
 export function numberAt(parent: JsonObject | undefined, name: string): number {
   const value = parent?.[name];
   const number = typeof value === 'string' && value !== '' ? Number(value) : value;

@@ -1,15 +1,15 @@
 /**
- * What KV mounts look like from outside.
+ * Paths and responses of KV mounts.
  *
  * @see https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2
  */
 import type { VouchsafeError } from '../core/index.ts';
 import { numberAt, objectAt, stringAt, type JsonObject } from './json.ts';
 import type { Mount } from './mounts.ts';
-import { refusal, refusalOf, type RefusedAnswer } from './refusal.ts';
+import { errorQuotingVault, errorForResponse, type ErrorResponse } from './error-response.ts';
 import { isVersioned } from './versioned.ts';
 
-/** Puts `data/` or `metadata/` after the mount, unless the user has written such a part. */
+/** Inserts `data/` or `metadata/` after the mount, unless the path has such a segment already. */
 export function kv2Path(path: string, prefix: string, part: 'data' | 'metadata'): string {
   const rest = path.slice(prefix.length);
   if (part === 'metadata' && /^data(\/|$)/.test(rest)) return `${prefix}meta${rest}`;
@@ -18,7 +18,7 @@ export function kv2Path(path: string, prefix: string, part: 'data' | 'metadata')
   return rest === '' ? `${prefix}${part}` : `${prefix}${part}/${rest}`;
 }
 
-/** The mount that Vault names for a path; undefined where its answer does not fit the path. */
+/** The mount that Vault names for a path; undefined if the response does not match the path. */
 export function mountOf(path: string, body: JsonObject | undefined): Mount | undefined {
   const data = objectAt(body, 'data');
   const prefix = stringAt(data, 'path');
@@ -28,17 +28,17 @@ export function mountOf(path: string, body: JsonObject | undefined): Mount | und
   return { prefix, kind: stringAt(objectAt(data, 'options'), 'version') === '2' ? 'kv2' : 'kv1' };
 }
 
-/** KV v2 answers 404 for a deleted version, but with the metadata of that version. */
-export function readRefusal(path: string): (answer: RefusedAnswer) => VouchsafeError {
+/** For a deleted version KV v2 responds with 404, but includes its metadata. */
+export function readError(path: string): (answer: ErrorResponse) => VouchsafeError {
   return (answer) => {
-    // A denial names the path as policies do; what is not there is named as the user wrote it.
-    if (answer.status !== 404) return refusalOf(answer);
+    // A denial shows the path as policies write it; a missing secret is shown as the user wrote it.
+    if (answer.status !== 404) return errorForResponse(answer);
     const outer = answer.body?.['data'];
-    if (!isVersioned(outer)) return refusalOf({ ...answer, path });
+    if (!isVersioned(outer)) return errorForResponse({ ...answer, path });
     const metadata = objectAt(outer, 'metadata');
     const end = metadata['destroyed'] === true ? 'destroyed' : 'deleted';
     const version = String(numberAt(metadata, 'version'));
-    const text = `version ${version} of the secret at ${path} was ${end}; write a new one or name another version`;
-    return refusal({ ...answer, path }, 'ERR_VAULT_NOT_FOUND', text, { version });
+    const text = `version ${version} of the secret at ${path} was ${end}; write a new version or set another one`;
+    return errorQuotingVault({ ...answer, path }, 'ERR_VAULT_NOT_FOUND', text, { version });
   };
 }

@@ -7,10 +7,10 @@ import type { LoginRequest } from '../contracts/index.ts';
 import { normalizeVaultPath, Secret, VouchsafeError } from '../core/index.ts';
 import type { ApiCall, VaultApi } from './api.ts';
 import { isObject, numberAt, secondsAt, stringAt, stringsAt, type JsonObject } from './json.ts';
-import { describeLogin, loginDetails, loginRefusal } from './login-refusal.ts';
+import { describeLogin, loginDetails, loginError } from './login-error.ts';
 import type { LoginToken } from './types.ts';
 
-/** Logs in once; a certificate that was accepted is presented from then on. */
+/** Logs in once; after success the client certificate is presented with every call. */
 export async function login(
   api: VaultApi,
   request: LoginRequest,
@@ -18,19 +18,19 @@ export async function login(
   signal: AbortSignal,
 ): Promise<LoginToken> {
   if (normalizeVaultPath(request.mount) !== request.mount) {
-    const text = `"${request.mount.slice(0, 100)}" is no auth mount; write it without auth/ and without slashes at its ends`;
+    const text = `"${request.mount.slice(0, 100)}" is not a valid auth mount; set it without auth/ and without leading or trailing slashes`;
     throw new VouchsafeError('ERR_VAULT_BAD_REQUEST', text);
   }
   const call: ApiCall = {
     operation: 'login',
-    isMaking: true,
+    isCreating: true,
     path: `auth/${request.mount}/login`,
-    refuse: loginRefusal(request, namespace),
+    onErrorResponse: loginError(request, namespace),
     ...credentialsOf(request),
   };
   const body = await api.call(call, signal);
   const token = tokenOf(body, request, namespace);
-  if (token === undefined) throw api.malformed(call.path, 'holds no token');
+  if (token === undefined) throw api.malformed(call.path, 'has no token');
   if (call.identity !== undefined) api.identity = call.identity;
   return token;
 }
@@ -51,7 +51,7 @@ function credentialsOf(request: LoginRequest): Partial<ApiCall> & Pick<ApiCall, 
   }
 }
 
-/** Takes the life from `auth`; the one beside it is 0 for logins. */
+/** The TTL is the one in `auth`; the one at the top level is 0 for logins. */
 function tokenOf(
   body: JsonObject | undefined,
   request: LoginRequest,
@@ -62,11 +62,11 @@ function tokenOf(
   const details = loginDetails(request, namespace);
   if (!isObject(auth)) {
     if (!isObject(body?.['wrap_info'])) return undefined;
-    const text = `login ${where} was answered with a wrapped token; remove the wrapping`;
+    const text = `login ${where} returned a wrapped token; disable response wrapping for logins`;
     throw new VouchsafeError('ERR_VAULT_LOGIN_WRAPPED', text, { details });
   }
   if (isObject(auth['mfa_requirement'])) {
-    const text = `login ${where} awaits a second factor; exempt the role from MFA`;
+    const text = `login ${where} requires a second factor; exempt the role from MFA`;
     throw new VouchsafeError('ERR_VAULT_LOGIN_MFA', text, { details });
   }
   const token = stringAt(auth, 'client_token');

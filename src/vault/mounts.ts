@@ -1,6 +1,6 @@
 /**
- * Remembers what kind of engine is mounted where.
- * Only answers are remembered, never failures: one lost packet must not decide how a path is read for good.
+ * Caches which secrets engine is mounted where.
+ * Failures are never cached: one lost packet must not determine how a path is read from then on.
  */
 import { raceAbort } from '../async/index.ts';
 
@@ -10,36 +10,36 @@ export interface Mount {
   readonly kind: 'kv1' | 'kv2' | 'other' | 'unknown';
 }
 
-/** Known mounts, and the questions about others that are under way. */
+/** Known mounts, and pending lookups of others. */
 export class MountTable {
   readonly #known = new Map<string, Mount>();
-  readonly #asking = new Map<string, Promise<unknown>>();
+  readonly #pending = new Map<string, Promise<unknown>>();
 
   /**
-   * The mount of a path, asking when it is not known. Questions about the same first segment wait for each
-   * other, so that a mount is asked for once; a failed one fails its own caller alone.
+   * The mount of a path, looked up if it is not known. Lookups with the same first segment wait for each
+   * other, so that a mount is looked up once; a failed lookup fails only its own caller.
    */
   async find(
     path: string,
-    ask: () => Promise<Mount | undefined>,
+    lookUp: () => Promise<Mount | undefined>,
     signal: AbortSignal,
   ): Promise<Mount | undefined> {
     const [segment = ''] = path.split('/', 1);
     for (;;) {
       const known = this.#lookUp(path);
       if (known !== undefined) return known;
-      const other = this.#asking.get(segment);
+      const other = this.#pending.get(segment);
       if (other === undefined) break;
       await raceAbort(other, signal);
     }
     const done = Promise.withResolvers<undefined>();
-    this.#asking.set(segment, done.promise);
+    this.#pending.set(segment, done.promise);
     try {
-      const mount = await ask();
+      const mount = await lookUp();
       if (mount !== undefined) this.remember(mount);
       return mount;
     } finally {
-      this.#asking.delete(segment);
+      this.#pending.delete(segment);
       done.resolve(undefined);
     }
   }
@@ -48,7 +48,7 @@ export class MountTable {
     this.#known.set(mount.prefix, mount);
   }
 
-  /** Forgets a mount whose path was refused: it may have been replaced by another engine. */
+  /** Forgets a mount after a rejected request: another engine may have replaced it. */
   forget(mount: Mount): void {
     this.#known.delete(mount.prefix);
   }

@@ -1,12 +1,12 @@
 /**
- * Makes Vault's own words fit for a message of ours.
+ * Makes Vault's texts safe to quote in messages.
  */
 import type { Secret } from '../core/index.ts';
 
 /** Longest quotation, in characters. */
 const MAX_LENGTH = 300;
-/** How much of a text is looked at, in characters. */
-const MAX_LOOKED_AT = 4096;
+/** How much of a text is examined, in characters. */
+const MAX_EXAMINED = 4096;
 
 /** JWTs, Vault tokens of old and new forms, and PEM blocks. */
 const CREDENTIALS =
@@ -22,8 +22,8 @@ export function printable(text: string, secrets: readonly Secret<string>[]): str
     const value = secret.reveal().trim();
     if (value !== '') result = result.replaceAll(value, '[redacted]');
   }
-  // The word at the cut is dropped, for it may be a credential that is too short to be known as one.
-  if (result.length > MAX_LOOKED_AT) result = result.slice(0, MAX_LOOKED_AT).replace(/\S+$/, '');
+  // The word at the cut is dropped: a truncated credential may not be recognised.
+  if (result.length > MAX_EXAMINED) result = result.slice(0, MAX_EXAMINED).replace(/\S+$/, '');
   result = result
     .replace(CREDENTIALS, '[redacted]')
     .replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\s]+/gu, ' ')

@@ -1,6 +1,6 @@
 /**
- * Where a redirect of Vault may lead: to the connection's own host, on any port, and to hosts that it names. What
- * travels along is a token, so the answer of one host alone must not choose who gets it.
+ * Which redirects of Vault are followed: those to the connection's own host, on any port, and to the hosts that it
+ * lists. The request carries a token, so a server must not choose freely who receives it.
  */
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { printableLine, VouchsafeError } from '../core/index.ts';
@@ -10,7 +10,7 @@ const MAX_REDIRECTS = 2;
 /** Longest host name in a message, in characters: the longest that DNS knows. */
 const MAX_HOST_LENGTH = 253;
 
-/** An address that means something else on each machine or each network. */
+/** Addresses that differ by machine or network. */
 export type LocalKind = 'loopback' | 'link-local';
 
 /** One redirect. */
@@ -18,27 +18,28 @@ export interface Redirect {
   /** The connection's own address. */
   readonly own: URL;
   readonly from: URL;
-  /** The header, as it came; empty where there is none. */
+  /** The `Location` header; empty if there is none. */
   readonly location: string;
-  /** How many were followed before. */
+  /** Number of redirects followed before. */
   readonly followed: number;
-  /** Hosts that the connection names, beside its own. */
+  /** Further hosts that the connection allows. */
   readonly hosts: readonly string[];
-  /** What the connection's own address leads to, where that is local. */
+  /** Kind of the connection's own address, if it is local. */
   readonly ownKind: LocalKind | undefined;
-  /** A login shows who somebody is, and another host could use it: it does not leave its own. */
+  /** Login credentials are never sent to another host, which could use them. */
   readonly isLogin: boolean;
 }
 
 /**
  * The address that a redirect leads to.
  *
- * @throws VouchsafeError `ERR_VAULT_REDIRECT` where it must not be followed.
+ * @throws VouchsafeError `ERR_VAULT_REDIRECT` if it must not be followed.
  */
 export function redirectTarget(redirect: Redirect): URL {
   const { from, location } = redirect;
   const to = location === '' ? null : URL.parse(location, from);
-  const problem = to === null ? 'to no address; check its api_addr' : redirectProblem(to, redirect);
+  const problem =
+    to === null ? 'to an invalid address; check its api_addr' : redirectProblem(to, redirect);
   if (to !== null && problem === undefined) return to;
   throw redirectError(from.origin, problem ?? '');
 }
@@ -58,16 +59,16 @@ function redirectProblem(to: URL, redirect: Redirect): string | undefined {
   }
   if (followed >= MAX_REDIRECTS) return `more than ${MAX_REDIRECTS} times; check its api_addr`;
   if (isSameHost(to, own)) return undefined;
-  const host = shown(hostOf(to));
+  const host = quoteHost(hostOf(to));
   if (isLogin) {
     return (
-      `a login to another host, ${host}, which would get the identity: set the address of the active node or of a ` +
+      `a login to another host, ${host}, which would receive the credentials: set the address of the active node or of a ` +
       `load balancer in front of it as vault.connections.<name>.address`
     );
   }
   if (!hosts.includes(hostOf(to))) {
     return (
-      `to ${host}, a host that the connection does not name: add it to vault.connections.<name>.redirectHosts, or ` +
+      `to ${host}, a host that the connection does not allow: add it to vault.connections.<name>.redirectHosts, or ` +
       `set the address of the active node or of a load balancer`
     );
   }
@@ -76,8 +77,8 @@ function redirectProblem(to: URL, redirect: Redirect): string | undefined {
 }
 
 /**
- * A look-up for hosts that a redirect names: fails for a name that stands for a local address of another kind than
- * `ownKind`, before anything is connected.
+ * A lookup for hosts that a redirect names: fails before connecting if a name resolves to a local address of another
+ * kind than `ownKind`.
  */
 export function guardedLookup(
   lookup: LookupFunction,
@@ -92,7 +93,7 @@ export function guardedLookup(
       for (const address of typeof found === 'string' ? [found] : found) {
         const kind = localKindOf(typeof address === 'string' ? address : address.address);
         if (kind === undefined || kind === ownKind) continue;
-        callback(redirectError(own.origin, localProblem(shown(hostname), kind)), []);
+        callback(redirectError(own.origin, localProblem(quoteHost(hostname), kind)), []);
         return;
       }
       callback(null, found, family);
@@ -100,7 +101,7 @@ export function guardedLookup(
   };
 }
 
-/** What kind of local address a text is; undefined for all others, names too. */
+/** The kind of a local address; undefined for all others and for names. */
 export function localKindOf(text: string): LocalKind | undefined {
   const address = text.replace(/^\[|\]$|%.*$/g, '');
   const version = isIP(address);
@@ -110,35 +111,35 @@ export function localKindOf(text: string): LocalKind | undefined {
   return LINK_LOCAL.check(address, family) ? 'link-local' : undefined;
 }
 
-/** Unspecified addresses lead to this machine, too. Rules of IPv4 hold for its addresses mapped into IPv6. */
+/** Unspecified addresses lead to this machine, too. IPv4 rules also apply to addresses mapped into IPv6. */
 const LOOPBACK = blockList(['127.0.0.0', 8], ['0.0.0.0', 8]);
 const LINK_LOCAL = blockList(['169.254.0.0', 16]);
 LINK_LOCAL.addSubnet('fe80::', 10, 'ipv6');
 
-/** With the forms of IPv6 that hold an address of IPv4: compatible (obsolete), and translated (RFC 6052). */
+/** Includes the IPv6 forms of IPv4 addresses: compatible (obsolete), and translated (RFC 6052). */
 function blockList(...subnets: readonly (readonly [string, number])[]): BlockList {
   const list = new BlockList();
   for (const [network, prefix] of subnets) {
     list.addSubnet(network, prefix, 'ipv4');
     list.addSubnet(`64:ff9b::${network}`, 96 + prefix, 'ipv6');
-    // With 0.0.0.0/8 this is ::/104, in which :: and ::1 are.
+    // For 0.0.0.0/8 this is ::/104, which includes :: and ::1.
     list.addSubnet(`::${network}`, 96 + prefix, 'ipv6');
   }
   return list;
 }
 
-/** Of one spelling: `URL` has written names in small letters and numbers in full. */
+/** Normalised: `URL` has lower-cased names and expanded numbers. */
 function hostOf(url: URL): string {
   return url.hostname.replace(/\.$/, '');
 }
 
-function shown(host: string): string {
+function quoteHost(host: string): string {
   const text = printableLine(host);
   return text.length <= MAX_HOST_LENGTH ? `"${text}"` : `"${text.slice(0, MAX_HOST_LENGTH)}…"`;
 }
 
 function localProblem(host: string, kind: LocalKind): string {
-  return `to ${host}, a ${kind} address, which its own is not; check its api_addr`;
+  return `to ${host}, a ${kind} address, unlike the configured one; check its api_addr`;
 }
 
 function redirectError(origin: string, problem: string): VouchsafeError {

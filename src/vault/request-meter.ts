@@ -1,9 +1,9 @@
 /**
- * Counts and times calls of Vault. Labels are closed sets: never a path.
+ * Counts and times calls to Vault. Labels are closed sets, never a path.
  */
 import { toVouchsafeError, type Clock, type Logger, type Metrics } from '../core/index.ts';
 
-/** What a call is for. */
+/** Purpose of a call. */
 export type Operation =
   | 'login'
   | 'read'
@@ -21,7 +21,7 @@ export type Operation =
 /** Upper bounds of the duration histogram, in seconds. */
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
-/** Runs calls under measurement. */
+/** Measures calls. */
 export interface RequestMeter {
   measure<T>(operation: Operation, signal: AbortSignal, call: () => Promise<T>): Promise<T>;
 }

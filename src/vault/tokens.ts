@@ -6,20 +6,25 @@
 import { hasCode, type Secret, type VouchsafeError } from '../core/index.ts';
 import type { VaultApi } from './api.ts';
 import { isObject, objectAt, secondsAt, type JsonObject } from './json.ts';
-import { refusal, refusalOf, refusalText, type RefusedAnswer } from './refusal.ts';
+import {
+  errorQuotingVault,
+  errorForResponse,
+  errorText,
+  type ErrorResponse,
+} from './error-response.ts';
 import type { LeaseRenewal, TokenRenewal } from './types.ts';
 
-/** Vault's texts for a lease that it no longer has. */
+/** Vault's texts for a lease that no longer exists. */
 const GONE =
   /lease not found|lease expired|lease is expired|invalid lease|no valid associated token|does not correspond to a secret/;
 
-/** The request was right, but the engine could not do its part: its database is away. */
+/** The request was valid, but the engine failed: its database is unreachable, say. */
 const ENGINE_FAILED = /failed to renew entry/;
 
-/** Vault's texts for a lease that lives on but cannot be prolonged. */
+/** Vault's texts for a lease that is valid but cannot be renewed. */
 const NOT_RENEWABLE = /not renewable|past the max ttl/i;
 
-/** Renews the token that asks; with an increment for so long from now, which may be less than it had. */
+/** Renews the token itself; `incrementMs` is its TTL from now, which may be shorter than what it had left. */
 export async function renewToken(
   api: VaultApi,
   token: Secret<string>,
@@ -27,17 +32,17 @@ export async function renewToken(
   incrementMs?: number,
 ): Promise<TokenRenewal> {
   const path = 'auth/token/renew-self';
-  const asked = incrementOf(incrementMs);
-  const body = await api.call({ operation: 'token-renew', path, token, body: asked }, signal);
+  const increment = incrementOf(incrementMs);
+  const body = await api.call({ operation: 'token-renew', path, token, body: increment }, signal);
   const auth = body?.['auth'];
-  if (!isObject(auth)) throw api.malformed(path, 'holds no auth');
+  if (!isObject(auth)) throw api.malformed(path, 'has no auth');
   return { ttlMs: secondsAt(auth, 'lease_duration'), renewable: auth['renewable'] === true };
 }
 
 /**
- * Whether Vault knows the token. Older versions deny `lookup-self` with the same words for an unknown token
- * and for a missing policy. Then Vault is asked about a mount that every token has: it tells a token it knows,
- * but whose policies do not suffice, by a text of its own.
+ * Whether Vault knows the token. Older versions deny `lookup-self` with the same text for an unknown token
+ * and for a missing policy. Then a mount that every token has is looked up: Vault denies that with a text of
+ * its own to a token that it knows.
  */
 export async function tokenIsValid(
   api: VaultApi,
@@ -45,33 +50,33 @@ export async function tokenIsValid(
   signal: AbortSignal,
 ): Promise<boolean> {
   for (const path of ['auth/token/lookup-self', 'sys/internal/ui/mounts/cubbyhole']) {
-    const verdict = await askAbout(api, path, token, signal);
+    const verdict = await probeToken(api, path, token, signal);
     if (verdict !== 'unclear') return verdict === 'valid';
   }
   return false;
 }
 
-async function askAbout(
+async function probeToken(
   api: VaultApi,
   path: string,
   token: Secret<string>,
   signal: AbortSignal,
 ): Promise<'valid' | 'invalid' | 'unclear'> {
-  const refuse = (answer: RefusedAnswer): VouchsafeError | JsonObject =>
-    /preflight capability check/.test(refusalText(answer)) ? {} : refusalOf(answer);
+  const onErrorResponse = (answer: ErrorResponse): VouchsafeError | JsonObject =>
+    /preflight capability check/.test(errorText(answer)) ? {} : errorForResponse(answer);
   try {
-    await api.call({ operation: 'token-lookup', path, token, refuse }, signal);
+    await api.call({ operation: 'token-lookup', path, token, onErrorResponse }, signal);
     return 'valid';
   } catch (error) {
     if (hasCode(error, 'ERR_VAULT_TOKEN_INVALID')) return 'invalid';
     if (hasCode(error, 'ERR_VAULT_DENIED')) return 'unclear';
-    // A Vault that does not have the path has let the token pass all the same.
+    // A Vault without this path has still accepted the token.
     if (hasCode(error, 'ERR_VAULT_NOT_FOUND', 'ERR_VAULT_UNSUPPORTED')) return 'valid';
     throw error;
   }
 }
 
-/** Revokes the token that asks; a token that Vault no longer knows is revoked already. */
+/** Revokes the token itself; succeeds if Vault no longer knows it. */
 export async function revokeToken(
   api: VaultApi,
   token: Secret<string>,
@@ -85,7 +90,7 @@ export async function revokeToken(
   }
 }
 
-/** Renews a lease; one that lives on but cannot be renewed comes back with what is left of its life. */
+/** Renews a lease; for one that is valid but not renewable, returns the remaining time. */
 export async function renewLease(
   api: VaultApi,
   token: Secret<string>,
@@ -93,12 +98,15 @@ export async function renewLease(
   signal: AbortSignal,
 ): Promise<LeaseRenewal> {
   const path = 'sys/leases/renew';
-  const refuse = (answer: RefusedAnswer): VouchsafeError | JsonObject =>
-    answer.status === 400 && NOT_RENEWABLE.test(refusalText(answer))
+  const onErrorResponse = (answer: ErrorResponse): VouchsafeError | JsonObject =>
+    answer.status === 400 && NOT_RENEWABLE.test(errorText(answer))
       ? { renewable: false }
-      : leaseRefusal(answer, lease.id);
+      : leaseError(answer, lease.id);
   const body = { lease_id: lease.id, ...incrementOf(lease.incrementMs) };
-  const answer = await api.call({ operation: 'lease-renew', path, token, body, refuse }, signal);
+  const answer = await api.call(
+    { operation: 'lease-renew', path, token, body, onErrorResponse },
+    signal,
+  );
   const durationMs = secondsAt(answer, 'lease_duration');
   if (answer?.['renewable'] === true || durationMs > 0) {
     return { durationMs, renewable: answer?.['renewable'] === true };
@@ -116,40 +124,47 @@ async function remainingLife(
   leaseId: string,
   signal: AbortSignal,
 ): Promise<number> {
-  const refuse = (answer: RefusedAnswer): VouchsafeError => leaseRefusal(answer, leaseId);
+  const onErrorResponse = (answer: ErrorResponse): VouchsafeError => leaseError(answer, leaseId);
   const path = 'sys/leases/lookup';
   const body = { lease_id: leaseId };
-  const answer = await api.call({ operation: 'lease-lookup', path, token, body, refuse }, signal);
+  const answer = await api.call(
+    { operation: 'lease-lookup', path, token, body, onErrorResponse },
+    signal,
+  );
   return secondsAt(objectAt(answer, 'data'), 'ttl');
 }
 
-/** Revokes a lease; one that Vault no longer knows is revoked already. */
+/** Revokes a lease; succeeds if Vault no longer knows it. */
 export async function revokeLease(
   api: VaultApi,
   token: Secret<string>,
   leaseId: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const refuse = (answer: RefusedAnswer): VouchsafeError => leaseRefusal(answer, leaseId);
+  const onErrorResponse = (answer: ErrorResponse): VouchsafeError => leaseError(answer, leaseId);
   const path = 'sys/leases/revoke';
   const body = { lease_id: leaseId };
   try {
-    await api.call({ operation: 'lease-revoke', path, token, body, refuse }, signal);
+    await api.call({ operation: 'lease-revoke', path, token, body, onErrorResponse }, signal);
   } catch (error) {
     if (!hasCode(error, 'ERR_VAULT_LEASE_GONE')) throw error;
   }
 }
 
-/** A lease id names the path of its secret before its last segment, which is what people know. */
-function leaseRefusal(answer: RefusedAnswer, leaseId: string): VouchsafeError {
-  if (answer.status !== 400) return refusalOf(answer);
+/** A lease ID is the path of the secret and one more segment; messages show the path. */
+function leaseError(answer: ErrorResponse, leaseId: string): VouchsafeError {
+  if (answer.status !== 400) return errorForResponse(answer);
   const path = leaseId.replace(/\/[^/]*$/, '');
-  const about = { ...answer, path };
-  const said = refusalText(answer);
-  if (GONE.test(said)) {
-    return refusal(about, 'ERR_VAULT_LEASE_GONE', `Vault no longer has the lease of ${path}`);
+  const forPath = { ...answer, path };
+  const vaultText = errorText(answer);
+  if (GONE.test(vaultText)) {
+    return errorQuotingVault(
+      forPath,
+      'ERR_VAULT_LEASE_GONE',
+      `the lease of ${path} no longer exists in Vault`,
+    );
   }
-  if (!ENGINE_FAILED.test(said)) return refusalOf(answer);
-  const text = `Vault could not renew the lease of ${path}; see to the server behind it`;
-  return refusal(about, 'ERR_VAULT_SERVER', text);
+  if (!ENGINE_FAILED.test(vaultText)) return errorForResponse(answer);
+  const text = `Vault could not renew the lease of ${path}; check the system behind it`;
+  return errorQuotingVault(forPath, 'ERR_VAULT_SERVER', text);
 }

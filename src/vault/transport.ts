@@ -1,6 +1,6 @@
 /**
- * HTTP to Vault on Node's own client: kept-alive connections, one deadline per request, TLS that follows a
- * changed CA, bounded bodies, safe redirects. It knows nothing of Vault's API.
+ * HTTP to Vault with Node's own client: keep-alive connections, one deadline per request, a CA that may change,
+ * bounded bodies, safe redirects. It knows nothing about Vault's API.
  */
 import {
   Agent as HttpAgent,
@@ -21,25 +21,25 @@ import {
   redirectTarget,
   type LocalKind,
 } from './redirect.ts';
-import type { RequestTurns } from './types.ts';
+import type { RequestLimiter } from './types.ts';
 
-/** Largest answer that is read, in bytes. */
-export const MAX_ANSWER_BYTES = 8 * 2 ** 20;
+/** Largest response that is read, in bytes. */
+export const MAX_RESPONSE_BYTES = 8 * 2 ** 20;
 /** Largest body that is sent, in bytes. */
 export const MAX_REQUEST_BYTES = 2 ** 20;
 
-/** Connections of one workload to one Vault node; further requests wait for their turn within their deadline. */
+/** Connections of one workload to one Vault node; further requests wait for one within their deadline. */
 const MAX_SOCKETS = 8;
 /** Idle connections kept for the next request. */
 const MAX_IDLE_SOCKETS = 2;
-/** Idle connections close after this time, in milliseconds: well before load balancers forget them. */
+/** Idle connections close after this time, in milliseconds: well before load balancers drop them. */
 const IDLE_MS = 15_000;
 /**
- * What a request may have made is waited for as many times as long as any other answer: a token or a credential whose answer
- * is not taken is made a second time, and nobody knows of the first. By default a minute, as in Vault's own clients.
+ * Requests that may create a token or a credential wait this many times longer for their response: if it is missed, a second
+ * one is created and the first is never revoked. By default a minute, as in Vault's own clients.
  */
-const MAKING_FACTOR = 3;
-/** A connection serves for this long, in milliseconds, give or take a fifth: the name may stand for other nodes by now. */
+const CREATING_FACTOR = 3;
+/** A connection is used for this long, in milliseconds, ±20 %: the name may resolve to other nodes by then. */
 const CONNECTION_LIFE_MS = 5 * 60_000;
 
 function poolOf(maxSockets: number): HttpAgentOptions {
@@ -54,29 +54,29 @@ export interface TlsIdentity {
 
 /** Settings of a {@link Transport}. */
 export interface TransportOptions {
-  /** PEM of the trusted CAs, asked for at each request; undefined trusts what Node trusts. */
+  /** PEM of the trusted CAs, called for each request; undefined: those of Node. */
   readonly ca: () => string | undefined;
-  /** The name that the certificate must be for; undefined takes the host of the address. */
+  /** The name that the certificate must be for; undefined: the host of the address. */
   readonly tlsServerName: string | undefined;
-  /** Hosts that redirects may lead to, beside that of the request. Default: none. */
+  /** Further hosts that redirects may lead to. Default: none. */
   readonly redirectHosts?: readonly string[];
-  /** Resolves the names of hosts. Default: as the system does. */
+  /** Resolves host names. Default: the system's resolver. */
   readonly lookup?: LookupFunction;
-  /** Deadline of a turn, and then of a request with its redirects, in milliseconds. */
+  /** Deadline for the limiter, and then for the request with its redirects, in milliseconds. */
   readonly timeoutMs: number;
-  /** Most connections to one Vault node. Default: as many as one workload has use for. */
+  /** Most connections to one Vault node. Default: 8. */
   readonly maxSockets?: number;
-  /** Tells how old a connection is. */
+  /** Measures the age of connections. */
   readonly clock: Clock;
-  /** Spreads the ends of connections. */
+  /** Jitter for the age at which connections are replaced. */
   readonly random: Random;
 }
 
-/** How much of an answer comes into memory. */
+/** How much of a response is kept in memory. */
 export interface BodyBounds {
-  /** What comes after so many bytes is read and dropped. */
+  /** Bytes after these are read and dropped. */
   readonly keptBytes: number;
-  /** Told how long the answer is at least, before so much of it is kept. What it throws ends the request. */
+  /** Called with the minimum length of the response before that much is kept. An error that it throws ends the request. */
   grow(bytes: number): void;
 }
 
@@ -86,34 +86,34 @@ export interface HttpRequest {
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;
-  /** Presented where the connection is TLS. */
+  /** Presented if the connection is TLS. */
   readonly identity?: TlsIdentity;
-  /** Whether it holds what logs somebody in: redirects to other hosts are refused then. Default: it does not. */
+  /** Whether it carries login credentials; redirects to other hosts are then rejected. Default: false. */
   readonly isLogin?: boolean;
-  /** Whether Vault makes something for it that lives on: its answer is waited for longer. Default: it does not. */
-  readonly isMaking?: boolean;
-  /** When it may begin. Default: at once. */
-  readonly turns?: RequestTurns;
-  /** Default: all of up to {@link MAX_ANSWER_BYTES}. */
-  readonly reading?: BodyBounds;
+  /** Whether Vault may create a token or a lease for it; its deadline is then longer. Default: false. */
+  readonly isCreating?: boolean;
+  /** Decides when it may start. Default: immediately. */
+  readonly limiter?: RequestLimiter;
+  /** Default: all of up to {@link MAX_RESPONSE_BYTES}. */
+  readonly bodyBounds?: BodyBounds;
   readonly signal: AbortSignal;
 }
 
-/** One answer. */
+/** One response. */
 export interface HttpResponse {
   readonly status: number;
   readonly retryAfter: string | undefined;
   readonly body: Uint8Array;
 }
 
-/** Sends requests over connections of its own. */
+/** Sends requests over its own connections. */
 export class Transport {
   readonly #options: TransportOptions;
   readonly #own: Agents;
-  /** Connections to hosts that redirects name, whose look-up is guarded: not mixed with the others. */
+  /** Separate connections for hosts that redirects name, with a guarded lookup. */
   readonly #redirected: Agents;
-  /** When each connection has served for long enough, monotonic milliseconds. */
-  readonly #endsAtMs = new WeakMap<Socket, number>();
+  /** When each connection is replaced, monotonic milliseconds. */
+  readonly #retiresAtMs = new WeakMap<Socket, number>();
 
   constructor(options: TransportOptions) {
     const pool = poolOf(options.maxSockets ?? MAX_SOCKETS);
@@ -123,9 +123,9 @@ export class Transport {
   }
 
   /**
-   * Sends a request and reads the whole answer, following redirects with method, body and headers unchanged. Waiting for
-   * a turn takes nothing of its time; nor does waiting for a connection, where Vault makes something. Aborting rejects with
-   * the signal's reason.
+   * Sends a request and reads the whole response, following redirects with method, body and headers unchanged. Waiting
+   * for the limiter does not use up its deadline; nor does waiting for a connection if Vault may create something.
+   * Aborting rejects with the signal's reason.
    *
    * @throws VouchsafeError `ERR_VAULT_UNREACHABLE`, `ERR_VAULT_TLS`, `ERR_VAULT_TIMEOUT`,
    * `ERR_VAULT_MALFORMED`, `ERR_VAULT_REDIRECT`, `ERR_VAULT_BAD_REQUEST`.
@@ -140,13 +140,13 @@ export class Transport {
     const patience = new Patience(clock);
     const signal = AbortSignal.any([request.signal, patience.signal]);
     const onSent = (): void => {
-      if (request.isMaking === true) patience.start(timeoutMs * MAKING_FACTOR);
+      if (request.isCreating === true) patience.start(timeoutMs * CREATING_FACTOR);
     };
     let { url } = request;
     const route: Route = { own: url, ownKind: undefined };
-    let hasBegun = false;
+    let hasStarted = false;
     const follow = async (): Promise<HttpResponse> => {
-      hasBegun = true;
+      hasStarted = true;
       patience.start(timeoutMs);
       for (let redirects = 0; ; redirects += 1) {
         const answer = await this.#exchange({ ...request, url, signal, onSent }, route);
@@ -166,13 +166,13 @@ export class Transport {
       }
     };
     try {
-      const { turns } = request;
-      if (turns === undefined) return await follow();
+      const { limiter } = request;
+      if (limiter === undefined) return await follow();
       patience.start(timeoutMs);
-      return await turns(signal, follow);
+      return await limiter(signal, follow);
     } catch (error) {
       request.signal.throwIfAborted();
-      if (patience.signal.aborted) throw timeoutError(url.origin, patience.ms, hasBegun);
+      if (patience.signal.aborted) throw timeoutError(url.origin, patience.ms, hasStarted);
       throw connectionError(error, url.origin);
     } finally {
       patience.end();
@@ -211,31 +211,31 @@ export class Transport {
       url.protocol === 'https:'
         ? httpsRequest(url, { ...this.#tls(request), ...options, agent: agents.https })
         : httpRequest(url, { ...options, agent: agents.http });
-    outgoing.once('socket', (socket) => this.#endOf(socket));
+    outgoing.once('socket', (socket) => this.#retirementMs(socket));
     outgoing.once('finish', onSent);
     outgoing.once('response', (response) => {
-      // Without it Node hands the connection to the next request as soon as the answer is read.
-      if (!this.#isWorthKeeping(response)) outgoing.shouldKeepAlive = false;
+      // Without it Node reuses the connection as soon as the response is read.
+      if (!this.#isReusable(response)) outgoing.shouldKeepAlive = false;
       resolve(response);
     });
-    // Not `once`: an abort after the answer has begun is reported here too, and must not be uncaught.
+    // Not `once`: an abort after the response has started is reported here too, and must not be uncaught.
     outgoing.on('error', reject);
     outgoing.end(body);
     return await promise;
   }
 
-  /** A node that is sealed, on standby or in trouble is left, for the address may lead to a better one. */
-  #isWorthKeeping({ statusCode = 0, socket }: IncomingMessage): boolean {
+  /** Connections to a sealed, standby or failing node are not reused: the address may lead to a better one. */
+  #isReusable({ statusCode = 0, socket }: IncomingMessage): boolean {
     const isGood = statusCode < 500 && !STANDBY.includes(statusCode) && !isRedirect(statusCode);
-    return isGood && this.#options.clock.monotonicMs() < this.#endOf(socket);
+    return isGood && this.#options.clock.monotonicMs() < this.#retirementMs(socket);
   }
 
-  #endOf(socket: Socket): number {
-    const known = this.#endsAtMs.get(socket);
+  #retirementMs(socket: Socket): number {
+    const known = this.#retiresAtMs.get(socket);
     if (known !== undefined) return known;
     const { clock, random } = this.#options;
     const endsAtMs = clock.monotonicMs() + CONNECTION_LIFE_MS * (0.8 + random.next() * 0.4);
-    this.#endsAtMs.set(socket, endsAtMs);
+    this.#retiresAtMs.set(socket, endsAtMs);
     return endsAtMs;
   }
 
@@ -254,7 +254,7 @@ export class Transport {
 }
 
 interface SentRequest extends HttpRequest {
-  /** Called when all of it is on its way. */
+  /** Called when all of it has been sent. */
   readonly onSent: () => void;
 }
 
@@ -267,13 +267,13 @@ function agentsOf(pool: HttpAgentOptions): Agents {
   const https = new HttpsAgent({
     ...pool,
     minVersion: 'TLSv1.2',
-    // Said in full, because otherwise NODE_TLS_REJECT_UNAUTHORIZED=0 would switch it off.
+    // Explicit, because otherwise NODE_TLS_REJECT_UNAUTHORIZED=0 would disable it.
     rejectUnauthorized: true,
   });
   return { http: new HttpAgent(pool), https };
 }
 
-/** Where a request began, and what kind of address that turned out to be. */
+/** The original address of a request, and its kind once it is connected. */
 interface Route {
   readonly own: URL;
   ownKind: LocalKind | undefined;
@@ -284,7 +284,7 @@ interface Answer extends HttpResponse {
   readonly remoteAddress: string;
 }
 
-/** How Enterprise's standbys of disaster recovery and performance answer. */
+/** Statuses of Enterprise's disaster recovery and performance standbys. */
 const STANDBY: readonly number[] = [472, 473];
 
 function isRedirect(status: number | undefined): boolean {
@@ -293,17 +293,18 @@ function isRedirect(status: number | undefined): boolean {
 
 async function readBody(
   response: IncomingMessage,
-  { url: { origin }, reading }: Pick<HttpRequest, 'url' | 'reading'>,
+  { url: { origin }, bodyBounds }: Pick<HttpRequest, 'url' | 'bodyBounds'>,
 ): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
-  const keptBytes = reading?.keptBytes ?? Infinity;
+  const keptBytes = bodyBounds?.keptBytes ?? Infinity;
   let size = 0;
   const grow = (bytes: number): void => {
-    if (bytes > MAX_ANSWER_BYTES) throw malformed(origin, `is over ${MAX_ANSWER_BYTES} bytes`);
-    reading?.grow(Math.min(bytes, keptBytes));
+    if (bytes > MAX_RESPONSE_BYTES)
+      throw malformed(origin, `is longer than ${MAX_RESPONSE_BYTES} bytes`);
+    bodyBounds?.grow(Math.min(bytes, keptBytes));
   };
   try {
-    // What is said to be too long is not begun.
+    // A response that announces itself as too long is not read at all.
     grow(Number(response.headers['content-length'] ?? 0));
     // Leaving the loop destroys the connection, so that nothing more is received.
     for await (const chunk of response as AsyncIterable<Uint8Array>) {
@@ -321,14 +322,14 @@ async function readBody(
 }
 
 function malformed(origin: string, what: string, cause?: unknown): VouchsafeError {
-  const text = `the answer from ${origin} ${what}; is that address Vault?`;
+  const text = `the response from ${origin} ${what}; is that address Vault?`;
   return new VouchsafeError('ERR_VAULT_MALFORMED', text, { cause, details: { address: origin } });
 }
 
-function timeoutError(origin: string, timeoutMs: number, hasBegun: boolean): VouchsafeError {
+function timeoutError(origin: string, timeoutMs: number, hasStarted: boolean): VouchsafeError {
   const within = `within ${timeoutMs / 1000} s`;
-  const text = hasBegun
-    ? `Vault at ${origin} did not answer ${within}`
-    : `a request to Vault at ${origin} could not begin ${within}: too many others are under way`;
+  const text = hasStarted
+    ? `Vault at ${origin} did not respond ${within}`
+    : `a request to Vault at ${origin} could not start ${within}: too many others are in progress`;
   return new VouchsafeError('ERR_VAULT_TIMEOUT', text, { details: { address: origin } });
 }

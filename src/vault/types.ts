@@ -1,5 +1,5 @@
 /**
- * What the Vault client offers to the rest of the product.
+ * The public types of the Vault client.
  */
 import type { LoginRequest, Validity, VaultToken } from '../contracts/index.ts';
 import type {
@@ -12,81 +12,83 @@ import type {
   VaultDependency,
 } from '../core/index.ts';
 import type { LookupFunction } from 'node:net';
-import type { AnswerShape, OpenedAnswer } from './answer.ts';
+import type { ResponseShape, ParsedResponse } from './response.ts';
 
-/** Opens answers that hold values: parses them, and finds out how long the values are good. */
-export interface AnswerOpener {
-  /** `path` is for messages; `nowMs` the wall time. Rejects with the signal's reason on abort. */
-  open(answer: UnopenedAnswer, signal: AbortSignal): Promise<OpenedAnswer>;
+/** Parses responses with values, and determines how long the values are valid. */
+export interface ResponseParser {
+  /** Rejects with the signal's reason on abort. */
+  parse(answer: RawResponse, signal: AbortSignal): Promise<ParsedResponse>;
 }
 
-/** The body of an answer, as it came. */
-export interface UnopenedAnswer {
+/** The unparsed body of a response. */
+export interface RawResponse {
   readonly body: Uint8Array;
-  readonly shape: AnswerShape;
+  readonly shape: ResponseShape;
+  /** For messages. */
   readonly path: string;
+  /** Wall time. */
   readonly nowMs: number;
 }
 
 /** Settings of {@link VaultConnections}. */
 export interface VaultConnectionsOptions {
-  /** PEM of the trusted CAs, asked for at each request, so that a changed CA holds for new connections. */
+  /** PEM of the trusted CAs, called for each request: a changed CA takes effect for new connections. */
   readonly ca: () => string | undefined;
-  /** The name that Vault's certificate must be for; undefined takes the host of the address. */
+  /** The name that Vault's certificate must be for; undefined: the host of the address. */
   readonly tlsServerName: string | undefined;
-  /** Hosts that redirects may lead to, beside that of a client's address. */
+  /** Further hosts that redirects may lead to. */
   readonly redirectHosts: readonly string[];
-  /** Deadline of one request, in milliseconds; what Vault makes something for has three times as long for its answer. */
+  /** Deadline of one request, in milliseconds; three times as long if Vault may create a token or a lease for it. */
   readonly timeoutMs: number;
   /** Most connections to one Vault node. */
   readonly maxSockets: number;
-  /** Tells how old a connection is: it serves for five minutes, give or take a fifth. */
+  /** Measures the age of connections: each is used for five minutes, ±20 %. */
   readonly clock: Clock;
   readonly random: Random;
 }
 
 /**
- * Connections that several clients share. They carry requests and remember nothing of them; one that presents a
- * client certificate is used again for that certificate alone. Whoever makes them closes them.
+ * Connections that several clients share. A connection that presents a client certificate is reused only for
+ * that certificate. The caller closes them.
  */
 export interface VaultConnections {
   close(): void;
 }
 
-/** Where answers are counted while they are in memory, from before they are read until they have been opened. */
-export interface AnswerRoom {
-  /** Takes room for bytes of the answer for a path. @throws VouchsafeError where there is none; nothing is taken then. */
-  take(bytes: number, path: string): void;
-  giveBack(bytes: number): void;
+/** Limits the memory of responses, from before they are read until they are parsed. */
+export interface ResponseBudget {
+  /** Reserves bytes for the response for a path. @throws VouchsafeError if the budget is exhausted; nothing is reserved then. */
+  reserve(bytes: number, path: string): void;
+  release(bytes: number): void;
 }
 
-/** Runs a request when it may begin. Rejects with the signal's reason when aborted before. */
-export type RequestTurns = <T>(signal: AbortSignal, request: () => Promise<T>) => Promise<T>;
+/** Runs a request as soon as it may start. Rejects with the signal's reason when aborted before. */
+export type RequestLimiter = <T>(signal: AbortSignal, request: () => Promise<T>) => Promise<T>;
 
 /** Settings of a Vault client. */
 export interface VaultClientOptions {
-  /** `https://vault.example:8200`; a path before `/v1` is kept. */
+  /** `https://vault.example:8200`; a path prefix is kept. */
   readonly address: string;
   /** Vault namespace, sent with every request. */
   readonly namespace?: string;
-  /** Connections shared with other clients, with their own `ca`, `tlsServerName`, `redirectHosts` and `timeoutMs`. Default: own ones. */
+  /** Connections shared with other clients; they have their own `ca`, `tlsServerName`, `redirectHosts` and `timeoutMs`. Default: its own. */
   readonly connections?: VaultConnections;
-  /** When requests may begin; they wait for as long as for an answer. Default: at once. */
-  readonly turns?: RequestTurns;
-  /** PEM of the trusted CAs, asked for at each request, so that a changed CA holds for new connections. */
+  /** Decides when a request may start, within `timeoutMs`. Default: immediately. */
+  readonly limiter?: RequestLimiter;
+  /** PEM of the trusted CAs, called for each request: a changed CA takes effect for new connections. */
   readonly ca?: () => string | undefined;
   /** The name that Vault's certificate must be for. Default: the host of the address. */
   readonly tlsServerName?: string;
-  /** Hosts that redirects may lead to, beside that of the address; a login never does. Default: none. */
+  /** Further hosts that redirects may lead to, except those of logins. Default: none. */
   readonly redirectHosts?: readonly string[];
-  /** Resolves the names of hosts. Default: as the system does. */
+  /** Resolves host names. Default: the system's resolver. */
   readonly lookup?: LookupFunction;
-  /** Deadline of one request, in milliseconds; what Vault makes something for has three times as long for its answer. */
+  /** Deadline of one request, in milliseconds; three times as long if Vault may create a token or a lease for it. */
   readonly timeoutMs: number;
-  /** What opens answers that hold values. Default: {@link OPENER}, at once. */
-  readonly opener?: AnswerOpener;
-  /** Where answers that hold values are counted. Default: nowhere. */
-  readonly room?: AnswerRoom;
+  /** Parses responses with values. Default: in this process. */
+  readonly parser?: ResponseParser;
+  /** Limits the memory of responses with values. Default: no limit. */
+  readonly budget?: ResponseBudget;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger?: Logger;
@@ -99,30 +101,30 @@ export interface LoginToken extends VaultToken {
   readonly policies: readonly string[];
 }
 
-/** A value from Vault. KV v2 is unwrapped; a list is `{ keys: string[] }`, or as JSON the names alone. */
-export interface VaultAnswer {
+/** A value from Vault. KV v2 is unwrapped; a list is `{ keys: string[] }`, or, as JSON, only the names. */
+export interface VaultValue {
   readonly data: Readonly<Record<string, unknown>> | JsonText;
   readonly validity: Validity;
-  /** Vault's own remarks, fit for a log. */
+  /** Vault's own warnings, safe to log. */
   readonly warnings: readonly string[];
 }
 
-/** The new life of a token, in milliseconds. */
+/** A renewed token. */
 export interface TokenRenewal {
   readonly ttlMs: number;
   readonly renewable: boolean;
 }
 
-/** The new life of a lease, in milliseconds. */
+/** A renewed lease. */
 export interface LeaseRenewal {
   readonly durationMs: number;
   readonly renewable: boolean;
 }
 
 /**
- * One connection to one Vault. Every call is one try (but for HTTP 412, which is Vault asking for another),
- * rejects with a `VouchsafeError` of an `ERR_VAULT_…` code, and with the signal's reason on abort.
- * Whoever creates it closes it.
+ * A client of one Vault. Every call is one attempt (except after HTTP 412, with which Vault requests another),
+ * and rejects with a `VouchsafeError` of an `ERR_VAULT_…` code, or with the signal's reason on abort.
+ * The caller closes it.
  */
 export interface VaultClient {
   /** @throws `ERR_VAULT_LOGIN_REFUSED` with a hint, `ERR_VAULT_LOGIN_WRAPPED`, `ERR_VAULT_LOGIN_MFA`. */
@@ -132,11 +134,11 @@ export interface VaultClient {
     token: Secret<string>,
     dependency: VaultDependency,
     signal: AbortSignal,
-  ): Promise<VaultAnswer>;
+  ): Promise<VaultValue>;
   /**
-   * With `incrementMs` the token is to live for so long from now, which may be less than it had; Vault decides.
+   * `incrementMs` requests a TTL from now, which may be shorter than what the token had left; Vault decides.
    *
-   * @throws `ERR_VAULT_TOKEN_INVALID`, or `ERR_VAULT_DENIED` where the token may not renew itself.
+   * @throws `ERR_VAULT_TOKEN_INVALID`, or `ERR_VAULT_DENIED` if the token may not renew itself.
    */
   renewToken(
     token: Secret<string>,
@@ -145,11 +147,11 @@ export interface VaultClient {
   ): Promise<TokenRenewal>;
   /** False only when Vault says that the token is not valid. */
   tokenIsValid(token: Secret<string>, signal: AbortSignal): Promise<boolean>;
-  /** A token that is gone already counts as revoked. */
+  /** Succeeds if the token no longer exists. */
   revokeToken(token: Secret<string>, signal: AbortSignal): Promise<void>;
   /**
-   * Asks for `incrementMs` more (Vault decides; undefined asks for the default). A lease that Vault no longer
-   * renews comes back with the life it has left and `renewable: false`.
+   * Requests `incrementMs` from now (Vault decides; undefined: its default). For a lease that cannot be renewed any
+   * more the result is its remaining time and `renewable: false`.
    *
    * @throws `ERR_VAULT_LEASE_GONE` when Vault no longer knows the lease.
    */
@@ -159,8 +161,8 @@ export interface VaultClient {
     incrementMs: number | undefined,
     signal: AbortSignal,
   ): Promise<LeaseRenewal>;
-  /** A lease that is gone already counts as revoked. */
+  /** Succeeds if the lease no longer exists. */
   revokeLease(token: Secret<string>, leaseId: string, signal: AbortSignal): Promise<void>;
-  /** Closes its own connections; requests under way fail. */
+  /** Closes its own connections; requests in progress fail. */
   close(): void;
 }

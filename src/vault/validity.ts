@@ -1,12 +1,12 @@
 /**
- * How long an answer is good.
+ * How long a value is valid.
  */
 import type { Validity } from '../contracts/index.ts';
 import { certificateLife } from '../core/index.ts';
 import { X509Certificate } from 'node:crypto';
 import { secondsAt, stringAt, type JsonObject } from './json.ts';
 
-/** The parts of Vault's answer that speak of its life. */
+/** The parts of Vault's response that determine its validity. */
 export interface LeaseFacts {
   readonly leaseId: string;
   readonly leaseDurationMs: number;
@@ -15,27 +15,27 @@ export interface LeaseFacts {
 }
 
 /**
- * Classifies an answer. A lease counts only with an id: KV v1 sends a duration of 768 h without one, which
- * means nothing.
+ * Classifies a response. Only a lease with an ID is a lease: KV v1 sends a meaningless duration of 768 h
+ * without one.
  *
  * @see https://developer.hashicorp.com/vault/docs/concepts/lease
  */
 export function classifyValidity(facts: LeaseFacts, nowMs: number): Validity {
   const { leaseId, leaseDurationMs: durationMs, renewable, data } = facts;
   if (leaseId !== '') return { kind: 'lease', leaseId, durationMs, renewable };
-  if (isRotated(data)) return { kind: 'rotation', ttlMs: secondsAt(data, 'ttl') };
-  return pkiLife(data) ?? secretIdLife(data, nowMs) ?? { kind: 'static' };
+  if (isStaticRole(data)) return { kind: 'rotation', ttlMs: secondsAt(data, 'ttl') };
+  return certificateValidity(data) ?? secretIdValidity(data, nowMs) ?? { kind: 'static' };
 }
 
-/** Static roles tell when they rotate next; one with a schedule has no `rotation_period`. */
-function isRotated(data: JsonObject): boolean {
+/** Static roles report their next rotation; one with a schedule has no `rotation_period`. */
+function isStaticRole(data: JsonObject): boolean {
   if (!('ttl' in data)) return false;
   return ['rotation_period', 'rotation_schedule', 'last_vault_rotation'].some(
     (name) => Boolean(data[name]) && data[name] !== '0',
   );
 }
 
-function pkiLife(data: JsonObject): Validity | undefined {
+function certificateValidity(data: JsonObject): Validity | undefined {
   const pem = stringAt(data, 'certificate');
   const expiresAtMs = secondsAt(data, 'expiration');
   if (pem === '' || expiresAtMs === 0) return undefined;
@@ -49,12 +49,12 @@ function notBefore(pem: string): number | undefined {
   try {
     return certificateLife(new X509Certificate(pem)).fromMs;
   } catch {
-    // A DER or otherwise odd certificate is the user's to judge; its end is known without reading it.
+    // DER, or unreadable. Only the expiry is needed, and Vault sends that separately.
     return undefined;
   }
 }
 
-function secretIdLife(data: JsonObject, nowMs: number): Validity | undefined {
+function secretIdValidity(data: JsonObject, nowMs: number): Validity | undefined {
   const ttlMs = secondsAt(data, 'secret_id_ttl');
   if (stringAt(data, 'secret_id') === '' || ttlMs === 0) return undefined;
   return { kind: 'expires', expiresAtMs: nowMs + ttlMs };

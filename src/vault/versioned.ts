@@ -1,5 +1,5 @@
 /**
- * How a version of KV v2 looks.
+ * Recognises a version of a KV v2 secret.
  */
 import { isObject, type JsonObject } from './json.ts';
 

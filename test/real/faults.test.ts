@@ -135,7 +135,7 @@ suite('the real Vault', () => {
       }));
       const agent = await start(bench, { files });
       await bench.until('s9', (text) => text === '9');
-      assert.match(agent.output, /ERR_VAULT_THROTTLED.*quota refuses/);
+      assert.match(agent.output, /ERR_VAULT_THROTTLED.*rate limit quota/);
       const refused = (await vault.audited()).filter(({ error }) => /quota/.test(error ?? ''));
       assert.ok(refused.length <= 60, `${refused.length} refusals for ten secrets`);
       await search(hunt, agent);

@@ -308,7 +308,7 @@ suite('PostgreSQL: a database that refuses new credentials', () => {
     const tries = (await vault.count('sys/leases/renew')) - renewals;
     const told = line(agent, /secret was not refreshed/);
     t.diagnostic(`${tries} renewals tried; ${told}`);
-    assert.match(told, /lease of database\/creds\/faults; see to the server behind it/);
+    assert.match(told, /lease of database\/creds\/faults; check the system behind it/);
     assert.ok(tries <= 6, `${tries} renewals tried`);
     await world.end(agent, 'faults');
   });
@@ -346,7 +346,7 @@ suite('PostgreSQL: a database that refuses new credentials', () => {
     const most = 3 + (performance.now() - refusedMs) / 800;
     assert.ok(tries <= most, `${tries} tries`);
     assert.match(told, /database\/creds\/grants/);
-    assert.match(told, /see its log and the server behind that path/);
+    assert.match(told, /check its log and the system behind that path/);
     await world.end(agent, 'grants');
   });
 });

@@ -33,7 +33,7 @@ const FAULTS: readonly { name: string; respond: FaultResponse; code: string; say
     name: 'hanging',
     respond: 'hang',
     code: 'ERR_VAULT_TIMEOUT',
-    says: /http:\/\/127\.0\.0\.1:\d+ did not answer within 1 s/,
+    says: /http:\/\/127\.0\.0\.1:\d+ did not respond within 1 s/,
   },
   {
     name: 'redirecting to nobody',
@@ -180,7 +180,7 @@ suite('Vault', { concurrency: 4 }, () => {
       policy: 'path "other" { capabilities = ["read"] }',
     });
     await world.change(2);
-    await agent.logged(/kv\/app is not for role web of auth\/jwt.*add it to a policy/);
+    await agent.logged(/kv\/app is not for role web of auth\/jwt.*add the path to a policy/);
     const reads = world.reads;
     await world.search(agent);
     await world.vault.write('sys/policies/acl/web', {
@@ -243,7 +243,7 @@ suite('Vault', { concurrency: 4 }, () => {
     await using world = await FaultWorld.start();
     world.oidc.fault({ kind: 'status', status: 500 });
     const agent = await world.agent();
-    await agent.logged(/signing keys \(JWKS\).*often passes by itself/);
+    await agent.logged(/signing keys \(JWKS\).*is often temporary/);
     world.oidc.fault(undefined);
     await world.delivered(1);
     assert.ok(world.logins <= 4, `${world.logins} logins`);

@@ -89,10 +89,10 @@ test('requests of one owner that hang leave connections for others', async (t) =
   t.after(() => shared.close());
   const client = async (owner: string, timeoutMs: number): Promise<VaultClient> => {
     const config = { ...CONFIG, timeoutMs, address: vault.address };
-    const { connections, turns } = await shared.connect(config, owner);
+    const { connections, limiter } = await shared.connect(config, owner);
     const common = { clock: systemClock, random: systemRandom };
     return createVaultClient({
-      ...{ address: vault.address, timeoutMs: config.timeoutMs, connections, turns },
+      ...{ address: vault.address, timeoutMs: config.timeoutMs, connections, limiter },
       ...common,
     });
   };
@@ -123,16 +123,16 @@ test('a request that cannot begin within its deadline says so', async (t) => {
   const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
   t.after(() => shared.close());
   const config = { ...CONFIG, timeoutMs: 300, address: vault.address };
-  const { connections, turns } = await shared.connect(config, 'shop');
+  const { connections, limiter } = await shared.connect(config, 'shop');
   const common = { clock: systemClock, random: systemRandom };
   const client = createVaultClient({
-    ...{ address: vault.address, timeoutMs: config.timeoutMs, connections, turns },
+    ...{ address: vault.address, timeoutMs: config.timeoutMs, connections, limiter },
     ...common,
   });
   shared.requests.hold('shop', shared.requests.share);
   await assert.rejects(client.tokenIsValid(vault.rootToken, never), {
     code: 'ERR_VAULT_TIMEOUT',
-    message: /could not begin within 0\.3 s: too many others are under way/,
+    message: /could not start within 0\.3 s: too many others are in progress/,
   });
   shared.requests.giveBack('shop', shared.requests.share);
   assert.ok(await client.tokenIsValid(vault.rootToken, never));
@@ -143,8 +143,8 @@ test('a request that waited for the share of its owner has its whole time: Vault
   const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
   t.after(() => shared.close());
   const config = { ...CONFIG, timeoutMs: 1000, address: vault.address };
-  const { connections, turns } = await shared.connect(config, 'shop');
-  const common = { clock: systemClock, random: systemRandom, connections, turns };
+  const { connections, limiter } = await shared.connect(config, 'shop');
+  const common = { clock: systemClock, random: systemRandom, connections, limiter };
   const client = createVaultClient({ address: vault.address, timeoutMs: 1000, ...common });
   vault.faults.add({ match: { path: 'sys/tools/random' }, respond: { delayMs: 700 } });
   const write = { kind: 'write', path: 'sys/tools/random', params: {} } as const;

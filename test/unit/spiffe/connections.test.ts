@@ -56,9 +56,9 @@ function setup(): Setup {
 
 test('one connection serves all as long as nothing has changed', async () => {
   const { connections, closed } = setup();
-  const leases = await Promise.all([connections.lease(never), connections.lease(never)]);
+  const leases = await Promise.all([connections.acquire(never), connections.acquire(never)]);
   for (const lease of leases) lease.release();
-  leases.push(await connections.lease(never));
+  leases.push(await connections.acquire(never));
   assert.deepEqual(
     leases.map(({ connection }) => connection),
     [1, 1, 1],
@@ -79,15 +79,15 @@ test('without security there is one connection for good', async () => {
     },
     () => undefined,
   );
-  for (let call = 0; call < 3; call += 1) (await connections.lease(never)).release();
+  for (let call = 0; call < 3; call += 1) (await connections.acquire(never)).release();
   assert.equal(opened, 1);
 });
 
 test('an old connection closes after its last call', async () => {
   const { connections, closed, clock, renew } = setup();
-  const [a, b] = [await connections.lease(never), await connections.lease(never)];
+  const [a, b] = [await connections.acquire(never), await connections.acquire(never)];
   renew();
-  const c = await connections.lease(never);
+  const c = await connections.acquire(never);
   await settle();
   assert.deepEqual([a.connection, b.connection, c.connection], [1, 1, 2]);
   a.release();
@@ -102,16 +102,16 @@ test('an old connection closes after its last call', async () => {
 
 test('an old connection without calls closes at once', async () => {
   const { connections, closed, clock, renew } = setup();
-  (await connections.lease(never)).release();
+  (await connections.acquire(never)).release();
   renew();
   await settle();
   assert.deepEqual([closed, clock.sleeping], [[1], 0]);
-  assert.equal((await connections.lease(never)).connection, 2);
+  assert.equal((await connections.acquire(never)).connection, 2);
 });
 
 test('streams go on beyond the end of a certificate that was not replaced', async () => {
   const { connections, clock } = setup();
-  const stream = await connections.lease(never);
+  const stream = await connections.acquire(never);
   await clock.advance(LIFE_MS * 2);
   assert.equal(stream.ended.aborted, false); // nothing newer: better an old connection than none
   connections.close();
@@ -119,12 +119,12 @@ test('streams go on beyond the end of a certificate that was not replaced', asyn
 
 test('streams on an old connection end with its certificate, whether or not there are new calls', async () => {
   const { connections, closed, clock, renew } = setup();
-  const stream = await connections.lease(never);
+  const stream = await connections.acquire(never);
   renew();
   await clock.advance(LIFE_MS - 1);
   assert.equal(stream.ended.aborted, false);
   await clock.advance(1);
-  const next = await connections.lease(never);
+  const next = await connections.acquire(never);
   assert.deepEqual([stream.ended.aborted, next.ended.aborted], [true, false]);
   stream.release();
   await settle();
@@ -133,15 +133,15 @@ test('streams on an old connection end with its certificate, whether or not ther
 
 test('closing ends the wait for the end of an old connection', async () => {
   const { connections, closed, clock, renew } = setup();
-  await connections.lease(never);
+  await connections.acquire(never);
   renew();
-  await connections.lease(never);
+  await connections.acquire(never);
   await settle();
   assert.equal(clock.sleeping, 1);
   connections.close();
   await settle();
   assert.deepEqual([closed.toSorted(), clock.sleeping], [[1, 2], 0]);
-  await assert.rejects(connections.lease(never), TypeError);
+  await assert.rejects(connections.acquire(never), TypeError);
 });
 
 test('a connection that cannot be opened, and security that is not there, are told', async () => {
@@ -150,15 +150,15 @@ test('a connection that cannot be opened, and security that is not there, are to
     () => Promise.reject(reason),
     () => assert.fail('nothing to close'),
   );
-  await assert.rejects(failing.lease(never), reason);
+  await assert.rejects(failing.acquire(never), reason);
   failing.close();
   const insecure = new Connections(
     () => assert.fail('nothing to open'),
     () => undefined,
     { clock: new FakeClock(), current: () => Promise.reject(reason) },
   );
-  await assert.rejects(insecure.lease(never), reason);
-  await assert.rejects(insecure.lease(AbortSignal.abort(new Error('enough'))), /enough/);
+  await assert.rejects(insecure.acquire(never), reason);
+  await assert.rejects(insecure.acquire(AbortSignal.abort(new Error('enough'))), /enough/);
 });
 
 test('a connection that could not be opened is not handed out again', async () => {
@@ -172,16 +172,16 @@ test('a connection that could not be opened is not handed out again', async () =
     },
     (connection) => void closed.push(connection),
   );
-  const together = await Promise.allSettled([connections.lease(never), connections.lease(never)]);
+  const together = await Promise.allSettled([connections.acquire(never), connections.acquire(never)]);
   assert.deepEqual(
     together.map(({ status }) => status),
     ['rejected', 'rejected'],
   );
   assert.equal(tries, 1, 'those who come together share one try');
-  await assert.rejects(connections.lease(never), (error) => error === failure);
-  const lease = await connections.lease(never);
+  await assert.rejects(connections.acquire(never), (error) => error === failure);
+  const lease = await connections.acquire(never);
   assert.equal(lease.connection, 3);
-  assert.equal((await connections.lease(never)).connection, 3);
+  assert.equal((await connections.acquire(never)).connection, 3);
   connections.close();
   await settle();
   assert.deepEqual(closed, [3]);
@@ -203,8 +203,8 @@ test('the same where certificates are used: nothing waits for the next one', asy
     () => undefined,
     security,
   );
-  await assert.rejects(connections.lease(never), /down/);
+  await assert.rejects(connections.acquire(never), /down/);
   isDown = false;
-  assert.equal((await connections.lease(never)).connection, 1);
+  assert.equal((await connections.acquire(never)).connection, 1);
   connections.close();
 });

@@ -8,7 +8,7 @@ import { until } from '../../helpers/until.ts';
 
 const ID = { spiffeId: 'spiffe://example.org/driver' };
 const never = new AbortController().signal;
-const patienceMs = 30;
+const timeoutMs = 30;
 
 interface Setup {
   readonly server: DevWorkloadApi;
@@ -54,7 +54,7 @@ test('settings stay the same until the SVID rotates', async (t) => {
 test('who has no SVID of its own soon hears why', async (t) => {
   const { identity, clock } = await setup(t, []);
   await until(() => identity.lastError !== undefined);
-  await assert.rejects(createMtls({ identity, clock, patienceMs }).current(never), {
+  await assert.rejects(createMtls({ identity, clock, timeoutMs }).current(never), {
     code: 'ERR_SPIFFE_UNAVAILABLE',
     message: /has no X.509-SVID of its own to show: .*"no identity issued"/,
   });
@@ -64,7 +64,7 @@ test('who has not heard from the Workload API yet says so', async (t) => {
   const { server, clock } = await setup(t);
   const api = createWorkloadApi({ address: server.address, clock });
   const idle = createIdentity({ api, clock, random: { next: () => 0.5 } }); // nobody runs it
-  await assert.rejects(createMtls({ identity: idle, clock, patienceMs }).current(never), {
+  await assert.rejects(createMtls({ identity: idle, clock, timeoutMs }).current(never), {
     message: /none came from the Workload API yet/,
   });
   api.close();

@@ -77,7 +77,7 @@ suite('a login', () => {
   const BROKEN: readonly [string, Reply, ErrorCode][] = [
     ['wrapped', answer(null, { wrap_info: { token: PLANTED.token } }), 'ERR_VAULT_LOGIN_WRAPPED'],
     [
-      'awaits a second factor',
+      'requires a second factor',
       loggedIn({ client_token: '', mfa_requirement: { mfa_request_id: 'x' } }),
       'ERR_VAULT_LOGIN_MFA',
     ],
@@ -180,7 +180,7 @@ suite('a refused login says why:', () => {
       const error = await failure(client.login(LOGIN, NEVER), 'ERR_VAULT_LOGIN_REFUSED');
       const expected = { method: 'jwt', mount: 'jwt', role: 'app', namespace: 'team' };
       assert.deepEqual(error.details, { ...expected, reason, status });
-      assert.match(error.message, /at auth\/jwt as role "app" in namespace "team" refused/);
+      assert.match(error.message, /at auth\/jwt as role "app" in namespace "team" rejected/);
       assert.ok(error.message.endsWith(said === '' ? 'the identity' : `Vault said: ${said}`));
     });
   }

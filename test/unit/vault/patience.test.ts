@@ -68,7 +68,7 @@ test('what makes nothing is given up at the deadline', async (t) => {
   const call = failure(client.fetch(TOKEN, KV, NEVER), 'ERR_VAULT_TIMEOUT');
   await server.arrived(2);
   await clock.advance(1000);
-  assert.match((await call).message, /did not answer within 1 s/);
+  assert.match((await call).message, /did not respond within 1 s/);
 });
 
 test('the time in which a request waited for its turn is none of its own', async (t) => {
@@ -77,7 +77,7 @@ test('the time in which a request waited for its turn is none of its own', async
   const turn = Promise.withResolvers<undefined>();
   const { client, clock } = makeClient(t, server.address, {
     timeoutMs: 1000,
-    turns: async (_, request) => {
+    limiter: async (_, request) => {
       await turn.promise;
       return await request();
     },
@@ -95,11 +95,11 @@ test('a turn that does not come is waited for no longer than an answer, and noth
   const server = await startScripted(t, inOrder());
   const { client, clock } = makeClient(t, server.address, {
     timeoutMs: 1000,
-    turns: (signal) => new Promise((_, reject) => signal.addEventListener('abort', reject)),
+    limiter: (signal) => new Promise((_, reject) => signal.addEventListener('abort', reject)),
   });
   const call = failure(client.fetch(TOKEN, CREDENTIAL, NEVER), 'ERR_VAULT_TIMEOUT');
   await clock.advance(1000);
-  assert.match((await call).message, /could not begin within 1 s/);
+  assert.match((await call).message, /could not start within 1 s/);
   assert.equal(server.requests.length, 0);
 });
 

@@ -154,7 +154,13 @@ suite('a read', () => {
       'ERR_VAULT_MALFORMED',
       /KV version 2/,
     ],
-    ['data that is a text', 'kvv2/metadata/app', answer('x'), 'ERR_VAULT_MALFORMED', /no object/],
+    [
+      'data that is a text',
+      'kvv2/metadata/app',
+      answer('x'),
+      'ERR_VAULT_MALFORMED',
+      /not an object/,
+    ],
     ['no content', 'kvv2/app', { status: 204 }, 'ERR_VAULT_NOT_FOUND', /no secret at/],
     [
       'a path that cannot be read',

@@ -128,7 +128,7 @@ suite('a lease', () => {
     const { client } = makeClient(t, server.address);
     const call = client.renewLease(TOKEN, LEASE, undefined, NEVER);
     const { message } = await failure(call, 'ERR_VAULT_SERVER');
-    assert.match(message, /lease of database\/creds\/app; see to the server behind it/);
+    assert.match(message, /lease of database\/creds\/app; check the system behind it/);
     assert.match(message, /connection refused/);
   });
 

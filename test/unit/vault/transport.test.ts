@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { suite, test, type TestContext } from 'node:test';
 import { createTestCa } from '../../../src/dev/ca/index.ts';
 import { Secret, type ErrorCode } from '../../../src/core/index.ts';
-import { MAX_ANSWER_BYTES, MAX_REQUEST_BYTES } from '../../../src/vault/transport.ts';
+import { MAX_RESPONSE_BYTES, MAX_REQUEST_BYTES } from '../../../src/vault/transport.ts';
 import { settle, type FakeClock } from '../../helpers/fake-clock.ts';
 import { inOrder, startScripted, type Reply } from '../../helpers/scripted-http.ts';
 import { answer, failure, makeClient, NEVER, refused, TOKEN } from './harness.ts';
@@ -133,7 +133,12 @@ suite('a broken answer', () => {
       /JSON/,
     ],
     ['deep', { body: `{"data":${'['.repeat(200_000)}` }, 'ERR_VAULT_MALFORMED', /JSON/],
-    ['too large', { body: ' '.repeat(MAX_ANSWER_BYTES + 1) }, 'ERR_VAULT_MALFORMED', /is over/],
+    [
+      'too large',
+      { body: ' '.repeat(MAX_RESPONSE_BYTES + 1) },
+      'ERR_VAULT_MALFORMED',
+      /is longer than/,
+    ],
     [
       '404 of another server',
       { status: 404, body: '404 page not found' },
@@ -308,8 +313,8 @@ suite('a redirect', () => {
   });
 
   const REFUSED: readonly [string, string][] = [
-    ['', 'to no address'],
-    ['http://[', 'to no address'],
+    ['', 'to an invalid address'],
+    ['http://[', 'to an invalid address'],
     ['file:///etc/passwd', 'without TLS'],
     ['http://user:word@127.0.0.1/', 'with a password'],
   ];

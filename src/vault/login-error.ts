@@ -1,27 +1,27 @@
 /**
- * Why Vault refused a login, and what to do about it.
- * Vault answers nearly every refusal with 400 and a text; texts are from its jwt, kubernetes and cert methods.
- * The reason serves people and metrics alone: any of them may be transient, so none ends the retries.
+ * Why Vault rejected a login, and what to do about it.
+ * Vault rejects nearly all logins with 400 and a text; the texts are those of its jwt, kubernetes and cert methods.
+ * The reason is only for people and metrics: each may be transient, so none ends the retries.
  */
 import type { LoginRequest } from '../contracts/index.ts';
 import { type ErrorDetails, VouchsafeError } from '../core/index.ts';
-import { refusalOf, refusalText, type RefusedAnswer } from './refusal.ts';
+import { errorForResponse, errorText, type ErrorResponse } from './error-response.ts';
 
 interface Diagnosis {
   readonly reason: string;
-  /** What Vault's text looks like. */
+  /** Matches Vault's text. */
   readonly text: RegExp;
   readonly hint: string;
-  /** Set where Vault blames itself (500) for what is wrong with the login. */
+  /** Set if Vault reports this problem of the login as an internal error (500). */
   readonly asServerError?: 'any method' | LoginRequest['method'];
 }
 
-/** First match wins, so the particular stands before the general. */
+/** The first match wins, so specific patterns come before general ones. */
 const DIAGNOSES: readonly Diagnosis[] = [
   {
     reason: 'jwks',
     text: /get keys failed|fetching keys|error configuring token validator|keyset configuration|discovery/i,
-    hint: 'Vault cannot fetch the signing keys (JWKS) of the identity provider; this often passes by itself',
+    hint: 'Vault cannot fetch the signing keys (JWKS) of the identity provider; this is often temporary',
   },
   {
     reason: 'role-type',
@@ -31,22 +31,22 @@ const DIAGNOSES: readonly Diagnosis[] = [
   {
     reason: 'role',
     text: /missing role|role .*could not be found|invalid role name|no role with that name/,
-    hint: 'the role does not exist on this mount, or none was given and the mount has no default_role',
+    hint: 'the role does not exist on this mount, or no role is set and the mount has no default_role',
   },
   {
     reason: 'audience',
     text: /\baud\b|audience/i,
-    hint: 'the audience of the token is not among bound_audiences of the role',
+    hint: 'the audience of the token is not in bound_audiences of the role',
   },
   {
     reason: 'subject',
     text: /\(sub\)|subject claim|service account name not authorized|namespace not authorized/,
-    hint: 'the identity (SPIFFE ID or service account) is not the one that the role is bound to',
+    hint: 'the role is bound to another identity (SPIFFE ID or service account)',
   },
   {
     reason: 'issuer',
     text: /\(iss\)|issuer/,
-    hint: 'bound_issuer of the mount does not match; SPIRE sends an issuer only when jwt_issuer is set',
+    hint: 'the issuer of the token does not match bound_issuer of the mount; SPIRE sets an issuer only if jwt_issuer is configured',
   },
   {
     reason: 'expired',
@@ -61,12 +61,12 @@ const DIAGNOSES: readonly Diagnosis[] = [
   {
     reason: 'signature',
     text: /signature|no known key/,
-    hint: 'the token is signed with a key that Vault does not know; does the mount take its keys from this trust domain, and afresh?',
+    hint: 'the token is signed with a key that Vault does not know; check that the mount uses the keys of this trust domain, and the current ones',
   },
   {
     reason: 'algorithm',
     text: /\(alg\)|algorithm/,
-    hint: 'the signing algorithm of the token is not among jwt_supported_algs of the mount',
+    hint: 'the signing algorithm of the token is not in jwt_supported_algs of the mount',
   },
   {
     reason: 'claims',
@@ -77,13 +77,13 @@ const DIAGNOSES: readonly Diagnosis[] = [
     reason: 'alias',
     text: /missing name in alias/,
     asServerError: 'any method',
-    hint: 'the X.509-SVID has no common name, which cert auth needs; give the registration entry a DNS name',
+    hint: 'the X.509-SVID has no common name, which cert auth requires; add a DNS name to the registration entry',
   },
   {
     reason: 'bearer',
     text: /internal error|permission denied/,
     asServerError: 'spiffe',
-    hint: 'Vault took the JWT-SVID for a token of its own; the mount must exist and list Authorization in passthrough_request_headers (SPIFFE auth needs Vault Enterprise 1.21)',
+    hint: 'Vault treated the JWT-SVID as a Vault token; the mount must exist and list Authorization in passthrough_request_headers (SPIFFE auth requires Vault Enterprise 1.21)',
   },
   {
     reason: 'certificate',
@@ -93,12 +93,12 @@ const DIAGNOSES: readonly Diagnosis[] = [
   {
     reason: 'token-review',
     text: /lookup failed|token ?review/i,
-    hint: 'Vault could not have the service-account token reviewed by Kubernetes, or it was rejected there',
+    hint: 'Vault could not have the service account token reviewed by Kubernetes, or Kubernetes rejected it',
   },
   {
     reason: 'mount',
     text: /no handler for route|unsupported operation|unsupported path/,
-    hint: 'there is no such auth method at this mount',
+    hint: 'this auth method is not enabled at this mount',
   },
   {
     reason: 'denied',
@@ -109,18 +109,18 @@ const DIAGNOSES: readonly Diagnosis[] = [
 
 const UNKNOWN = { reason: 'unknown', hint: 'compare the role of the auth mount with the identity' };
 
-/** Makes the error of a refused login. Overload, sealing and answers that are not Vault's keep their codes. */
-export function loginRefusal(
+/** The error for a rejected login. Overload, a sealed Vault and responses that are not Vault's keep their codes. */
+export function loginError(
   request: LoginRequest,
   namespace: string | undefined,
-): (answer: RefusedAnswer) => VouchsafeError {
+): (answer: ErrorResponse) => VouchsafeError {
   return (answer) => {
-    const said = refusalText(answer);
-    const diagnosis = diagnose(request, answer.status, said);
-    if (diagnosis === undefined || answer.body === undefined) return refusalOf(answer);
+    const vaultText = errorText(answer);
+    const diagnosis = diagnose(request, answer.status, vaultText);
+    if (diagnosis === undefined || answer.body === undefined) return errorForResponse(answer);
     const { reason, hint } = diagnosis;
-    const quote = said === '' ? '' : `; Vault said: ${said}`;
-    const text = `login ${describeLogin(request, namespace)} refused: ${hint}${quote}`;
+    const quote = vaultText === '' ? '' : `; Vault said: ${vaultText}`;
+    const text = `login ${describeLogin(request, namespace)} rejected: ${hint}${quote}`;
     return new VouchsafeError('ERR_VAULT_LOGIN_REFUSED', text, {
       details: { ...loginDetails(request, namespace), reason, status: answer.status },
     });
@@ -130,16 +130,16 @@ export function loginRefusal(
 function diagnose(
   request: LoginRequest,
   status: number,
-  said: string,
+  vaultText: string,
 ): Pick<Diagnosis, 'reason' | 'hint'> | undefined {
-  const isRefusal = [400, 401, 403, 404, 405].includes(status);
-  if (!isRefusal && status !== 500) return undefined;
+  const isRejection = [400, 401, 403, 404, 405].includes(status);
+  if (!isRejection && status !== 500) return undefined;
   const known = DIAGNOSES.find(({ text, asServerError: only }) => {
     const applies =
-      only === undefined ? isRefusal : only === 'any method' || only === request.method;
-    return applies && text.test(said);
+      only === undefined ? isRejection : only === 'any method' || only === request.method;
+    return applies && text.test(vaultText);
   });
-  return known ?? (isRefusal ? UNKNOWN : undefined);
+  return known ?? (isRejection ? UNKNOWN : undefined);
 }
 
 /** `at auth/jwt as role "app" in namespace "team"` */
@@ -149,7 +149,7 @@ export function describeLogin(request: LoginRequest, namespace: string | undefin
   return `at auth/${request.mount} ${role}${place}`;
 }
 
-/** The same for machines. */
+/** The same as details of an error. */
 export function loginDetails(request: LoginRequest, namespace: string | undefined): ErrorDetails {
   return {
     method: request.method,

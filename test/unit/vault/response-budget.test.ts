@@ -3,7 +3,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { suite, test, type TestContext } from 'node:test';
 import { VouchsafeError } from '../../../src/core/index.ts';
-import type { AnswerRoom } from '../../../src/vault/index.ts';
+import type { ResponseBudget } from '../../../src/vault/index.ts';
 import { settle } from '../../helpers/fake-clock.ts';
 import { inOrder, startScripted } from '../../helpers/scripted-http.ts';
 import { Transport } from '../../../src/vault/transport.ts';
@@ -14,7 +14,7 @@ const WRITE = { kind: 'write', path: 'transit/random', params: {} } as const;
 const FULL = { code: 'ERR_OUTPUT_FULL', message: /transit\/random/ };
 
 /** Room for so many bytes. */
-class Room implements AnswerRoom {
+class Budget implements ResponseBudget {
   readonly #total: number;
   held = 0;
   most = 0;
@@ -23,13 +23,13 @@ class Room implements AnswerRoom {
     this.#total = total;
   }
 
-  take(bytes: number, path: string): void {
+  reserve(bytes: number, path: string): void {
     if (this.held + bytes > this.#total) throw new VouchsafeError('ERR_OUTPUT_FULL', path);
     this.held += bytes;
     this.most = Math.max(this.most, this.held);
   }
 
-  giveBack(bytes: number): void {
+  release(bytes: number): void {
     this.held -= bytes;
   }
 }
@@ -57,18 +57,18 @@ async function startServer(
 
 suite('room for answers of Vault', () => {
   test('an answer that says it is too long is not read: the connection ends before its body', async (t) => {
-    const room = new Room(MIB);
+    const budget = new Budget(MIB);
     const server = await startServer(t, (response) => {
       response.writeHead(200, { 'content-length': String(2 * MIB) }).flushHeaders();
     });
-    const { client } = makeClient(t, server.address, { room });
+    const { client } = makeClient(t, server.address, { budget });
     await assert.rejects(client.fetch(TOKEN, WRITE, NEVER), FULL);
     await server.closed;
-    assert.equal(room.held, 0);
+    assert.equal(budget.held, 0);
   });
 
   test('one that does not say how long it is is read as far as there is room', async (t) => {
-    const room = new Room(MIB);
+    const budget = new Budget(MIB);
     const server = await startServer(t, (response) => {
       const chunk = Buffer.alloc(16 * 1024, 'x');
       const more = (): void => {
@@ -77,42 +77,42 @@ suite('room for answers of Vault', () => {
       response.writeHead(200).on('drain', more);
       more();
     });
-    const { client } = makeClient(t, server.address, { room });
+    const { client } = makeClient(t, server.address, { budget });
     await assert.rejects(client.fetch(TOKEN, WRITE, NEVER), FULL);
     await server.closed;
-    assert.equal(room.held, 0);
-    assert.ok(room.most > MIB / 2 && room.most <= MIB, `${room.most} bytes`);
+    assert.equal(budget.held, 0);
+    assert.ok(budget.most > MIB / 2 && budget.most <= MIB, `${budget.most} bytes`);
   });
 
   test('where there is no room for a short answer nothing is asked for: what is issued in vain would stay', async (t) => {
     const server = await startScripted(t, () => answer({}));
-    const { client } = makeClient(t, server.address, { room: new Room(100) });
+    const { client } = makeClient(t, server.address, { budget: new Budget(100) });
     await assert.rejects(client.fetch(TOKEN, WRITE, NEVER), FULL);
     assert.equal(server.requests.length, 0);
   });
 
   test('all is given back: after a success, a refusal, a second try and a redirect', async (t) => {
-    const room = new Room(MIB);
+    const budget = new Budget(MIB);
     const large = answer({ text: 'x'.repeat(100_000) });
     const replies = [large, refused(400, 'no'), refused(412), large];
     const server = await startScripted(t, inOrder(...replies));
-    const { client, clock } = makeClient(t, server.address, { room });
+    const { client, clock } = makeClient(t, server.address, { budget });
     await client.fetch(TOKEN, WRITE, NEVER);
-    assert.ok(room.most > 100_000 && room.most < 110_000, `${room.most} bytes, counted once`);
-    assert.equal(room.held, 0);
+    assert.ok(budget.most > 100_000 && budget.most < 110_000, `${budget.most} bytes, counted once`);
+    assert.equal(budget.held, 0);
     await assert.rejects(client.fetch(TOKEN, WRITE, NEVER), { code: 'ERR_VAULT_BAD_REQUEST' });
-    assert.equal(room.held, 0);
+    assert.equal(budget.held, 0);
     const second = client.fetch(TOKEN, WRITE, NEVER);
     await server.arrived(3);
     while (clock.sleeping === 0) await settle();
     await clock.advance(2000);
     await second;
-    assert.equal(room.held, 0);
+    assert.equal(budget.held, 0);
   });
 
   test('a login and the like take none; of what nobody looks at no more is kept', async (t) => {
     const server = await startScripted(t, () => ({ status: 200, body: 'x'.repeat(MIB) }));
-    const { client, clock } = makeClient(t, server.address, { room: new Room(0) });
+    const { client, clock } = makeClient(t, server.address, { budget: new Budget(0) });
     await assert.rejects(client.renewToken(TOKEN, NEVER), { code: 'ERR_VAULT_MALFORMED' });
     const random = { next: () => 0 };
     const transport = new Transport({
@@ -123,7 +123,7 @@ suite('room for answers of Vault', () => {
     const reading = { keptBytes: 100_000, grow: (bytes: number) => void grown.push(bytes) };
     const url = new URL(server.address);
     const { body } = await transport.send({
-      ...{ method: 'GET', url, headers: {}, reading, signal: NEVER },
+      ...{ method: 'GET', url, headers: {}, bodyBounds: reading, signal: NEVER },
     });
     assert.equal(body.byteLength, 100_000);
     assert.equal(Math.max(...grown), 100_000);

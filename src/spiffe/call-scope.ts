@@ -10,7 +10,7 @@ export class CallScope {
   readonly waiting: AbortSignal;
   readonly #closing: AbortSignal;
   readonly #deadline: AbortSignal;
-  #lease: ConnectionHandle<unknown> | undefined;
+  #handle: ConnectionHandle<unknown> | undefined;
   #cancel: () => void = () => undefined;
   #isAnswered = false;
 
@@ -26,16 +26,16 @@ export class CallScope {
   }
 
   get hasOutlivedConnection(): boolean {
-    return this.#lease?.ended.aborted === true;
+    return this.#handle?.ended.aborted === true;
   }
 
   /** What the last server's certificate lacked. */
   get serverProblem(): string | undefined {
-    return this.#lease?.settings?.serverProblem();
+    return this.#handle?.settings?.serverProblem();
   }
 
-  attachConnection(lease: ConnectionHandle<unknown>): void {
-    this.#lease = lease;
+  attachConnection(handle: ConnectionHandle<unknown>): void {
+    this.#handle = handle;
   }
 
   /** Cancels the call when a limit is reached. */
@@ -54,11 +54,11 @@ export class CallScope {
   /** To be called once, at the end of the call. */
   release(): void {
     for (const each of this.#signals) each.removeEventListener('abort', this.#cancel);
-    this.#lease?.release();
+    this.#handle?.release();
   }
 
   get #signals(): readonly AbortSignal[] {
     const own = [this.signal, this.#closing, this.#deadline];
-    return this.#lease === undefined ? own : [...own, this.#lease.ended];
+    return this.#handle === undefined ? own : [...own, this.#handle.ended];
   }
 }
