@@ -1,0 +1,64 @@
+/**
+ * What the tests of `npm test` have run of src, in lines, against floors. Read from the lcov file that the test runner writes.
+ * src/dev is a development tool and has no floor.
+ */
+import { readFileSync } from 'node:fs';
+import { relative } from 'node:path';
+
+/** Folder below src -> least share of its lines, in percent; the others count for the whole alone. */
+const FLOORS: Readonly<Record<string, number>> = { core: 99, admission: 99, output: 99 };
+
+/** Of all lines together, in percent. */
+const FLOOR = 90;
+
+interface Lines {
+  found: number;
+  hit: number;
+}
+
+/** Lines of each file, by its path below the project. */
+function linesByFile(lcov: string, root: string): ReadonlyMap<string, Lines> {
+  const files = new Map<string, Lines>();
+  let file = '';
+  for (const line of lcov.split('\n')) {
+    const [key = '', value = ''] = line.split(/:(.*)/, 2);
+    if (key === 'SF') file = relative(root, value.startsWith('/') ? value : `${root}/${value}`);
+    const lines = files.get(file) ?? { found: 0, hit: 0 };
+    if (key === 'LF') files.set(file, { ...lines, found: Number(value) });
+    if (key === 'LH') files.set(file, { ...lines, hit: Number(value) });
+  }
+  return files;
+}
+
+/** Compares an lcov file with the floors; `ok` is false if one is missed. */
+export function checkCoverage(
+  path: string,
+  root: string,
+): { readonly text: string; readonly ok: boolean } {
+  const folders = new Map<string, Lines>();
+  const all = { found: 0, hit: 0 };
+  for (const [file, { found, hit }] of linesByFile(readFileSync(path, 'utf8'), root)) {
+    const folder = /^src\/([\w-]+)\//.exec(file)?.[1];
+    if (folder === undefined || folder === 'dev') continue;
+    const lines = folders.get(folder) ?? { found: 0, hit: 0 };
+    folders.set(folder, { found: lines.found + found, hit: lines.hit + hit });
+    all.found += found;
+    all.hit += hit;
+  }
+  const rows = [...folders]
+    .sort()
+    .map(([folder, lines]) => row(`src/${folder}`, lines, FLOORS[folder]));
+  rows.push(row('all', all, FLOOR));
+  return { text: rows.map(({ text }) => text).join('\n'), ok: rows.every(({ ok }) => ok) };
+}
+
+function row(
+  name: string,
+  { found, hit }: Lines,
+  floor = 0,
+): { readonly text: string; readonly ok: boolean } {
+  const percent = found === 0 ? 100 : (hit / found) * 100;
+  const ok = percent >= floor;
+  const least = floor === 0 ? '' : ` (at least ${floor} %${ok ? '' : ', MISSED'})`;
+  return { text: `${name}: ${percent.toFixed(1)} % of ${found} lines${least}`, ok };
+}
