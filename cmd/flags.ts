@@ -1,5 +1,5 @@
 /**
- * What webhook and CSI driver read alike: their flags, and the installation's values. Wiring only.
+ * Reads flags and the installation's values, for the webhook and the CSI driver. Wiring only.
  */
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util';
 import { parseDocumentText } from '../src/config/index.ts';
@@ -16,13 +16,13 @@ export function usageOf(name: string, options: ParseArgsOptionsConfig): string {
   return `usage: ${name} ${flags.join(' ')}`;
 }
 
-/** What a command line said. */
+/** A parsed command line. */
 export interface Flags<O extends ParseArgsOptionsConfig> {
   readonly values: ReturnType<typeof parseArgs<{ args: string[]; options: O }>>['values'];
   readonly level: LogLevel;
 }
 
-/** Reads the words of a command line, of which one is `--log-level`. @throws VouchsafeError `ERR_USAGE` */
+/** Parses a command line that has `--log-level`. @throws VouchsafeError `ERR_USAGE` */
 export function readFlags<O extends ParseArgsOptionsConfig>(
   words: readonly string[],
   options: O,
@@ -32,7 +32,8 @@ export function readFlags<O extends ParseArgsOptionsConfig>(
     const { values } = parseArgs<{ args: string[]; options: O }>({ args: [...words], options });
     const wanted: unknown = Reflect.get(values, 'log-level');
     const level = LOG_LEVELS.find((one): one is LogLevel => one === wanted);
-    if (level === undefined) throw new TypeError(`--log-level is one of ${LOG_LEVELS.join(', ')}`);
+    if (level === undefined)
+      throw new TypeError(`--log-level must be one of ${LOG_LEVELS.join(', ')}`);
     return { values, level };
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : 'unknown option';
@@ -40,7 +41,9 @@ export function readFlags<O extends ParseArgsOptionsConfig>(
   }
 }
 
-/** The installation's values, YAML or JSON; without a file every default. @throws VouchsafeError `ERR_CONFIG_*` */
+/**
+ * Reads the installation's values, YAML or JSON; without a path, all defaults. @throws VouchsafeError `ERR_CONFIG_*`
+ */
 export async function readValues(path: string | undefined): Promise<unknown> {
   if (path === undefined) return {};
   let text: string;

@@ -1,6 +1,6 @@
 /**
- * What the webhook has besides its listeners when it runs in a cluster: namespaces that are watched, Events, and
- * certificates that the API server is told to trust. Wiring only.
+ * What the webhook has besides its listeners when it runs in a cluster: a watch on namespaces, Events, and certificates
+ * that the API server trusts by its configuration. Wiring only.
  */
 import {
   OwnCertificates,
@@ -24,7 +24,7 @@ import { environmentVariable, readTextFile, systemRandom } from '../../src/platf
 import type { NamespaceLookup, AdmissionEvent } from '../../src/webhook/index.ts';
 import { createIdentity, createWorkloadApi } from '../../src/spiffe/index.ts';
 
-/** Names of the webhook's own objects; without `webhookConfiguration` certificates are files and nothing else. */
+/** Names of the webhook's own objects. Without `webhookConfiguration`, certificates are only read from files. */
 export interface OwnObjects {
   readonly service: string | undefined;
   readonly tlsSecret: string | undefined;
@@ -32,18 +32,17 @@ export interface OwnObjects {
   readonly webhookConfiguration: string | undefined;
 }
 
-/** What {@link connectCluster} needs. */
 export interface ClusterOptions {
   readonly installation: Installation;
   readonly objects: OwnObjects;
-  /** Certificates from files, by the DNS name of the service where that is known. */
+  /** Certificates from files, for the DNS name of the service where that is known. */
   readonly files: (serverName?: string) => Certificates;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
 }
 
-/** What a server in a cluster is given. */
+/** The parts of the webhook server that need the API server. */
 export interface Cluster {
   readonly namespaces: NamespaceLookup;
   readonly isKnownNamespace: (namespace: string) => boolean;
@@ -52,7 +51,7 @@ export interface Cluster {
   readonly backgroundTasks: readonly Task[];
 }
 
-/** Connects with the service account of the pod, or outside of a cluster with a person's kubeconfig. */
+/** Connects with the service account of the pod; outside of a cluster, with the current kubeconfig. */
 export async function connectCluster(options: ClusterOptions): Promise<Cluster> {
   const { installation, clock, logger, metrics } = options;
   const host = environmentVariable('KUBERNETES_SERVICE_HOST');
@@ -66,7 +65,7 @@ export async function connectCluster(options: ClusterOptions): Promise<Cluster> 
   const common = { api, clock, logger, random: systemRandom };
   const namespaces = watchNamespaces({ ...common, prefix });
   const instance = environmentVariable('POD_NAME');
-  // Without a name nobody could tell who speaks: outside of a cluster there are no Events.
+  // Events name the reporting pod, so there are none outside of a cluster.
   const events =
     installation.events.enabled && instance !== undefined
       ? new EventRecorder({ ...common, controller: `${prefix}/webhook`, instance, metrics })
@@ -77,7 +76,7 @@ export async function connectCluster(options: ClusterOptions): Promise<Cluster> 
     recordEvent:
       events &&
       ((notice) => {
-        // The chart excludes it, a webhook that was installed by hand may not.
+        // The chart excludes this namespace; a webhook that was installed by hand may not.
         if (notice.namespace !== environmentVariable('POD_NAMESPACE')) events.record(notice);
       }),
     certificates: certificatesOf(options, api),
@@ -157,5 +156,5 @@ function svidCertificates(
 
 function requireSet(value: string | undefined, name: string): string {
   if (value !== undefined) return value;
-  throw new VouchsafeError('ERR_USAGE', `--webhook-configuration needs ${name}`);
+  throw new VouchsafeError('ERR_USAGE', `--webhook-configuration requires ${name}`);
 }

@@ -1,5 +1,5 @@
 /**
- * The webhook: answers the API server's AdmissionReviews until SIGTERM. Wiring only.
+ * The webhook: answers AdmissionReviews of the API server until SIGTERM. Wiring only.
  */
 import { parseInstallation } from '../../src/config/index.ts';
 import { EXIT, exitCodeOf, toVouchsafeError } from '../../src/core/index.ts';
@@ -40,7 +40,7 @@ const OPTIONS = {
 
 const USAGE = usageOf('webhook', OPTIONS);
 
-/** Runs the webhook with command-line words; resolves to the exit code. */
+/** Runs the webhook with command-line arguments; resolves to the exit code. */
 export async function main(words: readonly string[]): Promise<number> {
   disableCoreDumps();
   try {
@@ -75,7 +75,7 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
     webhookConfiguration: flags['webhook-configuration'],
   };
   const common = { installation, clock, logger, metrics };
-  // Inside a cluster always; outside only when asked for, because a kubeconfig may be anyone's.
+  // Outside of a cluster only on request: the current kubeconfig may be for an unrelated cluster.
   const isInCluster = environmentVariable('KUBERNETES_SERVICE_HOST') !== undefined;
   const cluster =
     (flags.namespaces ?? (isInCluster || objects.webhookConfiguration !== undefined))

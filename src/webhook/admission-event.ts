@@ -1,14 +1,14 @@
 /**
- * What is told of a decision to those who look at the pod's owner. Pure.
+ * Turns a decision into a Kubernetes Event on the owner of the pod. Pure.
  *
- * The webhook cannot know who calls, so an Event holds no text of the request: sentences, counts and names of settings
- * are the product's own, and what it regards has the shape of a reference or is not told.
+ * The webhook cannot know who calls, so an Event contains no text of the request: only sentences, counts and names of
+ * settings of this product. An owner that does not have the form of an object reference gets no Event.
  */
 import { REASONS, type InjectionResult, type Pod, type Reason } from '../admission/index.ts';
 import { classify } from '../config/index.ts';
 import type { Problem } from '../core/index.ts';
 
-/** An Event to be, in Kubernetes' words. */
+/** An Event to be recorded, with the fields of `events.k8s.io/v1`. */
 export interface AdmissionEvent {
   readonly namespace: string;
   readonly regarding: {
@@ -22,15 +22,15 @@ export interface AdmissionEvent {
   readonly note: string;
 }
 
-/** A skip that somebody may wonder about; the others are as everybody expects. */
+/** The only skip that gets an Event: annotations were set, but nothing was requested. All others are expected. */
 const REPORTED_SKIP: Reason = 'nothing_requested';
 
-/** More settings are not listed. */
+/** Most settings or policies that a note lists. */
 const MAX_LISTED = 8;
 
 /**
- * The notice of a decision; undefined where nobody wonders, or nobody is there who could be told. `prefix` is that of
- * the annotations: `vouchsafe.dev`.
+ * The Event of a decision; undefined where the decision is as expected, or the pod has no owner that could show it.
+ * `prefix` is that of the annotations: `vouchsafe.dev`.
  */
 export function eventFor(
   pod: Pod,
@@ -39,17 +39,18 @@ export function eventFor(
   prefix: string,
 ): AdmissionEvent | undefined {
   const regarding = ownerOf(pod);
-  const told = eventText(result, prefix);
-  return regarding === undefined || told === undefined
+  const text = eventText(result, prefix);
+  return regarding === undefined || text === undefined
     ? undefined
-    : { namespace, regarding, ...told };
+    : { namespace, regarding, ...text };
 }
 
-/** The notice of a pod that was denied because its namespace could not be read. */
+/** The Event of a pod that was denied because its namespace could not be read. */
 export function unreadableNamespaceEvent(pod: Pod, namespace: string): AdmissionEvent | undefined {
   const regarding = ownerOf(pod);
   if (regarding === undefined) return undefined;
-  const note = 'The annotations of the namespace cannot be read now; it is tried again.';
+  const note =
+    'The annotations of the namespace could not be read; the pod is denied until they can.';
   return { namespace, regarding, type: 'Warning', reason: 'Denied', note };
 }
 
@@ -60,19 +61,20 @@ function eventText(
   const why = REASONS[reason];
   if (outcome === 'injected') return { type: 'Normal', reason: 'Injected', note: why };
   if (outcome === 'skipped') {
-    const isTold = reason === REPORTED_SKIP || (reason === 'not_requested' && warnings.length > 0);
-    return isTold ? { type: 'Normal', reason: 'NotInjected', note: why } : undefined;
+    const isReported =
+      reason === REPORTED_SKIP || (reason === 'not_requested' && warnings.length > 0);
+    return isReported ? { type: 'Normal', reason: 'NotInjected', note: why } : undefined;
   }
-  const note = `${why} ${problemSummary(problems, prefix)} The answer to whoever created the pod says more, and so does \`vouchsafe explain\`.`;
+  const note = `${why} ${problemSummary(problems, prefix)} The error returned to the client that created the pod has the details; \`vouchsafe explain\` prints them, too.`;
   return { type: 'Warning', reason: reason === 'forbidden' ? 'PolicyRefused' : 'Denied', note };
 }
 
-/** `2 problems, of role, secret-*, by policy team-a.` */
+/** `2 problems with role, secret-*, by policy team-a.` */
 function problemSummary(problems: readonly Problem[], prefix: string): string {
-  const places = listed(problems.map(({ path }) => settingOf(path, prefix)));
+  const settings = listed(problems.map(({ path }) => settingOf(path, prefix)));
   const policies = listed(problems.flatMap(({ policy }) => policy ?? []));
   const count = `${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}`;
-  return `${count}, of ${places}${policies === '' ? '' : `, by policy ${policies}`}.`;
+  return `${count} with ${settings}${policies === '' ? '' : `, by policy ${policies}`}.`;
 }
 
 function listed(names: readonly string[]): string {
@@ -80,7 +82,7 @@ function listed(names: readonly string[]): string {
   return `${all.slice(0, MAX_LISTED).join(', ')}${all.length > MAX_LISTED ? ' and others' : ''}`;
 }
 
-/** The setting that a problem is about, in the product's own words: names of files are whoever's who wrote them. */
+/** The setting that a problem is about. Names of files come from the author of the pod, and are left out. */
 function settingOf(path: string, prefix: string): string {
   // `vouchsafe.dev/mode of the namespace`
   const [key = ''] = path.split(' ', 1);
@@ -91,7 +93,7 @@ function settingOf(path: string, prefix: string): string {
   return classified.kind === 'file' ? `${classified.setting}-*` : 'other annotations';
 }
 
-/** The controller, else a pod that has a name already: one with `generateName` gets its own after admission. */
+/** The controller of the pod; else the pod itself, unless `generateName` gives it its name only after admission. */
 function ownerOf({ metadata }: Pod): AdmissionEvent['regarding'] | undefined {
   const owner = metadata.ownerReferences?.find(({ controller }) => controller === true);
   if (owner === undefined)
@@ -100,7 +102,7 @@ function ownerOf({ metadata }: Pod): AdmissionEvent['regarding'] | undefined {
   return referenceFrom({ apiVersion, kind, name, uid });
 }
 
-/** What each field of a reference may look like; nothing that is a sentence has that form. */
+/** The form of each field of an object reference. No sentence has it. */
 const FORM = {
   apiVersion: /^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?v[0-9]{1,3}((alpha|beta)[0-9]{1,3})?$/,
   kind: /^[A-Z][A-Za-z0-9]{0,62}$/,
@@ -108,7 +110,7 @@ const FORM = {
   uid: /^[0-9A-Za-z-]{1,64}$/,
 } as const;
 
-/** A reference whose every field has its form; undefined where one has not. An absent UID is nobody's. */
+/** The reference, or undefined where a field is not well-formed. The UID is optional. */
 function referenceFrom(given: {
   readonly apiVersion: unknown;
   readonly kind: unknown;
@@ -116,11 +118,11 @@ function referenceFrom(given: {
   readonly uid?: unknown;
 }): AdmissionEvent['regarding'] | undefined {
   const { apiVersion, kind, name, uid } = given;
-  const isOne =
+  const isReference =
     isWellFormed(apiVersion, 'apiVersion') &&
     isWellFormed(kind, 'kind') &&
     isWellFormed(name, 'name');
-  if (!isOne) return undefined;
+  if (!isReference) return undefined;
   if (uid === undefined) return { apiVersion, kind, name };
   return isWellFormed(uid, 'uid') ? { apiVersion, kind, name, uid } : undefined;
 }

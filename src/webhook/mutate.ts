@@ -1,6 +1,6 @@
 /**
- * `POST /mutate`: an AdmissionReview in, an AdmissionReview out, a log line and a count.
- * Never logs an object, a patch or an annotation's value.
+ * `POST /mutate`: answers an AdmissionReview, logs one line and counts it. Never logs an object, a patch or the value
+ * of an annotation.
  */
 import {
   answerReview,
@@ -29,36 +29,35 @@ import { unreadableNamespaceEvent, eventFor, type AdmissionEvent } from './admis
 import { parseReviewBody } from './review-body.ts';
 import { cacheTemplateChecks } from './template-check-cache.ts';
 
-/** Annotations of a namespace. */
+/** Looks up the annotations of a namespace. */
 export type NamespaceLookup = (name: string, signal: AbortSignal) => Promise<Annotations>;
 
-/** What {@link createMutateRoute} needs. */
 export interface MutateOptions {
   readonly installation: Installation;
   readonly kubeVersion?: string | undefined;
   readonly checkTemplate: ReviewContext['checkTemplate'];
-  /** Without it the defaults of namespaces do not exist. */
+  /** Without it, annotations of namespaces have no effect. */
   readonly namespaces?: NamespaceLookup | undefined;
   /**
-   * True for a namespace that is known to exist, whoever calls. All others have one label in metrics, and no Events;
-   * without it there is none that is known.
+   * True for a namespace that is known to exist. All others share one label in metrics and get no Events. Default: no
+   * namespace is known.
    */
   readonly isKnownNamespace?: ((namespace: string) => boolean) | undefined;
-  /** Is told of decisions that people may wonder about; it must return at once. */
+  /** Records decisions that people may wonder about; must return at once. */
   readonly recordEvent?: ((event: AdmissionEvent) => void) | undefined;
-  /** Lets everything else that is ready run, between one review and the next. */
+  /** Yields to the event loop; called between two reviews. */
   readonly pause: () => Promise<void>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
 }
 
-/** The API server waits a few seconds in all. */
+/** The API server waits only a few seconds for the whole review. */
 const LOOKUP_TIMEOUT_MS = 2000;
-/** Reviews that wait for their turn; a namespace has a third of the memory. The API server waits a few seconds. */
+/** Bounds of the queue, in reviews and bytes; one namespace gets a third of the memory. */
 const WAITING = { itemsOfOne: 512, sizeOfOne: 8 << 20, sizeOfAll: 24 << 20 };
 const MAX_WAIT_MS = 5000;
-/** Names of namespaces that nobody knows are one owner, for a stranger can make them up. No namespace is called so. */
+/** Namespaces that are not known share one turn, because any caller can make up names. No namespace has this name. */
 const UNKNOWN = '';
 const RETRY_AFTER_SECONDS = 1;
 const DURATION_BUCKETS = [
@@ -106,17 +105,17 @@ export function createMutateRoute(options: MutateOptions): Route {
       const turn: Turn = (work) =>
         turns.run(owner, body.length, () => {
           if (request.isOpen) return work();
-          throw new VouchsafeError('ERR_SERVER_BUSY', 'nobody waits for the answer');
+          throw new VouchsafeError('ERR_SERVER_BUSY', 'the caller is gone');
         });
       const { answer, outcome, reason, event } = await decide(review, { ...remembering, turn });
       finish(outcome, reason);
       const { excludedNamespaces } = installation.webhook;
       const mayRecord = knows(review.namespace) && !excludedNamespaces.includes(review.namespace);
-      // What was only tried has no traces.
+      // A dry run must have no side effects.
       if (event !== undefined && mayRecord && !review.dryRun) options.recordEvent?.(event);
       return { status: 200, type: 'application/json', body: JSON.stringify(answer) };
     } catch (caught) {
-      if (!request.isOpen) return undefined; // nobody is there to be told
+      if (!request.isOpen) return undefined; // the caller is gone
       const error = toVouchsafeError(caught);
       finish('failed', error.code, { error });
       return errorAnswer(error);
@@ -124,7 +123,7 @@ export function createMutateRoute(options: MutateOptions): Route {
   };
 }
 
-/** Does work when it is the turn of the request's namespace; undefined where that has too much waiting. */
+/** Runs `work` when it is the turn of the request's namespace; undefined where too many of its reviews wait. */
 type Turn = (work: () => Decision) => Promise<{ readonly result: Decision } | undefined>;
 
 async function decide(
@@ -141,12 +140,12 @@ async function decide(
     const signal = AbortSignal.timeout(LOOKUP_TIMEOUT_MS);
     namespaceAnnotations = await raceAbort(namespaces(request.namespace, signal), signal);
   } catch (error) {
-    // Without the namespace's settings the pod might get another role or mode than it was meant to have.
+    // Without the annotations of the namespace the pod might get another role or mode than intended.
     logger.warn('annotations of a namespace cannot be read', {
       namespace: request.namespace,
       error: toVouchsafeError(error),
     });
-    // A namespace that does not exist is answered like one that cannot be read: nothing more is told of either.
+    // The answer is the same where the namespace does not exist, so that callers cannot probe for names.
     const message = `the annotations of namespace ${request.namespace} cannot be read now; this pod needs them, try again`;
     const answer = refuseReview(request.uid, 503, message);
     const event = request.pod && unreadableNamespaceEvent(request.pod, request.namespace);
@@ -155,7 +154,7 @@ async function decide(
   return inTurn(turn, request, { ...context, namespaceAnnotations });
 }
 
-/** Reviews of one namespace wait for each other; those of the others take turns with them. */
+/** Reviews of one namespace run one after the other; namespaces take turns. */
 async function inTurn(
   turn: Turn,
   request: AdmissionRequest,
@@ -164,12 +163,12 @@ async function inTurn(
   const { uid, namespace } = request;
   const done = await turn(() => decideReview(request, context));
   if (done !== undefined) return done.result;
-  const message = `too many pods of namespace ${namespace} are created at once; try again`;
+  const message = `too many pods are being created in namespace ${namespace}; try again`;
   const answer = refuseReview(uid, 429, message, RETRY_AFTER_SECONDS);
   return { answer, outcome: 'denied', reason: 'too_many' };
 }
 
-/** Pods that are left alone in any case must not wait for an API that does not answer. */
+/** Pods that are never injected must not wait for an API server that does not answer. */
 function mayNeedNamespace(
   { pod, namespace }: AdmissionRequest,
   { annotationPrefix, webhook }: Installation,
@@ -192,19 +191,19 @@ function decideReview(request: AdmissionRequest, context: ReviewContext): Decisi
 function checkMediaType(request: HttpRequest): void {
   const [type = ''] = (request.headers['content-type'] ?? '').split(';', 1);
   if (type.trim().toLowerCase() === 'application/json') return;
-  throw new VouchsafeError('ERR_ADMISSION_MALFORMED', 'the content type is not application/json', {
+  throw new VouchsafeError('ERR_ADMISSION_MALFORMED', 'the content type must be application/json', {
     details: { status: 415 },
   });
 }
 
-/** The body is machine-readable; the API server shows it to whoever created the pod. */
+/** The body is machine-readable; the API server shows it to the client that created the pod. */
 function errorAnswer(error: VouchsafeError): Answer {
   const type = 'application/json';
   const body = JSON.stringify({ code: error.code, message: error.message });
   if (hasCode(error, 'ERR_ADMISSION_TOO_LARGE'))
     return { status: 413, type, body, closesConnection: true };
   if (hasCode(error, 'ERR_SERVER_BUSY')) return { status: 503, type, body, closesConnection: true };
-  // What went wrong inside is for the log.
+  // Details of internal errors are only in the log.
   if (!hasCode(error, 'ERR_ADMISSION_MALFORMED'))
     return { status: 500, type, body: JSON.stringify({ code: error.code }) };
   const isMediaType = error.details['status'] === 415;

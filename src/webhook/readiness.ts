@@ -1,19 +1,18 @@
 /**
- * Ready means: the API server could call now.
+ * Readiness: whether the API server could call the webhook now.
  */
 import type { Clock } from '../core/index.ts';
 import type { Certificates } from '../webhook-certificates/index.ts';
 
-/** What {@link createReadiness} needs. */
 export interface ReadinessOptions {
   readonly certificates: Certificates;
   readonly clock: Clock;
   readonly isListening: () => boolean;
-  /** Whether a caller that trusts this CA, and nothing else, gets through. */
+  /** Whether a TLS handshake succeeds for a client that trusts only this CA (PEM). */
   readonly canShakeHands: (caPem: string, serverName: string | undefined) => Promise<boolean>;
 }
 
-/** Tells why the webhook is not ready, or undefined when it is. Concurrent askers share one handshake. */
+/** Returns a check: the reason why the webhook is not ready, or undefined. Concurrent calls share one handshake. */
 export function createReadiness(options: ReadinessOptions): () => Promise<string | undefined> {
   let underWay: Promise<string | undefined> | undefined;
   return () => {
@@ -38,5 +37,5 @@ async function whyNotReady({
   if (certificate.caPem === undefined) return undefined;
   return (await canShakeHands(certificate.caPem, certificate.serverName))
     ? undefined
-    : 'a handshake against the CA bundle fails';
+    : 'TLS handshake failed: the serving certificate is not trusted by the CA bundle';
 }

@@ -1,16 +1,12 @@
 /**
- * The body of a request -> JSON, within bounds.
+ * Parses the body of a request as JSON, within bounds.
  */
 import { jsonBoundsProblem, VouchsafeError } from '../core/index.ts';
 
-/** A pod of the largest size that etcd takes has half of it. */
+/** The largest pod that etcd accepts has half as many parts. */
 const BOUNDS = { parts: 65_536, depth: 128 };
 
-/**
- * Parses a body.
- *
- * @throws VouchsafeError `ERR_ADMISSION_TOO_LARGE` for one that would take long, `ERR_ADMISSION_MALFORMED`.
- */
+/** @throws VouchsafeError `ERR_ADMISSION_TOO_LARGE` beyond the bounds, `ERR_ADMISSION_MALFORMED` for invalid JSON. */
 export function parseReviewBody(body: Buffer): unknown {
   const text = body.toString('utf8');
   const problem = jsonBoundsProblem(text, BOUNDS);
@@ -18,6 +14,6 @@ export function parseReviewBody(body: Buffer): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new VouchsafeError('ERR_ADMISSION_MALFORMED', 'the body is not JSON', { cause });
+    throw new VouchsafeError('ERR_ADMISSION_MALFORMED', 'the body is not valid JSON', { cause });
   }
 }

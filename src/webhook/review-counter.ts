@@ -3,34 +3,34 @@
  */
 import type { Metrics } from '../core/index.ts';
 
-/** Namespaces with a series of their own. */
+/** Most namespaces with a label of their own. */
 const MAX_NAMESPACES = 1000;
-/** Of reviews that name no namespace, or none that is known. */
+/** Label of reviews without a namespace that is known to exist. */
 const UNKNOWN = 'unknown';
-/** Of known ones beyond the bound. */
+/** Label of known namespaces beyond {@link MAX_NAMESPACES}. */
 const OTHER = 'other';
 
-/** Counts one review; a request that was none has no namespace. */
+/** Counts one review; the namespace is undefined where the request could not be read. */
 export type CountReview = (namespace: string | undefined, outcome: string, reason: string) => void;
 
 /**
- * Makes the counter. A namespace is a label only while `knows` it: whoever reaches the port makes names up. One that
- * is gone gives its place to another, so that a cluster with short-lived namespaces does not run out of labels.
+ * Makes the counter. A namespace becomes a label only while `isKnown`, because any caller can make up names. A deleted
+ * namespace makes room for another, so that a cluster with short-lived namespaces does not run out of labels.
  */
 export function createReviewCounter(
   metrics: Metrics,
-  knows: (namespace: string) => boolean,
+  isKnown: (namespace: string) => boolean,
 ): CountReview {
   const total = metrics.counter(
     'vouchsafe_admission_total',
     'Reviews by namespace (`unknown` where it is not known to exist), outcome and reason.',
     ['namespace', 'outcome', 'reason'],
   );
-  /** The series of each namespace. */
+  /** Outcome and reason of each series, by namespace. */
   const labelled = new Map<string, Set<string>>();
-  const forgetGone = (): void => {
+  const removeDeleted = (): void => {
     for (const [namespace, series] of labelled) {
-      if (knows(namespace)) continue;
+      if (isKnown(namespace)) continue;
       labelled.delete(namespace);
       for (const key of series) {
         const [outcome = '', reason = ''] = key.split(' ');
@@ -39,9 +39,9 @@ export function createReviewCounter(
     }
   };
   const labelOf = (namespace: string | undefined): string => {
-    if (namespace === undefined || !knows(namespace)) return UNKNOWN;
+    if (namespace === undefined || !isKnown(namespace)) return UNKNOWN;
     if (labelled.has(namespace)) return namespace;
-    if (labelled.size >= MAX_NAMESPACES) forgetGone();
+    if (labelled.size >= MAX_NAMESPACES) removeDeleted();
     if (labelled.size >= MAX_NAMESPACES) return OTHER;
     labelled.set(namespace, new Set());
     return namespace;

@@ -1,16 +1,15 @@
 /**
- * One piece of work at a time, in turns of whom it is for.
+ * Runs reviews one at a time, with the namespaces taking turns.
  */
 import type { Clock } from '../core/index.ts';
 import { FairQueue, type QueueBounds } from '../async/index.ts';
 
-/** What {@link ReviewQueue} need. */
 export interface ReviewQueueOptions {
   readonly bounds: QueueBounds;
-  /** How long a piece may wait. Nobody is there any more who could use a later answer. */
+  /** Longest time in the queue; afterwards the API server does not wait for the answer any more. */
   readonly maxWaitMs: number;
   readonly clock: Pick<Clock, 'monotonicMs'>;
-  /** Lets everything else of the process that is ready run. */
+  /** Yields to the event loop; called between two reviews. */
   readonly pause: () => Promise<void>;
 }
 
@@ -20,7 +19,7 @@ interface Piece {
   readonly turnAway: () => void;
 }
 
-/** Does one piece of work after the other. */
+/** A fair queue with one worker. */
 export class ReviewQueue {
   readonly #options: ReviewQueueOptions;
   readonly #queue: FairQueue<Piece>;
@@ -35,8 +34,8 @@ export class ReviewQueue {
   }
 
   /**
-   * Does `work` in the turn of its owner and resolves to its result. `size` is what it holds while it waits. Resolves to
-   * undefined where there is no place for it, or where it waited for too long.
+   * Runs `work` when it is the turn of its owner, and resolves to its result. `size` is the number of bytes that it
+   * holds while it waits. Resolves to undefined where the queue is full, or `maxWaitMs` has passed.
    */
   run<T>(owner: string, size: number, work: () => T): Promise<{ readonly result: T } | undefined> {
     const { promise, resolve, reject } = Promise.withResolvers<

@@ -1,14 +1,14 @@
 /**
- * Remembers what was found in templates: the pods of a Deployment bring the same ones.
+ * Caches the results of template checks: pods of one Deployment have the same templates.
  */
 import type { CheckTemplate } from '../admission/index.ts';
 
-/** Characters of all templates that are remembered; with what was found in them they take a few MiB at most. */
+/** Characters of all cached templates. With their results they take a few MiB at most. */
 const MAX_CHARS = 512 * 1024;
-/** What a result takes besides, in characters. */
+/** Estimated size of a result, in characters. */
 const CHARS_PER_RESULT = 512;
 
-/** The same check, which must give the same result for the same arguments; the oldest results are forgotten first. */
+/** Wraps a check, which must be a pure function of its arguments. The oldest results are evicted first. */
 export function cacheTemplateChecks(check: CheckTemplate): CheckTemplate {
   const results = new Map<string, ReturnType<CheckTemplate>>();
   let chars = 0;

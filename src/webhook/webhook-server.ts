@@ -17,17 +17,16 @@ import type { Certificates, ServingCertificate } from '../webhook-certificates/i
 import { createMutateRoute, type MutateOptions } from './mutate.ts';
 import { createReadiness } from './readiness.ts';
 
-/** What a {@link WebhookServer} needs. */
 export interface WebhookServerOptions extends MutateOptions {
   /** `host:port` of HTTPS. */
   readonly listen: string;
   /** `host:port` of probes and metrics; undefined opens no port. */
   readonly healthListen?: string | undefined;
-  /** Addresses of the node, whose kubelet may ask as often as it likes. */
+  /** Addresses of the node: connections of its kubelet are not limited. */
   readonly nodeAddresses?: readonly string[];
-  /** The server keeps them up to date as long as it runs. */
+  /** Run by the server for as long as it serves. */
   readonly certificates: Certificates;
-  /** What reviews need beside the server; it runs until the last of them is answered. */
+  /** Tasks that reviews need; they run until the last review is answered. */
   readonly backgroundTasks?: readonly Task[];
   readonly exposition: Exposition;
   readonly clock: Clock;
@@ -44,20 +43,20 @@ export interface BoundAddresses {
 /** The webhook. */
 export interface WebhookServer {
   /**
-   * Serves until `signal` aborts: then it is not ready any more, goes on for a moment, because the API server
-   * learns late, stops accepting and drains what is under way.
+   * Serves until `signal` aborts. Then readiness fails, new connections are still accepted for a moment, because the
+   * API server learns of it late, and reviews under way are drained.
    *
    * @throws VouchsafeError `ERR_SERVER_LISTEN`
    */
   run(signal: AbortSignal, onListening?: (addresses: BoundAddresses) => void): Promise<void>;
 }
 
-/** How long new connections are taken after the end was asked for. */
+/** How long new connections are accepted after `signal` aborted. */
 const LINGER_MS = 2000;
-/** How long reviews under way may take then. */
+/** How long reviews under way may take afterwards. */
 const DRAIN_MS = 10_000;
 
-/** Makes the server; nothing is opened before `run`. */
+/** Creates the server; nothing is opened before `run`. */
 export function createWebhookServer(options: WebhookServerOptions): WebhookServer {
   return { run: (signal, onListening) => run(options, signal, onListening) };
 }
@@ -103,7 +102,7 @@ async function run(
     async (inner) => {
       const stopped = AbortSignal.any([signal, inner]);
       try {
-        // Without a certificate there is nothing to serve with; probes tell until it comes.
+        // Without a certificate nothing can be served; until it comes `/readyz` says so.
         useCertificate(listener, await certificates.first(stopped));
         const address = formatAddress(await listener.listen(options.listen));
         isListening = true;
@@ -120,12 +119,12 @@ async function run(
   ]);
 }
 
-/** Turns strangers away before they cause anything: no line, no count, no event. */
+/** Rejects callers without a client certificate before they cause a log line, a count or an Event. */
 function requireClientCertificate(route: Route): Route {
   return (request) =>
     request.isAuthenticated
       ? route(request)
-      : { status: 401, body: 'a client certificate is needed\n', closesConnection: true };
+      : { status: 401, body: 'a client certificate is required\n', closesConnection: true };
 }
 
 async function followCertificate(
@@ -135,11 +134,11 @@ async function followCertificate(
 ): Promise<void> {
   const issued = metrics.gauge(
     'vouchsafe_certificate_issued_timestamp_seconds',
-    'When the validity of the serving certificate began.',
+    'Start of the validity of the serving certificate, in seconds since the epoch.',
   );
   const expiry = metrics.gauge(
     'vouchsafe_certificate_expiry_timestamp_seconds',
-    'When the serving certificate expires.',
+    'Expiry of the serving certificate, in seconds since the epoch.',
   );
   for await (const certificate of certificates.updates(signal)) {
     useCertificate(listener, certificate);
@@ -155,7 +154,7 @@ function useCertificate(
   listener.setCertificate(certificatePem, keyPem.reveal());
 }
 
-/** Takes new connections for a moment more, then waits for what is under way. */
+/** Accepts new connections for {@link LINGER_MS}, then waits for the requests under way. */
 async function drain(listener: SecureListener, clock: Clock): Promise<void> {
   await clock.sleep(LINGER_MS, new AbortController().signal);
   const enough = new AbortController();

@@ -1,4 +1,4 @@
-/** The webhook as a process, with an API server over HTTPS: from nothing to an answered review. */
+/** The webhook as a process, with an API server over HTTPS: from an empty cluster to an answered review. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -83,7 +83,7 @@ async function post(options: RequestOptions, body: string): Promise<string> {
   return text(response);
 }
 
-test('first start: certificates are made, trusted and served, and the owner of a pod is told', async (t) => {
+test('first start: certificates are created, trusted and served, and the owner of the pod gets an Event', async (t) => {
   const cluster = new MemoryKubernetes();
   cluster.put(CONFIGURATION, { webhooks: [{ name: 'pods.vouchsafe.dev', clientConfig: {} }] });
   const role = { annotations: { 'vouchsafe.dev/role': 'of-the-namespace' } };

@@ -1,4 +1,4 @@
-/** The webhook as a process, with strangers at its port: what it costs in memory, and what the API server notices. */
+/** The webhook as a process, with untrusted callers at its port: its memory, and the effect on the API server. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -80,7 +80,7 @@ async function assertServing({ healthPort, review }: Process): Promise<void> {
   }
 }
 
-test('1,040 idle connections on the port of reviews, 520 on that of probes: all is answered', async (t) => {
+test('1,040 idle connections on the review port, 520 on the probe port: everything is answered', async (t) => {
   const webhook = await start(t);
   const { port, healthPort } = webhook;
   using tcp = await Crowd.gather({ port, size: 520 });
@@ -91,7 +91,7 @@ test('1,040 idle connections on the port of reviews, 520 on that of probes: all 
   assert.ok(webhook.rssMiB() < MAX_RSS_MIB, `${webhook.rssMiB()} MiB`);
 });
 
-test('120 unfinished bodies of 3 MiB: the memory is bounded, and all is answered', async (t) => {
+test('120 unfinished bodies of 3 MiB: memory is bounded, and everything is answered', async (t) => {
   const webhook = await start(t);
   const before = webhook.rssMiB();
   const headers = `host: a\r\ncontent-type: application/json\r\ncontent-length: ${BODY_BYTES}`;

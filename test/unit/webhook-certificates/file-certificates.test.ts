@@ -33,7 +33,7 @@ function start(t: TestContext, isEmpty = false): Running {
 
 const messages = ({ logger }: Running): string[] => logger.lines.map(({ message }) => message);
 
-test('files that come later are waited for, and their absence is said once', async (t) => {
+test('missing files are waited for, and reported once', async (t) => {
   const running = start(t, true);
   running.change({});
   await until(() => running.logger.lines.length > 0);
@@ -71,7 +71,7 @@ test('half of a rotation is not served', async (t) => {
   assert.equal(rotated.certificatePem, next.certPem);
 });
 
-test('files are read again even when no watch tells', async (t) => {
+test('files are read again even without a watch event', async (t) => {
   const running = start(t);
   const good = await running.source.first(AbortSignal.timeout(5000));
   const next = running.ca.issue();
@@ -81,7 +81,7 @@ test('files are read again even when no watch tells', async (t) => {
   await until(() => running.source.current !== good);
 });
 
-test('a certificate says how long it is good and for whom', () => {
+test('validity and DNS name are read from the certificate', () => {
   const ca = createTestCa();
   const { certPem, keyPem } = ca.issue({ dnsNames: ['vouchsafe.vouchsafe.svc'], ttlMs: 60_000 });
   const certificate = parseServingCertificate(certPem, new Secret(keyPem), ca.caPem);

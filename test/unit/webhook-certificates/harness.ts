@@ -1,4 +1,4 @@
-/** Replicas of the webhook that keep their own authority in a cluster in memory, and the API server that calls them. */
+/** Replicas of the webhook with their own CA in an in-memory cluster, and the API server that calls them. */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { trustAnchorOf, readBundle } from '../../../src/webhook-certificates/ca-bundle.ts';
@@ -30,7 +30,7 @@ export interface Replica {
   readonly own: OwnCertificates;
   readonly connection: ReturnType<MemoryKubernetes['connect']>;
   readonly logger: RecordingLogger;
-  /** Ends it in order. */
+  /** Shuts it down in order. */
   stop(): Promise<void>;
 }
 
@@ -84,7 +84,7 @@ export class World {
     return replica;
   }
 
-  /** Three replicas that have found one another. */
+  /** Three replicas that have agreed on a leader. */
   async startThree(): Promise<readonly Replica[]> {
     const replicas = ['a', 'bb', 'ccc'].map((name) => this.start(name));
     await settle(100);
@@ -118,7 +118,7 @@ export class World {
       .map(({ name }) => name);
   }
 
-  /** Lets time pass and calls every replica at each step: one that cannot be called is a failed admission. */
+  /** Advances the clock and calls every replica at each step; a failed call is a failed admission. */
   async pass(ms: number, stepMs = 1000): Promise<void> {
     for (let rest = ms; rest > 0; rest -= stepMs) {
       await this.clock.advance(Math.min(stepMs, rest));
@@ -135,13 +135,13 @@ export class World {
     return Object.fromEntries(entries);
   }
 
-  /** How many authorities the API server trusts. */
+  /** How many CAs the API server trusts. */
   get trusted(): number {
     return readBundle(this.bundles[0] ?? '').length;
   }
 }
 
-/** The configuration as the chart renders it: without any trust. */
+/** The configuration as the chart renders it: without a caBundle. */
 export function configuration(): object {
   const webhook = (name: string): object => ({
     name,

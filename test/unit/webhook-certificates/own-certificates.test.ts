@@ -15,7 +15,7 @@ import {
   World,
 } from './harness.ts';
 
-test('first start with nothing there: one replica makes everything', async (t) => {
+test('first start without a Secret: one replica creates everything', async (t) => {
   const world = new World(t);
   world.start('a');
   await settle(100);
@@ -26,7 +26,7 @@ test('first start with nothing there: one replica makes everything', async (t) =
   assert.equal(world.trusted, 1);
 });
 
-test('three replicas at once share one Secret, made once', async (t) => {
+test('three concurrent replicas share one Secret, created once', async (t) => {
   const world = new World(t);
   await world.startThree();
   const writes = world.cluster.requests.filter((one) => /^(POST|PATCH) .*secrets/.test(one));
@@ -37,7 +37,7 @@ test('three replicas at once share one Secret, made once', async (t) => {
   assert.equal(served.size, 1);
 });
 
-test('the lease is taken before the watch of the Secret stands: a second is waited for it, not a minute', async (t) => {
+test('the Lease is taken before the watch of the Secret is open: renewal waits a second for it, not a minute', async (t) => {
   const world = new World(t);
   const connection = world.cluster.connect();
   const { api } = connection;
@@ -70,7 +70,7 @@ test('the lease is taken before the watch of the Secret stands: a second is wait
   assert.ok(replica.own.current !== undefined);
 });
 
-test('two years pass: certificates and authorities are renewed, no call fails, nothing piles up', async (t) => {
+test('two years pass: certificates and CAs are renewed, no call fails, nothing accumulates', async (t) => {
   const world = new World(t);
   const [first] = await world.startThree();
   const leaves = new Set<string>();
@@ -88,7 +88,7 @@ test('two years pass: certificates and authorities are renewed, no call fails, n
   assert.ok(leaves.size >= 10 && authorities.size >= 3);
 });
 
-test('a new authority is trusted before anything of it is served', async (t) => {
+test('a new CA is trusted before a certificate of it is served', async (t) => {
   const world = new World(t);
   const [replica] = await world.startThree();
   const before = replica?.certificates.current?.certificatePem;
@@ -109,7 +109,7 @@ test('a new authority is trusted before anything of it is served', async (t) => 
   assert.equal(world.failures, 0);
 });
 
-test('the leader is killed and comes not back: another one renews', async (t) => {
+test('the leader is killed and does not come back: another replica renews', async (t) => {
   const world = new World(t);
   await world.startThree();
   const { leader } = world;
@@ -124,7 +124,7 @@ test('the leader is killed and comes not back: another one renews', async (t) =>
   assert.equal(world.failures, 0);
 });
 
-test('a leader that cannot reach the API goes on serving', async (t) => {
+test('a leader that cannot reach the API keeps serving', async (t) => {
   const world = new World(t);
   await world.startThree();
   const { leader } = world;
@@ -146,7 +146,7 @@ test('the Secret is deleted: a new one, and the old certificates stay trusted', 
   assert.equal(world.failures, 0);
 });
 
-test('the Secret is deleted and the replica that knew it best is new: the old ones stay trusted', async (t) => {
+test('the Secret is deleted and the leader is a new replica: the old certificates stay trusted', async (t) => {
   const world = new World(t);
   await world.startThree();
   const { leader } = world;
@@ -160,7 +160,7 @@ test('the Secret is deleted and the replica that knew it best is new: the old on
 });
 
 for (const present of ['', 'hunter2', createTestCa().caPem]) {
-  test(`the caBundle becomes "${present.slice(0, 12)}": put right at once`, async (t) => {
+  test(`the caBundle becomes "${present.slice(0, 12)}": corrected at once`, async (t) => {
     const world = new World(t);
     await world.startThree();
     const [before] = world.bundles;
@@ -176,7 +176,7 @@ for (const present of ['', 'hunter2', createTestCa().caPem]) {
   });
 }
 
-test('the caBundle is blanked while nobody leads: put right at once', async (t) => {
+test('the caBundle is emptied while there is no leader: corrected at once', async (t) => {
   const world = new World(t);
   await world.startThree();
   const { leader } = world;
@@ -188,7 +188,7 @@ test('the caBundle is blanked while nobody leads: put right at once', async (t) 
   assert.equal(world.callable().length, 2);
 });
 
-test('the configuration is deleted and made anew', async (t) => {
+test('the configuration is deleted and created again', async (t) => {
   const world = new World(t);
   const [replica] = await world.startThree();
   world.cluster.delete(CONFIGURATION);
@@ -214,7 +214,7 @@ const GARBAGE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 };
 
 for (const [name, texts] of Object.entries(GARBAGE)) {
-  test(`garbage in the Secret (${name}): the last good one is served until it is put right`, async (t) => {
+  test(`garbage in the Secret (${name}): the last good certificate is served until it is corrected`, async (t) => {
     const world = new World(t);
     const [replica] = await world.startThree();
     world.cluster.put(SECRET, secretData(texts));
@@ -225,7 +225,7 @@ for (const [name, texts] of Object.entries(GARBAGE)) {
   });
 }
 
-test('a start that finds garbage makes it good', async (t) => {
+test('a start that finds garbage replaces it', async (t) => {
   const world = new World(t);
   world.cluster.put(SECRET, { data: { [KEYS.certificate]: 7 } });
   world.start('a');
@@ -233,7 +233,7 @@ test('a start that finds garbage makes it good', async (t) => {
   assert.deepEqual(world.callable(), ['a']);
 });
 
-test('a clock close to expiry: what is due is renewed before anything fails', async (t) => {
+test('a clock close to expiry: certificates are renewed before anything fails', async (t) => {
   const world = new World(t);
   await world.startThree();
   world.clock.jump(89 * DAY);
@@ -243,7 +243,7 @@ test('a clock close to expiry: what is due is renewed before anything fails', as
   assert.ok(leaf.validToDate.getTime() - world.clock.now() > 89 * DAY);
 });
 
-test('everything has expired while nobody ran: one start puts it right', async (t) => {
+test('everything has expired while no replica ran: one start renews it', async (t) => {
   const world = new World(t);
   const [a, b, c] = await world.startThree();
   for (const replica of [a, b, c]) await replica?.stop();
@@ -254,7 +254,7 @@ test('everything has expired while nobody ran: one start puts it right', async (
   assert.equal(world.trusted, 1);
 });
 
-test('not allowed to write: said, and tried again; what is there is served', async (t) => {
+test('not allowed to write: logged and retried; the stored certificate is served', async (t) => {
   const world = new World(t);
   await world.startThree();
   world.cluster.refusals.set('PATCH ', 403);
@@ -270,7 +270,7 @@ test('not allowed to write: said, and tried again; what is there is served', asy
   );
 });
 
-test('the API is away: everything goes on', async (t) => {
+test('the API server is unreachable: everything goes on', async (t) => {
   const world = new World(t);
   await world.startThree();
   world.cluster.isAway = true;
@@ -286,7 +286,7 @@ for (const [name, prefix] of [
   ['to make the Secret', 'POST /api/v1'],
   ['to renew it', 'PATCH /api/v1'],
 ] as const) {
-  test(`an answer of 422 ${name} is no lost race: said once, tried again ever more seldom`, async (t) => {
+  test(`a 422 response ${name} is not a conflict: logged once, retried with backoff`, async (t) => {
     const world = new World(t);
     const isFirst = prefix.startsWith('POST');
     if (isFirst) world.start('a');

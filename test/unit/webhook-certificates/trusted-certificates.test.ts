@@ -25,7 +25,7 @@ import { configuration, CONFIGURATION, NAME } from './harness.ts';
 
 const HOUR = 3_600_000;
 
-/** Certificates that a test gives. */
+/** Certificates set by a test. */
 class GivenCertificates implements Certificates {
   readonly latest = new Latest<ServingCertificate>();
   get current(): ServingCertificate | undefined {
@@ -47,7 +47,7 @@ interface World {
   readonly clock: FakeClock;
   readonly trusted: TrustedCertificates;
   readonly logger: ReturnType<typeof recordingLogger>;
-  /** Gives a certificate of an authority, with its whole bundle. */
+  /** Issues a certificate of a CA, with its whole bundle. */
   give(ca: TestCa, bundle?: string): string;
   bundle(): string;
 }
@@ -98,7 +98,7 @@ function begin(
 
 const served = ({ trusted }: World): string | undefined => trusted.current?.certificatePem;
 
-test('replicas with different authorities do not fight over the bundle', async (t) => {
+test('replicas with different CAs do not fight over the bundle', async (t) => {
   const first = begin(t, 'missing');
   const second = begin(t, 'missing', first);
   const [old, next] = [createTestCa(first.clock), createTestCa(first.clock)];
@@ -118,7 +118,7 @@ test('replicas with different authorities do not fight over the bundle', async (
   }
 });
 
-test('where others see to the bundle, a certificate waits until it is trusted', async (t) => {
+test('where the bundle is managed elsewhere, a certificate is held back until it is trusted', async (t) => {
   const world = begin(t, 'never');
   const [old, next] = [createTestCa(world.clock), createTestCa(world.clock)];
   const trust = (pem: string): void => {
@@ -137,7 +137,7 @@ test('where others see to the bundle, a certificate waits until it is trusted', 
   assert.equal(world.cluster.requests.filter((one) => one.startsWith('PATCH')).length, 0);
 });
 
-test('what is not trusted is better than what has expired', async (t) => {
+test('a certificate that is not trusted yet is preferred to an expired one', async (t) => {
   const world = begin(t, 'never');
   const before = world.give(createTestCa(world.clock));
   await settle(100);
@@ -149,7 +149,7 @@ test('what is not trusted is better than what has expired', async (t) => {
   assert.notEqual(served(world), before);
 });
 
-test('refused to write the bundle: it is tried again', async (t) => {
+test('writing the bundle is denied: it is retried', async (t) => {
   const world = begin(t, 'missing');
   world.cluster.refusals.set('PATCH', 403);
   world.give(createTestCa(world.clock));
@@ -160,7 +160,7 @@ test('refused to write the bundle: it is tried again', async (t) => {
   assert.equal(readBundle(world.bundle()).length, 1);
 });
 
-test('an answer of 422 is a lost race only where the configuration has changed; else it is said, once', async (t) => {
+test('a 422 response is a conflict only where the configuration has changed; otherwise it is logged, once', async (t) => {
   const world = begin(t, 'missing');
   world.cluster.refusals.set('PATCH', 422);
   world.give(createTestCa(world.clock));
@@ -176,19 +176,19 @@ test('an answer of 422 is a lost race only where the configuration has changed; 
   assert.equal(said(), 1);
 });
 
-test('a race that was lost is said to nobody: the newer configuration is patched', async (t) => {
+test('a conflict is not logged: the newer configuration is patched', async (t) => {
   const world = begin(t, 'missing');
   await settle();
   const { webhooks } = configuration() as { webhooks: unknown };
   world.give(createTestCa(world.clock));
-  // The version of the patch is that of before.
+  // The patch is based on the previous version.
   world.cluster.put(CONFIGURATION, { webhooks, metadata: { labels: { changed: 'meanwhile' } } });
   await world.clock.advance(10_000);
   assert.equal(readBundle(world.bundle()).length, 1);
   assert.ok(!world.logger.lines.some(({ level }) => level === 'error' || level === 'warn'));
 });
 
-test('whom a client believes: names, dates and chains count', () => {
+test('a client trusts a chain by names, dates and signatures', () => {
   const nowMs = Date.UTC(2026, 0, 1);
   const authority = createAuthority({ nowMs, ttlMs: HOUR });
   const { certPem } = authority.issue({ nowMs, ttlMs: HOUR / 2, dnsNames: [NAME] });
@@ -209,7 +209,7 @@ test('whom a client believes: names, dates and chains count', () => {
   );
 });
 
-test('a bundle keeps what lives, loses what has expired, and never grows without end', () => {
+test('a bundle keeps valid CAs, drops expired ones, and is bounded', () => {
   const nowMs = Date.UTC(2026, 0, 1);
   const pems = Array.from({ length: 12 }, () => createAuthority({ nowMs, ttlMs: HOUR }).caPem);
   const dead = createAuthority({ nowMs: nowMs - 2 * HOUR, ttlMs: HOUR }).caPem;
@@ -221,7 +221,7 @@ test('a bundle keeps what lives, loses what has expired, and never grows without
   assert.equal(mergeBundle(wanted, pems.join(''), { isExact: true, nowMs }), wanted[0]?.pem);
 });
 
-test('an X.509-SVID serves where it has the DNS name of the service, and says so where not', async () => {
+test('an X.509-SVID without the DNS name of the service is rejected with a remedy', async () => {
   const nowMs = Date.now();
   const authority = createAuthority({ nowMs, ttlMs: HOUR });
   const uri = 'spiffe://example.org/webhook';

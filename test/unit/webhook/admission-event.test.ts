@@ -41,7 +41,7 @@ async function told(
   return notices;
 }
 
-test('an injected pod: its controller is told', async (t) => {
+test('an injected pod: the Event is on its controller', async (t) => {
   const { controller: _, ...regarding } = CONTROLLER;
   assert.deepEqual(await told(t, {}), [
     {
@@ -54,7 +54,7 @@ test('an injected pod: its controller is told', async (t) => {
   ]);
 });
 
-test('a bare pod is told by its name', async (t) => {
+test('a bare pod with a name gets the Event itself', async (t) => {
   const [notice] = await told(t, {}, ({ request: { object } }) => {
     delete object.metadata.ownerReferences;
     object.metadata.name = 'web';
@@ -62,16 +62,16 @@ test('a bare pod is told by its name', async (t) => {
   assert.deepEqual(notice?.regarding, { apiVersion: 'v1', kind: 'Pod', name: 'web' });
 });
 
-test('a bare pod without a name is told to nobody', async (t) => {
+test('a bare pod without a name gets no Event', async (t) => {
   const none = await told(t, {}, ({ request }) => delete request.object.metadata.ownerReferences);
   assert.deepEqual(none, []);
 });
 
-test('a dry run leaves no traces', async (t) => {
+test('a dry run records no Event', async (t) => {
   assert.deepEqual(await told(t, {}, ({ request }) => (request.dryRun = true)), []);
 });
 
-/** Each is text that only the request has. */
+/** Each text is only in the request. */
 const PLANTED = {
   'vouchsafe.dev/mode': 'planted',
   'vouchsafe.dev/role': 'planted-role',
@@ -83,7 +83,7 @@ const PLANTED = {
   'vouchsafe.dev/planted': 'planted',
 };
 
-test('a denied pod: which settings is told in words of our own, and no text of the request', async (t) => {
+test('a denied pod: the Event names the settings, and contains no text of the request', async (t) => {
   const [notice] = await told(t, PLANTED, ({ request: { object } }) => {
     Object.assign(object, {
       spec: { containers: [{ name: 'planted', env: [] }, { name: 'vouchsafe-agent' }] },
@@ -92,14 +92,14 @@ test('a denied pod: which settings is told in words of our own, and no text of t
   assert.deepEqual([notice?.type, notice?.reason], ['Warning', 'Denied']);
   assert.equal(
     notice?.note,
-    'Settings are not valid, or contradict each other or the pod. 5 problems, of containers, format-*, mode, ' +
-      'other annotations, the pod itself. The answer to whoever created the pod says more, and so does ' +
-      '`vouchsafe explain`.',
+    'Settings are not valid, or contradict each other or the pod. 5 problems with containers, format-*, mode, ' +
+      'other annotations, the pod itself. The error returned to the client that created ' +
+      'the pod has the details; `vouchsafe explain` prints them, too.',
   );
   assert.doesNotMatch(JSON.stringify(notice), /planted/i);
 });
 
-test('a pod that policy refuses: which settings and policies is told, no text of the request', async (t) => {
+test('a pod that a policy denies: the Event names settings and policies, and contains no text of the request', async (t) => {
   const policies = [{ name: 'team-a', namespaces: ['shop'], roles: ['r-1'], paths: ['kvv2/x'] }];
   const installation = parseInstallation({ vault: { policies } });
   const asked = {
@@ -108,11 +108,11 @@ test('a pod that policy refuses: which settings and policies is told, no text of
   };
   const [notice] = await told(t, asked, undefined, { installation });
   assert.deepEqual([notice?.type, notice?.reason], ['Warning', 'PolicyRefused']);
-  assert.match(notice?.note ?? '', /2 problems, of role, secret-\*, by policy team-a\./);
+  assert.match(notice?.note ?? '', /2 problems with role, secret-\*, by policy team-a\./);
   assert.doesNotMatch(notice?.note ?? '', /hunter2|INCIDENT|kvv2|r-1/);
 });
 
-test('a pod that was forgotten is told, one that asks for nothing is not', async (t) => {
+test('an Event for a pod with nothing to inject, none for a pod that opted out', async (t) => {
   const off = { 'vouchsafe.dev/inject': 'false' };
   assert.deepEqual(await told(t, off), []);
   const nothing = await told(
@@ -127,17 +127,17 @@ test('a pod that was forgotten is told, one that asks for nothing is not', async
   );
 });
 
-test('a setting of the namespace that is wrong is told by its name', async (t) => {
+test('an invalid setting of the namespace is named', async (t) => {
   const namespaces = (): Promise<Record<string, string>> =>
     Promise.resolve({ 'vouchsafe.dev/mode': 'planted' });
   const [notice] = await told(t, {}, undefined, { namespaces });
-  assert.match(notice?.note ?? '', /1 problem, of mode\./);
+  assert.match(notice?.note ?? '', /1 problem with mode\./);
   assert.doesNotMatch(notice?.note ?? '', /planted/);
 });
 
 const WRONG = { 'vouchsafe.dev/mode': 'wrong' };
 
-test('in a namespace that is excluded, or that nobody knows, nothing is told', async (t) => {
+test('no Event in a namespace that is excluded or not known', async (t) => {
   const installation = parseInstallation({ webhook: { excludedNamespaces: ['shop'] } });
   for (const annotations of [{}, WRONG]) {
     assert.deepEqual(await told(t, annotations, undefined, { installation }), []);
@@ -151,8 +151,8 @@ test('in a namespace that is excluded, or that nobody knows, nothing is told', a
 
 const ODD: Readonly<Record<string, object>> = {
   'a kind that is a sentence': { kind: 'Call 555' },
-  'a name that is a sentence': { name: 'run kubectl delete' },
-  'a name in capitals': { name: 'INCIDENT' },
+  'a sentence as name': { name: 'run kubectl delete' },
+  'a name in upper case': { name: 'INCIDENT' },
   'an API that is a sentence': { apiVersion: 'see https://evil.example' },
   'an API that is no text': { apiVersion: 7 },
   'a UID that is a sentence': { uid: 'call 555' },
@@ -160,7 +160,7 @@ const ODD: Readonly<Record<string, object>> = {
 };
 
 for (const [name, change] of Object.entries(ODD)) {
-  test(`an owner with ${name} is told nothing`, async (t) => {
+  test(`an owner with ${name} gets no Event`, async (t) => {
     const none = await told(t, WRONG, ({ request: { object } }) => {
       object.metadata.ownerReferences = [{ ...CONTROLLER, ...change }];
     });
@@ -168,7 +168,7 @@ for (const [name, change] of Object.entries(ODD)) {
   });
 }
 
-test('a namespace that cannot be read is told', async (t) => {
+test('an Event for a namespace that cannot be read', async (t) => {
   const namespaces = (): Promise<never> =>
     Promise.reject(new VouchsafeError('ERR_KUBERNETES_API', 'HTTP 403'));
   const [notice] = await told(t, {}, undefined, { namespaces });

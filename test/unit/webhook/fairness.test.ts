@@ -24,7 +24,7 @@ function answerOf(body: string): Answer['response'] {
   return (JSON.parse(body) as Answer).response;
 }
 
-/** A check that takes a while; it tells the order in which templates were looked at. */
+/** A slow template check that records the order of its calls. */
 function slowCheck(): { readonly order: string[]; readonly checkTemplate: CheckTemplate } {
   const order: string[] = [];
   const checkTemplate: CheckTemplate = (source) => {
@@ -36,10 +36,10 @@ function slowCheck(): { readonly order: string[]; readonly checkTemplate: CheckT
   return { order, checkTemplate };
 }
 
-test('six dear reviews of one namespace delay that of another by one of them at most', async (t) => {
+test('six expensive reviews of one namespace delay a review of another by at most one of them', async (t) => {
   const { order, checkTemplate } = slowCheck();
   const webhook = await startWebhook(t, { checkTemplate });
-  // As the API server does, which keeps its connections.
+  // The API server keeps its connections, too.
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   t.after(() => agent.destroy());
   await webhook.send({ ...MUTATE, agent }, bodyOf('neighbour', 'b0'));
@@ -68,11 +68,11 @@ test('a probe is answered between two reviews', async (t) => {
   await Promise.all(dear);
 });
 
-test('who has too many waiting is told to come again; the others notice nothing', async (t) => {
+test('a namespace with too many waiting reviews gets 429; others are not affected', async (t) => {
   const { checkTemplate } = slowCheck();
   const installation = parseInstallation({ webhook: { maxBodyBytes: 8 << 20 } });
   const webhook = await startWebhook(t, { checkTemplate, installation });
-  // Three of these are more than one namespace may have waiting.
+  // Three of these are more than one namespace may queue.
   const large = { 'vouchsafe.dev/template-app': 'a' };
   const review = JSON.parse(reviewBody(large)) as {
     readonly request: { readonly object: { readonly metadata: object } };
@@ -94,7 +94,7 @@ test('who has too many waiting is told to come again; the others notice nothing'
   }
 });
 
-test('a body of too many parts is refused before it is parsed', async (t) => {
+test('a body of too many parts is rejected before it is parsed', async (t) => {
   const webhook = await startWebhook(t);
   const { status, body } = await webhook.send(MUTATE, `[${'[],'.repeat(70_000)}[]]`);
   assert.equal(status, 413);

@@ -25,13 +25,13 @@ export interface Reply {
   readonly body: string;
 }
 
-/** A directory with certificate files, and the bell that says they changed. */
+/** A directory with certificate files, and a trigger for their watch. */
 export interface CertificateFiles {
   readonly ca: TestCa;
   readonly directory: string;
   readonly source: FileCertificates;
   readonly clock: Clock;
-  /** Writes what is given, and nothing else, then tells the watcher. */
+  /** Writes only the given files, then triggers the watch. */
   readonly change: (files: {
     readonly cert?: string;
     readonly key?: string;
@@ -46,7 +46,7 @@ export const impatientClock: Clock = {
   sleep: (ms, signal) => (ms === 60_000 ? systemClock.sleep(ms, signal) : Promise.resolve()),
 };
 
-/** Makes the files; they hold a good certificate unless `isEmpty`. */
+/** Creates the files, with a valid certificate unless `isEmpty`. */
 export function certificateFiles(
   t: TestContext,
   options: { logger: RecordingLogger; clock?: Clock; isEmpty?: boolean },
@@ -84,7 +84,7 @@ export interface RunningWebhook {
   readonly healthUrl: string;
   /** Sends a request over TLS. */
   send(options: RequestOptions, body?: string | Buffer): Promise<Reply>;
-  /** Ends the webhook; resolves when it has ended. */
+  /** Stops the webhook; resolves when it has ended. */
   stop(): Promise<void>;
 }
 
@@ -149,7 +149,7 @@ function sendRequest(options: RequestOptions, body?: string | Buffer): Promise<R
   return reply.promise;
 }
 
-/** A review of a pod that asks for one secret. */
+/** A review of a pod that requests one secret. */
 export function reviewBody(annotations: Readonly<Record<string, string>> = {}): string {
   return JSON.stringify({
     apiVersion: 'admission.k8s.io/v1',

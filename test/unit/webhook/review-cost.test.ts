@@ -1,6 +1,6 @@
 /**
- * What the dearest reviews cost: pods that were made to take time, through the same steps as a request takes. Measured
- * in CPU time of this process, which a busy machine stretches less than the clock.
+ * The cost of the most expensive reviews: pods made to take time, through all steps of a request. Measured in CPU time
+ * of this process, which varies less on a busy machine.
  */
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
@@ -18,7 +18,7 @@ import { checkTemplate } from '../../../src/template/index.ts';
 /** The promise is 100 ms; this machine may be busy, and the first review of a kind runs cold code. */
 const MAX_MS = 100;
 const SLACK = 5;
-/** All annotations of a pod together hold no more. */
+/** Limit of Kubernetes for all annotations of a pod. */
 const ANNOTATIONS = 256 * 1024;
 /** What the default bound of a request leaves for the pod. */
 const BODY = 3 * 1024 * 1024 - 4096;
@@ -80,7 +80,7 @@ function podOf({ annotations = {}, spec, metadata }: Case): object {
   };
 }
 
-/** Three times at most, so that what runs beside is not measured. */
+/** At most three attempts, so that other load is not measured. */
 function assertCheap(one: Case): string {
   const pod = podOf(one);
   let cost = costOf(pod, one);
@@ -89,7 +89,7 @@ function assertCheap(one: Case): string {
   return cost.answer;
 }
 
-/** Texts that a template may be made of: each takes the parser another way. */
+/** Fragments of templates; each takes another path through the parser. */
 const TEMPLATES = {
   mustaches: '{{a}}',
   'nested calls': '{{a (a (a b))}}',
@@ -113,7 +113,7 @@ const TEMPLATES = {
   'escaped quotes': '{{a "\\" ',
 } as const;
 
-suite('the dearest reviews', () => {
+suite('the most expensive reviews', () => {
   for (const [name, piece] of Object.entries(TEMPLATES)) {
     test(`templates as long as may be parsed: ${name}`, () => {
       let longest = fill(piece, 98_000);
@@ -287,7 +287,7 @@ suite('the dearest reviews', () => {
     }
   });
 
-  test('pods that say they were injected, with marks that take time', () => {
+  test('pods that claim to be injected, with injection records that take time', () => {
     const env = numbered(20_000, (i) => `E${i}`);
     const marks = [
       JSON.stringify({ env: { web: env } }),
@@ -314,7 +314,7 @@ suite('the dearest reviews', () => {
   });
 });
 
-suite('sizes are judged before anything is parsed', () => {
+suite('sizes are checked before anything is parsed', () => {
   /** Counts what is parsed. */
   function counting(): { readonly sources: string[]; readonly check: CheckTemplate } {
     const sources: string[] = [];
@@ -333,21 +333,21 @@ suite('sizes are judged before anything is parsed', () => {
     return sources;
   }
 
-  test('a review with a template of 250 kB parses nothing and says what to do', () => {
+  test('a review with a template of 250 kB is rejected unparsed, with a remedy', () => {
     const annotations = { 'template-x': fill('{{a}}', 250_000) };
     assert.deepEqual(decide(annotations, PLAIN), []);
     assert.deepEqual(decide({ ...annotations, mode: 'csi' }, PLAIN), []);
     assert.match(assertCheap({ annotations }), /more than 102400.*template-from-x/);
   });
 
-  test('the sum of templates counts, none of which is too large', () => {
+  test('the sum of templates is limited, too', () => {
     const annotations = Object.fromEntries(
       numbered(20, (i) => [`template-f${i}`, fill('text', 10_000)]),
     );
     assert.deepEqual(decide(annotations, PLAIN), []);
   });
 
-  test('a template is parsed once, where policies look at it and csi falls back to an agent', () => {
+  test('a template is parsed once, even where policies check it and csi falls back to an agent', () => {
     const policies = [{ name: 'all', namespaces: ['*'], paths: ['kv/*'] }];
     const installation = parseInstallation({
       ...{ csi: { enabled: true }, defaults: { mode: 'csi' }, vault: { policies } },

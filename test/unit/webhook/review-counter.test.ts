@@ -10,7 +10,7 @@ function labelsIn(exposed: string): readonly string[] {
   return [...new Set([...found].map(([, label = '']) => label))];
 }
 
-test('namespaces that nobody knows are one label, however many are made up', async () => {
+test('namespaces that are not known share one label, however many are made up', async () => {
   const metrics = createMetrics();
   const count = createReviewCounter(metrics, (name) => name === 'shop');
   for (let index = 0; index < 5000; index += 1) count(`made-up-${index}`, 'denied', 'invalid');
@@ -21,7 +21,7 @@ test('namespaces that nobody knows are one label, however many are made up', asy
   assert.match(exposed, /namespace="unknown",outcome="denied",reason="invalid"\} 5004/);
 });
 
-test('known namespaces are bounded, and one that is gone gives its place to another', async () => {
+test('labels of known namespaces are limited, and a deleted one makes room for another', async () => {
   const metrics = createMetrics();
   const known = new Set(Array.from({ length: 1001 }, (_, index) => `n-${index}`));
   const count = createReviewCounter(metrics, (name) => known.has(name));
@@ -34,7 +34,7 @@ test('known namespaces are bounded, and one that is gone gives its place to anot
   assert.ok(labels.includes('n-1000') && !labels.includes('n-0'));
 });
 
-test('reviews of made-up namespaces and requests that are none have the same label', async (t) => {
+test('reviews of made-up namespaces and malformed requests have the same label', async (t) => {
   const webhook = await startWebhook(t);
   for (const namespace of ['made-up', 'kube-system', 'x"} 1']) {
     const review = JSON.parse(reviewBody()) as { request: object };

@@ -7,9 +7,9 @@ import { ReviewQueue } from '../../../src/webhook/review-queue.ts';
 interface Fixture {
   readonly turns: ReviewQueue;
   readonly clock: { ms: number };
-  /** What was done, in order. */
+  /** The items that ran, in order. */
   readonly done: string[];
-  /** Waits for its turn; resolves to whether it was done. */
+  /** Queues an item; resolves to whether it ran. */
   readonly add: (owner: string, name?: string, size?: number) => Promise<boolean>;
 }
 
@@ -22,13 +22,13 @@ function fixture(bounds: QueueBounds = {}): Fixture {
   return { turns, clock, done, add };
 }
 
-test('what comes alone is done at once', () => {
+test('a single item runs at once', () => {
   const { turns, done } = fixture();
   void turns.run('a', 1, () => done.push('a'));
   assert.deepEqual(done, ['a']);
 });
 
-test('owners take turns, also with who comes when others are being served', async () => {
+test('owners take turns, including one that comes late', async () => {
   const { done, add } = fixture();
   const first = [1, 2, 3, 4].map((index) => add('a', `a${index}`));
   await nextEventLoopTurn();
@@ -38,7 +38,7 @@ test('owners take turns, also with who comes when others are being served', asyn
   await Promise.all(first);
 });
 
-test('between two pieces everything else gets its turn', async () => {
+test('the event loop runs between two items', async () => {
   const { add } = fixture();
   let served = 0;
   const tick = (): void => {
@@ -50,7 +50,7 @@ test('between two pieces everything else gets its turn', async () => {
   assert.ok(served >= 3);
 });
 
-test('who has no place is told at once, and so is who gives way', async () => {
+test('an item without room is rejected at once, and so is one that is displaced', async () => {
   const { done, add } = fixture({ itemsOfOne: 2, sizeOfAll: 200 });
   const now = add('x');
   const own = [add('a', 'a1', 50), add('a', 'a2', 100), add('a', 'a3')];
@@ -60,7 +60,7 @@ test('who has no place is told at once, and so is who gives way', async () => {
   assert.deepEqual(done, ['x', 'a1', 'b']);
 });
 
-test('what waited for too long is not done any more', async () => {
+test('an item that waited too long does not run', async () => {
   const { clock, done, turns, add } = fixture();
   const now = add('x', 'now');
   const slow = turns.run('a', 1, () => {
@@ -74,7 +74,7 @@ test('what waited for too long is not done any more', async () => {
   assert.deepEqual(done, ['now', 'new']);
 });
 
-test('work that throws fails alone', async () => {
+test('work that throws does not affect other items', async () => {
   const { turns, add } = fixture();
   const failing = turns.run('a', 1, () => {
     throw new Error('bad');

@@ -1,4 +1,4 @@
-/** What anybody on the network can do to the webhook's listeners, and what the API server notices of it. */
+/** What any caller on the network can do to the webhook's listeners, and how that affects the API server. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { Agent } from 'node:https';
@@ -50,7 +50,7 @@ async function review(session: ClientHttp2Session, path = '/mutate'): Promise<nu
   return headers[':status'] ?? 0;
 }
 
-test('idle connections, of TCP and of TLS, keep neither reviews nor probes out', async (t) => {
+test('idle TCP and TLS connections block neither reviews nor probes', async (t) => {
   const webhook = await startWebhook(t);
   const healthPort = Number(new URL(webhook.healthUrl).port);
   using tcp = await Crowd.gather({ port: webhook.port, size: 520 });
@@ -60,7 +60,7 @@ test('idle connections, of TCP and of TLS, keep neither reviews nor probes out',
   assert.ok(tcp.closed + tls.closed >= 520 && probes.closed > 0);
 });
 
-test('nor do strangers who come again as fast as they are closed', async (t) => {
+test('nor do callers that reconnect as fast as they are closed', async (t) => {
   const webhook = await startWebhook(t);
   const healthPort = Number(new URL(webhook.healthUrl).port);
   using tcp = await Crowd.gather({ port: webhook.port, size: 600, reopenings: 50_000 });
@@ -69,7 +69,7 @@ test('nor do strangers who come again as fast as they are closed', async (t) => 
   assert.ok(tcp.reopeningsLeft > 0 && probes.reopeningsLeft > 0);
 });
 
-test('ready while every connection is held: readiness needs none', async (t) => {
+test('ready while every connection is taken: the readiness check needs none', async (t) => {
   const webhook = await startWebhook(t);
   using crowd = await Crowd.gather({ port: webhook.port, size: 512 });
   for (let count = 0; count < 20; count += 1) {
@@ -78,7 +78,7 @@ test('ready while every connection is held: readiness needs none', async (t) => 
   assert.equal(crowd.closed, 0);
 });
 
-test('200 reviews at once from one address, each by a connection of its own', async (t) => {
+test('200 concurrent reviews from one address, each on its own connection', async (t) => {
   const lookups = Promise.withResolvers<Record<string, string>>();
   let waiting = 0;
   const webhook = await startWebhook(t, {
@@ -93,7 +93,7 @@ test('200 reviews at once from one address, each by a connection of its own', as
   assert.deepEqual(new Set(statuses), new Set([200]));
 });
 
-test('200 reviews at once over one connection of HTTP/2', async (t) => {
+test('200 concurrent reviews on one HTTP/2 connection', async (t) => {
   const webhook = await startWebhook(t);
   const session = http2(t, webhook);
   await once(session, 'connect');
@@ -104,7 +104,7 @@ test('200 reviews at once over one connection of HTTP/2', async (t) => {
   assert.equal(await review(session), 200, 'other streams go on');
 });
 
-test('HTTP/2: the end is announced, and what is under way is answered', async (t) => {
+test('HTTP/2: shutdown is announced, and requests under way are answered', async (t) => {
   const lookup = Promise.withResolvers<Record<string, string>>();
   let isWaiting = false;
   // Patient enough to drain.
@@ -128,7 +128,7 @@ test('HTTP/2: the end is announced, and what is under way is answered', async (t
   await stopped;
 });
 
-test('HTTP/2: a new certificate is served to new connections, and old ones go on', async (t) => {
+test('HTTP/2: new connections get a new certificate, and old ones stay open', async (t) => {
   const webhook = await startWebhook(t);
   const { ca, change, source } = webhook.files;
   const session = http2(t, webhook);
@@ -141,7 +141,7 @@ test('HTTP/2: a new certificate is served to new connections, and old ones go on
   assert.equal(await review(http2(t, webhook)), 200);
 });
 
-test('HTTP/2: who resets streams without end is sent away, and nobody else notices', async (t) => {
+test('HTTP/2: a caller that keeps resetting streams is disconnected, and others are not affected', async (t) => {
   const webhook = await startWebhook(t);
   const [stranger, server] = [http2(t, webhook), http2(t, webhook)];
   await Promise.all([once(stranger, 'connect'), once(server, 'connect')]);
@@ -162,7 +162,7 @@ function unfinished(): string {
   return `POST /mutate HTTP/1.1\r\n${headers}\r\n\r\n${' '.repeat(length - 1)}`;
 }
 
-test('unfinished bodies of 3 MiB give way to reviews, and cause no line in the log', async (t) => {
+test('unfinished bodies of 3 MiB are evicted for reviews, and cause no log line', async (t) => {
   const webhook = await startWebhook(t);
   using crowd = await Crowd.gather({
     port: webhook.port,
@@ -193,7 +193,7 @@ test('a body in the smallest pieces costs no more than its length', async (t) =>
   assert.match(answer.toString(), /^HTTP\/1\.1 400/);
 });
 
-test('HTTP/2: requests of which nothing but headers comes are bounded together, and give way to reviews', async (t) => {
+test('HTTP/2: requests that send only headers are bounded together, and evicted for reviews', async (t) => {
   const webhook = await startWebhook(t);
   const strangers = Array.from({ length: 6 }, () => http2(t, webhook));
   const start = systemClock.monotonicMs();
@@ -211,7 +211,7 @@ test('HTTP/2: requests of which nothing but headers comes are bounded together, 
   await assertServing(webhook);
 });
 
-test('HTTP/2: unfinished bodies on many streams give way, too', async (t) => {
+test('HTTP/2: unfinished bodies on many streams are evicted, too', async (t) => {
   const webhook = await startWebhook(t);
   const stranger = http2(t, webhook);
   await once(stranger, 'connect');
@@ -250,7 +250,7 @@ test('with a client CA: the API server is answered, over HTTP/1.1 and HTTP/2', a
   assert.equal((await webhook.send(MUTATE, reviewBody())).status, 401, 'after a reload as well');
 });
 
-test('with a client CA: others get 401 and cause nothing; probes are as ever', async (t) => {
+test('with a client CA: other callers get 401 without side effects; probes are unaffected', async (t) => {
   const webhook = await startWebhook(t, { installation: WITH_CLIENT_CA });
   const metrics = async (): Promise<string> => {
     const all = await (await fetch(`${webhook.healthUrl}/metrics`)).text();
@@ -272,7 +272,7 @@ test('with a client CA: others get 401 and cause nothing; probes are as ever', a
 });
 
 for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
-  test(`with a client CA: a session that is resumed is no certificate (${version})`, async (t) => {
+  test(`with a client CA: a resumed session does not replace the certificate (${version})`, async (t) => {
     const webhook = await startWebhook(t, { installation: WITH_CLIENT_CA });
     const agent = new Agent({ maxCachedSessions: 10, minVersion: version, maxVersion: version });
     t.after(() => agent.destroy());
@@ -282,7 +282,7 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
   });
 }
 
-test('a client CA that is none ends the webhook at its start', async (t) => {
+test('an invalid client CA ends the webhook at its start', async (t) => {
   const pem = '-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n';
   const installation = parseInstallation({ webhook: { clientCA: pem } });
   await assert.rejects(startWebhook(t, { installation }), { code: 'ERR_SERVER_CERTIFICATE' });

@@ -12,7 +12,7 @@ function counted(): { calls: string[]; check: ReturnType<typeof cacheTemplateChe
   return { calls, check };
 }
 
-test('a template is checked once, found wrong or not', () => {
+test('a template is checked once, valid or not', () => {
   const { calls, check } = counted();
   for (let time = 0; time < 3; time += 1) {
     assert.deepEqual(check('fine', 'a').problems, []);
@@ -21,7 +21,7 @@ test('a template is checked once, found wrong or not', () => {
   assert.deepEqual(calls, ['a:4', 'a:5']);
 });
 
-test('name and text are told apart', () => {
+test('results are cached by name and text', () => {
   const { calls, check } = counted();
   check('b","c', 'a');
   check('c', 'a","b');
@@ -29,7 +29,7 @@ test('name and text are told apart', () => {
   assert.equal(calls.length, 3);
 });
 
-test('a long template is remembered as well; of too many the oldest are forgotten', () => {
+test('a long template is cached, too; the oldest are evicted', () => {
   const { calls, check } = counted();
   const long = 'x'.repeat(100_000);
   for (let index = 0; index < 6; index += 1) check(long, String(index));
@@ -39,7 +39,7 @@ test('a long template is remembered as well; of too many the oldest are forgotte
   assert.equal(calls.length, 7);
 });
 
-test('one that is longer than all that is remembered is checked each time, and takes nothing with it', () => {
+test('a template larger than the cache is checked each time, and evicts nothing', () => {
   const { calls, check } = counted();
   const endless = 'x'.repeat(600_000);
   check(endless, 'a');
@@ -49,7 +49,7 @@ test('one that is longer than all that is remembered is checked each time, and t
   assert.deepEqual(calls, ['a:600000', 'a:600000', 'b:1']);
 });
 
-test('many short ones are bounded, too', () => {
+test('many short templates are bounded, too', () => {
   const { calls, check } = counted();
   for (let index = 0; index < 2000; index += 1) check('x', String(index));
   check('x', '0');

@@ -30,7 +30,7 @@ test('a review over TLS is answered with a patch', async (t) => {
   assert.ok(responseOf(body).patch !== undefined);
 });
 
-test('one line a decision: who, what and why, and nothing of the object', async (t) => {
+test('one log line per decision, without anything of the object', async (t) => {
   const webhook = await startWebhook(t);
   await webhook.send(MUTATE, reviewBody({ 'vouchsafe.dev/template-app': 'password=hunter2' }));
   const line = webhook.logger.lines.find(({ message }) => message === 'admission review');
@@ -48,7 +48,7 @@ test('one line a decision: who, what and why, and nothing of the object', async 
   assert.doesNotMatch(webhook.logger.text(), /hunter2/);
 });
 
-test('settings of the namespace count', async (t) => {
+test('settings of the namespace take effect', async (t) => {
   const asked: string[] = [];
   const webhook = await startWebhook(t, {
     namespaces: (name) => {
@@ -62,7 +62,7 @@ test('settings of the namespace count', async (t) => {
   assert.deepEqual(asked, ['shop']);
 });
 
-test('a namespace that cannot be read denies for now, and says so', async (t) => {
+test('a namespace that cannot be read denies the pod for now, with the reason', async (t) => {
   const webhook = await startWebhook(t, {
     namespaces: () => Promise.reject(new VouchsafeError('ERR_KUBERNETES_API', 'HTTP 403')),
   });
@@ -74,7 +74,7 @@ test('a namespace that cannot be read denies for now, and says so', async (t) =>
   assert.match(webhook.logger.text(), /ERR_KUBERNETES_API/);
 });
 
-test('a pod that is left alone in any case needs no namespace', async (t) => {
+test('a pod that is never injected needs no namespace', async (t) => {
   const webhook = await startWebhook(t, { namespaces: () => Promise.reject(new Error('down')) });
   const { body } = await webhook.send(MUTATE, reviewBody({ 'vouchsafe.dev/inject': 'false' }));
   assert.equal(responseOf(body).allowed, true);
@@ -98,7 +98,7 @@ const REFUSED: Readonly<Record<string, readonly [object, string, number]>> = {
 };
 
 for (const [name, [options, body, status]] of Object.entries(REFUSED)) {
-  test(`refused: ${name}; the next review is answered`, async (t) => {
+  test(`rejected: ${name}; the next review is answered`, async (t) => {
     const installation = parseInstallation({ webhook: { maxBodyBytes: 65_536 } });
     const webhook = await startWebhook(t, { installation });
     const reply = await webhook.send({ ...MUTATE, ...options }, body);
@@ -116,7 +116,7 @@ test('a malformed review names the rule in JSON', async (t) => {
   });
 });
 
-test('a defect is a 500 without a word about it, and counted', async (t) => {
+test('an internal error is a 500 without details, and counted', async (t) => {
   const webhook = await startWebhook(t, {
     namespaces: () => Promise.resolve({}),
     checkTemplate: () => {
@@ -133,7 +133,7 @@ test('a defect is a 500 without a word about it, and counted', async (t) => {
   );
 });
 
-test('probes and metrics are on a port of their own, without TLS', async (t) => {
+test('probes and metrics are on their own port, without TLS', async (t) => {
   const webhook = await startWebhook(t);
   await webhook.send(MUTATE, reviewBody());
   assert.equal((await fetch(`${webhook.healthUrl}/healthz`)).status, 200);
@@ -150,7 +150,7 @@ test('probes and metrics are on a port of their own, without TLS', async (t) => 
   assert.equal((await webhook.send({ path: '/readyz' })).status, 200);
 });
 
-test('old versions of TLS and plain HTTP are turned away', async (t) => {
+test('old versions of TLS and plain HTTP are rejected', async (t) => {
   const webhook = await startWebhook(t);
   const { ca, port } = { ca: webhook.files.ca.caPem, port: webhook.port };
   const old = connect({ port, host: 'localhost', ca, maxVersion: 'TLSv1.1', minVersion: 'TLSv1' });
@@ -161,7 +161,7 @@ test('old versions of TLS and plain HTTP are turned away', async (t) => {
   assert.equal((await webhook.send(MUTATE, reviewBody())).status, 200);
 });
 
-test('a new certificate is served without dropping a connection', async (t) => {
+test('a new certificate is served without closing a connection', async (t) => {
   const webhook = await startWebhook(t);
   const { ca, change, source } = webhook.files;
   const agent = new Agent({ keepAlive: true });
@@ -179,7 +179,7 @@ test('a new certificate is served without dropping a connection', async (t) => {
   assert.equal((await webhook.send({ ...MUTATE, agent }, reviewBody())).status, 200);
 });
 
-test('not ready where the CA bundle does not fit the certificate', async (t) => {
+test('not ready where the CA bundle does not trust the certificate', async (t) => {
   const webhook = await startWebhook(t);
   const { change, source } = webhook.files;
   const other = createTestCa().caPem;
@@ -187,7 +187,7 @@ test('not ready where the CA bundle does not fit the certificate', async (t) => 
   await until(() => source.current?.caPem === other);
   const reply = await fetch(`${webhook.healthUrl}/readyz`);
   assert.equal(reply.status, 503);
-  assert.match(await reply.text(), /handshake against the CA bundle fails/);
+  assert.match(await reply.text(), /not trusted by the CA bundle/);
   assert.equal((await fetch(`${webhook.healthUrl}/healthz`)).status, 200);
 });
 
@@ -200,7 +200,7 @@ test('not ready with a certificate that has expired', async (t) => {
   assert.match(await reply.text(), /has expired/);
 });
 
-test('at the end readiness fails first, reviews under way are answered, then nothing is left', async (t) => {
+test('at shutdown readiness fails first, reviews under way are answered, then nothing is left', async (t) => {
   const lookup = Promise.withResolvers<Record<string, string>>();
   const lingering = Promise.withResolvers<undefined>();
   const clock = {
@@ -231,14 +231,14 @@ test('at the end readiness fails first, reviews under way are answered, then not
   await assert.rejects(fetch(`${webhook.healthUrl}/healthz`));
 });
 
-test('a review that never ends does not keep the process', async (t) => {
+test('a review that never ends does not keep the process alive', async (t) => {
   const webhook = await startWebhook(t, { namespaces: () => new Promise(() => undefined) });
   const underWay = webhook.send(MUTATE, reviewBody());
   await until(() => webhook.logger.lines.length > 0);
   await Promise.all([assert.rejects(underWay), webhook.stop()]);
 });
 
-test('a port that is taken is an error by name', async (t) => {
+test('a port that is taken is ERR_SERVER_LISTEN', async (t) => {
   const webhook = await startWebhook(t);
   await assert.rejects(
     startWebhook(t, { listen: `127.0.0.1:${webhook.port}` }),
