@@ -1,21 +1,21 @@
 /**
- * Whom the API server would believe: chains, names and bundles. Pure.
+ * CA bundles, and which chains the API server trusts by them. Pure.
  */
 import { X509Certificate } from 'node:crypto';
 import { certificateLife } from '../core/index.ts';
 
-/** Longest chain that is followed, leaf and authority included. */
+/** Longest chain that is followed, including leaf and CA. */
 const MAX_CHAIN = 6;
-/** A bundle is no archive: what was added last counts. */
+/** Most CAs in a bundle; the ones added first are dropped. */
 const MAX_BUNDLE = 8;
 
-/** A certificate as it stands in a bundle, and what it says. */
+/** A certificate of a bundle, as text and parsed. */
 export interface BundleEntry {
   readonly pem: string;
   readonly x509: X509Certificate;
 }
 
-/** The certificates of a PEM text; what is none is left out. */
+/** The certificates of a PEM text; invalid ones are left out. */
 export function readBundle(text: string): readonly BundleEntry[] {
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
   return blocks.flatMap((block) => {
@@ -39,8 +39,7 @@ export function isValidAt(certificate: X509Certificate, nowMs: number): boolean 
 }
 
 /**
- * The certificate of the bundle by which a client believes in a chain (leaf first) for a name at a time;
- * undefined where it does not.
+ * The CA of the bundle by which a client trusts a chain (leaf first) for a name at a time; undefined where it does not.
  */
 export function trustAnchorOf(
   chainPem: string,
@@ -64,8 +63,8 @@ export function trustAnchorOf(
 }
 
 /**
- * The bundle in which everything that is wanted is trusted. `isExact` leaves nothing else in it; otherwise what
- * is there stays until it expires, because others may still serve with it. A bundle that will do stays as it is.
+ * A bundle with all `wanted` CAs. With `isExact` it has no others; otherwise those that are `present` stay until they
+ * expire, because other replicas may still serve with them. A bundle that suffices is returned unchanged.
  */
 export function mergeBundle(
   wanted: readonly BundleEntry[],

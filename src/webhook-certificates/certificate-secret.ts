@@ -1,54 +1,53 @@
 /**
- * What lies in the Secret of the webhook's own authority, and what has to be done about it. Pure but for fresh
- * keys.
+ * Reads the Secret with the webhook's own CA, and decides what to renew. Pure, except for new keys.
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { certificateLife, Secret } from '../core/index.ts';
 import { issueCertificate, createAuthority, type CertificateAndKey } from './issue.ts';
 import { bundleText, isSame, readBundle, type BundleEntry } from './ca-bundle.ts';
 
-/** Keys of the Secret; `tls.*` are those that every ingress and mesh knows. */
+/** Keys of the Secret; `tls.*` are those of type `kubernetes.io/tls`. */
 export const KEYS = {
   caCertificate: 'ca.crt',
   caKey: 'ca.key',
   certificate: 'tls.crt',
   key: 'tls.key',
-  /** Authorities before the present one, trusted until they expire. */
+  /** Former CAs, trusted until they expire. */
   previous: 'ca-previous.crt',
 } as const;
 
-/** How long certificates live. */
+/** Lifetimes of certificates. */
 export interface Lifetimes {
   readonly validityMs: number;
-  /** How long before its end a certificate is replaced. */
+  /** How long before its expiry a certificate is replaced. */
   readonly renewBeforeMs: number;
 }
 
-/** An authority lives as long as this many of its certificates, and is replaced as early in its life as they are. */
+/** Lifetime of a CA as a multiple of that of its certificates; `renewBefore` is multiplied, too. */
 const AUTHORITY_LIVES = 4;
-/** Authorities that stay trusted beside the present one. */
+/** Most former CAs that stay trusted. */
 const MAX_PREVIOUS = 4;
 
-/** The content of the Secret, each part as far as it is usable. */
+/** The content of the Secret; undefined parts are missing or invalid. */
 export interface Stored {
   readonly authority: CertificateAndKey | undefined;
   readonly certificate: CertificateAndKey | undefined;
   readonly previous: readonly BundleEntry[];
 }
 
-/** What must be made anew, and why. */
+/** What must be renewed, and why. */
 export interface RenewalDecision {
   readonly renew: 'nothing' | 'certificate' | 'authority';
   readonly why: string;
 }
 
-/** Texts by key, as they lie in the Secret after base64. */
+/** Decoded values of the Secret, by key. */
 export type SecretTexts = Readonly<Record<string, string>>;
 
-/** Reads the Secret. A certificate whose key is another's is none. */
+/** Reads the Secret. A certificate that does not match its key is ignored. */
 export function readStored(texts: SecretTexts): Stored {
   const authority = readPair(texts[KEYS.caCertificate], texts[KEYS.caKey]);
-  // An authority without its key signs no more, but what it signed is still served.
+  // A CA without its key cannot sign any more, but certificates signed by it are still served.
   const keyless = authority === undefined ? (texts[KEYS.caCertificate] ?? '') : '';
   return {
     authority,
@@ -57,43 +56,44 @@ export function readStored(texts: SecretTexts): Stored {
   };
 }
 
-/** Everything that must be trusted while this is in the Secret. */
+/** The CAs that must be trusted while this is the content of the Secret, PEM. */
 export function trustedAuthorities(texts: SecretTexts, nowMs: number): string {
   const own = readBundle(texts[KEYS.caCertificate] ?? '').slice(0, 1);
   return bundleText(unexpiredAuthorities([...own, ...readStored(texts).previous], nowMs));
 }
 
-/** What has to be done now. */
+/** Decides what has to be renewed now. */
 export function decideRenewal(
   stored: Stored,
   { renewBeforeMs }: Lifetimes,
   { dnsName, nowMs }: { readonly dnsName: string; readonly nowMs: number },
 ): RenewalDecision {
   const { authority, certificate } = stored;
-  if (authority === undefined) return { renew: 'authority', why: 'there is no usable authority' };
+  if (authority === undefined)
+    return { renew: 'authority', why: 'the CA or its key is missing or invalid' };
   const ca = new X509Certificate(authority.certificatePem);
-  if (!ca.ca) return { renew: 'authority', why: 'the authority is none' };
+  if (!ca.ca) return { renew: 'authority', why: 'the stored certificate is not a CA' };
   const caMs = renewBeforeMs * AUTHORITY_LIVES;
-  if (isDue(ca, caMs, nowMs)) return { renew: 'authority', why: 'the authority is near its end' };
+  if (isDue(ca, caMs, nowMs)) return { renew: 'authority', why: 'the CA expires soon' };
   if (certificate === undefined) {
-    return { renew: 'certificate', why: 'there is no usable certificate' };
+    return { renew: 'certificate', why: 'the certificate or its key is missing or invalid' };
   }
   const leaf = new X509Certificate(certificate.certificatePem);
   if (!leaf.checkIssued(ca) || !leaf.verify(ca.publicKey)) {
-    return { renew: 'certificate', why: 'the certificate is of another authority' };
+    return { renew: 'certificate', why: 'the certificate was not issued by the CA' };
   }
   if (leaf.checkHost(dnsName) === undefined) {
-    return { renew: 'certificate', why: 'the certificate is for another name' };
+    return { renew: 'certificate', why: 'the certificate is for another DNS name' };
   }
   if (isDue(leaf, renewBeforeMs, nowMs)) {
-    return { renew: 'certificate', why: 'the certificate is near its end' };
+    return { renew: 'certificate', why: 'the certificate expires soon' };
   }
   return { renew: 'nothing', why: '' };
 }
 
 /**
- * The texts that replace those in the Secret. A new authority leaves the old ones trusted: those in the Secret,
- * and `known` ones, by which a replica may still serve although the Secret was lost.
+ * The new content of the Secret. With a new CA the old ones stay trusted: those in the Secret, and `known` ones, by
+ * which replicas may still serve after a loss of the Secret.
  */
 export function renewedTexts(
   stored: Stored,
@@ -122,13 +122,13 @@ export function renewedTexts(
   };
 }
 
-/** A certificate that begins in the future was made by a clock that was wrong. */
+/** Also true for a certificate that starts in the future: it was created by a wrong clock. */
 function isDue(certificate: X509Certificate, beforeMs: number, nowMs: number): boolean {
   const { fromMs, toMs } = certificateLife(certificate);
   return nowMs < fromMs || toMs - nowMs <= beforeMs;
 }
 
-/** Authorities that can still vouch for somebody, each once. */
+/** CAs that have not expired, without duplicates. */
 function unexpiredAuthorities(
   entries: readonly BundleEntry[],
   nowMs: number,
@@ -147,6 +147,6 @@ function readPair(certificatePem = '', keyPem = ''): CertificateAndKey | undefin
     if (first?.x509.checkPrivateKey(createPrivateKey(keyPem)) !== true) return undefined;
     return { certificatePem: first.pem, keyPem: new Secret(keyPem) };
   } catch {
-    return undefined; // No key; the cause is dropped, for it may quote what stands there.
+    return undefined; // Not a key. The cause is dropped, because it may quote the text.
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The serving certificate from files, kept up to date. How files are read and watched comes in.
+ * The serving certificate from files, kept up to date. Reading and watching of files is passed in.
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
@@ -14,22 +14,22 @@ import {
 } from '../core/index.ts';
 import { Latest, runAll } from '../async/index.ts';
 
-/** A certificate that can serve. */
+/** A certificate with its key, checked to be usable by TLS. */
 export interface ServingCertificate {
   /** Leaf and intermediates, PEM. */
   readonly certificatePem: string;
   readonly keyPem: Secret<string>;
-  /** What the API server trusts, PEM; empty where it trusts nothing, undefined where that is not known. */
+  /** The CAs that the API server trusts, PEM; empty where it trusts none, undefined where that is not known. */
   readonly caPem: string | undefined;
-  /** The DNS name that the API server asks for, or else one that the certificate is good for. */
+  /** The DNS name that the API server requires, or else the first one of the certificate. */
   readonly serverName: string | undefined;
-  /** Why the API server cannot call, where that is known without a handshake. */
+  /** Why the API server cannot call the webhook, where that is known without a handshake. */
   readonly problem?: string | undefined;
   readonly notBeforeMs: number;
   readonly expiresAtMs: number;
 }
 
-/** Where serving certificates come from. What cannot serve never comes out. */
+/** A source of serving certificates. All that it returns are usable. */
 export interface Certificates {
   /** The newest certificate; undefined before the first one. */
   readonly current: ServingCertificate | undefined;
@@ -41,13 +41,12 @@ export interface Certificates {
   run(signal: AbortSignal): Promise<void>;
 }
 
-/** What a {@link FileCertificates} needs. */
 export interface FileCertificatesOptions {
   readonly certificateFile: string;
   readonly keyFile: string;
-  /** Bundle that the API server trusts (`caBundle`); without it readiness checks the dates alone. */
+  /** Bundle that the API server trusts (`caBundle`). Without it readiness checks only the dates. */
   readonly caFile: string | undefined;
-  /** The DNS name that the API server asks for; a name of the certificate where it is not given. */
+  /** The DNS name that the API server requires. Default: the first name of the certificate. */
   readonly serverName?: string | undefined;
   /** Reads a file of at most `maxBytes`. */
   readonly read: (path: string, maxBytes: number) => Promise<string>;
@@ -59,10 +58,10 @@ export interface FileCertificatesOptions {
 
 const MAX_FILE_BYTES = 1024 * 1024;
 
-/** Watches can fail silently (inotify limits, network file systems): the files are also read this often. */
+/** Watches can fail silently (inotify limits, network file systems), so files are also read at this interval. */
 const REREAD_INTERVAL_MS = 60_000;
 
-/** Keeps the newest certificate that can serve; files that cannot are reported once and change nothing. */
+/** Keeps the newest valid certificate. Invalid files are reported once, and the certificate stays. */
 export class FileCertificates implements Certificates {
   readonly #options: FileCertificatesOptions;
   readonly #logger: Logger;
@@ -103,7 +102,7 @@ export class FileCertificates implements Certificates {
     ]);
   }
 
-  /** Reads the files; says what is wrong with them once, not at every look. */
+  /** Reads the files; reports a problem once, not at every read. */
   async #reload(): Promise<void> {
     let state: string;
     try {
@@ -117,15 +116,15 @@ export class FileCertificates implements Certificates {
       const error = toVouchsafeError(caught);
       state = error.message;
       if (state === this.#reported) return;
-      const kept = this.current === undefined ? 'none yet' : 'the old one is kept';
-      this.#logger.error('serving certificate cannot be used', { error, certificate: kept });
+      const kept = this.current === undefined ? 'none yet' : 'the last valid one is served';
+      this.#logger.error('serving certificate is invalid', { error, certificate: kept });
     }
     this.#reported = state;
   }
 
   async #load(): Promise<ServingCertificate> {
     const { certificateFile, keyFile, caFile } = this.#options;
-    // One after the other, so that of several missing files it is always the same one that is reported.
+    // Sequential, so that of several missing files always the same one is reported.
     const certificatePem = await this.#read(certificateFile);
     const keyPem = await this.#read(keyFile);
     const caPem = caFile === undefined ? undefined : await this.#read(caFile);
@@ -143,7 +142,7 @@ export class FileCertificates implements Certificates {
 }
 
 /**
- * Checks that a certificate and its key belong together and can serve.
+ * Checks that a certificate matches its key and can be used by a TLS server.
  *
  * @throws VouchsafeError `ERR_SERVER_CERTIFICATE`
  */
@@ -156,7 +155,10 @@ export function parseServingCertificate(
   try {
     const leaf = new X509Certificate(certificatePem);
     if (!leaf.checkPrivateKey(createPrivateKey(keyPem.reveal()))) {
-      throw new VouchsafeError('ERR_SERVER_CERTIFICATE', 'the key is not that of the certificate');
+      throw new VouchsafeError(
+        'ERR_SERVER_CERTIFICATE',
+        'the private key does not match the certificate',
+      );
     }
     createSecureContext({ cert: certificatePem, key: keyPem.reveal() });
     if (caPem !== undefined) new X509Certificate(caPem);
@@ -171,7 +173,7 @@ export function parseServingCertificate(
     };
   } catch (caught) {
     if (caught instanceof VouchsafeError) throw caught;
-    const message = 'certificate, key or CA is not PEM that TLS can use';
+    const message = 'certificate, key or CA is not valid PEM';
     throw new VouchsafeError('ERR_SERVER_CERTIFICATE', message, { cause: caught });
   }
 }

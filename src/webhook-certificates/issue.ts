@@ -1,5 +1,5 @@
 /**
- * Makes the webhook's own authority and the certificates that it signs (ECDSA P-256).
+ * Creates the webhook's own CA and the certificates that it signs (ECDSA P-256).
  */
 import {
   createPrivateKey,
@@ -27,10 +27,10 @@ export interface CertificateAndKey {
   readonly keyPem: Secret<string>;
 }
 
-/** Validity begins a while ago, because the clocks of the API servers may be behind. */
+/** Validity starts this long ago, because the clocks of the API servers may be behind. */
 const BACKDATE_MS = 10 * 60_000;
 
-/** An authority with a fresh key; its name holds the time, so that no two are taken for one another. */
+/** Creates a CA with a new key. Its name contains the time, so that CAs can be distinguished. */
 export function createAuthority(nowMs: number, expiresAtMs: number): CertificateAndKey {
   const { publicKey, privateKey } = newKeys();
   const name = subjectName(`Vouchsafe webhook CA ${new Date(nowMs).toISOString()}`, '');
@@ -51,7 +51,7 @@ export function createAuthority(nowMs: number, expiresAtMs: number): Certificate
   return withKey(der, privateKey);
 }
 
-/** A certificate for a TLS server with a fresh key; it ends no later than its authority. */
+/** Issues a certificate for a TLS server with a new key; it expires no later than its CA. */
 export function issueCertificate(
   authority: CertificateAndKey,
   { dnsName, nowMs, expiresAtMs }: { dnsName: string; nowMs: number; expiresAtMs: number },

@@ -1,6 +1,6 @@
 /**
- * The webhook's own authority, in a Secret that all replicas share: each serves from it, the one that leads renews
- * it. Writes name the version they are based on, so that two leaders cannot undo each other.
+ * The webhook's own CA, in a Secret that all replicas share: each serves from it, and the leader renews it. Writes are
+ * conditional on the version that was read, so that two leaders cannot overwrite each other.
  */
 import {
   certificateLife,
@@ -39,7 +39,6 @@ import {
 } from './certificate-secret.ts';
 import { readBundle } from './ca-bundle.ts';
 
-/** What {@link OwnCertificates} needs. */
 export interface OwnCertificatesOptions extends Lifetimes {
   readonly api: KubernetesApi;
   /** Namespace of Secret and Lease. */
@@ -50,7 +49,7 @@ export interface OwnCertificatesOptions extends Lifetimes {
   readonly identity: string;
   /** The DNS name of the service. */
   readonly dnsName: string;
-  /** What the API server trusts now, PEM: a replica may serve by it although the Secret was lost. */
+  /** The CAs that the API server trusts now, PEM: after a loss of the Secret, replicas may still serve by them. */
   readonly trusted: () => string;
   readonly clock: Clock;
   readonly random: Random;
@@ -63,15 +62,15 @@ interface StoredSecret {
   readonly texts: Secret<SecretTexts>;
 }
 
-/** Dates are looked at this often: wall clocks jump. */
+/** Expiry is checked at this interval, because wall clocks jump. */
 const CHECK_INTERVAL_MS = 60_000;
-/** Another replica wrote: the watch tells what, unless it is late. */
+/** Wait after a conflict; usually the watch reports the other write earlier. */
 const CONFLICT_RETRY_MS = 2000;
 const RETRY = { minMs: 1000, maxMs: 30_000 } as const;
-/** The watch of the Secret stands a little later than the lease is taken, and rings for nobody. */
+/** Wait while the watch of the Secret is not open yet; its opening is not an event. */
 const CATCH_UP_MS = 500;
 
-/** Certificates of the webhook's own authority. */
+/** Certificates of the webhook's own CA. */
 export class OwnCertificates implements Certificates {
   readonly #options: OwnCertificatesOptions;
   readonly #logger: Logger;
@@ -81,7 +80,7 @@ export class OwnCertificates implements Certificates {
   readonly #lease: Lease;
   readonly #latest = new Latest<ServingCertificate>();
   readonly #authorityExpiry: Gauge;
-  /** What was said last about each of the two: a Secret that serves says nothing about its renewal. */
+  /** The last problem that was logged, separately for serving and for renewing. */
   readonly #problems = new Map<'serve' | 'renew', string>();
 
   constructor(options: OwnCertificatesOptions) {
@@ -107,11 +106,11 @@ export class OwnCertificates implements Certificates {
     });
     this.#authorityExpiry = metrics.gauge(
       'vouchsafe_certificate_authority_expiry_timestamp_seconds',
-      'When the authority of the webhook itself expires.',
+      'Expiry of the CA of the webhook with certificate.mode own, in seconds since the epoch.',
     );
   }
 
-  /** Whether this replica renews. */
+  /** Whether this replica is the leader, which renews. */
   get isLeader(): boolean {
     return this.#lease.isHeld;
   }
@@ -134,13 +133,13 @@ export class OwnCertificates implements Certificates {
       (inner) => this.#lease.run(inner),
       async (inner) => {
         for await (const _ of this.#secret.changes(inner)) {
-          this.#serveStored(); // At once: a renewal under way may wait for the API.
+          this.#serveStored(); // At once: a renewal under way may be waiting for the API server.
           this.#timer.wake();
         }
       },
       async (inner) => {
         for (;;) {
-          this.#serveStored(); // Authorities expire although nothing changes.
+          this.#serveStored(); // CAs expire without a change of the Secret.
           const waitMs = await this.#renew(inner);
           await this.#timer.waitUntil(this.#options.clock.monotonicMs() + waitMs, inner);
         }
@@ -148,13 +147,13 @@ export class OwnCertificates implements Certificates {
     ]);
   }
 
-  /** Serves from the Secret as long as it holds something to serve with. */
+  /** Publishes the certificate in the Secret if it is valid; otherwise keeps the current one. */
   #serveStored(): void {
     const texts = this.#secret.get(this.#options.secretName)?.texts.reveal();
     if (texts === undefined) {
-      // Before the first one that is as it should be; later somebody deleted it.
+      // Expected before the first certificate; later the Secret was deleted.
       if (this.current !== undefined) {
-        this.#logOnce('serve', 'the Secret of the certificates is not there', {});
+        this.#logOnce('serve', 'the Secret with the certificates is missing', {});
       }
       return;
     }
@@ -169,7 +168,7 @@ export class OwnCertificates implements Certificates {
       this.#publish(certificate);
     } catch (caught) {
       const error = toVouchsafeError(caught);
-      this.#logOnce('serve', 'the Secret of the certificates cannot be used', { error });
+      this.#logOnce('serve', 'the Secret with the certificates is invalid', { error });
     }
   }
 
@@ -183,10 +182,10 @@ export class OwnCertificates implements Certificates {
     this.#authorityExpiry.set(expiresAtMs / 1000);
   }
 
-  /** Makes anew what is due, where this replica leads; returns how long to wait for the next look. */
+  /** Renews what is due, if this replica is the leader; returns the time until the next check, in milliseconds. */
   async #renew(signal: AbortSignal): Promise<number> {
     const { secretName, dnsName, clock, trusted } = this.#options;
-    // A view that is not of now may lack what is there; writing by it would only fail.
+    // A stale view would only lead to a conflict.
     if (!this.#lease.isHeld) return CHECK_INTERVAL_MS;
     if (this.#secret.ageMs > 0) return CATCH_UP_MS;
     const found = this.#secret.get(secretName);
@@ -201,7 +200,7 @@ export class OwnCertificates implements Certificates {
       this.#logger.info('certificates renewed', { what: renew, why });
       this.#backoff.reset();
       this.#problems.delete('renew');
-      return CHECK_INTERVAL_MS; // The watch rings as soon as the new ones are seen.
+      return CHECK_INTERVAL_MS; // The watch wakes this up as soon as it sees the new ones.
     } catch (caught) {
       signal.throwIfAborted();
       if (isConflict(caught)) return CONFLICT_RETRY_MS;
@@ -241,7 +240,7 @@ export class OwnCertificates implements Certificates {
     const problem = `${message} ${error instanceof Error ? error.message : ''}`;
     if (problem === this.#problems.get(about)) return;
     this.#problems.set(about, problem);
-    const kept = this.current === undefined ? 'none yet' : 'the last good one is served';
+    const kept = this.current === undefined ? 'none yet' : 'the last valid one is served';
     this.#logger.warn(message, { ...fields, secret: this.#options.secretName, certificate: kept });
   }
 

@@ -13,15 +13,14 @@ import {
 import { x509Pem, type Identity, type X509Identity } from '../spiffe/index.ts';
 import { readBundle } from './ca-bundle.ts';
 
-/** What {@link SvidCertificates} needs. */
 export interface SvidCertificatesOptions {
   readonly identity: Pick<Identity, 'run' | 'x509Updates'>;
-  /** The DNS name of the service, which the SVID must hold. */
+  /** The DNS name of the service, which the SVID must have. */
   readonly dnsName: string;
   readonly logger?: Logger;
 }
 
-/** Certificates from the Workload API; its bundle is what is to be trusted. */
+/** Certificates from the Workload API; the CAs are those of its bundle. */
 export class SvidCertificates implements Certificates {
   readonly #options: SvidCertificatesOptions;
   readonly #latest = new Latest<ServingCertificate>();
@@ -52,8 +51,11 @@ export class SvidCertificates implements Certificates {
             this.#latest.set(this.#read(update));
           } catch (caught) {
             const error = toVouchsafeError(caught);
-            const kept = this.current === undefined ? 'none yet' : 'the last good one is served';
-            logger.error('the X.509-SVID cannot serve', { error, certificate: kept });
+            const kept = this.current === undefined ? 'none yet' : 'the last valid one is served';
+            logger.error('the X.509-SVID cannot be used as serving certificate', {
+              error,
+              certificate: kept,
+            });
           }
         }
       },
@@ -65,7 +67,7 @@ export class SvidCertificates implements Certificates {
     const { svid, key, bundle } = x509Pem(update);
     const [leaf] = readBundle(svid);
     if (leaf?.x509.checkHost(dnsName) === undefined) {
-      const message = `${update.svid.spiffeId.uri} is not for the DNS name ${dnsName}, which the API server asks for: add it to the registration entry (-dns ${dnsName})`;
+      const message = `the X.509-SVID of ${update.svid.spiffeId.uri} does not have the DNS name ${dnsName}, which the API server requires: add it to the registration entry (-dns ${dnsName})`;
       throw new VouchsafeError('ERR_SERVER_CERTIFICATE', message);
     }
     return parseServingCertificate(svid, key, bundle, dnsName);

@@ -1,6 +1,6 @@
 /**
- * Serves only what the API server trusts, and has it trust what is to be served: a new certificate waits until the
- * webhook configuration trusts its authority, and until then the last good one is served.
+ * Serves only certificates that the API server trusts, and makes it trust new ones: a new certificate is held back
+ * until the webhook configuration trusts its CA, and until then the last valid one is served.
  */
 import type { X509Certificate } from 'node:crypto';
 import { NO_LOGGER, toVouchsafeError, type Clock, type Logger } from '../core/index.ts';
@@ -9,27 +9,26 @@ import type { Certificates, ServingCertificate } from './file-certificates.ts';
 import type { WebhookConfiguration } from './webhook-configuration.ts';
 import { trustAnchorOf, isSame, readBundle } from './ca-bundle.ts';
 
-/** What {@link TrustedCertificates} needs. */
 export interface TrustedCertificatesOptions {
-  /** Where certificates come from; their `caPem` is what is to be trusted. */
+  /** Source of certificates; their `caPem` are the CAs to be trusted. */
   readonly source: Certificates;
   readonly configuration: WebhookConfiguration;
   /** The DNS name of the service. */
   readonly serverName: string;
   /**
-   * Whether the bundle of the configuration is written: `never` where others see to it, `missing` adds what is
-   * missing, `exact` makes it what the source says and nothing else. Asked for at each look.
+   * How the bundle of the configuration is updated: `never`, where it is managed elsewhere; `missing` adds missing CAs;
+   * `exact` also removes all others. Called at each check.
    */
   readonly patchMode: () => 'never' | 'missing' | 'exact';
   readonly clock: Clock;
   readonly logger?: Logger;
 }
 
-/** API servers learn of a new bundle at different times; none takes as long. */
+/** Longest time until all API servers use a new bundle. */
 const SETTLE_MS = 10_000;
-/** Everything is looked at this often even when nothing is told. */
+/** Everything is checked at this interval even without a change. */
 const CHECK_INTERVAL_MS = 60_000;
-/** A bundle that could not be written is tried again after this time. */
+/** Wait after a bundle could not be written. */
 const RETRY_MS = 2000;
 
 /** Certificates of a source, held back until they are trusted. */
@@ -39,7 +38,7 @@ export class TrustedCertificates implements Certificates {
   readonly #timer: WakeableTimer;
   readonly #latest = new Latest<ServingCertificate>();
   #served: ServingCertificate | undefined;
-  /** A certificate that is trusted and waits for all API servers to know. */
+  /** A certificate that is trusted, held back until all API servers use the new bundle. */
   #held: { readonly certificatePem: string; readonly sinceMs: number } | undefined;
   #lastProblem = '';
 
@@ -61,7 +60,7 @@ export class TrustedCertificates implements Certificates {
     return this.#latest.updates(signal);
   }
 
-  /** Looks anew, at once. */
+  /** Checks again, at once. */
   wake(): void {
     this.#timer.wake();
   }
@@ -90,7 +89,7 @@ export class TrustedCertificates implements Certificates {
     }
   }
 
-  /** Publishes what is served and what is trusted; returns how long to wait for the next choice. */
+  /** Publishes the certificate to serve; returns the time until the next choice, in milliseconds. */
   #publishChoice(): number {
     const candidate = this.#options.source.current;
     if (candidate === undefined) return Infinity;
@@ -109,14 +108,14 @@ export class TrustedCertificates implements Certificates {
     return waitMs === 0 ? Infinity : waitMs;
   }
 
-  /** How long the candidate must still be held back: 0 not at all, Infinity until something changes. */
+  /** How long to hold the candidate back, in milliseconds: 0 not at all, Infinity until something changes. */
   #holdMs(candidate: ServingCertificate): number {
     const { clock } = this.#options;
     const served = this.#served;
     if (served === undefined || served.certificatePem === candidate.certificatePem) return 0;
     const now = this.#anchors(candidate);
     const before = this.#anchors(served);
-    // What does not serve any more is not worth keeping; what serves still is.
+    // An expired certificate is not worth keeping.
     if (now === undefined) return clock.now() < served.expiresAtMs ? Infinity : 0;
     if (before === undefined) return 0;
     const isSameAuthority = now.every((anchor, index) => {
@@ -131,7 +130,7 @@ export class TrustedCertificates implements Certificates {
     return Math.max(0, this.#held.sinceMs + SETTLE_MS - clock.monotonicMs());
   }
 
-  /** By which authority each webhook believes in a certificate; undefined where one of them does not. */
+  /** The CA by which each webhook trusts a certificate; undefined where one of them does not. */
   #anchors({ certificatePem }: ServingCertificate): readonly X509Certificate[] | undefined {
     const { configuration, serverName, clock } = this.#options;
     const about = { serverName, nowMs: clock.now() };
@@ -152,11 +151,11 @@ export class TrustedCertificates implements Certificates {
 
   #problemOf(bundles: readonly string[] | undefined): string | undefined {
     const what = `MutatingWebhookConfiguration "${this.#options.configuration.name}"`;
-    if (bundles === undefined) return `the ${what} was not read yet`;
-    return bundles.length === 0 ? `there is no ${what}, or it has no webhooks` : undefined;
+    if (bundles === undefined) return `${what} has not been read yet`;
+    return bundles.length === 0 ? `${what} does not exist, or has no webhooks` : undefined;
   }
 
-  /** Returns how long to wait for the next try. */
+  /** Returns the time until the next attempt, in milliseconds. */
   async #updateBundle(signal: AbortSignal): Promise<number> {
     const { source, configuration, patchMode } = this.#options;
     const mode = patchMode();
@@ -164,7 +163,7 @@ export class TrustedCertificates implements Certificates {
     try {
       const wanted = readBundle(source.current?.caPem ?? '');
       if (await configuration.trust(wanted, mode === 'exact', signal)) {
-        this.#logger.info('the webhook configuration was told what to trust', {
+        this.#logger.info('caBundle of the webhook configuration updated', {
           webhook_configuration: configuration.name,
           authorities: wanted.length,
         });
@@ -175,7 +174,7 @@ export class TrustedCertificates implements Certificates {
       signal.throwIfAborted();
       const error = toVouchsafeError(caught);
       if (error.message !== this.#lastProblem) {
-        this.#logger.error('the webhook configuration cannot be told what to trust', { error });
+        this.#logger.error('caBundle of the webhook configuration cannot be updated', { error });
       }
       this.#lastProblem = error.message;
       return RETRY_MS;

@@ -1,5 +1,5 @@
 /**
- * The MutatingWebhookConfiguration: what the API server trusts, watched and kept.
+ * Watches the MutatingWebhookConfiguration and keeps its `caBundle` up to date.
  *
  * @see https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
  */
@@ -15,7 +15,6 @@ import {
 } from '../kubernetes/index.ts';
 import { mergeBundle, type BundleEntry } from './ca-bundle.ts';
 
-/** What a {@link WebhookConfiguration} needs. */
 export interface WebhookConfigurationOptions {
   readonly api: KubernetesApi;
   /** Name of the MutatingWebhookConfiguration. */
@@ -45,7 +44,7 @@ export class WebhookConfiguration {
     this.#informer = new Informer({ ...options, collection: COLLECTION, read: readConfiguration });
   }
 
-  /** What each webhook trusts, PEM: empty where there is no such configuration, undefined while that is not known. */
+  /** The `caBundle` of each webhook, PEM. Empty where there is no configuration, undefined before it was read. */
   get bundles(): readonly string[] | undefined {
     if (this.#informer.ageMs === Infinity) return undefined;
     return this.#informer.get(this.name)?.bundles ?? [];
@@ -60,7 +59,7 @@ export class WebhookConfiguration {
   }
 
   /**
-   * Sees to it that every webhook trusts what is wanted ({@link mergeBundle}); false where nothing had to be done.
+   * Makes every webhook trust these CAs ({@link mergeBundle}); resolves to false where nothing was changed.
    *
    * @throws VouchsafeError `ERR_KUBERNETES_API`
    */
@@ -80,20 +79,20 @@ export class WebhookConfiguration {
       return bundle === present ? [] : [{ op: 'add', path, value }];
     });
     if (changes.length === 0) return false;
-    // The places of a list mean something in this version alone.
+    // Indexes of the list are valid only for this version.
     const test = { op: 'test', path: '/metadata/resourceVersion', value: configuration.version };
     const path = `${COLLECTION}/${this.name}`;
     try {
       await api.send({ method: 'PATCH', path, body: [test, ...changes] }, signal);
     } catch (error) {
-      // Another client was faster; the watch tells what it is like now.
+      // Another client was faster; the watch reports the new version.
       if (isConflict(error) || (await this.#isOutdated(error, configuration, signal))) return false;
       throw error;
     }
     return true;
   }
 
-  /** Whether a patch failed because of its `test`: only then there is a newer version of the object. */
+  /** Whether a patch failed because of its `test`: only then is there a newer version of the object. */
   async #isOutdated(
     error: unknown,
     { version }: ObservedConfiguration,

@@ -38,7 +38,7 @@ test('missing files are waited for, and reported once', async (t) => {
   running.change({});
   await until(() => running.logger.lines.length > 0);
   for (let minute = 0; minute < 3; minute += 1) await running.fakeClock.advance(60_000);
-  assert.deepEqual(messages(running), ['serving certificate cannot be used']);
+  assert.deepEqual(messages(running), ['serving certificate is invalid']);
   assert.equal(running.source.current, undefined);
   const { certPem, keyPem } = running.ca.issue();
   running.change({ cert: certPem, key: keyPem, ca: running.ca.caPem });

@@ -195,7 +195,7 @@ test('the configuration is deleted and created again', async (t) => {
   await settle(100);
   assert.match(
     replica?.certificates.current?.problem ?? '',
-    /there is no MutatingWebhookConfiguration/,
+    /MutatingWebhookConfiguration "vouchsafe-webhook" does not exist/,
   );
   world.cluster.put(CONFIGURATION, configuration());
   await settle(100);

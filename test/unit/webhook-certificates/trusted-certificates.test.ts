@@ -252,7 +252,7 @@ test('an X.509-SVID without the DNS name of the service is rejected with a remed
   await settle();
   const current = (): ServingCertificate | undefined => svids.current;
   assert.equal(current(), undefined);
-  assert.match(logger.text(), /spiffe:\/\/example\.org\/webhook is not for the DNS name/);
+  assert.match(logger.text(), /spiffe:\/\/example\.org\/webhook does not have the DNS name/);
   assert.match(logger.text(), /-dns vouchsafe-webhook\.vouchsafe\.svc/);
   updates.set(identityWith([NAME]));
   await settle();
