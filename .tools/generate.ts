@@ -14,7 +14,7 @@ import {
   parseDocumentText,
 } from '../src/config/index.ts';
 import { help, shown } from './docs/commands.ts';
-import { fill } from './docs/markdown.ts';
+import { block, fill } from './docs/markdown.ts';
 import { rings } from './docs/rings.ts';
 import * as tables from './docs/tables.ts';
 
@@ -62,11 +62,22 @@ async function sections(): Promise<ReadonlyMap<string, string>> {
     ['csi-metrics', tables.metrics(root, 'csi')],
     ['csi-settings', tables.csiSettings()],
     ['rings', rings(root)],
+    ...(await recipes()),
     ['help', await help(root, COMMANDS)],
     ['explain', await shown(root, `explain -f manifests/examples/01-spire-oidc.yaml ${EXAMPLE}`)],
     ['denied', await shown(root, 'inject -f -', WRONG_POD)],
     ['render', await shown(root, 'render -f templates/env.hbs --data -', `password: it's $5\n`)],
   ]);
+}
+
+/** A section for each manifest of `manifests/examples/recipes`. */
+async function recipes(): Promise<readonly (readonly [string, string])[]> {
+  const folder = join(root, 'manifests/examples/recipes');
+  const texts = readdirSync(folder).map(async (name) => {
+    const text = await readFile(join(folder, name), 'utf8');
+    return [`recipe-${name.replace('.yaml', '')}`, block(text, 'yaml')] as const;
+  });
+  return Promise.all(texts);
 }
 
 async function chartDefaults(): Promise<unknown> {
