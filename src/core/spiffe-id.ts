@@ -30,7 +30,7 @@ export function parseSpiffeId(text: string): SpiffeId {
   if (problem !== undefined) {
     throw new VouchsafeError(
       'ERR_SPIFFE_ID',
-      `"${text.slice(0, 256)}" is no SPIFFE ID: ${problem}`,
+      `"${text.slice(0, 256)}" is not a valid SPIFFE ID: ${problem}`,
     );
   }
   const rest = text.slice('spiffe://'.length);

@@ -1,5 +1,5 @@
 /**
- * Where the Workload API listens.
+ * Addresses of the Workload API and its relatives.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Workload_Endpoint.md section 4
  */
@@ -12,7 +12,7 @@ const MAX_SOCKET_PATH_BYTES = 107;
 /** RFC 3986, appendix B, with the authority split at its user information. */
 const URI = /^([A-Za-z][A-Za-z0-9+.-]*):(\/\/(?:([^/?#@]*)@)?([^/?#]*))?([^?#]*)(\?[^#]*)?(#.*)?$/;
 
-/** What an address is the address of, for those who read what is wrong with it. */
+/** What an address belongs to, for error messages. */
 export interface Endpoint {
   readonly name: string;
   /** What to do when it is missing. */
@@ -21,12 +21,12 @@ export interface Endpoint {
 
 const WORKLOAD_ENDPOINT: Endpoint = {
   name: 'Workload API',
-  remedy: 'give it, or set SPIFFE_ENDPOINT_SOCKET',
+  remedy: 'set it in the configuration, or set SPIFFE_ENDPOINT_SOCKET',
 };
 
-/** An address that keeps the specification's rules. */
+/** An address that conforms to the specification. */
 export interface WorkloadApiAddress {
-  /** As it was given: `unix:///run/spire/sockets/agent.sock`. */
+  /** As configured: `unix:///run/spire/sockets/agent.sock`. */
   readonly uri: string;
   /** The same for gRPC: `unix:/run/…`, `ipv4:127.0.0.1:8081`, `ipv6:[::1]:8081`. */
   readonly target: string;
@@ -44,51 +44,49 @@ export function parseWorkloadApiAddress(
   if (text === '') throw problem(`the ${endpoint.name} address is not set: ${endpoint.remedy}`);
   const [, scheme, slashes, userInfo, authority = '', path = '', query, fragment] =
     URI.exec(text) ?? [];
-  const refuse = (rule: string): VouchsafeError =>
+  const fail = (rule: string): VouchsafeError =>
     problem(`the ${endpoint.name} address "${text.slice(0, 256)}" ${rule}`);
   if (scheme !== 'unix' && scheme !== 'tcp') {
-    throw refuse('must begin with unix:// or tcp://');
+    throw fail('must begin with unix:// or tcp://');
   }
   const forbidden = { 'user information': userInfo, 'a query': query, 'a fragment': fragment };
   for (const [part, value] of Object.entries(forbidden)) {
-    if (value !== undefined) throw refuse(`must not have ${part}`);
+    if (value !== undefined) throw fail(`must not have ${part}`);
   }
   const target =
     scheme === 'unix'
-      ? unixTarget(authority, path, refuse)
-      : tcpTarget(slashes === undefined ? '' : authority, path, refuse);
+      ? unixTarget(authority, path, fail)
+      : tcpTarget(slashes === undefined ? '' : authority, path, fail);
   return { uri: text, target };
 }
 
 type Fail = (rule: string) => VouchsafeError;
 
-function unixTarget(authority: string, path: string, refuse: Fail): string {
-  if (authority !== '') throw refuse(`must not have a host; use unix:///${authority}${path}`);
+function unixTarget(authority: string, path: string, fail: Fail): string {
+  if (authority !== '') throw fail(`must not have a host; use unix:///${authority}${path}`);
   if (!path.startsWith('/') || path === '/') {
-    throw refuse(
-      'must name a socket by its absolute path, as unix:///run/spire/sockets/agent.sock',
+    throw fail(
+      'must have the absolute path of a socket, such as unix:///run/spire/sockets/agent.sock',
     );
   }
   const decoded = percentDecode(path);
   if (decoded === undefined || /[\u0000-\u001f\u007f]/.test(decoded)) {
-    throw refuse('has a path with control characters or broken percent-encoding');
+    throw fail('has a path with control characters or invalid percent-encoding');
   }
   if (Buffer.byteLength(decoded) > MAX_SOCKET_PATH_BYTES) {
-    throw refuse(
-      `has a path longer than the ${MAX_SOCKET_PATH_BYTES} bytes that a socket may have`,
-    );
+    throw fail(`has a path longer than ${MAX_SOCKET_PATH_BYTES} bytes, the limit for sockets`);
   }
   return `unix:${decoded}`;
 }
 
-function tcpTarget(authority: string, path: string, refuse: Fail): string {
-  if (path !== '') throw refuse('must not have a path');
+function tcpTarget(authority: string, path: string, fail: Fail): string {
+  if (path !== '') throw fail('must not have a path');
   const [, host = '', port = ''] = /^(.*?)(?::(\d*))?$/.exec(authority) ?? [];
   const bracketed = /^\[(.*)\]$/.exec(host)?.[1];
   const isHost = bracketed === undefined ? isIP(host) === 4 : isIP(bracketed) === 6;
-  if (!isHost) throw refuse('must have an IP address as its host, not a name');
+  if (!isHost) throw fail('must have an IP address as its host, not a name');
   if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535) {
-    throw refuse('must have a port from 1 to 65535');
+    throw fail('must have a port from 1 to 65535');
   }
   return `${bracketed === undefined ? 'ipv4' : 'ipv6'}:${host}:${port}`;
 }

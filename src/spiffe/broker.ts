@@ -1,6 +1,6 @@
 /**
  * The client of the SPIFFE Broker API: SVIDs on behalf of the pods of a node, by mutual TLS with X.509-SVIDs.
- * Nothing that came for one pod is kept, or given to another.
+ * Nothing received for one pod is stored, or passed to another.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Broker_API.md
  */
@@ -29,21 +29,23 @@ import {
 import { SvidCalls } from './svid-calls.ts';
 import { createTransport } from './transport.ts';
 
-const ENDPOINT = { name: 'Broker API', remedy: 'give it, or set SPIFFE_BROKER_SOCKET' };
+const ENDPOINT = {
+  name: 'Broker API',
+  remedy: 'set it in the configuration, or set SPIFFE_BROKER_SOCKET',
+};
 
-/** What {@link createBroker} needs. */
 export interface BrokerOptions {
   /** `unix:///path` or `tcp://IP:port`. */
   readonly address: string;
-  /** The broker's own X.509-SVID, which the server must list. The caller keeps it running. */
+  /** The broker's own X.509-SVID, which the server must list. The caller runs it. */
   readonly identity: Identity;
-  /** SPIFFE IDs that the server may have, all of one trust domain. Default: any SPIRE agent of the own one. */
+  /** SPIFFE IDs that the server may have, all of one trust domain. Default: any SPIRE agent of the broker's own. */
   readonly serverIds?: readonly string[];
   readonly clock: Clock;
   readonly logger?: Logger;
 }
 
-/** A pod. The server refuses a name that belongs to another UID. */
+/** A pod. The server rejects a name that belongs to another UID. */
 export interface PodReference {
   readonly uid: string;
   readonly namespace: string;
@@ -53,8 +55,8 @@ export interface PodReference {
 /** The Broker API of a node. */
 export interface Broker {
   /**
-   * SVIDs of one pod, over the connection of all. A pod that the agent does not know (yet) is
-   * `ERR_SPIFFE_UNAVAILABLE`. The caller closes it.
+   * SVIDs of one pod, over the shared connection; `ERR_SPIFFE_UNAVAILABLE` if the agent does not know the pod (yet).
+   * The caller closes it.
    */
   workload(pod: PodReference): SvidApi;
   /** Ends all calls of all workloads and the connection. */
@@ -65,7 +67,7 @@ export interface Broker {
  * A client that connects at its first call. The caller closes it.
  *
  * @throws VouchsafeError `ERR_SPIFFE_ADDRESS`, `ERR_SPIFFE_ID`
- * @throws TypeError for `serverIds` that are none, or of several trust domains.
+ * @throws TypeError for `serverIds` that are empty, or of several trust domains.
  */
 export function createBroker(options: BrokerOptions): Broker {
   const address = parseWorkloadApiAddress(options.address, ENDPOINT);
@@ -138,7 +140,7 @@ class BrokeredPod implements SvidApi {
 
 function referenceTo({ uid, namespace, name }: PodReference): WorkloadReference {
   if (uid === '' || namespace === '' || name === '') {
-    throw new TypeError('a pod is told by its UID, namespace and name');
+    throw new TypeError('a pod reference needs a UID, namespace and name');
   }
   const value = BROKER_MESSAGES.KubernetesObjectReference.encode({
     type: { plural: 'pods', group: 'core' },

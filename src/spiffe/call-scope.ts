@@ -1,12 +1,12 @@
 /**
- * What ends a call before its time.
+ * Cancels a call early: on an abort, a deadline, or the end of its connection.
  */
 import type { ConnectionHandle } from './connections.ts';
 
-/** An abort, a first answer that takes too long, a connection that ends: each cancels the call. */
+/** The limits of one call. Each of them cancels it: an abort, the deadline of the first response, the end of its connection. */
 export class CallScope {
   readonly signal: AbortSignal;
-  /** Aborts when the call need not even begin. */
+  /** Aborts when the call need not start at all. */
   readonly waiting: AbortSignal;
   readonly #closing: AbortSignal;
   readonly #deadline: AbortSignal;
@@ -29,7 +29,7 @@ export class CallScope {
     return this.#handle?.ended.aborted === true;
   }
 
-  /** What the last server's certificate lacked. */
+  /** Why the last server was rejected. */
   get serverProblem(): string | undefined {
     return this.#handle?.settings?.serverProblem();
   }
@@ -45,7 +45,7 @@ export class CallScope {
     if (this.#signals.some((each) => each.aborted)) call.cancel();
   }
 
-  /** To be called at the first answer. */
+  /** To be called at the first response. */
   clearDeadline(): void {
     this.#isAnswered = true;
     this.#deadline.removeEventListener('abort', this.#cancel);

@@ -1,9 +1,9 @@
 /**
- * Two streams read as one.
+ * Combines two streams.
  */
 import { Latest } from '../async/index.ts';
 
-/** Yields the newest values of both whenever either has a new one, from when both have one. Ends as the first does. */
+/** Once both streams have a value, yields the newest of both whenever either changes. Ends or throws with the first to do so. */
 export async function* combineLatest<A, B>(
   first: (signal: AbortSignal) => AsyncIterable<A>,
   second: (signal: AbortSignal) => AsyncIterable<B>,
@@ -27,7 +27,7 @@ export async function* combineLatest<A, B>(
   }
 }
 
-/** Reads a stream to its end, and keeps the newest of it. */
+/** Reads a stream to its end, and keeps its newest value. */
 class Reader<T> {
   newest: { readonly value: T } | undefined;
   end: 'ended' | { readonly error: unknown } | undefined;

@@ -1,30 +1,30 @@
 /**
- * The connection that calls use now. When what it was opened with has been replaced, a new one is opened and the
- * old one is drained.
+ * The connection that calls use. When its certificate has been replaced, a new one is opened and the old one is
+ * drained.
  */
 import type { PeerCertificate, SecureContext } from 'node:tls';
 import type { Clock } from '../core/index.ts';
 
-/** The error of {@link TlsSettings.checkServerIdentity}: the reason would not come whole through gRPC's own texts. */
-export const SERVER_REJECTED = 'server refused by its SPIFFE ID';
+/** The error of {@link TlsSettings.checkServerIdentity}; gRPC would truncate the reason. */
+export const SERVER_REJECTED = 'server rejected by its SPIFFE ID';
 
-/** With what a TLS connection is opened. */
+/** Settings of a TLS connection. */
 export interface TlsSettings {
   readonly secureContext: SecureContext;
-  /** {@link SERVER_REJECTED} unless the server's certificate is one to talk to; its chain was verified before. */
+  /** {@link SERVER_REJECTED} unless the server's SPIFFE ID is allowed; the chain is verified before. */
   readonly checkServerIdentity: (host: string, certificate: PeerCertificate) => Error | undefined;
-  /** Why the last server was refused. */
+  /** Why the last server was rejected. */
   serverProblem(): string | undefined;
-  /** End of the own certificate, epoch. */
+  /** Expiry of the own certificate, epoch. */
   readonly expiresAtMs: number;
-  /** Waits until a newer certificate has taken the place of the own one. Rejects with the reason of the abort. */
+  /** Waits until a newer certificate has replaced the own one. Rejects with the reason of the abort. */
   replaced(signal: AbortSignal): Promise<void>;
 }
 
-/** How the two ends of a connection prove who they are. */
+/** How the two ends of a connection authenticate. */
 export interface ChannelSecurity {
   readonly clock: Clock;
-  /** For a connection opened now; the same object as before as long as nothing has changed. */
+  /** The current settings; the same object until they change. */
   current(signal: AbortSignal): Promise<TlsSettings>;
 }
 
@@ -32,7 +32,7 @@ export interface ChannelSecurity {
 export interface ConnectionHandle<C> {
   readonly connection: C;
   readonly settings: TlsSettings | undefined;
-  /** Aborts when no call may go on over this connection. */
+  /** Aborts when no call may continue on this connection. */
   readonly ended: AbortSignal;
   /** To be called once, at the end of the call. */
   release(): void;
@@ -41,15 +41,15 @@ export interface ConnectionHandle<C> {
 interface Entry<C> {
   readonly settings: TlsSettings | undefined;
   readonly connection: Promise<C>;
-  /** Ends its calls. */
+  /** Aborts its calls. */
   readonly end: AbortController;
-  /** Ends the wait for that. */
+  /** Aborts the wait for a newer certificate. */
   readonly closed: AbortController;
   calls: number;
   isRetired: boolean;
 }
 
-/** Connections of one client: the newest one, and older ones that still carry calls. */
+/** Connections of one client: the newest one, and older ones with calls in progress. */
 export class Connections<C> {
   readonly #open: (settings: TlsSettings | undefined) => Promise<C>;
   readonly #close: (connection: C) => void;
@@ -68,7 +68,7 @@ export class Connections<C> {
     this.#security = security;
   }
 
-  /** The newest connection, opened if need be. Rejects with the errors of {@link ChannelSecurity.current}. */
+  /** The newest connection, opened if necessary. Rejects with the errors of {@link ChannelSecurity.current}. */
   async acquire(signal: AbortSignal): Promise<ConnectionHandle<C>> {
     signal.throwIfAborted();
     const settings = await this.#security?.current(signal);
@@ -88,7 +88,7 @@ export class Connections<C> {
     }
   }
 
-  /** Closes all connections; calls under way are the caller's to cancel. */
+  /** Closes all connections; the caller cancels calls in progress. */
   close(): void {
     this.#isClosed = true;
     for (const entry of this.#entries) this.#end(entry);
@@ -119,13 +119,13 @@ export class Connections<C> {
     this.#retire(entry);
   }
 
-  /** No new calls go over it. */
+  /** Accepts no new calls. */
   #retire(entry: Entry<C>): void {
     entry.isRetired = true;
     if (entry.calls === 0) this.#end(entry);
   }
 
-  /** Calls under way go on; streams, which have no end of their own, until the certificate has one. */
+  /** Calls in progress continue; streams, which do not end by themselves, until the certificate expires. */
   async #retireInTime(entry: Entry<C>, settings: TlsSettings): Promise<void> {
     const { signal } = entry.closed;
     const clock = this.#security?.clock;
@@ -135,7 +135,7 @@ export class Connections<C> {
       await clock?.sleep(settings.expiresAtMs - clock.now(), signal);
       entry.end.abort();
     } catch {
-      // Closed before; or no newer certificate will come, and this one serves as long as the server lets it.
+      // Closed; or no newer certificate will come, and this connection is used for as long as the server allows.
     }
   }
 
@@ -144,7 +144,7 @@ export class Connections<C> {
     entry.closed.abort();
     entry.connection.then(
       (connection) => this.#close(connection),
-      () => undefined, // those who wanted it were told
+      () => undefined, // acquire() has reported it
     );
   }
 }

@@ -1,7 +1,7 @@
 /**
- * The client of the Delegated Identity API of SPIRE's agent: SVIDs on behalf of the pods of a node, which are told
- * by their selectors. The agent does not verify them: whoever names selectors gets the SVIDs, so they must come from
- * the API server's view of the pod. Nothing that came for one pod is kept, or given to another.
+ * The client of the Delegated Identity API of SPIRE's agent: SVIDs on behalf of the pods of a node, identified by
+ * selectors. The agent does not verify selectors, so they must come from the API server's view of the pod.
+ * Nothing received for one pod is stored, or passed to another.
  *
  * @see https://github.com/spiffe/spire/blob/main/doc/spire_agent.md, Delegated Identity API
  */
@@ -31,26 +31,28 @@ import {
 import { SvidCalls } from './svid-calls.ts';
 import { createTransport } from './transport.ts';
 
-const ENDPOINT = { name: 'Delegated Identity API', remedy: 'give that of the admin socket' };
+const ENDPOINT = {
+  name: 'Delegated Identity API',
+  remedy: 'set the address of the admin socket of the SPIRE agent',
+};
 
 const NO_FIELDS = new Uint8Array();
 
-/** What {@link createDelegatedIdentity} needs. */
 export interface DelegatedIdentityOptions {
-  /** The agent's admin socket, `unix:///path`; the agent tells the caller by its process. */
+  /** The agent's admin socket, `unix:///path`; the agent identifies the caller by its process. */
   readonly address: string;
   readonly clock: Clock;
   readonly logger?: Logger;
 }
 
-/** The selectors of a workload, as they are now; a call without any, or with what is none, is a `TypeError`. */
+/** The current selectors of a workload; a call with none, or with an invalid one, is a `TypeError`. */
 export type SelectorsOf = (signal: AbortSignal) => Promise<readonly string[]>;
 
 /** The Delegated Identity API of a node. */
 export interface DelegatedIdentity {
   /**
-   * SVIDs of the registration entries all whose selectors are among these (`k8s:ns:default`), over the connection of
-   * all. Selectors are asked for at the beginning of each call and stream; a stream keeps them until it ends. The
+   * SVIDs of the registration entries whose selectors are all among these (`k8s:ns:default`), over the shared
+   * connection. `selectors` is called at the start of each call and stream; a stream uses them until it ends. The
    * caller closes it.
    */
   workload(selectors: SelectorsOf): SvidApi;
@@ -139,7 +141,7 @@ class DelegatedPod implements SvidApi {
 
   async #selectors(signal: AbortSignal): Promise<readonly Selector[]> {
     const selectors = await this.#selectorsOf(signal);
-    if (selectors.length === 0) throw new TypeError('a workload is told by at least one selector');
+    if (selectors.length === 0) throw new TypeError('a workload needs at least one selector');
     return selectors.map(parseSelector);
   }
 
@@ -170,7 +172,7 @@ class DelegatedPod implements SvidApi {
     return this.#calls.watch(call, signal, onDiscarded);
   }
 
-  /** The agent tells all bundles that it has; the workload's are its own and those that it federates with. */
+  /** The agent sends all bundles that it has; the workload's are its own and those that it federates with. */
   #join({ x509Svids, federatesWith }: X509Svids, authorities: Authorities): X509Context {
     const bundleOf = (key: string): Uint8Array => authorities.get(key) ?? new Uint8Array();
     const federated = federatesWith.map((domain) => idOfDomain(domain));
@@ -183,7 +185,7 @@ class DelegatedPod implements SvidApi {
           bundle: bundleOf(idOfDomain(x509Svid?.id?.trustDomain ?? '')),
           hint: x509Svid?.hint ?? '',
         })),
-        // One that federates with a domain whose bundle has not arrived yet does without it until then.
+        // The bundle of a federated domain may not have arrived yet; it is left out until then.
         federatedBundles: new Map(
           federated.filter((id) => authorities.has(id)).map((id) => [id, bundleOf(id)]),
         ),
@@ -194,7 +196,7 @@ class DelegatedPod implements SvidApi {
   }
 }
 
-/** Trust domains come as names or as SPIFFE IDs, by the version of the agent. */
+/** Depending on its version the agent sends trust domains as names or as SPIFFE IDs. */
 function idOfDomain(text: string): string {
   return text.startsWith('spiffe://') ? text : `spiffe://${text}`;
 }
@@ -208,7 +210,9 @@ function uriOf(id: Id | undefined): string {
 function parseSelector(text: string): Selector {
   const [, type, value] = /^([^:]+):(.+)$/s.exec(text) ?? [];
   if (type === undefined || value === undefined) {
-    throw new TypeError(`"${text.slice(0, 256)}" is no selector; one is written as type:value`);
+    throw new TypeError(
+      `"${text.slice(0, 256)}" is not a valid selector; the format is type:value`,
+    );
   }
   return { type, value };
 }

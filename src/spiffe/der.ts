@@ -1,5 +1,5 @@
 /**
- * Just enough DER to take certificates apart.
+ * A minimal DER parser for certificates.
  *
  * @see https://www.itu.int/rec/T-REC-X.690 section 8 and 10
  */
@@ -21,11 +21,11 @@ export interface DerElement {
 /** An extension of a certificate. */
 export interface Extension {
   readonly isCritical: boolean;
-  /** What is inside of the octet string. */
+  /** Content of the octet string. */
   readonly value: Uint8Array;
 }
 
-/** The elements that stand one after the other. Throws an `Error` for bytes that are not DER or for more than `max`. */
+/** Consecutive elements. Throws an `Error` for bytes that are not DER or for more than `max` elements. */
 export function readElements(bytes: Uint8Array, max: number): readonly DerElement[] {
   const elements: DerElement[] = [];
   for (let rest = bytes; rest.length > 0;) {
@@ -67,14 +67,14 @@ function inside(element: DerElement): readonly DerElement[] {
 function readElement(bytes: Uint8Array): DerElement {
   const [tag = 0, first = 0] = bytes;
   const lengthBytes = first < 0x80 ? 0 : first & 0x7f;
-  // Indefinite lengths (0x80) are not DER; four bytes of length are more than any message has.
+  // Indefinite lengths (0x80) are not DER; four bytes of length suffice for any message.
   if (bytes.length < 2 || first === 0x80 || lengthBytes > 4 || (tag & 0x1f) === 0x1f) {
     throw new Error('not DER');
   }
   const start = 2 + lengthBytes;
   let length = lengthBytes === 0 ? first : 0;
   for (const byte of bytes.subarray(2, start)) length = length * 256 + byte;
-  if (bytes.length < start + length) throw new Error('cut off');
+  if (bytes.length < start + length) throw new Error('truncated');
   return {
     tag,
     content: bytes.subarray(start, start + length),

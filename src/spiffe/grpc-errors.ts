@@ -1,5 +1,5 @@
 /**
- * Turns gRPC failures into errors of ours, by status code alone.
+ * Converts gRPC failures to Vouchsafe's errors, by status code only.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Workload_API.md section 5 (error codes)
  */
@@ -10,7 +10,7 @@ import { SERVICE } from './proto/messages.ts';
 
 const MAX_QUOTED = 200;
 
-/** What could be a token, a key or a certificate, whole or in part. */
+/** Text that may be (part of) a token, a key or a certificate. */
 const SENSITIVE = /eyJ|-----BEGIN|[\w-]{16,}\.[\w-]{16,}|[A-Za-z0-9+/=_-]{64,}/;
 
 const STATUS_NAMES = [
@@ -33,29 +33,29 @@ const STATUS_NAMES = [
   'UNAUTHENTICATED',
 ] as const;
 
-/** Every other status counts as unavailable: waiting and trying again is right for them all. */
+/** Every other status means unavailable: all of them are retried. */
 const CODES: Readonly<Record<string, ErrorCode>> = {
   INVALID_ARGUMENT: 'ERR_SPIFFE_REJECTED',
   PERMISSION_DENIED: 'ERR_SPIFFE_DENIED',
   UNIMPLEMENTED: 'ERR_SPIFFE_UNIMPLEMENTED',
 };
 
-/** What to say of a service. */
+/** Texts for a service. */
 interface Peer {
   readonly name: string;
   readonly denied: string;
   readonly notFound?: string;
-  /** For what Node, OpenSSL and gRPC say when one end does not take the certificate of the other. */
+  /** For failures of Node, OpenSSL and gRPC when one end rejects the certificate of the other. */
   readonly untrusted?: string;
 }
 
 const WORKLOAD_PEER: Peer = {
   name: 'Workload API',
   denied:
-    'the Workload API has no identity for this workload. Its registration entry may be missing, match other selectors, or still be on its way',
+    'the Workload API has no identity for this workload. Its registration entry may be missing, have other selectors, or not have reached this node yet',
 };
 
-/** Service -> what to say of it. */
+/** Service -> its texts. */
 const PEERS: ReadonlyMap<string, Peer> = new Map([
   [SERVICE, WORKLOAD_PEER],
   [
@@ -63,11 +63,11 @@ const PEERS: ReadonlyMap<string, Peer> = new Map([
     {
       name: 'Broker API',
       denied:
-        'the Broker API gives nothing for this pod. Its registration entry may be missing, select a container or still be on its way; the verb impersonate-via-spire on the pod may not be granted to the SPIFFE ID of this driver; or broker.brokers of the agent may not allow it Kubernetes references',
+        'the Broker API issued no identity for this pod. Its registration entry may be missing, select a container, or not have reached this node yet; the verb impersonate-via-spire on the pod may not be granted to the SPIFFE ID of this driver; or broker.brokers of the agent may not allow Kubernetes references for it',
       notFound:
-        'the agent of this node does not know the pod. It may not have heard of it yet, or the pod is gone',
+        'the SPIRE agent of this node does not know the pod. It may not have seen the pod yet, or the pod is gone',
       untrusted:
-        'one end does not take the X.509-SVID of the other. Does broker.brokers of the agent list the SPIFFE ID of this driver?',
+        'one end rejected the X.509-SVID of the other. Check that broker.brokers of the agent lists the SPIFFE ID of this driver',
     },
   ],
   [
@@ -75,19 +75,19 @@ const PEERS: ReadonlyMap<string, Peer> = new Map([
     {
       name: 'Delegated Identity API',
       denied:
-        'the Delegated Identity API gives nothing for this pod. Its registration entry may be missing, use other selectors than those of the pod or still be on its way; or authorized_delegates of the agent may not list the SPIFFE ID of this driver',
+        'the Delegated Identity API issued no identity for this pod. Its registration entry may be missing, have selectors that the pod does not have, or not have reached this node yet; or authorized_delegates of the agent may not list the SPIFFE ID of this driver',
     },
   ],
 ]);
 
 const NOT_TRUSTED = /certificate|Failed to connect|alert/;
 
-/** Why a connection failed, as the operating system says it -> what to do. */
+/** Error code of the operating system -> what to do. */
 const CONNECT_ADVICE: Readonly<Record<string, string>> = {
   ENOENT:
-    'there is no such socket. Is the SPIRE agent running on this node, and its socket directory mounted?',
+    'the socket does not exist. Check that the SPIRE agent runs on this node and that its socket directory is mounted',
   EACCES:
-    'access to the socket is forbidden. Check its permissions and those of its directories, the user that this process runs as, and SELinux',
+    'access to the socket is denied. Check its permissions and those of its directories, the user of this process, and SELinux',
   ECONNREFUSED: 'nothing listens there. The SPIRE agent may be starting or restarting',
   ECONNRESET: 'the connection was cut. The SPIRE agent may be restarting',
 };
@@ -107,12 +107,12 @@ export function fromGrpc(
   const advice = errno === undefined ? undefined : CONNECT_ADVICE[errno];
   const why = advice ?? explain(code, peer, { status, text });
   const message = `${method} at ${uri}: ${why} (${evidence})`;
-  // Node prints the causes of an error that ends the process, so one that may hold a secret goes no further.
+  // Node prints the causes of an uncaught error, so a cause that may contain a secret is dropped.
   const cause = SENSITIVE.test(text) ? undefined : error;
   return new VouchsafeError(code, message, { cause, details: { method, status } });
 }
 
-/** The error for a stream that tells of no SVID, which is how some servers say what others refuse. */
+/** The error for a list without SVIDs, which some servers send instead of PERMISSION_DENIED. */
 export function nothingIssued(method: string, uri: string, service: string): VouchsafeError {
   const { denied } = PEERS.get(service) ?? WORKLOAD_PEER;
   const message = `${method} at ${uri}: ${denied} (no identity issued: an empty list of SVIDs)`;
@@ -124,13 +124,13 @@ function explain(code: ErrorCode, peer: Peer, { status, text }: Failure): string
     case 'ERR_SPIFFE_DENIED':
       return peer.denied;
     case 'ERR_SPIFFE_REJECTED':
-      return `the ${peer.name} calls the request invalid`;
+      return `the ${peer.name} rejected the request as invalid`;
     case 'ERR_SPIFFE_UNIMPLEMENTED':
-      return `what listens there does not offer this call. Is it a SPIFFE ${peer.name}?`;
+      return `the server there does not implement this call. Is it a SPIFFE ${peer.name}?`;
     default: {
       const known = status === 'NOT_FOUND' ? peer.notFound : undefined;
       const untrusted = NOT_TRUSTED.test(text) ? peer.untrusted : undefined;
-      return known ?? untrusted ?? `the ${peer.name} does not answer`;
+      return known ?? untrusted ?? `the ${peer.name} is not available`;
     }
   }
 }
@@ -147,7 +147,7 @@ function readStatus(error: unknown): Failure {
   return { status: STATUS_NAMES[code] ?? 'UNKNOWN', text };
 }
 
-/** A peer's text, made fit for a log; nothing of it when it may hold a secret. */
+/** A peer's text, made safe to log; empty if it may contain a secret. */
 function quote(text: string): string {
   const printable = text.replace(/[^\x20-\x7e]+/g, ' ').trim();
   if (printable === '' || SENSITIVE.test(printable)) return '';

@@ -1,5 +1,5 @@
 /**
- * The identity that the agent uses: one SVID of those the workload has, the X.509 one kept fresh.
+ * The workload's identity: one of its SVIDs; the X.509-SVID is kept up to date.
  */
 import {
   NO_LOGGER,
@@ -19,27 +19,27 @@ import type { JwtSvid } from './jwt-svid.ts';
 import type { SvidApi, X509Context } from './svid-api.ts';
 import type { X509Svid } from './x509-svid.ts';
 
-/** Waits between streams that fail: 1 s, growing to 30 s. */
+/** Waits between failing streams: 1 s, growing to 30 s. */
 const BACKOFF = { minMs: 1000, maxMs: 30_000 } as const;
 
-/** A stream that lived as long and brought something is followed by the next one at once. */
+/** After a stream that lasted this long and delivered a value, the next one is opened immediately. */
 const STEADY_MS = 1000;
 
-/** SPIRE replaces an X.509-SVID at half of its life; no word until three quarters of it means a dead stream. */
+/** SPIRE replaces an X.509-SVID at half of its lifetime; silence until three quarters of it means a dead stream. */
 const SILENCE_SHARE = 0.75;
-/** A stream is not given up for its silence any earlier. */
+/** Shortest silence after which a stream is given up. */
 const MIN_SILENCE_MS = 60_000;
 
-/** The chosen X.509-SVID with what goes with it. */
+/** The chosen X.509-SVID and the federated bundles. */
 export interface X509Identity {
   readonly svid: X509Svid;
   /** `spiffe://trust-domain` -> its authorities, DER. */
   readonly federatedBundles: ReadonlyMap<string, readonly Uint8Array[]>;
 }
 
-/** What {@link createIdentity} needs. Without `spiffeId` and `hint` the first SVID is chosen. */
+/** Without `spiffeId` and `hint` the first SVID is chosen. */
 export interface IdentityOptions {
-  /** The Workload API, or one that answers for another workload. */
+  /** The Workload API, or an API on behalf of another workload. */
   readonly api: SvidApi;
   readonly spiffeId?: string | undefined;
   readonly hint?: string | undefined;
@@ -52,24 +52,24 @@ export interface IdentityOptions {
 /** The workload's identity. */
 export interface Identity {
   /**
-   * A fresh JWT-SVID for all `audiences`; one try, never stored. Rejects with the errors of
+   * A new JWT-SVID for all `audiences`; one attempt, never cached. Rejects with the errors of
    * {@link SvidApi} and with `ERR_SPIFFE_NO_MATCH`.
    */
   jwtSvid(audiences: readonly string[], signal: AbortSignal): Promise<JwtSvid>;
-  /** The newest X.509-SVID, waiting for the first one and for a better one than an expired one. Needs {@link run}. */
+  /** The newest X.509-SVID; waits until there is one that has not expired. Requires {@link run}. */
   x509Svid(signal: AbortSignal): Promise<X509Identity>;
-  /** The newest X.509-SVID, then each one that differs from the one before. Needs {@link run}. */
+  /** The newest X.509-SVID, then each change. Requires {@link run}. */
   x509Updates(signal: AbortSignal): AsyncIterable<X509Identity>;
   /**
-   * Keeps the X.509-SVID fresh until it is aborted. Rejects only with errors that no retry can mend:
-   * `ERR_SPIFFE_REJECTED` and `ERR_SPIFFE_UNIMPLEMENTED`; those who wait for an X.509-SVID are told as well.
+   * Keeps the X.509-SVID up to date until aborted. Rejects only with errors that a retry cannot fix:
+   * `ERR_SPIFFE_REJECTED` and `ERR_SPIFFE_UNIMPLEMENTED`; pending waits for an X.509-SVID reject with them, too.
    */
   run(signal: AbortSignal): Promise<void>;
-  /** Why there is no X.509-SVID, or none newer; undefined while all is well. */
+  /** Why there is no (newer) X.509-SVID; undefined while there is no problem. */
   readonly lastError: VouchsafeError | undefined;
 }
 
-/** Makes the identity; nothing happens before it is asked. */
+/** Creates the identity; it makes no call until it is used. */
 export function createIdentity(options: IdentityOptions): Identity {
   return new WorkloadIdentity(options);
 }
@@ -114,7 +114,7 @@ class WorkloadIdentity implements Identity {
     for await (const identity of this.x509Updates(signal)) {
       if (identity.svid.expiresAtMs > this.#clock.now()) return identity;
     }
-    throw signal.reason; // the updates end by an abort alone
+    throw signal.reason; // the updates end only by an abort
   }
 
   x509Updates(signal: AbortSignal): AsyncIterable<X509Identity> {
@@ -137,7 +137,7 @@ class WorkloadIdentity implements Identity {
     }
   }
 
-  /** Follows one stream to its end; tells whether it was good enough to be followed by the next one at once. */
+  /** Reads one stream to its end; returns whether the next one may be opened immediately. */
   async #follow(backoff: Backoff, signal: AbortSignal): Promise<boolean> {
     const startedMs = this.#clock.monotonicMs();
     let isSteady = false;
@@ -158,7 +158,7 @@ class WorkloadIdentity implements Identity {
     return isSteady;
   }
 
-  /** Fails when the SVID grows old without a word from the server: half-open connections do not end by themselves. */
+  /** Fails when the server has not replaced an ageing SVID: half-open connections do not end by themselves. */
   async #endWhenSilent(signal: AbortSignal): Promise<void> {
     for (;;) {
       const { svid } = await this.#latest.wait(signal);
@@ -168,7 +168,7 @@ class WorkloadIdentity implements Identity {
       if (this.#latest.current?.svid !== svid) continue;
       throw new VouchsafeError(
         'ERR_SPIFFE_UNAVAILABLE',
-        `the Workload API has not replaced the X.509-SVID of ${svid.spiffeId.uri}, which nears its end; its stream is opened anew`,
+        `the Workload API has not replaced the X.509-SVID of ${svid.spiffeId.uri}, which will expire soon; reopening the stream`,
       );
     }
   }
@@ -203,7 +203,7 @@ class WorkloadIdentity implements Identity {
     else this.#fail(error);
   }
 
-  /** What the server has withdrawn is no longer used (Workload API, section 4.4). */
+  /** An SVID that the server has withdrawn must not be used (Workload API, section 4.4). */
   #discardSvid(error: VouchsafeError): void {
     if (this.#latest.current !== undefined) {
       this.#latest.clear();
@@ -212,12 +212,12 @@ class WorkloadIdentity implements Identity {
     this.#fail(error);
   }
 
-  /** Logs a change of state once; the same trouble over again is a detail. */
+  /** Logs a new problem at its level, and a repeated one at debug level. */
   #fail(error: VouchsafeError): void {
-    const isNews = this.#lastError?.code !== error.code;
+    const isNew = this.#lastError?.code !== error.code;
     this.#lastError = error;
     this.#failures.add({ code: error.code });
-    this.#logger[isNews ? error.level : 'debug']('x509-svid is not fresh', { error });
+    this.#logger[isNew ? error.level : 'debug']('x509-svid was not refreshed', { error });
   }
 
   #choose<T extends { readonly spiffeId: SpiffeId; readonly hint: string }>(
@@ -230,14 +230,14 @@ class WorkloadIdentity implements Identity {
         (hint === undefined || svid.hint === hint),
     );
     if (chosen !== undefined) return chosen;
-    const wanted = [
+    const criteria = [
       ...(spiffeId === undefined ? [] : [`the SPIFFE ID ${spiffeId}`]),
       ...(hint === undefined ? [] : [`the hint "${hint}"`]),
     ];
     const present = svids.map((svid) => describe(svid)).slice(0, 16);
     throw new VouchsafeError(
       'ERR_SPIFFE_NO_MATCH',
-      `the workload has no SVID${wanted.length > 0 ? ` with ${wanted.join(' and ')}` : ''}; it has ${present.join(', ') || 'none'}`,
+      `the workload has no SVID${criteria.length > 0 ? ` with ${criteria.join(' and ')}` : ''}; it has ${present.join(', ') || 'none'}`,
     );
   }
 }
@@ -246,7 +246,7 @@ function describe({ spiffeId, hint }: { spiffeId: SpiffeId; hint: string }): str
   return hint === '' ? spiffeId.uri : `${spiffeId.uri} ("${hint.slice(0, 64)}")`;
 }
 
-/** A stream that was opened anew tells the same again; that must not make anyone log in or write files. */
+/** A reopened stream repeats the same SVID; that must not cause a login or a delivery. */
 function isSameIdentity(a: X509Identity | undefined, b: X509Identity): boolean {
   if (a === undefined) return false;
   const federated = [...b.federatedBundles];

@@ -19,7 +19,7 @@ export type { JwtRequest, OnDiscarded, SvidApi, X509Bundles, X509Context } from 
 export { createWorkloadApi, type WorkloadApi, type WorkloadApiOptions } from './workload-api.ts';
 export { peerProblem, type X509Svid } from './x509-svid.ts';
 
-// For those who serve the same protocols.
+// For servers of the same protocols.
 export {
   BROKER_API,
   BROKER_MESSAGES,
@@ -41,7 +41,7 @@ export {
 } from './proto/messages.ts';
 export type { Protocol } from './proto/protocol.ts';
 
-// For those who speak other protocols in the same encoding.
+// For other protocols with the same encoding.
 export {
   BOOL,
   field,

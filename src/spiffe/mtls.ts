@@ -1,5 +1,5 @@
 /**
- * TLS with X.509-SVIDs at both ends: our own, always the newest, and one that the server must have.
+ * Mutual TLS with X.509-SVIDs: the newest one of this process, and one that the server must present.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Broker_Endpoint.md section 5
  */
@@ -10,20 +10,19 @@ import type { Identity, X509Identity } from './identity.ts';
 import { toPem, x509Pem } from './pem.ts';
 import { peerProblem } from './x509-svid.ts';
 
-/** Longest wait for an own X.509-SVID: those who wait should soon hear why there is none. */
+/** Longest wait for an own X.509-SVID: short, so that the caller soon gets the reason why there is none. */
 const DEFAULT_TIMEOUT_MS = 10_000;
 
-/** Below it lie the SPIFFE IDs of SPIRE's agents. */
+/** Path prefix of the SPIFFE IDs of SPIRE's agents. */
 const AGENT_PATH = '/spire/agent/';
 
-/** What {@link createMtls} needs. */
 export interface MtlsOptions {
-  /** Who we are. The caller keeps it running. */
+  /** The identity of this process. The caller runs it. */
   readonly identity: Identity;
-  /** SPIFFE IDs of servers, all of one trust domain. Default: any SPIRE agent of our own trust domain. */
+  /** SPIFFE IDs that the server may have, all of one trust domain. Default: any SPIRE agent of the own trust domain. */
   readonly serverIds?: readonly string[];
   readonly clock: Clock;
-  /** Default 10 s. */
+  /** Longest wait for an own X.509-SVID. Default 10 s. */
   readonly timeoutMs?: number;
 }
 
@@ -39,7 +38,7 @@ export function createMtls(options: MtlsOptions): ChannelSecurity {
   const allowed = serverIds?.map((id) => parseSpiffeId(id));
   const domains = new Set(allowed?.map(({ trustDomain }) => trustDomain));
   if (allowed !== undefined && domains.size !== 1) {
-    throw new TypeError('the SPIFFE IDs of servers must be of one trust domain');
+    throw new TypeError('the SPIFFE IDs of servers must belong to one trust domain');
   }
   const [domain] = domains;
   let newest: { readonly own: X509Identity; readonly settings: TlsSettings } | undefined;
@@ -71,7 +70,7 @@ async function ownSvid(
     if (signal.aborted || !patience.aborted) throw error;
     throw new VouchsafeError(
       'ERR_SPIFFE_UNAVAILABLE',
-      `this process has no X.509-SVID of its own to show: ${identity.lastError?.message ?? 'none came from the Workload API yet'}`,
+      `this process has no X.509-SVID of its own: ${identity.lastError?.message ?? 'the Workload API has not sent one yet'}`,
       { cause: identity.lastError },
     );
   }
@@ -99,14 +98,14 @@ function settingsFor(
   };
 }
 
-/** Authorities of the server's trust domain alone: those of another one must not vouch for it. */
+/** Only the authorities of the server's trust domain: those of another one must not vouch for it. */
 function bundleOf({ svid, federatedBundles }: X509Identity, trustDomain: string): string {
   const isOwn = trustDomain === svid.spiffeId.trustDomain;
   const bundle = isOwn ? svid.bundle : federatedBundles.get(`spiffe://${trustDomain}`);
   if (bundle === undefined) {
     throw new VouchsafeError(
       'ERR_SPIFFE_UNAVAILABLE',
-      `there is no bundle of the trust domain ${trustDomain}, with which ${svid.spiffeId.trustDomain} may not be federated`,
+      `there is no bundle for the trust domain ${trustDomain}; ${svid.spiffeId.trustDomain} may not be federated with it`,
     );
   }
   return bundle.map((der) => toPem('CERTIFICATE', der)).join('');
@@ -114,7 +113,7 @@ function bundleOf({ svid, federatedBundles }: X509Identity, trustDomain: string)
 
 function contextOf(cert: string, key: string, ca: string): TlsSettings['secureContext'] {
   try {
-    // A bundle may hold authorities that are not self-signed.
+    // A bundle may contain authorities that are not self-signed.
     return createSecureContext({
       cert,
       key,
@@ -123,10 +122,10 @@ function contextOf(cert: string, key: string, ca: string): TlsSettings['secureCo
       allowPartialTrustChain: true,
     });
   } catch {
-    // without the cause, which comes of reading the key
+    // without the cause, which may quote the key
     throw new VouchsafeError(
       'ERR_SPIFFE_SVID_INVALID',
-      'the own X.509-SVID of this process cannot be used for TLS',
+      'the X.509-SVID of this process cannot be used for TLS',
     );
   }
 }

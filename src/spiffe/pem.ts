@@ -1,12 +1,12 @@
 /**
- * An X.509 identity as text.
+ * X.509 identities as PEM.
  *
  * @see https://www.rfc-editor.org/rfc/rfc7468
  */
 import { Secret } from '../core/index.ts';
 import type { X509Identity } from './identity.ts';
 
-/** An X.509-SVID as the files that servers and TLS libraries read. */
+/** An X.509-SVID as PEM files for servers and TLS libraries. */
 export interface X509Pem {
   /** Certificates, leaf first. */
   readonly svid: string;
@@ -16,7 +16,7 @@ export interface X509Pem {
   readonly bundle: string;
 }
 
-/** Writes an X.509 identity as PEM. */
+/** Encodes an X.509 identity as PEM. */
 export function x509Pem({ svid }: X509Identity): X509Pem {
   return {
     svid: svid.certificates.map((der) => toPem('CERTIFICATE', der)).join(''),

@@ -1,10 +1,10 @@
 /**
- * What SPIRE's Kubernetes attestor would find out about a pod as a whole.
+ * The selectors that SPIRE's Kubernetes attestor would determine for a pod as a whole.
  *
  * @see https://github.com/spiffe/spire/blob/main/doc/plugin_agent_workloadattestor_k8s.md
  */
 
-/** A pod as the API server tells it; never as somebody who asks for SVIDs does. */
+/** A pod as the API server reports it, never as the requester of SVIDs does. */
 export interface PodFacts {
   readonly uid: string;
   readonly namespace: string;
@@ -20,8 +20,8 @@ export interface PodFacts {
 }
 
 /**
- * Selectors of a pod for the Delegated Identity API. Those of images and containers are not among them: before the
- * first container starts nobody can prove them.
+ * Selectors of a pod for the Delegated Identity API. Selectors for images and containers are not included: they
+ * cannot be proven before the first container starts.
  */
 export function podSelectors(pod: PodFacts): readonly string[] {
   const { labels = {}, owners = [] } = pod;

@@ -1,14 +1,14 @@
 /**
- * One workload's part of a transport that many share.
+ * One workload's view of a shared transport.
  */
 import { VouchsafeError } from '../core/index.ts';
 import type { Transport } from './transport.ts';
 
-/** The same transport; its `close` ends only the calls that were made through it. */
+/** The same transport; `close` ends only the calls made through this view. */
 export function shareTransport<M extends string>(transport: Transport<M>): Transport<M> {
   const closing = new AbortController();
   const linked = (signal: AbortSignal): AbortSignal => {
-    // A call to what is closed is a mistake, a call that is closed on its way is not.
+    // A call after close is a bug; a call that close interrupts is not.
     if (closing.signal.aborted) throw new TypeError('the client of this workload is closed');
     return AbortSignal.any([signal, closing.signal]);
   };

@@ -1,5 +1,5 @@
 /**
- * What the clients of all APIs that give SVIDs do alike: calls, streams, and what a list without SVIDs means.
+ * What the clients of all APIs that issue SVIDs have in common: calls, streams, and the handling of empty lists.
  */
 import { NO_LOGGER, type Clock, type Logger } from '../core/index.ts';
 import type { JwtSvid } from './jwt-svid.ts';
@@ -17,13 +17,12 @@ import {
 } from './svid-api.ts';
 import type { Transport } from './transport.ts';
 
-/** What {@link SvidCalls} needs. */
 export interface SvidCallsOptions {
   readonly clock: Clock;
   readonly logger?: Logger;
 }
 
-/** How an API is asked for JWT-SVIDs. */
+/** The call of an API that fetches JWT-SVIDs. */
 export interface JwtCall<M extends string> {
   readonly method: M;
   readonly answerName: string;
@@ -31,7 +30,7 @@ export interface JwtCall<M extends string> {
   readonly decode: (answer: Uint8Array) => readonly JwtEntry[];
 }
 
-/** A stream, and how its messages are read. */
+/** A streaming call, and how its messages are parsed. */
 export interface StreamCall<M extends string, T> {
   readonly method: M;
   readonly request: Uint8Array;
@@ -84,8 +83,8 @@ export class SvidCalls<M extends string> {
   }
 
   /**
-   * Ends a stream at a list without SVIDs, as a server would that refuses it. SPIRE refuses none on behalf of a pod:
-   * it goes on by the selectors of the stream's beginning, which may be too few.
+   * Ends a stream at a list without SVIDs, as if the server had denied it. SPIRE does not deny calls on behalf of a
+   * pod: it keeps using the selectors from the start of the stream, which may be incomplete.
    *
    * @throws VouchsafeError `ERR_SPIFFE_DENIED`
    */

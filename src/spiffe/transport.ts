@@ -1,5 +1,5 @@
 /**
- * Calls over gRPC by `@grpc/grpc-js`, which the CSI driver (`src/csi/grpc.ts`) serves with.
+ * gRPC calls with `@grpc/grpc-js`, which the CSI driver (`src/csi/grpc.ts`) uses for its server.
  */
 import type { Client, ClientReadableStream, Metadata } from '@grpc/grpc-js';
 import { VouchsafeError } from '../core/index.ts';
@@ -18,49 +18,48 @@ import type { Protocol } from './proto/protocol.ts';
 /** SPIRE's Kubernetes attestor polls the kubelet for up to 30 s inside a call. */
 const DEFAULT_TIMEOUT_MS = 45_000;
 
-/** Room for the bundles of very many federated trust domains. */
+/** Enough for the bundles of very many federated trust domains. */
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
 
 const CHANNEL_OPTIONS = {
-  // Strict HTTP/2 servers refuse the socket's path as `:authority`.
+  // Strict HTTP/2 servers reject the socket's path as `:authority`.
   'grpc.default_authority': 'localhost',
   'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
   'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
   // The endpoint is on this node: no proxy from the environment, no service configuration from DNS.
   'grpc.enable_http_proxy': 0,
   'grpc.service_config_disable_resolution': 1,
-  // Retries are ours. gRPC only has to find a restarted agent again before our next try.
+  // Callers retry. gRPC only has to reconnect to a restarted agent before the next attempt.
   'grpc.enable_retries': 0,
   'grpc.initial_reconnect_backoff_ms': 200,
   'grpc.max_reconnect_backoff_ms': 2000,
-  // Closing a transport closes its connection, whoever else talks to the same agent.
+  // Closing a transport closes its connection, even if other transports use the same agent.
   'grpc.use_local_subchannel_pool': 1,
 } as const;
 
-/** Without it the server's name would be an IP address, which TLS does not allow; SPIFFE does without names. */
+/** Without it the server name would be an IP address, which TLS does not allow; SPIFFE does not use names. */
 const TLS_OPTIONS = { 'grpc.ssl_target_name_override': 'localhost' } as const;
 
 /** Sends and receives encoded messages of the methods `M`. */
 export interface Transport<M extends string> {
-  /** One request, one answer. Rejects with a `VouchsafeError` by status, or with `signal.reason`. */
+  /** One request, one response. Rejects with a `VouchsafeError` by status, or with `signal.reason`. */
   unary(method: M, request: Uint8Array, signal: AbortSignal): Promise<Uint8Array>;
-  /** One request, answers until the stream ends; the end is an error too (`ERR_SPIFFE_UNAVAILABLE`). */
+  /** One request, responses until the stream ends; the end is also an error (`ERR_SPIFFE_UNAVAILABLE`). */
   stream(
     method: M,
     request: Uint8Array,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array, never, undefined>;
-  /** The error for a stream of this server that tells of no SVID. */
+  /** The error for a list without SVIDs. */
   nothingIssued(method: M): VouchsafeError;
   /** Ends all calls and the connection. */
   close(): void;
 }
 
-/** What {@link createTransport} may be told. */
 export interface TransportOptions {
-  /** Bounds the wait for the first answer of a call, the connection included. Default 45 s. */
+  /** Longest wait for the first response of a call, including the connection. Default 45 s. */
   readonly timeoutMs?: number;
-  /** Default none: plain text, for those who are told apart by their process. */
+  /** Default none: plain text; the server identifies the caller by its process. */
   readonly security?: ChannelSecurity;
 }
 
@@ -113,7 +112,7 @@ class GrpcTransport<M extends string> implements Transport<M> {
         request,
         metadata,
         (error, answer) => {
-          if (answer === undefined) reject(error ?? new Error('neither error nor answer'));
+          if (answer === undefined) reject(error ?? new Error('neither error nor response'));
           else resolve(answer);
         },
       );
@@ -142,13 +141,13 @@ class GrpcTransport<M extends string> implements Transport<M> {
         request,
         metadata,
       );
-      // A cancelled call reports an error after its reader has gone; unheard, it would end the process.
+      // A cancelled call emits an error after its reader has gone; without a listener it would end the process.
       call.on('error', () => undefined);
       scope.attachCall(call);
       try {
         for await (const message of call) {
           scope.clearDeadline();
-          yield message as Uint8Array; // what `asIs` returned
+          yield message as Uint8Array; // as returned by `asIs`
         }
       } finally {
         call.cancel();
@@ -185,7 +184,7 @@ class GrpcTransport<M extends string> implements Transport<M> {
     return new CallScope(signal, this.#closing.signal, AbortSignal.timeout(this.#timeoutMs));
   }
 
-  /** The reason of the abort, or an error of ours. */
+  /** The reason of the abort, or a Vouchsafe error. */
   #explain(error: unknown, method: M, scope: CallScope): unknown {
     if (scope.signal.aborted) return scope.signal.reason;
     if (error instanceof TypeError) return error;
@@ -193,27 +192,25 @@ class GrpcTransport<M extends string> implements Transport<M> {
     if (this.#closing.signal.aborted) return unavailable(`${where}: the client was closed`);
     if (error instanceof VouchsafeError) return error;
     if (scope.hasTimedOut) {
-      return unavailable(`${where}: no answer within ${this.#timeoutMs / 1000} s`);
+      return unavailable(`${where}: no response within ${this.#timeoutMs / 1000} s`);
     }
     if (scope.hasOutlivedConnection) {
-      return unavailable(
-        `${where}: the X.509-SVID that the connection was opened with has expired`,
-      );
+      return unavailable(`${where}: the X.509-SVID of the connection has expired`);
     }
     if (scope.serverProblem !== undefined && String(error).includes(SERVER_REJECTED)) {
-      return unavailable(`${where}: what listens there was refused: ${scope.serverProblem}`);
+      return unavailable(`${where}: the server was rejected: ${scope.serverProblem}`);
     }
     return fromGrpc(error, method, this.#address.uri, this.#protocol.service);
   }
 }
 
-/** gRPC takes some 90 ms to load, so it is loaded by the first call: agents without SPIFFE never pay for it. */
+/** gRPC takes some 90 ms to load, so the first call loads it: agents without SPIFFE do not need it. */
 async function connect(
   target: string,
   { securityHeader }: Protocol,
   tls: TlsSettings | undefined,
 ): Promise<Connection> {
-  // The default export holds everything wherever it runs; named ones are lost when a bundle wraps CommonJS.
+  // The default export is complete everywhere; named exports are lost when a bundle wraps CommonJS.
   const { default: grpc } = await import('@grpc/grpc-js');
   const { Client, credentials, Metadata } = grpc;
   const metadata = new Metadata();

@@ -32,14 +32,14 @@ const NO_FIELDS = new Uint8Array();
 
 /** The Workload API of this process; see {@link SvidApi} for the errors. */
 export interface WorkloadApi extends SvidApi {
-  /** The present X.509 state. Waits 45 s at most. */
+  /** The current X.509 state. Waits up to 45 s. */
   fetchX509Context(signal: AbortSignal): Promise<X509Context>;
   /** `spiffe://trust-domain` -> keys. */
   watchJwtBundles(
     signal: AbortSignal,
     onDiscarded?: OnDiscarded,
   ): AsyncIterable<ReadonlyMap<string, JwtBundle>>;
-  /** Has the agent verify a token that somebody else presented. `ERR_SPIFFE_REJECTED` when it is not valid. */
+  /** Has the agent verify a token that a peer presented. `ERR_SPIFFE_REJECTED` if it is not valid. */
   validateJwtSvid(
     request: { readonly audience: string; readonly token: Secret<string> },
     signal: AbortSignal,
@@ -49,7 +49,6 @@ export interface WorkloadApi extends SvidApi {
   }>;
 }
 
-/** What {@link createWorkloadApi} needs. */
 export interface WorkloadApiOptions {
   /** `unix:///path` or `tcp://IP:port`. */
   readonly address: string;
@@ -143,9 +142,9 @@ class WorkloadApiClient implements WorkloadApi {
   }
 }
 
-/** SPIRE refuses an ID that is not among the workload's own in the same words as a workload without any. */
+/** SPIRE denies an ID that is not one of the workload's with the same text as a workload without any identity. */
 function withSubject(error: unknown, spiffeId: string): unknown {
   if (!(error instanceof VouchsafeError && error.code === 'ERR_SPIFFE_DENIED')) return error;
-  const message = `${error.message}; the SPIFFE ID asked for is ${spiffeId}`;
+  const message = `${error.message}; the requested SPIFFE ID is ${spiffeId}`;
   return new VouchsafeError(error.code, message, { cause: error.cause, details: error.details });
 }

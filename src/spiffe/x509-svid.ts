@@ -1,5 +1,5 @@
 /**
- * X.509-SVIDs and bundles as the Workload API sends them: taken apart and checked.
+ * X.509-SVIDs and bundles as the Workload API sends them: parsed and validated.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md
  */
@@ -17,7 +17,7 @@ import { missingField, parseServerSpiffeId } from './malformed.ts';
 import type { MESSAGES } from './proto/messages.ts';
 import type { MessageValue } from './proto/codec.ts';
 
-/** Most certificates of one chain or bundle. */
+/** Most certificates in one chain or bundle. */
 const MAX_CERTIFICATES = 1024;
 
 const OID = { keyUsage: '551d0f', subjectAltName: '551d11', basicConstraints: '551d13' } as const;
@@ -29,10 +29,10 @@ const URI_NAME = 0x86;
 const DIGITAL_SIGNATURE = 0x80;
 const SIGNS_CERTIFICATES = 0x06;
 
-/** An X.509 identity document with its key. */
+/** An X.509-SVID with its key. */
 export interface X509Svid {
   readonly spiffeId: SpiffeId;
-  /** Tells several identities apart; empty when the server gave none. */
+  /** Distinguishes several identities; empty if the server sent none. */
   readonly hint: string;
   /** DER, leaf first. */
   readonly certificates: readonly Uint8Array[];
@@ -40,7 +40,7 @@ export interface X509Svid {
   readonly privateKey: Secret<Uint8Array>;
   /** Authorities of the own trust domain, DER. */
   readonly bundle: readonly Uint8Array[];
-  /** Begin and end of the leaf's validity, epoch. */
+  /** Validity of the leaf, epoch. */
   readonly notBeforeMs: number;
   readonly expiresAtMs: number;
 }
@@ -51,7 +51,7 @@ type Entry = MessageValue<typeof MESSAGES.X509SVID>;
  * Checks one entry of an X509SVIDResponse.
  *
  * @throws VouchsafeError `ERR_SPIFFE_MALFORMED` for a mandatory field that is missing or unreadable,
- *   `ERR_SPIFFE_SVID_INVALID` for a certificate that is no X.509-SVID, has expired, or has another key.
+ *   `ERR_SPIFFE_SVID_INVALID` for a certificate that is not an X.509-SVID, has expired, or does not match the key.
  */
 export function parseX509Svid(entry: Entry, nowMs: number): X509Svid {
   const spiffeId = parseServerSpiffeId(entry.spiffeId, 'X509SVID');
@@ -80,8 +80,8 @@ export function parseX509Svid(entry: Entry, nowMs: number): X509Svid {
 }
 
 /**
- * The rule that the certificate of a peer breaks, or undefined when it is a valid X.509-SVID of an ID that `isAllowed`.
- * Its chain is for TLS to verify.
+ * What is wrong with the certificate of a peer; undefined if it is a valid X.509-SVID of an allowed ID.
+ * TLS verifies the chain.
  */
 export function peerProblem(
   certificate: Uint8Array,
@@ -101,22 +101,22 @@ export function peerProblem(
   }
 }
 
-/** Splits certificates that stand one after the other. @throws VouchsafeError `ERR_SPIFFE_MALFORMED` */
+/** Splits concatenated certificates. @throws VouchsafeError `ERR_SPIFFE_MALFORMED` */
 export function parseCertificates(bytes: Uint8Array, what: string): readonly Uint8Array[] {
   try {
     const parts = readElements(bytes, MAX_CERTIFICATES).map((element) => element.whole);
-    for (const part of parts) new X509Certificate(part); // throws unless it is one
+    for (const part of parts) new X509Certificate(part); // throws unless it is a certificate
     return parts;
   } catch (error) {
     throw new VouchsafeError(
       'ERR_SPIFFE_MALFORMED',
-      `the identity provider sent ${what} as something else than DER certificates`,
+      `the identity provider sent ${what}, which is not a list of DER certificates`,
       { cause: error },
     );
   }
 }
 
-/** The rule that a leaf breaks, or undefined when it is a valid X.509-SVID. */
+/** What is wrong with a leaf; undefined if it is a valid X.509-SVID. */
 function certificateProblem(
   leaf: X509Certificate,
   id: SpiffeId,
@@ -132,12 +132,12 @@ function certificateProblem(
 function leafProblem(leaf: X509Certificate, id: SpiffeId, nowMs: number): string | undefined {
   const extensions = readExtensions(leaf.raw);
   const uris = uriNames(extensions.get(OID.subjectAltName));
-  if (uris.length !== 1) return `it has ${uris.length} URI names instead of one`;
-  if (spiffeIdProblem(uris[0] ?? '') !== undefined) return 'its URI name is no SPIFFE ID';
-  if (uris[0] !== id.uri) return 'its URI name is another SPIFFE ID';
-  if (id.path === '') return 'its SPIFFE ID is that of a trust domain, not of a workload';
+  if (uris.length !== 1) return `it has ${uris.length} URI SANs instead of one`;
+  if (spiffeIdProblem(uris[0] ?? '') !== undefined) return 'its URI SAN is not a valid SPIFFE ID';
+  if (uris[0] !== id.uri) return 'its URI SAN is another SPIFFE ID';
+  if (id.path === '') return 'its SPIFFE ID is the ID of a trust domain, not of a workload';
   if (isAuthority(extensions.get(OID.basicConstraints))) {
-    return 'it is the certificate of an authority';
+    return 'it is a CA certificate';
   }
   const { fromMs, toMs } = certificateLife(leaf);
   if (fromMs === Infinity) return 'its validity cannot be read';
@@ -147,7 +147,7 @@ function leafProblem(leaf: X509Certificate, id: SpiffeId, nowMs: number): string
   return keyUsageProblem(extensions.get(OID.keyUsage)) ?? purposeProblem(leaf);
 }
 
-/** Node's `ca` is no help: it is false for a cA=true without keyCertSign. */
+/** Node's `ca` does not suffice: it is false for cA=true without keyCertSign. */
 function isAuthority(extension: Extension | undefined): boolean {
   if (extension === undefined) return false;
   const [cA] = readElements(single(extension.value).content, 2);
@@ -164,7 +164,7 @@ function keyUsageProblem(extension: Extension | undefined): string | undefined {
 
 /** Node calls the extended key usage `keyUsage`. */
 function purposeProblem(leaf: X509Certificate): string | undefined {
-  // The type says an array; without the extension it is undefined.
+  // Typed as an array, but undefined without the extension.
   const purposes = leaf.keyUsage as readonly string[] | undefined;
   if (purposes === undefined) return undefined;
   const isBoth = purposes.includes(SERVER_AUTH) && purposes.includes(CLIENT_AUTH);
@@ -176,7 +176,7 @@ function keyProblem(leaf: X509Certificate, pkcs8: Uint8Array): string | undefine
     const key = createPrivateKey({ key: Buffer.from(pkcs8), format: 'der', type: 'pkcs8' });
     return leaf.checkPrivateKey(key) ? undefined : 'its private key belongs to another certificate';
   } catch {
-    return 'its private key is not PKCS#8'; // the cause is dropped, for it may quote the key
+    return 'its private key is not PKCS#8'; // without the cause, which may quote the key
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * Writes and signs X.509 certificates: the adapter of the ASN.1 library.
+ * Creates and signs X.509 certificates. Only this file imports the ASN.1 library.
  *
  * @see https://www.rfc-editor.org/rfc/rfc5280 section 4
  */
@@ -15,18 +15,18 @@ const ORGANIZATION = '2.5.4.10';
 const COMMON_NAME = '2.5.4.3';
 const ECDSA_WITH_SHA256 = new x509.AlgorithmIdentifier({ algorithm: '1.2.840.10045.4.3.2' });
 
-/** Certificates begin a little in the past, as SPIRE's do, so that a slow clock accepts them. */
+/** Certificates are valid from a little in the past, as SPIRE's are, so that a slow clock accepts them. */
 const BACKDATE_MS = 10_000;
 
 /** Bits of the first octet of a key usage. */
 export const KEY_USAGE = { digitalSignature: 0x80, keyCertSign: 0x04, cRLSign: 0x02 } as const;
 
-/** What {@link signCertificate} writes down. */
+/** Content of a certificate. */
 export interface CertificateContent {
   readonly issuer: x509.Name;
   readonly subject: x509.Name;
   readonly publicKey: KeyObject;
-  /** Begin of validity, milliseconds since the epoch. */
+  /** Start of validity, milliseconds since the epoch. */
   readonly nowMs: number;
   readonly ttlMs: number;
   readonly extensions: readonly x509.Extension[];
@@ -73,18 +73,18 @@ export function subjectName(commonName: string | undefined, organization: string
   ]);
 }
 
-/** Says whether the certificate is an authority's. Critical. */
+/** Basic constraints: whether the certificate is a CA. Critical. */
 export function basicConstraints(isCa: boolean): x509.Extension {
   return extension(x509.id_ce_basicConstraints, new x509.BasicConstraints({ cA: isCa }), true);
 }
 
-/** What the key may do; `bits` are a sum of {@link KEY_USAGE}. */
+/** Key usage; `bits` is a sum of {@link KEY_USAGE}. */
 export function keyUsage(bits: number, isCritical = true): x509.Extension {
   const unused = bits === 0 ? 0 : Math.log2(bits & -bits);
   return extension(x509.id_ce_keyUsage, new x509.KeyUsage(Uint8Array.of(bits), unused), isCritical);
 }
 
-/** What a TLS certificate is good for. */
+/** Extended key usage of a TLS certificate. */
 export function tlsPurposes(purposes: {
   readonly client: boolean;
   readonly server: boolean;
@@ -110,14 +110,14 @@ export function authorityKeyId(key: KeyObject): x509.Extension {
   );
 }
 
-/** Names beside the subject. */
+/** Subject alternative names. */
 export interface AlternativeNames {
   readonly dnsNames?: readonly string[];
   readonly uris?: readonly string[];
   readonly ips?: readonly string[];
 }
 
-/** The extension with these names, or none where there are no names. Throws `TypeError` for addresses that are none. */
+/** The extension with these names; empty without names. Throws `TypeError` for invalid addresses. */
 export function alternativeNames(names: AlternativeNames): x509.Extension[] {
   const list = [
     ...(names.dnsNames ?? []).map((dNSName) => ({ dNSName })),
@@ -151,8 +151,8 @@ function keyId(key: KeyObject): Buffer {
   return createHash('sha1').update(bits).digest();
 }
 
-/** The library reads IPv6 addresses without a dotted end alone; `URL` writes them so, and refuses zones. */
+/** The library reads only IPv6 addresses without a dotted end; `URL` normalises them so, and rejects zones. */
 function plainAddress(ip: string): string {
-  if (isIP(ip) === 0) throw new TypeError(`${ip} is no IP address`);
+  if (isIP(ip) === 0) throw new TypeError(`${ip} is not a valid IP address`);
   return isIP(ip) === 4 ? ip : new URL(`http://[${ip}]`).hostname.slice(1, -1);
 }

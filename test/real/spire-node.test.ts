@@ -148,13 +148,13 @@ function cases(kind: PodSourceKind, nodeOf: () => NodeIdentities): void {
     const api = await driver.svids(pod, patience());
     await using web = running(api);
     await refusedWith(() => api.fetchJwtSvids({ audiences: ['vault'] }, patience()), {
-      ...{ code: 'ERR_SPIFFE_DENIED', says: /gives nothing for this pod.*no identity issued/ },
+      ...{ code: 'ERR_SPIFFE_DENIED', says: /issued no identity for this pod.*no identity issued/ },
     });
     await eventually(
       () => Promise.resolve(web.identity.lastError?.code === 'ERR_SPIFFE_DENIED' || undefined),
       () => `the stream is not denied: ${String(web.identity.lastError)}`,
     );
-    assert.match(String(web.identity.lastError), /gives nothing for this pod/);
+    assert.match(String(web.identity.lastError), /issued no identity for this pod/);
     await using _ = await registered(entryOf(pod));
     const { svid } = await web.identity.x509Svid(patience());
     assert.equal(svid.spiffeId.uri, idOf(pod));

@@ -260,7 +260,7 @@ function scenarios(name: string, start: () => Promise<IdentityProvider>): void {
       svid = await bench.file('svid.pem'); // the last one
       assert.equal(await bench.file('password'), 'planted');
       assert.notEqual(await bench.file('token'), '');
-      assert.match(agent.output, /ERR_SPIFFE_DENIED.*x509-svid is not fresh/);
+      assert.match(agent.output, /ERR_SPIFFE_DENIED.*x509-svid was not refreshed/);
       await vault.write('secret/data/app', { data: { password: 'planted-next' } });
       await bench.until('password', (text) => text === 'planted-next'); // its token is still good
       await vault.write('secret/data/app', { data: { password: 'planted' } });

@@ -23,7 +23,7 @@ const WORKLOAD_REFERENCE = message({ reference: field(1, nested('google.protobuf
 const REFERENCE = field(1, nested('WorkloadReference', WORKLOAD_REFERENCE));
 const BY_REFERENCE = message({ reference: REFERENCE });
 
-// Field by field those of the Workload API.
+// With the same fields as in the Workload API.
 const { X509SVID, JWTSVID } = MESSAGES;
 
 /** Message name -> codec. Names and numbers are those of `broker.proto`, names of fields in camel case. */
@@ -91,6 +91,6 @@ export const BROKER_API: Protocol<BrokerMethod> & Required<Pick<Protocol, 'secur
   securityHeader: { name: 'broker.spiffe.io', value: 'true' },
 };
 
-/** How `google.protobuf.Any` names the one kind of reference that is used here. */
+/** Type URL of the only kind of reference that is used here, for `google.protobuf.Any`. */
 export const KUBERNETES_OBJECT_REFERENCE =
   'type.googleapis.com/spiffe.broker.KubernetesObjectReference';

@@ -1,5 +1,5 @@
 /**
- * Turns tables of fields into Protocol Buffers codecs; the only user of `@bufbuild/protobuf`.
+ * Builds Protocol Buffers codecs from tables of fields. Only this file imports `@bufbuild/protobuf`.
  *
  * @see https://protobuf.dev/programming-guides/encoding/
  */
@@ -8,7 +8,7 @@ import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 /** Deepest nesting of a `google.protobuf.Struct`. */
 const MAX_STRUCT_DEPTH = 32;
 
-/** Most fields of one message, counting each element of a list or a map. */
+/** Most fields in one message, including each element of a list or a map. */
 const MAX_FIELDS = 4096;
 
 /** Field number of a `google.protobuf.Value` (null, number, string, bool, struct, list) -> its wire type. */
@@ -23,11 +23,11 @@ const VALUE_WIRE_TYPES: Readonly<Record<number, WireType>> = {
 
 /** How a field of one type is written and read. */
 export interface FieldType<T> {
-  /** The type as it stands in a `.proto` file. */
+  /** The type as in a `.proto` file. */
   readonly name: string;
   /** Numbers and booleans are varints, everything else is length-delimited. */
   readonly isVarint?: true;
-  /** The value of a field that is not there. */
+  /** The value of an absent field. */
   initial(): T;
   /** The payloads to write, one per occurrence of the field; a default value has none. Of a varint: its bytes. */
   encode(value: T): readonly Uint8Array[];
@@ -49,9 +49,9 @@ type ValueOf<F extends Fields> = {
 /** A message type. */
 export interface MessageType<T> {
   readonly fields: Fields;
-  /** Fields left out have their default value. */
+  /** Omitted fields have their default value. */
   encode(value: Partial<T>): Uint8Array;
-  /** Reads a message, skipping unknown fields. Throws an `Error` for bytes that are no message. */
+  /** Reads a message, skipping unknown fields. Throws an `Error` for bytes that are not a message. */
   decode(bytes: Uint8Array): T;
 }
 
@@ -118,7 +118,7 @@ export const BOOL: FieldType<boolean> = {
   decode: (payload) => new BinaryReader(payload).bool(),
 };
 
-/** An enumeration, or an `int32` that is not negative. */
+/** An enumeration, or a non-negative `int32`. */
 export const UINT32: FieldType<number> = {
   name: 'uint32',
   isVarint: true,
@@ -127,7 +127,7 @@ export const UINT32: FieldType<number> = {
   decode: (payload) => new BinaryReader(payload).uint32(),
 };
 
-/** `int64`, as far as a number of JavaScript is exact. */
+/** `int64`, within the safe integers of JavaScript. */
 export const INT64: FieldType<number> = {
   name: 'int64',
   isVarint: true,
@@ -158,7 +158,7 @@ export function repeatedMessage<T>(name: string, type: MessageType<T>): FieldTyp
   };
 }
 
-/** A single message; undefined when it is not there. Of several occurrences the last one counts. */
+/** A single message; undefined if absent. Of several occurrences the last one is used. */
 export function nested<T>(name: string, type: MessageType<T>): FieldType<T | undefined> {
   return {
     name,
@@ -193,7 +193,7 @@ export const BYTES_BY_NAME: FieldType<ReadonlyMap<string, Uint8Array>> = {
   },
 };
 
-/** `google.protobuf.Struct`, as the JSON object it stands for. */
+/** `google.protobuf.Struct`, as a JSON object. */
 export const STRUCT: FieldType<Readonly<Record<string, unknown>>> = {
   name: 'google.protobuf.Struct',
   initial: () => ({}),
@@ -210,7 +210,7 @@ function encodeStruct(object: object): Uint8Array {
   return writer.finish();
 }
 
-/** One `google.protobuf.Value`: a number for the kind, then the value. What JSON cannot say becomes null. */
+/** One `google.protobuf.Value`: a number for the kind, then the value. What JSON cannot represent becomes null. */
 function encodeValue(value: unknown): Uint8Array {
   const writer = new BinaryWriter();
   if (typeof value === 'number') return writer.tag(2, WireType.Bit64).double(value).finish();
@@ -277,7 +277,7 @@ interface Payload {
   readonly isVarint: boolean;
 }
 
-/** The length-delimited fields and varints of a message in their order; all others are unknown here and skipped. */
+/** The length-delimited fields and varints of a message in order; all others are unknown and skipped. */
 function readPayloads(bytes: Uint8Array): readonly Payload[] {
   const reader = new BinaryReader(bytes);
   const payloads: Payload[] = [];

@@ -62,7 +62,7 @@ export const DELEGATED_MESSAGES = {
 export type DelegatedMethod =
   'SubscribeToX509SVIDs' | 'SubscribeToX509Bundles' | 'FetchJWTSVIDs' | 'SubscribeToJWTBundles';
 
-/** The service of `delegated-identity.proto`. It asks for no security header. */
+/** The service of `delegated-identity.proto`. It requires no security header. */
 export const DELEGATED_IDENTITY_API: Protocol<DelegatedMethod> = {
   service: 'spire.api.agent.delegatedidentity.v1.DelegatedIdentity',
   methods: {

@@ -1,5 +1,5 @@
 /**
- * What transport and servers must know of a gRPC service.
+ * The description of a gRPC service for transport and servers.
  */
 
 /** A service whose methods are named `M`. */

@@ -183,7 +183,7 @@ for (const [what, differences] of [
       'serverId' in differences ? differences.serverId : 'spiffe://example.org/spire/agent/dev';
     const refused = {
       code: 'ERR_SPIFFE_UNAVAILABLE',
-      message: new RegExp(`was refused: ${name} is not`),
+      message: new RegExp(`was rejected: ${name} is not`),
     };
     await assert.rejects(ids(broker.workload(WEB)), refused);
     const contexts = broker.workload(WEB).watchX509Contexts(never)[Symbol.asyncIterator]();
@@ -196,7 +196,7 @@ test('a server that another authority vouches for is refused, whatever its SPIFF
   const { broker, server } = await world(t, { isImpostor: true });
   await assert.rejects(ids(broker.workload(WEB)), {
     code: 'ERR_SPIFFE_UNAVAILABLE',
-    message: /one end does not take the X.509-SVID of the other/,
+    message: /one end rejected the X.509-SVID of the other/,
   });
   assert.equal(server.calls.FetchJWTSVID, 0);
 });
@@ -220,7 +220,7 @@ test('a server of a trust domain without a bundle cannot be verified, and that i
   const { broker } = await world(t, { federation: 'unknown', serverId, serverIds: [serverId] });
   await assert.rejects(ids(broker.workload(WEB)), {
     code: 'ERR_SPIFFE_UNAVAILABLE',
-    message: /no bundle of the trust domain other.example/,
+    message: /no bundle for the trust domain other.example/,
   });
 });
 
@@ -228,7 +228,7 @@ test('a driver that the server does not list is told where to list it', async (t
   const { broker, server } = await world(t, { brokers: ['spiffe://example.org/other'] });
   await assert.rejects(ids(broker.workload(WEB)), {
     code: 'ERR_SPIFFE_UNAVAILABLE',
-    message: /broker.brokers of the agent list the SPIFFE ID of this driver/,
+    message: /broker.brokers of the agent lists the SPIFFE ID of this driver/,
   });
   assert.equal(server.calls.FetchJWTSVID, 0);
 });
@@ -349,7 +349,7 @@ test('a stream goes on after garbage, and ends when all was withdrawn', async (t
   server.fault('SubscribeToX509SVID', { kind: 'message', bytes });
   await assert.rejects(contexts.next(), {
     code: 'ERR_SPIFFE_DENIED',
-    message: /SubscribeToX509SVID at .*gives nothing for this pod.*an empty list of SVIDs/,
+    message: /SubscribeToX509SVID at .*issued no identity for this pod.*an empty list of SVIDs/,
   });
   await until(() => server.openStreams === 0);
 });
@@ -498,7 +498,7 @@ test('an address that is none is named as that of the Broker API', () => {
   const api = createWorkloadApi({ address: 'unix:///nowhere', clock });
   const identity = createIdentity({ api, clock, random });
   for (const [address, message] of [
-    ['', /the Broker API address is not set: give it, or set SPIFFE_BROKER_SOCKET/],
+    ['', /the Broker API address is not set: set it in the configuration, or set SPIFFE_BROKER_SOCKET/],
     ['http://x', /the Broker API address "http:\/\/x" must begin with/],
   ] as const) {
     const refused = { code: 'ERR_SPIFFE_ADDRESS', message };

@@ -248,7 +248,7 @@ test('an SVID without the bundle of its trust domain is discarded until that com
 test('selectors that no entry matches get neither JWT-SVID nor X.509-SVID', async (t) => {
   const { delegate, server } = await world(t);
   const nobody = delegate.workload(proven('k8s:ns:shop', 'k8s:pod-uid:uid-of-nobody'));
-  const message = /other selectors than those of the pod.*authorized_delegates/;
+  const message = /selectors that the pod does not have.*authorized_delegates/;
   await assert.rejects(ids(nobody), { code: 'ERR_SPIFFE_DENIED', message });
   await assert.rejects(ids(nobody), { message: /"no identity issued"/ });
   server.fault('SubscribeToX509Bundles', { kind: 'hang' }); // they are not waited for
@@ -403,6 +403,6 @@ test('an address that is none is named as that of the Delegated Identity API', (
   const clock = new FakeClock();
   assert.throws(() => createDelegatedIdentity({ address: '', clock }), {
     code: 'ERR_SPIFFE_ADDRESS',
-    message: 'the Delegated Identity API address is not set: give that of the admin socket',
+    message: 'the Delegated Identity API address is not set: set the address of the admin socket of the SPIRE agent',
   });
 });

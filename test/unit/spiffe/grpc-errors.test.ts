@@ -33,8 +33,8 @@ for (const [code, expected] of [
 }
 
 for (const [errno, advice] of [
-  ['ENOENT', /no such socket.*SPIRE agent running.*mounted/],
-  ['EACCES', /forbidden.*permissions.*user.*SELinux/],
+  ['ENOENT', /socket does not exist.*SPIRE agent runs.*mounted/],
+  ['EACCES', /denied.*permissions.*user.*SELinux/],
   ['ECONNREFUSED', /nothing listens there/],
   ['ECONNRESET', /the connection was cut/],
 ] as const) {
@@ -46,9 +46,9 @@ for (const [errno, advice] of [
   });
 }
 
-test('a denial says that the registration may be on its way', () => {
+test('a denial says that the registration may not have arrived yet', () => {
   const error = fromGrpc(grpcError(7, 'no identity issued'), 'FetchJWTSVID', URI);
-  assert.match(error.message, /registration entry.*on its way.*"no identity issued"/);
+  assert.match(error.message, /registration entry.*not have reached this node yet.*"no identity issued"/);
 });
 
 for (const [what, text] of [
@@ -98,7 +98,7 @@ for (const [service, code, details, expected, message] of [
     /impersonate-via-spire/,
   ],
   [BROKER_API.service, status.UNAVAILABLE, 'bad certificate', 'ERR_SPIFFE_UNAVAILABLE', /one end/],
-  [BROKER_API.service, status.UNAVAILABLE, 'busy', 'ERR_SPIFFE_UNAVAILABLE', /Broker API does not/],
+  [BROKER_API.service, status.UNAVAILABLE, 'busy', 'ERR_SPIFFE_UNAVAILABLE', /Broker API is not available/],
   [BROKER_API.service, status.UNIMPLEMENTED, '', 'ERR_SPIFFE_UNIMPLEMENTED', /SPIFFE Broker API\?/],
   [
     DELEGATED_IDENTITY_API.service,
@@ -112,12 +112,12 @@ for (const [service, code, details, expected, message] of [
     status.INVALID_ARGUMENT,
     'no',
     'ERR_SPIFFE_REJECTED',
-    /the Delegated Identity API calls/,
+    /the Delegated Identity API rejected/,
   ],
-  [undefined, status.NOT_FOUND, '', 'ERR_SPIFFE_UNAVAILABLE', /the Workload API does not answer/],
-  [undefined, status.UNAVAILABLE, 'Failed to connect', 'ERR_SPIFFE_UNAVAILABLE', /API does not/],
+  [undefined, status.NOT_FOUND, '', 'ERR_SPIFFE_UNAVAILABLE', /the Workload API is not available/],
+  [undefined, status.UNAVAILABLE, 'Failed to connect', 'ERR_SPIFFE_UNAVAILABLE', /API is not available/],
 ] as const) {
-  test(`${service ?? 'the Workload API'}: status ${code} (${details}) is told in words of its own`, () => {
+  test(`${service ?? 'the Workload API'}: status ${code} (${details}) has texts of its own`, () => {
     const error = fromGrpc(grpcError(code, details), 'Call', URI, service);
     assert.equal(error.code, expected);
     assert.match(error.message, message);

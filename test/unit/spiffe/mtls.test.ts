@@ -56,7 +56,7 @@ test('who has no SVID of its own soon hears why', async (t) => {
   await until(() => identity.lastError !== undefined);
   await assert.rejects(createMtls({ identity, clock, timeoutMs }).current(never), {
     code: 'ERR_SPIFFE_UNAVAILABLE',
-    message: /has no X.509-SVID of its own to show: .*"no identity issued"/,
+    message: /has no X.509-SVID of its own: .*"no identity issued"/,
   });
 });
 
@@ -65,7 +65,7 @@ test('who has not heard from the Workload API yet says so', async (t) => {
   const api = createWorkloadApi({ address: server.address, clock });
   const idle = createIdentity({ api, clock, random: { next: () => 0.5 } }); // nobody runs it
   await assert.rejects(createMtls({ identity: idle, clock, timeoutMs }).current(never), {
-    message: /none came from the Workload API yet/,
+    message: /the Workload API has not sent one yet/,
   });
   api.close();
 });

@@ -140,7 +140,7 @@ test('a server that never answers is given up after the deadline', async (t) => 
     stream.on('aborted', () => (cancelled += 1));
   });
   const transport = transportTo(t, address, 30);
-  const late = { code: 'ERR_SPIFFE_UNAVAILABLE', message: /no answer within 0.03 s/ };
+  const late = { code: 'ERR_SPIFFE_UNAVAILABLE', message: /no response within 0.03 s/ };
   await assert.rejects(transport.unary('FetchJWTSVID', nothing, never), late);
   do {
     await assert.rejects(transport.stream('FetchX509SVID', nothing, never).next(), late);

@@ -67,7 +67,7 @@ test('an identity of somebody else is denied, and named', async (t) => {
   const request = { audiences: ['vault'], spiffeId: 'spiffe://example.org/c' };
   await assert.rejects(api.fetchJwtSvids(request, never), {
     code: 'ERR_SPIFFE_DENIED',
-    message: /registration entry.*asked for is spiffe:\/\/example.org\/c/,
+    message: /registration entry.*requested SPIFFE ID is spiffe:\/\/example.org\/c/,
   });
 });
 
@@ -331,7 +331,7 @@ test('an agent that was restarted is found again', async (t) => {
   await server.close();
   await assert.rejects(api.fetchX509Context(never), {
     code: 'ERR_SPIFFE_UNAVAILABLE',
-    message: new RegExp(`at ${server.address}: there is no such socket.*\\(ENOENT\\)`),
+    message: new RegExp(`at ${server.address}: the socket does not exist.*\\(ENOENT\\)`),
   });
   await using restarted = await startWorkloadApi({
     address: server.address,

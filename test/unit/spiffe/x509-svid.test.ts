@@ -53,17 +53,17 @@ test('DNS names beside the one URI are fine', () => {
 });
 
 const invalid: [string, Entry, RegExp][] = [
-  ['two URI names', entry({ uris: [ID, 'spiffe://example.org/b'] }), /2 URI names/],
-  ['no name at all', entry({ uris: [] }), /0 URI names/],
-  ['only a DNS name', entry({ uris: [], dnsNames: ['web'] }), /0 URI names/],
-  ['a URI that is no SPIFFE ID', entry({ uris: ['https://example.org'] }), /no SPIFFE ID/],
+  ['two URI names', entry({ uris: [ID, 'spiffe://example.org/b'] }), /2 URI SANs/],
+  ['no name at all', entry({ uris: [] }), /0 URI SANs/],
+  ['only a DNS name', entry({ uris: [], dnsNames: ['web'] }), /0 URI SANs/],
+  ['a URI that is no SPIFFE ID', entry({ uris: ['https://example.org'] }), /not a valid SPIFFE ID/],
   ['another SPIFFE ID', entry({ uris: ['spiffe://example.org/b'] }), /another SPIFFE ID/],
   [
     'the ID of a trust domain',
     entry({ uris: ['spiffe://example.org'] }, { spiffeId: 'spiffe://example.org' }),
     /not of a workload/,
   ],
-  ['CA rights', entry({ defects: { isCa: true } }), /authority/],
+  ['CA rights', entry({ defects: { isCa: true } }), /CA certificate/],
   ['keyCertSign', entry({ defects: { keyUsage: 0x84 } }), /may sign certificates/],
   ['cRLSign', entry({ defects: { keyUsage: 0x82 } }), /may sign certificates/],
   ['no digitalSignature', entry({ defects: { keyUsage: 0x08 } }), /digitalSignature/],

@@ -137,7 +137,7 @@ test('the agent loads gRPC where it needs an SVID', () => {
     initDeadline: '1s',
   });
   assert.equal(status, EXIT.deadline);
-  assert.match(text, /ERR_SPIFFE_UNAVAILABLE.*there is no such socket/);
+  assert.match(text, /ERR_SPIFFE_UNAVAILABLE.*the socket does not exist/);
 });
 
 test('the webhook starts and refuses wrong flags and wrong values', () => {
