@@ -12,7 +12,7 @@ import {
   type Annotations,
 } from '../../../src/config/index.ts';
 import { checkTemplate } from '../../../src/template/index.ts';
-import { blocksOf, MANUAL, readText, ROOT, rowsOf } from './documents.ts';
+import { blocksOf, DOCUMENTS, MANUAL, readText, ROOT, rowsOf } from './documents.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -112,4 +112,19 @@ test('npm scripts that the manual names exist', () => {
   const named = [...MANUAL.matchAll(/npm run (?:-s )?([\w:]+)/g)].map(([, name = '']) => name);
   assert.ok(named.length > 3);
   for (const name of named) assert.ok(Object.hasOwn(scripts, name), name);
+});
+
+/** Written by hand, and compared with what is really printed by test/integration/cli/manual.test.ts and test/unit/check/manual.test.ts. */
+const CHECKED_CONSOLES: Readonly<Record<string, number>> = {
+  'README.md': 1,
+  'docs/operate/observability.md': 1,
+  'docs/reference/cli.md': 1,
+  'docs/start/demo.md': 1,
+};
+
+test('every console block is generated or compared with real output', () => {
+  for (const name of DOCUMENTS) {
+    const byHand = readText(name).replaceAll(/<!-- generated: [^]*?<!-- end -->/g, '');
+    assert.equal(blocksOf('console', byHand).length, CHECKED_CONSOLES[name] ?? 0, name);
+  }
 });
