@@ -40,8 +40,9 @@ export interface FileSet {
   render(values: KnownValues, signal: AbortSignal): Promise<readonly RenderedFile[]>;
 }
 
-/** What makes a file: a template, or a value as it stands. */
-type Recipe<T> = { readonly job: () => TemplateJob<T> } | { readonly single: Single };
+/** What makes a file: a template, or a value as it stands. Without the value of `of` there is nothing to render. */
+type Recipe<T> =
+  { readonly job: () => TemplateJob<T>; readonly of?: Dependency } | { readonly single: Single };
 
 interface Single {
   readonly dependency: Dependency;
@@ -95,6 +96,8 @@ function prepare<T>(
   values: KnownValues,
 ): { readonly job: TemplateJob<T> } | { readonly output: Output } {
   if ('single' in recipe) return { output: printed(recipe.single, values) };
+  const { of } = recipe;
+  if (of !== undefined && !values.has(dependencyKey(of))) return { output: waitingFor(of) };
   try {
     return { job: recipe.job() };
   } catch (error) {
@@ -138,7 +141,11 @@ function recipeOf<T>(
       return templated(() => loaded(mounted, source.path), source.secret);
     case 'format': {
       const template = templates.formatTemplate(source.format);
-      return templated(() => template, source.secret);
+      // A format asks for nothing but the secret that it writes.
+      return {
+        ...templated(() => template, source.secret),
+        of: contextOf(source.secret).dependency,
+      };
     }
     case 'jwt-svid':
       return single({ kind: 'jwt-svid', audiences: source.audiences }, (value) => String(value));
@@ -150,7 +157,10 @@ function recipeOf<T>(
   }
 }
 
-function templated<T>(template: () => T, secret: SecretRef | undefined): Recipe<T> {
+function templated<T>(
+  template: () => T,
+  secret: SecretRef | undefined,
+): { readonly job: () => TemplateJob<T> } {
   const context = secret === undefined ? {} : { context: contextOf(secret) };
   return { job: () => ({ template: template(), ...context }) };
 }
@@ -161,10 +171,12 @@ function single(dependency: Dependency, print: Single['print']): Recipe<never> {
 
 function printed({ dependency, print }: Single, values: KnownValues): TemplateOutput {
   const found = values.get(dependencyKey(dependency));
-  const common = { binary: undefined, used: [dependency] };
-  return found === undefined
-    ? { ...common, text: undefined, missing: [dependency] }
-    : { ...common, text: print(found.value), missing: [] };
+  if (found === undefined) return waitingFor(dependency);
+  return { text: print(found.value), binary: undefined, used: [dependency], missing: [] };
+}
+
+function waitingFor(dependency: Dependency): TemplateOutput {
+  return { text: undefined, binary: undefined, used: [dependency], missing: [dependency] };
 }
 
 function contextOf(secret: SecretRef): NonNullable<TemplateJob<unknown>['context']> {

@@ -55,6 +55,38 @@ test('each kind of source makes a file', async () => {
   assert.deepEqual(texts.slice(4), ['1', 'JWT', 'S', 'K', 'B']);
 });
 
+test('a format is not rendered before its secret is there: what it needs is known without', async () => {
+  const rendered: number[] = [];
+  const templates: typeof LOCAL_TEMPLATES = {
+    ...LOCAL_TEMPLATES,
+    renderTemplates(jobs, known, signal) {
+      rendered.push(jobs.length);
+      return LOCAL_TEMPLATES.renderTemplates(jobs, known, signal);
+    },
+  };
+  const files = [
+    { name: 'a', secret: 'kv/a', format: 'json' },
+    { name: 'b', secret: 'kv/b#x', format: 'raw' },
+  ];
+  const set = createFileSet(agentConfig({ files }), templates, {
+    read: () => Promise.reject(new Error('ENOENT')),
+  });
+  const before = await set.render(values({}), never);
+  assert.deepEqual(rendered, []);
+  const dependencies = ['kv/a', 'kv/b'].map((path) => ({ kind: 'read' as const, path }));
+  assert.deepEqual(
+    before.map(({ missing }) => missing),
+    dependencies.map((one) => [one]),
+  );
+  assert.deepEqual(
+    before.map(({ used }) => [...used.values()]),
+    dependencies.map((one) => [one]),
+  );
+  const [, after] = await set.render(values({ 'read:kv/b': { x: '1' } }), never);
+  assert.equal(Buffer.from(after?.content ?? '').toString(), '1');
+  assert.deepEqual(rendered, [1]);
+});
+
 test('what is missing is listed, and the file has no content', async () => {
   const set = fileSet({
     files: [
