@@ -84,6 +84,13 @@ test('templates of the manual have no problems', () => {
   for (const text of blocks) assert.deepEqual(checkTemplate(text, 'manual').problems, []);
 });
 
+test('templates for people who come from Consul Template have no problems', () => {
+  const templates = rowsOf('Consul Template').map(([, handlebars = '']) => handlebars);
+  const known = templates.filter((text) => text.includes('{{'));
+  assert.ok(known.length >= 10);
+  for (const text of known) assert.deepEqual(checkTemplate(text, 'manual').problems, [], text);
+});
+
 test('example manifests are injected with their values, and are in the manual', () => {
   const names = readdirSync(`${ROOT}manifests/examples`).filter((name) => name.endsWith('.yaml'));
   const listed = rowsOf('file').map(([path]) => path);
