@@ -1,7 +1,7 @@
 /**
- * Puts the added parts into a pod and notes what they replaced. Pure: the pod given is not changed.
+ * Adds the parts of an injection to a pod and records what they replaced. Pure: the input pod is not changed.
  */
-import { fieldOf, markAnnotations, type Marks } from './injection-record.ts';
+import { fieldOf, recordAnnotations, type InjectionRecord } from './injection-record.ts';
 import { CONTAINER_VARIABLE, VOLUME } from './names.ts';
 import type { OwnContainers } from './containers.ts';
 import type { Container, EnvVar, Named, Pod } from './pod.ts';
@@ -9,21 +9,21 @@ import type { Container, EnvVar, Named, Pod } from './pod.ts';
 /** Everything that one injection adds. */
 export interface Addition {
   readonly prefix: string;
-  /** Undefined where nothing of ours runs in the pod. */
+  /** Undefined in mode csi, which adds no container. */
   readonly own: OwnContainers | undefined;
-  /** Where the agent stands among the init containers. */
+  /** Index of the agent among the init containers. */
   readonly position: number;
   readonly volumes: readonly Named[];
   /** Names of the containers that see the files. */
   readonly consumers: ReadonlySet<string>;
   readonly mountPath: string;
-  /** Variables for the consumers that do not have them. */
+  /** Environment variables for the consumers that do not set them. */
   readonly variables: Readonly<Record<string, string>>;
   /** Names of the containers that the agent signals. */
   readonly signalled: ReadonlySet<string>;
 }
 
-/** The pod with everything added and marked. */
+/** The pod with everything added, and the record of it. */
 export function assemble(pod: Pod, addition: Addition): Pod {
   const { own, position, prefix, signalled } = addition;
   const log: Log = { env: new Map(), empty: new Map() };
@@ -35,7 +35,7 @@ export function assemble(pod: Pod, addition: Addition): Pod {
   const sharesProcesses = signalled.size > 0 && pod.spec.shareProcessNamespace !== true;
   if (sharesProcesses) noteEmpty(pod.spec, 'shareProcessNamespace', log.empty);
   const containers = pod.spec.containers.map(add);
-  const marks: Marks = {
+  const record: InjectionRecord = {
     env: Object.fromEntries(log.env),
     sharesProcesses,
     empty: Object.fromEntries(log.empty),
@@ -44,7 +44,7 @@ export function assemble(pod: Pod, addition: Addition): Pod {
     ...pod,
     metadata: {
       ...pod.metadata,
-      annotations: { ...pod.metadata.annotations, ...markAnnotations(prefix, marks) },
+      annotations: { ...pod.metadata.annotations, ...recordAnnotations(prefix, record) },
     },
     spec: {
       ...pod.spec,
@@ -58,7 +58,7 @@ export function assemble(pod: Pod, addition: Addition): Pod {
   };
 }
 
-/** Maps, because a container may be called `constructor`. */
+/** Maps, because a container may be named `constructor`. */
 interface Log {
   readonly env: Map<string, readonly string[]>;
   readonly empty: Map<string, unknown>;

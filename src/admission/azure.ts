@@ -1,12 +1,12 @@
 /**
- * The environment that Azure SDKs look for when they trade a federated token.
+ * The environment variables that Azure SDKs read for the exchange of a federated token.
  *
  * @see https://learn.microsoft.com/azure/aks/workload-identity-overview
  */
 import { azureTokenFile, type ResolvedSettings } from '../config/index.ts';
 import { pathOf } from './document.ts';
 
-/** Variables for the containers that see the files; empty where the pod does not ask for them. */
+/** Variables for the containers that see the files; empty if the pod does not request them. */
 export function azureVariables({ settings, files }: ResolvedSettings): Record<string, string> {
   const file = azureTokenFile(files);
   const client = settings['azure-client-id'].value;

@@ -1,31 +1,31 @@
 /**
- * Which containers of the pod see the files, and which are told of changes.
+ * Which containers of the pod see the files, and which are notified of changes.
  */
 import type { FileSettings, NotifyAction, Settings } from '../config/index.ts';
 import type { Problem } from '../core/index.ts';
 import { MESH_PROXIES } from './names.ts';
 import type { Container, Pod } from './pod.ts';
 
-/** The containers of a pod, sorted by what they have to do with the agent. */
-export interface Targets {
+/** The containers of a pod that an injection involves. */
+export interface ContainerSelection {
   /** App containers and init containers that see the files. */
   readonly consumers: readonly Container[];
   /** Containers whose processes the agent signals or restarts. */
   readonly signalled: readonly Container[];
-  /** Where the agent stands among the init containers. */
+  /** Index of the agent among the init containers. */
   readonly position: number;
 }
 
-/** What {@link findTargets} goes by. */
-export interface TargetsInput {
+/** Input of {@link selectContainers}. */
+export interface SelectionInput {
   readonly pod: Pod;
   readonly settings: Settings;
   readonly files: readonly FileSettings[];
   readonly prefix: string;
 }
 
-/** Sorts the containers; reports names that the pod does not have. */
-export function findTargets(input: TargetsInput, problems: Problem[]): Targets {
+/** Selects the containers; reports names that the pod does not have. */
+export function selectContainers(input: SelectionInput, problems: Problem[]): ContainerSelection {
   const { pod } = input;
   const position = agentPosition(pod);
   return {
@@ -35,9 +35,9 @@ export function findTargets(input: TargetsInput, problems: Problem[]): Targets {
   };
 }
 
-/** App containers and init containers that see the files, which are there from `position` of the init containers on. */
+/** App containers and init containers that see the files, which exist from init container `position` on. */
 export function findConsumers(
-  input: Omit<TargetsInput, 'files'>,
+  input: Omit<SelectionInput, 'files'>,
   position: number,
   problems: Problem[],
 ): readonly Container[] {
@@ -45,15 +45,15 @@ export function findConsumers(
 }
 
 /**
- * First of all, so that later init containers find their files and no mesh's redirection stands in the way;
- * but after a mesh's native sidecar, without which there is no network.
+ * First, so that later init containers find their files and the traffic redirection of a mesh is not yet active;
+ * but after the native sidecar of a mesh, without which there is no network.
  */
 function agentPosition(pod: Pod): number {
   const init = pod.spec.initContainers ?? [];
   return init.findLastIndex((one) => isSidecar(one) && MESH_PROXIES.includes(one.name)) + 1;
 }
 
-/** The containers that run while the agent does: native sidecars are beside the app. */
+/** The containers that run at the same time as the agent: app containers and native sidecars. */
 export function runningContainers({ spec }: Pod): readonly Container[] {
   return [...spec.containers, ...(spec.initContainers ?? []).filter(isSidecar)];
 }
@@ -63,7 +63,7 @@ function isSidecar(container: Container): boolean {
 }
 
 function appConsumers(
-  { pod, settings, prefix }: Omit<TargetsInput, 'files'>,
+  { pod, settings, prefix }: Omit<SelectionInput, 'files'>,
   problems: Problem[],
 ): Container[] {
   const all = pod.spec.containers;
@@ -73,7 +73,7 @@ function appConsumers(
 }
 
 function initConsumers(
-  { pod, settings, prefix }: Omit<TargetsInput, 'files'>,
+  { pod, settings, prefix }: Omit<SelectionInput, 'files'>,
   position: number,
   problems: Problem[],
 ): Container[] {
@@ -99,21 +99,21 @@ function choose(
   const known = new Set(among.map(({ name }) => name));
   const wanted = new Set(names);
   for (const name of [...wanted].filter((one) => !known.has(one)).slice(0, MAX_MISSING)) {
-    problems.push({ path, message: missing(name, known) });
+    problems.push({ path, message: missingContainer(name, known) });
   }
   return among.filter(({ name }) => wanted.has(name));
 }
 
-/** More that are not there are not told, nor more that are. */
+/** Maximum number of missing containers that are reported, and of existing ones in the message. */
 const MAX_MISSING = 10;
 
-function missing(name: string, known: ReadonlySet<string>): string {
-  const told = [...known].slice(0, MAX_MISSING).join(', ');
+function missingContainer(name: string, known: ReadonlySet<string>): string {
+  const names = [...known].slice(0, MAX_MISSING).join(', ');
   const more = known.size > MAX_MISSING ? ` and ${known.size - MAX_MISSING} more` : '';
-  return `there is no container "${name}" here${told === '' ? '' : `, only ${told}${more}`}`;
+  return `there is no container "${name}"${names === '' ? '' : `; choose from ${names}${more}`}`;
 }
 
-function signalledContainers(input: TargetsInput, problems: Problem[]): Container[] {
+function signalledContainers(input: SelectionInput, problems: Problem[]): Container[] {
   const { pod, prefix } = input;
   const running = runningContainers(pod);
   const wanted = actionsOf(input).filter(({ action }) => action.kind !== 'http');
@@ -126,10 +126,11 @@ function signalledContainers(input: TargetsInput, problems: Problem[]): Containe
     if (action.kind === 'restart') restarted.set(action.container, path);
   }
   const absent = [...targets].filter(([name]) => !known.has(name)).slice(0, MAX_MISSING);
-  for (const [name, path] of absent) problems.push({ path, message: missing(name, known) });
+  for (const [name, path] of absent)
+    problems.push({ path, message: missingContainer(name, known) });
   if (pod.spec.restartPolicy === 'Never') {
     for (const [name, path] of [...restarted].slice(0, MAX_MISSING)) {
-      const message = `restart@${name} contradicts restartPolicy Never: it would end the container for good`;
+      const message = `restart@${name} conflicts with restartPolicy Never: the container would not start again`;
       problems.push({ path, message });
     }
   }
@@ -140,12 +141,12 @@ function signalledContainers(input: TargetsInput, problems: Problem[]): Containe
 function checkSharedProcesses(pod: Pod, path: string, problems: Problem[]): void {
   if (pod.spec.shareProcessNamespace === false) {
     const message =
-      'contradicts shareProcessNamespace: false of the pod: the agent must see the process that it signals';
+      'conflicts with shareProcessNamespace: false of the pod: the agent must see the process that it signals';
     problems.push({ path, message });
   }
   if (pod.spec.hostPID === true) {
     const message =
-      'contradicts hostPID: true of the pod: the agent would see every process of the node';
+      'conflicts with hostPID: true of the pod: the agent would see every process of the node';
     problems.push({ path, message });
   }
 }
@@ -154,7 +155,7 @@ function actionsOf({
   settings,
   files,
   prefix,
-}: TargetsInput): { readonly path: string; readonly action: NotifyAction }[] {
+}: SelectionInput): { readonly path: string; readonly action: NotifyAction }[] {
   const ofSet = (settings['on-change'].value ?? []).map((action) => ({
     path: `${prefix}/on-change`,
     action,

@@ -1,5 +1,5 @@
 /**
- * The containers and volumes that are added to a pod.
+ * The agent's containers and volumes that are added to a pod.
  */
 import type { FileSettings, Installation, RawAgentConfig, Settings } from '../config/index.ts';
 import { configText } from './file-checks.ts';
@@ -15,7 +15,7 @@ import {
 import type { Container, EnvVar, Named, VolumeMount } from './pod.ts';
 import type { AgentUser } from './user.ts';
 
-/** What the agent's containers are made from. */
+/** Input of {@link ownContainers} and {@link ownVolumes}. */
 export interface ContainerInput {
   readonly config: RawAgentConfig;
   readonly settings: Settings;
@@ -24,17 +24,17 @@ export interface ContainerInput {
   readonly user: AgentUser;
   readonly installation: Installation;
   readonly mode: 'native' | 'pair' | 'init';
-  /** True where the pod has the network of its node, on which the agent must not be heard. */
+  /** True if the pod uses the host network, on which the agent listens only on loopback. */
   readonly hostNetwork: boolean;
 }
 
-/** The agent's containers by the list that they go to. */
+/** The agent's containers, by the list of the pod that they are added to. */
 export interface OwnContainers {
   readonly init: Container;
   readonly sidecar: Container | undefined;
 }
 
-/** Makes the containers of a mode. */
+/** The containers of a mode. */
 export function ownContainers(input: ContainerInput): OwnContainers {
   const common = commonParts(input);
   const once = { name: INIT_CONTAINER, ...common, args: ['agent', '--once'] };
@@ -52,7 +52,7 @@ export function ownContainers(input: ContainerInput): OwnContainers {
   }
 }
 
-/** Volumes that the containers mount, the shared one first. */
+/** The volumes that the agent's containers mount; the one with the files is first. */
 export function ownVolumes(input: ContainerInput): readonly Named[] {
   return ownMounts(input).map(({ volume }) => volume);
 }
@@ -103,25 +103,25 @@ function resources(settings: Settings): Record<string, Record<string, string>> {
   const memoryLimit = memory.value.limit ?? memory.value.request;
   return {
     requests: { cpu: cpu.value.request, memory: memory.value.request },
-    // No CPU limit unless asked for: throttling at start is what people complain of.
+    // No CPU limit unless requested: throttling would slow down the start.
     limits: { ...(cpu.value.limit !== undefined && { cpu: cpu.value.limit }), memory: memoryLimit },
   };
 }
 
 /**
- * A declared port keeps two pods on the node's network apart. There is no liveness probe: strangers might make it fail,
- * and the kubelet would end an agent that works. One that is stuck ends itself (src/platform/watchdog.ts).
+ * The scheduler keeps two pods with the same declared port and the host network apart. There is no liveness probe:
+ * strangers could make it fail, and the kubelet would kill a working agent. A stuck agent exits (src/platform/watchdog.ts).
  */
 function listening({ settings }: ContainerInput): Record<string, unknown> {
   return { ports: [{ name: 'vouchsafe', containerPort: settings.port.value, protocol: 'TCP' }] };
 }
 
-/** Seconds beyond the agent's own deadline, so that the agent can say why before the kubelet ends it. */
+/** Added to the agent's own deadline, so that the agent can report the reason before the kubelet kills it. */
 const PROBE_SLACK_SECONDS = 30;
-/** About twelve days, the longest wait of a pod that is to wait for Vault. */
+/** About twelve days: the longest wait with `on-missing-vault: wait`. */
 const WAITING_SECONDS = 1_000_000;
 
-/** Passes when every file has been written; asked every second, because the pod waits for it. */
+/** Succeeds once every file has been written; polled every second, because the pod waits for it. */
 function startupProbe({ settings, hostNetwork }: ContainerInput): Record<string, unknown> {
   const deadline = Math.ceil(settings['init-deadline'].value / 1000) + PROBE_SLACK_SECONDS;
   const isPatient = settings['on-missing-vault'].value === 'wait';
@@ -189,8 +189,8 @@ function tokenMount(needs: Needs): OwnMount[] {
 }
 
 /**
- * Nothing, where containers have a token for the API server: the agent has no use for one. It spares a second
- * call of the webhook as well, because the API server's plug-in that mounts tokens finds nothing left to change.
+ * An empty directory instead of a token for the API server, which the agent does not need. It also avoids a second
+ * call of the webhook, because the API server's ServiceAccount plug-in then has nothing to change.
  *
  * @see https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#serviceaccount
  */

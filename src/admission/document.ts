@@ -1,5 +1,5 @@
 /**
- * Settings -> the agent's configuration document and what it must be able to reach.
+ * Settings -> the agent's configuration document, and what the agent needs access to.
  */
 import {
   AGENT_API_VERSION,
@@ -19,17 +19,17 @@ import {
 import { formatDuration, type Problem } from '../core/index.ts';
 import { DIRECTORY } from './names.ts';
 
-/** What the agent uses beyond its own volumes. */
+/** What the agent needs besides its own volumes. */
 export interface Needs {
-  /** The Workload API is asked. */
+  /** Whether it uses the Workload API. */
   readonly spiffe: boolean;
-  /** Vault is asked; undefined where only SVIDs are delivered. */
+  /** The connection to Vault; undefined if only SVIDs are delivered. */
   readonly vault: VaultConnection | undefined;
-  /** A service-account token logs in. */
+  /** The service-account token for the login; undefined if an SVID is used. */
   readonly token: { readonly audience: string | undefined } | undefined;
 }
 
-/** Where reasons against an injection are collected. */
+/** Reasons against an injection, collected. */
 export interface Reasons {
   readonly problems: Problem[];
   /** What the installation does not allow. */
@@ -37,8 +37,8 @@ export interface Reasons {
 }
 
 /**
- * Decides what is needed; reports a connection that is not there, or that the pod may not use. `byToken` holds
- * where nothing said otherwise: a service-account token logs in.
+ * Decides what is needed; reports a connection that does not exist or that the pod may not use. With `byToken`
+ * the login uses a service-account token whatever the settings are.
  */
 export function needsOf(
   resolved: ResolvedSettings,
@@ -61,7 +61,7 @@ export function needsOf(
   };
 }
 
-/** The annotations, without their prefix, that call for an SVID whatever logs in. */
+/** The annotations, without their prefix, that need an SVID even if the login does not. */
 export function svidUsers({ settings, files }: ResolvedSettings): readonly string[] {
   const chosen = (['spiffe-id', 'spiffe-hint'] as const).filter(
     (name) => settings[name].source === 'pod',
@@ -71,29 +71,29 @@ export function svidUsers({ settings, files }: ResolvedSettings): readonly strin
     ...chosen,
     ...files.flatMap((file) => [
       ...(file['jwt-svid'] === undefined ? [] : [`jwt-svid-${file.name}`]),
-      ...(callsForSvid(file.template?.value) ? [`template-${file.name}`] : []),
+      ...(needsSvid(file.template?.value) ? [`template-${file.name}`] : []),
     ]),
   ];
 }
 
-/** Who reads the document, and what is not for the settings to say. */
+/** The reader of the document, and what the settings do not decide. */
 export interface DocumentReader {
   readonly mode: 'native' | 'pair' | 'init' | 'csi';
   readonly fileMode: string;
-  /** Address of health, metrics and status; undefined where the reader is no agent in the pod. */
+  /** Address of health, metrics and status; undefined for the CSI driver. */
   readonly listen: string | undefined;
-  /** Where SVIDs come from. */
+  /** Address of the Workload API, or of its counterpart on the node. */
   readonly socket: string;
-  /** How long the kubelet waits for the pod's containers at its end. */
+  /** Termination grace period of the pod. */
   readonly graceSeconds: number;
-  /** What the installation lets one rendering make. */
+  /** Memory that one rendering may allocate for text and items. */
   readonly maxRenderBytes: number;
 }
 
-/** Of a grace period, what the agent needs for the revocation: 5 s for Vault, and something for a busy node. */
+/** Part of the grace period that the agent needs for the revocation: 5 s for Vault, and a margin for a busy node. */
 const REVOCATION_SECONDS = 8;
 
-/** The document for a pod. Settings that nobody gave are left to the agent's own defaults. */
+/** The document for a pod. Settings that no level sets are left to the agent's own defaults. */
 export function agentDocument(
   resolved: ResolvedSettings,
   needs: Needs,
@@ -112,7 +112,7 @@ export function agentDocument(
     ...(others.length > 0 && { files: others.map((file) => fileOf(file, settings)) }),
     ...(x509 !== undefined && { x509Svid: Object.keys(x509).length === 0 ? true : x509 }),
     ...(how.mode === 'csi' ? {} : reactions(settings)),
-    // Nobody goes on after the init container: what it revoked the application would lose.
+    // In mode init nothing runs after the init container; what it revoked, the application would lose.
     ...optional('revokeOnExit', how.mode === 'init' ? false : explicit(settings['revoke-on-exit'])),
     ...optional('revokeGrace', durationOf(settings['revoke-grace'])),
     ...(how.mode === 'pair' && { revokeDelay: revokeDelay(settings, how) }),
@@ -120,13 +120,13 @@ export function agentDocument(
   };
 }
 
-/** Application and sidecar of a pair are told to end together: until when the one needs what the other revokes. */
+/** Application and sidecar of a pair get SIGTERM at the same time: how long the sidecar waits before it revokes. */
 function revokeDelay(settings: Settings, { graceSeconds }: DocumentReader): string {
   const mostMs = Math.max(0, graceSeconds - REVOCATION_SECONDS) * 1000;
   return formatDuration(Math.min(settings['revoke-delay'].value ?? mostMs, mostMs));
 }
 
-/** What an agent in the pod does when files change, or do not come. */
+/** What an agent in the pod does when files change, or when the first delivery is late. */
 function reactions(settings: Settings): Partial<RawAgentConfig> {
   return {
     ...optional('onChange', actionTexts(settings['on-change'])),
@@ -135,7 +135,7 @@ function reactions(settings: Settings): Partial<RawAgentConfig> {
   };
 }
 
-/** What an agent in the pod has of its own. */
+/** Settings that only an agent in the pod has. */
 function agentParts(settings: Settings, how: DocumentReader): Partial<RawAgentConfig> {
   return {
     ...(how.mode !== 'init' && {
@@ -147,7 +147,7 @@ function agentParts(settings: Settings, how: DocumentReader): Partial<RawAgentCo
   };
 }
 
-/** The name below the mount of a file. */
+/** The path of a file below the mount. */
 export function pathOf(file: FileSettings): string {
   return file.file?.value ?? file.name;
 }
@@ -163,12 +163,12 @@ function templateOf(file: FileSettings): unknown {
   return file.template ?? file['template-from'];
 }
 
-/** Templates in ConfigMaps are not seen here: name the SVID with `spiffe-id` or `spiffe-hint` then. */
-function callsForSvid(template: string | undefined): boolean {
+/** Templates in ConfigMaps are not visible here; such pods set `spiffe-id` or `spiffe-hint`. */
+function needsSvid(template: string | undefined): boolean {
   return template !== undefined && /\b(jwtSvid|spiffeId)\b/.test(template);
 }
 
-/** Vault's Kubernetes method reviews tokens for the API server's own audience unless told otherwise. */
+/** Vault's Kubernetes method reviews tokens for the API server's own audience by default. */
 function tokenAudience(settings: Settings): string | undefined {
   const isDefault = settings.audience.source === 'built in';
   if (settings['auth-method'].value === 'kubernetes' && isDefault) return undefined;
@@ -188,8 +188,8 @@ function connectionOf(
     const names = Object.keys(connections).join(', ');
     problems.push({
       path,
-      message: `there is no connection "${chosen}"`,
-      help: `choose one of ${names}`,
+      message: `the connection "${chosen}" does not exist`,
+      help: `set one of ${names}`,
     });
     return undefined;
   }
@@ -200,7 +200,8 @@ function connectionOf(
   }
   if (!allowPodAddress) {
     const names = Object.keys(connections).join(', ');
-    const message = 'the installation does not let a pod give an address: name a connection';
+    const message =
+      'the installation does not allow an address (vault.allowPodAddress): set the name of a connection';
     forbidden.push({ path, message, help: `one of ${names}` });
     return undefined;
   }
@@ -272,7 +273,7 @@ function x509Of(files: readonly FileSettings[]): RawX509Files {
     };
   });
   const actions = new Set(parts.flatMap((one) => one.onChange ?? []));
-  const named = Object.assign({}, ...parts) as RawX509Files; // the parts name its fields, each its own
+  const named = Object.assign({}, ...parts) as RawX509Files; // each part has different fields of it
   return { ...named, ...(actions.size > 0 && { onChange: [...actions] }) };
 }
 
@@ -297,5 +298,5 @@ function optional<const K extends string, T>(
   name: K,
   value: T | undefined,
 ): { readonly [Name in K]?: T } {
-  return value === undefined ? {} : ({ [name]: value } as { readonly [Name in K]?: T }); // K is the one name
+  return value === undefined ? {} : ({ [name]: value } as { readonly [Name in K]?: T }); // K is the only key
 }

@@ -1,5 +1,5 @@
 /**
- * Checks of what a pod asks for, whoever is to deliver it. Sizes are judged first: what is too large is not parsed.
+ * Checks of the requested files, for agent and CSI driver. Sizes are checked first: what is too large is not parsed.
  */
 import {
   MAX_FILES,
@@ -10,38 +10,38 @@ import {
 import type { Dependency, Problem } from '../core/index.ts';
 import { countTokens } from './template-tokens.ts';
 
-/** Finds what is wrong with a template, and what its literal calls ask for, without running it. */
+/** Finds the problems of a template, and the dependencies of its calls with literal arguments, without rendering it. */
 export type CheckTemplate = (
   source: string,
   name: string,
 ) => { readonly problems: readonly Problem[]; readonly dependencies: readonly Dependency[] };
 
-/** Limit of the document in the pod: an object of the API server holds 1.5 MiB in all. */
+/** Limit of the document in the pod: an object of the API server holds 1.5 MiB in total. */
 const MAX_CONFIG_BYTES = 100 * 1024;
 /** Limit of all templates of a pod together; parsing one of them takes up to ten microseconds. */
 export const MAX_TEMPLATE_TOKENS = 6000;
 
-/** What {@link checkContents} goes by. */
+/** Input of {@link checkContents}. */
 export interface ContentsInput {
   readonly settings: ResolvedSettings;
   readonly installation: Installation;
   readonly checkTemplate: CheckTemplate;
-  /** The document that would be written. */
+  /** The document for the pod. */
   readonly config: RawAgentConfig;
-  /** What a person can do about templates that are too large, told the name of the file with the longest one. */
+  /** What the user can do about templates that are too large; `name` is the file with the longest one. */
   readonly remedy: (name: string) => string;
 }
 
-/** What the calls with nothing but literals ask for, by name of the file; nothing where a size is over its limit. */
+/** Dependencies of calls with only literal arguments, by name of the file; empty if a size is over its limit. */
 export type LiteralDependencies = ReadonlyMap<string, readonly Dependency[]>;
 
-/** Reports a request for nothing or for too much, and templates that cannot be rendered. Parses each template once. */
+/** Reports a pod without files, exceeded limits, and templates that cannot be rendered. Parses each template once. */
 export function checkContents(input: ContentsInput, problems: Problem[]): LiteralDependencies {
   const { settings, installation, checkTemplate } = input;
   const prefix = installation.annotationPrefix;
   const isEmpty = settings.files.length === 0 && !settings.settings['x509-svid'].value;
   if (isEmpty && settings.problems.length === 0) {
-    const message = `nothing to deliver: give ${prefix}/secret-<name>, ${prefix}/template-<name>, ${prefix}/jwt-svid-<name> or ${prefix}/x509-svid`;
+    const message = `nothing to deliver: set ${prefix}/secret-<name>, ${prefix}/template-<name>, ${prefix}/jwt-svid-<name> or ${prefix}/x509-svid`;
     problems.push({ path: `${prefix}/inject`, message });
   }
   const literals = new Map<string, readonly Dependency[]>();
@@ -61,8 +61,8 @@ export function checkContents(input: ContentsInput, problems: Problem[]): Litera
   return literals;
 }
 
-/** The same check, which looks at each template once for as long as this function is kept: for one review. */
-export function checkedOnce(check: CheckTemplate): CheckTemplate {
+/** The same check, which remembers its results: made for one review, it checks each template once. */
+export function checkOncePerTemplate(check: CheckTemplate): CheckTemplate {
   const results = new Map<string, Map<string, ReturnType<CheckTemplate>>>();
   return (source, name) => {
     const known = results.get(name) ?? new Map<string, ReturnType<CheckTemplate>>();
@@ -72,7 +72,7 @@ export function checkedOnce(check: CheckTemplate): CheckTemplate {
   };
 }
 
-/** Whether a document is larger than what may be written into a pod. */
+/** Whether a document is too large for a pod. */
 export function isTooLarge(config: RawAgentConfig): boolean {
   return bytesOf(config) > MAX_CONFIG_BYTES;
 }
@@ -81,13 +81,13 @@ function bytesOf(config: RawAgentConfig): number {
   return Buffer.byteLength(configText(config));
 }
 
-/** Why nothing is parsed at all. Each limit is cheaper to look at than the next. */
+/** The first exceeded limit. Each limit is cheaper to check than the next one. */
 function sizeProblem(input: ContentsInput): Problem | undefined {
   const { settings, installation, config, remedy } = input;
   const { files } = settings;
   const prefix = installation.annotationPrefix;
   if (files.length > MAX_FILES) {
-    const message = `asks for ${files.length} files, more than ${MAX_FILES}`;
+    const message = `${files.length} files are requested; the maximum is ${MAX_FILES}`;
     return { path: `${prefix}/inject`, message };
   }
   const templates = files.map(({ name, template }) => ({ name, text: template?.value ?? '' }));
@@ -98,18 +98,18 @@ function sizeProblem(input: ContentsInput): Problem | undefined {
   const path = `${prefix}/template-${name}`;
   const bytes = bytesOf(config);
   if (bytes > MAX_CONFIG_BYTES) {
-    const message = `the agent's configuration would be ${bytes} bytes, more than ${MAX_CONFIG_BYTES}: ${remedy(name)}`;
+    const message = `the agent's configuration would have ${bytes} bytes, the maximum is ${MAX_CONFIG_BYTES}: ${remedy(name)}`;
     return { path, message };
   }
   const tokens = templates.reduce((sum, { text }) => sum + countTokens(text), 0);
   if (tokens <= MAX_TEMPLATE_TOKENS) return undefined;
-  const message = `the templates of the pod have more than ${MAX_TEMPLATE_TOKENS} words and signs within {{ and }}: ${remedy(name)}`;
+  const message = `the templates of the pod have more than ${MAX_TEMPLATE_TOKENS} tokens within {{ and }}: ${remedy(name)}`;
   return { path, message };
 }
 
 /**
- * The document as the text of an environment variable. The kubelet expands `$(NAME)` in those; JSON can
- * spell every dollar sign in another way, so that a template keeps its own.
+ * The document as the text of an environment variable. The kubelet expands `$(NAME)` in those, so dollar signs are
+ * escaped as JSON allows, and templates keep theirs.
  *
  * @see https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/
  */

@@ -1,11 +1,11 @@
 /**
- * The installation's policies as what one workload may ask for: written into an agent's document, and asked of the
- * installation itself by the driver.
+ * What the installation's policies allow one workload: written into an agent's document, and evaluated by the driver
+ * from the installation itself.
  */
 import type { AgentConfig, Installation, RawAgentConfig, VaultPolicy } from '../config/index.ts';
 import { Globs, isUnlimited, OPERATIONS, type Grant, type Grants } from '../core/index.ts';
 
-/** Whose requests they are. */
+/** The workload that requests. */
 export interface Workload {
   readonly namespace: string;
   readonly serviceAccount: string;
@@ -13,14 +13,14 @@ export interface Workload {
 
 /** A login to Vault. */
 export interface Login {
-  /** Names of the connection; several where a document tells its address alone. */
+  /** Names of the connection; several if a document has only the address. */
   readonly connections: readonly string[];
-  /** Undefined is the default role of the mount. */
+  /** Undefined for the default role of the mount. */
   readonly role: string | undefined;
   readonly mount: string;
 }
 
-/** The policies that are for a workload. */
+/** The policies that apply to a workload. */
 export function policiesFor(
   policies: readonly VaultPolicy[],
   { namespace, serviceAccount }: Workload,
@@ -32,7 +32,7 @@ export function policiesFor(
   );
 }
 
-/** Whether a policy allows a role; undefined is the default one of the mount. */
+/** Whether a policy allows a role; undefined is the default role of the mount. */
 export function allowsRole({ roles }: VaultPolicy, role: string | undefined): boolean {
   return role === undefined ? Globs.of(roles).matchesAll : Globs.of(roles).matches(role);
 }
@@ -47,14 +47,14 @@ export function allowsLogin(policy: VaultPolicy, { connections, role, mount }: L
   );
 }
 
-/** What policies allow once the login is allowed. */
+/** What policies allow after an allowed login. */
 export function grantsOf(policies: readonly VaultPolicy[]): Grants {
   return policies.map(({ name, paths, operations, audiences }) => ({
     ...{ policy: name, paths, operations, audiences },
   }));
 }
 
-/** What the policies of an installation let a volume ask for that runs by this config; undefined is everything. */
+/** What the policies of an installation allow a volume with this config; undefined allows everything. */
 export function volumeGrants(
   installation: Installation,
   workload: Workload,
@@ -64,14 +64,14 @@ export function volumeGrants(
   if (policies.length === 0) return undefined;
   const login = loginOf(installation, config);
   const matching = policiesFor(policies, workload);
-  return limits(
+  return limitingGrants(
     grantsOf(matching.filter((policy) => login === undefined || allowsLogin(policy, login))),
   );
 }
 
-/** Grants as a document has them, without what is any; undefined where nothing is limited. */
+/** Grants as in a document, without fields that allow any; undefined if nothing is limited. */
 export function documentGrants(grants: Grants): RawAgentConfig['grants'] {
-  return limits(grants)?.map(({ policy, paths, operations, audiences }) => ({
+  return limitingGrants(grants)?.map(({ policy, paths, operations, audiences }) => ({
     policy,
     ...(!Globs.of(paths).matchesAll && { paths }),
     ...(operations.length < OPERATIONS.length && { operations }),
@@ -79,7 +79,7 @@ export function documentGrants(grants: Grants): RawAgentConfig['grants'] {
   }));
 }
 
-function limits(grants: Grants): readonly Grant[] | undefined {
+function limitingGrants(grants: Grants): readonly Grant[] | undefined {
   return grants.some(isUnlimited) ? undefined : grants;
 }
 

@@ -17,7 +17,7 @@ export { planVolume, type VolumeInput, type VolumePlan, type VolumeRefusal } fro
 export {
   answerReview,
   readReview,
-  refuseReview,
+  denyReview,
   review,
   type AdmissionRequest,
   type AdmissionReviewResponse,

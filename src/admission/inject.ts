@@ -1,48 +1,47 @@
 /**
- * Pod in, patched pod and report out. Pure: one function for the webhook and for `vouchsafe inject`.
+ * Pod in, patched pod and report out. Pure: the same function serves the webhook and `vouchsafe inject`.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { resolveSettings, type RawAgentConfig, type ResolvedSettings } from '../config/index.ts';
 import { formatProblems, type Problem } from '../core/index.ts';
 import { assemble } from './assemble.ts';
-import { checkedOnce } from './file-checks.ts';
-import { hasInjection, hasMarks, removeInjection } from './injection-record.ts';
+import { checkOncePerTemplate } from './file-checks.ts';
+import { hasInjection, hasRecord, removeInjection } from './injection-record.ts';
 import type { InjectionInput } from './injection-types.ts';
 import { keepOwnParts } from './own-parts.ts';
 import { planInjection } from './plan.ts';
 import type { Pod } from './pod.ts';
 
-/** Why the outcome is what it is. Labels of metrics are made from these: a closed, small set. */
+/** Reasons of an outcome. They are labels of metrics: a closed, small set. */
 export const REASONS = {
   requested: 'The pod requests injection.',
   already_injected: 'The pod is already injected.',
-  not_requested:
-    'Not requested: neither the pod nor its namespace sets vouchsafe.dev/inject to "true".',
+  not_requested: 'Neither the pod nor its namespace sets the annotation inject to "true".',
   nothing_requested: 'The namespace requests injection, but the pod configures no file.',
   excluded_namespace: 'The namespace is excluded from injection.',
-  invalid: 'Settings are not valid, or contradict each other or the pod.',
+  invalid: 'Settings are not valid, or conflict with each other or the pod.',
   forbidden: 'The installation does not allow what the pod requests.',
 } as const;
 /** One of {@link REASONS}. */
 export type Reason = keyof typeof REASONS;
 
-/** What became of a pod. */
+/** The result for a pod. */
 export interface InjectionResult {
   readonly outcome: 'injected' | 'skipped' | 'denied';
   readonly reason: Reason;
-  /** One sentence, or every problem, one a line. */
+  /** One sentence, or one line per problem. */
   readonly message: string;
   readonly problems: readonly Problem[];
   readonly warnings: readonly string[];
-  /** The patched pod; the pod that was given unless `outcome` is `injected`. */
+  /** The patched pod; the input pod unless `outcome` is `injected`. */
   readonly pod: Pod;
   /** Every setting with its source, for `explain`. */
   readonly settings: ResolvedSettings;
-  /** The document that the agent or the CSI driver runs by; present where `outcome` is `injected`. */
+  /** The configuration of the agent or the volume; present if `outcome` is `injected`. */
   readonly agentConfig?: RawAgentConfig;
 }
 
-/** Decides on a pod and adds the agent. Equal input gives equal output; its own output it leaves as it is. */
+/** Decides on a pod and injects it. Deterministic and idempotent: its own output is left as it is. */
 export function inject(input: InjectionInput): InjectionResult {
   const { pod, installation } = input;
   const prefix = installation.annotationPrefix;
@@ -55,7 +54,7 @@ export function inject(input: InjectionInput): InjectionResult {
   const early = earlyResult(input, settings);
   if (early !== undefined) return early;
   const original = removeInjection(pod, prefix);
-  const checkTemplate = checkedOnce(input.checkTemplate);
+  const checkTemplate = checkOncePerTemplate(input.checkTemplate);
   const plan = planInjection({ ...input, pod: original, settings, checkTemplate });
   const warnings = [...settings.warnings, ...plan.warnings];
   const { planned, problems } = plan;
@@ -67,7 +66,7 @@ export function inject(input: InjectionInput): InjectionResult {
   const { addition, config } = planned;
   const assembled = assemble(original, addition);
   if (!hasInjection(pod, prefix)) {
-    if (hasMarks(pod, prefix)) warnings.push(copiedMarks(prefix));
+    if (hasRecord(pod, prefix)) warnings.push(copiedRecord(prefix));
     return requested({ warnings, pod: assembled, settings, agentConfig: config });
   }
   const repaired = keepOwnParts(assembled, pod);
@@ -86,34 +85,34 @@ function requested(
   return { outcome: 'injected', reason, message: REASONS[reason], problems: [], ...result };
 }
 
-function copiedMarks(prefix: string): string {
-  return `${prefix}/status says injected, but what was injected is not there: copied from a running pod? It is added`;
+function copiedRecord(prefix: string): string {
+  return `${prefix}/status is injected, but the injected parts are missing (copied from a running pod?): they are added`;
 }
 
-/** Results that need no look at the pod's containers. */
+/** Results that do not depend on the pod's containers. */
 function earlyResult(
   { pod, namespace, installation }: InjectionInput,
   settings: ResolvedSettings,
 ): InjectionResult | undefined {
   const prefix = installation.annotationPrefix;
-  const asked = settings.settings.inject;
+  const requestedBy = settings.settings.inject;
   const skipped = (reason: Reason, warnings: readonly string[]): InjectionResult => {
     const message = REASONS[reason];
     return { outcome: 'skipped', reason, message, problems: [], warnings, pod, settings };
   };
   const isMisspelt = settings.problems.some(({ path }) => path.startsWith(`${prefix}/inject`));
-  if (!asked.value && !isMisspelt) {
-    const isForgotten = asked.source === 'built in' && settings.files.length > 0;
-    const warning = `the pod asks for files, but not for the agent: add ${prefix}/inject: "true"`;
-    return skipped('not_requested', [...settings.warnings, ...(isForgotten ? [warning] : [])]);
+  if (!requestedBy.value && !isMisspelt) {
+    const isInjectMissing = requestedBy.source === 'built in' && settings.files.length > 0;
+    const warning = `the pod requests files, but no injection: set ${prefix}/inject: "true"`;
+    return skipped('not_requested', [...settings.warnings, ...(isInjectMissing ? [warning] : [])]);
   }
   if (installation.webhook.excludedNamespaces.includes(namespace)) {
     return skipped('excluded_namespace', [
-      `pods of namespace ${namespace} are never touched: ${prefix}/inject has no effect`,
+      `pods of namespace ${namespace} are never injected: ${prefix}/inject has no effect`,
     ]);
   }
-  const asksForNothing = settings.files.length === 0 && !settings.settings['x509-svid'].value;
-  if (asksForNothing && asked.source === 'namespace' && settings.problems.length === 0) {
+  const requestsNothing = settings.files.length === 0 && !settings.settings['x509-svid'].value;
+  if (requestsNothing && requestedBy.source === 'namespace' && settings.problems.length === 0) {
     return skipped('nothing_requested', settings.warnings);
   }
   return undefined;

@@ -1,5 +1,5 @@
 /**
- * What a pod remembers of its injection, and how the injection is taken away again.
+ * The record of an injection in the pod's annotations, and the removal of an injection.
  */
 import { jsonBoundsProblem } from '../core/index.ts';
 import { CONFIG_VARIABLE, isOwnContainer, isOwnVolume, VOLUME } from './names.ts';
@@ -9,18 +9,18 @@ import type { Container, Named, Pod } from './pod.ts';
 const STATUS = 'status';
 const INJECTED = 'injected';
 
-/** What was added besides containers and volumes, which are known by their names. */
-export interface Marks {
+/** What was added besides containers and volumes, which have reserved names. */
+export interface InjectionRecord {
   /** Environment variables added, by container. */
   readonly env: Readonly<Record<string, readonly string[]>>;
   readonly sharesProcesses: boolean;
-  /** Fields that were there but empty (`[]`, `{}` or null), by the path that {@link fieldOf} gives. */
+  /** Fields that existed but were empty (`[]`, `{}` or null), by the path of {@link fieldOf}. */
   readonly empty: Readonly<Record<string, unknown>>;
 }
 
-/** The annotations that mark a pod as injected. Keys are in order, so that equal marks give equal bytes. */
-export function markAnnotations(prefix: string, marks: Marks): Record<string, string> {
-  const { env, sharesProcesses, empty } = marks;
+/** The annotations of an injected pod. Keys are in order, so that equal records give equal bytes. */
+export function recordAnnotations(prefix: string, record: InjectionRecord): Record<string, string> {
+  const { env, sharesProcesses, empty } = record;
   const text = JSON.stringify({
     ...(Object.keys(env).length > 0 && { env }),
     ...(sharesProcesses && { sharesProcesses }),
@@ -29,12 +29,12 @@ export function markAnnotations(prefix: string, marks: Marks): Record<string, st
   return { [`${prefix}/${STATUS}`]: 'injected', [`${prefix}/${INJECTED}`]: text };
 }
 
-/** The path of a list, for {@link Marks.empty}. */
+/** The path of a list, for {@link InjectionRecord.empty}. */
 export function fieldOf(field: string, container?: Container): string {
   return container === undefined ? field : `${container.name}.${field}`;
 }
 
-/** True where the agent's containers or the driver's volume are really there, whatever the annotations say. */
+/** True if the pod has the agent's containers or the driver's volume; the annotations are not sufficient. */
 export function hasInjection(pod: Pod, prefix: string): boolean {
   if (pod.metadata.annotations?.[`${prefix}/${INJECTED}`] === undefined) return false;
   const containers = [...(pod.spec.initContainers ?? []), ...pod.spec.containers];
@@ -44,53 +44,53 @@ export function hasInjection(pod: Pod, prefix: string): boolean {
   );
 }
 
-/** True where the annotations say that the pod was injected. */
-export function hasMarks(pod: Pod, prefix: string): boolean {
+/** True if the annotations say that the pod was injected. */
+export function hasRecord(pod: Pod, prefix: string): boolean {
   const annotations = pod.metadata.annotations ?? {};
   return [STATUS, INJECTED].some((name) => annotations[`${prefix}/${name}`] !== undefined);
 }
 
-/** The configuration document of an agent's container, as text; empty where there is none. */
+/** The configuration document of an agent's container, as text; empty if there is none. */
 export function configOf(container: Container): string {
   return container.env?.find(({ name }) => name === CONFIG_VARIABLE)?.value ?? '';
 }
 
-/** The pod as it was before injection. Gives a pod that was never injected back as it is. */
+/** The pod as it was before injection. A pod that was never injected is returned unchanged. */
 export function removeInjection(pod: Pod, prefix: string): Pod {
-  if (!hasMarks(pod, prefix)) return pod;
-  const marks = readMarks(pod.metadata.annotations?.[`${prefix}/${INJECTED}`]);
-  const clean = (container: Container): Container => withoutInjection(container, marks);
+  if (!hasRecord(pod, prefix)) return pod;
+  const record = parseRecord(pod.metadata.annotations?.[`${prefix}/${INJECTED}`]);
+  const clean = (container: Container): Container => withoutInjection(container, record);
   const containers = pod.spec.containers.filter(({ name }) => !isOwnContainer(name)).map(clean);
   let spec = { ...pod.spec, containers };
   if (Array.isArray(spec.initContainers)) {
     spec = { ...spec, initContainers: spec.initContainers.map(clean) };
-    spec = withoutItems(spec, 'initContainers', isOwnContainer, { path: 'initContainers', marks });
+    spec = withoutItems(spec, 'initContainers', isOwnContainer, { path: 'initContainers', record });
   }
-  spec = withoutItems(spec, 'volumes', isOwnVolume, { path: 'volumes', marks });
+  spec = withoutItems(spec, 'volumes', isOwnVolume, { path: 'volumes', record });
   const field = 'shareProcessNamespace';
-  if (marks.sharesProcesses) spec = restored(spec, field, { path: field, marks });
-  return { ...pod, metadata: withoutMarks(pod.metadata, prefix, marks), spec };
+  if (record.sharesProcesses) spec = restored(spec, field, { path: field, record });
+  return { ...pod, metadata: withoutRecord(pod.metadata, prefix, record), spec };
 }
 
-function withoutInjection(container: Container, marks: Marks): Container {
+function withoutInjection(container: Container, record: InjectionRecord): Container {
   const { name } = container;
-  const added = new Set(Object.hasOwn(marks.env, name) ? marks.env[name] : []);
+  const added = new Set(Object.hasOwn(record.env, name) ? record.env[name] : []);
   const mounted = withoutItems(container, 'volumeMounts', (one) => one === VOLUME.secrets, {
     path: fieldOf('volumeMounts', container),
-    marks,
+    record,
   });
   return withoutItems(mounted, 'env', (one) => added.has(one), {
     path: fieldOf('env', container),
-    marks,
+    record,
   });
 }
 
-/** Takes items out of a list. A list that becomes empty was absent before, or just as empty as the marks say. */
+/** Removes items from a list. A list that becomes empty was absent before, or empty as in the record. */
 function withoutItems<F extends string, T extends Partial<Record<F, readonly Named[] | null>>>(
   object: T,
   field: F,
   isOurs: (name: string) => boolean,
-  was: { readonly path: string; readonly marks: Marks },
+  was: { readonly path: string; readonly record: InjectionRecord },
 ): T {
   const list: readonly Named[] = object[field] ?? [];
   const kept = list.filter(({ name }) => !isOurs(name));
@@ -99,36 +99,40 @@ function withoutItems<F extends string, T extends Partial<Record<F, readonly Nam
   return restored(object, field, was);
 }
 
-function withoutMarks(metadata: Pod['metadata'], prefix: string, marks: Marks): Pod['metadata'] {
+function withoutRecord(
+  metadata: Pod['metadata'],
+  prefix: string,
+  record: InjectionRecord,
+): Pod['metadata'] {
   const kept = Object.entries(metadata.annotations ?? {}).filter(
     ([name]) => name !== `${prefix}/${STATUS}` && name !== `${prefix}/${INJECTED}`,
   );
   return kept.length > 0
     ? { ...metadata, annotations: Object.fromEntries(kept) }
-    : restored(metadata, 'annotations', { path: 'annotations', marks });
+    : restored(metadata, 'annotations', { path: 'annotations', record });
 }
 
 function restored<T extends object>(
   object: T,
   field: string,
-  was: { readonly path: string; readonly marks: Marks },
+  was: { readonly path: string; readonly record: InjectionRecord },
 ): T {
-  return Object.hasOwn(was.marks.empty, was.path)
-    ? { ...object, [field]: was.marks.empty[was.path] }
+  return Object.hasOwn(was.record.empty, was.path)
+    ? { ...object, [field]: was.record.empty[was.path] }
     : without(object, field);
 }
 
 function without<T extends object>(object: T, field: string): T {
   const entries = Object.entries(object).filter(([name]) => name !== field);
-  return Object.fromEntries(entries) as T; // the callers name optional fields alone
+  return Object.fromEntries(entries) as T; // the callers pass only optional fields
 }
 
 /** Far more than an injection leaves in any pod. */
 const BOUNDS = { parts: 65_536, depth: 4 };
 
-/** Marks are written by the webhook but can be edited by anyone: what is not as written counts as nothing. */
-function readMarks(text: string | undefined): Marks {
-  const none: Marks = { env: {}, sharesProcesses: false, empty: {} };
+/** The webhook writes the record, but anyone can edit it: a malformed part is ignored. */
+function parseRecord(text: string | undefined): InjectionRecord {
+  const none: InjectionRecord = { env: {}, sharesProcesses: false, empty: {} };
   try {
     if (text === undefined || jsonBoundsProblem(text, BOUNDS) !== undefined) return none;
     const value: unknown = JSON.parse(text);

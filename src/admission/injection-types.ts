@@ -12,25 +12,25 @@ import type { Addition } from './assemble.ts';
 import type { CheckTemplate } from './file-checks.ts';
 import type { Pod } from './pod.ts';
 
-/** Everything that an injection goes by. */
+/** Input of an injection. */
 export interface InjectionInput {
   readonly pod: Pod;
   readonly namespace: string;
-  /** Annotations of the pod's namespace; undefined where they are not known. */
+  /** Annotations of the pod's namespace; undefined if they are not known. */
   readonly namespaceAnnotations?: Annotations | undefined;
   readonly installation: Installation;
-  /** Version of the API server, `v1.31.2`; a new one where it is not known. */
+  /** Version of the API server: `v1.31.2`. Default: a recent one. */
   readonly kubeVersion?: string | undefined;
   readonly checkTemplate: CheckTemplate;
 }
 
-/** A plan, or the problems that stand in its way. */
+/** A plan, or the problems that prevent it. */
 export interface InjectionPlan {
-  /** What is added, and the document that the agent or the driver runs by; undefined where there are problems. */
+  /** What is added, and the configuration of the agent or the volume; undefined if there are problems. */
   readonly planned: { readonly addition: Addition; readonly config: RawAgentConfig } | undefined;
   readonly problems: readonly Problem[];
   readonly warnings: readonly string[];
-  /** True where the installation is what says no. */
+  /** True if the installation does not allow it. */
   readonly isForbidden: boolean;
 }
 

@@ -6,13 +6,13 @@
 import { applyPatch, createPatch, type Operation } from 'rfc6902';
 import { VouchsafeError } from '../core/index.ts';
 
-/** Operations that turn `before` into `after`. Parts that the two share are not looked at. */
+/** Operations that turn `before` into `after`. Parts that both share by reference are skipped. */
 export function jsonPatch(before: object, after: object): Operation[] {
   return createPatch(before, after, diffLists);
 }
 
 /**
- * The document with operations applied, as the API server applies them. The document given stays as it is.
+ * The document with operations applied, as the API server applies them. The input is not changed.
  *
  * @throws VouchsafeError `ERR_ADMISSION_MALFORMED` when an operation does not apply.
  */
@@ -28,8 +28,8 @@ export function applyJsonPatch(document: unknown, operations: unknown): unknown 
 type Diff = NonNullable<Parameters<typeof createPatch>[2]>;
 
 /**
- * Injection only adds to lists, so one walk over both is enough; the package's own search takes time and
- * memory by the product of their lengths. A list that lost items is replaced.
+ * Injection only adds to lists, so one walk over both is sufficient; the package's own algorithm takes time and
+ * memory proportional to the product of their lengths. A list that lost items is replaced.
  */
 const diffLists: Diff = (before: unknown, after: unknown, pointer) => {
   if (!Array.isArray(before) || !Array.isArray(after)) return undefined;

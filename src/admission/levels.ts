@@ -1,5 +1,5 @@
 /**
- * Who may say what about the agent: some settings are not for pods or Namespaces unless the installation lets them.
+ * Settings that pods or Namespaces may use only if the installation allows it.
  */
 import {
   AGENT_OVERRIDES,
@@ -10,23 +10,23 @@ import {
 } from '../config/index.ts';
 import type { Problem } from '../core/index.ts';
 
-/** Settings that take effect although the place where they stand is not for them. Those of `idle` have no effect. */
+/** Settings that take effect at a level where they are not allowed. Settings in `ignored` have no effect. */
 export function levelProblems(
   { settings }: ResolvedSettings,
   { annotationPrefix: prefix, agent, vault }: Installation,
-  idle: Readonly<Record<string, string>> = {},
+  ignored: Readonly<Record<string, string>> = {},
 ): readonly Problem[] {
   const problems = Object.keys(settings)
     .filter(isSettingName)
     .flatMap((name): Problem[] => {
       const { source } = settings[name];
-      if (Object.hasOwn(idle, name)) return [];
+      if (Object.hasOwn(ignored, name)) return [];
       if (source === 'namespace' && !vault.namespaceAnnotations.includes(name)) {
         const path = `${prefix}/${name} of the namespace`;
-        return [{ path, message: 'is not for a Namespace to set (vault.namespaceAnnotations)' }];
+        return [{ path, message: 'may not be set on a Namespace (vault.namespaceAnnotations)' }];
       }
       if (source === 'pod' && isOverride(name) && !agent.allowImageOverride) {
-        const message = 'is not for a pod to set (agent.allowImageOverride)';
+        const message = 'may not be set on a pod (agent.allowImageOverride)';
         return [{ path: `${prefix}/${name}`, message }];
       }
       return [];

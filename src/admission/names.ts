@@ -1,18 +1,18 @@
 /**
- * Names and places of everything that is added to a pod.
+ * Names and paths of everything that is added to a pod.
  */
 
-/** The container that keeps the files fresh. */
+/** The container that keeps the files up to date. */
 export const AGENT_CONTAINER = 'vouchsafe-agent';
 /** The init container of the modes `pair` and `init`. */
 export const INIT_CONTAINER = 'vouchsafe-init';
 
 /** Environment variable with the agent's configuration document. */
 export const CONFIG_VARIABLE = 'VOUCHSAFE_CONFIG';
-/** Environment variable by which the agent finds the processes of a container that it is to signal. */
+/** Environment variable by which the agent finds the processes of a container that it signals. */
 export const CONTAINER_VARIABLE = 'VOUCHSAFE_CONTAINER';
 
-/** Volumes. All but the first are seen by the agent's containers alone. */
+/** Volumes. Only the agent's containers mount those after the first one. */
 export const VOLUME = {
   secrets: 'vouchsafe-secrets',
   state: 'vouchsafe-state',
@@ -29,7 +29,7 @@ export function templatesVolume(index: number): string {
   return `${TEMPLATES_VOLUME}${index}`;
 }
 
-/** True for the names that {@link VOLUME} and {@link templatesVolume} give. */
+/** True for names of {@link VOLUME} and {@link templatesVolume}. */
 export function isOwnVolume(name: string): boolean {
   return (
     Object.values(VOLUME).some((own) => own === name) ||
@@ -42,16 +42,16 @@ export function isOwnContainer(name: string): boolean {
   return name === AGENT_CONTAINER || name === INIT_CONTAINER;
 }
 
-/** Directories inside the agent's containers. They are fixed: a pod's `mount-path` must not hide the agent. */
+/** Directories inside the agent's containers. They are fixed, so that a `mount-path` cannot hide parts of the agent. */
 export const DIRECTORY = {
   secrets: '/vault/secrets',
   state: '/run/vouchsafe/state',
   token: '/run/vouchsafe/token',
   ca: '/run/vouchsafe/ca',
   templates: '/run/vouchsafe/templates',
-  /** Where the API server's ServiceAccount plug-in puts a token for itself, unless something is mounted there. */
+  /** Where the API server's ServiceAccount plug-in mounts a token, unless something else is mounted there. */
   apiToken: '/var/run/secrets/kubernetes.io/serviceaccount',
 } as const;
 
-/** Sidecars of service meshes: traffic needs them, secrets are none of their business. */
+/** Sidecars of service meshes: they carry the traffic, and do not need the secrets. */
 export const MESH_PROXIES: readonly string[] = ['istio-proxy', 'linkerd-proxy'];

@@ -1,12 +1,12 @@
 /**
- * Which of the added parts of a pod are still what was added: what the API server and other webhooks did to them
- * stays, what makes another program of them does not.
+ * Which of the added parts of a pod are still intact: harmless changes by the API server and other webhooks are kept,
+ * changes to what runs and with which rights are not.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { isOwnContainer, isOwnVolume } from './names.ts';
 import type { Container, Named, Pod } from './pod.ts';
 
-/** The freshly injected pod, with each part of `present` that is still as it would be written now. */
+/** The freshly injected pod, with each part of `present` that is still intact. */
 export function keepOwnParts(fresh: Pod, present: Pod): Pod {
   const { spec } = present;
   const init = byName(spec.initContainers, isOwnContainer);
@@ -40,12 +40,12 @@ function byName<T extends Named>(
   return new Map(list?.filter(({ name }) => isOwn(name)).map((one) => [one.name, one]));
 }
 
-/** One source, with the defaults of the API server. */
+/** The same source, possibly with defaults of the API server. */
 function isOurVolume(present: Named, written: Named): boolean {
   return Object.keys(present).every((name) => name in written) && covers(present, written);
 }
 
-/** What others may set where we do not; none of it changes which program runs with which rights. */
+/** Fields that others may set; none of them changes which program runs with which rights. */
 const OTHERS_MAY_SET: readonly string[] = [
   'imagePullPolicy',
   'resources',
@@ -58,8 +58,8 @@ const OTHERS_MAY_SET: readonly string[] = [
 const WITH_RULES: readonly string[] = ['env', 'volumeMounts', 'securityContext'];
 
 /**
- * True for a container that runs what would be written: program, words, variables that we write, rights and mounts.
- * What others added besides stays: variables of other names, resources, defaults.
+ * True for a container with the program, arguments, variables, rights and mounts that would be written. Additions of
+ * others are accepted: variables with other names, resources, defaults.
  */
 function isOurs(present: Container, written: Container): boolean {
   const names = new Set([...Object.keys(present), ...Object.keys(written)]);
@@ -73,10 +73,10 @@ function isOurs(present: Container, written: Container): boolean {
   );
 }
 
-/** Variables that make another program of ours, or that it has a meaning for. */
+/** Variables that our program reads, or that change which code it runs. */
 const OF_THE_PROGRAM = /^(VOUCHSAFE|NODE|LD|OPENSSL|SSL_CERT)_/;
 
-/** Each of our variables once: of several the kubelet takes the last. */
+/** Each of our variables exactly once: the kubelet uses the last one of several. */
 function hasVariables(present: Container, written: Container): boolean {
   const wanted = new Map(written.env?.map((variable) => [variable.name, variable]));
   const found = (present.env ?? []).filter(
@@ -85,7 +85,7 @@ function hasVariables(present: Container, written: Container): boolean {
   return found.length === wanted.size && found.every((one) => covers(one, wanted.get(one.name)));
 }
 
-/** The mounts that are written and no others: one more could hide the program. */
+/** Exactly the written mounts: an additional one could hide the program. */
 function hasMounts(present: Container, written: Container): boolean {
   const [given, wanted] = [present.volumeMounts ?? [], written.volumeMounts ?? []];
   const places = new Map(given.map((mount) => [mount.mountPath, mount]));
@@ -104,13 +104,13 @@ function fieldsOf(value: unknown): Fields {
   return typeof value === 'object' && value !== null ? { ...value } : {};
 }
 
-/** Rights that a platform may add where none are written; none of them is wider than the default. */
+/** Rights that a platform may add where none are written; none exceeds the default. */
 const NARROWER: Readonly<Record<string, (value: unknown) => boolean>> = {
   privileged: (value) => value === false,
   procMount: (value) => value === 'Default',
   runAsUser: (value) => typeof value === 'number' && value > 0,
   runAsGroup: (value) => typeof value === 'number' && value > 0,
-  // OpenShift writes the level of the namespace; a type could be one that is not confined.
+  // OpenShift sets the level of the namespace; a type could be an unconfined one.
   seLinuxOptions: (value) => isDeepStrictEqual(Object.keys(fieldsOf(value)), ['level']),
 };
 
@@ -124,7 +124,7 @@ function hasRights(present: Fields, written: Fields): boolean {
   });
 }
 
-/** More may be dropped, and none added. */
+/** More capabilities may be dropped, but none added. */
 function hasCapabilities(present: unknown, written: unknown): boolean {
   const { drop, ...rest } = fieldsOf(present);
   const { drop: wanted } = fieldsOf(written);
@@ -133,8 +133,8 @@ function hasCapabilities(present: unknown, written: unknown): boolean {
 }
 
 /**
- * True where `value` is as `wanted` wants it, perhaps with defaults of the API server besides. Lists are as long as
- * wanted, and attributes of a volume have no defaults: one too many is a setting that nobody gave.
+ * True if `value` has everything of `wanted`; it may also have defaults of the API server. Lists must have the same
+ * length, and attributes of a volume must be equal: an additional one would be a setting of somebody else.
  */
 function covers(value: unknown, wanted: unknown): boolean {
   if (typeof wanted !== 'object' || wanted === null) return value === wanted;

@@ -21,10 +21,10 @@ import {
 } from './pod-checks.ts';
 import type { Container, Pod } from './pod.ts';
 import { decideByPolicies, serviceAccountOf } from './policy.ts';
-import { findTargets, runningContainers } from './container-selection.ts';
+import { selectContainers, runningContainers } from './container-selection.ts';
 import { agentUser, defaultFileMode } from './user.ts';
 
-/** How long the kubelet waits for a pod to end: what the API server writes where nothing is said, a day at most. */
+/** Termination grace period of a pod: 30 s by default, as in the API server, and at most a day. */
 function graceSecondsOf({ spec: { terminationGracePeriodSeconds } }: Pod): number {
   if (typeof terminationGracePeriodSeconds !== 'number') return 30;
   return Math.min(terminationGracePeriodSeconds, 24 * 60 * 60);
@@ -39,7 +39,7 @@ export function planAgent(input: PlanInput): InjectionPlan {
   const warnings: string[] = [];
   checkPlatform(pod, problems);
   const mode = modeOf(input, problems, warnings);
-  const targets = findTargets({ pod, settings, files, prefix }, problems);
+  const targets = selectContainers({ pod, settings, files, prefix }, problems);
   const forbidden: Problem[] = [...levelProblems(resolved, installation)];
   const needs = needsOf(resolved, installation, { problems, forbidden });
   const who = {
@@ -69,14 +69,14 @@ export function planAgent(input: PlanInput): InjectionPlan {
   checkSignalled(targets.signalled, problems);
   checkVariables(targets.consumers, variables, warnings);
   const remedy = (name: string): string =>
-    `put the template into a ConfigMap and name it with ${prefix}/template-from-${name}`;
+    `put the template into a ConfigMap and set ${prefix}/template-from-${name}`;
   const literals = checkContents({ ...input, config: document, remedy }, problems);
   const asked = { ...input, serviceAccount: serviceAccountOf(pod), literals };
   const decision = decideByPolicies({ ...asked, usesVault: needs.vault !== undefined });
   forbidden.push(...decision.problems);
   const config = withGrants(document, decision.grants);
   if (isTooLarge(config) && !isTooLarge(document)) {
-    const message = `what policies allow this pod does not fit into the agent's configuration: a policy with fewer paths is needed`;
+    const message = `the policies for this pod do not fit into the agent's configuration: they must have fewer paths`;
     forbidden.push({ path: `${prefix}/inject`, message });
   }
   const parts = { config, settings, files, needs, user, installation, mode, hostNetwork };
@@ -98,13 +98,13 @@ export function planAgent(input: PlanInput): InjectionPlan {
   };
 }
 
-/** The agent keeps to what the policies allow, as a guard rail: a boundary they are in the CSI driver alone. */
+/** The agent enforces the policies only as a guard rail; in the CSI driver they are a boundary. */
 function withGrants(document: RawAgentConfig, grants: Grants | undefined): RawAgentConfig {
   const written = grants === undefined ? undefined : documentGrants(grants);
   return written === undefined ? document : { ...document, grants: written };
 }
 
-/** Native sidecars came with Kubernetes 1.29. */
+/** Native sidecars require Kubernetes 1.29. */
 function modeOf(
   { pod, settings, installation, kubeVersion }: PlanInput,
   problems: Problem[],
@@ -114,23 +114,23 @@ function modeOf(
   const path = `${installation.annotationPrefix}/mode`;
   const isOld = kubeVersion !== undefined && isBefore(kubeVersion, 29);
   if (asked.value === 'native' && isOld) {
-    const message = `native needs Kubernetes 1.29, this is ${kubeVersion}`;
+    const message = `native requires Kubernetes 1.29, and this is ${kubeVersion}`;
     if (asked.source === 'pod')
-      problems.push({ path, message: `${message}: say pair or leave it out` });
+      problems.push({ path, message: `${message}: set pair, or remove the annotation` });
     else warnings.push(`${path} of the ${asked.source}: ${message}; pair is used`);
   }
   const mode =
     asked.value === 'pair' || asked.value === 'init' ? asked.value : isOld ? 'pair' : 'native';
-  if (mode === 'pair' && isToEnd(pod)) {
+  if (mode === 'pair' && runsToCompletion(pod)) {
     warnings.push(
-      `${path} pair keeps the pod of a Job running: say init, or native on Kubernetes 1.29`,
+      `${path} pair keeps the pod of a Job running: set init, or native on Kubernetes 1.29`,
     );
   }
   return mode;
 }
 
-/** True for pods of Jobs, which do not end while a plain sidecar runs. */
-function isToEnd({ metadata, spec }: Pod): boolean {
+/** True for pods of Jobs, which do not complete while an ordinary sidecar runs. */
+function runsToCompletion({ metadata, spec }: Pod): boolean {
   const isJob = metadata.ownerReferences?.some(({ kind }) => kind === 'Job') ?? false;
   return isJob || (spec.restartPolicy ?? 'Always') !== 'Always';
 }
@@ -145,7 +145,7 @@ function checkPort(pod: Pod, port: number, prefix: string, problems: Problem[]):
     one.ports?.some(({ containerPort }) => containerPort === port),
   );
   if (taken === undefined) return;
-  const message = `container "${taken.name}" uses port ${port} already: choose another one`;
+  const message = `container "${taken.name}" already uses port ${port}: set another one`;
   problems.push({ path: `${prefix}/port`, message });
 }
 
@@ -153,7 +153,7 @@ function checkPort(pod: Pod, port: number, prefix: string, problems: Problem[]):
 function checkSignalled(containers: readonly Container[], problems: Problem[]): void {
   for (const { name, env } of containers) {
     if (env?.some((one) => one.name === CONTAINER_VARIABLE) !== true) continue;
-    const message = `container "${name}" sets ${CONTAINER_VARIABLE}, which is Vouchsafe's own`;
+    const message = `container "${name}" sets ${CONTAINER_VARIABLE}, which is reserved for Vouchsafe`;
     problems.push({ path: 'spec.containers', message });
   }
 }

@@ -25,7 +25,7 @@ import { serviceAccountOf } from './policy.ts';
 import { findConsumers } from './container-selection.ts';
 import { planVolume, type VolumePlan, type VolumeRefusal } from './volume.ts';
 
-/** Plans the volume of a pod, by the same rules as the driver will. */
+/** Plans the volume of a pod, by the same rules as the driver. */
 export function planCsi(input: PlanInput): InjectionPlan {
   const { pod, settings: resolved, installation } = input;
   const { settings } = resolved;
@@ -34,7 +34,7 @@ export function planCsi(input: PlanInput): InjectionPlan {
   const warnings = warningsOf(input);
   if (!installation.csi.enabled) {
     const message =
-      'this installation has no CSI driver (csi.enabled): leave it out, or say native';
+      'this installation has no CSI driver (csi.enabled): set native, or remove the annotation';
     problems.push({ path: `${prefix}/mode`, message });
   }
   checkPlatform(pod, problems);
@@ -77,8 +77,8 @@ function volumeOf(input: PlanInput, attributes: Annotations): VolumePlan | Volum
 }
 
 /**
- * What the pod itself says, by annotation name without prefix and in order. Defaults of namespace and installation
- * are the driver's to add, so that they count anew when a volume is made.
+ * The pod's own settings, by annotation name without prefix and in order. The driver adds the defaults of namespace and
+ * installation, so that they are current when it creates the volume.
  */
 function attributesOf(pod: Pod, prefix: string): Annotations {
   const names = Object.entries(pod.metadata.annotations ?? {}).flatMap(
@@ -106,7 +106,7 @@ function csiVolume(driver: string, attributes: Annotations): Named {
   };
 }
 
-/** What was said and does nothing where nothing of ours runs in the pod. */
+/** Warnings about settings that have no effect without an agent in the pod. */
 function warningsOf({ settings: { settings }, installation }: PlanInput): string[] {
   const prefix = installation.annotationPrefix;
   const warnings = Object.entries(IGNORED_IN_CSI).flatMap(([name, reason]) =>
@@ -116,13 +116,13 @@ function warningsOf({ settings: { settings }, installation }: PlanInput): string
   );
   const { source } = settings['on-change'];
   if (source === 'namespace' || source === 'installation') {
-    const reason = 'nobody tells the application of new files';
+    const reason = 'no agent runs in the pod to notify the application';
     warnings.push(`${prefix}/on-change of the ${source} has no effect in mode csi: ${reason}`);
   }
   return warnings;
 }
 
-/** The annotations are read twice: as the pod's, and as the volume's. */
+/** The annotations are checked twice: as those of the pod, and as attributes of the volume. */
 function dedupe(problems: readonly Problem[]): readonly Problem[] {
   const byText = new Map(problems.map((one) => [`${one.path}: ${one.message}`, one]));
   return [...byText.values()];

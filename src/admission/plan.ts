@@ -6,8 +6,8 @@ import { planAgent } from './plan-agent.ts';
 import { planCsi } from './plan-csi.ts';
 
 /**
- * Plans the injection of a pod that asks for it. Where `csi` is a default and this pod cannot have it, it gets an
- * agent, with a warning that says why.
+ * Plans the injection of a pod that requests it. If `csi` is only a default and this pod cannot have it, it gets an
+ * agent, and a warning with the reason.
  */
 export function planInjection(input: PlanInput): InjectionPlan {
   const { value, source } = input.settings.settings.mode;
@@ -19,6 +19,8 @@ export function planInjection(input: PlanInput): InjectionPlan {
   const path = `${input.installation.annotationPrefix}/mode`;
   const reasons = csi.problems
     .filter(({ message }) => !common.has(message))
-    .map((one) => `${path} csi of the ${source} is not for this pod: ${one.path}: ${one.message}`);
+    .map(
+      (one) => `${path} csi of the ${source} does not fit this pod: ${one.path}: ${one.message}`,
+    );
   return { ...agent, warnings: [...reasons, ...agent.warnings] };
 }

@@ -1,17 +1,17 @@
 /**
- * Checks of a pod's own parts against what is added to it.
+ * Checks of a pod's own parts against the parts that are added.
  */
 import type { Problem } from '../core/index.ts';
 import { isOwnContainer, isOwnVolume } from './names.ts';
 import type { Container, Pod } from './pod.ts';
 
-/** Reports a pod on Windows. */
+/** Reports Windows pods. */
 export function checkPlatform(pod: Pod, problems: Problem[]): void {
   const path = windowsField(pod);
-  if (path !== undefined) problems.push({ path, message: 'pods on Windows cannot have the agent' });
+  if (path !== undefined) problems.push({ path, message: 'Windows pods cannot be injected' });
 }
 
-/** Reports containers and volumes of the pod with names of ours. */
+/** Reports containers and volumes of the pod with reserved names. */
 export function checkNames({ spec }: Pod, problems: Problem[]): void {
   const containers = [
     ...spec.containers,
@@ -19,31 +19,34 @@ export function checkNames({ spec }: Pod, problems: Problem[]): void {
     ...(spec.ephemeralContainers ?? []),
   ];
   for (const { name } of containers.filter((one) => isOwnContainer(one.name))) {
-    problems.push({ path: 'spec', message: `the container name "${name}" is Vouchsafe's own` });
+    problems.push({
+      path: 'spec',
+      message: `the container name "${name}" is reserved for Vouchsafe`,
+    });
   }
   for (const { name } of (spec.volumes ?? []).filter((one) => isOwnVolume(one.name))) {
-    const message = `the volume name "${name}" is Vouchsafe's own`;
+    const message = `the volume name "${name}" is reserved for Vouchsafe`;
     problems.push({ path: 'spec.volumes', message });
   }
 }
 
 /**
- * Reports containers of the pod that mount what is ours, above all the Vault token. Files are for the containers that
- * the settings name, and injection mounts them there.
+ * Reports containers of the pod that mount volumes of ours, above all the one with the Vault token. Injection mounts
+ * the files into the containers that the settings select.
  */
 export function checkForeignMounts({ spec }: Pod, problems: Problem[]): void {
   for (const list of ['initContainers', 'containers', 'ephemeralContainers'] as const) {
     for (const { name, volumeMounts, volumeDevices } of spec[list] ?? []) {
       const used = [...(volumeMounts ?? []), ...(volumeDevices ?? [])].map((one) => one.name);
       for (const volume of new Set(used.filter(isOwnVolume))) {
-        const message = `container "${name}" mounts "${volume}", which is Vouchsafe's own: choose with containers and init-containers who sees the files`;
+        const message = `container "${name}" mounts "${volume}", which is reserved for Vouchsafe: set containers and init-containers to select who sees the files`;
         problems.push({ path: `spec.${list}`, message });
       }
     }
   }
 }
 
-/** Reports mounts at or below the place of the files. */
+/** Reports mounts at or below the mount path of the files. */
 export function checkMounts(
   consumers: readonly Container[],
   mountPath: string,
@@ -56,7 +59,7 @@ export function checkMounts(
   }
 }
 
-/** Warns of variables that a container has already. */
+/** Warns of variables that a container already sets. */
 export function checkVariables(
   consumers: readonly Container[],
   variables: Readonly<Record<string, string>>,
@@ -69,7 +72,7 @@ export function checkVariables(
   }
 }
 
-/** The field that puts the pod on Windows, if there is one. */
+/** The field that selects Windows, if there is one. */
 function windowsField({ spec }: Pod): string | undefined {
   if (spec.os?.name === 'windows') return 'spec.os.name';
   const label = 'kubernetes.io/os';
@@ -82,5 +85,5 @@ function mountConflict(container: Container, mountPath: string): string | undefi
     return path === mountPath || path.startsWith(`${mountPath}/`);
   });
   if (conflict === undefined) return undefined;
-  return `container "${container.name}" mounts volume "${conflict.name}" at ${conflict.mountPath}, which is in the way of ${mountPath}`;
+  return `container "${container.name}" mounts volume "${conflict.name}" at ${conflict.mountPath}, which conflicts with ${mountPath}`;
 }

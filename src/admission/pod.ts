@@ -1,11 +1,11 @@
 /**
- * A pod, as far as admission looks at it. What it does not look at stays as it came.
+ * A pod, with the fields that admission reads. All other fields are kept as they are.
  *
  * @see https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
  */
 import { VouchsafeError } from '../core/index.ts';
 
-/** Anything that lists know by name. */
+/** An item of a list that is identified by its name. */
 export interface Named {
   readonly name: string;
   readonly [field: string]: unknown;
@@ -16,7 +16,7 @@ export interface EnvVar extends Named {
   readonly value?: string;
 }
 
-/** Where a container sees a volume. */
+/** A volume that a container mounts. */
 export interface VolumeMount extends Named {
   readonly mountPath: string;
   readonly readOnly?: boolean;
@@ -44,7 +44,7 @@ export interface Container extends Named {
 export interface PodSpec {
   readonly containers: readonly Container[];
   readonly initContainers?: readonly Container[] | null;
-  /** None when a pod is created, says the API server, but only after admission. */
+  /** The API server rejects them at the creation of a pod, but only after admission. */
   readonly ephemeralContainers?: readonly Container[] | null;
   readonly volumes?: readonly Named[] | null;
   readonly securityContext?: SecurityContext | null;
@@ -58,7 +58,7 @@ export interface PodSpec {
   readonly [field: string]: unknown;
 }
 
-/** An object that a pod belongs to; whoever creates a pod may write what they like there. */
+/** An object that a pod belongs to. Not trustworthy: the creator of a pod can set any value. */
 export interface OwnerReference {
   readonly kind?: string;
   readonly name?: string;
@@ -78,15 +78,15 @@ export interface Pod {
   readonly [field: string]: unknown;
 }
 
-/** Bounds of a pod: beyond them it is an attack, not a workload. */
+/** Bounds that only an attack exceeds. */
 const MAX_ITEMS = 4096;
 /** Longest name of an object. */
 const MAX_NAME_CHARS = 253;
-/** The API server's own limit, which it checks only after admission. */
+/** The API server's own limit, which it enforces only after admission. */
 const MAX_ANNOTATION_CHARS = 256 * 1024;
 
 /**
- * Checks the parts of a pod that admission goes by; the API server checks the rest.
+ * Checks the parts of a pod that admission reads; the API server checks the rest.
  *
  * @throws VouchsafeError `ERR_ADMISSION_MALFORMED` that names the field.
  */

@@ -1,7 +1,7 @@
 /**
- * Who may use which connection, role, auth mount and path, and ask for SVIDs for whom. Vault's own
- * policies decide what a role may read; these decide who may ask for which role. What is not known yet, as a path that a
- * template makes of values, is for the engine to refuse (src/core/access.ts).
+ * Which workloads may use which connection, role, auth mount, path and audience. Vault's own policies decide what a
+ * role may read; these decide who may use the role. What is not known at admission, such as a path that a template
+ * computes, is checked by the engine (src/core/access.ts).
  */
 import type { Installation, ResolvedSettings, SecretRef, VaultPolicy } from '../config/index.ts';
 import {
@@ -18,45 +18,45 @@ import type { LiteralDependencies } from './file-checks.ts';
 import { allowsLogin, allowsRole, grantsOf, policiesFor, type Login } from './grants.ts';
 import type { Pod } from './pod.ts';
 
-/** What a decision goes by. */
+/** Input of {@link decideByPolicies}. */
 export interface PolicyInput {
   readonly namespace: string;
   readonly serviceAccount: string;
   readonly settings: ResolvedSettings;
   readonly installation: Installation;
   readonly literals: LiteralDependencies;
-  /** Whether anything logs in to Vault. */
+  /** Whether the agent or driver logs in to Vault. */
   readonly usesVault: boolean;
 }
 
-/** What the policies make of a pod. */
+/** The decision of the policies on a pod. */
 export interface PolicyDecision {
-  /** Why no policy allows what it asks for; empty where it is allowed. */
+  /** Why no policy allows its requests; empty if they are allowed. */
   readonly problems: readonly Problem[];
-  /** What the policies that allow its login let it ask for later; undefined where there are no policies. */
+  /** What the policies that allow its login grant; undefined if there are no policies. */
   readonly grants: Grants | undefined;
 }
 
-/** One thing that a pod asks for, and the annotation that says so. */
-interface Asked {
+/** One request of a pod, and the annotation that it comes from. */
+interface PolicyRequest {
   readonly path: string;
   readonly dependency: Dependency;
 }
 
-/** More refusals are not reported: a person needs few of them. */
-const MAX_REFUSALS = 20;
-/** Most that all policies together may take to be looked at, in steps of some ten nanoseconds. */
+/** Maximum number of reported denials. */
+const MAX_DENIALS = 20;
+/** Maximum cost of evaluating all policies, in steps of some ten nanoseconds. */
 const MAX_STEPS = 500_000;
 
 /**
- * Decides on a pod, by setting and policy. What a policy allows is help, and no part of the message: whoever can reach
- * the webhook reads that. Values of annotations are not told, but for Vault paths and audiences.
+ * Decides on a pod. What a policy allows is only in `help`, not in the message, which every client of the webhook can
+ * read. Of the values of annotations, only Vault paths and audiences are shown.
  */
 export function decideByPolicies(input: PolicyInput): PolicyDecision {
   const { installation, usesVault } = input;
   const { policies } = installation.vault;
   if (policies.length === 0) return { problems: [], grants: undefined };
-  const asked = askedBy(input);
+  const asked = requestsOf(input);
   if (!usesVault && asked.length === 0) return { problems: [], grants: undefined };
   const matching = policiesFor(policies, input);
   const login = usesVault ? loginOf(input) : undefined;
@@ -66,47 +66,47 @@ export function decideByPolicies(input: PolicyInput): PolicyDecision {
 }
 
 interface Found {
-  readonly asked: readonly Asked[];
+  readonly asked: readonly PolicyRequest[];
   readonly matching: readonly VaultPolicy[];
   readonly login: Login | undefined;
   readonly grants: Grants;
 }
 
-/** {@link PolicyDecision.problems} of what was found. */
+/** {@link PolicyDecision.problems}. */
 function problemsOf(input: PolicyInput, { asked, matching, login, grants }: Found): Problem[] {
   const { namespace, serviceAccount, installation } = input;
   const path = `${installation.annotationPrefix}/inject`;
   if (matching.length === 0) {
-    const message = `no policy is for service account ${serviceAccount} of namespace ${namespace}`;
+    const message = `no policy applies to service account ${serviceAccount} of namespace ${namespace}`;
     return [{ path, message }];
   }
   if (stepsOf(asked, grantsOf(matching)) > MAX_STEPS) {
     return [{ path, message: tooMany(asked, matching) }];
   }
-  const refused = asked.filter(({ dependency }) => denialsOf(grants, dependency).length > 0);
-  if (grants.length > 0 && refused.length === 0) return [];
-  // Where the login of one policy is refused, and a request by that of another one, either may be what was meant.
-  const requests = grants.length > 0 ? refused : asked;
+  const denied = asked.filter(({ dependency }) => denialsOf(grants, dependency).length > 0);
+  if (grants.length > 0 && denied.length === 0) return [];
+  // If one policy denies the login and another one a request, either may be the intended policy.
+  const requests = grants.length > 0 ? denied : asked;
   const problems = matching.flatMap((policy) => [
     ...loginProblems(policy, login, installation.annotationPrefix),
     ...requests.flatMap((one) => requestProblems(one, policy)),
   ]);
-  return problems.slice(0, MAX_REFUSALS);
+  return problems.slice(0, MAX_DENIALS);
 }
 
 /** Why a policy does not allow a request. */
-function requestProblems({ path, dependency }: Asked, by: VaultPolicy): readonly Problem[] {
+function requestProblems({ path, dependency }: PolicyRequest, by: VaultPolicy): readonly Problem[] {
   return denialsOf(grantsOf([by]), dependency).map(({ message, help, policy }) => ({
     ...{ path, help, policy },
     message: `${dependencyLabel(dependency)}: ${message}`,
   }));
 }
 
-/** What of a login a policy does not allow. */
+/** The parts of a login that a policy does not allow. */
 function loginProblems(policy: VaultPolicy, login: Login | undefined, prefix: string): Problem[] {
   if (login === undefined) return [];
   const { name, connections, roles, authMounts } = policy;
-  const refuse = (setting: string, what: string, allowed: string): Problem => ({
+  const denial = (setting: string, what: string, allowed: string): Problem => ({
     path: `${prefix}/${setting}`,
     message: `policy "${name}" does not allow this ${what}`,
     help: `it allows ${allowed}`,
@@ -117,13 +117,13 @@ function loginProblems(policy: VaultPolicy, login: Login | undefined, prefix: st
   return [
     ...(isConnected
       ? []
-      : [refuse('vault', 'connection', describeAllowed('connections', connections))]),
+      : [denial('vault', 'connection', describeAllowed('connections', connections))]),
     ...(allowsRole(policy, login.role)
       ? []
-      : [refuse('role', 'role', describeAllowed('roles', roles))]),
+      : [denial('role', 'role', describeAllowed('roles', roles))]),
     ...(isMounted
       ? []
-      : [refuse('auth-mount', 'auth mount', describeAllowed('auth mounts', authMounts))]),
+      : [denial('auth-mount', 'auth mount', describeAllowed('auth mounts', authMounts))]),
   ];
 }
 
@@ -135,9 +135,13 @@ function loginOf({ settings: { settings }, installation }: PolicyInput): Login {
   };
 }
 
-function askedBy({ settings: { files }, installation, literals }: PolicyInput): readonly Asked[] {
+function requestsOf({
+  settings: { files },
+  installation,
+  literals,
+}: PolicyInput): readonly PolicyRequest[] {
   const prefix = installation.annotationPrefix;
-  return files.flatMap(({ name, secret, 'jwt-svid': audiences }): Asked[] => [
+  return files.flatMap(({ name, secret, 'jwt-svid': audiences }): PolicyRequest[] => [
     ...(secret === undefined ? [] : [ask(`${prefix}/secret-${name}`, dependencyOf(secret.value))]),
     ...(literals.get(name) ?? []).map((one) => ask(`${prefix}/template-${name}`, one)),
     ...(audiences === undefined
@@ -146,7 +150,7 @@ function askedBy({ settings: { files }, installation, literals }: PolicyInput): 
   ]);
 }
 
-function ask(path: string, dependency: Dependency): Asked {
+function ask(path: string, dependency: Dependency): PolicyRequest {
   return { path, dependency };
 }
 
@@ -154,8 +158,8 @@ function dependencyOf({ path, params }: SecretRef): Dependency {
   return params === undefined ? { kind: 'read', path } : { kind: 'write', path, params };
 }
 
-/** What comparing takes at most: a path can be taken in a few ways, each is looked up. */
-function stepsOf(asked: readonly Asked[], grants: Grants): number {
+/** Upper bound of the cost of the comparison. */
+function stepsOf(asked: readonly PolicyRequest[], grants: Grants): number {
   let steps = 0;
   for (const { dependency } of asked) {
     const names = isVaultDependency(dependency)
@@ -172,10 +176,10 @@ function stepsOf(asked: readonly Asked[], grants: Grants): number {
 }
 
 function tooMany(asked: readonly unknown[], policies: readonly unknown[]): string {
-  return `asks for too much to be compared with policies: ${asked.length} names and paths, and ${policies.length} policies for this service account; ask for fewer`;
+  return `requests too many paths and audiences (${asked.length}) for the number of policies of this service account (${policies.length}): request fewer`;
 }
 
-/** The API server writes the name before it asks webhooks; manifests often leave it out. */
+/** The API server sets the name before it calls webhooks; manifests often leave it out. */
 export function serviceAccountOf({ spec }: Pod): string {
   const { serviceAccountName } = spec;
   return typeof serviceAccountName === 'string' && serviceAccountName !== ''

@@ -10,16 +10,16 @@ import { inject, type InjectionResult } from './inject.ts';
 import { jsonPatch } from './json-patch.ts';
 import { readPod, type Pod } from './pod.ts';
 
-/** The parts of an admission request that matter here. */
+/** The parts of an admission request that are used. */
 export interface AdmissionRequest {
   readonly uid: string;
   readonly namespace: string;
   readonly dryRun: boolean;
-  /** The pod to be created; undefined for every other request, which is none of our business. */
+  /** The pod to be created; undefined for every other request. */
   readonly pod: Pod | undefined;
 }
 
-/** What reviews are answered by. */
+/** What answers to reviews depend on. */
 export interface ReviewContext {
   readonly installation: Installation;
   readonly namespaceAnnotations?: Annotations | undefined;
@@ -27,7 +27,7 @@ export interface ReviewContext {
   readonly checkTemplate: CheckTemplate;
 }
 
-/** The answer, an AdmissionReview to be sent as JSON. */
+/** The response, an AdmissionReview to be sent as JSON. */
 export interface AdmissionReviewResponse {
   readonly apiVersion: 'admission.k8s.io/v1';
   readonly kind: 'AdmissionReview';
@@ -48,11 +48,11 @@ export interface AdmissionReviewResponse {
   };
 }
 
-/** An answer and what led to it. */
+/** A response and what led to it. */
 export interface Review {
   readonly request: AdmissionRequest;
   readonly answer: AdmissionReviewResponse;
-  /** Undefined where the request was not about the creation of a pod. */
+  /** Undefined if the request was not for the creation of a pod. */
   readonly result: InjectionResult | undefined;
 }
 
@@ -60,7 +60,7 @@ export interface Review {
 const MAX_DEPTH = 64;
 /** Longest warning that every client shows in full. */
 const MAX_WARNING_CHARS = 256;
-/** The API server drops warnings beyond 4 KiB in all. */
+/** The API server drops warnings beyond 4 KiB in total. */
 const MAX_WARNINGS = 15;
 const MAX_MESSAGE_CHARS = 8192;
 
@@ -72,7 +72,7 @@ export function review(body: unknown, context: ReviewContext): Review {
 /**
  * Reads an AdmissionReview.
  *
- * @throws VouchsafeError `ERR_ADMISSION_MALFORMED` when it is not one, or its pod is none.
+ * @throws VouchsafeError `ERR_ADMISSION_MALFORMED` if it is not one, or its pod is not valid.
  */
 export function readReview(body: unknown): AdmissionRequest {
   if (!isShallow(body, MAX_DEPTH)) throw malformed(`it is nested deeper than ${MAX_DEPTH} levels`);
@@ -85,7 +85,7 @@ export function readReview(body: unknown): AdmissionRequest {
   const { uid, namespace = '' } = request;
   if (typeof uid !== 'string' || uid === '' || uid.length > 256) throw malformed('it has no uid');
   if (typeof namespace !== 'string' || namespace.length > 253) {
-    throw malformed('its namespace is no name');
+    throw malformed('its namespace is not a name');
   }
   const pod = isPodCreation(request) ? readPod(request['object']) : undefined;
   return { uid, namespace, dryRun: request['dryRun'] === true, pod };
@@ -94,13 +94,13 @@ export function readReview(body: unknown): AdmissionRequest {
 function isPodCreation(request: Fields): boolean {
   const { operation, subResource = '' } = request;
   const { group: ofKind = '', kind } = fieldsOf(request['kind'] ?? {});
-  // The API server sends both; reviews written by hand often have the kind alone.
+  // The API server sends both; reviews written by hand often have only the kind.
   const byKind = { group: ofKind, resource: kind === 'Pod' ? 'pods' : kind };
   const { group = '', resource } = fieldsOf(request['resource'] ?? byKind);
   return operation === 'CREATE' && group === '' && resource === 'pods' && subResource === '';
 }
 
-/** Answers a request. Whatever is not the creation of a pod is allowed as it is. */
+/** Answers a request. Everything except the creation of a pod is allowed unchanged. */
 export function answerReview(request: AdmissionRequest, context: ReviewContext): Review {
   const { pod, namespace, uid } = request;
   if (pod === undefined) {
@@ -124,10 +124,10 @@ export function answerReview(request: AdmissionRequest, context: ReviewContext):
 }
 
 /**
- * Denies a request for a reason outside the pod: 503, or 429 for a party that has asked for too much. Controllers try
- * again after a while; clients of the API server do so by themselves after `retryAfterSeconds`.
+ * Denies a request for a reason outside the pod: 503, or 429 for a client that has sent too many requests. Controllers
+ * retry after a while; clients of the API server retry by themselves after `retryAfterSeconds`.
  */
-export function refuseReview(
+export function denyReview(
   uid: string,
   code: 429 | 503,
   message: string,
@@ -138,7 +138,7 @@ export function refuseReview(
 
 type Response = AdmissionReviewResponse['response'];
 
-/** As Kubernetes calls them. */
+/** Status reasons of Kubernetes. */
 const REASON_OF = {
   400: 'BadRequest',
   403: 'Forbidden',
@@ -166,13 +166,13 @@ function warningsOf(result: InjectionResult): { readonly warnings?: readonly str
   return warnings.length === 0 ? {} : { warnings };
 }
 
-/** Warnings travel in an HTTP header. */
+/** Warnings are sent in an HTTP header. */
 function headerSafe(text: string): string {
   const safe = text.replace(/[^\x20-\x7e]/g, '?');
   return safe.length > MAX_WARNING_CHARS ? `${safe.slice(0, MAX_WARNING_CHARS - 3)}...` : safe;
 }
 
-/** Without recursion: this is what protects everything after it that recurses. */
+/** Without recursion: it protects the recursive code after it. */
 function isShallow(value: unknown, depth: number): boolean {
   let level: unknown[] = [value];
   for (let remaining = depth; level.length > 0; remaining -= 1) {
@@ -188,9 +188,9 @@ type Fields = Readonly<Record<string, unknown>>;
 
 function fieldsOf(value: unknown): Fields {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw malformed('a part of it is no object');
+    throw malformed('a part of it is not an object');
   }
-  return value as Fields; // an object that is no list has nothing but fields
+  return value as Fields; // an object that is not a list has only fields
 }
 
 function malformed(what: string): VouchsafeError {

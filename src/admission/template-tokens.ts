@@ -1,5 +1,5 @@
 /**
- * How much there is to parse in a template, told without parsing it.
+ * An upper bound of the tokens of a template, without parsing it.
  */
 
 const TAB = 0x09;
@@ -9,12 +9,12 @@ const SPACE = 0x20;
 const TOKENS_OF_LONG_COMMENT = 10;
 const COMMENT_END = /\}\}/g;
 const LONG_COMMENT_END = /--~?\}\}/g;
-/** What a string is ended by, or a name in brackets. */
+/** The end of a string, or of a name in brackets. */
 const ENDS: Readonly<Record<string, string>> = { '"': '"', "'": "'", '[': ']' };
 
 /**
- * Words and signs within `{{` and `}}`, which are what parsing takes time for: never fewer than the tokens of
- * Handlebars. One pass.
+ * Words and signs within `{{` and `}}`, which take the time of parsing: never fewer than the tokens of Handlebars. One
+ * pass.
  */
 export function countTokens(source: string): number {
   let count = 0;
@@ -30,7 +30,7 @@ export function countTokens(source: string): number {
 
 interface Read {
   readonly tokens: number;
-  /** Where to go on. */
+  /** Where to continue. */
   readonly end: number;
 }
 
@@ -52,7 +52,7 @@ function readComment(source: string, start: number): Read {
   const isLong = source.startsWith('--', start + 1);
   const end = new RegExp(isLong ? LONG_COMMENT_END : COMMENT_END);
   end.lastIndex = start + 1;
-  // Without an end nothing after it is looked at.
+  // Everything after a comment without an end belongs to it.
   const isClosed = end.test(source);
   const tokens = isLong ? TOKENS_OF_LONG_COMMENT : 1;
   return { tokens, end: isClosed ? end.lastIndex : source.length };
@@ -64,25 +64,25 @@ function readToken(source: string, at: number): Read {
   const quote = ENDS[source[at] ?? ''];
   if (quote === undefined) return { tokens: 1, end: endOfWord(source, at) };
   const end = endOfQuoted(source, at + 1, quote);
-  // It ends where nobody would think, or never: each sign after it may be one of a tag.
+  // Without an end, each character after it may be a token.
   if (end === undefined) return { tokens: source.length - at, end: source.length };
   return { tokens: 1, end };
 }
 
-/** One sign is a word of its own. */
+/** The end of a word; another sign is a word of its own. */
 function endOfWord(source: string, start: number): number {
   let end = start;
   while (end < source.length && isLetter(source.charCodeAt(end))) end += 1;
   return Math.max(end, start + 1);
 }
 
-/** Letters, digits and `_`; what else can stand in a name counts as several words at most. */
+/** Letters, digits and `_`; other characters of a name make several words of it, never fewer. */
 function isLetter(code: number): boolean {
   const lower = code | 0x20;
   return (lower >= 0x61 && lower <= 0x7a) || (code >= 0x30 && code <= 0x39) || code === 0x5f;
 }
 
-/** After the end; undefined where there is none. */
+/** The index after the end; undefined if there is none. */
 function endOfQuoted(source: string, start: number, quote: string): number | undefined {
   for (let end = source.indexOf(quote, start); end >= 0; end = source.indexOf(quote, end + 1)) {
     if (source[end - 1] !== '\\') return end + 1;

@@ -9,20 +9,20 @@ import type { Container, Pod } from './pod.ts';
 const DEFAULT_UID = 65_532;
 
 /**
- * The agent's own user. Images use numbers of people (from 1000), of distributions (below 1000) and of distroless
- * (65532), nodes those up to 65519 (systemd's dynamic users), and from 65536 on a pod with a user namespace has none.
+ * The agent's own user. Images use UIDs of people (from 1000), of distributions (below 1000) and of distroless (65532);
+ * nodes use those up to 65519 (systemd's dynamic users); pods with a user namespace have none from 65536 on.
  *
  * @see https://systemd.io/UIDS-GIDS/
  */
 const OWN_UID = 65_528;
 
-/** User and group of the agent's containers; undefined leaves it to the platform. */
+/** User and group of the agent's containers; undefined leaves the choice to the platform. */
 export interface AgentUser {
   readonly user: number | undefined;
   readonly group: number | undefined;
 }
 
-/** What {@link agentUser} and {@link defaultFileMode} go by. */
+/** Input of {@link agentUser} and {@link defaultFileMode}. */
 export interface UserInput {
   readonly pod: Pod;
   readonly settings: Settings;
@@ -30,11 +30,11 @@ export interface UserInput {
   readonly installation: Installation;
   /** Containers that see the files. */
   readonly consumers: readonly Container[];
-  /** Containers that the agent signals: the kernel lets it signal its own user's processes alone. */
+  /** Containers that the agent signals: the kernel lets it signal only processes of its own user. */
   readonly targets: readonly Container[];
 }
 
-/** Decides on the user; reports where a container that is to be signalled has another one. */
+/** Chooses the user; reports signalled containers that run as another one. */
 export function agentUser(input: UserInput, problems: Problem[]): AgentUser {
   const { settings, installation, pod, consumers } = input;
   const group = settings['run-as-group'].value;
@@ -43,28 +43,28 @@ export function agentUser(input: UserInput, problems: Problem[]): AgentUser {
   const asked = settings['run-as-user'].value;
   if (asked !== undefined) return { user: asked, group };
   if (!installation.agent.setUser) return { user: undefined, group };
-  if (isApart(input)) return withOwnGroup(ownUser(pod), group, pod);
+  if (canHaveOwnUser(input)) return withOwnGroup(ownUser(pod), group, pod);
   const ofPod = pod.spec.securityContext?.runAsUser ?? 0;
   if (ofPod !== 0) return { user: ofPod, group };
   return { user: commonUser(pod, consumers) ?? DEFAULT_UID, group };
 }
 
 /**
- * 0440 where the files' group or owner is the application's, else 0444: the volume is memory, private to the
- * pod, and read-only in the containers that were chosen.
+ * 0440 if the application has the group or the owner of the files, else 0444: the volume is in memory, private to the
+ * pod, and read-only in the selected containers.
  */
 export function defaultFileMode(input: UserInput, agent: AgentUser): '0440' | '0444' {
   const { pod, consumers } = input;
   const isSameUser = consumers.every((one) => userOf(pod, one) === agent.user);
-  // Where the platform assigns UIDs it assigns one UID and one fsGroup to the whole pod.
+  // A platform that assigns UIDs assigns one UID and one fsGroup to the whole pod.
   return hasGroup(pod) || agent.user === undefined || isSameUser ? '0440' : '0444';
 }
 
 /**
- * Whether agent and application can be two users, so that the application can neither look into the agent nor read its
- * state: nothing is signalled, and the pod's group is enough to read every file as well as its owner does.
+ * Whether the agent can run as another user than the application, which then can neither inspect the agent nor read its
+ * state: no container is signalled, and the pod's group can read every file as its owner can.
  */
-function isApart({ pod, settings, files, targets }: UserInput): boolean {
+function canHaveOwnUser({ pod, settings, files, targets }: UserInput): boolean {
   const modes = [settings['file-mode'], ...files.map((file) => file['file-mode'])];
   return (
     targets.length === 0 &&
@@ -75,7 +75,7 @@ function isApart({ pod, settings, files, targets }: UserInput): boolean {
   );
 }
 
-/** The kubelet gives each volume in memory to this group, and each container the group. */
+/** The kubelet sets the fsGroup on volumes in memory, and adds it to each container. */
 function hasGroup(pod: Pod): boolean {
   return typeof pod.spec.securityContext?.fsGroup === 'number';
 }
@@ -93,7 +93,7 @@ function isEnoughForGroup(mode: number): boolean {
   return (mode & 0o140) === 0o040;
 }
 
-/** The first number from {@link OWN_UID} down that no container has. */
+/** The first UID from {@link OWN_UID} down that no container uses. */
 function ownUser(pod: Pod): number {
   const { containers, initContainers, securityContext } = pod.spec;
   const all = [...containers, ...(initContainers ?? [])];
@@ -105,13 +105,13 @@ function ownUser(pod: Pod): number {
   return user;
 }
 
-/** The image does not know the user, so that its group would be that of root where nobody says another. */
+/** The image does not know the user, so its group would be root's unless it is set. */
 function withOwnGroup(user: number, asked: number | undefined, pod: Pod): AgentUser {
-  const isSaid = typeof pod.spec.securityContext?.runAsGroup === 'number';
-  return { user, group: asked ?? (isSaid ? undefined : user) };
+  const isSet = typeof pod.spec.securityContext?.runAsGroup === 'number';
+  return { user, group: asked ?? (isSet ? undefined : user) };
 }
 
-/** The UID of a container as far as the manifest says; 0 is root, undefined is left to the image. */
+/** The UID of a container in the manifest; 0 is root, undefined leaves it to the image. */
 function userOf(pod: Pod, container: Container): number | undefined {
   return container.securityContext?.runAsUser ?? pod.spec.securityContext?.runAsUser ?? undefined;
 }
@@ -122,7 +122,7 @@ function commonUser(pod: Pod, containers: readonly Container[]): number | undefi
   return users.size === 1 && user !== 0 ? user : undefined;
 }
 
-/** The UID of the containers that are to be signalled, if there are any and the manifest says it. */
+/** The UID of the signalled containers, if there are any and the manifest sets it. */
 function targetUser(input: UserInput, problems: Problem[]): number | undefined {
   const { pod, settings, installation, targets } = input;
   const path = `${installation.annotationPrefix}/on-change`;
@@ -130,7 +130,7 @@ function targetUser(input: UserInput, problems: Problem[]): number | undefined {
   for (const container of targets) {
     const user = userOf(pod, container);
     if (user !== undefined && user !== 0) known.set(user, container.name);
-    else if (user === 0 || !isNamedElsewhere(input)) {
+    else if (user === 0 || !isSetElsewhere(input)) {
       const what = user === 0 ? 'runs as root' : 'has no runAsUser';
       const message = `container "${container.name}" ${what}: set a non-zero runAsUser in its securityContext, so that the agent can run as the same user and signal it`;
       problems.push({ path, message });
@@ -139,20 +139,20 @@ function targetUser(input: UserInput, problems: Problem[]): number | undefined {
   const [first, ...others] = known;
   if (others.length > 0) {
     const users = [...known].map(([user, name]) => `"${name}" (UID ${user})`).join(' and ');
-    const message = `containers ${users} run as different users; the agent can signal one of them only`;
+    const message = `containers ${users} run as different users, and the agent can signal only one of them`;
     problems.push({ path, message });
   }
   if (first === undefined) return undefined;
   const [user, name] = first;
   const asked = settings['run-as-user'];
   if (asked.source === 'pod' && asked.value !== user) {
-    const message = `${asked.text ?? ''} contradicts ${path}: container "${name}" runs as UID ${user}, and only the same user can signal it`;
+    const message = `${asked.text ?? ''} conflicts with ${path}: container "${name}" runs as UID ${user}, and only the same user can signal it`;
     problems.push({ path: `${installation.annotationPrefix}/run-as-user`, message });
   }
   return user;
 }
 
-/** True where the platform assigns the users, or a setting names that of the image. */
-function isNamedElsewhere({ settings, installation }: UserInput): boolean {
+/** True if the platform assigns the users, or a setting gives the user of the image. */
+function isSetElsewhere({ settings, installation }: UserInput): boolean {
   return !installation.agent.setUser || settings['run-as-user'].value !== undefined;
 }

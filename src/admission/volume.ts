@@ -1,6 +1,6 @@
 /**
- * Attributes of a CSI volume -> the document that the driver's engine runs by, or every reason why not. Pure: the
- * driver asks it when a volume is published, and admission when a pod asks for `mode: csi`.
+ * Attributes of a CSI volume -> the configuration of the volume in the driver, or every reason against it. Pure: the
+ * driver plans volumes when they are published, and admission when a pod requests `mode: csi`.
  */
 import {
   DEFAULTS,
@@ -25,49 +25,49 @@ import { agentDocument, needsOf, svidUsers, type Needs } from './document.ts';
 import { levelProblems } from './levels.ts';
 import { decideByPolicies } from './policy.ts';
 
-/** Everything that a volume goes by. */
+/** Input of {@link planVolume}. */
 export interface VolumeInput {
   /**
-   * The `volumeAttributes` of the pod: names of annotations without their prefix. What the kubelet adds
-   * (`csi.storage.k8s.io/…`) is the caller's to take out, or it is refused as unknown.
+   * The `volumeAttributes` of the pod: names of annotations without their prefix. The caller removes those that the
+   * kubelet adds (`csi.storage.k8s.io/…`); here they would be rejected as unknown.
    */
   readonly attributes: Annotations;
-  /** Annotations of the pod's namespace; undefined where they are not known. */
+  /** Annotations of the pod's namespace; undefined if they are not known. */
   readonly namespaceAnnotations?: Annotations | undefined;
   readonly installation: Installation;
-  /** As the kubelet names it. */
+  /** As reported by the kubelet. */
   readonly pod: { readonly namespace: string; readonly serviceAccount: string };
-  /** True where the pod has an fsGroup, which the files then belong to. */
+  /** True if the pod has an fsGroup, which then owns the files. */
   readonly hasGroup: boolean;
   readonly checkTemplate: CheckTemplate;
 }
 
-/** What the driver is to do for a volume. */
+/** The plan of a volume. */
 export interface VolumePlan {
   readonly kind: 'planned';
-  /** Has no output directory, state directory or address of its own: the driver puts its own there. */
+  /** Without output directory, state directory and address: the driver sets them. */
   readonly config: AgentConfig;
   readonly document: RawAgentConfig;
-  /** Most that the volume may hold. */
+  /** Maximum size of the volume. */
   readonly sizeBytes: number;
-  /** The kubelet's token that logs in, by its audience (`''` is the API server's); undefined for SVIDs. */
+  /** Audience of the kubelet's token for the login (`''` is the API server's); undefined for SVIDs. */
   readonly tokenAudience: string | undefined;
-  /** What is odd but does no harm: nobody but a log is told. */
+  /** What has no effect or is probably not intended; only logged. */
   readonly warnings: readonly string[];
 }
 
-/** Why there can be no such volume. */
+/** Why the volume is rejected. */
 export interface VolumeRefusal {
   readonly kind: 'refused';
-  /** All of them. Attributes are named as annotations: `vouchsafe.dev/role`. */
+  /** Every problem. Attributes are named like annotations: `vouchsafe.dev/role`. */
   readonly problems: readonly Problem[];
-  /** True where the installation is what says no. */
+  /** True if the installation does not allow it. */
   readonly isForbidden: boolean;
 }
 
 const SHORTER = 'make the templates shorter';
 
-/** Plans a volume. Throws nothing; equal input gives an equal plan. */
+/** Plans a volume. Deterministic; never throws. */
 export function planVolume(input: VolumeInput): VolumePlan | VolumeRefusal {
   const { installation } = input;
   const prefix = installation.annotationPrefix;
@@ -92,9 +92,9 @@ export function planVolume(input: VolumeInput): VolumePlan | VolumeRefusal {
   const usesVault = needs.vault !== undefined;
   forbidden.push(...decideByPolicies({ ...asked, usesVault }).problems);
   const sizeBytes = sizeOf({ resolved, needs, installation }, problems);
-  const refused = [...problems, ...forbidden];
+  const rejected = [...problems, ...forbidden];
   const isForbidden = forbidden.length > 0;
-  if (refused.length > 0) return { kind: 'refused', problems: refused, isForbidden };
+  if (rejected.length > 0) return { kind: 'refused', problems: rejected, isForbidden };
   const config = read(document, prefix);
   if ('kind' in config) return config;
   const tokenAudience = needs.token === undefined ? undefined : (needs.token.audience ?? '');
@@ -102,13 +102,13 @@ export function planVolume(input: VolumeInput): VolumePlan | VolumeRefusal {
   return { kind: 'planned', config, document, sizeBytes, tokenAudience, warnings };
 }
 
-/** The attributes as the annotations that they stand for; what is none of a volume's is reported and left out. */
+/** Attributes as annotations. What is not an attribute of a volume is reported and left out. */
 function resolveVolume(input: VolumeInput, problems: Problem[]): ResolvedSettings {
   const { attributes, namespaceAnnotations, installation } = input;
   const prefix = installation.annotationPrefix;
   const pod: Record<string, string> = { [`${prefix}/mode`]: 'csi' };
   for (const [name, text] of Object.entries(attributes)) {
-    const reason = reasonAgainst(name, text);
+    const reason = attributeProblem(name, text);
     if (reason === undefined) pod[`${prefix}/${name}`] = text;
     else problems.push({ path: `${prefix}/${name}`, message: reason });
   }
@@ -120,11 +120,11 @@ function resolveVolume(input: VolumeInput, problems: Problem[]): ResolvedSetting
     unknown: 'rejected',
   });
   problems.push(...resolved.problems);
-  return withFloor({ ...resolved, problems }, input.installation, problems);
+  return withMinRefresh({ ...resolved, problems }, input.installation, problems);
 }
 
-/** Reports what the pod asks to be read again more often than the driver does; a default of others is lifted. */
-function withFloor(
+/** Reports a `refresh` of the pod below the minimum of the driver; a default of another level is raised to it. */
+function withMinRefresh(
   resolved: ResolvedSettings,
   installation: Installation,
   problems: Problem[],
@@ -133,7 +133,7 @@ function withFloor(
   const prefix = installation.annotationPrefix;
   const least = formatDuration(minRefreshMs);
   const report = (name: string, text = ''): void => {
-    const message = `${text} is less than the ${least} that a volume of this installation may have (csi.minRefresh)`;
+    const message = `${text} is less than the minimum of this installation, ${least} (csi.minRefresh)`;
     problems.push({ path: `${prefix}/${name}`, message });
   };
   for (const { name, refresh: own } of resolved.files) {
@@ -154,7 +154,7 @@ function withFloor(
   };
 }
 
-/** Reports what asks for too much even before anything is rendered. */
+/** Reports too many dependencies, as far as they are known before rendering. */
 function checkDependencies(
   {
     resolved,
@@ -176,16 +176,18 @@ function checkDependencies(
     }
   }
   if (known.size <= maxDependencies) return;
-  const message = `depends on ${known.size} secrets, more than the ${maxDependencies} that one volume may have (csi.maxDependencies)`;
+  const message = `the volume depends on ${known.size} secrets; the maximum is ${maxDependencies} (csi.maxDependencies)`;
   problems.push({ path: `${installation.annotationPrefix}/mode`, message });
 }
 
-function reasonAgainst(name: string, text: string): string | undefined {
+function attributeProblem(name: string, text: string): string | undefined {
   if (name === 'mode') {
-    return text === 'csi' ? undefined : 'contradicts the CSI volume: leave it out, or say csi';
+    return text === 'csi'
+      ? undefined
+      : 'conflicts with the CSI volume: set csi, or remove the attribute';
   }
   return Object.hasOwn(NOT_IN_VOLUME, name)
-    ? `is no attribute of a volume: ${NOT_IN_VOLUME[name]}`
+    ? `is not an attribute of a volume: ${NOT_IN_VOLUME[name]}`
     : undefined;
 }
 
@@ -195,7 +197,7 @@ interface Found {
   readonly installation: Installation;
 }
 
-/** Reports what the driver of this installation cannot obtain. */
+/** Reports what the driver of this installation cannot provide. */
 function checkDriver(found: Found, problems: Problem[]): void {
   const { resolved, needs, installation } = found;
   const prefix = installation.annotationPrefix;
@@ -203,13 +205,13 @@ function checkDriver(found: Found, problems: Problem[]): void {
   const chosen = value ?? installation.vault.default;
   const isNamed = Object.hasOwn(installation.vault.connections, chosen);
   if (needs.vault !== undefined && !isNamed && source !== 'installation') {
-    // It would reach what the network policies of the pod's namespace keep from the pod.
+    // The driver could reach addresses that the network policies of the pod's namespace deny to the pod.
     const message =
-      'an address is for an agent in the pod: the driver connects to none but named connections';
+      'an address is supported only for an agent in the pod: set the name of a connection';
     problems.push({ path: `${prefix}/vault`, message });
   }
   if (needs.vault?.caConfigMap !== undefined) {
-    const message = `the CA of connection "${chosen}" is in a ConfigMap (caConfigMap), and the driver reads none: give the connection a caPem`;
+    const message = `the CA of connection "${chosen}" is in a ConfigMap (caConfigMap), which the driver does not read: set caPem of the connection`;
     problems.push({ path: `${prefix}/vault`, message });
   }
   if (installation.csi.identity.kind === 'service-account') checkNoSvid(found, problems);
@@ -227,21 +229,21 @@ function checkNoSvid({ resolved, needs, installation }: Found, problems: Problem
     ...(needs.vault !== undefined && ['cert', 'spiffe'].includes(method) ? ['auth-method'] : []),
   ]);
   const message =
-    'needs an SVID, and the CSI driver of this installation has service-account tokens alone (csi.identity.kind)';
+    'requires an SVID, but the CSI driver of this installation uses service-account tokens (csi.identity.kind)';
   for (const name of names) {
     problems.push({ path: `${installation.annotationPrefix}/${name}`, message });
   }
 }
 
-/** The kubelet gives tokens for the audiences of the CSIDriver object, and no others. */
+/** The kubelet passes only tokens for the audiences of the CSIDriver object. */
 function checkToken({ needs, installation }: Found, problems: Problem[]): void {
   if (needs.token === undefined) return;
   const { tokenAudiences } = installation.csi;
   const wanted = needs.token.audience ?? '';
   if (tokenAudiences.includes(wanted)) return;
   const known = tokenAudiences.map((one) => `"${one}"`).join(', ');
-  const message = `the kubelet gives the CSI driver no service-account token for "${wanted}" (csi.tokenAudiences)`;
-  const help = `it does for ${known === '' ? 'nobody' : known}`;
+  const message = `the CSI driver gets no service-account token for audience "${wanted}" (csi.tokenAudiences)`;
+  const help = `it gets tokens for ${known === '' ? 'no audience' : known}`;
   problems.push({ path: `${installation.annotationPrefix}/audience`, message, help });
 }
 
@@ -252,17 +254,17 @@ function sizeOf({ resolved, installation }: Found, problems: Problem[]): number 
   if (size.source === 'built in') return Math.min(bytes, maxVolumeBytes);
   const path = `${installation.annotationPrefix}/volume-size`;
   if (bytes > maxVolumeBytes) {
-    const message = `${size.value} is more than the ${maxVolumeBytes} bytes that one volume may have (csi.maxVolumeSize)`;
+    const message = `${size.value} is more than the maximum of ${maxVolumeBytes} bytes (csi.maxVolumeSize)`;
     problems.push({ path, message });
   }
   if (bytes < DEFAULTS.MIN_VOLUME_BYTES) {
-    const message = `${size.value} is less than the ${DEFAULTS.MIN_VOLUME_BYTES} bytes that a volume needs`;
+    const message = `${size.value} is less than the minimum of ${DEFAULTS.MIN_VOLUME_BYTES} bytes`;
     problems.push({ path, message });
   }
   return bytes;
 }
 
-/** What the settings allow and the document does not: too many files, say. */
+/** Reports what the settings allow and the document does not, such as too many files. */
 function read(document: RawAgentConfig, prefix: string): AgentConfig | VolumeRefusal {
   try {
     return parseAgentConfig(document);

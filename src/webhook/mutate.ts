@@ -5,7 +5,7 @@
 import {
   answerReview,
   readReview,
-  refuseReview,
+  denyReview,
   type AdmissionRequest,
   type AdmissionReviewResponse,
   type Pod,
@@ -147,7 +147,7 @@ async function decide(
     });
     // The answer is the same where the namespace does not exist, so that callers cannot probe for names.
     const message = `the annotations of namespace ${request.namespace} cannot be read now; this pod needs them, try again`;
-    const answer = refuseReview(request.uid, 503, message);
+    const answer = denyReview(request.uid, 503, message);
     const event = request.pod && unreadableNamespaceEvent(request.pod, request.namespace);
     return { answer, outcome: 'denied', reason: 'namespace_unknown', event };
   }
@@ -164,7 +164,7 @@ async function inTurn(
   const done = await turn(() => decideReview(request, context));
   if (done !== undefined) return done.result;
   const message = `too many pods are being created in namespace ${namespace}; try again`;
-  const answer = refuseReview(uid, 429, message, RETRY_AFTER_SECONDS);
+  const answer = denyReview(uid, 429, message, RETRY_AFTER_SECONDS);
   return { answer, outcome: 'denied', reason: 'too_many' };
 }
 

@@ -14,7 +14,7 @@ const csi = (annotations: Given = {}, spec: object = {}): Pod =>
 const inCsi = (pod: Pod): ReturnType<typeof injectPod> =>
   injectPod(pod, { installation: WITH_DRIVER });
 
-/** What a pod has a `csi` volume of. */
+/** The `csi` volume of a pod. */
 interface CsiSource {
   readonly driver: string;
   readonly readOnly: boolean;
@@ -50,7 +50,7 @@ test('csi: a read-only volume and mounts, and nothing else', () => {
   assert.equal(result.pod.spec.securityContext, undefined);
 });
 
-test('the driver takes what the webhook made, with the same outcome', () => {
+test('the driver accepts what the webhook made, with the same outcome', () => {
   const namespaceAnnotations = prefixed({ role: 'shop', refresh: '1h' });
   const input = { installation: WITH_DRIVER, namespaceAnnotations, namespace: 'shop' };
   const { pod, agentConfig } = injectPod(csi({ 'file-mode': '0400' }), input);
@@ -73,7 +73,7 @@ test('defaults of namespace and installation are left to the driver', () => {
   assert.deepEqual(csiOf(pod).volumeAttributes, { 'secret-app': 'kvv2/app' });
 });
 
-test('files that the namespace alone asks for need no attributes', () => {
+test('files that only the namespace requests need no attributes', () => {
   const identity = { kind: 'delegated', socket: '/run/spire/admin/api.sock' };
   const installation = parseInstallation({ csi: { enabled: true, identity } });
   const pod: Pod = { metadata: {}, spec: { containers: [{ name: 'web' }] } };
@@ -90,7 +90,7 @@ test('the driver has the name of the installation', () => {
   assert.equal(csiOf(injectPod(csi(), { installation }).pod).driver, 'csi.example.org');
 });
 
-test('containers, init containers and path of the mounts are those that are named', () => {
+test('containers, init containers and path of the mounts are those of the settings', () => {
   const initContainers = [
     { name: 'first' },
     { name: 'istio-proxy', restartPolicy: 'Always' },
@@ -137,28 +137,31 @@ test('Azure SDKs find their file', () => {
   ]);
 });
 
-test('settings of an agent are warned about, and are no attributes', () => {
+test('settings of an agent lead to a warning, and are not attributes', () => {
   const { pod, warnings } = inCsi(csi({ memory: '1Gi', port: '9000', 'on-missing-vault': 'fail' }));
   assert.equal(warnings.length, 3, warnings.join('\n'));
   assert.match(warnings.join('\n'), /memory has no effect in mode csi: no agent runs/);
-  assert.match(warnings.join('\n'), /on-missing-vault has no effect in mode csi: the kubelet waits for/);
+  assert.match(
+    warnings.join('\n'),
+    /on-missing-vault has no effect in mode csi: the kubelet waits for/,
+  );
   assert.deepEqual(csiOf(pod).volumeAttributes, { 'secret-app': 'kvv2/app' });
 });
 
-test('an on-change of the namespace is warned about', () => {
+test('an on-change of the namespace leads to a warning', () => {
   const namespaceAnnotations = prefixed({ 'on-change': 'http:POST http://127.0.0.1:1/' });
   const result = injectPod(csi(), { installation: WITH_DRIVER, namespaceAnnotations });
   assert.equal(result.outcome, 'injected');
   assert.match(result.warnings.join(), /on-change of the namespace has no effect in mode csi/);
 });
 
-test('an unknown annotation is warned about, and is no attribute', () => {
+test('an unknown annotation leads to a warning, and is not an attribute', () => {
   const { pod, warnings } = inCsi(csi({ rol: 'web' }));
   assert.match(warnings.join(), /did you mean vouchsafe\.dev\/role\?/);
   assert.deepEqual(csiOf(pod).volumeAttributes, { 'secret-app': 'kvv2/app' });
 });
 
-/** Name -> annotations, spec, and what the only problem says. */
+/** Name -> annotations, spec, and the only problem. */
 const DENIED: Readonly<Record<string, readonly [Given, object, RegExp]>> = {
   'a signal': [{ 'on-change': 'signal:HUP@web' }, {}, /^on-change: conflicts with .*mode csi/],
   'a template in a ConfigMap': [
@@ -166,21 +169,21 @@ const DENIED: Readonly<Record<string, readonly [Given, object, RegExp]>> = {
     {},
     /^template-from-b: .*does not read ConfigMaps/,
   ],
-  'an SVID where there are tokens alone': [
+  'an SVID if the driver uses tokens': [
     { 'x509-svid': 'true' },
     {},
-    /^x509-svid: needs an SVID/,
+    /^x509-svid: requires an SVID/,
   ],
   'an audience without a token': [{ audience: 'x' }, {}, /^audience: .*no service-account token/],
-  'an unknown connection': [{ vault: 'prod' }, {}, /^vault: there is no connection "prod"/],
+  'an unknown connection': [{ vault: 'prod' }, {}, /^vault: the connection "prod" does not exist/],
   'a volume that is too large': [{ 'volume-size': '1Gi' }, {}, /^volume-size: 1Gi is more than/],
   'an unknown container': [{ containers: 'api' }, {}, /^containers: there is no container "api"/],
-  'a mount in the way': [
+  'a mount at the same path': [
     {},
     { containers: [{ name: 'web', volumeMounts: [{ name: 'd', mountPath: '/vault/secrets' }] }] },
     /^mount-path: container "web" mounts volume "d"/,
   ],
-  'a volume name of ours': [
+  'a reserved volume name': [
     {},
     { volumes: [{ name: 'vouchsafe-secrets', csi: { driver: 'csi.vouchsafe.dev' } }] },
     /^spec\.volumes: .*"vouchsafe-secrets"/,
@@ -200,7 +203,7 @@ for (const [name, [annotations, spec, pattern]] of Object.entries(DENIED)) {
   });
 }
 
-test('denied in csi: every reason is given at once', () => {
+test('denied in csi: every reason is reported at once', () => {
   const annotations = { 'on-change': 'restart@x', containers: 'api', vault: 'p', refresh: 'now' };
   const names = problemsOf(inCsi(csi(annotations))).map((problem) => problem.split(':', 1)[0]);
   assert.deepEqual(names.sort(), ['containers', 'on-change', 'refresh', 'vault']);
@@ -219,7 +222,7 @@ test('forbidden in csi: what no policy allows', () => {
   assert.match(result.message, /policy "shop" does not allow this role$/);
 });
 
-test('by default: csi where it can be', () => {
+test('by default: csi if the pod can have it', () => {
   const { pod, warnings } = injectPod(podWith(), { installation: BY_DEFAULT });
   assert.deepEqual(csiOf(pod).volumeAttributes, { 'secret-app': 'kvv2/app' });
   assert.deepEqual(warnings, []);
@@ -227,32 +230,32 @@ test('by default: csi where it can be', () => {
   assert.equal(native.spec.initContainers?.length, 1);
 });
 
-test('by default: a pod that csi cannot serve gets an agent, and is told why', () => {
+test('by default: a pod that cannot have csi gets an agent, and a warning with the reason', () => {
   const annotations = { 'on-change': 'http:POST http://127.0.0.1:8080/' };
   const { pod, warnings } = injectPod(podWith(annotations), { installation: BY_DEFAULT });
   assert.equal(pod.spec.initContainers?.[0]?.name, 'vouchsafe-agent');
   assert.deepEqual(warnings.length, 1);
   assert.match(
     warnings.join(),
-    /^vouchsafe\.dev\/mode csi of the installation is not for this pod: vouchsafe\.dev\/on-change: /,
+    /^vouchsafe\.dev\/mode csi of the installation does not fit this pod: vouchsafe\.dev\/on-change: /,
   );
 });
 
-test('by default: a namespace that wants csi where there is none gets agents', () => {
+test('by default: a namespace with csi and no driver gets agents', () => {
   const namespaceAnnotations = prefixed({ mode: 'csi' });
   const { pod, warnings } = injectPod(podWith(), { namespaceAnnotations });
   assert.equal(pod.spec.initContainers?.[0]?.name, 'vouchsafe-agent');
-  assert.match(warnings.join(), /mode csi of the namespace is not for this pod: .*no CSI driver/);
+  assert.match(warnings.join(), /mode csi of the namespace does not fit this pod: .*no CSI driver/);
 });
 
-test('by default: what is wrong in either mode is told once', () => {
+test('by default: a problem of both modes is reported once', () => {
   const result = injectPod(podWith({ vault: 'prod' }), { installation: BY_DEFAULT });
   assert.equal(result.outcome, 'denied');
   assert.equal(problemsOf(result).length, 1);
   assert.deepEqual(result.warnings, []);
 });
 
-test('an attribute that somebody added since is taken out again', () => {
+test('an attribute that was added later is removed', () => {
   const { pod } = inCsi(csi());
   const source = csiOf(pod);
   const volumeAttributes = { ...source.volumeAttributes, role: 'other' };
@@ -268,7 +271,7 @@ test('what the API server adds to the volume is kept', () => {
   assert.equal(inCsi({ ...pod, spec: { ...pod.spec, volumes } }).reason, 'already_injected');
 });
 
-test('a pod that was copied gets its volume, with a warning', () => {
+test('a copied pod gets its volume, with a warning', () => {
   const { metadata } = inCsi(csi()).pod;
   const result = inCsi({ metadata, spec: { containers: [{ name: 'web' }] } });
   assert.equal(result.outcome, 'injected');
@@ -276,7 +279,7 @@ test('a pod that was copied gets its volume, with a warning', () => {
   assert.equal(csiOf(result.pod).driver, 'csi.vouchsafe.dev');
 });
 
-test('a pod whose mode was changed has nothing of the other one', () => {
+test('a pod with a changed mode has nothing of the other one', () => {
   const native = injectPod(podWith(), { installation: WITH_DRIVER }).pod;
   const annotations = { ...native.metadata.annotations, ...prefixed({ mode: 'csi' }) };
   const { pod } = inCsi({ ...native, metadata: { ...native.metadata, annotations } });

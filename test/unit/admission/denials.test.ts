@@ -5,7 +5,7 @@ import { injectPod, OVERRIDABLE, podWith, problemsOf, type Given } from './harne
 const USER = { securityContext: { runAsUser: 1000 } };
 const HUP = { 'on-change': 'signal:HUP@web' };
 
-/** Name -> annotations, spec, and what the only problem says. */
+/** Name -> annotations, spec, and the only problem. */
 const DENIED: Readonly<Record<string, readonly [Given, object, RegExp]>> = {
   'a misspelt inject': [{ inject: 'yes' }, {}, /^inject: must be true or false/],
   'a template that cannot be parsed': [
@@ -18,11 +18,11 @@ const DENIED: Readonly<Record<string, readonly [Given, object, RegExp]>> = {
     {},
     /^template-app: app:1:\d+: .*secert/,
   ],
-  'an unknown connection': [{ vault: 'prod' }, {}, /^vault: there is no connection "prod"$/],
-  'a pod that chooses Windows by a label': [
+  'an unknown connection': [{ vault: 'prod' }, {}, /^vault: the connection "prod" does not exist$/],
+  'a pod that selects Windows by a label': [
     {},
     { nodeSelector: { 'kubernetes.io/os': 'windows' } },
-    /^spec\.nodeSelector\["kubernetes\.io\/os"\]: pods on Windows/,
+    /^spec\.nodeSelector\["kubernetes\.io\/os"\]: Windows pods/,
   ],
   'a port that a native sidecar has': [
     {},
@@ -31,31 +31,31 @@ const DENIED: Readonly<Record<string, readonly [Given, object, RegExp]>> = {
         { name: 'proxy', restartPolicy: 'Always', ports: [{ containerPort: 9102 }] },
       ],
     },
-    /^port: container "proxy" uses port 9102/,
+    /^port: container "proxy" already uses port 9102/,
   ],
-  'an unknown container': [{ containers: 'api' }, {}, /^containers: .*"api" here, only web/],
+  'an unknown container': [{ containers: 'api' }, {}, /^containers: .*"api"; choose from web/],
   'an unknown init container': [{ 'init-containers': 'x' }, {}, /^init-containers: .*"x"/],
   'an init container before the agent': [
     { 'init-containers': 'first' },
     { initContainers: [{ name: 'first' }, { name: 'istio-proxy', restartPolicy: 'Always' }] },
     /^init-containers: .*"first" runs before the agent/,
   ],
-  'a mount in the way': [
+  'a mount at the same path': [
     {},
     { containers: [{ name: 'web', volumeMounts: [{ name: 'd', mountPath: '/vault/secrets/' }] }] },
     /^mount-path: container "web" mounts volume "d" at \/vault\/secrets\//,
   ],
-  'a mount below': [
+  'a mount below that path': [
     {},
     { containers: [{ name: 'web', volumeMounts: [{ name: 'd', mountPath: '/vault/secrets/x' }] }] },
     /^mount-path: /,
   ],
-  'a container name of ours': [
+  'a reserved container name': [
     {},
     { containers: [{ name: 'web' }, { name: 'vouchsafe-agent' }] },
     /^spec: .*"vouchsafe-agent"/,
   ],
-  'a volume name of ours': [
+  'a reserved volume name': [
     {},
     { volumes: [{ name: 'vouchsafe-templates-3' }] },
     /^spec\.volumes: .*"vouchsafe-templates-3"/,
@@ -63,20 +63,20 @@ const DENIED: Readonly<Record<string, readonly [Given, object, RegExp]>> = {
   'a port in use': [
     {},
     { containers: [{ name: 'web', ports: [{ containerPort: 9102 }] }] },
-    /^port: container "web" uses port 9102/,
+    /^port: container "web" already uses port 9102/,
   ],
   'a pod on Windows': [{}, { os: { name: 'windows' } }, /^spec\.os\.name: /],
-  'a signal to nobody': [
+  'a signal to an unknown container': [
     { 'on-change': 'signal:HUP@api' },
     USER,
-    /^on-change: .*"api" here, only web/,
+    /^on-change: .*"api"; choose from web/,
   ],
   'a signal to an unknown user': [HUP, {}, /^on-change: container "web" has no runAsUser/],
   'a signal to root': [HUP, { securityContext: { runAsUser: 0 } }, /^on-change: .*runs as root/],
   'a signal and another user': [
     { ...HUP, 'run-as-user': '5' },
     USER,
-    /^run-as-user: 5 contradicts vouchsafe\.dev\/on-change: .*UID 1000/,
+    /^run-as-user: 5 conflicts with vouchsafe\.dev\/on-change: .*UID 1000/,
   ],
   'signals to two users': [
     { 'on-change': 'signal:HUP@a, restart@b' },
@@ -91,19 +91,19 @@ const DENIED: Readonly<Record<string, readonly [Given, object, RegExp]>> = {
   'a signal without shared processes': [
     HUP,
     { ...USER, shareProcessNamespace: false },
-    /^on-change: contradicts shareProcessNamespace: false/,
+    /^on-change: conflicts with shareProcessNamespace: false/,
   ],
   'a signal among the processes of the node': [
     HUP,
     { ...USER, hostPID: true },
-    /^on-change: contradicts hostPID/,
+    /^on-change: conflicts with hostPID/,
   ],
-  'a restart that would be for good': [
+  'a restart of a container that does not start again': [
     { 'on-change': 'restart@web' },
     { ...USER, restartPolicy: 'Never' },
-    /^on-change: restart@web contradicts restartPolicy Never/,
+    /^on-change: restart@web conflicts with restartPolicy Never/,
   ],
-  'a variable of ours': [
+  'a reserved variable': [
     HUP,
     { ...USER, containers: [{ name: 'web', env: [{ name: 'VOUCHSAFE_CONTAINER' }] }] },
     /VOUCHSAFE_CONTAINER/,
@@ -111,7 +111,7 @@ const DENIED: Readonly<Record<string, readonly [Given, object, RegExp]>> = {
   'a configuration that is too large': [
     { 'template-app': 'x'.repeat(120_000) },
     {},
-    /^template-app: .*more than 102400: .*template-from-app/,
+    /^template-app: .*maximum is 102400: .*template-from-app/,
   ],
 };
 
@@ -135,7 +135,7 @@ test('denied: nothing to deliver', () => {
   assert.match(result.message, /^vouchsafe\.dev\/inject: nothing to deliver/);
 });
 
-test('every reason is given at once', () => {
+test('every reason is reported at once', () => {
   const annotations = { containers: 'api', vault: 'prod', 'format-b': 'json', mode: 'sidecar' };
   const problems = problemsOf(
     injectPod(podWith(annotations, { volumes: [{ name: 'vouchsafe-ca' }] })),

@@ -33,7 +33,7 @@ async function injectExample(name: string): Promise<ReturnType<typeof injectPod>
 }
 
 for (const name of manifests) {
-  test(`${name} is injected as its golden file says, without a warning`, async () => {
+  test(`${name} is injected as in its golden file, without a warning`, async () => {
     const result = await injectExample(name);
     assert.deepEqual([result.outcome, result.warnings], ['injected', []], result.message);
     const text = `${JSON.stringify(result.pod, null, 2)}\n`;
@@ -59,7 +59,7 @@ test('system 2 needs no Workload API', async () => {
   assert.equal(spiffe, undefined);
 });
 
-test('system 3 keeps the file names that the service knows', () => {
+test('system 3 keeps the file names that the service expects', () => {
   const directory = new URL('03-outside-cluster/', EXAMPLES);
   for (const name of ['agent.json', 'agent-with-secrets.json']) {
     const document: unknown = JSON.parse(readFileSync(new URL(name, directory), 'utf8'));
@@ -69,14 +69,14 @@ test('system 3 keeps the file names that the service knows', () => {
   }
 });
 
-test('system 4 leaves users to the platform and tells the Azure SDK', async () => {
+test('system 4 leaves users to the platform and configures the Azure SDK', async () => {
   const { pod } = await injectExample('04-federation-azure.yaml');
   assert.equal(containerOf(pod, 'vouchsafe-agent').securityContext?.runAsUser, undefined);
   const env = containerOf(pod, 'client').env?.map(({ name }) => name);
   assert.ok(env?.includes('AZURE_FEDERATED_TOKEN_FILE'));
 });
 
-test('system 5 names mount, role and identity as its predecessor did', async () => {
+test('system 5 uses mount, role and identity of its predecessor', async () => {
   const { auth, spiffe } = configIn((await injectExample('05-vault-agent-spiffe.yaml')).pod);
   assert.deepEqual([auth?.mount, auth?.role, auth?.audience], ['jwt', 'my-spiffe-role', 'vault']);
   assert.equal(spiffe?.spiffeId, 'spiffe://example.org/your-workload');

@@ -22,7 +22,7 @@ export function prefixed(annotations: Given): Given {
   return Object.fromEntries(entries.map(([name, value]) => [`vouchsafe.dev/${name}`, value]));
 }
 
-/** A pod that asks for one secret, with further annotations and parts of its spec. */
+/** A pod that requests one secret, with additional annotations and parts of its spec. */
 export function podWith(
   annotations: Given = {},
   spec: Readonly<Record<string, unknown>> = {},
@@ -38,10 +38,10 @@ export function podWith(
   });
 }
 
-/** An installation whose pods may choose image and user of the agent. */
+/** An installation whose pods may set image and user of the agent. */
 export const OVERRIDABLE = parseInstallation({ agent: { allowImageOverride: true } });
 
-/** Injects with every default, unless told otherwise. */
+/** Injects, by default with every default. */
 export function injectPod(pod: Pod, input: Partial<InjectionInput> = {}): InjectionResult {
   return inject({
     pod,
@@ -67,7 +67,7 @@ export function containerOf(pod: Pod, name: string): Pod['spec']['containers'][n
   return found;
 }
 
-/** The agent's configuration as the agent will read it, from its environment. */
+/** The agent's configuration, read from the environment as the agent does. */
 export function configIn(pod: Pod, name = 'vouchsafe-agent'): AgentConfig {
   const text = containerOf(pod, name).env?.find((one) => one.name === 'VOUCHSAFE_CONFIG')?.value;
   return parseAgentConfig(JSON.parse(text ?? ''));

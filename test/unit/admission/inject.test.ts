@@ -24,7 +24,7 @@ test('native: one sidecar before all init containers, with a probe that waits fo
   });
 });
 
-test('a mesh with a native sidecar comes before the agent, one without comes after it', () => {
+test('the agent follows the native sidecar of a mesh, and precedes other containers of a mesh', () => {
   const proxy = { name: 'istio-proxy', restartPolicy: 'Always' };
   const native = injectPod(podWith({}, { initContainers: [{ name: 'istio-init' }, proxy] }));
   assert.deepEqual(
@@ -83,12 +83,12 @@ for (const [mode, container] of [
   ['native', 'vouchsafe-agent'],
   ['init', 'vouchsafe-init'],
 ] as const) {
-  test(`${mode}: nothing waits at the end, for the application has ended before`, () => {
+  test(`${mode}: no revocation is delayed, because the application has ended before`, () => {
     assert.equal(configIn(injectPod(podWith({ mode })).pod, container).revokeDelayMs, 0);
   });
 }
 
-test('init: the init container alone, and what it obtained outlives it', () => {
+test('init: only the init container, and what it obtained outlives it', () => {
   const { pod } = injectPod(podWith({ mode: 'init' }));
   assert.equal(pod.spec.containers.length, 1);
   const config = configIn(pod, 'vouchsafe-init');
@@ -98,7 +98,7 @@ test('init: the init container alone, and what it obtained outlives it', () => {
 });
 
 for (const mode of ['native', 'pair', 'init']) {
-  test(`${mode}: nothing is where the API server would mount a token for itself`, () => {
+  test(`${mode}: an empty directory takes the place of a token for the API server`, () => {
     const { pod } = injectPod(podWith({ mode }));
     const own = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].filter(({ name }) =>
       name.startsWith('vouchsafe-'),
@@ -118,13 +118,13 @@ for (const mode of ['native', 'pair', 'init']) {
   });
 }
 
-test('an old cluster gets the pair unless the pod insists on native', () => {
+test('an old cluster gets pair unless the pod sets native', () => {
   const old = { kubeVersion: 'v1.28.9-eks-1' };
   assert.equal(injectPod(podWith(), old).pod.spec.containers.length, 2);
   assert.equal(injectPod(podWith(), { kubeVersion: 'v1.29.0' }).pod.spec.containers.length, 1);
   assert.match(
     injectPod(podWith({ mode: 'native' }), old).message,
-    /native needs Kubernetes 1\.29/,
+    /native requires Kubernetes 1\.29/,
   );
   const installation = parseInstallation({ defaults: { mode: 'native' } });
   const { outcome, warnings } = injectPod(podWith(), { ...old, installation });
@@ -132,7 +132,7 @@ test('an old cluster gets the pair unless the pod insists on native', () => {
   assert.match(warnings.join('\n'), /pair is used/);
 });
 
-test('a Job with the pair is warned about', () => {
+test('a Job with mode pair gets a warning', () => {
   const pod = podWith({ mode: 'pair' });
   const owned = { ...pod, metadata: { ...pod.metadata, ownerReferences: [{ kind: 'Job' }] } };
   assert.match(injectPod(owned).warnings.join('\n'), /keeps the pod of a Job running/);
@@ -301,7 +301,7 @@ for (const [name, annotations, spec, group] of [
   });
 }
 
-test('settings of namespace and installation count for the user as those of the pod do', () => {
+test('settings of namespace and installation affect the user like those of the pod', () => {
   for (const defaults of [
     { 'file-mode': '0400' },
     { 'x509-svid': true },
@@ -318,7 +318,7 @@ test('settings of namespace and installation count for the user as those of the 
   assert.deepEqual(userAndMode(pod), [1000, 0o400]);
 });
 
-test('a user of its own makes no file readable to more', () => {
+test('a user of its own does not make files readable for others', () => {
   const { securityContext } = SHARED;
   const { fsGroup: _, ...withoutGroup } = securityContext;
   assert.deepEqual(
@@ -344,7 +344,7 @@ test('init container and sidecar of a pair have the same user, also when injecte
   assert.equal(userAndMode(again)[0], APART - 1);
 });
 
-test('a platform that assigns users is left to do so', () => {
+test('a platform that assigns users is not overruled', () => {
   const installation = parseInstallation({ agent: { setUser: false } });
   for (const spec of [{}, SHARED]) {
     const { pod } = injectPod(podWith({}, spec), { installation });
@@ -375,7 +375,7 @@ test('containers and init containers are chosen by name', () => {
   assert.deepEqual(seeing(all), ['web', 'log', 'one', 'two']);
 });
 
-test('a signal shares the process namespace and tells the processes apart', () => {
+test('a signal shares the process namespace and identifies the processes', () => {
   const spec = { securityContext: { runAsUser: 1000 } };
   const { pod } = injectPod(podWith({ 'on-change': 'signal:HUP@web' }, spec));
   assert.equal(pod.spec.shareProcessNamespace, true);
@@ -392,7 +392,7 @@ test('an HTTP call shares no process namespace', () => {
   assert.equal(containerOf(pod, 'web').env, undefined);
 });
 
-test('a service-account token is projected for the agent alone, and no Workload API is mounted', () => {
+test('a service-account token is projected only for the agent, and no Workload API is mounted', () => {
   const { pod } = injectPod(
     podWith({ identity: 'service-account', audience: 'vault-dev', role: 'k8s-dev' }),
   );
@@ -413,13 +413,13 @@ test('a service-account token is projected for the agent alone, and no Workload 
   assert.equal(spiffe, undefined);
 });
 
-test("method kubernetes asks for a token of the API server's own audience", () => {
+test("method kubernetes requests a token for the API server's own audience", () => {
   const { pod } = injectPod(podWith({ 'auth-method': 'kubernetes', role: 'r' }));
   const volume = pod.spec.volumes?.find(({ name }) => name === 'vouchsafe-token');
   assert.doesNotMatch(JSON.stringify(volume), /audience/);
 });
 
-test('SVIDs alone need no Vault', () => {
+test('pods with only SVIDs need no Vault', () => {
   const pod = podWith({
     'x509-svid': 'true',
     'file-svid_key': 'tls/key.pem',
@@ -455,7 +455,7 @@ test('the Workload API comes from a CSI volume, a directory of the node, or nowh
   assert.equal(volumeFor({ volume: 'none' }), undefined);
 });
 
-test('templates of ConfigMaps are mounted by key, one volume a ConfigMap', () => {
+test('templates of ConfigMaps are mounted by key, one volume per ConfigMap', () => {
   const { pod } = injectPod(
     podWith({
       'template-from-a': 'tpl/a',
@@ -485,7 +485,7 @@ test('templates of ConfigMaps are mounted by key, one volume a ConfigMap', () =>
   });
 });
 
-test('a connection brings its own namespace, CA and server name', () => {
+test('a connection has its own namespace, CA and server name', () => {
   const installation = parseInstallation({
     vault: {
       default: 'a',
@@ -511,11 +511,14 @@ test('a connection brings its own namespace, CA and server name', () => {
   assert.ok(pod.spec.volumes?.some(({ name }) => name === 'vouchsafe-ca'));
 });
 
-test('an address of its own needs the permission of the installation', () => {
+test('an address requires the permission of the installation', () => {
   const pod = podWith({ vault: 'https://evil.example:8200' });
   const denied = injectPod(pod);
   assert.deepEqual([denied.outcome, denied.reason], ['denied', 'forbidden']);
-  assert.match(denied.message, /^vouchsafe\.dev\/vault: .*: name a connection$/);
+  assert.match(
+    denied.message,
+    /^vouchsafe\.dev\/vault: .*allowPodAddress.*: set the name of a connection$/,
+  );
   const installation = parseInstallation({ vault: { allowPodAddress: true } });
   assert.equal(injectPod(pod, { installation }).outcome, 'injected');
 });
@@ -544,20 +547,20 @@ test('resources are small, and requests, limits and the volume can be chosen', (
   assert.deepEqual(pod.spec.volumes?.[0]?.['emptyDir'], { medium: 'Memory', sizeLimit: '1Mi' });
 });
 
-test('on the network of the node the agent is heard on loopback alone', () => {
+test('on the host network the agent listens only on loopback', () => {
   const { pod } = injectPod(podWith({ port: '9200' }, { hostNetwork: true }));
   assert.equal(configIn(pod).listen, '127.0.0.1:9200');
   const probe = JSON.stringify(containerOf(pod, 'vouchsafe-agent')['startupProbe']);
   assert.match(probe, /"host":"127\.0\.0\.1"/);
 });
 
-test('a pod that is to wait for Vault is not given up by the kubelet', () => {
+test('the kubelet does not restart a pod that waits for Vault', () => {
   const { pod } = injectPod(podWith({ 'on-missing-vault': 'wait' }));
   const probe = containerOf(pod, 'vouchsafe-agent')['startupProbe'];
   assert.match(JSON.stringify(probe), /"failureThreshold":1000000/);
 });
 
-test('Azure SDKs find their token file; values of the container itself win', () => {
+test('Azure SDKs find their token file; values of the container take precedence', () => {
   const azure = {
     'jwt-svid-azure': 'api://AzureADTokenExchange',
     'file-azure': 'azure/token',
@@ -604,18 +607,18 @@ for (const [reason, name, input, annotations] of SKIPPED) {
   });
 }
 
-test('a namespace that asks for its pods skips those that ask for no file', () => {
+test('a namespace that requests injection skips pods that request no file', () => {
   const pod = { metadata: {}, spec: { containers: [{ name: 'web' }] } };
   const result = injectPod(pod, { namespaceAnnotations: prefixed({ inject: 'true' }) });
   assert.deepEqual([result.outcome, result.reason], ['skipped', 'nothing_requested']);
 });
 
-test('files without inject are answered with a hint', () => {
+test('files without inject lead to a hint', () => {
   const pod = podWith();
   const { 'vouchsafe.dev/inject': _, ...annotations } = pod.metadata.annotations ?? {};
   const result = injectPod({ ...pod, metadata: { annotations } });
   assert.equal(result.outcome, 'skipped');
-  assert.match(result.warnings.join(), /add vouchsafe\.dev\/inject/);
+  assert.match(result.warnings.join(), /set vouchsafe\.dev\/inject/);
 });
 
 test('a container whose image has the user can be signalled where `run-as-user` names that user', () => {
@@ -628,7 +631,7 @@ test('a container whose image has the user can be signalled where `run-as-user` 
   assert.equal(containerOf(pod, 'vouchsafe-agent').securityContext?.runAsUser, 999);
 });
 
-test('a misspelt `inject` is told to a pod that is left alone', () => {
+test('a misspelt `inject` leads to a warning for a pod that is not injected', () => {
   const annotations = { 'vouchsafe.dev/injct': 'true' };
   const { outcome, warnings } = injectPod(
     readPod({ metadata: { annotations }, spec: { containers: [{ name: 'web' }] } }),

@@ -20,35 +20,35 @@ const OVERRIDES: Given = {
 };
 
 for (const [name, value] of Object.entries(OVERRIDES)) {
-  test(`${name} is not for a pod to set, unless the installation allows it`, () => {
+  test(`${name} may not be set on a pod unless the installation allows it`, () => {
     const pod = podWith({ [name]: value });
     const result = injectPod(pod);
     assert.deepEqual([result.outcome, result.reason], ['denied', 'forbidden']);
     assert.deepEqual(problemsOf(result), [
-      `${name}: is not for a pod to set (agent.allowImageOverride)`,
+      `${name}: may not be set on a pod (agent.allowImageOverride)`,
     ]);
     assert.equal(injectPod(pod, { installation: OVERRIDABLE }).outcome, 'injected');
   });
 
-  test(`${name} is not for a Namespace to set, even where pods may`, () => {
+  test(`${name} may not be set on a Namespace, even if pods may set it`, () => {
     const namespaceAnnotations = prefixed({ [name]: value });
     const given = { namespaceAnnotations, installation: OVERRIDABLE };
     const result = injectPod(podWith(), given);
     assert.deepEqual([result.outcome, result.reason], ['denied', 'forbidden']);
-    assert.match(result.message, /of the namespace: is not for a Namespace to set/);
+    assert.match(result.message, /of the namespace: may not be set on a Namespace/);
     const installation = parseInstallation({ vault: { namespaceAnnotations: [name] } });
     assert.equal(injectPod(podWith(), { ...given, installation }).outcome, 'injected');
   });
 }
 
-test('what the installation itself sets needs no leave', () => {
+test('what the installation itself sets needs no permission', () => {
   const installation = parseInstallation({ defaults: { image: 'registry.example/agent:2' } });
   const { outcome, pod } = injectPod(podWith(), { installation });
   assert.equal(outcome, 'injected');
   assert.equal(containerOf(pod, 'vouchsafe-agent')['image'], 'registry.example/agent:2');
 });
 
-test('a Namespace sets what is listed, and a pod overrides what is not', () => {
+test('a Namespace sets what is listed, and a pod overrides it', () => {
   const installation = parseInstallation({ vault: { namespaceAnnotations: ['role'] } });
   const decide = (namespace: Given, pod: Given = {}): string =>
     injectPod(podWith(pod), { installation, namespaceAnnotations: prefixed(namespace) }).outcome;
@@ -57,7 +57,7 @@ test('a Namespace sets what is listed, and a pod overrides what is not', () => {
   assert.equal(decide({ audience: 'other' }, { audience: 'mine' }), 'injected');
 });
 
-test('volumes go by the same list; what has no effect on a volume denies none', () => {
+test('volumes follow the same list; settings without effect on a volume do not deny it', () => {
   const installation = parseInstallation({
     csi: { enabled: true },
     vault: { namespaceAnnotations: ['role'] },
@@ -76,7 +76,7 @@ test('volumes go by the same list; what has no effect on a volume denies none', 
   assert.match(refused.problems.map(({ path }) => path).join(), /refresh of the namespace/);
 });
 
-test('an annotation that a Namespace cannot have is not taken into the list', () => {
+test('the list rejects an annotation that a Namespace cannot have', () => {
   assert.throws(() => parseInstallation({ vault: { namespaceAnnotations: ['secret-app'] } }), {
     code: 'ERR_CONFIG_INVALID',
   });

@@ -1,4 +1,4 @@
-/** What is ours in a pod is ours everywhere: mounts of others, and containers that only look like ours. */
+/** Added parts of a pod are protected: against mounts in other containers, and against changed containers. */
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
@@ -62,7 +62,7 @@ suite('mounts of our volumes in other containers', () => {
     }
   }
 
-  test('nor may a pod that was injected already have them, or that has the marks alone', () => {
+  test('also in a pod that is already injected, or has only the annotations', () => {
     const injected = injectPod(podWith()).pod;
     const { metadata } = injected;
     for (const pod of [injected, readPod({ ...podWith(), metadata })]) {
@@ -73,7 +73,7 @@ suite('mounts of our volumes in other containers', () => {
     }
   });
 
-  test('in an injected pod a mount of the files that injection does not write is put right', () => {
+  test('in an injected pod an additional mount of the files is removed', () => {
     const { pod } = injectPod(podWith({ containers: 'web' }));
     const mounts = [{ name: 'vouchsafe-secrets', mountPath: '/rw' }];
     const late = withContainer(pod, 'containers', { name: 'late', volumeMounts: mounts });
@@ -86,7 +86,7 @@ suite('mounts of our volumes in other containers', () => {
     );
   });
 
-  test('volumes with names that only begin alike are the pod’s own', () => {
+  test('volumes with names that only have the same prefix belong to the pod', () => {
     for (const volume of [
       'vouchsafe',
       'vouchsafe-x',
@@ -100,7 +100,7 @@ suite('mounts of our volumes in other containers', () => {
   });
 });
 
-/** What makes something else of a container of ours. */
+/** Changes that make another program of a container of ours. */
 const CHANGES: Readonly<Record<string, (one: Container) => object>> = {
   'another image': () => ({ image: 'evil' }),
   'no image': () => ({ image: undefined }),
@@ -178,7 +178,7 @@ const CHANGES: Readonly<Record<string, (one: Container) => object>> = {
   }),
 };
 
-/** What others do that changes nothing of it. */
+/** Changes of others that are accepted. */
 const HARMLESS: Readonly<Record<string, (one: Container) => object>> = {
   'resources of an autoscaler': () => ({ resources: { requests: { cpu: '50m' } } }),
   'defaults of the API server': ({ env, livenessProbe }) => ({
@@ -220,12 +220,12 @@ function changed(pod: Pod, name: string, change: (one: Container) => object): Po
 
 const OWN = { native: ['vouchsafe-agent'], pair: ['vouchsafe-init', 'vouchsafe-agent'] } as const;
 
-suite('a container that bears our name', () => {
+suite('a container with a reserved name', () => {
   for (const [mode, names] of Object.entries(OWN)) {
     const { pod } = injectPod(podWith({ mode }));
     for (const name of names) {
       for (const [what, change] of Object.entries(CHANGES)) {
-        test(`${mode}: ${name} with ${what} is put right`, () => {
+        test(`${mode}: ${name} with ${what} is restored`, () => {
           const result = injectPod(changed(pod, name, change));
           assert.equal(result.outcome, 'injected');
           assert.deepEqual(result.pod, pod);
@@ -275,7 +275,7 @@ suite('a container that bears our name', () => {
     assert.ok(restored > 500, `${restored} restored`);
   });
 
-  test('a volume with one source more, or one item more, is put right', () => {
+  test('a volume with an additional source or item is restored', () => {
     const { pod } = injectPod(podWith({ identity: 'service-account', role: 'web' }));
     const volumes = (pod.spec.volumes ?? []).map((one) =>
       'projected' in one

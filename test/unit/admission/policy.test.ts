@@ -46,7 +46,7 @@ test('a pod that keeps to its policy is injected', () => {
   assert.equal(decide({ ...OK, 'secret-x': '/v1/kvv2//team-a/x/' }).outcome, 'injected');
 });
 
-test('one policy that allows everything is enough', () => {
+test('one policy that allows everything is sufficient', () => {
   const deploy: Given = { role: 'any', 'secret-app': 'kvv2/deploy/key' };
   assert.equal(decide(deploy, { account: 'deployer' }).outcome, 'injected');
   assert.equal(
@@ -73,7 +73,7 @@ const REFUSED: Readonly<Record<string, readonly [Given, string]>> = {
     { ...OK, 'secret-app': 'kvv2/team-b/app' },
     'secret-app: kvv2/team-b/app: policy "team-a" does not allow this path',
   ],
-  'a path that only begins alike': [
+  'a path with only the same prefix': [
     { ...OK, 'secret-app': 'kvv2/common/app' },
     'secret-app: kvv2/common/app: policy "team-a" does not allow this path',
   ],
@@ -84,25 +84,25 @@ const REFUSED: Readonly<Record<string, readonly [Given, string]>> = {
 };
 
 for (const [name, [annotations, problem]] of Object.entries(REFUSED)) {
-  test(`refused: ${name}`, () => {
+  test(`denied: ${name}`, () => {
     const result = decide(annotations);
     assert.deepEqual([result.outcome, result.reason], ['denied', 'forbidden']);
     assert.deepEqual(problemsOf(result), [problem]);
   });
 }
 
-test('refused: no role, where roles are named', () => {
+test('denied: no role, if the policy has roles', () => {
   const { role: _, ...rest } = OK;
   assert.deepEqual(problemsOf(decide(rest)), ['role: policy "team-a" does not allow this role']);
 });
 
-test('refused: a namespace that no policy is for', () => {
+test('denied: a namespace that no policy applies to', () => {
   assert.deepEqual(problemsOf(decide(OK, { namespace: 'team-b' })), [
-    'inject: no policy is for service account default of namespace team-b',
+    'inject: no policy applies to service account default of namespace team-b',
   ]);
 });
 
-test('refused: what two policies allow only together; both are named', () => {
+test('denied: what two policies allow only together; both are named', () => {
   const mixed = { ...OK, role: 'b', 'secret-app': 'kvv2/team-a/app' };
   const problems = problemsOf(decide(mixed, { account: 'deployer' }));
   assert.deepEqual(problems, [
@@ -111,14 +111,14 @@ test('refused: what two policies allow only together; both are named', () => {
   ]);
 });
 
-test('refused: an empty list allows nothing', () => {
+test('denied: an empty list allows nothing', () => {
   const result = decide(OK, { namespace: 'closed' });
   const problems = problemsOf(result);
   assert.equal(result.problems[0]?.help, 'it allows no roles');
   assert.deepEqual(problems, ['role: policy "nothing" does not allow this role']);
 });
 
-test('defaults of the namespace count as well', () => {
+test('defaults of the namespace are checked as well', () => {
   const installation = parseInstallation({
     vault: { policies: [{ name: 'p', namespaces: ['*'], roles: ['a'] }] },
   });
@@ -129,7 +129,7 @@ test('defaults of the namespace count as well', () => {
   assert.equal(result.reason, 'forbidden');
 });
 
-test('a pod that asks Vault for nothing needs no policy', () => {
+test('a pod that requests nothing of Vault needs no policy', () => {
   const pod = podWith({ 'x509-svid': 'true' });
   delete (pod.metadata.annotations as Record<string, string>)['vouchsafe.dev/secret-app']; // the helper's own
   const installation = parseInstallation({ vault: { policies: [{ name: 'p', namespaces: [] }] } });
@@ -144,7 +144,7 @@ test('many stars in a glob take no time', () => {
   assert.equal(injectPod(podWith({ role }), { installation }).reason, 'forbidden');
 });
 
-test('what an installation has and allows is help, and in no message', () => {
+test('what an installation has and allows is only in help, not in messages', () => {
   const planted = ['planted-role', 'planted-connection', 'planted-mount', 'planted/path'];
   const installation = parseInstallation({
     vault: {
@@ -193,7 +193,7 @@ function decideAudience(annotations: Given, namespace = 'shop'): InjectionResult
   return injectPod(pod, { namespace, installation });
 }
 
-test('audiences of JWT-SVIDs in files go by the policies, without any Vault', () => {
+test('policies apply to audiences of JWT-SVIDs in files, even without Vault', () => {
   assert.equal(decideAudience({ 'jwt-svid-token': 'api://x' }).outcome, 'injected');
   assert.deepEqual(problemsOf(decideAudience({ 'jwt-svid-token': 'vault' })), [
     'jwt-svid-token: jwt-svid for vault: policy "cloud" does not allow this audience',
@@ -202,11 +202,11 @@ test('audiences of JWT-SVIDs in files go by the policies, without any Vault', ()
     'template-t: jwt-svid for vault: policy "cloud" does not allow this audience',
   ]);
   assert.deepEqual(problemsOf(decideAudience({ 'jwt-svid-token': 'api://x' }, 'other')), [
-    'inject: no policy is for service account default of namespace other',
+    'inject: no policy applies to service account default of namespace other',
   ]);
 });
 
-test('a write and a list are refused where a policy allows to read alone', () => {
+test('a write and a list are denied if a policy allows only reads', () => {
   for (const template of ['{{secret "transit/sign/k" input="x"}}', '{{secrets "kvv2/"}}']) {
     assert.match(
       problemsOf(decideAudience({ 'template-t': template })).join(),
@@ -216,7 +216,7 @@ test('a write and a list are refused where a policy allows to read alone', () =>
   assert.equal(decideAudience({ 'template-t': '{{secret "kvv2/app#x"}}' }).outcome, 'injected');
 });
 
-test('paths of Vault itself need to be written out where paths are limited', () => {
+test('paths of Vault itself must be written out if paths are limited', () => {
   const paths = ['*/lookup-self', 'kvv2/*'];
   const installation = parseInstallation({
     vault: { policies: [{ name: 'p', namespaces: ['*'], paths }] },
@@ -225,7 +225,7 @@ test('paths of Vault itself need to be written out where paths are limited', () 
   assert.equal(injectPod(asked, { installation }).reason, 'forbidden');
 });
 
-test('the agent is given what the policies that allow its login allow, and no more', () => {
+test('the agent is granted exactly what the policies that allow its login allow', () => {
   const { pod } = decide(OK);
   assert.deepEqual(configIn(pod).grants, [
     {
@@ -245,5 +245,5 @@ test('policies that do not fit into a pod deny it, with the reason', () => {
   const installation = parseInstallation({ vault: { policies: [policy] } });
   const result = injectPod(podWith(), { installation });
   assert.equal(result.reason, 'forbidden');
-  assert.match(result.message, /a policy with fewer paths is needed/);
+  assert.match(result.message, /they must have fewer paths/);
 });

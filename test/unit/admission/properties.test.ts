@@ -17,7 +17,7 @@ import { configIn, injectPod, podWith, prefixed } from './harness.ts';
 const maybe = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
   fc.option(arbitrary, { nil: undefined });
 
-/** Lists are absent, null, empty or filled: the pod must come back as it was. */
+/** Lists are absent, null, empty or filled: removal must restore the pod exactly. */
 const emptyOr = <T>(filled: fc.Arbitrary<T[]>): fc.Arbitrary<T[] | null | undefined> =>
   fc.oneof(fc.constant(undefined), fc.constant(null), filled);
 
@@ -97,7 +97,7 @@ const anyPod = fc
     return readPod(JSON.parse(JSON.stringify(pod)));
   });
 
-test('patches apply, injection is idempotent and repeatable, and can be taken away', () => {
+test('patches apply, injection is idempotent and repeatable, and can be removed', () => {
   const outcomes = { injected: 0, denied: 0, skipped: 0 };
   let byDriver = 0;
   fc.assert(
@@ -130,7 +130,7 @@ test('patches apply, injection is idempotent and repeatable, and can be taken aw
   assert.ok(outcomes.injected > 100 && outcomes.denied > 5, JSON.stringify(outcomes));
 });
 
-test('what no injection marks is given back as it is', () => {
+test('a pod without a record is returned unchanged', () => {
   fc.assert(
     fc.property(anyPod, (pod) => {
       assert.equal(removeInjection(pod, 'vouchsafe.dev'), pod);
@@ -138,7 +138,7 @@ test('what no injection marks is given back as it is', () => {
   );
 });
 
-test('whatever the marks say, taking the injection away answers', () => {
+test('removal does not throw, whatever the record contains', () => {
   fc.assert(
     fc.property(fc.oneof(fc.json(), fc.string()), (marks) => {
       const pod = podWith({ status: 'injected', injected: marks }, { volumes: [] });
@@ -148,7 +148,7 @@ test('whatever the marks say, taking the injection away answers', () => {
   );
 });
 
-test('the annotation alone is no injection: copied pods get their agent, with a warning', () => {
+test('the annotation is not sufficient: copied pods get their agent, with a warning', () => {
   const result = injectPod(podWith({ status: 'injected' }));
   assert.equal(result.outcome, 'injected');
   assert.match(result.warnings.join(), /copied from a running pod/);
@@ -164,7 +164,7 @@ test('a copied pod whose annotations were edited gets the new configuration', ()
   assert.equal(result.pod.spec.initContainers?.length, 1);
 });
 
-test('what other webhooks and the API server added to the agent is kept', () => {
+test('additions of other webhooks and the API server to the agent are kept', () => {
   const first = injectPod(podWith({ 'template-from-b': 'map/key' })).pod;
   const defaulted: Pod = {
     ...first,
@@ -184,7 +184,7 @@ test('what other webhooks and the API server added to the agent is kept', () => 
   assert.equal(injectPod(defaulted).reason, 'already_injected');
 });
 
-test('a container that another webhook added since gets the files too', () => {
+test('a container that another webhook added later gets the files, too', () => {
   const first = injectPod(podWith()).pod;
   const spec = { ...first.spec, containers: [...first.spec.containers, { name: 'late' }] };
   const { outcome, pod } = injectPod({ ...first, spec });
@@ -192,7 +192,7 @@ test('a container that another webhook added since gets the files too', () => {
   assert.equal(pod.spec.containers.at(-1)?.volumeMounts?.length, 1);
 });
 
-test('another prefix works alike and leaves foreign annotations alone', () => {
+test('another prefix works the same and leaves other annotations unchanged', () => {
   const input: InjectionInput = {
     pod: readPod({
       metadata: { annotations: { 'v.example/inject': 'true', 'v.example/secret-a': 'kv/a' } },
@@ -207,7 +207,7 @@ test('another prefix works alike and leaves foreign annotations alone', () => {
   assert.deepEqual(removeInjection(pod, 'v.example'), input.pod);
 });
 
-test('containers with names that every object has are injected, injected again and given back', () => {
+test('containers with names of prototype properties are injected, injected again and restored', () => {
   const containers = [{ name: 'constructor' }, { name: '__proto__' }, { name: 'web' }];
   const securityContext = { runAsUser: 7 };
   for (const container of ['constructor', 'web']) {
@@ -223,7 +223,7 @@ test('containers with names that every object has are injected, injected again a
   }
 });
 
-test('a patch of long lists takes time by their length', () => {
+test('a patch of long lists takes time proportional to their length', () => {
   const volumes = Array.from({ length: 4000 }, (_, index) => ({ name: `volume${index}` }));
   const pod = podWith({}, { volumes });
   const patch = jsonPatch(pod, injectPod(pod).pod);

@@ -40,7 +40,7 @@ function patchOf(response: Review['answer']['response']): Operation[] {
   return JSON.parse(text) as Operation[]; // what the server sends
 }
 
-test('a pod that asks is allowed with a patch that applies', () => {
+test('a pod that requests injection is allowed with a patch that applies', () => {
   const { answer: envelope, result } = review(body(), CONTEXT);
   assert.equal(envelope.apiVersion, 'admission.k8s.io/v1');
   assert.equal(envelope.kind, 'AdmissionReview');
@@ -65,7 +65,7 @@ test('a pod without annotations and volumes gets a patch that applies', () => {
   assert.ok(applyPatch(copy, patchOf(answer({ object: pod }))).every((one) => one === null));
 });
 
-test('a dry run is answered alike: nothing else happens', () => {
+test('a dry run gets the same answer', () => {
   assert.deepEqual(answer({ dryRun: true }), answer());
 });
 
@@ -79,13 +79,13 @@ const UNTOUCHED: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
 };
 
 for (const [name, fields] of Object.entries(UNTOUCHED)) {
-  test(`${name} is allowed untouched`, () => {
+  test(`${name} is allowed unchanged`, () => {
     const response = answer(fields);
     assert.deepEqual(response, { uid: request()['uid'], allowed: true });
   });
 }
 
-test('a denial lists every problem, with 400 for what is wrong and 403 for what is not allowed', () => {
+test('a denial lists every problem, with 400 for invalid settings and 403 for what is not allowed', () => {
   const wrong = answer({ object: podWith({ mode: 'x', containers: 'api' }) });
   assert.equal(wrong.allowed, false);
   assert.equal(wrong.status?.code, 400);
@@ -95,14 +95,14 @@ test('a denial lists every problem, with 400 for what is wrong and 403 for what 
   assert.equal(forbidden.status?.code, 403);
 });
 
-test('warnings are short and ASCII, whatever the annotations hold', () => {
+test('warnings are short and ASCII, whatever the annotations contain', () => {
   const odd = { [`rôle\u2028${'x'.repeat(400)}`]: 'x', 'sécret-a': 'y' };
   const { warnings = [] } = answer({ object: podWith(odd) });
   assert.equal(warnings.length, 2);
   for (const warning of warnings) assert.match(warning, /^[\x20-\x7e]{1,256}$/);
 });
 
-test('a flood of oddities does not make a flood of warnings', () => {
+test('the number of warnings is limited', () => {
   const many = Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`zz${index}`, 'x']));
   const { warnings = [] } = answer({ object: podWith(many) });
   assert.equal(warnings.length, 11);
@@ -136,23 +136,23 @@ const MALFORMED: Readonly<Record<string, unknown>> = {
   'no request': { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview' },
   'no uid': body({ uid: undefined }),
   'a long uid': body({ uid: 'x'.repeat(300) }),
-  'a namespace that is no text': body({ namespace: 1 }),
-  'a namespace longer than any': body({ namespace: 'n'.repeat(254) }),
-  'a name that is no text': body({ object: { ...GOOD, metadata: { name: {} } } }),
+  'a namespace that is not a string': body({ namespace: 1 }),
+  'a namespace that is too long': body({ namespace: 'n'.repeat(254) }),
+  'a name that is not a string': body({ object: { ...GOOD, metadata: { name: {} } } }),
   'an owner that cannot be printed': body({
     object: { ...GOOD, metadata: { ownerReferences: [{ kind: { toString: 1 } }] } },
   }),
-  'a resource that is no object': body({ resource: 'pods' }),
+  'a resource that is not an object': body({ resource: 'pods' }),
   'no object': body({ object: null }),
   'a pod without spec': body({ object: { metadata: {} } }),
   'a pod without metadata': body({ object: { spec: GOOD.spec } }),
   'a pod without containers': body({ object: { ...GOOD, spec: { containers: [] } } }),
-  'containers that are no list': body({ object: { ...GOOD, spec: { containers: {} } } }),
+  'containers that are not a list': body({ object: { ...GOOD, spec: { containers: {} } } }),
   'a container without name': body({ object: { ...GOOD, spec: { containers: [{}] } } }),
   'a mount without path': body({
     object: { ...GOOD, spec: { containers: [{ name: 'a', volumeMounts: [{ name: 'b' }] }] } },
   }),
-  'an annotation that is no text': body({
+  'an annotation that is not a string': body({
     object: { ...GOOD, metadata: { annotations: { a: 1 } } },
   }),
   'far too many annotations': body({
@@ -161,7 +161,7 @@ const MALFORMED: Readonly<Record<string, unknown>> = {
   'far too many volumes': body({
     object: { ...GOOD, spec: { ...GOOD.spec, volumes: Array(5000).fill({ name: 'v' }) } },
   }),
-  'nesting without end': body({ object: { ...GOOD, deep: nested(100_000) } }),
+  'extremely deep nesting': body({ object: { ...GOOD, deep: nested(100_000) } }),
 };
 
 for (const [name, value] of Object.entries(MALFORMED)) {
@@ -173,7 +173,7 @@ for (const [name, value] of Object.entries(MALFORMED)) {
   });
 }
 
-test('names out of prototypes do no harm', () => {
+test('names of prototype properties do no harm', () => {
   const object: unknown = JSON.parse(
     '{"metadata":{"annotations":{"__proto__":"x","vouchsafe.dev/inject":"true","vouchsafe.dev/secret-constructor":"kv/a"}},' +
       '"spec":{"containers":[{"name":"constructor","__proto__":{"polluted":true}}]}}',

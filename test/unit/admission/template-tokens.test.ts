@@ -1,14 +1,14 @@
-/** The count of words and signs against the lexer of Handlebars itself: it may be more, and is never less. */
+/** The count compared with the lexer of Handlebars: it may be higher, and is never lower. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { parser } from 'handlebars/dist/cjs/handlebars/compiler/base.js';
 import { countTokens } from '../../../src/admission/template-tokens.ts';
 
-/** Tokens between tags, which take no time to speak of. */
+/** Tokens between tags, which take hardly any time. */
 const TEXT = new Set(['CONTENT', 'EOF', 'INVALID']);
 
-/** How many tokens the parser would get, up to where it stops. */
+/** The number of tokens that the parser would get, up to the first error. */
 function tokensOf(source: string): number {
   const { lexer, terminals_: names } = parser;
   lexer.yy = {};

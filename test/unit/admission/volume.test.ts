@@ -20,7 +20,7 @@ const SPIFFE = {
   },
 };
 
-/** Values of the installation, and what else is not as usual. */
+/** Values of the installation, and other deviations from the defaults. */
 interface Unusual extends Partial<Omit<VolumeInput, 'installation'>> {
   readonly values?: object;
 }
@@ -53,7 +53,7 @@ function problemsOf(attributes: Given, unusual: Unusual = {}): string[] {
 
 const APP = { role: 'web', 'secret-app': 'kvv2/app' };
 
-test("the kubelet's token logs in by jwt, and the driver is told its audience", () => {
+test("the kubelet's token logs in by jwt, and the plan has its audience", () => {
   const { config, tokenAudience, sizeBytes, warnings } = planned(APP);
   assert.equal(tokenAudience, 'vault');
   assert.equal(config.auth?.method, 'jwt');
@@ -79,19 +79,19 @@ test('the document has nothing of an agent in a pod', () => {
   assert.equal(config.logLevel, 'info');
 });
 
-test('kubernetes auth takes a token of the audience that is named', () => {
+test('kubernetes auth uses a token for the audience of the settings', () => {
   const attributes = { ...APP, 'auth-method': 'kubernetes', audience: 'vault' };
   const { config, tokenAudience } = planned(attributes);
   assert.equal(config.auth?.method, 'kubernetes');
   assert.equal(tokenAudience, 'vault');
 });
 
-test("kubernetes auth without an audience takes the API server's own, where the kubelet gives it", () => {
+test("kubernetes auth without an audience uses the API server's own, if the kubelet passes such tokens", () => {
   const attributes = { ...APP, 'auth-method': 'kubernetes' };
   const values = { csi: { tokenAudiences: ['vault', ''] } };
   assert.equal(planned(attributes, { values }).tokenAudience, '');
   assert.deepEqual(problemsOf(attributes), [
-    'audience: the kubelet gives the CSI driver no service-account token for "" (csi.tokenAudiences)',
+    'audience: the CSI driver gets no service-account token for audience "" (csi.tokenAudiences)',
   ]);
 });
 
@@ -116,7 +116,7 @@ test('with the Broker API an SVID logs in, and SVIDs are files', () => {
   );
 });
 
-test('with the Broker API a token logs in where the pod says so', () => {
+test('with the Broker API a token logs in if the pod sets it', () => {
   const { config, tokenAudience } = planned(
     { ...APP, identity: 'service-account' },
     { values: SPIFFE },
@@ -125,7 +125,7 @@ test('with the Broker API a token logs in where the pod says so', () => {
   assert.equal(config.spiffe, undefined);
 });
 
-test('volume beats namespace beats installation', () => {
+test('volume takes precedence over namespace and installation', () => {
   const values = { defaults: { role: 'installation', refresh: '1h', 'file-mode': '0400' } };
   const namespaceAnnotations = prefixed({ role: 'namespace', refresh: '2h', mode: 'init' });
   const { config } = planned(APP, { values, namespaceAnnotations });
@@ -134,34 +134,34 @@ test('volume beats namespace beats installation', () => {
   assert.equal(config.files[0].mode, 0o400);
 });
 
-test('files are for the group where the pod has one, else for all', () => {
+test('files are readable for the fsGroup if the pod has one, else for all', () => {
   assert.equal(planned(APP, { hasGroup: true }).config.files[0]?.mode, 0o440);
   assert.equal(planned(APP).config.files[0]?.mode, 0o444);
   const attributes = { ...APP, 'file-mode-app': '0400' };
   assert.equal(planned(attributes, { hasGroup: true }).config.files[0]?.mode, 0o400);
 });
 
-test('the size is that of the volume, and at most what one may have', () => {
+test('the size is that of the attribute, up to the maximum', () => {
   assert.equal(planned({ ...APP, 'volume-size': '1.5Mi' }).sizeBytes, 1_572_864);
   const values = { csi: { maxVolumeSize: '8Mi' } };
   assert.equal(planned(APP, { values }).sizeBytes, 8 * 1024 * 1024);
 });
 
-test('what a rendering may make is what the installation says, for the driver and not for agents', () => {
+test('the memory limit of a rendering is that of the driver, not that of agents', () => {
   assert.equal(planned(APP).config.maxRenderBytes, 8 * 1024 * 1024);
   const values = { agent: { maxRenderBytes: '64Mi' }, csi: { maxRenderBytes: '2Mi' } };
   assert.equal(planned(APP, { values }).config.maxRenderBytes, 2 * 1024 * 1024);
 });
 
-/** Name -> attributes beside the usual ones, and what the only problem says. */
+/** Name -> attributes besides the usual ones, and the only problem. */
 const REFUSED: Readonly<Record<string, readonly [Given, RegExp]>> = {
   'an unknown name': [{ rol: 'web' }, /^rol: is not known; did you mean vouchsafe\.dev\/role\?/],
   'an unknown name for a file': [{ 'tempalte-app': 'x' }, /did you mean .*\/template-app\?/],
-  'a name of the kubelet that was left in': [
+  'an attribute of the kubelet that was not removed': [
     { 'csi.storage.k8s.io/pod.name': 'x' },
     /^csi\.storage\.k8s\.io\/pod\.name: is not known/,
   ],
-  'another mode': [{ mode: 'native' }, /^mode: contradicts the CSI volume/],
+  'another mode': [{ mode: 'native' }, /^mode: conflicts with the CSI volume/],
   'a signal': [
     { 'on-change': 'signal:HUP@web' },
     /^on-change: conflicts with .*mode csi: no agent/,
@@ -175,53 +175,59 @@ const REFUSED: Readonly<Record<string, readonly [Given, RegExp]>> = {
     /^template-from-app: conflicts with .*does not read ConfigMaps; set template-app/,
   ],
   'an environment variable': [{ 'env-PASSWORD': 'kvv2/app#p' }, /^env-PASSWORD: .*not supported/],
-  'a setting of the containers': [{ containers: 'web' }, /^containers: is no attribute of a volu/],
+  'a setting of the containers': [{ containers: 'web' }, /^containers: is not an attribute of/],
   'a setting of the mounts': [{ 'mount-path': '/x' }, /^mount-path: .*set mountPath/],
   'a setting of the agent': [{ memory: '1Gi' }, /^memory: .*no agent runs in the pod/],
-  'a deadline that nobody keeps': [{ 'init-deadline': '1m' }, /^init-deadline: .*without a limit/],
-  'a mark of the webhook': [{ status: 'injected' }, /^status: is no attribute of a volume/],
-  'an inject that says no': [{ inject: 'false' }, /^inject: /],
-  'an unknown connection': [{ vault: 'prod' }, /^vault: there is no connection "prod"/],
-  'an audience of which there is no token': [
-    { audience: 'other' },
-    /^audience: .*no service-account token for "other" \(csi/,
+  'a deadline without effect': [{ 'init-deadline': '1m' }, /^init-deadline: .*without a limit/],
+  'an annotation of the webhook': [
+    { status: 'injected' },
+    /^status: is not an attribute of a volume/,
   ],
-  'an X.509-SVID without a source': [{ 'x509-svid': 'true' }, /^x509-svid: needs an SVID, and/],
-  'a JWT-SVID without a source': [{ 'jwt-svid-a': 'x' }, /^jwt-svid-a: needs an SVID, and/],
-  'a template that calls for an SVID without a source': [
+  'inject: false': [{ inject: 'false' }, /^inject: /],
+  'an unknown connection': [{ vault: 'prod' }, /^vault: the connection "prod" does not exist/],
+  'an audience without a token': [
+    { audience: 'other' },
+    /^audience: .*no service-account token for audience "other" \(csi/,
+  ],
+  'an X.509-SVID without a source': [{ 'x509-svid': 'true' }, /^x509-svid: requires an SVID, but/],
+  'a JWT-SVID without a source': [{ 'jwt-svid-a': 'x' }, /^jwt-svid-a: requires an SVID, but/],
+  'a template that needs an SVID without a source': [
     { 'template-b': '{{spiffeId}}' },
-    /^template-b: needs an SVID, and/,
+    /^template-b: requires an SVID, but/,
   ],
   'an auth method that needs an SVID without a source': [
     { 'auth-method': 'cert' },
-    /^auth-method: needs an SVID, and/,
+    /^auth-method: requires an SVID, but/,
   ],
-  'an identity without a source': [{ identity: 'spiffe' }, /^identity: needs an SVID, and/],
+  'an identity without a source': [{ identity: 'spiffe' }, /^identity: requires an SVID, but/],
   'a template that cannot be parsed': [{ 'template-app': '{{#if x}}' }, /^template-app: app:1:/],
-  'a volume without a limit': [{ 'volume-size': '0' }, /^volume-size: 0 is less than the 65536/],
+  'a volume without a limit': [
+    { 'volume-size': '0' },
+    /^volume-size: 0 is less than the minimum of 65536/,
+  ],
   'a volume that is too large': [
     { 'volume-size': '1Gi' },
-    /^volume-size: 1Gi is more than the 8388608/,
+    /^volume-size: 1Gi is more than the maximum of 8388608/,
   ],
   'a document that is too large': [
     { 'template-app': 'x'.repeat(120_000) },
-    /^template-app: .*more than 102400: make the templates shorter/,
+    /^template-app: .*maximum is 102400: make the templates shorter/,
   ],
 };
 
 for (const [name, [attributes, pattern]] of Object.entries(REFUSED)) {
-  test(`refused: ${name}`, () => {
+  test(`rejected: ${name}`, () => {
     const problems = problemsOf({ ...APP, ...attributes });
     assert.equal(problems.length, 1, problems.join('\n'));
     assert.match(problems.join(), pattern);
   });
 }
 
-test('refused: nothing to deliver', () => {
+test('rejected: nothing to deliver', () => {
   assert.match(problemsOf({ role: 'web' }).join(), /nothing to deliver/);
 });
 
-test('refused: a connection whose CA is in a ConfigMap', () => {
+test('rejected: a connection whose CA is in a ConfigMap', () => {
   const connection = { address: 'https://v', caConfigMap: { name: 'trust', key: 'ca.crt' } };
   const values = { vault: { connections: { main: connection } } };
   assert.match(
@@ -230,10 +236,10 @@ test('refused: a connection whose CA is in a ConfigMap', () => {
   );
 });
 
-test('refused: an address of its own, to which the driver would be a way around network policies', () => {
+test('rejected: an address, with which the driver would bypass network policies', () => {
   const values = { vault: { allowPodAddress: true } };
   const address = 'https://10.0.0.1:6443';
-  const message = /^vault: an address is for an agent in the pod/;
+  const message = /^vault: an address is supported only for an agent/;
   assert.match(problemsOf({ ...APP, vault: address }, { values }).join(), message);
   const namespaceAnnotations = prefixed({ vault: address });
   assert.match(problemsOf(APP, { values, namespaceAnnotations }).join(), message);
@@ -241,13 +247,13 @@ test('refused: an address of its own, to which the driver would be a way around 
   assert.equal(planned(APP, { values: ofInstallation }).config.vault?.address, address);
 });
 
-test('refused: more files than a document holds', () => {
+test('rejected: more files than a document can have', () => {
   const files = Array.from({ length: 257 }, (_, index) => [`secret-f${index}`, 'kvv2/app']);
   const problems = problemsOf(Object.fromEntries(files) as Given); // pairs of texts
-  assert.match(problems.join(), /asks for 257 files, more than 256/);
+  assert.match(problems.join(), /257 files are requested; the maximum is 256/);
 });
 
-test('refused: what no policy allows the service account, with the name of the policy', () => {
+test('rejected: what no policy allows the service account, with the name of the policy', () => {
   const values = {
     vault: {
       policies: [
@@ -262,10 +268,10 @@ test('refused: what no policy allows the service account, with the name of the p
   assert.match(wrongRole.problems[0]?.message ?? '', /policy "shop" does not allow this role$/);
   const other = plan(APP, { values, pod: { namespace: 'shop', serviceAccount: 'other' } });
   assert.ok(other.kind === 'refused' && other.isForbidden);
-  assert.match(other.problems[0]?.message ?? '', /no policy is for service account other/);
+  assert.match(other.problems[0]?.message ?? '', /no policy applies to service account other/);
 });
 
-test('every reason is given at once', () => {
+test('every reason is reported at once', () => {
   const problems = problemsOf({
     ...APP,
     rol: 'x',
@@ -278,13 +284,13 @@ test('every reason is given at once', () => {
   assert.deepEqual(names.sort(), ['containers', 'on-change', 'rol', 'vault', 'volume-size']);
 });
 
-test('what is odd on the namespace is told as a warning, and refuses nothing', () => {
+test('unknown annotations of the namespace are a warning, and reject nothing', () => {
   const { warnings } = planned(APP, { namespaceAnnotations: prefixed({ rol: 'x' }) });
   assert.match(warnings.join('\n'), /on the namespace: unknown annotation vouchsafe\.dev\/rol/);
 });
 
-test('refused: what the pod asks to be read again more often than the driver does', () => {
-  const limit = 'is less than the 10s that a volume of this installation may have (csi.minRefresh)';
+test('rejected: a refresh of the pod below the minimum of the driver', () => {
+  const limit = 'is less than the minimum of this installation, 10s (csi.minRefresh)';
   assert.deepEqual(problemsOf({ ...APP, refresh: '9s' }), [`refresh: 9s ${limit}`]);
   assert.deepEqual(problemsOf({ ...APP, 'refresh-app': '1s' }), [`refresh-app: 1s ${limit}`]);
   assert.equal(planned({ ...APP, refresh: '10s' }).warnings.length, 0);
@@ -292,7 +298,7 @@ test('refused: what the pod asks to be read again more often than the driver doe
   assert.match(problemsOf({ ...APP, 'refresh-app': '119s' }, { values }).join(), /1m59s|119s/);
 });
 
-test('a default that is too short is lifted, whoever gave it, with a warning', () => {
+test('a default that is too short is raised, with a warning, whatever level sets it', () => {
   const refreshOf = (unusual: Unusual): unknown => {
     const { config, warnings } = planned(APP, unusual);
     assert.match(warnings.join(), /is less than csi\.minRefresh/);
@@ -303,12 +309,12 @@ test('a default that is too short is lifted, whoever gave it, with a warning', (
   assert.equal(refreshOf({ values: { csi: { minRefresh: '1h' } } }), 3_600_000);
 });
 
-test('refused: more dependencies than one volume may have, as far as literals tell', () => {
+test('rejected: too many dependencies of calls with literal arguments', () => {
   const values = { csi: { maxDependencies: 2 } };
   const two = { ...APP, 'template-x': '{{secret "kvv2/app"}}{{secret "kvv2/b"}}' };
   assert.equal(plan(two, { values }).kind, 'planned');
   const problems = problemsOf({ ...two, 'template-y': '{{secrets "kvv2/c"}}' }, { values });
   assert.deepEqual(problems, [
-    'mode: depends on 3 secrets, more than the 2 that one volume may have (csi.maxDependencies)',
+    'mode: the volume depends on 3 secrets; the maximum is 2 (csi.maxDependencies)',
   ]);
 });

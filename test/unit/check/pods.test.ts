@@ -75,13 +75,13 @@ suite('pods that run without the agent', () => {
       /would deny it now: vouchsafe\.dev\/mode: this installation has no CSI driver/,
     ],
     [
-      'in a namespace that is never touched',
+      'in an excluded namespace',
       pod({ namespace: 'kube-system' }),
       {},
       'warning',
-      /never touched/,
+      /never injected/,
     ],
-    ['that forgot to ask', pod({ annotations: PROTECTED }), {}, 'warning', /but not for the agent/],
+    ['that forgot to ask', pod({ annotations: PROTECTED }), {}, 'warning', /but no injection/],
     [
       'that do not want it',
       pod({ annotations: { ...PROTECTED, 'vouchsafe.dev/inject': 'false' } }),

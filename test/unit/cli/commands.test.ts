@@ -115,7 +115,7 @@ vault: {connections: {east: {address: "https://east.example:8200"}}}
     });
     assert.match(
       out,
-      /^warnings:\n +vouchsafe\.dev\/mode csi of the installation is not for this/m,
+      /^warnings:\n +vouchsafe\.dev\/mode csi of the installation does not fit this/m,
     );
     assert.match(out, /^ +mode +native \(not csi\) +installation$/m);
     assert.match(out, /^ +initContainers: vouchsafe-agent$/m);
@@ -132,14 +132,17 @@ vault: {connections: {east: {address: "https://east.example:8200"}}}
       '-': podText({ 'vouchsafe.dev/inject': 'false' }),
     });
     assert.equal(skipped.code, 0);
-    assert.match(skipped.out, /skipped \(not_requested\)\n +Not requested: neither the pod nor its namespace sets/);
+    assert.match(
+      skipped.out,
+      /skipped \(not_requested\)\n +Neither the pod nor its namespace sets/,
+    );
     const denied = await run(['explain', '-f', '-'], {
       '-': podText({ 'vouchsafe.dev/vault': 'https://elsewhere.example' }),
     });
     assert.equal(denied.code, 18);
     assert.match(
       denied.out,
-      /denied \(forbidden\)\n +vouchsafe\.dev\/vault: the installation does not let/,
+      /denied \(forbidden\)\n +vouchsafe\.dev\/vault: the installation does not allow/,
     );
     const none = await run(['explain', '-f', '-'], { '-': 'kind: Service\n' });
     assert.deepEqual([none.code, none.out], [0, 'no pod in these manifests\n']);

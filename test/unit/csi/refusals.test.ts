@@ -64,7 +64,7 @@ suite('what the CSI driver refuses', { skip: CANNOT_MOUNT }, () => {
     const { kubelet } = await world.driver({}, installation);
     const { code, details } = await world.refused(kubelet, await world.pod());
     assert.equal(code, STATUS.PERMISSION_DENIED, details);
-    assert.match(details, /no policy is for service account web of namespace shop/);
+    assert.match(details, /no policy applies to service account web of namespace shop/);
   });
 
   test('more secrets than a volume may have, which its template computes: none is asked for beyond', async () => {

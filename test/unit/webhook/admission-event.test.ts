@@ -92,7 +92,7 @@ test('a denied pod: the Event names the settings, and contains no text of the re
   assert.deepEqual([notice?.type, notice?.reason], ['Warning', 'Denied']);
   assert.equal(
     notice?.note,
-    'Settings are not valid, or contradict each other or the pod. 5 problems with containers, format-*, mode, ' +
+    'Settings are not valid, or conflict with each other or the pod. 5 problems with containers, format-*, mode, ' +
       'other annotations, the pod itself. The error returned to the client that created ' +
       'the pod has the details; `vouchsafe explain` prints them, too.',
   );
