@@ -11,7 +11,7 @@ import { ROOT } from '../docs/documents.ts';
 const RELATIVE_IMPORT = /\b(?:from|import)\s*\(?\s*'(\.[^']+)'/g;
 
 /** Beside an index.ts: what processes that render need of src/vault, without its client. */
-const ENTRY_POINTS: readonly string[] = ['src/vault/answer.ts'];
+const ENTRY_POINTS: readonly string[] = ['src/vault/response.ts'];
 
 const files = globSync('src/**/*.ts', { cwd: ROOT }).filter((path) => !path.endsWith('.d.ts'));
 const imports = new Map(files.map((path) => [path, importsOf(path)]));
