@@ -19,6 +19,12 @@ const COMMON_RULES = {
   ],
 };
 
+const ABORT_SIGNAL_TIMEOUT = {
+  object: 'AbortSignal',
+  property: 'timeout',
+  message: 'Use withDeadline or a RestartableDeadline of src/async with a Clock.',
+};
+
 /** Real time, randomness, environment and timers live in src/platform alone. */
 const NO_PLATFORM = {
   'no-restricted-properties': [
@@ -28,6 +34,7 @@ const NO_PLATFORM = {
     { object: 'Date', property: 'now', message: 'Take a Clock.' },
     { object: 'Math', property: 'random', message: 'Take a Random.' },
     { object: 'performance', property: 'now', message: 'Take a Clock.' },
+    ABORT_SIGNAL_TIMEOUT,
     ...['validFromDate', 'validToDate'].map((property) => ({
       property,
       message: 'It is made up for a time that cannot be read: use certificateLife of src/core.',
@@ -167,6 +174,15 @@ export default tseslint.config(
     files: ['src/**/*.ts'],
     ignores: ['src/platform/**'],
     rules: NO_PLATFORM,
+  },
+  {
+    // The sandbox of `npm start` talks to real servers in real time.
+    files: ['src/dev/**/*.ts'],
+    rules: {
+      'no-restricted-properties': NO_PLATFORM['no-restricted-properties'].filter(
+        (one) => one !== ABORT_SIGNAL_TIMEOUT,
+      ),
+    },
   },
   ...Object.entries(MAY_IMPORT).map(([folder, allowed]) => ({
     files: [`src/${folder}/**/*.ts`],

@@ -152,11 +152,11 @@ function ownMounter({ csi }: Installation, podsDirectory: string, logger: Logger
 }
 
 function connectCluster(address: string | undefined, clock: Clock): KubernetesApi | undefined {
-  if (address !== undefined) return createKubernetesApi(loopbackAccess(address));
+  if (address !== undefined) return createKubernetesApi(loopbackAccess(address), clock);
   const host = environmentVariable('KUBERNETES_SERVICE_HOST');
   const port = environmentVariable('KUBERNETES_SERVICE_PORT') ?? '443';
   if (host === undefined) return undefined;
-  return createKubernetesApi(inClusterAccess({ host, port, read: readTextFile, clock }));
+  return createKubernetesApi(inClusterAccess({ host, port, read: readTextFile, clock }), clock);
 }
 
 function nodeNameOf(given: string | undefined): string {

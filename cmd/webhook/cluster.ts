@@ -60,7 +60,7 @@ export async function connectCluster(options: ClusterOptions): Promise<Cluster> 
     host === undefined
       ? await kubeconfigAccess()
       : inClusterAccess({ host, port, read: readTextFile, clock });
-  const api = createKubernetesApi(access);
+  const api = createKubernetesApi(access, clock);
   const prefix = installation.annotationPrefix;
   const common = { api, clock, logger, random: systemRandom };
   const namespaces = watchNamespaces({ ...common, prefix });

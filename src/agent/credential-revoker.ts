@@ -10,7 +10,7 @@ import {
   type Random,
   VouchsafeError,
 } from '../core/index.ts';
-import { raceAbort, createBackoff, retry } from '../async/index.ts';
+import { createBackoff, raceAbort, RestartableDeadline, retry } from '../async/index.ts';
 import type { LeaseRef } from './obtain.ts';
 import type { VaultPort } from './ports.ts';
 import type { Session, Sessions } from './sessions.ts';
@@ -135,7 +135,10 @@ export function createRevoker(parts: RevokerOptions): CredentialRevoker {
       const isOver = current === undefined || current.plan.expiresAtMs <= clock.monotonicMs();
       const all = isOver ? retired : [current, ...retired];
       const around = { vault, sessions, values, inGrace, notRevoked };
-      return withinTime({ clock, ms: revokeAllMs }, (signal) => revokeOnce(all, around, signal));
+      const reason = new VouchsafeError('ERR_VAULT_TIMEOUT', 'Vault did not answer in time');
+      const deadline = new RestartableDeadline(clock, reason);
+      deadline.start(revokeAllMs);
+      return revokeOnce(all, around, deadline.signal).finally(() => deadline.end());
     },
   };
 }
@@ -184,23 +187,4 @@ export function leasesBeyond(
   const superseded = values.superseded.map(({ lease }) => lease);
   const own = [...held, ...superseded, ...inGrace].filter((lease) => lease.session === session.id);
   return [...orphans, ...own.map(({ id }) => id)];
-}
-
-/** Gives the revocations at the end a signal that bounds them. */
-async function withinTime<T>(
-  { clock, ms }: { readonly clock: Clock; readonly ms: number },
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const limit = new AbortController();
-  const done = new AbortController();
-  const timer = clock.sleep(ms, done.signal).then(
-    () => limit.abort(new VouchsafeError('ERR_VAULT_TIMEOUT', 'Vault did not answer in time')),
-    () => undefined, // done before
-  );
-  try {
-    return await work(limit.signal);
-  } finally {
-    done.abort();
-    await timer;
-  }
 }

@@ -3,6 +3,7 @@
  * outside of the pod no name.
  */
 import type { Clock, Logger, Metrics } from '../core/index.ts';
+import { withDeadline } from '../async/index.ts';
 import { serveHttp, type Answer, type Handler, type HttpRequest } from '../http/index.ts';
 import { briefStatus, isFromInside, visibleErrors } from './disclosure.ts';
 import type { AgentStatus } from './status.ts';
@@ -97,14 +98,11 @@ function elsewhere({ path }: HttpRequest): Answer | undefined {
 
 /** A probe that comes a moment too early is held instead of sent away: it saves the pod a probe period. */
 async function holdStartup(parts: ListenerParts, signal: AbortSignal): Promise<void> {
-  if (parts.agent.isStarted) return;
-  const enough = new AbortController();
-  const either = AbortSignal.any([signal, enough.signal]);
-  const waits = [parts.agent.delivered(either), parts.clock.sleep(STARTUP_HOLD_MS, either)];
-  // A start that failed or was stopped is told by the answer.
-  await Promise.race(waits).catch(() => undefined);
-  enough.abort();
-  await Promise.allSettled(waits);
+  const { agent, clock } = parts;
+  if (agent.isStarted) return;
+  const deadline = { clock, ms: STARTUP_HOLD_MS, signal };
+  // The answer shows whether the start failed or was stopped.
+  await withDeadline(deadline, (inner) => agent.delivered(inner)).catch(() => undefined);
 }
 
 /**

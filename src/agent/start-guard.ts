@@ -2,6 +2,7 @@
  * Bounds a start: it succeeds, fails for good, or reaches its deadline with the reason known.
  */
 import { formatDuration, VouchsafeError, type Clock, type Logger } from '../core/index.ts';
+import { DEADLINE, withDeadline } from '../async/index.ts';
 import type { AgentConfig } from '../config/index.ts';
 
 /** What {@link guardStart} needs. */
@@ -21,22 +22,17 @@ export interface StartParts {
  * @throws VouchsafeError `ERR_AGENT_DEADLINE` with the cause, or the error that made the start impossible.
  */
 export async function guardStart(parts: StartParts, signal: AbortSignal): Promise<void> {
-  const done = new AbortController();
-  const either = AbortSignal.any([signal, done.signal]);
+  const { config, clock, logger, delivered } = parts;
   try {
-    await Promise.race([parts.delivered(either), deadline(parts, either)]);
-  } finally {
-    done.abort();
+    await withDeadline({ clock, ms: config.initDeadlineMs, signal }, delivered);
+    return;
+  } catch (error) {
+    if (error !== DEADLINE) throw error;
   }
-}
-
-async function deadline(parts: StartParts, signal: AbortSignal): Promise<void> {
-  const { config, clock, logger } = parts;
-  await clock.sleep(config.initDeadlineMs, signal);
   const cause = parts.cause();
   if (config.onMissingVault === 'wait') {
     logger.warn('start takes longer than init-deadline; waiting on', { error: cause });
-    return parts.delivered(signal);
+    return delivered(signal);
   }
   const why = cause === undefined ? 'no error was seen' : `${cause.code}: ${cause.message}`;
   const waited = formatDuration(config.initDeadlineMs);

@@ -19,7 +19,14 @@ import {
   type Metrics,
   type Random,
 } from '../core/index.ts';
-import { createBackoff, Latest, WakeableTimer, type Backoff } from '../async/index.ts';
+import {
+  createBackoff,
+  DEADLINE,
+  Latest,
+  WakeableTimer,
+  withDeadline,
+  type Backoff,
+} from '../async/index.ts';
 import { backoffOf, createEntry, type Entry } from './entry.ts';
 import { x509Value, type ObtainedValue, type LeaseRef, type Obtainer } from './obtain.ts';
 import type { KnownValues, ValuesRoom } from './ports.ts';
@@ -186,16 +193,13 @@ export class Values {
 
   /** Resolves when nothing is being read or renewed, or after `limitMs`. */
   async settled(limitMs: number, signal: AbortSignal): Promise<void> {
-    const done = new AbortController();
-    const idle = async (): Promise<void> => {
-      while (this.#steps.size > 0 && !done.signal.aborted) await Promise.all(this.#steps);
+    const { clock } = this.#options;
+    const idle = async (inner: AbortSignal): Promise<void> => {
+      while (this.#steps.size > 0 && !inner.aborted) await Promise.all(this.#steps);
     };
-    try {
-      const limit = this.#options.clock.sleep(limitMs, AbortSignal.any([signal, done.signal]));
-      await Promise.race([idle(), limit]);
-    } finally {
-      done.abort();
-    }
+    await withDeadline({ clock, ms: limitMs, signal }, idle).catch((error: unknown) => {
+      if (error !== DEADLINE) throw error;
+    });
   }
 
   #due(): readonly Entry[] {

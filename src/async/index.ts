@@ -3,7 +3,7 @@ export { WakeableTimer } from './wakeable-timer.ts';
 export { FairQueue, type FairQueueOptions, type QueueBounds, type Shares } from './fair-queue.ts';
 export { FairShares } from './fair-shares.ts';
 export { Latest } from './latest-value.ts';
-export { RestartableDeadline as Patience } from './restartable-deadline.ts';
+export { RestartableDeadline } from './restartable-deadline.ts';
 export { raceAbort, DEADLINE, withDeadline } from './race-abort.ts';
 export { retry, type RetryOptions } from './retry.ts';
 export { Semaphore } from './semaphore.ts';

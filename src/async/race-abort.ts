@@ -38,28 +38,33 @@ export async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal): Pr
 /** How a wait ends that took too long. One for all: nobody looks where it was made. */
 export const DEADLINE = new DOMException('the deadline has passed', 'TimeoutError');
 
+/** The time for {@link withDeadline}. */
+export interface DeadlineOptions {
+  readonly clock: Clock;
+  /** Milliseconds from now. */
+  readonly ms: number;
+  /** Ends the wait early. Default: nothing does. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Runs `work` for at most `ms` of the clock's time.
  *
- * Its signal aborts when the time is over (reason {@link DEADLINE}) or when `signal` does; the wait ends then, even if
- * `work` does not. Rejects with that reason or with the failure of `work`; leaves no timer behind.
+ * Its signal aborts when the time is over (reason {@link DEADLINE}) or when `signal` does; the wait ends then, even if `work` does not. Rejects
+ * with the reason of that abort or with the failure of `work`; leaves no timer behind.
  */
 export async function withDeadline<T>(
-  {
-    clock,
-    ms,
-    signal,
-  }: { readonly clock: Clock; readonly ms: number; readonly signal: AbortSignal },
+  { clock, ms, signal }: DeadlineOptions,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  signal.throwIfAborted();
+  signal?.throwIfAborted();
   const late = new AbortController();
   const done = new AbortController();
   clock.sleep(ms, done.signal).then(
     () => late.abort(DEADLINE),
     () => undefined, // the work was done before
   );
-  const either = AbortSignal.any([signal, late.signal]);
+  const either = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]);
   try {
     return await raceAbort(work(either), either);
   } finally {

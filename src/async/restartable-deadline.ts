@@ -1,58 +1,61 @@
 /**
- * A deadline for an answer from elsewhere, fair to whoever answers.
+ * A deadline that can be set again while an answer from another process is awaited.
  */
 import type { Clock } from '../core/index.ts';
 import { DEADLINE } from './race-abort.ts';
 
-/** Each part is waited for by itself: between two of them there is time to take what has come. */
+/** The time passes in parts: between two of them, answers that have arrived are read. */
 const PARTS = 10;
 
-/** Ends a wait whose outcome nobody looks at. */
-const SET_ANEW = new DOMException('the deadline was set anew', 'AbortError');
+/** Ends a sleep whose outcome is ignored. */
+const RESTARTED = new DOMException('the deadline was set again', 'AbortError');
 
 /**
- * Aborts its signal when an answer did not come in time. The time is counted in parts, each from when the last one was
- * seen to be over: while this process is kept from its work, by itself or by others, at most one part passes, and an
- * answer that came meanwhile is taken before the end of the next one.
+ * Aborts its signal when an answer did not come in time. Each part of the time begins when the previous one is seen to
+ * be over: while this process does not run, at most one part passes, and an answer that came meanwhile is read before
+ * the next part ends.
  */
 export class RestartableDeadline {
   readonly #clock: Clock;
+  readonly #reason: Error;
   readonly #late = new AbortController();
   #waiting = new AbortController();
   #ms = 0;
   #isOver = false;
 
-  constructor(clock: Clock) {
+  /** `reason` is what the signal aborts with. */
+  constructor(clock: Clock, reason: Error = DEADLINE) {
     this.#clock = clock;
+    this.#reason = reason;
   }
 
-  /** Aborts with {@link DEADLINE}. */
+  /** Aborts when the time is over. */
   get signal(): AbortSignal {
     return this.#late.signal;
   }
 
-  /** What was last waited for, in milliseconds. */
+  /** The time of the last {@link start}, in milliseconds. */
   get ms(): number {
     return this.#ms;
   }
 
-  /** From now on there is so much time, however much there was before. */
+  /** Sets the time that is left from now on, whatever was left before. */
   start(ms: number): void {
     if (this.#isOver) return;
-    this.#waiting.abort(SET_ANEW);
+    this.#waiting.abort(RESTARTED);
     this.#ms = ms;
     this.#waiting = new AbortController();
-    this.#wait(ms / PARTS, this.#waiting.signal).catch(() => undefined); // set anew, or over
+    this.#wait(ms / PARTS, this.#waiting.signal).catch(() => undefined); // restarted or ended
   }
 
-  /** For good: leaves no timer behind, and the signal aborts no more. */
+  /** Ends it for good: no timer is left, and the signal does not abort any more. */
   end(): void {
     this.#isOver = true;
-    this.#waiting.abort(SET_ANEW);
+    this.#waiting.abort(RESTARTED);
   }
 
   async #wait(partMs: number, signal: AbortSignal): Promise<void> {
     for (let part = 0; part < PARTS; part += 1) await this.#clock.sleep(partMs, signal);
-    this.#late.abort(DEADLINE);
+    this.#late.abort(this.#reason);
   }
 }

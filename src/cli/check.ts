@@ -44,7 +44,7 @@ export async function check(
   const findings: Finding[] = [];
   const running = runChecks(
     {
-      api: createKubernetesApi(access),
+      api: createKubernetesApi(access, io.clock),
       clock: io.clock,
       checkTemplate,
       probe: probe === undefined ? undefined : probeOf(probe, setting),

@@ -2,7 +2,7 @@
  * The life of the driver: it takes over from a predecessor, serves the kubelet, and leaves everything to a successor.
  */
 import { serveHealth, type Exposition } from '../http/index.ts';
-import { createShared } from '../agent-runtime/index.ts';
+import { createSharedConnections } from '../agent-runtime/index.ts';
 import { NO_METRICS, type Metrics } from '../core/index.ts';
 import { raceAbort, runAll } from '../async/index.ts';
 import { serveSocket, type SocketServer } from './grpc.ts';
@@ -66,7 +66,7 @@ export async function runDriver(
   const { stateDirectory, logger, listen, metrics } = options;
   const waits = { ...DEFAULT_WAITS, ...options.waits };
   const records = await Records.open(stateDirectory, { ...options, waits });
-  const shared = createShared(options);
+  const shared = createSharedConnections(options);
   // Gauges of single engines mean nothing where there are many; those of the node are in metrics.ts.
   const counters: Metrics = { ...metrics, gauge: () => NO_METRICS.gauge('', '') };
   const parts: DriverParts = { ...options, waits, metrics: counters };
@@ -94,7 +94,8 @@ export async function runDriver(
       const whyNotReady = (): Promise<string | undefined> =>
         Promise.resolve(isServing ? registrationProblem(options, registration) : 'not serving yet');
       const { nodeAddresses = [] } = options;
-      const health = { listen, exposition, whyNotReady, logger, metrics, nodeAddresses };
+      const { clock } = options;
+      const health = { listen, exposition, whyNotReady, clock, logger, metrics, nodeAddresses };
       await serveHealth({ ...health, stopping: signal }, inner, (address) =>
         listening.resolve(address),
       );

@@ -3,7 +3,7 @@
  * while the volume is mounted.
  */
 import type { TemplatePort, WriterPort } from '../agent/index.ts';
-import { buildAgent, type BuiltAgent, type Shared } from '../agent-runtime/index.ts';
+import { buildAgent, type BuiltAgent, type SharedConnections } from '../agent-runtime/index.ts';
 import type { FairShares } from '../async/index.ts';
 import { parseAgentConfig, type AgentConfig } from '../config/index.ts';
 import { VouchsafeError, type Logger } from '../core/index.ts';
@@ -32,7 +32,7 @@ export type VolumeParts = Pick<
   | 'metrics'
   | 'waits'
 > & {
-  readonly shared: Shared;
+  readonly shared: SharedConnections;
   /** Logins in flight, by namespace. */
   readonly logins: FairShares;
   readonly budget: MemoryBudget;

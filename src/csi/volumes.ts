@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { hasCode, VouchsafeError } from '../core/index.ts';
-import type { Shared } from '../agent-runtime/index.ts';
+import type { SharedConnections } from '../agent-runtime/index.ts';
 import { FairShares } from '../async/index.ts';
 import { KeyedMutex, lockKeysOf } from './keyed-mutex.ts';
 import type { MemoryBudget } from './memory-budget.ts';
@@ -30,7 +30,7 @@ const MAX_LOGINS = 48;
 export interface VolumesOptions {
   readonly parts: DriverParts;
   readonly records: Records;
-  readonly shared: Shared;
+  readonly shared: SharedConnections;
   readonly revocations: Revocations;
   /** Name of the driver: the source of its mounts. */
   readonly driverName: string;

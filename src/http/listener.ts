@@ -4,7 +4,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo, Server } from 'node:net';
-import { VouchsafeError, type Logger, type Metrics } from '../core/index.ts';
+import { VouchsafeError, type Clock, type Logger, type Metrics } from '../core/index.ts';
 import { formatAddress, parseAddress, type Address } from './address.ts';
 import { BodyBudget } from './body-budget.ts';
 import { Connections } from './connections.ts';
@@ -23,6 +23,7 @@ export interface HttpOptions {
   /** `host:port`; port 0 lets the system choose. */
   readonly listen: string;
   readonly handler: Handler;
+  readonly clock: Clock;
   readonly logger: Logger;
   /** Where it is counted what had to make room. Default: nowhere. */
   readonly metrics?: Metrics;
@@ -51,13 +52,13 @@ export async function serveHttp(
   signal: AbortSignal,
   onListening: (address: string) => void = () => undefined,
 ): Promise<void> {
-  const { handler, logger, stopping } = options;
+  const { handler, clock, logger, stopping } = options;
   const connections = new Connections(PROBE_LIMITS, options.nodeAddresses, options.metrics);
   const budget = new BodyBudget(MAX_BODIES_BYTES, REQUEST_BYTES);
   const isEnding = (): boolean => stopping.aborted;
   const server = createServer(
     { ...HTTP1_OPTIONS, keepAliveTimeout: PROBE_LIMITS.keepAliveMs },
-    createRequestListener({ handler, connections, budget, logger, isEnding }),
+    createRequestListener({ handler, connections, budget, clock, logger, isEnding }),
   );
   connections.track(server);
   try {

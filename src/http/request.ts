@@ -4,7 +4,8 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { Http2ServerRequest } from 'node:http2';
 import { TLSSocket } from 'node:tls';
-import { VouchsafeError } from '../core/index.ts';
+import { VouchsafeError, type Clock } from '../core/index.ts';
+import { DEADLINE, withDeadline } from '../async/index.ts';
 import { peerOf } from './address.ts';
 import { BodyBuffer } from './body-buffer.ts';
 import type { BodyShare } from './body-budget.ts';
@@ -37,6 +38,7 @@ export interface HttpRequest {
 
 /** What a request has of the listener's bounds. */
 export interface RequestBounds {
+  readonly clock: Clock;
   readonly share: BodyShare;
   /** Whether somebody still waits for the answer. */
   readonly isOpen: () => boolean;
@@ -79,7 +81,7 @@ function isAuthenticated({ socket }: Incoming): boolean {
 async function readBody(
   incoming: Incoming,
   maxBytes: number,
-  { share, onComplete }: RequestBounds,
+  { clock, share, onComplete }: RequestBounds,
 ): Promise<Buffer> {
   if (Number(incoming.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes);
   const done = Promise.withResolvers<undefined>();
@@ -94,19 +96,15 @@ async function readBody(
   };
   const onEnd = (): void => done.resolve(undefined);
   const onGone = (): void => done.reject(new Error('the peer went away'));
-  const tooSlow = AbortSignal.timeout(BODY_MS);
-  const onTooSlow = (): void => {
-    drop(incoming);
-    onGone();
-  };
-  tooSlow.addEventListener('abort', onTooSlow, { once: true });
   incoming.on('data', onData).on('end', onEnd).on('error', onGone).on('close', onGone);
   try {
-    await done.promise;
+    await withDeadline({ clock, ms: BODY_MS }, () => done.promise);
     onComplete();
     return body.take();
+  } catch (error) {
+    if (error === DEADLINE) drop(incoming);
+    throw error;
   } finally {
-    tooSlow.removeEventListener('abort', onTooSlow);
     body.clear();
     // What is left of a body that is refused is not read: the connection ends with the answer.
     incoming.off('data', onData).off('end', onEnd).off('close', onGone).pause();

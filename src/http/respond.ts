@@ -3,7 +3,7 @@
  */
 import type { ServerResponse } from 'node:http';
 import type { Http2ServerResponse } from 'node:http2';
-import { toVouchsafeError, type Logger } from '../core/index.ts';
+import { toVouchsafeError, type Clock, type Logger } from '../core/index.ts';
 import type { BodyBudget } from './body-budget.ts';
 import type { Connections } from './connections.ts';
 import { WRITE_MS } from './limits.ts';
@@ -27,6 +27,7 @@ export interface RespondOptions {
   readonly handler: Handler;
   readonly connections: Connections;
   readonly budget: BodyBudget;
+  readonly clock: Clock;
   readonly logger: Logger;
   /** Whether the listener is ending: clients are told to come back on another connection. */
   readonly isEnding: () => boolean;
@@ -38,7 +39,7 @@ type Response = ServerResponse | Http2ServerResponse;
 export function createRequestListener(
   options: RespondOptions,
 ): (incoming: Incoming, response: Response) => void {
-  const { handler, connections, budget, logger, isEnding } = options;
+  const { handler, connections, budget, clock, logger, isEnding } = options;
   return (incoming, response) => {
     const share = budget.open(() => drop(incoming));
     let answered = (): void => undefined;
@@ -49,7 +50,7 @@ export function createRequestListener(
     // A request without a body has come with its headers.
     if (incoming.method === 'GET' || incoming.method === 'HEAD') onComplete();
     let isOpen = true;
-    const request = toHttpRequest(incoming, { share, onComplete, isOpen: () => isOpen });
+    const request = toHttpRequest(incoming, { clock, share, onComplete, isOpen: () => isOpen });
     response.on('error', () => undefined); // a peer that is gone
     response.on('close', () => {
       isOpen = false;

@@ -6,7 +6,8 @@ import { constants, X509Certificate } from 'node:crypto';
 import { createSecureServer, type Http2SecureServer } from 'node:http2';
 import { duplexPair } from 'node:stream';
 import { connect } from 'node:tls';
-import { VouchsafeError, type Logger, type Metrics } from '../core/index.ts';
+import { VouchsafeError, type Clock, type Logger, type Metrics } from '../core/index.ts';
+import { withDeadline } from '../async/index.ts';
 import type { Address } from './address.ts';
 import { BodyBudget } from './body-budget.ts';
 import { Connections } from './connections.ts';
@@ -26,6 +27,7 @@ const HANDSHAKE_TIMEOUT_MS = 2000;
 /** What a {@link SecureListener} needs. */
 export interface SecureOptions {
   readonly handler: Handler;
+  readonly clock: Clock;
   readonly logger: Logger;
   /** Where it is counted what had to make room. Default: nowhere. */
   readonly metrics?: Metrics;
@@ -91,6 +93,7 @@ export class SecureListener {
    * no connection is needed that callers might have taken.
    */
   async canShakeHands(ca: string, serverName: string | undefined): Promise<boolean> {
+    const { clock } = this.#options;
     const [here, there] = duplexPair();
     this.#server.emit('connection', there);
     const socket = connect({
@@ -100,7 +103,9 @@ export class SecureListener {
       ...(serverName !== undefined && { servername: serverName }),
     });
     try {
-      await once(socket, 'secureConnect', { signal: AbortSignal.timeout(HANDSHAKE_TIMEOUT_MS) });
+      await withDeadline({ clock, ms: HANDSHAKE_TIMEOUT_MS }, (signal) =>
+        once(socket, 'secureConnect', { signal }),
+      );
       return socket.authorized;
     } catch {
       return false;

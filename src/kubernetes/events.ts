@@ -15,7 +15,7 @@ import {
   type Metrics,
   type Random,
 } from '../core/index.ts';
-import { FairQueue, Latest } from '../async/index.ts';
+import { FairQueue, Latest, withDeadline } from '../async/index.ts';
 import { statusOf, type ApiRequest, type KubernetesApi } from './api.ts';
 import { microTime } from './lease.ts';
 import { TokenBucket } from './token-bucket.ts';
@@ -190,12 +190,8 @@ export class EventRecorder {
   /** Waits for work, or for counts that have become due. */
   async #idle(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
-    const enough = new AbortController();
-    const either = AbortSignal.any([signal, enough.signal]);
-    const due = clock.sleep(UPDATE_MS, either).catch(() => undefined);
-    const work = this.#work.wait(either).catch(() => undefined);
-    await Promise.race([due, work]);
-    enough.abort();
+    const deadline = { clock, ms: UPDATE_MS, signal };
+    await withDeadline(deadline, (inner) => this.#work.wait(inner)).catch(() => undefined);
     this.#work.clear();
     signal.throwIfAborted();
   }

@@ -14,6 +14,7 @@ import {
   type Metrics,
   type Random,
 } from '../core/index.ts';
+import { withDeadline } from '../async/index.ts';
 import { fieldsOf, isConflict, statusOf, type ApiObject, type KubernetesApi } from './api.ts';
 
 /** What a {@link Lease} needs. */
@@ -137,15 +138,14 @@ export class Lease {
 
   async #release(): Promise<void> {
     this.#heldUntilMs = -Infinity;
-    const signal = AbortSignal.timeout(RELEASE_TIMEOUT_MS);
-    const lease = await this.#read(signal);
-    const before = fieldsOf(lease?.['spec']);
-    if (before['holderIdentity'] !== this.#options.identity) return;
-    const spec = { ...before, holderIdentity: '', leaseDurationSeconds: 1 };
-    await this.#options.api.send(
-      { method: 'PUT', path: this.#path(), body: { ...lease, spec } },
-      signal,
-    );
+    const { api, clock, identity } = this.#options;
+    await withDeadline({ clock, ms: RELEASE_TIMEOUT_MS }, async (signal) => {
+      const lease = await this.#read(signal);
+      const before = fieldsOf(lease?.['spec']);
+      if (before['holderIdentity'] !== identity) return;
+      const spec = { ...before, holderIdentity: '', leaseDurationSeconds: 1 };
+      await api.send({ method: 'PUT', path: this.#path(), body: { ...lease, spec } }, signal);
+    });
   }
 
   #reportChange(): void {

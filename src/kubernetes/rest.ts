@@ -5,8 +5,8 @@
  */
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest, type RequestOptions } from 'node:https';
-import { VouchsafeError } from '../core/index.ts';
-import { raceAbort } from '../async/index.ts';
+import { VouchsafeError, type Clock } from '../core/index.ts';
+import { raceAbort, RestartableDeadline, withDeadline } from '../async/index.ts';
 import type { ApiAccess } from './access.ts';
 import {
   apiError,
@@ -33,7 +33,7 @@ const WATCH_QUERY = {
 const WATCH_TYPES = ['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR'] as const;
 
 /** Makes the API; connections are kept alive. */
-export function createKubernetesApi(access: ApiAccess): KubernetesApi {
+export function createKubernetesApi(access: ApiAccess, clock: Clock): KubernetesApi {
   const agent = new Agent({ keepAlive: true, keepAliveMsecs: 15_000, maxSockets: 32 });
   const open = async (request: ApiRequest, signal: AbortSignal): Promise<IncomingMessage> => {
     const response = await exchange(await access.options(), { access, agent, request, signal });
@@ -43,10 +43,11 @@ export function createKubernetesApi(access: ApiAccess): KubernetesApi {
   };
   return {
     async send(request, signal) {
-      const deadline = AbortSignal.timeout(TIMEOUT_MS);
       try {
-        const response = await open(request, AbortSignal.any([signal, deadline]));
-        return readObject(JSON.parse(await readText(response)));
+        return await withDeadline({ clock, ms: TIMEOUT_MS, signal }, async (inner) => {
+          const response = await open(request, inner);
+          return readObject(JSON.parse(await readText(response)));
+        });
       } catch (caught) {
         signal.throwIfAborted();
         throw failure(request, caught);
@@ -54,14 +55,15 @@ export function createKubernetesApi(access: ApiAccess): KubernetesApi {
     },
     async watch(path, query, signal) {
       const request: ApiRequest = { method: 'GET', path, query: { ...query, ...WATCH_QUERY } };
-      const ending = new AbortController();
-      const patience = AbortSignal.timeout(WATCH_PATIENCE_MS);
-      const answer = open(request, AbortSignal.any([signal, ending.signal, patience]));
+      const deadline = new RestartableDeadline(clock);
+      deadline.start(TIMEOUT_MS);
+      const either = AbortSignal.any([signal, deadline.signal]);
       try {
-        const response = await raceAbort(answer, AbortSignal.timeout(TIMEOUT_MS));
-        return events(request, response, signal);
+        const response = await raceAbort(open(request, either), either);
+        deadline.start(WATCH_PATIENCE_MS);
+        return events(request, response, { signal, deadline });
       } catch (caught) {
-        ending.abort();
+        deadline.end();
         signal.throwIfAborted();
         throw failure(request, caught);
       }
@@ -153,7 +155,7 @@ async function readText(response: IncomingMessage): Promise<string> {
 async function* events(
   request: ApiRequest,
   response: IncomingMessage,
-  signal: AbortSignal,
+  { signal, deadline }: { readonly signal: AbortSignal; readonly deadline: RestartableDeadline },
 ): AsyncGenerator<WatchEvent, void, undefined> {
   try {
     for await (const line of linesOf(response)) {
@@ -165,6 +167,7 @@ async function* events(
     signal.throwIfAborted();
     throw failure(request, caught);
   } finally {
+    deadline.end();
     response.destroy();
   }
 }

@@ -4,6 +4,7 @@
 import * as http from 'node:http';
 import type { LookupFunction } from 'node:net';
 import { codeOf, notifyUrlProblem, VouchsafeError, type Clock } from '../core/index.ts';
+import { RestartableDeadline } from '../async/index.ts';
 
 /** Limit of one call, in milliseconds. */
 const TIMEOUT_MS = 5000;
@@ -29,11 +30,18 @@ export async function callHttp(call: HttpCall, clock: Clock, signal: AbortSignal
   if (problem !== undefined) {
     throw new VouchsafeError('ERR_CONFIG_INVALID', `${name} is refused: ${problem}`);
   }
-  const status = await withTimeout(clock, signal, name, (limit) => request(call, name, limit));
+  const message = `${name} was not answered within ${TIMEOUT_MS / 1000} s`;
+  const deadline = new RestartableDeadline(
+    clock,
+    new VouchsafeError('ERR_NOTIFY_TIMEOUT', message),
+  );
+  deadline.start(TIMEOUT_MS);
+  const either = AbortSignal.any([signal, deadline.signal]);
+  const status = await request(call, name, either).finally(() => deadline.end());
   if (status < 200 || status > 299) {
     const hint = status >= 300 && status <= 399 ? '; redirects are not followed' : '';
-    const message = `${name} was answered with status ${status}${hint}; see the log of the application`;
-    throw new VouchsafeError('ERR_NOTIFY_STATUS', message, { details: { status } });
+    const text = `${name} was answered with status ${status}${hint}; see the log of the application`;
+    throw new VouchsafeError('ERR_NOTIFY_STATUS', text, { details: { status } });
   }
 }
 
@@ -89,27 +97,6 @@ const loopback: LookupFunction = (_hostname, options, callback) => {
   if (options.all === true) callback(null, all);
   else callback(null, '127.0.0.1', 4);
 };
-
-async function withTimeout<T>(
-  clock: Clock,
-  signal: AbortSignal,
-  name: string,
-  operation: (limit: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const timeout = new AbortController();
-  const done = new AbortController();
-  const message = `${name} was not answered within ${TIMEOUT_MS / 1000} s`;
-  const timer = clock.sleep(TIMEOUT_MS, AbortSignal.any([signal, done.signal])).then(
-    () => timeout.abort(new VouchsafeError('ERR_NOTIFY_TIMEOUT', message)),
-    () => undefined,
-  );
-  try {
-    return await operation(AbortSignal.any([signal, timeout.signal]));
-  } finally {
-    done.abort();
-    await timer;
-  }
-}
 
 function errorName(error: unknown): string {
   return codeOf(error) ?? (error instanceof Error ? error.name : 'unknown');

@@ -71,7 +71,10 @@ export interface Broker {
  */
 export function createBroker(options: BrokerOptions): Broker {
   const address = parseWorkloadApiAddress(options.address, ENDPOINT);
-  const transport = createTransport(address, BROKER_API, { security: createMtls(options) });
+  const transport = createTransport(address, BROKER_API, {
+    clock: options.clock,
+    security: createMtls(options),
+  });
   return {
     workload: (pod) => new BrokeredPod(new SvidCalls(shareTransport(transport), options), pod),
     close: () => transport.close(),

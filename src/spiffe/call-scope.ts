@@ -1,6 +1,8 @@
 /**
  * Cancels a call early: on an abort, a deadline, or the end of its connection.
  */
+import type { Clock } from '../core/index.ts';
+import { RestartableDeadline } from '../async/index.ts';
 import type { ConnectionHandle } from './connections.ts';
 
 /** The limits of one call. Each of them cancels it: an abort, the deadline of the first response, the end of its connection. */
@@ -9,20 +11,25 @@ export class CallScope {
   /** Aborts when the call need not start at all. */
   readonly waiting: AbortSignal;
   readonly #closing: AbortSignal;
-  readonly #deadline: AbortSignal;
+  readonly #deadline: RestartableDeadline;
   #handle: ConnectionHandle<unknown> | undefined;
   #cancel: () => void = () => undefined;
-  #isAnswered = false;
 
-  constructor(signal: AbortSignal, closing: AbortSignal, deadline: AbortSignal) {
+  /** The first answer must come within `timeoutMs`. */
+  constructor(
+    signal: AbortSignal,
+    closing: AbortSignal,
+    { clock, timeoutMs }: { readonly clock: Clock; readonly timeoutMs: number },
+  ) {
     this.signal = signal;
     this.#closing = closing;
-    this.#deadline = deadline;
-    this.waiting = AbortSignal.any([signal, closing, deadline]);
+    this.#deadline = new RestartableDeadline(clock);
+    this.#deadline.start(timeoutMs);
+    this.waiting = AbortSignal.any([signal, closing, this.#deadline.signal]);
   }
 
   get hasTimedOut(): boolean {
-    return this.#deadline.aborted && !this.#isAnswered;
+    return this.#deadline.signal.aborted;
   }
 
   get hasOutlivedConnection(): boolean {
@@ -47,18 +54,18 @@ export class CallScope {
 
   /** To be called at the first response. */
   clearDeadline(): void {
-    this.#isAnswered = true;
-    this.#deadline.removeEventListener('abort', this.#cancel);
+    this.#deadline.end();
   }
 
   /** To be called once, at the end of the call. */
   release(): void {
+    this.#deadline.end();
     for (const each of this.#signals) each.removeEventListener('abort', this.#cancel);
     this.#handle?.release();
   }
 
   get #signals(): readonly AbortSignal[] {
-    const own = [this.signal, this.#closing, this.#deadline];
+    const own = [this.signal, this.#closing, this.#deadline.signal];
     return this.#handle === undefined ? own : [...own, this.#handle.ended];
   }
 }

@@ -67,7 +67,7 @@ export interface DelegatedIdentity {
  */
 export function createDelegatedIdentity(options: DelegatedIdentityOptions): DelegatedIdentity {
   const address = parseWorkloadApiAddress(options.address, ENDPOINT);
-  const transport = createTransport(address, DELEGATED_IDENTITY_API);
+  const transport = createTransport(address, DELEGATED_IDENTITY_API, { clock: options.clock });
   return {
     workload: (selectorsOf) =>
       new DelegatedPod(new SvidCalls(shareTransport(transport), options), selectorsOf, options),

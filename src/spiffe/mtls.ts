@@ -5,6 +5,7 @@
  */
 import { createSecureContext } from 'node:tls';
 import { parseSpiffeId, VouchsafeError, type Clock, type SpiffeId } from '../core/index.ts';
+import { DEADLINE, withDeadline } from '../async/index.ts';
 import { SERVER_REJECTED, type ChannelSecurity, type TlsSettings } from './connections.ts';
 import type { Identity, X509Identity } from './identity.ts';
 import { toPem, x509Pem } from './pem.ts';
@@ -34,7 +35,7 @@ export interface MtlsOptions {
  * @throws TypeError for an empty list, or SPIFFE IDs of several trust domains.
  */
 export function createMtls(options: MtlsOptions): ChannelSecurity {
-  const { identity, serverIds, clock, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  const { serverIds, clock } = options;
   const allowed = serverIds?.map((id) => parseSpiffeId(id));
   const domains = new Set(allowed?.map(({ trustDomain }) => trustDomain));
   if (allowed !== undefined && domains.size !== 1) {
@@ -45,7 +46,7 @@ export function createMtls(options: MtlsOptions): ChannelSecurity {
   return {
     clock,
     async current(signal) {
-      const own = await ownSvid(identity, signal, timeoutMs);
+      const own = await ownSvid(options, signal);
       if (newest?.own !== own) {
         const server = domain ?? own.svid.spiffeId.trustDomain;
         const isAllowed = (id: SpiffeId): boolean =>
@@ -59,15 +60,15 @@ export function createMtls(options: MtlsOptions): ChannelSecurity {
 }
 
 async function ownSvid(
-  identity: Identity,
+  { identity, clock, timeoutMs = DEFAULT_TIMEOUT_MS }: MtlsOptions,
   signal: AbortSignal,
-  timeoutMs: number,
 ): Promise<X509Identity> {
-  const patience = AbortSignal.timeout(timeoutMs);
   try {
-    return await identity.x509Svid(AbortSignal.any([signal, patience]));
+    return await withDeadline({ clock, ms: timeoutMs, signal }, (inner) =>
+      identity.x509Svid(inner),
+    );
   } catch (error) {
-    if (signal.aborted || !patience.aborted) throw error;
+    if (error !== DEADLINE) throw error;
     throw new VouchsafeError(
       'ERR_SPIFFE_UNAVAILABLE',
       `this process has no X.509-SVID of its own: ${identity.lastError?.message ?? 'the Workload API has not sent one yet'}`,

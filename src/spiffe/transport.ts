@@ -2,7 +2,7 @@
  * gRPC calls with `@grpc/grpc-js`, which the CSI driver (`src/csi/grpc.ts`) uses for its server.
  */
 import type { Client, ClientReadableStream, Metadata } from '@grpc/grpc-js';
-import { VouchsafeError } from '../core/index.ts';
+import { VouchsafeError, type Clock } from '../core/index.ts';
 import type { WorkloadApiAddress } from './address.ts';
 import {
   Connections,
@@ -57,6 +57,7 @@ export interface Transport<M extends string> {
 }
 
 export interface TransportOptions {
+  readonly clock: Clock;
   /** Longest wait for the first response of a call, including the connection. Default 45 s. */
   readonly timeoutMs?: number;
   /** Default none: plain text; the server identifies the caller by its process. */
@@ -67,7 +68,7 @@ export interface TransportOptions {
 export function createTransport<M extends string>(
   address: WorkloadApiAddress,
   protocol: Protocol<M>,
-  options: TransportOptions = {},
+  options: TransportOptions,
 ): Transport<M> {
   return new GrpcTransport(address, protocol, options);
 }
@@ -80,6 +81,7 @@ interface Connection {
 class GrpcTransport<M extends string> implements Transport<M> {
   readonly #address: WorkloadApiAddress;
   readonly #protocol: Protocol<M>;
+  readonly #clock: Clock;
   readonly #timeoutMs: number;
   readonly #closing = new AbortController();
   readonly #connections: Connections<Connection>;
@@ -87,10 +89,11 @@ class GrpcTransport<M extends string> implements Transport<M> {
   constructor(
     address: WorkloadApiAddress,
     protocol: Protocol<M>,
-    { timeoutMs = DEFAULT_TIMEOUT_MS, security }: TransportOptions,
+    { clock, timeoutMs = DEFAULT_TIMEOUT_MS, security }: TransportOptions,
   ) {
     this.#address = address;
     this.#protocol = protocol;
+    this.#clock = clock;
     this.#timeoutMs = timeoutMs;
     this.#connections = new Connections(
       (tls) => connect(address.target, protocol, tls),
@@ -181,7 +184,10 @@ class GrpcTransport<M extends string> implements Transport<M> {
   }
 
   #scope(signal: AbortSignal): CallScope {
-    return new CallScope(signal, this.#closing.signal, AbortSignal.timeout(this.#timeoutMs));
+    return new CallScope(signal, this.#closing.signal, {
+      clock: this.#clock,
+      timeoutMs: this.#timeoutMs,
+    });
   }
 
   /** The reason of the abort, or a Vouchsafe error. */

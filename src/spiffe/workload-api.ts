@@ -62,7 +62,11 @@ export interface WorkloadApiOptions {
  * @throws VouchsafeError `ERR_SPIFFE_ADDRESS`
  */
 export function createWorkloadApi(options: WorkloadApiOptions): WorkloadApi {
-  const transport = createTransport(parseWorkloadApiAddress(options.address), WORKLOAD_API);
+  const transport = createTransport(
+    parseWorkloadApiAddress(options.address),
+    WORKLOAD_API,
+    options,
+  );
   return new WorkloadApiClient(transport, options);
 }
 

@@ -12,7 +12,7 @@ import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } fro
 import { lookup as systemLookup } from 'node:dns';
 import type { LookupFunction, Socket } from 'node:net';
 import { VouchsafeError, type Clock, type Random, type Secret } from '../core/index.ts';
-import { Patience } from '../async/index.ts';
+import { RestartableDeadline } from '../async/index.ts';
 import { connectionError } from './connection-error.ts';
 import {
   guardedLookup,
@@ -137,7 +137,7 @@ export class Transport {
       throw new VouchsafeError('ERR_VAULT_BAD_REQUEST', text);
     }
     const { timeoutMs, clock } = this.#options;
-    const patience = new Patience(clock);
+    const patience = new RestartableDeadline(clock);
     const signal = AbortSignal.any([request.signal, patience.signal]);
     const onSent = (): void => {
       if (request.isCreating === true) patience.start(timeoutMs * CREATING_FACTOR);

@@ -22,7 +22,7 @@ import {
   type Metrics,
 } from '../core/index.ts';
 import type { Answer, HttpRequest, Route } from '../http/index.ts';
-import { raceAbort } from '../async/index.ts';
+import { withDeadline } from '../async/index.ts';
 import { createReviewCounter } from './review-counter.ts';
 import { ReviewQueue } from './review-queue.ts';
 import { unreadableNamespaceEvent, eventFor, type AdmissionEvent } from './admission-event.ts';
@@ -130,15 +130,16 @@ async function decide(
   request: AdmissionRequest,
   options: MutateOptions & { readonly turn: Turn },
 ): Promise<Decision> {
-  const { installation, kubeVersion, checkTemplate, namespaces, logger, turn } = options;
+  const { installation, kubeVersion, checkTemplate, namespaces, clock, logger, turn } = options;
   const context = { installation, kubeVersion, checkTemplate };
   if (namespaces === undefined || !mayNeedNamespace(request, installation)) {
     return inTurn(turn, request, context);
   }
   let namespaceAnnotations: Annotations;
   try {
-    const signal = AbortSignal.timeout(LOOKUP_TIMEOUT_MS);
-    namespaceAnnotations = await raceAbort(namespaces(request.namespace, signal), signal);
+    namespaceAnnotations = await withDeadline({ clock, ms: LOOKUP_TIMEOUT_MS }, (signal) =>
+      namespaces(request.namespace, signal),
+    );
   } catch (error) {
     // Without the annotations of the namespace the pod might get another role or mode than intended.
     logger.warn('annotations of a namespace cannot be read', {

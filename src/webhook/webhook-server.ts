@@ -12,7 +12,7 @@ import {
   type Exposition,
   type Route,
 } from '../http/index.ts';
-import { raceAbort, runAll, type Task } from '../async/index.ts';
+import { raceAbort, runAll, withDeadline, type Task } from '../async/index.ts';
 import type { Certificates, ServingCertificate } from '../webhook-certificates/index.ts';
 import { createMutateRoute, type MutateOptions } from './mutate.ts';
 import { createReadiness } from './readiness.ts';
@@ -29,6 +29,10 @@ export interface WebhookServerOptions extends MutateOptions {
   /** Tasks that reviews need; they run until the last review is answered. */
   readonly backgroundTasks?: readonly Task[];
   readonly exposition: Exposition;
+  /** How long new connections are accepted after `signal` aborts. Default 2 s. */
+  readonly lingerMs?: number;
+  /** How long reviews under way may take after that. Default 10 s. */
+  readonly drainMs?: number;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -50,11 +54,6 @@ export interface WebhookServer {
    */
   run(signal: AbortSignal, onListening?: (addresses: BoundAddresses) => void): Promise<void>;
 }
-
-/** How long new connections are accepted after `signal` aborted. */
-const LINGER_MS = 2000;
-/** How long reviews under way may take afterwards. */
-const DRAIN_MS = 10_000;
 
 /** Creates the server; nothing is opened before `run`. */
 export function createWebhookServer(options: WebhookServerOptions): WebhookServer {
@@ -80,7 +79,13 @@ async function run(
       ...probeRoutes(signal, whyNotReady),
       'POST /mutate': clientCa === undefined ? mutate : requireClientCertificate(mutate),
     }),
-    ...{ logger, metrics: options.metrics, clientCa, isEnding: () => signal.aborted },
+    ...{
+      clock: options.clock,
+      logger,
+      metrics: options.metrics,
+      clientCa,
+      isEnding: () => signal.aborted,
+    },
   });
   const health = Promise.withResolvers<string | undefined>();
   // The companions, and the probes, outlive `signal`: what is under way still needs them.
@@ -108,7 +113,7 @@ async function run(
         isListening = true;
         onListening({ listen: address, healthListen: await raceAbort(health.promise, stopped) });
         await aborted(stopped);
-        await drain(listener, options.clock);
+        await drain(listener, options);
       } catch (error) {
         if (!stopped.aborted) throw error;
       } finally {
@@ -154,10 +159,11 @@ function useCertificate(
   listener.setCertificate(certificatePem, keyPem.reveal());
 }
 
-/** Accepts new connections for {@link LINGER_MS}, then waits for the requests under way. */
-async function drain(listener: SecureListener, clock: Clock): Promise<void> {
-  await clock.sleep(LINGER_MS, new AbortController().signal);
-  const enough = new AbortController();
-  const drained = listener.drain().finally(() => enough.abort());
-  await Promise.race([drained, clock.sleep(DRAIN_MS, enough.signal).catch(() => undefined)]);
+/** Accepts new connections for `lingerMs`, then waits for the requests under way. */
+async function drain(
+  listener: SecureListener,
+  { clock, lingerMs = 2000, drainMs = 10_000 }: WebhookServerOptions,
+): Promise<void> {
+  await clock.sleep(lingerMs, new AbortController().signal);
+  await withDeadline({ clock, ms: drainMs }, () => listener.drain()).catch(() => undefined);
 }

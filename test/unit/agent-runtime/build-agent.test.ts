@@ -5,7 +5,7 @@ import { parseAgentConfig } from '../../../src/config/index.ts';
 import { NO_LOGGER } from '../../../src/core/index.ts';
 import {
   buildAgent,
-  createShared,
+  createSharedConnections,
   type AgentDependencies,
 } from '../../../src/agent-runtime/index.ts';
 import { systemClock, systemRandom } from '../../../src/platform/index.ts';
@@ -17,7 +17,11 @@ function counting(): { readonly surroundings: AgentDependencies; readonly out: {
   const out = { count: 1 };
   const clock = systemClock;
   const svids = createWorkloadApi({ clock, logger: NO_LOGGER, address: 'unix:///no/such/socket' });
-  const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
+  const shared = createSharedConnections({
+    logger: NO_LOGGER,
+    clock: systemClock,
+    random: systemRandom,
+  });
   const surroundings: AgentDependencies = {
     ...{ clock, random: systemRandom },
     svids: {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hasCode, NO_LOGGER, Secret } from '../../../src/core/index.ts';
 import { startDevVault } from '../../../src/dev/vault/index.ts';
-import { createShared } from '../../../src/agent-runtime/index.ts';
+import { createSharedConnections } from '../../../src/agent-runtime/index.ts';
 import { systemClock, systemRandom } from '../../../src/platform/index.ts';
 import {
   createVaultClient,
@@ -19,7 +19,11 @@ const CONFIG = {
 };
 
 test('equal connections are shared, and end with their last user', async () => {
-  const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
+  const shared = createSharedConnections({
+    logger: NO_LOGGER,
+    clock: systemClock,
+    random: systemRandom,
+  });
   const [one, two] = [
     await shared.connect(CONFIG, 'shop'),
     await shared.connect({ ...CONFIG }, 'shop'),
@@ -38,7 +42,11 @@ test('equal connections are shared, and end with their last user', async () => {
 });
 
 test('a CA file that cannot be read fails its own caller, and is tried anew', async () => {
-  const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
+  const shared = createSharedConnections({
+    logger: NO_LOGGER,
+    clock: systemClock,
+    random: systemRandom,
+  });
   const config = { ...CONFIG, caFile: '/no/such/ca.pem' };
   for (let tries = 0; tries < 2; tries += 1) {
     await assert.rejects(shared.connect(config, 'shop'), { code: 'ERR_CONFIG_UNREADABLE' });
@@ -47,7 +55,11 @@ test('a CA file that cannot be read fails its own caller, and is tried anew', as
 });
 
 test('whoever waits for connections is a user: the last other one does not end them', async () => {
-  const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
+  const shared = createSharedConnections({
+    logger: NO_LOGGER,
+    clock: systemClock,
+    random: systemRandom,
+  });
   const first = await shared.connect(CONFIG, 'shop');
   const waiting = shared.connect(CONFIG, 'shop');
   first.giveBack();
@@ -61,7 +73,11 @@ test('clients that share connections share nothing of their answers', async (t) 
   await using vault = await startDevVault();
   await vault.write('sys/mounts/kv', { type: 'kv', options: { version: '1' } });
   await vault.write('kv/app', { user: 'web' });
-  const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
+  const shared = createSharedConnections({
+    logger: NO_LOGGER,
+    clock: systemClock,
+    random: systemRandom,
+  });
   const { connections } = await shared.connect({ ...CONFIG, address: vault.address }, 'shop');
   t.after(() => shared.close());
   const client = (own: VaultConnections): ReturnType<typeof createVaultClient> =>
@@ -85,7 +101,11 @@ test('requests of one owner that hang leave connections for others', async (t) =
   await using vault = await startDevVault();
   await vault.write('sys/mounts/kv', { type: 'kv', options: { version: '1' } });
   await vault.write('kv/app', { user: 'web' });
-  const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
+  const shared = createSharedConnections({
+    logger: NO_LOGGER,
+    clock: systemClock,
+    random: systemRandom,
+  });
   t.after(() => shared.close());
   const client = async (owner: string, timeoutMs: number): Promise<VaultClient> => {
     const config = { ...CONFIG, timeoutMs, address: vault.address };
@@ -120,7 +140,11 @@ test('requests of one owner that hang leave connections for others', async (t) =
 
 test('a request that cannot begin within its deadline says so', async (t) => {
   await using vault = await startDevVault();
-  const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
+  const shared = createSharedConnections({
+    logger: NO_LOGGER,
+    clock: systemClock,
+    random: systemRandom,
+  });
   t.after(() => shared.close());
   const config = { ...CONFIG, timeoutMs: 300, address: vault.address };
   const { connections, limiter } = await shared.connect(config, 'shop');
@@ -140,7 +164,11 @@ test('a request that cannot begin within its deadline says so', async (t) => {
 
 test('a request that waited for the share of its owner has its whole time: Vault makes nothing twice', async (t) => {
   await using vault = await startDevVault();
-  const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
+  const shared = createSharedConnections({
+    logger: NO_LOGGER,
+    clock: systemClock,
+    random: systemRandom,
+  });
   t.after(() => shared.close());
   const config = { ...CONFIG, timeoutMs: 1000, address: vault.address };
   const { connections, limiter } = await shared.connect(config, 'shop');

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DEADLINE, Patience } from '../../../src/async/index.ts';
+import { DEADLINE, RestartableDeadline } from '../../../src/async/index.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';
 
 test('aborts when the time is over, and not before', async () => {
   const clock = new FakeClock();
-  const patience = new Patience(clock);
+  const patience = new RestartableDeadline(clock);
   patience.start(1000);
   await clock.advance(999);
   assert.equal(patience.signal.aborted, false);
@@ -16,7 +16,7 @@ test('aborts when the time is over, and not before', async () => {
 
 test('started again it has all of the new time, and none of the old', async () => {
   const clock = new FakeClock();
-  const patience = new Patience(clock);
+  const patience = new RestartableDeadline(clock);
   patience.start(1000);
   await clock.advance(900);
   patience.start(3000);
@@ -29,7 +29,7 @@ test('started again it has all of the new time, and none of the old', async () =
 
 test('ended it leaves no timer, and aborts no more', async () => {
   const clock = new FakeClock();
-  const patience = new Patience(clock);
+  const patience = new RestartableDeadline(clock);
   patience.start(1000);
   await clock.advance(500);
   patience.end();
@@ -52,7 +52,7 @@ test('time in which nobody could look passes once, however long it was', async (
       looks += 1;
     },
   };
-  const patience = new Patience(late);
+  const patience = new RestartableDeadline(late);
   patience.start(1000);
   await clock.advance(90_000);
   assert.equal(patience.signal.aborted, false);

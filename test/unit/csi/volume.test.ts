@@ -5,7 +5,7 @@ import { MemoryBudget } from '../../../src/csi/memory-budget.ts';
 import type { VolumeRecord } from '../../../src/csi/records.ts';
 import { Volume } from '../../../src/csi/volume.ts';
 import { DEFAULT_WAITS } from '../../../src/csi/waits.ts';
-import { createShared } from '../../../src/agent-runtime/index.ts';
+import { createSharedConnections } from '../../../src/agent-runtime/index.ts';
 import { FairShares } from '../../../src/async/index.ts';
 import { systemClock, systemRandom } from '../../../src/platform/index.ts';
 import { localRenderer } from '../../helpers/local-renderer.ts';
@@ -32,7 +32,11 @@ function volumeOf(
 ): { readonly volume: Volume; readonly around: Around } {
   const around: Around = { failure: undefined, passedMs: 0 };
   const monotonicMs = (): number => systemClock.monotonicMs() + around.passedMs;
-  const shared = createShared({ logger: NO_LOGGER, clock: systemClock, random: systemRandom });
+  const shared = createSharedConnections({
+    logger: NO_LOGGER,
+    clock: systemClock,
+    random: systemRandom,
+  });
   t.after(() => shared.close());
   const record: VolumeRecord = {
     spec: {

@@ -6,6 +6,7 @@ import { text } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 import { serveHttp, type Handler } from '../../../src/http/index.ts';
 import { listen } from '../../../src/http/listener.ts';
+import { systemClock } from '../../../src/platform/index.ts';
 import { Crowd } from '../../helpers/crowd.ts';
 import { recordingLogger, type RecordingLogger } from '../../helpers/recorder.ts';
 import { until } from '../../helpers/until.ts';
@@ -18,7 +19,8 @@ interface Served {
 async function serve(t: TestContext, handler: Handler): Promise<Served> {
   const [logger, controller] = [recordingLogger(), new AbortController()];
   const bound = Promise.withResolvers<string>();
-  const options = { listen: '127.0.0.1:0', handler, logger, stopping: controller.signal };
+  const bounds = { clock: systemClock, logger, stopping: controller.signal };
+  const options = { listen: '127.0.0.1:0', handler, ...bounds };
   const done = serveHttp(options, controller.signal, bound.resolve);
   done.catch(bound.reject);
   t.after(async () => {

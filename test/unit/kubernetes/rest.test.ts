@@ -64,6 +64,7 @@ function apiOf({ ca, port }: Server, token = (): string => 'hunter2'): Kubernete
   const clock = new FakeClock();
   return createKubernetesApi(
     inClusterAccess({ host: '127.0.0.1', port: String(port), read, clock }),
+    clock,
   );
 }
 
@@ -152,7 +153,7 @@ test('a service account that cannot be read is named', async () => {
   const read = (): Promise<string> => Promise.reject(new Error('ENOENT'));
   const access = inClusterAccess({ host: 'h', port: '1', read, clock: new FakeClock() });
   await assert.rejects(
-    createKubernetesApi(access).send(GET, SIGNAL),
+    createKubernetesApi(access, new FakeClock()).send(GET, SIGNAL),
     /serviceaccount cannot be read/,
   );
 });
@@ -217,7 +218,7 @@ test('a kubeconfig logs in as it says', async (t) => {
     if (before === undefined) delete process.env['KUBECONFIG'];
     else process.env['KUBECONFIG'] = before;
   });
-  const api = createKubernetesApi(await kubeconfigAccess());
+  const api = createKubernetesApi(await kubeconfigAccess(), new FakeClock());
   assert.deepEqual((await api.send(GET, SIGNAL)).metadata, { name: 'shop' });
   assert.equal(server.seen[0]?.authorization, 'Bearer hunter3');
 });

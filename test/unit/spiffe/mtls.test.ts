@@ -54,19 +54,23 @@ test('settings stay the same until the SVID rotates', async (t) => {
 test('who has no SVID of its own soon hears why', async (t) => {
   const { identity, clock } = await setup(t, []);
   await until(() => identity.lastError !== undefined);
-  await assert.rejects(createMtls({ identity, clock, timeoutMs }).current(never), {
+  const waiting = assert.rejects(createMtls({ identity, clock, timeoutMs }).current(never), {
     code: 'ERR_SPIFFE_UNAVAILABLE',
     message: /has no X.509-SVID of its own: .*"no identity issued"/,
   });
+  await clock.advance(timeoutMs);
+  await waiting;
 });
 
 test('who has not heard from the Workload API yet says so', async (t) => {
   const { server, clock } = await setup(t);
   const api = createWorkloadApi({ address: server.address, clock });
   const idle = createIdentity({ api, clock, random: { next: () => 0.5 } }); // nobody runs it
-  await assert.rejects(createMtls({ identity: idle, clock, timeoutMs }).current(never), {
+  const waiting = assert.rejects(createMtls({ identity: idle, clock, timeoutMs }).current(never), {
     message: /the Workload API has not sent one yet/,
   });
+  await clock.advance(timeoutMs);
+  await waiting;
   api.close();
 });
 

@@ -4,6 +4,7 @@ import http2 from 'node:http2';
 import net, { type AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { parseWorkloadApiAddress, type Method } from '../../../src/spiffe/index.ts';
+import { systemClock } from '../../../src/platform/index.ts';
 import { WORKLOAD_API } from '../../../src/spiffe/proto/messages.ts';
 import { createTransport, type Transport } from '../../../src/spiffe/transport.ts';
 import { until } from '../../helpers/until.ts';
@@ -27,7 +28,7 @@ async function listening(t: TestContext, server: net.Server): Promise<string> {
 
 function transportTo(t: TestContext, address: string, timeoutMs = 45_000): Transport<Method> {
   const parsed = parseWorkloadApiAddress(address);
-  const transport = createTransport(parsed, WORKLOAD_API, { timeoutMs });
+  const transport = createTransport(parsed, WORKLOAD_API, { clock: systemClock, timeoutMs });
   t.after(() => transport.close());
   return transport;
 }

@@ -39,19 +39,12 @@ export interface CertificateFiles {
   }) => void;
 }
 
-/** Sleeps end at once: what a test waits for is never time. */
-export const impatientClock: Clock = {
-  now: () => systemClock.now(),
-  monotonicMs: () => systemClock.monotonicMs(),
-  sleep: (ms, signal) => (ms === 60_000 ? systemClock.sleep(ms, signal) : Promise.resolve()),
-};
-
 /** Creates the files, with a valid certificate unless `isEmpty`. */
 export function certificateFiles(
   t: TestContext,
   options: { logger: RecordingLogger; clock?: Clock; isEmpty?: boolean },
 ): CertificateFiles {
-  const { logger, clock = impatientClock } = options;
+  const { logger, clock = systemClock } = options;
   const directory = tempDirectory(t);
   const ca = createTestCa();
   const changed = new Latest<undefined>();
@@ -104,7 +97,9 @@ export async function startWebhook(
     isKnownNamespace: (namespace) => namespace === 'shop',
     exposition: metrics,
     pause: nextEventLoopTurn,
-    clock: impatientClock,
+    clock: systemClock,
+    lingerMs: 0,
+    drainMs: 100,
     ...{ logger, metrics },
     ...options,
   });

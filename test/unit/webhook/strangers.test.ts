@@ -8,18 +8,12 @@ import { connect } from 'node:tls';
 import { test, type TestContext } from 'node:test';
 import { parseInstallation } from '../../../src/config/index.ts';
 import { BODY_MS } from '../../../src/http/limits.ts';
-import { createTestCa } from '../../../src/dev/ca/index.ts';
 import { systemClock } from '../../../src/platform/index.ts';
+import { createTestCa } from '../../../src/dev/ca/index.ts';
 import { liveBytes } from '../../helpers/live-heap.ts';
 import { Crowd } from '../../helpers/crowd.ts';
 import { until } from '../../helpers/until.ts';
-import {
-  impatientClock,
-  MUTATE,
-  reviewBody,
-  startWebhook,
-  type RunningWebhook,
-} from './harness.ts';
+import { MUTATE, reviewBody, startWebhook, type RunningWebhook } from './harness.ts';
 
 const JSON_TYPE = { 'content-type': 'application/json' };
 const BODY_BYTES = 3 * 1024 * 1024;
@@ -107,11 +101,8 @@ test('200 concurrent reviews on one HTTP/2 connection', async (t) => {
 test('HTTP/2: shutdown is announced, and requests under way are answered', async (t) => {
   const lookup = Promise.withResolvers<Record<string, string>>();
   let isWaiting = false;
-  // Patient enough to drain.
-  const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
-    ms === 2000 ? Promise.resolve() : systemClock.sleep(ms, signal);
   const webhook = await startWebhook(t, {
-    clock: { ...impatientClock, sleep },
+    drainMs: 10_000,
     namespaces: () => {
       isWaiting = true;
       return lookup.promise;

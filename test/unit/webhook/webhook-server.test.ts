@@ -7,8 +7,9 @@ import { test } from 'node:test';
 import { parseInstallation } from '../../../src/config/index.ts';
 import { VouchsafeError } from '../../../src/core/index.ts';
 import { createTestCa } from '../../../src/dev/ca/index.ts';
+import { systemClock } from '../../../src/platform/index.ts';
 import { until } from '../../helpers/until.ts';
-import { impatientClock, MUTATE, reviewBody, startWebhook } from './harness.ts';
+import { MUTATE, reviewBody, startWebhook } from './harness.ts';
 
 interface Response {
   readonly allowed: boolean;
@@ -193,7 +194,7 @@ test('not ready where the CA bundle does not trust the certificate', async (t) =
 
 test('not ready with a certificate that has expired', async (t) => {
   let aheadMs = 0;
-  const clock = { ...impatientClock, now: () => impatientClock.now() + aheadMs };
+  const clock = { ...systemClock, now: () => systemClock.now() + aheadMs };
   const webhook = await startWebhook(t, { clock });
   aheadMs = 2 * 3_600_000;
   const reply = await fetch(`${webhook.healthUrl}/readyz`);
@@ -203,16 +204,14 @@ test('not ready with a certificate that has expired', async (t) => {
 test('at shutdown readiness fails first, reviews under way are answered, then nothing is left', async (t) => {
   const lookup = Promise.withResolvers<Record<string, string>>();
   const lingering = Promise.withResolvers<undefined>();
+  const lingerMs = 4321;
   const clock = {
-    ...impatientClock,
-    sleep: (ms: number, signal: AbortSignal) => {
-      if (ms === 2000) return lingering.promise;
-      const patience = Promise.withResolvers<undefined>();
-      signal.addEventListener('abort', () => patience.reject(signal.reason), { once: true });
-      return patience.promise;
-    },
+    ...systemClock,
+    sleep: (ms: number, signal: AbortSignal) =>
+      ms === lingerMs ? lingering.promise : systemClock.sleep(ms, signal),
   };
-  const webhook = await startWebhook(t, { clock, namespaces: () => lookup.promise });
+  const drains = { lingerMs, drainMs: 10_000 };
+  const webhook = await startWebhook(t, { clock, ...drains, namespaces: () => lookup.promise });
   const agent = new Agent({ keepAlive: true });
   const underWay = webhook.send({ ...MUTATE, agent }, reviewBody());
   await until(() => Object.keys(agent.sockets).length > 0);

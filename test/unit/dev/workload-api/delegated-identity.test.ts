@@ -30,7 +30,7 @@ async function setup(t: TestContext): Promise<Setup> {
     caller: () => DRIVER,
   });
   const address = parseWorkloadApiAddress(server.address);
-  const client = createTransport(address, DELEGATED_IDENTITY_API);
+  const client = createTransport(address, DELEGATED_IDENTITY_API, { clock });
   t.after(async () => {
     client.close();
     await server.close();
