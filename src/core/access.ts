@@ -1,27 +1,27 @@
 /**
- * What one workload may ask of Vault and of its identity provider, as the installation's policies have it. Admission asks
- * about what can be known early, the engine before each request.
+ * The installation's policies: what a workload may request from Vault and its identity provider. Admission checks what is
+ * known early, the engine checks each request.
  */
 import { isVaultDependency, parseVaultPath, type Dependency } from './dependency.ts';
 import { Globs } from './globs.ts';
 
-/** What can be done at a path of Vault. A certificate request is a write. */
+/** Operations at a Vault path. A certificate request is a write. */
 export const OPERATIONS = ['read', 'list', 'write'] as const;
 /** One of {@link OPERATIONS}. */
 export type Operation = (typeof OPERATIONS)[number];
 
-/** What one policy allows to a login that it allows. `*` in a list stands for any characters, slashes too. */
+/** What one policy allows after a login. `*` in a list matches any characters, including slashes. */
 export interface Grant {
   /** Name of the policy. */
   readonly policy: string;
   /** Vault paths; those of KV version 2 without `data/`. */
   readonly paths: readonly string[];
   readonly operations: readonly Operation[];
-  /** Audiences of JWT-SVIDs that are delivered; that of the login is not meant. */
+  /** Audiences of JWT-SVIDs that are delivered, not that of the login. */
   readonly audiences: readonly string[];
 }
 
-/** A request is allowed where one of them allows it; none of them allows nothing. */
+/** A request is allowed if one grant allows it. An empty list does not limit anything: see {@link denialsOf}. */
 export type Grants = readonly Grant[];
 
 /** Why a policy does not allow a request. */
@@ -30,17 +30,17 @@ export interface Denial {
   readonly policy: string;
   /** Names the policy, not what it allows. */
   readonly message: string;
-  /** What it allows, for those who have the values of the installation. */
+  /** What the policy allows, for readers who may see the values of the installation. */
   readonly help: string;
 }
 
 /**
- * Roots of Vault's own paths. Through them a token reads itself, makes others, or lists who there is: a policy that limits
- * paths must name them, no `*` stands for them.
+ * Roots of Vault's system paths, where a token can read itself, create tokens or list identities. A policy that limits
+ * paths must name them: `*` does not match them.
  */
 const SYSTEM_ROOTS: readonly string[] = ['auth', 'sys', 'identity'];
 
-/** What KV version 2 puts after its mount: `kvv2/data/app` is `kvv2/app`. */
+/** API segments of KV version 2 after the mount: `kvv2/data/app` is `kvv2/app`. */
 const KV_V2_SEGMENTS: readonly string[] = [
   'data',
   'metadata',
@@ -49,13 +49,13 @@ const KV_V2_SEGMENTS: readonly string[] = [
   'undelete',
   'destroy',
 ];
-/** A path of more such parts is none that people have. */
+/** Paths with more such segments are denied. */
 const MAX_KV_V2_SEGMENTS = 4;
 
-/** More that one policy allows is not listed. */
+/** Limit of names in a message. */
 const MAX_LISTED = 10;
 
-/** Why none of the grants allows a request, one reason for each; empty where one does, or where nothing is limited. */
+/** Why no grant allows a request, one denial for each grant; empty if one allows it, or if there are no grants. */
 export function denialsOf(grants: Grants, dependency: Dependency): readonly Denial[] {
   const denials: Denial[] = [];
   for (const grant of grants) {
@@ -66,13 +66,13 @@ export function denialsOf(grants: Grants, dependency: Dependency): readonly Deni
   return denials;
 }
 
-/** True where a grant leaves nothing out. */
+/** True if a grant allows everything. */
 export function isUnlimited({ paths, operations, audiences }: Grant): boolean {
   const isAnyOperation = OPERATIONS.every((one) => operations.includes(one));
   return isAnyOperation && Globs.of(paths).matchesAll && Globs.of(audiences).matchesAll;
 }
 
-/** What a list of names or globs allows, in words: `roles a-*, b`. */
+/** A list of names or globs for a message: `roles a-*, b`. */
 export function describeAllowed(what: string, names: readonly string[]): string {
   if (names.length === 0) return `no ${what}`;
   const more = names.length > MAX_LISTED ? ' and more' : '';
@@ -118,25 +118,25 @@ function operationOf(kind: 'read' | 'list' | 'write' | 'pki'): Operation {
 }
 
 /**
- * Whether a list of globs allows a path, however Vault may take it: what stands in the API of KV version 2 for a place is
- * allowed where the place itself is, too.
+ * Whether a list of globs allows a path in every way that Vault may read it: an API path of KV version 2 must be allowed
+ * both as it is and without its API segments.
  */
 function allowsPath(globs: readonly string[], path: string): boolean {
   const all = Globs.of(globs);
-  // What is written out is meant, whatever it is a part of.
+  // A path that is listed literally is allowed.
   if (all.matchesAll || globs.includes(path)) return true;
   const segments = path.split('/');
   const readings = possiblePathsOf(segments);
   if (readings === undefined) return false;
   if (!segments.some((segment) => SYSTEM_ROOTS.includes(segment)))
     return readings.every((reading) => all.matches(reading));
-  // What may stand for a path with a system root in it must write the beginning of the path out: that is the root
-  // itself, or else a mount, or the Vault namespace that the root is in.
+  // A glob for a path with a system root must contain the first segment literally: the root itself, a mount, or the
+  // Vault namespace of the root.
   const beginning = `${segments[0] ?? ''}/`;
   return readings.every((reading) => all.matchesFrom(beginning, reading));
 }
 
-/** The path, and the path without each part that may be one of KV's API; undefined where those are too many. */
+/** The path, and the path without each possible API segment of KV; undefined if there are too many. */
 function possiblePathsOf(segments: readonly string[]): readonly string[] | undefined {
   const places = segments.flatMap((segment, at) =>
     at > 0 && KV_V2_SEGMENTS.includes(segment) ? [at] : [],

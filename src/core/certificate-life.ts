@@ -1,21 +1,21 @@
 /**
- * Begin and end of a certificate.
+ * The validity period of a certificate.
  */
 
-/** A certificate's two times, epoch. */
+/** Not before and not after, in milliseconds since the epoch. */
 export interface CertificateLife {
   readonly fromMs: number;
   readonly toMs: number;
 }
 
-/** Valid at no time: what nobody can read must not pass for valid. */
+/** Never valid: times that cannot be read must not pass as valid. */
 const NEVER: CertificateLife = { fromMs: Infinity, toMs: -Infinity };
 
 /**
- * Reads the times of a Node `X509Certificate` from their texts. Its `validFromDate` and `validToDate` are no help
- * with a certificate that comes from outside: for a time that is not one they give whatever lies in memory.
+ * Parses the times of a Node `X509Certificate` from their texts. Its `validFromDate` and `validToDate` return
+ * uninitialized memory for an invalid time, so they are unsafe for certificates from outside.
  *
- * @returns a life that has no moment, `fromMs` infinite, when either time cannot be read
+ * @returns an empty period, with `fromMs` infinite, if either time cannot be read
  * @see https://www.rfc-editor.org/rfc/rfc5280#section-4.1.2.5
  */
 export function certificateLife(texts: {

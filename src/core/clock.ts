@@ -1,5 +1,5 @@
 /**
- * Time and chance come in as arguments, so that tests own them. Ring: core; `src/platform` has the real ones.
+ * Time and randomness are arguments, so that tests control them. `src/platform` has the real ones.
  */
 
 /** A source of time. */
@@ -15,7 +15,7 @@ export interface Clock {
   sleep(ms: number, signal: AbortSignal): Promise<void>;
 }
 
-/** A source of chance. */
+/** A source of randomness. */
 export interface Random {
   /** A number in [0, 1). */
   next(): number;

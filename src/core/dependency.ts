@@ -1,11 +1,10 @@
 /**
- * What a file can depend on. Templates ask for dependencies, the agent obtains them; neither knows the
- * other, both know this.
+ * What a file can depend on. Templates request dependencies, and the agent obtains them; neither imports the other.
  */
 
 import { isPrintable } from './printable.ts';
 
-/** Parameters of a Vault write or of a certificate request. A template may compute them from secrets. */
+/** Parameters of a Vault write or certificate request. A template may compute them from secrets. */
 export type WriteParams = Readonly<Record<string, string | number | boolean>>;
 
 /** Something whose value a file needs. */
@@ -25,12 +24,12 @@ export type Dependency =
   /** The workload's own SPIFFE ID. */
   | { readonly kind: 'spiffe-id' };
 
-/** Kinds that Vault answers; the others come from the Workload API. */
+/** Dependencies from Vault; the others come from the Workload API. */
 export type VaultDependency = Extract<Dependency, { readonly path: string }>;
 
 /**
- * A text that is equal exactly for equal dependencies, whatever the order of their parameters. Not fit for
- * logs: a template may compute a parameter from a secret. {@link dependencyLabel} is.
+ * A key that is equal exactly for equal dependencies, in any order of parameters. Never log it, as a parameter may be
+ * computed from a secret; log {@link dependencyLabel}.
  */
 export function dependencyKey(dependency: Dependency): string {
   switch (dependency.kind) {
@@ -48,7 +47,7 @@ export function dependencyKey(dependency: Dependency): string {
   }
 }
 
-/** A text that tells a person which dependency it is: paths and names of parameters, never their values. */
+/** Names a dependency in messages: paths and names of parameters, never their values. */
 export function dependencyLabel(dependency: Dependency): string {
   switch (dependency.kind) {
     case 'read':
@@ -68,16 +67,15 @@ export function dependencyLabel(dependency: Dependency): string {
   }
 }
 
-/** True for what Vault answers. */
+/** True for dependencies from Vault. */
 export function isVaultDependency(dependency: Dependency): dependency is VaultDependency {
   return 'path' in dependency;
 }
 
 /**
- * Brings a Vault path as people write it to one spelling: no `v1/`, no slashes at the ends, none doubled.
- * A path in that spelling stays as it is.
- * Returns undefined for what cannot be a path: empty, blanks at the ends, `.` or `..` segments, characters
- * that do not show as they are, over 1024 bytes.
+ * Normalizes a Vault path: no `v1/`, no leading, trailing or double slashes. Idempotent.
+ * Returns undefined for an invalid path: empty, blanks at the ends, `.` or `..` segments, unprintable characters,
+ * or over 1024 bytes.
  */
 export function normalizeVaultPath(text: string): string | undefined {
   const path = text
@@ -92,7 +90,7 @@ export function normalizeVaultPath(text: string): string | undefined {
   return path;
 }
 
-/** Splits `?version=N` off a path, and brings the rest to one spelling; undefined as {@link normalizeVaultPath}. */
+/** Splits `?version=N` off a path and normalizes the rest; undefined as {@link normalizeVaultPath}. */
 export function parseVaultPath(
   text: string,
 ): { readonly path: string; readonly version: string | undefined } | undefined {

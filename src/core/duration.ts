@@ -1,5 +1,5 @@
 /**
- * Durations as people write them: `90s`, `5m`, `1h30m`, `250ms`.
+ * Durations such as `90s`, `5m`, `1h30m`, `250ms`.
  */
 
 const UNIT_MS: Readonly<Record<string, number>> = {
@@ -10,12 +10,12 @@ const UNIT_MS: Readonly<Record<string, number>> = {
   d: 86_400_000,
 };
 
-/** Longest duration accepted anywhere: 365 days. Longer ones are typing errors. */
+/** Longest accepted duration: 365 days. Longer ones are likely typing errors. */
 export const MAX_DURATION_MS = 365 * 86_400_000;
 
 /**
  * Whole milliseconds of a duration such as `1h30m` or `1.5s`; a bare number is seconds, as in Vault.
- * Returns undefined for anything else, for negative ones and for more than {@link MAX_DURATION_MS}.
+ * Returns undefined for other text, negative durations and more than {@link MAX_DURATION_MS}.
  */
 export function parseDuration(text: string): number | undefined {
   const trimmed = text.trim();
@@ -28,7 +28,7 @@ export function parseDuration(text: string): number | undefined {
   return bounded(Math.round(total));
 }
 
-/** The spelling in largest units (`1m30s`), which {@link parseDuration} reads back to the same milliseconds. */
+/** The duration in the largest units (`1m30s`); {@link parseDuration} returns the same milliseconds. */
 export function formatDuration(ms: number): string {
   let rest = Math.max(0, Math.round(ms));
   let text = '';

@@ -1,5 +1,5 @@
 /**
- * Lists of names in which `*` stands for any characters, slashes too.
+ * Lists of names in which `*` matches any characters, including slashes.
  */
 
 interface WildcardGlob {
@@ -8,16 +8,16 @@ interface WildcardGlob {
   readonly tail: string;
 }
 
-/** Characters that one comparison looks at for the price of one. */
+/** Characters that are compared in about the time of one step. */
 const CHARS_PER_STEP = 64;
 
 const compiled = new WeakMap<readonly string[], Globs>();
 
-/** One list. Looking a name up takes time by the number of its stars and the length of the name, and no more. */
+/** One list. A lookup takes time proportional to the number of stars and the length of the name. */
 export class Globs {
   readonly #exact = new Set<string>();
   readonly #wild: WildcardGlob[] = [];
-  /** True where every name is in the list, and even none. */
+  /** True if every name matches, including a missing one. */
   readonly matchesAll: boolean;
   #parts = 1;
 
@@ -32,7 +32,7 @@ export class Globs {
     }
   }
 
-  /** The list as it was read last time: those of an installation never change. */
+  /** The compiled list, cached by identity: the lists of an installation never change. */
   static of(globs: readonly string[]): Globs {
     const known = compiled.get(globs) ?? new Globs(globs);
     compiled.set(globs, known);
@@ -47,7 +47,7 @@ export class Globs {
     );
   }
 
-  /** Whether one of those matches that write `beginning` out: no star stands for a part of it. */
+  /** Whether a glob matches that contains `beginning` literally: no star matches a part of it. */
   matchesFrom(beginning: string, name: string): boolean {
     if (!name.startsWith(beginning)) return false;
     if (this.#exact.has(name)) return true;
@@ -56,13 +56,13 @@ export class Globs {
     );
   }
 
-  /** What looking `name` up takes at most, in steps of some ten nanoseconds. */
+  /** Upper bound of the time to look up `name`, in steps of about ten nanoseconds. */
   stepsFor(name: string): number {
     return this.matchesAll ? 1 : this.#parts * Math.ceil((name.length + 1) / CHARS_PER_STEP);
   }
 }
 
-/** Without backtracking: the first place where a part fits is as good as any. */
+/** Without backtracking: the first match of each part is sufficient. */
 function matchesWildcard({ head, middle, tail }: WildcardGlob, name: string): boolean {
   if (!name.startsWith(head)) return false;
   let position = head.length;

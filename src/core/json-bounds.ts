@@ -1,10 +1,10 @@
 /**
- * How much work a JSON text would be, told before it is parsed.
+ * Measures the cost of a JSON text before it is parsed.
  */
 
-/** What a JSON text may hold. */
+/** Limits of a JSON text. */
 export interface JsonBounds {
-  /** Most lists, objects, members and items together: each takes far more time and memory than a character. */
+  /** Lists, objects, members and items together: each takes far more time and memory than a character. */
   readonly parts: number;
   /** Deepest nesting of lists and objects. */
   readonly depth: number;
@@ -19,18 +19,18 @@ const CLOSE_LIST = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-/** What a JSON text holds. */
+/** Size of a JSON text. */
 export interface JsonMeasure {
   /** Lists, objects, members and items together. */
   readonly parts: number;
   /** Members of objects. */
   readonly keys: number;
   readonly depth: number;
-  /** Length of the longest name of a member, with its first quote, in UTF-16 units. */
+  /** Length of the longest member name, including its opening quote, in UTF-16 units. */
   readonly longestKey: number;
 }
 
-/** The bound that a text goes over, or undefined; see {@link measureJson}. */
+/** The limit that a text exceeds, or undefined; see {@link measureJson}. */
 export function jsonBoundsProblem(text: string, bounds: JsonBounds): string | undefined {
   const found = measureJson(text, bounds);
   if (found.depth > bounds.depth) return `it is nested deeper than ${bounds.depth} levels`;
@@ -38,8 +38,8 @@ export function jsonBoundsProblem(text: string, bounds: JsonBounds): string | un
 }
 
 /**
- * What a text holds, up to where it goes over a bound. One pass, which takes about as long as reading the text; a text
- * that is not JSON is measured as well, for a parser gives up no later than where it is not.
+ * Measures a text up to where it exceeds a limit, in one pass over its characters. The measure is also an upper bound for
+ * invalid JSON: a parser stops at the first error.
  */
 export function measureJson(text: string, bounds: JsonBounds): JsonMeasure {
   let [parts, keys, level, depth] = [0, 0, 0, 0];
@@ -77,7 +77,7 @@ export function measureJson(text: string, bounds: JsonBounds): JsonMeasure {
   return { parts, keys, depth, longestKey };
 }
 
-/** The place of the closing quote, or the end of the text. */
+/** The index of the closing quote, or the end of the text. */
 function endOfString(text: string, start: number): number {
   for (let index = start; index < text.length; index += 1) {
     const code = text.charCodeAt(index);

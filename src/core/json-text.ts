@@ -1,13 +1,13 @@
 /**
- * A value as its JSON, for whoever passes it on and must not spend the time to look into it.
+ * A value as JSON bytes, which processes pass on without parsing it.
  */
 
-/** The dearest JSON of this length takes two milliseconds to parse, numbers with their source included. */
+/** JSON up to this length takes at most two milliseconds to parse, including numbers with their source. */
 export const MAX_SHORT_BYTES = 4096;
 
-/** JSON in UTF-8 that was written by ourselves. Equal values of one source have equal bytes. */
+/** JSON in UTF-8 that this project wrote. Equal values from one source have equal bytes. */
 export class JsonText {
-  /** Own and enumerable: `isDeepStrictEqual` compares it. */
+  /** A public field, so that `isDeepStrictEqual` compares it. */
   readonly bytes: Uint8Array;
 
   constructor(bytes: Uint8Array) {
@@ -22,12 +22,12 @@ export class JsonText {
     return Buffer.from(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength).toString();
   }
 
-  /** The value itself, where it takes no time to speak of: undefined for one of more than 4 KiB. */
+  /** The parsed value if parsing is cheap; undefined over 4 KiB. */
   parseIfShort(): unknown {
     return this.bytes.byteLength > MAX_SHORT_BYTES ? undefined : this.parse();
   }
 
-  /** The value itself. What it costs is for the caller to bound. */
+  /** The parsed value. The caller limits the cost. */
   parse(): unknown {
     return JSON.parse(this.text);
   }

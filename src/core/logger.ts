@@ -1,17 +1,17 @@
 /**
- * The logger that every part is given. Ring: core; `src/platform/logger.ts` writes the JSON lines.
+ * The logger interface. `src/platform/logger.ts` writes the JSON lines.
  */
 
-/** Facts that go with a message. Names are snake_case; values are never secrets, bodies or objects of users. */
+/** Fields of a log line. Names are snake_case; values are never secrets, bodies or objects of users. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
-/** Severity, from most to least verbose. */
+/** Levels, from most to least verbose. */
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
 /** One of {@link LOG_LEVELS}. */
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** Structured log: a constant message and fields. `info` is a change of state, `debug` is detail of a tick. */
+/** Structured log: a constant message and fields. `info` is a change of state, `debug` is for details. */
 export interface Logger {
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
@@ -21,7 +21,7 @@ export interface Logger {
   child(fields: LogFields): Logger;
 }
 
-/** Logs nothing; the default of every part. */
+/** Logs nothing; the default everywhere. */
 export const NO_LOGGER: Logger = {
   debug: () => undefined,
   info: () => undefined,

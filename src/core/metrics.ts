@@ -1,21 +1,21 @@
 /**
- * The few instruments that parts are given. Ring: core; `src/platform/metrics.ts` keeps the registry.
+ * The metrics interface. `src/platform/metrics.ts` has the registry.
  */
 
 /** Label names and values of one sample. Values come from small closed sets, never from secrets. */
 export type Labels = Readonly<Record<string, string>>;
 
-/** Counts up. */
+/** A value that only increases. */
 export interface Counter {
   add(labels?: Labels, by?: number): void;
-  /** Forgets one series. */
+  /** Removes one series. */
   remove(labels: Labels): void;
 }
 
-/** Shows a current value. */
+/** A current value. */
 export interface Gauge {
   set(value: number, labels?: Labels): void;
-  /** Forgets one series. */
+  /** Removes one series. */
   remove(labels: Labels): void;
 }
 
@@ -24,7 +24,7 @@ export interface Histogram {
   observe(value: number, labels?: Labels): void;
 }
 
-/** Makes instruments. `labels` are the names that samples of it must carry. */
+/** Creates instruments. `labels` are the label names that every sample must have. */
 export interface Metrics {
   counter(name: string, help: string, labels?: readonly string[]): Counter;
   gauge(name: string, help: string, labels?: readonly string[]): Gauge;
@@ -36,7 +36,7 @@ export interface Metrics {
   ): Histogram;
 }
 
-/** Counts nothing; the default of every part. */
+/** Records nothing; the default everywhere. */
 export const NO_METRICS: Metrics = {
   counter: () => ({ add: () => undefined, remove: () => undefined }),
   gauge: () => ({ set: () => undefined, remove: () => undefined }),

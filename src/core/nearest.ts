@@ -1,11 +1,11 @@
 /**
- * Guesses what a misspelt name was meant to be.
+ * Finds the name that was meant by a misspelt one.
  */
 
-/** Longer names are compared by their beginning: the cost is the product of the lengths. */
+/** Only this many characters of a name are compared: the cost is the product of the lengths. */
 const MAX_CHARS = 64;
 
-/** The candidate with the least edits, whatever the case, among those that {@link typoDistance} accepts. */
+/** The candidate with the fewest edits, ignoring case; undefined if none is similar enough. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   let best: { readonly candidate: string; readonly edits: number } | undefined;
   for (const candidate of candidates) {
@@ -15,7 +15,7 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   return best?.candidate;
 }
 
-/** Edits between two names, or undefined where more than a third of the letters differ. */
+/** Edits between two names; undefined if more than a third of the letters differ. */
 export function typoDistance(word: string, candidate: string): number | undefined {
   const [a = '', b = ''] = [word, candidate].map((text) => text.slice(0, MAX_CHARS).toLowerCase());
   const edits = editDistance(a, b);

@@ -1,25 +1,25 @@
 /**
- * Which names a delivered file may have. Pure, because admission refuses with the rule that the writer enforces.
+ * The rules for names of delivered files, shared by admission, which denies by them, and the file writer.
  */
 
 import { isPrintable } from './printable.ts';
 
 /** `NAME_MAX` of Linux, in bytes. */
 const MAX_SEGMENT_BYTES = 255;
-/** Longest name below the volume, in bytes; leaves room in `PATH_MAX` (4096) for the mount point and the links. */
+/** Longest path below the volume, in bytes; `PATH_MAX` (4096) also has to fit the mount point and the links. */
 const MAX_PATH_BYTES = 1024;
 
 /**
- * The rule that a name of a file below the output directory breaks, or undefined when it keeps them all.
- * A good name has one spelling and cannot leave the directory: `app.json`, `tls/server.pem`.
+ * The rule that a file name below the output directory breaks, or undefined if it is valid.
+ * A valid name has one spelling and cannot leave the directory: `app.json`, `tls/server.pem`.
  */
 export function outputPathProblem(path: string): string | undefined {
   if (path === '') return 'it is empty';
-  // A lone surrogate has no UTF-8 form: two such names would meet on disk.
+  // A lone surrogate has no UTF-8 form: different names would be the same on disk.
   if (!path.isWellFormed()) return 'it is not well-formed Unicode';
-  if (!isPrintable(path)) return 'it has control characters or others that do not show as they are';
+  if (!isPrintable(path)) return 'it has control or other unprintable characters';
   if (path.includes('\\')) return 'it has a backslash; use / between directories';
-  if (path.startsWith('/')) return 'it is absolute; name it relative to the mount path';
+  if (path.startsWith('/')) return 'it is absolute; set a path relative to the mount path';
   if (Buffer.byteLength(path) > MAX_PATH_BYTES) return `it is longer than ${MAX_PATH_BYTES} bytes`;
   for (const segment of path.split('/')) {
     const problem = segmentProblem(segment);
@@ -29,8 +29,8 @@ export function outputPathProblem(path: string): string | undefined {
 }
 
 /**
- * The names that cannot stand side by side: equal ones, and a file that is another one's directory.
- * Each is listed once, in the order given.
+ * The names that conflict: equal ones, and a file that is a directory of another one.
+ * Each is returned once, in the given order.
  */
 export function clashingPaths(paths: readonly string[]): string[] {
   const known = new Set<string>();
@@ -57,7 +57,7 @@ function segmentProblem(segment: string): string | undefined {
   return undefined;
 }
 
-/** The directories above a name. None that is longer than a name may be: no file can be called so. */
+/** The parent directories of a name, up to the longest valid name. */
 function* parentsOf(path: string): Generator<string> {
   for (let end = path.indexOf('/'); end !== -1 && end <= MAX_PATH_BYTES;) {
     yield path.slice(0, end);

@@ -1,24 +1,24 @@
 /**
- * Text that people see: what steers a terminal, or shows in another order than it is written, is refused in names and
- * printed escaped.
+ * Unprintable characters: those that control a terminal or change the order of text are rejected in names and escaped
+ * in output.
  */
 
-/** Control, format (bidi), surrogate and private characters, separators of lines and paragraphs. */
+/** Control, format (bidi), surrogate and private-use characters, line and paragraph separators. */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/u;
 const ALL = new RegExp(UNPRINTABLE, 'gu');
 const ALL_BUT_LAYOUT = new RegExp(`(?![\\n\\t])${UNPRINTABLE.source}`, 'gu');
 
-/** True for a name that shows as it is. */
+/** True for a name without unprintable characters. */
 export function isPrintable(text: string): boolean {
   return !UNPRINTABLE.test(text);
 }
 
-/** One line in which such characters are escaped as in JSON: `\u001b`. */
+/** Escapes unprintable characters, including line breaks, as in JSON: `\u001b`. */
 export function printableLine(text: string): string {
   return text.replace(ALL, escaped);
 }
 
-/** The same for text of several lines, whose line ends and tabs stay. JSON stays JSON of the same meaning. */
+/** The same for several lines: keeps line feeds and tabs. The meaning of JSON does not change. */
 export function printableText(text: string): string {
   return text.replace(ALL_BUT_LAYOUT, escaped);
 }

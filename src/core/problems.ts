@@ -1,27 +1,27 @@
 /**
- * Collects every problem of an input before refusing it once.
+ * Problems of an input: all are collected, then reported in one error.
  */
 import { VouchsafeError } from './errors.ts';
 import type { ErrorCode } from './error-table.ts';
 
-/** One thing wrong with an input. */
+/** One problem of an input. */
 export interface Problem {
-  /** Where: an annotation, a path in a document (`files[0].mode`), a flag. */
+  /** An annotation, a path in a document (`files[0].mode`) or a flag. */
   readonly path: string;
-  /** What is wrong and what the rule is. Holds the given value only where it is no secret. */
+  /** What is not valid, and the rule. Contains the value only if it cannot be a secret. */
   readonly message: string;
-  /** What would be right, where that is for those alone who have the installation's values: a stranger is not told. */
+  /** What is allowed, only for readers who may see the installation's values. */
   readonly help?: string;
-  /** Name of the installation's policy that refuses. */
+  /** Name of the installation's policy that denies it. */
   readonly policy?: string;
 }
 
-/** Prints problems one a line, `path: message`. */
+/** One line for each problem: `path: message`. */
 export function formatProblems(problems: readonly Problem[]): string {
   return problems.map((problem) => `${problem.path}: ${problem.message}`).join('\n');
 }
 
-/** The same with the help, for those who have the values of the installation. */
+/** The same with the help, for readers who may see the installation's values. */
 export function explainProblems(problems: readonly Problem[]): string {
   return formatProblems(
     problems.map(({ path, message, help }) => ({
@@ -31,7 +31,7 @@ export function explainProblems(problems: readonly Problem[]): string {
   );
 }
 
-/** The error that carries all problems at once. */
+/** One error for all problems. */
 export function problemsError(
   code: ErrorCode,
   subject: string,

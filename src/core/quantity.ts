@@ -1,5 +1,5 @@
 /**
- * Resource quantities of Kubernetes, as far as settings use them.
+ * Resource quantities of Kubernetes: the suffixes that settings use.
  *
  * @see https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
  */
@@ -15,7 +15,7 @@ const FACTORS: Readonly<Record<string, number>> = {
   Gi: 1024 ** 3,
 };
 
-/** The number that a quantity such as `16Mi` stands for; undefined where the text is none. */
+/** The number for a quantity such as `16Mi`; undefined if the text is not a supported quantity. */
 export function parseQuantity(text: string): number | undefined {
   const [, amount, suffix = ''] = /^(\d{1,15}(?:\.\d{1,3})?)(m|k|Ki|M|Mi|G|Gi)?$/.exec(text) ?? [];
   const factor = FACTORS[suffix];

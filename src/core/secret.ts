@@ -7,7 +7,7 @@ const REDACTED = '[redacted]';
 
 /**
  * Holds a value that no log, error, metric or crash dump may show. Printing, serializing or inspecting
- * a `Secret` gives `[redacted]`; only {@link Secret.reveal} gives the value, so every use can be grepped.
+ * a `Secret` shows `[redacted]`; only {@link Secret.reveal} returns the value, so every use can be found by grep.
  */
 export class Secret<T> {
   readonly #value: T;
@@ -16,7 +16,7 @@ export class Secret<T> {
     this.#value = value;
   }
 
-  /** The value itself. Call it as late as possible, and never in an argument of a logger. */
+  /** The value. Call it as late as possible, and never in an argument of a logger. */
   reveal(): T {
     return this.#value;
   }

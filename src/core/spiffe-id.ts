@@ -10,18 +10,18 @@ const MAX_TRUST_DOMAIN_BYTES = 255;
 const TRUST_DOMAIN = /^[a-z0-9._-]+$/;
 const SEGMENT = /^[A-Za-z0-9._-]+$/;
 
-/** A SPIFFE ID that keeps the specification's rules. */
+/** A valid SPIFFE ID. */
 export interface SpiffeId {
   /** `spiffe://trust-domain/path` */
   readonly uri: string;
   /** `example.org` */
   readonly trustDomain: string;
-  /** `/ns/default/sa/web`, or empty for the ID of a trust domain itself. */
+  /** `/ns/default/sa/web`; empty for the ID of a trust domain. */
   readonly path: string;
 }
 
 /**
- * Reads a SPIFFE ID.
+ * Parses a SPIFFE ID.
  *
  * @throws VouchsafeError `ERR_SPIFFE_ID` that names the broken rule.
  */
@@ -42,7 +42,7 @@ export function parseSpiffeId(text: string): SpiffeId {
   };
 }
 
-/** The rule that a text breaks as a SPIFFE ID, or undefined when it is one. */
+/** The rule that a text breaks as a SPIFFE ID, or undefined if it is valid. */
 export function spiffeIdProblem(text: string): string | undefined {
   if (!text.startsWith('spiffe://')) return 'it must start with spiffe://';
   if (Buffer.byteLength(text) > MAX_ID_BYTES) return `it is longer than ${MAX_ID_BYTES} bytes`;
@@ -52,13 +52,13 @@ export function spiffeIdProblem(text: string): string | undefined {
     return `the trust domain is longer than ${MAX_TRUST_DOMAIN_BYTES} bytes`;
   }
   if (!TRUST_DOMAIN.test(domain)) {
-    return 'the trust domain may hold only lower-case letters, digits, dots, dashes and underscores';
+    return 'the trust domain may contain only lower-case letters, digits, dots, dashes and underscores';
   }
   for (const segment of segments) {
-    if (segment === '') return 'the path may not have empty segments or a trailing slash';
-    if (segment === '.' || segment === '..') return 'the path may not have dot segments';
+    if (segment === '') return 'the path must not have empty segments or a trailing slash';
+    if (segment === '.' || segment === '..') return 'the path must not have dot segments';
     if (!SEGMENT.test(segment)) {
-      return 'a path segment may hold only letters, digits, dots, dashes and underscores';
+      return 'a path segment may contain only letters, digits, dots, dashes and underscores';
     }
   }
   return undefined;

@@ -1,5 +1,5 @@
 /**
- * Which version of the project this is. The bundle holds it; nothing is read when a process starts.
+ * The version of the project. It is part of the bundle, so that no file is read at the start.
  */
 import project from '../../package.json' with { type: 'json' };
 

@@ -1,17 +1,17 @@
 /**
- * Calls the application over HTTP. Ring: notify; the only file here that opens sockets, and to loopback alone.
+ * Calls the application over HTTP; the only file here that opens sockets, and only to loopback.
  */
 import * as http from 'node:http';
 import type { LookupFunction } from 'node:net';
 import { codeOf, notifyUrlProblem, VouchsafeError, type Clock } from '../core/index.ts';
 import { RestartableDeadline } from '../async/index.ts';
 
-/** Limit of one call, in milliseconds. */
+/** Timeout of one call, in milliseconds. */
 const TIMEOUT_MS = 5000;
-/** How much of an answer is read before the connection is cut; nobody looks at it. */
+/** The body is not used; after this many bytes the connection is closed. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 
-/** A call to make. */
+/** One notification by HTTP. */
 export interface HttpCall {
   readonly method: 'GET' | 'POST' | 'PUT';
   /** On loopback, see {@link notifyUrlProblem}. */
@@ -21,14 +21,14 @@ export interface HttpCall {
 /**
  * Makes one call with an empty body; redirects are not followed.
  *
- * Rejects with `ERR_CONFIG_INVALID` (not on loopback), `ERR_NOTIFY_TARGET` (nobody listens there),
+ * Rejects with `ERR_CONFIG_INVALID` (not on loopback), `ERR_NOTIFY_TARGET` (nothing listens there),
  * `ERR_NOTIFY_TIMEOUT`, `ERR_NOTIFY_STATUS` (any status but 2xx), and on abort with `signal.reason`.
  */
 export async function callHttp(call: HttpCall, clock: Clock, signal: AbortSignal): Promise<void> {
   const name = describeCall(call);
   const problem = notifyUrlProblem(call.url);
   if (problem !== undefined) {
-    throw new VouchsafeError('ERR_CONFIG_INVALID', `${name} is refused: ${problem}`);
+    throw new VouchsafeError('ERR_CONFIG_INVALID', `${name} is not allowed: ${problem}`);
   }
   const message = `${name} was not answered within ${TIMEOUT_MS / 1000} s`;
   const deadline = new RestartableDeadline(
@@ -45,7 +45,7 @@ export async function callHttp(call: HttpCall, clock: Clock, signal: AbortSignal
   }
 }
 
-/** `POST http://127.0.0.1:8080/-/reload`: without the query, which may hold what is not for logs. */
+/** `POST http://127.0.0.1:8080/-/reload`: without the query, which may contain secrets. */
 export function describeCall({ method, url }: HttpCall): string {
   const parsed = URL.parse(url);
   return parsed === null
@@ -55,7 +55,7 @@ export function describeCall({ method, url }: HttpCall): string {
 
 async function request(call: HttpCall, name: string, signal: AbortSignal): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<http.IncomingMessage>();
-  // `agent: false` is a connection of its own, and keeps proxies of the environment out of it.
+  // `agent: false` opens a separate connection and ignores proxies of the environment.
   const options = { method: call.method, agent: false, lookup: loopback, signal };
   const outgoing = http.request(call.url, options);
   outgoing.on('response', resolve).on('error', reject).end();
@@ -75,7 +75,7 @@ async function request(call: HttpCall, name: string, signal: AbortSignal): Promi
   }
 }
 
-/** Reads what the application has to say, so that it is not cut off in the middle of a short answer. */
+/** Reads a short body to its end, so that the application can finish its answer. */
 async function drain(answer: http.IncomingMessage): Promise<void> {
   let bytes = 0;
   try {
@@ -84,11 +84,11 @@ async function drain(answer: http.IncomingMessage): Promise<void> {
       if (bytes > MAX_ANSWER_BYTES) return;
     }
   } catch {
-    // The status is known; how the body ends does not matter.
+    // The status is known; an error in the body does not matter.
   }
 }
 
-/** `localhost` means loopback (RFC 6761), whatever a resolver says; the socket tries one after the other. */
+/** `localhost` is loopback (RFC 6761), whatever a resolver answers; the socket tries both addresses in order. */
 const loopback: LookupFunction = (_hostname, options, callback) => {
   const all = [
     { address: '127.0.0.1', family: 4 },

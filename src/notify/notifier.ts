@@ -1,5 +1,5 @@
 /**
- * Tells the application that its files have changed, with bounded patience.
+ * Notifies the application of changed files, with limited retries.
  */
 import type { NotifyAction } from '../config/index.ts';
 import {
@@ -16,26 +16,26 @@ import { raceAbort, createBackoff, retry } from '../async/index.ts';
 import { callHttp, describeCall } from './http-call.ts';
 import { restartContainer, signalContainer, type Processes } from './process-signal.ts';
 
-/** How often one notification is tried. */
+/** Attempts for one notification. */
 const MAX_TRIES = 5;
-/** How often in a row an action may fail that is asked for again and again, before it is given up for all who ask. */
+/** Consecutive failures of an action that is requested repeatedly, before it is given up for all callers. */
 const MAX_FAILURES = 4 * MAX_TRIES;
-/** Bounds of the wait between tries, in milliseconds. */
+/** Bounds of the wait between attempts. */
 const RETRY_WAIT = { minMs: 1000, maxMs: 15_000 };
 
 /** Carries out `on-change`. */
 export interface Notifier {
   /**
-   * Carries out each different action once, side by side, and resolves when all have succeeded or were given
-   * up after 5 tries (40 s at the most for an HTTP call). Failures are logged and counted, never thrown: the
-   * files are in place whether or not the application listens. An action that is asked for while it is being
-   * tried is not queued: the next try serves both, with the patience of the newer, until 20 tries in a row have
-   * failed. Rejects on abort alone, with `signal.reason`.
+   * Executes each distinct action once, in parallel, and resolves when all have succeeded or were given up after
+   * 5 attempts (at most 40 s for an HTTP call). Failures are logged and counted, never thrown: the files are in
+   * place whether or not the application listens. An action that is requested while it runs is not queued: the
+   * next attempt serves both callers, with 5 attempts from then on, until 20 attempts in a row have failed.
+   * Rejects only on abort, with `signal.reason`.
    */
   notify(actions: readonly NotifyAction[], signal: AbortSignal): Promise<void>;
 }
 
-/** What {@link createNotifier} needs. */
+/** Options of {@link createNotifier}. */
 export interface NotifierOptions {
   readonly clock: Clock;
   readonly random: Random;
@@ -43,20 +43,20 @@ export interface NotifierOptions {
   readonly metrics: Metrics;
   /** Default `/proc`. */
   readonly procDirectory?: string;
-  /** Sends a signal; throws with the system's error code. Default: the system's. */
+  /** Sends a signal; throws with the system's error code. Default: `process.kill`. */
   readonly kill?: Processes['kill'];
 }
 
-/** A notifier of this pod's containers. */
+/** A notifier for the containers of this pod. */
 export function createNotifier(options: NotifierOptions): Notifier {
   return new RetryingNotifier(options);
 }
 
-/** One action on its way. */
+/** An action that runs. */
 interface PendingNotification {
-  /** Asked for since the last try began, so that this try's success is not enough. */
+  /** True if it was requested again since the last attempt started: another attempt must follow. */
   isStale: boolean;
-  /** Tries that have failed since the last success. */
+  /** Failed attempts since the last success. */
   failures: number;
   done: Promise<void>;
 }
@@ -86,7 +86,7 @@ class RetryingNotifier implements Notifier {
     await Promise.all([...distinct].map(([key, action]) => this.#joinOrStart(key, action, signal)));
   }
 
-  /** Joins a delivery that is under way, or begins one. */
+  /** Joins the same action if it runs, otherwise starts it. */
   async #joinOrStart(key: string, action: NotifyAction, signal: AbortSignal): Promise<void> {
     for (;;) {
       const running = this.#pending.get(key);
@@ -96,7 +96,7 @@ class RetryingNotifier implements Notifier {
         await raceAbort(running.done, signal);
         return;
       } catch {
-        signal.throwIfAborted(); // Else it was the other caller who gave up: take over.
+        signal.throwIfAborted(); // otherwise the other caller was aborted: take over
       }
     }
   }
@@ -117,7 +117,7 @@ class RetryingNotifier implements Notifier {
       do await this.#runOnce(action, delivery, signal);
       while (delivery.isStale);
     } finally {
-      // In the same turn as the last look at isStale: nobody may join a delivery that does not go on.
+      // In the same turn as the last check of isStale: no caller may join an action that has ended.
       this.#pending.delete(actionKey(action));
     }
   }
@@ -138,7 +138,7 @@ class RetryingNotifier implements Notifier {
     } catch (caught) {
       signal.throwIfAborted();
       const error = toVouchsafeError(caught);
-      if (delivery.failures >= MAX_FAILURES) delivery.isStale = false; // given up for the newest, too
+      if (delivery.failures >= MAX_FAILURES) delivery.isStale = false; // given up for the newest caller, too
       this.#counter.add({ kind, result: 'failure' });
       logger[error.level]('application not notified', { kind, target, error });
     }
@@ -178,7 +178,7 @@ class RetryingNotifier implements Notifier {
       case 'signal': {
         const name = parseNotifySignal(action.signal);
         if (name !== undefined) return signalContainer(this.#processes, action.container, name);
-        const message = `${action.signal} is no signal to notify an application with; use SIGHUP, say`;
+        const message = `${action.signal} is not supported as a notification; use for example SIGHUP`;
         throw new VouchsafeError('ERR_CONFIG_INVALID', message);
       }
     }

@@ -1,5 +1,5 @@
 /**
- * Signals and restarts containers by their main process.
+ * Signals and restarts containers through their main process.
  */
 import { codeOf, VouchsafeError, type Clock, type NotifySignal } from '../core/index.ts';
 import {
@@ -9,12 +9,12 @@ import {
   type ContainerProcess,
 } from './process-table.ts';
 
-/** How long a process may take to end itself after SIGTERM, in milliseconds: the default of Kubernetes. */
+/** How long a process may take to exit after SIGTERM, in milliseconds: the default of Kubernetes. */
 const GRACE_MS = 30_000;
-/** How often it is looked at meanwhile, in milliseconds. */
+/** How often it is checked meanwhile, in milliseconds. */
 const POLL_MS = 1000;
 
-/** Where processes are found and how they are signalled. */
+/** The process table and how to signal; tests pass their own. */
 export interface Processes {
   readonly procDirectory: string;
   readonly kill: (pid: number, signal: NotifySignal | 'SIGKILL') => void;
@@ -37,8 +37,8 @@ export async function signalContainer(
 }
 
 /**
- * Ends the main process of a container, so that the kubelet starts the container anew: SIGTERM, and SIGKILL
- * for what still lives after 30 s. Rejects with `ERR_NOTIFY_TARGET`, and on abort with `signal.reason`.
+ * Ends the main process of a container, so that the kubelet restarts the container: SIGTERM, and SIGKILL
+ * if it is still alive after 30 s. Rejects with `ERR_NOTIFY_TARGET`, and on abort with `signal.reason`.
  */
 export async function restartContainer(
   processes: Processes,
@@ -58,8 +58,8 @@ export async function restartContainer(
 }
 
 /**
- * Whether it was sent to any of them; the others are gone already. A process that may not be signalled does not keep
- * the signal from the next one.
+ * Whether the signal was sent to at least one process; the others have already ended. If one must not be signalled, the
+ * next ones are signalled all the same.
  */
 async function sendAll(
   processes: Processes,
@@ -68,18 +68,18 @@ async function sendAll(
   signal: NotifySignal | 'SIGKILL',
 ): Promise<boolean> {
   let isSent = false;
-  let refusal: { readonly cause: unknown } | undefined;
+  let denial: { readonly cause: unknown } | undefined;
   for (const main of mains) {
-    // Node has no pidfd_send_signal: the last look comes right before the signal.
+    // Node has no pidfd_send_signal: the last check comes right before the signal.
     if (!(await isAlive(processes.procDirectory, main))) continue;
     try {
       processes.kill(main.pid, signal);
       isSent = true;
     } catch (error) {
-      if (codeOf(error) !== 'ESRCH') refusal ??= { cause: error };
+      if (codeOf(error) !== 'ESRCH') denial ??= { cause: error };
     }
   }
-  if (isSent || refusal === undefined) return isSent;
-  const message = `container ${container} may not be sent ${signal}: ${EQUAL_UIDS}`;
-  throw new VouchsafeError('ERR_NOTIFY_TARGET', message, { ...refusal, details: { container } });
+  if (isSent || denial === undefined) return isSent;
+  const message = `the agent may not send ${signal} to container ${container}: ${EQUAL_UIDS}`;
+  throw new VouchsafeError('ERR_NOTIFY_TARGET', message, { ...denial, details: { container } });
 }

@@ -1,5 +1,5 @@
 /**
- * Finds the main process of a container in a shared process namespace. Ring: notify; reads `/proc` alone.
+ * Finds the main process of a container in a shared process namespace. Only reads `/proc`.
  *
  * @see https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
  */
@@ -7,10 +7,10 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf, VouchsafeError } from '../core/index.ts';
 
-/** The variable by which the webhook marks the processes of a container that is to be notified. */
+/** The variable that the webhook sets in containers to notify; its value is the container's name. */
 const CONTAINER_ENV = 'VOUCHSAFE_CONTAINER';
 
-/** A process, told apart from a later one with the same number by when it began. */
+/** A process; its start time distinguishes it from a later one with the same PID. */
 export interface ContainerProcess {
   readonly pid: number;
   readonly parentPid: number;
@@ -19,14 +19,14 @@ export interface ContainerProcess {
 }
 
 /**
- * The main process of a container: of the marked processes whose parent is not marked the oldest, because
- * whatever `kubectl exec` starts later has the mark, too.
+ * The main process of a container: the oldest process with its variable whose parent does not have it. Processes of
+ * `kubectl exec` have the variable, too, but start later.
  *
- * A process chooses its environment itself, but not its control group, which is that of its container. Where several
- * containers have marked processes, one of them poses as the other: each has its main process in the answer, so that
- * the right one is never missing.
+ * A process can choose its environment, but not its control group, which is that of its container. If several
+ * containers have processes with the variable, one poses as another: the main process of each is returned, so that the
+ * right one is never missing.
  *
- * Rejects with `ERR_NOTIFY_TARGET` where none is found or none may be looked at.
+ * Rejects with `ERR_NOTIFY_TARGET` if no process is found, or none may be inspected.
  */
 export async function findContainerProcesses(
   procDirectory: string,
@@ -40,7 +40,7 @@ export async function findContainerProcesses(
     if (isMarked !== true) continue;
     const process = await readProcess(procDirectory, pid);
     const group = await readGroup(procDirectory, pid);
-    // What was read may be of two processes: of one that ended, and of one that has its number now.
+    // The reads may be of two processes: one that ended, and one that has its PID now.
     const isStill = (await hasContainerEnv(procDirectory, pid, container)) === true;
     if (process === undefined || !isStill || !(await isAlive(procDirectory, process))) continue;
     marked.push({ ...process, group });
@@ -59,22 +59,22 @@ export async function findContainerProcesses(
   return mains;
 }
 
-/** Whether that very process still runs; a zombie does not. */
+/** Whether this process still runs; a zombie does not. */
 export async function isAlive(procDirectory: string, process: ContainerProcess): Promise<boolean> {
   const now = await readProcess(procDirectory, process.pid);
   return now?.startTicks === process.startTicks;
 }
 
-/** What to do where this process may not look at another one, or not signal it. */
+/** The remedy if this process may not inspect or signal another one. */
 export const EQUAL_UIDS =
   'agent and container must run with equal UIDs (see run-as-user), and the container without capabilities';
 
 function notFound(container: string, hidden: number): VouchsafeError {
   const reason =
     hidden === 0
-      ? 'it is not running, or the pod lacks shareProcessNamespace'
-      : `it is not running, or is among the ${hidden} that belong to other users: ${EQUAL_UIDS}`;
-  const message = `no process of container ${container} is found: ${reason}`;
+      ? 'it is not running, or the pod does not set shareProcessNamespace'
+      : `it is not running, or is among ${hidden} processes of other users: ${EQUAL_UIDS}`;
+  const message = `no process of container ${container} found: ${reason}`;
   return new VouchsafeError('ERR_NOTIFY_TARGET', message, { details: { container } });
 }
 
@@ -83,7 +83,7 @@ async function listProcesses(procDirectory: string): Promise<number[]> {
   return names.filter((name) => /^[1-9]\d*$/.test(name)).map(Number);
 }
 
-/** Undefined where the system does not let this process look. */
+/** Undefined if this process may not read the environment. */
 async function hasContainerEnv(
   procDirectory: string,
   pid: number,
@@ -97,12 +97,12 @@ async function hasContainerEnv(
   }
 }
 
-/** The control group, which tells containers apart; the same for all where the system shows none. */
+/** The control group, which identifies the container; empty if the system shows none. */
 async function readGroup(procDirectory: string, pid: number): Promise<string> {
   return await readFile(join(procDirectory, `${pid}`, 'cgroup'), 'latin1').catch(() => '');
 }
 
-/** Undefined where there is none any more. */
+/** Undefined if the process has ended. */
 async function readProcess(
   procDirectory: string,
   pid: number,

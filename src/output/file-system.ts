@@ -1,14 +1,13 @@
 /**
- * The few file operations of the writer, and what their errors mean. Ring: output; the only file here that
- * touches `node:fs`. Nothing in it follows a symlink below the output directory: each operation names one entry of
- * a directory that is held open.
+ * The file operations of the writer and the mapping of their errors; the only file here that imports `node:fs`. No
+ * operation follows a symlink below the output directory: each takes one entry of a directory that is held open.
  */
 import * as fs from 'node:fs';
 import { codeOf, VouchsafeError, type ErrorCode } from '../core/index.ts';
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY, O_DIRECTORY } = fs.constants;
 
-/** Size and permission bits of what a name stands for, the name itself not followed. */
+/** Kind, size and permission bits of an entry; symlinks are not followed. */
 export interface Entry {
   readonly kind: 'file' | 'directory' | 'other';
   readonly size: number;
@@ -16,61 +15,61 @@ export interface Entry {
 }
 
 /**
- * A directory held open; whoever opened it disposes of it. What is done in it is done in that very directory, also
- * after its name or one of its parents was moved or replaced by a symlink.
+ * A directory held open; the caller that opened it disposes of it. Operations apply to this directory even after its
+ * name or one of its parents was moved or replaced by a symlink.
  */
 export interface Directory extends Disposable {
-  /** The path by which it was opened, for messages and logs. */
+  /** The path at which it was opened, for messages and logs. */
   readonly path: string;
   readonly descriptor: number;
-  /** The directory as a path that the kernel resolves through {@link descriptor}. */
+  /** A path that the kernel resolves through {@link descriptor}. */
   readonly at: string;
 }
 
 type Result<T> = T | Promise<T>;
 
-/** The operations of the writer; tests make single ones fail or take their time. */
+/** The operations of the writer; tests make single operations fail or wait. */
 export interface FileSystem {
-  /** Makes a directory with its parents where they are missing. Its `path` is the real one, without symlinks. */
+  /** Opens a directory, created with its parents if missing. Its `path` is the real one, without symlinks. */
   openRoot(path: string): Result<Directory>;
-  /** Undefined where the name stands for nothing, or for anything but a directory. */
+  /** Undefined if the entry is missing or not a directory. */
   openDirectory(parent: Directory, name: string): Result<Directory | undefined>;
-  /** Whether a name still stands for the directory that was opened by it. */
+  /** Whether the entry is still the directory that was opened by this name. */
   isNameOf(parent: Directory, name: string, directory: Directory): Result<boolean>;
   list(directory: Directory): Result<fs.Dirent[]>;
-  /** Undefined where there is nothing. */
+  /** Undefined if the entry is missing. */
   stat(parent: Directory, name: string): Result<Entry | undefined>;
   /** The first `maxBytes` of a file. */
   read(parent: Directory, name: string, maxBytes: number): Result<Uint8Array>;
-  /** Target of a symlink; undefined for anything else, also for nothing. */
+  /** Target of a symlink; undefined for other entries and missing ones. */
   readLink(parent: Directory, name: string): Result<string | undefined>;
-  /** Fails when the name is taken, also by a dangling symlink. Only its owner can enter it so far. */
+  /** Creates a directory with mode 0700. Fails if the name exists, even as a dangling symlink. */
   makeDirectory(parent: Directory, name: string): Result<Directory>;
-  /** Makes a new file, sets its mode whatever the umask is, and brings it to the disk. Fails when the name is taken. */
+  /** Creates a file with this mode, whatever the umask is, and syncs it. Fails if the name exists. */
   createFile(parent: Directory, name: string, content: Uint8Array, mode: number): Result<void>;
-  /** Opens a directory that is complete to everyone (0755) and brings its entries to the disk. */
+  /** Sets the mode of a complete directory to 0755 and syncs it. */
   sealDirectory(directory: Directory): Result<void>;
-  /** Brings the entries of a directory to the disk. */
+  /** Syncs the entries of a directory. */
   syncDirectory(directory: Directory): Result<void>;
   link(target: string, parent: Directory, name: string): Result<void>;
-  /** Moves an entry, and renames it where `newName` is given; what has that name is replaced. */
+  /** Moves an entry, to `newName` if set, and replaces an existing entry of that name. */
   rename(from: Directory, name: string, to: Directory, newName?: string): Result<void>;
   unlink(parent: Directory, name: string): Result<void>;
-  /** Removes whatever there is. */
+  /** Removes an entry of any kind, recursively; a missing one is not an error. */
   remove(parent: Directory, name: string): Result<void>;
 }
 
 const DIRECTORY_MODE = 0o755;
-/** Deepest directory that is looked into: deeper than any file of ours can be, and few enough to hold open at once. */
+/** Deepest directory that is read: deeper than any delivered file, and few enough to hold open at once. */
 export const MAX_DEPTH = 512;
 
 /**
- * The real operations, each one a plain system call: the volume is memory, where a call takes microseconds and the
- * way through Node's thread pool a hundred times that.
+ * The real operations, as synchronous system calls: the volume is in memory, where a call takes microseconds, and
+ * Node's thread pool would take a hundred times as long.
  */
 export const nodeFileSystem: FileSystem = {
   openRoot(path) {
-    // Symlinks are followed on the way here, so what counts is where the handle turned out to be.
+    // Symlinks are followed here, so the real path is read from the handle.
     const flags = O_RDONLY | O_DIRECTORY;
     const existing = undefinedOn(['ENOENT'], () => fs.openSync(path, flags));
     if (existing === undefined) fs.mkdirSync(path, { recursive: true });
@@ -97,7 +96,7 @@ export const nodeFileSystem: FileSystem = {
     return { kind, size: stats.size, mode: stats.mode & 0o7777 };
   },
   read(parent, name, maxBytes) {
-    // Without O_NONBLOCK a FIFO in place of the file would stop this process.
+    // Without O_NONBLOCK a FIFO in place of the file would block this process.
     const file = fs.openSync(join(parent, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     try {
       const content = Buffer.alloc(maxBytes);
@@ -113,8 +112,8 @@ export const nodeFileSystem: FileSystem = {
   readLink: (parent, name) =>
     undefinedOn(['ENOENT', 'EINVAL'], () => fs.readlinkSync(join(parent, name))),
   makeDirectory(parent, name) {
-    // The mode of mkdir is subject to the umask, and clearing a set-group-ID bit now would take the pod's
-    // fsGroup away from the files to come; sealDirectory sets the mode when they are there.
+    // The mode of mkdir is subject to the umask, and clearing the set-group-ID bit now would remove the pod's
+    // fsGroup from files created later; sealDirectory sets the mode after that.
     fs.mkdirSync(join(parent, name), 0o700);
     return openChild(parent, name);
   },
@@ -143,12 +142,12 @@ export const nodeFileSystem: FileSystem = {
   },
 };
 
-/** Handles as paths: Node has no `openat` and its kin, but the kernel resolves these through the open handle. */
+/** Node has no `openat`, but the kernel resolves these paths through the open handle. */
 const HANDLES = '/proc/self/fd';
 
 /**
- * Where the kernel has no such paths (macOS, in development) the handle is opened in the same way, but what is done
- * in the directory goes by its path: a parent that is swapped meanwhile would be followed.
+ * Without such paths (macOS, in development) operations use the directory's path: a parent that is swapped meanwhile
+ * would be followed.
  */
 const HAS_HANDLES = fs.existsSync(HANDLES);
 
@@ -175,8 +174,8 @@ function openDirectory(parent: Directory, name: string): Directory | undefined {
 }
 
 /**
- * Names are bytes here, for somebody else may have made them, in no encoding that we know. `isDirectory` is what the
- * name stood for a moment ago: trying both would be slower than all the rest.
+ * Names are bytes here: another process may have created them in any encoding. `isDirectory` is from the listing:
+ * trying both would take longer than everything else.
  */
 function remove(parent: Directory, name: Buffer, isDirectory: boolean, depth = 0): void {
   const path = Buffer.concat([Buffer.from(`${parent.at}/`), name]);
@@ -185,7 +184,7 @@ function remove(parent: Directory, name: Buffer, isDirectory: boolean, depth = 0
     return;
   }
   if (depth > MAX_DEPTH) {
-    const text = `${parent.path} holds directories nested deeper than ${MAX_DEPTH}: remove them`;
+    const text = `${parent.path} contains directories nested deeper than ${MAX_DEPTH}: remove them`;
     throw new VouchsafeError('ERR_OUTPUT_IO', text);
   }
   const descriptor = fs.openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -196,7 +195,7 @@ function remove(parent: Directory, name: Buffer, isDirectory: boolean, depth = 0
   fs.rmdirSync(path);
 }
 
-/** What `operation` yields; undefined where it fails with one of `errnos`. */
+/** The result of `operation`; undefined if it fails with one of `errnos`. */
 function undefinedOn<T>(errnos: readonly string[], operation: () => T): T | undefined {
   try {
     return operation();
@@ -206,7 +205,7 @@ function undefinedOn<T>(errnos: readonly string[], operation: () => T): T | unde
   }
 }
 
-/** Removes what a failed write leaves, if possible: else the next one does, and the first error is the one to tell. */
+/** Removes the rest of a failed write if possible; otherwise the next write does. The first error is the one to report. */
 export async function discard(
   fileSystem: FileSystem,
   parent: Directory,
@@ -215,18 +214,18 @@ export async function discard(
   try {
     await fileSystem.remove(parent, name);
   } catch {
-    // Told above.
+    // The caller reports the first error.
   }
 }
 
-/** Facts for the message of {@link outputError}. */
+/** Sizes and directory for the message of {@link outputError}. */
 export interface WriteFacts {
   readonly directory: string;
   readonly newBytes: number;
   readonly presentBytes: number;
 }
 
-/** Turns an error of the file system into one of ours; one that is ours already stays as it is. */
+/** Turns an error of the file system into a `VouchsafeError`; other errors are returned unchanged. */
 export function outputError(error: unknown, facts: WriteFacts): unknown {
   const errno = errnoOf(error);
   if (errno === undefined) return error;
@@ -247,20 +246,20 @@ function describe(
       return [
         'ERR_OUTPUT_FULL',
         `the volume of ${directory} is full (${errno}): the new files (${newBytes} bytes) do not fit beside the ` +
-          `present ones (${presentBytes} bytes), which stay; raise the size limit of the volume`,
+          `old ones (${presentBytes} bytes), which stay; raise the size limit of the volume`,
       ];
     case 'EROFS':
     case 'EACCES':
     case 'EPERM':
       return [
         'ERR_OUTPUT_READ_ONLY',
-        `${directory} cannot be written (${errno}); the present files stay: mount it writable for this process, ` +
-          `and let its user or its fsGroup own it`,
+        `${directory} cannot be written (${errno}); the old files stay: mount it writable for this process, ` +
+          `owned by its user or its fsGroup`,
       ];
     default:
       return [
         'ERR_OUTPUT_IO',
-        `writing ${newBytes} bytes to ${directory} failed (${errno}); the present files stay: see that it is a directory on a healthy volume`,
+        `writing ${newBytes} bytes to ${directory} failed (${errno}); the old files stay: check that it is a directory on a healthy volume`,
       ];
   }
 }

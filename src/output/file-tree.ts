@@ -1,8 +1,8 @@
 /**
- * Files by the directories that they lie in, so that each directory is made, filled and left once.
+ * Groups files by directory, so that each directory is created, filled and closed once.
  */
 
-/** What a directory is to hold, by name. */
+/** The contents of a directory, by name. */
 export interface FileTree<File> {
   readonly files: ReadonlyMap<string, File>;
   readonly directories: ReadonlyMap<string, FileTree<File>>;

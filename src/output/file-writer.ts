@@ -37,45 +37,45 @@ import {
 } from './present-set.ts';
 
 /**
- * How long the previous files outlive the swap, in milliseconds. The kubelet removes them at once; then a
- * reader that was put to sleep between the link and the file finds nothing. Ten seconds are longer than any
- * scheduler pauses a reader, and let one that needs several files of one set open them all through one
- * directory. The next write removes them earlier, so that a volume never needs room for three sets.
+ * How long the previous generation is kept after the swap, in milliseconds. The kubelet removes it at once, so that
+ * a reader that is paused between the link and the file finds nothing. Ten seconds are longer than any scheduler
+ * pauses a reader, and let a reader open several files of one generation through its directory. The next write
+ * removes it earlier, so that a volume never needs space for three generations.
  */
 const READER_GRACE_MS = 10_000;
 
-/** What a write did. */
+/** The result of a write. */
 export interface WriteResult {
-  /** Paths whose bytes differ for a reader; new and removed ones are among them. */
+  /** Paths whose bytes differ for a reader, including new and removed files. */
   readonly changed: readonly string[];
-  /** False where bytes and modes were the same already, and nothing was touched. */
+  /** False if bytes and modes were already the same, and nothing was written. */
   readonly swapped: boolean;
 }
 
-/** Delivers sets of files. */
+/** Writes sets of files. */
 export interface FileWriter {
   /**
    * Makes `files` the whole content of the directory. A reader sees the old set or the new one, never a
-   * mixture, whatever happens to this process. Calls run one after the other, in order.
+   * mixture, even if this process is killed. Concurrent calls run in order.
    *
-   * Rejects with `ERR_OUTPUT_PATH` (a bad or clashing name, or one that somebody else holds), `ERR_OUTPUT_FULL`,
+   * Rejects with `ERR_OUTPUT_PATH` (a name is not valid, conflicts, or belongs to somebody else), `ERR_OUTPUT_FULL`,
    * `ERR_OUTPUT_READ_ONLY` or `ERR_OUTPUT_IO`, and on abort with `signal.reason`; the old set then stays.
    */
   write(files: readonly OutputFile[], signal: AbortSignal): Promise<WriteResult>;
 }
 
-/** What {@link createFileWriter} needs. */
+/** Options of {@link createFileWriter}. */
 export interface FileWriterOptions {
-  /** Made if missing; may itself be a mount point or a symlink. One writer at a time owns it. */
+  /** Created if missing; may be a mount point or a symlink. Only one writer at a time may use it. */
   readonly directory: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger?: Logger;
-  /** Default: the real one. */
+  /** Default: the real file system. */
   readonly fileSystem?: FileSystem;
 }
 
-/** A writer of one directory. */
+/** A writer for one directory. */
 export function createFileWriter(options: FileWriterOptions): FileWriter {
   return new AtomicFileWriter(options);
 }
@@ -87,7 +87,7 @@ class AtomicFileWriter implements FileWriter {
   readonly #logger: Logger;
   readonly #fs: FileSystem;
   readonly #lock = new Semaphore(1);
-  /** Where the directory really is; known from the first write on. */
+  /** The real path of the directory; set by the first write. */
   #realPath: string | undefined;
   #retired: { readonly name: string; readonly stop: AbortController } | undefined;
 
@@ -131,7 +131,7 @@ class AtomicFileWriter implements FileWriter {
     }
   }
 
-  /** A directory whose path leads elsewhere than at the first write was moved or replaced by somebody else. */
+  /** Fails if the path leads elsewhere than at the first write: another process moved or replaced the directory. */
   async #openRoot(): Promise<Directory> {
     const root = await this.#fs.openRoot(this.#directory);
     const { path } = root;
@@ -141,14 +141,14 @@ class AtomicFileWriter implements FileWriter {
     throw new VouchsafeError('ERR_OUTPUT_IO', text, { details: { directory: path } });
   }
 
-  /** Removes what killed predecessors left, and the previous set where room is needed for a new one. */
+  /** Removes leftovers of killed predecessors, and the previous generation if a new one is written. */
   async #clean(root: Directory, present: PresentSet, same: boolean): Promise<void> {
     const spared = same ? this.#retired?.name : undefined;
     if (!same) this.#retired?.stop.abort();
     for (const name of present.leftovers.filter((leftover) => leftover !== spared)) {
       await this.#fs.remove(root, name);
       const { path: directory } = root;
-      this.#logger.debug('removed what an earlier write left', { directory, entry: name });
+      this.#logger.debug('removed leftovers of an earlier write', { directory, entry: name });
     }
   }
 
@@ -162,7 +162,7 @@ class AtomicFileWriter implements FileWriter {
     const added = [...visible].filter((name) => !present.links.has(name));
     using handles = new DisposableStack();
     let staged: Directory | undefined;
-    // All that needs room is made before the swap: what follows it are renames and removals.
+    // Everything that needs space is created before the swap; only renames and removals follow it.
     try {
       await this.#create(root, generation, { tree: buildFileTree(files), signal });
       staged = handles.use(await this.#stageLinks(root, added));
@@ -178,7 +178,7 @@ class AtomicFileWriter implements FileWriter {
     }
     if (staged !== undefined) await this.#publishLinks(root, staged, added);
     await this.#fs.syncDirectory(root);
-    // Not awaited: it waits out the readers, ends with the signal, and handles its own errors.
+    // Not awaited: it waits for readers, ends with the signal, and handles its own errors.
     if (present.generation !== undefined) void this.#retire(present.generation, signal);
   }
 
@@ -225,7 +225,7 @@ class AtomicFileWriter implements FileWriter {
     await this.#fs.remove(root, LINKS_TMP);
   }
 
-  /** Removes visible names that lead nowhere any more. */
+  /** Removes visible links to files that no longer exist. */
   async #dropLinks(
     root: Directory,
     present: PresentSet,
@@ -240,7 +240,7 @@ class AtomicFileWriter implements FileWriter {
   async #retire(generation: string, signal: AbortSignal): Promise<void> {
     const stop = new AbortController();
     this.#retired = { name: generation, stop };
-    // At an end the wait is over at once: old secrets do not outlive their writer.
+    // An abort ends the wait: old secrets do not outlive their writer.
     const waited = this.#clock.sleep(READER_GRACE_MS, AbortSignal.any([signal, stop.signal]));
     await waited.catch(() => undefined);
     if (stop.signal.aborted) return;
@@ -250,7 +250,7 @@ class AtomicFileWriter implements FileWriter {
         await this.#fs.remove(root, generation);
       });
     } catch {
-      // Aborted, or not removable: the next write that swaps, of this process or its successor, removes it.
+      // Aborted, or not removable: the next swap, of this process or its successor, removes it.
     }
   }
 }
@@ -280,7 +280,7 @@ function checkFiles(directory: string, files: readonly OutputFile[]): void {
   });
   const clashes = clashingPaths(paths).map((path) => ({
     path: JSON.stringify(path),
-    message: 'it is the name or the directory of another file',
+    message: 'it is also the name or a directory of another file',
   }));
   if (problems.length + clashes.length === 0) return;
   const subject = `the files cannot be written to ${directory}`;
@@ -289,13 +289,13 @@ function checkFiles(directory: string, files: readonly OutputFile[]): void {
 
 function rejectForeign(root: string, present: PresentSet, files: readonly OutputFile[]): void {
   const needed = new Set([DATA_LINK, ...files.map((file) => visibleName(file.path))]);
-  const inTheWay = [...needed].filter((name) => present.foreign.has(name));
-  if (inTheWay.length === 0) return;
+  const conflicts = [...needed].filter((name) => present.foreign.has(name));
+  if (conflicts.length === 0) return;
   throw new VouchsafeError(
     'ERR_OUTPUT_PATH',
-    `${inTheWay.join(', ')} in ${root} was not made by Vouchsafe and is in the way: remove it, or choose ` +
+    `${conflicts.join(', ')} in ${root} exists and does not belong to Vouchsafe: remove it, or choose ` +
       `another file name or directory`,
-    { details: { directory: root, names: inTheWay } },
+    { details: { directory: root, names: conflicts } },
   );
 }
 

@@ -1,5 +1,5 @@
 /**
- * What is in an output directory now: read from the disk each time, so that a restarted process knows it too.
+ * The present contents of an output directory, read from disk each time, so that a restarted process knows them.
  */
 import { MAX_DEPTH, type Directory, type FileSystem } from './file-system.ts';
 
@@ -12,25 +12,25 @@ export const LINKS_TMP = '..links_tmp';
 
 const GENERATION = /^\.\.\d{4}(_\d\d){5}\.\d{3}_[0-9a-f]{8}$/;
 
-/** A file that a writer made, as it is now. */
+/** A file that a writer created, as it is now. */
 export interface PresentFile {
   readonly size: number;
   readonly mode: number;
-  /** Whether its bytes are those that it is to have next. */
+  /** Whether its bytes are already those of the next write. */
   readonly current: boolean;
 }
 
 /** The state of an output directory. */
 export interface PresentSet {
-  /** Name of the directory that holds the present files; undefined where there is none of ours. */
+  /** Name of the present generation's directory; undefined if there is none. */
   readonly generation: string | undefined;
-  /** The files that a reader can reach, by their path below the output directory. */
+  /** The files that a reader can reach, by path below the output directory. */
   readonly files: ReadonlyMap<string, PresentFile>;
-  /** False where the generation holds more than {@link files}: a write was cut off, or somebody meddled. */
+  /** False if the generation contains more than {@link files}: a write was interrupted, or another process changed it. */
   readonly intact: boolean;
-  /** Visible names that are links of ours. */
+  /** Visible names that are the writer's links. */
   readonly links: ReadonlySet<string>;
-  /** Names of ours that nothing points to: what a killed predecessor or a failed removal left. */
+  /** The writer's names that nothing points to: leftovers of a killed predecessor or a failed removal. */
   readonly leftovers: readonly string[];
   /** All other names. They belong to somebody else. */
   readonly foreign: ReadonlySet<string>;
@@ -47,14 +47,14 @@ export function visibleName(path: string): string {
   return path.split('/', 1).join('');
 }
 
-/** Target of the link that a visible name of ours is. */
+/** Target of the writer's link with this visible name. */
 export function visibleTarget(name: string): string {
   return `${DATA_LINK}/${name}`;
 }
 
 /**
- * Looks at an output directory that is to hold `contents` (by path) next; never follows a symlink below it, and
- * never trusts where one points.
+ * Reads an output directory before `contents` (by path) are written. Never follows a symlink below it, and does not
+ * trust where one points.
  */
 export async function readPresentSet(
   fs: FileSystem,
@@ -67,7 +67,7 @@ export async function readPresentSet(
   let dataTarget: string | undefined;
   for (const entry of await fs.list(root)) {
     const { name } = entry;
-    // Asking what is no link costs more than the rest of the loop.
+    // readLink on an entry that is not a link takes longer than the rest of the loop.
     const target = entry.isSymbolicLink() ? await fs.readLink(root, name) : undefined;
     if (name === DATA_LINK) dataTarget = target;
     if (target === visibleTarget(name)) links.add(name);
@@ -94,7 +94,7 @@ function isOurs(name: string, target: string | undefined): boolean {
   return GENERATION.test(name) || name === DATA_LINK_TMP || name === LINKS_TMP;
 }
 
-/** What `..data` points to, if that is a directory that a writer made beside it. */
+/** The target of `..data`, if it is a generation directory beside it. */
 async function openGeneration(
   fs: FileSystem,
   root: Directory,
@@ -106,10 +106,10 @@ async function openGeneration(
   return { name, directory, [Symbol.dispose]: () => directory[Symbol.dispose]() };
 }
 
-/** A walk through a generation. */
+/** Reads the files of a generation. */
 class GenerationReader {
   readonly files = new Map<string, PresentFile>();
-  /** Whether there was nothing but files and directories. */
+  /** False if it contains anything but files and directories. */
   isRegular = true;
   readonly #fs: FileSystem;
   readonly #contents: ReadonlyMap<string, Uint8Array>;
@@ -147,7 +147,7 @@ class GenerationReader {
     try {
       return Buffer.from(await this.#fs.read(directory, name, size)).equals(content);
     } catch {
-      return false; // Unreadable (another owner, say) is different: writing again puts it right.
+      return false; // unreadable, for example another owner: writing it again repairs it
     }
   }
 }

@@ -1,11 +1,11 @@
 /**
- * Whether a call fits its helper's row of the table: number of arguments, names of parameters.
+ * Checks a call against its helper's signature: number of arguments, names of parameters.
  */
 import type { Signature } from './helper.ts';
 import type { RawBlock, RawMustache, RawSubExpression } from './parser.ts';
 import { quoteName } from './values.ts';
 
-/** Everything wrong with the arguments of a call, one sentence each. */
+/** The problems of a call's arguments, one sentence each. */
 export function argumentProblems(
   signature: Signature,
   raw: RawMustache | RawSubExpression | RawBlock,
@@ -18,7 +18,7 @@ export function argumentProblems(
   ];
 }
 
-/** Said where a helper hides a key of the data. */
+/** How to read a key of the data that has the name of a helper. */
 export function thisHint(name: string): string {
   return `; the key of that name is {{this.${name}}}`;
 }
@@ -40,15 +40,18 @@ function literalProblems(
 ): string[] {
   return literal
     .filter((index) => params[index] !== undefined && params[index].type !== 'StringLiteral')
-    .map((index) => `${name}: argument ${index + 1} must be a text that is written out`);
+    .map((index) => `${name}: argument ${index + 1} must be a string literal`);
 }
 
 function nameProblems({ name, hash = [] }: Signature, names: readonly string[]): string[] {
-  const known = hash === 'any' || hash.length === 0 ? 'it has none' : `it has ${hash.join(', ')}`;
+  const known =
+    hash === 'any' || hash.length === 0
+      ? 'it takes no parameters'
+      : `its parameters are ${hash.join(', ')}`;
   const seen = new Set<string>();
   const problems: string[] = [];
   for (const key of names) {
-    if (seen.has(key)) problems.push(`${name}: ${quoteName(key)} is given twice`);
+    if (seen.has(key)) problems.push(`${name}: ${quoteName(key)} is set twice`);
     else if (hash !== 'any' && !hash.includes(key)) {
       problems.push(`${name} has no parameter ${quoteName(key)}; ${known}`);
     }

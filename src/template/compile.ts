@@ -1,6 +1,6 @@
 /**
- * From Handlebars' syntax tree to a checked template: every name is resolved, every problem that can be seen
- * without data is found.
+ * Compiles Handlebars' syntax tree to a checked template: resolves every name and finds every problem that does
+ * not depend on data.
  */
 import { dependencyKey, type Dependency, type Problem } from '../core/index.ts';
 import { argumentProblems, thisHint } from './check-arguments.ts';
@@ -38,18 +38,18 @@ import { quoteName } from './values.ts';
 import { constantOf, FOLDING_LIMITS, UNKNOWN } from './fold.ts';
 import { WorkBudget } from './work.ts';
 
-/** More problems are not listed. */
+/** Further problems are not reported. */
 const MAX_PROBLEMS = 50;
 
 const MOST_PARAMS: Readonly<Partial<Record<BlockType, number>>> = { each: 2, section: 2, with: 1 };
 
 const NOTHING: Literal = { kind: 'literal', value: undefined };
 
-/** What came of a source. The template is of use only when there are no problems. */
+/** The result for one source. The template is usable only if there are no problems. */
 export interface Compiled {
   readonly template: Template;
   readonly problems: readonly Problem[];
-  /** True when the problems are of grammar, not of helpers. */
+  /** True for problems of syntax, false for problems with helpers. */
   readonly isSyntax: boolean;
 }
 
@@ -105,11 +105,11 @@ class Compiler {
         return this.#block(raw);
       case 'PartialStatement':
       case 'PartialBlockStatement':
-        this.#reportSyntax(position(raw.loc), 'partials ({{> name}}) are not available');
+        this.#reportSyntax(position(raw.loc), 'partials ({{> name}}) are not supported');
         return undefined;
       case 'Decorator':
       case 'DecoratorBlock':
-        this.#reportSyntax(position(raw.loc), 'decorators ({{* name}}) are not available');
+        this.#reportSyntax(position(raw.loc), 'decorators ({{* name}}) are not supported');
         return undefined;
     }
   }
@@ -127,7 +127,7 @@ class Compiler {
     if (name === undefined && isCall && (hasArgs || this.#param(path) === undefined)) {
       return this.#report(
         position(path.loc),
-        `${quoteName(path.original)} is no helper; it cannot take arguments`,
+        `${quoteName(path.original)} is not a helper; it cannot take arguments`,
       );
     }
     return this.#path(path);
@@ -177,7 +177,7 @@ class Compiler {
     return undefined;
   }
 
-  /** The name that may be a helper's: a single word that is not `@data`, `this.x`, `../x` or a block parameter. */
+  /** A possible helper name: a single word that is not `@data`, `this.x`, `../x` or a block parameter. */
   #helperName(path: RawPath): string | undefined {
     if (path.parts.length !== 1 || path.data || path.depth > 0 || isScoped(path)) return undefined;
     return this.#param(path) === undefined ? path.parts[0] : undefined;
@@ -207,23 +207,26 @@ class Compiler {
   #section(raw: RawBlock, path: RawPath, name: string | undefined): Expression {
     const at = position(path.loc);
     if (name !== undefined && HELPERS.has(name)) {
-      return this.#report(at, `${name} is no block; write {{${name} …}}${thisHint(name)}`);
+      return this.#report(at, `${name} is not a block; write {{${name} …}}${thisHint(name)}`);
     }
     if (raw.params.length === 0 && raw.hash === undefined) return this.#path(path);
     if (name !== undefined) return this.#unknown(name, path);
-    return this.#report(at, `${quoteName(path.original)} is no helper; it cannot take arguments`);
+    return this.#report(
+      at,
+      `${quoteName(path.original)} is not a helper; it cannot take arguments`,
+    );
   }
 
-  /** `each` gives two block parameters, value and key; `with` and sections give the value. */
+  /** `each` has two block parameters, value and key; `with` and sections have one, the value. */
   #checkParams(raw: RawBlock, type: BlockType, at: Position): void {
     const count = raw.program?.blockParams?.length ?? 0;
     const most = MOST_PARAMS[type] ?? 0;
     if (count > most) {
-      const gives = most === 0 ? 'no block parameters' : `at most ${most} block parameters`;
-      this.#report(at, `${type} gives ${gives} (as |name|)`);
+      const allowed = most === 0 ? 'no block parameters' : `at most ${most} block parameters`;
+      this.#report(at, `${type} has ${allowed} (as |name|)`);
     }
     if (raw.inverse?.blockParams !== undefined) {
-      this.#report(at, 'an inverse block gives no block parameters (as |name|)');
+      this.#report(at, 'an inverse block has no block parameters (as |name|)');
     }
   }
 
@@ -240,8 +243,8 @@ class Compiler {
   }
 
   /**
-   * Notes what a call asks for whose arguments are known already, and what is wrong with it. Of parameters those that are
-   * known: where a path is written out, values hide it from nobody.
+   * Records the dependency of a call with constant arguments, or its problem. Parameters that are not constant are left
+   * out: the path alone identifies what is requested.
    */
   #recordDependency(call: Call): void {
     const { helper } = call;
@@ -268,7 +271,7 @@ class Compiler {
     if (BLOCKS.has(name)) {
       return this.#report(at, `${name} is a block: {{#${name} …}}…{{/${name}}}${thisHint(name)}`);
     }
-    if (name === 'log') return this.#report(at, 'the helper log is not available');
+    if (name === 'log') return this.#report(at, 'the helper log is not supported');
     if (this.#problems.length >= MAX_PROBLEMS) return NOTHING;
     const near = suggest(name, [...HELPERS.keys(), ...BLOCKS.keys()]);
     const hint = near === undefined ? '' : `; did you mean ${near}?`;
@@ -306,7 +309,7 @@ function toLiteral(raw: RawLiteral): Literal {
   return { kind: 'literal', value: raw.type === 'NullLiteral' ? null : raw.value };
 }
 
-/** True for `this.x`, `./x`, `../x`: data for certain, never a helper. */
+/** True for `this.x`, `./x`, `../x`: always data, never a helper. */
 function isScoped(path: RawPath): boolean {
   return /^(?:\.|this\b)/.test(path.original);
 }

@@ -1,5 +1,5 @@
 /**
- * Values as JSON, YAML or TOML: one walk, three dialects.
+ * Encodes values as JSON, YAML or TOML: one walk, three dialects.
  *
  * @see RFC 8259, https://yaml.org/spec/1.2.2/, https://toml.io/en/v1.0.0
  */
@@ -10,9 +10,9 @@ import { TextBuilder } from './text-builder.ts';
 import { isList, isRecord, typeName } from './values.ts';
 import { unitBytes, WorkBudget } from './work.ts';
 
-/** Most values within a value. A template can make lists that hold each other many times. */
+/** Limit of nested values. A template can create lists that contain each other many times. */
 const MAX_VALUES = 100_000;
-/** Steps that writing one value takes, beside those for its text. */
+/** Steps charged for each value, in addition to those for its text. */
 const VALUE_STEPS = 4;
 
 interface Dialect {
@@ -21,7 +21,7 @@ interface Dialect {
   readonly record: readonly [open: string, close: string];
   readonly comma: string;
   readonly pair: string;
-  /** Spaces by which each level is set in; 0 writes all on one line. */
+  /** Spaces of indentation for each level; 0 writes one line. */
   readonly indent: number;
 }
 
@@ -91,7 +91,7 @@ class Encoder {
     );
   }
 
-  /** YAML's lines, set in by two spaces a level. What is empty or no collection is written as in flow style. */
+  /** YAML block style, indented by two spaces. Scalars and empty collections are written in flow style. */
   block(value: unknown, depth: number): this {
     if (!isFilled(value)) return this.flow(value, depth);
     this.#enter(depth);
@@ -137,7 +137,7 @@ class Encoder {
     return this.#add(text);
   }
 
-  /** Adds text that is charged for. */
+  /** Adds text that is already charged for. */
   #add(text: string): this {
     this.#text.add(text);
     return this;
@@ -150,7 +150,7 @@ class Encoder {
     if (this.#values <= MAX_VALUES) return;
     throw new Fault(
       'ERR_TEMPLATE_LIMIT',
-      `the value holds more than ${MAX_VALUES} values; write parts of it`,
+      `the value contains more than ${MAX_VALUES} values; write parts of it`,
     );
   }
 }
@@ -166,20 +166,20 @@ function isFilled(value: unknown): value is Collection {
   return isRecord(value) && Object.keys(value).length > 0;
 }
 
-/** A text in double quotes with JSON's escapes, charged for. */
+/** A string in double quotes with JSON's escapes; charges for it. */
 function quoted(text: string, work: WorkBudget): string {
   if (text.length <= SHORT_TEXT_CHARS) return charged(work, JSON.stringify(text));
   work.make(quotedBytes(text, work));
   return JSON.stringify(text);
 }
 
-/** Bytes of a text in double quotes with JSON's escapes. */
+/** Bytes of a string in double quotes with JSON's escapes. */
 export function quotedBytes(text: string, work: WorkBudget): number {
   work.read(text.length);
   return (text.length + 2 + escapedExtra(text)) * unitBytes([text]);
 }
 
-/** By how much JSON's escapes lengthen a text: by one for those with a letter, by five for `\\uXXXX`. */
+/** By how much JSON's escapes lengthen a string: one for escapes with a letter, five for `\\uXXXX`. */
 function escapedExtra(text: string): number {
   if (!/["\\\u0000-\u001f\ud800-\udfff]/.test(text)) return 0;
   let extra = 0;
@@ -192,7 +192,7 @@ function escapedExtra(text: string): number {
   return extra;
 }
 
-/** Whether half a surrogate pair stands at a place. */
+/** Whether a lone surrogate is at this index. */
 function isLone(text: string, at: number): boolean {
   const kind = text.charCodeAt(at) & 0xfc00;
   if (kind === 0xd800) return (text.charCodeAt(at + 1) & 0xfc00) !== 0xdc00;
@@ -205,11 +205,11 @@ function jsonScalar(value: unknown, work: WorkBudget): string {
 
 function yamlScalar(value: unknown, work: WorkBudget): string {
   if (typeof value === 'string') return yamlText(value, work);
-  // YAML 1.1 reads 1e+21 as text; it wants a dot.
+  // YAML 1.1 reads 1e+21 as a string; a number requires a dot.
   return charged(work, plainOr(value, 'YAML').replace(/^(-?\d+)e/, '$1.0e'));
 }
 
-/** A double-quoted scalar. What JSON leaves as it is but YAML does not call printable is escaped. */
+/** A double-quoted scalar. Also escapes the characters that YAML, unlike JSON, does not call printable. */
 function yamlText(text: string, work: WorkBudget): string {
   const json = quoted(wellFormed(text, 'YAML'), work);
   return escapeUnits(work, json, NOT_PRINTABLE, (unit) =>
@@ -224,7 +224,7 @@ function isPrintable(unit: number): boolean {
   return unit > 0x9f && unit !== 0x2028 && unit !== 0x2029 && unit !== 0xfeff && unit < 0xfffe;
 }
 
-/** A key without quotes where every version of YAML reads it as text. */
+/** A key, without quotes if every version of YAML reads it as a string. */
 function yamlKey(key: string, work: WorkBudget): string {
   const isPlain =
     /^[A-Za-z_][\w-]*$/.test(key) && !/^(?:y|yes|n|no|on|off|true|false|null)$/i.test(key);
@@ -238,23 +238,23 @@ function tomlScalar(value: unknown, work: WorkBudget): string {
       unit === 0x7f ? unicodeEscape(unit) : undefined,
     );
   }
-  if (value === null) throw valueFault('TOML has no null; leave the key out, or use default');
+  if (value === null) throw valueFault('TOML has no null; omit the key, or use default');
   const number = plainOr(value, 'TOML');
-  // Integers end at 64 bits; what is larger is written as a float.
+  // TOML integers have 64 bits; larger numbers are written as floats.
   const isLarge = typeof value === 'number' && Math.abs(value) >= 2 ** 63;
   return charged(work, isLarge && /^-?\d+$/.test(number) ? `${number}.0` : number);
 }
 
-/** Longest text that is not asked for before it is made. */
+/** Strings up to this length are charged for after they are created. */
 const SHORT_TEXT_CHARS = 100;
 
-/** A text that is too short to ask first. */
+/** Charges for a short string that already exists. */
 function charged(work: WorkBudget, text: string): string {
   work.make(text.length);
   return text;
 }
 
-/** Constants and numbers, which all dialects write alike. */
+/** Constants and numbers, which are the same in all dialects. */
 function plainOr(value: unknown, format: string): string {
   if (value === null) return 'null';
   return typeof value === 'boolean' || typeof value === 'bigint'
@@ -265,10 +265,10 @@ function plainOr(value: unknown, format: string): string {
 function finite(value: unknown, format: string): string {
   if (typeof value === 'number' && Number.isFinite(value)) return String(value);
   const what = typeof value === 'number' ? 'a number that is not finite' : typeName(value);
-  throw valueFault(`${format} cannot hold ${what}`);
+  throw valueFault(`${format} cannot represent ${what}`);
 }
 
 function wellFormed(text: string, format: string): string {
   if (text.isWellFormed()) return text;
-  throw valueFault(`${format} cannot hold text with half a surrogate pair`);
+  throw valueFault(`${format} cannot represent text with a lone surrogate`);
 }

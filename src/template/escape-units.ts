@@ -1,17 +1,17 @@
 /**
- * Escapes a text unit by unit, when it is known how long it becomes.
+ * Escapes a string unit by unit, after its resulting length is known and charged for.
  */
 import { unitBytes, type WorkBudget } from './work.ts';
 
-/** Steps that escaping takes however short the text: arrays are made. */
+/** Fixed cost of escaping, in steps: arrays are allocated. */
 const ESCAPE_STEPS = 16;
 
-/** What is written instead of a UTF-16 unit; undefined where it stays. */
+/** The replacement of a UTF-16 unit; undefined to keep it. */
 export type Escape = (unit: number, at: number) => string | undefined;
 
 /**
- * The text with every unit that `special` finds written as `escape` says. Memory is that of the result twice, and charged for;
- * `String.replace` with a function would take up to a hundred bytes for each unit that it replaces.
+ * Replaces units by `escape`; a text that does not match `special` is returned as it is. Takes, and charges for, twice the
+ * memory of the result: `String.replace` with a function takes up to a hundred bytes for each replaced unit.
  */
 export function escapeUnits(
   work: WorkBudget,
@@ -54,7 +54,7 @@ function escapedLength(work: WorkBudget, text: string, escape: Escape): number {
   return length;
 }
 
-/** `\\uXXXX`, as JSON, YAML, TOML and Java's properties have it. */
+/** `\\uXXXX`, as in JSON, YAML, TOML and Java properties. */
 export function unicodeEscape(unit: number): string {
   return `\\u${unit.toString(16).padStart(4, '0')}`;
 }

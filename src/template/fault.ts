@@ -1,19 +1,19 @@
 /**
- * A problem found while rendering, before anybody knows where it stands in the template.
+ * A problem found while rendering, before its position in the template is added.
  */
 import { VouchsafeError } from '../core/index.ts';
 import type { Position } from './position.ts';
 import { isRecord, keysNote, quoteName, shortened, typeName } from './values.ts';
 
-/** The codes that rendering can end with. */
+/** The error codes of rendering. */
 export type FaultCode = 'ERR_TEMPLATE_MISSING_KEY' | 'ERR_TEMPLATE_VALUE' | 'ERR_TEMPLATE_LIMIT';
 
-/** Thrown by helpers and look-ups. Its message names types and keys, never a value. */
+/** Thrown by helpers and lookups. Its message names types and keys, never a value. */
 export class Fault extends Error {
   readonly code: FaultCode;
   readonly #message: string | (() => string);
 
-  /** A message that takes a look through the data is made when somebody wants to read it. */
+  /** Pass a function for a message that is expensive to build; it runs only when the message is read. */
   constructor(code: FaultCode, message: string | (() => string)) {
     super(typeof message === 'string' ? message : code);
     this.name = 'Fault';
@@ -27,14 +27,14 @@ export class Fault extends Error {
   }
 }
 
-/** `ERR_TEMPLATE_VALUE`: a value that cannot be used so. */
+/** `ERR_TEMPLATE_VALUE`: a value that cannot be used here. */
 export function valueFault(message: string | (() => string)): Fault {
   return new Fault('ERR_TEMPLATE_VALUE', message);
 }
 
 /**
- * `ERR_TEMPLATE_MISSING_KEY`: `key` is not in `holder`, which is what Vault has at `path`. A key that was
- * computed is not named.
+ * `ERR_TEMPLATE_MISSING_KEY`: `key` is not in `holder`, the data at the Vault path `path`. Pass no key if it was
+ * computed: it may be a secret.
  */
 export function missingKey(holder: unknown, key?: string, path?: string): Fault {
   const what = key === undefined ? 'no such key' : `no key ${quoteName(key)}`;
@@ -45,10 +45,10 @@ export function missingKey(holder: unknown, key?: string, path?: string): Fault 
   });
 }
 
-/** Longest part of a template that an error repeats. */
+/** Longest part of a template that an error quotes, in characters. */
 const MAX_SUBJECT = 200;
 
-/** Puts template, line, column and the thing as written in front of a fault. Other errors pass unchanged. */
+/** Turns a fault into an error with template, line, column and subject. Other errors pass unchanged. */
 export function locate(error: unknown, template: string, at: Position, subject: string): unknown {
   if (!(error instanceof Fault)) return error;
   return new VouchsafeError(

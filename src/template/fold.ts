@@ -1,22 +1,22 @@
 /**
- * What of a template is known without data: literals, and what pure helpers make of them.
+ * Constant folding: literals, and pure helpers with constant arguments.
  */
 import { Fault } from './fault.ts';
 import { HelperCall } from './helper.ts';
 import type { Call, Expression } from './tree.ts';
 import { RENDER_LIMITS, type RenderLimits, type WorkBudget } from './work.ts';
 
-/** Stands for what only data or a rendering can tell. */
+/** Stands for a value that depends on data. */
 export const UNKNOWN: unique symbol = Symbol('unknown');
 
-/** Bounds for all constants of one template: names of paths are short, and what is longer is known when it runs. */
+/** Limits for all constants of one template. Paths are short; longer values are computed when it renders. */
 export const FOLDING_LIMITS: RenderLimits = {
   ...RENDER_LIMITS,
   steps: 20_000,
   workBytes: 64 * 1024,
 };
 
-/** The value of an expression, or {@link UNKNOWN}, also where `work` is used up or it cannot be rendered. */
+/** The value of a constant expression; {@link UNKNOWN} also if `work` is used up or a helper fails. */
 export function constantOf(expression: Expression, work: WorkBudget): unknown {
   if (expression.kind === 'literal') return expression.value;
   if (expression.kind === 'path') return UNKNOWN;

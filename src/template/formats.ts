@@ -12,13 +12,13 @@ export const FORMAT_NAMES = ['json', 'env', 'properties', 'yaml', 'raw'] as cons
 /** One of {@link FORMAT_NAMES}. */
 export type FormatName = (typeof FORMAT_NAMES)[number];
 
-/** The directory of the templates as seen from a bundle in `dist`, and from this source file. */
+/** The directory of the templates, relative to a bundle in `dist` and to this source file. */
 const DIRECTORIES = ['../templates/', '../../templates/'];
 
 const parsed = new Map<FormatName, Template>();
 
 /**
- * The template of a shipped format. Its root context is the secret's data, or the one value picked by `#key`.
+ * The template of a shipped format. Its root context is the secret's data, or the value that `#key` selects.
  * Read from disk at first use.
  */
 export function formatTemplate(format: FormatName): Template {
@@ -27,13 +27,13 @@ export function formatTemplate(format: FormatName): Template {
   return template;
 }
 
-/** Reads all of them, for a process that reads no files later. One that cannot be read is so for whoever asks for it. */
+/** Reads all formats, for a process that cannot read files later. Errors are thrown by {@link formatTemplate}. */
 export function loadFormats(): void {
   for (const format of FORMAT_NAMES) {
     try {
       formatTemplate(format);
     } catch {
-      // It is tried again, and fails again.
+      // formatTemplate reads the file again, and throws.
     }
   }
 }

@@ -1,53 +1,53 @@
 /**
- * What a helper is: one row of a table that drives the static check, the evaluation and the documentation.
+ * The definition of a helper, which drives the static check, the evaluation and the documentation.
  */
 import type { Dependency } from '../core/index.ts';
 import { missingKey, valueFault } from './fault.ts';
 import type { WorkBudget } from './work.ts';
 import { hasKey, isList, isRecord, PENDING, readKey, scalarText, typeName } from './values.ts';
 
-/** How a helper may be called. */
+/** Name and arguments of a helper. */
 export interface Signature {
   readonly name: string;
-  /** As in docs/use/templates.md: `replace text from to`. */
+  /** For docs/use/templates.md: `replace text from to`. */
   readonly usage: string;
   readonly description: string;
   /** Least and greatest number of positional arguments. */
   readonly args: readonly [min: number, max: number];
-  /** Names of the `key=value` parameters; `any` where they are data. Default: none. */
+  /** Names of the `key=value` parameters; `any` if they are data. Default: none. */
   readonly hash?: readonly string[] | 'any';
-  /** True when a missing key as an argument is no error but gives nothing. */
+  /** If true, a missing key as an argument evaluates to undefined instead of an error. */
   readonly lenient?: boolean;
-  /** Positions of arguments that must be literals, because errors show them. */
+  /** Positions of arguments that must be string literals, because errors print them. */
   readonly literal?: readonly number[];
 }
 
-/** What a template asks for, and the key of it that it wants. */
+/** A dependency that a template requests, and optionally one key of its data. */
 export interface DataRequest {
   readonly dependency: Dependency;
   readonly key?: string | undefined;
 }
 
-/** Computes a value of its arguments alone. */
+/** Computes a value only from its arguments. */
 export interface PureHelper extends Signature {
   readonly kind: 'pure';
-  /** Charges `call.work` for what it reads beyond its arguments and for all that it makes, before it does. */
+  /** Charges `call.work` for what it reads beyond its arguments and for what it creates, in advance. */
   readonly run: (call: HelperCall) => unknown;
 }
 
-/** Asks for a dependency. */
+/** Requests a dependency. */
 export interface SourceHelper extends Signature {
   readonly kind: 'source';
   readonly request: (call: HelperCall) => DataRequest;
 }
 
-/** Gives the first argument that `stopsAt` accepts, else the last one. What follows is not evaluated. */
+/** Returns the first argument that `stopsAt` accepts, otherwise the last. Arguments after it are not evaluated. */
 export interface ChoiceHelper extends Signature {
   readonly kind: 'choice';
   readonly stopsAt: (value: unknown) => boolean;
 }
 
-/** A row of the table. */
+/** A helper of any kind. */
 export type Helper = PureHelper | SourceHelper | ChoiceHelper;
 
 export function pure(row: Omit<PureHelper, 'kind'>): Helper {
@@ -62,14 +62,14 @@ export function choice(row: Omit<ChoiceHelper, 'kind'>): Helper {
   return { kind: 'choice', ...row };
 }
 
-/** Steps that looking up one key among all takes: 50 to 200 ns in an object of many keys. */
+/** Steps charged for each key of an object: a lookup takes 50 to 200 ns if there are many. */
 const KEY_STEPS = 4;
 
-/** The evaluated arguments of one call, and the conversions that helpers share. All of them throw a `Fault`. */
+/** The evaluated arguments of one call, and conversions that helpers share. All conversions throw a `Fault`. */
 export class HelperCall {
   readonly args: readonly unknown[];
   readonly hash: ReadonlyMap<string, unknown>;
-  /** True where a missing result is no error: `default (lookup a b) "x"`. */
+  /** If true, a missing result is not an error: `default (lookup a b) "x"`. */
   readonly lenient: boolean;
   readonly work: WorkBudget;
 
@@ -85,21 +85,21 @@ export class HelperCall {
     this.lenient = lenient;
   }
 
-  /** An argument as text; numbers and booleans are converted, anything else is refused. */
+  /** An argument as text; numbers and booleans are converted, other types rejected. */
   text(index: number): string {
     return (
       scalarText(this.args[index]) ?? this.reject(`argument ${index + 1}`, this.args[index], 'text')
     );
   }
 
-  /** An argument that must be text and not empty. */
+  /** An argument that must be non-empty text. */
   nonEmpty(index: number): string {
     const text = this.text(index);
     if (text === '') throw valueFault(`argument ${index + 1} is empty`);
     return text;
   }
 
-  /** An argument as bytes: text as UTF-8, or what `base64Decode` gave. */
+  /** An argument as bytes: text as UTF-8, or the result of `base64Decode`. */
   bytes(index: number): Uint8Array {
     const value = this.args[index];
     if (value instanceof Uint8Array) {
@@ -128,7 +128,7 @@ export class HelperCall {
     return keys;
   }
 
-  /** A whole number within bounds, given as an argument (by index) or a parameter (by name). */
+  /** An integer from `min` to `max`: an argument (by index) or a parameter (by name). */
   integer(place: number | string, min: number, max: number): number {
     const value = typeof place === 'number' ? this.args[place] : this.hash.get(place);
     if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) {
@@ -138,13 +138,13 @@ export class HelperCall {
     throw valueFault(`${name} must be a whole number from ${min} to ${max}`);
   }
 
-  /** A parameter that switches something on. */
+  /** A boolean parameter; default false. */
   flag(name: string): boolean {
     const value = this.hash.get(name) ?? false;
     return typeof value === 'boolean' ? value : this.reject(name, value, 'true or false');
   }
 
-  /** The value of a key, or undefined where a missing one is no error. */
+  /** The value of a key; a missing key is undefined if the call is lenient, otherwise a fault. */
   property(holder: unknown, key: string): unknown {
     if (holder === PENDING) return PENDING;
     if (hasKey(holder, key)) return readKey(holder, key);

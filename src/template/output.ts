@@ -1,11 +1,11 @@
 /**
- * What a template prints: text, or one binary value and nothing else.
+ * The output of a template: text, or exactly one binary value.
  */
 import { Fault, valueFault } from './fault.ts';
 import { TextBuilder } from './text-builder.ts';
 import { unitBytes, type WorkBudget } from './work.ts';
 
-/** Collects output, and keeps it below its size and that of all work. */
+/** Collects output within the limits for output and work. */
 export class Output {
   readonly #work: WorkBudget;
   readonly #text: TextBuilder;
@@ -20,7 +20,7 @@ export class Output {
     this.#text = new TextBuilder(work);
   }
 
-  /** Undefined when the output is binary. */
+  /** Undefined if the output is binary. */
   get text(): string | undefined {
     return this.#binary === undefined ? this.#text.text : undefined;
   }
@@ -60,9 +60,9 @@ export class Output {
   }
 }
 
-/** A stray space or line end would silently spoil a binary file. */
+/** A stray space or line end would silently corrupt a binary file. */
 function mixed(): Fault {
   return valueFault(
-    'binary data must be all that the template prints; take away text, spaces and line ends around it',
+    'binary data must be the only output of the template; remove text, spaces and line breaks around it',
   );
 }

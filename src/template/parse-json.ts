@@ -1,5 +1,5 @@
 /**
- * JSON of a text, when its size, depth and number of values are known to be within bounds.
+ * Parses JSON after its size, depth and number of values were checked against the limits.
  *
  * @see RFC 8259
  */
@@ -7,16 +7,16 @@ import { measureJson } from '../core/index.ts';
 import { valueFault } from './fault.ts';
 import { textBytes, type WorkBudget } from './work.ts';
 
-/** Deeper values are refused: no helper writes them either. */
+/** Deepest nesting that helpers read or write. */
 export const MAX_DEPTH = 100;
-/** Longest key, in UTF-16 units. V8 takes longer ones for equal until it has compared them whole. */
+/** Longest key, in UTF-16 units. V8 hashes longer keys only by their length, so they collide. */
 const MAX_KEY_LENGTH = 16_000;
 
 /**
- * The value that a JSON text stands for.
+ * The value of a JSON text.
  *
  * @throws Fault `ERR_TEMPLATE_VALUE` for what is not JSON, nested deeper than 100, or has a key longer than 16 000;
- *   `ERR_TEMPLATE_LIMIT` by `work`.
+ *   `ERR_TEMPLATE_LIMIT` from `work`.
  */
 export function parseJson(work: WorkBudget, text: string): unknown {
   const found = measureJson(text, { parts: Infinity, depth: MAX_DEPTH });
@@ -25,7 +25,7 @@ export function parseJson(work: WorkBudget, text: string): unknown {
     throw valueFault(`the JSON has a key of more than ${MAX_KEY_LENGTH} characters`);
   }
   const { keys } = found;
-  // The text itself is a value, and each member is counted with its key.
+  // The text itself is a value; `parts` counts each member and its key.
   const values = 1 + found.parts - keys;
   work.make(textBytes(text));
   work.makeItems(Math.max(0, values - keys));

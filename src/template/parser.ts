@@ -1,6 +1,6 @@
 /**
- * The one place that touches the handlebars package. Its parser alone is used: it gives the syntax tree with
- * whitespace control done. Nothing is compiled to code here.
+ * The only file that imports the handlebars package, and only its parser: a syntax tree with whitespace control
+ * applied. No code is generated.
  */
 import { parse, parser, type RawProgram } from 'handlebars/dist/cjs/handlebars/compiler/base.js';
 import type { Position } from './position.ts';
@@ -18,36 +18,36 @@ export type {
   RawSubExpression,
 } from 'handlebars/dist/cjs/handlebars/compiler/base.js';
 
-/** Why a text is no template, and where. */
+/** A syntax error and its position. */
 export interface SyntaxFault {
   readonly at: Position;
   readonly message: string;
 }
 
-/** What the parser's tokens are called in an error. */
+/** Error messages for an unexpected token of the parser. */
 const UNEXPECTED: Readonly<Record<string, string>> = {
   EOF: 'the template ends while a block is still open',
-  INVERSE: '{{else}} stands outside of a block, or twice in one',
-  OPEN_INVERSE_CHAIN: '{{else …}} stands outside of a block, or after {{else}}',
+  INVERSE: '{{else}} is outside of a block, or appears twice in one',
+  OPEN_INVERSE_CHAIN: '{{else …}} is outside of a block, or after {{else}}',
   OPEN_ENDBLOCK: 'a block is closed that was not opened',
   SEP: 'a path starts with a dot or slash; write a.b, this.a or ../a',
-  INVALID: 'this character cannot stand here, or a quote or {{ is not closed',
+  INVALID: 'this character is not allowed here, or a quote or {{ is not closed',
   CLOSE: 'the tag is closed too early',
   CLOSE_UNESCAPED: '}}} closes a tag that was not opened by {{{',
   CLOSE_SEXPR: 'a closing parenthesis has no opening one, or the expression in it is empty',
   EQUALS: 'a parameter name is missing before =',
 };
 
-/** Deepest nesting of blocks, else branches and expressions. Whatever walks the tree recurses as deep. */
+/** Deepest nesting of blocks, else branches and expressions. Walks of the tree recurse as deep. */
 const MAX_NESTING = 200;
-/** Longest template, in UTF-16 units: all annotations of a pod together hold no more. */
+/** Longest template, in UTF-16 units: the limit of all annotations of a pod together. */
 const MAX_SOURCE_LENGTH = 256 * 1024;
-/** Most tokens, of which a tag like `{{a}}` has three: parser and check take 10 microseconds of CPU for each. */
+/** Limit of tokens; `{{a}}` has three. Parser and check take 10 microseconds of CPU for each. */
 const MAX_TOKENS = 4_000;
-/** Most characters that the lexer copies: for each `{{!-- --}}` comment it copies the rest of the template. */
+/** Limit of characters that the lexer copies: the rest of the template for each `{{!-- --}}` comment. */
 const MAX_COPIED = 8 * 1024 * 1024;
 
-/** The syntax tree of a template, or why there is none. Never throws, and takes a tenth of a second at most. */
+/** The syntax tree of a template, or its syntax error. Never throws, and takes at most a tenth of a second. */
 export function parseHandlebars(source: string): RawProgram | SyntaxFault {
   const tooMuch = sizeFault(source);
   if (tooMuch !== undefined) return { at: { line: 1, column: 1 }, message: tooMuch };
@@ -61,12 +61,12 @@ export function parseHandlebars(source: string): RawProgram | SyntaxFault {
   }
 }
 
-/** What is too much in a template, as far as that shows before anything is parsed. */
+/** The limit that a template exceeds, as far as it is known before parsing. */
 function sizeFault(source: string): string | undefined {
   if (source.length > MAX_SOURCE_LENGTH) return `it is longer than ${MAX_SOURCE_LENGTH / 1024} KiB`;
   const comments = count(source, /\{\{~?!--/g);
   if (comments * source.length > MAX_COPIED) {
-    return `it has ${comments} comments ({{!-- --}}), too many for its length; write {{! }} or take some out`;
+    return `it has ${comments} comments ({{!-- --}}), too many for its length; use {{! }} or remove some`;
   }
   return undefined;
 }
@@ -88,7 +88,7 @@ class BudgetExceeded extends Error implements SyntaxFault {
   }
 }
 
-/** Counts tokens and nesting as the parser takes the tokens: it takes time by the square of the nesting. */
+/** Limits tokens and nesting while the parser runs, whose time grows with the square of the nesting. */
 class ParseBudget {
   readonly #blocks: number[] = [];
   #tokens = 0;
@@ -107,14 +107,14 @@ class ParseBudget {
   }
 }
 
-/** Of the parse that is going on. */
+/** The budget of the current parse. */
 let budget: ParseBudget | undefined;
 
-/** The parser asks its lexer, which all parsing shares, for one token at a time. */
+/** The parser and its lexer are shared by all parses; the lexer returns one token at a time. */
 const nextToken = parser.lexer.next.bind(parser.lexer);
 parser.lexer.next = () => {
   const token = nextToken();
-  // What is skipped, as white space is, gives no token.
+  // Skipped input, such as white space, has no token.
   if (token !== undefined) budget?.charge(typeof token === 'string' ? token : nameOf(token));
   return token;
 };
@@ -123,7 +123,7 @@ function nameOf(token: number): string {
   return parser.terminals_[token] ?? '';
 }
 
-/** By how much a token deepens; `blocks` holds what each open block has added with its `{{else if}}` branches. */
+/** The change of nesting by a token; `blocks` holds the levels that each open block and its `{{else if}}` branches added. */
 function nestingChange(token: string, blocks: number[]): number {
   switch (token) {
     case 'OPEN_BLOCK':
@@ -145,7 +145,7 @@ function nestingChange(token: string, blocks: number[]): number {
   }
 }
 
-/** Foreign errors are told apart by the little that they carry: a column, or a token in the message. */
+/** Handlebars' errors differ only in a column, or in a token in the message. */
 function toSyntaxFault(error: unknown): SyntaxFault {
   const token = parser.lexer.yylloc;
   const at = { line: token.first_line, column: token.first_column + 1 };
@@ -161,10 +161,10 @@ function toSyntaxFault(error: unknown): SyntaxFault {
   }
   const got = /, got '(\w+)'$/.exec(error.message)?.[1];
   const message = got === undefined ? undefined : UNEXPECTED[got];
-  return { at, message: message ?? 'this cannot stand here' };
+  return { at, message: message ?? 'this is not allowed here' };
 }
 
-/** Handlebars says `if doesn't match each - 3:4`. */
+/** From Handlebars' message `if doesn't match each - 3:4`. */
 function mismatch(message: string): string {
   const text = message.replace(/ - \d+:\d+$/, '');
   const names = /^(.*) doesn't match (.*)$/s.exec(text);

@@ -1,7 +1,6 @@
 /**
- * Walks a template over values. What Handlebars does, this does too, with these differences: no prototypes, no
- * HTML escaping, missing keys are errors, objects do not print, and values that are not there yet are
- * collected instead of awaited.
+ * Evaluates a template. Same as Handlebars, with these differences: no prototypes, no HTML escaping, missing keys
+ * are errors, objects cannot be printed, and values that are not available yet are collected instead of awaited.
  */
 import { dependencyKey, isVaultDependency, type Dependency } from '../core/index.ts';
 import { quotedBytes } from './encode.ts';
@@ -33,25 +32,25 @@ import {
 } from './values.ts';
 import { RENDER_LIMITS, textBytes, WorkBudget, type RenderLimits } from './work.ts';
 
-/** Where values come from. */
+/** The source of values. */
 export interface TemplateInput {
-  /** The value of a dependency, or undefined when it is not there yet; then it is recorded as missing. */
+  /** The value of a dependency; undefined if it is not available yet, which records it as missing. */
   lookup(dependency: Dependency): { readonly value: unknown } | undefined;
-  /** The dependency, and perhaps the key of its data, that is the root context. */
+  /** The dependency, and optionally the key of its data, for the root context. */
   readonly context?: DataRequest;
-  /** The root context itself, when there is no `context`. Default: an empty object. */
+  /** The root context if `context` is not set. Default: an empty object. */
   readonly root?: unknown;
 }
 
-/** What came of one pass. */
+/** The result of one pass. */
 export interface RenderResult {
-  /** Undefined while anything is missing, and when the template printed binary data. */
+  /** Undefined while anything is missing, and if the template printed binary data. */
   readonly text: string | undefined;
-  /** The file's bytes when the template printed a binary value (`base64Decode` of what is not text). */
+  /** The output if the template printed a binary value (`base64Decode` of data that is not text). */
   readonly binary: Uint8Array | undefined;
-  /** What has to be obtained before the next pass; a part of `used`. */
+  /** Obtain these before the next pass; a subset of `used`. */
   readonly missing: readonly Dependency[];
-  /** Everything that was asked for, each once, in the order of first use. */
+  /** All requested dependencies, each once, in the order of first use. */
   readonly used: readonly Dependency[];
 }
 
@@ -72,18 +71,18 @@ export function renderTemplate(
 const LIMIT = 'ERR_TEMPLATE_LIMIT';
 
 /**
- * Steps that a turn of a loop, a call, a dependency and a fault that nobody sees take beside those of their parts.
- * A step is about 50 ns.
+ * Steps for a loop iteration, a call, a dependency and a suppressed fault, in addition to those of their parts.
+ * A step takes about 50 ns.
  */
 const ITERATION_STEPS = 4;
 const CALL_STEPS = 16;
 const REQUEST_STEPS = 32;
 const FAULT_STEPS = 400;
 
-/** Of a call without parameters, as most are. */
+/** For calls without parameters, which are most. */
 const NO_HASH: ReadonlyMap<string, unknown> = new Map();
 
-/** Where faults are said to be that have no better place. */
+/** The position of faults that belong to the whole template. */
 const START: Position = { line: 1, column: 1 };
 
 class Rendering {
@@ -92,10 +91,10 @@ class Rendering {
   readonly #work: WorkBudget;
   readonly #used = new Map<string, Dependency>();
   readonly #missing = new Map<string, Dependency>();
-  /** The path that a value of Vault was read from, for errors about what is not in it. */
+  /** Value -> the Vault path that it was read from, for errors about missing keys. */
   readonly #origins = new Map<unknown, string>();
   readonly #output: Output;
-  /** Above 0 within a block whose context is not there yet. */
+  /** Above 0 within a block whose context is pending. */
   #exploring = 0;
 
   constructor(template: Template, input: TemplateInput, limits: RenderLimits) {
@@ -186,8 +185,8 @@ class Rendering {
   }
 
   /**
-   * Goes on with an unknown context, so that secrets which do not depend on it are asked for in the same pass.
-   * Not where there is an else branch: the body may never be wanted. What is wrong within shows later.
+   * Evaluates a body with an unknown context, so that secrets that do not depend on it are requested in the same pass.
+   * Not if there is an else branch: the body may not be needed. Faults in the body are reported in a later pass.
    */
   #explore(block: Block, scope: Scope): void {
     if (block.type !== 'with' || block.otherwise !== undefined) return;
@@ -227,7 +226,7 @@ class Rendering {
     }
   }
 
-  /** What `each` goes over, made one after the other as it goes. */
+  /** The items of `each`, created lazily. */
   #entries(value: unknown): Entries {
     if (isList(value)) return { count: value.length, entries: value.entries() };
     if (isRecord(value)) {
@@ -241,12 +240,12 @@ class Rendering {
     }
     if (!isTruthy(value)) return { count: 0, entries: [] };
     const hint = typeof value === 'string' ? '; parse it with parseJson or split first' : '';
-    throw valueFault(`it goes over a list or an object, not over ${typeName(value)}${hint}`);
+    throw valueFault(`it iterates over a list or an object, not over ${typeName(value)}${hint}`);
   }
 
   // --- expressions
 
-  /** Where a missing key is no error (`lenient`), it gives undefined. */
+  /** If `lenient`, a missing key evaluates to undefined instead of a fault. */
   #value(expression: Expression, scope: Scope, lenient: boolean): unknown {
     this.#work.step(1);
     switch (expression.kind) {
@@ -260,7 +259,7 @@ class Rendering {
   }
 
   #path(path: Path, scope: Scope, lenient: boolean): unknown {
-    // A path of one part, as most are, costs its node alone.
+    // A path of one part, which is the common case, costs only its node.
     this.#work.step((path.base.up + path.parts.length) >> 1);
     let value = baseOf(path, scope);
     let origin: string | undefined;
@@ -301,7 +300,7 @@ class Rendering {
     );
   }
 
-  /** Alternatives may be missing; the last one only where the result may be. */
+  /** All alternatives may be missing, but the last only if the result may be missing. */
   #choice(
     { args }: Call,
     stopsAt: (value: unknown) => boolean,
@@ -316,7 +315,7 @@ class Rendering {
     return value;
   }
 
-  /** The value of a dependency or of a key of it; pending and recorded as missing when it is not there. */
+  /** The value of a dependency or of one of its keys; pending, and recorded as missing, if it is not available. */
   #obtain({ dependency, key }: DataRequest, lenient: boolean): unknown {
     this.#work.step(REQUEST_STEPS);
     const id = dependencyKey(dependency);
@@ -339,7 +338,7 @@ class Rendering {
     if (this.#used.size >= limit) {
       throw new Fault(
         LIMIT,
-        `more than ${limit} different secrets are asked for; split the template into several files`,
+        `the template requests more than ${limit} different secrets; split it into several files`,
       );
     }
     this.#work.make(2 * textBytes(id));
@@ -348,7 +347,7 @@ class Rendering {
 
   // --- bounds and errors
 
-  /** Helpers look at each argument whole: at texts for certain, at lists perhaps. */
+  /** Helpers may read every argument completely: strings always, lists sometimes. */
   #chargeFor(values: readonly unknown[]): void {
     this.#work.step(CALL_STEPS);
     for (const value of values) {
@@ -357,7 +356,7 @@ class Rendering {
     }
   }
 
-  /** The key of a dependency, made for each call: its texts as JSON, and all of them put together. */
+  /** The key of a dependency, created for each call: its strings as JSON, concatenated. */
   #chargeForKey(values: readonly unknown[]): void {
     for (const value of values) {
       if (typeof value === 'string') this.#work.make(2 * quotedBytes(value, this.#work));
@@ -372,7 +371,7 @@ class Rendering {
     }
   }
 
-  /** Faults that nobody will see stay as they are: an error with a message may look through a whole secret. */
+  /** Suppressed faults stay as they are: building their message may scan a whole secret. */
   #at(at: Position, subject: string, error: unknown): unknown {
     const isUnseen = this.#exploring > 0 && error instanceof Fault && error.code !== LIMIT;
     if (isUnseen) return error;
@@ -380,7 +379,7 @@ class Rendering {
   }
 }
 
-/** Sections, `each` and `with` may miss their subject when they say what happens then. */
+/** Sections, `each` and `with` may miss their subject if they have an else branch. */
 function isLenient(block: Block): boolean {
   return block.otherwise !== undefined || block.body === undefined;
 }
@@ -389,12 +388,12 @@ function isZero(value: unknown): boolean {
   return value === 0;
 }
 
-/** Binds block parameters where the block names any. */
+/** Binds block parameters if the block has any. */
 function bindParams(block: Block, scope: Scope, values: readonly unknown[]): Scope {
   return block.body?.takesParams === true ? withParams(scope, values) : scope;
 }
 
-/** A collection as `each` goes over it. */
+/** A collection for `each`. */
 interface Entries {
   readonly count: number;
   readonly entries: Iterable<readonly [key: unknown, item: unknown]>;

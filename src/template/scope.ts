@@ -1,6 +1,6 @@
 /**
- * What names mean at a place in a template: the contexts around it, the data variables, the block parameters.
- * Scopes are never changed, only extended.
+ * Name resolution at a position in a template: its contexts, data variables and block parameters.
+ * Scopes are immutable; they are only extended.
  */
 import { Fault, missingKey } from './fault.ts';
 import type { Path } from './tree.ts';
@@ -12,7 +12,7 @@ export interface Chain<T> {
   readonly outer: Chain<T> | undefined;
 }
 
-/** The data variables, `@name`. `each` makes a frame; `@../name` reads the one around it. */
+/** The data variables, `@name`. `each` creates a frame; `@../name` reads the outer one. */
 export interface Frame {
   readonly variables: Readonly<Record<string, unknown>>;
   readonly outer: Frame | undefined;
@@ -33,14 +33,14 @@ export function rootScope(root: unknown): Scope {
   };
 }
 
-/** A new context, unless it is the one already there: then `../` does not count it, as in Handlebars. */
+/** Adds a context. The same context again adds no level for `../`, as in Handlebars. */
 export function inContext(scope: Scope, value: unknown): Scope {
-  // Two pending values are hardly the same one.
+  // Two pending values are usually different values.
   const isSame = value === scope.contexts.value && value !== PENDING;
   return isSame ? scope : { ...scope, contexts: { value, outer: scope.contexts } };
 }
 
-/** The scope of one turn of `each`. */
+/** The scope of one iteration of `each`. */
 export function inIteration(
   scope: Scope,
   item: unknown,
@@ -58,7 +58,7 @@ export function withParams(scope: Scope, values: readonly unknown[]): Scope {
   return { ...scope, params: { value: values, outer: scope.params } };
 }
 
-/** Where a path starts. Undefined when there is no such thing around. */
+/** The value where a path starts; undefined if there is none. */
 export function baseOf(path: Path, scope: Scope): unknown {
   const { base } = path;
   if (base.from === 'context') return nth(scope.contexts, base.up)?.value;
@@ -74,7 +74,7 @@ function nth<T>(chain: Chain<T> | undefined, count: number): Chain<T> | undefine
   return link;
 }
 
-/** Why a part of a path is missing; `origin` is the Vault path that the holder came from, if it did. */
+/** The fault for a missing part of a path; `origin` is the Vault path of the holder, if known. */
 export function missingPart(
   { base }: Path,
   holder: unknown,
@@ -82,13 +82,16 @@ export function missingPart(
   origin: string | undefined,
 ): Fault {
   if (base.from === 'context' && base.up > 0 && holder === undefined) {
-    return new Fault('ERR_TEMPLATE_MISSING_KEY', 'there is no context so far out');
+    return new Fault(
+      'ERR_TEMPLATE_MISSING_KEY',
+      'there are not that many outer contexts; remove ../',
+    );
   }
-  // A frame is told from the data below `@root` by its variables.
+  // The variable `root` distinguishes a frame from the data below `@root`.
   const isFrame = holder === undefined || (isRecord(holder) && Object.hasOwn(holder, 'root'));
   if (base.from !== 'data' || !isFrame) return missingKey(holder, part, origin);
   const message = ['index', 'key', 'first', 'last'].includes(part)
     ? `@${part} exists only within each`
-    : 'there is no such data variable; there are @root, @index, @key, @first and @last';
+    : 'unknown data variable; known are @root, @index, @key, @first and @last';
   return new Fault('ERR_TEMPLATE_MISSING_KEY', message);
 }

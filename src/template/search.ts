@@ -1,13 +1,13 @@
 /**
- * Finds one text in another in time that grows with both lengths alone. V8's own search takes time by their product
- * for long needles: hours for what fits into a template.
+ * String search in linear time. V8's own search takes the product of both lengths for long needles: hours for
+ * strings that fit into a template.
  */
 
 import type { WorkBudget } from './work.ts';
 
 /**
- * Where `needle` begins in `text`, from left to right, without overlaps. `needle` is not empty. Making one charges
- * for the whole search but for a step for each place found.
+ * Finds the occurrences of `needle` in `text`, from left to right, without overlaps. `needle` must not be empty. The
+ * constructor charges for the whole search, except for one step for each occurrence.
  *
  * @see Knuth, Morris, Pratt: Fast pattern matching in strings (1977)
  */
@@ -23,14 +23,14 @@ export class Search {
     this.#work = work;
     this.#text = text;
     this.#needle = needle;
-    // One unit is the system's to find, and what is longer than the text is not in it.
+    // A single unit is left to indexOf, and a needle longer than the text cannot occur.
     const isTrivial = needle.length === 1 || needle.length > text.length;
     if (!isTrivial) work.make(needle.length * Int32Array.BYTES_PER_ELEMENT);
     work.read(text.length + needle.length);
     this.#fallback = isTrivial ? new Int32Array() : fallbacks(needle);
   }
 
-  /** The next place, or -1. */
+  /** The index of the next occurrence, or -1. */
   next(): number {
     const [text, needle, fallback] = [this.#text, this.#needle, this.#fallback];
     if (needle.length > text.length) return -1;
@@ -59,7 +59,7 @@ export class Search {
   }
 }
 
-/** How many times `needle` is in `text`, without overlaps. */
+/** The number of occurrences of `needle` in `text`, without overlaps. */
 export function countOccurrences(work: WorkBudget, text: string, needle: string): number {
   const search = new Search(work, text, needle);
   let count = 0;

@@ -1,9 +1,9 @@
 /**
- * What somebody may have meant by an unknown helper.
+ * Suggestions for unknown helpers.
  */
 import { nearest } from '../core/index.ts';
 
-/** Names of other template languages, chiefly consul-template's, and what does their job here. */
+/** Functions of other template languages, mainly consul-template, and their equivalent here. */
 const FOREIGN_NAMES: Readonly<Record<string, string>> = {
   range: '{{#each …}}',
   end: '{{/name}} of the block',
@@ -30,7 +30,7 @@ const FOREIGN_NAMES: Readonly<Record<string, string>> = {
   parseFloat: 'parseNumber',
 };
 
-/** What does the job of `name` here, or the known name that is nearest to it, if any is near. */
+/** The equivalent of `name` here, or else the most similar known name, if one is similar enough. */
 export function suggest(name: string, known: Iterable<string>): string | undefined {
   return Object.hasOwn(FOREIGN_NAMES, name) ? FOREIGN_NAMES[name] : nearest(name, known);
 }

@@ -1,13 +1,13 @@
 /**
- * Puts a text together from pieces. V8 would keep 32 bytes for each `+=` until somebody reads the result; here
- * pieces become text as they gather.
+ * Concatenates strings. V8 keeps 32 bytes for each `+=` until the result is read; here pieces are flattened as
+ * they are added.
  */
 import { textBytes, type WorkBudget } from './work.ts';
 
-/** Pieces and UTF-16 units that are held before they become one text. */
+/** Pieces and UTF-16 units that are collected before they are flattened. */
 const MAX_PIECES = 1024;
 const MAX_UNITS = 16 * 1024;
-/** Matches at once. V8 looks for it in a text that is in one piece, and makes it one. */
+/** Always matches at once. V8 flattens a string before it runs a regular expression on it. */
 const ANYTHING = /^/;
 
 export class TextBuilder {
@@ -16,7 +16,7 @@ export class TextBuilder {
   #pieces = 0;
   #gathered = '';
 
-  /** Pieces are charged for by whoever adds them, as part of the result; what is copied on the way is, here. */
+  /** The caller charges for the pieces as part of the result; only intermediate copies are charged for here. */
   constructor(work: WorkBudget) {
     this.#work = work;
   }
@@ -25,14 +25,14 @@ export class TextBuilder {
     return this.#chunks.length === 0 && this.#gathered === '';
   }
 
-  /** All pieces as one text. */
+  /** All pieces as one string. */
   get text(): string {
     if (this.#chunks.length === 0) return this.#gathered;
     return [...this.#chunks, this.#gathered].join('');
   }
 
   add(piece: string): void {
-    // A long piece is not copied but at the end.
+    // A long piece is copied only at the end.
     if (piece.length >= MAX_UNITS) {
       this.#gather();
       this.#chunks.push(piece);

@@ -1,22 +1,22 @@
 /**
- * A checked template: names resolved, helpers found, positions kept. compile.ts makes it, render.ts walks it.
+ * A checked template: names resolved, helpers found, positions kept. compile.ts creates it, render.ts evaluates it.
  */
 import type { Dependency } from '../core/index.ts';
 import type { Helper } from './helper.ts';
 import type { Position } from './position.ts';
 
-/** A template that passed every static check. Only `name` is for others; the rest belongs to this folder. */
+/** A template that passed every static check. Only `name` is public; the rest belongs to this folder. */
 export interface Template {
-  /** What errors call it. */
+  /** Identifies it in errors. */
   readonly name: string;
   readonly program: Program;
-  /** What its calls ask for whose arguments are known without data. */
+  /** Dependencies of calls with constant arguments. */
   readonly dependencies: readonly Dependency[];
 }
 
 export interface Program {
   readonly statements: readonly Statement[];
-  /** True when the block that owns it names parameters: `as |x i|`. */
+  /** True if its block has parameters: `as |x i|`. */
   readonly takesParams: boolean;
 }
 
@@ -40,7 +40,7 @@ export interface Block {
   readonly kind: 'block';
   readonly type: BlockType;
   readonly subject: Expression;
-  /** Counts 0 as true. Of `if` and `unless` alone. */
+  /** Treats 0 as true. Only for `if` and `unless`. */
   readonly includeZero: Expression | undefined;
   /** Undefined in an inverse block `{{^x}}`. */
   readonly body: Program | undefined;

@@ -1,15 +1,14 @@
 /**
- * What templates may know of a value: its type, its own keys, whether it counts as true. Prototypes are never
- * looked at.
+ * Types, own keys and truth of values in templates. Prototypes are never read.
  */
 
-/** Stands for a value that is not there yet. Whatever is made of it is pending too. */
+/** Stands for a value that is not available yet. Values computed from it are pending, too. */
 export const PENDING: unique symbol = Symbol('pending');
 
-/** At most so many keys are named in an error. */
+/** Limit of keys that an error names. */
 const MAX_KEYS_NAMED = 20;
 
-/** What a type is called in errors. */
+/** The name of a value's type in errors. */
 export function typeName(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (value === null) return 'null';
@@ -21,14 +20,14 @@ export function typeName(value: unknown): string {
   return isRecord(value) ? 'an object' : 'a value of unknown type';
 }
 
-/** True for what JSON calls an object. */
+/** True for a plain object, as in JSON. */
 export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === Object.prototype || prototype === null;
 }
 
-/** `Array.isArray` that gives `unknown` elements. */
+/** `Array.isArray` with `unknown` elements. */
 export function isList(value: unknown): value is readonly unknown[] {
   return Array.isArray(value);
 }
@@ -37,7 +36,7 @@ export function isNullish(value: unknown): value is null | undefined {
   return value === null || value === undefined;
 }
 
-/** Text of what prints as itself: text, numbers, booleans. Undefined for the rest. */
+/** Strings, numbers and booleans as text; undefined for other values. */
 export function scalarText(value: unknown): string | undefined {
   if (typeof value === 'string') return value;
   if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') {
@@ -46,28 +45,28 @@ export function scalarText(value: unknown): string | undefined {
   return undefined;
 }
 
-/** Handlebars' notion of truth: everything but false, 0, NaN, empty text, null, missing and the empty list. */
+/** Truth as in Handlebars: false for false, 0, NaN, empty text, null, missing values and empty lists. */
 export function isTruthy(value: unknown): boolean {
   return Boolean(value) && !(Array.isArray(value) && value.length === 0);
 }
 
-/** True for what `default` and `required` replace or refuse: missing, null, empty text. */
+/** True for values that `default` replaces and `required` rejects: missing, null, empty text. */
 export function isAbsent(value: unknown): boolean {
   return isNullish(value) || value === '';
 }
 
-/** True when `key` can be read from `value`: own properties only, and like Handlebars of text and lists too. */
+/** True if `key` is an own property of `value`; as in Handlebars, also of text and lists. */
 export function hasKey(value: unknown, key: string): boolean {
   if (isNullish(value)) return false;
-  return Object.hasOwn(Object(value) as object, key); // Object() of a value that is not nullish is an object.
+  return Object.hasOwn(Object(value) as object, key); // Object() of a non-nullish value is an object
 }
 
 /** The value of a key that {@link hasKey} found. */
 export function readKey(value: unknown, key: string): unknown {
-  return (value as Readonly<Record<string, unknown>>)[key]; // hasKey has found it as an own property.
+  return (value as Readonly<Record<string, unknown>>)[key]; // an own property, by hasKey
 }
 
-/** The end of a sentence that says which keys there are: names alone, at most 20, shortened. */
+/** The keys of an object for an error message: at most 20 names, shortened, never values. */
 export function keysNote(value: unknown): string {
   if (!isRecord(value)) return isList(value) ? `a list of ${value.length}` : typeName(value);
   const keys = Object.keys(value);
@@ -76,13 +75,13 @@ export function keysNote(value: unknown): string {
   return `keys: ${named}${keys.length > MAX_KEYS_NAMED ? `, and ${keys.length - MAX_KEYS_NAMED} more` : ''}`;
 }
 
-/** A name as an error shows it: bare when plain, else quoted, never longer than 64 characters. */
+/** A name for an error message: quoted if it has special characters, at most 64 characters. */
 export function quoteName(name: string): string {
   const short = shortened(name, 64);
   return /^[\w.-]+$/.test(short) ? short : JSON.stringify(short);
 }
 
-/** The begin of a text that is too long to be repeated in an error. */
+/** The beginning of a text, with an ellipsis if it is longer than `most` characters. */
 export function shortened(text: string, most: number): string {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }

@@ -1,5 +1,5 @@
 /**
- * Helpers that write a value so that the reader of a file format gets exactly that value back.
+ * Helpers that encode a value so that a parser of the file format reads back the same value.
  */
 import { escapeUnits, unicodeEscape, type Escape } from '../escape-units.ts';
 import { encodeJson, encodeToml, encodeYaml, encodeYamlBlock } from '../encode.ts';
@@ -50,18 +50,18 @@ export const ESCAPES: readonly Helper[] = [
     name: 'envKeys',
     usage: 'envKeys object',
     description:
-      'The object, if all its keys can be names of environment variables; else an error.',
+      'The object, if all its keys are valid names of environment variables; otherwise an error.',
     args: [1, 1],
     run: (call) => {
       const object = call.record(0);
-      const wrong = call.keys(0).filter((key) => {
+      const invalid = call.keys(0).filter((key) => {
         call.work.read(key.length);
         return !/^[A-Za-z_][A-Za-z0-9_]*$/.test(key);
       });
-      if (wrong.length === 0) return object;
-      const names = wrong.slice(0, 20).map(quoteName).join(', ');
+      if (invalid.length === 0) return object;
+      const names = invalid.slice(0, 20).map(quoteName).join(', ');
       throw valueFault(
-        `these keys cannot be names of environment variables: ${names}; rename them, or pick others in a template of your own`,
+        `these keys are not valid names of environment variables: ${names}; rename them, or pick others in a template of your own`,
       );
     },
   }),
@@ -90,7 +90,7 @@ export const ESCAPES: readonly Helper[] = [
     args: [1, 1],
     run: (call) => {
       const text = call.text(0);
-      if (!text.isWellFormed()) throw valueFault('a URL cannot hold half a surrogate pair');
+      if (!text.isWellFormed()) throw valueFault('a URL cannot contain a lone surrogate');
       return percentEncoded(call.work, text);
     },
   }),
@@ -108,16 +108,16 @@ export const ESCAPES: readonly Helper[] = [
     args: [1, 1],
     run: (call) => {
       const text = withoutNul(call.text(0), 'A .pgpass field');
-      if (/[\r\n]/.test(text)) throw valueFault('a .pgpass field cannot hold a line break');
+      if (/[\r\n]/.test(text)) throw valueFault('a .pgpass field cannot contain a line break');
       return escapeUnits(call.work, text, /[\\:]/, behindBackslash('\\:'));
     },
   }),
 ];
 
 /**
- * Single quotes are read literally everywhere, double quotes without `$`, `` ` ``, `"` and `\` too. What is left
- * (text with an apostrophe and one of those, or a backslash at its end) is written with the shell's escapes,
- * which most dotenv parsers know.
+ * Single-quoted text is literal everywhere, and so is double-quoted text without `$`, `` ` ``, `"` and `\`. Other text
+ * (an apostrophe and one of these, or a backslash at the end) is written with the shell's escapes, which most dotenv
+ * parsers support.
  */
 function dotenv(work: WorkBudget, text: string): string {
   if (/^[\w@%+=:,./-]*$/.test(text)) return text;
@@ -162,7 +162,7 @@ const XML_ENTITIES: Readonly<Record<string, string>> = {
 /** @see https://www.w3.org/TR/xml/#charsets */
 function xml(work: WorkBudget, text: string): string {
   if (!text.isWellFormed() || /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/.test(text)) {
-    throw valueFault('XML cannot hold a control character that is in the text');
+    throw valueFault('the text has a control character that XML cannot contain');
   }
   return escapeUnits(work, text, /[&<>"'\t\n\r]/, (unit) =>
     unit > GREATER ? undefined : XML_ENTITIES[String.fromCharCode(unit)],
@@ -172,7 +172,7 @@ function xml(work: WorkBudget, text: string): string {
 /** The last unit that has an entity. */
 const GREATER = 0x3e;
 
-/** Puts a backslash in front of each of these characters. */
+/** Escapes these characters with a backslash. */
 function behindBackslash(characters: string): Escape {
   return (unit) => {
     const character = String.fromCharCode(unit);
@@ -182,7 +182,7 @@ function behindBackslash(characters: string): Escape {
 
 const APOSTROPHE = 0x27;
 
-/** A quote within single quotes: the text ends, an escaped quote follows, and the text goes on. */
+/** A quote within single quotes: close, an escaped quote, reopen. */
 function shellQuote(unit: number): string | undefined {
   return unit === APOSTROPHE ? "'\\''" : undefined;
 }
@@ -193,11 +193,11 @@ function enclosed(work: WorkBudget, quote: string, text: string): string {
 }
 
 function withoutNul(text: string, what: string): string {
-  if (text.includes('\0')) throw valueFault(`${what} cannot hold a NUL character`);
+  if (text.includes('\0')) throw valueFault(`${what} cannot contain a NUL character`);
   return text;
 }
 
-/** Every byte but those that RFC 3986 calls unreserved as `%XX`. */
+/** Encodes every byte as `%XX`, except the unreserved characters of RFC 3986. */
 function percentEncoded(work: WorkBudget, text: string): string {
   if (/^[\w.~-]*$/.test(text)) return text;
   work.make(Buffer.byteLength(text));

@@ -21,7 +21,8 @@ export const LOGIC: readonly Helper[] = [
   choice({
     name: 'default',
     usage: 'default value [value ...] fallback',
-    description: 'The first value that is neither missing, null nor empty text, else the last.',
+    description:
+      'The first value that is neither missing, null nor empty text, otherwise the last.',
     args: [2, Infinity],
     stopsAt: (value) => !isAbsent(value),
   }),
@@ -40,21 +41,21 @@ export const LOGIC: readonly Helper[] = [
   choice({
     name: 'and',
     usage: 'and value value [value ...]',
-    description: 'The first value that counts as false, else the last.',
+    description: 'The first value that is false as for `if`, otherwise the last.',
     args: [2, Infinity],
     stopsAt: (value) => !isTruthy(value),
   }),
   choice({
     name: 'or',
     usage: 'or value value [value ...]',
-    description: 'The first value that counts as true, else the last.',
+    description: 'The first value that is true as for `if`, otherwise the last.',
     args: [2, Infinity],
     stopsAt: isTruthy,
   }),
   pure({
     name: 'not',
     usage: 'not value',
-    description: 'True if the value counts as false for `if`.',
+    description: 'True if the value is false as for `if`.',
     args: [1, 1],
     lenient: true,
     run: (call) => !isTruthy(call.args[0]),
@@ -80,21 +81,21 @@ export const LOGIC: readonly Helper[] = [
   pure({
     name: 'contains',
     usage: 'contains container value',
-    description: 'True if a text has that part, a list that item, or an object that key.',
+    description: 'True if a text contains that part, a list that item, or an object that key.',
     args: [2, 2],
     run: (call) => {
       const [container] = call.args;
-      const wanted = call.text(1);
-      if (isList(container)) return container.some((item) => isSame(call, item, wanted));
-      if (isRecord(container)) return Object.hasOwn(container, wanted);
+      const part = call.text(1);
+      if (isList(container)) return container.some((item) => isSame(call, item, part));
+      if (isRecord(container)) return Object.hasOwn(container, part);
       const text = call.text(0);
-      return wanted === '' || new Search(call.work, text, wanted).next() >= 0;
+      return part === '' || new Search(call.work, text, part).next() >= 0;
     },
   }),
   pure({
     name: 'length',
     usage: 'length value',
-    description: 'How many characters a text, items a list or keys an object has.',
+    description: 'The number of characters of a text, items of a list or keys of an object.',
     args: [1, 1],
     run: (call) => {
       const [value] = call.args;
@@ -105,7 +106,7 @@ export const LOGIC: readonly Helper[] = [
   pure({
     name: 'keys',
     usage: 'keys object',
-    description: 'The keys of an object, as a list in the order that Vault gave.',
+    description: 'The keys of an object, as a list in the order of Vault’s answer.',
     args: [1, 1],
     run: (call) => {
       const keys = call.keys(0);
@@ -145,7 +146,7 @@ export const LOGIC: readonly Helper[] = [
       const keys = call.keys(0);
       const [key] = keys;
       if (key !== undefined && keys.length === 1) return readKey(value, key);
-      throw valueFault(`one value is needed; pick it with path#key (${keysNote(value)})`);
+      throw valueFault(`one value is required; select it with path#key (${keysNote(value)})`);
     },
   }),
   pure({
@@ -172,7 +173,7 @@ export const LOGIC: readonly Helper[] = [
   pure({
     name: 'merge',
     usage: 'merge object object [object ...]',
-    description: 'One object with the keys of all; later ones win.',
+    description: 'One object with the keys of all; later ones take precedence.',
     args: [2, Infinity],
     run: (call) => Object.fromEntries(allEntries(call)),
   }),
@@ -201,26 +202,26 @@ export const LOGIC: readonly Helper[] = [
   pure({
     name: 'parseJson',
     usage: 'parseJson text',
-    description: 'The value that a JSON text stands for.',
+    description: 'The value of a JSON text.',
     args: [1, 1],
     run: (call) => parseJson(call.work, call.text(0)),
   }),
   pure({
     name: 'parseNumber',
     usage: 'parseNumber text',
-    description: 'The number that a text holds, for `json` and its like.',
+    description: 'The number in a text, for `json`, `yaml` and `toml`.',
     args: [1, 1],
-    run: (call) => number(call.args[0]) ?? refuseNumber(call.args[0]),
+    run: (call) => number(call.args[0]) ?? rejectNumber(call.args[0]),
   }),
 ];
 
-/** Whether an item of a list prints as `wanted`. */
-function isSame({ work }: HelperCall, item: unknown, wanted: string): boolean {
+/** Whether an item of a list prints as `expected`. */
+function isSame({ work }: HelperCall, item: unknown, expected: string): boolean {
   work.step(1);
   const text = scalarText(item);
-  if (text?.length !== wanted.length) return false;
-  work.read(wanted.length);
-  return text === wanted;
+  if (text?.length !== expected.length) return false;
+  work.read(expected.length);
+  return text === expected;
 }
 
 /** Characters of a text: a surrogate pair is one. */
@@ -235,7 +236,7 @@ function characters(text: string): number {
   return text.length - pairs;
 }
 
-/** The members of an object, for one that is made of them. */
+/** The members of an object, charged for as those of a new object. */
 function* entries(
   call: HelperCall,
   index: number,
@@ -251,7 +252,7 @@ function* allEntries(call: HelperCall): ReturnType<typeof entries> {
   for (const index of call.args.keys()) yield* entries(call, index);
 }
 
-/** What `eq` compares. Null equals null alone; lists and objects are not compared. */
+/** The text that `eq` compares. Null equals only null; lists and objects are rejected. */
 function printed(call: HelperCall, index: number): string | null {
   return call.args[index] === null ? null : call.text(index);
 }
@@ -275,7 +276,7 @@ function sign(a: number | bigint | string, b: number | bigint | string): number 
   return a < b ? -1 : 1;
 }
 
-/** A number, or what a text spells as one in decimal; beyond 2^53 exact as a big integer. */
+/** A number, or a decimal number in a text; integers beyond 2^53 are exact, as a bigint. */
 function number(value: unknown): number | bigint | undefined {
   if (typeof value === 'number' || typeof value === 'bigint') return value;
   if (typeof value !== 'string') return undefined;
@@ -286,8 +287,8 @@ function number(value: unknown): number | bigint | undefined {
   return /^-?\d+$/.test(text) && !Number.isSafeInteger(parsed) ? BigInt(text) : parsed;
 }
 
-function refuseNumber(value: unknown): never {
-  const what = typeof value === 'string' ? 'text that is no number' : typeName(value);
+function rejectNumber(value: unknown): never {
+  const what = typeof value === 'string' ? 'text that is not a number' : typeName(value);
   throw valueFault(`argument 1 is ${what}`);
 }
 

@@ -1,5 +1,5 @@
 /**
- * Helpers that ask for something: Vault secrets, certificates, SVIDs.
+ * Helpers that request Vault secrets, certificates and SVIDs.
  */
 import { normalizeVaultPath, type WriteParams } from '../../core/index.ts';
 import { valueFault } from '../fault.ts';
@@ -10,7 +10,7 @@ export const SOURCES: readonly Helper[] = [
     name: 'secret',
     usage: 'secret "path" [key=value ...]',
     description:
-      'The data of a Vault secret, one value of it with `path#key`, or the answer to a write when parameters are given. `path?version=2` reads that version of KV v2.',
+      'The data of a Vault secret, one value of it with `path#key`, or the answer to a write if there are parameters. `path?version=2` reads that version of KV v2.',
     args: [1, 1],
     hash: 'any',
     request: (call) => {
@@ -60,19 +60,21 @@ export const SOURCES: readonly Helper[] = [
   }),
 ];
 
-/** `kvv2/app#password`: paths hold no `#`, keys may. */
+/** `kvv2/app#password`: a path contains no `#`, a key may. */
 function splitKey(text: string): [path: string, key: string | undefined] {
   const hash = text.indexOf('#');
   if (hash < 0) return [text, undefined];
   const key = text.slice(hash + 1);
-  if (key === '') throw valueFault('there is no key after #');
+  if (key === '') throw valueFault('the key after # is missing');
   return [text.slice(0, hash), key];
 }
 
 function vaultPath(text: string): string {
   const path = normalizeVaultPath(text);
   if (path !== undefined) return path;
-  throw valueFault('argument 1 is not a Vault path: empty, too long, or with . or .. in it');
+  throw valueFault(
+    'argument 1 is not a valid Vault path: it is empty, too long, or contains . or ..',
+  );
 }
 
 function writeParams(call: HelperCall): WriteParams {

@@ -8,13 +8,13 @@ import { LOGIC } from './logic.ts';
 import { SOURCES } from './sources.ts';
 import { TEXTS } from './texts.ts';
 
-/** Helpers that own a block; render.ts evaluates them. */
+/** Block helpers; render.ts evaluates them. */
 const BLOCK_LIST: readonly (Signature & { readonly name: Exclude<BlockType, 'section'> })[] = [
   {
     name: 'if',
     usage: '#if value [includeZero=true]',
     description:
-      'The block if the value counts as true (not false, 0, empty, null or missing), else its `{{else}}`.',
+      'The block if the value is true (not false, 0, empty, null or missing), otherwise its `{{else}}`.',
     args: [1, 1],
     hash: ['includeZero'],
     lenient: true,
@@ -31,7 +31,7 @@ const BLOCK_LIST: readonly (Signature & { readonly name: Exclude<BlockType, 'sec
     name: 'each',
     usage: '#each collection [as |value key|]',
     description:
-      'The block for every item of a list or object, with `this`, `@key`, `@index`, `@first`, `@last`; `{{else}}` if there is none.',
+      'The block for every item of a list or object, with `this`, `@key`, `@index`, `@first`, `@last`; `{{else}}` if there are none.',
     args: [1, 1],
   },
   {
@@ -43,7 +43,7 @@ const BLOCK_LIST: readonly (Signature & { readonly name: Exclude<BlockType, 'sec
   {
     name: 'raw',
     usage: '{{{{raw}}}} … {{{{/raw}}}}',
-    description: 'The text between as it stands, braces included.',
+    description: 'The text in between, unchanged, braces included.',
     args: [0, 0],
   },
 ];

@@ -11,7 +11,7 @@ import { TextBuilder } from '../text-builder.ts';
 import { scalarText } from '../values.ts';
 import { unitBytes, type WorkBudget } from '../work.ts';
 
-/** Steps that a SHA-256 takes however short the text. */
+/** Fixed cost of a SHA-256, in steps. */
 const HASH_STEPS = 30;
 
 export const TEXTS: readonly Helper[] = [
@@ -26,7 +26,7 @@ export const TEXTS: readonly Helper[] = [
     name: 'base64Decode',
     usage: 'base64Decode text',
     description:
-      'What Base64 stands for. If that is not UTF-8 text, it must be all that the template prints: a binary file.',
+      'The decoded Base64. If it is not UTF-8 text, it must be the only output of the template: a binary file.',
     args: [1, 1],
     run: (call) => decode(call, BASE64, 'Base64'),
   }),
@@ -40,7 +40,7 @@ export const TEXTS: readonly Helper[] = [
   pure({
     name: 'base64UrlDecode',
     usage: 'base64UrlDecode text',
-    description: 'What Base64 for URLs stands for; otherwise like `base64Decode`.',
+    description: 'The decoded Base64 for URLs; otherwise like `base64Decode`.',
     args: [1, 1],
     run: (call) => decode(call, BASE64_URL, 'Base64 for URLs'),
   }),
@@ -74,7 +74,7 @@ export const TEXTS: readonly Helper[] = [
   pure({
     name: 'trimPrefix',
     usage: 'trimPrefix text prefix',
-    description: 'The text without that beginning.',
+    description: 'The text without this prefix.',
     args: [2, 2],
     run: (call) => {
       const [text, prefix] = [call.text(0), call.text(1)];
@@ -84,7 +84,7 @@ export const TEXTS: readonly Helper[] = [
   pure({
     name: 'trimSuffix',
     usage: 'trimSuffix text suffix',
-    description: 'The text without that ending.',
+    description: 'The text without this suffix.',
     args: [2, 2],
     run: (call) => {
       const [text, suffix] = [call.text(0), call.text(1)];
@@ -94,7 +94,7 @@ export const TEXTS: readonly Helper[] = [
   pure({
     name: 'indent',
     usage: 'indent text spaces',
-    description: 'The text with every line that is not empty set in by that many spaces.',
+    description: 'The text with every non-empty line indented by that many spaces.',
     args: [2, 2],
     run: (call) => {
       const pad = ' '.repeat(call.integer(1, 0, 100));
@@ -104,7 +104,7 @@ export const TEXTS: readonly Helper[] = [
   pure({
     name: 'replace',
     usage: 'replace text from to',
-    description: 'The text with every occurrence of `from` replaced by `to`. No patterns.',
+    description: 'The text with every occurrence of `from` replaced by `to`; no patterns.',
     args: [3, 3],
     run: (call) => replaced(call.work, call.text(0), call.nonEmpty(1), call.text(2)),
   }),
@@ -130,7 +130,7 @@ export const TEXTS: readonly Helper[] = [
   pure({
     name: 'concat',
     usage: 'concat text [text ...]',
-    description: 'All texts put together: `(concat "kvv2/" name)`.',
+    description: 'All texts joined: `(concat "kvv2/" name)`.',
     args: [1, Infinity],
     run: (call) => joined(call.work, allTexts(call), ''),
   }),
@@ -159,14 +159,14 @@ export const TEXTS: readonly Helper[] = [
   pure({
     name: 'startsWith',
     usage: 'startsWith text prefix',
-    description: 'True if the text begins so.',
+    description: 'True if the text starts with the prefix.',
     args: [2, 2],
     run: (call) => call.text(0).startsWith(call.text(1)),
   }),
   pure({
     name: 'endsWith',
     usage: 'endsWith text suffix',
-    description: 'True if the text ends so.',
+    description: 'True if the text ends with the suffix.',
     args: [2, 2],
     run: (call) => call.text(0).endsWith(call.text(1)),
   }),
@@ -200,7 +200,7 @@ function setIn(work: WorkBudget, text: string, pad: string): string {
   return builder.text;
 }
 
-/** Where each line begins and where its line feed, or the text, ends. */
+/** The start of each line, and the index of its line feed or the end of the text. */
 function* lines(text: string): Generator<readonly [start: number, end: number]> {
   let start = 0;
   for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {
@@ -240,13 +240,13 @@ function parts(work: WorkBudget, text: string, separator: string): readonly stri
   return found;
 }
 
-/** Bytes of a text in the other case, at most: one character can become three, and take two bytes for one. */
+/** Upper bound of the bytes after a case conversion: one character can become three, with two bytes each. */
 function caseBytes(work: WorkBudget, text: string): number {
   const isPlain = Buffer.byteLength(text) === text.length;
   return isPlain ? text.length : 2 * (text.length + 2 * growing(work, text));
 }
 
-/** Characters that become more than one in the other case, as `ß` and `ﬃ` do. */
+/** Counts characters that a case conversion may expand, such as `ß` and `ﬃ`. */
 function growing(work: WorkBudget, text: string): number {
   let count = 0;
   for (const _ of text.matchAll(
@@ -264,11 +264,11 @@ function encode(call: HelperCall, encoding: 'base64' | 'base64url'): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString(encoding);
 }
 
-/** Digits with white space between, then at most two `=`. */
+/** Digits and white space, then at most two `=`. */
 const BASE64 = /^[A-Za-z0-9+/\s]*(?:=\s*){0,2}$/;
 const BASE64_URL = /^[A-Za-z0-9_\-\s]*(?:=\s*){0,2}$/;
 
-/** Text where the bytes are UTF-8, else the bytes. Line breaks within Base64 are common and skipped. */
+/** Text if the bytes are UTF-8, otherwise the bytes. Line breaks within Base64 are common, and skipped. */
 function decode(call: HelperCall, shape: RegExp, name: string): string | Uint8Array {
   const text = call.text(0);
   const digits = shape.test(text) ? countDigits(text) : undefined;
@@ -284,7 +284,7 @@ function decode(call: HelperCall, shape: RegExp, name: string): string | Uint8Ar
   return bytes.toString('utf8');
 }
 
-/** What is neither white space nor padding in a text that has the shape of Base64. */
+/** Counts characters that are neither white space nor padding. */
 function countDigits(text: string): number {
   let digits = 0;
   for (let at = 0; at < text.length; at += 1) {

@@ -45,9 +45,9 @@ for (const url of [
 }
 
 for (const [url, rule] of [
-  ['', /no URL/],
-  ['/reload', /no URL/],
-  ['127.0.0.1:8080', /no URL/],
+  ['', /not a valid URL/],
+  ['/reload', /not a valid URL/],
+  ['127.0.0.1:8080', /not a valid URL/],
   ['https://127.0.0.1/', /http:\/\//],
   ['file:///etc/passwd', /http:\/\//],
   ['http://10.0.0.1/', /loopback/],

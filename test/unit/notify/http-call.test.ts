@@ -77,9 +77,9 @@ for (const status of [400, 401, 404, 405, 500, 503]) {
 }
 
 for (const url of ['http://10.0.0.1/', 'https://127.0.0.1/', 'http://example.org/', 'reload']) {
-  test(`${url} is refused without a call`, async () => {
+  test(`${url} is rejected without a call`, async () => {
     const call = callHttp({ method: 'POST', url }, new FakeClock(), ALWAYS);
-    await assert.rejects(call, refusal('ERR_CONFIG_INVALID', /refused/));
+    await assert.rejects(call, refusal('ERR_CONFIG_INVALID', /not allowed/));
   });
 }
 

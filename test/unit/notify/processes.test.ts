@@ -139,7 +139,7 @@ test('processes that may not be looked at are a hint at different UIDs', async (
     await assert.rejects(mainOf(procDirectory, 'app'), (error) => {
       assert.ok(error instanceof VouchsafeError);
       assert.equal(error.code, 'ERR_NOTIFY_TARGET');
-      assert.match(error.message, /the 1 that belong to other users: .*equal UIDs/);
+      assert.match(error.message, /among 1 processes of other users: .*equal UIDs/);
       return true;
     });
   } finally {
@@ -166,7 +166,10 @@ test('a signal that is not permitted is an error that asks for equal UIDs', asyn
     const { notifier, clock, log } = notifierOf({ procDirectory, kill });
     await pass(clock, notifier.notify([action], ALWAYS));
     assert.equal(log.length, 1);
-    assert.match(log[0]!, /ERR_NOTIFY_TARGET container app may not be sent SIG.*equal UIDs/);
+    assert.match(
+      log[0]!,
+      /ERR_NOTIFY_TARGET the agent may not send SIG\w+ to container app.*equal UIDs/,
+    );
   }
 });
 

@@ -46,7 +46,7 @@ test('bad names are refused together, before anything is touched', async (t) => 
 test('equal names are refused', async (t) => {
   const files = [...setOf({ a: '1' }), ...setOf({ a: '2' })];
   const refused = writerOf(tempDirectory(t)).write(files, ALWAYS);
-  await assert.rejects(refused, refusal('ERR_OUTPUT_PATH', /"a": it is the name/));
+  await assert.rejects(refused, refusal('ERR_OUTPUT_PATH', /"a": it is also the name/));
 });
 
 test('modes with other than permission bits are a mistake of the caller', async (t) => {
@@ -63,22 +63,28 @@ for (const [what, make] of [
   ['a symlink elsewhere', (path: string): void => fs.symlinkSync('/etc', path)],
   ['a dangling symlink', (path: string): void => fs.symlinkSync('..data/other', path)],
 ] as const) {
-  test(`${what} with a visible name is in the way`, async (t) => {
+  test(`${what} with a visible name is a conflict`, async (t) => {
     const directory = await withOldSet(t);
     make(join(directory, 'new'));
     const refused = writerOf(directory).write(setOf({ 'new/x': '1' }), ALWAYS);
-    await assert.rejects(refused, refusal('ERR_OUTPUT_PATH', /^new in .* is in the way/));
+    await assert.rejects(
+      refused,
+      refusal('ERR_OUTPUT_PATH', /^new in .* exists and does not belong to Vouchsafe/),
+    );
     fs.rmSync(join(directory, 'new'), { recursive: true });
     assert.deepEqual(readAll(directory), OLD);
     assert.deepEqual(leftoversOf(directory), []);
   });
 }
 
-test('a ..data that is no symlink is in the way', async (t) => {
+test('a ..data that is not a symlink is a conflict', async (t) => {
   const directory = tempDirectory(t);
   fs.mkdirSync(join(directory, '..data'));
   const refused = writerOf(directory).write(setOf({ a: '1' }), ALWAYS);
-  await assert.rejects(refused, refusal('ERR_OUTPUT_PATH', /^\.\.data in .* is in the way/));
+  await assert.rejects(
+    refused,
+    refusal('ERR_OUTPUT_PATH', /^\.\.data in .* exists and does not belong to Vouchsafe/),
+  );
 });
 
 test('a directory that is a file, or below one, is an error that names it', async (t) => {

@@ -104,7 +104,7 @@ describe('bounds', () => {
     );
     assert.match(
       problemsIn(`{{json ${'['.repeat(100_000)}`, 't')[0]?.message ?? '',
-      /cannot stand here/,
+      /is not allowed here/,
     );
     assert.deepEqual(problemsIn(`{{concat ${names.join(' ')}}}`, 't'), []);
     assert.deepEqual(problemsIn(`{{${names.join('.')}}}`, 't'), []);

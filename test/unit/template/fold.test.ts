@@ -50,7 +50,7 @@ for (const source of UNKNOWN) {
 
 test('a path that cannot be one is told early, however it is written', () => {
   const [problem] = checkTemplate('{{secret (concat "kv/../" "x")}}', 't').problems;
-  assert.match(problem?.message ?? '', /^secret: argument 1 is not a Vault path/);
+  assert.match(problem?.message ?? '', /^secret: argument 1 is not a valid Vault path/);
 });
 
 test('constants that grow without end are left for the rendering to refuse', () => {

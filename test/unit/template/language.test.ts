@@ -95,8 +95,8 @@ describe('missing keys', () => {
     ['{{default db.a db.b}}', /db\.b/],
     ['{{#if (eq db.nope 1)}}{{/if}}', /db\.nope/],
     ['{{@index}}', /@index exists only within each/],
-    ['{{@foo}}', /there is no such data variable/],
-    ['{{../name}}', /no context so far out/],
+    ['{{@foo}}', /unknown data variable/],
+    ['{{../name}}', /not that many outer contexts/],
     ['{{pick db "nope"}}', /no such key/],
   ];
   for (const [source, message] of missing) {
@@ -144,7 +144,10 @@ describe('values that do not fit', () => {
       /^t:1:3: db: an object \(keys: .*\) cannot be printed; pick a key of it, or encode it/,
     ],
     ['{{hosts}}', /a list cannot be printed/],
-    ['{{#each name}}{{/each}}', /each: it goes over a list or an object, not over text; parse it/],
+    [
+      '{{#each name}}{{/each}}',
+      /each: it iterates over a list or an object, not over text; parse it/,
+    ],
     ['{{#each db.port}}{{/each}}', /not over a number/],
     ['{{trim hosts}}', /trim: argument 1 must be text, not a list/],
     ['{{trim nothing}}', /must be text, not null/],
