@@ -1,5 +1,5 @@
 /**
- * gRPC servers on Unix sockets; the one file of the driver that knows `@grpc/grpc-js`.
+ * gRPC servers on Unix sockets; the only file of the driver that imports `@grpc/grpc-js`.
  */
 import type {
   sendUnaryData,
@@ -14,13 +14,13 @@ import { VouchsafeError, type Logger } from '../core/index.ts';
 import type { CallType } from './proto/csi.ts';
 import { GRPC_STATUS, statusOf, type CallStatus } from './status.ts';
 
-/** Largest request: an object of the API server holds 1.5 MiB in all, tokens come on top. */
+/** Largest request: a pod has at most 1.5 MiB of attributes, and its tokens come on top. */
 const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 
 /** Calls at once: one for each volume of a very full node. */
 const MAX_CALLS = 1024;
 
-/** Root alone may connect. */
+/** Only root may connect. */
 const SOCKET_MODE = 0o600;
 
 const SERVER_OPTIONS = {
@@ -29,14 +29,14 @@ const SERVER_OPTIONS = {
   'grpc.max_concurrent_streams': MAX_CALLS,
 } as const;
 
-/** A call with the function that answers it. */
+/** The path of a call and the function that answers it. */
 export interface CallHandler {
   readonly path: string;
-  /** Never rejects but with what {@link statusOf} can tell. */
+  /** `signal` aborts when the caller is gone. {@link statusOf} turns an error into the status of the call. */
   answer(request: Uint8Array, signal: AbortSignal): Promise<Uint8Array>;
 }
 
-/** Binds a call to its answer. `signal` aborts when the caller has gone. */
+/** Makes the handler of a call: decodes the request, encodes the response. */
 export function handleCall<Request, Response>(
   type: CallType<Request, Response>,
   answer: (request: Request, signal: AbortSignal) => Promise<Response> | Response,
@@ -58,12 +58,12 @@ export function handleCall<Request, Response>(
 
 /** A listening server. */
 export interface SocketServer {
-  /** Takes no more calls, waits for those under way until `signal` aborts, then cuts them; the socket is gone. */
+  /** Accepts no more calls, waits for those in flight until `signal` aborts, then cancels them. Removes the socket. */
   close(signal: AbortSignal): Promise<void>;
 }
 
 /**
- * Listens on a Unix socket that root alone can connect to. A socket that a predecessor left is replaced.
+ * Listens on a Unix socket that only root can connect to. Replaces the socket of a predecessor.
  *
  * @throws VouchsafeError `ERR_SERVER_LISTEN`
  */
@@ -101,12 +101,12 @@ export async function serveSocket(
   };
 }
 
-/** What is there and no socket is somebody else's: it is not taken away. */
+/** An existing file that is not a socket belongs to somebody else, and is left alone. */
 async function removeStale(path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
   if (found === undefined) return;
   if (found.isSocket()) return rm(path, { force: true });
-  throw new VouchsafeError('ERR_SERVER_LISTEN', `${path} exists, and is no socket`);
+  throw new VouchsafeError('ERR_SERVER_LISTEN', `${path} exists and is not a socket`);
 }
 
 function bind(
@@ -147,23 +147,23 @@ function implementationOf(
   calls: readonly CallHandler[],
   { service, logger }: { readonly service: string; readonly logger: Logger },
 ): UntypedServiceImplementation {
-  const entries = calls.map((served) => {
+  const entries = calls.map((handler) => {
     const handle = (call: Call, callback: sendUnaryData<Uint8Array>): void => {
       const gone = new AbortController();
       call.on('cancelled', () => gone.abort(new DOMException('the caller is gone', 'AbortError')));
-      served.answer(call.request, gone.signal).then(
+      handler.answer(call.request, gone.signal).then(
         (bytes) => callback(null, bytes),
         (error: unknown) => {
           const status = statusOf(error);
-          const fields = { service, call: nameOf(served) };
-          // Refusals are told where they are made; a defect is seen here alone.
+          const fields = { service, call: nameOf(handler) };
+          // Other errors are logged where they occur; a defect is seen only here.
           if (status.code === GRPC_STATUS.INTERNAL)
             logger.error('a call failed', { ...fields, error });
           callback(serviceError(status));
         },
       );
     };
-    return [nameOf(served), handle] as const;
+    return [nameOf(handler), handle] as const;
   });
   return Object.fromEntries(entries);
 }

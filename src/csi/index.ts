@@ -3,5 +3,5 @@ export type { MountsPort } from './mounting.ts';
 export type { DriverParts, PlanInput, PlanVolume, VolumePlan, VolumeRefusal } from './ports.ts';
 export type { PodInfo } from './publish-request.ts';
 
-// For those who speak the kubelet's side.
+// For clients, such as a kubelet in tests.
 export { CALLS, type CallType } from './proto/csi.ts';

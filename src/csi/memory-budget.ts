@@ -1,6 +1,6 @@
 /**
- * Room for the files of all volumes, and for the values that they are made of. What is written to a tmpfs
- * counts as memory of the process that writes it, and stays when that process is killed for it: the next driver would be killed, too, and the next one.
+ * Bounds the memory of all volumes: their files, records and values. A file on a tmpfs counts as memory of the process that
+ * wrote it, and stays when that process is killed for it: without a bound the next driver would be killed, too.
  */
 import { VouchsafeError } from '../core/index.ts';
 import { FairShares } from '../async/index.ts';
@@ -8,24 +8,24 @@ import { FairShares } from '../async/index.ts';
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-/** Memory of a driver that knows of no limit, in bytes: not none, because the node has one. */
+/** Memory limit that a driver assumes if it knows none, in bytes: the node has one in any case. */
 export const ASSUMED_LIMIT_BYTES = 256 * MIB;
 
-/** Part of the driver's memory that files and values may have: the rest is for what it works with. */
+/** Part of the driver's memory for files and values; the rest is for the process itself. */
 const PART_OF_FILES = 1 / 3;
 
-/** First bytes of each volume's files that come from the reserve. */
+/** Bytes of each volume's files that come from the reserve. */
 const RESERVED_BYTES = 256 * KIB;
-/** Files count twice: whenever they change, the old ones stay for a while. */
+/** Files count twice: while they change, the old ones are still there. */
 const COPIES = 2;
-/** What the reserve holds for each volume: its files, and once more for the values that they are made of. */
+/** Bytes of the reserve for each volume: its files, and as much again for their values. */
 const RESERVED_OF_VOLUME = (COPIES + 1) * RESERVED_BYTES;
-/** Volumes that the reserve is for: a kubelet runs 110 pods unless it is told otherwise. */
+/** Volumes that the reserve is for: by default a kubelet runs 110 pods. */
 const RESERVED_VOLUMES = 110;
-/** Most of the budget that is reserved, where memory is short. */
+/** Most of the budget that may be reserve, if memory is short. */
 const MAX_RESERVED_PART = 1 / 2;
 
-/** Memory is had in pages. */
+/** A tmpfs allocates whole pages. */
 const PAGE_BYTES = 4096;
 
 /** Something of a size. */
@@ -33,12 +33,12 @@ interface Sized {
   readonly content: { readonly byteLength: number };
 }
 
-/** What has files: a volume. */
+/** A volume, as the owner of memory. */
 export interface FileOwner {
   readonly namespace: string;
 }
 
-/** What a volume has in memory, in bytes: its files; its record beside them; values of Vault; answers that are being read. */
+/** Memory of a volume, in bytes: its files; its record; values of Vault; responses that are being read. */
 interface Parts {
   readonly files: number;
   readonly record: number;
@@ -48,7 +48,7 @@ interface Parts {
 
 const NOTHING: Parts = { files: 0, record: 0, values: 0, answers: 0 };
 
-/** Where what a volume has is counted. */
+/** How the memory of a volume is divided between reserve and pool. */
 interface Claim {
   readonly parts: Parts;
   readonly reserved: number;
@@ -58,22 +58,22 @@ interface Claim {
 const NO_CLAIM: Claim = { parts: NOTHING, reserved: 0, pooled: 0 };
 
 /**
- * Keeps the volumes of a node within bounds. A reserve gives each volume its first 256 KiB, a pool the rest; of both
- * a namespace has a third at most. A volume whose namespace has used up its third of the reserve, because it has very many,
- * takes its first bytes from the pool, too.
+ * Bounds the memory of the volumes of a node. A reserve provides the first 256 KiB of each volume, a pool the rest; a
+ * namespace may use at most a third of each. If a namespace with very many volumes has used up its third of the reserve,
+ * the next ones take their first bytes from the pool, too.
  */
 export class MemoryBudget {
-  /** Bytes that everything together may have. */
+  /** Bytes of all volumes together. */
   readonly budgetBytes: number;
   readonly #reserve: FairShares;
   readonly #pool: FairShares;
   readonly #claims = new Map<FileOwner, Claim>();
-  /** Volumes whose files are gone: a write that ends later changes nothing. */
+  /** Volumes whose files are removed: a write that ends later changes nothing. */
   readonly #freed = new WeakSet<FileOwner>();
-  /** Volumes of which nothing is left: what ends later changes nothing. */
+  /** Volumes of which nothing is left: an operation that ends later changes nothing. */
   readonly #gone = new WeakSet<FileOwner>();
 
-  /** `limitBytes` of the driver as a whole. */
+  /** `limitBytes`: memory limit of the driver. */
   constructor(limitBytes: number) {
     this.budgetBytes = Math.floor(limitBytes * PART_OF_FILES);
     const reserved = Math.min(
@@ -99,7 +99,7 @@ export class MemoryBudget {
   }
 
   /**
-   * Runs a write of all files of a volume.
+   * Reserves memory for all files of a volume, and writes them.
    *
    * @throws VouchsafeError `ERR_OUTPUT_FULL` before anything is written.
    */
@@ -119,7 +119,7 @@ export class MemoryBudget {
   }
 
   /**
-   * Counts what a volume has beside its files: its record, which lies in memory, too.
+   * Reserves memory for the record of a volume, which is on a tmpfs, too.
    *
    * @throws VouchsafeError `ERR_OUTPUT_FULL`
    */
@@ -128,21 +128,21 @@ export class MemoryBudget {
   }
 
   /**
-   * Counts all values of a volume together; `what` is the one that comes.
+   * Sets the size of all values of a volume; `what` names the new one, for the error.
    *
-   * @throws VouchsafeError `ERR_OUTPUT_FULL` where they are more than before, and do not fit; nothing changes then.
+   * @throws VouchsafeError `ERR_OUTPUT_FULL` if it is more than before and does not fit; nothing changes then.
    */
   reserveValues(owner: FileOwner, bytes: number, what: string): void {
     this.#change(owner, 'values', bytes, what);
   }
 
-  /** Counts values that are there already, whether they fit or not. */
+  /** Sets the size of existing values, whether they fit or not. */
   adoptValues(owner: FileOwner, bytes: number): void {
     this.#set(owner, { ...this.#parts(owner), values: bytes });
   }
 
   /**
-   * Counts bytes of an answer, before they are read; whoever has opened it gives them back.
+   * Reserves memory for a response of Vault before it is read; the reader releases it.
    *
    * @throws VouchsafeError `ERR_OUTPUT_FULL`
    */
@@ -150,13 +150,13 @@ export class MemoryBudget {
     this.#change(owner, 'answers', this.#parts(owner).answers + bytes, what);
   }
 
-  /** The bytes of an answer are not in memory any more. */
+  /** Releases memory of {@link reserveAnswer}. */
   releaseAnswer(owner: FileOwner, bytes: number): void {
     const parts = this.#parts(owner);
     this.#set(owner, { ...parts, answers: Math.max(0, parts.answers - bytes) });
   }
 
-  /** What is there already, written by a predecessor: files, a record, and what its values will have. */
+  /** Sets the memory of a predecessor's volume, whether it fits or not. */
   adopt(owner: FileOwner, { files = 0, record = 0, values = 0 }: Partial<Parts>): void {
     this.#set(owner, {
       ...NOTHING,
@@ -166,13 +166,13 @@ export class MemoryBudget {
     });
   }
 
-  /** The files of a volume are gone. */
+  /** Releases the memory of a volume's files. */
   releaseFiles(owner: FileOwner): void {
     this.#freed.add(owner);
     this.#set(owner, { ...this.#parts(owner), files: 0 });
   }
 
-  /** Nothing is left of a volume. */
+  /** Releases all memory of a volume of which nothing is left. */
   forget(owner: FileOwner): void {
     this.#set(owner, NOTHING);
     this.#gone.add(owner);
@@ -183,7 +183,7 @@ export class MemoryBudget {
     return (this.#claims.get(owner) ?? NO_CLAIM).parts;
   }
 
-  /** Less is always had; more where there is room. `what` is what it is for, where that is not the files. */
+  /** Less always fits; more only if there is room. `what` names what it is for, if that is not the files. */
   #change(owner: FileOwner, part: keyof Parts, bytes: number, what?: string): void {
     const { parts, pooled } = this.#claims.get(owner) ?? NO_CLAIM;
     const next = { ...parts, [part]: bytes };
@@ -208,7 +208,7 @@ export class MemoryBudget {
     this.#claims.set(owner, now);
   }
 
-  /** As much from the reserve as it gives for one volume, the rest from the pool. */
+  /** As much from the reserve as a volume may have of it, the rest from the pool. */
   #divide(owner: FileOwner, parts: Parts): Claim {
     const bytes = parts.files + parts.record + parts.values + parts.answers;
     const { reserved: before } = this.#claims.get(owner) ?? NO_CLAIM;
@@ -222,9 +222,9 @@ export class MemoryBudget {
     const all = [...held.values()].reduce((sum, bytes) => sum + bytes, 0);
     return new VouchsafeError(
       'ERR_OUTPUT_FULL',
-      `the files, values and settings of all volumes of this node may have ${mib(this.budgetBytes)}, a third of the driver's memory, ` +
+      `the files, values and settings of all volumes of this node may take ${mib(this.budgetBytes)}, a third of the driver's memory, ` +
         `and those of one namespace ${mib(this.shareBytes)}, each file twice while it changes; ${what === undefined ? 'these do' : `${what} does`} ` +
-        'not fit: the present files stay; raise the limit of memory of the CSI driver (csi.resources)',
+        'not fit: the present files stay; raise the memory limit of the CSI driver (csi.resources)',
       {
         details: {
           budget_bytes: this.budgetBytes,

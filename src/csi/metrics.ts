@@ -1,12 +1,12 @@
 /**
- * What the driver counts. Labels are closed sets, namespaces of pods that are on this node now, and where
- * the installation says so those pods and their files.
+ * The driver's metrics. Labels are closed sets, namespaces of pods that are on this node now, and with
+ * `csi.metrics.perPod` those pods and their files.
  */
 import type { Gauge, Labels, Metrics } from '../core/index.ts';
 import type { VolumeRecord } from './records.ts';
 import type { Resource, Volumes } from './volumes.ts';
 
-/** From a mount alone, 5 ms, to the longest wait of a call. */
+/** In seconds: from a mere mount, 5 ms, to the longest wait of a call. */
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 /** Counts calls. */
@@ -21,7 +21,7 @@ export interface CallMetrics {
 export function createCallMetrics(metrics: Metrics): CallMetrics {
   const publishes = metrics.counter(
     'vouchsafe_csi_publishes_total',
-    'Calls to publish a volume, by result: new, known (asked for again), or an error code.',
+    'Calls to publish a volume, by result: new, known (published before), or an error code.',
     ['result'],
   );
   const seconds = metrics.histogram(
@@ -32,7 +32,7 @@ export function createCallMetrics(metrics: Metrics): CallMetrics {
   );
   const unpublishes = metrics.counter(
     'vouchsafe_csi_unpublishes_total',
-    'Calls to take a volume away, by result: ok, or an error code.',
+    'Calls to unpublish a volume, by result: ok, or an error code.',
     ['result'],
   );
   return {
@@ -48,8 +48,8 @@ type State = 'starting' | 'ready' | 'degraded';
 const STATES: readonly State[] = ['starting', 'ready', 'degraded'];
 
 /**
- * Makes the function that brings the gauges of what each namespace holds up to date. Namespaces that hold something on
- * this node are no more than it has volumes.
+ * Makes the function that updates the gauges of what each namespace holds. There are never more namespaces than volumes on
+ * the node.
  */
 function createSharesRecorder(metrics: Metrics, volumes: Volumes): () => void {
   const gauges: Readonly<Record<Resource, Gauge>> = {
@@ -63,12 +63,12 @@ function createSharesRecorder(metrics: Metrics, volumes: Volumes): () => void {
       'Memory that files, values and settings of a namespace may use, each file twice.',
       ['namespace'],
     ),
-    logins: metrics.gauge('vouchsafe_csi_namespace_logins', 'Logins of a namespace under way.', [
+    logins: metrics.gauge('vouchsafe_csi_namespace_logins', 'Logins of a namespace in flight.', [
       'namespace',
     ]),
     requests: metrics.gauge(
       'vouchsafe_csi_namespace_vault_requests',
-      'Requests of a namespace to Vault under way.',
+      'Requests of a namespace to Vault in flight.',
       ['namespace'],
     ),
     revocations: metrics.gauge(
@@ -92,8 +92,8 @@ function createSharesRecorder(metrics: Metrics, volumes: Volumes): () => void {
 }
 
 /**
- * Makes the function that brings the gauges up to date; it is called at each scrape. Whoever reaches the port reads
- * them, so pods and files are named with `perPod` alone.
+ * Makes the function that updates the gauges; call it at each scrape. Every client that reaches the port can read them, so
+ * pods and files are named only with `perPod`.
  */
 export function createVolumesRecorder(
   metrics: Metrics,
@@ -109,14 +109,14 @@ export function createVolumesRecorder(
   const oldest = createAges(
     metrics.gauge(
       'vouchsafe_csi_oldest_file_age_seconds',
-      'Seconds since the file of a namespace was last known to be right for which that is longest.',
+      'Seconds since the stalest file of a namespace was last known to be up to date.',
       ['namespace'],
     ),
   );
   const each = createAges(
     metrics.gauge(
       'vouchsafe_csi_file_age_seconds',
-      'With csi.metrics.perPod: seconds since a file was last known to be right; of several files of that name in a pod the oldest.',
+      'With csi.metrics.perPod: seconds since a file was last known to be up to date; for several files of that name in a pod the stalest.',
       ['namespace', 'pod', 'file'],
     ),
   );
@@ -125,8 +125,8 @@ export function createVolumesRecorder(
     recordShares();
     const counts = { starting: 0, ready: 0, degraded: 0 };
     let leaseCount = 0;
-    for (const { spec, status, stored: kept, fileAges } of volumes.all) {
-      counts[stateOf(status?.phase, kept.record)] += 1;
+    for (const { spec, status, stored, fileAges } of volumes.all) {
+      counts[stateOf(status?.phase, stored.record)] += 1;
       leaseCount += status?.secrets.filter(({ lease }) => lease).length ?? 0;
       const { namespace, name: pod } = spec.pod;
       for (const [file, seconds] of fileAges) {
@@ -141,10 +141,10 @@ export function createVolumesRecorder(
   };
 }
 
-/** Ages by label, the greatest of each. */
+/** The greatest age for each set of labels. */
 interface Ages {
   note(labels: Labels, seconds: number): void;
-  /** Shows what was noted since the last time, and nothing else. */
+  /** Sets the gauge to what was noted since the last call, and removes everything else. */
   show(): void;
 }
 
@@ -169,7 +169,7 @@ function createAges(gauge: Gauge): Ages {
   };
 }
 
-/** Files that are there are the last good ones as long as no engine says that they are right. */
+/** Published files are the last good ones until an engine confirms that they are up to date. */
 function stateOf(phase: string | undefined, { isPublished }: VolumeRecord): State {
   if (phase === 'ready') return 'ready';
   return isPublished ? 'degraded' : 'starting';

@@ -1,6 +1,5 @@
 /**
- * The mounts of volumes, as the engine sees them: it looks for them itself, and has them made and taken away by the
- * mounter.
+ * The mounts of volumes. The driver looks for them itself, and has the mounter mount and unmount.
  */
 import { lstatSync } from 'node:fs';
 import { realpath } from 'node:fs/promises';
@@ -8,7 +7,7 @@ import { basename, dirname, join } from 'node:path';
 import { VouchsafeError } from '../core/index.ts';
 import { placeOf, type MounterPort, type MountSpec, type Place } from '../mounter/index.ts';
 
-/** What this process sees of the kernel's mounts, as src/platform has it. */
+/** The mounts that this process sees; src/platform implements it. */
 export interface MountsPort {
   list(): Promise<
     readonly { readonly target: string; readonly type: string; readonly source: string }[]
@@ -16,58 +15,58 @@ export interface MountsPort {
   isInMemory(path: string): Promise<boolean>;
 }
 
-/** What a volume is to be like. */
+/** What to mount, and at which target path. */
 export type VolumeMount = Omit<MountSpec, keyof Place> & { readonly target: string };
 
-/** What {@link VolumeMounts} needs. */
+/** The parts around {@link VolumeMounts}. */
 export interface VolumeMountsOptions {
   readonly mounts: MountsPort;
   readonly mounter: MounterPort;
-  /** Name of the driver: that of the mounts that are ours. */
+  /** Name of the driver: the source of its own mounts. */
   readonly source: string;
 }
 
 /** Mounts of this driver. */
 export class VolumeMounts {
   readonly #options: VolumeMountsOptions;
-  /** Target -> mark of what the kernel's table said is ours. */
+  /** Target path -> identity of the mount that was last found there to be this driver's own. */
   readonly #mountIds = new Map<string, string>();
 
   constructor(options: VolumeMountsOptions) {
     this.#options = options;
   }
 
-  /** Whether a volume is mounted at a place. The table of a node full of pods is long: what has not changed is not looked up. */
+  /** Whether a volume is mounted at a target path. Lists the mounts only after a change: on a full node the list is long. */
   async isMounted(target: string): Promise<boolean> {
-    const mark = mountIdentity(target);
-    if (mark !== undefined && this.#mountIds.get(target) === mark) return true;
+    const identity = mountIdentity(target);
+    if (identity !== undefined && this.#mountIds.get(target) === identity) return true;
     const isOwn = await this.#isOwn(target);
-    // What is there before and after is what the table speaks of.
-    if (isOwn && mark !== undefined && mountIdentity(target) === mark)
-      this.#mountIds.set(target, mark);
+    // If the identity is the same before and after, it is that of the mount in the list.
+    if (isOwn && identity !== undefined && mountIdentity(target) === identity)
+      this.#mountIds.set(target, identity);
     return isOwn;
   }
 
   /**
-   * Has the target made and a tmpfs mounted there, unless it is.
+   * Has the mounter create the target and mount a tmpfs there, unless one is mounted.
    *
-   * @throws VouchsafeError `ERR_CSI_MOUNT`; also where the mount does not reach this process.
+   * @throws VouchsafeError `ERR_CSI_MOUNT`; also if the mount does not reach this process.
    */
-  async mount(wanted: VolumeMount, signal: AbortSignal): Promise<void> {
-    const { target, sizeBytes, group, selinux } = wanted;
+  async mount(spec: VolumeMount, signal: AbortSignal): Promise<void> {
+    const { target, sizeBytes, group, selinux } = spec;
     const place = placeOf(target);
     if (place === undefined) throw mountError(`${target} is not the target path of a volume`);
     await this.#options.mounter.mount({ ...place, sizeBytes, group, selinux }, signal);
     if (await this.isMounted(target)) return;
-    const text = `${target} is mounted, but not seen here: does the volume pods of the DaemonSet propagate mounts?`;
+    const text = `${target} is mounted, but the driver does not see it: does the volume pods of the DaemonSet propagate mounts?`;
     throw mountError(text);
   }
 
-  /** Has mount and target taken away; where there is neither, nothing. @throws VouchsafeError `ERR_CSI_MOUNT` */
+  /** Has the mounter remove mount and target; neither need exist. @throws VouchsafeError `ERR_CSI_MOUNT` */
   async unmount(target: string): Promise<void> {
     this.#mountIds.delete(target);
     const place = placeOf(target);
-    // Nothing of ours can be anywhere else.
+    // The driver mounts nowhere else.
     if (place !== undefined) await this.#options.mounter.unmount(place);
   }
 
@@ -80,8 +79,8 @@ export class VolumeMounts {
 }
 
 /**
- * Tells one tmpfs from another and from the directory below it: its device number, which the kernel gives to the next
- * one when it is gone, and when its root was made. Undefined where there is nothing, or the kernel does not tell.
+ * Tells one tmpfs from another and from the directory below it: by its device number, which the kernel reuses, and the birth
+ * time of its root. Undefined if there is nothing, or the kernel does not report the birth time.
  */
 function mountIdentity(target: string): string | undefined {
   const found = lstatSync(target, { bigint: true, throwIfNoEntry: false });
@@ -90,7 +89,7 @@ function mountIdentity(target: string): string | undefined {
     : `${found.dev}:${found.birthtimeNs}`;
 }
 
-/** The kernel names mounts by paths without symlinks; the target itself must be none. */
+/** The kernel lists mounts by paths without symlinks; the target itself must not be one. */
 async function realPlaceOf(target: string): Promise<string> {
   try {
     return join(await realpath(dirname(target)), basename(target));

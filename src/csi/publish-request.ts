@@ -1,5 +1,5 @@
 /**
- * What the kubelet asks for, checked. Who the pod is comes from the kubelet's own keys alone.
+ * Checks the kubelet's publish requests. The pod's identity comes only from keys that the kubelet sets.
  */
 import { isAbsolute, normalize } from 'node:path';
 import { VouchsafeError } from '../core/index.ts';
@@ -7,10 +7,10 @@ import { placeOf } from '../mounter/index.ts';
 import type { NodePublishVolumeRequest } from './proto/csi.ts';
 import { parsePodTokens, TOKENS_KEY, type PodTokens } from './tokens.ts';
 
-/** Keys of the volume context with this prefix are the kubelet's: it overwrites what a pod's author wrote there. */
+/** The kubelet sets the keys with this prefix in the volume context, and overwrites those of a pod's author. */
 const KUBELET_PREFIX = 'csi.storage.k8s.io/';
 
-/** Longest of what names something; the kubelet's own are shorter. */
+/** Longest name or ID, in characters; those of the kubelet are shorter. */
 const MAX_NAME = 256;
 /** PATH_MAX of Linux. */
 const MAX_PATH = 4096;
@@ -23,30 +23,30 @@ export interface PodInfo {
   readonly serviceAccount: string;
 }
 
-/** What makes two requests for one volume the same. It survives JSON. */
+/** The part of a request that must not change between two calls for one volume. It survives JSON. */
 export interface VolumeSpec {
   readonly volumeId: string;
-  /** Where the files are to be. */
+  /** Target path: where the files are to be. */
   readonly target: string;
   readonly pod: PodInfo;
-  /** `volumeAttributes` of the pod, without anything of the kubelet's. */
+  /** `volumeAttributes` of the pod, without the kubelet's keys. */
   readonly attributes: Readonly<Record<string, string>>;
-  /** fsGroup of the pod. */
+  /** fsGroup of the pod; null without one. */
   readonly group: number | null;
-  /** `context="…"` of SELinux, as the kubelet says it. */
+  /** Mount option `context="…"` of SELinux; null without one. */
   readonly selinux: string | null;
 }
 
 /** A request to publish. */
 export interface PublishRequest extends VolumeSpec {
-  /** Undefined where the kubelet sent none. */
+  /** Undefined if the kubelet sent none. */
   readonly tokens: PodTokens | undefined;
 }
 
 /**
- * Reads a request.
+ * Parses a request.
  *
- * @throws VouchsafeError `ERR_CSI_REQUEST` with what is wrong, `ERR_CSI_TOKEN`.
+ * @throws VouchsafeError `ERR_CSI_REQUEST`, `ERR_CSI_TOKEN`
  */
 export function readPublishRequest(request: NodePublishVolumeRequest): PublishRequest {
   const volumeId = readVolumeId(request.volumeId);
@@ -55,11 +55,11 @@ export function readPublishRequest(request: NodePublishVolumeRequest): PublishRe
   const context = request.volumeContext;
   const pod = readPod(context);
   if (!request.readonly) {
-    throw invalidRequest('the volume must be read-only: write readOnly: true beside its driver');
+    throw invalidRequest('the volume must be read-only: set readOnly: true beside its driver');
   }
   if (placeOf(target)?.pod !== pod.uid) {
     throw invalidRequest(
-      `the target path is not pods/${pod.uid}/volumes/kubernetes.io~csi/NAME/mount: does the CSIDriver object say podInfoOnMount: true?`,
+      `the target path is not pods/${pod.uid}/volumes/kubernetes.io~csi/NAME/mount: does the CSIDriver object set podInfoOnMount: true?`,
     );
   }
   const tokens = request.secrets.get(TOKENS_KEY) ?? context.get(TOKENS_KEY);
@@ -78,12 +78,12 @@ export function readVolumeId(volumeId: string): string {
   return volumeId;
 }
 
-/** A path that can be mounted at. @throws VouchsafeError `ERR_CSI_REQUEST` */
+/** Checks a path to mount at; `name` is that of its field. @throws VouchsafeError `ERR_CSI_REQUEST` */
 export function readTarget(path: string, name: string): string {
   if (path === '') throw invalidRequest(`${name} is missing`);
   const isPlain = isAbsolute(path) && normalize(path) === path && !path.endsWith('/');
   if (!isPlain || path.length > MAX_PATH || path.includes('\0')) {
-    throw invalidRequest(`${name} is no absolute path in its shortest form`);
+    throw invalidRequest(`${name} is not a normalized absolute path`);
   }
   return path;
 }
@@ -93,12 +93,12 @@ function readPod(context: ReadonlyMap<string, string>): PodInfo {
     const value = context.get(`${KUBELET_PREFIX}${key}`) ?? '';
     if (value !== '' && value.length <= MAX_NAME) return value;
     throw invalidRequest(
-      `the kubelet does not say ${KUBELET_PREFIX}${key}: the CSIDriver object needs podInfoOnMount: true`,
+      `the kubelet did not send ${KUBELET_PREFIX}${key}: the CSIDriver object must set podInfoOnMount: true`,
     );
   };
   if (read('ephemeral') !== 'true') {
     throw invalidRequest(
-      'only ephemeral inline volumes can be had: write csi: into the volumes of a pod',
+      'only ephemeral inline volumes are supported: use csi: in the volumes of a pod',
     );
   }
   return {
@@ -116,9 +116,9 @@ function readCapability({ volumeCapability }: NodePublishVolumeRequest): {
   if (volumeCapability === undefined) throw invalidRequest('volume_capability is missing');
   const { mount, block } = volumeCapability;
   if (block !== undefined || mount === undefined)
-    throw invalidRequest('only a mounted volume can be had');
+    throw invalidRequest('only mounted volumes are supported, not block devices');
   if (!['', 'tmpfs'].includes(mount.fsType))
-    throw invalidRequest('leave fsType out: the volume is a tmpfs');
+    throw invalidRequest('remove fsType: the volume is a tmpfs');
   return { group: readGroup(mount.volumeMountGroup), selinux: readSelinux(mount.mountFlags) };
 }
 
@@ -126,17 +126,17 @@ function readGroup(text: string): number | null {
   if (text === '') return null;
   const group = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
   if (group <= 2 ** 32 - 2) return group;
-  throw invalidRequest('volume_mount_group is no ID of a group');
+  throw invalidRequest('volume_mount_group is not a valid group ID');
 }
 
-/** Flags come from the kubelet where it labels the volume by mounting; there is no other use for any. */
+/** The kubelet sends a mount flag only to label the volume for SELinux. */
 function readSelinux(flags: readonly string[]): string | null {
   const [flag, ...more] = flags;
   if (flag === undefined) return null;
   if (more.length === 0 && /^context="?[A-Za-z0-9_.:,-]{1,512}"?$/.test(flag)) {
     return `context="${flag.slice('context='.length).replaceAll('"', '')}"`;
   }
-  throw invalidRequest('of mount options only the context of SELinux can be given');
+  throw invalidRequest('the only supported mount option is the SELinux context');
 }
 
 function invalidRequest(message: string): VouchsafeError {

@@ -27,31 +27,32 @@ import { readPublishRequest, readTarget, readVolumeId } from './publish-request.
 import { logFieldsOf } from './volume.ts';
 import type { Volumes } from './volumes.ts';
 
-/** Longest name of a node that the interface allows. */
+/** Longest node ID that CSI allows. */
 const MAX_NODE_ID = 256;
 
-/** Errors that leave the files of a volume as they are when it is asked for again. */
+/** Errors of a further publish call that leave the files of a volume as they are. */
 const FILES_KEPT_ON: readonly ErrorCode[] = ['ERR_CSI_REQUEST', 'ERR_CSI_TOKEN', 'ERR_BUG'];
 
-/** What the calls work with. */
+/** The parts around the calls. */
 export interface ServicesOptions {
   readonly driverName: string;
   readonly version: string;
   readonly nodeName: string;
-  /** Whether the kubelet is to ask for statistics: it does so for each volume, on a new connection each time. */
+  /** Whether the kubelet requests statistics: it does so for each volume, on a new connection each time. */
   readonly volumeStats: boolean;
   readonly volumes: Volumes;
-  /** Whether what a predecessor left has been taken over. */
+  /** Whether the volumes of a predecessor have been taken over. */
   readonly isReady: () => boolean;
   readonly metrics: CallMetrics;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
-/** Identity and node service. @throws TypeError for a name of the node that the interface does not allow. */
+/** Handlers of the identity and node services. @throws TypeError for a node name that CSI does not allow. */
 export function csiCalls(options: ServicesOptions): readonly CallHandler[] {
   const { driverName, version, nodeName, volumeStats } = options;
-  if (nodeName === '' || nodeName.length > MAX_NODE_ID) throw new TypeError('no name of a node');
+  if (nodeName === '' || nodeName.length > MAX_NODE_ID)
+    throw new TypeError('the node name must have 1 to 256 characters');
   const types = volumeStats ? { ...NODE_CAPABILITIES, ...STATS_CAPABILITIES } : NODE_CAPABILITIES;
   const capabilities = Object.values(types).map((type) => ({ rpc: { type } }));
   return [
@@ -94,15 +95,15 @@ async function publish(
     const error = signal.aborted ? callerGone() : toVouchsafeError(caught);
     metrics.published(error.code, durationMs());
     logger[error.level]('volume not published', { ...fields, error });
-    // A kubelet may take the volume of a running pod away for an error: one that only brings nothing new is none.
+    // On an error a kubelet may unmount the volume of a running pod, whose files are still good.
     if (isPublished(volumes, message) && FILES_KEPT_ON.includes(error.code)) return {};
     throw error;
   }
 }
 
-/** Nobody hears this answer; what was begun goes on for whoever asks next. */
+/** Only for the log: the caller is gone, and the start goes on for its next call. */
 function callerGone(): VouchsafeError {
-  return new VouchsafeError('ERR_CSI_ENDED', 'the kubelet went away while it waited');
+  return new VouchsafeError('ERR_CSI_ENDED', 'the kubelet cancelled the call');
 }
 
 function isPublished(
@@ -144,7 +145,7 @@ async function stats(
   if (path === '') throw new VouchsafeError('ERR_CSI_REQUEST', 'volume_path is missing');
   const volume = volumes.get(volumeId);
   if (volume?.spec.target !== path) {
-    throw new VouchsafeError('ERR_CSI_NO_VOLUME', 'no such volume is published there');
+    throw new VouchsafeError('ERR_CSI_NO_VOLUME', 'this volume is not published at this path');
   }
   const { bsize, blocks, bfree, bavail, files, ffree } = await statfs(path);
   const { problem } = volume;

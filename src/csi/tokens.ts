@@ -1,6 +1,5 @@
 /**
- * The pod's service-account tokens, as the kubelet hands them in. They are kept in memory alone, and never
- * printed.
+ * The pod's service-account tokens, as the kubelet passes them. They are kept only in memory, and never printed.
  */
 import { Secret, VouchsafeError, type Clock, type ErrorCode } from '../core/index.ts';
 import { Latest } from '../async/index.ts';
@@ -9,10 +8,10 @@ import type { TokenPort } from '../agent/index.ts';
 /** Key of the tokens, in the secrets of a request or in its volume context. */
 export const TOKENS_KEY = 'csi.storage.k8s.io/serviceAccount.tokens';
 
-/** Longest text of all tokens of a pod. */
+/** Longest text of all tokens of a pod, in bytes. */
 const MAX_TOKENS_BYTES = 256 * 1024;
 
-/** A token with less life than this may expire on its way to Vault. */
+/** A token with less time left than this may expire on its way to Vault. */
 const MIN_LIFE_MS = 2000;
 
 /** One token. */
@@ -24,7 +23,7 @@ export interface PodToken {
 /** Audience -> token; the empty audience is the API server's own. */
 export type PodTokens = ReadonlyMap<string, PodToken>;
 
-/** Who a token must be for. */
+/** The subject that each token must have. */
 export interface TokenOwner {
   readonly namespace: string;
   readonly serviceAccount: string;
@@ -32,8 +31,8 @@ export interface TokenOwner {
 }
 
 /**
- * Reads what the kubelet sends: `{"audience": {"token": "…", "expirationTimestamp": "…"}}`. A token that says of
- * itself that it is another's is refused: where the kubelet sends none, an author of pods could write one.
+ * Parses what the kubelet sends: `{"audience": {"token": "…", "expirationTimestamp": "…"}}`. Rejects a token whose claims
+ * name another pod: where the kubelet sends none, the author of a pod could have written it.
  *
  * @throws VouchsafeError `ERR_CSI_TOKEN`
  */
@@ -46,7 +45,7 @@ export function parsePodTokens(text: string, owner: TokenOwner): PodTokens {
       typeof expirationTimestamp === 'string' ? expirationTimestamp : '',
     );
     if (typeof token !== 'string' || Number.isNaN(expiresAtMs)) {
-      throw invalidTokens('are not what the kubelet sends');
+      throw invalidTokens('have an unexpected format');
     }
     checkOwner(token, owner);
     tokens.set(audience, { token: new Secret(token), expiresAtMs });
@@ -54,7 +53,7 @@ export function parsePodTokens(text: string, owner: TokenOwner): PodTokens {
   return tokens;
 }
 
-/** Refuses a request whose tokens lack the audience that logs in. */
+/** Rejects a request whose tokens lack the audience that logs in. @throws VouchsafeError `ERR_CSI_TOKEN` */
 export function requireAudience(tokens: PodTokens | undefined, audience: string): void {
   if (tokens?.has(audience) !== true) throw missingAudience(tokens, audience);
 }
@@ -72,11 +71,11 @@ export class TokenSource implements TokenPort {
     this.#clock = clock;
   }
 
-  /** Why a login does not go on, where it waits for the kubelet. */
+  /** Why a login is waiting for the kubelet; undefined if none is. */
   get problem(): { readonly code: ErrorCode; readonly message: string } | undefined {
     if (this.#waiting === 0) return undefined;
     const message =
-      'waits for a service-account token that is still valid; the kubelet sends one with its next call';
+      'waiting for a valid service-account token; the kubelet sends one with its next call';
     return { code: 'ERR_CSI_TOKEN', message };
   }
 
@@ -85,7 +84,7 @@ export class TokenSource implements TokenPort {
     this.#latest.set(tokens);
   }
 
-  /** The newest token; where there is none, or an expired one, the next that the kubelet hands in. */
+  /** The newest token; if it is missing or about to expire, the next one that the kubelet sends. */
   async token(_: unknown, signal: AbortSignal): Promise<Secret<string>> {
     this.#waiting += 1;
     try {
@@ -94,7 +93,7 @@ export class TokenSource implements TokenPort {
         if (found === undefined) throw missingAudience(tokens, this.#audience);
         if (found.expiresAtMs - this.#clock.now() >= MIN_LIFE_MS) return found.token;
       }
-      throw signal.reason; // the updates end by an abort alone
+      throw signal.reason; // the updates end only by an abort
     } finally {
       this.#waiting -= 1;
     }
@@ -104,35 +103,38 @@ export class TokenSource implements TokenPort {
 function checkOwner(token: string, { namespace, serviceAccount, uid }: TokenOwner): void {
   const [, payload, signature, ...rest] = token.split('.');
   if (payload === undefined || signature === undefined || rest.length > 0) {
-    throw invalidTokens('are no JWTs');
+    throw invalidTokens('are not JWTs');
   }
   const claims = objectOf(parse(Buffer.from(payload, 'base64url').toString()));
   const pod = objectOf(objectOf(claims['kubernetes.io'])['pod']);
   const isOwn =
     claims['sub'] === `system:serviceaccount:${namespace}:${serviceAccount}` && pod['uid'] === uid;
   if (!isOwn)
-    throw invalidTokens(`are not those of this pod and of service account ${serviceAccount}`);
+    throw invalidTokens(`do not belong to this pod and service account ${serviceAccount}`);
 }
 
 function missingAudience(tokens: PodTokens | undefined, audience: string): VouchsafeError {
   const names = [...(tokens?.keys() ?? [])].map((one) => JSON.stringify(one.slice(0, 100)));
-  const found = names.length === 0 ? 'none at all' : `only for ${names.slice(0, 10).join(', ')}`;
-  const wanted = JSON.stringify(audience);
+  const found =
+    names.length === 0 ? 'and none at all' : `only for ${names.slice(0, 10).join(', ')}`;
   return new VouchsafeError(
     'ERR_CSI_TOKEN',
-    `the kubelet sent no service-account token for audience ${wanted}, ${found}: add it to tokenRequests of the CSIDriver object (csi.tokenAudiences of the installation)`,
+    `the kubelet sent no service-account token for audience ${JSON.stringify(audience)}, ${found}: add it to tokenRequests of the CSIDriver object (csi.tokenAudiences of the installation)`,
   );
 }
 
-function invalidTokens(what: string): VouchsafeError {
-  return new VouchsafeError('ERR_CSI_TOKEN', `the service-account tokens of the request ${what}`);
+function invalidTokens(problem: string): VouchsafeError {
+  return new VouchsafeError(
+    'ERR_CSI_TOKEN',
+    `the service-account tokens of the request ${problem}`,
+  );
 }
 
 function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw invalidTokens('cannot be read'); // the error of the parser quotes the text
+    throw invalidTokens('are not valid JSON'); // the error of the parser quotes the text
   }
 }
 

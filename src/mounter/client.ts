@@ -9,15 +9,15 @@ import { lineReader, parseAnswer, type MounterRequest } from './messages.ts';
 import type { MounterPort, MountSpec } from './mounter.ts';
 import type { Place } from './place.ts';
 
-/** Requests under way; a mount takes a few milliseconds. */
+/** Requests in flight; a mount takes a few milliseconds. */
 const MAX_PARALLEL = 4;
-/** How long one may take: `mount` itself is given ten seconds. */
+/** How long one may take: the program `mount` has ten seconds. */
 const ANSWER_MS = 30_000;
-/** The mounter starts at the same time as the engine, or again by itself. */
+/** How long to try to connect: the mounter starts at the same time as the engine, and is restarted by the kubelet. */
 const CONNECT_MS = 5000;
 const RETRY_MS = 50;
 
-/** What a {@link MounterClient} needs. */
+/** Settings of a {@link MounterClient}. */
 export interface MounterClientOptions {
   /** Path of the socket. */
   readonly socket: string;
@@ -27,13 +27,13 @@ export interface MounterClientOptions {
 /** A request without its number. */
 type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
 
-/** A connection with what waits for its answer. */
+/** A connection and the requests that wait for an answer, by ID. */
 interface Connection {
   readonly socket: Socket;
   readonly pending: Map<number, PromiseWithResolvers<string | null>>;
 }
 
-/** Asks the mounter; connects when it is needed, and again where the mounter was started again. */
+/** Sends requests to the mounter; connects when needed, and again after the mounter has restarted. */
 export class MounterClient implements MounterPort {
   readonly #options: MounterClientOptions;
   readonly #turns = new Semaphore(MAX_PARALLEL);
@@ -54,7 +54,7 @@ export class MounterClient implements MounterPort {
     await this.#request({ kind: 'unmount', pod, volume }, NEVER);
   }
 
-  /** Ends the connection; what is still asked for fails. */
+  /** Closes the connection; requests in flight fail. */
   close(): void {
     this.#isClosed = true;
     void this.#connection?.then(({ socket }) => socket.destroy());
@@ -73,7 +73,7 @@ export class MounterClient implements MounterPort {
     if (error !== null) throw new VouchsafeError('ERR_CSI_MOUNT', error);
   }
 
-  /** What the mounter says to a request: an error, or null where it is done. */
+  /** The mounter's answer to a request: an error, or null on success. */
   async #answer(request: WithoutId<MounterRequest>, signal: AbortSignal): Promise<string | null> {
     const { socket, pending } = await this.#connected(signal);
     this.#lastId += 1;
@@ -100,7 +100,7 @@ export class MounterClient implements MounterPort {
     const { clock } = this.#options;
     const until = clock.monotonicMs() + CONNECT_MS;
     for (;;) {
-      if (this.#isClosed) throw this.#unavailable('is not asked any more');
+      if (this.#isClosed) throw this.#unavailable('was disconnected');
       try {
         return this.#use(await opened(this.#options.socket));
       } catch (cause) {
@@ -123,17 +123,18 @@ export class MounterClient implements MounterPort {
     socket.on('data', (text: string) => {
       if (!take(text)) socket.destroy();
     });
-    socket.on('error', () => undefined); // told by what follows it
+    socket.on('error', () => undefined); // `close` follows
     socket.once('close', () => {
       this.#connection = undefined;
-      for (const { reject } of connection.pending.values()) reject(this.#unavailable('has gone'));
+      for (const { reject } of connection.pending.values())
+        reject(this.#unavailable('closed the connection'));
     });
     if (this.#isClosed) socket.destroy();
     return connection;
   }
 
-  #unavailable(how: string, cause?: unknown): VouchsafeError {
-    const text = `the mounter at ${this.#options.socket} ${how}: see the container mounter`;
+  #unavailable(problem: string, cause?: unknown): VouchsafeError {
+    const text = `the mounter at ${this.#options.socket} ${problem}: see the log of container mounter`;
     return new VouchsafeError('ERR_CSI_MOUNT', text, { cause });
   }
 }

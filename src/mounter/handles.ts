@@ -1,7 +1,7 @@
 /**
- * Directories on the way to a target, each one opened by its name in the one before, and never through a symbolic
- * link: what is done by a handle is done to the directory that was looked at, whatever its name stands for by then.
- * Plain system calls: each of them takes microseconds.
+ * Opens the directories on the path to a target one by one, each by its name in the one before, and never through a symbolic
+ * link. An operation on a handle applies to the directory that was checked, even if its path has changed since. The system
+ * calls are synchronous: each takes microseconds.
  */
 import {
   closeSync,
@@ -18,14 +18,14 @@ import { BETWEEN, TARGET, type Place } from './place.ts';
 
 const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = constants;
 
-/** An open directory; whoever opened it disposes of it. */
+/** An open directory; the caller disposes of it. */
 export interface Handle extends Disposable {
   readonly descriptor: number;
 }
 
-/** Opens the directory of a volume, which the kubelet makes. @throws the system's error; `ENOENT` where it is missing. */
+/** Opens the directory of a volume, which the kubelet creates. @throws the system's error; `ENOENT` if it is missing. */
 export function openVolume(pods: string, { pod, volume }: Place): Handle {
-  // That one is a setting of whoever installed this; a link there is theirs.
+  // The administrator configures this path, so a symbolic link in it is allowed.
   let handle = handleOf(openSync(pods, O_RDONLY | O_DIRECTORY));
   for (const name of [pod, ...BETWEEN, volume]) {
     using parent = handle;
@@ -34,12 +34,12 @@ export function openVolume(pods: string, { pod, volume }: Place): Handle {
   return handle;
 }
 
-/** Opens the target, or what is mounted there. @throws the system's error; `ENOENT` where it is missing. */
+/** Opens the target, or what is mounted there. @throws the system's error; `ENOENT` if it is missing. */
 export function openTarget(volume: Handle): Handle {
   return openChild(volume, TARGET);
 }
 
-/** Makes the target; false where there is something already. */
+/** Creates the target; false if the name exists already. */
 export function makeTarget(volume: Handle): boolean {
   try {
     mkdirSync(pathOf(volume, TARGET), { mode: 0o750 });
@@ -50,7 +50,7 @@ export function makeTarget(volume: Handle): boolean {
   }
 }
 
-/** Removes the target where it is there. Never more than an empty directory: what is in another one is somebody's. */
+/** Removes the target if it exists. Only an empty directory is removed: files in it belong to somebody else. */
 export function removeTarget(volume: Handle): void {
   try {
     rmdirSync(pathOf(volume, TARGET));
@@ -59,7 +59,7 @@ export function removeTarget(volume: Handle): void {
   }
 }
 
-/** Whether there is something by the name of the target, a dangling link included. */
+/** Whether the name of the target exists, even as a dangling link. */
 export function hasTarget(volume: Handle): boolean {
   return lstatSync(pathOf(volume, TARGET), { throwIfNoEntry: false }) !== undefined;
 }
@@ -73,7 +73,7 @@ function openChild(parent: Handle, name: string): Handle {
   return handleOf(openSync(pathOf(parent, name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
 }
 
-/** Node has no `openat` and its kin, but the kernel resolves such a path through the open handle. */
+/** Node has no `openat`, but the kernel resolves a path like this through the open directory. */
 function pathOf({ descriptor }: Handle, name: string): string {
   return join('/proc/self/fd', String(descriptor), name);
 }

@@ -1,38 +1,38 @@
 /**
- * What engine and mounter say to each other: lines of JSON over a Unix socket, answered in any order.
+ * The protocol between engine and mounter: lines of JSON over a Unix socket, answered in any order.
  */
 import type { MountSpec } from './mounter.ts';
 import type { Place } from './place.ts';
 
-/** Longest line, in characters: all that a request can hold, and no more. */
+/** Longest line, in characters: the largest valid request fits. */
 export const MAX_LINE = 2048;
 
-/** What can be asked for. */
+/** A request of the engine. */
 export type MounterRequest =
   | ({ readonly id: number; readonly kind: 'mount' } & MountSpec)
   | ({ readonly id: number; readonly kind: 'unmount' } & Place);
 
-/** How it went. */
+/** The answer to a request. */
 export interface MounterAnswer {
-  /** That of the request. */
+  /** ID of the request. */
   readonly id: number;
-  /** Why it was not done; null where it was. */
+  /** Why the request failed; null on success. */
   readonly error: string | null;
 }
 
-/** Keys of each request: these and no others. */
+/** The exact keys of each kind of request. */
 const KEYS: ReadonlyMap<unknown, readonly string[]> = new Map([
   ['mount', ['id', 'kind', 'pod', 'volume', 'sizeBytes', 'group', 'selinux']],
   ['unmount', ['id', 'kind', 'pod', 'volume']],
 ]);
 
-/** Reads a line; undefined where it is not a request. Whether what it asks for may be had is not looked at. */
+/** Parses a line; undefined if it is not a request. The values are not checked, only their types. */
 export function parseRequest(line: string): MounterRequest | undefined {
   const found = parseObject(line);
   if (found === undefined) return undefined;
   const keys = KEYS.get(found['kind']);
   if (keys === undefined || !hasExactly(found, keys) || !isId(found['id'])) return undefined;
-  return hasTypes(found) ? (found as unknown as MounterRequest) : undefined; // each key was looked at
+  return hasTypes(found) ? (found as unknown as MounterRequest) : undefined; // every key was checked
 }
 
 function hasTypes({ pod, volume, sizeBytes, group, selinux }: Readonly<Record<string, unknown>>) {
@@ -45,7 +45,7 @@ function hasTypes({ pod, volume, sizeBytes, group, selinux }: Readonly<Record<st
   );
 }
 
-/** Reads a line; undefined where it is not an answer. */
+/** Parses a line; undefined if it is not an answer. */
 export function parseAnswer(line: string): MounterAnswer | undefined {
   const found = parseObject(line);
   if (found === undefined || !hasExactly(found, ['id', 'error'])) return undefined;
@@ -55,8 +55,8 @@ export function parseAnswer(line: string): MounterAnswer | undefined {
 }
 
 /**
- * Cuts what arrives into lines, and hands each to `take`. Returns the function that takes what arrives, which is false
- * once a line is longer than {@link MAX_LINE}: nothing after that is looked at.
+ * Splits incoming text into lines, and passes each to `take`. Returns the function to call with incoming text; it returns false
+ * once a line is longer than {@link MAX_LINE}, and drops that text.
  */
 export function lineReader(take: (line: string) => void): (text: string) => boolean {
   let rest = '';

@@ -1,7 +1,7 @@
 /**
- * Mounts the volumes of a node, and takes them away. This is all that the one privileged process of the
- * product does. It trusts nobody: whoever asks names a pod and a volume, and gets a small tmpfs at the one place where
- * the kubelet wants that volume, or nothing.
+ * Mounts and unmounts the volumes of a node. The only privileged process of the product does nothing else, and trusts
+ * no caller: a request names a pod and a volume, and results in a small tmpfs at the one path where the kubelet expects
+ * that volume, or in an error.
  */
 import { codeOf, VouchsafeError, type Logger } from '../core/index.ts';
 import { Semaphore } from '../async/index.ts';
@@ -16,83 +16,83 @@ import {
 } from './handles.ts';
 import { isPlace, targetOf, type Place } from './place.ts';
 
-/** `mount` and `umount` at once. */
+/** Runs of `mount` and `umount` at once. */
 const MAX_PARALLEL = 4;
 
-/** More mounts than this at one place are not of ours. */
+/** More mounts than this at one target cannot be the driver's. */
 const MAX_STACKED = 16;
 
 /** Files, directories and links of one volume: two sets of as many files as a document may have. */
 const MAX_INODES = 4096;
 
-/** Largest ID of a group: the next one stands for none. */
+/** Largest group ID: the next number means none. */
 const MAX_GROUP = 2 ** 32 - 2;
 
-/** An option of SELinux, with nothing in it that could be another option. */
+/** The mount option of SELinux; its value cannot contain another option. */
 const CONTEXT = /^context="[A-Za-z0-9_.:,-]{1,512}"$/;
 
-/** What a volume is to be like. */
+/** A volume to mount. */
 export interface MountSpec extends Place {
   /** In bytes. */
   readonly sizeBytes: number;
-  /** Group that the files shall belong to. */
+  /** Group that the files belong to; null for root's. */
   readonly group: number | null;
-  /** `context="…"`, as the kubelet says it. */
+  /** Mount option `context="…"` of SELinux; null without one. */
   readonly selinux: string | null;
 }
 
-/** Mounting and unmounting, here or by way of a socket. */
+/** Mounts and unmounts, here or through a socket. */
 export interface MounterPort {
-  /** Makes the target and mounts, unless it is mounted. Abort ends the waiting. @throws VouchsafeError `ERR_CSI_MOUNT` */
+  /** Creates the target and mounts, unless it is mounted. An abort ends the wait, not the mount. @throws VouchsafeError `ERR_CSI_MOUNT` */
   mount(spec: MountSpec, signal: AbortSignal): Promise<void>;
   /**
-   * Takes mount and target away; where there is neither, nothing. Somebody else's mount is left alone.
+   * Removes mount and target; neither need exist. A foreign mount is an error, and is left alone.
    *
    * @throws VouchsafeError `ERR_CSI_MOUNT`
    */
   unmount(place: Place): Promise<void>;
 }
 
-/** A mount, as the kernel tells it. */
+/** A mount, as the kernel lists it. */
 export interface KnownMount {
   readonly id: number;
   readonly type: string;
   readonly source: string;
 }
 
-/** The kernel's mounts by open directories, as src/platform has them. */
+/** System calls for mounts by open directories; src/platform implements them. */
 export interface SystemMountsPort {
-  /** The mount that an open file is on; undefined where it is not one of this process's. */
+  /** The mount that an open file is on; undefined if this process does not see it. */
   mountOf(descriptor: number): Promise<KnownMount | undefined>;
-  /** Mounts a tmpfs at an open directory; rejects with a `MountError` that has the words of `mount`. */
+  /** Mounts a tmpfs at an open directory; rejects with a `MountError` that has the message of `mount`. */
   mountTmpfs(mount: {
     readonly descriptor: number;
     readonly source: string;
     readonly options: readonly string[];
   }): Promise<void>;
-  /** Takes away the mount whose root is open; who still uses it goes on until the end of that. */
+  /** Detaches the mount whose root is open; processes that have files open there can still use them. */
   unmount(descriptor: number): Promise<void>;
 }
 
-/** What a {@link Mounter} works with. */
+/** Settings of a {@link Mounter}. */
 export interface MounterOptions {
   readonly mounts: SystemMountsPort;
-  /** Name of the driver: the source of the mounts that are ours. */
+  /** Name of the driver: the source of its own mounts. */
   readonly source: string;
   /** The kubelet's directory of pods. */
   readonly podsDirectory: string;
-  /** Most that a volume may have, in bytes. */
+  /** Largest volume, in bytes. */
   readonly maxBytes: number;
   readonly logger: Logger;
 }
 
-/** The privileged part. */
+/** Mounts and unmounts by itself; needs CAP_SYS_ADMIN. */
 export class Mounter implements MounterPort {
   readonly #options: MounterOptions;
   readonly #turns = new Semaphore(MAX_PARALLEL);
-  /** Targets that are worked on. */
+  /** Targets with a request in flight. */
   readonly #busy = new Set<string>();
-  /** Kernels from 6.4 on can keep a tmpfs out of swap. */
+  /** Whether the kernel can keep a tmpfs out of swap, as it can from 6.4 on. */
   #hasNoswap = true;
 
   constructor(options: MounterOptions) {
@@ -107,12 +107,12 @@ export class Mounter implements MounterPort {
       using volume = openVolume(podsDirectory, spec);
       const isNew = makeTarget(volume);
       using directory = openTarget(volume);
-      // Nothing is mounted at a directory that was not there.
+      // Nothing can be mounted at a new directory.
       if (!isNew && (await this.#isMounted(volume, directory, target))) return;
       try {
         await this.#mountTmpfs(directory, spec);
       } catch (cause) {
-        tryRemove(volume); // the error of the mount is the one to tell
+        tryRemove(volume); // the error of the mount is the one to report
         throw cause;
       }
     });
@@ -136,14 +136,14 @@ export class Mounter implements MounterPort {
     });
   }
 
-  /** One request for a target at a time; what goes wrong is told as what it was for. */
+  /** Runs `work` unless another request for the target is in flight. The text of an error begins with `what`. */
   async #exclusive(
     target: string,
     signal: AbortSignal,
     what: string,
     work: () => Promise<void>,
   ): Promise<void> {
-    if (this.#busy.has(target)) throw mountError(`${what}: another request for it is under way`);
+    if (this.#busy.has(target)) throw mountError(`${what}: another request for it is in flight`);
     this.#busy.add(target);
     try {
       await this.#turns.run(signal, work);
@@ -155,16 +155,16 @@ export class Mounter implements MounterPort {
     }
   }
 
-  /** Whether our mount is at a target that was there. Anything else in it is an error. */
+  /** Whether the driver's mount is at an existing target. Any other content is an error. */
   async #isMounted(volume: Handle, directory: Handle, target: string): Promise<boolean> {
     const found = await this.#mountAt(volume, directory);
     if (found === 'foreign') throw foreignMount(target);
-    // What is in it would be hidden, and would keep the target from being removed.
+    // A mount would hide the content, which would later keep the target from being removed.
     if (found === 'own' || isEmpty(directory)) return found === 'own';
     throw mountError(`${target} exists and is not an empty directory`);
   }
 
-  /** What is mounted at the target: by the kernel's number of the mount, which no name can pretend to be. */
+  /** What is mounted at the target, by the kernel's mount ID, which cannot be forged by a name. */
   async #mountAt(volume: Handle, directory: Handle): Promise<'own' | 'foreign' | 'nothing'> {
     const { mounts, source } = this.#options;
     const below = await mounts.mountOf(volume.descriptor);
@@ -182,9 +182,9 @@ export class Mounter implements MounterPort {
         await mounts.mountTmpfs({ descriptor, source, options: [...options, 'noswap'] });
         return;
       } catch (error) {
-        // Whatever else went wrong may pass; in swap a secret would stay.
+        // Another error may be temporary, and without noswap a secret could get into swap.
         if (!isOptionRefused(error)) throw error;
-        // Where it is another option, the second try tells the reason.
+        // If the kernel rejects another option, the second try throws.
         await mounts.mountTmpfs({ descriptor, source, options });
         this.#hasNoswap = false;
         logger.warn('this kernel cannot keep volumes out of swap', { error });
@@ -208,14 +208,14 @@ function checkSpec(spec: MountSpec, maxBytes: number): void {
     throw mountError(`a volume may have 1 to ${maxBytes} bytes (csi.maxVolumeSize)`);
   }
   const isGroup = group === null || (Number.isInteger(group) && group >= 0 && group <= MAX_GROUP);
-  if (!isGroup) throw mountError('not the ID of a group');
-  if (selinux !== null && !CONTEXT.test(selinux)) throw mountError('not a context of SELinux');
+  if (!isGroup) throw mountError('not a valid group ID');
+  if (selinux !== null && !CONTEXT.test(selinux)) throw mountError('not a valid SELinux context');
 }
 
 function optionsOf({ sizeBytes, group, selinux }: MountSpec): readonly string[] {
   return [
     ...['rw', 'nosuid', 'nodev', 'noexec', `size=${sizeBytes}`, `nr_inodes=${MAX_INODES}`],
-    // With the set-group-ID bit all that is made in it belongs to the group.
+    // With the set-group-ID bit everything that is created in it belongs to the group.
     ...(group === null ? ['mode=0755'] : ['mode=2755', `gid=${group}`]),
     ...(selinux === null ? [] : [selinux]),
   ];
@@ -234,27 +234,27 @@ function tryRemove(volume: Handle): void {
   try {
     removeTarget(volume);
   } catch {
-    // It is an empty directory, and the next try finds it.
+    // It stays as an empty directory, which the next try uses.
   }
 }
 
-/** In words for whoever operates the node. A symbolic link is what `O_NOFOLLOW` with `O_DIRECTORY` says ENOTDIR of. */
+/** The reason for the operator of the node. With `O_NOFOLLOW` and `O_DIRECTORY`, ENOTDIR means a symbolic link. */
 function reasonOf(cause: unknown): string {
   if (cause instanceof Error && cause.name === 'MountError') return cause.message;
   const code = codeOf(cause);
-  if (code === 'ENOTDIR' || code === 'ELOOP') return 'something on the way is not a directory';
+  if (code === 'ENOTDIR' || code === 'ELOOP') return 'a part of the path is not a directory';
   return code ?? 'unknown error';
 }
 
 function foreignMount(target: string): VouchsafeError {
-  return mountError(`${target} is mounted, and not by this driver: unmount it on the node`);
+  return mountError(`${target} is mounted, but not by this driver: unmount it on the node`);
 }
 
 function mountError(message: string, cause?: unknown): VouchsafeError {
   return new VouchsafeError('ERR_CSI_MOUNT', message, { cause });
 }
 
-/** By the words of mount(8), before and since it uses the newer calls of the kernel; paths of targets have no spaces. */
+/** By the messages of mount(8), with the kernel's old and new mount API. */
 function isOptionRefused(error: unknown): boolean {
   return error instanceof Error && /bad option|unknown parameter/i.test(error.message);
 }

@@ -1,5 +1,5 @@
 /**
- * The one place below the kubelet's directory where a volume of a pod can be mounted.
+ * The one path below the kubelet's directory where a volume of a pod can be mounted.
  *
  * @see https://github.com/kubernetes/kubernetes/blob/master/pkg/volume/csi/csi_util.go `getTargetPath`
  */
@@ -13,10 +13,10 @@ export interface Place {
   readonly volume: string;
 }
 
-/** Directories between that of the pod and that of the volume. */
+/** Directories between those of pod and volume. */
 export const BETWEEN = ['volumes', 'kubernetes.io~csi'] as const;
 
-/** What is mounted at, in the directory of the volume. */
+/** The mount point in the directory of the volume. */
 export const TARGET = 'mount';
 
 /** UIDs are UUIDs; those of static pods are hashes. */
@@ -24,7 +24,7 @@ const POD = /^[0-9A-Za-z](?:[0-9A-Za-z-]{0,126}[0-9A-Za-z])?$/;
 /** A DNS subdomain, as the API server checks it. */
 const VOLUME = /^[0-9a-z](?:[0-9a-z.-]{0,251}[0-9a-z])?$/;
 
-/** Whether both are single names that the kubelet gives to directories: neither `..` nor anything with a slash. */
+/** Whether both are valid names of the kubelet's directories: neither `..` nor with a slash. */
 export function isPlace({ pod, volume }: Place): boolean {
   return POD.test(pod) && VOLUME.test(volume);
 }

@@ -1,6 +1,6 @@
 /**
- * The mounter on its socket. Only the engine shares the directory of the socket; what comes from there is
- * taken for what an attacker wrote who has taken the engine over.
+ * Serves the mounter on its socket. Only the engine shares the directory of the socket. Every request is treated as if it came
+ * from an attacker who controls the engine.
  */
 import { rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
@@ -15,25 +15,25 @@ import {
 } from './messages.ts';
 import type { MounterPort } from './mounter.ts';
 
-/** One engine, and its successor that starts while it ends. */
+/** One engine, and its successor, which starts while the first one ends. */
 const MAX_CONNECTIONS = 4;
-/** Requests of one connection under way. The engine has no more than four. */
+/** Requests in flight on one connection; the engine has at most four. */
 const MAX_PENDING = 64;
-/** Answers that are not read, in bytes. */
+/** Unread answers of one connection, in bytes. */
 const MAX_UNREAD_BYTES = 64 * 1024;
 /** Root alone may connect: what a socket of mode 0600 lacks. */
 const SOCKET_UMASK = 0o177;
 
-/** What {@link serveMounter} needs. */
+/** Settings of {@link serveMounter}. */
 export interface MounterServerOptions {
-  /** Path of the socket; what a predecessor left there is replaced. */
+  /** Path of the socket; an existing file is replaced. */
   readonly socket: string;
   readonly mounter: MounterPort;
   readonly logger: Logger;
 }
 
 /**
- * Serves until `signal` aborts, and then until whoever is connected has gone: an engine that ends may still have to
+ * Serves until `signal` aborts, and then until existing connections close: an engine that ends may still have to
  * unmount.
  *
  * @throws VouchsafeError `ERR_SERVER_LISTEN`
@@ -74,30 +74,30 @@ async function listen(server: Server, path: string): Promise<void> {
   }
 }
 
-/** Whoever breaks a rule is cut off: the engine never does. */
+/** Closes the connection at the first breach of the protocol; the engine never breaks it. */
 function serveConnection(socket: Socket, mounter: MounterPort, logger: Logger): void {
   let pending = 0;
   const cut = (reason: string): void => {
     if (socket.destroyed) return;
-    logger.warn('a connection is cut', { reason });
+    logger.warn('closing a connection', { reason });
     socket.destroy();
   };
   const answer = (message: MounterAnswer): void => {
     pending -= 1;
     if (socket.destroyed) return;
     socket.write(`${JSON.stringify(message)}\n`);
-    if (socket.writableLength > MAX_UNREAD_BYTES) cut('answers are not read');
+    if (socket.writableLength > MAX_UNREAD_BYTES) cut('the peer does not read answers');
   };
   const take = lineReader((line) => {
     if (socket.destroyed) return;
     const request = parseRequest(line);
     pending += 1;
-    if (request === undefined) cut('not a request');
+    if (request === undefined) cut('invalid request');
     else if (pending > MAX_PENDING) cut('too many requests at once');
     else void answered(request, mounter, logger).then(answer);
   });
   socket.setEncoding('utf8');
-  socket.on('error', () => undefined); // its end is all there is to know
+  socket.on('error', () => undefined); // nothing to do: the connection is closed
   socket.on('data', (text: string) => {
     if (!take(text)) cut(`a line of more than ${MAX_LINE} characters`);
   });

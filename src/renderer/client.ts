@@ -1,5 +1,5 @@
 /**
- * Templates and answers of Vault, worked on in other processes: the thread that asks looks into none of them.
+ * Has templates and responses of Vault processed by child processes: the thread of the caller parses none of them.
  */
 import {
   JsonText,
@@ -22,32 +22,32 @@ import {
   type ValueKind,
 } from './wire.ts';
 
-/** Names that an error lists. */
+/** Most names that an error lists. */
 const MAX_NAMES = 5;
 
-/** Whose work it is. */
+/** For whom a job is done. */
 export interface Client {
-  /** Tenants take turns: a namespace. */
+  /** A namespace: tenants take turns. */
   readonly tenant: string;
   /** Called around each rendering. */
   readonly onBegin?: (() => void) | undefined;
   readonly onEnd?: (() => void) | undefined;
 }
 
-/** What errors tell of the bounds of a job. */
+/** The bounds of a job, for the text of errors. */
 export interface Bounds {
   readonly timeoutMs: number;
   readonly heapBytes: number;
   readonly frameBytes: number;
 }
 
-/** One template over values, as src/agent hands it in. */
+/** One template to render; see `RenderJob` of src/agent. */
 export interface RenderJob {
   readonly template: SentTemplate;
   readonly context?: { readonly dependency: Dependency; readonly key?: string };
 }
 
-/** What came of one: see `TemplateOutput` of src/agent. */
+/** One rendered template; see `TemplateOutput` of src/agent. */
 export interface RenderOutput {
   readonly text: undefined;
   readonly binary: Uint8Array | undefined;
@@ -59,7 +59,7 @@ export interface RenderOutput {
 
 type KnownValues = ReadonlyMap<string, { readonly value: unknown }>;
 
-/** Has it done. Every method rejects with the signal's reason on abort. */
+/** Checks and renders templates in a pool. Every method rejects with the signal's reason on abort. */
 export class Renderer {
   readonly #pool: Pick<Pool, 'do'>;
   readonly #bounds: Bounds;
@@ -70,7 +70,7 @@ export class Renderer {
   }
 
   /**
-   * What shows of templates without data.
+   * Checks templates without data.
    *
    * @throws VouchsafeError `ERR_TEMPLATE_LIMIT`, `ERR_TEMPLATE_BUSY`
    */
@@ -86,7 +86,7 @@ export class Renderer {
   }
 
   /**
-   * Renders templates, each by itself: see `TemplatePort` of src/agent.
+   * Renders templates, each on its own; see `TemplatePort` of src/agent.
    *
    * @throws VouchsafeError `ERR_TEMPLATE_LIMIT`, `ERR_TEMPLATE_BUSY`
    */
@@ -111,7 +111,7 @@ export class Renderer {
   }
 
   /**
-   * Opens an answer of Vault; the value comes as {@link JsonText}. One that is short takes no time, and no other process.
+   * Parses a response of Vault; the value is a {@link JsonText}. A short one is parsed here, because that takes no time.
    *
    * @throws VouchsafeError `ERR_TEMPLATE_LIMIT`, `ERR_TEMPLATE_BUSY`
    */
@@ -137,7 +137,7 @@ export class Renderer {
       if ('malformed' in opened) return opened;
       return { ...opened, value: readValue(frame[1]) };
     };
-    const subject = `reading the answer of Vault for ${path}`;
+    const subject = `reading the response of Vault for ${path}`;
     return await this.#do({ tenant, ...job(request, [body]), read }, subject, signal);
   }
 
@@ -156,7 +156,7 @@ export class Renderer {
     const most = {
       time: `took more than ${timeoutMs / 1000} s, which is csi.rendering.timeout`,
       memory: `needed more than ${mib(heapBytes)} MiB of memory, which is csi.rendering.memory`,
-      size: `is more than ${mib(frameBytes)} MiB, with all values that the files are made of`,
+      size: `takes more than ${mib(frameBytes)} MiB, including all values of the files`,
     }[bound];
     const text = `${subject} ${most}; make the templates simpler or the values shorter`;
     return new VouchsafeError('ERR_TEMPLATE_LIMIT', text, { details: { bound } });
@@ -173,7 +173,7 @@ function sentValue(
 ): readonly { readonly key: string; readonly kind: ValueKind; readonly bytes: Uint8Array }[] {
   if (value instanceof JsonText) return [{ key, kind: 'json', bytes: value.bytes }];
   if (typeof value === 'string') return [{ key, kind: 'text', bytes: Buffer.from(value) }];
-  // No template asks for a key: files of an X.509-SVID are written as they are.
+  // No template can use a private key: files of an X.509-SVID are written as they are.
   if (key === 'x509-svid') return [];
   return [{ key, kind: 'json', bytes: JsonText.of(value).bytes }];
 }

@@ -1,6 +1,6 @@
 /**
- * What a process that renders does: templates and answers of Vault, one frame after the other, for whoever asks. It
- * keeps parsed templates, and of values nothing.
+ * The work of a render process: templates and responses of Vault, one frame after the other. It caches parsed templates, but
+ * keeps no values.
  */
 import { createHash } from 'node:crypto';
 import { dependencyKey, toVouchsafeError, VouchsafeError, type Dependency } from '../core/index.ts';
@@ -14,11 +14,11 @@ import {
   type RenderResult,
   type Template,
 } from '../template/index.ts';
-// Not by its index, which brings the whole client: a process that renders has neither use nor room for it.
+// Not by its index, which brings the whole client: a render process has neither use nor room for it.
 import { parseResponse } from '../vault/response.ts';
 import { headOf, MAX_HEAD_BYTES, type Request, type SentTemplate, type ValueKind } from './wire.ts';
 
-/** Parsed templates that are kept, and the characters that they may have together. */
+/** Cached templates, and their characters together. */
 const MAX_TEMPLATES = 256;
 const MAX_TEMPLATE_CHARACTERS = 1024 * 1024;
 
@@ -32,10 +32,10 @@ export class RendererService {
     this.#limits = limits;
   }
 
-  /** Does what a frame asks for. What it throws is a defect, or more than this process may have. */
+  /** Answers a request. An error that it throws is a defect, or the process is out of memory. */
   answer(frame: Frame): Frame {
     const [head = new Uint8Array(), ...parts] = frame;
-    const request = JSON.parse(Buffer.from(head).toString()) as Request; // the driver writes no others
+    const request = JSON.parse(Buffer.from(head).toString()) as Request; // the driver sends nothing else
     switch (request.operation) {
       case 'render':
         return this.#render(request, parts);
@@ -69,7 +69,7 @@ export class RendererService {
     });
     const answer = answerOf(results);
     if ((answer[0]?.byteLength ?? 0) <= MAX_HEAD_BYTES) return answer;
-    const text = `more is asked for, or wrong, than ${MAX_HEAD_BYTES} bytes can tell`;
+    const text = `the dependencies and errors of the templates take more than ${MAX_HEAD_BYTES} bytes`;
     return answerOf(results.map(() => new VouchsafeError('ERR_TEMPLATE_LIMIT', text)));
   }
 
@@ -78,7 +78,7 @@ export class RendererService {
     const { name, source } = sent;
     const key = JSON.stringify([name, source]);
     const template = this.#templates.get(key) ?? parseTemplate(source, name);
-    // The one that was used last is the last one to go.
+    // The least recently used template is evicted first.
     if (!this.#templates.delete(key)) this.#characters += key.length;
     this.#templates.set(key, template);
     for (const oldest of this.#templates.keys()) {
@@ -92,11 +92,11 @@ export class RendererService {
 }
 
 function tooMany(): { problems: readonly object[]; dependencies: readonly [] } {
-  const message = `has more to tell than ${MAX_HEAD_BYTES} bytes`;
+  const message = `has problems and dependencies of more than ${MAX_HEAD_BYTES} bytes`;
   return { problems: [{ path: 'template', message }], dependencies: [] };
 }
 
-/** A value is opened when it is asked for, and once. */
+/** Parses the value at its first use. */
 function valueOf(
   kind: ValueKind,
   part: Uint8Array = new Uint8Array(),

@@ -1,9 +1,9 @@
 /**
- * What the driver and the processes that render say to each other: the first part of a frame is JSON, the others are
- * bytes that it speaks of.
+ * The protocol between the driver and its render processes: the first part of a frame is JSON, the others are bytes that it
+ * refers to.
  *
- * What the driver says is trusted. What it is answered is not: it comes from where texts of tenants are worked on, so
- * every member is looked at, and nothing is taken over but what is expected.
+ * Requests of the driver are trusted. Answers are not, because they come from processes that work on input of tenants: every
+ * member is checked, and only expected members are copied.
  */
 import type { Validity } from '../contracts/index.ts';
 import {
@@ -20,13 +20,13 @@ import type { Frame } from '../sandbox/index.ts';
 import type { RenderLimits } from '../template/index.ts';
 import type { ResponseShape } from '../vault/response.ts';
 
-/** Longest first part of an answer: it is read where everybody waits. */
+/** Longest first part of an answer, in bytes: the driver parses it on the thread that serves all volumes. */
 export const MAX_HEAD_BYTES = 512 * 1024;
 
 /** A SHA-256 in base64. */
 const DIGEST_CHARACTERS = 44;
 
-/** What a process is told first. */
+/** The first request to a render process. */
 export interface Setup {
   readonly limits: RenderLimits;
 }
@@ -36,7 +36,7 @@ export type SentTemplate =
   | { readonly name: string; readonly source: string }
   | { readonly name: string; readonly format: 'json' | 'env' | 'properties' | 'yaml' | 'raw' };
 
-/** An answer that was not agreed: whoever gave it is not to be trusted any more. */
+/** An invalid answer; the process that sent it is not to be trusted any more. */
 export class WireError extends Error {
   override readonly name = 'WireError';
 }
@@ -44,7 +44,7 @@ export class WireError extends Error {
 /** How a value is sent: as JSON, or as the text that it is. */
 export type ValueKind = 'json' | 'text';
 
-/** What the driver may ask for. */
+/** A request of the driver. */
 export type Request =
   | {
       readonly operation: 'render';
@@ -52,17 +52,17 @@ export type Request =
         readonly template: SentTemplate;
         readonly context?: { readonly dependency: Dependency; readonly key?: string };
       }[];
-      /** Key and kind of each value; the value itself is the part of the same place, counted from 1. */
+      /** Key and kind of each value; the value itself is the part with the same index, counted from 1. */
       readonly values: readonly (readonly [key: string, kind: ValueKind])[];
     }
   | {
       readonly operation: 'check';
       readonly templates: readonly { readonly name: string; readonly source: string }[];
     }
-  /** The body of the answer is the part after this one. */
+  /** Part 1 is the body of the response. */
   | { readonly operation: 'answer'; readonly shape: ResponseShape; readonly nowMs: number };
 
-/** What became of one template; `content` is the number of the part, 0 where there is none. */
+/** One rendered template; `content` is the index of its part, 0 if it has none. */
 export interface Rendered {
   readonly content: number;
   readonly digest: string;
@@ -70,20 +70,21 @@ export interface Rendered {
   readonly missing: readonly Dependency[];
 }
 
-/** What shows of a template without data. */
+/** What a check of a template without data has found. */
 export interface Checked {
   readonly problems: readonly Problem[];
   readonly dependencies: readonly Dependency[];
 }
 
-/** What became of an answer of Vault; its value is the part after this one. */
+/** A parsed response of Vault; its value is part 1. */
 export type Opened =
   | { readonly malformed: string }
   | { readonly validity: Validity; readonly warnings: readonly string[] };
 
 /**
- * Reads the value of an answer of Vault: of what is short enough to be looked into everywhere it is certain that it can
- * be, the rest is bytes. @throws WireError
+ * Reads the value of a response of Vault. A short value is parsed once to check it; a long one stays bytes.
+ *
+ * @throws WireError
  */
 export function readValue(part: Uint8Array | undefined): JsonText {
   if (part === undefined) throw wireError('a value');
@@ -96,12 +97,12 @@ export function readValue(part: Uint8Array | undefined): JsonText {
   return value;
 }
 
-/** JSON as a part. */
+/** Encodes JSON as a part. */
 export function headOf(value: unknown): Uint8Array {
   return Buffer.from(JSON.stringify(value));
 }
 
-/** The JSON of a part. @throws WireError */
+/** Parses the JSON of a part. @throws WireError */
 export function parseHead(part: Uint8Array | undefined): unknown {
   if (part === undefined || part.byteLength > MAX_HEAD_BYTES) throw wireError('the first part');
   try {
@@ -111,7 +112,7 @@ export function parseHead(part: Uint8Array | undefined): unknown {
   }
 }
 
-/** Reads what became of `count` templates. @throws WireError for anything else. */
+/** Reads the results of rendering `count` templates. @throws WireError for anything else. */
 export function readRendered(frame: Frame, count: number): readonly (Rendered | VouchsafeError)[] {
   const head = record(parseHead(frame[0]));
   const dependencies = list(head['dependencies']).map(readDependency);
@@ -128,7 +129,7 @@ export function readRendered(frame: Frame, count: number): readonly (Rendered | 
     const output = record(one);
     if (output['error'] !== undefined) return readError(output['error']);
     const content = natural(output['content'], parts);
-    // Each part is the content of one output, in their order.
+    // Each part is the content of one output, in the same order.
     if (content !== 0 && content !== parts) throw wireError('a content');
     if (content !== 0) parts += 1;
     const digest = text(output['digest'], content === 0 ? 0 : DIGEST_CHARACTERS);
@@ -139,7 +140,7 @@ export function readRendered(frame: Frame, count: number): readonly (Rendered | 
   return results;
 }
 
-/** Reads what was found in `count` templates. @throws WireError for anything else. */
+/** Reads the results of checking `count` templates. @throws WireError for anything else. */
 export function readChecked(frame: Frame, count: number): readonly Checked[] {
   const checks = list(record(parseHead(frame[0]))['checks']);
   if (checks.length !== count) throw wireError('the number of checks');
@@ -156,7 +157,7 @@ export function readChecked(frame: Frame, count: number): readonly Checked[] {
   });
 }
 
-/** Reads what became of an answer of Vault. @throws WireError for anything else. */
+/** Reads a parsed response of Vault. @throws WireError for anything else. */
 export function readOpened(frame: Frame): Opened {
   const head = record(parseHead(frame[0]));
   if (head['malformed'] !== undefined) {
@@ -222,7 +223,7 @@ function readParams(value: unknown): WriteParams {
   return Object.fromEntries(entries);
 }
 
-/** Errors of templates alone: no other can come of a rendering, and none of the others is a tenant's to cause. */
+/** Only errors of templates: a rendering has no others, and a tenant must not be able to cause the others. */
 function readError(value: unknown): VouchsafeError {
   const { code, message, details } = record(value);
   if (!isTemplateCode(code)) throw wireError('a code');
@@ -249,10 +250,11 @@ function readDetails(value: unknown): ErrorDetails {
 
 type Members = Readonly<Record<string, unknown>>;
 
-/** An object of whose members none are inherited. */
+/** An object without inherited members. */
 function record(value: unknown): Members {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wireError('an object');
-  return Object.setPrototypeOf(value, null) as Members; // JSON made it: nobody else has it
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw wireError('an object');
+  return Object.setPrototypeOf(value, null) as Members; // fresh from JSON.parse: nothing else refers to it
 }
 
 function list(value: unknown): readonly unknown[] {
@@ -281,7 +283,7 @@ function requireParts(frame: Frame, count: number): void {
   if (frame.length !== count) throw wireError('the number of parts');
 }
 
-/** Names the place, never what was there. */
+/** Names the place in the answer, never its content. */
 function wireError(what: string): WireError {
-  return new WireError(`${what} of the answer is not as agreed`);
+  return new WireError(`${what} of the answer is invalid`);
 }

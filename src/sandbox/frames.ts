@@ -1,8 +1,8 @@
 /**
- * What goes between a process and its children: frames of a few byte strings each.
+ * The protocol between a process and its children: frames of a few byte strings each.
  *
  * A frame is its length and the number of its parts (four bytes each, little-endian), the length of each part, and the
- * parts. Nothing of it is read as more than bytes here, and nothing is taken in beyond the bound.
+ * parts. The bytes are not interpreted here, and nothing is read beyond the maximum size.
  */
 
 /** The parts of one frame. */
@@ -14,12 +14,12 @@ export const MAX_PARTS = 16_384;
 /** Length of the frame and number of its parts. */
 const HEADER_BYTES = 8;
 
-/** What cannot be a frame: whoever sent it is not to be spoken to any more. */
+/** The input is not a frame; the sender is not to be trusted any more. */
 export class FrameError extends Error {
   override readonly name = 'FrameError';
 }
 
-/** A frame as it is sent. Its parts are not copied. */
+/** Encodes a frame. Its parts are not copied. */
 export function encodeFrame(parts: Frame): readonly Uint8Array[] {
   const header = Buffer.allocUnsafe(HEADER_BYTES + 4 * parts.length);
   header.writeUInt32LE(parts.length, 4);
@@ -37,7 +37,7 @@ export function frameBytes(parts: Frame): number {
   return parts.reduce((sum, part) => sum + part.byteLength, HEADER_BYTES + 4 * parts.length);
 }
 
-/** Puts frames together from what arrives. */
+/** Assembles frames from incoming chunks. */
 export class FrameReader {
   readonly #maxBytes: number;
   readonly #header = Buffer.alloc(4);
@@ -49,7 +49,7 @@ export class FrameReader {
     this.#maxBytes = maxBytes;
   }
 
-  /** Takes a chunk in, and gives the frames that it completes. @throws FrameError */
+  /** Takes a chunk, and returns the frames that it completes. @throws FrameError */
   push(chunk: Uint8Array): readonly Frame[] {
     const frames: Frame[] = [];
     for (let offset = 0; offset < chunk.length;) {
@@ -72,8 +72,9 @@ export class FrameReader {
 
   #begin(): Buffer {
     const size = this.#header.readUInt32LE(0);
-    if (size < HEADER_BYTES || size > this.#maxBytes) throw new FrameError('a frame of no size');
-    const bytes = Buffer.allocUnsafeSlow(size); // not of the pool: a part may be kept for long
+    if (size < HEADER_BYTES || size > this.#maxBytes)
+      throw new FrameError('a frame of invalid size');
+    const bytes = Buffer.allocUnsafeSlow(size); // not from the buffer pool: a part may be kept for long
     bytes.set(this.#header);
     return bytes;
   }
@@ -82,7 +83,8 @@ export class FrameReader {
 function partsOf(bytes: Buffer): Frame {
   const count = bytes.readUInt32LE(4);
   const start = HEADER_BYTES + 4 * count;
-  if (count > MAX_PARTS || start > bytes.length) throw new FrameError('a frame of too many parts');
+  if (count > MAX_PARTS || start > bytes.length)
+    throw new FrameError('a frame with too many parts');
   const parts: Uint8Array[] = [];
   let offset = start;
   for (let index = 0; index < count; index += 1) {

@@ -1,36 +1,38 @@
 /**
- * A few child processes that do for others what may take too long or too much. Whoever waits for one of
- * them waits within bounds, and a tenant never has all of them.
+ * A few child processes for jobs that may take too much time or memory. Every wait for a child is bounded, and a tenant never
+ * has all of them.
  */
 import { VouchsafeError, type Clock, type Logger, type Random } from '../core/index.ts';
 import { raceAbort, createBackoff, FairQueue, FairShares, runAll } from '../async/index.ts';
 import { frameBytes, MAX_PARTS, type Frame } from './frames.ts';
 import { Worker, WorkerError, type Failure, type StartChild } from './worker.ts';
 
-/** How long a child may take to come up, on a busy node. */
+/** How long a child may take to start, on a busy node. */
 const START_TIMEOUT_MS = 30_000;
-/** Waits after a child that did not come up. */
+/** Waits after a child that did not start. */
 const START_WAITS = { minMs: 200, maxMs: 30_000 } as const;
 
-/** Jobs that wait. */
+/** Most waiting jobs. */
 const MAX_WAITING = { itemsOfOne: 1024, sizeOfAll: 4096 } as const;
-const TOO_MANY = 'too many renderings wait already';
+const TOO_MANY = 'too many jobs are waiting';
 
-/** How long a job waits for its turn before whoever asks is told, in milliseconds. */
+/** Default of `maxWaitMs`. */
 const MAX_WAIT_MS = 60_000;
 
-/** What a {@link Pool} is made of. */
+/** Settings of a {@link Pool}. */
 export interface PoolOptions {
   readonly start: StartChild;
-  /** What a child is told first; it says nothing but that it is ready. */
+  /** The first frame for a child, which answers with an empty one when it is ready. */
   readonly setup: Frame;
-  /** Child processes; at least two, of which a tenant has all but one at most. */
+  /** Child processes, at least two; a tenant has at most all but one. */
   readonly processes: number;
   /** How long a job may run, in milliseconds. */
   readonly timeoutMs: number;
-  /** Most bytes of a job, and of its answer. */
+  /** How long a job may wait for a child, in milliseconds. Default: one minute. */
+  readonly maxWaitMs?: number;
+  /** Largest frame of a job and of its answer, in bytes. */
   readonly maxFrameBytes: number;
-  /** A child that has so much more in RAM after a job than before its first one is replaced. */
+  /** A child is replaced if a job leaves it with so many bytes more in RAM than before its first job. */
   readonly maxGrowthBytes: number;
   readonly clock: Clock;
   readonly random: Random;
@@ -38,37 +40,37 @@ export interface PoolOptions {
   readonly counts: PoolCounts;
 }
 
-/** What is counted of a pool. Whoever has one gives it the names. */
+/** Counts the events of a pool; the owner of the pool names the metrics. */
 export interface PoolCounts {
   /** How long a job waited for a child. */
   waited(seconds: number): void;
-  /** A job has ended: `ok`, over a bound (`time`, `memory`, `size`), `busy`, or by the {@link Failure} of its child. */
+  /** A job has ended: `ok`, `time`, `memory` or `size` (over that bound), `busy`, or another {@link Failure} of its child. */
   done(operation: string, result: string): void;
   /** A child is replaced: `time`, `memory`, `size` (much memory after a job), `protocol`, `stale`, `ended` or `start`. */
   replaced(reason: string): void;
 }
 
-/** Something to be done. */
+/** A job for a child. */
 export interface Job<T> {
-  /** For whom: tenants take turns. */
+  /** The owner of the job: tenants take turns. */
   readonly tenant: string;
-  /** What it is called where jobs are counted. */
+  /** Its name in the metrics. */
   readonly operation: string;
   readonly frame: Frame;
-  /** Makes a result of the answer; what it throws ends the child, which is not to be trusted any more. */
+  /** Parses the answer. If it throws, the child is not to be trusted any more, and is killed. */
   readonly read: (answer: Frame) => T;
-  /** Called when a child is about to begin, and when it has ended, however it did. */
+  /** Called before a child starts the job, and after it has ended in any way. */
   readonly onBegin?: (() => void) | undefined;
   readonly onEnd?: (() => void) | undefined;
 }
 
-/** Which bound a job went over. */
+/** A job was over a bound. */
 export class BoundExceeded extends Error {
-  override readonly name = 'Exceeded';
+  override readonly name = 'BoundExceeded';
   readonly bound: 'time' | 'memory' | 'size';
 
   constructor(bound: BoundExceeded['bound']) {
-    super(`a job went over its bound of ${bound}`);
+    super(`a job was over its bound of ${bound}`);
     this.bound = bound;
   }
 }
@@ -77,11 +79,11 @@ interface Waiting {
   readonly sinceMs: number;
   readonly job: Job<unknown>;
   readonly outcome: PromiseWithResolvers<unknown>;
-  /** True once a child has answered something else instead of it. */
+  /** True once a child has sent another answer instead of this job's. */
   wasAnsweredStale: boolean;
 }
 
-/** Does jobs in child processes, as long as {@link run} does. */
+/** Runs jobs in child processes while {@link run} is running. */
 export class Pool {
   readonly #options: PoolOptions;
   readonly #queue: FairQueue<Waiting>;
@@ -91,7 +93,7 @@ export class Pool {
   constructor(options: PoolOptions) {
     const { processes } = options;
     if (!Number.isInteger(processes) || processes < 2)
-      throw new TypeError('a pool has two or more');
+      throw new TypeError('a pool needs two or more processes');
     this.#options = options;
     this.#queue = new FairQueue({
       bounds: MAX_WAITING,
@@ -101,28 +103,33 @@ export class Pool {
   }
 
   /**
-   * Does one job. Rejects with the signal's reason on abort; what has begun by then goes on to its end or its bound, and
-   * still counts as its tenant's.
+   * Runs one job. Rejects with the signal's reason on abort; a job that has started by then runs to its end or its bound, and
+   * still counts for its tenant.
    *
-   * @throws Exceeded, or VouchsafeError `ERR_TEMPLATE_BUSY` where there is no turn for it.
+   * @throws BoundExceeded, or VouchsafeError `ERR_TEMPLATE_BUSY` if no child is free in time.
    */
   async do<T>(job: Job<T>, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
-    const { clock, maxFrameBytes } = this.#options;
+    const { clock, maxFrameBytes, maxWaitMs = MAX_WAIT_MS } = this.#options;
     if (frameBytes(job.frame) > maxFrameBytes || job.frame.length >= MAX_PARTS) {
       this.#options.counts.done(job.operation, 'size');
       throw new BoundExceeded('size');
     }
     const outcome = Promise.withResolvers<unknown>();
-    outcome.promise.catch(() => undefined); // told to whoever still waits for it
+    outcome.promise.catch(() => undefined); // the caller may have stopped waiting
     const { tenant } = job;
-    const waiting: Waiting = { sinceMs: clock.monotonicMs(), job, outcome, wasAnsweredStale: false };
+    const waiting: Waiting = {
+      sinceMs: clock.monotonicMs(),
+      job,
+      outcome,
+      wasAnsweredStale: false,
+    };
     if (!this.#queue.add(tenant, waiting)) throw this.#busy(job, TOO_MANY);
     const over = new AbortController();
-    const limit = clock.sleep(MAX_WAIT_MS, over.signal).then(
+    const limit = clock.sleep(maxWaitMs, over.signal).then(
       () => {
         if (!this.#queue.remove(tenant, waiting)) return;
-        outcome.reject(this.#busy(job, this.#lastProblem ?? 'others had all the turns'));
+        outcome.reject(this.#busy(job, this.#lastProblem ?? 'all of them were busy'));
       },
       () => undefined,
     );
@@ -135,7 +142,7 @@ export class Pool {
     }
   }
 
-  /** Keeps the children until `signal` aborts; then they have ended. */
+  /** Keeps the children running until `signal` aborts; resolves when they have ended. */
   async run(signal: AbortSignal): Promise<void> {
     const slot = (inner: AbortSignal): Promise<void> => this.#runSlot(inner);
     await runAll(
@@ -161,7 +168,7 @@ export class Pool {
         if (why !== undefined) this.#options.counts.replaced(why);
       } catch (error) {
         if (isOver()) return;
-        const problem = `a child process does not start: ${worker.how}`;
+        const problem = `a child process does not start: ${worker.reason}`;
         if (this.#lastProblem !== problem) logger.error(problem, { error });
         this.#lastProblem = problem;
         this.#options.counts.replaced('start');
@@ -173,7 +180,7 @@ export class Pool {
     }
   }
 
-  /** Gives a child its jobs; resolves to why it is to be replaced, or undefined at the end. */
+  /** Runs jobs in a child; resolves to why it is to be replaced, or to undefined on abort. */
   async #serve(worker: Worker, signal: AbortSignal): Promise<string | undefined> {
     const until = AbortSignal.any([signal, worker.ended]);
     for (;;) {
@@ -185,7 +192,7 @@ export class Pool {
     }
   }
 
-  /** One job; why the child cannot go on after it, if it cannot. */
+  /** Runs one job; resolves to why the child cannot be used after it, or to undefined if it can. */
   async #runJob(worker: Worker, waiting: Waiting): Promise<string | undefined> {
     const { clock, timeoutMs, maxGrowthBytes, logger } = this.#options;
     const { job, outcome, sinceMs } = waiting;
@@ -198,13 +205,13 @@ export class Pool {
       return worker.grownBytes > maxGrowthBytes ? 'size' : undefined;
     } catch (error) {
       const failure = error instanceof WorkerError ? error.failure : 'protocol';
-      // It was not this job's fault: another child does it.
-      if (isOfOthers(failure, waiting) && this.#queue.add(job.tenant, waiting)) return failure;
+      // The job did not cause it, so another child runs it.
+      if (isOfEarlierJob(failure, waiting) && this.#queue.add(job.tenant, waiting)) return failure;
       this.#options.counts.done(job.operation, failure);
       if (failure === 'time' || failure === 'memory') outcome.reject(new BoundExceeded(failure));
       else {
-        logger.error('a child process answered as none should', { reason: worker.how });
-        outcome.reject(this.#busy(job, 'the process that did it ended'));
+        logger.error('a child process broke the protocol', { reason: worker.reason });
+        outcome.reject(this.#busy(job, 'the process that ran it ended'));
       }
       return failure;
     } finally {
@@ -214,13 +221,13 @@ export class Pool {
 
   #busy({ operation }: Job<unknown>, why: string): VouchsafeError {
     this.#options.counts.done(operation, 'busy');
-    const text = `no process of the driver could do it now (${operation}): ${why}; it is tried again`;
+    const text = `no process of the driver could run this job (${operation}): ${why}; it is tried again`;
     return new VouchsafeError('ERR_TEMPLATE_BUSY', text);
   }
 }
 
-/** Whether a child failed for what it did before this job; one that answers something else is believed that once. */
-function isOfOthers(failure: Failure, waiting: Waiting): boolean {
+/** Whether the child failed because of an earlier job; for a stale answer that is assumed once per job. */
+function isOfEarlierJob(failure: Failure, waiting: Waiting): boolean {
   if (failure === 'ended') return true;
   const isFirst = failure === 'stale' && !waiting.wasAnsweredStale;
   waiting.wasAnsweredStale ||= isFirst;

@@ -1,40 +1,40 @@
 /**
- * One child process and its frames: it is asked one thing at a time, and killed at the first that is not as agreed.
+ * One child process: it gets one job at a time, and is killed at the first breach of the protocol.
  */
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../core/index.ts';
 import { encodeFrame, FrameReader, type Frame } from './frames.ts';
 
-/** A child process, as src/platform starts it. */
+/** A child process; src/platform starts it. */
 export interface Child {
-  /** Sends bytes; what does not fit in the pipe waits until it does. */
+  /** Sends bytes; those that do not fit in the pipe are buffered. */
   send(chunks: readonly Uint8Array[]): void;
-  /** Ends it by SIGKILL; it cannot object. */
+  /** Ends it with SIGKILL. */
   kill(): void;
-  /** Memory that it has in RAM, in bytes; undefined where the system does not tell. */
+  /** Resident memory, in bytes; undefined if the system does not report it. */
   residentBytes(): number | undefined;
 }
 
-/** What is heard of a child process. */
+/** Events of a child process. */
 export interface ChildEvents {
   received(chunk: Uint8Array): void;
-  /** Called once, last of all: `how` says it in a few words that hold nothing of its work. */
-  ended(how: string): void;
+  /** Called once, last of all. `reason` is a short text without any data of its jobs. */
+  ended(reason: string): void;
 }
 
-/** Starts a child process; never throws: a child that cannot be started has ended. */
+/** Starts a child process; never throws: if it cannot be started, `ended` is called. */
 export type StartChild = (events: ChildEvents) => Child;
 
-/** Length of what marks a frame and its answer as belonging together: no child can know it before it is asked. */
+/** Length of the nonce that a frame and its answer share: no child can know it in advance. */
 const NONCE_BYTES = 16;
 
 /**
- * How asking failed: out of time; or it died while it worked, for which there is no other reason than memory; or it
- * spoke nonsense; or it answered something else, what it was asked before perhaps; or it had ended before it was asked.
+ * Why there is no answer: `time` ran out; the child died during the job, for which `memory` is the only reason; it broke the
+ * `protocol`; its answer was `stale`, perhaps that of an earlier job; or it had `ended` before the job.
  */
 export type Failure = 'time' | 'memory' | 'protocol' | 'stale' | 'ended';
 
-/** A child that did not answer. */
+/** The child did not answer. */
 export class WorkerError extends Error {
   override readonly name = 'WorkerError';
   readonly failure: Failure;
@@ -45,17 +45,17 @@ export class WorkerError extends Error {
   }
 }
 
-/** How a {@link Worker} is run. */
+/** Settings of a {@link Worker}. */
 export interface WorkerOptions {
   readonly start: StartChild;
   readonly clock: Clock;
-  /** Most bytes of one answer. */
+  /** Largest answer, in bytes. */
   readonly maxAnswerBytes: number;
 }
 
-/** What a child is at work on. */
+/** The answer that a child owes. */
 interface PendingAnswer extends PromiseWithResolvers<Frame> {
-  readonly mark: Buffer;
+  readonly nonce: Buffer;
 }
 
 /** One child process. */
@@ -66,46 +66,46 @@ export class Worker {
   readonly #reader: FrameReader;
   #pending: PendingAnswer | undefined;
   #idleBytes: number | undefined;
-  #how = '';
+  #reason = '';
 
   constructor({ start, clock, maxAnswerBytes }: WorkerOptions) {
     this.#clock = clock;
     this.#reader = new FrameReader(maxAnswerBytes);
     this.#child = start({
       received: (chunk) => this.#received(chunk),
-      ended: (how) => this.#end('memory', how),
+      ended: (reason) => this.#end('memory', reason),
     });
   }
 
-  /** Aborts when the process has ended, or is to be. */
+  /** Aborts when the process has ended or is killed. */
   get ended(): AbortSignal {
     return this.#ended.signal;
   }
 
-  /** How it ended. */
-  get how(): string {
-    return this.#how;
+  /** Why it ended. */
+  get reason(): string {
+    return this.#reason;
   }
 
-  /** What it has in RAM beyond what it had when it first answered, in bytes; 0 where the system does not tell. */
+  /** Growth of its resident memory since its first answer, in bytes; 0 if the system does not report it. */
   get grownBytes(): number {
     const now = this.#child.residentBytes() ?? 0;
     return now - (this.#idleBytes ?? now);
   }
 
-  /** Sends a frame and waits for the one that answers it. @throws WorkerError; then the process has ended. */
+  /** Sends a frame and waits for its answer. @throws WorkerError; then the process has ended. */
   async ask(frame: Frame, timeoutMs: number): Promise<Frame> {
-    if (this.#ended.signal.aborted) throw new WorkerError('ended', this.#how);
-    const asked = { ...Promise.withResolvers<Frame>(), mark: randomBytes(NONCE_BYTES) };
-    this.#pending = asked;
+    if (this.#ended.signal.aborted) throw new WorkerError('ended', this.#reason);
+    const pending = { ...Promise.withResolvers<Frame>(), nonce: randomBytes(NONCE_BYTES) };
+    this.#pending = pending;
     const done = new AbortController();
     const limit = this.#clock.sleep(timeoutMs, done.signal).then(
       () => this.#end('time', 'it took too long'),
       () => undefined,
     );
-    this.#child.send(encodeFrame([asked.mark, ...frame]));
+    this.#child.send(encodeFrame([pending.nonce, ...frame]));
     try {
-      const answer = await asked.promise;
+      const answer = await pending.promise;
       this.#idleBytes ??= this.#child.residentBytes();
       return answer;
     } finally {
@@ -115,32 +115,32 @@ export class Worker {
   }
 
   /** Ends the process. */
-  kill(how: string): void {
-    this.#end('ended', how);
+  kill(reason: string): void {
+    this.#end('ended', reason);
   }
 
   #received(chunk: Uint8Array): void {
     try {
-      for (const [mark, ...answer] of this.#reader.push(chunk)) {
-        const asked = this.#pending;
-        if (asked === undefined || mark === undefined || !asked.mark.equals(mark)) {
-          this.#end('stale', 'it speaks without being asked');
+      for (const [nonce, ...answer] of this.#reader.push(chunk)) {
+        const pending = this.#pending;
+        if (pending === undefined || nonce === undefined || !pending.nonce.equals(nonce)) {
+          this.#end('stale', 'it sent an answer without a job');
           return;
         }
         this.#pending = undefined;
-        asked.resolve(answer);
+        pending.resolve(answer);
       }
     } catch (error) {
-      this.#end('protocol', error instanceof Error ? error.message : 'it speaks nonsense');
+      this.#end('protocol', error instanceof Error ? error.message : 'it sent an invalid frame');
     }
   }
 
-  #end(failure: Failure, how: string): void {
+  #end(failure: Failure, reason: string): void {
     if (this.#ended.signal.aborted) return;
-    this.#how = how;
+    this.#reason = reason;
     this.#child.kill();
     this.#ended.abort();
-    this.#pending?.reject(new WorkerError(failure, how));
+    this.#pending?.reject(new WorkerError(failure, reason));
     this.#pending = undefined;
   }
 }

@@ -23,7 +23,7 @@ function impatient(world: CsiWorld, address = world.vault.address): Pick<DriverO
 }
 
 suite('credentials of a CSI volume', { skip: CANNOT_MOUNT }, () => {
-  test('Vault takes longer than its timeout to make one: it is waited for, and is the only one', async () => {
+  test('Vault takes longer than its timeout to create a credential: the driver waits, and it is the only one', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver(impatient(world));
     const pod = await world.pod();
@@ -32,7 +32,7 @@ suite('credentials of a CSI volume', { skip: CANNOT_MOUNT }, () => {
     assert.deepEqual([world.logins, world.credentials, world.vault.leaseIds.length], [1, 1, 1]);
   });
 
-  test('the kubelet asks again while Vault makes one: it is the only one', async () => {
+  test('the kubelet calls again while Vault creates a credential: it is the only one', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver({ ...impatient(world), waits: SHORT_CALLS });
     const pod = await world.pod();
@@ -42,7 +42,7 @@ suite('credentials of a CSI volume', { skip: CANNOT_MOUNT }, () => {
     assert.deepEqual([world.logins, world.credentials, world.vault.leaseIds.length], [1, 1, 1]);
   });
 
-  test('the answer with one is lost on its way: the next one hangs off the same token, and both end with the pod', async () => {
+  test('the response with a credential is lost: the next one belongs to the same token, and both end with the pod', async () => {
     await using world = await CsiWorld.start();
     await using proxy = await startFaultProxy(Number(new URL(world.vault.address).port));
     const driver = await world.driver(impatient(world, `http://${proxy.address}`));
@@ -64,7 +64,7 @@ suite('credentials of a CSI volume', { skip: CANNOT_MOUNT }, () => {
     await world.revoked();
   });
 
-  test('the driver is killed while Vault makes one: that of its successor hangs off the same token, which ends with the pod', async () => {
+  test("the driver is killed while Vault creates a credential: its successor's belongs to the same token, which ends with the pod", async () => {
     await using world = await CsiWorld.start();
     const first = await world.process();
     const pod = await world.pod();

@@ -55,7 +55,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal((await world.mounts()).length, 1);
   });
 
-  test('Vault sealed during life: the last good files stay, and the volume is said to be abnormal', async () => {
+  test('Vault sealed later: the last good files stay, and the volume is reported as abnormal', async () => {
     await using world = await CsiWorld.start();
     const driver = await world.driver();
     const { kubelet } = driver;
@@ -80,7 +80,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(world.logins, 1);
   });
 
-  test('republish while a refresh is in flight: answered at once, nothing is asked for twice', async () => {
+  test('republish while a refresh is in flight: answered at once, nothing is requested twice', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver();
     const pod = await world.pod();
@@ -137,7 +137,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(await world.file(pod, 'user'), 'user-1:end');
   });
 
-  test('the kubelet goes away in the middle of a call: its successor goes on with the same start', async () => {
+  test('the kubelet goes away during a call: its next call goes on with the same start', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver({ waits: SHORT_CALLS });
     const pod = await world.pod();
@@ -156,7 +156,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal((await world.mounts()).length, 1);
   });
 
-  test('volume full: the pod waits with the reason, and nothing is half there', async () => {
+  test('volume full: the pod waits with the reason, and no file is incomplete', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver({ waits: SHORT_CALLS });
     const pod = await world.pod();
@@ -235,7 +235,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     }, 'the memory is not given back');
   });
 
-  test('large settings count as memory of their namespace: no more is kept than its share, and nothing is left of what is refused', async () => {
+  test('large settings count as memory of their namespace: no more than its share is stored, and a rejected volume leaves nothing', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver({ waits: SHORT_CALLS, memoryLimitBytes: 12 * 2 ** 20 });
     const attributes = { 'template-user': 'x'.repeat(60 * 1024) };
@@ -256,7 +256,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await world.publish(kubelet, victim, { attributes });
   });
 
-  test('one namespace has all the volumes that it may have: another still gets its own; a place is free when what was held is revoked', async () => {
+  test('one namespace has all the volumes that it may have: another still gets its own; a slot is free when token and leases are revoked', async () => {
     await using world = await CsiWorld.start();
     // Places for 18 volumes, six for a namespace.
     const { kubelet } = await world.driver({ waits: SHORT_CALLS, memoryLimitBytes: 9 * 2 ** 20 });
@@ -285,7 +285,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await world.revoked();
   });
 
-  test('a start that can never succeed: a final error, nothing is left, the next try begins anew', async () => {
+  test('a start that can never succeed: a final error, nothing is left, the next try starts again', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver();
     const pod = await world.pod();
@@ -303,7 +303,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(await world.file(pod, 'user'), 'user-1:end');
   });
 
-  test('role unknown: the pod waits, and its events tell what to change', async () => {
+  test('role unknown: the pod waits, and its events say what to change', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver({ waits: SHORT_CALLS });
     const pod = await world.pod();
@@ -325,7 +325,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
 
   for (const isRestarted of [false, true]) {
     const when = isRestarted ? 'while the driver is away' : 'while the driver runs';
-    test(`a setting that is put right ${when} counts for a pod that waits`, async () => {
+    test(`a setting that is corrected ${when} takes effect for a pod that waits`, async () => {
       await using world = await CsiWorld.start();
       let role = 'nobody';
       const namespaces = (): Promise<Readonly<Record<string, string>>> =>
@@ -343,7 +343,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     });
   }
 
-  test('namespace defaults count, and an API server that does not answer is told', async () => {
+  test('namespace defaults take effect, and an API server that fails is reported', async () => {
     await using world = await CsiWorld.start();
     let isUp = false;
     const namespaces = (): Promise<Readonly<Record<string, string>>> =>
@@ -374,7 +374,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await world.unpublish(kubelet, pod);
   });
 
-  test('a start that nobody asks for any more is taken away', async () => {
+  test('an abandoned start is removed', async () => {
     await using world = await CsiWorld.start();
     const clock = new PassingClock();
     const { kubelet } = await world.driver({ clock, waits: SWEEPING });
@@ -393,7 +393,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await world.published(kubelet, waits);
   });
 
-  test('a volume whose mount is gone and that nobody asks for is taken away, and what it held is revoked', async () => {
+  test('an abandoned volume whose mount is gone is removed, and its token is revoked', async () => {
     await using world = await CsiWorld.start();
     const clock = new PassingClock();
     const driver = await world.driver({ clock, waits: SWEEPING });
@@ -411,7 +411,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(await world.file(stays, 'user'), 'user-1:end');
   });
 
-  test('a pod is deleted in the middle of the login: the token that comes too late is revoked', async () => {
+  test('a pod is deleted during the login: the token that comes too late is revoked', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver();
     const pod = await world.pod();

@@ -26,8 +26,8 @@ const MANY_ITEMS = `{{#with "a"}}${grown(12, '{{#each (split this "a")}}{{/each}
 
 /** What stands in the way of each: nothing within the process may, so that the pool itself is seen at work. */
 const ATTACKS = {
-  'a search that never ends: it is told, and the others notice nothing': LONG_SEARCH,
-  'items beyond all memory: it is told, and the others notice nothing': MANY_ITEMS,
+  'a search that never ends: it is reported, and the others notice nothing': LONG_SEARCH,
+  'items beyond all memory: it is reported, and the others notice nothing': MANY_ITEMS,
 };
 
 async function attack(
@@ -67,7 +67,7 @@ describe('a hostile pod beside others of its node', { skip: CANNOT_MOUNT }, () =
     });
   }
 
-  test('a job that outlasts csi.rendering.timeout is killed, and the kubelet is told which value it is', async () => {
+  test("a job that outlasts csi.rendering.timeout is killed, and the pod's events name that value", async () => {
     await using world = await CsiWorld.start();
     const values = { csi: { enabled: true, driverName: DRIVER, rendering: { timeout: '100ms' } } };
     const driver = await world.process({ values });
@@ -81,7 +81,7 @@ describe('a hostile pod beside others of its node', { skip: CANNOT_MOUNT }, () =
     await world.published(driver.kubelet, other);
   });
 
-  test('an answer of Vault that takes all memory to read ends its volume alone', async () => {
+  test('a response of Vault that takes all memory to read fails only its volume', async () => {
     await using world = await CsiWorld.start();
     const { vault } = world;
     // Of 3 MiB that are objects alone; each takes some 56 bytes, and its place in the list.
@@ -116,7 +116,7 @@ describe('a hostile pod beside others of its node', { skip: CANNOT_MOUNT }, () =
     assert.ok(isAlive(String(driver.agent.pid)), 'the driver lives');
   });
 
-  test('what renders ends with a driver that is killed, at work or not', async () => {
+  test('render processes end with a driver that is killed, busy or not', async () => {
     await using world = await CsiWorld.start();
     const driver = await world.process();
     const { refused } = await attack(world, driver, LONG_SEARCH);
@@ -128,7 +128,7 @@ describe('a hostile pod beside others of its node', { skip: CANNOT_MOUNT }, () =
     await until(() => !renderers.some(isAlive));
   });
 
-  test('a driver that is killed while it renders leaves a note: the next one begins that volume last, and its pod may end', async () => {
+  test('a driver that is killed while it renders leaves a note: the next one starts that volume last, and its pod may end', async () => {
     await using world = await CsiWorld.start();
     const rendering = { timeout: '10m' };
     const csi = { enabled: true, driverName: DRIVER, minRefresh: '1s', rendering };
@@ -157,7 +157,7 @@ describe('a hostile pod beside others of its node', { skip: CANNOT_MOUNT }, () =
     await world.forgotten();
   });
 
-  test('a volume that was rendered when the driver died begins after the others, and ends when it is told to', async () => {
+  test('a volume that was rendered when the driver died starts after the others, and can be unpublished meanwhile', async () => {
     await using world = await CsiWorld.start();
     const first = await world.process();
     const [struck, other] = [await world.pod('struck'), await world.pod('other')];

@@ -218,7 +218,7 @@ suite('SVIDs of pods by the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(await world.file(web, 'id'), idOf(web));
   });
 
-  test('Delegated Identity API outside of a cluster is refused at the start', () => {
+  test('Delegated Identity API outside of a cluster is rejected at the start', () => {
     const identity = { kind: 'delegated', socket: 'unix:///run/admin.sock' };
     const installation = { csi: { identity: { ...identity, agentIds: [] } } };
     assert.throws(

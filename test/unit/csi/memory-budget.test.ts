@@ -24,7 +24,7 @@ function usual(): MemoryBudget {
   return new MemoryBudget(592 * MIB);
 }
 
-test('one namespace fills all it can: another that needs 22 bytes is served, and so is one that needs its third', async () => {
+test('one namespace uses all it can: another that needs 22 bytes is served, and so is one that needs its third', async () => {
   const budget = usual();
   for (let count = 0; count < 3; count += 1) {
     await budget.within(volume('greedy'), file(28 * MIB), done).catch(() => undefined);
@@ -56,7 +56,7 @@ test('no namespace has more than a third of all, by one volume or by many', asyn
   await budget.within(volume('one'), file(256 * KIB), done);
 });
 
-test('each volume has its first 256 KiB from a reserve that large ones of others cannot use up', async () => {
+test('each volume has its first 256 KiB from a reserve that large volumes of others cannot use up', async () => {
   const budget = usual();
   for (const namespace of ['a', 'b', 'c']) {
     await budget.within(volume(namespace), file(19 * MIB), done);
@@ -103,7 +103,7 @@ test('a full namespace: files of the same size are written again, smaller ones m
   await budget.within(other, file(PAGE), done);
 });
 
-test('a write that fails takes nothing; a volume that is gone gives all back, its late write included', async () => {
+test('a failed write takes no memory; a removed volume releases all, including that of a late write', async () => {
   const budget = new MemoryBudget(3 * 18 * PAGE);
   const [one, other] = [volume('shop'), volume('shop')];
   const failing = budget.within(one, file(3 * PAGE), () => Promise.reject(new Error('no')));
@@ -118,7 +118,7 @@ test('a write that fails takes nothing; a volume that is gone gives all back, it
   assert.deepEqual([...budget.holders], []);
 });
 
-test('what a volume has beside its files counts until nothing is left of it', async () => {
+test('record and values of a volume count until nothing is left of it', async () => {
   const budget = new MemoryBudget(3 * 18 * PAGE);
   const one = volume('shop');
   budget.reserveRecord(one, PAGE);

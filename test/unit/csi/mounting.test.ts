@@ -67,7 +67,7 @@ test(
   },
 );
 
-test('a mount that was seen is missed when it is gone', { skip: CANNOT_MOUNT }, async (t) => {
+test('a mount that was found is missed when it is gone', { skip: CANNOT_MOUNT }, async (t) => {
   const { mounts, target } = await realMounts(t);
   await mounts.mount({ ...SPEC, target }, never);
   assert.ok(await mounts.isMounted(target));
@@ -91,16 +91,17 @@ test(
 /** Says that all is done. */
 const idle: MounterPort = { mount: () => Promise.resolve(), unmount: () => Promise.resolve() };
 
-test('a mount that does not reach the engine is an error: nothing is written beside it', async () => {
+test('a mount that does not reach the engine is an error: nothing is written below it', async () => {
   const mounts = new VolumeMounts({ mounts: systemMounts, mounter: idle, source: SOURCE });
   const target = targetOf('/nowhere/pods', PLACE);
   await assert.rejects(mounts.mount({ ...SPEC, target }, never), {
     code: 'ERR_CSI_MOUNT',
-    message: /not seen here: does the volume pods of the DaemonSet propagate mounts\?$/,
+    message:
+      /the driver does not see it: does the volume pods of the DaemonSet propagate mounts\?$/,
   });
 });
 
-test('anywhere but at the target path of a volume nothing is asked of the mounter', async () => {
+test('the mounter gets no request for a path that is not the target path of a volume', async () => {
   const mounter: MounterPort = {
     mount: () => assert.fail('asked'),
     unmount: () => assert.fail('asked'),

@@ -10,7 +10,7 @@ import { recordingLogger } from '../../helpers/recorder.ts';
 
 const FRESH = { ...ATTRIBUTES, refresh: '1s' };
 
-test('a driver that waits for another one ends when it is told to', async () => {
+test('a driver that waits for another one ends on abort', async () => {
   const told = new AbortController();
   const locks = {
     tryLock() {
@@ -48,7 +48,7 @@ suite('one CSI driver for each state directory', { skip: CANNOT_MOUNT }, () => {
     assert.deepEqual(await kubelet.call(CALLS.nodeGetInfo, {}), { nodeId: 'node-3' });
   });
 
-  test('a state directory that cannot be locked is a clear error', async () => {
+  test('a state directory that cannot be locked: a clear error', async () => {
     await using world = await CsiWorld.start();
     const locks = { tryLock: () => Promise.reject(new Error('spawn flock ENOENT')) };
     await assert.rejects(world.driver({ locks }), {

@@ -59,7 +59,7 @@ suite('policies in the CSI driver', { skip: CANNOT_MOUNT }, () => {
     });
   }
 
-  test('what the policy allows is delivered, whatever way its path is made', async () => {
+  test('what the policy allows is delivered, however its path is computed', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver({}, withPolicies(world, OWN));
     const pod = await world.pod();
@@ -68,7 +68,7 @@ suite('policies in the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(await world.file(pod, 'x'), 'user-1');
   });
 
-  test('policies of now hold for a volume of before: its files stay, nothing more is read for it', async () => {
+  test('present policies bind an older volume: its files stay, nothing more is read for it', async () => {
     await using world = await CsiWorld.start();
     const pod = await filledBefore(world);
     await world.change(2);
@@ -78,7 +78,7 @@ suite('policies in the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(await world.file(pod, 'x'), 'user-1');
   });
 
-  test('a login that no policy allows any more is not made again', async () => {
+  test('a login that the policies no longer allow is not repeated', async () => {
     await using world = await CsiWorld.start();
     const pod = await filledBefore(world);
     const second = await world.driver({}, withPolicies(world, { ...OWN, roles: ['other'] }));

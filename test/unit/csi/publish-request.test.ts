@@ -47,7 +47,7 @@ test('whatever an author writes, the pod is the one that the kubelet names', () 
   );
 });
 
-test('any paths, groups and flags: a request, or a refusal that is the kubelet’s to read', () => {
+test('any paths, groups and flags: a request, or an error for the kubelet', () => {
   const texts = fc.oneof(
     fc.string(),
     fc.constantFrom('/a', '/pods/u-1/mount', '/pods/u-1/../x', '12'),

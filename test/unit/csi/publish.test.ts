@@ -11,7 +11,7 @@ import { ATTRIBUTES, CANNOT_MOUNT, CsiWorld, refusalOf } from '../../helpers/csi
 const NOBODY = 65_534;
 
 suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
-  test('publish brings the files, unpublish takes them away and revokes what they held', async () => {
+  test('publish brings the files, unpublish removes them and revokes token and leases', async () => {
     await using world = await CsiWorld.start();
     const { kubelet, logger } = await world.driver();
     const pod = await world.pod();
@@ -62,7 +62,7 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.deepEqual([world.logins, world.credentials], [1, 1]);
   });
 
-  test('the table of mounts is read once for a new volume, and not for one that is there', async () => {
+  test('the mounts are listed once for a new volume, and not for a known one', async () => {
     await using world = await CsiWorld.start();
     let reads = 0;
     const list = (): ReturnType<typeof systemMounts.list> => {
@@ -108,7 +108,7 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.deepEqual(await world.mounts(), [pod.target]);
   });
 
-  test('two volumes at one place at the same time: one is published, the other refused, and its end takes nothing', async () => {
+  test('two volumes at one target path at once: one is published, the other rejected, and its unpublish removes nothing', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver();
     const pod = await world.pod();
@@ -122,7 +122,7 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(world.logins, 1);
   });
 
-  test('another volume at the same place: a conflict, and the files of the first stay', async () => {
+  test('another volume at the same target path: a conflict, and the files of the first stay', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver();
     const pod = await world.pod();
@@ -160,7 +160,7 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(await world.file(pod, 'user'), 'user-1:end');
   });
 
-  test('unpublish never takes away what is not the driver’s', async () => {
+  test('unpublish never removes what is not the driver’s', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver();
     const [mounted, full] = [await world.pod('mounted'), await world.pod('full')];
@@ -199,7 +199,7 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.deepEqual([world.logins, world.credentials], [1, 1]);
   });
 
-  test('fsGroup: files belong to the group, and to its members alone', async () => {
+  test('fsGroup: files belong to the group, and only its members can read them', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver();
     const pod = await world.pod();
@@ -218,7 +218,7 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(world.readAs(pod, 'user', { uid: NOBODY, gid: NOBODY }), 'user-1:end');
   });
 
-  test('new values reach the files, and the old credential is let go', async () => {
+  test('new values reach the files, and the old credential is revoked', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver();
     const pod = await world.pod();
@@ -238,7 +238,7 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(world.vaultTokens, 1);
   });
 
-  test('volume statistics tell room and health', async () => {
+  test('volume statistics report free space and health', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver();
     const pod = await world.pod();

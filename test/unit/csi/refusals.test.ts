@@ -13,14 +13,17 @@ const STATUS = { INVALID_ARGUMENT: 3, PERMISSION_DENIED: 7, FAILED_PRECONDITION:
 
 const BAD_REQUESTS: Readonly<Record<string, readonly [PublishChange, RegExp]>> = {
   'volume not read-only': [{ readonly: false }, /readOnly: true/],
-  'no inline volume': [{ context: { [`${INFO}ephemeral`]: undefined } }, /ephemeral/],
+  'not an inline volume': [{ context: { [`${INFO}ephemeral`]: undefined } }, /ephemeral/],
   'no pod information': [{ context: { [`${INFO}pod.uid`]: undefined } }, /podInfoOnMount: true/],
   'a target of another pod': [{ context: { [`${INFO}pod.uid`]: 'another' } }, /podInfoOnMount/],
-  'a relative target': [{ target: 'pods/x' }, /no absolute path/],
-  'a target that climbs': [{ target: '/var/lib/../etc' }, /no absolute path/],
-  'a group that is none': [{ group: 'staff' }, /volume_mount_group/],
-  'mount options': [{ mountFlags: ['exec'] }, /only the context of SELinux/],
-  'several mount options': [{ mountFlags: ['context="a"', 'exec'] }, /only the context/],
+  'a relative target': [{ target: 'pods/x' }, /not a normalized absolute path/],
+  'a target with ..': [{ target: '/var/lib/../etc' }, /not a normalized absolute path/],
+  'an invalid group': [{ group: 'staff' }, /volume_mount_group/],
+  'a mount option': [
+    { mountFlags: ['exec'] },
+    /only supported mount option is the SELinux context/,
+  ],
+  'several mount options': [{ mountFlags: ['context="a"', 'exec'] }, /only supported mount option/],
   'an unknown attribute': [
     { attributes: { ...ATTRIBUTES, roel: 'web' } },
     /roel.*did you mean vouchsafe.dev\/role/,
@@ -37,8 +40,8 @@ const BAD_REQUESTS: Readonly<Record<string, readonly [PublishChange, RegExp]>> =
   'nothing to deliver': [{ attributes: { role: 'web' } }, /nothing to deliver/],
 };
 
-suite('what the CSI driver refuses', { skip: CANNOT_MOUNT }, () => {
-  test('bad requests: each names what to write otherwise, and leaves nothing', async (t) => {
+suite('what the CSI driver rejects', { skip: CANNOT_MOUNT }, () => {
+  test('bad requests: each error says what to change, and nothing is left', async (t) => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver();
     for (const [name, [change, says]] of Object.entries(BAD_REQUESTS)) {
@@ -67,7 +70,7 @@ suite('what the CSI driver refuses', { skip: CANNOT_MOUNT }, () => {
     assert.match(details, /no policy applies to service account web of namespace shop/);
   });
 
-  test('more secrets than a volume may have, which its template computes: none is asked for beyond', async () => {
+  test('more secrets than a volume may have, computed by its template: none beyond the limit is requested', async () => {
     await using world = await CsiWorld.start();
     const installation = world.installation({
       csi: { enabled: true, driverName: 'csi.test', maxDependencies: 3 },
@@ -91,7 +94,7 @@ suite('what the CSI driver refuses', { skip: CANNOT_MOUNT }, () => {
       const attributes = { ...ATTRIBUTES, [`${INFO}serviceAccount.tokens`]: stolen };
       const { code, details } = await world.refused(kubelet, own, { attributes, tokens: null });
       assert.equal(code, STATUS.FAILED_PRECONDITION, details);
-      assert.match(details, /ERR_CSI_TOKEN.*not those of this pod/);
+      assert.match(details, /ERR_CSI_TOKEN.*do not belong to this pod/);
     });
     await t.test('tokens of another pod, where the kubelet sends its own in secrets', async () => {
       const attributes = { ...ATTRIBUTES, [`${INFO}serviceAccount.tokens`]: stolen };
@@ -103,7 +106,7 @@ suite('what the CSI driver refuses', { skip: CANNOT_MOUNT }, () => {
     await t.test('tokens of another pod of the same service account', async () => {
       const pod = await world.pod('sibling');
       const { details } = await world.refused(kubelet, pod, { tokens: stolen });
-      assert.match(details, /not those of this pod/);
+      assert.match(details, /do not belong to this pod/);
     });
     await t.test('keys of the kubelet that it does not know are without effect', async () => {
       const attributes = { ...ATTRIBUTES, [`${INFO}pod.namespace.real`]: 'kube-system' };
@@ -115,25 +118,25 @@ suite('what the CSI driver refuses', { skip: CANNOT_MOUNT }, () => {
       const { details } = await world.refused(kubelet, own, {
         tokens: await world.tokens({ ...own, serviceAccount: 'web' }),
       });
-      assert.match(details, /not those of this pod and of service account poor/);
+      assert.match(details, /do not belong to this pod and service account poor/);
     });
   });
 
-  test('tokens: none, for another audience, or none that can be read: told what to change', async (t) => {
+  test('tokens: none, for another audience, or invalid: the error says what to change', async (t) => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver();
     const pod = await world.pod();
     const cases: Readonly<Record<string, readonly [string | null, RegExp]>> = {
-      none: [null, /no service-account token for audience "vault", none at all.*tokenRequests/],
+      none: [null, /no service-account token for audience "vault", and none at all.*tokenRequests/],
       'another audience': [
         await world.tokens(pod, 'other'),
         /for audience "vault", only for "other".*tokenRequests/,
       ],
-      'no JSON': ['{"vault": "eyJ', /cannot be read/],
-      'no token': ['{"vault": {}}', /not what the kubelet sends/],
-      'no JWT': [
+      'invalid JSON': ['{"vault": "eyJ', /are not valid JSON/],
+      'no token': ['{"vault": {}}', /have an unexpected format/],
+      'not a JWT': [
         '{"vault": {"token": "x", "expirationTimestamp": "2030-01-01T00:00:00Z"}}',
-        /no JWTs/,
+        /not JWTs/,
       ],
       'too long': ['x'.repeat(300_000), /too long/],
     };
@@ -148,7 +151,7 @@ suite('what the CSI driver refuses', { skip: CANNOT_MOUNT }, () => {
     assert.deepEqual(await world.mounts(), []);
   });
 
-  test('token for the wrong audience of Vault’s role: the pod waits, its events tell the reason', async () => {
+  test('token for another audience than that of Vault’s role: the pod waits, its events say why', async () => {
     await using world = await CsiWorld.start();
     const csi = { enabled: true, driverName: 'csi.vouchsafe.test', tokenAudiences: ['other'] };
     const { kubelet } = await world.driver({ waits: SHORT_CALLS }, world.installation({ csi }));
@@ -159,13 +162,13 @@ suite('what the CSI driver refuses', { skip: CANNOT_MOUNT }, () => {
     await world.refusedWith(says, kubelet, pod, { attributes, tokens });
   });
 
-  test('asked for again with tokens or pod information that cannot be used: the files stay, and a log tells', async () => {
+  test('published again with invalid tokens or pod information: the files stay, and the log says so', async () => {
     await using world = await CsiWorld.start();
     const driver = await world.driver();
     const { kubelet, logger } = driver;
     const pod = await world.pod();
     await world.publish(kubelet, pod);
-    await world.publish(kubelet, pod, { tokens: 'no JSON' });
+    await world.publish(kubelet, pod, { tokens: 'invalid JSON' });
     await world.publish(kubelet, pod, { context: { [`${INFO}pod.uid`]: undefined } });
     assert.equal(await world.file(pod, 'user'), 'user-1:end');
     assert.equal(

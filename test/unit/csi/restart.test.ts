@@ -46,7 +46,7 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.deepEqual([world.logins, world.credentials], [1, 1]);
   });
 
-  test('driver down while pods end and start: leases of the ended are revoked after all', async () => {
+  test('driver down while pods end and start: leases of the ended ones are revoked later', async () => {
     await using world = await CsiWorld.start();
     const first = await world.driver();
     const [ended, stays, starts] = [
@@ -128,7 +128,7 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(world.vaultTokens, 1);
   });
 
-  test('half a publish (state, but no mount): it is forgotten, and begins anew', async () => {
+  test('half a publish (state, but no mount): it is discarded, and starts again', async () => {
     await using world = await CsiWorld.start();
     const first = await world.driver();
     const pod = await world.pod();
@@ -167,7 +167,7 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(world.logins, 1);
   });
 
-  test('driver ended in the middle of mounting: no engine outlives it, and the next one completes the publish', async () => {
+  test('driver ended during a mount: no engine outlives it, and the next driver completes the publish', async () => {
     await using world = await CsiWorld.start();
     const [reached, go] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
     const mounts = {
@@ -203,7 +203,7 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.deepEqual([world.logins, (await world.mounts()).length], [1, 1]);
   });
 
-  test('the state is readable by root alone, and holds no token of the kubelet', async () => {
+  test('the state is readable only by root, and holds no token of the kubelet', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver();
     const pod = await world.pod();
@@ -223,7 +223,7 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     }
   });
 
-  test('a state that cannot be read is forgotten, and hinders nobody', async () => {
+  test('an invalid state is removed, and affects no other volume', async () => {
     await using world = await CsiWorld.start();
     const first = await world.driver();
     const [broken, whole] = [await world.pod('broken'), await world.pod('whole')];
@@ -240,8 +240,8 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal((await world.mounts()).length, 2);
   });
 
-  for (const outcome of ['for a moment: it is taken over', 'at all: nothing is forgotten']) {
-    test(`a state that the system does not let be read ${outcome}`, async () => {
+  for (const outcome of ['for a moment: it is taken over', 'at all: nothing is removed']) {
+    test(`a state that cannot be read ${outcome}`, async () => {
       await using world = await CsiWorld.start();
       const first = await world.driver();
       const pod = await world.pod();
@@ -273,7 +273,7 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     });
   }
 
-  test('tokens that cannot be read for a moment are revoked after all', async () => {
+  test('tokens that cannot be read for a moment are revoked later', async () => {
     await using world = await CsiWorld.start();
     const first = await world.driver();
     const pod = await world.pod();
@@ -295,7 +295,7 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await world.forgotten();
   });
 
-  test('a state directory that is not in memory is refused', async () => {
+  test('a state directory that is not in memory is rejected', async () => {
     await using world = await CsiWorld.start();
     const stateDirectory = join(world.root, 'state');
     // On some machines the temporary directory is in memory itself.
@@ -306,7 +306,7 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     });
   });
 
-  test('two hundred volumes: the next driver takes them all over, and none logs in', async () => {
+  test('two hundred volumes: the next driver takes them all over, without a login', async () => {
     await using world = await CsiWorld.start();
     const first = await world.driver();
     const pods = await Promise.all(

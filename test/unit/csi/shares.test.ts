@@ -42,7 +42,7 @@ async function metric(driver: RunningDriver, name: string, value?: number): Prom
 }
 
 suite('shares of namespaces in the CSI driver', { skip: CANNOT_MOUNT }, () => {
-  test('a mass start of one namespace at a login that hangs does not hold up the first of another', async () => {
+  test('a mass start of one namespace at a login that hangs does not delay another namespace', async () => {
     await using world = await CsiWorld.start();
     await trustOther(world);
     const driver = await world.driver({ waits: SHORT_END });
@@ -67,7 +67,7 @@ suite('shares of namespaces in the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await Promise.all(starts);
   });
 
-  test('revocations of one namespace that hang do not hold up those of another', async () => {
+  test('revocations of one namespace that hang do not delay those of another', async () => {
     await using world = await CsiWorld.start();
     await trustOther(world);
     const driver = await world.driver({ waits: { ...SHORT_END, revokeMs: 600_000 } });
@@ -88,7 +88,7 @@ suite('shares of namespaces in the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.equal(world.vaultTokens, 10);
   });
 
-  test('what is pending when the driver is told to end has the time that there is', async () => {
+  test('revocations that are pending when the driver ends get the time that is left', async () => {
     await using world = await CsiWorld.start();
     // A wait between two tries is cut short, however long it is.
     const revokeRetry = { minMs: 600_000, maxMs: 600_000 };
@@ -106,7 +106,7 @@ suite('shares of namespaces in the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.doesNotMatch(driver.logger.text(), /left to the next driver/);
   });
 
-  test('what cannot be revoked before the driver ends is in the log, and the next driver does it', async () => {
+  test('revocations that fail before the driver ends are logged, and the next driver completes them', async () => {
     await using world = await CsiWorld.start();
     const first = await world.driver({ waits: SHORT_END });
     const pod = await world.pod();
@@ -122,7 +122,7 @@ suite('shares of namespaces in the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await world.forgotten();
   });
 
-  for (const then of ['asked for again', 'taken away, and asked for again']) {
+  for (const then of ['published again', 'unpublished, and published again']) {
     test(`an engine that does not end has no second one beside it: ${then}`, async () => {
       await using world = await CsiWorld.start();
       const hang = Promise.withResolvers<undefined>();
@@ -148,8 +148,8 @@ suite('shares of namespaces in the CSI driver', { skip: CANNOT_MOUNT }, () => {
         () => Promise.resolve(state === 'hanging' ? true : undefined),
         'the engine does not write',
       );
-      const isTakenAway = then.startsWith('taken away');
-      if (isTakenAway) await world.unpublish(kubelet, pod);
+      const isUnpublished = then.startsWith('unpublished');
+      if (isUnpublished) await world.unpublish(kubelet, pod);
       for (let count = 0; count < 2; count += 1) {
         const { details } = await world.refused(kubelet, pod, { attributes });
         assert.match(details, /ERR_CSI_BUSY.*has not ended yet/);
@@ -159,7 +159,7 @@ suite('shares of namespaces in the CSI driver', { skip: CANNOT_MOUNT }, () => {
       hang.resolve(undefined);
       await world.published(kubelet, pod, { attributes });
       assert.equal(await world.file(pod, 'user'), 'user-2:end');
-      assert.equal(world.logins, isTakenAway ? 2 : 1);
+      assert.equal(world.logins, isUnpublished ? 2 : 1);
       await eventually(
         () => Promise.resolve(world.vaultTokens === 1 ? true : undefined),
         'the token of before stays',

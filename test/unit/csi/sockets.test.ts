@@ -12,7 +12,7 @@ import { Crowd } from '../../helpers/crowd.ts';
 import { Kubelet } from '../../helpers/kubelet.ts';
 
 suite('sockets of the CSI driver', { skip: CANNOT_MOUNT }, () => {
-  test('identity and node calls tell what the driver is and can do', async () => {
+  test('identity and node calls report name and capabilities of the driver', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver();
     const info = await kubelet.call(CALLS.getPluginInfo, {});
@@ -27,7 +27,7 @@ suite('sockets of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     );
   });
 
-  test('the kubelet asks for no statistics where the installation wants none', async () => {
+  test('the kubelet requests no statistics if the installation disables them', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver({ volumeStats: false });
     const { capabilities } = await kubelet.call(CALLS.nodeGetCapabilities, {});
@@ -68,7 +68,7 @@ suite('sockets of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.match(body, /the kubelet rejected the driver: versions not supported/);
   });
 
-  test('idle connections on the port of probes keep none out', async () => {
+  test('idle connections to the port of the probes block no others', async () => {
     await using world = await CsiWorld.start();
     const driver = await world.driver();
     const port = Number(driver.health.split(':')[1]);
@@ -92,7 +92,7 @@ suite('sockets of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.match(stdout, /EACCES/);
   });
 
-  test('a socket that a killed driver left is replaced; what is no socket is not', async () => {
+  test('the socket of a killed driver is replaced; a file that is not a socket is not', async () => {
     await using world = await CsiWorld.start();
     await mkdir(dirname(world.csiSocket), { recursive: true });
     const left = createServer().listen(world.csiSocket);
@@ -102,10 +102,10 @@ suite('sockets of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     left.close();
     await driver.stop();
     await writeFile(world.csiSocket, 'of somebody');
-    await assert.rejects(world.driver(), { code: 'ERR_SERVER_LISTEN', message: /no socket/ });
+    await assert.rejects(world.driver(), { code: 'ERR_SERVER_LISTEN', message: /not a socket/ });
   });
 
-  test('calls that the driver does not have are unimplemented; too large ones are cut off', async () => {
+  test('calls that the driver does not have are unimplemented; too large ones are rejected', async () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver();
     for (const path of ['/csi.v1.Node/NodeStageVolume', '/csi.v1.Controller/CreateVolume']) {
@@ -117,7 +117,7 @@ suite('sockets of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await kubelet.call(CALLS.probe, {});
   });
 
-  test('any bytes as a request: an answer or a refusal, never a defect', async () => {
+  test('any bytes as a request: a response or an error, never a defect', async () => {
     await using world = await CsiWorld.start();
     const { kubelet, logger } = await world.driver();
     const paths = Object.values(CALLS)
@@ -152,7 +152,7 @@ suite('sockets of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.doesNotMatch((await driver.get('/metrics')).body, /file_age_seconds\{/);
   });
 
-  test('metrics tell volumes, ages, publishes and leases; those of a pod that ended are gone', async () => {
+  test('metrics show volumes, ages, publishes and leases; those of a pod that ended are gone', async () => {
     await using world = await CsiWorld.start();
     const driver = await world.driver({ perPodMetrics: true });
     const { kubelet } = driver;

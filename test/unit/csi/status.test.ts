@@ -11,7 +11,7 @@ const NOT_FINAL: readonly number[] = [
   GRPC_STATUS.ABORTED,
 ];
 
-test('while something goes on, the kubelet is told nothing final', () => {
+test('while a start goes on, no status is final', () => {
   for (const code of [
     'ERR_CSI_PENDING',
     'ERR_CSI_ENDED',
@@ -22,7 +22,7 @@ test('while something goes on, the kubelet is told nothing final', () => {
   }
 });
 
-test('what cannot be had is final', () => {
+test('a request that cannot succeed has a final status', () => {
   for (const code of [
     ...(['ERR_CSI_REQUEST', 'ERR_CSI_CONFLICT', 'ERR_CSI_TOKEN'] as const),
     ...(['ERR_ADMISSION_DENIED', 'ERR_VAULT_LOGIN_MFA', 'ERR_BUG'] as const),

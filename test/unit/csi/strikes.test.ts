@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { Strikes, strikesIn } from '../../../src/csi/strikes.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';
 
-test('a note counts from the moment it is there, whatever is in it', async (t) => {
+test('a note counts as soon as it exists, whatever is in it', async (t) => {
   const directory = tempDirectory(t);
   assert.equal(await strikesIn(directory), 0);
   for (const [text, count] of [
@@ -22,7 +22,7 @@ test('a note counts from the moment it is there, whatever is in it', async (t) =
   }
 });
 
-test('each death in a row doubles the delay, up to five minutes; an end in peace forgets them', async (t) => {
+test('each crash in a row doubles the delay, up to five minutes; a completed rendering resets it', async (t) => {
   const directory = tempDirectory(t);
   const strikes = new Strikes(directory, 2);
   assert.equal(strikes.delayMs, 10_000);

@@ -22,14 +22,14 @@ function text(expiresAtMs: number, more: object = {}): string {
   return JSON.stringify({ vault: { token: jwt({ ...OWN, ...more }), expirationTimestamp } });
 }
 
-test('tokens are read by audience, and print as nothing', () => {
+test('tokens are read by audience, and print as redacted', () => {
   const tokens = parsePodTokens(text(5000), OWNER);
   assert.deepEqual([...tokens.keys()], ['vault']);
   assert.equal(tokens.get('vault')?.expiresAtMs, 5000);
   assert.doesNotMatch(JSON.stringify([...tokens]), /e30/);
 });
 
-test('tokens of another namespace, account or pod are refused', () => {
+test('tokens of another namespace, account or pod are rejected', () => {
   for (const more of [
     { sub: 'system:serviceaccount:other:web' },
     { sub: 'system:serviceaccount:shop:admin' },
@@ -41,7 +41,7 @@ test('tokens of another namespace, account or pod are refused', () => {
   }
 });
 
-test('an expired token is not used: the next one is waited for', async () => {
+test('an expired token is not used: the login waits for the next one', async () => {
   const clock = new FakeClock();
   const source = new TokenSource('vault', clock);
   const found: string[] = [];
@@ -54,13 +54,13 @@ test('an expired token is not used: the next one is waited for', async () => {
   assert.equal(found.length, 1);
 });
 
-test('an audience that is not there fails at once', async () => {
+test('a missing audience fails at once', async () => {
   const source = new TokenSource('other', new FakeClock());
   source.set(parsePodTokens(text(5000), OWNER));
   await assert.rejects(source.token(undefined, never), { code: 'ERR_CSI_TOKEN' });
 });
 
-test('any text: tokens, or a refusal that quotes nothing of it', () => {
+test('any text: tokens, or an error that quotes nothing of it', () => {
   const texts = fc.oneof(
     fc.string(),
     fc.json(),

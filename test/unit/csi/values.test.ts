@@ -54,7 +54,7 @@ async function conditionOf({ kubelet }: RunningDriver, pod: TestPod): Promise<st
 }
 
 suite('values in the memory of the CSI driver', { skip: CANNOT_MOUNT }, () => {
-  test("large secrets of one namespace are refused beyond its share, another's small one is served, and room is free when the volume goes", async () => {
+  test("large secrets of one namespace are rejected beyond its share, another's small one is served, and memory is free when the volume is gone", async () => {
     await using world = await worldOf(6);
     const driver = await world.driver(SMALL_DRIVER);
     const greedy = await world.pod('greedy');
@@ -71,7 +71,7 @@ suite('values in the memory of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.ok((await heldBy(driver, 'shop')) > 1200 * KIB, 'values count while they are held');
   });
 
-  test('a secret that grows beyond the share: the last good files stay, and the volume says which secret it is', async () => {
+  test('a secret that grows beyond the share: the last good files stay, and the error names the secret', async () => {
     await using world = await worldOf(1);
     const driver = await world.driver(SMALL_DRIVER);
     const pod = await world.pod();
@@ -88,7 +88,7 @@ suite('values in the memory of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await world.holds(pod, 'user', 'user-2');
   });
 
-  test('the values of one volume have a bound of their own', async () => {
+  test('the values of one volume have a limit of their own', async () => {
     await using world = await worldOf(2);
     const driver = await world.driver({ waits: SHORT_CALLS, maxValueBytes: MIB });
     const says =
@@ -98,7 +98,7 @@ suite('values in the memory of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await world.published(driver.kubelet, await world.pod('one'), { attributes: asking(1) });
   });
 
-  test('a successor counts what its predecessor has left in memory, before its engines begin', async () => {
+  test('a successor counts what its predecessor left in memory before its engines start', async () => {
     await using world = await worldOf(0);
     const first = await world.driver(SMALL_DRIVER);
     const pod = await world.pod();

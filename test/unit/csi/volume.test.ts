@@ -75,7 +75,7 @@ const PASSING: Readonly<Record<string, Error>> = {
   'too many open files': Object.assign(new Error('EMFILE'), { code: 'EMFILE' }),
 };
 for (const [name, failure] of Object.entries(PASSING)) {
-  test(`what hinders a revocation and may pass is waited for: ${name}`, async (t) => {
+  test(`a revocation that fails for now is tried again: ${name}`, async (t) => {
     const { volume, around } = volumeOf(t);
     around.failure = failure;
     assert.equal(await volume.release(), false);
@@ -85,12 +85,12 @@ for (const [name, failure] of Object.entries(PASSING)) {
   });
 }
 
-test('a volume whose settings cannot be used any more is given up', async (t) => {
+test('a volume whose settings are no longer valid is given up', async (t) => {
   const { volume } = volumeOf(t, { kind: 'Wrong' });
   assert.equal(await volume.release(), true);
 });
 
-test('the ages of files go on while there is no engine', async (t) => {
+test('the ages of files grow while there is no engine', async (t) => {
   const document = { ...HEAD, files: [{ name: 'app', template: 'text' }] };
   const { volume, around } = volumeOf(t, document);
   assert.equal(volume.fileAges.length, 0);

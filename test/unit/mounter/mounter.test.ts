@@ -67,7 +67,7 @@ function node(t: TestContext) {
   return { root, volume, mounts, mounter, logger, target: join(volume(), 'mount') };
 }
 
-test('the options are fixed: neither programs nor devices, of the size that was asked for, out of swap', async (t) => {
+test('the options are fixed: neither programs nor devices, of the requested size, out of swap', async (t) => {
   const { mounter, mounts, target } = node(t);
   await mounter.mount({ ...SPEC, group: 7 }, never);
   assert.deepEqual(mounts.options, [
@@ -82,7 +82,7 @@ test('the options are fixed: neither programs nor devices, of the size that was 
   );
 });
 
-test('SELinux’s context is passed through as the kubelet says it', async (t) => {
+test('the SELinux context is passed through as the kubelet sends it', async (t) => {
   const { mounter, mounts } = node(t);
   const selinux = 'context="system_u:object_r:container_file_t:s0:c1,c2"';
   await mounter.mount({ ...SPEC, selinux }, never);
@@ -95,7 +95,7 @@ const NAMES = [
 ];
 
 for (const name of NAMES) {
-  test(`not a name of a directory of the kubelet: ${JSON.stringify(name.slice(0, 20))}`, async (t) => {
+  test(`not the name of a directory of the kubelet: ${JSON.stringify(name.slice(0, 20))}`, async (t) => {
     const { mounter, mounts, root } = node(t);
     for (const place of [
       { ...PLACE, pod: name },
@@ -128,7 +128,7 @@ const WRONG: Readonly<Record<string, Partial<MountSpec>>> = {
 };
 
 for (const [what, wrong] of Object.entries(WRONG)) {
-  test(`refused before anything is touched: ${what}`, async (t) => {
+  test(`rejected before anything is changed: ${what}`, async (t) => {
     const { mounter, mounts, volume } = node(t);
     await assert.rejects(mounter.mount({ ...SPEC, ...wrong }, never), { code: 'ERR_CSI_MOUNT' });
     assert.deepEqual([mounts.options, readdirSync(volume())], [[], []]);
@@ -164,7 +164,7 @@ test('a link to nowhere at the target is neither followed nor removed', async (t
   assert.deepEqual(readdirSync(volume()), ['mount']);
 });
 
-test('a volume that the kubelet has not made is not made: a mount fails, there is nothing to unmount', async (t) => {
+test('a missing directory of the volume is not created: a mount fails, there is nothing to unmount', async (t) => {
   const { root, mounter } = node(t);
   const place = { pod: 'another', volume: 'secrets' };
   await assert.rejects(mounter.mount({ ...SPEC, ...place }, never), {
@@ -186,7 +186,7 @@ for (const kind of ['a directory with something in it', 'a file']) {
   });
 }
 
-test('asked twice: one mount, and nothing left after two unmounts', async (t) => {
+test('two requests: one mount, and nothing left after two unmounts', async (t) => {
   const { mounter, mounts, volume } = node(t);
   await mounter.mount(SPEC, never);
   await mounter.mount(SPEC, never);
@@ -219,7 +219,7 @@ test('somebody else’s mount stays, also below one of ours', async (t) => {
   );
 });
 
-test('two requests for one target at once: one is refused, and others go on', async (t) => {
+test('two requests for one target at once: one is rejected, and others go on', async (t) => {
   const { mounter, mounts, volume } = node(t);
   const gate = Promise.withResolvers<undefined>();
   mounts.gate = gate.promise;
@@ -236,7 +236,7 @@ test('two requests for one target at once: one is refused, and others go on', as
   assert.equal(mounts.all.length, 1);
 });
 
-test('a mount that fails leaves no target, and tells the words of mount', async (t) => {
+test('a mount that fails leaves no target, and reports the message of mount(8)', async (t) => {
   const { mounter, mounts, volume } = node(t);
   mounts.refuses = () => 'mount: cannot allocate memory';
   await assert.rejects(mounter.mount(SPEC, never), {
@@ -250,7 +250,7 @@ for (const words of [
   'wrong fs type, bad option, bad superblock on csi.vouchsafe.test, missing codepage or helper program, or other error.',
   "fsconfig() failed: tmpfs: Unknown parameter 'noswap'.",
 ]) {
-  test(`a kernel that does not know noswap mounts without, and is not asked again: ${words}`, async (t) => {
+  test(`a kernel without noswap mounts without it, and noswap is not tried again: ${words}`, async (t) => {
     const { mounter, mounts, volume, logger } = node(t);
     let refused = 0;
     mounts.refuses = (options) => {
@@ -270,7 +270,7 @@ for (const words of [
   });
 }
 
-test('a mount that failed for another reason lets no volume into swap', async (t) => {
+test('a mount that fails for another reason is not repeated without noswap', async (t) => {
   const { mounter, mounts } = node(t);
   let tries = 0;
   mounts.refuses = () => (tries++ === 0 ? 'mount: ended by SIGKILL' : undefined);
@@ -279,7 +279,7 @@ test('a mount that failed for another reason lets no volume into swap', async (t
   assert.ok(mounts.options[0]?.includes('noswap'));
 });
 
-test('an option that is wrong without noswap, too, does not switch it off', async (t) => {
+test('an option that is invalid even without noswap does not disable noswap', async (t) => {
   const { mounter, mounts } = node(t);
   mounts.refuses = (options) =>
     options.some((one) => one.startsWith('context=')) ? 'bad option' : undefined;

@@ -10,7 +10,7 @@ for (const place of [
   // That of a static pod, and the name of a persistent volume.
   { pod: '0f1e2d3c4b5a69788796a5b4c3d2e1f0', volume: 'pvc-1.zone-a.example' },
 ]) {
-  test(`a target path tells pod and volume: ${place.volume}`, () => {
+  test(`a target path names pod and volume: ${place.volume}`, () => {
     const target = targetOf('/var/lib/kubelet/pods', place);
     assert.equal(
       target,
@@ -38,7 +38,7 @@ for (const path of [
   });
 }
 
-test('any path: nothing, or a place that has this very path', () => {
+test('any path: undefined, or a place that has this very path', () => {
   const part = fc.constantFrom('pods', 'volumes', 'kubernetes.io~csi', 'mount', '..', '.', '', 'a');
   fc.assert(
     fc.property(fc.array(part, { maxLength: 9 }), (parts) => {

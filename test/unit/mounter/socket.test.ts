@@ -95,7 +95,7 @@ const hasty: Clock = {
   sleep: (ms, signal) => systemClock.sleep(ms / 100, signal),
 };
 
-test('what the engine asks for comes as it was, and no more of it; errors come back with their words', async (t) => {
+test('requests of the engine arrive unchanged, and nothing else; errors come back with their messages', async (t) => {
   const { socket, mounter } = await serve(t);
   const engine = client(t, socket);
   await engine.mount({ ...SPEC, more: 'of the engine' } as MountSpec, never);
@@ -110,12 +110,12 @@ test('what the engine asks for comes as it was, and no more of it; errors come b
   });
 });
 
-test('root alone may connect', async (t) => {
+test('only root may connect', async (t) => {
   const { socket } = await serve(t);
   assert.equal(statSync(socket).mode & 0o777, 0o600);
 });
 
-test('an error that nobody has foreseen is told without its text', async (t) => {
+test('an unexpected error is reported without its text', async (t) => {
   const { socket, mounter } = await serve(t);
   mounter.error = new Error('a secret of the process');
   const refused = client(t, socket).mount(SPEC, never);
@@ -155,7 +155,7 @@ function line(value: object): string {
 }
 
 for (const [what, bytes] of Object.entries(NOT_REQUESTS)) {
-  test(`cut off, and nobody else notices: ${what}`, async (t) => {
+  test(`disconnected, without effect on others: ${what}`, async (t) => {
     const { socket, mounter, raw } = await serve(t);
     const stranger = await raw();
     const ended = rest(stranger);
@@ -181,7 +181,7 @@ test('a request in pieces is one', async (t) => {
   assert.equal(mounter.mounts.length, 1);
 });
 
-test('more than 64 requests at once, and the connection is cut: what is under way ends', async (t) => {
+test('more than 64 requests at once: the connection is closed, and requests in flight end', async (t) => {
   const { socket, mounter, raw } = await serve(t);
   const gate = Promise.withResolvers<undefined>();
   mounter.gate = gate.promise;
@@ -214,7 +214,7 @@ test('answers that are not read do not pile up', async (t) => {
   await client(t, socket).mount(SPEC, never);
 });
 
-test('a crowd of connections leaves the one that is there alone', async (t) => {
+test('a crowd of connections does not affect the existing one', async (t) => {
   const { socket, raw } = await serve(t);
   const engine = client(t, socket);
   await engine.mount(SPEC, never);
@@ -223,7 +223,7 @@ test('a crowd of connections leaves the one that is there alone', async (t) => {
   await engine.mount(SPEC, never);
 });
 
-test('told to end, it serves whom it has until that one goes, and nobody new', async (t) => {
+test('after an abort it serves existing connections until they close, and no new ones', async (t) => {
   const { socket, stop, done, mounter } = await serve(t);
   const engine = client(t, socket);
   await engine.mount(SPEC, never);
@@ -246,7 +246,7 @@ test('an engine that starts first waits for the mounter', async (t) => {
   assert.equal(mounter.mounts.length, 1);
 });
 
-test('a mounter that dies with a request under way: an error, and the next one is asked', async (t) => {
+test('a mounter that dies with a request in flight: an error, and the next mounter gets the next request', async (t) => {
   const socket = join(tempDirectory(t), 'mounter.sock');
   const first = createServer((one) => {
     one.on('error', () => undefined);
@@ -265,7 +265,7 @@ test('a mounter that dies with a request under way: an error, and the next one i
   assert.equal(mounter.mounts.length, 1);
 });
 
-test('there is no mounter: an error that says where to look', async (t) => {
+test('no mounter: an error that says where to look', async (t) => {
   const engine = client(t, join(tempDirectory(t), 'mounter.sock'), hasty);
   await assert.rejects(engine.mount(SPEC, never), {
     code: 'ERR_CSI_MOUNT',
@@ -273,7 +273,7 @@ test('there is no mounter: an error that says where to look', async (t) => {
   });
 });
 
-test('a mounter that does not answer: an error, and the engine is not held up for ever', async (t) => {
+test('a mounter that does not answer: an error, and the engine does not wait for ever', async (t) => {
   const { socket, mounter } = await serve(t);
   const gate = Promise.withResolvers<undefined>();
   mounter.gate = gate.promise;
@@ -286,7 +286,7 @@ test('a mounter that does not answer: an error, and the engine is not held up fo
   await engine.mount(SPEC, never);
 });
 
-test('a caller that goes does not wait', async (t) => {
+test('a caller that aborts does not wait', async (t) => {
   const { socket, mounter } = await serve(t);
   mounter.gate = new Promise(() => undefined);
   const gone = new AbortController();
@@ -301,7 +301,7 @@ for (const [what, says] of [
   ['a line without an end', 'a'.repeat(3000)],
   ['an answer with more', '{"id":1,"error":null,"more":1}\n'],
 ] as const) {
-  test(`what answers and is no mounter is left, and asked again: ${what}`, async (t) => {
+  test(`a peer that answers and is not a mounter is disconnected, and the request fails: ${what}`, async (t) => {
     const socket = join(tempDirectory(t), 'mounter.sock');
     const odd = createServer((one) => {
       one.on('error', () => undefined);

@@ -222,7 +222,7 @@ for (const [what, words, says] of [
   });
 }
 
-test('an engine without any capability delivers, refreshes and takes away', { skip }, async (t) => {
+test('an engine without any capability delivers, refreshes and removes', { skip }, async (t) => {
   await using world = await CsiWorld.start();
   const { socket } = await start(t, world.root);
   const { agent, kubelet } = await world.process({ mounterSocket: socket, isUnprivileged: true });

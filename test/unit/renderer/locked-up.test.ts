@@ -39,7 +39,7 @@ async function check(told: Everything): Promise<void> {
   assert.deepEqual(told.log, []);
 }
 
-test('templates of every helper are among those that are tried', () => {
+test('the templates of this test use every helper', () => {
   const sources = EVERY_JOB.map(({ template }) => ('source' in template ? template.source : ''));
   const unused = TEMPLATE_HELPERS.map(({ name }) => name).filter(
     (name) => !new RegExp(`[({#]${name}\\b`).test(sources.join('\n')),
@@ -47,11 +47,11 @@ test('templates of every helper are among those that are tried', () => {
   assert.deepEqual(unused, []);
 });
 
-test('children of a driver are locked up, and do all their work so', { skip }, async () => {
+test('children of a driver are locked down, and can do all their work', { skip }, async () => {
   await check(await everything());
 });
 
-test('children of a driver without any capability are locked up just so', { skip }, async () => {
+test('children of a driver without any capability are locked down as well', { skip }, async () => {
   const words = isRoot ? ['setpriv', '--bounding-set=-all', '--inh-caps=-all'] : ['setpriv'];
   const told = await everything(...words, '--no-new-privs');
   await check(told);

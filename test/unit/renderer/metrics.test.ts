@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { createMetrics } from '../../../src/platform/index.ts';
 import { createRenderCounts } from '../../../src/renderer/index.ts';
 
-test('what renders is counted under the names that the manual has', async () => {
+test('render processes are counted under the documented names', async () => {
   const metrics = createMetrics();
   const counts = createRenderCounts(metrics);
   counts.waited(0.01);

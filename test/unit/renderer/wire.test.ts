@@ -119,8 +119,8 @@ const WRONG: Readonly<Record<string, readonly [read: (frame: Frame) => unknown, 
   'no value': [([part]) => readValue(part), []],
 };
 
-suite('what a process that renders answers', () => {
-  test('is taken over as it was agreed', () => {
+suite('answers of a render process', () => {
+  test('a valid answer is accepted', () => {
     const two = [headOf({ dependencies: [READ], outputs: [EMPTY, FULL] }), CONTENT];
     const dependency = { ...READ };
     assert.deepEqual(readRendered(two, 2), [
@@ -144,7 +144,7 @@ suite('what a process that renders answers', () => {
   });
 
   for (const [name, [read, frame]] of Object.entries(WRONG)) {
-    test(`${name} is refused, and not shown`, () => {
+    test(`${name} is rejected, and not shown`, () => {
       assert.throws(
         () => read(frame),
         (error) => error instanceof WireError && !error.message.includes('secret'),
@@ -152,7 +152,7 @@ suite('what a process that renders answers', () => {
     });
   }
 
-  test('names of the prototype are names like others', () => {
+  test('names of the prototype are ordinary names', () => {
     const params = '{"kind":"write","path":"a","params":{"__proto__":"x","constructor":"y"}}';
     const head = `{"dependencies":[${params}],"outputs":[${JSON.stringify(EMPTY)}]}`;
     const [output] = readRendered([raw(head)], 1);
@@ -166,7 +166,7 @@ suite('what a process that renders answers', () => {
     assert.equal(Object.getPrototypeOf(write.params), Object.prototype);
   });
 
-  test('property: whatever comes, it is read or refused as agreed, and nothing is polluted', () => {
+  test('property: any answer is accepted or rejected, and no prototype is polluted', () => {
     const names = fc.constantFrom(
       ...['outputs', 'dependencies', 'checks', 'validity', 'warnings', 'malformed', 'error'],
       ...['content', 'digest', 'used', 'missing', 'kind', 'path', 'params', 'code', 'details'],

@@ -96,7 +96,7 @@ test('a job that takes too long is killed, inside of V8 too, and the next one is
   assert.deepEqual(running.replaced, ['time']);
 });
 
-test('a job that runs out of heap ends alone: others wait or run as ever', async (t) => {
+test('only the job that runs out of heap ends: others wait or run on', async (t) => {
   const running = start(t);
   const heap = tell(running, 'heap', { tenant: 'hostile' });
   const others = ['b', 'c', 'd', 'e'].map((tenant) =>
@@ -123,7 +123,7 @@ test('a tenant never has all children: another one does not wait for it', async 
   await Promise.all(hostile);
 });
 
-test('tenants take turns, whoever has more to be done', async (t) => {
+test('tenants take turns, however many jobs each has', async (t) => {
   const running = start(t);
   const order: string[] = [];
   const job = (tenant: string) =>
@@ -135,7 +135,7 @@ test('tenants take turns, whoever has more to be done', async (t) => {
   assert.ok(last < 10, `the last of the few came as number ${last}`);
 });
 
-test('no tenant, and no few of them, take the places of those that wait', async (t) => {
+test('no tenant, and no few of them, can fill the queue', async (t) => {
   const running = start(t);
   await running.stop(); // no job is done any more
   const leave = new AbortController();
@@ -158,7 +158,7 @@ test('no tenant, and no few of them, take the places of those that wait', async 
 });
 
 for (const command of ['garbage', 'huge', 'exit'] as const) {
-  test(`a child that answers with ${command} is replaced, and harms no other job`, async (t) => {
+  test(`a child that answers with ${command} is replaced, and affects no other job`, async (t) => {
     const running = start(t);
     await assert.rejects(tell(running, command));
     assert.deepEqual(await tell(running, 'echo', { texts: ['x'] }), ['x']);
@@ -166,7 +166,7 @@ for (const command of ['garbage', 'huge', 'exit'] as const) {
   });
 }
 
-test('an answer too many ends the child, and is no answer to the next job', async (t) => {
+test('an extra answer ends the child, and does not answer the next job', async (t) => {
   const running = start(t);
   assert.deepEqual(await tell(running, 'twice'), []);
   const all = await Promise.all(
@@ -176,7 +176,7 @@ test('an answer too many ends the child, and is no answer to the next job', asyn
   await until(() => running.replaced.length > 0);
 });
 
-test('an answer that its reader refuses ends the child', async (t) => {
+test('an answer that its reader rejects ends the child', async (t) => {
   const running = start(t);
   const read = (): never => {
     throw new Error('not as agreed');
@@ -196,7 +196,7 @@ test('a child that keeps much memory after a job is replaced', async (t) => {
   assert.deepEqual(await tell(running, 'echo', { texts: ['x'] }), ['x']);
 });
 
-test('a job that is too large is refused before anybody works on it', async (t) => {
+test('a job that is too large is rejected before a child works on it', async (t) => {
   const running = start(t, { maxFrameBytes: 1000 });
   await assert.rejects(
     tell(running, 'echo', { texts: ['x'.repeat(1000)] }),
@@ -204,7 +204,7 @@ test('a job that is too large is refused before anybody works on it', async (t) 
   );
 });
 
-test('an abort ends a wait at once, and a job under way for whoever asked', async (t) => {
+test("an abort ends a wait at once, and the caller's wait for a running job", async (t) => {
   const running = start(t, { timeoutMs: 1000 });
   const [first, second] = [new AbortController(), new AbortController()];
   const begun = Promise.withResolvers<undefined>();
@@ -225,7 +225,7 @@ test('an abort ends a wait at once, and a job under way for whoever asked', asyn
   );
 });
 
-test('children end with the pool, at work or not', async (t) => {
+test('children end with the pool, busy or not', async (t) => {
   const running = start(t);
   await tell(running, 'echo');
   const begun = Promise.withResolvers<undefined>();
@@ -244,7 +244,7 @@ test('a child can do next to nothing', async (t) => {
   assert.deepEqual(running.logger.lines, []);
 });
 
-test('children that cannot be started are told, and jobs are not held for ever', async (t) => {
+test('children that cannot be started are reported, and jobs do not wait for ever', async (t) => {
   const running = start(t, {
     start: (events) => {
       queueMicrotask(() => events.ended('there is no such program'));
