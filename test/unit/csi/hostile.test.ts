@@ -109,7 +109,7 @@ describe('a hostile pod beside others of its node', { skip: CANNOT_MOUNT }, () =
     ]);
     assert.match(
       refusal.details,
-      /reading the answer of Vault for kv\/wide needed more than 32 MiB/,
+      /reading the response of Vault for kv\/wide needed more than 32 MiB/,
     );
     const other = await world.pod('other');
     await world.published(driver.kubelet, other, { attributes: ATTRIBUTES });

@@ -148,7 +148,7 @@ for (const [depth, below] of [...LINKS, 'volumes/kubernetes.io~csi/linked/mount'
     mkdirSync(dirname(link), { recursive: true });
     symlinkSync(victim, link);
     const place = { pod: 'linked', volume: 'linked' };
-    const refusal = { code: 'ERR_CSI_MOUNT', message: /something on the way is not a directory/ };
+    const refusal = { code: 'ERR_CSI_MOUNT', message: /a part of the path is not a directory/ };
     await assert.rejects(mounter.mount({ ...SPEC, ...place }, never), refusal);
     await assert.rejects(mounter.unmount(place), refusal);
     assert.deepEqual(mounts.all, []);
@@ -208,7 +208,7 @@ test('somebody else’s mount stays, also below one of ours', async (t) => {
   const { mounter, mounts, target } = node(t);
   mkdirSync(target);
   mounts.add(target, 'somebody');
-  const refusal = { code: 'ERR_CSI_MOUNT', message: /mounted, and not by this driver/ };
+  const refusal = { code: 'ERR_CSI_MOUNT', message: /mounted, but not by this driver/ };
   await assert.rejects(mounter.mount(SPEC, never), refusal);
   await assert.rejects(mounter.unmount(PLACE), refusal);
   mounts.add(target, SOURCE);
@@ -227,7 +227,7 @@ test('two requests for one target at once: one is rejected, and others go on', a
   const second = { ...SPEC, volume: 'others' };
   mkdirSync(volume(second));
   const other = mounter.mount(second, never);
-  const refusal = { code: 'ERR_CSI_MOUNT', message: /another request for it is under way/ };
+  const refusal = { code: 'ERR_CSI_MOUNT', message: /another request for it is in flight/ };
   await assert.rejects(mounter.mount(SPEC, never), refusal);
   await assert.rejects(mounter.unmount(PLACE), refusal);
   gate.resolve(undefined);

@@ -201,7 +201,7 @@ test('answers that are not read do not pile up', async (t) => {
   stranger.pause();
   const ended = closed(stranger);
   const isCut = (): boolean =>
-    logger.lines.some(({ fields }) => fields['reason'] === 'answers are not read');
+    logger.lines.some(({ fields }) => fields['reason'] === 'the peer does not read answers');
   // What was answered makes room for the next ones, until nobody can write any more.
   for (let count = 0; count < 20_000 && !isCut(); count += 32) {
     for (let id = count; id < count + 32; id += 1) stranger.write(line({ ...REQUEST, id }));
@@ -258,7 +258,7 @@ test('a mounter that dies with a request in flight: an error, and the next mount
   first.listen(socket);
   await once(first, 'listening');
   const engine = client(t, socket);
-  const refusal = { code: 'ERR_CSI_MOUNT', message: /has gone/ };
+  const refusal = { code: 'ERR_CSI_MOUNT', message: /closed the connection/ };
   await assert.rejects(engine.mount(SPEC, never), refusal);
   const { mounter } = await serve(t, socket);
   await engine.mount(SPEC, never);
@@ -269,7 +269,7 @@ test('no mounter: an error that says where to look', async (t) => {
   const engine = client(t, join(tempDirectory(t), 'mounter.sock'), hasty);
   await assert.rejects(engine.mount(SPEC, never), {
     code: 'ERR_CSI_MOUNT',
-    message: /cannot be reached \(ENOENT\): see the container mounter/,
+    message: /cannot be reached \(ENOENT\): see the log of container mounter/,
   });
 });
 
@@ -314,7 +314,7 @@ for (const [what, says] of [
     for (let count = 0; count < 2; count += 1) {
       await assert.rejects(engine.mount(SPEC, never), {
         code: 'ERR_CSI_MOUNT',
-        message: /has gone/,
+        message: /closed the connection/,
       });
     }
   });

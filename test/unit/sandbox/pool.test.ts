@@ -147,9 +147,9 @@ test('no tenant, and no few of them, can fill the queue', async (t) => {
   const crowd = ['a', 'b', 'c', 'd'].flatMap((tenant) =>
     Array.from({ length: 1024 }, () => wait(tenant)),
   );
-  assert.match(await wait('a'), /too many renderings wait already/);
+  assert.match(await wait('a'), /too many jobs are waiting/);
   const other = wait('other');
-  assert.match(await Promise.race(crowd), /too many renderings wait already/);
+  assert.match(await Promise.race(crowd), /too many jobs are waiting/);
   assert.deepEqual(running.results, ['busy', 'busy']);
   leave.abort();
   assert.equal(await other, 'waits');
@@ -250,10 +250,7 @@ test('children that cannot be started are reported, and jobs do not wait for eve
       queueMicrotask(() => events.ended('there is no such program'));
       return { send: () => undefined, kill: () => undefined, residentBytes: () => undefined };
     },
-    clock: {
-      ...systemClock,
-      sleep: (ms, signal) => systemClock.sleep(ms === 60_000 ? 50 : ms, signal),
-    },
+    maxWaitMs: 50,
   });
   await assert.rejects(tell(running, 'echo'), {
     code: 'ERR_TEMPLATE_BUSY',
