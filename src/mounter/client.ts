@@ -76,6 +76,8 @@ export class MounterClient implements MounterPort {
   /** The mounter's answer to a request: an error, or null on success. */
   async #answer(request: WithoutId<MounterRequest>, signal: AbortSignal): Promise<string | null> {
     const { socket, pending } = await this.#connected(signal);
+    // It may have closed while this waited for its turn on the event loop: nobody would answer.
+    if (socket.destroyed) throw this.#unavailable('has gone');
     this.#lastId += 1;
     const id = this.#lastId;
     const answer = Promise.withResolvers<string | null>();
