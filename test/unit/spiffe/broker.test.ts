@@ -498,7 +498,10 @@ test('an address that is none is named as that of the Broker API', () => {
   const api = createWorkloadApi({ address: 'unix:///nowhere', clock });
   const identity = createIdentity({ api, clock, random });
   for (const [address, message] of [
-    ['', /the Broker API address is not set: set it in the configuration, or set SPIFFE_BROKER_SOCKET/],
+    [
+      '',
+      /the Broker API address is not set: set it in the configuration, or set SPIFFE_BROKER_SOCKET/,
+    ],
     ['http://x', /the Broker API address "http:\/\/x" must begin with/],
   ] as const) {
     const refused = { code: 'ERR_SPIFFE_ADDRESS', message };

@@ -172,7 +172,10 @@ test('a connection that could not be opened is not handed out again', async () =
     },
     (connection) => void closed.push(connection),
   );
-  const together = await Promise.allSettled([connections.acquire(never), connections.acquire(never)]);
+  const together = await Promise.allSettled([
+    connections.acquire(never),
+    connections.acquire(never),
+  ]);
   assert.deepEqual(
     together.map(({ status }) => status),
     ['rejected', 'rejected'],

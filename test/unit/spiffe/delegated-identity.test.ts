@@ -403,6 +403,7 @@ test('an address that is none is named as that of the Delegated Identity API', (
   const clock = new FakeClock();
   assert.throws(() => createDelegatedIdentity({ address: '', clock }), {
     code: 'ERR_SPIFFE_ADDRESS',
-    message: 'the Delegated Identity API address is not set: set the address of the admin socket of the SPIRE agent',
+    message:
+      'the Delegated Identity API address is not set: set the address of the admin socket of the SPIRE agent',
   });
 });

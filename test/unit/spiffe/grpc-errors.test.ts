@@ -48,7 +48,10 @@ for (const [errno, advice] of [
 
 test('a denial says that the registration may not have arrived yet', () => {
   const error = fromGrpc(grpcError(7, 'no identity issued'), 'FetchJWTSVID', URI);
-  assert.match(error.message, /registration entry.*not have reached this node yet.*"no identity issued"/);
+  assert.match(
+    error.message,
+    /registration entry.*not have reached this node yet.*"no identity issued"/,
+  );
 });
 
 for (const [what, text] of [
@@ -98,7 +101,13 @@ for (const [service, code, details, expected, message] of [
     /impersonate-via-spire/,
   ],
   [BROKER_API.service, status.UNAVAILABLE, 'bad certificate', 'ERR_SPIFFE_UNAVAILABLE', /one end/],
-  [BROKER_API.service, status.UNAVAILABLE, 'busy', 'ERR_SPIFFE_UNAVAILABLE', /Broker API is not available/],
+  [
+    BROKER_API.service,
+    status.UNAVAILABLE,
+    'busy',
+    'ERR_SPIFFE_UNAVAILABLE',
+    /Broker API is not available/,
+  ],
   [BROKER_API.service, status.UNIMPLEMENTED, '', 'ERR_SPIFFE_UNIMPLEMENTED', /SPIFFE Broker API\?/],
   [
     DELEGATED_IDENTITY_API.service,
@@ -115,7 +124,13 @@ for (const [service, code, details, expected, message] of [
     /the Delegated Identity API rejected/,
   ],
   [undefined, status.NOT_FOUND, '', 'ERR_SPIFFE_UNAVAILABLE', /the Workload API is not available/],
-  [undefined, status.UNAVAILABLE, 'Failed to connect', 'ERR_SPIFFE_UNAVAILABLE', /API is not available/],
+  [
+    undefined,
+    status.UNAVAILABLE,
+    'Failed to connect',
+    'ERR_SPIFFE_UNAVAILABLE',
+    /API is not available/,
+  ],
 ] as const) {
   test(`${service ?? 'the Workload API'}: status ${code} (${details}) has texts of its own`, () => {
     const error = fromGrpc(grpcError(code, details), 'Call', URI, service);
