@@ -109,7 +109,18 @@ const MAY_IMPORT = {
     'agent-runtime',
     'csi',
   ],
-  cli: ['core', 'config', 'template', 'admission', 'dev', 'kubernetes', 'check'],
+  cli: [
+    'core',
+    'async',
+    'config',
+    'template',
+    'admission',
+    'agent',
+    'agent-runtime',
+    'kubernetes',
+    'check',
+    'dev',
+  ],
 };
 
 /** A third-party package is imported by one folder alone. */
@@ -188,6 +199,24 @@ export default tseslint.config(
     files: [`src/${folder}/**/*.ts`],
     rules: { 'no-restricted-imports': importRules(folder, allowed) },
   })),
+  {
+    files: ['src/cli/**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            {
+              regex: '(^|/)\\.\\./dev/',
+              allowTypeImports: true,
+              message:
+                'src/cli loads src/dev by import() (see ARCHITECTURE.md): other commands run without it.',
+            },
+          ],
+        },
+      ],
+    },
+  },
   {
     files: ['test/**/*.ts'],
     rules: {

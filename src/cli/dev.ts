@@ -5,18 +5,11 @@ import { fileURLToPath } from 'node:url';
 import { resolve } from 'node:path';
 import { ANNOTATIONS } from '../config/index.ts';
 import { EXIT, Secret, VouchsafeError } from '../core/index.ts';
-import {
-  CSI_IDENTITIES,
-  LEASH,
-  ShowConsole,
-  showPod,
-  showVolume,
-  type ConfigMap,
-  type RealVault,
-} from '../dev/show/index.ts';
+import type { ConfigMap, RealVault } from '../dev/show/index.ts';
 import type { Io } from './io.ts';
 import { admitManifests, type InjectedManifests, type InjectedPod } from './inject.ts';
 import { isManifest, namespaceAnnotations, type FoundPod, type Manifest } from './manifest.ts';
+import { printableLines } from './mask.ts';
 
 const EXAMPLE = fileURLToPath(new URL('../../manifests/examples/pod.yaml', import.meta.url));
 const VOUCHSAFE = fileURLToPath(new URL('../../cmd/vouchsafe/main.ts', import.meta.url));
@@ -35,7 +28,7 @@ export interface DevOptions {
   readonly oidcPort?: string;
   /** `csi` shows the CSI driver of a node instead of an agent in a pod. */
   readonly mode?: string;
-  /** How the CSI driver obtains the pod's identity; one of {@link CSI_IDENTITIES}. */
+  /** How the CSI driver obtains the pod's identity; `service-account` (default), `broker` or `delegated`. */
   readonly identity?: string;
 }
 
@@ -49,7 +42,9 @@ export async function runDev(io: Io, options: DevOptions, signal: AbortSignal): 
   const file = options.file ?? EXAMPLE;
   const admitted = await admitManifests(io, { ...options, file });
   const { found } = choosePod(admitted, file);
-  const console = new ShowConsole((line) => io.out(`${line}\n`), options.showSecrets === true);
+  const { EXIT_WITH_PARENT, ShowConsole, showPod } = await import('../dev/show/index.ts');
+  const linesOf = printableLines(options.showSecrets === true);
+  const console = new ShowConsole((line) => io.out(`${line}\n`), linesOf);
   console.fact(`manifest ${options.file ?? 'manifests/examples/pod.yaml'}; Ctrl-C stops it`);
   const { size } = admitted.pods;
   if (size > 1) console.fact(`it contains ${size} pods; showing ${found.owner}`);
@@ -66,8 +61,8 @@ export async function runDev(io: Io, options: DevOptions, signal: AbortSignal): 
       oidcPort: Number(options.oidcPort ?? 0),
       once: options.once === true,
       outputDirectory: options.out === undefined ? undefined : resolve(options.out),
-      agentCommand: [process.execPath, ...LEASH, VOUCHSAFE],
-      webhookCommand: [process.execPath, ...LEASH, WEBHOOK],
+      agentCommand: [process.execPath, ...EXIT_WITH_PARENT, VOUCHSAFE],
+      webhookCommand: [process.execPath, ...EXIT_WITH_PARENT, WEBHOOK],
       clock: io.clock,
       random: io.random,
     },
@@ -85,8 +80,11 @@ async function runCsi(io: Io, options: DevOptions, signal: AbortSignal): Promise
       '--mode csi shows a built-in volume: remove -f, --values, --kube-version and --out';
     throw new VouchsafeError('ERR_USAGE', text);
   }
-  const console = new ShowConsole((line) => io.out(`${line}\n`), options.showSecrets === true);
-  const driverCommand = [process.execPath, ...LEASH, DRIVER] as const;
+  const { CSI_IDENTITIES, EXIT_WITH_PARENT, ShowConsole, showVolume } =
+    await import('../dev/show/index.ts');
+  const linesOf = printableLines(options.showSecrets === true);
+  const console = new ShowConsole((line) => io.out(`${line}\n`), linesOf);
+  const driverCommand = [process.execPath, ...EXIT_WITH_PARENT, DRIVER] as const;
   const mayMount = process.getuid?.() === 0;
   const once = options.once === true;
   const requested = options.identity ?? 'service-account';

@@ -9,11 +9,11 @@ import {
   type LogFields,
   type Logger,
 } from '../core/index.ts';
-import { renderOnce } from '../dev/show/index.ts';
 import { choosePod, configMapsOf, realVault } from './dev.ts';
 import { admitManifests } from './inject.ts';
 import type { Io } from './io.ts';
 import { printFiles } from './print-files.ts';
+import { renderOnce } from './render-once.ts';
 
 /** Options of `vouchsafe render --pod`. */
 export interface RenderPodOptions {

@@ -1,24 +1,26 @@
 /**
- * What a show prints.
+ * The output of `npm start`.
  */
 import { readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { AgentConfig } from '../../config/index.ts';
+import type { AgentConfig, FileConfig } from '../../config/index.ts';
 import type { AgentLine } from './agent-process.ts';
-import { maskFile, showFile } from './mask.ts';
 
-/** Prints the story of a show, step by step. */
+/** The lines of a delivered file as they may be printed: masked, unless the user requested the values. */
+export type PrintableLines = (file: FileConfig, text: string) => readonly string[];
+
+/** Prints the demo step by step. */
 export class ShowConsole {
   readonly #say: (line: string) => void;
-  readonly #showSecrets: boolean;
+  readonly #linesOf: PrintableLines;
   #step = 0;
 
-  constructor(say: (line: string) => void, showSecrets: boolean) {
+  constructor(say: (line: string) => void, linesOf: PrintableLines) {
     this.#say = say;
-    this.#showSecrets = showSecrets;
+    this.#linesOf = linesOf;
   }
 
-  /** Begins a step. */
+  /** Starts a step. */
   step(title: string): void {
     this.#step += 1;
     this.#say(`\n[${this.#step}] ${title}`);
@@ -29,7 +31,7 @@ export class ShowConsole {
     for (const line of text.split('\n')) this.#say(`    ${line}`);
   }
 
-  /** A line of an agent's log: changes of state, warnings and errors; details are left out. */
+  /** A line of an agent's log; debug lines are left out. */
   agentLine(container: string, line: AgentLine): void {
     if (line.level === 'debug') return;
     const { message } = line;
@@ -39,16 +41,15 @@ export class ShowConsole {
     this.#say(`    ${container} | ${message}${changed}${error}${code}`);
   }
 
-  /** The delivered files, masked unless the person asked for their values. */
+  /** The delivered files. */
   async files(config: AgentConfig, directory: string, only?: readonly string[]): Promise<void> {
-    // One look at the set: a swap in the middle does not mix two of them.
+    // Resolved once: a swap meanwhile must not mix two generations.
     const current = await realpath(join(directory, '..data'));
     for (const file of config.files) {
       if (only !== undefined && !only.includes(file.path)) continue;
       const text = await readFile(join(current, file.path), 'utf8');
       this.#say(`    ${file.path} (mode ${file.mode.toString(8).padStart(4, '0')})`);
-      const lines = this.#showSecrets ? showFile(text) : maskFile(file, text);
-      for (const line of lines) this.#say(`      ${line}`);
+      for (const line of this.#linesOf(file, text)) this.#say(`      ${line}`);
     }
   }
 }

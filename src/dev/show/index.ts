@@ -1,9 +1,8 @@
 export { CSI_IDENTITIES, type CsiIdentity } from './csi-identity.ts';
 export { showVolume, type CsiShowOptions } from './csi-show.ts';
 export { ShowConsole } from './console.ts';
-export { EXIT_WITH_PARENT as LEASH } from './exiting-with-parent.ts';
-export { maskFile, showFile } from './mask.ts';
-export { renderOnce, type RenderedFiles } from './render-once.ts';
+export { EXIT_WITH_PARENT } from './exiting-with-parent.ts';
+export { prepareAgent, type InjectedPod, type LocalAgent } from './local-agent.ts';
 export { showPod, type ShowOptions } from './show.ts';
 export type { OpenOptions } from './open.ts';
 export type { RealVault } from './vaults.ts';

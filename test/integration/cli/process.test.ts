@@ -169,7 +169,10 @@ suite('dev', () => {
       ...{ once: true, driverCommand: command, mayMount: false, clock: systemClock },
       identity: 'service-account' as const,
     };
-    const console = new ShowConsole(() => undefined, false);
+    const console = new ShowConsole(
+      () => undefined,
+      () => [],
+    );
     await assert.rejects(showVolume(options, console, new AbortController().signal), {
       code: 'ERR_USAGE',
       message: /run it as root/,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseAgentConfig, type FileConfig } from '../../../../src/config/index.ts';
-import { maskFile } from '../../../../src/dev/show/mask.ts';
+import { parseAgentConfig, type FileConfig } from '../../../src/config/index.ts';
+import { maskFile } from '../../../src/cli/mask.ts';
 
 function fileWith(parts: object): FileConfig {
   const [file] = parseAgentConfig({

@@ -1,27 +1,29 @@
 /**
- * Shows a rendered file without its secrets.
+ * Prints a rendered file without its secrets.
  *
- * What may be shown is what is known not to be secret: names of keys in the shipped formats, words that stand
- * in the template, and the frame of PEM and JSON. Everything else becomes the mask.
+ * Only what is known not to be secret is printed: names of keys in the shipped formats, words of the template, and
+ * the structure of PEM and JSON. Everything else is masked.
  */
-import type { FileConfig } from '../../config/index.ts';
+import type { FileConfig } from '../config/index.ts';
 
-/** Stands for a secret of any length. */
+/** Replaces a secret of any length. */
 export const MASK = '********';
 
-/** Lines of a shown file; the rest is counted. */
+/** Most lines printed of a file; the rest is counted. */
 const MAX_LINES = 20;
 
 const ASSIGNMENT = /^(\s*(?:export\s+)?["']?)([A-Za-z_][\w.-]{0,63})(["']?\s*[=:]\s*)(.+)$/;
 
-/** The lines of a file as they may be shown. */
-export function maskFile(file: FileConfig, text: string): readonly string[] {
-  return short(maskLines(file, text));
+/** How to turn files into printable lines: with or without masking. */
+export function printableLines(
+  showSecrets: boolean,
+): (file: FileConfig, text: string) => readonly string[] {
+  return showSecrets ? (_file, text) => truncate(lines(text)) : maskFile;
 }
 
-/** The lines of a file as they are, where a person asked for that. */
-export function showFile(text: string): readonly string[] {
-  return short(lines(text));
+/** The lines of a file with secrets masked. */
+export function maskFile(file: FileConfig, text: string): readonly string[] {
+  return truncate(maskLines(file, text));
 }
 
 function maskLines(file: FileConfig, text: string): readonly string[] {
@@ -32,7 +34,7 @@ function maskLines(file: FileConfig, text: string): readonly string[] {
   if (isPublic === undefined) return [`${MASK} (${Buffer.byteLength(text)} bytes)`];
   return lines(text).map((line) => {
     const [, before = '', key = '', between = '', value = ''] = ASSIGNMENT.exec(line) ?? [];
-    // `abc=` may be the end of a Base64 text: only a key with a real value is a key.
+    // `abc=` may be the end of a Base64 text: a key must have a value.
     if (key !== '' && isPublic(key) && /[^=\s]/.test(value)) {
       return `${before}${key}${between}${MASK}`;
     }
@@ -40,7 +42,7 @@ function maskLines(file: FileConfig, text: string): readonly string[] {
   });
 }
 
-/** Tells words that may be shown; undefined where no word may. */
+/** Decides which words may be printed; undefined if none may. */
 function publicWords(file: FileConfig): ((word: string) => boolean) | undefined {
   const { source } = file;
   switch (source.kind) {
@@ -77,7 +79,7 @@ function lines(text: string): readonly string[] {
   return text.replace(/\n$/, '').split('\n');
 }
 
-function short(all: readonly string[]): readonly string[] {
+function truncate(all: readonly string[]): readonly string[] {
   if (all.length <= MAX_LINES) return all;
   return [...all.slice(0, MAX_LINES), `... and ${all.length - MAX_LINES} more lines`];
 }
