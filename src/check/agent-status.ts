@@ -1,5 +1,5 @@
 /**
- * How the agent of an injected pod fares, or a pod with a volume of the CSI driver, by what the kubelet says of its
+ * The state of the agent of an injected pod, or of a pod with a volume of the CSI driver, by the status of its
  * containers.
  */
 import { AGENT_CONTAINER, INIT_CONTAINER, VOLUME } from '../admission/index.ts';
@@ -9,20 +9,20 @@ import { fieldAt, textAt } from './context.ts';
 import { errorPage } from './error-page.ts';
 import { quoted, type Result } from './finding.ts';
 
-/** An agent that started this short a time ago may still be waiting for its files: the default `init-deadline`. */
+/** A younger pod may still be waiting for its files: the default of `init-deadline`. */
 const PATIENCE_MS = 120_000;
-/** What the kubelet says of containers whose volumes are not there yet. */
+/** Reasons of the kubelet for containers that wait for volumes. */
 const WAITING_REASONS: readonly string[] = ['ContainerCreating', 'PodInitializing'];
 const AGENTS: readonly string[] = [AGENT_CONTAINER, INIT_CONTAINER];
 
-/** True where a pod was injected and has the containers. */
+/** True where a pod was injected with the containers of the agent. */
 export function hasAgent(pod: ApiObject, prefix: string): boolean {
   return (
     isInjected(pod, prefix) && listed(pod, 'spec', ['initContainers', 'containers']).some(isAgent)
   );
 }
 
-/** True where a pod was injected and has the volume of the CSI driver. */
+/** True where a pod was injected with the volume of the CSI driver. */
 export function hasInjectedVolume(pod: ApiObject, prefix: string): boolean {
   const volumes = listed(pod, 'spec', ['volumes']);
   const isOurs = (volume: unknown): boolean =>
@@ -30,14 +30,14 @@ export function hasInjectedVolume(pod: ApiObject, prefix: string): boolean {
   return isInjected(pod, prefix) && volumes.some(isOurs);
 }
 
-/** True where a pod has a volume of the driver, from the webhook or by hand. */
+/** True where a pod has a volume of the driver, injected or written by hand. */
 export function hasVolumeOf(pod: ApiObject, driverName: string): boolean {
   return listed(pod, 'spec', ['volumes']).some(
     (volume) => textAt(volume, 'csi', 'driver') === driverName,
   );
 }
 
-/** What is wrong with a pod that has a volume of the driver; undefined where nothing is. */
+/** The problem of a pod with a volume of the driver; undefined where it has none. */
 export function volumeProblem(pod: ApiObject, nowMs: number): Result | undefined {
   const statuses = listed(pod, 'status', ['initContainerStatuses', 'containerStatuses']);
   const isWaiting =
@@ -47,13 +47,13 @@ export function volumeProblem(pod: ApiObject, nowMs: number): Result | undefined
       WAITING_REASONS.includes(textAt(status, 'state', 'waiting', 'reason')),
     );
   if (!isWaiting || ageOf(pod, nowMs) < PATIENCE_MS) return undefined;
-  const message = `waits for its volumes for more than ${formatDuration(PATIENCE_MS)}; its events say for what`;
+  const message = `has been waiting for its volumes for more than ${formatDuration(PATIENCE_MS)}; the reason is in its events`;
   const namespace = textAt(pod, 'metadata', 'namespace');
   const remedy = `kubectl --namespace ${namespace} describe pod ${pod.metadata.name ?? ''}`;
   return { status: 'warning', message, remedy };
 }
 
-/** What is wrong with the agent; undefined where nothing is. */
+/** The problem of the agent; undefined where it has none. */
 export function agentProblem(pod: ApiObject, nowMs: number): Result | undefined {
   const fields = ['initContainerStatuses', 'containerStatuses'];
   const statuses = listed(pod, 'status', fields).filter(isAgent);
@@ -79,7 +79,7 @@ function ageOf(pod: ApiObject, nowMs: number): number {
   return nowMs - Date.parse(textAt(pod, 'metadata', 'creationTimestamp'));
 }
 
-/** Why the container stands still or ended last, unless it is ready. */
+/** Why the container is waiting or last terminated, unless it is ready. */
 function failureOf(status: unknown): string | undefined {
   if (fieldAt(status, 'ready') === true) return undefined;
   const ends = [fieldAt(status, 'state', 'terminated'), fieldAt(status, 'lastState', 'terminated')];

@@ -1,12 +1,12 @@
 /**
- * Is there an API server, and is it new enough?
+ * Checks that the API server answers, and its version.
  */
 import { codeOf } from '../core/index.ts';
 import { statusOf } from '../kubernetes/index.ts';
 import { isBefore, type Context } from './context.ts';
 import { quoted, runCheck, type ResultWith, type Finding } from './finding.ts';
 
-/** Returns the version; undefined where nothing further can be asked. */
+/** Returns the version; undefined where no further check is possible. */
 export async function* checkApiServer({
   cluster,
 }: Context): AsyncGenerator<Finding, string | undefined, undefined> {
@@ -20,9 +20,9 @@ async function version(cluster: Context['cluster']): Promise<ResultWith<string>>
   try {
     value = await cluster.version();
   } catch (error) {
-    const remedy = 'is it the right context? `kubectl version` asks the same';
+    const remedy = 'check the context: `kubectl version` sends the same request';
     if (statusOf(error) === 401) {
-      const message = 'the API server does not accept the login of the kubeconfig';
+      const message = 'the API server rejects the credentials of the kubeconfig';
       return { status: 'failure', message, remedy };
     }
     if (statusOf(error) !== undefined) throw error;
@@ -31,11 +31,11 @@ async function version(cluster: Context['cluster']): Promise<ResultWith<string>>
   }
   const shown = quoted(value);
   if (!isBefore(value, 29)) return { status: 'ok', message: `Kubernetes ${shown}`, value };
-  const message = `Kubernetes ${shown} has no native sidecars: pods get the mode pair`;
-  return { status: 'warning', message, remedy: 'native sidecars need Kubernetes 1.29', value };
+  const message = `Kubernetes ${shown} has no native sidecars: pods get mode pair`;
+  return { status: 'warning', message, remedy: 'native sidecars require Kubernetes 1.29', value };
 }
 
-/** The system's own word for it: `ECONNREFUSED`, `CERT_HAS_EXPIRED`. */
+/** The code of the system error: `ECONNREFUSED`, `CERT_HAS_EXPIRED`. */
 function causeOf({ cause }: Error): string {
   const code = codeOf(cause) ?? '';
   return /^[A-Z_]+$/.test(code) ? ` (${code})` : '';

@@ -1,5 +1,5 @@
 /**
- * Reads and makes objects of a cluster, and names the right that was missing.
+ * Reads and creates objects of a cluster, and names missing rights.
  */
 import { VouchsafeError } from '../core/index.ts';
 import {
@@ -11,14 +11,14 @@ import {
   type KubernetesApi,
 } from '../kubernetes/index.ts';
 
-/** A kind of object, by its place in the API. */
+/** A kind of object. */
 interface Resource {
-  /** Empty for the core. */
+  /** Empty for the core group. */
   readonly group: string;
   readonly plural: string;
 }
 
-/** The kinds that are looked at; all of them in version `v1`. */
+/** The kinds that are checked, all in version `v1`. */
 export const RESOURCE = {
   configMaps: { group: '', plural: 'configmaps' },
   csiDrivers: { group: 'storage.k8s.io', plural: 'csidrivers' },
@@ -40,14 +40,14 @@ export const RESOURCE = {
 
 const PAGE = 500;
 
-/** Where objects are. Without a namespace: those of the whole cluster. */
+/** Which objects to list. Without a namespace, those of the whole cluster. */
 export interface Where {
   readonly namespace?: string | undefined;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
 }
 
-/** A cluster, as one person may see it. */
+/** A cluster, with the rights of the caller. */
 export class Cluster {
   readonly #api: KubernetesApi;
   readonly #signal: AbortSignal;
@@ -63,7 +63,7 @@ export class Cluster {
     return typeof gitVersion === 'string' ? gitVersion : '';
   }
 
-  /** Undefined where there is no such object, or no such kind. */
+  /** Undefined where the object or its kind does not exist. */
   async get(resource: Resource, name: string, namespace?: string): Promise<ApiObject | undefined> {
     const path = `${pathOf(resource, namespace)}/${encodeURIComponent(name)}`;
     try {
@@ -74,7 +74,7 @@ export class Cluster {
     }
   }
 
-  /** All objects, page by page. */
+  /** Lists all objects, page by page. */
   async list(resource: Resource, where: Where = {}): Promise<readonly ApiObject[]> {
     const { namespace, ...selectors } = where;
     const path = pathOf(resource, namespace);
@@ -92,7 +92,7 @@ export class Cluster {
   }
 
   /**
-   * Creates a pod. A refusal is kept word for word, because the pods of a check hold nothing secret.
+   * Creates a pod. Errors keep the message of the API server, because the pods of a check contain no secret.
    *
    * @throws VouchsafeError `ERR_KUBERNETES_API`
    */
@@ -105,7 +105,7 @@ export class Cluster {
     );
   }
 
-  /** Deletes a pod at once, also when the check was stopped: nobody else would. */
+  /** Deletes a pod at once, even after the check was aborted. */
   async deletePod(name: string, namespace: string): Promise<void> {
     const path = `${pathOf(RESOURCE.pods, namespace)}/${encodeURIComponent(name)}`;
     const query = { gracePeriodSeconds: '0' };
@@ -122,10 +122,10 @@ export class Cluster {
   }
 }
 
-/** The right in words: `needs list on pods in namespace shop`. */
+/** Describes a right: `requires the right to list pods in namespace shop`. */
 export function rightOf(verb: string, { group, plural }: Resource, namespace?: string): string {
   const kind = group === '' ? plural : `${plural}.${group}`;
-  return `needs ${verb} on ${kind}${namespace === undefined ? '' : ` in namespace ${namespace}`}`;
+  return `requires the right to ${verb} ${kind}${namespace === undefined ? '' : ` in namespace ${namespace}`}`;
 }
 
 function pathOf({ group, plural }: Resource, namespace?: string): string {

@@ -1,6 +1,5 @@
 /**
- * The proof: an annotated pod that is created for show. What comes back has gone through the API server, its trust
- * and the webhook.
+ * The end-to-end check: an annotated pod is created as a dry run, which the API server sends to the webhook.
  *
  * @see https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run
  */
@@ -12,19 +11,19 @@ import { restrictedPod } from './pod.ts';
 import { selects } from './selector.ts';
 import { podsWebhook } from './webhook.ts';
 
-/** What the API server says when it could not call the webhook, and what to do then. */
+/** Remedies, by the error of the API server when it could not call the webhook. */
 const REMEDIES: readonly (readonly [RegExp, string])[] = [
   [/x509|certificate|tls:/i, 'the API server does not trust the webhook: see the caBundle above'],
   [/no endpoints available/i, 'no replica is ready: see the Deployment above'],
-  [/service .*not found/i, 'the Service is gone: upgrade the release'],
+  [/service .*not found/i, 'the Service does not exist: upgrade the release'],
   [
     /deadline exceeded|timeout|timed out|no route/i,
-    'does a firewall or NetworkPolicy keep the API server from the webhook? webhook.port and webhook.hostNetwork may help',
+    'check whether a firewall or NetworkPolicy blocks the API server; webhook.port and webhook.hostNetwork may help',
   ],
-  [/connection refused/i, 'nothing listens at the port of the Service: see the Deployment above'],
+  [/connection refused/i, 'nothing listens on the port of the Service: see the Deployment above'],
 ];
 
-/** Sends a pod through the webhook, and keeps nothing of it. */
+/** Sends a pod through the webhook without creating it. */
 export async function* checkAdmission(
   context: Context,
   installed: FoundInstallation,
@@ -44,10 +43,10 @@ async function dryRun(
   const labels = await namespaceLabels(context, namespace);
   if (webhook !== undefined && !selects(fieldAt(webhook, 'namespaceSelector'), labels)) {
     const message = `pods of namespace ${namespace} are not sent to the webhook`;
-    return { status: 'unknown', message, remedy: 'name another one by --namespace' };
+    return { status: 'unknown', message, remedy: 'set another namespace with --namespace' };
   }
   const pod = restrictedPod({
-    // What the registration wants to see, so that the pod is sent.
+    // Labels that the webhook configuration selects, so that the pod is sent.
     labels: fieldAt(webhook, 'objectSelector', 'matchLabels'),
     annotations: { [`${prefix}/inject`]: 'true', [`${prefix}/template-check`]: 'checked' },
     container: { image: 'vouchsafe-check' },
@@ -74,11 +73,11 @@ async function namespaceLabels({ cluster }: Context, namespace: string): Promise
 
 function resultOfPod(created: ApiObject, prefix: string, tookMs: number): Result {
   if (textAt(created, 'metadata', 'annotations', `${prefix}/injected`) !== '') {
-    const message = `a pod for show came back with the agent, after ${tookMs} ms: the webhook is reachable and trusted`;
+    const message = `a test pod (dry run) was injected in ${tookMs} ms: the webhook is reachable and trusted`;
     return { status: 'ok', message };
   }
-  const message = 'a pod for show came back without the agent: the webhook did not see it';
-  const remedy = 'compare matchConditions and selectors of the MutatingWebhookConfiguration';
+  const message = 'a test pod (dry run) was not injected: the API server did not call the webhook';
+  const remedy = 'check matchConditions and selectors of the MutatingWebhookConfiguration';
   return { status: 'failure', message, remedy };
 }
 
@@ -87,7 +86,7 @@ function resultOfError(error: unknown, namespace: string): Result {
   if (refusal === undefined) return resultOfApiError(error);
   const said = quoted(refusal);
   if (said.includes(`"${PODS_WEBHOOK}" denied the request`)) {
-    const message = `the webhook is reachable and trusted; it denied a pod for show: ${said}`;
+    const message = `the webhook is reachable and trusted; it denied a test pod (dry run): ${said}`;
     return { status: 'ok', message };
   }
   if (said.includes(`calling webhook "${PODS_WEBHOOK}"`)) {
@@ -96,11 +95,16 @@ function resultOfError(error: unknown, namespace: string): Result {
     return { status: 'failure', message, ...(remedy !== undefined && { remedy }) };
   }
   if (said.includes('ValidatingAdmissionPolicy') && said.includes('Vouchsafe')) {
-    return { status: 'failure', message: `the webhook did not see a pod for show: ${said}` };
+    return {
+      status: 'failure',
+      message: `the API server did not send a test pod (dry run) to the webhook: ${said}`,
+    };
   }
   const needs = rightOf('create', RESOURCE.pods, namespace);
   const isRight = statusOf(error) === 403 && said.includes('cannot create resource');
-  const message = isRight ? needs : `something else refused a pod for show: ${said}`;
-  const remedy = 'name another namespace by --namespace';
+  const message = isRight
+    ? needs
+    : `a test pod (dry run) was denied, but not by the webhook: ${said}`;
+  const remedy = 'set another namespace with --namespace';
   return { status: 'unknown', message: `could not be checked: ${message}`, remedy };
 }

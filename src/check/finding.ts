@@ -1,10 +1,10 @@
 /**
- * What a check finds, and how a check that lacks the right for it ends.
+ * Results of checks, including those for which a right is missing.
  */
 import { hasCode, printableLine, toVouchsafeError } from '../core/index.ts';
 import { statusOf } from '../kubernetes/index.ts';
 
-/** `unknown` is what could not be checked; it is no failure. */
+/** `unknown`: could not be checked, which is not a failure. */
 export type Status = 'ok' | 'warning' | 'failure' | 'unknown';
 
 /** Groups of checks, in the order in which they run. */
@@ -20,10 +20,10 @@ export const GROUPS = {
 /** One of {@link GROUPS}. */
 export type Group = keyof typeof GROUPS;
 
-/** What was found, and what to do about it. */
+/** The result of a check, and what to do about it. */
 export interface Result {
   readonly status: Status;
-  /** One sentence, maybe with the words of the API server or of the agent. */
+  /** One sentence; it may quote the API server or the agent. */
   readonly message: string;
   readonly remedy?: string;
 }
@@ -35,15 +35,15 @@ export interface Finding extends Result {
   readonly check: string;
 }
 
-/** A result with something that later checks go by. */
+/** A result with a value for later checks. */
 export interface ResultWith<T> extends Result {
   readonly value?: T | undefined;
 }
 
-/** Longest part of a message that others wrote. */
+/** Longest quotation in a message. */
 const MAX_QUOTED_CHARS = 600;
 
-/** Runs one check. A right that is missing gives `unknown`, an API that does not answer `failure`. */
+/** Runs one check. A missing right results in `unknown`, any other error of the API server in `failure`. */
 export async function runCheck<T>(
   group: Group,
   check: string,
@@ -58,7 +58,7 @@ export async function runCheck<T>(
   }
 }
 
-/** What an error of the API means for a check. */
+/** The result of a check that failed with an error of the API server. */
 export function resultOfApiError(error: unknown): Result {
   const { message } = toVouchsafeError(error);
   return statusOf(error) === 403
@@ -66,7 +66,7 @@ export function resultOfApiError(error: unknown): Result {
     : { status: 'failure', message };
 }
 
-/** Words that others wrote, on one line and without what would steer a terminal. */
+/** Quotes a text from outside: on one line, without control characters of a terminal. */
 export function quoted(text: string): string {
   const line = printableLine(text.replace(/[\p{Zl}\p{Zp}\s]+/gu, ' ').trim());
   return line.length > MAX_QUOTED_CHARS ? `${line.slice(0, MAX_QUOTED_CHARS - 1)}…` : line;

@@ -1,5 +1,5 @@
 /**
- * Why a pod that the webhook would inject now runs without the agent.
+ * Explains why a pod that the webhook would inject now runs without the agent.
  */
 import { itemsOf, type ApiObject } from '../kubernetes/index.ts';
 import { fieldAt, textAt } from './context.ts';
@@ -7,10 +7,10 @@ import type { Result } from './finding.ts';
 import { selects } from './selector.ts';
 import { podsWebhook } from './webhook.ts';
 
-/** What the answer goes by. */
+/** What is known about the installation and the namespace of the pod. */
 export interface MissedInput {
   readonly prefix: string;
-  /** The MutatingWebhookConfiguration; undefined where it may not be seen. */
+  /** The MutatingWebhookConfiguration; undefined where it may not be read. */
   readonly configuration: ApiObject | undefined;
   /** Labels of the pod's namespace; undefined where they are not known. */
   readonly namespaceLabels: unknown;
@@ -21,10 +21,10 @@ interface Reason {
   readonly remedy?: string;
 }
 
-/** The likeliest reason, and what to do about it. */
+/** The most likely reason, and what to do about it. */
 export function explainMissedPod(pod: ApiObject, input: MissedInput): Result {
   const reason = notSelected(pod, input) ?? notLabelled(pod, input) ?? notSeen(pod, input);
-  const message = `asks for the agent and runs without it: ${reason.message}`;
+  const message = `requests the agent but runs without it: ${reason.message}`;
   return { status: 'failure', message, remedy: reason.remedy ?? restart(pod) };
 }
 
@@ -35,35 +35,35 @@ function notSelected(
   const webhook = podsWebhook(configuration);
   if (!selects(fieldAt(webhook, 'objectSelector'), fieldAt(pod, 'metadata', 'labels'))) {
     const remedy = 'set the label on the pod template, or change the selector';
-    return { message: 'its labels are not those of webhook.objectSelector', remedy };
+    return { message: 'its labels do not match webhook.objectSelector', remedy };
   }
   if (namespaceLabels === undefined) return undefined;
   if (selects(fieldAt(webhook, 'namespaceSelector'), namespaceLabels)) return undefined;
-  const remedy = 'set the label of the namespace, or change the selector';
-  return { message: 'its namespace is not one of webhook.namespaceSelector', remedy };
+  const remedy = 'set the label on the namespace, or change the selector';
+  return { message: 'its namespace does not match webhook.namespaceSelector', remedy };
 }
 
-/** Pods that say nothing themselves are sent where their namespace has the label. */
+/** Pods without annotations of their own are sent only where their namespace has the label. */
 function notLabelled(pod: ApiObject, { prefix, namespaceLabels }: MissedInput): Reason | undefined {
   const names = Object.keys(pod.metadata.annotations ?? {});
   if (names.some((name) => name.startsWith(`${prefix}/`))) return undefined;
   if (namespaceLabels === undefined) return undefined;
   const label = `${prefix}/inject`;
   if (fieldAt(namespaceLabels, label) === 'true') return undefined;
-  const message = `only its namespace asks, and has no label ${label}=true`;
+  const message = `only its namespace requests the agent, without the label ${label}=true`;
   const remedy = `kubectl label namespace ${textAt(pod, 'metadata', 'namespace')} ${label}=true`;
   return { message, remedy };
 }
 
 function notSeen(pod: ApiObject, { configuration }: MissedInput): Reason {
   if (configuration === undefined) {
-    return { message: 'the registration of the webhook is not to be seen' };
+    return { message: 'the webhook configuration does not exist or may not be read' };
   }
   if (creationMs(pod) <= creationMs(configuration)) {
-    return { message: 'it was created before the webhook was registered' };
+    return { message: 'it was created before the webhook was installed' };
   }
   const message =
-    'no webhook answered when it was created, or a condition of the registration left it out, or it was annotated later';
+    'no webhook answered when it was created, a matchCondition excluded it, or it was annotated later';
   return { message };
 }
 
@@ -82,10 +82,10 @@ function restart(pod: ApiObject): string {
   if (kind === 'StatefulSet' || kind === 'DaemonSet') {
     return `kubectl --namespace ${namespace} rollout restart ${kind.toLowerCase()}/${name}`;
   }
-  return 'delete the pod, so that it is created anew';
+  return 'delete the pod, so that it is created again';
 }
 
-/** The object that made the pod, or the pod itself. */
+/** The controller of the pod, or the pod itself. */
 export function controllerOf(pod: ApiObject): { readonly kind: string; readonly name: string } {
   const owners = itemsOf(fieldAt(pod, 'metadata', 'ownerReferences'));
   const controller = owners.find((owner) => fieldAt(owner, 'controller') === true);

@@ -1,15 +1,15 @@
 /**
- * How long the authorities of a PEM bundle are valid.
+ * Checks how long the CAs of a PEM bundle are valid.
  */
 import { X509Certificate } from 'node:crypto';
 import { certificateLife, formatDuration, type CertificateLife } from '../core/index.ts';
 import type { Result } from './finding.ts';
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
-/** Less than this part of its life is left: whoever renews it would have done it by now. */
+/** Warn when less than this part of the lifetime is left: renewal is overdue then. */
 const LATE = 0.1;
 
-/** Says whether a bundle holds an authority that is valid now, and for how long. */
+/** Checks whether a bundle has a CA that is valid now, and for how long. */
 export function checkBundle(pem: string, nowMs: number): Result {
   let lives: readonly CertificateLife[];
   try {
@@ -17,9 +17,9 @@ export function checkBundle(pem: string, nowMs: number): Result {
       .map((one) => new X509Certificate(one))
       .map(certificateLife);
   } catch {
-    return { status: 'failure', message: 'holds what is no certificate' };
+    return { status: 'failure', message: 'contains an invalid certificate' };
   }
-  if (lives.length === 0) return { status: 'failure', message: 'holds no certificate' };
+  if (lives.length === 0) return { status: 'failure', message: 'contains no certificate' };
   const lasting = lives
     .filter(({ fromMs, toMs }) => fromMs <= nowMs && nowMs < toMs)
     .reduce((last, one) => (one.toMs > last.toMs ? one : last), { fromMs: 0, toMs: 0 });

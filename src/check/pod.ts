@@ -1,5 +1,5 @@
 /**
- * Pods that a check makes: they pass the restricted Pod Security Standard and quotas.
+ * Pods that a check creates: they comply with the restricted Pod Security Standard and with quotas.
  */
 
 /** What differs between the pods of a check. */
@@ -11,7 +11,7 @@ export interface PodParts {
   readonly spec?: Readonly<Record<string, unknown>>;
 }
 
-/** The user of the images of distroless, and of the agent's. */
+/** The user of distroless images, and of the image of the agent. */
 const USER = 65_532;
 
 /** A pod with one container. */

@@ -1,6 +1,6 @@
 /**
- * Which running pods ask for the agent and have none, and whose agent fails. Pods that one owner made and that fare
- * alike are one finding.
+ * Finds running pods that request the agent but have none, and pods whose agent fails. Pods of one owner with the same
+ * result are one finding.
  */
 import { inject, readPod, type Pod } from '../admission/index.ts';
 import type { Annotations, Installation } from '../config/index.ts';
@@ -18,13 +18,13 @@ import { textAt, type Context, type FoundInstallation } from './context.ts';
 import { quoted, runCheck, type ResultWith, type Finding, type Result } from './finding.ts';
 import { controllerOf, explainMissedPod } from './missed-pod.ts';
 
-/** A namespace, as far as pods go by it. */
+/** Metadata of a namespace. */
 interface Namespace {
   readonly annotations: Annotations;
   readonly labels: unknown;
 }
 
-/** What a verdict on a pod goes by. */
+/** The input for the check of a pod. */
 interface PodCheckInput {
   readonly context: Context;
   readonly installed: FoundInstallation;
@@ -34,7 +34,7 @@ interface PodCheckInput {
   readonly namespaces: ReadonlyMap<string, Namespace> | undefined;
 }
 
-/** Looks at every pod that runs or is about to. */
+/** Checks every pod that is running or pending. */
 export async function* checkPods(
   context: Context,
   installed: FoundInstallation,
@@ -108,7 +108,7 @@ function checkAll(
   return { findings, injected };
 }
 
-/** Undefined where there is nothing to say. */
+/** Undefined where there is nothing to report. */
 function checkPod(object: ApiObject, surroundings: PodCheckInput): Result | undefined {
   const { installation, namespaces, context } = surroundings;
   const prefix = installation.annotationPrefix;

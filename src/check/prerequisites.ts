@@ -1,5 +1,5 @@
 /**
- * Is there what the agent needs in a pod? From outside little is to be seen; the probe looks from inside.
+ * Checks what the agent requires in a pod. Little can be checked from outside; the probe checks from inside.
  */
 import type { Installation } from '../config/index.ts';
 import { RESOURCE } from './cluster.ts';
@@ -7,7 +7,7 @@ import type { Context } from './context.ts';
 import { runCheck, type Finding, type Result } from './finding.ts';
 import { probe } from './probe.ts';
 
-/** Looks for the Workload API, and starts the probe where it was asked for. */
+/** Checks the Workload API, and starts the probe if requested. */
 export async function* checkPrerequisites(
   context: Context,
   installation: Installation,
@@ -19,22 +19,22 @@ export async function* checkPrerequisites(
   yield (await runCheck(group, 'probe', () => probe(context, installation, wanted))).finding;
 }
 
-const PROBE_REMEDY = '--probe NAMESPACE/SERVICEACCOUNT looks from inside a pod';
+const PROBE_REMEDY = '--probe NAMESPACE/SERVICEACCOUNT checks from inside a pod';
 
 async function workloadApi({ cluster }: Context, { spiffe }: Installation): Promise<Result> {
   const { volume, csiDriver, hostPath, socket } = spiffe;
   if (volume === 'none') {
-    return { status: 'ok', message: `pods are given no volume for the Workload API at ${socket}` };
+    return { status: 'ok', message: `pods get no volume for the Workload API at ${socket}` };
   }
   if (volume === 'hostPath') {
-    const message = `could not be checked: whether the socket is in ${hostPath} of each node is not to be seen from outside`;
+    const message = `could not be checked: the socket in ${hostPath} of each node is not visible from outside`;
     return { status: 'unknown', message, remedy: PROBE_REMEDY };
   }
   if ((await cluster.get(RESOURCE.csiDrivers, csiDriver)) !== undefined) {
     return { status: 'ok', message: `the CSI driver ${csiDriver} is registered` };
   }
-  // Pods that log in with service-account tokens need none.
-  const message = `there is no CSI driver ${csiDriver}: pods with the identity spiffe cannot start`;
+  // Pods that log in with service-account tokens do not need it.
+  const message = `CSI driver ${csiDriver} is not registered: pods with the identity spiffe cannot start`;
   const remedy = 'install the SPIFFE CSI driver, or set spiffe.volume and spiffe.csiDriver';
   return { status: 'warning', message, remedy };
 }

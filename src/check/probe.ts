@@ -1,5 +1,5 @@
 /**
- * A pod that gets an identity, logs in to Vault and ends; its termination message tells how it went.
+ * Runs a pod that gets an identity, logs in to Vault and ends; the result is in its termination message.
  */
 import { INIT_CONTAINER } from '../admission/index.ts';
 import type { Installation } from '../config/index.ts';
@@ -24,7 +24,7 @@ const INIT_DEADLINE = '45s';
 const PATIENCE_MS = 120_000;
 const POLL_MS = 1000;
 
-/** Every token may look at itself by Vault's policy `default`; nothing of it is written to the file. */
+/** Vault's policy `default` allows every token to look itself up; nothing of the answer is written to the file. */
 const TEMPLATE = '{{#with (secret "auth/token/lookup-self")}}logged in{{/with}}';
 
 /** Starts the pod, waits for its end and deletes it. */
@@ -48,7 +48,7 @@ export async function probe(
     const isInjected =
       itemsOf(fieldAt(pod, 'spec', 'initContainers')).some(isAgent) ||
       hasInjectedVolume(pod, installation.annotationPrefix);
-    const message = `the pod was not injected: is ${namespace} a namespace that the webhook looks at?`;
+    const message = `the pod was not injected: check that the webhook is called for namespace ${namespace}`;
     result = isInjected
       ? await waitForEnd(context, name, namespace)
       : { status: 'failure', message };
@@ -59,7 +59,7 @@ export async function probe(
     );
   }
   if (!isLeft) return result;
-  const remedy = `the pod is still there: kubectl --namespace ${namespace} delete pod ${name}`;
+  const remedy = `the pod could not be deleted: kubectl --namespace ${namespace} delete pod ${name}`;
   return { ...result, status: result.status === 'ok' ? 'warning' : result.status, remedy };
 }
 
@@ -83,7 +83,7 @@ function podOf({ annotationPrefix, agent }: Installation, probed: ProbeOptions):
       command: ['/vouchsafe/node', '--version'],
     },
     spec: {
-      // The cluster ends it, too, should nobody be there to delete it.
+      // The cluster also ends it, in case it is never deleted.
       activeDeadlineSeconds: PATIENCE_MS / 1000,
       ...(serviceAccount !== undefined && { serviceAccountName: serviceAccount }),
     },
@@ -99,7 +99,7 @@ function resultOfError(error: unknown, namespace: string): Result {
     const needs = rightOf('create', RESOURCE.pods, namespace);
     return { status: 'unknown', message: `could not be checked: ${needs}` };
   }
-  return { status: 'failure', message: `the pod was refused: ${said}` };
+  return { status: 'failure', message: `the pod was denied: ${said}` };
 }
 
 async function waitForEnd(
@@ -111,14 +111,15 @@ async function waitForEnd(
   let waiting = 'it was not scheduled';
   while (clock.monotonicMs() < endMs) {
     const pod = await cluster.get(RESOURCE.pods, name, namespace);
-    if (pod === undefined) return { status: 'failure', message: 'somebody deleted the pod' };
+    if (pod === undefined)
+      return { status: 'failure', message: 'the pod was deleted before it ended' };
     const result = resultOfPod(pod);
     if (result !== undefined) return result;
     waiting = waitingReason(pod) || waiting;
     await clock.sleep(POLL_MS, signal);
   }
   const event = await lastWarning(cluster, name, namespace);
-  const message = `the pod did not end in ${PATIENCE_MS / 1000} s: ${event || waiting}`;
+  const message = `the pod did not end within ${PATIENCE_MS / 1000} s: ${event || waiting}`;
   return { status: 'failure', message };
 }
 
@@ -131,15 +132,15 @@ function resultOfPod(pod: ApiObject): Result | undefined {
     return isOver ? { status: 'failure', message: `the pod failed: ${said}` } : undefined;
   }
   if (fieldsOf(state)['exitCode'] === 0) {
-    const message = 'a pod got its identity, logged in to Vault and had its file written';
+    const message = 'a pod got its identity, logged in to Vault and wrote its file';
     return { status: 'ok', message };
   }
   const said = quoted(textAt(state, 'message') || textAt(state, 'reason'));
   const remedy = errorPage(said);
-  return { status: 'failure', message: `the agent in the pod gave up: ${said}`, remedy };
+  return { status: 'failure', message: `the agent in the pod failed: ${said}`, remedy };
 }
 
-/** In mode csi there is no agent: the pod's own container starts when its files are there. */
+/** In mode csi there is no agent; the container of the pod starts when the files exist. */
 function agentStatus(pod: ApiObject): unknown {
   return (
     itemsOf(fieldAt(pod, 'status', 'initContainerStatuses')).find(isAgent) ??
@@ -156,7 +157,7 @@ function waitingReason(pod: ApiObject): string {
   return quoted(`${textAt(waiting, 'reason')} ${textAt(waiting, 'message')}`);
 }
 
-/** What the kubelet says of a volume or an image; a person without the right for it gets along without. */
+/** The last warning of the kubelet about a volume or an image; empty without the right to list events. */
 async function lastWarning(
   cluster: Context['cluster'],
   name: string,

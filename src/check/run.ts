@@ -1,5 +1,5 @@
 /**
- * All checks in their order: what is missing early explains what fails later.
+ * Runs all checks in order: early failures explain later ones.
  */
 import { parseInstallation } from '../config/index.ts';
 import { checkAdmissionPolicy } from './admission-policy.ts';
@@ -15,8 +15,8 @@ import { checkValues } from './values.ts';
 import { checkWebhook } from './webhook.ts';
 
 /**
- * Checks an installation. Findings come as they are made; on abort the signal's reason is thrown. What may not be
- * seen is a finding of its own, and stops nothing that can be checked without it.
+ * Checks an installation and yields findings one by one; throws the reason of the signal on abort. A missing right is a
+ * finding, too, and stops only the checks that require it.
  */
 export async function* runChecks(
   options: CheckOptions,
@@ -27,7 +27,7 @@ export async function* runChecks(
   if (version === undefined) return;
   const installed = yield* checkWebhook(context);
   if (installed === undefined) return;
-  // The values come after the webhook in the report, but tell the prefix of the annotations.
+  // The values come later in the report, but contain the prefix of the annotations.
   const values: Finding[] = [];
   const reading = checkValues(context, installed);
   let step = await reading.next();

@@ -5,7 +5,7 @@
  */
 import { fieldsOf, itemsOf } from '../kubernetes/index.ts';
 
-/** Whether a selector takes an object with these labels; one that is empty takes every object. */
+/** Whether a selector matches an object with these labels; an empty one matches every object. */
 export function selects(selector: unknown, labels: unknown): boolean {
   const { matchLabels, matchExpressions } = fieldsOf(selector);
   const present = fieldsOf(labels);

@@ -1,5 +1,5 @@
 /**
- * Does the webhook have values that it can read, and are the authorities in them valid?
+ * Checks the values of the webhook, and the CAs in them.
  */
 import { parseDocumentText, parseInstallation, type Installation } from '../config/index.ts';
 import { hasCode, toVouchsafeError } from '../core/index.ts';
@@ -8,7 +8,7 @@ import { textAt, type Context, type FoundInstallation } from './context.ts';
 import { quoted, runCheck, type ResultWith, type Finding } from './finding.ts';
 import { checkBundle } from './pem.ts';
 
-/** Returns the installation; undefined where its values cannot be read. */
+/** Returns the installation; undefined where its values are missing or invalid. */
 export async function* checkValues(
   context: Context,
   installed: FoundInstallation,
@@ -28,10 +28,10 @@ export async function* checkValues(
       const where = `ConfigMap ${caConfigMap.name} of each pod's namespace`;
       yield { ...common, status: 'ok', message: `${what}: its CA is in the ${where}` };
     } else if (address.startsWith('http:')) {
-      const message = `${what}: tokens and secrets travel in the clear`;
+      const message = `${what}: tokens and secrets are sent unencrypted`;
       yield { ...common, status: 'warning', message };
     } else {
-      yield { ...common, status: 'ok', message: `${what}, trusted by the CAs of the image` };
+      yield { ...common, status: 'ok', message: `${what}: its CA is one of the image` };
     }
   }
   return value;
@@ -44,14 +44,14 @@ async function readValues(
   const map = await cluster.get(RESOURCE.configMaps, name, namespace);
   const where = `ConfigMap ${name} in namespace ${namespace}`;
   if (map === undefined) {
-    const message = `there is no ${where}: the webhook cannot start`;
+    const message = `${where} does not exist: the webhook cannot start`;
     return { status: 'failure', message, remedy: 'upgrade the release' };
   }
   try {
     const value = parseInstallation(await parseDocumentText(textAt(map, 'data', 'values.yaml')));
     const count = value.vault.policies.length;
     const rule = count === 0 ? 'no policies: every pod may use all of them' : `${count} policies`;
-    return { status: 'ok', message: `the ${where} is valid; ${rule}`, value };
+    return { status: 'ok', message: `${where} is valid; ${rule}`, value };
   } catch (error) {
     if (!hasCode(error, 'ERR_CONFIG_INVALID', 'ERR_CONFIG_UNREADABLE')) throw error;
     const { message } = toVouchsafeError(error);

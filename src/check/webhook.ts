@@ -1,5 +1,5 @@
 /**
- * Is the webhook registered, are its replicas there, is its authority valid?
+ * Checks the webhook configuration, the replicas of the webhook, and its CA.
  */
 import { fieldsOf, itemsOf, type ApiObject } from '../kubernetes/index.ts';
 import { RESOURCE } from './cluster.ts';
@@ -7,7 +7,7 @@ import { fieldAt, PODS_WEBHOOK, textAt, type Context, type FoundInstallation } f
 import { runCheck, type ResultWith, type Finding, type Result } from './finding.ts';
 import { checkBundle } from './pem.ts';
 
-/** Returns what was found; undefined where there is nothing that could be looked at. */
+/** Returns the installation; undefined where none was found. */
 export async function* checkWebhook(
   context: Context,
 ): AsyncGenerator<Finding, FoundInstallation | undefined, undefined> {
@@ -42,14 +42,14 @@ async function findRegistered(context: Context): Promise<ResultWith<FoundInstall
   if (configuration === undefined) {
     const message =
       ours.length === 0
-        ? 'there is no MutatingWebhookConfiguration of Vouchsafe: no pod is injected'
-        : `there is no such installation, only: ${ours.map(nameOf).join(', ')}`;
-    const remedy = 'install the chart, or look at --context, --install-namespace and --release';
+        ? 'no MutatingWebhookConfiguration of Vouchsafe exists: no pod is injected'
+        : `the installation does not exist; there is: ${ours.map(nameOf).join(', ')}`;
+    const remedy = 'install the chart, or check --context, --install-namespace and --release';
     return { status: 'failure', message, remedy };
   }
   if (others.length > 0) {
     const message = `there are several installations: ${chosen.map(nameOf).join(', ')}`;
-    const remedy = 'say which by --install-namespace or --release';
+    const remedy = 'select one with --install-namespace or --release';
     return { status: 'failure', message, remedy };
   }
   const value = installedBy(configuration);
@@ -58,12 +58,12 @@ async function findRegistered(context: Context): Promise<ResultWith<FoundInstall
   if (textAt(podsWebhook(configuration), 'failurePolicy') === 'Fail') {
     return { status: 'ok', message, value };
   }
-  const remedy = 'webhook.failurePolicy: Fail refuses them instead';
-  const warning = `${message}, but lets pods run without secrets while no webhook answers`;
+  const remedy = 'set webhook.failurePolicy: Fail to deny them instead';
+  const warning = `${message}, but lets pods start without secrets while the webhook does not answer`;
   return { status: 'warning', message: warning, remedy, value };
 }
 
-/** Where the registration is missing or may not be seen, the Deployment tells the names as well. */
+/** Fallback where the webhook configuration is missing or may not be read: the Deployment has the names, too. */
 async function findDeployed(context: Context): Promise<ResultWith<FoundInstallation>> {
   const found = await context.cluster.list(RESOURCE.deployments, {
     namespace: context.installNamespace,
@@ -73,8 +73,8 @@ async function findDeployed(context: Context): Promise<ResultWith<FoundInstallat
     isChosen(context, one, textAt(one, 'metadata', 'namespace')),
   );
   if (only === undefined || others.length > 0) {
-    const message = `there ${only === undefined ? 'is no' : 'is more than one'} Deployment of the webhook`;
-    const remedy = 'say where it is by --install-namespace and --release';
+    const message = `there is ${only === undefined ? 'no' : 'more than one'} Deployment of the webhook`;
+    const remedy = 'select it with --install-namespace and --release';
     return { status: 'failure', message, remedy };
   }
   const { name = '' } = only.metadata;
@@ -112,7 +112,10 @@ function nameOf({ metadata }: ApiObject): string {
 async function deployment({ cluster }: Context, name: string, namespace: string): Promise<Result> {
   const found = await cluster.get(RESOURCE.deployments, name, namespace);
   if (found === undefined) {
-    return { status: 'warning', message: `there is no Deployment ${name} in ${namespace}` };
+    return {
+      status: 'warning',
+      message: `Deployment ${name} in namespace ${namespace} does not exist`,
+    };
   }
   const wanted = numberAt(fieldAt(found, 'spec', 'replicas'), 1);
   const there = numberAt(fieldAt(found, 'status', 'availableReplicas'), 0);
@@ -124,9 +127,13 @@ async function deployment({ cluster }: Context, name: string, namespace: string)
 
 async function service({ cluster }: Context, name: string, namespace: string): Promise<Result> {
   const found = await cluster.get(RESOURCE.services, name, namespace);
-  if (found !== undefined) return { status: 'ok', message: `Service ${name} is there` };
-  const message = `there is no Service ${name} in namespace ${namespace}: nobody can call the webhook`;
-  return { status: 'failure', message, remedy: 'upgrade the release, so that Helm makes it again' };
+  if (found !== undefined) return { status: 'ok', message: `Service ${name} exists` };
+  const message = `Service ${name} in namespace ${namespace} does not exist: the API server cannot call the webhook`;
+  return {
+    status: 'failure',
+    message,
+    remedy: 'upgrade the release, so that Helm creates it again',
+  };
 }
 
 async function endpoints({ cluster }: Context, name: string, namespace: string): Promise<Result> {
@@ -137,12 +144,12 @@ async function endpoints({ cluster }: Context, name: string, namespace: string):
   const all = slices.flatMap((slice) => itemsOf(slice['endpoints']));
   const ready = all.filter((one) => fieldAt(one, 'conditions', 'ready') !== false).length;
   if (ready > 0) return { status: 'ok', message: `${ready} of ${all.length} endpoints are ready` };
-  const message = `none of ${all.length} endpoints of the Service is ready`;
+  const message = `0 of ${all.length} endpoints of the Service are ready`;
   const remedy = `kubectl --namespace ${namespace} logs deployment/${name}`;
   return { status: 'failure', message, remedy };
 }
 
-/** Every webhook of the configuration is called by a bundle of its own: the worst one counts. */
+/** Every webhook of the configuration has its own caBundle; the worst result is reported. */
 function bundle({ clock }: Context, { webhooks }: ApiObject, logs: string): Result {
   const results = itemsOf(webhooks).map((webhook) => {
     const text = Buffer.from(textAt(webhook, 'clientConfig', 'caBundle'), 'base64').toString();
@@ -155,7 +162,7 @@ function bundle({ clock }: Context, { webhooks }: ApiObject, logs: string): Resu
   const worst = ['failure', 'warning'].flatMap((bad) =>
     results.filter((one) => one.status === bad),
   );
-  return { ...(worst[0] ?? first), remedy: `why is it not renewed? kubectl logs ${logs}` };
+  return { ...(worst[0] ?? first), remedy: `find out why it is not renewed: kubectl logs ${logs}` };
 }
 
 function numberAt(value: unknown, otherwise: number): number {

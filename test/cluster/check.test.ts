@@ -60,7 +60,7 @@ suite('vouchsafe check', () => {
     await space.grantSecret({ password: 'planted' });
     const { code, the } = await probe(space, { role: 'nobody', 'init-deadline': '3s' });
     assert.equal(code, 22);
-    assert.match(the('probe')?.message ?? '', /gave up: ERR_(VAULT_LOGIN_REFUSED|AGENT_DEADLINE)/);
+    assert.match(the('probe')?.message ?? '', /failed: ERR_(VAULT_LOGIN_REFUSED|AGENT_DEADLINE)/);
     assert.deepEqual(await pods(space), []);
   });
 
@@ -75,7 +75,7 @@ suite('vouchsafe check', () => {
     assert.match(
       the('injected')?.message ?? '',
       new RegExp(
-        `^${space.name}: Pod/late: asks for the agent and runs without it: .*annotated later`,
+        `^${space.name}: Pod/late: requests the agent but runs without it: .*annotated later`,
       ),
     );
   });

@@ -6,7 +6,7 @@ import { run } from '../cli/harness.ts';
 import { AT, check, CA, kubeconfig, pod, refusal, registration, type Objects } from './harness.ts';
 
 suite('an installation', () => {
-  test('that is well: every check is ok, as text and as JSON', async (t) => {
+  test('that is healthy: every check is ok, as text and as JSON', async (t) => {
     const { code, errors, findings, requests, ...checked } = await check(t);
     const text = await checked.text();
     assert.deepEqual([code, errors], [0, '']);
@@ -14,7 +14,7 @@ suite('an installation', () => {
     assert.match(text, /^API server\n {2}ok {7}Kubernetes v1\.34\.2\n\nWebhook\n/);
     assert.match(
       text,
-      /came back with the agent, after \d+ ms: the webhook is reachable and trusted/,
+      /a test pod \(dry run\) was injected in \d+ ms: the webhook is reachable and trusted/,
     );
     assert.match(text, /\n\n\d+ checks: 0 failed, 0 with a warning, 0 could not run\n$/);
     const writes = requests.filter(({ method }) => method !== 'GET');
@@ -48,7 +48,7 @@ suite('an installation', () => {
       { [AT.webhooks]: { items: [] } },
       'registered',
       'failure',
-      /is no Mutating/,
+      /no MutatingWebhookConfiguration/,
     ],
     ['two registrations', { [AT.webhooks]: two }, 'registered', 'failure', /several.*other/],
     [
@@ -56,15 +56,21 @@ suite('an installation', () => {
       { [AT.webhooks]: { items: [registration({ failurePolicy: 'Ignore' })] } },
       'registered',
       'warning',
-      /lets pods run without secrets/,
+      /lets pods start without secrets/,
     ],
-    ['no caBundle', { [AT.webhooks]: bundle('') }, 'ca-bundle', 'failure', /holds no certificate/],
+    [
+      'no caBundle',
+      { [AT.webhooks]: bundle('') },
+      'ca-bundle',
+      'failure',
+      /contains no certificate/,
+    ],
     [
       'garbage in the caBundle',
       { [AT.webhooks]: bundle(CA.replace(/M/g, '!')) },
       'ca-bundle',
       'failure',
-      /holds what is no certificate/,
+      /contains an invalid certificate/,
     ],
     ['an old CA', { [AT.webhooks]: bundle(expired) }, 'ca-bundle', 'failure', /has expired/],
     [
@@ -88,7 +94,13 @@ suite('an installation', () => {
       'ok',
       /./,
     ],
-    ['no Deployment', { [AT.deployment]: 404 }, 'deployment', 'warning', /is no Deployment/],
+    [
+      'no Deployment',
+      { [AT.deployment]: 404 },
+      'deployment',
+      'warning',
+      /^Deployment .* does not exist/,
+    ],
     [
       'no replica',
       { [AT.deployment]: { spec: { replicas: 2 }, status: {} } },
@@ -103,11 +115,17 @@ suite('an installation', () => {
       'warning',
       /^1 of 2 replicas/,
     ],
-    ['no Service', { [AT.service]: 404 }, 'service', 'failure', /nobody can call the webhook/],
-    ['no endpoints', { [AT.slices]: { items: [] } }, 'endpoints', 'failure', /^none of 0/],
-    ['no policy', { [AT.policy]: 404 }, 'bound', 'warning', /is no ValidatingAdmissionPolicy/],
-    ['no binding', { [AT.binding]: 404 }, 'bound', 'warning', /is not bound/],
-    ['no values', { [AT.values]: 404 }, 'readable', 'failure', /is no ConfigMap/],
+    ['no Service', { [AT.service]: 404 }, 'service', 'failure', /cannot call the webhook/],
+    ['no endpoints', { [AT.slices]: { items: [] } }, 'endpoints', 'failure', /^0 of 0/],
+    [
+      'no policy',
+      { [AT.policy]: 404 },
+      'bound',
+      'warning',
+      /^ValidatingAdmissionPolicy .* does not exist/,
+    ],
+    ['no binding', { [AT.binding]: 404 }, 'bound', 'warning', /has no binding/],
+    ['no values', { [AT.values]: 404 }, 'readable', 'failure', /^ConfigMap .* does not exist/],
     [
       'broken values',
       { [AT.values]: values('a: [') },
@@ -121,7 +139,7 @@ suite('an installation', () => {
       { [AT.values]: values('vault: {connections: {a: {address: "http://vault:8200"}}}') },
       'connection-a',
       'warning',
-      /in the clear/,
+      /sent unencrypted/,
     ],
     [
       'a Vault with an old CA',
@@ -141,17 +159,17 @@ suite('an installation', () => {
       { [AT.driver]: 404 },
       'workload-api',
       'warning',
-      /is no CSI driver csi\.spiffe/,
+      /CSI driver csi\.spiffe\.io is not registered/,
     ],
     [
       'sockets on the nodes',
       { [AT.values]: values('spiffe: {volume: hostPath}') },
       'workload-api',
       'unknown',
-      /not to be seen from outside/,
+      /not visible from outside/,
     ],
     ['an old cluster', { [AT.version]: { gitVersion: 'v1.28.3' } }, 'version', 'warning', /pair/],
-    ['no login', { [AT.version]: 401 }, 'version', 'failure', /does not accept the login/],
+    ['no login', { [AT.version]: 401 }, 'version', 'failure', /rejects the credentials/],
     ['an ill API server', { [AT.service]: 500 }, 'service', 'failure', /HTTP 500/],
   ];
   for (const [name, objects, which, status, message] of wrong) {
@@ -164,13 +182,13 @@ suite('an installation', () => {
     });
   }
 
-  test('of several the one that was named', async (t) => {
+  test('selected from several', async (t) => {
     const { code, the } = await check(t, { objects: { [AT.webhooks]: two } }, [
       '--install-namespace',
       'elsewhere',
     ]);
     assert.equal(code, 22);
-    assert.match(the('registered').message, /no such installation, only: vouchsafe-webhook, other/);
+    assert.match(the('registered').message, /there is: vouchsafe-webhook, other/);
     const labels = { 'app.kubernetes.io/instance': 'second' };
     const items = [registration(), registration({}, { name: 'other', labels })];
     const words = ['--release', 'vouchsafe', '--install-namespace', 'vouchsafe'];
@@ -179,8 +197,8 @@ suite('an installation', () => {
   });
 });
 
-suite('rights that are missing', () => {
-  test('each 403 names the right, and is no failure', async (t) => {
+suite('missing rights', () => {
+  test('each 403 names the right, and is not a failure', async (t) => {
     const forbidden = Object.values(AT).filter((path) => path !== AT.version);
     const objects: Objects = {
       ...Object.fromEntries(forbidden.map((path) => [path, 403])),
@@ -193,30 +211,32 @@ suite('rights that are missing', () => {
     assert.equal(code, 0);
     const unknown = findings.filter(({ status }) => status === 'unknown');
     assert.deepEqual(
-      unknown.map((finding) => finding.message.replace('could not be checked: needs ', '')),
+      unknown.map((finding) =>
+        finding.message.replace('could not be checked: requires the right to ', ''),
+      ),
       [
-        'list on mutatingwebhookconfigurations.admissionregistration.k8s.io',
-        'get on deployments.apps in namespace vouchsafe',
-        'get on services in namespace vouchsafe',
-        'list on endpointslices.discovery.k8s.io in namespace vouchsafe',
-        'create on pods in namespace default',
-        'get on validatingadmissionpolicies.admissionregistration.k8s.io',
-        'get on configmaps in namespace vouchsafe',
-        'get on csidrivers.storage.k8s.io',
-        'list on pods',
+        'list mutatingwebhookconfigurations.admissionregistration.k8s.io',
+        'get deployments.apps in namespace vouchsafe',
+        'get services in namespace vouchsafe',
+        'list endpointslices.discovery.k8s.io in namespace vouchsafe',
+        'create pods in namespace default',
+        'get validatingadmissionpolicies.admissionregistration.k8s.io',
+        'get configmaps in namespace vouchsafe',
+        'get csidrivers.storage.k8s.io',
+        'list pods',
       ],
     );
   });
 
-  test('without a view of namespaces pods are judged by themselves', async (t) => {
+  test('without the right to list namespaces pods are checked by their own annotations', async (t) => {
     const objects = { [AT.namespaces]: 403, [AT.pods]: { items: [pod()] } };
     const { the } = await check(t, { objects });
     assert.equal(the('namespaces').status, 'unknown');
-    assert.match(the('injected').message, /asks for the agent and runs without it/);
+    assert.match(the('injected').message, /requests the agent but runs without it/);
   });
 });
 
-suite('a pod for show', () => {
+suite('a test pod', () => {
   const call =
     'Internal error occurred: failed calling webhook "pods.vouchsafe.dev": failed to call webhook: ';
   const refusals: readonly (readonly [string, number, string, string, RegExp])[] = [
@@ -239,7 +259,7 @@ suite('a pod for show', () => {
       500,
       `${call}service "vouchsafe-webhook" not found`,
       'failure',
-      /Service is gone/,
+      /Service does not exist/,
     ],
     ['a firewall', 500, `${call}context deadline exceeded`, 'failure', /firewall/],
     ['nobody there', 500, `${call}dial tcp: connection refused`, 'failure', /nothing listens/],
@@ -274,22 +294,22 @@ suite('a pod for show', () => {
   test('left alone by the webhook', async (t) => {
     const write = () => ({ status: 201, body: { metadata: {} } });
     const { the } = await check(t, { write });
-    assert.match(the('admits').message, /came back without the agent/);
+    assert.match(the('admits').message, /was not injected/);
   });
 
   test('no answer at all', async (t) => {
     const { the } = await check(t, { write: () => 'garbage' });
     assert.equal(the('admits').status, 'failure');
-    assert.match(the('admits').message, /no answer/);
+    assert.match(the('admits').message, /no response/);
   });
 
-  test('is not sent where the webhook does not look', async (t) => {
+  test('is not sent in a namespace that is not selected', async (t) => {
     const { the, requests } = await check(t, {}, ['--namespace', 'kube-system']);
     assert.equal(the('admits').status, 'unknown');
     assert.ok(requests.every(({ method }) => method === 'GET'));
   });
 
-  test('has the labels that the registration wants', async (t) => {
+  test('has the labels that the objectSelector requires', async (t) => {
     const objectSelector = { matchLabels: { team: 'a' } };
     const objects = { [AT.webhooks]: { items: [registration({ objectSelector })] } };
     const { requests } = await check(t, { objects });
@@ -298,14 +318,14 @@ suite('a pod for show', () => {
   });
 });
 
-suite('the way to the API server', () => {
-  test('a kubeconfig that is not there: exit code 19', async () => {
+suite('access to the API server', () => {
+  test('a missing kubeconfig: exit code 19', async () => {
     const { code, errors } = await run(['check', '--kubeconfig', '/nowhere']);
     assert.equal(code, 19);
     assert.match(errors, /ERR_KUBERNETES_API: the kubeconfig \/nowhere cannot be read/);
   });
 
-  test('a context that is not there, or has no cluster: exit code 19', async (t) => {
+  test('a missing context, or one without a cluster: exit code 19', async (t) => {
     const file = kubeconfig(t, 'https://127.0.0.1:1', CA);
     for (const context of ['missing', 'nowhere']) {
       const { code, errors } = await run(['check', '--kubeconfig', file, '--context', context]);

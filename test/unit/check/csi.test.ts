@@ -36,13 +36,13 @@ const WELL: Objects = {
   [NODES]: { items: [node('a', 'csi.vouchsafe.dev', 'other'), node('b', 'other')] },
 };
 
-test('an installation without the driver is not asked for it', async (t) => {
+test('an installation without the driver skips its checks', async (t) => {
   const { findings, requests } = await check(t);
   assert.ok(!findings.some(({ group }) => group === 'csi'));
   assert.ok(!requests.some(({ path }) => path === DAEMON_SET));
 });
 
-test('a driver that is well: every check is ok', async (t) => {
+test('a healthy driver: every check is ok', async (t) => {
   const { code, findings, the, text } = await check(t, { objects: WELL });
   assert.equal(code, 0);
   const ofDriver = findings.filter(({ group }) => group === 'csi');
@@ -55,11 +55,11 @@ test('a driver that is well: every check is ok', async (t) => {
     ],
   );
   assert.match(the('csi-driver').message, /with tokens for "vault"$/);
-  assert.match(the('csi-nodes').message, /^the kubelets of 1 of 2 nodes/);
+  assert.match(the('csi-nodes').message, /the kubelets of 1 of 2 nodes$/);
   assert.match(await text(), /\n\nCSI driver\n {2}ok /);
 });
 
-suite('a driver that is not well', () => {
+suite('a driver with problems', () => {
   const spec = (changes: Fields): Objects => ({ [DRIVER]: { spec: { ...SPEC, ...changes } } });
   const cases: readonly (readonly [string, Objects, string, string, RegExp, RegExp?])[] = [
     [
@@ -67,14 +67,14 @@ suite('a driver that is not well', () => {
       { [DAEMON_SET]: 404 },
       'daemonset',
       'failure',
-      /is no DaemonSet vouchsafe-csi/,
+      /^DaemonSet vouchsafe-csi .* does not exist/,
     ],
     [
       'on no node',
       { [DAEMON_SET]: on(0, 0) },
       'daemonset',
       'failure',
-      /on no node/,
+      /no node is selected/,
       /nodeSelector/,
     ],
     [
@@ -87,7 +87,13 @@ suite('a driver that is not well', () => {
     ],
     ['ready nowhere', { [DAEMON_SET]: on(0) }, 'daemonset', 'failure', /0 of 3/, / logs daemonset/],
     ['not ready everywhere', { [DAEMON_SET]: on(2) }, 'daemonset', 'warning', /2 of 3 nodes/],
-    ['no CSIDriver', { [DRIVER]: 404 }, 'csi-driver', 'failure', /is no CSIDriver csi\.vouchsafe/],
+    [
+      'no CSIDriver',
+      { [DRIVER]: 404 },
+      'csi-driver',
+      'failure',
+      /^CSIDriver csi\.vouchsafe\.dev does not exist/,
+    ],
     [
       'without the pods',
       spec({ podInfoOnMount: false }),
@@ -100,14 +106,14 @@ suite('a driver that is not well', () => {
       spec({ volumeLifecycleModes: undefined }),
       'csi-driver',
       'failure',
-      /volumeLifecycleModes must have Ephemeral/,
+      /volumeLifecycleModes must include Ephemeral/,
     ],
     [
       'without the tokens',
       spec({ tokenRequests: [{ audience: 'other' }] }),
       'csi-driver',
       'failure',
-      /no tokens for "vault" of csi\.tokenAudiences/,
+      /does not request tokens for "vault" of csi\.tokenAudiences/,
       /upgrade the release/,
     ],
     [
@@ -118,7 +124,13 @@ suite('a driver that is not well', () => {
       /0 of 1 nodes/,
       /kubeletDirectory/,
     ],
-    ['not to be seen', { [NODES]: 403 }, 'csi-nodes', 'unknown', /needs list on csinodes\.storage/],
+    [
+      'not to be seen',
+      { [NODES]: 403 },
+      'csi-nodes',
+      'unknown',
+      /requires the right to list csinodes\.storage/,
+    ],
   ];
   for (const [name, objects, which, status, message, remedy = /^/] of cases) {
     test(`${name}: ${status}`, async (t) => {
@@ -149,7 +161,7 @@ suite('pods with a volume of the driver', () => {
   };
   const all = (...items: readonly Fields[]): Objects => ({ ...WELL, [AT.pods]: { items } });
 
-  test('that have it are counted, and nothing is said of them', async (t) => {
+  test('that have it are counted without a finding', async (t) => {
     const items = [withVolume('vouchsafe-secrets', injected), withVolume('mine', {})];
     const { the, findings } = await check(t, { objects: all(...items) });
     assert.match(
@@ -159,19 +171,19 @@ suite('pods with a volume of the driver', () => {
     assert.ok(!findings.some((one) => one.check === 'injected'));
   });
 
-  test('that wait for it are named, whoever wrote the volume', async (t) => {
+  test('that wait for it are named, injected or not', async (t) => {
     for (const one of [
       withVolume('vouchsafe-secrets', injected, waiting),
       withVolume('mine', {}, waiting),
     ]) {
       const finding = (await check(t, { objects: all(one) })).the('injected');
       assert.equal(finding.status, 'warning');
-      assert.match(finding.message, /waits for its volumes for more than 2m/);
+      assert.match(finding.message, /has been waiting for its volumes for more than 2m/);
       assert.match(finding.remedy ?? '', /^kubectl --namespace shop describe pod web-5d9c-x2$/);
     }
   });
 
-  test('that are young, or wait for something else, are left alone', async (t) => {
+  test('that are young, or wait for something else, cause no finding', async (t) => {
     const young = withVolume('vouchsafe-secrets', injected, waiting);
     const metadata = Object.assign({}, young['metadata'], {
       creationTimestamp: '2026-01-01T00:00:00Z',
@@ -188,8 +200,8 @@ suite('pods with a volume of the driver', () => {
     assert.ok(!findings.some((one) => one.check === 'injected'));
   });
 
-  test('of their own, but without the one that they ask for', async (t) => {
+  test('of their own, but without the one that they request', async (t) => {
     const { the } = await check(t, { objects: all(withVolume('mine', asks)) });
-    assert.match(the('injected').message, /asks for the agent and runs without it/);
+    assert.match(the('injected').message, /requests the agent but runs without it/);
   });
 });

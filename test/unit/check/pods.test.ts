@@ -19,11 +19,11 @@ function webhook(changes: Fields): Objects {
 suite('pods that run without the agent', () => {
   const cases: readonly (readonly [string, Fields, Objects, string, RegExp, RegExp?])[] = [
     [
-      'older than the registration',
+      'older than the webhook configuration',
       pod(OLD),
       {},
       'failure',
-      /^shop: ReplicaSet\/web-5d9c: .* created before the webhook was registered$/,
+      /^shop: ReplicaSet\/web-5d9c: .* created before the webhook was installed$/,
       /^kubectl --namespace shop rollout restart deployment\/web$/,
     ],
     [
@@ -35,14 +35,21 @@ suite('pods that run without the agent', () => {
       /rollout restart statefulset\/db$/,
     ],
     [
-      'of nobody',
+      'without an owner',
       pod({ ...OLD, ownerReferences: undefined }),
       {},
       'failure',
       /^shop: Pod\/web-5d9c-x2: /,
       /^delete the pod/,
     ],
-    ['younger than the registration', pod(), {}, 'failure', /no webhook answered/, /restart/],
+    [
+      'younger than the webhook configuration',
+      pod(),
+      {},
+      'failure',
+      /no webhook answered/,
+      /restart/,
+    ],
     [
       'without the label that is selected',
       pod(),
@@ -60,11 +67,11 @@ suite('pods that run without the agent', () => {
       /webhook\.namespaceSelector/,
     ],
     [
-      'whose namespace alone asks, without its label',
+      'requested only by the namespace, without its label',
       pod({ annotations: {} }),
       shop({ annotations: { 'vouchsafe.dev/inject': 'true', 'vouchsafe.dev/x509-svid': 'true' } }),
       'failure',
-      /only its namespace asks/,
+      /only its namespace requests/,
       /^kubectl label namespace shop vouchsafe\.dev\/inject=true$/,
     ],
     [
@@ -83,7 +90,7 @@ suite('pods that run without the agent', () => {
     ],
     ['that forgot to ask', pod({ annotations: PROTECTED }), {}, 'warning', /but no injection/],
     [
-      'that do not want it',
+      'that opted out',
       pod({ annotations: { ...PROTECTED, 'vouchsafe.dev/inject': 'false' } }),
       {},
       'ok',
@@ -91,7 +98,7 @@ suite('pods that run without the agent', () => {
     ],
     ['whose spec is none', { ...pod(), spec: {} }, {}, 'failure', /spec\.containers is empty/],
     [
-      'with the marks of another pod, but without the containers',
+      'with the annotations of an injected pod, but without the containers',
       pod({ annotations: { ...ASKS, 'vouchsafe.dev/injected': '{}' } }),
       {},
       'failure',
@@ -110,7 +117,7 @@ suite('pods that run without the agent', () => {
     });
   }
 
-  test('that nobody meant are not mentioned', async (t) => {
+  test('without annotations are not mentioned', async (t) => {
     const items = [pod({ annotations: undefined }), pod({ annotations: { other: 'true' } })];
     const { findings } = await check(t, { objects: { [AT.pods]: { items } } });
     assert.deepEqual(
@@ -119,7 +126,7 @@ suite('pods that run without the agent', () => {
     );
   });
 
-  test('that one owner made are one finding', async (t) => {
+  test('of one owner are one finding', async (t) => {
     const items = [pod(OLD), pod({ ...OLD, name: 'web-5d9c-x3' }), pod({ ...OLD, namespace: 'b' })];
     const { findings } = await check(t, { objects: { [AT.pods]: { items } } });
     const messages = findings
@@ -128,7 +135,7 @@ suite('pods that run without the agent', () => {
     assert.deepEqual(messages, ['shop: ReplicaSet/web-5d9c, 2 pods', 'b: ReplicaSet/web-5d9c']);
   });
 
-  test('of the prefix that the values name', async (t) => {
+  test('with the annotation prefix of the values', async (t) => {
     const objects = {
       [AT.values]: { data: { 'values.yaml': 'annotationPrefix: secrets.example.org' } },
       [AT.pods]: {

@@ -46,7 +46,7 @@ function writes({ requests }: Checked): readonly ScriptedRequest[] {
 }
 
 suite('the probe', () => {
-  test('is not started unless it was asked for', async (t) => {
+  test('is not started unless requested', async (t) => {
     const checked = await check(t);
     assert.deepEqual(writes(checked), []);
     assert.ok(checked.findings.every((one) => one.check !== 'probe'));
@@ -104,23 +104,23 @@ suite('the probe', () => {
       made,
       ['--setting', 'mode=csi'],
     );
-    assert.equal(stuck.the('probe').message, `the pod did not end in 120 s: ${message}`);
+    assert.equal(stuck.the('probe').message, `the pod did not end within 120 s: ${message}`);
   });
 
-  test("fails with the agent's own words", async (t) => {
+  test('fails with the message of the agent', async (t) => {
     const message = 'ERR_VAULT_LOGIN_REFUSED: role web: unknown role';
     const checked = await probe(t, reported({ terminated: { exitCode: 13, message } }));
     assert.equal(checked.code, 22);
-    assert.equal(checked.the('probe').message, `the agent in the pod gave up: ${message}`);
+    assert.equal(checked.the('probe').message, `the agent in the pod failed: ${message}`);
     assert.equal(writes(checked).length, 2, 'deleted');
   });
 
-  test('that never starts says what the kubelet says, and is deleted', async (t) => {
+  test('that never starts reports the warning of the kubelet, and is deleted', async (t) => {
     const waiting = { reason: 'PodInitializing', message: 'wait' };
     const message = 'MountVolume.SetUp failed: driver csi.spiffe.io not found';
     const events = { [EVENTS]: { items: [{ message: 'older' }, { message }] } };
     const told = await probe(t, { ...reported({ waiting }), ...events });
-    assert.equal(told.the('probe').message, `the pod did not end in 120 s: ${message}`);
+    assert.equal(told.the('probe').message, `the pod did not end within 120 s: ${message}`);
     assert.equal(writes(told).length, 2, 'deleted');
     const silent = await probe(t, { ...reported({ waiting }), [EVENTS]: 403 });
     assert.match(silent.the('probe').message, /in 120 s: PodInitializing wait$/);
@@ -128,8 +128,8 @@ suite('the probe', () => {
 
   const ends: readonly (readonly [string, Objects, RegExp])[] = [
     ['was ended by the cluster', reported({}, { phase: 'Failed', reason: 'Evicted' }), /Evicted/],
-    ['was deleted by somebody', { [POD]: 404 }, /somebody deleted/],
-    ['may not be looked at', { [POD]: 403 }, /needs get on pods in namespace shop/],
+    ['was deleted by somebody', { [POD]: 404 }, /was deleted before/],
+    ['may not be looked at', { [POD]: 403 }, /requires the right to get pods in namespace shop/],
     ['was lost out of sight', { [POD]: 500 }, /HTTP 500/],
   ];
   for (const [name, objects, message] of ends) {
@@ -145,7 +145,7 @@ suite('the probe', () => {
       'for lack of a right',
       refusal(403, 'cannot create resource "pods"'),
       'unknown',
-      /needs create/,
+      /requires the right to create/,
     ],
     ['by the webhook', refusal(403, 'policy team-a allows roles a'), 'failure', /team-a allows/],
     ['for lack of its account', refusal(403, 'serviceaccount "web" not found'), 'failure', /"web"/],
@@ -179,7 +179,7 @@ suite('the probe', () => {
     assert.match(checked.the('probe').remedy ?? '', /delete pod vouchsafe-check-1$/);
   });
 
-  test('that is interrupted is deleted all the same', async () => {
+  test('that is interrupted is deleted, too', async () => {
     const stop = new AbortController();
     const sent: string[] = [];
     const send: KubernetesApi['send'] = ({ method, path, body }, signal) => {
