@@ -1,11 +1,11 @@
 /**
- * Addresses of listeners and of those who call them.
+ * Addresses of listeners and of their callers.
  */
 import { isIPv4 } from 'node:net';
 
 /** Where a server listens. */
 export interface Address {
-  /** Empty is every address. */
+  /** Empty means all addresses. */
   readonly host: string;
   readonly port: number;
 }
@@ -22,12 +22,12 @@ export function formatAddress({ host, port }: Address): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** What an ambient mesh (Istio) puts in the place of the kubelet's address. */
+/** Source address of kubelet probes in an ambient mesh (Istio). */
 const AMBIENT_PROBE = '169.254.7.127';
 
 /**
- * The caller that an address stands for: an IPv4 address, however it is spelled, or the /64 network of an IPv6
- * address, within which one machine can have as many addresses as it likes.
+ * The key of a caller: its IPv4 address (also where it is mapped into IPv6), or the /64 network of its IPv6 address,
+ * because one machine can use all addresses of that network.
  */
 export function peerOf(address: string | undefined): string {
   const [text = ''] = (address ?? '').toLowerCase().split('%', 1);
@@ -41,8 +41,8 @@ export function peerOf(address: string | undefined): string {
 }
 
 /**
- * Whether a caller is on this machine, or speaks for many: loopback, where a mesh's proxy is as well (127.0.0.6), and
- * `own`, the addresses of the node, from which its kubelet calls.
+ * Whether a caller may have any number of connections: loopback, including the proxy of a mesh (127.0.0.6), and `own`,
+ * the addresses of the node, from which its kubelet calls.
  */
 export function isExemptFromPeerLimit(peer: string, own: readonly string[]): boolean {
   if (peer === '::1' || peer === AMBIENT_PROBE) return true;

@@ -1,12 +1,12 @@
 /**
- * One bound for all bodies that a listener has in memory.
+ * One limit for all bodies that a listener has in memory.
  */
 
 /** A share of the budget. */
 export interface BodyShare {
-  /** Takes or gives back bytes; false where the share itself had to give way. */
+  /** Changes the size of the share; false where the share itself was evicted. */
   resize(bytes: number): boolean;
-  /** Whether its peer is what it waits for: such shares give way to newer ones. */
+  /** Whether it waits for its peer; only such shares are evicted for others. */
   isWaiting: boolean;
   release(): void;
 }
@@ -17,30 +17,30 @@ interface Share extends BodyShare {
 }
 
 /**
- * Counts the bytes of bodies as they arrive, not as they are announced. Where they are too many, the oldest of those
- * whose peer has still to send or to fetch something gives way: a body of the API server comes at once.
+ * Counts bytes when they arrive, not when they are announced. Above the limit, the oldest share is evicted whose peer
+ * has yet to send or to read something: the API server sends its bodies at once.
  */
 export class BodyBudget {
   readonly #maxBytes: number;
   readonly #bytesOfEach: number;
-  /** The oldest come first. */
+  /** Oldest first. */
   readonly #shares = new Set<Share>();
   #bytes = 0;
 
-  /** `bytesOfEach` is what a share takes that holds nothing yet: what there is of a request beside its body. */
+  /** `bytesOfEach` is the size of a share without a body: headers and other memory of the request. */
   constructor(maxBytes: number, bytesOfEach = 0) {
     this.#maxBytes = maxBytes;
     this.#bytesOfEach = bytesOfEach;
   }
 
-  /** Bytes that are taken. */
+  /** Bytes in use. */
   get bytes(): number {
     return this.#bytes;
   }
 
   /**
-   * Opens a share of an empty body; `evict` is called when it has to give way, which may be at once, and must end what
-   * it stands for.
+   * Opens a share without a body. `evict` is called when the share is evicted, possibly at once, and must end the
+   * request.
    */
   open(evict: () => void): BodyShare {
     const share: Share = {

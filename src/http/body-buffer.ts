@@ -1,24 +1,24 @@
 /**
- * A body as it comes in.
+ * Buffer for a body that arrives in pieces.
  */
 
-/** However small the pieces are that a body comes in, its price is known. */
+/** Slabs bound the overhead, however small the pieces are. */
 const MIN_SLAB_BYTES = 4096;
 const MAX_SLAB_BYTES = 256 * 1024;
 
-/** Collects the pieces of a body in slabs, and gives their memory back at once instead of some day. */
+/** Collects a body in slabs, whose memory is freed at once instead of by garbage collection. */
 export class BodyBuffer {
   #slabs: Buffer<ArrayBuffer>[] = [];
   #used = 0;
   #size = 0;
   #capacity = 0;
 
-  /** Bytes of memory that it has. */
+  /** Allocated bytes. */
   get capacity(): number {
     return this.#capacity;
   }
 
-  /** Bytes that it holds. */
+  /** Length of the body so far, in bytes. */
   get size(): number {
     return this.#size;
   }
@@ -35,7 +35,7 @@ export class BodyBuffer {
     this.#size += piece.length;
   }
 
-  /** The whole body, which leaves this buffer empty. */
+  /** Returns the whole body and empties the buffer. */
   take(): Buffer {
     const [first, second] = this.#slabs;
     if (first !== undefined && second === undefined) {
@@ -47,7 +47,7 @@ export class BodyBuffer {
     return whole;
   }
 
-  /** Gives the memory back; collecting garbage might take as long as a crowd needs to fill it again. */
+  /** Frees the memory; under load, garbage collection would be too late. */
   clear(): void {
     for (const { buffer } of this.#slabs) buffer.transfer(0);
     this.#slabs = [];

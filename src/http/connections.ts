@@ -1,6 +1,6 @@
 /**
- * The connections of a listener. There is always room for one more: it takes the place of the one that has been idle
- * for longest.
+ * The connections of a listener. A new connection is always accepted; at the limit, the one that has been idle for
+ * longest is closed.
  */
 import { Socket, type Server } from 'node:net';
 import { NO_METRICS, type Counter, type Metrics } from '../core/index.ts';
@@ -11,29 +11,29 @@ interface Connection {
   readonly key: string;
   readonly socket: Socket;
   readonly peer: string;
-  /** Requests that are being answered. */
+  /** Number of requests that are being answered. */
   requests: number;
 }
 
-/** What identifies the connection of a socket, also where the socket is one of TLS on top of it. */
+/** Identifies a connection, both by its TCP socket and by the TLS socket on top of it. */
 type SocketEnds = Pick<Socket, 'remoteAddress' | 'remotePort'>;
 
 /**
- * Follows the connections of servers. A connection is idle unless a request of it is being answered: while TLS shakes
- * hands, while headers or a body come in, between requests, and while an answer waits to be fetched.
+ * Tracks the connections of servers. A connection is idle unless one of its requests is being answered: also during the
+ * TLS handshake, while headers or a body arrive, between requests, and while an answer is being sent.
  */
 export class Connections {
   readonly #limits: Limits;
   readonly #nodeAddresses: readonly string[];
   readonly #closed: Counter;
   readonly #open = new Map<string, Connection>();
-  /** Those that have been idle for longest come first. */
+  /** Idle for longest first. */
   readonly #idle = new Set<Connection>();
-  /** The oldest come first. */
+  /** Oldest first. */
   readonly #busy = new Set<Connection>();
   readonly #ofPeer = new Map<string, number>();
 
-  /** `nodeAddresses` are those of the node, as far as they are known: callers from there are never too many. */
+  /** `nodeAddresses` are the known addresses of the node, for which there is no limit per caller. */
   constructor(
     limits: Limits,
     nodeAddresses: readonly string[] = [],
@@ -43,25 +43,25 @@ export class Connections {
     this.#nodeAddresses = nodeAddresses;
     this.#closed = metrics.counter(
       'vouchsafe_connections_closed_total',
-      'Connections to a port of ours that made room for newer ones, by reason: address (one caller had as many as it may have) or port (all together were as many as there may be).',
+      'Connections closed to make room for new ones, by reason: address (limit of one caller) or port (limit of the listener).',
       ['reason'],
     );
   }
 
-  /** Connections that are open. */
+  /** Number of open connections. */
   get size(): number {
     return this.#open.size;
   }
 
-  /** Follows the connections that a server accepts from now on. */
+  /** Tracks the connections that a server accepts from now on. */
   track(server: Server): void {
-    // What is handed to a server without a network (a handshake with itself) takes nobody's place.
+    // A socket without a network (a handshake of the server with itself) is not counted.
     server.on('connection', (socket) => {
       if (socket instanceof Socket && socket.remotePort !== undefined) this.#add(socket);
     });
   }
 
-  /** Says that a request of a connection is being answered; the function that it returns ends that, once. */
+  /** Marks a connection as busy until the returned function is called; further calls of it have no effect. */
   markBusy(socket: SocketEnds): () => void {
     const connection = this.#open.get(keyOf(socket));
     if (connection === undefined) return () => undefined;
@@ -95,16 +95,16 @@ export class Connections {
     }
     const connection = { key: keyOf(socket), socket, peer, requests: 0 };
     const former = this.#open.get(connection.key);
-    if (former !== undefined) this.#remove(former); // its end has not been noticed yet
+    if (former !== undefined) this.#remove(former); // its close event has not been processed yet
     this.#open.set(connection.key, connection);
     this.#idle.add(connection);
     this.#ofPeer.set(peer, (this.#ofPeer.get(peer) ?? 0) + 1);
     socket.once('close', () => this.#remove(connection));
   }
 
-  /** Where none is idle the oldest goes all the same: whoever comes now must not wait for those who are here. */
-  #closeOldest(reason: 'address' | 'port', isMeant: (connection: Connection) => boolean): void {
-    const oldest = firstOf(this.#idle, isMeant) ?? firstOf(this.#busy, isMeant);
+  /** Where none is idle the oldest busy one is closed, so that a new caller never has to wait. */
+  #closeOldest(reason: 'address' | 'port', matches: (connection: Connection) => boolean): void {
+    const oldest = firstOf(this.#idle, matches) ?? firstOf(this.#busy, matches);
     if (oldest === undefined) return;
     this.#closed.add({ reason });
     this.#remove(oldest);
@@ -124,9 +124,9 @@ export class Connections {
 
 function firstOf(
   connections: Iterable<Connection>,
-  isMeant: (connection: Connection) => boolean,
+  matches: (connection: Connection) => boolean,
 ): Connection | undefined {
-  for (const connection of connections) if (isMeant(connection)) return connection;
+  for (const connection of connections) if (matches(connection)) return connection;
   return undefined;
 }
 

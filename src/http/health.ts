@@ -4,9 +4,8 @@
 import { serveHttp, type HttpOptions } from './listener.ts';
 import { byRoute, metricsRoute, probeRoutes, type Exposition } from './routes.ts';
 
-/** What {@link serveHealth} needs. */
 export interface HealthOptions extends Omit<HttpOptions, 'handler'> {
-  /** Why the process is not ready, or undefined when it is. */
+  /** The reason why the process is not ready; undefined when it is. */
   readonly whyNotReady: () => Promise<string | undefined>;
   readonly exposition: Exposition;
 }

@@ -1,27 +1,27 @@
 /**
- * The bounds of every listener, in one place.
+ * The limits of all listeners.
  */
 
-/** How often Node looks for connections whose time is over. Its own default of 30 s lets idle ones live that long. */
+/** Interval at which Node enforces the timeouts; with its default of 30 s, connections live that much longer. */
 export const CHECK_MS = 1000;
-/** From the connection, or the last answer's end, to the end of a handshake, and of a request's headers. */
+/** Timeout of a TLS handshake, and of the headers of a request, from the connection or the previous answer. */
 export const HEADERS_MS = 5000;
-/** From the headers to the end of the body. The API server sends at once. */
+/** Timeout of a body, from the end of the headers. The API server sends it at once. */
 export const BODY_MS = 10_000;
-/** How long a peer may take none of an answer. */
+/** Longest time without progress while an answer is sent. */
 export const WRITE_MS = 10_000;
-/** Most headers of a request. */
+/** Longest headers of a request. */
 export const MAX_HEADER_BYTES = 16 * 1024;
 
-/** How many connections a listener keeps, and for how long without a request. */
+/** Limits of the connections of a listener. */
 export interface Limits {
   readonly maxConnections: number;
-  /** Of one caller; infinity where many callers may share an address. */
+  /** Of one caller; Infinity where many callers may share an address. */
   readonly maxPerPeer: number;
   readonly keepAliveMs: number;
 }
 
-/** A kubelet, a Prometheus, a person. A connection that says nothing costs about 5 kB. */
+/** For kubelets, Prometheus and people. An idle connection takes about 5 kB. */
 export const PROBE_LIMITS: Limits = {
   maxConnections: 256,
   maxPerPeer: 16,
@@ -29,8 +29,8 @@ export const PROBE_LIMITS: Limits = {
 };
 
 /**
- * The API servers: behind kube-proxy, konnectivity or a NAT all of them are one address. They keep connections for
- * 90 s, and must never send into one that is being closed.
+ * For API servers: behind kube-proxy, konnectivity or NAT all of them have one address. They keep connections open for
+ * 90 s; ours live longer, so that they never send into one that is being closed.
  */
 export const REVIEW_LIMITS: Limits = {
   maxConnections: 512,
@@ -38,10 +38,10 @@ export const REVIEW_LIMITS: Limits = {
   keepAliveMs: 120_000,
 };
 
-/** Bytes of all requests and answers that a listener has in memory. */
+/** Most bytes of all requests and answers that a listener has in memory. */
 export const MAX_BODIES_BYTES = 16 * 1024 * 1024;
-/** What a request counts for among them beside its body: headers, and what Node has for it. */
+/** Part of {@link MAX_BODIES_BYTES} that a request takes besides its body: headers, and memory of Node. */
 export const REQUEST_BYTES = 16 * 1024;
 
-/** Requests of one HTTP/2 connection at a time. */
+/** Most concurrent requests of one HTTP/2 connection. */
 export const MAX_STREAMS = 250;

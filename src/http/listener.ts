@@ -1,5 +1,5 @@
 /**
- * A listener of plain HTTP, and what it has in common with that of TLS.
+ * The listener for plain HTTP, and parts that it shares with the TLS listener.
  */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -18,26 +18,25 @@ import {
 } from './limits.ts';
 import { createRequestListener, type Handler } from './respond.ts';
 
-/** What {@link serveHttp} needs. */
 export interface HttpOptions {
   /** `host:port`; port 0 lets the system choose. */
   readonly listen: string;
   readonly handler: Handler;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Where it is counted what had to make room. Default: nowhere. */
+  /** Counts closed connections. Default: not counted. */
   readonly metrics?: Metrics;
-  /** Addresses of the node, whose kubelet has no cap. */
+  /** Addresses of the node: connections of its kubelet are not limited. */
   readonly nodeAddresses?: readonly string[];
-  /** Aborts when the end was asked for: from then on each answer ends its connection. */
+  /** Aborts at the start of the shutdown: from then on each answer closes its connection. */
   readonly stopping: AbortSignal;
 }
 
-/** Options of Node that HTTP/1.1 has with and without TLS. */
+/** Options of Node for HTTP/1.1, with and without TLS. */
 export const HTTP1_OPTIONS = {
   connectionsCheckingInterval: CHECK_MS,
   headersTimeout: HEADERS_MS,
-  // Of a request that never ends; bodies have a bound of their own.
+  // For a request that never ends; bodies have their own timeout.
   requestTimeout: 2 * HEADERS_MS,
   maxHeaderSize: MAX_HEADER_BYTES,
 } as const;
@@ -71,8 +70,8 @@ export async function serveHttp(
 }
 
 /**
- * Listens on `host:port`; resolves to the address bound. What happens to the listening socket later is logged: a
- * connection that cannot be accepted is no reason to end.
+ * Listens on `host:port`; resolves to the bound address. Later errors of the listening socket are only logged: a
+ * connection that cannot be accepted must not end the process.
  */
 export async function listen(server: Server, address: string, logger: Logger): Promise<Address> {
   const listening = Promise.withResolvers<undefined>();
@@ -84,7 +83,7 @@ export async function listen(server: Server, address: string, logger: Logger): P
   });
   server.listen(parseAddress(address), () => listening.resolve(undefined));
   await listening.promise;
-  const { address: host, port } = server.address() as AddressInfo; // a TCP server that listens has one
+  const { address: host, port } = server.address() as AddressInfo; // a listening TCP server has this type
   return { host, port };
 }
 

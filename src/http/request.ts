@@ -1,5 +1,5 @@
 /**
- * One request, whichever version of HTTP it came by.
+ * One request, over HTTP/1.1 or HTTP/2.
  */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { Http2ServerRequest } from 'node:http2';
@@ -11,42 +11,42 @@ import { BodyBuffer } from './body-buffer.ts';
 import type { BodyShare } from './body-budget.ts';
 import { BODY_MS } from './limits.ts';
 
-/** A request as Node gives it. */
+/** A request of Node. */
 export type Incoming = IncomingMessage | Http2ServerRequest;
 
-/** What a route sees of a request. */
+/** A request as routes see it. */
 export interface HttpRequest {
   readonly method: string;
   /** Without the query. */
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
-  /** Who calls: an IPv4 address, `::1`, or the network of an IPv6 address; empty where nobody is there any more. */
+  /** The caller: an IPv4 address, `::1`, or the /64 network of an IPv6 address; empty after it has disconnected. */
   readonly peer: string;
-  /** Whether the caller proved by a certificate who it is; only where the listener asks for one. */
+  /** Whether the caller presented a certificate of the client CA; false where the listener has none. */
   readonly isAuthenticated: boolean;
-  /** Whether somebody still waits for the answer. */
+  /** Whether the caller still waits for the answer. */
   readonly isOpen: boolean;
   /**
-   * The whole body; to be read once.
+   * Reads the whole body; may be called once.
    *
-   * @throws VouchsafeError `ERR_ADMISSION_TOO_LARGE`, `ERR_SERVER_BUSY`; the peer's own errors as they come.
+   * @throws VouchsafeError `ERR_ADMISSION_TOO_LARGE`, `ERR_SERVER_BUSY`; errors of the connection are passed on.
    */
   readBody(maxBytes: number): Promise<Buffer>;
-  /** Ends the connection, or the one stream of it, without an answer. */
+  /** Ends the connection, or the HTTP/2 stream, without an answer. */
   drop(): void;
 }
 
-/** What a request has of the listener's bounds. */
+/** The request's share of the limits of the listener. */
 export interface RequestBounds {
   readonly clock: Clock;
   readonly share: BodyShare;
-  /** Whether somebody still waits for the answer. */
+  /** Whether the caller still waits for the answer. */
   readonly isOpen: () => boolean;
-  /** Called when the peer has sent everything: from then on the request is being answered. */
+  /** Called when the whole request has arrived: from then on it is being answered. */
   readonly onComplete: () => void;
 }
 
-/** Makes the view of a request. */
+/** Wraps a request of Node. */
 export function toHttpRequest(incoming: Incoming, bounds: RequestBounds): HttpRequest {
   return {
     method: incoming.method ?? '',
@@ -64,15 +64,13 @@ export function toHttpRequest(incoming: Incoming, bounds: RequestBounds): HttpRe
   };
 }
 
-/** Ends what a request came by, and no more: other streams of a connection go on. */
+/** Ends the connection of a request; with HTTP/2 only its stream. */
 export function drop(incoming: Incoming): void {
   if (incoming instanceof Http2ServerRequest) incoming.stream.close();
   else incoming.socket.destroy();
 }
 
-/**
- * Asks for the certificate as well: a session that is resumed without one is `authorized` in Node.
- */
+/** Also checks for the certificate: in Node a session that is resumed without one is `authorized`. */
 function isAuthenticated({ socket }: Incoming): boolean {
   const { authorized, getPeerX509Certificate } = socket as Partial<TLSSocket>; // plain HTTP has neither
   return authorized === true && getPeerX509Certificate?.call(socket) !== undefined;
@@ -95,7 +93,7 @@ async function readBody(
     if (!share.resize(body.capacity)) done.reject(busy());
   };
   const onEnd = (): void => done.resolve(undefined);
-  const onGone = (): void => done.reject(new Error('the peer went away'));
+  const onGone = (): void => done.reject(new Error('the caller disconnected'));
   incoming.on('data', onData).on('end', onEnd).on('error', onGone).on('close', onGone);
   try {
     await withDeadline({ clock, ms: BODY_MS }, () => done.promise);
@@ -106,15 +104,15 @@ async function readBody(
     throw error;
   } finally {
     body.clear();
-    // What is left of a body that is refused is not read: the connection ends with the answer.
+    // The rest of a rejected body is not read: the connection is closed after the answer.
     incoming.off('data', onData).off('end', onEnd).off('close', onGone).pause();
   }
 }
 
 function tooLarge(maxBytes: number): VouchsafeError {
-  return new VouchsafeError('ERR_ADMISSION_TOO_LARGE', `more than ${maxBytes} bytes`);
+  return new VouchsafeError('ERR_ADMISSION_TOO_LARGE', `the body is larger than ${maxBytes} bytes`);
 }
 
 function busy(): VouchsafeError {
-  return new VouchsafeError('ERR_SERVER_BUSY', 'too many requests at once; try again');
+  return new VouchsafeError('ERR_SERVER_BUSY', 'too many concurrent requests; try again');
 }

@@ -1,5 +1,5 @@
 /**
- * From a request to its answer, within the bounds of a listener.
+ * Answers requests within the limits of a listener.
  */
 import type { ServerResponse } from 'node:http';
 import type { Http2ServerResponse } from 'node:http2';
@@ -15,27 +15,26 @@ export interface Answer {
   readonly type?: string;
   readonly body: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Whether the rest of the request was left unread, which ends the connection. */
+  /** Closes the connection after the answer, because the rest of the request was not read. Default: false. */
   readonly closesConnection?: boolean;
 }
 
-/** Answers one request; a rejection becomes a 500 without a word. Undefined is for a request that was dropped. */
+/** Answers one request. A rejection becomes a 500 without details; undefined means that the request was dropped. */
 export type Handler = (request: HttpRequest) => Promise<Answer | undefined> | Answer | undefined;
 
-/** What answering needs. */
 export interface RespondOptions {
   readonly handler: Handler;
   readonly connections: Connections;
   readonly budget: BodyBudget;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Whether the listener is ending: clients are told to come back on another connection. */
+  /** Whether the listener is shutting down: clients are asked to open a new connection. */
   readonly isEnding: () => boolean;
 }
 
 type Response = ServerResponse | Http2ServerResponse;
 
-/** Makes the listener of `request` events, of HTTP/1.1 and of HTTP/2. */
+/** Creates the handler of `request` events, for HTTP/1.1 and HTTP/2. */
 export function createRequestListener(
   options: RespondOptions,
 ): (incoming: Incoming, response: Response) => void {
@@ -47,11 +46,11 @@ export function createRequestListener(
       share.isWaiting = false;
       answered = connections.markBusy(incoming.socket);
     };
-    // A request without a body has come with its headers.
+    // A request without a body is complete after its headers.
     if (incoming.method === 'GET' || incoming.method === 'HEAD') onComplete();
     let isOpen = true;
     const request = toHttpRequest(incoming, { clock, share, onComplete, isOpen: () => isOpen });
-    response.on('error', () => undefined); // a peer that is gone
+    response.on('error', () => undefined); // the caller has disconnected
     response.on('close', () => {
       isOpen = false;
       share.release();
@@ -67,7 +66,7 @@ export function createRequestListener(
       }
     };
     void answer().then((given) => {
-      // An answer that is not fetched stays in memory, and is counted there until it is.
+      // An answer stays in memory, and in the budget, until it has been read.
       share.isWaiting = true;
       answered();
       if (!isOpen) return;
@@ -100,7 +99,7 @@ function write(
   { status }: Answer,
   headers: Readonly<Record<string, string | number>>,
 ): void {
-  // The same call, but TypeScript sees two functions that have nothing to do with each other.
+  // The same call, but TypeScript cannot call the union of the two signatures.
   if ('stream' in response) response.writeHead(status, headers);
   else response.writeHead(status, headers);
 }

@@ -1,5 +1,5 @@
 /**
- * Routes, and those that every process has.
+ * Routing, and the routes that every process has.
  */
 import type { Answer, Handler } from './respond.ts';
 import type { HttpRequest } from './request.ts';
@@ -7,13 +7,13 @@ import type { HttpRequest } from './request.ts';
 /** Answers the requests of one method and path. */
 export type Route = Handler;
 
-/** Metrics in the text format of Prometheus. */
+/** Metrics in the Prometheus text format. */
 export interface Exposition {
   readonly contentType: string;
   expose(): Promise<string>;
 }
 
-/** Chooses by `METHOD /path`. */
+/** Routes by `METHOD /path`. */
 export function byRoute(routes: Readonly<Record<string, Route>>): Handler {
   return (request) => {
     const { method, path } = request;
@@ -29,7 +29,7 @@ function unrouted(routes: Readonly<Record<string, Route>>, { path }: HttpRequest
     : { status: 404, body: 'not found\n', closesConnection: true };
 }
 
-/** `/healthz` and `/readyz`; while `stopping` has aborted nothing is ready. */
+/** `/healthz` and `/readyz`; after `stopping` aborted, not ready. */
 export function probeRoutes(
   stopping: AbortSignal,
   whyNotReady: () => Promise<string | undefined>,
@@ -37,7 +37,7 @@ export function probeRoutes(
   return {
     'GET /healthz': () => ({ status: 200, body: 'ok\n' }),
     'GET /readyz': async () => {
-      const reason = stopping.aborted ? 'ending' : await whyNotReady();
+      const reason = stopping.aborted ? 'shutting down' : await whyNotReady();
       return reason === undefined
         ? { status: 200, body: 'ok\n' }
         : { status: 503, body: `not ready: ${reason}\n` };

@@ -1,5 +1,5 @@
 /**
- * The listener of TLS: HTTP/2 and HTTP/1.1, whichever the caller offers.
+ * The TLS listener: HTTP/2 and HTTP/1.1, as negotiated with the caller.
  */
 import { once } from 'node:events';
 import { constants, X509Certificate } from 'node:crypto';
@@ -24,16 +24,15 @@ import { createRequestListener, type Handler } from './respond.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 2000;
 
-/** What a {@link SecureListener} needs. */
 export interface SecureOptions {
   readonly handler: Handler;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Where it is counted what had to make room. Default: nowhere. */
+  /** Counts closed connections. Default: not counted. */
   readonly metrics?: Metrics;
-  /** Whether each answer is to end its connection. */
+  /** Whether the listener is shutting down: then each answer closes its connection. */
   readonly isEnding: () => boolean;
-  /** Callers are asked for a certificate of this CA (PEM); without it nobody is. */
+  /** CA of client certificates, PEM. Default: no client certificate is requested. */
   readonly clientCa?: string | undefined;
 }
 
@@ -43,7 +42,7 @@ export class SecureListener {
   readonly #connections: Connections;
   readonly #options: SecureOptions;
 
-  /** Opens nothing yet. Throws VouchsafeError `ERR_SERVER_CERTIFICATE` where the client CA cannot be used. */
+  /** Opens no port yet. Throws VouchsafeError `ERR_SERVER_CERTIFICATE` where the client CA is invalid. */
   constructor(options: SecureOptions) {
     this.#options = options;
     this.#connections = new Connections(REVIEW_LIMITS, [], options.metrics);
@@ -55,7 +54,7 @@ export class SecureListener {
       http1Options: { ...HTTP1_OPTIONS, keepAliveTimeout: REVIEW_LIMITS.keepAliveMs },
       settings: { maxConcurrentStreams: MAX_STREAMS, maxHeaderListSize: MAX_HEADER_BYTES },
       maxHeaderListPairs: 64,
-      // Who has no certificate is told so by an answer: a probe needs none.
+      // The handshake succeeds without a certificate: probes need none, and other routes answer 401.
       ...(clientCa !== undefined && { requestCert: true, rejectUnauthorized: false }),
     });
     this.#server.setTimeout(REVIEW_LIMITS.keepAliveMs);
@@ -67,20 +66,20 @@ export class SecureListener {
     this.#connections.track(this.#server);
   }
 
-  /** Serves with this certificate from now on; connections that are open go on with the old one. */
+  /** Serves new connections with this certificate (PEM); open ones stay as they are. */
   setCertificate(certificatePem: string, keyPem: string): void {
     const { clientCa } = this.#options;
     this.#server.setSecureContext({
       cert: certificatePem,
       key: keyPem,
       minVersion: 'TLSv1.2',
-      // A session that is resumed shows no certificate.
+      // A resumed session presents no certificate.
       ...(clientCa !== undefined && { ca: clientCa, secureOptions: constants.SSL_OP_NO_TICKET }),
     });
   }
 
   /**
-   * Listens on `host:port`; resolves to the address bound.
+   * Listens on `host:port`; resolves to the bound address.
    *
    * @throws VouchsafeError `ERR_SERVER_LISTEN`
    */
@@ -89,8 +88,8 @@ export class SecureListener {
   }
 
   /**
-   * Whether somebody who trusts `ca` (PEM) and nothing else could call by this name. It is tried within the process:
-   * no connection is needed that callers might have taken.
+   * Whether a client that trusts only `ca` (PEM) could connect by this name. The handshake runs within the process, so
+   * that it works even when all connections are taken.
    */
   async canShakeHands(ca: string, serverName: string | undefined): Promise<boolean> {
     const { clock } = this.#options;
@@ -98,7 +97,7 @@ export class SecureListener {
     this.#server.emit('connection', there);
     const socket = connect({
       socket: here,
-      // An empty text is no trust at all, while TLS would take it for the trust of the system.
+      // With an empty text TLS would use the CAs of the system instead of none.
       ca: ca === '' ? [] : ca,
       ...(serverName !== undefined && { servername: serverName }),
     });
@@ -116,14 +115,14 @@ export class SecureListener {
     }
   }
 
-  /** Accepts nothing more; resolves when what is under way has been answered. */
+  /** Stops accepting; resolves when the requests under way have been answered. */
   async drain(): Promise<void> {
     const closed = Promise.withResolvers<undefined>();
     this.#server.close(() => closed.resolve(undefined));
     await closed.promise;
   }
 
-  /** Ends at once. */
+  /** Closes all connections at once. */
   close(): void {
     this.#server.close();
     this.#connections.closeAll();
@@ -134,7 +133,7 @@ function checkCa(pem: string): void {
   try {
     new X509Certificate(pem);
   } catch (cause) {
-    throw new VouchsafeError('ERR_SERVER_CERTIFICATE', 'the client CA is not a certificate', {
+    throw new VouchsafeError('ERR_SERVER_CERTIFICATE', 'the client CA is not a valid certificate', {
       cause,
     });
   }

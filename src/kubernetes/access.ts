@@ -1,20 +1,20 @@
 /**
- * Where the API server is and how one logs in there.
+ * Addresses of API servers, and how to authenticate there.
  */
 import type { RequestOptions } from 'node:https';
 import { Secret, VouchsafeError, type Clock } from '../core/index.ts';
 
-/** The way to one API server. */
+/** Access to one API server. */
 export interface ApiAccess {
   /** `https://10.96.0.1:443` */
   readonly origin: string;
-  /** TLS and credentials of the next request. */
+  /** TLS options and credentials of the next request. */
   options(): Promise<RequestOptions>;
 }
 
-/** Where a pod finds its service account. */
+/** Mount path of the service account in a pod. */
 const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
-/** The kubelet replaces the token at four fifths of its life, which is an hour. */
+/** The token is read again after this time; the kubelet rotates it at 80% of its lifetime of an hour. */
 const TOKEN_FRESH_MS = 60_000;
 const MAX_FILE_BYTES = 1024 * 1024;
 
@@ -24,23 +24,22 @@ interface Account {
   readonly atMs: number;
 }
 
-/** Plain HTTP goes no further than this machine. */
+/** Plain HTTP is allowed only on loopback. */
 const LOOPBACK = /^http:\/\/(127\.0\.0\.1|\[::1\]):\d{1,5}\/?$/;
 
 /**
- * An API server on this machine that asks nobody who he is: `kubectl proxy`, or one of a show.
+ * An API server on loopback that does not authenticate: `kubectl proxy`, or that of `npm start`.
  *
- * @throws VouchsafeError `ERR_USAGE` for any other place.
+ * @throws VouchsafeError `ERR_USAGE` for any other address.
  */
 export function loopbackAccess(address: string): ApiAccess {
   if (!LOOPBACK.test(address)) {
-    const text = `"${address.slice(0, 256)}" is no API server of this machine; one is http://127.0.0.1:PORT, as of kubectl proxy`;
+    const text = `"${address.slice(0, 256)}" is not the address of an API server on this machine, such as http://127.0.0.1:PORT of kubectl proxy`;
     throw new VouchsafeError('ERR_USAGE', text);
   }
   return { origin: address.replace(/\/$/, ''), options: () => Promise.resolve({}) };
 }
 
-/** What {@link inClusterAccess} needs. */
 export interface InClusterOptions {
   /** `KUBERNETES_SERVICE_HOST` and `_PORT`. */
   readonly host: string;
@@ -51,7 +50,7 @@ export interface InClusterOptions {
 }
 
 /**
- * The service account of the pod, its token read anew every minute.
+ * The service account of the pod; its token is read again every minute.
  *
  * @see https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
  */
@@ -73,7 +72,7 @@ export function inClusterAccess({ host, port, read, clock }: InClusterOptions): 
     origin: `https://${host.includes(':') ? `[${host}]` : host}:${port}`,
     options: async () => {
       const { token, ca } = await load();
-      // Said in full, because otherwise NODE_TLS_REJECT_UNAUTHORIZED=0 would switch it off.
+      // Explicit, because otherwise NODE_TLS_REJECT_UNAUTHORIZED=0 would switch it off.
       return {
         ca,
         rejectUnauthorized: true,

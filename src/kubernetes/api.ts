@@ -1,9 +1,9 @@
 /**
- * What is asked of the Kubernetes API, as a port: `rest.ts` speaks HTTP, tests keep objects in memory.
+ * The Kubernetes API as an interface: `rest.ts` implements it over HTTP, tests in memory.
  */
 import { VouchsafeError } from '../core/index.ts';
 
-/** An object, as far as every object is alike. */
+/** The fields that all objects have. */
 export interface ApiObject {
   readonly metadata: {
     readonly name?: string;
@@ -21,20 +21,23 @@ export interface ApiRequest {
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: unknown;
-  /** Whether a refusal is to be kept word for word ({@link serverMessageOf}): only where nothing that was sent is secret. */
+  /**
+   * Whether a refusal is to be kept word for word ({@link serverMessageOf}): only where nothing that was sent is
+   * secret.
+   */
   readonly keepsServerMessage?: true;
 }
 
-/** What a watch tells. */
+/** An event of a watch. */
 export interface WatchEvent {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
   readonly object: ApiObject;
 }
 
-/** The API. Whatever goes wrong is `ERR_KUBERNETES_API`, or the signal's reason. */
+/** The API. All errors are `ERR_KUBERNETES_API`, or the reason of the signal. */
 export interface KubernetesApi {
   send(request: ApiRequest, signal: AbortSignal): Promise<ApiObject>;
-  /** Resolves when the watch stands; the events end when the API server ends the watch, as it does now and then. */
+  /** Resolves when the watch is open. The events end when the API server closes the watch, which it does regularly. */
   watch(
     path: string,
     query: Readonly<Record<string, string>>,
@@ -42,7 +45,7 @@ export interface KubernetesApi {
   ): Promise<AsyncIterable<WatchEvent>>;
 }
 
-/** The error of an answer with that HTTP status; `reason` is one of Kubernetes' own words (`Forbidden`). */
+/** The error of a response with this HTTP status; `reason` is that of the Status (`Forbidden`). */
 export function apiError(
   { method, path }: Pick<ApiRequest, 'method' | 'path'>,
   status: number,
@@ -60,40 +63,39 @@ export function apiError(
   });
 }
 
-/** The HTTP status that an error stands for; undefined where there was no answer. */
+/** The HTTP status of an error; undefined where there was no response. */
 export function statusOf(error: unknown): number | undefined {
   const status = error instanceof VouchsafeError ? error.details['status'] : undefined;
   return typeof status === 'number' ? status : undefined;
 }
 
-/** The API server's own words, where the request kept them. */
+/** The message of the API server, where the request kept it. */
 export function serverMessageOf(error: unknown): string | undefined {
   const refusal = error instanceof VouchsafeError ? error.details['refusal'] : undefined;
   return typeof refusal === 'string' ? refusal : undefined;
 }
 
 /**
- * True where another client was faster: 409. A 422 is not: it stands for an object that is invalid as well as for a JSON
- * Patch whose `test` failed, and nothing in the answer tells one from the other. Who sends such patches looks at the
- * object again.
+ * True where another client was faster: 409. A 422 is either an invalid object or a JSON Patch whose `test` failed, and
+ * the response does not say which: after such a patch, the caller has to read the object again.
  */
 export function isConflict(error: unknown): boolean {
   return statusOf(error) === 409;
 }
 
-/** Reads what the API sent as an object. */
+/** Reads a value of the API as an object. */
 export function readObject(value: unknown): ApiObject {
   const object = fieldsOf(value);
   return { ...object, metadata: fieldsOf(object['metadata']) };
 }
 
-/** The fields of an object; none of anything else. */
+/** The fields of an object; none for any other value. */
 export function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return {};
-  return value as Readonly<Record<string, unknown>>; // an object that is no list has nothing but fields
+  return value as Readonly<Record<string, unknown>>; // neither null nor a list
 }
 
-/** The items of a list; none of anything else. */
+/** The items of a list; none for any other value. */
 export function itemsOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? (value as readonly unknown[]) : [];
 }

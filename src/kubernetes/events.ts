@@ -1,7 +1,6 @@
 /**
- * Tells decisions as Events on the owners of pods. It never delays or fails a review: what is too
- * much is dropped and counted. No namespace uses up what another may tell: each has a bound of its own, and they take
- * turns in what is written.
+ * Records decisions as Events on the owners of pods. It never delays or fails a review: Events beyond the limits are
+ * dropped and counted. Each namespace has its own limit, and namespaces take turns in writing.
  *
  * @see https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/
  */
@@ -20,7 +19,7 @@ import { statusOf, type ApiRequest, type KubernetesApi } from './api.ts';
 import { microTime } from './lease.ts';
 import { TokenBucket } from './token-bucket.ts';
 
-/** What an Event is about. */
+/** The object of an Event. */
 export interface Regarding {
   readonly apiVersion: string;
   readonly kind: string;
@@ -28,18 +27,17 @@ export interface Regarding {
   readonly uid?: string;
 }
 
-/** One thing to tell. */
+/** An Event to be recorded. */
 export interface EventDetails {
   readonly namespace: string;
   readonly regarding: Regarding;
   readonly type: 'Normal' | 'Warning';
   /** `Injected` */
   readonly reason: string;
-  /** A sentence without values of users. */
+  /** A sentence without values of users; cut at 1024 characters. */
   readonly note: string;
 }
 
-/** What {@link EventRecorder} needs. */
 export interface EventsOptions {
   readonly api: KubernetesApi;
   /** `vouchsafe.dev/webhook` */
@@ -52,29 +50,29 @@ export interface EventsOptions {
   readonly metrics?: Metrics;
 }
 
-/** Requests in all, new Events of one namespace, and of one object in it. */
+/** Limits of all requests, of new Events of one namespace, and of one object in it. */
 const OVERALL = { burst: 50, perSecond: 5 } as const;
 const PER_NAMESPACE = { burst: 30, perSecond: 1 / 10 } as const;
 const PER_OBJECT = { burst: 10, perSecond: 1 / 60 } as const;
-/** The same again within this time is the same Event, counted. */
+/** A repetition within this time increases the count of the same Event. */
 const SERIES_MS = 10 * 60_000;
-/** A count is written this often at most. */
+/** Shortest time between two updates of a count. */
 const UPDATE_MS = 30_000;
-/** Objects and Events remembered. */
+/** Most objects and series that are remembered. */
 const MAX_KNOWN = 2000;
-/** Namespaces remembered that told something of late; the clusters that Kubernetes is tested with have as many. */
+/** Most namespaces with recent Events that are remembered: the number that Kubernetes is tested with. */
 const MAX_NAMESPACES = 10_000;
 const MAX_QUEUE = 500;
 const MAX_NOTE_CHARS = 1024;
 
 interface Series {
   readonly details: EventDetails;
-  /** Name of the Event; a second of the same needs no other one. */
+  /** Name of the Event, shared by all repetitions. */
   readonly name: string;
   readonly firstMs: number;
   count: number;
   lastMs: number;
-  /** How many of them the API knows; 0 before the Event was made. */
+  /** The count that was written; 0 before the Event was created. */
   writtenCount: number;
   writtenMs: number;
   isQueued: boolean;
@@ -102,16 +100,16 @@ export class EventRecorder {
     this.#overall = new TokenBucket(OVERALL, options.clock);
     this.#outcomes = (options.metrics ?? NO_METRICS).counter(
       'vouchsafe_events_total',
-      'Events by what became of them: written, counted on in an older one, dropped, failed.',
+      'Events by outcome: written, counted (as a repetition of an older one), dropped or failed.',
       ['outcome'],
     );
   }
 
-  /** Takes note of something; returns at once and never throws. */
+  /** Queues an Event; returns at once and never throws. */
   record(details: EventDetails): void {
     const { clock, random } = this.#options;
     const { namespace, regarding, reason, note } = details;
-    // Both become part of a path, and come from whoever created the pod.
+    // Both become part of a path, and come from the creator of the pod.
     if (!isName(namespace) || !isName(regarding.name)) return;
     const object = JSON.stringify([namespace, regarding]);
     const key = JSON.stringify([object, reason, note]);
@@ -136,7 +134,7 @@ export class EventRecorder {
     this.#work.set(undefined);
   }
 
-  /** Takes a token of the namespace and one of the object; an object without one costs its namespace nothing. */
+  /** Takes a token of the namespace and one of the object. Where the object has none, the namespace keeps its token. */
   #takeTokens(namespace: string, object: string): boolean {
     const { clock } = this.#options;
     const ofObject = this.#objects.get(object) ?? new TokenBucket(PER_OBJECT, clock);
@@ -152,7 +150,7 @@ export class EventRecorder {
     return true;
   }
 
-  /** A bucket that is full again is as good as none, and a new one no better than what it was. */
+  /** A bucket that is full again is equivalent to a new one. */
   #forgetNamespaces(): void {
     if (this.#namespaces.size < MAX_NAMESPACES) return;
     for (const [name, bucket] of this.#namespaces) {
@@ -166,7 +164,7 @@ export class EventRecorder {
 
   #drop(series: Series): void {
     series.isQueued = false;
-    // A count comes again when it is due; what was never written is forgotten.
+    // A count is queued again when it is due; an Event that was never written starts over.
     if (series.writtenCount === 0) series.lastMs = -Infinity;
     this.#outcomes.add({ outcome: 'dropped' });
   }
@@ -187,7 +185,7 @@ export class EventRecorder {
     }
   }
 
-  /** Waits for work, or for counts that have become due. */
+  /** Waits for a new Event, or until counts may be due. */
   async #idle(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     const deadline = { clock, ms: UPDATE_MS, signal };
@@ -196,7 +194,7 @@ export class EventRecorder {
     signal.throwIfAborted();
   }
 
-  /** Counts that the API does not know yet, and not too often. */
+  /** Queues counts that are due to be written, and removes series that are over. */
   #requeue(): void {
     const nowMs = this.#options.clock.monotonicMs();
     for (const [key, series] of this.#series) {
@@ -222,13 +220,13 @@ export class EventRecorder {
     } catch (caught) {
       signal.throwIfAborted();
       this.#outcomes.add({ outcome: 'failed' });
-      // Not tried again: an Event is no record. A namespace that ends refuses them, and one that expired is gone.
+      // Not retried: Events are best effort. A terminating namespace rejects new ones, and an expired one is gone.
       if (series.writtenCount === 0) series.lastMs = -Infinity;
       series.writtenCount = count;
       const isExpected = [404, 409].includes(statusOf(caught) ?? 0);
       if (isExpected || this.#isFailing) return;
       this.#isFailing = true;
-      this.#logger.warn('an Event cannot be written', { error: toVouchsafeError(caught) });
+      this.#logger.warn('Event cannot be written', { error: toVouchsafeError(caught) });
     }
   }
 
@@ -264,7 +262,7 @@ function isName(text: string): boolean {
   return /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(text);
 }
 
-/** Keeps the newest entries. */
+/** Adds an entry, and evicts the oldest one at the limit. */
 function remember<T>(map: Map<string, T>, key: string, value: T): void {
   map.delete(key);
   map.set(key, value);

@@ -1,5 +1,5 @@
 /**
- * Objects of the API that are listed once and then watched.
+ * Lists objects of the API, then watches them.
  *
  * @see https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
  */
@@ -21,14 +21,13 @@ import {
   type KubernetesApi,
 } from './api.ts';
 
-/** What {@link Informer} needs. */
 export interface InformerOptions<T> {
   readonly api: KubernetesApi;
   /** `/api/v1/namespaces` */
   readonly collection: string;
-  /** One object of the collection alone, so that the right to that one is enough. */
+  /** Only this object of the collection, for which a right to the one object suffices. Default: all objects. */
   readonly name?: string;
-  /** What is kept of an object. */
+  /** Extracts the part of an object that is kept. */
   readonly read: (object: ApiObject) => T;
   readonly clock: Clock;
   readonly random: Random;
@@ -38,13 +37,13 @@ export interface InformerOptions<T> {
 const PAGE = 500;
 /** Waits after a failure: 0.5 s, growing to 30 s. */
 const BACKOFF = { minMs: 500, maxMs: 30_000 } as const;
-/** Bookmarks come each minute: a watch that says nothing for longer has died unnoticed, and is opened again. */
+/** Bookmarks come every minute: a watch that is silent for longer has died, and is opened again. */
 const SILENCE_MS = 90_000;
-/** A watch that ends any sooner was not meant to. */
+/** A watch that ends earlier counts as failed. */
 const SHORT_WATCH_MS = 1000;
 const GONE = 410;
 
-/** The newest state of a collection, or of one object in it. */
+/** A local view of a collection, or of one object in it. */
 export class Informer<T> {
   readonly #options: InformerOptions<T>;
   readonly #logger: Logger;
@@ -52,7 +51,7 @@ export class Informer<T> {
   #objects = new Map<string, T>();
   #isWatching = false;
   #isFailing = false;
-  /** When the view was last known to be that of the API. */
+  /** When the view was last known to be up to date. */
   #freshMs = -Infinity;
 
   constructor(options: InformerOptions<T>) {
@@ -60,22 +59,22 @@ export class Informer<T> {
     this.#logger = options.logger ?? NO_LOGGER;
   }
 
-  /** The object of that name; undefined where there is none, or none is known yet. */
+  /** The object of that name; undefined where it does not exist or is not known yet. */
   get(name: string): T | undefined {
     return this.#objects.get(name);
   }
 
-  /** How old the view is, in milliseconds: 0 while the watch stands, Infinity before the first list. */
+  /** Age of the view in milliseconds: 0 while the watch is open, Infinity before the first list. */
   get ageMs(): number {
     return this.#isWatching ? 0 : this.#options.clock.monotonicMs() - this.#freshMs;
   }
 
-  /** Yields after the first list and after each change; bursts collapse. */
+  /** Yields after the first list and after changes; bursts are coalesced. */
   changes(signal: AbortSignal): AsyncIterable<undefined> {
     return this.#changes.updates(signal);
   }
 
-  /** Follows until `signal` aborts; failures are logged once and tried again. */
+  /** Keeps the view up to date until `signal` aborts. Failures are logged once and retried. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, random, collection } = this.#options;
     const backoff = createBackoff({ ...BACKOFF, random });
@@ -86,8 +85,7 @@ export class Informer<T> {
       } catch (caught) {
         signal.throwIfAborted();
         const error = toVouchsafeError(caught);
-        if (!this.#isFailing)
-          this.#logger.warn('objects cannot be followed', { collection, error });
+        if (!this.#isFailing) this.#logger.warn('objects cannot be watched', { collection, error });
         this.#isFailing = true;
         atLeastMs = error.retryAfterMs;
       }
@@ -95,7 +93,7 @@ export class Informer<T> {
     }
   }
 
-  /** Returns where the list must be read anew. */
+  /** Returns when the list must be read again. */
   async #listAndWatch(backoff: Backoff, signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     let version: string | undefined = await this.#list(signal);
@@ -110,11 +108,11 @@ export class Informer<T> {
 
   #recovered(): void {
     const { collection } = this.#options;
-    if (this.#isFailing) this.#logger.info('objects are followed again', { collection });
+    if (this.#isFailing) this.#logger.info('objects are watched again', { collection });
     this.#isFailing = false;
   }
 
-  /** The resource version of the list. */
+  /** Reads the list; resolves to its resource version. */
   async #list(signal: AbortSignal): Promise<string> {
     const { api, collection: path, read } = this.#options;
     const objects = new Map<string, T>();
@@ -135,7 +133,7 @@ export class Informer<T> {
     }
   }
 
-  /** The version to go on from; undefined where the list must be read anew. */
+  /** Resolves to the version to continue from; undefined where the list must be read again. */
   async #watch(from: string, signal: AbortSignal): Promise<string | undefined> {
     const { api, collection, clock } = this.#options;
     const ending = new AbortController();

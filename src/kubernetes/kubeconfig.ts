@@ -1,21 +1,21 @@
 /**
- * A person's kubeconfig, with every way of logging in that it knows: the adapter of the Kubernetes client, which
- * is loaded here alone, because it is large.
+ * A kubeconfig with all its ways of authentication: the only file that uses the Kubernetes client, which is loaded on
+ * demand because it is large.
  */
 import type { RequestOptions } from 'node:https';
 import { VouchsafeError } from '../core/index.ts';
 import type { ApiAccess } from './access.ts';
 
-/** Which kubeconfig; by default the current context of `KUBECONFIG` or `~/.kube/config`. */
+/** Path and context of a kubeconfig. Default: the current context of `KUBECONFIG` or `~/.kube/config`. */
 export interface KubeconfigOptions {
   readonly file?: string | undefined;
   readonly context?: string | undefined;
 }
 
 /**
- * A context of a kubeconfig.
+ * Access by a context of a kubeconfig.
  *
- * @throws VouchsafeError `ERR_KUBERNETES_API` where there is none, or its way of logging in fails.
+ * @throws VouchsafeError `ERR_KUBERNETES_API` where there is no such context, or authentication fails.
  */
 export async function kubeconfigAccess(options: KubeconfigOptions = {}): Promise<ApiAccess> {
   const { KubeConfig } = await import('@kubernetes/client-node');
@@ -32,7 +32,7 @@ export async function kubeconfigAccess(options: KubeconfigOptions = {}): Promise
   if (cluster === null) {
     const what =
       options.context === undefined
-        ? 'no current cluster'
+        ? 'no current context with a cluster'
         : `no context ${options.context} with a cluster`;
     throw new VouchsafeError('ERR_KUBERNETES_API', `${name} has ${what}`);
   }
@@ -43,10 +43,10 @@ export async function kubeconfigAccess(options: KubeconfigOptions = {}): Promise
       try {
         await config.applyToHTTPSOptions(options);
       } catch (cause) {
-        const message = `${name} cannot log in: a program, token or certificate that it names fails`;
+        const message = `${name}: authentication failed; check the program, token or certificate that it names`;
         throw new VouchsafeError('ERR_KUBERNETES_API', message, { cause });
       }
-      // It makes an agent for each request; unless there is a proxy, connections are better kept alive.
+      // It creates an agent for each request; only a proxy needs that, and without it connections are kept alive.
       if (cluster.proxyUrl === undefined) delete options.agent;
       return options;
     },

@@ -1,6 +1,6 @@
 /**
- * Who of several replicas does what only one should do. The lease spares work and conflicts;
- * what is written under it must still be safe when two hold it, for no clock is to be trusted.
+ * Leader election. The Lease only avoids work and conflicts: because clocks cannot be trusted, writes of a leader must
+ * be safe even when two replicas hold it.
  *
  * @see https://kubernetes.io/docs/concepts/architecture/leases/
  */
@@ -17,14 +17,13 @@ import {
 import { withDeadline } from '../async/index.ts';
 import { fieldsOf, isConflict, statusOf, type ApiObject, type KubernetesApi } from './api.ts';
 
-/** What a {@link Lease} needs. */
 export interface LeaseOptions {
   readonly api: KubernetesApi;
   readonly namespace: string;
   readonly name: string;
   /** This replica: the name of its pod. */
   readonly identity: string;
-  /** Called whenever it was taken or lost. */
+  /** Called whenever the Lease was acquired or lost. */
   readonly onChange: () => void;
   readonly clock: Clock;
   readonly random: Random;
@@ -41,7 +40,7 @@ export class Lease {
   readonly #options: LeaseOptions;
   readonly #logger: Logger;
   readonly #gauge: Gauge;
-  /** The last version seen and when it was new: expiry is judged by the own clock alone. */
+  /** The last version seen, and since when: expiry is judged only by the local clock. */
   #seen = { version: '', atMs: 0 };
   #heldUntilMs = -Infinity;
   #reportedHeld = false;
@@ -52,7 +51,7 @@ export class Lease {
     this.#logger = options.logger ?? NO_LOGGER;
     this.#gauge = (options.metrics ?? NO_METRICS).gauge(
       'vouchsafe_leader',
-      '1 where this replica renews the certificates, else 0.',
+      '1 on the replica that renews the certificates (the leader), 0 on all others.',
     );
   }
 
@@ -60,7 +59,7 @@ export class Lease {
     return this.#options.clock.monotonicMs() < this.#heldUntilMs;
   }
 
-  /** Takes and keeps the lease whenever it can; gives it back at the end. */
+  /** Acquires and renews the Lease whenever possible; releases it when `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, random } = this.#options;
     this.#gauge.set(0);
@@ -71,7 +70,7 @@ export class Lease {
         await clock.sleep(RENEW_MS * (0.8 + random.next() * 0.4), signal);
       }
     } finally {
-      if (this.isHeld) await this.#release().catch(() => undefined); // It ends by itself soon.
+      if (this.isHeld) await this.#release().catch(() => undefined); // It expires soon.
     }
   }
 
@@ -89,7 +88,7 @@ export class Lease {
       this.#lastProblem = '';
     } catch (caught) {
       signal.throwIfAborted();
-      // Somebody else was faster, and holds it now: the next tick will see.
+      // Another replica was faster and holds it now; the next tick reads it.
       if (isConflict(caught)) this.#heldUntilMs = -Infinity;
       else this.#logOnce(caught);
     }
@@ -153,7 +152,9 @@ export class Lease {
     if (isHeld === this.#reportedHeld) return;
     this.#reportedHeld = isHeld;
     this.#gauge.set(isHeld ? 1 : 0);
-    this.#logger.info(isHeld ? 'this replica leads' : 'this replica does not lead any more');
+    this.#logger.info(
+      isHeld ? 'this replica is the leader now' : 'this replica is no longer the leader',
+    );
     this.#options.onChange();
   }
 
@@ -161,7 +162,7 @@ export class Lease {
     const error = toVouchsafeError(caught);
     if (error.message === this.#lastProblem) return;
     this.#lastProblem = error.message;
-    this.#logger.warn('the lease cannot be taken', { error });
+    this.#logger.warn('the Lease cannot be acquired', { error });
   }
 
   #collection(): string {

@@ -1,5 +1,5 @@
 /**
- * Annotations of namespaces, watched.
+ * A watched view of the annotations of namespaces.
  */
 import { VouchsafeError, type Clock, type Logger, type Random } from '../core/index.ts';
 import type { ApiObject, KubernetesApi } from './api.ts';
@@ -8,19 +8,18 @@ import { TokenBucket } from './token-bucket.ts';
 
 type Annotations = Readonly<Record<string, string>>;
 
-/** How long the last view stands in while the API does not answer. */
+/** Longest age of the view at which it is used while the API server does not answer. */
 const STALE_MS = 10 * 60_000;
 /**
- * How often a name that the view lacks is asked for. A namespace is that new for a moment alone, while anybody who
- * reaches the port makes names up.
+ * Limit of lookups of names that are not in the view. A namespace is missing only for a moment after its creation,
+ * while any caller can make up names.
  */
 const UNKNOWN = { burst: 50, perSecond: 10 } as const;
 const COLLECTION = '/api/v1/namespaces';
 
-/** What {@link watchNamespaces} needs. */
 export interface NamespacesOptions {
   readonly api: KubernetesApi;
-  /** Annotations with this prefix (`vouchsafe.dev`) alone are kept. */
+  /** Prefix of the annotations that are kept: `vouchsafe.dev`. */
   readonly prefix: string;
   readonly clock: Clock;
   readonly random: Random;
@@ -30,19 +29,19 @@ export interface NamespacesOptions {
 /** Annotations of namespaces by name. */
 export interface Namespaces {
   /**
-   * From the view; a namespace that is not in it, and every one while there is no view that counts, is asked for.
-   * Names that are not in the view are asked for as often as namespaces are made, and no more.
+   * Reads from the view. A namespace that is not in it, and any namespace while the view is too old, is read from the
+   * API server; the former at a limited rate.
    *
    * @throws VouchsafeError `ERR_KUBERNETES_API`
    */
   readonly lookup: (name: string, signal: AbortSignal) => Promise<Annotations>;
-  /** True for a namespace that the view has, however old the view is. Names that somebody made up are not in it. */
+  /** True for a namespace in the view, however old the view is. Made-up names are never in it. */
   readonly has: (name: string) => boolean;
-  /** Keeps the view. */
+  /** Keeps the view up to date until `signal` aborts. */
   readonly run: (signal: AbortSignal) => Promise<void>;
 }
 
-/** Follows all namespaces. While the API is away the last view stands in for ten minutes. */
+/** Watches all namespaces. While the API server does not answer, the last view is used for ten minutes. */
 export function watchNamespaces({ api, prefix, ...rest }: NamespacesOptions): Namespaces {
   const read = ({ metadata }: ApiObject): Annotations => {
     const entries = Object.entries(metadata.annotations ?? {});
@@ -52,9 +51,12 @@ export function watchNamespaces({ api, prefix, ...rest }: NamespacesOptions): Na
   const unknown = new TokenBucket(UNKNOWN, rest.clock);
   return {
     async lookup(name, signal) {
-      // A review's namespace is a path of ours: only what can be a name may become one.
+      // The namespace becomes part of a path, so it must be a valid name.
       if (!/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name)) {
-        throw new VouchsafeError('ERR_KUBERNETES_API', 'the request names no namespace');
+        throw new VouchsafeError(
+          'ERR_KUBERNETES_API',
+          'the namespace of the request is not a valid name',
+        );
       }
       const known = view.get(name);
       if (known !== undefined && view.ageMs < STALE_MS) return known;

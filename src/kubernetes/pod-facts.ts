@@ -1,24 +1,24 @@
 /**
- * Who a pod is, as the API server tells it.
+ * Identity of a pod as the API server reports it.
  */
 import { VouchsafeError, type Clock } from '../core/index.ts';
 import { raceAbort } from '../async/index.ts';
 import type { ApiObject, KubernetesApi } from './api.ts';
 
-/** Labels and owners that are told; a pod has fewer. */
+/** Most labels and owners that are returned; pods have fewer. */
 const MAX_ENTRIES = 1000;
 
-/** For how long an answer serves, a refusal as well. */
+/** How long an answer is cached, including errors. */
 const FRESH_MS = 5000;
 
-/** A pod as the kubelet names it. */
+/** Identifies a pod. */
 export interface PodName {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
 }
 
-/** A pod on its node. */
+/** Facts about a pod on its node. */
 export interface PodFacts extends PodName {
   readonly serviceAccount: string;
   readonly nodeName: string;
@@ -30,19 +30,18 @@ export interface PodFacts extends PodName {
   }[];
 }
 
-/** What {@link cachedPodFacts} needs. */
 export interface PodFactsOptions {
   readonly api: KubernetesApi;
   readonly pod: PodName;
   readonly nodeName: string;
   readonly clock: Clock;
-  /** Aborts a request under way, whoever waits for it. */
+  /** Aborts a request under way, for all its callers. */
   readonly lifetime: AbortSignal;
 }
 
 /**
- * Who a pod is now: labels change, and an early view may be wrong. However many ask, and however often, the API server
- * is asked once in five seconds. Rejects with the errors of {@link fetchPodFacts}.
+ * Returns a function that reads the current facts about a pod (labels change). All callers together cause at most one
+ * request in five seconds. Rejects with the errors of {@link fetchPodFacts}.
  */
 export function cachedPodFacts(
   options: PodFactsOptions,
@@ -61,8 +60,8 @@ export function cachedPodFacts(
 }
 
 /**
- * Asks for the pod. One of that name with another UID, or on another node, is refused: who asks for SVIDs of the one
- * must not get those of the other.
+ * Reads the pod. Rejects one of the same name with another UID or on another node: its successor must not get the SVIDs
+ * of this pod, or the reverse.
  *
  * @throws VouchsafeError `ERR_KUBERNETES_API`
  */
@@ -75,11 +74,11 @@ export async function fetchPodFacts(
   const names = [namespace, 'pods', name].map(encodeURIComponent);
   const path = `/api/v1/namespaces/${names.join('/')}`;
   const facts = factsOf(await api.send({ method: 'GET', path }, signal));
-  const isIt = facts.uid === uid && facts.namespace === namespace && facts.name === name;
-  if (isIt && facts.nodeName === nodeName) return facts;
+  const isSamePod = facts.uid === uid && facts.namespace === namespace && facts.name === name;
+  if (isSamePod && facts.nodeName === nodeName) return facts;
   throw new VouchsafeError(
     'ERR_KUBERNETES_API',
-    `the API server has no pod ${namespace}/${name} with UID ${uid} on node ${nodeName} (any more)`,
+    `pod ${namespace}/${name} with UID ${uid} does not exist on node ${nodeName} (any more)`,
   );
 }
 

@@ -1,5 +1,5 @@
 /**
- * The Kubernetes API over HTTP: one deadline per request, bounded answers, watches that end with their signal.
+ * The Kubernetes API over HTTP: a deadline per request, responses of limited size, watches that end with their signal.
  *
  * @see https://kubernetes.io/docs/reference/using-api/api-concepts/
  */
@@ -18,9 +18,9 @@ import {
 } from './api.ts';
 
 const TIMEOUT_MS = 10_000;
-/** A list of five hundred objects, or one event. */
+/** Largest response: a list of 500 objects, or one watch event. */
 const MAX_ANSWER_BYTES = 16 * 2 ** 20;
-/** The API server ends a watch after this time; so a connection that died unnoticed is noticed. */
+/** The API server ends a watch after this time, so that a dead connection is detected. */
 const WATCH_SECONDS = 240;
 const WATCH_PATIENCE_MS = (WATCH_SECONDS + 30) * 1000;
 
@@ -32,7 +32,7 @@ const WATCH_QUERY = {
 
 const WATCH_TYPES = ['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR'] as const;
 
-/** Makes the API; connections are kept alive. */
+/** Creates the API; connections are kept alive. */
 export function createKubernetesApi(access: ApiAccess, clock: Clock): KubernetesApi {
   const agent = new Agent({ keepAlive: true, keepAliveMsecs: 15_000, maxSockets: 32 });
   const open = async (request: ApiRequest, signal: AbortSignal): Promise<IncomingMessage> => {
@@ -91,7 +91,7 @@ async function exchange(
     method,
     signal,
     headers: {
-      ...(options.headers as Readonly<Record<string, string>> | undefined), // written by ApiAccess as an object
+      ...(options.headers as Readonly<Record<string, string>> | undefined), // ApiAccess always sets an object
       accept: 'application/json',
       'user-agent': 'vouchsafe',
       ...(payload !== undefined && {
@@ -106,7 +106,7 @@ async function exchange(
       ? httpsRequest(url, { ...all, agent: options.agent ?? agent })
       : httpRequest(url, all);
   outgoing.once('response', resolve);
-  // Not `once`: an abort after the answer has begun is reported here too, and must not be uncaught.
+  // Not `once`: an abort during the response is also emitted here, and must not be uncaught.
   outgoing.on('error', reject);
   outgoing.end(payload);
   return promise;
@@ -117,7 +117,7 @@ function mediaType({ method, body }: ApiRequest): string {
   return Array.isArray(body) ? 'application/json-patch+json' : 'application/merge-patch+json';
 }
 
-/** Of the Status in a refusal one word is kept, because the rest may quote what was sent; all where that was wanted. */
+/** Keeps only the reason of the Status, because its message may quote the request; the message, too, on request. */
 async function errorOf(request: ApiRequest, response: IncomingMessage): Promise<VouchsafeError> {
   const { statusCode: status = 0, headers } = response;
   const seconds = Number(headers['retry-after']);
@@ -125,7 +125,7 @@ async function errorOf(request: ApiRequest, response: IncomingMessage): Promise<
   try {
     said = fieldsOf(JSON.parse(await readText(response)));
   } catch {
-    // A proxy on the way, or a cut answer: the status says enough.
+    // From a proxy, or cut off: the HTTP status suffices.
   }
   const { reason, message } = said;
   return apiError(request, status, {
@@ -137,7 +137,7 @@ async function errorOf(request: ApiRequest, response: IncomingMessage): Promise<
 
 function failure({ method, path }: ApiRequest, caught: unknown): VouchsafeError {
   if (caught instanceof VouchsafeError) return caught;
-  const what = caught instanceof SyntaxError ? 'the answer is not JSON' : 'no answer';
+  const what = caught instanceof SyntaxError ? 'the response is not valid JSON' : 'no response';
   return new VouchsafeError('ERR_KUBERNETES_API', `${method} ${path}: ${what}`, { cause: caught });
 }
 
@@ -146,7 +146,7 @@ async function readText(response: IncomingMessage): Promise<string> {
   let size = 0;
   for await (const chunk of response as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > MAX_ANSWER_BYTES) throw new RangeError('the answer is too large');
+    if (size > MAX_ANSWER_BYTES) throw new RangeError('the response is too large');
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString();

@@ -1,15 +1,15 @@
 /**
- * A bound on how often something happens.
+ * Rate limiting.
  */
 import type { Clock } from '../core/index.ts';
 
-/** How much at once, and how much in the long run. */
+/** Most tokens at once, and tokens per second in the long run. */
 export interface Rate {
   readonly burst: number;
   readonly perSecond: number;
 }
 
-/** Tokens that are taken, and come back with time. */
+/** A token bucket; starts full. */
 export class TokenBucket {
   readonly #rate: Rate;
   readonly #clock: Clock;
@@ -23,7 +23,7 @@ export class TokenBucket {
     this.#atMs = clock.monotonicMs();
   }
 
-  /** Takes one; false where there is none. */
+  /** Takes a token; false where there is none. */
   take(): boolean {
     this.#refill();
     if (this.#tokens < 1) return false;
@@ -31,13 +31,13 @@ export class TokenBucket {
     return true;
   }
 
-  /** How long until there is one, in milliseconds. */
+  /** Time until a token is available, in milliseconds. */
   waitMs(): number {
     this.#refill();
     return Math.max(0, Math.ceil(((1 - this.#tokens) / this.#rate.perSecond) * 1000));
   }
 
-  /** True where nothing was taken that has not come back. */
+  /** True where all tokens are available. */
   get isFull(): boolean {
     this.#refill();
     return this.#tokens >= this.#rate.burst;

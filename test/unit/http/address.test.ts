@@ -21,11 +21,11 @@ const PEERS: readonly (readonly [string | undefined, string])[] = [
   [undefined, ''],
 ];
 
-test('one caller, however its address is spelled', () => {
+test('one caller, in all notations of its address', () => {
   for (const [address, peer] of PEERS) assert.equal(peerOf(address), peer, `${address}`);
 });
 
-test('near are loopback, the proxy of a mesh and the addresses of the node, and nobody else', () => {
+test('only loopback, the proxy of a mesh and the addresses of the node are exempt from the limit', () => {
   const node = ['192.0.2.7', '2001:db8::7'];
   const near = ['127.0.0.1', '127.0.0.6', '::ffff:127.0.0.1', '::1', '169.254.7.127', ...node];
   for (const address of near) assert.ok(isExemptFromPeerLimit(peerOf(address), node), address);

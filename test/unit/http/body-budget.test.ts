@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { test } from 'node:test';
 import { BodyBudget } from '../../../src/http/body-budget.ts';
 
-test('the oldest of those that wait for their peer gives way to a newer one', () => {
+test('the oldest share that waits for its peer is evicted', () => {
   const budget = new BodyBudget(100);
   const gone: string[] = [];
   const first = budget.open(() => gone.push('first'));
@@ -15,7 +15,7 @@ test('the oldest of those that wait for their peer gives way to a newer one', ()
   assert.equal(budget.bytes, 60);
 });
 
-test('what is being answered never gives way; where nothing else is left the newest is told so', () => {
+test('a request that is being answered is never evicted; without another candidate the newest is', () => {
   const budget = new BodyBudget(100);
   const gone: string[] = [];
   const answered = budget.open(() => gone.push('answered'));
@@ -29,7 +29,7 @@ test('what is being answered never gives way; where nothing else is left the new
   assert.ok(budget.open(() => undefined).resize(100));
 });
 
-test('a request counts before its body does: the oldest gives way, or else the newest at once', () => {
+test('a request takes its share before its body: the oldest is evicted, or else the newest at once', () => {
   const budget = new BodyBudget(100, 40);
   const gone: string[] = [];
   const first = budget.open(() => gone.push('first'));

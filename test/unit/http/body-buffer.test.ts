@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { test } from 'node:test';
 import { BodyBuffer } from '../../../src/http/body-buffer.ts';
 
-test('property: what went in comes out, and costs at most twice its length and a slab', () => {
+test('property: output equals input, with at most twice its length and a slab of memory', () => {
   const pieces = fc.array(fc.integer({ min: 0, max: 40_000 }), { maxLength: 40 });
   fc.assert(
     fc.property(pieces, (lengths) => {
@@ -20,7 +20,7 @@ test('property: what went in comes out, and costs at most twice its length and a
   );
 });
 
-test('its memory is given back at once', () => {
+test('memory is freed at once', () => {
   const before = process.memoryUsage().arrayBuffers;
   for (let count = 0; count < 100; count += 1) {
     const body = new BodyBuffer();

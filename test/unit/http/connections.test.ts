@@ -44,14 +44,14 @@ function openOf(sockets: readonly Socket[]): number[] {
   return sockets.flatMap(({ destroyed }, index) => (destroyed ? [] : [index]));
 }
 
-test('where there are too many the one that has been idle for longest goes, never the newest', () => {
+test('at the limit the connection that has been idle for longest is closed, never the newest', () => {
   const door = new Door();
   const sockets = door.acceptAll('10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5');
   sockets.push(...door.acceptAll('10.0.0.6', '10.0.0.7', '10.0.0.8'));
   assert.deepEqual(openOf(sockets), [2, 3, 4, 5, 6, 7]);
 });
 
-test('one that is being answered outlives idle ones; after its answer it is the youngest of them', () => {
+test('a busy connection outlives idle ones; after its answer it is the youngest of them', () => {
   const door = new Door();
   const sockets = door.acceptAll('10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5');
   sockets.push(door.accept('10.0.0.6'));
@@ -68,7 +68,7 @@ test('one that is being answered outlives idle ones; after its answer it is the 
   assert.deepEqual(openOf(sockets), [0, 3, 4, 5, 6, 7]);
 });
 
-test('where all are being answered the oldest goes all the same', () => {
+test('where all connections are busy the oldest is closed', () => {
   const door = new Door();
   const sockets = door.acceptAll('10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5');
   sockets.push(door.accept('10.0.0.6'));
@@ -77,7 +77,7 @@ test('where all are being answered the oldest goes all the same', () => {
   assert.deepEqual(openOf(sockets), [1, 2, 3, 4, 5, 6]);
 });
 
-test('a caller that has too many loses its own oldest, whichever way its address is spelled', () => {
+test('a caller above its limit loses its own oldest connection, in all notations of its address', () => {
   const door = new Door();
   const other = door.accept('10.0.0.9');
   const sockets = door.acceptAll('10.0.0.1', '::ffff:10.0.0.1', '10.0.0.1', '::ffff:a00:1');
@@ -87,20 +87,20 @@ test('a caller that has too many loses its own oldest, whichever way its address
 });
 
 for (const near of ['127.0.0.1', '::1', '127.0.0.6', '192.0.2.7', '::ffff:192.0.2.7']) {
-  test(`${near} is never too many on its own`, () => {
+  test(`${near} has no limit of its own`, () => {
     const door = new Door(['192.0.2.7']);
     const sockets = door.acceptAll(near, near, near, near, near, near);
     assert.equal(openOf(sockets).length, 6);
   });
 }
 
-test('nobody is too many where callers share an address', () => {
+test('no limit per caller where callers share an address', () => {
   const door = new Door([], { ...LIMITS, maxConnections: 500, maxPerPeer: Infinity });
   const sockets = Array.from({ length: 500 }, () => door.accept('10.0.0.1'));
   assert.equal(openOf(sockets).length, 500);
 });
 
-test('closed ones are forgotten, also where their address comes again before that is noticed', async () => {
+test('closed connections are removed, also where their address is reused before the close event', async () => {
   const door = new Door();
   const first = door.accept('10.0.0.1', 4000);
   first.destroy();
@@ -113,7 +113,7 @@ test('closed ones are forgotten, also where their address comes again before tha
   assert.deepEqual(openOf([again, ...more]), []);
 });
 
-test('what makes room is counted by what was full, and nothing else is', () => {
+test('closed connections are counted by the limit that was reached', () => {
   const door = new Door(['10.0.0.9']);
   const [first] = door.acceptAll('10.0.0.1', '10.0.0.1', '10.0.0.1');
   assert.deepEqual(door.closed, []);

@@ -47,7 +47,7 @@ test('every probe is answered beside any number of idle connections', async (t) 
   assert.ok(crowd.closed >= 520 - 256);
 });
 
-test('every probe is answered while strangers open again what is closed, as fast as they can', async (t) => {
+test('every probe is answered while callers reconnect as fast as they can', async (t) => {
   const { port } = await serve(t, OK);
   using crowd = await Crowd.gather({ port, size: 500, reopenings: 20_000 });
   for (let count = 0; count < 20; count += 1) assert.equal(await probe(port), 200);
@@ -70,7 +70,7 @@ for (const says of [
   });
 }
 
-test('every probe is answered while strangers hold requests that take long', async (t) => {
+test('every probe is answered while callers hold slow requests', async (t) => {
   const { port } = await serve(t, ({ path }) =>
     path === '/' ? { status: 200, body: 'ok\n' } : new Promise(() => undefined),
   );
@@ -83,7 +83,7 @@ test('every probe is answered while strangers hold requests that take long', asy
   assert.ok(crowd.closed > 0);
 });
 
-test('an answer under way is not ended by any number of idle connections', async (t) => {
+test('an answer under way survives any number of idle connections', async (t) => {
   const held = Promise.withResolvers<undefined>();
   const { port } = await serve(t, async () => {
     await held.promise;
@@ -96,7 +96,7 @@ test('an answer under way is not ended by any number of idle connections', async
   assert.equal(await answer, 200);
 });
 
-test('answers that nobody fetches are bounded together: the oldest goes', async (t) => {
+test('answers that are never read are bounded together: the oldest is dropped', async (t) => {
   const body = 'x'.repeat(6 * 1024 * 1024);
   const { port } = await serve(t, () => ({ status: 200, body }));
   const lazy = Array.from({ length: 4 }, () => {
@@ -115,21 +115,21 @@ test('answers that nobody fetches are bounded together: the oldest goes', async 
   assert.ok(received < body.length);
 });
 
-test('a connection that says nothing, or half of a request, is closed within seconds', async (t) => {
+test('a connection without a request, or with half of one, is closed within seconds', async (t) => {
   const { port } = await serve(t, OK);
   using silent = await Crowd.gather({ port, size: 2 });
   using slow = await Crowd.gather({ port, size: 2, says: 'GET / HTTP/1.1\r\nhost: a\r\n' });
   await until(() => silent.size + slow.size === 0);
 });
 
-test('what a peer half-closed is answered, and closed', async (t) => {
+test('a half-closed connection is answered, then closed', async (t) => {
   const { port } = await serve(t, OK);
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
   socket.end('GET / HTTP/1.1\r\nhost: a\r\n\r\n');
   assert.match(await text(socket), /^HTTP\/1\.1 200/);
 });
 
-test('a failure of the listening socket is logged, and ends nothing', async (t) => {
+test('an error of the listening socket is only logged', async (t) => {
   const [server, logger] = [createServer(), recordingLogger()];
   t.after(() => server.close());
   await listen(server, '127.0.0.1:0', logger);
@@ -138,7 +138,7 @@ test('a failure of the listening socket is logged, and ends nothing', async (t) 
   assert.match(logger.text(), /connection was not accepted/);
 });
 
-test('a defect of a route is a 500, and is logged', async (t) => {
+test('an error of a route is a 500, and is logged', async (t) => {
   const { port, logger } = await serve(t, () => {
     throw new Error('impossible');
   });

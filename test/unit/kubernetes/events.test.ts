@@ -43,7 +43,7 @@ const occurrence = (name = 'web-1', note = 'The pod requests injection.'): Event
   note,
 });
 
-test('an Event has everything that the API demands', async (t) => {
+test('an Event has all fields that the API requires', async (t) => {
   const { recorder, clock, events } = begin(t);
   recorder.record(occurrence());
   await clock.advance(0);
@@ -78,7 +78,7 @@ test('two hundred pods of one owner are one Event with a count', async (t) => {
   assert.equal(cluster.requests.length, 2);
 });
 
-test('after ten quiet minutes the same is a new Event', async (t) => {
+test('after ten quiet minutes a repetition is a new Event', async (t) => {
   const { recorder, clock, events } = begin(t);
   recorder.record(occurrence());
   await clock.advance(11 * 60_000);
@@ -87,7 +87,7 @@ test('after ten quiet minutes the same is a new Event', async (t) => {
   assert.equal(events().length, 2);
 });
 
-test('one object cannot fill the log of a namespace: what is too much is dropped and counted', async (t) => {
+test('one object cannot flood a namespace: Events above the limit are dropped and counted', async (t) => {
   const { recorder, clock, events, metrics } = begin(t);
   for (let index = 0; index < 50; index += 1) recorder.record(occurrence('web-1', `note ${index}`));
   recorder.record(occurrence('web-2'));
@@ -104,7 +104,7 @@ const inNamespace = (namespace: string, name: string): EventDetails => ({
 const written = ({ cluster }: World, namespace: string): number =>
   cluster.list(`/apis/events.k8s.io/v1/namespaces/${namespace}/events`).length;
 
-test('many objects of a namespace at once: its bound is kept, and comes back with time', async (t) => {
+test('many objects of a namespace at once: its limit holds, and recovers with time', async (t) => {
   const world = begin(t);
   const { recorder, clock, events, metrics } = world;
   for (let index = 0; index < 600; index += 1) recorder.record(occurrence(`web-${index}`));
@@ -116,7 +116,7 @@ test('many objects of a namespace at once: its bound is kept, and comes back wit
   assert.equal(events().length, 40);
 });
 
-test('a namespace that tells too much costs another nothing', async (t) => {
+test('a namespace with too many Events does not affect another', async (t) => {
   const world = begin(t);
   for (let index = 0; index < 5000; index += 1) {
     world.recorder.record(inNamespace('noisy', `n-${index}`));
@@ -128,7 +128,7 @@ test('a namespace that tells too much costs another nothing', async (t) => {
   assert.equal(written(world, 'quiet'), 5);
 });
 
-test('many namespaces that tell too much leave a quiet one its turn', async (t) => {
+test('many namespaces with too many Events leave a quiet one its turn', async (t) => {
   const world = begin(t);
   const noisy = Array.from({ length: 40 }, (_, index) => `noisy-${index}`);
   for (const namespace of noisy) {
@@ -145,7 +145,7 @@ test('many namespaces that tell too much leave a quiet one its turn', async (t) 
   assert.equal(total, 499);
 });
 
-test('an object that tells too much leaves its namespace something', async (t) => {
+test('an object with too many Events leaves some for its namespace', async (t) => {
   const { recorder, clock, events } = begin(t);
   for (let index = 0; index < 500; index += 1) recorder.record(occurrence('web', `note ${index}`));
   for (let index = 0; index < 20; index += 1) recorder.record(occurrence(`web-${index}`));
@@ -153,7 +153,7 @@ test('an object that tells too much leaves its namespace something', async (t) =
   assert.equal(events().length, 30);
 });
 
-test('names of namespaces that somebody made up cost a bounded memory, and no more requests', async (t) => {
+test('made-up names of namespaces take bounded memory, and no further requests', async (t) => {
   const { recorder, clock, cluster } = begin(t);
   for (let index = 0; index < 30_000; index += 1) {
     recorder.record(inNamespace(`n-${index}`, 'web'));
@@ -162,7 +162,7 @@ test('names of namespaces that somebody made up cost a bounded memory, and no mo
   assert.ok(cluster.requests.length <= 500, String(cluster.requests.length));
 });
 
-test('refused or not answered: counted, said once, and nobody waits', async (t) => {
+test('rejected or not answered: counted, logged once, and not retried', async (t) => {
   const { recorder, clock, events, cluster, logger, metrics } = begin(t);
   cluster.refusals.set('POST', 403);
   for (let index = 0; index < 3; index += 1) recorder.record(occurrence(`web-${index}`));
@@ -176,7 +176,7 @@ test('refused or not answered: counted, said once, and nobody waits', async (t) 
 });
 
 for (const name of ['../secrets', 'a/b', '', 'A', 'a'.repeat(300)]) {
-  test(`a name that is none makes no request: "${name.slice(0, 12)}"`, async (t) => {
+  test(`an invalid name makes no request: "${name.slice(0, 12)}"`, async (t) => {
     const { recorder, clock, cluster } = begin(t);
     recorder.record(occurrence(name));
     recorder.record({ ...occurrence(), namespace: name });

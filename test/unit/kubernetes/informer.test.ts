@@ -40,7 +40,7 @@ const annotated = (role: string): object => ({
 const roleOf = async ({ namespaces }: World, name: string): Promise<string | undefined> =>
   (await namespaces.lookup(name, SIGNAL))['vouchsafe.dev/role'];
 
-test('what is listed needs no further request, and changes are seen', async (t) => {
+test('listed objects need no further request, and changes are seen', async (t) => {
   const world = begin(t, true);
   const { cluster, namespaces } = world;
   cluster.put(`${COLLECTION}/shop`, annotated('a'));
@@ -55,7 +55,7 @@ test('what is listed needs no further request, and changes are seen', async (t) 
   assert.equal(cluster.requests.length, before);
 });
 
-test('before the first list a namespace is asked for', async (t) => {
+test('before the first list a namespace is looked up', async (t) => {
   const world = begin(t, false);
   world.cluster.put(`${COLLECTION}/shop`, annotated('a'));
   assert.equal(await roleOf(world, 'shop'), 'a');
@@ -63,15 +63,15 @@ test('before the first list a namespace is asked for', async (t) => {
   await assert.rejects(roleOf(world, 'none'), /HTTP 404 NotFound/);
 });
 
-test('a name that is none asks for nothing', async (t) => {
+test('an invalid name makes no request', async (t) => {
   const { namespaces, cluster } = begin(t, false);
   for (const name of ['', '../secrets', 'a/b', 'a?x', 'A']) {
-    await assert.rejects(namespaces.lookup(name, SIGNAL), /names no namespace/);
+    await assert.rejects(namespaces.lookup(name, SIGNAL), /not a valid name/);
   }
   assert.deepEqual(cluster.requests, []);
 });
 
-test('a namespace is known when the view has it, and not because somebody names it', async (t) => {
+test('a namespace is known only when it is in the view', async (t) => {
   const { cluster, namespaces } = begin(t, true);
   cluster.put(`${COLLECTION}/shop`, annotated('a'));
   assert.equal(namespaces.has('shop'), false);
@@ -85,7 +85,7 @@ test('a namespace is known when the view has it, and not because somebody names 
   assert.equal(namespaces.has('shop'), false);
 });
 
-test('names that somebody made up cost the API a bounded number of requests, and known ones nothing', async (t) => {
+test('made-up names cause a bounded number of requests, known ones none', async (t) => {
   const world = begin(t, true);
   const { cluster, clock, namespaces } = world;
   cluster.put(`${COLLECTION}/shop`, annotated('a'));
@@ -100,7 +100,7 @@ test('names that somebody made up cost the API a bounded number of requests, and
   await assert.rejects(namespaces.lookup('made-up', SIGNAL), /HTTP 404/);
 });
 
-test('many namespaces come in pages', async (t) => {
+test('many namespaces are listed in pages', async (t) => {
   const world = begin(t, false);
   for (let index = 0; index < 1201; index += 1) {
     world.cluster.put(`${COLLECTION}/n${index}`, annotated(String(index)));
@@ -117,7 +117,7 @@ test('many namespaces come in pages', async (t) => {
   await ended;
 });
 
-test('while the API is away the last view stands in for ten minutes; said once', async (t) => {
+test('while the API server does not answer the last view is used for ten minutes; logged once', async (t) => {
   const world = begin(t, true);
   const { cluster, clock, logger } = world;
   cluster.put(`${COLLECTION}/shop`, annotated('a'));
@@ -131,7 +131,7 @@ test('while the API is away the last view stands in for ten minutes; said once',
   await assert.rejects(roleOf(world, 'shop'), /no answer/);
   assert.deepEqual(
     logger.lines.map(({ message }) => message),
-    ['objects cannot be followed'],
+    ['objects cannot be watched'],
   );
   cluster.isAway = false;
   cluster.put(`${COLLECTION}/shop`, annotated('b'));
@@ -139,7 +139,7 @@ test('while the API is away the last view stands in for ten minutes; said once',
   assert.equal(await roleOf(world, 'shop'), 'b');
 });
 
-test('a history that was forgotten is listed anew, and what is gone is gone', async (t) => {
+test('an expired resource version causes a new list, without deleted objects', async (t) => {
   const [cluster, clock] = [new MemoryKubernetes(), new FakeClock()];
   const connection = cluster.connect();
   cluster.put(`${COLLECTION}/a`, annotated('a'));
@@ -171,7 +171,7 @@ test('a history that was forgotten is listed anew, and what is gone is gone', as
   assert.deepEqual([followed.get('a'), followed.get('b'), age()], [undefined, 'b', 0]);
 });
 
-test('a watch that says nothing for 90 s is opened again, and what was missed is seen', async (t) => {
+test('a watch that is silent for 90 s is opened again, and missed changes are seen', async (t) => {
   const [cluster, clock, logger] = [new MemoryKubernetes(), new FakeClock(), recordingLogger()];
   const connection = cluster.connect();
   const random = seededRandom(1);

@@ -47,7 +47,7 @@ const world = (): World => ({ cluster: new MemoryKubernetes(), clock: new FakeCl
 const specOf = ({ cluster }: World): Readonly<Record<string, unknown>> =>
   fieldsOf(cluster.get(PATH)?.['spec']);
 
-test('of three that start at once exactly one leads, and goes on leading', async (t) => {
+test('of three that start at once exactly one becomes the leader, and stays it', async (t) => {
   const all = world();
   const replicas = ['a', 'bb', 'ccc'].map((name) => replica(t, name, all));
   await settle();
@@ -71,7 +71,7 @@ test('of three that start at once exactly one leads, and goes on leading', async
   assert.equal(specOf(all)['acquireTime'], '2026-01-01T00:00:00.000000Z');
 });
 
-test('a leader that is cut off stops leading before another one begins', async (t) => {
+test('a leader that is cut off stops before another one takes over', async (t) => {
   const all = world();
   const [a, b] = [replica(t, 'a', all), replica(t, 'bb', all)];
   await settle();
@@ -85,7 +85,7 @@ test('a leader that is cut off stops leading before another one begins', async (
   assert.equal(specOf(all)['leaseTransitions'], 1);
 });
 
-test('a leader that ends gives the lease back at once', async (t) => {
+test('a leader that stops releases the Lease at once', async (t) => {
   const all = world();
   const [a, b] = [replica(t, 'a', all), replica(t, 'bb', all)];
   await settle();
@@ -95,7 +95,7 @@ test('a leader that ends gives the lease back at once', async (t) => {
   assert.ok(b.lease.isHeld);
 });
 
-test('clocks that differ do not matter: a lease from the future expires, too', async (t) => {
+test('clock differences do not matter: a Lease from the future expires, too', async (t) => {
   const all = world();
   const renewTime = '2031-01-01T00:00:00.000000Z';
   all.cluster.put(PATH, { spec: { holderIdentity: 'gone', leaseDurationSeconds: 15, renewTime } });
@@ -106,7 +106,7 @@ test('clocks that differ do not matter: a lease from the future expires, too', a
   assert.ok(lease.isHeld);
 });
 
-test('garbage in the lease is no lease', async (t) => {
+test('garbage in the Lease is ignored', async (t) => {
   const all = world();
   all.cluster.put(PATH, { spec: { holderIdentity: 7, leaseDurationSeconds: 'x' } });
   const { lease } = replica(t, 'a', all);
@@ -115,7 +115,7 @@ test('garbage in the lease is no lease', async (t) => {
 });
 
 for (const status of [403, 422]) {
-  test(`refused with ${status}: said once, tried again`, async (t) => {
+  test(`rejected with ${status}: logged once, retried`, async (t) => {
     const all = { ...world(), logger: recordingLogger() };
     all.cluster.refusals.set('POST /apis/coordination', status);
     const { lease } = replica(t, 'a', all);
@@ -123,7 +123,7 @@ for (const status of [403, 422]) {
     assert.ok(!lease.isHeld);
     assert.deepEqual(
       all.logger.lines.map(({ message }) => message),
-      ['the lease cannot be taken'],
+      ['the Lease cannot be acquired'],
     );
     all.cluster.refusals.clear();
     await all.clock.advance(7000);

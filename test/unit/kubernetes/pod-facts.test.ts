@@ -23,7 +23,7 @@ function server(
   return api;
 }
 
-test('a pod is told with what SPIRE selects by', async () => {
+test('a pod is reported with the facts that SPIRE selects by', async () => {
   assert.deepEqual(await fetchPodFacts(server().connect().api, NAME, 'node-1', never), {
     ...NAME,
     ...{ serviceAccount: 'web', nodeName: 'node-1', labels: { app: 'web' } },
@@ -31,7 +31,7 @@ test('a pod is told with what SPIRE selects by', async () => {
   });
 });
 
-test('another pod of that name, one on another node, and none are refused', async () => {
+test('another pod of that name, one on another node, and a missing one are rejected', async () => {
   for (const api of [
     server({ metadata: { uid: 'u-2' } }),
     server({ spec: { nodeName: 'node-2' } }),
@@ -49,7 +49,7 @@ test('a pod without labels and owners has none', async () => {
   assert.deepEqual([labels, owners], [{}, []]);
 });
 
-suite('a pod that is asked for again and again', () => {
+suite('a pod that is read again and again', () => {
   const lifetime = new AbortController();
   let clock: FakeClock;
   let api: MemoryKubernetes;
@@ -62,14 +62,14 @@ suite('a pod that is asked for again and again', () => {
     facts = cachedPodFacts({ api: api.connect().api, ...common });
   });
 
-  test('many that ask are one request in five seconds', async () => {
+  test('many callers cause one request in five seconds', async () => {
     await Promise.all(Array.from({ length: 20 }, () => facts(never)));
     await clock.advance(4999);
     await facts(never);
     assert.deepEqual(api.requests, [`GET ${PATH}`]);
   });
 
-  test('a label that changes is told after five seconds', async () => {
+  test('a changed label is seen after five seconds', async () => {
     await facts(never);
     api.put(PATH, {
       metadata: { ...NAME, labels: { app: 'changed' } },
@@ -80,7 +80,7 @@ suite('a pod that is asked for again and again', () => {
     assert.deepEqual((await facts(never)).labels, { app: 'changed' });
   });
 
-  test('a refusal heals, and is no reason to ask more often', async () => {
+  test('an error is cached, too, and replaced later', async () => {
     api.refusals.set('GET', 403);
     const refused = { code: 'ERR_KUBERNETES_API' };
     for (let call = 0; call < 10; call += 1) await assert.rejects(facts(never), refused);
@@ -90,7 +90,7 @@ suite('a pod that is asked for again and again', () => {
     assert.equal((await facts(never)).uid, NAME.uid);
   });
 
-  test('one who gives up takes the answer from nobody else', async () => {
+  test('a caller that aborts does not abort the others', async () => {
     const gone = new AbortController();
     const both = Promise.allSettled([facts(gone.signal), facts(never)]);
     gone.abort(new Error('enough'));

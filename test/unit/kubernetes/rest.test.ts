@@ -72,14 +72,14 @@ const json = (value: unknown): RequestListener => {
   return (_, response) => void response.end(JSON.stringify(value));
 };
 
-test('the service account of the pod logs in', async (t) => {
+test('the service account of the pod authenticates', async (t) => {
   const server = await serve(t, json({ metadata: { name: 'shop' }, status: {} }));
   const object = await apiOf(server).send(GET, SIGNAL);
   assert.deepEqual(object, { metadata: { name: 'shop' }, status: {} });
   assert.equal(server.seen[0]?.authorization, 'Bearer hunter2');
 });
 
-test('a token that was replaced is taken within a minute', async () => {
+test('a rotated token is used within a minute', async () => {
   const clock = new FakeClock();
   let round = 0;
   const read = (): Promise<string> => Promise.resolve(`token-${(round += 1)}`);
@@ -92,7 +92,7 @@ test('a token that was replaced is taken within a minute', async () => {
   assert.notDeepEqual(await access.options(), first);
 });
 
-test('bodies say what kind of patch they are, queries are escaped', async (t) => {
+test('patches have their media type, queries are escaped', async (t) => {
   const server = await serve(t, json({}));
   const api = apiOf(server);
   await api.send({ method: 'PATCH', path: '/a', body: [{ op: 'test' }] }, SIGNAL);
@@ -108,7 +108,7 @@ test('bodies say what kind of patch they are, queries are escaped', async (t) =>
   );
 });
 
-test('a refusal names request, status and word, and nothing else', async (t) => {
+test('an error names request, status and reason, and nothing else', async (t) => {
   const server = await serve(t, (_, response) => {
     response.writeHead(403, { 'retry-after': '7' });
     response.end(JSON.stringify({ reason: 'Forbidden', message: 'hunter2' }));
@@ -143,9 +143,9 @@ for (const [name, answer] of Object.entries(BROKEN)) {
   });
 }
 
-test('an API server that another CA vouches for is none', async (t) => {
+test('an API server with a certificate of another CA is rejected', async (t) => {
   const server = await serve(t, json({}));
-  await assert.rejects(apiOf({ ...server, ca: createTestCa() }).send(GET, SIGNAL), /no answer/);
+  await assert.rejects(apiOf({ ...server, ca: createTestCa() }).send(GET, SIGNAL), /no response/);
   assert.deepEqual(server.seen, []);
 });
 
@@ -158,13 +158,13 @@ test('a service account that cannot be read is named', async () => {
   );
 });
 
-test('an answer that does not come is waited for no longer than the signal says', async (t) => {
+test('a missing response is not waited for after the signal aborts', async (t) => {
   const stopping = new AbortController();
   const server = await serve(t, () => stopping.abort(new Error('enough')));
   await assert.rejects(apiOf(server).send(GET, stopping.signal), /enough/);
 });
 
-test('a watch gives whole events, however they are cut, and ends with its signal', async (t) => {
+test('a watch yields whole events, however they are split, and ends with its signal', async (t) => {
   const server = await serve(t, (_, response) => {
     const line = JSON.stringify({ type: 'ADDED', object: { metadata: { name: 'ü' } } });
     const bytes = Buffer.from(`${line}\n{"type":"NEW"}\n{"type":"BOOKMARK","object":{}}\n`);
@@ -188,7 +188,7 @@ test('a watch gives whole events, however they are cut, and ends with its signal
   assert.equal(server.seen[0]?.url, `/api/v1/x?${query}`);
 });
 
-test('a watch that is refused is an error with its status', async (t) => {
+test('a rejected watch is an error with its status', async (t) => {
   const server = await serve(t, (_, response) => void response.writeHead(410).end('{}'));
   await assert.rejects(
     apiOf(server).watch('/api/v1/x', {}, SIGNAL),
@@ -196,7 +196,7 @@ test('a watch that is refused is an error with its status', async (t) => {
   );
 });
 
-test('a kubeconfig logs in as it says', async (t) => {
+test('a kubeconfig authenticates as configured', async (t) => {
   const server = await serve(t, json({ metadata: { name: 'shop' } }));
   const cluster = {
     server: `https://127.0.0.1:${server.port}`,
@@ -223,7 +223,7 @@ test('a kubeconfig logs in as it says', async (t) => {
   assert.equal(server.seen[0]?.authorization, 'Bearer hunter3');
 });
 
-test('an API server that asks for no login is one of this machine', async () => {
+test('an API server without authentication must be on loopback', async () => {
   for (const address of ['http://127.0.0.1:8001', 'http://[::1]:8001/']) {
     const access = loopbackAccess(address);
     assert.equal(access.origin, address.replace(/\/$/, ''));
