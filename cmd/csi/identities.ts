@@ -1,5 +1,5 @@
 /**
- * Who gives the driver SVIDs of pods, by the installation. Wiring only.
+ * The source of the pods' SVIDs, as the installation configures it. Wiring only.
  */
 import type { Installation } from '../../src/config/index.ts';
 import type { PodInfo } from '../../src/csi/index.ts';
@@ -16,14 +16,14 @@ import {
   type SvidApi,
 } from '../../src/spiffe/index.ts';
 
-/** SVIDs of pods, and what must run for them. */
+/** SVIDs of pods, and the background tasks that they need. */
 export interface PodIdentities {
   readonly svids: (pod: PodInfo, signal: AbortSignal) => Promise<SvidApi>;
   readonly companions: readonly Task[];
   close(): void;
 }
 
-/** What {@link podIdentities} needs. */
+/** The parts around {@link podIdentities}. */
 export interface PodIdentitiesOptions {
   readonly installation: Installation;
   readonly nodeName: string;
@@ -34,7 +34,7 @@ export interface PodIdentitiesOptions {
   readonly metrics: Metrics;
 }
 
-/** Makes the source of SVIDs that the installation names; nothing is connected before a pod needs one. */
+/** Creates the source of SVIDs; it connects when the first pod needs one. */
 export function podIdentities(options: PodIdentitiesOptions): PodIdentities {
   switch (options.installation.csi.identity.kind) {
     case 'service-account':
@@ -46,14 +46,19 @@ export function podIdentities(options: PodIdentitiesOptions): PodIdentities {
   }
 }
 
-/** Volumes that need SVIDs are refused before. */
+/** Volumes that need SVIDs are denied earlier. */
 function noSvids(): Promise<never> {
-  const text = 'this installation gives the driver no SVIDs';
+  const text = 'this installation has no source of SVIDs for the driver (csi.identity.kind)';
   return Promise.reject(new VouchsafeError('ERR_CONFIG_INVALID', text));
 }
 
-/** The driver shows its own X.509-SVID from the Workload API of the node. */
-function brokerIdentities({ installation, clock, logger, metrics }: PodIdentitiesOptions): PodIdentities {
+/** The driver authenticates with its own X.509-SVID from the Workload API of the node. */
+function brokerIdentities({
+  installation,
+  clock,
+  logger,
+  metrics,
+}: PodIdentitiesOptions): PodIdentities {
   const common = { clock, logger };
   const { socket, agentIds } = installation.csi.identity;
   const api = createWorkloadApi({ ...common, address: installation.spiffe.socket });
@@ -72,13 +77,13 @@ function brokerIdentities({ installation, clock, logger, metrics }: PodIdentitie
   };
 }
 
-/** The driver tells the pod's selectors as the API server knows them, which nothing in a volume can change. */
+/** The driver sends the pod's selectors as the API server knows them, which no volume attribute can change. */
 function delegatedIdentities(options: PodIdentitiesOptions): PodIdentities {
   const { installation, nodeName, kubernetes, clock, logger } = options;
   if (kubernetes === undefined) {
     throw new VouchsafeError(
       'ERR_USAGE',
-      'csi.identity.kind delegated needs a cluster, or --api-server: selectors of pods come from there',
+      'csi.identity.kind delegated requires a cluster or --api-server, where the selectors of pods come from',
     );
   }
   const { socket } = installation.csi.identity;

@@ -61,12 +61,12 @@ const OPTIONS = {
 
 const USAGE = usageOf('csi', OPTIONS);
 
-/** Runs the driver with command-line words; resolves to the exit code. */
-export async function main(words: readonly string[]): Promise<number> {
+/** Runs the driver with command-line arguments; resolves to the exit code. */
+export async function main(args: readonly string[]): Promise<number> {
   disableCoreDumps();
   setPrivateUmask();
   try {
-    await run(readFlags(words, OPTIONS, USAGE));
+    await run(readFlags(args, OPTIONS, USAGE));
     return EXIT.ok;
   } catch (caught) {
     const error = toVouchsafeError(caught);
@@ -87,7 +87,7 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
   const identities = podIdentities({ installation, nodeName, kubernetes, ...common });
   const renderers = startRenderers({ installation, ...common });
   const { annotationPrefix: prefix } = installation;
-  // Outside of a cluster there are no namespaces, and so no defaults of theirs.
+  // Outside of a cluster there are no namespaces, and so no namespace defaults.
   const namespaces =
     kubernetes && watchNamespaces({ api: kubernetes, prefix, clock, logger, random: systemRandom });
   const registry = flags['registration-directory'];
@@ -145,7 +145,7 @@ function mounterAt(socket: string | undefined, clock: Clock): MounterClient | un
   return socket === undefined ? undefined : new MounterClient({ socket, clock });
 }
 
-/** Without a mounter beside it, as in development, the driver mounts by itself, and needs the privileges. */
+/** Without a mounter process, as in development, the driver mounts by itself, and needs the privileges for it. */
 function ownMounter({ csi }: Installation, podsDirectory: string, logger: Logger): Mounter {
   const { driverName: source, maxVolumeBytes: maxBytes } = csi;
   return new Mounter({ mounts: systemMounts, source, podsDirectory, maxBytes, logger });
@@ -159,13 +159,16 @@ function connectCluster(address: string | undefined, clock: Clock): KubernetesAp
   return createKubernetesApi(inClusterAccess({ host, port, read: readTextFile, clock }), clock);
 }
 
-function nodeNameOf(given: string | undefined): string {
-  const name = given ?? environmentVariable('NODE_NAME');
+function nodeNameOf(flag: string | undefined): string {
+  const name = flag ?? environmentVariable('NODE_NAME');
   if (name !== undefined) return name;
-  throw new VouchsafeError('ERR_USAGE', `give --node-name, or the variable NODE_NAME\n${USAGE}`);
+  throw new VouchsafeError(
+    'ERR_USAGE',
+    `--node-name or the environment variable NODE_NAME is required\n${USAGE}`,
+  );
 }
 
-/** What the chart knows of the container's limit, where the kernel does not tell. */
+/** The container's memory limit as the chart passes it, for kernels that do not report it. */
 function memoryLimitOf(bytes: string | undefined): number | undefined {
   if (bytes === undefined || bytes === '') return undefined;
   const limit = Number(bytes);

@@ -1,5 +1,5 @@
 /**
- * The processes in which the driver works on what pods ask for. Wiring only.
+ * The render processes of the driver. Wiring only.
  */
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,10 +11,10 @@ import { createRenderCounts, headOf, Renderer, type Setup } from '../../src/rend
 import { Pool } from '../../src/sandbox/index.ts';
 import { RENDER_LIMITS } from '../../src/template/index.ts';
 
-/** All values of a volume together, or all of its files. */
+/** Most bytes of all values of a volume together, and of all its files. */
 export const MAX_FRAME_BYTES = 16 * 2 ** 20;
 
-/** What {@link startRenderers} needs. */
+/** The parts around {@link startRenderers}. */
 export interface RenderersOptions {
   readonly installation: Installation;
   readonly clock: Clock;
@@ -22,7 +22,7 @@ export interface RenderersOptions {
   readonly metrics: Metrics;
 }
 
-/** Makes the pool; its processes are there as long as `run` is. */
+/** Creates the pool; its processes run while `run` does. */
 export function startRenderers({ installation, metrics, ...parts }: RenderersOptions): {
   readonly renderer: Renderer;
   readonly run: Task;
@@ -35,7 +35,7 @@ export function startRenderers({ installation, metrics, ...parts }: RenderersOpt
     ...parts,
     counts: createRenderCounts(metrics),
     ...{ processes, timeoutMs, maxFrameBytes: MAX_FRAME_BYTES, random: systemRandom },
-    // One that keeps more than half of its heap gives it back by making place for another.
+    // A process that keeps more than half of its heap is replaced, which frees the memory.
     maxGrowthBytes: heapBytes / 2,
     setup: [headOf(setup)],
     start: sandboxed({ ...program(), heapBytes }, parts.logger),
@@ -44,7 +44,7 @@ export function startRenderers({ installation, metrics, ...parts }: RenderersOpt
   return { renderer: new Renderer(pool, bounds), run: (signal) => pool.run(signal) };
 }
 
-/** The program as a source, or in the image: where it stands, and the directory that holds all that it needs. */
+/** The arguments that start a render process, from source or in the image, and the directory with all files it needs. */
 function program(): { readonly args: readonly string[]; readonly directory: string } {
   const here = dirname(fileURLToPath(import.meta.url));
   if (!import.meta.url.endsWith('.ts')) {

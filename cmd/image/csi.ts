@@ -4,10 +4,10 @@
 import { reportDefects } from '../../src/platform/index.ts';
 import { main } from '../csi/main.ts';
 
-/** Runs the driver with command-line words; its end sets the exit code. */
-export function run(words: readonly string[]): void {
+/** Runs the driver with command-line arguments; sets the exit code when it ends. */
+export function run(args: readonly string[]): void {
   reportDefects();
-  void main(words).then((code) => {
+  void main(args).then((code) => {
     process.exitCode = code;
   });
 }

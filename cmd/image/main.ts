@@ -1,6 +1,6 @@
 /**
- * What the container image starts: `agent`, `webhook`, `csi` with `mounter`, and what the driver starts itself
- * (`renderer`), with the words that follow. Wiring only. It loads the files of the bundle with the code that V8 has compiled from them when the image was made.
+ * The entry point of the container image: runs `agent`, `webhook`, `csi`, `mounter` or, for the driver, `renderer` with the
+ * arguments that follow. Wiring only. Loads the bundle's files with the code that V8 compiled when the image was built.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import { Script } from 'node:vm';
 import { EXIT } from '../../src/core/index.ts';
 
-/** What the file of each process exports. */
+/** The exports of each process's file. */
 interface Process {
-  run(words: readonly string[]): void;
+  run(args: readonly string[]): void;
 }
 
 const require = createRequire(import.meta.url);
@@ -22,7 +22,7 @@ function load(name: string): unknown {
   const known = loaded.get(name);
   if (known !== undefined) return known;
   const filename = join(import.meta.dirname, name);
-  // Written in ASCII, which is read as it stands.
+  // The bundle is ASCII, so that Latin-1 is the same text, and faster to decode.
   const script = new Script(readFileSync(filename, 'latin1'), {
     filename,
     cachedData: compiled(filename),
@@ -36,7 +36,7 @@ function load(name: string): unknown {
 
 type Definition = (exports: object, require: unknown, module: object, filename: string) => void;
 
-/** V8 takes it only if it is of the same version, flags and source; without it a start is slower, and no more. */
+/** V8 accepts it only for the same version, flags and source; without it the start is only slower. */
 function compiled(filename: string): Buffer | undefined {
   try {
     return readFileSync(`${filename}.cache`);
@@ -47,9 +47,9 @@ function compiled(filename: string): Buffer | undefined {
 
 const PROCESSES = ['agent', 'webhook', 'csi', 'mounter', 'renderer'];
 
-const [name = '', ...words] = process.argv.slice(2);
+const [name = '', ...args] = process.argv.slice(2);
 if (PROCESSES.includes(name)) {
-  (load(`./${name}.cjs`) as Process).run(words); // a file of the bundle
+  (load(`./${name}.cjs`) as Process).run(args); // a file of the bundle
 } else {
   process.stderr.write(
     `vouchsafe: ERR_USAGE: this image runs one of: ${PROCESSES.join(', ')}, with [OPTIONS]\n`,

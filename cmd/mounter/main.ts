@@ -32,12 +32,12 @@ const OPTIONS = {
 
 const USAGE = usageOf('mounter', OPTIONS);
 
-/** Runs the mounter with command-line words; resolves to the exit code. */
-export async function main(words: readonly string[]): Promise<number> {
+/** Runs the mounter with command-line arguments; resolves to the exit code. */
+export async function main(args: readonly string[]): Promise<number> {
   disableCoreDumps();
   setPrivateUmask();
   try {
-    await run(readFlags(words, OPTIONS, USAGE));
+    await run(readFlags(args, OPTIONS, USAGE));
     return EXIT.ok;
   } catch (caught) {
     const error = toVouchsafeError(caught);
@@ -51,7 +51,8 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
   if (!flags.confined) dropAllButMounting('--confined');
   const signal = terminationSignal();
   const logger = createLogger(level, process.stderr);
-  if (!flags.confined) logger.warn('unshare and setpriv are missing: more privileges than needed');
+  if (!flags.confined)
+    logger.warn('unshare and setpriv are not installed: running with more privileges than needed');
   const { socket, 'pods-directory': podsDirectory, 'driver-name': source } = flags;
   const mounter = new Mounter({ mounts: systemMounts, source, podsDirectory, maxBytes, logger });
   await serveMounter({ socket, mounter, logger }, signal);

@@ -30,7 +30,7 @@ suite('the driver is away for ten minutes', () => {
     await onEveryNode();
   });
 
-  test('files stay, pods that end and start wait; all is put right when it is back', async (t) => {
+  test('files stay, pods that end and start wait; everything is completed when the driver is back', async (t) => {
     await using space = await withSecret();
     await space.grantUsers({ default_ttl: '1h', max_ttl: '24h' });
     const asked = settings(space, { 'secret-login': `${space.users}#username` });

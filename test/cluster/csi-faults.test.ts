@@ -89,7 +89,7 @@ suite('faults of the driver', () => {
     await assertUnharmed(space, 'after an upgrade');
   });
 
-  test('the driver is killed in the middle of a publish, before its login: its successor completes it', async () => {
+  test('the driver is killed during a publish, before its login: its successor completes it', async () => {
     await using space = await withSecret();
     await vault.write('sys/seal');
     const pod = await space.create(shellPod('app', settings(space), READ));
@@ -104,7 +104,7 @@ suite('faults of the driver', () => {
     await revoked(space);
   });
 
-  test('the driver is killed in the middle of a publish, after its login: its successor goes on with the same token', async () => {
+  test('the driver is killed during a publish, after its login: its successor goes on with the same token', async () => {
     await using space = await withSecret();
     await waitsForSecret(space);
     await awaitDriver(await killDriver());
@@ -115,7 +115,7 @@ suite('faults of the driver', () => {
     await revoked(space);
   });
 
-  test('a login that waits for a token goes on when the kubelet asks again, with a pod that runs', async () => {
+  test("a login that waits for a token goes on with the kubelet's next call, with a running pod", async () => {
     const life = { token_ttl: '15s', token_max_ttl: '15s' };
     await using space = await withSecret({}, life);
     await space.create(shellPod('app', settings(space), FOREVER));
@@ -137,7 +137,7 @@ suite('faults of the node', () => {
     await onEveryNode();
   });
 
-  test('kubelet and containerd are restarted: nobody notices', async () => {
+  test('kubelet and containerd are restarted: no pod is affected', async () => {
     await using space = await holder();
     for (const action of ['restart-containerd', 'restart-kubelet'] as const) {
       await act(action);
@@ -148,7 +148,7 @@ suite('faults of the node', () => {
     await revoked(space);
   });
 
-  test('the kubelet is restarted in the middle of a publish: it asks again, and the same start goes on', async () => {
+  test('the kubelet is restarted during a publish: it calls again, and the same start goes on', async () => {
     await using space = await withSecret();
     await waitsForSecret(space);
     await act('restart-kubelet');
@@ -159,7 +159,7 @@ suite('faults of the node', () => {
     await revoked(space);
   });
 
-  test('the node is rebooted: pods come back with a login of their own, and nothing of before stays', async () => {
+  test('the node is rebooted: pods come back with a new login, and nothing old stays', async () => {
     // Nobody knows of what was held before: it lives to its TTL.
     await using space = await withSecret({}, { token_ttl: '30s' });
     await space.grantUsers({ default_ttl: '30s', max_ttl: '1h' });
@@ -239,7 +239,7 @@ suite('Vault is away', () => {
     assert.equal(await space.logs('app', 'app'), 'first\n');
   });
 
-  test('Vault is sealed during life: the last good files stay, and fresh ones come after it', async () => {
+  test('Vault is sealed later: the last good files stay, and fresh ones follow', async () => {
     await using space = await holder();
     await vault.write('sys/seal');
     await delay(8000);

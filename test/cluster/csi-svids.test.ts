@@ -129,7 +129,7 @@ for (const [name, values] of [
         await space.ready('x509', START_MS);
       });
 
-      test('the SPIFFE ID of another pod is not to be had', async () => {
+      test('a pod cannot get the SPIFFE ID of another one', async () => {
         await using owner = await withSvids();
         await using thief = await withSvids();
         await api.create(`/api/v1/namespaces/${owner.name}/serviceaccounts`, {
@@ -156,7 +156,7 @@ for (const [name, values] of [
       });
 
       if (values === BY_DELEGATED) {
-        test('selectors are what the API server says of the pod, at the time', async () => {
+        test("selectors come from the API server's present view of the pod", async () => {
           await using space = await Space.create();
           const trusted = `${idOf(space)}/trusted`;
           await space.grantSecret({ password: 'first' }, { bound_subject: trusted });
@@ -175,7 +175,7 @@ for (const [name, values] of [
       }
     });
 
-    test('a new X.509-SVID: its files are replaced, and who logged in by the one before logs in by it', async () => {
+    test('a new X.509-SVID: its files are replaced, and a login by the old one is replaced', async () => {
       await using space = await withSvids();
       const mount = await trustCertificates(space);
       const asked = settings(space, { ...byCertificate(mount), 'x509-svid': 'true' });

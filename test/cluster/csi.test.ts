@@ -39,7 +39,7 @@ suite('pods with a CSI volume', { concurrency: true }, () => {
     await revoked(space);
   });
 
-  test('a volume that is written by hand', async () => {
+  test('a volume in a hand-written pod', async () => {
     await using space = await withSecret();
     const { inject: _, mode: __, ...attributes } = settings(space);
     await space.create(handWritten('app', attributes, READ));
@@ -108,7 +108,7 @@ suite('pods with a CSI volume', { concurrency: true }, () => {
     assert.equal(await space.logs(name, 'app'), 'first\n');
   });
 
-  test("with an fsGroup the files are its own, and nobody else's", async () => {
+  test("with an fsGroup only that group can read the files", async () => {
     await using space = await withSecret();
     const look = `ls -nL /vault/secrets/password; ${READ}`;
     await space.create(
@@ -120,7 +120,7 @@ suite('pods with a CSI volume', { concurrency: true }, () => {
     assert.equal(content, 'first', 'the user of the image is none of root');
   });
 
-  test('what it cannot do is denied with the reason', async () => {
+  test('unsupported settings are denied with the reason', async () => {
     await using space = await withSecret();
     await assert.rejects(
       space.create(shellPod('app', settings(space, { 'on-change': 'signal:HUP@app' }), READ)),
@@ -135,14 +135,14 @@ suite('pods with a CSI volume', { concurrency: true }, () => {
     assert.equal(await space.tokens(), 0);
   });
 
-  test('an audience of which the kubelet gives no token is refused with the remedy', async () => {
+  test('an audience for which the kubelet sends no token is rejected with the remedy', async () => {
     await using space = await withSecret();
     const { inject: _, mode: __, ...attributes } = settings(space, { audience: 'nowhere' });
     await space.create(handWritten('app', attributes, READ));
     await waitsBecause(space, 'app', /audience.*nowhere|nowhere.*audience/i);
   });
 
-  test('a token for the wrong audience: Vault refuses it, and the events say so', async () => {
+  test('a token for another audience: Vault rejects it, and the events say so', async () => {
     await using space = await withSecret();
     await space.create(shellPod('app', settings(space, { audience: 'other' }), READ));
     await waitsBecause(space, 'app', /audience/i);

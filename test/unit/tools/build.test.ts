@@ -151,7 +151,7 @@ test('the webhook starts and refuses wrong flags and wrong values', () => {
 
 test('the CSI driver starts and refuses wrong flags, wrong values and a state directory that is none', () => {
   assert.equal(start(['csi', '--wrong']).status, EXIT.usage);
-  assert.match(start(['csi']).text, /ERR_USAGE: give --node-name/);
+  assert.match(start(['csi']).text, /ERR_USAGE: --node-name or the environment variable NODE_NAME is required/);
   const path = join(directory, 'csi.yaml');
   writeFileSync(path, 'csi: { identty: {} }\n');
   const flags = ['csi', '--node-name', 'node', '--config', path, '--listen', ''];
