@@ -1,16 +1,16 @@
 /**
- * Real time and chance.
+ * Real time and randomness.
  */
 import { randomInt } from 'node:crypto';
 import type { Clock, Random } from '../core/index.ts';
 
-/** Longest wait of one timer; longer ones would overflow and fire at once. */
+/** Longest delay of one timer; longer ones overflow and fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** The system's clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
-  // Counts from the boot of the machine, so that a successor process can go on from what was saved.
+  // Milliseconds since the boot of the machine, so that a successor process can use saved values.
   monotonicMs: () => Number(process.hrtime.bigint() / 1000n) / 1000,
   async sleep(ms, signal) {
     signal.throwIfAborted();
@@ -20,7 +20,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** Resolves when everything else that is ready has run: requests that came, timers that are due. */
+/** Resolves after all pending requests and due timers have run. */
 export function nextEventLoopTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

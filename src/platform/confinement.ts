@@ -1,5 +1,5 @@
 /**
- * Takes from a privileged process what it does not need.
+ * Drops privileges of a privileged process that it does not need.
  */
 import { existsSync } from 'node:fs';
 import { ENVIRONMENT } from './util-linux.ts';
@@ -7,7 +7,7 @@ import { ENVIRONMENT } from './util-linux.ts';
 const UNSHARE = '/usr/bin/unshare';
 const SETPRIV = '/usr/bin/setpriv';
 
-/** For the programs that it starts as well, and for good. */
+/** Permanent, and inherited by child processes. */
 const SETPRIV_FLAGS = [
   '--bounding-set=-all,+sys_admin',
   '--inh-caps=-all',
@@ -16,13 +16,13 @@ const SETPRIV_FLAGS = [
 ];
 
 /**
- * Starts this process again, in place of itself, with the privilege to mount and no other, without a network and without
- * an environment; `mark` is added to its words, by which it knows that this has been done. Returns only where the programs
- * of util-linux that do it are missing.
+ * Replaces this process by a new start of itself, with only the capability to mount, without a network and without an
+ * environment. The argument `marker` is appended, so that the new start knows that this was done. Returns only if the
+ * programs of util-linux are missing.
  */
 export function dropAllButMounting(marker: string): void {
   if (process.execve === undefined || ![UNSHARE, SETPRIV].every((path) => existsSync(path))) return;
   const own = [process.execPath, ...process.execArgv, ...process.argv.slice(1), marker];
-  const words = [UNSHARE, '--net', '--', SETPRIV, ...SETPRIV_FLAGS, '--', ...own];
-  process.execve(UNSHARE, words, ENVIRONMENT);
+  const args = [UNSHARE, '--net', '--', SETPRIV, ...SETPRIV_FLAGS, '--', ...own];
+  process.execve(UNSHARE, args, ENVIRONMENT);
 }

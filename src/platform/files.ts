@@ -1,20 +1,20 @@
 /**
- * Small files.
+ * Reads small files.
  */
 import { open } from 'node:fs/promises';
 
-/** Room for a small file, in bytes. */
+/** Smallest buffer, in bytes. */
 const LEAST_BYTES = 4096;
 
 /**
- * The text of a file of at most `maxBytes`. Room is made for what is there, not for what may be.
+ * The text of a file of at most `maxBytes`. The buffer grows with the file, not with the limit.
  *
- * @throws RangeError when it is larger; else the system's error.
+ * @throws RangeError if the file is larger; otherwise the system's error.
  */
 export async function readTextFile(path: string, maxBytes: number): Promise<string> {
   const file = await open(path, 'r');
   try {
-    // What the file says of its size is a hint: it may grow, and files of /proc and of FUSE say 0.
+    // The size is a hint: the file may grow, and files of /proc and FUSE report 0.
     const { size } = await file.stat();
     let buffer = Buffer.allocUnsafe(Math.min(Math.max(size, LEAST_BYTES), maxBytes) + 1);
     let length = 0;

@@ -1,12 +1,12 @@
 /**
- * The world of a command: streams, files, environment.
+ * The streams, files and environment of a command.
  */
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { systemClock, systemRandom } from './clock.ts';
 import { environmentVariable, printError } from './process.ts';
 
-/** The real streams, files and variables of this process. */
+/** The real ones of this process; see `Io` of src/cli. */
 export function createIo(): {
   readonly out: (data: string | Uint8Array) => void;
   readonly printError: (line: string) => void;

@@ -1,15 +1,15 @@
 /**
- * Locks this process up for good, by the kernel: whatever runs in it from then on can compute, use what is open, and end.
- * It is for the child processes of sandboxed.ts, which hear nothing before they have reported it.
+ * Locks this process down permanently, by seccomp: its code can compute, use open descriptors, and exit. For the child
+ * processes of sandboxed.ts, which receive no input before they have reported it.
  *
- * It takes no privilege, and no program that would do it from outside.
+ * Requires neither privileges nor another program.
  */
 import { writeSync } from 'node:fs';
 import { filterProgram, MACHINES, type Machine } from './seccomp.ts';
 
-/** The first line that such a process writes to stderr: this, or the other one and what is lacking. */
-const LOCKED = 'locked up';
-const UNLOCKED = 'not locked up: ';
+/** The first line of such a process on stderr: locked down, or not and the reason. */
+const LOCKED = 'locked down';
+const UNLOCKED = 'not locked down: ';
 const STDERR = 2;
 
 /** Operations of prctl(2), and SIGKILL. */
@@ -27,26 +27,26 @@ const PROGRAM_BYTES = 16;
 const ADDRESS_OFFSET = 8;
 const INSTRUCTION_BYTES = 8;
 
-/** True where {@link lockDown} ought to work. */
+/** True on platforms where {@link lockDown} is expected to work. */
 export function canLockDown(): boolean {
   return machine() !== undefined;
 }
 
 /**
- * Locks this process up, all threads of it, and has it end with the one that started it, whose id is `parent`. Reports
- * on stderr how that went. Call it before the first input is read and after the last file has been opened.
+ * Locks all threads of this process down, and makes it end with its parent, whose PID is `parent`. Reports the result
+ * on stderr. Call it before the first input is read and after the last file has been opened.
  *
- * @throws Error where the process that started this one has ended.
+ * @throws Error if the parent has ended.
  */
 export function lockDown(parent: number): void {
   const lacks = applyLockdown(parent);
-  // Node's own permissions were needed to get here. Unknown to its types, there are none without --permission.
+  // Node's own permissions were needed up to here. Contrary to its type, the property is undefined without --permission.
   const permission = process.permission as NodeJS.ProcessPermission | undefined;
   for (const scope of ['ffi', 'fs.read']) permission?.drop(scope);
   writeSync(STDERR, `${lacks === '' ? LOCKED : `${UNLOCKED}${lacks}`}\n`);
 }
 
-/** What such a process lacks, '' for nothing, by what it wrote to stderr; undefined as long as it has not reported. */
+/** Parses stderr of such a process: why it is not locked down, '' if it is; undefined before it has reported. */
 export function parseReport(stderr: string): string | undefined {
   for (const line of stderr.split('\n').slice(0, -1)) {
     if (line === LOCKED) return '';
@@ -55,10 +55,10 @@ export function parseReport(stderr: string): string | undefined {
   return undefined;
 }
 
-/** What is lacking in the end. */
+/** The reason of a failure; '' on success. */
 function applyLockdown(parent: number): string {
   const own = machine();
-  if (own === undefined) return `there is no way on ${process.platform} ${process.arch}`;
+  if (own === undefined) return `${process.platform} ${process.arch} is not supported`;
   let call: SystemCall;
   try {
     call = systemCall();
@@ -68,7 +68,7 @@ function applyLockdown(parent: number): string {
   const prctl = (option: number, value: number): boolean =>
     call(own.prctl, option, value, 0n) === 0n;
   if (!prctl(PR_SET_PDEATHSIG, SIGKILL)) return 'prctl(PR_SET_PDEATHSIG) fails';
-  // It may have ended before: nobody tells then.
+  // If it ended before the prctl, no signal is sent.
   if (process.ppid !== parent) throw new Error('the process that started this one has ended');
   if (!prctl(PR_SET_DUMPABLE, 0)) return 'prctl(PR_SET_DUMPABLE) fails';
   if (!prctl(PR_SET_NO_NEW_PRIVS, 1)) return 'prctl(PR_SET_NO_NEW_PRIVS) fails';
@@ -84,15 +84,15 @@ function installFilter(own: Machine, call: SystemCall): string {
   view.setBigUint64(ADDRESS_OFFSET, getRawPointer(instructions), true);
   const address = getRawPointer(program);
   const flags = SECCOMP_FILTER_FLAG_TSYNC;
-  // Neither an error (-1) nor the thread that could not follow.
+  // Otherwise it is -1 for an error, or the ID of a thread that could not be synchronized.
   const isInstalled = call(own.seccomp, SECCOMP_SET_MODE_FILTER, flags, address) === 0n;
   return isInstalled ? '' : 'seccomp(SECCOMP_SET_MODE_FILTER) fails';
 }
 
-/** `syscall(2)` with a number and three arguments, the last of which may be an address. */
+/** `syscall(2)` with a number and three arguments; the last may be an address. */
 type SystemCall = (number: number, first: number, second: number, third: bigint) => bigint;
 
-/** @throws Error where Node has no such thing, or does not permit it. */
+/** @throws Error if Node has no foreign functions, or does not permit them. */
 function systemCall(): SystemCall {
   const { DynamicLibrary } = process.getBuiltinModule('node:ffi');
   const word = 'int64';

@@ -1,35 +1,35 @@
 /**
- * Locks of the kernel between processes of one machine, by `flock` of util-linux.
+ * File locks between processes of one machine, by `flock` of util-linux.
  */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { runProgram } from './util-linux.ts';
 
-/** Exit code of `flock` where another one has the lock; all others are errors. */
+/** Exit code of `flock` if another process has the lock; others are errors. */
 const CONFLICT_EXIT_CODE = 75;
 
-/** A lock that is held. */
+/** A held lock. */
 export interface Lock {
   release(): Promise<void>;
 }
 
-/** Locking. */
+/** Locks directories. */
 export interface Locks {
   /**
-   * Locks a directory without waiting; undefined where another one has it. The lock belongs to the open file, and so
-   * to this process however it ends, not to the program that took it.
+   * Locks a directory without waiting; undefined if another process has the lock. The lock belongs to an open file of
+   * this process, so the kernel releases it however the process ends.
    *
-   * @throws the system's error, or a {@link LockError} with the words of `flock`.
+   * @throws the system's error, or a {@link LockError} with the message of `flock`.
    */
   tryLock(directory: string): Promise<Lock | undefined>;
 }
 
-/** Why `flock` did not do it. */
+/** `flock` failed. */
 export class LockError extends Error {
   override readonly name = 'LockError';
 }
 
-/** The real ones. */
+/** The locks of the system. */
 export const systemLocks: Locks = {
   async tryLock(directory) {
     const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;

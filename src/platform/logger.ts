@@ -20,7 +20,7 @@ export function createLogger(level: LogLevel, destination: DestinationStream): L
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    // JSON itself lets characters through that steer a terminal; escaped they mean the same.
+    // JSON may contain characters that control a terminal; escaped, its meaning is the same.
     { write: (line) => destination.write(printableText(line)) },
   );
   return wrap(root);
@@ -36,7 +36,7 @@ function wrap(logger: Pino): Logger {
   };
 }
 
-/** Errors print as code and message; a foreign error prints as its class alone, for its text is not ours. */
+/** Errors print as code and message; other errors print only as their class, as their text may hold secrets. */
 function printable(fields: LogFields = {}): Record<string, unknown> {
   const result: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(fields)) {

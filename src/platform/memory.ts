@@ -1,22 +1,22 @@
 /**
- * How much memory this process may have.
+ * The memory limit of this process.
  */
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-/** Version 1 writes the greatest number of pages where there is no limit, which depends on their size. */
+/** Without a limit, version 1 reports the largest number of pages, which depends on their size. */
 const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 
-/** Where the kernel tells; by default what this process is in. */
+/** Files of the kernel; default: those of this process. */
 export interface MemoryLimitSources {
   readonly root?: string;
   readonly self?: string;
 }
 
 /**
- * The smallest limit of the control groups that this process is in, of either version, in bytes; undefined where there
- * is none, or none can be read. A privileged container may see the groups of the whole node: its own is found by its
- * process. On version 1 a container may see its own group alone, at the root, under the path that the node has for it.
+ * The smallest limit of this process's control groups, of either version, in bytes; undefined if there is none, or none
+ * can be read. A privileged container may see the groups of the whole node: its own is found by its process. On version
+ * 1 a container may see only its own group, at the root, but with the node's path for it.
  *
  * @see https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files
  * @see https://docs.kernel.org/admin-guide/cgroup-v1/memory.html
@@ -38,7 +38,7 @@ export async function memoryLimit({
   return limits.length === 0 ? undefined : Math.min(...limits);
 }
 
-/** Limits of a group and of those above it. */
+/** Limits of a group and its parents. */
 async function limitsUpTo(root: string, group: string, file: string): Promise<readonly number[]> {
   const limits: number[] = [];
   for (let one = group; ; one = dirname(one)) {
@@ -50,5 +50,5 @@ async function limitsUpTo(root: string, group: string, file: string): Promise<re
 }
 
 async function textOf(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch(() => ''); // there is no such group here, or no such system
+  return readFile(path, 'utf8').catch(() => ''); // no such group, or not Linux
 }

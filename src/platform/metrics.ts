@@ -4,14 +4,14 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Metrics } from '../core/index.ts';
 
-/** Instruments and their exposition in the text format of Prometheus. */
+/** Instruments, and their exposition in the Prometheus text format. */
 export interface MetricsRegistry extends Metrics {
   /** Content type of {@link expose}. */
   readonly contentType: string;
   expose(): Promise<string>;
 }
 
-/** A registry of its own; two of them in one process do not meet. Asking twice for a name gives the same instrument. */
+/** A separate registry. The same name returns the same instrument. */
 export function createMetrics(): MetricsRegistry {
   const registry = new Registry();
   const registers = [registry];

@@ -1,6 +1,6 @@
 /**
- * File systems in memory, by `mount` and `umount` of util-linux. What is mounted is what the kernel
- * says, each time again: nothing is remembered here.
+ * File systems in memory, by `mount` and `umount` of util-linux. Mounts are read from the kernel each time; nothing
+ * is cached.
  */
 import { readFile, statfs } from 'node:fs/promises';
 import { runProgram } from './util-linux.ts';
@@ -8,7 +8,7 @@ import { runProgram } from './util-linux.ts';
 /** `statfs` of file systems that live in memory: tmpfs and ramfs. */
 const IN_MEMORY: readonly number[] = [0x01021994, 0x858458f6];
 
-/** The directory that a program was given as its descriptor 3: the kernel follows such a link to that very directory. */
+/** The directory that a program inherits as descriptor 3: the kernel resolves the link to that directory. */
 const GIVEN_DIRECTORY = '/proc/self/fd/3/.';
 
 /** One mounted file system. */
@@ -18,13 +18,13 @@ export interface Mount {
   /** Where it is mounted. */
   readonly target: string;
   readonly type: string;
-  /** What was given as its device; for tmpfs a name of choice. */
+  /** The device of the mount call; for tmpfs an arbitrary name. */
   readonly source: string;
 }
 
 /** A tmpfs to mount. */
 export interface TmpfsMount {
-  /** Of an open directory. */
+  /** Descriptor of the open target directory. */
   readonly descriptor: number;
   readonly source: string;
   /** Options of mount(8), such as `size=16777216`. */
@@ -33,28 +33,28 @@ export interface TmpfsMount {
 
 /** Mounts as this process sees them. */
 export interface Mounts {
-  /** All, in the order of the kernel: of two at one place the later one is seen. */
+  /** All mounts, in the kernel's order: the last one at a target is visible. */
   list(): Promise<readonly Mount[]>;
-  /** Whether a directory is in memory alone. */
+  /** Whether a directory is only in memory. */
   isInMemory(path: string): Promise<boolean>;
 }
 
-/** Mounting, which takes privileges. Places are open directories: no name is looked up twice. */
+/** Mounting, which requires privileges. Targets are open directories, so that no name is resolved twice. */
 export interface PrivilegedMounts extends Mounts {
-  /** The mount that an open file is on; undefined where this process does not see it. */
+  /** The mount of an open file; undefined if this process does not see it. */
   mountOf(descriptor: number): Promise<Mount | undefined>;
   /** Mounts; rejects with a {@link MountError}. */
   mountTmpfs(mount: TmpfsMount): Promise<void>;
-  /** Takes away the mount whose root is open; its memory goes when nobody uses it any more. Rejects with a {@link MountError}. */
+  /** Unmounts the file system whose root is open; its memory is freed after its last use. Rejects with a {@link MountError}. */
   unmount(descriptor: number): Promise<void>;
 }
 
-/** Why a program of util-linux did not do it, in its words. */
+/** A program of util-linux failed; has its message. */
 export class MountError extends Error {
   override readonly name = 'MountError';
 }
 
-/** The real ones. */
+/** The mounts of the system. */
 export const systemMounts: PrivilegedMounts = {
   list,
   async mountOf(descriptor) {
@@ -63,11 +63,11 @@ export const systemMounts: PrivilegedMounts = {
     return (await list()).find((mount) => mount.id === id);
   },
   mountTmpfs: ({ descriptor, source, options }) =>
-    // No helper programs, no table in /etc, and no path but the one that was given.
+    // No helper programs, no table in /etc, and no path but that of the descriptor.
     run('mount', descriptor, [
       ...['-i', '-n', '-c', '-t', 'tmpfs', '-o', options.join(','), source, GIVEN_DIRECTORY],
     ]),
-  // An open directory is a use of its mount: others may have one as well.
+  // Lazily: the open directory itself keeps the mount busy, and other processes may, too.
   unmount: (descriptor) => run('umount', descriptor, ['-i', '-n', '-c', '-l', GIVEN_DIRECTORY]),
   isInMemory: async (path) => IN_MEMORY.includes((await statfs(path)).type),
 };
@@ -92,7 +92,7 @@ export function parseMountinfo(text: string): readonly Mount[] {
   });
 }
 
-/** Spaces, tabs, line feeds and backslashes stand as octal numbers, byte by byte. */
+/** Decodes the octal escapes of spaces, tabs, line feeds and backslashes. */
 function plain(field: string): string {
   return field.replace(/\\([0-7]{3})/g, (_, octal: string) =>
     String.fromCharCode(Number.parseInt(octal, 8)),

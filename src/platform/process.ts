@@ -3,21 +3,20 @@
  */
 import { printableText, EXIT } from '../core/index.ts';
 
-/** A variable of the environment; empty counts as unset, as Vault's own tools have it. */
+/** A variable of the environment; an empty one is treated as unset, as Vault's own tools do. */
 export function environmentVariable(name: string): string | undefined {
   const value = process.env[name];
   return value === undefined || value === '' ? undefined : value;
 }
 
-/** Addresses of the node that this container is on, where the variable HOST_IP (`status.hostIP`) tells. */
+/** Addresses of the node of this container, from the variable HOST_IP (`status.hostIP`); empty if unset. */
 export function nodeAddresses(): readonly string[] {
   const address = environmentVariable('HOST_IP');
   return address === undefined ? [] : [address];
 }
 
 /**
- * Aborts on the first SIGINT or SIGTERM, so that work ends in order; the second ends the process at once
- * with exit code 130.
+ * Aborts on the first SIGINT or SIGTERM for an orderly shutdown; the second exits at once with code 130.
  */
 export function terminationSignal(): AbortSignal {
   const controller = new AbortController();
@@ -31,8 +30,8 @@ export function terminationSignal(): AbortSignal {
 }
 
 /**
- * Ends the process on an error that nobody caught, naming its class and place alone: its text and the values
- * around it may be secret.
+ * Ends the process on an uncaught error and prints only its class and stack: its message and the values around it
+ * may be secret.
  */
 export function reportDefects(): void {
   const report = (error: unknown): void => {
@@ -46,12 +45,12 @@ export function reportDefects(): void {
   process.on('unhandledRejection', report);
 }
 
-/** Whatever this process makes from now on is for its own user alone, unless a mode is set explicitly. */
+/** Makes new files accessible only to the user of this process, unless a mode is set explicitly. */
 export function setPrivateUmask(): void {
   process.umask(0o077);
 }
 
-/** Writes a line for a person. */
+/** Writes a line to standard error. */
 export function printError(line: string): void {
   process.stderr.write(`${printableText(line)}\n`);
 }

@@ -1,30 +1,30 @@
 /**
- * Starts a program of ours in a process that can do next to nothing: no network, no files, no environment, no other
- * process, no more descriptors than its pipes, and it ends with this process. It sees to that itself (lockdown.ts), and is
- * sent nothing before.
+ * Starts a program of this project in a sandboxed process: no network, files, environment or other processes, no
+ * descriptors but its pipes, and it ends with this process. It locks itself down (lockdown.ts) and receives no input
+ * before that.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { Logger } from '../core/index.ts';
 import { canLockDown, parseReport } from './lockdown.ts';
 
-/** What is kept of what a child says before it is sent anything; nothing of its work is in it. */
+/** Limit of stderr that is kept, until the child is locked down; it contains nothing of its work. */
 const MAX_REPORT_CHARS = 1024;
 
-/** In pages, as /proc tells it. */
+/** The unit of /proc/PID/statm. */
 const PAGE_BYTES = 4096;
 
-/** A program of ours that calls `lockDown` with the last of its words. */
+/** A program of this project that calls `lockDown` with its last argument. */
 export interface SandboxedProgram {
-  /** The file that Node runs, and words for it; the id of this process is added. */
+  /** The file for Node and its arguments; the PID of this process is appended. */
   readonly args: readonly string[];
-  /** The one directory that it may read until it is locked up. */
+  /** The only directory that it may read before it is locked down. */
   readonly directory: string;
-  /** Most that V8's heap may have, in bytes. */
+  /** Limit of V8's heap, in bytes. */
   readonly heapBytes: number;
 }
 
-/** What a child is given; see `Child` of src/sandbox. */
+/** Callbacks for a child; see `Child` of src/sandbox. */
 export interface SandboxedEvents {
   received(chunk: Uint8Array): void;
   ended(how: string): void;
@@ -38,39 +38,41 @@ export interface SandboxedChild {
 }
 
 /**
- * Makes the function that starts such children. A child that does not lock itself up where it could is not refused, and
- * not passed over either: the log tells it, once for each reason.
+ * Creates a function that starts such children. A child that cannot lock itself down is still used; an error is logged
+ * once for each reason.
  */
 export function sandboxed(
   program: SandboxedProgram,
   logger: Logger,
 ): (events: SandboxedEvents) => SandboxedChild {
   let known = '';
-  const found = (lacks: string): void => {
+  const reportLockdown = (lacks: string): void => {
     if (lacks !== '' && lacks !== known) {
-      logger.error('processes that render are not locked up', { lacks });
+      logger.error('rendering processes are not locked down', { lacks });
     }
     known = lacks;
   };
   return (events) => {
-    const words = [...nodeFlags(program), ...program.args, String(process.pid)];
-    const child = spawn(process.execPath, words, { stdio: 'pipe', env: {} });
-    let waiting: (readonly Uint8Array[])[] | undefined = []; // until it is locked up
-    let said = '';
-    child.stdin.on('error', () => undefined); // its end is told below
+    const args = [...nodeFlags(program), ...program.args, String(process.pid)];
+    const child = spawn(process.execPath, args, { stdio: 'pipe', env: {} });
+    let waiting: (readonly Uint8Array[])[] | undefined = []; // until it is locked down
+    let stderr = '';
+    child.stdin.on('error', () => undefined); // its end is reported below
     child.stderr.on('data', (text: Buffer) => {
       if (waiting === undefined) return;
-      said = (said + text.toString()).slice(0, MAX_REPORT_CHARS);
-      const lacks = parseReport(said);
+      stderr = (stderr + text.toString()).slice(0, MAX_REPORT_CHARS);
+      const lacks = parseReport(stderr);
       if (lacks === undefined) return;
-      found(lacks);
+      reportLockdown(lacks);
       for (const chunks of waiting) write(child, chunks);
       waiting = undefined;
     });
     child.stdout.on('data', (chunk: Buffer) => events.received(chunk));
     const ended = (how: string): void =>
-      events.ended(waiting === undefined ? how : `${how}: ${said.trim().replaceAll(/\s+/g, ' ')}`);
-    // A program that is missing gives an error and no exit.
+      events.ended(
+        waiting === undefined ? how : `${how}: ${stderr.trim().replaceAll(/\s+/g, ' ')}`,
+      );
+    // A missing program emits 'error' and no exit.
     child.once('error', () => ended('it cannot be started'));
     child.once('close', (code, signal) => {
       if (child.pid !== undefined) ended(signal ?? `exit code ${code}`);

@@ -1,40 +1,40 @@
 /**
- * What a process may ask of the kernel that computes, reads and writes what it has open, and ends: a list of system
- * calls, and the program of it for the kernel's seccomp.
+ * The system calls of a process that only computes, reads and writes open descriptors, and exits; and the seccomp filter
+ * that allows no others.
  *
  * @see https://docs.kernel.org/userspace-api/seccomp_filter.html
  */
 
-/** A machine whose system calls are known. Both of them are little-endian. */
+/** An architecture with known system calls. Both are little-endian. */
 export interface Machine {
-  /** `AUDIT_ARCH_…` of linux/audit.h. Calls in the manner of another machine (32 bits, say) have other numbers. */
+  /** `AUDIT_ARCH_…` of linux/audit.h. Calls of another ABI, such as 32 bits, have other numbers. */
   readonly audit: number;
-  /** Calls from this number on are in another manner, too (x32). */
+  /** Calls from this number on belong to another ABI, too (x32). */
   readonly foreignFrom?: number;
   /** The column of {@link ALLOWED}. */
   readonly column: 0 | 1;
-  /** The calls that lock up. */
+  /** The calls that lock the process down. */
   readonly prctl: number;
   readonly seccomp: number;
 }
 
-/** By Node's name of the machine. */
+/** By `process.arch`. */
 export const MACHINES: Readonly<Record<string, Machine>> = {
   x64: { audit: 0xc000_003e, foreignFrom: 0x4000_0000, column: 0, prctl: 157, seccomp: 317 },
   arm64: { audit: 0xc000_00b7, column: 1, prctl: 167, seccomp: 277 },
 };
 
-/** Numbers on x86_64 and on aarch64; nothing where the machine has no such call. */
+/** Numbers on x86_64 and on aarch64; missing if there is no such call. */
 type Numbers = readonly [x64: number, arm64?: number];
 
 /**
- * What Node, V8, libuv and the C library call once they have started. Not among it is whatever takes a path, makes a
- * descriptor, a thread or a process, or names another process. Nor is `io_uring_enter`: where the system lets it, libuv
- * has made rings for its event loops, which are of no use to anybody then. A process that returns to its event loop, or
- * ends in order, ends by SIGABRT there.
+ * The calls of Node, V8, libuv and the C library after their start. Calls that take a path, create a descriptor, thread or
+ * process, or name another process are not included. Nor is `io_uring_enter`: if the system allows it, libuv has created
+ * rings for its event loops, which are useless from then on. A process that returns to its event loop, or exits
+ * normally, ends by SIGABRT there.
  */
 const ALLOWED: Readonly<Record<string, Numbers>> = {
-  // What is open.
+  // Open descriptors.
   read: [0, 63],
   write: [1, 64],
   readv: [19, 65],
@@ -46,14 +46,14 @@ const ALLOWED: Readonly<Record<string, Numbers>> = {
   epoll_pwait: [281, 22],
   poll: [7],
   ppoll: [271, 73],
-  // Memory; V8 makes pages executable that it compiles into.
+  // Memory; V8 makes the pages of compiled code executable.
   mmap: [9, 222],
   mprotect: [10, 226],
   munmap: [11, 215],
   mremap: [25, 216],
   madvise: [28, 233],
   brk: [12, 214],
-  // Threads that run.
+  // Existing threads.
   futex: [202, 98],
   membarrier: [324, 283],
   sched_yield: [24, 124],
@@ -66,13 +66,13 @@ const ALLOWED: Readonly<Record<string, Numbers>> = {
   getrusage: [98, 165],
   exit: [60, 93],
   exit_group: [231, 94],
-  // Signals to itself, of the processor above all.
+  // Signals to itself, mainly CPU exceptions.
   rt_sigaction: [13, 134],
   rt_sigprocmask: [14, 135],
   rt_sigreturn: [15, 139],
   sigaltstack: [131, 132],
   restart_syscall: [219, 128],
-  // Time, chance.
+  // Time and randomness.
   nanosleep: [35, 101],
   clock_nanosleep: [230, 115],
   clock_gettime: [228, 113],
@@ -82,7 +82,7 @@ const ALLOWED: Readonly<Record<string, Numbers>> = {
   getrandom: [318, 278],
 };
 
-/** Asks and sets flags of what is open, and nothing else that it can do: `F_GETFD`, `F_GETFL`, `F_SETFL`. */
+/** Only reads and sets flags of descriptors: `F_GETFD`, `F_GETFL`, `F_SETFL`. */
 const FCNTL: Numbers = [72, 25];
 const FCNTL_COMMANDS = [1, 3, 4];
 
@@ -90,13 +90,13 @@ const FCNTL_COMMANDS = [1, 3, 4];
 const TGKILL: Numbers = [234, 131];
 
 /**
- * The newer C libraries' `fstat`, which takes a path as well. Node looks at its own descriptors when it ends, and takes
- * this answer alone without complaint.
+ * `fstat` in newer C libraries, which also takes a path. Node checks its descriptors when it exits, and accepts only
+ * this error.
  */
 const NEWFSTATAT: Numbers = [262, 79];
 const EBADF = 9;
 
-/** What everything else is answered: whoever tries something newer falls back or fails, and nobody is killed. */
+/** The answer to all other calls: code that tries a newer call falls back or fails, and the process is not killed. */
 const EPERM = 1;
 
 /** One instruction of four numbers: `struct sock_filter`. */
@@ -110,7 +110,7 @@ const RETURN = 0x06;
 const ALLOW = 0x7fff_0000;
 const ERRNO = 0x0005_0000;
 
-/** Where things are in `struct seccomp_data`: the lower half of the nth argument, and what comes before. */
+/** Offsets in `struct seccomp_data`; of an argument, that of its lower half. */
 const NUMBER = 0;
 const AUDIT = 4;
 const argument = (index: number): number => 16 + 8 * index;
@@ -118,7 +118,7 @@ const argument = (index: number): number => 16 + 8 * index;
 const answer = (errno: number): Instruction => [RETURN, 0, 0, ERRNO | errno];
 const allow: Instruction = [RETURN, 0, 0, ALLOW];
 
-/** The program for one process; `pid` is its own. */
+/** The filter for one process; `pid` is its own. */
 export function filterProgram(machine: Machine, pid: number): ArrayBuffer {
   const { audit, foreignFrom, column } = machine;
   const when = (numbers: Numbers, ...then: readonly Instruction[]): readonly Instruction[] => {

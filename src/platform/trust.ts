@@ -1,15 +1,15 @@
 /**
- * The authorities that are trusted where nothing says which.
+ * The certificate authorities that are trusted by default.
  */
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 
 /**
- * Trusts the public authorities that Node brings along. The image's Node is told to trust OpenSSL's store, which is
- * empty there: else it would load them at every start, for 8 ms and 2 MiB, where hardly a Vault has a certificate of
- * theirs. Elsewhere Node trusts them by itself, or what its user has told it.
+ * Trusts Node's bundled public authorities. In the image, Node uses OpenSSL's store, which is empty there: otherwise
+ * every start would load them, for 8 ms and 2 MiB, although few Vaults have a certificate of a public authority.
+ * Elsewhere Node trusts them by default, or what its user has configured.
  */
 export function trustPublicAuthorities(): void {
   if (!process.execArgv.includes('--use-openssl-ca')) return;
-  const given = getCACertificates('extra'); // by NODE_EXTRA_CA_CERTS
-  setDefaultCACertificates([...getCACertificates('bundled'), ...given]);
+  const extra = getCACertificates('extra'); // of NODE_EXTRA_CA_CERTS
+  setDefaultCACertificates([...getCACertificates('bundled'), ...extra]);
 }

@@ -1,25 +1,24 @@
 /**
- * Tells when files change, by chokidar.
+ * Watches files for changes, by chokidar.
  */
 import { existsSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { Latest } from '../async/index.ts';
 import { systemClock } from './clock.ts';
 
-/** What the kubelet swaps when it changes a projected volume: the files themselves are links through it. */
+/** The link that the kubelet swaps when it updates a projected volume: its files are links through it. */
 const DATA_LINK = '..data';
 
 /** Settle time of a burst of writes, in milliseconds. */
 const SETTLE_MS = 50;
 
-/** How often a directory that was removed is looked for, in milliseconds. */
+/** How often a removed directory is checked for, in milliseconds. */
 const RETURN_MS = 500;
 
 /**
- * Yields once at the start and then each time one of the files may have changed; bursts collapse.
- * Follows symlinks, so the `..data` swap of projected volumes is seen. Files may be missing at first, and their
- * directories may be removed and made again.
- * Aborting ends it with `signal.reason` and frees the watches.
+ * Yields once at the start, then each time one of the files may have changed; bursts are coalesced.
+ * The `..data` swap of projected volumes is noticed. Files may be missing at first, and their directories may be
+ * removed and created again. An abort ends it with `signal.reason` and closes the watches.
  */
 export async function* watchFiles(
   paths: readonly string[],
@@ -27,9 +26,9 @@ export async function* watchFiles(
 ): AsyncGenerator<void, void, undefined> {
   const changed = new Latest<undefined>();
   changed.set(undefined);
-  // Loaded only when something is watched: most agents watch nothing and start sooner without it.
+  // Loaded only on use: most agents watch nothing and start faster without it.
   const { watch } = await import('chokidar');
-  // Their directories: whoever watches a file that is a link does not see what it goes through being swapped.
+  // Watch the directories: a watch on a link does not notice a swap of ..data.
   const names = new Set([DATA_LINK, ...paths.map((path) => basename(path))]);
   const directories = [...new Set(paths.map((path) => dirname(path)))];
   const watcher = watch(directories, {
@@ -47,15 +46,15 @@ export async function* watchFiles(
     const either = AbortSignal.any([signal, ended.signal]);
     do await systemClock.sleep(RETURN_MS, either);
     while (!existsSync(directory));
-    // Without the first it believes that it still watches the one that was removed.
+    // Without unwatch, chokidar believes that it still watches the removed directory.
     watcher.unwatch(directory).add(directory);
     changed.set(undefined);
   };
   watcher.on('unlinkDir', (path) => {
-    // It rejects at the end alone.
+    // Rejects only at the end.
     if (directories.includes(path)) followAgain(path).catch(() => undefined);
   });
-  // A watch that fails (inotify limits) must not end the process: the consumer reads again on its own schedule.
+  // A failed watch (inotify limits) must not end the process: the consumer reads again on its own schedule.
   watcher.on('error', () => changed.set(undefined));
   try {
     for await (const _ of changed.updates(signal)) yield;

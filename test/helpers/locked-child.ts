@@ -34,7 +34,7 @@ function call(number: number, ...words: readonly (number | bigint)[]): number {
   return syscall(BigInt(number), a, b, c, d, e, f) < 0n ? errno.readInt32LE() : 0;
 }
 
-/** The address of bytes that stay where they are; it is not to be had any more once the process is locked up. */
+/** The address of bytes that stay where they are; it is not to be had any more once the process is locked down. */
 function pointer(bytes: string | Uint8Array): bigint {
   const data = typeof bytes === 'string' ? Buffer.from(`${bytes}\0`) : bytes;
   const copy = new ArrayBuffer(Math.max(data.byteLength, 64));
@@ -147,7 +147,7 @@ function main(mode: Mode, parent: number): void {
       break;
     }
     case 'free':
-      writeSync(2, 'not locked up: it was told so\n');
+      writeSync(2, 'not locked down: it was told so\n');
       tell(all(ordinary(parent)));
       break;
     case 'late': {

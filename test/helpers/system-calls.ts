@@ -3,7 +3,7 @@
 /** Numbers on x86_64 and on aarch64. */
 export type CallNumbers = readonly [x64: number | null, arm64: number | null];
 
-/** What a process that is locked up must not do, whatever it is given. */
+/** What a process that is locked down must not do, whatever it is given. */
 export const FORBIDDEN = {
   open: [2, null],
   openat: [257, 56],

@@ -61,16 +61,20 @@ function children(): readonly string[] {
   return readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').split(' ').filter(Boolean);
 }
 
-test('a process that is locked up is refused whatever it tries by itself', { skip }, async (t) => {
-  const child = start(t, 'locked');
-  const results = await child.told();
-  assert.ok(Object.keys(results).length > 100);
-  const done = Object.entries(results).filter(([, errno]) => errno !== EPERM);
-  assert.deepEqual(done, []);
-  assert.deepEqual(child.logger.lines, []);
-});
+test(
+  'a process that is locked down is refused whatever it tries by itself',
+  { skip },
+  async (t) => {
+    const child = start(t, 'locked');
+    const results = await child.told();
+    assert.ok(Object.keys(results).length > 100);
+    const done = Object.entries(results).filter(([, errno]) => errno !== EPERM);
+    assert.deepEqual(done, []);
+    assert.deepEqual(child.logger.lines, []);
+  },
+);
 
-test('what it is refused it could do if it were not locked up', { skip }, async (t) => {
+test('what it is refused it could do if it were not locked down', { skip }, async (t) => {
   const free = start(t, 'free');
   const refused = Object.entries(await free.told()).filter(([, errno]) => errno !== 0);
   assert.deepEqual(refused, []);
@@ -113,7 +117,7 @@ test(
   },
 );
 
-test('nothing is sent to a process before it is locked up', { skip }, async (t) => {
+test('nothing is sent to a process before it is locked down', { skip }, async (t) => {
   const child = start(t, 'late');
   child.send('a job');
   assert.deepEqual(await child.told(), { early: false, text: 'a job' });
@@ -125,14 +129,14 @@ test('nothing is sent to a process that does not say that it is', { skip }, asyn
   assert.deepEqual(await child.told(), { early: false });
 });
 
-test('what is not locked up is in the log, once', { skip }, async (t) => {
+test('what is not locked down is in the log, once', { skip }, async (t) => {
   const child = start(t, 'free');
   await child.told();
   await until(() => child.logger.lines.length > 0);
   assert.deepEqual(child.logger.lines, [
     {
       level: 'error',
-      message: 'processes that render are not locked up',
+      message: 'rendering processes are not locked down',
       fields: { lacks: 'it was told so' },
     },
   ]);
@@ -142,7 +146,7 @@ test('a Node without foreign functions cannot, and says so', { skip }, () => {
   const flags = ['--no-experimental-ffi', '--no-warnings'];
   const words = [...flags, RENDERER, String(process.pid)];
   const { status, stderr } = spawnSync(process.execPath, words, { input: '', env: {} });
-  assert.match(String(stderr), /^not locked up: Node has no foreign functions/);
+  assert.match(String(stderr), /^not locked down: Node has no foreign functions/);
   assert.equal(status, 0);
 });
 
@@ -150,7 +154,7 @@ test('a Node that does not permit them cannot either', { skip }, () => {
   const flags = ['--permission', `--allow-fs-read=${ROOT}`, '--no-warnings'];
   const words = [...flags, RENDERER, String(process.pid)];
   const { stderr } = spawnSync(process.execPath, words, { input: '', env: {} });
-  assert.match(String(stderr), /^not locked up: Node has no foreign functions/);
+  assert.match(String(stderr), /^not locked down: Node has no foreign functions/);
 });
 
 test(
@@ -162,6 +166,6 @@ test(
     assert.notEqual(status, 0);
     assert.equal(String(stdout), '');
     assert.match(String(stderr), /the process that started this one has ended/);
-    assert.doesNotMatch(String(stderr), /^locked up$/m);
+    assert.doesNotMatch(String(stderr), /^locked down$/m);
   },
 );

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { test } from 'node:test';
 
 const MODULE = new URL('../../../src/platform/watchdog.ts', import.meta.url).href;
-const LIMITS = '{ periodMs: 200, looks: 15 }';
+const LIMITS = '{ periodMs: 200, maxMissedBeats: 15 }';
 
 interface End {
   readonly code: number | null;
@@ -34,7 +34,7 @@ const TERM = `process.on('SIGTERM', () => console.log('SIGTERM'));`;
 test('a process whose event loop stands still is killed, without SIGTERM, and says why', async () => {
   const end = await run(`${TERM} startWatchdog(${LIMITS}); ${STAND_STILL} console.log('alive');`);
   assert.deepEqual([end.signal, end.stdout], ['SIGKILL', '']);
-  assert.equal(end.stderr, 'vouchsafe: ERR_BUG: the event loop has stood still for too long\n');
+  assert.equal(end.stderr, 'vouchsafe: ERR_BUG: the event loop was blocked for too long\n');
 });
 
 test('the first process of a container, which no signal from within reaches, ends as well', async (t) => {

@@ -96,7 +96,7 @@ describe('bounds', () => {
     const params = `{{#each a as |${names.join(' ')}|}}${'{{k1299}}'.repeat(600)}{{/each}}`;
     assert.match(
       problemsIn(params, 't')[0]?.message ?? '',
-      /each gives at most 2 block parameters/,
+      /each has at most 2 block parameters/,
     );
     assert.match(
       problemsIn('{{!-- x --}}'.repeat(8_000), 't')[0]?.message ?? '',
