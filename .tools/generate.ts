@@ -8,11 +8,9 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { format } from 'prettier';
-import {
-  AGENT_CONFIG_SCHEMA,
-  INSTALLATION_SCHEMA,
-  parseDocumentText,
-} from '../src/config/index.ts';
+import { AGENT_CONFIG_SCHEMA } from '../src/config/agent/index.ts';
+import { INSTALLATION_SCHEMA } from '../src/config/installation/index.ts';
+import { parseDocumentText } from '../src/config/schema/index.ts';
 import { help, shown } from './docs/commands.ts';
 import { block, fill } from './docs/markdown.ts';
 import { rings } from './docs/rings.ts';
@@ -103,7 +101,7 @@ async function targets(): Promise<ReadonlyMap<string, string>> {
   };
   return new Map([
     ...(await Promise.all([...DOCUMENTS, ...pages()].map(document))),
-    await schema('src/config/agent-config.schema.json', AGENT_CONFIG_SCHEMA),
+    await schema('src/config/agent/agent-config.schema.json', AGENT_CONFIG_SCHEMA),
     await schema('manifests/vouchsafe/values.schema.json', INSTALLATION_SCHEMA),
   ]);
 }

@@ -2,7 +2,7 @@
  * Reads flags and the installation's values, for the webhook and the CSI driver. Wiring only.
  */
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util';
-import { parseDocumentText } from '../src/config/index.ts';
+import { parseDocumentText } from '../src/config/schema/index.ts';
 import { LOG_LEVELS, VouchsafeError, type LogLevel } from '../src/core/index.ts';
 import { readTextFile } from '../src/platform/index.ts';
 

@@ -4,17 +4,16 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { REASONS } from '../../src/admission/index.ts';
+import { AGENT_CONFIG_SCHEMA } from '../../src/config/agent/index.ts';
 import {
-  AGENT_CONFIG_SCHEMA,
   ANNOTATIONS,
-  CHART_ONLY,
   IGNORED_IN_CSI,
-  INSTALLATION_SCHEMA,
   UNSUPPORTED_IN_CSI,
   NOT_IN_VOLUME,
   type AnnotationRow,
-  type JsonSchema,
-} from '../../src/config/index.ts';
+} from '../../src/config/annotations/index.ts';
+import { CHART_ONLY, INSTALLATION_SCHEMA } from '../../src/config/installation/index.ts';
+import type { JsonSchema } from '../../src/config/schema/index.ts';
 import { ERROR_TABLE, EXIT } from '../../src/core/index.ts';
 import { TEMPLATE_HELPERS } from '../../src/template/index.ts';
 import { anchorOf, code, table } from './markdown.ts';

@@ -1,7 +1,7 @@
 /**
  * The source of the pods' SVIDs, as the installation configures it. Wiring only.
  */
-import type { Installation } from '../../src/config/index.ts';
+import type { Installation } from '../../src/config/installation/index.ts';
 import type { PodInfo } from '../../src/csi/index.ts';
 import { VouchsafeError, type Clock, type Logger, type Metrics } from '../../src/core/index.ts';
 import { cachedPodFacts, type KubernetesApi } from '../../src/kubernetes/index.ts';

@@ -3,7 +3,7 @@
  */
 import { join } from 'node:path';
 import { planVolume, volumeGrants } from '../../src/admission/index.ts';
-import { parseInstallation, type Installation } from '../../src/config/index.ts';
+import { parseInstallation, type Installation } from '../../src/config/installation/index.ts';
 import {
   EXIT,
   exitCodeOf,

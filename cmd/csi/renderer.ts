@@ -3,7 +3,7 @@
  */
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Installation } from '../../src/config/index.ts';
+import type { Installation } from '../../src/config/installation/index.ts';
 import type { Clock, Logger, Metrics } from '../../src/core/index.ts';
 import type { Task } from '../../src/async/index.ts';
 import { sandboxed, systemRandom } from '../../src/platform/index.ts';

@@ -9,7 +9,7 @@ import {
   TrustedCertificates,
   type Certificates,
 } from '../../src/webhook-certificates/index.ts';
-import type { Installation } from '../../src/config/index.ts';
+import type { Installation } from '../../src/config/installation/index.ts';
 import { VouchsafeError, type Clock, type Logger, type Metrics } from '../../src/core/index.ts';
 import {
   createKubernetesApi,

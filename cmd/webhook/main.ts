@@ -1,7 +1,7 @@
 /**
  * The webhook: answers AdmissionReviews of the API server until SIGTERM. Wiring only.
  */
-import { parseInstallation } from '../../src/config/index.ts';
+import { parseInstallation } from '../../src/config/installation/index.ts';
 import { EXIT, exitCodeOf, toVouchsafeError } from '../../src/core/index.ts';
 import {
   createLogger,

@@ -3,7 +3,7 @@
  *
  * @see https://learn.microsoft.com/azure/aks/workload-identity-overview
  */
-import { azureTokenFile, type ResolvedSettings } from '../config/index.ts';
+import { azureTokenFile, type ResolvedSettings } from '../config/annotations/index.ts';
 import { pathOf } from './document.ts';
 
 /** Variables for the containers that see the files; empty if the pod does not request them. */

@@ -1,7 +1,8 @@
 /**
  * Which containers of the pod see the files, and which are notified of changes.
  */
-import type { FileSettings, NotifyAction, Settings } from '../config/index.ts';
+import type { FileSettings, Settings } from '../config/annotations/index.ts';
+import type { NotifyAction } from '../config/schema/index.ts';
 import type { Problem } from '../core/index.ts';
 import { MESH_PROXIES } from './names.ts';
 import type { Container, Pod } from './pod.ts';

@@ -1,7 +1,9 @@
 /**
  * The agent's containers and volumes that are added to a pod.
  */
-import type { FileSettings, Installation, RawAgentConfig, Settings } from '../config/index.ts';
+import type { RawAgentConfig } from '../config/agent/index.ts';
+import type { FileSettings, Settings } from '../config/annotations/index.ts';
+import type { Installation } from '../config/installation/index.ts';
 import { configText } from './file-checks.ts';
 import type { Needs } from './document.ts';
 import {

@@ -4,18 +4,18 @@
 import {
   AGENT_API_VERSION,
   AGENT_KIND,
-  DEFAULTS,
-  httpOrigin,
-  type FileSettings,
-  type Installation,
   type RawAgentConfig,
   type RawFile,
   type RawX509Files,
-  type ResolvedSettings,
-  type Setting,
-  type Settings,
-  type VaultConnection,
-} from '../config/index.ts';
+} from '../config/agent/index.ts';
+import type {
+  FileSettings,
+  ResolvedSettings,
+  Setting,
+  Settings,
+} from '../config/annotations/index.ts';
+import type { Installation, VaultConnection } from '../config/installation/index.ts';
+import { DEFAULTS, grammar } from '../config/schema/index.ts';
 import { formatDuration, type Problem } from '../core/index.ts';
 import { DIRECTORY } from './names.ts';
 
@@ -193,7 +193,7 @@ function connectionOf(
     });
     return undefined;
   }
-  const address = httpOrigin.parse(chosen);
+  const address = grammar.httpOrigin.parse(chosen);
   if ('problem' in address) {
     problems.push({ path, message: address.problem });
     return undefined;

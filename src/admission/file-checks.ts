@@ -1,12 +1,9 @@
 /**
  * Checks of the requested files, for agent and CSI driver. Sizes are checked first: what is too large is not parsed.
  */
-import {
-  MAX_FILES,
-  type Installation,
-  type RawAgentConfig,
-  type ResolvedSettings,
-} from '../config/index.ts';
+import { MAX_FILES, type RawAgentConfig } from '../config/agent/index.ts';
+import type { ResolvedSettings } from '../config/annotations/index.ts';
+import type { Installation } from '../config/installation/index.ts';
 import type { Dependency, Problem } from '../core/index.ts';
 import { countTokens } from './template-tokens.ts';
 

@@ -2,7 +2,8 @@
  * What the installation's policies allow one workload: written into an agent's document, and evaluated by the driver
  * from the installation itself.
  */
-import type { AgentConfig, Installation, RawAgentConfig, VaultPolicy } from '../config/index.ts';
+import type { AgentConfig, RawAgentConfig } from '../config/agent/index.ts';
+import type { Installation, VaultPolicy } from '../config/installation/index.ts';
 import { Globs, isUnlimited, OPERATIONS, type Grant, type Grants } from '../core/index.ts';
 
 /** The workload that requests. */

@@ -2,7 +2,8 @@
  * Pod in, patched pod and report out. Pure: the same function serves the webhook and `vouchsafe inject`.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { resolveSettings, type RawAgentConfig, type ResolvedSettings } from '../config/index.ts';
+import type { RawAgentConfig } from '../config/agent/index.ts';
+import { resolveSettings, type ResolvedSettings } from '../config/annotations/index.ts';
 import { formatProblems, type Problem } from '../core/index.ts';
 import { assemble } from './assemble.ts';
 import { checkOncePerTemplate } from './file-checks.ts';

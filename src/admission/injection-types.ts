@@ -1,12 +1,9 @@
 /**
  * What an injection is planned from, and the plan.
  */
-import type {
-  Annotations,
-  Installation,
-  RawAgentConfig,
-  ResolvedSettings,
-} from '../config/index.ts';
+import type { RawAgentConfig } from '../config/agent/index.ts';
+import type { Annotations, ResolvedSettings } from '../config/annotations/index.ts';
+import type { Installation } from '../config/installation/index.ts';
 import type { Problem } from '../core/index.ts';
 import type { Addition } from './assemble.ts';
 import type { CheckTemplate } from './file-checks.ts';

@@ -4,10 +4,10 @@
 import {
   AGENT_OVERRIDES,
   isSettingName,
-  type Installation,
   type ResolvedSettings,
   type SettingName,
-} from '../config/index.ts';
+} from '../config/annotations/index.ts';
+import type { Installation } from '../config/installation/index.ts';
 import type { Problem } from '../core/index.ts';
 
 /** Settings that take effect at a level where they are not allowed. Settings in `ignored` have no effect. */

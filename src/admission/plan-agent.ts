@@ -1,7 +1,7 @@
 /**
  * The modes `native`, `pair` and `init`: an agent in the pod. Collects every reason against it.
  */
-import type { RawAgentConfig } from '../config/index.ts';
+import type { RawAgentConfig } from '../config/agent/index.ts';
 import type { Grants, Problem } from '../core/index.ts';
 import type { Addition } from './assemble.ts';
 import { azureVariables } from './azure.ts';

@@ -7,7 +7,7 @@ import {
   isSettingName,
   NOT_IN_VOLUME,
   type Annotations,
-} from '../config/index.ts';
+} from '../config/annotations/index.ts';
 import type { Problem } from '../core/index.ts';
 import type { Addition } from './assemble.ts';
 import { azureVariables } from './azure.ts';

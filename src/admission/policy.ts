@@ -3,7 +3,9 @@
  * role may read; these decide who may use the role. What is not known at admission, such as a path that a template
  * computes, is checked by the engine (src/core/access.ts).
  */
-import type { Installation, ResolvedSettings, SecretRef, VaultPolicy } from '../config/index.ts';
+import type { ResolvedSettings } from '../config/annotations/index.ts';
+import type { Installation, VaultPolicy } from '../config/installation/index.ts';
+import type { SecretRef } from '../config/schema/index.ts';
 import {
   dependencyLabel,
   denialsOf,

@@ -3,7 +3,8 @@
  *
  * @see https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
  */
-import type { Annotations, Installation } from '../config/index.ts';
+import type { Annotations } from '../config/annotations/index.ts';
+import type { Installation } from '../config/installation/index.ts';
 import { VouchsafeError } from '../core/index.ts';
 import type { CheckTemplate } from './file-checks.ts';
 import { inject, type InjectionResult } from './inject.ts';

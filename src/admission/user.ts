@@ -1,7 +1,8 @@
 /**
  * Which user the agent runs as, and which permission bits its files need.
  */
-import type { FileSettings, Installation, Settings } from '../config/index.ts';
+import type { FileSettings, Settings } from '../config/annotations/index.ts';
+import type { Installation } from '../config/installation/index.ts';
 import { type Problem } from '../core/index.ts';
 import type { Container, Pod } from './pod.ts';
 

@@ -2,17 +2,15 @@
  * Attributes of a CSI volume -> the configuration of the volume in the driver, or every reason against it. Pure: the
  * driver plans volumes when they are published, and admission when a pod requests `mode: csi`.
  */
+import { parseAgentConfig, type AgentConfig, type RawAgentConfig } from '../config/agent/index.ts';
 import {
-  DEFAULTS,
   NOT_IN_VOLUME,
-  parseAgentConfig,
   resolveSettings,
-  type AgentConfig,
   type Annotations,
-  type Installation,
-  type RawAgentConfig,
   type ResolvedSettings,
-} from '../config/index.ts';
+} from '../config/annotations/index.ts';
+import type { Installation } from '../config/installation/index.ts';
+import { DEFAULTS } from '../config/schema/index.ts';
 import {
   dependencyKey,
   formatDuration,

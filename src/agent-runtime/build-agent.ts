@@ -22,7 +22,7 @@ import {
   type WriterPort,
   type X509Files,
 } from '../agent/index.ts';
-import type { AgentConfig } from '../config/index.ts';
+import type { AgentConfig } from '../config/agent/index.ts';
 import type { Task } from '../async/index.ts';
 import { createNotifier } from '../notify/index.ts';
 import { createFileWriter } from '../output/index.ts';

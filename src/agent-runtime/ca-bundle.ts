@@ -2,7 +2,7 @@
  * Vault's CA, followed as its file changes.
  */
 import { VouchsafeError, type Logger } from '../core/index.ts';
-import type { VaultConfig } from '../config/index.ts';
+import type { VaultConfig } from '../config/agent/index.ts';
 import { readTextFile, trustPublicAuthorities, watchFiles } from '../platform/index.ts';
 
 const MAX_CA_BYTES = 1024 * 1024;

@@ -14,10 +14,10 @@ import {
 import { createStatusRecorder, serveAgent, type AgentStatus } from '../agent/index.ts';
 import {
   parseAgentConfigText,
-  parseDocumentText,
   type AgentConfig,
   type AgentEnvironment,
-} from '../config/index.ts';
+} from '../config/agent/index.ts';
+import { parseDocumentText } from '../config/schema/index.ts';
 import { runAll } from '../async/index.ts';
 import { aborted } from '../http/index.ts';
 import {

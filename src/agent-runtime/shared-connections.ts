@@ -3,7 +3,7 @@
  * an identity is answered.
  */
 import type { Clock, Logger, Random } from '../core/index.ts';
-import type { VaultConfig } from '../config/index.ts';
+import type { VaultConfig } from '../config/agent/index.ts';
 import { FairShares, type Task } from '../async/index.ts';
 import {
   createVaultConnections,

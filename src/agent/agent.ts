@@ -12,7 +12,7 @@ import {
   type Metrics,
   type Random,
 } from '../core/index.ts';
-import type { AgentConfig } from '../config/index.ts';
+import type { AgentConfig } from '../config/agent/index.ts';
 import { raceAbort, Latest, runAll, type Task } from '../async/index.ts';
 import { Delivery } from './delivery.ts';
 import { createFileSet, type FileSet } from './file-set.ts';

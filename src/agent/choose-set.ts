@@ -6,7 +6,7 @@
  * a user name and its password never part. The other files go on: a key that somebody removed from one secret
  * must not let the credential in another file expire.
  */
-import type { FileConfig } from '../config/index.ts';
+import type { FileConfig } from '../config/agent/index.ts';
 import type { RenderedFile } from './file-set.ts';
 
 /** A file as it was last delivered. */

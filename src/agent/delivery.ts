@@ -11,7 +11,8 @@ import {
   type Metrics,
   type Random,
 } from '../core/index.ts';
-import type { AgentConfig, NotifyAction } from '../config/index.ts';
+import type { AgentConfig } from '../config/agent/index.ts';
+import type { NotifyAction } from '../config/schema/index.ts';
 import { createBackoff, runAll, type Backoff } from '../async/index.ts';
 import { chooseSet, type ChosenFile } from './choose-set.ts';
 import type { FileSet, RenderedFile } from './file-set.ts';

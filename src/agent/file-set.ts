@@ -2,7 +2,8 @@
  * Renders every file from the values at hand: its content, or what it still lacks.
  */
 import { dependencyKey, toVouchsafeError, VouchsafeError, type Dependency } from '../core/index.ts';
-import type { AgentConfig, FileConfig, SecretRef } from '../config/index.ts';
+import type { AgentConfig, FileConfig } from '../config/agent/index.ts';
+import type { SecretRef } from '../config/schema/index.ts';
 import type {
   FilesPort,
   KnownValues,

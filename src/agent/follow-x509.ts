@@ -1,7 +1,7 @@
 /**
  * Brings each newer X.509-SVID to the files and to the login.
  */
-import type { AgentConfig } from '../config/index.ts';
+import type { AgentConfig } from '../config/agent/index.ts';
 import type { IdentityPort } from './ports.ts';
 import type { Sessions } from './sessions.ts';
 import type { Values } from './values.ts';

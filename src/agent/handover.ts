@@ -3,7 +3,7 @@
  */
 import { createHash } from 'node:crypto';
 import { JsonText, Secret, toVouchsafeError, type Clock, type Logger } from '../core/index.ts';
-import type { AgentConfig } from '../config/index.ts';
+import type { AgentConfig } from '../config/agent/index.ts';
 import type { Entry } from './entry.ts';
 import { leasesBeyond } from './credential-revoker.ts';
 import type {

@@ -3,7 +3,7 @@
  */
 import type { LoginRequest, VaultToken } from '../contracts/index.ts';
 import { type Clock, type Grants, Secret, VouchsafeError } from '../core/index.ts';
-import type { AuthConfig } from '../config/index.ts';
+import type { AuthConfig } from '../config/agent/index.ts';
 import type { FilesPort, IdentityPort, TokenPort, VaultPort } from './ports.ts';
 
 /** Longest service-account token accepted. */

@@ -16,7 +16,8 @@ import {
   type VaultDependency,
   VouchsafeError,
 } from '../core/index.ts';
-import { DEFAULTS, type AuthConfig } from '../config/index.ts';
+import type { AuthConfig } from '../config/agent/index.ts';
+import { DEFAULTS } from '../config/schema/index.ts';
 import { Semaphore } from '../async/index.ts';
 import type { IdentityPort, VaultPort } from './ports.ts';
 import { planJwtSvid, planLease, planValue, type RenewalPlan } from './schedule.ts';

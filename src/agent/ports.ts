@@ -11,7 +11,8 @@ import type {
   VaultDependency,
   VouchsafeError,
 } from '../core/index.ts';
-import type { AuthConfig, Format, NotifyAction } from '../config/index.ts';
+import type { AuthConfig } from '../config/agent/index.ts';
+import type { Format, NotifyAction } from '../config/schema/index.ts';
 
 /** All values of an engine, in bytes: by themselves, and with the copies of them that a successor is to find. */
 export interface ValuesSize {

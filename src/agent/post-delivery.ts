@@ -3,7 +3,7 @@
  * then is the old credential let go.
  */
 import { toVouchsafeError, type Logger } from '../core/index.ts';
-import type { NotifyAction } from '../config/index.ts';
+import type { NotifyAction } from '../config/schema/index.ts';
 import type { Digests } from './changed-files.ts';
 import type { LeaseRef } from './obtain.ts';
 import type { NotifierPort } from './ports.ts';

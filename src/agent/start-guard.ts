@@ -3,7 +3,7 @@
  */
 import { formatDuration, VouchsafeError, type Clock, type Logger } from '../core/index.ts';
 import { DEADLINE, withDeadline } from '../async/index.ts';
-import type { AgentConfig } from '../config/index.ts';
+import type { AgentConfig } from '../config/agent/index.ts';
 
 /** What {@link guardStart} needs. */
 export interface StartParts {

@@ -1,7 +1,7 @@
 /**
  * Checks that the CSI driver runs on every node, and that it is registered correctly.
  */
-import type { Installation } from '../config/index.ts';
+import type { Installation } from '../config/installation/index.ts';
 import { itemsOf, type ApiObject } from '../kubernetes/index.ts';
 import { RESOURCE } from './cluster.ts';
 import { fieldAt, textAt, type Context, type FoundInstallation } from './context.ts';

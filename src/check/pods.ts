@@ -3,7 +3,8 @@
  * result are one finding.
  */
 import { inject, readPod, type Pod } from '../admission/index.ts';
-import type { Annotations, Installation } from '../config/index.ts';
+import type { Annotations } from '../config/annotations/index.ts';
+import type { Installation } from '../config/installation/index.ts';
 import { hasCode, toVouchsafeError } from '../core/index.ts';
 import { type ApiObject } from '../kubernetes/index.ts';
 import {

@@ -1,7 +1,7 @@
 /**
  * Checks what the agent requires in a pod. Little can be checked from outside; the probe checks from inside.
  */
-import type { Installation } from '../config/index.ts';
+import type { Installation } from '../config/installation/index.ts';
 import { RESOURCE } from './cluster.ts';
 import type { Context } from './context.ts';
 import { runCheck, type Finding, type Result } from './finding.ts';

@@ -2,7 +2,7 @@
  * Runs a pod that gets an identity, logs in to Vault and ends; the result is in its termination message.
  */
 import { INIT_CONTAINER } from '../admission/index.ts';
-import type { Installation } from '../config/index.ts';
+import type { Installation } from '../config/installation/index.ts';
 import { hasCode } from '../core/index.ts';
 import {
   fieldsOf,

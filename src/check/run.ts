@@ -1,7 +1,7 @@
 /**
  * Runs all checks in order: early failures explain later ones.
  */
-import { parseInstallation } from '../config/index.ts';
+import { parseInstallation } from '../config/installation/index.ts';
 import { checkAdmissionPolicy } from './admission-policy.ts';
 import { checkApiServer } from './api-server.ts';
 import { checkCsiDriver } from './csi-driver.ts';

@@ -1,7 +1,8 @@
 /**
  * Checks the values of the webhook, and the CAs in them.
  */
-import { parseDocumentText, parseInstallation, type Installation } from '../config/index.ts';
+import { parseInstallation, type Installation } from '../config/installation/index.ts';
+import { parseDocumentText } from '../config/schema/index.ts';
 import { hasCode, toVouchsafeError } from '../core/index.ts';
 import { RESOURCE } from './cluster.ts';
 import { textAt, type Context, type FoundInstallation } from './context.ts';

@@ -3,7 +3,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { resolve } from 'node:path';
-import { ANNOTATIONS } from '../config/index.ts';
+import { ANNOTATIONS } from '../config/annotations/index.ts';
 import { EXIT, Secret, VouchsafeError } from '../core/index.ts';
 import type { ConfigMap, RealVault } from '../dev/show/index.ts';
 import type { Io } from './io.ts';

@@ -9,12 +9,9 @@ import {
   type InjectionResult,
   type Pod,
 } from '../admission/index.ts';
-import {
-  DEFAULTS,
-  parseInstallation,
-  type Installation,
-  type RawAgentConfig,
-} from '../config/index.ts';
+import type { RawAgentConfig } from '../config/agent/index.ts';
+import { parseInstallation, type Installation } from '../config/installation/index.ts';
+import { DEFAULTS } from '../config/schema/index.ts';
 import { EXIT, explainProblems, formatDuration } from '../core/index.ts';
 import { admitManifests, type InjectedPod, type ManifestOptions } from './inject.ts';
 import type { Io } from './io.ts';

@@ -3,7 +3,7 @@
  */
 import { EXIT, explainProblems, toVouchsafeError, VouchsafeError } from '../core/index.ts';
 import { inject, readPod, review, type InjectionResult, type Pod } from '../admission/index.ts';
-import type { Installation } from '../config/index.ts';
+import type { Installation } from '../config/installation/index.ts';
 import { checkTemplate } from '../template/index.ts';
 import { readInstallation } from './installation.ts';
 import { readInput, type Io } from './io.ts';

@@ -1,7 +1,7 @@
 /**
  * The installation's Helm values, from a file.
  */
-import { parseInstallation, type Installation } from '../config/index.ts';
+import { parseInstallation, type Installation } from '../config/installation/index.ts';
 import { readDocument, type Io } from './io.ts';
 
 /**

@@ -1,7 +1,7 @@
 /**
  * The streams, files and environment of a command.
  */
-import { parseDocumentText } from '../config/index.ts';
+import { parseDocumentText } from '../config/schema/index.ts';
 import {
   codeOf,
   toVouchsafeError,

@@ -4,7 +4,7 @@
  * Only what is known not to be secret is printed: names of keys in the shipped formats, words of the template, and
  * the structure of PEM and JSON. Everything else is masked.
  */
-import type { FileConfig } from '../config/index.ts';
+import type { FileConfig } from '../config/agent/index.ts';
 
 /** Replaces a secret of any length. */
 export const MASK = '********';

@@ -1,7 +1,7 @@
 /**
  * Prints rendered files.
  */
-import type { AgentConfig } from '../config/index.ts';
+import type { AgentConfig } from '../config/agent/index.ts';
 import { printableLines } from './mask.ts';
 import type { Io } from './io.ts';
 

@@ -4,7 +4,7 @@
 import type { WriterPort } from '../agent/index.ts';
 import { buildAgent } from '../agent-runtime/index.ts';
 import { runAll } from '../async/index.ts';
-import type { AgentConfig } from '../config/index.ts';
+import type { AgentConfig } from '../config/agent/index.ts';
 import type { Logger } from '../core/index.ts';
 import type { InjectedPod, OpenOptions } from '../dev/show/index.ts';
 

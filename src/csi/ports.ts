@@ -1,7 +1,7 @@
 /**
  * What the driver needs from the parts around it; `cmd/csi` passes them in.
  */
-import type { AgentConfig } from '../config/index.ts';
+import type { AgentConfig } from '../config/agent/index.ts';
 import type { Clock, Grants, Logger, Metrics, Problem, Random } from '../core/index.ts';
 import type { Checked, Renderer } from '../renderer/index.ts';
 import type { SvidApi } from '../spiffe/index.ts';

@@ -5,7 +5,7 @@
 import type { TemplatePort, WriterPort } from '../agent/index.ts';
 import { buildAgent, type BuiltAgent, type SharedConnections } from '../agent-runtime/index.ts';
 import type { FairShares } from '../async/index.ts';
-import { parseAgentConfig, type AgentConfig } from '../config/index.ts';
+import { parseAgentConfig, type AgentConfig } from '../config/agent/index.ts';
 import { VouchsafeError, type Logger } from '../core/index.ts';
 import type { Client, SentTemplate } from '../renderer/index.ts';
 import type { FileOwner, MemoryBudget } from './memory-budget.ts';

@@ -1,7 +1,7 @@
 /**
  * Notifies the application of changed files, with limited retries.
  */
-import type { NotifyAction } from '../config/index.ts';
+import type { NotifyAction } from '../config/schema/index.ts';
 import {
   parseNotifySignal,
   toVouchsafeError,

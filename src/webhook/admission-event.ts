@@ -5,7 +5,7 @@
  * settings of this product. An owner that does not have the form of an object reference gets no Event.
  */
 import { REASONS, type InjectionResult, type Pod, type Reason } from '../admission/index.ts';
-import { classify } from '../config/index.ts';
+import { classify } from '../config/annotations/index.ts';
 import type { Problem } from '../core/index.ts';
 
 /** An Event to be recorded, with the fields of `events.k8s.io/v1`. */

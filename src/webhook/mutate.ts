@@ -11,7 +11,8 @@ import {
   type Pod,
   type ReviewContext,
 } from '../admission/index.ts';
-import type { Annotations, Installation } from '../config/index.ts';
+import type { Annotations } from '../config/annotations/index.ts';
+import type { Installation } from '../config/installation/index.ts';
 import {
   hasCode,
   toVouchsafeError,

@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { CHART, helmProgram, renderedFiles, template } from '../../.tools/chart.ts';
-import { parseDocumentText, parseInstallation } from '../../src/config/index.ts';
+import { parseInstallation } from '../../src/config/installation/index.ts';
+import { parseDocumentText } from '../../src/config/schema/index.ts';
 
 const skip =
   process.env['VOUCHSAFE_TEST_HELM'] === undefined && 'VOUCHSAFE_TEST_HELM names no helm';

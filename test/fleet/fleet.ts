@@ -10,7 +10,7 @@ import {
   type TemplatePort,
   type WriterPort,
 } from '../../src/agent/index.ts';
-import { parseAgentConfig, type AgentConfig } from '../../src/config/index.ts';
+import { parseAgentConfig, type AgentConfig } from '../../src/config/agent/index.ts';
 import { NO_LOGGER, parseSpiffeId, Secret, type Random } from '../../src/core/index.ts';
 import { LOCAL_TEMPLATES } from '../../src/agent-runtime/index.ts';
 import { parseTemplate, type Template } from '../../src/template/index.ts';

@@ -6,7 +6,8 @@ import {
   type StateFile,
   type WriterPort,
 } from '../../src/agent/index.ts';
-import { parseAgentConfig, type AgentConfig, type NotifyAction } from '../../src/config/index.ts';
+import { parseAgentConfig, type AgentConfig } from '../../src/config/agent/index.ts';
+import type { NotifyAction } from '../../src/config/schema/index.ts';
 import type { VouchsafeError } from '../../src/core/index.ts';
 import { Latest } from '../../src/async/index.ts';
 import { LOCAL_TEMPLATES } from '../../src/agent-runtime/index.ts';

@@ -12,7 +12,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { JWK } from 'jose';
 import { planVolume, volumeGrants } from '../../src/admission/index.ts';
-import { parseInstallation, type Installation } from '../../src/config/index.ts';
+import { parseInstallation, type Installation } from '../../src/config/installation/index.ts';
 import { NO_LOGGER } from '../../src/core/index.ts';
 import { runDriver, type DriverOptions } from '../../src/csi/index.ts';
 import { CALLS, type NodePublishVolumeRequest } from '../../src/csi/proto/csi.ts';

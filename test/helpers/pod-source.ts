@@ -1,6 +1,6 @@
 /** What `cmd/csi` makes of its settings to get SVIDs of pods, on a node with an API server in memory. */
 import { podIdentities, type PodIdentities } from '../../cmd/csi/identities.ts';
-import { parseInstallation } from '../../src/config/index.ts';
+import { parseInstallation } from '../../src/config/installation/index.ts';
 import { NO_METRICS, type Logger } from '../../src/core/index.ts';
 import { runAll } from '../../src/async/index.ts';
 import { systemClock } from '../../src/platform/index.ts';

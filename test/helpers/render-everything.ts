@@ -5,7 +5,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { stdout } from 'node:process';
 import { startRenderers } from '../../cmd/csi/renderer.ts';
-import { parseInstallation } from '../../src/config/index.ts';
+import { parseInstallation } from '../../src/config/installation/index.ts';
 import { JsonText, NO_METRICS, VouchsafeError } from '../../src/core/index.ts';
 import { systemClock } from '../../src/platform/index.ts';
 import type { Renderer, RenderOutput } from '../../src/renderer/index.ts';

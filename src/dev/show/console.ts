@@ -3,7 +3,7 @@
  */
 import { readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { AgentConfig, FileConfig } from '../../config/index.ts';
+import type { AgentConfig, FileConfig } from '../../config/agent/index.ts';
 import type { AgentLine } from './agent-process.ts';
 
 /** The lines of a delivered file as they may be printed: masked, unless the user requested the values. */

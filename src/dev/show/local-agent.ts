@@ -5,7 +5,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Pod } from '../../admission/index.ts';
-import { parseAgentConfig, type AgentConfig, type RawAgentConfig } from '../../config/index.ts';
+import {
+  parseAgentConfig,
+  type AgentConfig,
+  type RawAgentConfig,
+} from '../../config/agent/index.ts';
 import { localConfig } from './local-config.ts';
 import { makeVolumes, mountsOf, withDriverParts } from './local-pod.ts';
 import { openIdentities, openVault, type OpenOptions } from './open.ts';

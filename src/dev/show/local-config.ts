@@ -2,7 +2,8 @@
  * The agent's document for this machine: the same as in the pod, with the pod's places mapped to local ones.
  */
 import { formatDuration, parseDuration } from '../../core/index.ts';
-import { DEFAULTS, type RawAgentConfig } from '../../config/index.ts';
+import type { RawAgentConfig } from '../../config/agent/index.ts';
+import { DEFAULTS } from '../../config/schema/index.ts';
 import { localPath } from './volumes.ts';
 
 /** A static secret is read this often at the most seldom, so that a person sees it change. */

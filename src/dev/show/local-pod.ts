@@ -14,7 +14,11 @@ import {
   type Pod,
   type VolumeMount,
 } from '../../admission/index.ts';
-import { parseAgentConfigText, type AgentConfig, type RawAgentConfig } from '../../config/index.ts';
+import {
+  parseAgentConfigText,
+  type AgentConfig,
+  type RawAgentConfig,
+} from '../../config/agent/index.ts';
 import { finished, startAgentProcess, type AgentLine, type AgentProcess } from './agent-process.ts';
 import { localConfig, type LocalPlaces } from './local-config.ts';
 import { makeVolume, type ConfigMap, type Volume } from './volumes.ts';

@@ -8,7 +8,8 @@ import {
   toVouchsafeError,
   type VaultDependency,
 } from '../../core/index.ts';
-import type { FileConfig, SecretRef } from '../../config/index.ts';
+import type { FileConfig } from '../../config/agent/index.ts';
+import type { SecretRef } from '../../config/schema/index.ts';
 import { parseTemplate, renderTemplate, type Template } from '../../template/index.ts';
 
 /** A Vault path and the keys that the files use of it. */

@@ -3,7 +3,7 @@
  */
 import type { Clock, Random } from '../../core/index.ts';
 import type { Pod } from '../../admission/index.ts';
-import type { AgentConfig } from '../../config/index.ts';
+import type { AgentConfig } from '../../config/agent/index.ts';
 import {
   connectIdentities,
   startIdentities,

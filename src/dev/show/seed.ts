@@ -2,7 +2,7 @@
  * Sets the embedded Vault up for one pod, the way an operator would with `vault write`.
  */
 import { createPublicKey, randomBytes, type webcrypto } from 'node:crypto';
-import type { AuthConfig } from '../../config/index.ts';
+import type { AuthConfig } from '../../config/agent/index.ts';
 import type { DevVault } from '../vault/index.ts';
 import type { Need } from './needs.ts';
 

@@ -4,7 +4,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import type { AgentStatus, WriterPort } from '../../../src/agent/index.ts';
-import { parseAgentConfig } from '../../../src/config/index.ts';
+import { parseAgentConfig } from '../../../src/config/agent/index.ts';
 import { startDevVault, type DevVault } from '../../../src/dev/vault/index.ts';
 import { startWorkloadApi, type DevWorkloadApi } from '../../../src/dev/workload-api/index.ts';
 import { buildAgent, type BuiltAgent } from '../../../src/agent-runtime/index.ts';

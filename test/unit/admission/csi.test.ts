@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { planVolume, removeInjection, type Pod } from '../../../src/admission/index.ts';
-import { parseInstallation, type Annotations } from '../../../src/config/index.ts';
+import type { Annotations } from '../../../src/config/annotations/index.ts';
+import { parseInstallation } from '../../../src/config/installation/index.ts';
 import { checkTemplate } from '../../../src/template/index.ts';
 import { containerOf, injectPod, podWith, prefixed, problemsOf, type Given } from './harness.ts';
 

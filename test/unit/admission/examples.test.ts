@@ -3,11 +3,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { readPod } from '../../../src/admission/index.ts';
-import {
-  parseAgentConfig,
-  parseDocumentText,
-  parseInstallation,
-} from '../../../src/config/index.ts';
+import { parseAgentConfig } from '../../../src/config/agent/index.ts';
+import { parseInstallation } from '../../../src/config/installation/index.ts';
+import { parseDocumentText } from '../../../src/config/schema/index.ts';
 import { configIn, containerOf, injectPod } from './harness.ts';
 
 const EXAMPLES = new URL('../../../manifests/examples/', import.meta.url);

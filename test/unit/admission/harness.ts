@@ -6,11 +6,8 @@ import {
   type InjectionResult,
   type Pod,
 } from '../../../src/admission/index.ts';
-import {
-  parseAgentConfig,
-  parseInstallation,
-  type AgentConfig,
-} from '../../../src/config/index.ts';
+import { parseAgentConfig, type AgentConfig } from '../../../src/config/agent/index.ts';
+import { parseInstallation } from '../../../src/config/installation/index.ts';
 import { checkTemplate } from '../../../src/template/index.ts';
 
 /** Annotations without their prefix. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readPod, type Pod } from '../../../src/admission/index.ts';
-import { parseInstallation } from '../../../src/config/index.ts';
+import { parseInstallation } from '../../../src/config/installation/index.ts';
 import { configIn, containerOf, injectPod, OVERRIDABLE, podWith, prefixed } from './harness.ts';
 
 test('native: one sidecar before all init containers, with a probe that waits for the files', () => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { readPod, type Container, type Pod } from '../../../src/admission/index.ts';
-import { parseInstallation } from '../../../src/config/index.ts';
+import { parseInstallation } from '../../../src/config/installation/index.ts';
 import { containerOf, injectPod, podWith, problemsOf } from './harness.ts';
 
 const OWN_VOLUMES = [

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { InjectionResult } from '../../../src/admission/index.ts';
-import { parseInstallation } from '../../../src/config/index.ts';
+import { parseInstallation } from '../../../src/config/installation/index.ts';
 import { explainProblems } from '../../../src/core/index.ts';
 import { configIn, injectPod, podWith, problemsOf, type Given } from './harness.ts';
 

@@ -11,7 +11,7 @@ import {
   type InjectionResult,
   type Pod,
 } from '../../../src/admission/index.ts';
-import { parseInstallation } from '../../../src/config/index.ts';
+import { parseInstallation } from '../../../src/config/installation/index.ts';
 import { configIn, injectPod, podWith, prefixed } from './harness.ts';
 
 const maybe = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { applyPatch, type Operation } from 'rfc6902';
 import { review, type Review, type ReviewContext } from '../../../src/admission/index.ts';
-import { parseInstallation } from '../../../src/config/index.ts';
+import { parseInstallation } from '../../../src/config/installation/index.ts';
 import { VouchsafeError } from '../../../src/core/index.ts';
 import { podWith, prefixed, type Given } from './harness.ts';
 

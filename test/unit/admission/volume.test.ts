@@ -6,7 +6,7 @@ import {
   type VolumePlan,
   type VolumeRefusal,
 } from '../../../src/admission/index.ts';
-import { parseInstallation } from '../../../src/config/index.ts';
+import { parseInstallation } from '../../../src/config/installation/index.ts';
 import { checkTemplate } from '../../../src/template/index.ts';
 import { prefixed, type Given } from './harness.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { parseAgentConfig } from '../../../src/config/index.ts';
+import { parseAgentConfig } from '../../../src/config/agent/index.ts';
 import { NO_LOGGER } from '../../../src/core/index.ts';
 import {
   buildAgent,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import * as DEFAULTS from '../../../src/config/defaults.ts';
+import * as DEFAULTS from '../../../src/config/schema/defaults.ts';
 import { VouchsafeError } from '../../../src/core/index.ts';
 import { localTemplates } from '../../../src/agent-runtime/local-templates.ts';
 import { AGENT_WORK_BYTES, DRIVER_WORK_BYTES } from '../../../src/template/index.ts';

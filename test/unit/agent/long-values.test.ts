@@ -8,7 +8,7 @@ import { Handover } from '../../../src/agent/handover.ts';
 import type { ObtainedValue, LeaseRef } from '../../../src/agent/obtain.ts';
 import { Sessions } from '../../../src/agent/sessions.ts';
 import { Values } from '../../../src/agent/values.ts';
-import { parseAgentConfig } from '../../../src/config/index.ts';
+import { parseAgentConfig } from '../../../src/config/agent/index.ts';
 import { JsonText, NO_LOGGER, NO_METRICS, Secret } from '../../../src/core/index.ts';
 import { CANNOT_MOUNT } from '../../helpers/csi-world.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';

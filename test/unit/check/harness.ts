@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { inject, readPod } from '../../../src/admission/index.ts';
-import { parseInstallation } from '../../../src/config/index.ts';
+import { parseInstallation } from '../../../src/config/installation/index.ts';
 import { createTestCa } from '../../../src/dev/ca/index.ts';
 import { fieldsOf, type ApiObject } from '../../../src/kubernetes/index.ts';
 import { checkTemplate } from '../../../src/template/index.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { inject, readPod } from '../../../src/admission/index.ts';
 import { runChecks } from '../../../src/check/index.ts';
-import { parseInstallation } from '../../../src/config/index.ts';
+import { parseInstallation } from '../../../src/config/installation/index.ts';
 import { fieldsOf, type KubernetesApi } from '../../../src/kubernetes/index.ts';
 import { checkTemplate } from '../../../src/template/index.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseAgentConfig, type FileConfig } from '../../../src/config/index.ts';
+import { parseAgentConfig, type FileConfig } from '../../../src/config/agent/index.ts';
 import { maskFile } from '../../../src/cli/mask.ts';
 
 function fileWith(parts: object): FileConfig {

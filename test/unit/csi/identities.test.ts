@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { podIdentities, type PodIdentities } from '../../../cmd/csi/identities.ts';
-import type { Installation } from '../../../src/config/index.ts';
+import type { Installation } from '../../../src/config/installation/index.ts';
 import { runAll } from '../../../src/async/index.ts';
 import { systemClock } from '../../../src/platform/index.ts';
 import { NO_LOGGER, NO_METRICS, type Clock } from '../../../src/core/index.ts';

@@ -7,7 +7,7 @@ import {
   type RunningDriver,
   type TestPod,
 } from '../../helpers/csi-world.ts';
-import type { Installation } from '../../../src/config/index.ts';
+import type { Installation } from '../../../src/config/installation/index.ts';
 
 const PERMISSION_DENIED = 7;
 

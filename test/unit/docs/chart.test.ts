@@ -6,11 +6,8 @@ import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { leaves } from '../../../.tools/docs/tables.ts';
 import { AGENT_CONTAINER, INIT_CONTAINER, VOLUME } from '../../../src/admission/names.ts';
-import {
-  INSTALLATION_SCHEMA,
-  parseDocumentText,
-  parseInstallation,
-} from '../../../src/config/index.ts';
+import { INSTALLATION_SCHEMA, parseInstallation } from '../../../src/config/installation/index.ts';
+import { parseDocumentText } from '../../../src/config/schema/index.ts';
 import { readText, ROOT, sourcesOf } from './documents.ts';
 
 const VALUES_TEXT = readText('manifests/vouchsafe/values.yaml');

@@ -6,11 +6,9 @@ import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { inject, planVolume, readPod } from '../../../src/admission/index.ts';
-import {
-  parseAgentConfigText,
-  parseInstallation,
-  type Annotations,
-} from '../../../src/config/index.ts';
+import { parseAgentConfigText } from '../../../src/config/agent/index.ts';
+import type { Annotations } from '../../../src/config/annotations/index.ts';
+import { parseInstallation } from '../../../src/config/installation/index.ts';
 import { checkTemplate } from '../../../src/template/index.ts';
 import { blocksOf, DOCUMENTS, MANUAL, readText, ROOT, rowsOf } from './documents.ts';
 

@@ -7,12 +7,9 @@ import { test } from 'node:test';
 import { help } from '../../../.tools/docs/commands.ts';
 import { isRead, leaves } from '../../../.tools/docs/tables.ts';
 import { REASONS } from '../../../src/admission/index.ts';
-import {
-  AGENT_CONFIG_SCHEMA,
-  ANNOTATIONS,
-  INSTALLATION_SCHEMA,
-  NOT_YET,
-} from '../../../src/config/index.ts';
+import { AGENT_CONFIG_SCHEMA } from '../../../src/config/agent/index.ts';
+import { ANNOTATIONS, NOT_YET } from '../../../src/config/annotations/index.ts';
+import { INSTALLATION_SCHEMA } from '../../../src/config/installation/index.ts';
 import { ERROR_TABLE, EXIT } from '../../../src/core/index.ts';
 import { TEMPLATE_HELPERS } from '../../../src/template/index.ts';
 import { MANUAL, ROOT, readText, rowsOf, sourcesOf } from './documents.ts';

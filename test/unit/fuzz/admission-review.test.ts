@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { connect } from 'node:tls';
 import { Agent } from 'node:https';
 import fc from 'fast-check';
-import { parseInstallation } from '../../../src/config/index.ts';
+import { parseInstallation } from '../../../src/config/installation/index.ts';
 import { checkTemplate } from '../../../src/template/index.ts';
 import {
   holdsAsync,

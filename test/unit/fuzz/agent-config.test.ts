@@ -7,9 +7,9 @@ import {
   AGENT_CONFIG_SCHEMA,
   parseAgentConfig,
   parseAgentConfigText,
-  parseDocumentText,
-  parseInstallation,
-} from '../../../src/config/index.ts';
+} from '../../../src/config/agent/index.ts';
+import { parseInstallation } from '../../../src/config/installation/index.ts';
+import { parseDocumentText } from '../../../src/config/schema/index.ts';
 import { outputPathProblem, VouchsafeError } from '../../../src/core/index.ts';
 import {
   holds,

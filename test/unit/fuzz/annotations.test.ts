@@ -13,7 +13,7 @@ import {
   removeInjection,
   type Pod,
 } from '../../../src/admission/index.ts';
-import { parseInstallation } from '../../../src/config/index.ts';
+import { parseInstallation } from '../../../src/config/installation/index.ts';
 import { outputPathProblem, VouchsafeError } from '../../../src/core/index.ts';
 import { checkTemplate } from '../../../src/template/index.ts';
 import {

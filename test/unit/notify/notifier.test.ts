@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { test } from 'node:test';
-import type { NotifyAction } from '../../../src/config/index.ts';
+import type { NotifyAction } from '../../../src/config/schema/index.ts';
 import { ALWAYS, notifierOf, pass, serve, until } from './harness.ts';
 
 function post(url: string): NotifyAction {

@@ -5,7 +5,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test, type TestContext } from 'node:test';
-import type { NotifyAction } from '../../../src/config/index.ts';
+import type { NotifyAction } from '../../../src/config/schema/index.ts';
 import {
   findContainerProcesses,
   isAlive,

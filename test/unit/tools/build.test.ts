@@ -151,7 +151,10 @@ test('the webhook starts and refuses wrong flags and wrong values', () => {
 
 test('the CSI driver starts and refuses wrong flags, wrong values and a state directory that is none', () => {
   assert.equal(start(['csi', '--wrong']).status, EXIT.usage);
-  assert.match(start(['csi']).text, /ERR_USAGE: --node-name or the environment variable NODE_NAME is required/);
+  assert.match(
+    start(['csi']).text,
+    /ERR_USAGE: --node-name or the environment variable NODE_NAME is required/,
+  );
   const path = join(directory, 'csi.yaml');
   writeFileSync(path, 'csi: { identty: {} }\n');
   const flags = ['csi', '--node-name', 'node', '--config', path, '--listen', ''];
@@ -288,6 +291,12 @@ test('an agent loads nothing that only others need', () => {
   for (const name of ['axios', '@kubernetes/client-node', '@grpc/grpc-js', 'yaml', 'chokidar']) {
     assert.ok(!packages.has(name), name);
   }
+});
+
+test('of the configuration the file of the agent holds only its own document', () => {
+  const inputs = Object.keys(metafile.outputs[outputOf('cmd/image/agent.ts')]?.inputs ?? {});
+  const folders = inputs.flatMap((path) => /^src\/config\/([^/]+)\//.exec(path)?.[1] ?? []);
+  assert.deepEqual([...new Set(folders)].sort(), ['agent', 'schema']);
 });
 
 test('the bundle has no axios and no development server', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readPod } from '../../../src/admission/index.ts';
-import { parseInstallation } from '../../../src/config/index.ts';
+import { parseInstallation } from '../../../src/config/installation/index.ts';
 import { VouchsafeError } from '../../../src/core/index.ts';
 import type { AdmissionEvent } from '../../../src/webhook/index.ts';
 import { unreadableNamespaceEvent } from '../../../src/webhook/admission-event.ts';

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { request, type RequestOptions } from 'node:https';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { parseInstallation } from '../../../src/config/index.ts';
+import { parseInstallation } from '../../../src/config/installation/index.ts';
 import type { Clock } from '../../../src/core/index.ts';
 import { createTestCa, type TestCa } from '../../../src/dev/ca/index.ts';
 import {

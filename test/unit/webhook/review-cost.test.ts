@@ -11,7 +11,7 @@ import {
   type CheckTemplate,
 } from '../../../src/admission/index.ts';
 import { countTokens } from '../../../src/admission/template-tokens.ts';
-import { parseInstallation, type Installation } from '../../../src/config/index.ts';
+import { parseInstallation, type Installation } from '../../../src/config/installation/index.ts';
 import { parseReviewBody } from '../../../src/webhook/review-body.ts';
 import { checkTemplate } from '../../../src/template/index.ts';
 

@@ -6,7 +6,7 @@ import { connect as connectHttp2, constants, type ClientHttp2Session } from 'nod
 import { text } from 'node:stream/consumers';
 import { connect } from 'node:tls';
 import { test, type TestContext } from 'node:test';
-import { parseInstallation } from '../../../src/config/index.ts';
+import { parseInstallation } from '../../../src/config/installation/index.ts';
 import { BODY_MS } from '../../../src/http/limits.ts';
 import { systemClock } from '../../../src/platform/index.ts';
 import { createTestCa } from '../../../src/dev/ca/index.ts';

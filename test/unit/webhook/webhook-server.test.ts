@@ -4,7 +4,7 @@ import { Agent } from 'node:https';
 import { connect as connectTcp } from 'node:net';
 import { connect } from 'node:tls';
 import { test } from 'node:test';
-import { parseInstallation } from '../../../src/config/index.ts';
+import { parseInstallation } from '../../../src/config/installation/index.ts';
 import { VouchsafeError } from '../../../src/core/index.ts';
 import { createTestCa } from '../../../src/dev/ca/index.ts';
 import { systemClock } from '../../../src/platform/index.ts';

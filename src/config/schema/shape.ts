@@ -2,7 +2,7 @@
  * Shapes of documents: each reads a value, reports every problem with its path, and has a JSON Schema, so that
  * the reader and the published schema cannot differ.
  */
-import { nearest, type Problem } from '../core/index.ts';
+import { nearest, type Problem } from '../../core/index.ts';
 import type { Grammar } from './grammar.ts';
 import type { JsonSchema } from './json-schema.ts';
 

@@ -1,10 +1,10 @@
 /**
  * Settings that conflict with each other. Each problem names both.
  */
-import { clashingPaths, type Problem } from '../core/index.ts';
+import { clashingPaths, type Problem } from '../../core/index.ts';
 import type { FileSettings, Setting, Settings } from './annotations.ts';
 import { csiObstacles } from './csi-settings.ts';
-import { X509_FILES } from './defaults.ts';
+import { DEFAULTS } from '../schema/index.ts';
 
 /** Audience that Entra ID requires of federated tokens. */
 export const AZURE_AUDIENCE = 'api://AzureADTokenExchange';
@@ -69,7 +69,7 @@ export function azureTokenFile(files: readonly FileSettings[]): FileSettings | u
 const CONTENTS = ['template', 'template-from', 'format', 'jwt-svid'] as const;
 
 function isX509File(file: FileSettings, settings: Settings): boolean {
-  return settings['x509-svid'].value && X509_FILES.some(({ name }) => name === file.name);
+  return settings['x509-svid'].value && DEFAULTS.X509_FILES.some(({ name }) => name === file.name);
 }
 
 function checkX509File(file: FileSettings, { prefix, report }: CheckContext): void {
@@ -182,7 +182,7 @@ const MAX_CLASHES = 20;
 function checkPaths({ settings, files, prefix, report }: CheckContext): void {
   const paths = new Map<string, string>();
   if (settings['x509-svid'].value) {
-    for (const { name, path } of X509_FILES) paths.set(name, path);
+    for (const { name, path } of DEFAULTS.X509_FILES) paths.set(name, path);
   }
   for (const { name, file } of files) paths.set(name, file?.value ?? paths.get(name) ?? name);
   for (const path of clashingPaths([...paths.values()]).slice(0, MAX_CLASHES)) {

@@ -1,7 +1,7 @@
 /**
  * Raw AgentConfig document -> validated, defaulted, frozen {@link AgentConfig}.
  */
-import { clashingPaths, problemsError, type Grant, type Problem } from '../core/index.ts';
+import { clashingPaths, problemsError, type Grant, type Problem } from '../../core/index.ts';
 import type {
   AgentConfig,
   AuthConfig,
@@ -11,9 +11,14 @@ import type {
   VaultConfig,
 } from './agent-config.ts';
 import { agentDocument } from './agent-document.ts';
-import * as defaults from './defaults.ts';
-import { httpOrigin, text, type Grammar } from './grammar.ts';
-import { deepFreeze, Place } from './shape.ts';
+import {
+  DEFAULTS as defaults,
+  grammar,
+  parseDocumentText,
+  shape,
+  type Grammar,
+  type Place,
+} from '../schema/index.ts';
 
 /** Settings from the environment, used where the document does not set them. */
 export interface AgentEnvironment {
@@ -32,7 +37,7 @@ type FileDocument = Document['files'][number];
 type GrantDocument = NonNullable<Document['grants']>[number];
 type VaultDocument = NonNullable<Document['vault']>;
 
-const anyText = text('a text', 4096);
+const anyText = grammar.text('a text', 4096);
 
 /**
  * Reads a document that was parsed from JSON or YAML. The result is deeply frozen.
@@ -44,13 +49,13 @@ export function parseAgentConfig(
   environment: AgentEnvironment = {},
 ): AgentConfig {
   const problems: Problem[] = [];
-  const place = new Place('', problems);
+  const place = new shape.Place('', problems);
   const raw = agentDocument.read(document, place);
   const config = raw === undefined ? undefined : build(raw, environment, place);
   if (config === undefined || problems.length > 0) {
     throw problemsError('ERR_CONFIG_INVALID', 'the agent configuration is not valid', problems);
   }
-  return deepFreeze(config);
+  return shape.deepFreeze(config);
 }
 
 /**
@@ -63,20 +68,6 @@ export async function parseAgentConfigText(
   environment: AgentEnvironment = {},
 ): Promise<AgentConfig> {
   return parseAgentConfig(await parseDocumentText(source), environment);
-}
-
-/**
- * JSON or YAML text -> value.
- *
- * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` with line and column.
- */
-export async function parseDocumentText(source: string): Promise<unknown> {
-  try {
-    return JSON.parse(source);
-  } catch {
-    const { parseYaml } = await import('./yaml.ts');
-    return parseYaml(source);
-  }
 }
 
 function build(raw: Document, environment: AgentEnvironment, place: Place): AgentConfig {
@@ -185,7 +176,7 @@ function vaultOf(
   const given: Partial<VaultDocument> = raw.vault ?? {};
   const { caPem, tlsServerName, redirectHosts = [], timeout = defaults.VAULT_TIMEOUT_MS } = given;
   const {
-    address = fromEnvironment(environment.vaultAddress, httpOrigin, at.at('address')),
+    address = fromEnvironment(environment.vaultAddress, grammar.httpOrigin, at.at('address')),
     namespace = fromEnvironment(environment.vaultNamespace, anyText, at.at('namespace')),
     caFile = caPem === undefined
       ? fromEnvironment(environment.vaultCaFile, anyText, at.at('caFile'))
@@ -220,11 +211,11 @@ function spiffeOf(
 /** Values from the environment follow the rules of the document; an empty one is treated as unset. */
 function fromEnvironment<T>(
   value: string | undefined,
-  grammar: Grammar<T>,
+  syntax: Grammar<T>,
   place: Place,
 ): T | undefined {
   if (value === undefined || value === '') return undefined;
-  const result = grammar.parse(value);
+  const result = syntax.parse(value);
   if ('value' in result) return result.value;
   place.problem(`from the environment: ${result.problem}`);
   return undefined;

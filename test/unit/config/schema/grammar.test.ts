@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import * as grammar from '../../../src/config/grammar.ts';
-import type { Grammar } from '../../../src/config/grammar.ts';
+import * as grammar from '../../../../src/config/schema/grammar.ts';
+import type { Grammar } from '../../../../src/config/schema/grammar.ts';
 
 interface Samples<T> {
   readonly grammar: Grammar<T>;

@@ -12,10 +12,10 @@ import {
   parseNotifySignal,
   parseQuantity,
   spiffeIdProblem,
-} from '../core/index.ts';
+} from '../../core/index.ts';
 import { MAX_RENDER_BYTES, MIN_RENDER_BYTES } from './defaults.ts';
 import type { JsonSchema } from './json-schema.ts';
-import type { NotifyAction, SecretRef } from './agent-config.ts';
+import type { NotifyAction, SecretRef } from './values.ts';
 
 /** The value, or the rule that the text breaks, as a predicate: `must be …`. */
 export type Parsed<T> = { readonly value: T } | { readonly problem: string };

@@ -7,8 +7,8 @@ import {
   VERSION,
   type Operation,
   type Problem,
-} from '../core/index.ts';
-import type { SettingName } from './annotations.ts';
+} from '../../core/index.ts';
+import type { SettingName } from '../annotations/index.ts';
 import {
   installationShape,
   SYSTEM_NAMESPACES,
@@ -16,7 +16,7 @@ import {
   type InstallationValues,
   type PolicyValues,
 } from './installation-shape.ts';
-import { deepFreeze, Place } from './shape.ts';
+import { shape, type Place } from '../schema/index.ts';
 
 /** A Vault that pods may choose by name. */
 export interface VaultConnection {
@@ -149,13 +149,13 @@ const DEFAULT_CONNECTIONS = { default: { address: 'https://vault.vault.svc:8200'
  */
 export function parseInstallation(values: unknown): Installation {
   const problems: Problem[] = [];
-  const place = new Place('', problems);
+  const place = new shape.Place('', problems);
   const raw = installationShape.read(values ?? {}, place);
   const result = raw === undefined ? undefined : build(raw, place);
   if (result === undefined || problems.length > 0) {
     throw problemsError('ERR_CONFIG_INVALID', 'the installation values are not valid', problems);
   }
-  return deepFreeze(result);
+  return shape.deepFreeze(result);
 }
 
 function build(raw: InstallationValues, place: Place): Installation {

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ANNOTATIONS, classify, resolveSettings, SETTINGS } from '../../../src/config/index.ts';
-import type { ResolvedSettings } from '../../../src/config/index.ts';
+import {
+  ANNOTATIONS,
+  classify,
+  resolveSettings,
+  SETTINGS,
+} from '../../../../src/config/annotations/index.ts';
+import type { ResolvedSettings } from '../../../../src/config/annotations/index.ts';
 
 const PREFIX = 'vouchsafe.dev';
 

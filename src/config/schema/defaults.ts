@@ -1,7 +1,7 @@
 /**
  * Built-in defaults. The manual and the schema quote these.
  */
-import { AUTH_METHODS, type AuthMethod } from './agent-config.ts';
+import { AUTH_METHODS, type AuthMethod } from './values.ts';
 
 /** Login by JWT-SVID works with every edition of Vault. */
 export const AUTH_METHOD: AuthMethod = AUTH_METHODS[0];

@@ -2,11 +2,14 @@
  * The one table of annotations: parsing, warnings, `explain` and the list in docs/use/annotations.md all come from it.
  * Names are without the prefix (`vouchsafe.dev/`).
  */
-import { LOG_LEVELS } from '../core/index.ts';
-import { AUTH_METHODS, FORMATS } from './agent-config.ts';
-import * as defaults from './defaults.ts';
-import * as grammar from './grammar.ts';
-import type { Grammar } from './grammar.ts';
+import { LOG_LEVELS } from '../../core/index.ts';
+import {
+  AUTH_METHODS,
+  DEFAULTS as defaults,
+  FORMATS,
+  grammar,
+  type Grammar,
+} from '../schema/index.ts';
 
 /** Where a setting may be set: on the pod, as a default on its Namespace, as a default of the installation. */
 export const LEVELS = ['pod', 'namespace', 'installation'] as const;

@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Ajv } from 'ajv';
-import { INSTALLATION_SCHEMA, parseInstallation } from '../../../src/config/index.ts';
-import { VouchsafeError } from '../../../src/core/index.ts';
+import {
+  INSTALLATION_SCHEMA,
+  parseInstallation,
+} from '../../../../src/config/installation/index.ts';
+import { VouchsafeError } from '../../../../src/core/index.ts';
 
 const isValid = new Ajv({ strict: true }).compile(INSTALLATION_SCHEMA);
 
@@ -157,7 +160,7 @@ for (const [name, [csi, pattern]] of Object.entries(CSI_REJECTED)) {
 }
 
 test('the default image has the version of this project', () => {
-  const file = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
+  const file = readFileSync(new URL('../../../../package.json', import.meta.url), 'utf8');
   const { version } = JSON.parse(file) as { version: string }; // npm requires it
   assert.equal(parseInstallation({}).agent.image, `vouchsafe:${version}`);
 });

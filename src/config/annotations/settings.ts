@@ -1,7 +1,7 @@
 /**
  * Annotations of pod and namespace, and the installation's defaults -> settings, each with its source.
  */
-import { typoDistance, type Problem } from '../core/index.ts';
+import { typoDistance, type Problem } from '../../core/index.ts';
 import {
   ANNOTATIONS,
   classify,
@@ -15,7 +15,7 @@ import {
   type Settings,
 } from './annotations.ts';
 import { contradictions } from './contradictions.ts';
-import { fileName } from './grammar.ts';
+import { grammar } from '../schema/index.ts';
 
 /** Annotations of a Kubernetes object. */
 export type Annotations = Readonly<Record<string, string>>;
@@ -95,7 +95,7 @@ function filesOf(
     const meaning = classify(key);
     if (meaning.kind !== 'file') continue;
     const path = `${input.prefix}/${key}`;
-    const name = fileName.parse(meaning.file);
+    const name = grammar.fileName.parse(meaning.file);
     const parsed = FILE_SETTINGS[meaning.setting].grammar.parse(text);
     if ('problem' in name)
       problems.push({ path, message: `the part after the dash ${name.problem}` });

@@ -1,11 +1,9 @@
 /**
  * Shape of the Helm values of the CSI driver.
  */
-import { parseQuantity, parseSpiffeId } from '../core/index.ts';
+import { parseQuantity, parseSpiffeId } from '../../core/index.ts';
 import { CHART_CSI_FIELDS } from './chart-shape.ts';
-import * as defaults from './defaults.ts';
-import * as grammar from './grammar.ts';
-import * as shape from './shape.ts';
+import { DEFAULTS as defaults, grammar, shape } from '../schema/index.ts';
 
 /** With a smaller heap a renderer process does not start. */
 const MIN_HEAP_BYTES = 32 * 1024 * 1024;

@@ -1,21 +1,25 @@
 /**
  * Shape of the Helm values.
  */
-import { OPERATIONS } from '../core/index.ts';
+import { OPERATIONS } from '../../core/index.ts';
 import {
   AGENT_OVERRIDES,
   isSettingName,
   SETTINGS,
   type Annotation,
   type Level,
-} from './annotations.ts';
-import { redirectHosts } from './agent-document.ts';
+} from '../annotations/index.ts';
 import { CHART_FIELDS, CHART_WEBHOOK_FIELDS, IMAGE_GRAMMAR } from './chart-shape.ts';
 import { csiShape } from './csi-shape.ts';
-import { AGENT_RENDER_BYTES } from './defaults.ts';
-import * as grammar from './grammar.ts';
-import type { JsonSchema } from './json-schema.ts';
-import * as shape from './shape.ts';
+import {
+  DEFAULTS,
+  grammar,
+  redirectHosts,
+  shape,
+  type Defaulted,
+  type JsonSchema,
+  type Shape,
+} from '../schema/index.ts';
 
 /** Namespaces that the cluster needs to recover by itself. */
 export const SYSTEM_NAMESPACES = ['kube-system', 'kube-public', 'kube-node-lease'] as const;
@@ -48,12 +52,12 @@ const connection = shape.object(
   },
 );
 
-function globs(what: string): shape.Shape<readonly string[]> {
+function globs(what: string): Shape<readonly string[]> {
   const glob = shape.parsed(grammar.text('a name, with `*` for any characters', 512), what);
   return shape.list(glob, 256, what);
 }
 
-function anyOr(what: string): shape.Defaulted<readonly string[]> {
+function anyOr(what: string): Defaulted<readonly string[]> {
   return shape.withDefault(globs(`${what} Default: any.`), ['*']);
 }
 
@@ -216,7 +220,7 @@ const agent = shape.object(
         grammar.renderBytes,
         'Memory that one rendering of a template may allocate for text and items in an agent.',
       ),
-      AGENT_RENDER_BYTES,
+      DEFAULTS.AGENT_RENDER_BYTES,
       '32Mi',
     ),
   },
@@ -301,7 +305,7 @@ const events = shape.object(
 );
 
 /** Defaults are parsed by the grammar of their annotation, so that they fail here and not in a pod. */
-const defaultsShape: shape.Shape<Readonly<Record<string, string>>> = {
+const defaultsShape: Shape<Readonly<Record<string, string>>> = {
   schema: defaultsSchema(),
   read(value, place) {
     if (!shape.isRecord(value)) {

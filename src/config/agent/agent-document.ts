@@ -2,12 +2,18 @@
  * The AgentConfig document as users and the webhook write it: its shapes, the rules within one file, and the
  * types of the raw form.
  */
-import { formatDuration, LOG_LEVELS, OPERATIONS, type Operation } from '../core/index.ts';
-import { AUTH_METHODS, FORMATS, type AuthMethod, type Format } from './agent-config.ts';
-import * as defaults from './defaults.ts';
-import * as grammar from './grammar.ts';
-import type { JsonSchema } from './json-schema.ts';
-import * as shape from './shape.ts';
+import { formatDuration, LOG_LEVELS, OPERATIONS, type Operation } from '../../core/index.ts';
+import {
+  AUTH_METHODS,
+  DEFAULTS as defaults,
+  FORMATS,
+  grammar,
+  redirectHosts,
+  shape,
+  type AuthMethod,
+  type Format,
+  type JsonSchema,
+} from '../schema/index.ts';
 
 /** `apiVersion` of the document. */
 export const AGENT_API_VERSION = 'vouchsafe.dev/v1';
@@ -40,13 +46,6 @@ const spiffe = shape.object(
     ),
   },
   'Identity from the SPIFFE Workload API.',
-);
-
-/** Used by this document and by the Helm values. */
-export const redirectHosts = shape.list(
-  shape.parsed(grammar.host, 'A host name or an IP address, without port.'),
-  64,
-  "Hosts that Vault may redirect to, besides the address's own; logins are never sent to other hosts.",
 );
 
 const vault = shape.object(

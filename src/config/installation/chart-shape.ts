@@ -2,9 +2,8 @@
  * Shape of the Helm values that only the chart reads: how webhook and driver are deployed. Webhook and driver
  * accept and ignore them, so that one document serves all.
  */
-import { LOG_LEVELS } from '../core/index.ts';
-import * as grammar from './grammar.ts';
-import * as shape from './shape.ts';
+import { LOG_LEVELS } from '../../core/index.ts';
+import { grammar, shape, type Grammar, type Shape, type Defaulted } from '../schema/index.ts';
 
 /** Values of labels may be empty. */
 const ANY_TEXT = grammar.matching('a text', /^/);
@@ -244,14 +243,14 @@ export const CHART_ONLY: readonly string[] = [
 ];
 
 function defaulted<T extends string>(
-  values: grammar.Grammar<T>,
+  values: Grammar<T>,
   value: T,
   description: string,
-): shape.Defaulted<T> {
+): Defaulted<T> {
   return shape.withDefault(shape.parsed(values, description), value, value);
 }
 
-function flag(value: boolean, description: string): shape.Defaulted<boolean> {
+function flag(value: boolean, description: string): Defaulted<boolean> {
   return shape.withDefault(shape.flag(description), value, value);
 }
 
@@ -260,24 +259,24 @@ function number(
   maximum: number,
   value: number,
   description: string,
-): shape.Defaulted<number> {
+): Defaulted<number> {
   return shape.withDefault(shape.whole(minimum, maximum, description), value, value);
 }
 
-function name(description: string): shape.Shape<string> {
+function name(description: string): Shape<string> {
   return shape.parsed(grammar.text('a name', 253), description);
 }
 
 /** Labels, annotations, selectors. */
-function texts(description: string): shape.Shape<Readonly<Record<string, string>>> {
+function texts(description: string): Shape<Readonly<Record<string, string>>> {
   return shape.dictionary(shape.parsed(ANY_TEXT, ''), /^.+$/, description);
 }
 
 /** Kubernetes validates these. */
-function anyObject(description: string): shape.Shape<Readonly<Record<string, unknown>>> {
+function anyObject(description: string): Shape<Readonly<Record<string, unknown>>> {
   return shape.dictionary(shape.anything('As in Kubernetes.'), /^.+$/, description);
 }
 
-function objects(description: string): shape.Shape<readonly unknown[]> {
+function objects(description: string): Shape<readonly unknown[]> {
   return shape.list(anyObject(''), 64, description);
 }

@@ -8,15 +8,18 @@ import {
   parseAgentConfig,
   parseAgentConfigText,
   type AgentEnvironment,
-} from '../../../src/config/index.ts';
-import { VouchsafeError } from '../../../src/core/index.ts';
+} from '../../../../src/config/agent/index.ts';
+import { VouchsafeError } from '../../../../src/core/index.ts';
 
 const HEAD = { apiVersion: 'vouchsafe.dev/v1', kind: 'AgentConfig' };
 const ENVIRONMENT: AgentEnvironment = {
   spiffeEndpointSocket: 'unix:///run/agent.sock',
   vaultAddress: 'https://vault:8200',
 };
-const SCHEMA_FILE = new URL('../../../src/config/agent-config.schema.json', import.meta.url);
+const SCHEMA_FILE = new URL(
+  '../../../../src/config/agent/agent-config.schema.json',
+  import.meta.url,
+);
 
 function problemsOf(document: unknown, environment: AgentEnvironment = ENVIRONMENT): string[] {
   try {

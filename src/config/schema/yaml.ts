@@ -2,7 +2,7 @@
  * YAML text -> value, by the `yaml` package. Imported lazily: the agent reads JSON.
  */
 import { LineCounter, parseDocument } from 'yaml';
-import { VouchsafeError } from '../core/index.ts';
+import { VouchsafeError } from '../../core/index.ts';
 
 /**
  * Reads one YAML document (core schema; aliases are bounded by the parser).

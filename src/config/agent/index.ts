@@ -1,0 +1,22 @@
+export type {
+  AgentConfig,
+  AuthConfig,
+  FileConfig,
+  FileSource,
+  SpiffeConfig,
+  VaultConfig,
+} from './agent-config.ts';
+export {
+  AGENT_API_VERSION,
+  AGENT_CONFIG_SCHEMA,
+  AGENT_KIND,
+  MAX_FILES,
+  type RawAgentConfig,
+  type RawFile,
+  type RawX509Files,
+} from './agent-document.ts';
+export {
+  parseAgentConfig,
+  parseAgentConfigText,
+  type AgentEnvironment,
+} from './parse-agent-config.ts';

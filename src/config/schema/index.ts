@@ -1,0 +1,16 @@
+export * as DEFAULTS from './defaults.ts';
+export { parseDocumentText } from './document-text.ts';
+export * as grammar from './grammar.ts';
+export type { Grammar } from './grammar.ts';
+export type { JsonSchema } from './json-schema.ts';
+export { redirectHosts } from './redirect-hosts.ts';
+export * as shape from './shape.ts';
+export type { Defaulted, Place, Shape } from './shape.ts';
+export {
+  AUTH_METHODS,
+  FORMATS,
+  type AuthMethod,
+  type Format,
+  type NotifyAction,
+  type SecretRef,
+} from './values.ts';

@@ -1,0 +1,30 @@
+/**
+ * Values that several documents share.
+ */
+import type { WriteParams } from '../../core/index.ts';
+
+/** How the agent authenticates to Vault. */
+export const AUTH_METHODS = ['jwt', 'cert', 'spiffe', 'kubernetes'] as const;
+/** One of {@link AUTH_METHODS}. */
+export type AuthMethod = (typeof AUTH_METHODS)[number];
+
+/** The shipped templates: `templates/<format>.hbs`. */
+export const FORMATS = ['json', 'env', 'properties', 'yaml', 'raw'] as const;
+/** One of {@link FORMATS}. */
+export type Format = (typeof FORMATS)[number];
+
+/** How the application is notified of changed files. */
+export type NotifyAction =
+  /** `signal` is a name such as `SIGHUP`. */
+  | { readonly kind: 'signal'; readonly signal: string; readonly container: string }
+  /** `url` is on loopback. */
+  | { readonly kind: 'http'; readonly method: 'GET' | 'POST' | 'PUT'; readonly url: string }
+  | { readonly kind: 'restart'; readonly container: string };
+
+/** A Vault path, optionally with one key of its data: `kvv2/app#password`. */
+export interface SecretRef {
+  readonly path: string;
+  readonly key?: string;
+  /** Present if the value is the response to a write. */
+  readonly params?: WriteParams;
+}
