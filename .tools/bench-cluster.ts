@@ -1,7 +1,7 @@
 /**
  * What injection costs in a cluster, in time and memory: `npm run bench:cluster`. Options: `--runs N` starts of each
- * kind of pod (7), `--json`. It uses the cluster of `npm run test:cluster -- --stay` where that is up, and one of its
- * own otherwise. It judges nothing: the exit code is 0 when everything worked, however long it took.
+ * kind of pod (7), `--json`. It uses the cluster of `npm run test:cluster -- --stay` if that is up, otherwise its
+ * own. Times are not judged: the exit code is 0 if everything worked, however long it took.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';

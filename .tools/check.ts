@@ -1,6 +1,6 @@
 /**
- * The gate behind `npm test`: formatting, lint, types and generated files beside the tests, so that both cores
- * have work. Every step runs, whatever another one says; the exit code is 1 when any failed.
+ * The gate behind `npm test`: formatting, lint, types and generated files in parallel with the tests, so that both
+ * cores are used. Every step runs even if others fail; the exit code is 1 if any failed.
  */
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';

@@ -42,7 +42,7 @@ function table(name: string, report: FleetReport): string {
     `${'phase'.padEnd(16)}${'peak/s'.padStart(7)}${'x mean'.padStart(7)}`,
     row('start', start, `every file written after ${seconds(start.deliveredAfter)}`),
     row('steady', steady, ''),
-    row('outage', outage, 'connections that were refused'),
+    row('outage', outage, 'refused connections'),
     row(
       'recovery',
       recovery,
@@ -66,7 +66,8 @@ if (isMainThread) {
     options: { agents: { type: 'string', default: '10000' }, json: { type: 'boolean' } },
   });
   const agents = Number(values.agents);
-  if (!Number.isInteger(agents) || agents < 10) throw new Error('--agents needs a number from 10');
+  if (!Number.isInteger(agents) || agents < 10)
+    throw new Error('--agents must be an integer of at least 10');
   const started = performance.now();
   const [usual, harsh] = await Promise.all([
     inThread({ population: 'usual', agents }),

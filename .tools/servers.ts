@@ -167,8 +167,8 @@ export function run(
 }
 
 /**
- * Builds programs and tells the tests where they are. Without Go it says so and ends the process: a suite that
- * is skipped in silence proves nothing.
+ * Builds programs and passes their paths to the tests. Without Go it prints an error and ends the process: a suite
+ * that is silently skipped proves nothing.
  */
 export async function buildPrograms(programs: readonly Program[]): Promise<Built> {
   if (spawnSync('go', ['version']).status !== 0) {
@@ -202,7 +202,7 @@ export function onPath(name: string): string | undefined {
 /** Ends the process where it is not root's. */
 export function requireRoot(): void {
   if (process.getuid?.() === 0) return;
-  say('a cluster needs root: it makes network namespaces, mounts and cgroups');
+  say('a cluster requires root: it creates network namespaces, mounts and cgroups');
   process.exit(1);
 }
 
@@ -229,8 +229,8 @@ async function build(program: Program): Promise<number> {
 }
 
 /**
- * Makes sure of Debian's packages. As root with `CI=true` the missing ones are installed; a person is told the
- * one line that installs them, and the process ends.
+ * Checks for Debian packages. As root with `CI=true` it installs missing ones; otherwise it prints the command that
+ * installs them, and ends the process.
  */
 export async function ensurePackages(packages: readonly Package[]): Promise<void> {
   const missing = packages.filter(({ file }) => !existsSync(file));
