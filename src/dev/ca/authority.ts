@@ -1,6 +1,6 @@
 /**
  * A small certificate authority (ECDSA P-256) for the development servers and the tests.
- * It must never sign anything outside of them: keys live in memory, nothing is revoked.
+ * Not for any other use: keys are in memory, and nothing is revoked.
  *
  * @see https://www.rfc-editor.org/rfc/rfc5280 section 4
  */
@@ -20,18 +20,18 @@ import {
   type Extension,
 } from '../../x509/index.ts';
 
-/** What a certificate says. */
+/** Content of a certificate. */
 export interface CertificateRequest extends AlternativeNames {
-  /** Common name; without one the subject is the one that SPIRE gives: `C=US, O=SPIRE`. */
+  /** Common name. Default: the subject that SPIRE sets, `C=US, O=SPIRE`. */
   readonly commonName?: string;
-  /** Begin of validity, milliseconds since the epoch. */
+  /** Start of validity, milliseconds since the epoch. */
   readonly nowMs: number;
   readonly ttlMs: number;
-  /** Deliberate defects, for tests of those who check certificates. */
+  /** Deliberate defects, for tests of the validation of certificates. */
   readonly defects?: CertificateDefects;
 }
 
-/** Ways in which a leaf breaks the rules of X.509-SVIDs. */
+/** How a leaf violates the X.509-SVID specification. */
 export interface CertificateDefects {
   readonly isCa?: boolean;
   /** Replaces the bits of the key usage (first octet: 0x80 digitalSignature, 0x04 keyCertSign). */
@@ -53,21 +53,20 @@ export interface IssuedCertificate {
 export interface Authority {
   readonly caDer: Buffer;
   readonly caPem: string;
-  /** Issues a certificate for servers and clients with a fresh key. */
+  /** Issues a certificate for servers and clients with a new key. */
   issue(request: CertificateRequest): IssuedCertificate;
 }
 
-/** What {@link createAuthority} needs. */
 export interface AuthorityOptions {
-  /** Common name; without one the subject is the one that SPIRE gives: `C=US, O=SPIFFE`. */
+  /** Common name. Default: the subject that SPIRE sets, `C=US, O=SPIFFE`. */
   readonly commonName?: string;
-  /** A trust domain's SPIFFE ID, as SPIRE puts it into its authorities. */
+  /** SPIFFE ID of a trust domain, which SPIRE puts into its authorities. */
   readonly uri?: string;
   readonly nowMs: number;
   readonly ttlMs: number;
 }
 
-/** Makes an authority with a fresh key. */
+/** Creates an authority with a new key. */
 export function createAuthority({ commonName, uri, nowMs, ttlMs }: AuthorityOptions): Authority {
   const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const issuer = subjectName(commonName, 'SPIFFE');

@@ -8,7 +8,7 @@ import { createAuthority } from './authority.ts';
 const DEFAULT_TTL_MS = 3_600_000;
 const CA_TTL_MS = 86_400_000;
 
-/** For what a server certificate stands. */
+/** Names and lifetime of a certificate. */
 export interface ServerCertificateRequest {
   /** Default `localhost`. */
   readonly dnsNames?: readonly string[];
@@ -16,7 +16,7 @@ export interface ServerCertificateRequest {
   readonly ips?: readonly string[];
   /** Default one hour. */
   readonly ttlMs?: number;
-  /** URI names, for certificates of clients. Default none. */
+  /** URI SANs, for client certificates. Default none. */
   readonly uris?: readonly string[];
   /** Default none. */
   readonly commonName?: string;
@@ -25,11 +25,11 @@ export interface ServerCertificateRequest {
 /** An authority for tests. */
 export interface TestCa {
   readonly caPem: string;
-  /** A certificate with its key (PKCS#8), good for server and client authentication. */
+  /** A certificate with its key (PKCS#8), for server and client authentication. */
   issue(request?: ServerCertificateRequest): { readonly certPem: string; readonly keyPem: string };
 }
 
-/** Makes an authority whose certificates begin at the time of `clock`. */
+/** Creates an authority whose certificates are valid from the time of `clock`. */
 export function createTestCa(clock: Clock = systemClock): TestCa {
   const commonName = 'Vouchsafe test CA';
   const authority = createAuthority({ commonName, nowMs: clock.now(), ttlMs: CA_TTL_MS });

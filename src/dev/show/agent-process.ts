@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { VouchsafeError } from '../../core/index.ts';
 import { raceAbort } from '../../async/index.ts';
 
-/** Time for an agent to revoke what it holds when it is told to stop. */
+/** Time for a stopping agent to revoke its credentials. */
 const STOP_TIMEOUT_MS = 10_000;
 
 /** One line of the agent's log. */
@@ -36,7 +36,7 @@ export interface AgentProcess {
   readonly exited: Promise<number>;
   /** The address of its probes, once it listens. */
   readonly address: Promise<string>;
-  /** Stops it as the kubelet does: SIGTERM, then SIGKILL. Resolves when it is gone. */
+  /** Stops it as the kubelet does: SIGTERM, then SIGKILL. Resolves when it has exited. */
   stop(): Promise<void>;
 }
 
@@ -46,7 +46,7 @@ export function startAgentProcess(options: AgentProcessOptions): AgentProcess {
   const child = spawn(command, [...args], {
     env: { ...env },
     stdio: ['pipe', 'inherit', 'pipe'],
-    // Out of the terminal's process group: Ctrl-C is for the show, which ends its containers in order.
+    // Outside of the terminal's process group: Ctrl-C goes to the demo, which stops its containers in order.
     detached: true,
   });
   const address = Promise.withResolvers<string>();
@@ -78,7 +78,7 @@ export function startAgentProcess(options: AgentProcessOptions): AgentProcess {
   };
 }
 
-/** Waits for a container that is to end by itself, as an init container does. */
+/** Waits for a container that ends by itself, such as an init container. */
 export async function finished(process: AgentProcess, signal: AbortSignal): Promise<void> {
   const code = await raceAbort(process.exited, signal);
   if (code !== 0) throw ended(process.name, code);
@@ -88,7 +88,7 @@ export async function finished(process: AgentProcess, signal: AbortSignal): Prom
 export function ended(name: string, code: number): VouchsafeError {
   return new VouchsafeError(
     'ERR_AGENT_DEADLINE',
-    `container ${name} ended with exit code ${code}; its last lines above say why`,
+    `container ${name} ended with exit code ${code}; see its last lines above`,
   );
 }
 
@@ -101,7 +101,7 @@ function exitOf(child: ChildProcess, name: string): Promise<number> {
   });
 }
 
-/** A line of a log; what is none is a message. */
+/** Parses a line of a log; other output becomes a message. */
 export function parseLine(text: string): AgentLine {
   try {
     const value: unknown = JSON.parse(text);
@@ -109,7 +109,7 @@ export function parseLine(text: string): AgentLine {
       return value as AgentLine; // a line of the project's own logger
     }
   } catch {
-    // Not a log line: shown as it is.
+    // Not a log line: printed as it is.
   }
   return { level: 'info', message: text };
 }

@@ -1,5 +1,5 @@
 /**
- * Who gives the shown pod its identity, by `csi.identity.kind`: the kubelet's token, or SVIDs by one of two APIs of a
+ * The source of the pod's identity, by `csi.identity.kind`: the kubelet's token, or SVIDs from one of two APIs of a
  * SPIRE agent.
  */
 import type { Clock } from '../../core/index.ts';
@@ -13,7 +13,7 @@ import {
 } from '../workload-api/index.ts';
 import { startLocalCluster, type KnownPod } from './local-cluster.ts';
 
-/** Ways that a driver learns who a pod is. */
+/** How the driver obtains a pod's identity. */
 export const CSI_IDENTITIES = ['service-account', 'broker', 'delegated'] as const;
 export type CsiIdentity = (typeof CSI_IDENTITIES)[number];
 
@@ -21,12 +21,12 @@ const TRUST_DOMAIN = 'example.org';
 const DRIVER_ID = `spiffe://${TRUST_DOMAIN}/vouchsafe/csi`;
 const TOKEN_TTL_MS = 3_600_000;
 
-/** The servers around the shown pod, as far as identity goes. */
+/** The servers that provide the pod's identity. */
 export interface CsiIdentities {
   readonly says: readonly string[];
-  /** `sub` of what the pod logs in with. */
+  /** `sub` of the token that logs in. */
   readonly subject: string;
-  /** Where the keys for it are served. */
+  /** URL of the keys that verify it. */
   readonly jwksUrl: string;
   /** Values of the installation. */
   readonly values: { readonly spiffe?: object; readonly identity: object };
@@ -63,7 +63,7 @@ async function bySignedToken(
   });
   const expirationTimestamp = new Date(clock.now() + TOKEN_TTL_MS).toISOString();
   return {
-    says: ['a cluster that signs service-account tokens, and a Vault that trusts it: embedded'],
+    says: ['embedded: a cluster that signs service account tokens, and a Vault that trusts it'],
     ...{ subject, jwksUrl: `${oidc.url}/keys` },
     ...{ values: { identity: { kind: 'service-account' } }, flags: [], attributes: {} },
     tokens: JSON.stringify({ vault: { token, expirationTimestamp } }),
@@ -94,7 +94,7 @@ async function bySvid(
     return {
       ...shared,
       says: [
-        'a Broker API that trusts the driver, and a Vault that trusts its SVIDs: embedded',
+        'embedded: a Broker API that trusts the driver, and a Vault that trusts its SVIDs',
         `the driver is ${DRIVER_ID}`,
       ],
       values: { spiffe: { socket: workloadApi.address }, identity: { kind, socket: address } },
@@ -109,8 +109,8 @@ async function bySvid(
   return {
     ...shared,
     says: [
-      'a Delegated Identity API, an API server that knows the pod, and a Vault that trusts SVIDs: embedded',
-      `the entry of the pod selects ${selectors.join(', ')}`,
+      'embedded: a Delegated Identity API, an API server that knows the pod, and a Vault that trusts SVIDs',
+      `the registration entry of the pod selects ${selectors.join(', ')}`,
     ],
     values: { identity: { kind, socket: address } },
     flags: ['--api-server', cluster.address],

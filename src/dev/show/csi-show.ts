@@ -1,6 +1,6 @@
 /**
- * The CSI driver on one machine, without a cluster: a pod's volume is published, refreshed and taken away, and the pod
- * itself is nowhere. `npm start -- --mode csi` is this.
+ * `npm start -- --mode csi`: the CSI driver on this machine, without a cluster. A pod's volume is published, refreshed
+ * and unpublished; the pod itself does not run.
  */
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -17,23 +17,22 @@ import { startCsiIdentities, type CsiIdentities, type CsiIdentity } from './csi-
 import type { KnownPod } from './local-cluster.ts';
 import { LocalKubelet, registerDriver, type ShownPod } from './local-kubelet.ts';
 
-/** How long the newest value may take into the file; it is read anew each second. */
+/** How long a new value may take to reach the file; the secret is read every second. */
 const REFRESH_TIMEOUT_MS = 30_000;
 const LOOK_MS = 100;
 
-/** Where a driver may keep its state: on a tmpfs. */
+/** Directory for the driver's state: a tmpfs. */
 const MEMORY = '/dev/shm';
 
-/** What the pod asks for. */
+/** Attributes of the pod's volume. */
 const ATTRIBUTES = { role: 'web', 'template-db': '{{secret "kv/web#password"}}', refresh: '1s' };
 
-/** How the show is run. */
 export interface CsiShowOptions {
-  /** End when the volume has been shown once. */
+  /** Ends after one refresh. */
   readonly once: boolean;
-  /** How the driver learns who the pod is. */
+  /** How the driver obtains the pod's identity. */
   readonly identity: CsiIdentity;
-  /** Words that start the driver. */
+  /** Command of the driver. */
   readonly driverCommand: readonly [string, ...string[]];
   /** Whether this process may mount. */
   readonly mayMount: boolean;
@@ -41,9 +40,9 @@ export interface CsiShowOptions {
 }
 
 /**
- * Shows one volume until `signal` aborts, or to its end with `once`. Leaves nothing behind.
+ * Shows one volume until `signal` aborts, or until its first refresh with `once`. Removes everything at its end.
  *
- * @throws VouchsafeError `ERR_USAGE` for somebody who may not mount.
+ * @throws VouchsafeError `ERR_USAGE` without the permission to mount.
  */
 export async function showVolume(
   options: CsiShowOptions,
@@ -67,7 +66,7 @@ export async function showVolume(
   for (const fact of facts) console.fact(fact);
   await seed(vault, identities);
   console.fact(`${vault.address}, role web for ${identities.subject}`);
-  console.step('the driver of this node, registered as a kubelet does it');
+  console.step('starting the driver of this node, and registering it as the kubelet does');
   const socket = join(directory, 'csi.sock');
   await startDriver(options, { directory, state, vault, identities }, { console, stack });
   const name = await registerDriver(join(directory, 'registry', `${DRIVER}-reg.sock`), clock);
@@ -80,14 +79,14 @@ export async function showVolume(
   console.step('rotating kv/web in Vault');
   await vault.write('kv/web', { password: randomUUID() });
   await changed(pod, options, signal);
-  console.fact('the file has the new value; nothing runs in the pod, which was told nothing');
+  console.fact('the file has the new value; nothing of Vouchsafe runs in the pod');
   if (!options.once) await untilAborted(signal);
 }
 
 const DRIVER = 'csi.vouchsafe.dev';
 const NODE = 'this-machine';
 
-interface Told {
+interface Output {
   readonly console: ShowConsole;
 }
 
@@ -118,11 +117,11 @@ interface Places {
   readonly identities: CsiIdentities;
 }
 
-/** Starts the driver; the stack stops it, and volumes that it serves then are its successor's. */
+/** Starts the driver; the stack stops it, and leaves its volumes to a successor. */
 async function startDriver(
   { driverCommand }: CsiShowOptions,
   places: Places,
-  { console, stack }: Told & { readonly stack: AsyncDisposableStack },
+  { console, stack }: Output & { readonly stack: AsyncDisposableStack },
 ): Promise<void> {
   const { directory, state, vault, identities } = places;
   const config = join(directory, 'values.json');
@@ -153,7 +152,7 @@ async function startDriver(
   );
   const listening = once(createInterface({ input: child.stdout }), 'line');
   const first = await Promise.race([listening, gone.then(() => undefined)]);
-  if (first === undefined) throw new VouchsafeError('ERR_SERVER_LISTEN', 'the driver has ended');
+  if (first === undefined) throw new VouchsafeError('ERR_SERVER_LISTEN', 'the driver has exited');
 }
 
 function podOfShow(): KnownPod {
@@ -176,13 +175,13 @@ async function shownPod(
 async function publish(
   kubelet: LocalKubelet,
   pod: ShownPod,
-  { console, clock }: Told & { readonly clock: Clock },
+  { console, clock }: Output & { readonly clock: Clock },
 ): Promise<void> {
-  console.step(`pod ${pod.namespace}/${pod.name} wants a volume`);
+  console.step(`pod ${pod.namespace}/${pod.name} requests a volume`);
   for (const [name, text] of Object.entries(pod.attributes)) console.fact(`${name}: ${text}`);
   const startedAtMs = clock.monotonicMs();
   await kubelet.publish(pod);
-  console.fact(`there after ${Math.round(clock.monotonicMs() - startedAtMs)} ms: ${pod.target}/db`);
+  console.fact(`ready after ${Math.round(clock.monotonicMs() - startedAtMs)} ms: ${pod.target}/db`);
 }
 
 async function changed(
@@ -199,7 +198,7 @@ async function changed(
 async function end(
   kubelet: LocalKubelet,
   pod: ShownPod,
-  { vault, console }: Told & { readonly vault: DevVault },
+  { vault, console }: Output & { readonly vault: DevVault },
 ): Promise<void> {
   console.step('the pod ends');
   await kubelet.unpublish(pod);

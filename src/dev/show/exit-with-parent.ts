@@ -1,9 +1,9 @@
 /**
- * Loaded into each process of a show: ends it in order when the show itself is gone, however that ended.
+ * Preloaded into each child process of the demo: stops it when the demo itself has ended, for whatever reason.
  */
 import { Socket } from 'node:net';
 
 process.stdin.on('end', () => process.kill(process.pid, 'SIGTERM'));
 process.stdin.resume();
-// A process that is done must not wait for its show.
+// Must not keep a finished process alive.
 if (process.stdin instanceof Socket) process.stdin.unref();

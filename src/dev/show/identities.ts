@@ -1,5 +1,5 @@
 /**
- * Where the shown pod's identity comes from: the embedded Workload API, a real one, or service-account tokens.
+ * The source of the pod's identity: the embedded Workload API, a real one, or service account tokens.
  */
 import { X509Certificate } from 'node:crypto';
 import type { JWK } from 'jose';
@@ -11,22 +11,22 @@ import { startOidcProvider, startWorkloadApi, type OidcProvider } from '../workl
 
 const TRUST_DOMAIN = 'example.org';
 
-/** Short lives, so that a person sees SVIDs rotate. */
+/** Short lifetimes, so that the rotation of SVIDs can be watched. */
 const JWT_TTL_MS = 60_000;
 const X509_TTL_MS = 120_000;
 
-/** Waits between streams of keys. */
+/** Waits before a stream of keys is reopened. */
 const RECONNECT = { minMs: 1000, maxMs: 30_000 } as const;
 
-/** The pod that is to have an identity. */
+/** The pod that gets an identity. */
 export interface Workload {
   readonly namespace: string;
   readonly serviceAccount: string;
-  /** The SPIFFE ID that the pod asks for, if it does. */
+  /** The SPIFFE ID that the pod requests, if any. */
   readonly spiffeId: string | undefined;
   readonly hint: string | undefined;
   readonly audience: string;
-  /** True where it logs in with a service-account token. */
+  /** Whether it logs in with a service account token. */
   readonly byTokenFile: boolean;
 }
 
@@ -37,13 +37,12 @@ export interface Identities extends AsyncDisposable {
   readonly isReal: boolean;
   /** `sub` of the tokens that the pod logs in with. */
   readonly subject: string;
-  /** Where the keys for these tokens are served. */
+  /** Serves the keys that verify these tokens. */
   readonly oidc: OidcProvider;
   readonly bundlePem: string;
   serviceAccountToken(audience: string): Promise<string>;
 }
 
-/** How {@link connectIdentities} finds the Workload API and shows its keys. */
 export interface ConnectOptions {
   readonly socket: string;
   /** Port for the keys; 0 lets the system choose. */
@@ -62,7 +61,7 @@ export async function startIdentities(
   const spiffeId =
     workload.spiffeId ?? `spiffe://${TRUST_DOMAIN}/ns/${namespace}/sa/${serviceAccount}`;
   const trustDomain = spiffeId.split('/')[2] ?? TRUST_DOMAIN;
-  // Vault's method `cert` asks for a common name, which SPIRE takes from the first DNS name of an entry.
+  // Vault's method `cert` requires a common name, which SPIRE takes from the first DNS name of an entry.
   const dnsNames = [serviceAccount];
   const identity = { spiffeId, dnsNames, ...(hint === undefined ? {} : { hint }) };
   const api = await startWorkloadApi({
@@ -100,7 +99,7 @@ export async function startIdentities(
   };
 }
 
-/** Uses a real Workload API: learns the workload's SPIFFE ID, and follows the keys that verify it. */
+/** Uses a real Workload API: fetches the workload's SPIFFE ID, and watches the keys that verify it. */
 export async function connectIdentities(
   workload: Workload,
   options: ConnectOptions,
@@ -139,7 +138,7 @@ export async function connectIdentities(
   };
 }
 
-/** Keeps the JWT keys of a trust domain. Rejects when the Workload API offers none, or with the reason of the abort. */
+/** Keeps the JWT keys of a trust domain up to date. Rejects if the Workload API has none, or with the reason of the abort. */
 async function followKeys(
   api: WorkloadApi,
   trustDomainId: string,

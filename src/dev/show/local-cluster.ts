@@ -1,5 +1,5 @@
 /**
- * The API server as the driver of a show sees it: one pod, and no defaults of namespaces.
+ * An API server for the driver of the demo: one pod, and no defaults on namespaces.
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -20,7 +20,7 @@ export interface LocalCluster extends AsyncDisposable {
   readonly address: string;
 }
 
-/** Serves one pod to whoever asks. */
+/** Serves one pod, without authentication. */
 export async function startLocalCluster(pod: KnownPod): Promise<LocalCluster> {
   const { namespace, name, uid, serviceAccount, nodeName } = pod;
   const objects = new Map<string, object>([
@@ -37,7 +37,7 @@ export async function startLocalCluster(pod: KnownPod): Promise<LocalCluster> {
   const server = createServer((request, response) => answer(objects, request, response));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const { port } = server.address() as AddressInfo; // a TCP server that listens has one
+  const { port } = server.address() as AddressInfo; // set for a listening TCP server
   return {
     address: `http://127.0.0.1:${port}`,
     async [Symbol.asyncDispose]() {

@@ -1,31 +1,31 @@
 /**
- * The agent's document for this machine: the same as in the pod, with the pod's places mapped to local ones.
+ * The AgentConfig for this machine: that of the pod, with paths and addresses mapped to local ones.
  */
 import { formatDuration, parseDuration } from '../../core/index.ts';
 import type { RawAgentConfig } from '../../config/agent/index.ts';
 import { DEFAULTS } from '../../config/schema/index.ts';
 import { localPath } from './volumes.ts';
 
-/** A static secret is read this often at the most seldom, so that a person sees it change. */
-export const SHOWN_REFRESH_MS = 3000;
+/** Longest `refresh`, so that changes can be watched. */
+export const MAX_REFRESH_MS = 3000;
 
-/** Where the pod's places are on this machine. */
+/** Local paths and addresses for those of the pod. */
 export interface LocalPlaces {
   readonly mounts: readonly { readonly name: string; readonly mountPath: string }[];
   /** Directory by volume. */
   readonly directories: ReadonlyMap<string, string>;
   readonly socket: string;
-  /** Undefined keeps the pod's own connection. */
+  /** Undefined: the pod's own connection. */
   readonly vaultAddress: string | undefined;
   readonly vaultNamespace: string | undefined;
   readonly vaultCaFile: string | undefined;
   readonly vaultCaPem?: string | undefined;
   readonly terminationLog: string;
-  /** Port of the application by the port that the pod names. */
+  /** Port of the application on this machine. */
   readonly applicationPort: number;
 }
 
-/** Maps a document. */
+/** Maps an AgentConfig. */
 export function localConfig(raw: RawAgentConfig, places: LocalPlaces): RawAgentConfig {
   const map = (path: string): string => localPath(path, places.mounts, places.directories);
   const { spiffe, auth, stateDirectory } = raw;
@@ -68,11 +68,11 @@ function localVault(
 }
 
 function shownRefresh(refresh: string | undefined): string {
-  const asked = parseDuration(refresh ?? '') ?? Infinity;
-  return formatDuration(Math.min(asked, SHOWN_REFRESH_MS));
+  const requested = parseDuration(refresh ?? '') ?? Infinity;
+  return formatDuration(Math.min(requested, MAX_REFRESH_MS));
 }
 
-/** The application's port is taken on many machines: its stand-in listens where there is room. */
+/** The application's port may be in use on this machine, so its stand-in listens on another one. */
 function localActions(actions: readonly string[], places: LocalPlaces): readonly string[] {
   return actions.map((action) =>
     action.replace(/^(http:\w+ \w+:\/\/[^/:]+)(:\d+)?/, `$1:${places.applicationPort}`),

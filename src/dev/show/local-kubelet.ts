@@ -1,14 +1,14 @@
 /**
- * The kubelet as a CSI driver of this machine sees it: registers it, publishes and unpublishes.
+ * A kubelet for the CSI driver of the demo: registers it, publishes and unpublishes.
  */
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { VouchsafeError, type Clock } from '../../core/index.ts';
 import { CALLS, type CallType } from '../../csi/index.ts';
 
-/** A first login and its reads take longer than this only where something is wrong. */
+/** A login and its reads take longer only if something fails. */
 const TIMEOUT_MS = 30_000;
 
-/** Key of what the kubelet itself says of a pod. */
+/** Prefix of the attributes that the kubelet itself sets. */
 const INFO = 'csi.storage.k8s.io/';
 
 /** A pod with a volume. */
@@ -18,7 +18,7 @@ export interface ShownPod {
   readonly uid: string;
   readonly serviceAccount: string;
   readonly volumeId: string;
-  /** Where its files are to be. */
+  /** Target path of the volume. */
   readonly target: string;
   /** `volumeAttributes` of its volume. */
   readonly attributes: Readonly<Record<string, string>>;
@@ -26,7 +26,7 @@ export interface ShownPod {
   readonly tokens: string;
 }
 
-/** Asks a driver's registration socket what it is, and takes it. Gives its name. */
+/** Registers a driver by its registration socket. Returns its name. */
 export async function registerDriver(socket: string, clock: Clock): Promise<string> {
   const connection = new Connection(socket, clock);
   try {
@@ -47,7 +47,7 @@ export class LocalKubelet {
     this.#connection = new Connection(socket, clock);
   }
 
-  /** Rejects with the text that a pod's events would show. */
+  /** Rejects with the text for the pod's events. */
   async publish(pod: ShownPod): Promise<void> {
     await this.#connection.call(CALLS.nodePublishVolume, {
       volumeId: pod.volumeId,
@@ -103,7 +103,7 @@ class Connection {
       { deadline: this.#clock.now() + TIMEOUT_MS },
       (error: ServiceError | null, answer?: Uint8Array) => {
         if (answer !== undefined) resolve(answer);
-        else reject(new VouchsafeError('ERR_CSI_PENDING', error?.details ?? 'no answer'));
+        else reject(new VouchsafeError('ERR_CSI_PENDING', error?.details ?? 'no response'));
       },
     );
     return type.response.decode(await promise);

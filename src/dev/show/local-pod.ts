@@ -1,5 +1,5 @@
 /**
- * Runs what was injected into a pod as processes of this machine.
+ * Runs the injected containers of a pod as processes on this machine.
  */
 import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -23,7 +23,6 @@ import { finished, startAgentProcess, type AgentLine, type AgentProcess } from '
 import { localConfig, type LocalPlaces } from './local-config.ts';
 import { makeVolume, type ConfigMap, type Volume } from './volumes.ts';
 
-/** What a local pod is made with. */
 export interface LocalPodOptions {
   readonly pod: Pod;
   readonly configMaps: readonly ConfigMap[];
@@ -31,7 +30,7 @@ export interface LocalPodOptions {
   readonly directory: string;
   /** Directory of the rendered volume. */
   readonly outputDirectory: string;
-  /** Words that start the agent; the container's arguments follow. */
+  /** Command of the agent; the container's arguments follow. */
   readonly command: readonly [string, ...string[]];
   readonly places: Omit<LocalPlaces, 'mounts' | 'directories' | 'terminationLog'>;
   readonly serviceAccountToken: (audience: string) => Promise<string>;
@@ -40,12 +39,12 @@ export interface LocalPodOptions {
 
 /** A pod whose injected containers run here. */
 export interface LocalPod {
-  /** The agent that goes on; undefined where the mode has none. */
+  /** The agent that keeps running; undefined if the mode has none. */
   readonly agent: AgentProcess | undefined;
   stop(): Promise<void>;
 }
 
-/** The container that the agent starts in. */
+/** The first container with the agent. */
 export function injectedContainer(pod: Pod): Container {
   const container = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].find(
     ({ name }) => name === AGENT_CONTAINER || name === INIT_CONTAINER,
@@ -55,15 +54,15 @@ export function injectedContainer(pod: Pod): Container {
     const text = 'the files of this pod come from the CSI driver of a node (mode csi)';
     throw new VouchsafeError('ERR_CONFIG_INVALID', `${text}: vouchsafe render --pod prints them`);
   }
-  throw new VouchsafeError('ERR_BUG', 'the injected pod carries no agent');
+  throw new VouchsafeError('ERR_BUG', 'the injected pod has no agent');
 }
 
-/** True where the files come in a volume of the CSI driver. */
+/** True if a volume of the CSI driver provides the files. */
 export function isByDriver({ spec }: Pod): boolean {
   return (spec.volumes ?? []).some(({ name, csi }) => name === VOLUME.secrets && csi !== undefined);
 }
 
-/** The pod with what the driver has in place of a volume of the pod: the token that the kubelet hands it. */
+/** Adds a volume with the token that the kubelet would pass to the driver. */
 export function withDriverParts(pod: Pod, { auth }: RawAgentConfig): Pod {
   if (!isByDriver(pod) || auth?.tokenFile === undefined) return pod;
   const serviceAccountToken = { audience: auth.audience, path: basename(auth.tokenFile) };
@@ -71,7 +70,7 @@ export function withDriverParts(pod: Pod, { auth }: RawAgentConfig): Pod {
   return { ...pod, spec: { ...pod.spec, volumes: [...(pod.spec.volumes ?? []), token] } };
 }
 
-/** Where whoever renders the files of a pod sees its volumes. */
+/** The mounts of the container, or of the driver, that renders the files. */
 export function mountsOf(pod: Pod): readonly VolumeMount[] {
   if (!isByDriver(pod)) return injectedContainer(pod).volumeMounts ?? [];
   return [VOLUME.secrets, VOLUME.token].map((name) => ({
@@ -80,18 +79,18 @@ export function mountsOf(pod: Pod): readonly VolumeMount[] {
   }));
 }
 
-/** The agent's document in an injected container. */
+/** The AgentConfig in an injected container. */
 export function documentOf(container: Container): RawAgentConfig {
   const text = container.env?.find(({ name }) => name === CONFIG_VARIABLE)?.value ?? '{}';
-  return JSON.parse(text) as RawAgentConfig; // written by the admission function a moment ago
+  return JSON.parse(text) as RawAgentConfig; // written by the admission function
 }
 
-/** The agent's settings in an injected pod, parsed. */
+/** The parsed AgentConfig of an injected pod. */
 export function injectedConfig(pod: Pod): Promise<AgentConfig> {
   return parseAgentConfigText(JSON.stringify(documentOf(injectedContainer(pod))));
 }
 
-/** Starts the injected containers in their order: an init container runs to its end first. */
+/** Starts the injected containers in order; the init container runs to its end first. */
 export async function startLocalPod(
   options: LocalPodOptions,
   signal: AbortSignal,
@@ -116,7 +115,7 @@ async function runInit(init: AgentProcess, signal: AbortSignal): Promise<void> {
   }
 }
 
-/** Makes the directories of the volumes that the injection added. */
+/** Creates directories for the volumes that the injection added. */
 export async function makeVolumes(
   options: Pick<
     LocalPodOptions,

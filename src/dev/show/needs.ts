@@ -1,6 +1,6 @@
 /**
- * Finds out what a pod's files will ask Vault for, by rendering them with values that have every key.
- * The embedded Vault is then filled with exactly that.
+ * Determines which secrets a pod's files need, by rendering them with values that have every key.
+ * The embedded Vault is then filled with exactly those.
  */
 import {
   dependencyKey,
@@ -12,13 +12,13 @@ import type { FileConfig } from '../../config/agent/index.ts';
 import type { SecretRef } from '../../config/schema/index.ts';
 import { parseTemplate, renderTemplate, type Template } from '../../template/index.ts';
 
-/** A Vault path and the keys that the files use of it. */
+/** A Vault path and the keys that the files use. */
 export interface Need {
   readonly dependency: VaultDependency;
   readonly keys: ReadonlySet<string>;
 }
 
-/** What the files need. `readTemplate` gives the text of a mounted template. */
+/** The secrets that the files need. `readTemplate` returns the text of a mounted template. */
 export async function needsOf(
   files: readonly FileConfig[],
   readTemplate: (path: string) => Promise<string>,
@@ -33,9 +33,9 @@ export async function needsOf(
   for (const { name, source } of files) {
     const secret = 'secret' in source ? source.secret : undefined;
     if (secret !== undefined) addRef(secret, keysOf);
-    if (source.kind === 'template') tryOut(parseTemplate(source.text, name), secret, keysOf);
+    if (source.kind === 'template') renderSample(parseTemplate(source.text, name), secret, keysOf);
     if (source.kind === 'template-file') {
-      tryOut(parseTemplate(await readTemplate(source.path), name), secret, keysOf);
+      renderSample(parseTemplate(await readTemplate(source.path), name), secret, keysOf);
     }
   }
   return [...needs.values()];
@@ -52,7 +52,7 @@ function dependencyOf({ path, params }: SecretRef): VaultDependency {
   return params === undefined ? { kind: 'read', path } : { kind: 'write', path, params };
 }
 
-function tryOut(template: Template, secret: SecretRef | undefined, keysOf: KeysOf): void {
+function renderSample(template: Template, secret: SecretRef | undefined, keysOf: KeysOf): void {
   const context = secret === undefined ? undefined : { dependency: dependencyOf(secret) };
   try {
     renderTemplate(template, {
@@ -64,12 +64,12 @@ function tryOut(template: Template, secret: SecretRef | undefined, keysOf: KeysO
       ...(context === undefined ? {} : { context }),
     });
   } catch (error) {
-    // A template may dislike the sample values; what it asked for until then is known all the same.
+    // A template may fail on the sample values; its dependencies until then are known.
     if (toVouchsafeError(error).code === 'ERR_BUG') throw error;
   }
 }
 
-/** An object that has every key and remembers which ones were read. */
+/** An object that has every key and records which keys are read. */
 function everyKey(keys: Set<string>): object {
   const read = (key: string | symbol): string | undefined => {
     if (typeof key === 'symbol') return undefined;

@@ -1,5 +1,5 @@
 /**
- * The servers around one pod: embedded, or the real ones that a person named.
+ * The servers around one pod: embedded ones, or real ones from the environment.
  */
 import type { Clock, Random } from '../../core/index.ts';
 import type { Pod } from '../../admission/index.ts';
@@ -14,7 +14,6 @@ import { needsOf, type Need } from './needs.ts';
 import { connectVault, startShownVault, type RealVault, type ShownVault } from './vaults.ts';
 import type { ConfigMap } from './volumes.ts';
 
-/** Which servers, and for whom. */
 export interface OpenOptions {
   readonly namespace: string;
   readonly configMaps: readonly ConfigMap[];
@@ -49,7 +48,7 @@ export async function openIdentities(
   return connectIdentities(workload, { socket, oidcPort, clock, random }, signal);
 }
 
-/** The Vault of a pod, and what the pod needs of it. The caller disposes of it. */
+/** The Vault of a pod, and the secrets that the pod needs. The caller disposes of it. */
 export async function openVault(
   config: AgentConfig,
   identities: Identities,
@@ -57,7 +56,7 @@ export async function openVault(
 ): Promise<{ readonly shown: ShownVault; readonly needs: readonly Need[] }> {
   const { vault, clock, random } = options;
   const templates = new Map(options.configMaps.flatMap(({ data }) => Object.entries(data)));
-  // A mounted template is found by its key: the ConfigMaps of the manifest are all there is.
+  // A mounted template is found by its key in the ConfigMaps of the manifest.
   const needs = await needsOf(config.files, (path) =>
     Promise.resolve(templates.get(path.slice(path.lastIndexOf('/') + 1)) ?? ''),
   );

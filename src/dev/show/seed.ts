@@ -1,22 +1,22 @@
 /**
- * Sets the embedded Vault up for one pod, the way an operator would with `vault write`.
+ * Sets up the embedded Vault for one pod, as an operator would with `vault write`.
  */
 import { createPublicKey, randomBytes, type webcrypto } from 'node:crypto';
 import type { AuthConfig } from '../../config/agent/index.ts';
 import type { DevVault } from '../vault/index.ts';
 import type { Need } from './needs.ts';
 
-/** Life of a dynamic credential: short, so that a person sees it renewed and replaced. */
+/** Short TTLs of dynamic credentials, so that their renewal and replacement can be watched. */
 const LEASE = { default_ttl: '6s', max_ttl: '14s' } as const;
 
 const KEYS_TIMEOUT_MS = 10_000;
 
-/** Keys of a secret of which nobody said what it holds. */
+/** Keys of a secret if the files name none. */
 const SAMPLE_KEYS = ['username', 'password'] as const;
 
-/** Who may log in. */
+/** The identity that may log in. */
 export interface Login {
-  /** Undefined where the pod has no business with Vault. */
+  /** Undefined if the pod does not use Vault. */
   readonly auth: AuthConfig | undefined;
   /** `sub` of the pod's JWT, or its SPIFFE ID. */
   readonly subject: string;
@@ -28,12 +28,12 @@ export interface Login {
 
 /** Changes a secret that the pod uses. */
 export interface Rotation {
-  /** Path as the pod names it. */
+  /** Path as in the pod. */
   readonly path: string;
   readonly rotate: () => Promise<void>;
 }
 
-/** Mounts, fills and opens to the pod what it needs. Gives the changes that can be shown. */
+/** Enables, fills and permits what the pod needs. Returns the changes that the demo can make. */
 export async function seedVault(
   vault: DevVault,
   needs: readonly Need[],
@@ -48,7 +48,7 @@ export async function seedVault(
   const rules = [...mounts].map(
     (mount) => `path "${mount}/*" { capabilities = ["create", "read", "update", "list"] }`,
   );
-  // The default policy lets a token renew its leases, but not give one back before its time.
+  // The default policy lets a token renew its leases, but not revoke one.
   rules.push('path "sys/leases/revoke" { capabilities = ["update"] }');
   await vault.write('sys/policies/acl/vouchsafe-dev', { policy: rules.join('\n') });
   if (login.auth !== undefined) await openLogin(vault, login.auth, login);
@@ -143,7 +143,7 @@ async function openLogin(
     case 'kubernetes': {
       const [, , namespace = '', account = ''] = subject.split(':');
       const pem_keys = (await keysAt(login.jwksUrl)).map(publicPem);
-      // With keys at hand no API server is asked.
+      // With public keys Vault does not call an API server.
       const kubernetes_host = 'https://kubernetes.default.svc';
       await vault.write(`auth/${mount}/config`, { kubernetes_host, pem_keys });
       await vault.write(`auth/${mount}/role/${role}`, {

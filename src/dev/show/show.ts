@@ -1,6 +1,6 @@
 /**
- * The whole job on one machine: a pod is admitted by the real webhook, its agent runs as a process, and
- * secrets change under its eyes. `npm start` is this.
+ * `npm start`: everything on this machine. The real webhook admits a pod, its agent runs as a process, and its
+ * secrets change.
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -19,25 +19,24 @@ import { startStandIn } from './stand-in.ts';
 import type { ShownVault } from './vaults.ts';
 import { startWebhook } from './webhook-process.ts';
 
-/** How long a show that is to end by itself waits for the first refresh. */
+/** How long the demo waits for the first refresh with `once`. */
 const REFRESH_TIMEOUT_MS = 120_000;
 
-/** What is shown. */
 export interface ShowOptions extends OpenOptions {
   /** The pod's manifest, before injection. */
   readonly pod: unknown;
   readonly owner: string;
   readonly valuesPath: string | undefined;
   readonly kubeVersion: string | undefined;
-  /** End after the first refresh. */
+  /** Ends after the first refresh. */
   readonly once: boolean;
-  /** Directory of the rendered volume; undefined makes one that is removed at the end. */
+  /** Directory of the rendered volume. Default: a temporary one, removed at the end. */
   readonly outputDirectory: string | undefined;
   readonly agentCommand: readonly [string, ...string[]];
   readonly webhookCommand: readonly [string, ...string[]];
 }
 
-/** Shows one pod until the first refresh or until `signal` aborts. Leaves nothing behind but `outputDirectory`. */
+/** Shows one pod until the first refresh or until `signal` aborts. Removes everything but `outputDirectory` at its end. */
 export async function showPod(
   options: ShowOptions,
   console: ShowConsole,
@@ -78,7 +77,7 @@ class Show {
       this.#notified.set(what);
     });
     stack.defer(() => standIn.stop());
-    this.#console.step('starting what was injected');
+    this.#console.step('starting the injected containers');
     const places = {
       socket: identities.socket,
       vaultAddress: vault.address,
@@ -89,7 +88,7 @@ class Show {
     };
     const local = await this.#start(pod, identities, places, signal);
     stack.defer(async () => {
-      this.#console.step('stopping: what the pod held is given back');
+      this.#console.step('stopping: the agent revokes its credentials');
       await local.stop();
     });
     await this.#first(config, local, signal);
@@ -117,7 +116,7 @@ class Show {
   #patched(pod: unknown, answer: unknown): Pod {
     const response = (answer as { response?: Record<string, unknown>; message?: string }).response;
     if (response === undefined) {
-      throw new VouchsafeError('ERR_ADMISSION_MALFORMED', 'the webhook gave no answer');
+      throw new VouchsafeError('ERR_ADMISSION_MALFORMED', 'the webhook returned no response');
     }
     const { allowed, patch, warnings, status } = response;
     if (Array.isArray(warnings)) {
@@ -130,7 +129,7 @@ class Show {
     if (typeof patch !== 'string') {
       throw new VouchsafeError(
         'ERR_ADMISSION_DENIED',
-        'the webhook left the pod as it is; it must say vouchsafe.dev/inject: "true"',
+        'the webhook did not change the pod; set the annotation vouchsafe.dev/inject: "true"',
       );
     }
     const operations: unknown = JSON.parse(Buffer.from(patch, 'base64').toString());
@@ -161,7 +160,7 @@ class Show {
     const { shown, needs } = await openVault(config, identities, this.#options);
     if (shown.isReal) {
       const role = config.auth?.role ?? 'its default role';
-      this.#console.fact(`used as it is; auth/${config.auth?.mount ?? ''} must know ${role}`);
+      this.#console.fact(`used as it is; auth/${config.auth?.mount ?? ''} must have ${role}`);
     } else {
       this.#console.fact(`${shown.address}, with sample values for what the pod reads:`);
       for (const { dependency } of needs) this.#console.fact(`  ${dependency.path}`);
@@ -200,7 +199,7 @@ class Show {
     if (line.message === 'files delivered' && changed !== undefined) this.#deliveries.set(changed);
   }
 
-  /** The first delivery, shown. */
+  /** Prints the first delivery. */
   async #first(config: AgentConfig, local: LocalPod, signal: AbortSignal): Promise<void> {
     await this.#orEnded(local, this.#deliveries.wait(signal));
     this.#console.step('the files, as the application sees them');
@@ -239,13 +238,13 @@ class Show {
     if (rotation !== undefined) {
       this.#console.step(`rotating ${rotation.path} in Vault`);
     } else if (vault.isReal) {
-      this.#console.step('waiting for a change in Vault (VAULT_TOKEN would make one)');
+      this.#console.step('waiting for a change in Vault (set VAULT_TOKEN to have one made)');
     } else {
       this.#console.step('waiting for the first lease or SVID to be replaced');
     }
   }
 
-  /** Shows each further delivery; in a show that ends, until the application knows of the first one. */
+  /** Prints each further delivery; with `once`, until the application has been notified of the first one. */
   async #follow(config: AgentConfig, signal: AbortSignal): Promise<void> {
     let isFirst = true;
     for await (const changed of this.#deliveries.updates(signal)) {
@@ -267,7 +266,7 @@ class Show {
     }
   }
 
-  /** Waits for something of the agent's, but no longer than the agent lives. */
+  /** Waits for a result of the agent, and fails if the agent exits before. */
   async #orEnded<T>(local: LocalPod, work: Promise<T>): Promise<T> {
     const { agent } = local;
     if (agent === undefined) return work;
@@ -288,6 +287,6 @@ function signalledContainer({ onChange, files }: AgentConfig): string {
 function noRefresh(): VouchsafeError {
   return new VouchsafeError(
     'ERR_AGENT_DEADLINE',
-    `no file changed within ${REFRESH_TIMEOUT_MS / 1000} s; change a secret in Vault, or give VAULT_TOKEN`,
+    `no file changed within ${REFRESH_TIMEOUT_MS / 1000} s; change a secret in Vault, or set VAULT_TOKEN`,
   );
 }

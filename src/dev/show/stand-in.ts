@@ -1,5 +1,5 @@
 /**
- * The application's stand-in, restarted when it is ended, as the kubelet does.
+ * The stand-in for the application; restarted when it exits, as by the kubelet.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,5 +1,5 @@
 /**
- * The Vault of a show: the embedded one, or a real one.
+ * The Vault of the demo: the embedded one, or a real one.
  */
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -12,21 +12,21 @@ import { seedVault, type Login, type Rotation } from './seed.ts';
 
 const TIMEOUT_MS = 10_000;
 
-/** A Vault with changes that can be shown. */
+/** A Vault, and the changes that the demo can make in it. */
 export interface ShownVault extends AsyncDisposable {
   readonly address: string;
   readonly isReal: boolean;
-  /** Authority of an embedded Vault with TLS. */
+  /** CA of an embedded Vault with TLS. */
   readonly caPem?: string;
   readonly rotations: readonly Rotation[];
 }
 
-/** A real Vault, from the environment of Vault's own tools. */
+/** A real Vault, from the environment variables of Vault's CLI. */
 export interface RealVault {
   readonly address: string;
   readonly namespace: string | undefined;
   readonly caFile: string | undefined;
-  /** Used to change a secret that the pod reads, and for nothing else. */
+  /** Used only to change a secret that the pod reads. */
   readonly token: Secret<string> | undefined;
 }
 
@@ -36,7 +36,7 @@ export async function startShownVault(
   login: Login,
   clock: Clock,
 ): Promise<ShownVault> {
-  // A certificate can log in where there is TLS; without need of it, requests are easier to look at.
+  // Only certificate logins need TLS; without it, requests are easier to inspect.
   const ca = login.auth?.method === 'cert' ? createTestCa(clock) : undefined;
   const vault = await startDevVault({ clock, ...(ca && { tls: ca.issue() }) });
   try {
@@ -97,7 +97,7 @@ function realRotations(
     }));
 }
 
-/** Writes the secret again with one value changed, so that everything else stays as the person had it. */
+/** Writes the secret again with one value changed; all others stay. */
 async function rewrite(
   client: VaultClient,
   token: Secret<string>,
@@ -119,7 +119,7 @@ async function rewrite(
   await client.fetch(token, { kind: 'write', path: target, params }, signal);
 }
 
-/** True where the mount keeps versions: its metadata can be read then. */
+/** True if the mount is KV v2, whose metadata can be read. */
 async function hasVersions(
   client: VaultClient,
   token: Secret<string>,

@@ -5,7 +5,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { VouchsafeError } from '../../core/index.ts';
 
-/** A volume of a pod as the manifest has it. */
+/** A volume of a pod, as in the manifest. */
 export interface Volume {
   readonly name: string;
   readonly configMap?: {
@@ -19,24 +19,23 @@ export interface Volume {
   };
 }
 
-/** A ConfigMap from the person's manifest. */
+/** A ConfigMap of the manifest. */
 export interface ConfigMap {
   readonly name: string;
   readonly data: Readonly<Record<string, string>>;
 }
 
-/** Where volumes are made. */
 export interface VolumeOptions {
-  /** Directories of volumes are made below this one. */
+  /** Parent of the directories of volumes. */
   readonly directory: string;
-  /** Volumes that have a directory of their own. */
+  /** Volumes with a directory elsewhere. */
   readonly places: ReadonlyMap<string, string>;
   readonly configMaps: readonly ConfigMap[];
-  /** Makes the token of a projected volume. */
+  /** Mints the token of a projected volume. */
   readonly serviceAccountToken: (audience: string) => Promise<string>;
 }
 
-/** Makes the directory of a volume, with what the kubelet would put there; gives its path. */
+/** Creates the directory of a volume with the files that the kubelet would put there; returns its path. */
 export async function makeVolume(volume: Volume, options: VolumeOptions): Promise<string> {
   const directory = options.places.get(volume.name) ?? join(options.directory, volume.name);
   await mkdir(directory, { recursive: true });
@@ -49,7 +48,7 @@ export async function makeVolume(volume: Volume, options: VolumeOptions): Promis
   return directory;
 }
 
-/** Finds the local path of a path inside a container, or gives it back where no volume is mounted there. */
+/** The local path of a path inside a container; the same path if no volume is mounted there. */
 export function localPath(
   path: string,
   mounts: readonly { readonly name: string; readonly mountPath: string }[],
@@ -73,7 +72,7 @@ async function fillConfigMap(
   if (configMap === undefined) {
     throw new VouchsafeError(
       'ERR_CONFIG_INVALID',
-      `the pod mounts ConfigMap ${wanted}; put it into the same manifest file, for there is no cluster to ask`,
+      `the pod mounts ConfigMap ${wanted}; add it to the same manifest file, because there is no cluster to read it from`,
     );
   }
   const all = Object.keys(configMap.data).map((key) => ({ key, path: key }));

@@ -1,5 +1,5 @@
 /**
- * The real webhook as a process of this machine, called over HTTPS as the API server calls it.
+ * The real webhook as a process on this machine, called over HTTPS as by the API server.
  */
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -15,15 +15,14 @@ import { createTestCa } from '../ca/index.ts';
 
 const TIMEOUT_MS = 10_000;
 
-/** How the webhook is started. */
 export interface WebhookProcessOptions {
-  /** Words that start the webhook. */
+  /** Command of the webhook. */
   readonly command: readonly [string, ...string[]];
   /** Private directory for certificates. */
   readonly directory: string;
-  /** Helm values; undefined for the chart's defaults. */
+  /** Helm values. Default: those of the chart. */
   readonly valuesPath: string | undefined;
-  /** Version of the cluster that is played; undefined for a new one. */
+  /** Simulated Kubernetes version. Default: a current one. */
   readonly kubeVersion: string | undefined;
   readonly onLine: (line: string) => void;
 }
@@ -31,12 +30,12 @@ export interface WebhookProcessOptions {
 /** A running webhook. */
 export interface WebhookProcess {
   readonly address: string;
-  /** Sends an AdmissionReview for the creation of a pod; gives the answer. */
+  /** Sends an AdmissionReview for the creation of a pod; returns the response. */
   review(pod: unknown, namespace: string): Promise<unknown>;
   stop(): Promise<void>;
 }
 
-/** Starts the webhook with a certificate made for it. */
+/** Starts the webhook with a new certificate. */
 export async function startWebhook(options: WebhookProcessOptions): Promise<WebhookProcess> {
   const { directory, command, valuesPath, kubeVersion } = options;
   const ca = createTestCa();
@@ -68,7 +67,7 @@ export async function startWebhook(options: WebhookProcessOptions): Promise<Webh
   child.on('error', (error) => listening.reject(error));
   child.on('exit', (code) => {
     listening.reject(
-      new VouchsafeError('ERR_SERVER_LISTEN', `the webhook ended with exit code ${code ?? 1}`),
+      new VouchsafeError('ERR_SERVER_LISTEN', `the webhook exited with code ${code ?? 1}`),
     );
   });
   const address = await listening.promise;

@@ -1,5 +1,5 @@
 /**
- * Signs JSON Web Tokens with a key that can be rotated: JWT-SVIDs and service-account tokens.
+ * Signs JSON Web Tokens with a key that can be rotated: JWT-SVIDs and service account tokens.
  */
 import { generateKeyPairSync, randomUUID, type KeyObject } from 'node:crypto';
 import { SignJWT, type JWK } from 'jose';
@@ -8,22 +8,22 @@ import { systemClock } from '../../platform/index.ts';
 
 const DEFAULT_TTL_MS = 300_000;
 
-/** What a token says. */
+/** Content of a token. */
 export interface TokenRequest {
-  /** Left out where undefined, as SPIRE does without `jwt_issuer`. */
+  /** Omitted if undefined, as by SPIRE without `jwt_issuer`. */
   readonly issuer?: string | undefined;
   readonly subject: string;
   /** Always an array in the token, as SPIRE and Kubernetes write it. */
   readonly audience: string | readonly string[];
   /** Default five minutes. Negative values make an expired token. */
   readonly ttlMs?: number | undefined;
-  /** Further claims; they win over the ones above. */
+  /** Further claims; they take precedence over the ones above. */
   readonly claims?: Readonly<Record<string, unknown>>;
 }
 
-/** Makes tokens and publishes the keys that verify them. */
+/** Mints tokens and publishes the keys that verify them. */
 export interface TokenIssuer {
-  /** Public keys (ES256) with `kid`, the current one first; older ones stay. No `use`: that depends on who publishes. */
+  /** Public keys (ES256) with `kid`, the current one first; older ones stay. Without `use`, which depends on the publisher. */
   jwks(): { readonly keys: readonly JWK[] };
   mint(request: TokenRequest): Promise<string>;
   /** Signs with a new key from now on. */
@@ -36,7 +36,7 @@ interface SigningKey {
   readonly jwk: JWK;
 }
 
-/** An issuer with a fresh key. Mints service-account tokens with an `issuer` and a subject `system:serviceaccount:…`. */
+/** An issuer with a new key. Mints service account tokens with an `issuer` and a subject `system:serviceaccount:…`. */
 export function createTokenIssuer(clock: Clock = systemClock): TokenIssuer {
   let current = makeKey();
   const keys = [current.jwk];

@@ -1,6 +1,6 @@
 /**
- * A SPIFFE Broker API as SPIRE's agent serves it: mutual TLS with X.509-SVIDs, pods from a table, access by its
- * column in place of Kubernetes' authorizer, and faults for tests.
+ * A SPIFFE Broker API like that of SPIRE's agent: mutual TLS with X.509-SVIDs, a table of pods that also replaces
+ * Kubernetes' authorizer, and faults for tests.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Broker_API.md
  */
@@ -20,15 +20,14 @@ import { PodApi, type PodApiOptions } from './pod-api.ts';
 import type { DevPod, PodRow, PodTable } from './pods.ts';
 import type { TrustDomain } from './trust-domain.ts';
 
-/** What {@link startBroker} needs. */
 export interface BrokerOptions extends PodApiOptions {
-  /** SPIFFE IDs of the clients that it talks to, `brokers` of the agent's configuration. */
+  /** SPIFFE IDs of allowed clients: `brokers` in the agent's configuration. */
   readonly brokers: readonly string[];
-  /** Its own SPIFFE ID. Default that of an agent: `/spire/agent/dev` of its trust domain. */
+  /** Its own SPIFFE ID. Default: `/spire/agent/dev` of its trust domain. */
   readonly serverId?: string;
-  /** Who signs its own X.509-SVID. Default its trust domain. */
+  /** Signs its own X.509-SVID. Default: its trust domain. */
   readonly serverDomain?: TrustDomain;
-  /** Told of each connection of a client that it talks to. */
+  /** Called for each connection of an allowed client. */
   readonly onClient?: (socket: TLSSocket) => void;
 }
 
@@ -59,7 +58,7 @@ function answersFrom(issuer: Issuer, pods: PodTable): Answers<BrokerMethod> {
     async unary(_method, bytes) {
       const { audience, reference } = BROKER_MESSAGES.FetchJWTSVIDRequest.decode(bytes);
       if (audience.length === 0) invalid('audience must be specified');
-      // As with SPIRE, the SPIFFE ID that is asked for changes nothing.
+      // As with SPIRE, the requested SPIFFE ID has no effect.
       const { svids } = attest(pods, reference);
       if (svids.length === 0) throw new Refusal(status.PERMISSION_DENIED, 'no identity issued');
       const identities = svids.map(({ identity }) => identity);
@@ -96,8 +95,8 @@ function answersFrom(issuer: Issuer, pods: PodTable): Answers<BrokerMethod> {
 type Request = ReturnType<typeof BROKER_MESSAGES.SubscribeToX509SVIDRequest.decode>;
 
 /**
- * The pod that is referred to, when it is known and the broker may act for it. As with SPIRE, one that nothing is
- * issued for is told so by an empty list of X.509-SVIDs, and only with JWT-SVIDs by a refusal.
+ * The referenced pod, if it is known and the broker may act for it. As with SPIRE, a pod without identity gets an empty
+ * list of X.509-SVIDs; only calls for JWT-SVIDs are denied.
  */
 function attest(pods: PodTable, reference: Request['reference']): PodRow {
   const { typeUrl = '', value = new Uint8Array() } = reference?.reference ?? {};

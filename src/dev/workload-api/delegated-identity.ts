@@ -1,7 +1,6 @@
 /**
- * A Delegated Identity API as SPIRE's agent serves it on its admin socket, with pods from a table, and with faults
- * for tests. Who calls is what the configuration says: Node does not tell the process at the other end of a
- * socket.
+ * A Delegated Identity API like that on the admin socket of SPIRE's agent, with a table of pods and with faults for
+ * tests. The caller's identity is configured, because Node cannot determine the peer process of a socket.
  *
  * @see https://github.com/spiffe/spire/blob/main/doc/spire_agent.md, Delegated Identity API
  */
@@ -17,11 +16,10 @@ import type { Issuer, MintedSvid } from './issuer.ts';
 import { PodApi, type PodApiOptions } from './pod-api.ts';
 import type { PodTable } from './pods.ts';
 
-/** What {@link startDelegatedIdentity} needs. */
 export interface DelegatedIdentityOptions extends PodApiOptions {
-  /** `authorized_delegates` of the agent's configuration. */
+  /** `authorized_delegates` in the agent's configuration. */
   readonly authorizedDelegates: readonly string[];
-  /** The SPIFFE ID that callers are taken to have, asked at each call; undefined for none. */
+  /** The SPIFFE ID of callers, called for each call; undefined: none. */
   readonly caller: () => string | undefined;
 }
 
@@ -88,7 +86,7 @@ function answersFrom(
   };
 }
 
-/** Empty when nothing matches: SPIRE denies JWT-SVIDs then, but no stream. */
+/** Empty if nothing matches: SPIRE then denies JWT-SVIDs, but not streams. */
 function x509Message(svids: readonly MintedSvid[], issuer: Issuer): Uint8Array {
   return DELEGATED_MESSAGES.SubscribeToX509SVIDsResponse.encode({
     x509Svids: svids.map(({ identity, svid }) => ({

@@ -1,6 +1,6 @@
 /**
- * A gRPC service of the development servers that counts its calls and breaks on demand.
- * It knows nothing of SVIDs; answers come from {@link Answers}.
+ * A gRPC service of the development servers that counts its calls and fails on demand.
+ * It knows nothing about SVIDs; responses come from {@link Answers}.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -11,30 +11,29 @@ import type { Protocol } from '../../spiffe/index.ts';
 import { listen, Refusal, type GrpcService, type OpenStream } from './grpc-service.ts';
 import type { TlsOptions } from './tls-listener.ts';
 
-/** How a call misbehaves. Open streams of the method are touched as well. */
+/** How a call fails. Open streams of the method fail as well. */
 export type ServiceFault =
-  /** Refuses with a gRPC status code; ends open streams with it. */
+  /** Rejects with a gRPC status code; ends open streams with it. */
   | { readonly kind: 'code'; readonly code: number; readonly message: string }
-  /** Never answers; open streams get no more messages. */
+  /** Never responds; open streams get no more messages. */
   | { readonly kind: 'hang' }
-  /** Answers unary calls this much later by the clock. */
+  /** Delays the response of unary calls, by the clock. */
   | { readonly kind: 'delay'; readonly delayMs: number }
-  /** Sends what is no protocol buffer. */
+  /** Sends bytes that are not a protocol buffer. */
   | { readonly kind: 'garbage' }
   /** Sends exactly these bytes as the message. */
   | { readonly kind: 'message'; readonly bytes: Uint8Array }
   /** Ends streams normally, without a message; unary calls fail with `UNAVAILABLE`. */
   | { readonly kind: 'end' };
 
-/** Who answers while nothing is broken; refuses by throwing a {@link Refusal}. */
+/** The responses without faults; rejects a call by throwing a {@link Refusal}. */
 export interface Answers<M extends string> {
-  /** The answer of a unary call. */
+  /** The response of a unary call. */
   unary(method: M, request: Uint8Array): Promise<Uint8Array>;
-  /** The message of a stream that tells the present state. */
+  /** The message of a stream with the current state. */
   state(method: M, request: Uint8Array): Uint8Array;
 }
 
-/** What {@link FaultyService} needs. */
 export interface FaultyServiceOptions<M extends string> {
   readonly protocol: Protocol<M>;
   readonly answers: Answers<M>;
@@ -42,9 +41,9 @@ export interface FaultyServiceOptions<M extends string> {
   readonly logger: Logger;
 }
 
-/** Serves a protocol, once it was started. */
+/** Serves a protocol once it is started. */
 export class FaultyService<M extends string> {
-  /** Calls by method, refused ones included. */
+  /** Calls by method, including rejected ones. */
   readonly calls: Record<M, number>;
   readonly #options: FaultyServiceOptions<M>;
   readonly #faults = new Map<M, ServiceFault>();
@@ -68,7 +67,7 @@ export class FaultyService<M extends string> {
     return this.#streams.size;
   }
 
-  /** Listens; by default on a socket in a directory of its own. Plain text without `tls`. */
+  /** Listens; by default on a socket in its own directory. Plain text without `tls`. */
   async start(address: string | undefined, tls?: TlsOptions): Promise<void> {
     const { protocol, logger } = this.#options;
     if (address === undefined) {
@@ -92,14 +91,14 @@ export class FaultyService<M extends string> {
     });
   }
 
-  /** Makes a call misbehave until it is set to undefined. */
+  /** Makes a call fail until it is set to undefined. */
   fault(method: M, fault: ServiceFault | undefined): void {
     if (fault === undefined) this.#faults.delete(method);
     else this.#faults.set(method, fault);
     this.push(method);
   }
 
-  /** Tells open streams, of one method or of all, the present state. */
+  /** Sends the current state to open streams, of one method or of all. */
   push(method?: M): void {
     for (const stream of this.#streams) {
       if (method === undefined || stream.method === method) this.#deliver(stream);
@@ -111,7 +110,7 @@ export class FaultyService<M extends string> {
     for (const stream of this.#streams) stream.end();
   }
 
-  /** New connections see the newest certificate of the {@link TlsOptions}; open ones go on. */
+  /** New connections get the newest certificate of the {@link TlsOptions}; open ones continue. */
   renewCertificate(): void {
     this.#service?.renewCertificate();
   }

@@ -1,6 +1,6 @@
 /**
  * The gRPC side of the development servers: sockets, calls and status codes.
- * It knows nothing of SVIDs; answers come from a {@link Backend}.
+ * It knows nothing about SVIDs; responses come from a {@link Backend}.
  */
 import { chmod, rm } from 'node:fs/promises';
 import {
@@ -15,7 +15,7 @@ import {
 import type { Protocol } from '../../spiffe/index.ts';
 import { listenTls, type TlsListener, type TlsOptions } from './tls-listener.ts';
 
-/** A refusal by status code. */
+/** An error with a gRPC status code. */
 export class Refusal extends Error {
   readonly code: number;
 
@@ -30,25 +30,24 @@ export interface OpenStream<M extends string> {
   readonly method: M;
   readonly request: Uint8Array;
   send(message: Uint8Array): void;
-  /** Ends the stream: normally, or with a refusal. */
+  /** Ends the stream: normally, or with an error. */
   end(refusal?: Refusal): void;
 }
 
-/** Who answers the calls. */
+/** Handles the calls. */
 export interface Backend<M extends string> {
-  /** Every call comes by here first, and may be refused. */
+  /** Called first for every call; may reject it. */
   onCall(method: M): void;
-  /** The answer of a unary call. Rejects with a {@link Refusal}. */
+  /** The response of a unary call. Rejects with a {@link Refusal}. */
   answer(method: M, request: Uint8Array): Promise<Uint8Array>;
   onStream(stream: OpenStream<M>): void;
   onStreamClosed(stream: OpenStream<M>): void;
 }
 
-/** What {@link listen} serves. */
 export interface ServiceOptions<M extends string> {
   readonly protocol: Protocol<M>;
   readonly backend: Backend<M>;
-  /** Plain text without. */
+  /** Default: plain text. */
   readonly tls?: TlsOptions | undefined;
 }
 
@@ -56,7 +55,7 @@ export interface ServiceOptions<M extends string> {
 export interface GrpcService {
   /** Address for clients. */
   readonly address: string;
-  /** New connections see the newest certificate. */
+  /** New connections get the newest certificate. */
   renewCertificate(): void;
   close(): Promise<void>;
 }
@@ -72,7 +71,7 @@ export async function listen<M extends string>(
   const isUnix = protocol === 'unix:';
   if (isUnix) await rm(pathname, { force: true });
   const { port, listener } = await bind(server, isUnix ? pathname : host, options.tls);
-  // Anyone on the node may connect: the agent tells callers apart by their process or their certificate.
+  // Anyone on the node may connect: the agent identifies callers by their process or their certificate.
   if (isUnix) await chmod(pathname, 0o777);
   return {
     address: isUnix ? `unix://${pathname}` : `tcp://${host.replace(/:\d+$/, '')}:${port}`,
@@ -94,7 +93,7 @@ async function bind(
   tls: TlsOptions | undefined,
 ): Promise<{ readonly port: number; readonly listener?: TlsListener }> {
   if (tls !== undefined) {
-    // What is injected is decrypted already.
+    // Injected connections are already decrypted.
     const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
     const listener = await listenTls(target, tls, (socket) => injector.injectConnection(socket));
     return { port: listener.port, listener };
@@ -165,10 +164,10 @@ function serveStream<M extends string>(
   const stream: OpenStream<M> = {
     method,
     request: call.request,
-    send: (message) => void call.write(message), // the client's flow control is bounded by its patience
+    send: (message) => void call.write(message), // bounded by the deadline of the client
     end: (refusal) => {
       if (refusal === undefined) call.end();
-      else call.emit('error', toStatus(refusal)); // the way that grpc-js wants it
+      else call.emit('error', toStatus(refusal)); // as grpc-js expects it
     },
   };
   call.on('close', () => backend.onStreamClosed(stream));
@@ -182,7 +181,7 @@ function serveStream<M extends string>(
   }
 }
 
-/** Exactly one value, as SPIRE demands; nothing where the protocol has no header. */
+/** Exactly one value, as SPIRE requires; none if the protocol has no header. */
 function requireSecurityHeader({ securityHeader }: Protocol, metadata: Metadata): void {
   if (securityHeader === undefined) return;
   const values = metadata.get(securityHeader.name);

@@ -1,5 +1,5 @@
 /**
- * What mints SVIDs for a development server: its trust domain, those that it is federated with, and lifetimes.
+ * Mints SVIDs for a development server, with its trust domain, federated trust domains and lifetimes.
  */
 import { spiffeIdProblem, type Clock } from '../../core/index.ts';
 import { systemClock } from '../../platform/index.ts';
@@ -14,15 +14,14 @@ const DEFAULT_X509_TTL_MS = 3_600_000;
 export interface DevIdentity {
   readonly spiffeId: string;
   readonly hint?: string;
-  /** Names in the X.509-SVID; the first is its common name too, as with SPIRE. Default none. */
+  /** DNS SANs of the X.509-SVID; the first is also its common name, as with SPIRE. Default none. */
   readonly dnsNames?: readonly string[];
 }
 
-/** Who signs, and for how long. */
 export interface IssuerOptions {
   /** Default `example.org`. */
   readonly trustDomain?: string;
-  /** One that several of them serve, instead of one of its own. */
+  /** A trust domain shared by several servers. Default: its own. */
   readonly domain?: TrustDomain;
   /** Default 5 minutes, as SPIRE's. */
   readonly jwtTtlMs?: number;
@@ -48,7 +47,7 @@ export interface X509Entry {
   readonly hint: string;
 }
 
-/** Mints SVIDs and tells bundles. */
+/** Mints SVIDs and publishes bundles. */
 export class Issuer {
   readonly own: TrustDomain;
   readonly clock: Clock;
@@ -77,7 +76,7 @@ export class Issuer {
     }));
   }
 
-  /** An X.509-SVID as the Workload API and the Broker API tell it. */
+  /** An X.509-SVID as in messages of the Workload API and the Broker API. */
   x509Entry({ identity, svid }: MintedSvid): X509Entry {
     return {
       spiffeId: identity.spiffeId,
@@ -115,7 +114,7 @@ export class Issuer {
     return new Map([...this.#federated.values()].map((domain) => [domain.id, domain.bundleDer]));
   }
 
-  /** The same with those of the own trust domain. */
+  /** The same, including the own trust domain. */
   get x509Bundles(): ReadonlyMap<string, Uint8Array> {
     return new Map([[this.own.id, this.own.bundleDer], ...this.federatedBundles]);
   }
@@ -132,7 +131,7 @@ export class Issuer {
     return id === this.own.id ? this.own : this.#federated.get(id);
   }
 
-  /** Calls `rotate` each half life of an X.509-SVID until it is aborted. */
+  /** Calls `rotate` at each half lifetime of an X.509-SVID until aborted. */
   async rotateAtHalfLife(rotate: () => void, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {

@@ -10,19 +10,18 @@ import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { JWK } from 'jose';
 
-/** How the provider misbehaves. */
+/** How the provider fails. */
 export type OidcFault =
   | { readonly kind: 'status'; readonly status: number }
-  /** Takes the request and never answers. */
+  /** Accepts the request and never responds. */
   | { readonly kind: 'hang' };
 
-/** What {@link startOidcProvider} needs. */
 export interface OidcProviderOptions {
-  /** Asked anew at each request, so that rotated keys are seen. */
+  /** Called for each request, so that rotated keys are served. */
   readonly jwks: () => { readonly keys: readonly JWK[] };
-  /** Default the provider's own address. */
+  /** Default: the provider's own address. */
   readonly issuer?: string;
-  /** Default port chosen by the system. */
+  /** Default: chosen by the system. */
   readonly port?: number;
   /** Default plain HTTP. */
   readonly tls?: { readonly certPem: string; readonly keyPem: string };
@@ -31,11 +30,11 @@ export interface OidcProviderOptions {
 /** A running provider. */
 export interface OidcProvider extends AsyncDisposable {
   readonly issuer: string;
-  /** Where it listens, without a slash at the end. */
+  /** Its address, without a trailing slash. */
   readonly url: string;
   /** Requests by path. */
   readonly requests: ReadonlyMap<string, number>;
-  /** Misbehaves until it is set to undefined. */
+  /** Makes it fail until it is set to undefined. */
   fault(fault: OidcFault | undefined): void;
   close(): Promise<void>;
 }
@@ -56,7 +55,7 @@ export async function startOidcProvider(options: OidcProviderOptions): Promise<O
   });
   server.listen(options.port ?? 0, '127.0.0.1');
   await once(server, 'listening');
-  const { port } = server.address() as AddressInfo; // a TCP server that listens has one
+  const { port } = server.address() as AddressInfo; // set for a listening TCP server
   const url = `${options.tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`;
   const issuer = options.issuer ?? url;
   const document = (): object => ({
@@ -88,7 +87,7 @@ function makeServer({ tls }: OidcProviderOptions): Server {
   return createHttpsServer({ cert: tls.certPem, key: tls.keyPem });
 }
 
-/** Keys as OIDC clients want them: none for X.509, and `use: sig` for those that SPIFFE calls `jwt-svid`. */
+/** Keys as OIDC clients expect them: none for X.509, and `use: sig` in place of SPIFFE's `jwt-svid`. */
 function publicKeys(keys: readonly JWK[]): JWK[] {
   return keys.filter(({ use }) => use !== 'x509-svid').map((key) => ({ ...key, use: 'sig' }));
 }

@@ -1,5 +1,5 @@
 /**
- * What the development servers for SVIDs on behalf of pods have in common.
+ * The common part of the development servers that issue SVIDs on behalf of pods.
  */
 import { NO_LOGGER, type Logger } from '../../core/index.ts';
 import type { Protocol } from '../../spiffe/index.ts';
@@ -9,16 +9,15 @@ import { PodTable, type DevPod } from './pods.ts';
 import type { TlsOptions } from './tls-listener.ts';
 import type { TrustDomain } from './trust-domain.ts';
 
-/** What every such server may be told. */
 export interface PodApiOptions extends IssuerOptions {
-  /** `unix:///path/to.sock` or `tcp://127.0.0.1:0`; default a socket in a temporary directory. */
+  /** `unix:///path/to.sock` or `tcp://127.0.0.1:0`; default: a socket in a temporary directory. */
   readonly address?: string;
   /** Default none. */
   readonly pods?: readonly DevPod[];
   readonly logger?: Logger;
 }
 
-/** How a server answers from the table of pods. */
+/** How a server responds from the table of pods. */
 export type AnswersFrom<M extends string> = (issuer: Issuer, pods: PodTable) => Answers<M>;
 
 /** A running server. */
@@ -45,7 +44,7 @@ export class PodApi<M extends string> implements AsyncDisposable {
     return this.#service.address;
   }
 
-  /** Calls by method, refused ones included. */
+  /** Calls by method, including rejected ones. */
   get calls(): Readonly<Record<M, number>> {
     return this.#service.calls;
   }
@@ -55,7 +54,7 @@ export class PodApi<M extends string> implements AsyncDisposable {
     return this.#service.openStreams;
   }
 
-  /** Replaces the table; open streams see it at once. Pods that stay as they were keep their X.509-SVIDs. */
+  /** Replaces the table, and updates open streams. Unchanged pods keep their X.509-SVIDs. */
   setPods(pods: readonly DevPod[]): void {
     this.#pods.set(pods);
     this.#service.push();
@@ -74,7 +73,7 @@ export class PodApi<M extends string> implements AsyncDisposable {
     return foreign;
   }
 
-  /** Makes a call misbehave until it is set to undefined. */
+  /** Makes a call fail until it is set to undefined. */
   fault(method: M, fault: ServiceFault | undefined): void {
     this.#service.fault(method, fault);
   }
@@ -84,7 +83,7 @@ export class PodApi<M extends string> implements AsyncDisposable {
     this.#service.dropStreams();
   }
 
-  /** New connections see a new certificate of the server; open ones go on. */
+  /** New connections get a new certificate of the server; open ones continue. */
   renewCertificate(): void {
     this.#service.renewCertificate();
   }

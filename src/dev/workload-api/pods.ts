@@ -1,17 +1,17 @@
 /**
- * The pods of a development server that gives SVIDs on their behalf: a table takes the place of the kubelet and of
- * the registration entries.
+ * The pods of a development server that issues SVIDs on their behalf: a table that replaces the kubelet and the
+ * registration entries.
  */
 import type { DevIdentity, Issuer, MintedSvid } from './issuer.ts';
 
-/** A pod with what it is entitled to. */
+/** A pod with its identities. */
 export interface DevPod {
   readonly uid: string;
   readonly namespace: string;
   readonly name: string;
   /** Default none: the pod is known, but nothing is issued. */
   readonly identities?: readonly DevIdentity[];
-  /** Delegated Identity API: selectors of its registration entries. Default `k8s:pod-uid:<uid>` alone. */
+  /** Delegated Identity API: selectors of its registration entries. Default: only `k8s:pod-uid:<uid>`. */
   readonly selectors?: readonly string[];
   /** Broker API: whether the broker has the verb `impersonate-via-spire` on the pod. Default true. */
   readonly mayBeImpersonated?: boolean;
@@ -33,7 +33,7 @@ export class PodTable {
     this.set(pods);
   }
 
-  /** Replaces all pods. As with SPIRE, one that stays as it was keeps its X.509-SVIDs. */
+  /** Replaces all pods. As with SPIRE, an unchanged pod keeps its X.509-SVIDs. */
   set(pods: readonly DevPod[]): void {
     const before = new Map(this.#rows.map((row) => [JSON.stringify(row.pod), row]));
     this.#rows = pods.map((pod) => before.get(JSON.stringify(pod)) ?? this.#rowOf(pod));
@@ -48,7 +48,7 @@ export class PodTable {
     return this.#rows.find(({ pod }) => isWanted(pod));
   }
 
-  /** SVIDs of all pods all whose selectors are given. */
+  /** SVIDs of all pods whose selectors are all given. */
   matching(selectors: ReadonlySet<string>): readonly MintedSvid[] {
     return this.#rows
       .filter(({ pod }) =>

@@ -1,20 +1,18 @@
 /**
- * TLS with X.509-SVIDs at both ends, for servers of gRPC: who shows none that is allowed is hung up on, as by
- * SPIRE.
+ * Mutual TLS with X.509-SVIDs for gRPC servers: a client without an allowed one is disconnected, as by SPIRE.
  */
 import { once } from 'node:events';
 import { isIP, type AddressInfo, type Socket } from 'node:net';
 import { createServer, type TLSSocket } from 'node:tls';
 
-/** What {@link listenTls} needs. */
 export interface TlsOptions {
-  /** PEM; asked at the start and at each {@link TlsListener.renewCertificate}. */
+  /** PEM; called at the start and for each {@link TlsListener.renewCertificate}. */
   readonly certificate: () => { readonly cert: string; readonly key: string };
-  /** PEM of the authorities that clients' certificates are of. */
+  /** PEM of the authorities of clients' certificates. */
   readonly ca: string;
-  /** Whether a client whose chain was verified may go on, by its leaf, DER. */
+  /** Whether a client with a verified chain is allowed, by its leaf (DER). */
   readonly isAllowed: (certificate: Uint8Array) => boolean;
-  /** Told of each client that goes on. */
+  /** Called for each allowed client. */
   readonly onClient?: ((socket: TLSSocket) => void) | undefined;
 }
 
@@ -23,11 +21,11 @@ export interface TlsListener {
   /** 0 for a socket. */
   readonly port: number;
   renewCertificate(): void;
-  /** Cuts all connections. */
+  /** Closes all connections. */
   close(): Promise<void>;
 }
 
-/** Listens on a socket's path or on `IP:port`, and hands on each connection of an allowed client. */
+/** Listens on a socket's path or on `IP:port`, and passes on each connection of an allowed client. */
 export async function listenTls(
   target: string,
   options: TlsOptions,
@@ -54,7 +52,7 @@ export async function listenTls(
   if (isIP(ip) === 0) server.listen(target);
   else server.listen(Number(port), ip);
   await once(server, 'listening');
-  const address = server.address() as AddressInfo | string; // it listens
+  const address = server.address() as AddressInfo | string; // set for a listening server
   return {
     port: typeof address === 'string' ? 0 : address.port,
     renewCertificate: () => server.setSecureContext({ ...security, ...certificate() }),

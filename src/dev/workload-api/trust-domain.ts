@@ -1,5 +1,5 @@
 /**
- * What a SPIRE server keeps for one trust domain: an X.509 authority and JWT signing keys.
+ * A trust domain, as a SPIRE server has it: an X.509 authority and JWT signing keys.
  */
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet, type JWTPayload } from 'jose';
 import type { Clock } from '../../core/index.ts';
@@ -9,7 +9,7 @@ import { createTokenIssuer, type TokenIssuer } from '../tokens/index.ts';
 /** SPIRE's default `ca_ttl`. */
 const CA_TTL_MS = 24 * 3_600_000;
 
-/** What a registration entry says about an X.509-SVID. */
+/** The part of a registration entry for an X.509-SVID. */
 export interface X509Entry {
   readonly spiffeId: string;
   readonly dnsNames?: readonly string[];
@@ -40,12 +40,12 @@ export class TrustDomain {
     return this.#authority.caPem;
   }
 
-  /** The JWT keys as they stand in a SPIFFE bundle. */
+  /** The JWT keys as in a SPIFFE bundle. */
   jwks(): JSONWebKeySet {
     return { keys: this.tokens.jwks().keys.map((key) => ({ ...key, use: 'jwt-svid' })) };
   }
 
-  /** With DNS names the first of them becomes the common name, as SPIRE has it. */
+  /** The first DNS name, if any, becomes the common name, as with SPIRE. */
   mintX509Svid(entry: X509Entry, ttlMs: number): IssuedCertificate {
     const { spiffeId, dnsNames = [] } = entry;
     const [commonName] = dnsNames;

@@ -1,6 +1,6 @@
 /**
- * A SPIFFE Workload API as a SPIRE agent serves it, with the registration entries set by hand, and with
- * faults for tests.
+ * A SPIFFE Workload API like that of SPIRE's agent, with registration entries set by the caller and with faults for
+ * tests.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Workload_API.md
  */
@@ -13,11 +13,10 @@ import { Refusal } from './grpc-service.ts';
 import { Issuer, type DevIdentity, type IssuerOptions, type MintedSvid } from './issuer.ts';
 import type { TrustDomain } from './trust-domain.ts';
 
-/** What {@link startWorkloadApi} may be told. */
 export interface WorkloadApiOptions extends IssuerOptions {
-  /** `unix:///path/to.sock` or `tcp://127.0.0.1:0`; default a socket in a temporary directory. */
+  /** `unix:///path/to.sock` or `tcp://127.0.0.1:0`; default: a socket in a temporary directory. */
   readonly address?: string;
-  /** They match every caller. Default none: every call is answered with "no identity issued". */
+  /** Identities of every caller. Default none: every call is denied with "no identity issued". */
   readonly identities?: readonly DevIdentity[];
   readonly logger?: Logger;
 }
@@ -57,7 +56,7 @@ export class DevWorkloadApi implements AsyncDisposable {
     return this.#service.address;
   }
 
-  /** Calls by method, refused ones included. */
+  /** Calls by method, including rejected ones. */
   get calls(): Readonly<Record<Method, number>> {
     return this.#service.calls;
   }
@@ -67,7 +66,7 @@ export class DevWorkloadApi implements AsyncDisposable {
     return this.#service.openStreams;
   }
 
-  /** Replaces the registration entries; open streams see it at once. */
+  /** Replaces the registration entries, and updates open streams. */
   setIdentities(identities: readonly DevIdentity[]): void {
     this.#svids = this.#issuer.mintX509Svids(identities);
     this.#service.push();
@@ -84,7 +83,7 @@ export class DevWorkloadApi implements AsyncDisposable {
     this.#service.push();
   }
 
-  /** Adds the bundles of a foreign trust domain, which the answer can mint SVIDs for. */
+  /** Adds the bundles of a foreign trust domain; the result can mint SVIDs for it. */
   federate(trustDomain: string): TrustDomain {
     const foreign = this.#issuer.federate(trustDomain);
     this.#service.push();
@@ -110,7 +109,7 @@ export class DevWorkloadApi implements AsyncDisposable {
     return await this.#issuer.mintJwtSvid(spiffeId, audiences, ttlMs);
   }
 
-  /** Makes a call misbehave until it is set to undefined. */
+  /** Makes a call fail until it is set to undefined. */
   fault(method: Method, fault: ServiceFault | undefined): void {
     this.#service.fault(method, fault);
   }
@@ -120,7 +119,7 @@ export class DevWorkloadApi implements AsyncDisposable {
     this.#service.dropStreams();
   }
 
-  /** Used by {@link startWorkloadApi} alone. */
+  /** Used only by {@link startWorkloadApi}. */
   async start(address: string | undefined): Promise<void> {
     await this.#service.start(address);
     this.#rotation = this.#issuer.rotateAtHalfLife(() => this.rotateX509(), this.#stop.signal);
@@ -136,7 +135,7 @@ export class DevWorkloadApi implements AsyncDisposable {
     await this.close();
   }
 
-  /** The message of a stream that tells the present state. */
+  /** The message of a stream with the current state. */
   #state(method: Method): Uint8Array {
     if (this.#svids.length === 0) noIdentity();
     const { federatedBundles, x509Bundles, jwtBundles } = this.#issuer;

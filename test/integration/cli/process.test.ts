@@ -103,7 +103,7 @@ suite('dev', () => {
     const ended = await start(words, { scratch, until: /\[6\]/ });
     assert.deepEqual([ended.code, ended.errors], [0, '']);
     assert.match(ended.out, /added: vouchsafe-init, vouchsafe-agent/);
-    assert.match(ended.out, /stopping: what the pod held is given back/);
+    assert.match(ended.out, /stopping: the agent revokes its credentials/);
     assert.deepEqual(readdirSync(scratch), []);
   });
 
@@ -115,7 +115,7 @@ suite('dev', () => {
       const ended = await start(['dev', '--mode', 'csi', '--once'], { scratch });
       assert.deepEqual([ended.code, ended.errors], [0, '']);
       assert.match(ended.out, /csi\.vouchsafe\.dev at .*csi\.sock/);
-      assert.match(ended.out, /there after \d+ ms: /);
+      assert.match(ended.out, /ready after \d+ ms: /);
       assert.match(ended.out, /the file has the new value/);
       assert.match(ended.out, /the volume is gone, and its token revoked/);
       new Hunt().assertNone({ output: ended.out });

@@ -148,5 +148,5 @@ test('engines, mounted templates and SVIDs in one pod, the one of several that a
 test('a ConfigMap that is not in the manifest is named', async () => {
   const { code, out, errors } = await render(podWith({ 'template-from-app': 'tpl/app' }));
   assert.deepEqual([code, out], [10, '']);
-  assert.match(errors, /the pod mounts ConfigMap tpl; put it into the same manifest file/);
+  assert.match(errors, /the pod mounts ConfigMap tpl; add it to the same manifest file/);
 });
