@@ -108,7 +108,7 @@ suite('pods with a CSI volume', { concurrency: true }, () => {
     assert.equal(await space.logs(name, 'app'), 'first\n');
   });
 
-  test("with an fsGroup only that group can read the files", async () => {
+  test('with an fsGroup only that group can read the files', async () => {
     await using space = await withSecret();
     const look = `ls -nL /vault/secrets/password; ${READ}`;
     await space.create(

@@ -1,6 +1,6 @@
 /**
  * One node with a CSI driver on it: an embedded Vault that trusts the service-account tokens of a cluster, a kubelet,
- * pods, and real mounts. Whatever the driver lets out is searched for the secrets when the test ends.
+ * pods, and real mounts. When the test ends, all output of the driver is searched for the secrets.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -29,7 +29,7 @@ import {
 } from '../../src/platform/index.ts';
 import { eventually, RunningAgent } from './agent-process.ts';
 import { Hunt } from './hunt.ts';
-import { Kubelet, type Refused } from './kubelet.ts';
+import { Kubelet, type RejectedCall } from './kubelet.ts';
 import { localRenderer } from './local-renderer.ts';
 import { mounterOf, mountForeign, unmount } from './mounting.ts';
 import { recordingLogger, type RecordingLogger } from './recorder.ts';
@@ -52,7 +52,7 @@ export const POLICY = [
   'path "sys/leases/revoke" { capabilities = ["update"] }',
 ].join('\n');
 
-/** Tokens of Vault that are no pod's. */
+/** Tokens of Vault that do not belong to a pod. */
 const ROOT_TOKENS = 1;
 
 /** Publish calls that report sooner that the files are not ready. */
@@ -68,10 +68,10 @@ export interface TestPod {
   readonly target: string;
 }
 
-/** What differs from the usual in one call. */
+/** How one call differs from the default. */
 export interface PublishChange {
   readonly attributes?: Readonly<Record<string, string>>;
-  /** Over what the kubelet says; undefined takes a key away. */
+  /** Overrides the kubelet's keys; undefined removes a key. */
   readonly context?: Readonly<Record<string, string | undefined>>;
   /** Default: one for `vault`. Null: none. */
   readonly tokens?: string | null;
@@ -104,9 +104,9 @@ export interface DriverProcess {
 export interface ProcessOptions {
   /** More flags. */
   readonly words?: readonly string[];
-  /** Of the installation: they win. */
+  /** Of the installation; they take precedence. */
   readonly values?: Readonly<Record<string, unknown>>;
-  /** That of another mounter than the one in this process. */
+  /** Socket of another mounter than the one in this process. */
   readonly mounterSocket?: string;
   /** Without any capability, as in a cluster. */
   readonly isUnprivileged?: boolean;
@@ -162,7 +162,7 @@ export class CsiWorld implements AsyncDisposable {
     return join(this.root, 'plugins_registry', `${DRIVER}-reg.sock`);
   }
 
-  /** Values of an installation; `more` wins. */
+  /** Values of an installation; `more` takes precedence. */
   values(more: Readonly<Record<string, unknown>> = {}): Readonly<Record<string, unknown>> {
     return {
       csi: { enabled: true, driverName: DRIVER, minRefresh: '1s' },
@@ -171,7 +171,7 @@ export class CsiWorld implements AsyncDisposable {
     };
   }
 
-  /** An installation; `more` wins. */
+  /** An installation; `more` takes precedence. */
   installation(more: Readonly<Record<string, unknown>> = {}): Installation {
     return parseInstallation(this.values(more));
   }
@@ -199,7 +199,7 @@ export class CsiWorld implements AsyncDisposable {
       maxDependencies: installation.csi.maxDependencies,
       maxValueBytes: 16 * 2 ** 20,
       grants: (pod, config) => volumeGrants(installation, pod, config),
-      svids: () => Promise.reject(new Error('nobody needs SVIDs here')),
+      svids: () => Promise.reject(new Error('this test needs no SVIDs')),
       ...more,
     };
     const done = runDriver(options, ended.signal, ({ listen }) => listening.resolve(listen ?? ''));
@@ -254,7 +254,7 @@ export class CsiWorld implements AsyncDisposable {
     return JSON.stringify({ [audience]: { token, expirationTimestamp } });
   }
 
-  /** Asks for a volume as the kubelet does. */
+  /** Publishes a volume as the kubelet does. */
   async publish(kubelet: Kubelet, pod: TestPod, change: PublishChange = {}): Promise<void> {
     const tokens = change.tokens === undefined ? await this.tokens(pod) : change.tokens;
     const { signal } = change;
@@ -262,7 +262,7 @@ export class CsiWorld implements AsyncDisposable {
     await kubelet.call(CALLS.nodePublishVolume, request, signal === undefined ? {} : { signal });
   }
 
-  /** Asks again and again, as the kubelet does, until the files are there. */
+  /** Publishes again and again, as the kubelet does, until the files are there. */
   async published(kubelet: Kubelet, pod: TestPod, change: PublishChange = {}): Promise<void> {
     let last: unknown;
     await eventually(
@@ -275,27 +275,31 @@ export class CsiWorld implements AsyncDisposable {
     );
   }
 
-  /** Asks until the refusal says what a test waits for. */
-  async refusedWith(
+  /** Publishes until the error matches. */
+  async rejectedWith(
     says: RegExp,
     kubelet: Kubelet,
     pod: TestPod,
     change: PublishChange = {},
-  ): Promise<Refused> {
+  ): Promise<RejectedCall> {
     let last = '';
     return eventually(
       async () => {
-        const refusal = await this.refused(kubelet, pod, change);
+        const refusal = await this.rejected(kubelet, pod, change);
         last = refusal.details;
         return says.test(last) ? refusal : undefined;
       },
-      () => `never refused with ${String(says)}: ${last}`,
+      () => `never rejected with ${String(says)}: ${last}`,
     );
   }
 
-  /** Asks for a volume that is not to be had; gives the refusal. */
-  async refused(kubelet: Kubelet, pod: TestPod, change: PublishChange = {}): Promise<Refused> {
-    return refusalOf(this.publish(kubelet, pod, change));
+  /** Publishes a volume, which must fail; returns the error. */
+  async rejected(
+    kubelet: Kubelet,
+    pod: TestPod,
+    change: PublishChange = {},
+  ): Promise<RejectedCall> {
+    return rejectionOf(this.publish(kubelet, pod, change));
   }
 
   async unpublish(kubelet: Kubelet, pod: TestPod): Promise<void> {
@@ -318,7 +322,7 @@ export class CsiWorld implements AsyncDisposable {
     }, `${name} never holds ${text}`);
   }
 
-  /** What another user reads of a file; undefined where it may not. */
+  /** What another user reads of a file; undefined if it may not. */
   readAs(
     pod: TestPod,
     name: string,
@@ -339,12 +343,12 @@ export class CsiWorld implements AsyncDisposable {
     await rm(join(this.root, 'pods', pod.uid), { recursive: true });
   }
 
-  /** Somebody unmounts the volume. */
+  /** Unmounts the volume behind the driver's back. */
   unmount(pod: TestPod): void {
     unmount(pod.target);
   }
 
-  /** Somebody else mounts at the target. */
+  /** Mounts a foreign tmpfs at the target. */
   async mountForeign(pod: TestPod): Promise<void> {
     await this.makeTarget(pod);
     mountForeign(pod.target);
@@ -355,7 +359,7 @@ export class CsiWorld implements AsyncDisposable {
     return (await readFile('/proc/self/mountinfo', 'utf8')).split('\n');
   }
 
-  /** Mounts of volumes below this node's directory, as the kernel tells. */
+  /** Mounts of volumes below this node's directory, as the kernel lists them. */
   async mounts(): Promise<readonly string[]> {
     const all = await systemMounts.list();
     return all.filter(({ target }) => target.startsWith(this.root)).map(({ target }) => target);
@@ -369,7 +373,7 @@ export class CsiWorld implements AsyncDisposable {
     }, 'tokens or leases are left');
   }
 
-  /** Waits until the driver keeps nothing of any volume. */
+  /** Waits until the driver has no state of any volume. */
   async forgotten(): Promise<void> {
     await eventually(
       async () => ((await readdir(this.state)).length === 0 ? true : undefined),
@@ -377,7 +381,7 @@ export class CsiWorld implements AsyncDisposable {
     );
   }
 
-  /** Tokens of pods that are good now. */
+  /** How many valid tokens of pods there are. */
   get vaultTokens(): number {
     return this.vault.tokenAccessors.length - ROOT_TOKENS;
   }
@@ -425,12 +429,12 @@ export class CsiWorld implements AsyncDisposable {
     return running;
   }
 
-  /** How many logins Vault has seen, refused ones included. */
+  /** How many logins Vault has received, including rejected ones. */
   get logins(): number {
     return this.vault.count({ path: 'auth/jwt/login' });
   }
 
-  /** How many database credentials were asked for. */
+  /** How many database credentials were requested. */
   get credentials(): number {
     return this.vault.count({ path: 'database/creds/app' });
   }
@@ -508,7 +512,7 @@ export class CsiWorld implements AsyncDisposable {
   }
 }
 
-/** Attributes of a pod that wants a KV secret and a database credential. */
+/** Attributes of a pod that needs a KV secret and a database credential. */
 export const ATTRIBUTES = {
   role: 'web',
   'secret-app': 'kv/app',
@@ -545,7 +549,7 @@ function publishRequest(
   };
 }
 
-/** The author's attributes, overwritten by the kubelet's keys, overwritten by what a test wants otherwise. */
+/** The author's attributes, overridden by the kubelet's keys, overridden by those of the test. */
 function contextOf(
   pod: TestPod,
   { attributes = ATTRIBUTES, context = {} }: PublishChange,
@@ -564,13 +568,13 @@ function contextOf(
   return new Map(all.flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])));
 }
 
-/** What a call that must fail says. */
-export async function refusalOf(call: Promise<unknown>): Promise<Refused> {
+/** The error of a call that must fail. */
+export async function rejectionOf(call: Promise<unknown>): Promise<RejectedCall> {
   try {
     await call;
   } catch (error) {
-    if (error instanceof Error && 'details' in error) return error as Error & Refused;
+    if (error instanceof Error && 'details' in error) return error as Error & RejectedCall;
     throw error;
   }
-  throw new Error('the call was not refused');
+  throw new Error('the call was not rejected');
 }

@@ -2,8 +2,8 @@
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { CALLS, type CallType } from '../../src/csi/proto/csi.ts';
 
-/** What a refused call says. */
-export interface Refused {
+/** The status of a failed call. */
+export interface RejectedCall {
   readonly code: number;
   readonly details: string;
 }
@@ -22,7 +22,7 @@ export class Kubelet {
     });
   }
 
-  /** One call; rejects with a {@link Refused}. */
+  /** One call; rejects with a {@link RejectedCall}. */
   async call<Q, A>(
     type: CallType<Q, A>,
     request: Q,
@@ -57,7 +57,7 @@ export class Kubelet {
     return promise;
   }
 
-  /** What the kubelet does with a socket in its registry; resolves to what the driver says of itself. */
+  /** Registers the driver by a socket in the registry, as the kubelet does; resolves to the driver's description. */
   async register(outcome: { readonly error?: string } = {}): Promise<Registered> {
     const info = await this.call(CALLS.getInfo, {});
     const pluginRegistered = outcome.error === undefined;
@@ -71,7 +71,7 @@ export class Kubelet {
   }
 }
 
-/** What a driver says of itself. */
+/** The description of a driver. */
 export interface Registered {
   readonly type: string;
   readonly name: string;
@@ -79,7 +79,7 @@ export interface Registered {
   readonly supportedVersions: readonly string[];
 }
 
-class CallError extends Error implements Refused {
+class CallError extends Error implements RejectedCall {
   readonly code: number;
   readonly details: string;
 

@@ -1,9 +1,9 @@
-/** A child of a pool that does what it is told, however odd. Its first frame makes it ready, each later one is a command. */
+/** A child of a pool that misbehaves on command. The first frame is the setup, each later one is a command. */
 import { readdirSync, writeFileSync, writeSync } from 'node:fs';
 import { lockDown } from '../../src/platform/lockdown.ts';
 import { serveFrames } from '../../src/sandbox/serve.ts';
 
-/** What it can be told. */
+/** The commands. */
 export type Command =
   'echo' | 'loop' | 'heap' | 'exit' | 'garbage' | 'huge' | 'twice' | 'keep' | 'look';
 
@@ -46,7 +46,7 @@ function obey(command: Command, frame: readonly Uint8Array[]): readonly Uint8Arr
       writeSync(OUTPUT, Buffer.from([0xff, 0xff, 0xff, 0x7f, 0, 0, 0, 0]));
       return [];
     case 'twice':
-      // The second answer comes when the next thing is asked.
+      // The second answer arrives with the next job.
       isOwed = true;
       return [];
     case 'keep':

@@ -1,6 +1,6 @@
 /**
- * A process that has the children of a driver, gives them work of every kind, and tells in one line of JSON what came of
- * it, and what the kernel says of the children.
+ * A process that starts the children of a driver, gives them jobs of every kind, and prints the results and what the kernel
+ * reports of the children as one line of JSON.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { stdout } from 'node:process';
@@ -13,7 +13,7 @@ import { EVERY_JOB, EVERY_VALUE } from './every-template.ts';
 import { recordingLogger } from './recorder.ts';
 import { until } from './until.ts';
 
-/** What the process tells. */
+/** What the process prints. */
 export interface Everything {
   readonly outputs: readonly string[];
   readonly large: string;
@@ -52,14 +52,14 @@ async function main(): Promise<void> {
   const kernel = ofChildren(); // before one is replaced
   const outOfMemory = await exhaust(renderer);
   const again = await renderer.render({ jobs: EVERY_JOB, values: EVERY_VALUE }, client, never);
-  const told: Everything = {
+  const everything: Everything = {
     outputs: [...outputs, ...again].map(wordOf),
     ...{ large, pressed, outOfMemory, ...kernel },
     log: logger.lines.map(({ message }) => message),
   };
   ended.abort();
   await running;
-  stdout.write(`${JSON.stringify(told)}\n`);
+  stdout.write(`${JSON.stringify(everything)}\n`);
 }
 
 /** Values and files of almost a whole frame. */
@@ -80,7 +80,7 @@ async function press(renderer: Renderer): Promise<string> {
   return (await renderer.render({ jobs, values }, client, never)).map(wordOf).join();
 }
 
-/** An answer of Vault that takes more than the heap to read. */
+/** A response of Vault that takes more than the heap to parse. */
 async function exhaust(renderer: Renderer): Promise<string> {
   const body = Buffer.from(`{"data":[${'{},'.repeat(3_000_000)}{}]}`);
   const answer = { body, shape: { kind: 'plain' } as never, path: 'kv/wide', nowMs: 0 };

@@ -203,7 +203,7 @@ function cases(kind: PodSourceKind, servers: () => Servers): void {
     test(`a pod that is entitled to no ${what} waits with the reason, until it is registered`, async () => {
       const says = /ERR_CSI_PENDING.*ERR_SPIFFE_DENIED.*registration entry/s;
       const plain = { attributes, tokens: null };
-      await world.refusedWith(says, driver.kubelet, pods[name], plain);
+      await world.rejectedWith(says, driver.kubelet, pods[name], plain);
       await using _ = await registered(name);
       const pod = await published(name, attributes);
       assert.equal(await world.file(pod, 'password'), 'planted');

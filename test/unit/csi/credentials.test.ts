@@ -37,7 +37,7 @@ suite('credentials of a CSI volume', { skip: CANNOT_MOUNT }, () => {
     const { kubelet } = await world.driver({ ...impatient(world), waits: SHORT_CALLS });
     const pod = await world.pod();
     world.vault.faults.add({ match: CREDENTIAL, respond: { delayMs: 1500 } });
-    assert.match((await world.refused(kubelet, pod)).details, /ERR_CSI_PENDING/);
+    assert.match((await world.rejected(kubelet, pod)).details, /ERR_CSI_PENDING/);
     await world.published(kubelet, pod);
     assert.deepEqual([world.logins, world.credentials, world.vault.leaseIds.length], [1, 1, 1]);
   });

@@ -11,9 +11,9 @@ import {
   CANNOT_MOUNT,
   CsiWorld,
   SHORT_CALLS,
-  refusalOf,
+  rejectionOf,
 } from '../../helpers/csi-world.ts';
-import type { Refused } from '../../helpers/kubelet.ts';
+import type { RejectedCall } from '../../helpers/kubelet.ts';
 
 const LATE = 4;
 const REVOKED = { path: 'auth/token/revoke-self' };
@@ -46,7 +46,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     world.vault.seal();
     for (let count = 0; count < 2; count += 1) {
       const says = /ERR_CSI_PENDING.*ERR_VAULT_SEALED/;
-      assert.equal((await world.refusedWith(says, kubelet, pod)).code, LATE);
+      assert.equal((await world.rejectedWith(says, kubelet, pod)).code, LATE);
     }
     world.vault.unseal();
     await world.published(kubelet, pod);
@@ -121,7 +121,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const { kubelet } = await world.driver();
     const pod = await world.pod();
     world.vault.seal();
-    const waiting = world.refused(kubelet, pod);
+    const waiting = world.rejected(kubelet, pod);
     await eventually(
       async () => ((await world.mounts()).length === 1 ? true : undefined),
       'the start does not begin',
@@ -143,7 +143,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const pod = await world.pod();
     world.vault.seal();
     const gone = new AbortController();
-    const first = refusalOf(world.publish(kubelet, pod, { signal: gone.signal }));
+    const first = rejectionOf(world.publish(kubelet, pod, { signal: gone.signal }));
     await eventually(
       async () => ((await world.mounts()).length === 1 ? true : undefined),
       'the start does not begin',
@@ -166,7 +166,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
       'template-user': '{{secret "kv/app#user"}}',
     };
     const says = /ERR_CSI_PENDING.*ERR_OUTPUT_FULL/;
-    const { code } = await world.refusedWith(says, kubelet, pod, { attributes });
+    const { code } = await world.rejectedWith(says, kubelet, pod, { attributes });
     assert.equal(code, LATE);
     await assert.rejects(world.file(pod, 'user'), { code: 'ENOENT' });
     await world.vault.write('kv/app', { user: 'small' });
@@ -186,7 +186,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const two = { ...attributes, 'template-again': '{{secret "kv/app#user"}}' };
     await world.published(kubelet, first, { attributes: two });
     const says = /ERR_CSI_PENDING.*ERR_OUTPUT_FULL.*csi\.resources/;
-    await world.refusedWith(says, kubelet, second, { attributes: two });
+    await world.rejectedWith(says, kubelet, second, { attributes: two });
     await assert.rejects(world.file(second, 'user'), { code: 'ENOENT' });
     assert.equal(await world.file(first, 'user'), user);
     await world.unpublish(kubelet, first);
@@ -204,17 +204,17 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     let last = '';
     for (let count = 0; count < 6 && last === ''; count += 1) {
       const pod = await world.pod(`greedy-${count}`);
-      // A call that comes before the files are there says nothing yet: either they come, or they are refused.
+      // Before the outcome is known a call only reports that it waits: later the files come, or they are rejected.
       last = await eventually(
         () =>
           world.publish(kubelet, pod, { attributes }).then(
             () => '',
             (error: unknown) => {
-              const { details } = error as Refused;
+              const { details } = error as RejectedCall;
               return /ERR_CSI_PENDING.*ERR_OUTPUT_FULL/.test(details) ? details : undefined;
             },
           ),
-        'the files neither come nor are refused',
+        'the files neither come nor are rejected',
       );
     }
     assert.match(last, /ERR_OUTPUT_FULL.*of one namespace 1 MiB/);
@@ -246,7 +246,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
       const pod = await world.pod(`greedy-${mounted}`);
       last = await world.publish(kubelet, pod, { attributes }).then(
         () => '',
-        (error: unknown) => (error as Refused).details,
+        (error: unknown) => (error as RejectedCall).details,
       );
     }
     assert.match(last, /^ERR_OUTPUT_FULL/);
@@ -273,13 +273,13 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.ok(first !== undefined);
     const small = { role: 'web', 'template-user': '{{secret "kv/app#user"}}' };
     await world.publish(kubelet, first, { attributes: small });
-    const { code, details } = await world.refused(kubelet, late, { attributes });
+    const { code, details } = await world.rejected(kubelet, late, { attributes });
     assert.equal(code, GRPC_STATUS.RESOURCE_EXHAUSTED, details);
     assert.match(details, /ERR_CSI_BUSY.*18 volumes and namespace shop 6.*\(0\).*csi\.resources/);
     await world.publish(kubelet, other, { attributes });
     world.vault.seal();
     await world.unpublish(kubelet, first);
-    assert.match((await world.refused(kubelet, late, { attributes })).details, /\(1\)/);
+    assert.match((await world.rejected(kubelet, late, { attributes })).details, /\(1\)/);
     world.vault.unseal();
     await world.published(kubelet, late, { attributes });
     await world.revoked();
@@ -294,7 +294,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
       times: 1,
       respond: { status: 200, body: { wrap_info: { token: 'wrapped' } } },
     });
-    const { code, details } = await world.refused(kubelet, pod);
+    const { code, details } = await world.rejected(kubelet, pod);
     assert.equal(code, 9, details);
     assert.match(details, /ERR_VAULT_LOGIN_WRAPPED/);
     assert.deepEqual(await world.mounts(), []);
@@ -308,7 +308,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const { kubelet } = await world.driver({ waits: SHORT_CALLS });
     const pod = await world.pod();
     const attributes = { ...ATTRIBUTES, role: 'nobody' };
-    await world.refusedWith(/ERR_VAULT_LOGIN_REFUSED/, kubelet, pod, { attributes });
+    await world.rejectedWith(/ERR_VAULT_LOGIN_REFUSED/, kubelet, pod, { attributes });
   });
 
   test('mounting fails: a clear error, nothing is left', async () => {
@@ -316,7 +316,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const { kubelet } = await world.driver();
     const pod = await world.pod();
     await world.forgetPod(pod);
-    const { code, details } = await world.refused(kubelet, pod);
+    const { code, details } = await world.rejected(kubelet, pod);
     assert.equal(code, GRPC_STATUS.UNAVAILABLE, details);
     assert.match(details, /ERR_CSI_MOUNT.*ENOENT/);
     await world.forgotten();
@@ -333,7 +333,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
       let driver = await world.driver({ waits: SHORT_CALLS, namespaces });
       const pod = await world.pod();
       const attributes = { 'secret-app': 'kv/app' };
-      await world.refusedWith(/ERR_VAULT_LOGIN_REFUSED/, driver.kubelet, pod, { attributes });
+      await world.rejectedWith(/ERR_VAULT_LOGIN_REFUSED/, driver.kubelet, pod, { attributes });
       if (isRestarted) await driver.stop();
       role = 'web';
       if (isRestarted) driver = await world.driver({ namespaces });
@@ -353,7 +353,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const { kubelet } = await world.driver({ namespaces });
     const pod = await world.pod();
     const attributes = { 'secret-app': 'kv/app' };
-    const { code, details } = await world.refused(kubelet, pod, { attributes });
+    const { code, details } = await world.rejected(kubelet, pod, { attributes });
     assert.equal(code, 14, details);
     isUp = true;
     await world.publish(kubelet, pod, { attributes });
@@ -368,7 +368,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
       });
     const { kubelet } = await world.driver({ waits: { lookupMs: 100 }, namespaces });
     const pod = await world.pod();
-    const { code, details } = await world.refused(kubelet, pod);
+    const { code, details } = await world.rejected(kubelet, pod);
     assert.equal(code, 14, details);
     assert.match(details, /ERR_KUBERNETES_API.*annotations of namespace shop/);
     await world.unpublish(kubelet, pod);
@@ -381,7 +381,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const [waits, runs] = [await world.pod('waits'), await world.pod('runs')];
     await world.published(kubelet, runs);
     world.vault.seal();
-    await world.refused(kubelet, waits);
+    await world.rejected(kubelet, waits);
     assert.equal((await world.mounts()).length, 2);
     clock.passedMs = SWEEPING.abandonedMs;
     await eventually(
@@ -417,7 +417,7 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const pod = await world.pod();
     const login = { path: 'auth/jwt/login' };
     world.vault.faults.add({ match: login, times: 1, respond: { delayMs: 5000 } });
-    const waiting = world.refused(kubelet, pod);
+    const waiting = world.rejected(kubelet, pod);
     await world.vault.waitFor(login, 1, AbortSignal.timeout(10_000));
     const startedAt = performance.now();
     await world.unpublish(kubelet, pod);

@@ -37,7 +37,7 @@ async function attack(
 ): Promise<{ readonly pod: TestPod; readonly refused: Promise<unknown> }> {
   const pod = await world.pod('attacker', { namespace: 'evil', serviceAccount: 'nobody' });
   const attributes = { role: 'nobody', 'template-x': template };
-  const refused = world.refusedWith(/ERR_TEMPLATE_LIMIT/, kubelet, pod, { attributes });
+  const refused = world.rejectedWith(/ERR_TEMPLATE_LIMIT/, kubelet, pod, { attributes });
   return { pod, refused };
 }
 
@@ -76,7 +76,7 @@ describe('a hostile pod beside others of its node', { skip: CANNOT_MOUNT }, () =
     const pod = await world.pod('attacker', { namespace: 'evil' });
     const attributes = { role: 'web', 'template-x': `${list}${loops}{{/with}}` };
     const says = /ERR_TEMPLATE_LIMIT.*csi\.rendering\.timeout/;
-    await world.refusedWith(says, driver.kubelet, pod, { attributes });
+    await world.rejectedWith(says, driver.kubelet, pod, { attributes });
     const other = await world.pod();
     await world.published(driver.kubelet, other);
   });
@@ -84,7 +84,7 @@ describe('a hostile pod beside others of its node', { skip: CANNOT_MOUNT }, () =
   test('a response of Vault that takes all memory to read fails only its volume', async () => {
     await using world = await CsiWorld.start();
     const { vault } = world;
-    // Of 3 MiB that are objects alone; each takes some 56 bytes, and its place in the list.
+    // 3 MiB of nothing but objects; each takes some 56 bytes, and its place in the list.
     await vault.write('kv/wide', { list: Array.from({ length: 1_000_000 }, () => ({})) });
     await vault.write('kv/large', { text: 'x'.repeat(300_000), list: [1, 'two', { three: 3 }] });
     const rendering = { memory: '32Mi', timeout: '30s' };
@@ -93,7 +93,7 @@ describe('a hostile pod beside others of its node', { skip: CANNOT_MOUNT }, () =
     const pod = await world.pod('wide');
     const attributes = { role: 'web', 'secret-wide': 'kv/wide' };
     const [refusal] = await Promise.all([
-      world.refusedWith(/ERR_TEMPLATE_LIMIT.*(csi\.rendering\.memory)/, driver.kubelet, pod, {
+      world.rejectedWith(/ERR_TEMPLATE_LIMIT.*(csi\.rendering\.memory)/, driver.kubelet, pod, {
         attributes,
       }),
       (async () => {
@@ -212,7 +212,7 @@ function isAlive(pid: string): boolean {
   return /^State:\t[^ZX]/m.test(statusOf(pid));
 }
 
-/** What the kernel tells of a process; empty where there is none. */
+/** What the kernel reports of a process; empty if it has ended. */
 function statusOf(pid: string): string {
   try {
     return readFileSync(`/proc/${pid}/status`, 'utf8');

@@ -26,7 +26,7 @@ import { podObject } from '../../helpers/pods.ts';
 const DRIVER_ID = 'spiffe://example.org/vouchsafe/csi';
 const NODE = 'node-1';
 
-/** What a pod that logs in by its JWT-SVID asks for, and files with SVIDs. */
+/** Attributes of a pod that logs in by its JWT-SVID, with files of SVIDs. */
 const ATTRIBUTES = {
   role: 'svid',
   'secret-app': 'kv/app',
@@ -104,7 +104,7 @@ suite('SVIDs of pods by the CSI driver', { skip: CANNOT_MOUNT }, () => {
       assert.match(await world.file(pod, 'app'), /planted/);
     }
     const plain = { attributes: ATTRIBUTES, tokens: null };
-    const { code } = await world.refusedWith(/_PENDING.*ERR_SPIFFE_DENIED/, kubelet, poor, plain);
+    const { code } = await world.rejectedWith(/_PENDING.*ERR_SPIFFE_DENIED/, kubelet, poor, plain);
     assert.equal(code, 4);
     broker.setPods([...pods.slice(0, 2), entitled(poor)]);
     await world.published(kubelet, poor, plain);
@@ -176,13 +176,13 @@ suite('SVIDs of pods by the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await world.published(kubelet, web, { attributes: ATTRIBUTES, tokens: null });
     assert.equal(await world.file(web, 'id'), idOf(web));
     const plain = { attributes: ATTRIBUTES, tokens: null };
-    await world.refusedWith(/ERR_CSI_PENDING.*ERR_SPIFFE_DENIED/, kubelet, forger, {
+    await world.rejectedWith(/ERR_CSI_PENDING.*ERR_SPIFFE_DENIED/, kubelet, forger, {
       ...plain,
       context: { 'csi.storage.k8s.io/pod-label:app': 'web' },
     });
     const impostor = { ...(await world.pod('web')), name: 'web' };
     const none = /ERR_CSI_PENDING.*ERR_KUBERNETES_API.*no pod shop\/web with UID/;
-    await world.refusedWith(none, kubelet, impostor, plain);
+    await world.rejectedWith(none, kubelet, impostor, plain);
   });
 
   test('Delegated Identity API: a pod whose labels match too late gets its SVIDs when they do', async () => {
@@ -212,7 +212,7 @@ suite('SVIDs of pods by the CSI driver', { skip: CANNOT_MOUNT }, () => {
       installation,
     );
     const plain = { attributes: ATTRIBUTES, tokens: null };
-    await world.refusedWith(/ERR_CSI_PENDING.*ERR_SPIFFE_DENIED/, kubelet, web, plain);
+    await world.rejectedWith(/ERR_CSI_PENDING.*ERR_SPIFFE_DENIED/, kubelet, web, plain);
     api.put(path, podObject(web, NODE, { app: 'web' }));
     await world.published(kubelet, web, plain);
     assert.equal(await world.file(web, 'id'), idOf(web));

@@ -76,7 +76,7 @@ test('a mount that was found is missed when it is gone', { skip: CANNOT_MOUNT },
 });
 
 test(
-  'somebody else’s mount is not taken for the one that was there before',
+  'a foreign mount is not mistaken for the one that was there before',
   { skip: CANNOT_MOUNT },
   async (t) => {
     const { mounts, target } = await realMounts(t);
@@ -103,8 +103,8 @@ test('a mount that does not reach the engine is an error: nothing is written bel
 
 test('the mounter gets no request for a path that is not the target path of a volume', async () => {
   const mounter: MounterPort = {
-    mount: () => assert.fail('asked'),
-    unmount: () => assert.fail('asked'),
+    mount: () => assert.fail('the mounter got a request'),
+    unmount: () => assert.fail('the mounter got a request'),
   };
   const mounts = new VolumeMounts({ mounts: systemMounts, mounter, source: SOURCE });
   const target = '/var/lib/kubelet/pods/a/volumes/kubernetes.io~csi/../mount';

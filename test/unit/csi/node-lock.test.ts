@@ -11,15 +11,15 @@ import { recordingLogger } from '../../helpers/recorder.ts';
 const FRESH = { ...ATTRIBUTES, refresh: '1s' };
 
 test('a driver that waits for another one ends on abort', async () => {
-  const told = new AbortController();
+  const ended = new AbortController();
   const locks = {
     tryLock() {
-      told.abort(new DOMException('ended', 'AbortError'));
+      ended.abort(new DOMException('ended', 'AbortError'));
       return Promise.resolve(undefined);
     },
   };
   const options = { locks, stateDirectory: '/run/state', clock: systemClock, logger: NO_LOGGER };
-  await assert.rejects(lockNode(options, told.signal), { name: 'AbortError' });
+  await assert.rejects(lockNode(options, ended.signal), { name: 'AbortError' });
 });
 
 suite('one CSI driver for each state directory', { skip: CANNOT_MOUNT }, () => {
@@ -32,7 +32,7 @@ suite('one CSI driver for each state directory', { skip: CANNOT_MOUNT }, () => {
     const waiting = world.driver({ logger, nodeName: 'node-2' });
     await eventually(
       () => Promise.resolve(/another driver runs/.test(logger.text()) ? true : undefined),
-      'it does not say that it waits',
+      'it does not log that it waits',
     );
     assert.deepEqual(await first.kubelet.call(CALLS.nodeGetInfo, {}), { nodeId: 'node-1' });
     await first.agent.kill('SIGKILL');

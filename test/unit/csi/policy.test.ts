@@ -18,7 +18,7 @@ function withPolicies(world: CsiWorld, ...policies: readonly object[]): Installa
   return world.installation({ vault: { connections, policies } });
 }
 
-/** Templates whose paths nobody knows before they run; each asks for what the policy does not allow. */
+/** Templates that compute their paths; each requests one that the policy does not allow. */
 const COMPUTED: Readonly<Record<string, string>> = {
   'a path of two parts': '{{json (secret (concat "database/creds/" "app"))}}',
   'a path from a block': '{{#with "database/creds/app"}}{{json (secret this)}}{{/with}}',
@@ -30,9 +30,9 @@ const COMPUTED: Readonly<Record<string, string>> = {
   'a write': '{{#with "auth/token/create"}}{{json (secret this ttl="1h")}}{{/with}}',
 };
 
-async function says({ logger }: RunningDriver, text: RegExp): Promise<void> {
+async function logged({ logger }: RunningDriver, text: RegExp): Promise<void> {
   const isThere = (): true | undefined => (text.test(logger.text()) ? true : undefined);
-  await eventually(() => Promise.resolve(isThere()), `the log does not say ${String(text)}`);
+  await eventually(() => Promise.resolve(isThere()), `the log has no ${String(text)}`);
 }
 
 /** A pod whose volume one driver has filled, which then ended. */
@@ -51,7 +51,7 @@ suite('policies in the CSI driver', { skip: CANNOT_MOUNT }, () => {
       await using world = await CsiWorld.start();
       const { kubelet } = await world.driver({}, withPolicies(world, OWN));
       const attributes = { role: 'web', 'template-x': template };
-      const { code, details } = await world.refused(kubelet, await world.pod(), { attributes });
+      const { code, details } = await world.rejected(kubelet, await world.pod(), { attributes });
       assert.equal(code, PERMISSION_DENIED, details);
       assert.match(details, /policy "shop" does not allow/);
       assert.equal(world.credentials, 0);
@@ -74,7 +74,7 @@ suite('policies in the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await world.change(2);
     const other = { ...OWN, paths: ['kv/other'] };
     const second = await world.driver({}, withPolicies(world, other));
-    await says(second, /policy "shop" does not allow this path/);
+    await logged(second, /policy "shop" does not allow this path/);
     assert.equal(await world.file(pod, 'x'), 'user-1');
   });
 
@@ -82,7 +82,7 @@ suite('policies in the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await using world = await CsiWorld.start();
     const pod = await filledBefore(world);
     const second = await world.driver({}, withPolicies(world, { ...OWN, roles: ['other'] }));
-    await says(second, /no policy allows the login/);
+    await logged(second, /no policy allows the login/);
     assert.equal(await world.file(pod, 'x'), 'user-1');
     assert.equal(world.logins, 1);
   });

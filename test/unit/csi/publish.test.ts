@@ -6,7 +6,7 @@ import { eventually } from '../../helpers/agent-process.ts';
 import { CALLS } from '../../../src/csi/proto/csi.ts';
 import { GRPC_STATUS } from '../../../src/csi/status.ts';
 import { systemMounts } from '../../../src/platform/index.ts';
-import { ATTRIBUTES, CANNOT_MOUNT, CsiWorld, refusalOf } from '../../helpers/csi-world.ts';
+import { ATTRIBUTES, CANNOT_MOUNT, CsiWorld, rejectionOf } from '../../helpers/csi-world.ts';
 
 const NOBODY = 65_534;
 
@@ -100,7 +100,7 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
       { group: '7' },
       { target: pod.target.replace('/secrets/', '/others/') },
     ]) {
-      const { code, details } = await world.refused(kubelet, pod, change);
+      const { code, details } = await world.rejected(kubelet, pod, change);
       assert.equal(code, 6, details);
       assert.match(details, /ERR_CSI_CONFLICT/);
     }
@@ -128,7 +128,7 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const pod = await world.pod();
     await world.publish(kubelet, pod);
     const other = { ...pod, volumeId: 'csi-other' };
-    const { code, details } = await world.refused(kubelet, other);
+    const { code, details } = await world.rejected(kubelet, other);
     assert.equal(code, 6, details);
     assert.match(details, /another volume is published at this target path/);
     assert.equal(await world.file(pod, 'user'), 'user-1:end');
@@ -169,7 +169,7 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await writeFile(join(full.target, 'data'), 'of somebody');
     for (const pod of [mounted, full]) {
       for (const call of [world.unpublish(kubelet, pod), world.publish(kubelet, pod)]) {
-        const { code, details } = await refusalOf(call);
+        const { code, details } = await rejectionOf(call);
         assert.equal(code, GRPC_STATUS.UNAVAILABLE, details);
         assert.match(details, /ERR_CSI_MOUNT/);
       }
@@ -243,7 +243,7 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const { kubelet } = await world.driver();
     const pod = await world.pod();
     const ask = { volumeId: pod.volumeId, volumePath: pod.target, stagingTargetPath: '' };
-    assert.equal((await refusalOf(kubelet.call(CALLS.nodeGetVolumeStats, ask))).code, 5);
+    assert.equal((await rejectionOf(kubelet.call(CALLS.nodeGetVolumeStats, ask))).code, 5);
     await world.publish(kubelet, pod, { attributes: { ...ATTRIBUTES, 'volume-size': '1Mi' } });
     const { usage, volumeCondition } = await kubelet.call(CALLS.nodeGetVolumeStats, ask);
     const [bytes, inodes] = usage;
@@ -251,7 +251,7 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     assert.ok(usage.every(({ used }) => used > 0));
     assert.equal(volumeCondition?.abnormal, false);
     const elsewhere = { ...ask, volumePath: '/elsewhere' };
-    assert.equal((await refusalOf(kubelet.call(CALLS.nodeGetVolumeStats, elsewhere))).code, 5);
+    assert.equal((await rejectionOf(kubelet.call(CALLS.nodeGetVolumeStats, elsewhere))).code, 5);
   });
 
   test('fifty pods at once: each has its own token and its own credential', async () => {
@@ -260,7 +260,7 @@ suite('volumes of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const pods = await Promise.all(
       Array.from({ length: 50 }, (_, index) => world.pod(`web-${index}`)),
     );
-    // On a busy machine a call may be told to come again; it goes on with the same start.
+    // On a busy machine a call may time out; the next one goes on with the same start.
     await Promise.all(pods.map((pod) => world.published(kubelet, pod)));
     const credentials = await Promise.all(pods.map((pod) => world.file(pod, 'db')));
     assert.equal(new Set(credentials).size, 50);

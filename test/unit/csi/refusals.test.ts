@@ -46,7 +46,7 @@ suite('what the CSI driver rejects', { skip: CANNOT_MOUNT }, () => {
     const { kubelet } = await world.driver();
     for (const [name, [change, says]] of Object.entries(BAD_REQUESTS)) {
       await t.test(name, async () => {
-        const { code, details } = await world.refused(kubelet, await world.pod(), change);
+        const { code, details } = await world.rejected(kubelet, await world.pod(), change);
         assert.equal(code, STATUS.INVALID_ARGUMENT, details);
         assert.match(details, says);
       });
@@ -65,7 +65,7 @@ suite('what the CSI driver rejects', { skip: CANNOT_MOUNT }, () => {
     ];
     const installation = world.installation({ vault: { connections, policies } });
     const { kubelet } = await world.driver({}, installation);
-    const { code, details } = await world.refused(kubelet, await world.pod());
+    const { code, details } = await world.rejected(kubelet, await world.pod());
     assert.equal(code, STATUS.PERMISSION_DENIED, details);
     assert.match(details, /no policy applies to service account web of namespace shop/);
   });
@@ -79,7 +79,7 @@ suite('what the CSI driver rejects', { skip: CANNOT_MOUNT }, () => {
     const template =
       '{{#each (split "a,b,c,d,e" ",")}}{{secret (concat "kvv2/none-" this)}}{{/each}}';
     const change = { attributes: { ...ATTRIBUTES, 'template-x': template } };
-    const { details } = await world.refused(kubelet, await world.pod(), change);
+    const { details } = await world.rejected(kubelet, await world.pod(), change);
     assert.match(details, /more than 3 secrets in one pod/);
   });
 
@@ -92,7 +92,7 @@ suite('what the CSI driver rejects', { skip: CANNOT_MOUNT }, () => {
     // The kubelet writes its own keys over those of the author, but not all of them in every cluster.
     await t.test('tokens of another pod, where the kubelet sends none', async () => {
       const attributes = { ...ATTRIBUTES, [`${INFO}serviceAccount.tokens`]: stolen };
-      const { code, details } = await world.refused(kubelet, own, { attributes, tokens: null });
+      const { code, details } = await world.rejected(kubelet, own, { attributes, tokens: null });
       assert.equal(code, STATUS.FAILED_PRECONDITION, details);
       assert.match(details, /ERR_CSI_TOKEN.*do not belong to this pod/);
     });
@@ -105,7 +105,7 @@ suite('what the CSI driver rejects', { skip: CANNOT_MOUNT }, () => {
     });
     await t.test('tokens of another pod of the same service account', async () => {
       const pod = await world.pod('sibling');
-      const { details } = await world.refused(kubelet, pod, { tokens: stolen });
+      const { details } = await world.rejected(kubelet, pod, { tokens: stolen });
       assert.match(details, /do not belong to this pod/);
     });
     await t.test('keys of the kubelet that it does not know are without effect', async () => {
@@ -115,7 +115,7 @@ suite('what the CSI driver rejects', { skip: CANNOT_MOUNT }, () => {
       assert.equal(await world.file(pod, 'user'), 'user-1:end');
     });
     await t.test('the account of the token decides at Vault', async () => {
-      const { details } = await world.refused(kubelet, own, {
+      const { details } = await world.rejected(kubelet, own, {
         tokens: await world.tokens({ ...own, serviceAccount: 'web' }),
       });
       assert.match(details, /do not belong to this pod and service account poor/);
@@ -142,7 +142,7 @@ suite('what the CSI driver rejects', { skip: CANNOT_MOUNT }, () => {
     };
     for (const [name, [tokens, says]] of Object.entries(cases)) {
       await t.test(name, async () => {
-        const { code, details } = await world.refused(kubelet, pod, { tokens });
+        const { code, details } = await world.rejected(kubelet, pod, { tokens });
         assert.equal(code, STATUS.FAILED_PRECONDITION, details);
         assert.match(details, says);
       });
@@ -159,7 +159,7 @@ suite('what the CSI driver rejects', { skip: CANNOT_MOUNT }, () => {
     const attributes = { ...ATTRIBUTES, audience: 'other' };
     const tokens = await world.tokens(pod, 'other');
     const says = /ERR_CSI_PENDING.*ERR_VAULT_LOGIN_REFUSED/;
-    await world.refusedWith(says, kubelet, pod, { attributes, tokens });
+    await world.rejectedWith(says, kubelet, pod, { attributes, tokens });
   });
 
   test('published again with invalid tokens or pod information: the files stay, and the log says so', async () => {

@@ -57,7 +57,7 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await world.publish(first.kubelet, ended);
     await world.publish(first.kubelet, stays);
     await first.stop();
-    // The kubelet waits for the driver with pods that end; after a reboot there is no mount any more.
+    // The kubelet waits for the driver to unpublish pods that end; after a reboot there are no mounts.
     world.unmount(ended);
     const second = await world.driver();
     await eventually(
@@ -98,7 +98,7 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await world.publish(second.kubelet, pod, { attributes: FRESH });
     await eventually(
       () => Promise.resolve(/Vault is sealed/.test(second.logger.text()) ? true : undefined),
-      'Vault is not asked',
+      'no request to Vault',
     );
     assert.equal(await world.file(pod, 'user'), 'user-1:end');
     assert.match((await second.get('/metrics')).body, /csi_volumes\{state="degraded"\} 1/);
@@ -113,7 +113,7 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const first = await world.process();
     const pod = await world.pod();
     world.vault.seal();
-    const waiting = world.refused(first.kubelet, pod);
+    const waiting = world.rejected(first.kubelet, pod);
     await eventually(
       async () => ((await world.mounts()).length === 1 ? true : undefined),
       'the start does not begin',
@@ -151,7 +151,7 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const pod = await world.pod();
     await world.publish(first.kubelet, pod, { attributes: FRESH });
     await first.stop();
-    // The token of Vault is lost while nobody looks.
+    // The Vault token is lost while no driver runs.
     await world.stopVault();
     await world.restartVault();
     await world.change(2);
@@ -182,7 +182,7 @@ suite('restarts of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const mounter = mounterOf(world.root, { mounts });
     const first = await world.driver({ mounter, waits });
     const pod = await world.pod();
-    const waiting = world.refused(first.kubelet, pod);
+    const waiting = world.rejected(first.kubelet, pod);
     await reached.promise;
     const stopped = first.stop();
     await waiting;

@@ -151,7 +151,7 @@ suite('shares of namespaces in the CSI driver', { skip: CANNOT_MOUNT }, () => {
       const isUnpublished = then.startsWith('unpublished');
       if (isUnpublished) await world.unpublish(kubelet, pod);
       for (let count = 0; count < 2; count += 1) {
-        const { details } = await world.refused(kubelet, pod, { attributes });
+        const { details } = await world.rejected(kubelet, pod, { attributes });
         assert.match(details, /ERR_CSI_BUSY.*has not ended yet/);
       }
       assert.deepEqual(await world.mounts(), []);

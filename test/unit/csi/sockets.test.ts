@@ -7,7 +7,7 @@ import { dirname } from 'node:path';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { CALLS } from '../../../src/csi/proto/csi.ts';
-import { CANNOT_MOUNT, CsiWorld, DRIVER, refusalOf } from '../../helpers/csi-world.ts';
+import { CANNOT_MOUNT, CsiWorld, DRIVER, rejectionOf } from '../../helpers/csi-world.ts';
 import { Crowd } from '../../helpers/crowd.ts';
 import { Kubelet } from '../../helpers/kubelet.ts';
 
@@ -109,11 +109,11 @@ suite('sockets of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await using world = await CsiWorld.start();
     const { kubelet } = await world.driver();
     for (const path of ['/csi.v1.Node/NodeStageVolume', '/csi.v1.Controller/CreateVolume']) {
-      assert.equal((await refusalOf(kubelet.raw(path, new Uint8Array()))).code, 12);
+      assert.equal((await rejectionOf(kubelet.raw(path, new Uint8Array()))).code, 12);
     }
     const { path } = CALLS.nodePublishVolume;
     const huge = new Uint8Array(5 * 1024 * 1024);
-    assert.equal((await refusalOf(kubelet.raw(path, huge))).code, 8);
+    assert.equal((await rejectionOf(kubelet.raw(path, huge))).code, 8);
     await kubelet.call(CALLS.probe, {});
   });
 

@@ -59,7 +59,7 @@ suite('values in the memory of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const driver = await world.driver(SMALL_DRIVER);
     const greedy = await world.pod('greedy');
     const says = /ERR_OUTPUT_FULL.*kv\/big-\d.*does not fit.*csi\.resources/;
-    await world.refusedWith(says, driver.kubelet, greedy, { attributes: asking(6) });
+    await world.rejectedWith(says, driver.kubelet, greedy, { attributes: asking(6) });
     const held = await heldBy(driver, 'shop');
     assert.ok(held > 600 * KIB && held <= SHARE_BYTES, `${held} bytes`);
     const small = { role: 'other', 'template-user': '{{secret "kv/app#user"}}' };
@@ -94,7 +94,7 @@ suite('values in the memory of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const says =
       /ERR_TEMPLATE_LIMIT.*values of one volume may take 1 MiB together, and.*kv\/big-\d/;
     const pod = await world.pod();
-    await world.refusedWith(says, driver.kubelet, pod, { attributes: asking(2) });
+    await world.rejectedWith(says, driver.kubelet, pod, { attributes: asking(2) });
     await world.published(driver.kubelet, await world.pod('one'), { attributes: asking(1) });
   });
 

@@ -51,7 +51,7 @@ function volumeOf(
       clock: { ...systemClock, monotonicMs },
       ...{ random: systemRandom, logger: NO_LOGGER, metrics: NO_METRICS, waits: DEFAULT_WAITS },
       grants: () => undefined,
-      svids: () => Promise.reject(new Error('nobody needs SVIDs to revoke')),
+      svids: () => Promise.reject(new Error('no SVIDs are needed to revoke')),
       renderer: localRenderer(),
       maxDependencies: 256,
       maxValueBytes: 16 * 2 ** 20,

@@ -1,4 +1,4 @@
-/** Mounts in memory: what is asked for, what is refused. The kernel's own are in system.test.ts. */
+/** The mounter with mounts in memory: what it requests, what it rejects. Real mounts are in system.test.ts. */
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -17,7 +17,7 @@ const SPEC: MountSpec = { ...PLACE, sizeBytes: 65_536, group: null, selinux: nul
 class MemoryMounts implements SystemMountsPort {
   readonly all: { id: number; target: string; type: string; source: string }[] = [];
   readonly options: (readonly string[])[] = [];
-  /** What `mount` says where it refuses. */
+  /** Message of `mount` when it fails. */
   refuses: (options: readonly string[]) => string | undefined = () => undefined;
   /** What a mount waits for. */
   gate: Promise<unknown> = Promise.resolve();
@@ -109,7 +109,7 @@ for (const name of NAMES) {
   });
 }
 
-const WRONG: Readonly<Record<string, Partial<MountSpec>>> = {
+const INVALID: Readonly<Record<string, Partial<MountSpec>>> = {
   'no size': { sizeBytes: 0 },
   'a negative size': { sizeBytes: -1 },
   'half a byte': { sizeBytes: 4096.5 },
@@ -127,10 +127,10 @@ const WRONG: Readonly<Record<string, Partial<MountSpec>>> = {
   'a long context': { selinux: `context="${'a'.repeat(600)}"` },
 };
 
-for (const [what, wrong] of Object.entries(WRONG)) {
+for (const [what, invalid] of Object.entries(INVALID)) {
   test(`rejected before anything is changed: ${what}`, async (t) => {
     const { mounter, mounts, volume } = node(t);
-    await assert.rejects(mounter.mount({ ...SPEC, ...wrong }, never), { code: 'ERR_CSI_MOUNT' });
+    await assert.rejects(mounter.mount({ ...SPEC, ...invalid }, never), { code: 'ERR_CSI_MOUNT' });
     assert.deepEqual([mounts.options, readdirSync(volume())], [[], []]);
   });
 }
@@ -204,7 +204,7 @@ test('mounted twice by a process that was killed in between: both go', async (t)
   assert.deepEqual(mounts.all, []);
 });
 
-test('somebody else’s mount stays, also below one of ours', async (t) => {
+test('a foreign mount stays, even below one of the driver', async (t) => {
   const { mounter, mounts, target } = node(t);
   mkdirSync(target);
   mounts.add(target, 'somebody');

@@ -24,7 +24,7 @@ const REQUEST = { id: 1, kind: 'mount', ...SPEC };
 /** Clients of a test: a mounter that ends waits for them. */
 const clients = new WeakMap<TestContext, MounterClient[]>();
 
-/** What was asked of it; `gate` is what a mount waits for. */
+/** Records requests; a mount waits for `gate`. */
 class Asked implements MounterPort {
   readonly mounts: MountSpec[] = [];
   readonly unmounts: unknown[] = [];
@@ -130,7 +130,7 @@ const NOT_REQUESTS: Readonly<Record<string, string | Uint8Array>> = {
   null: 'null\n',
   'another kind': line({ ...REQUEST, kind: 'remount' }),
   'a kind that every object has': line({ ...REQUEST, kind: 'constructor' }),
-  'such a kind alone': line({ kind: 'constructor' }),
+  'only a kind': line({ kind: 'constructor' }),
   'such a kind with an ID': line({ kind: '__defineGetter__', id: 1 }),
   'a kind that is a list': line({ ...REQUEST, kind: ['mount'] }),
   'one key more': line({ ...REQUEST, target: '/etc' }),
@@ -143,7 +143,7 @@ const NOT_REQUESTS: Readonly<Record<string, string | Uint8Array>> = {
   'a pod as a list': line({ ...REQUEST, pod: ['..'] }),
   'a pod as null': line({ ...REQUEST, pod: null }),
   'an ID as text': line({ ...REQUEST, id: '1' }),
-  'an ID that is no whole number': line({ ...REQUEST, id: 1.5 }),
+  'an ID that is not an integer': line({ ...REQUEST, id: 1.5 }),
   bytes: new Uint8Array([0xff, 0xfe, 0x00, 0x0a]),
   'a line without an end': 'a'.repeat(3000),
   'a long line': line({ ...REQUEST, pod: 'a'.repeat(3000) }),
@@ -202,7 +202,7 @@ test('answers that are not read do not pile up', async (t) => {
   const ended = closed(stranger);
   const isCut = (): boolean =>
     logger.lines.some(({ fields }) => fields['reason'] === 'the peer does not read answers');
-  // What was answered makes room for the next ones, until nobody can write any more.
+  // Each answer makes room for the next request, until nothing can be written any more.
   for (let count = 0; count < 20_000 && !isCut(); count += 32) {
     for (let id = count; id < count + 32; id += 1) stranger.write(line({ ...REQUEST, id }));
     await until(() => isCut() || mounter.mounts.length === count + 32);
@@ -297,19 +297,19 @@ test('a caller that aborts does not wait', async (t) => {
 });
 
 for (const [what, says] of [
-  ['no JSON', 'done\n'],
+  ['not JSON', 'done\n'],
   ['a line without an end', 'a'.repeat(3000)],
   ['an answer with more', '{"id":1,"error":null,"more":1}\n'],
 ] as const) {
   test(`a peer that answers and is not a mounter is disconnected, and the request fails: ${what}`, async (t) => {
     const socket = join(tempDirectory(t), 'mounter.sock');
-    const odd = createServer((one) => {
+    const peer = createServer((one) => {
       one.on('error', () => undefined);
       one.once('data', () => one.write(says));
     });
-    odd.listen(socket);
-    await once(odd, 'listening');
-    t.after(() => odd.close());
+    peer.listen(socket);
+    await once(peer, 'listening');
+    t.after(() => peer.close());
     const engine = client(t, socket);
     for (let count = 0; count < 2; count += 1) {
       await assert.rejects(engine.mount(SPEC, never), {

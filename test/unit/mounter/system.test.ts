@@ -43,7 +43,7 @@ function node(t: TestContext): { readonly root: string; readonly target: string 
 }
 
 test(
-  'a tmpfs of the size that was asked for, without programs and devices, and gone with what is in it',
+  'a tmpfs of the requested size, without programs and devices, and removed with its content',
   { skip },
   async (t) => {
     const { root, target } = node(t);
@@ -88,7 +88,7 @@ test(
   },
 );
 
-test('somebody else’s mount stays', { skip }, async (t) => {
+test('a foreign mount stays', { skip }, async (t) => {
   const { root, target } = node(t);
   mkdirSync(target);
   mountForeign(target);

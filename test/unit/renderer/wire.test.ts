@@ -41,10 +41,10 @@ const render = (frame: Frame): unknown => readRendered(frame, 1);
 const check = (frame: Frame): unknown => readChecked(frame, 1);
 const found = { problems: [], dependencies: [] };
 
-/** What no process that does as agreed would say. */
+/** Answers that break the protocol. */
 const WRONG: Readonly<Record<string, readonly [read: (frame: Frame) => unknown, frame: Frame]>> = {
   'no part at all': [render, []],
-  'a first part that is no JSON': [render, [raw('secret')]],
+  'a first part that is not JSON': [render, [raw('secret')]],
   'a first part that is too long': [render, [raw(`"${'x'.repeat(MAX_HEAD_BYTES)}"`)]],
   'nested lists': [render, [raw('['.repeat(MAX_HEAD_BYTES))]],
   null: [render, [raw('null')]],
@@ -55,11 +55,11 @@ const WRONG: Readonly<Record<string, readonly [read: (frame: Frame) => unknown, 
   'outputs of another prototype': [render, [raw('{"dependencies":[],"__proto__":{"outputs":[]}}')]],
   'an output that is a text': [render, rendered('text')],
   'a content beyond the frame': [render, rendered(FULL, [READ], [])],
-  'a content that is no part': [render, rendered({ ...FULL, content: 2 })],
+  'a content that is not a part': [render, rendered({ ...FULL, content: 2 })],
   'a negative content': [render, rendered({ ...FULL, content: -1 })],
   'half a content': [render, rendered({ ...FULL, content: 0.5 })],
   'a content as text': [render, rendered({ ...FULL, content: '1' })],
-  'a part of nobody': [render, rendered(FULL, [READ], [CONTENT, CONTENT])],
+  'a part without an output': [render, rendered(FULL, [READ], [CONTENT, CONTENT])],
   'a part beside no content': [render, rendered(EMPTY)],
   'no digest of a content': [render, rendered({ ...FULL, digest: '' })],
   'a digest too long': [render, rendered({ ...FULL, digest: `${DIGEST}=` })],
@@ -105,7 +105,7 @@ const WRONG: Readonly<Record<string, readonly [read: (frame: Frame) => unknown, 
     readOpened,
     opened({ kind: 'lease', leaseId: 'x'.repeat(4097), durationMs: 1, renewable: true }),
   ],
-  'a life that is no number': [readOpened, opened({ kind: 'rotation', ttlMs: null })],
+  'a lifetime that is not a number': [readOpened, opened({ kind: 'rotation', ttlMs: null })],
   'a warning that is none': [readOpened, opened({ kind: 'static' }, [{}])],
   'a warning too long': [readOpened, opened({ kind: 'static' }, ['x'.repeat(1025)])],
   'an answer without its value': [
@@ -115,7 +115,7 @@ const WRONG: Readonly<Record<string, readonly [read: (frame: Frame) => unknown, 
   'a part too many': [readOpened, [...opened({ kind: 'static' }), CONTENT]],
   'what is malformed, and has a value': [readOpened, [headOf({ malformed: 'no' }), CONTENT]],
   'a remark too long': [readOpened, [headOf({ malformed: 'x'.repeat(257) })]],
-  'a short value that is no JSON': [([part]) => readValue(part), [raw('{')]],
+  'a short value that is not JSON': [([part]) => readValue(part), [raw('{')]],
   'no value': [([part]) => readValue(part), []],
 };
 
@@ -184,7 +184,7 @@ suite('answers of a render process', () => {
         { depthSize: 'medium', withCrossShrink: true },
         leaf,
         fc.array(tie('tree'), { maxLength: 3 }),
-        // As JSON tells it: `__proto__` is a member like others.
+        // In JSON `__proto__` is an ordinary member.
         fc
           .array(fc.tuple(names, tie('tree')), { maxLength: 6 })
           .map((members) => new Members(members)),

@@ -56,8 +56,8 @@ function start(t: TestContext, more: Partial<PoolOptions> = {}): Running {
   return { pool, logger, results, replaced, stop };
 }
 
-/** Tells a child of the pool what to do; gives its answer as texts. */
-function tell(
+/** Sends a command to a child of the pool; returns its answer as texts. */
+function send(
   { pool }: Pick<Running, 'pool'>,
   command: Command,
   {
@@ -76,7 +76,7 @@ function tell(
 test('a job is done by a child, and its answer is its own', async (t) => {
   const running = start(t);
   const all = Array.from({ length: 40 }, (_, index) =>
-    tell(running, 'echo', { tenant: `t${index % 3}`, texts: [String(index), 'ä'] }),
+    send(running, 'echo', { tenant: `t${index % 3}`, texts: [String(index), 'ä'] }),
   );
   assert.deepEqual(
     await Promise.all(all),
@@ -86,21 +86,21 @@ test('a job is done by a child, and its answer is its own', async (t) => {
 
 test('a job that takes too long is killed, inside of V8 too, and the next one is done', async (t) => {
   const running = start(t, { timeoutMs: 500 });
-  await tell(running, 'echo');
+  await send(running, 'echo');
   await assert.rejects(
-    tell(running, 'loop'),
+    send(running, 'loop'),
     (error) => error instanceof BoundExceeded && error.bound === 'time',
   );
-  assert.deepEqual(await tell(running, 'echo', { texts: ['x'] }), ['x']);
+  assert.deepEqual(await send(running, 'echo', { texts: ['x'] }), ['x']);
   assert.deepEqual(running.results, ['ok', 'time', 'ok']);
   assert.deepEqual(running.replaced, ['time']);
 });
 
 test('only the job that runs out of heap ends: others wait or run on', async (t) => {
   const running = start(t);
-  const heap = tell(running, 'heap', { tenant: 'hostile' });
+  const heap = send(running, 'heap', { tenant: 'hostile' });
   const others = ['b', 'c', 'd', 'e'].map((tenant) =>
-    tell(running, 'echo', { tenant, texts: [tenant] }),
+    send(running, 'echo', { tenant, texts: [tenant] }),
   );
   await assert.rejects(heap, (error) => error instanceof BoundExceeded && error.bound === 'memory');
   assert.deepEqual(await Promise.all(others), [['b'], ['c'], ['d'], ['e']]);
@@ -110,10 +110,10 @@ test('a tenant never has all children: another one does not wait for it', async 
   const running = start(t, { timeoutMs: 3000 });
   const ended: string[] = [];
   const hostile = Array.from({ length: 3 }, () =>
-    tell(running, 'loop', { tenant: 'hostile' }).catch(() => ended.push('hostile')),
+    send(running, 'loop', { tenant: 'hostile' }).catch(() => ended.push('hostile')),
   );
   for (let index = 0; index < 10; index += 1) {
-    await tell(running, 'echo', { tenant: 'other' });
+    await send(running, 'echo', { tenant: 'other' });
   }
   assert.deepEqual(
     ended,
@@ -127,7 +127,7 @@ test('tenants take turns, however many jobs each has', async (t) => {
   const running = start(t);
   const order: string[] = [];
   const job = (tenant: string) =>
-    tell(running, 'echo', { tenant, onBegin: () => order.push(tenant) });
+    send(running, 'echo', { tenant, onBegin: () => order.push(tenant) });
   const many = Array.from({ length: 20 }, () => job('many'));
   const few = ['one', 'two', 'three'].map(job);
   await Promise.all([...many, ...few]);
@@ -140,7 +140,7 @@ test('no tenant, and no few of them, can fill the queue', async (t) => {
   await running.stop(); // no job is done any more
   const leave = new AbortController();
   const wait = (tenant: string): Promise<string> =>
-    tell(running, 'echo', { tenant, signal: leave.signal }).then(
+    send(running, 'echo', { tenant, signal: leave.signal }).then(
       () => 'done',
       (error: unknown) => (error instanceof VouchsafeError ? error.message : 'waits'),
     );
@@ -160,17 +160,17 @@ test('no tenant, and no few of them, can fill the queue', async (t) => {
 for (const command of ['garbage', 'huge', 'exit'] as const) {
   test(`a child that answers with ${command} is replaced, and affects no other job`, async (t) => {
     const running = start(t);
-    await assert.rejects(tell(running, command));
-    assert.deepEqual(await tell(running, 'echo', { texts: ['x'] }), ['x']);
+    await assert.rejects(send(running, command));
+    assert.deepEqual(await send(running, 'echo', { texts: ['x'] }), ['x']);
     assert.equal(running.replaced.length, 1);
   });
 }
 
 test('an extra answer ends the child, and does not answer the next job', async (t) => {
   const running = start(t);
-  assert.deepEqual(await tell(running, 'twice'), []);
+  assert.deepEqual(await send(running, 'twice'), []);
   const all = await Promise.all(
-    ['x', 'y', 'z'].map((text) => tell(running, 'echo', { texts: [text] })),
+    ['x', 'y', 'z'].map((text) => send(running, 'echo', { texts: [text] })),
   );
   assert.deepEqual(all, [['x'], ['y'], ['z']]);
   await until(() => running.replaced.length > 0);
@@ -184,22 +184,22 @@ test('an answer that its reader rejects ends the child', async (t) => {
   const job = { tenant: 'a', operation: 'test', frame: [Buffer.from('echo')], read };
   await assert.rejects(running.pool.do(job, never), { code: 'ERR_TEMPLATE_BUSY' });
   assert.deepEqual(running.replaced, ['protocol']);
-  assert.deepEqual(await tell(running, 'echo', { texts: ['x'] }), ['x']);
+  assert.deepEqual(await send(running, 'echo', { texts: ['x'] }), ['x']);
 });
 
 test('a child that keeps much memory after a job is replaced', async (t) => {
   const running = start(t, { maxGrowthBytes: 40 * 2 ** 20 });
-  await tell(running, 'echo');
-  await tell(running, 'keep');
+  await send(running, 'echo');
+  await send(running, 'keep');
   await until(() => running.replaced.length > 0);
   assert.deepEqual(running.replaced, ['size']);
-  assert.deepEqual(await tell(running, 'echo', { texts: ['x'] }), ['x']);
+  assert.deepEqual(await send(running, 'echo', { texts: ['x'] }), ['x']);
 });
 
 test('a job that is too large is rejected before a child works on it', async (t) => {
   const running = start(t, { maxFrameBytes: 1000 });
   await assert.rejects(
-    tell(running, 'echo', { texts: ['x'.repeat(1000)] }),
+    send(running, 'echo', { texts: ['x'.repeat(1000)] }),
     (error) => error instanceof BoundExceeded && error.bound === 'size',
   );
 });
@@ -208,28 +208,28 @@ test("an abort ends a wait at once, and the caller's wait for a running job", as
   const running = start(t, { timeoutMs: 1000 });
   const [first, second] = [new AbortController(), new AbortController()];
   const begun = Promise.withResolvers<undefined>();
-  const loop = tell(running, 'loop', {
+  const loop = send(running, 'loop', {
     signal: first.signal,
     onBegin: () => begun.resolve(undefined),
   });
-  const waiting = tell(running, 'echo', { signal: second.signal });
+  const waiting = send(running, 'echo', { signal: second.signal });
   await begun.promise;
   second.abort(new Error('second'));
   await assert.rejects(waiting, /second/);
   first.abort(new Error('first'));
   await assert.rejects(loop, /first/);
-  assert.deepEqual(await tell(running, 'echo', { texts: ['x'] }), ['x']);
+  assert.deepEqual(await send(running, 'echo', { texts: ['x'] }), ['x']);
   await assert.rejects(
-    tell(running, 'echo', { signal: AbortSignal.abort(new Error('zero')) }),
+    send(running, 'echo', { signal: AbortSignal.abort(new Error('zero')) }),
     /zero/,
   );
 });
 
 test('children end with the pool, busy or not', async (t) => {
   const running = start(t);
-  await tell(running, 'echo');
+  await send(running, 'echo');
   const begun = Promise.withResolvers<undefined>();
-  const loop = tell(running, 'loop', { onBegin: () => begun.resolve(undefined) });
+  const loop = send(running, 'loop', { onBegin: () => begun.resolve(undefined) });
   loop.catch(() => undefined);
   await begun.promise;
   assert.ok(children().length >= 2);
@@ -239,7 +239,7 @@ test('children end with the pool, busy or not', async (t) => {
 
 test('a child can do next to nothing', async (t) => {
   const running = start(t);
-  assert.deepEqual(JSON.parse((await tell(running, 'look')).join()), []);
+  assert.deepEqual(JSON.parse((await send(running, 'look')).join()), []);
   await until(() => children().every(isLockedUp)); // the other one may have begun just now
   assert.deepEqual(running.logger.lines, []);
 });
@@ -252,7 +252,7 @@ test('children that cannot be started are reported, and jobs do not wait for eve
     },
     maxWaitMs: 50,
   });
-  await assert.rejects(tell(running, 'echo'), {
+  await assert.rejects(send(running, 'echo'), {
     code: 'ERR_TEMPLATE_BUSY',
     message: /there is no such program/,
   });
