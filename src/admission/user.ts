@@ -71,8 +71,8 @@ function canHaveOwnUser({ pod, settings, files, targets }: UserInput): boolean {
     targets.length === 0 &&
     hasGroup(pod) &&
     !settings['x509-svid'].value &&
-    !files.some(isOfKey) &&
-    modes.every((mode) => mode?.value === undefined || isEnoughForGroup(mode.value))
+    !files.some(mayHoldPrivateKey) &&
+    modes.every((mode) => mode?.value === undefined || isSufficientForGroup(mode.value))
   );
 }
 
@@ -82,15 +82,15 @@ function hasGroup(pod: Pod): boolean {
 }
 
 /**
- * Whether a private key may be in a file, as far as names tell: programs refuse a key that is not their own user's, or
- * that its group can read. Who has one under another name gives it the mode 0400, and so its reader's user.
+ * Whether a file may hold a private key, judging by names: programs reject a key of another user, or one that the group
+ * can read. Pods with a key under another name set the mode 0400, and so get the user of its reader.
  */
-function isOfKey({ template, secret }: FileSettings): boolean {
+function mayHoldPrivateKey({ template, secret }: FileSettings): boolean {
   return /pki|private.?key/i.test(`${template?.value ?? ''} ${secret?.text ?? ''}`);
 }
 
-/** The mount is read-only, so nobody writes; that the owner may execute a file the group has no part in. */
-function isEnoughForGroup(mode: number): boolean {
+/** Whether the group can read and need not execute the file. The mount is read-only, so write bits are irrelevant. */
+function isSufficientForGroup(mode: number): boolean {
   return (mode & 0o140) === 0o040;
 }
 
