@@ -13,7 +13,7 @@ import { createKv2Backend } from './secrets/kv2.ts';
 import { createPkiBackend } from './secrets/pki.ts';
 import type { DatabaseUsers } from './secrets/users.ts';
 
-/** Makes backends by the type in `sys/mounts/...`, or `auth/` and the type in `sys/auth/...`. */
+/** Creates backends by the type in `sys/mounts/...`, or `auth/` and the type in `sys/auth/...`. */
 export function createBackendFactory(clock: Clock, users: DatabaseUsers): BackendFactory {
   return (type, mount) => {
     switch (type) {

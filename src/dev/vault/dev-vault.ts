@@ -1,6 +1,6 @@
 /**
  * The embedded Vault of `vouchsafe dev` and of the tests: a server that speaks Vault's API.
- * It keeps everything in memory and has no way to make data outlive it.
+ * It has everything in memory, and cannot persist data.
  */
 import { Secret, VouchsafeError, type Clock } from '../../core/index.ts';
 import { systemClock } from '../../platform/index.ts';
@@ -22,48 +22,48 @@ import { createSystemBackend } from './system/index.ts';
 export interface DevVaultOptions {
   /** Default 0: any free port. */
   readonly port?: number;
-  /** Default plain HTTP. With TLS, client certificates are asked for but not required. */
+  /** Default plain HTTP. With TLS, client certificates are requested but not required. */
   readonly tls?: ServerTls;
   /** Default the system's clock. */
   readonly clock?: Clock;
   /** Default a random one. */
   readonly rootToken?: string;
-  /** Without it namespaces are ignored, as by the community edition; with it unknown ones are refused. */
+  /** Without it namespaces are ignored, as by the community edition; with it unknown ones are rejected. */
   readonly namespaces?: readonly string[];
 }
 
-/** A running server on 127.0.0.1. Whoever started it closes it. */
+/** A running server on 127.0.0.1. The caller closes it. */
 export interface DevVault extends AsyncDisposable {
-  /** `http://127.0.0.1:port`, without a slash at the end. */
+  /** `http://127.0.0.1:port`, without a trailing slash. */
   readonly address: string;
   readonly rootToken: Secret<string>;
-  /** What was asked, oldest first. Holds no values. */
+  /** The requests, oldest first. Without values. */
   readonly requests: readonly LoggedRequest[];
   readonly faults: Faults;
-  /** The users that database engines made; behind all mounts is one directory. */
+  /** The users that database engines created; all mounts share one database. */
   readonly users: DatabaseUsers;
   readonly openSockets: number;
-  /** IDs of the leases that are good now. */
+  /** IDs of the valid leases. */
   readonly leaseIds: readonly string[];
-  /** Accessors of the service tokens that are good now. */
+  /** Accessors of the valid service tokens. */
   readonly tokenAccessors: readonly string[];
   count(match: FaultRule['match']): number;
-  /** Resolves when that many requests that fit have arrived. */
+  /** Resolves when that many matching requests have arrived. */
   waitFor(match: FaultRule['match'], count: number, signal: AbortSignal): Promise<void>;
   seal(): void;
   unseal(): void;
-  /** Answers 429 beyond the limit; undefined takes it away. */
+  /** Responds with 429 beyond the limit; undefined removes it. */
   rateLimit(limit: RateLimit | undefined): void;
-  /** `vault write` with root authority; resolves to the `data` of the answer. Rejects when refused. */
+  /** `vault write` with root authority; resolves to the `data` of the response. Rejects if Vault does. */
   write(path: string, body?: Json, namespace?: string): Promise<Json>;
-  /** `vault read` with root authority. Rejects when refused or not found. */
+  /** `vault read` with root authority. Rejects if Vault does, or if nothing is found. */
   read(path: string, namespace?: string): Promise<Json>;
   /** `vault delete` with root authority. */
   delete(path: string, namespace?: string): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Starts a Vault that is initialized, unsealed, and has nothing mounted but its system backends. */
+/** Starts a Vault that is initialized, unsealed, and has only its system backends mounted. */
 export async function startDevVault(options: DevVaultOptions = {}): Promise<DevVault> {
   const clock = options.clock ?? systemClock;
   const core = new VaultCore(clock);

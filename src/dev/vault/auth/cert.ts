@@ -34,7 +34,7 @@ interface CertRole {
   readonly token: TokenParameters;
 }
 
-/** A role that a certificate fits, with what a renewal compares. */
+/** A role that matches a certificate, with the facts that a renewal compares. */
 interface Match {
   readonly name: string;
   readonly role: CertRole;
@@ -44,7 +44,7 @@ interface Match {
 
 const NO_MATCH = 'failed to match all constraints for this login certificate';
 
-/** Makes a login method by certificate. */
+/** Creates a login method by certificate. */
 export function createCertBackend(clock: Clock, mount: MountSettings): Backend {
   const roles = new RoleStore<CertRole>({ base: 'certs', parse: parseRole, show: showRole });
   const routes = new Routes()
@@ -178,7 +178,7 @@ function readCertificates(pem: string): X509Certificate[] {
     const certificates = blocks.map((block) => new X509Certificate(block));
     if (certificates.length > 0) return certificates;
   } catch {
-    // Refused below like a text without any certificate.
+    // Rejected below like a text without a certificate.
   }
   throw new Refusal(400, 'failed to parse certificate');
 }

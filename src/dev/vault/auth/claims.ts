@@ -28,7 +28,7 @@ export function findClaim(claims: Claims, name: string): unknown {
     );
 }
 
-/** A claim that has to be a text. @throws Refusal 400 */
+/** A claim that must be a string. @throws Refusal 400 */
 export function claimText(claims: Claims, name: string, isPointer: boolean): string {
   const value = isPointer ? findClaim(claims, name) : claims[name];
   if (value === undefined) throw new Refusal(400, `claim "${name}" not found in token`);
@@ -53,7 +53,7 @@ export function checkBoundClaims(claims: Claims, bound: Json, type: ClaimsType):
   }
 }
 
-/** Whether a text fits a pattern in which `*` stands for any run of characters, slashes included. */
+/** Whether a text matches a pattern in which `*` stands for any characters, including slashes. */
 export function matchesGlob(pattern: string, text: string): boolean {
   const [first = '', ...rest] = pattern.split('*');
   const last = rest.pop();

@@ -8,7 +8,7 @@ import type { Leeways } from './jwt-validation.ts';
 import type { RoleKind } from '../core/roles.ts';
 import { readTokenParameters, type TokenParameters } from './token-parameters.ts';
 
-/** What a role asks of a token, and what it gives. */
+/** What a role requires of a token, and the token that it grants. */
 export interface JwtRole {
   readonly type: 'jwt' | 'oidc';
   readonly userClaim: string;

@@ -14,7 +14,7 @@ export interface Leeways {
   readonly clockSkewMs: number;
 }
 
-/** What the claims are compared with; empty values compare with nothing. */
+/** Expected values of claims; empty ones are not compared. */
 export interface Expectations {
   readonly issuer: string;
   readonly subject: string;
@@ -23,7 +23,7 @@ export interface Expectations {
   readonly nowMs: number;
 }
 
-/** The algorithms that are accepted where the configuration names none. */
+/** Algorithms accepted by default. */
 export const SUPPORTED_ALGORITHMS: readonly string[] = [
   'RS256',
   'RS384',
@@ -99,7 +99,7 @@ export function checkClaims(claims: Claims, expected: Expectations): void {
   }
 }
 
-/** Missing `exp` and `nbf` are made up from what there is, as Vault does; all in seconds. */
+/** Missing `exp` and `nbf` are derived from the other claims, as by Vault; all in seconds. */
 function checkTimes(claims: Claims, leeways: Leeways, now: number): void {
   const [iat, nbf, exp] = [instant(claims, 'iat'), instant(claims, 'nbf'), instant(claims, 'exp')];
   if (iat === 0 && nbf === 0 && exp === 0) {

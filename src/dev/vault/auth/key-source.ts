@@ -1,5 +1,5 @@
 /**
- * Where the keys come from that tokens are verified with: given, or fetched over HTTP.
+ * Sources of the keys that verify tokens: configured, or fetched over HTTP.
  */
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { request as httpRequest, type RequestOptions } from 'node:http';
@@ -10,7 +10,7 @@ import { Refusal, type Json } from '../core/messages.ts';
 const FETCH_TIMEOUT_MS = 10_000;
 const MAX_DOCUMENT_BYTES = 1_048_576;
 
-/** A public key; its ID is empty where it has none. */
+/** A public key; its ID may be empty. */
 export interface VerificationKey {
   readonly id: string;
   readonly key: KeyObject;
@@ -19,25 +19,25 @@ export interface VerificationKey {
 /** A set of keys that may change. */
 export interface KeySource {
   readonly isRemote: boolean;
-  /** Those at hand. */
+  /** The cached keys. */
   known(): readonly VerificationKey[];
-  /** Those of now. @throws Refusal that says what went wrong. */
+  /** The current keys. @throws Refusal with the reason. */
   refresh(): Promise<readonly VerificationKey[]>;
 }
 
-/** Keys in PEM. @throws Refusal 400 for what is no public key. */
+/** Keys in PEM. @throws Refusal 400 for invalid keys. */
 export function fixedKeys(pems: readonly string[]): KeySource {
   const keys = pems.map((pem) => ({ id: '', key: readPem(pem) }));
   return { isRemote: false, known: () => keys, refresh: () => Promise.resolve([]) };
 }
 
-/** Keys as JSON Web Keys; those of kinds that are not known are left out. */
+/** Keys as JSON Web Keys; unknown types are left out. */
 export function givenKeys(jwks: readonly unknown[]): KeySource {
   const keys = jwks.flatMap(readJwk);
   return { isRemote: false, known: () => keys, refresh: () => Promise.resolve([]) };
 }
 
-/** Keys at a URL, which must answer now. @throws Refusal 400 */
+/** Keys at a URL, fetched immediately. @throws Refusal 400 */
 export async function remoteKeys(url: string, caPem: string): Promise<KeySource> {
   const source = lazyKeys(() => url, caPem);
   try {
@@ -64,7 +64,7 @@ export async function discoveredKeys(issuer: string, caPem: string): Promise<Key
   return lazyKeys(() => uri, caPem);
 }
 
-/** Keys that are fetched when the first token comes. */
+/** Keys that are fetched for the first token. */
 export function lazyKeys(url: () => string, caPem: string): KeySource {
   let keys: readonly VerificationKey[] = [];
   return {
@@ -86,7 +86,7 @@ function readPem(pem: string): KeyObject {
   }
 }
 
-/** Keys of kinds that are not known are left out, as go-jose does. */
+/** Keys of unknown types are left out, as by go-jose. */
 function readJwk(value: unknown): VerificationKey[] {
   const jwk = asObject(value);
   if (jwk === undefined) return [];
@@ -107,7 +107,7 @@ async function fetchJson(url: string, caPem: string): Promise<Json> {
     const document = asObject(JSON.parse(text));
     if (document !== undefined) return document;
   } catch {
-    // Falls through to the refusal below.
+    // Rejected below.
   }
   throw new Refusal(400, 'oidc: failed to decode keys');
 }

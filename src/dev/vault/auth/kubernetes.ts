@@ -1,6 +1,6 @@
 /**
- * The Kubernetes login method. Service-account tokens are verified with the keys that the API server publishes,
- * where Vault would ask it for a TokenReview; refusals are the same.
+ * The Kubernetes login method. Service account tokens are verified with the keys that the API server publishes,
+ * where Vault would request a TokenReview; the errors are the same.
  * @see https://developer.hashicorp.com/vault/api-docs/auth/kubernetes
  */
 import type { Clock } from '../../../core/index.ts';
@@ -114,7 +114,7 @@ async function verify(keys: KeySource, jwt: string): Promise<Claims> {
   }
 }
 
-/** The account of a verified token that a role is for. @throws Refusal 403 */
+/** The account of a verified token, if the role allows it. @throws Refusal 403 */
 function authorize(claims: Claims, role: KubernetesRole, nowMs: number): ServiceAccount {
   try {
     const audiences = role.audience === '' ? [] : [role.audience];

@@ -1,6 +1,6 @@
 /**
  * The SPIFFE login method of Vault Enterprise, for JWT-SVIDs and a bundle given in the configuration.
- * Made from its documentation: texts of refusals are our own.
+ * Based on its documentation: the texts of errors are our own.
  * @see https://developer.hashicorp.com/vault/api-docs/auth/spiffe
  */
 import type { Clock } from '../../../core/index.ts';

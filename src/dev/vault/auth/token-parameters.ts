@@ -1,5 +1,5 @@
 /**
- * The parameters of tokens that all roles share, under their names of today and their old ones.
+ * The parameters of tokens that all roles share, under their current and their old names.
  */
 import { BlockList, isIPv6 } from 'node:net';
 import { Fields, seconds } from '../core/fields.ts';
@@ -11,7 +11,7 @@ import {
   type VaultRequest,
 } from '../core/messages.ts';
 
-/** What a role says about the tokens of its logins. */
+/** The token parameters of a role. */
 export interface TokenParameters {
   readonly terms: Terms;
   readonly policies: readonly string[];
@@ -23,7 +23,7 @@ export interface TokenParameters {
   readonly shown: Json;
 }
 
-/** Old name -> name of today. */
+/** Old name -> current name. */
 const OLD_NAMES: Readonly<Record<string, string>> = {
   ttl: 'token_ttl',
   max_ttl: 'token_max_ttl',
@@ -79,7 +79,7 @@ export interface LoginIdentity {
   readonly displayName: string;
   readonly metadata: Readonly<Record<string, string>>;
   readonly entityId: string;
-  /** The role as it is at a renewal; may refuse. */
+  /** The role at the time of a renewal; may reject it. */
   readonly current: (request: VaultRequest) => TokenParameters;
 }
 

@@ -7,7 +7,7 @@ import { parseHcl } from './hcl.ts';
 import { Refusal, type Json, type Operation } from './messages.ts';
 import { fitsPattern } from './patterns.ts';
 
-/** What a policy says about one path, which may end in `*` and have `+` for segments. */
+/** The rule of a policy for one path, which may end in `*` and have `+` for segments. */
 export interface PolicyRule {
   readonly path: string;
   readonly capabilities: ReadonlySet<string>;
@@ -34,7 +34,7 @@ const POLICY_LEVELS: Readonly<Record<string, readonly string[]>> = {
   sudo: ['create', 'read', 'update', 'delete', 'list', 'sudo'],
 };
 
-/** What every token may do that does not ask for `no_default_policy`. */
+/** The policy of every token without `no_default_policy`. */
 export const DEFAULT_POLICY = `
 path "auth/token/lookup-self" { capabilities = ["read"] }
 path "auth/token/renew-self" { capabilities = ["update"] }
@@ -53,7 +53,7 @@ path "sys/wrapping/unwrap" { capabilities = ["update"] }
 /**
  * Reads a policy in HCL or JSON.
  *
- * @throws Refusal 400 that says what is wrong.
+ * @throws Refusal 400 with the reason.
  */
 export function parsePolicy(source: string): PolicyRule[] {
   try {
@@ -64,7 +64,7 @@ export function parsePolicy(source: string): PolicyRule[] {
   }
 }
 
-/** The capabilities on a path: those of the most specific path that fits; `deny` leaves none. */
+/** The capabilities on a path: those of the most specific matching path; `deny` leaves none. */
 export function capabilitiesOn(
   rules: readonly PolicyRule[],
   path: string,

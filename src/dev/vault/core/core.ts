@@ -1,5 +1,5 @@
 /**
- * The pipeline each request runs through: seal, namespace, token, policy, mount, lease, envelope.
+ * The pipeline of each request: seal, namespace, token, policy, mount, lease, envelope.
  */
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../../core/index.ts';
@@ -19,7 +19,7 @@ import type { Namespace } from './namespace.ts';
 import { TokenStore, type Token, type TokenOrigin } from './tokens.ts';
 import { Wrapping } from './wrapping.ts';
 
-/** What goes back to the client. */
+/** The response to the client. */
 export interface Reply {
   readonly status: number;
   readonly contentType: string;
@@ -47,7 +47,7 @@ export class VaultCore {
   readonly tokens: TokenStore;
   readonly leases: LeaseStore;
   readonly wrapping: Wrapping;
-  /** While true, everything but the status of the server is refused with 503. */
+  /** While true, everything but the status of the server fails with 503. */
   sealed = false;
   readonly #namespaces = new Map<string, Namespace>();
   #ignoresNamespaces = true;
@@ -59,20 +59,20 @@ export class VaultCore {
     this.wrapping = new Wrapping(clock);
   }
 
-  /** Adds a namespace; the root one has an empty path. With any other, unknown ones are refused. */
+  /** Adds a namespace; the root one has an empty path. If there are others, unknown ones are rejected. */
   addNamespace(namespace: Namespace): void {
     this.#namespaces.set(namespace.path, namespace);
     if (namespace.path !== '') this.#ignoresNamespaces = false;
   }
 
-  /** Makes a token that may do everything for ever; returns its ID, random unless one is given. */
+  /** Creates a root token without expiry; returns its ID, random by default. */
   createRootToken(id?: string): string {
     const origin = { path: 'auth/token/root', namespace: '', mountDefaultMs: 0, mountMaxMs: 0 };
     return this.tokens.create({ ...ROOT_GRANT, ...(id === undefined ? {} : { id }) }, origin).token
       .id;
   }
 
-  /** Lets everything happen that time brings: expiry of tokens and leases, rotations. */
+  /** Applies everything that is due: expiry of tokens and leases, rotations. */
   tick(): void {
     this.tokens.expire();
     this.leases.expire();
@@ -81,7 +81,7 @@ export class VaultCore {
     }
   }
 
-  /** Answers a request; never rejects for what a client can do wrong. */
+  /** Handles a request; never rejects for an error of the client. */
   async handle(request: VaultRequest): Promise<Reply> {
     try {
       return await this.#serve(request);
@@ -91,7 +91,7 @@ export class VaultCore {
     }
   }
 
-  /** The token of a request. @throws Refusal 403 when there is none or it is no longer good. */
+  /** The token of a request. @throws Refusal 403 when there is none or it is no longer valid. */
   authenticate(request: VaultRequest): Token {
     if (request.token === undefined) throw new Refusal(403, 'permission denied');
     const token = this.tokens.get(request.token);
@@ -125,7 +125,7 @@ export class VaultCore {
     }
   }
 
-  /** The innermost namespace that header and path lead into. */
+  /** The namespace selected by header and path. */
   #namespaceOf(request: VaultRequest): Namespace {
     const asked = this.#ignoresNamespaces ? '' : request.namespace;
     const whole = fullPath(asked, request.path);

@@ -28,7 +28,7 @@ export class Fields {
     return value === undefined || value === null ? '' : scalarText(value);
   }
 
-  /** The list of a JSON array or of a text with commas. */
+  /** The list of a JSON array or of a comma-separated string. */
   list(name: string): string[] {
     const value = this.#body[name];
     if (Array.isArray(value)) return asList(value).map(scalarText);
@@ -63,16 +63,16 @@ export class Fields {
     return new Refusal(400, `error converting input for field "${name}": ${reason}`);
   }
 
-  /** A JSON object; empty where there is none. */
+  /** A JSON object; empty if absent. */
   object(name: string): Json {
     return asObject(this.#body[name]) ?? {};
   }
 }
 
-/** The value as a JSON object, or undefined when it is none. */
+/** The value as a JSON object, or undefined if it is not one. */
 export function asObject(value: unknown): Json | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
-  // An object that is no array, checked above, is a record of unknown values.
+  // Checked above: not an array, so a record of unknown values.
   return value as Json;
 }
 

@@ -1,5 +1,5 @@
 /**
- * The leases of secrets. Each hangs off the token it was read with.
+ * The leases of secrets. Each belongs to the token it was read with.
  */
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../../core/index.ts';
@@ -7,7 +7,7 @@ import { formatInstant, seconds } from './fields.ts';
 import { Refusal, type Json, type LeaseGrant } from './messages.ts';
 import { calculateTtl } from './ttl.ts';
 
-/** Whom a lease belongs to, and the times to live that its mount sets. Milliseconds. */
+/** The token of a lease, and the TTLs that its mount sets. Milliseconds. */
 export interface LeaseOrigin {
   /** The path that was read. */
   readonly path: string;
@@ -18,13 +18,13 @@ export interface LeaseOrigin {
   readonly notAfterMs: number | undefined;
 }
 
-/** A lease that is good. Instants are in milliseconds since the epoch. */
+/** A valid lease. Instants are in milliseconds since the epoch. */
 export interface Lease {
   readonly id: string;
   readonly origin: LeaseOrigin;
   readonly grant: LeaseGrant;
   readonly issuedAtMs: number;
-  /** What the last calculation gave. */
+  /** The result of the last calculation. */
   ttlMs: number;
   expiresAtMs: number;
   renewedAtMs: number | undefined;
@@ -39,7 +39,7 @@ export class LeaseStore {
     this.#clock = clock;
   }
 
-  /** Makes the lease of a grant. */
+  /** Creates the lease of a grant. */
   create(grant: LeaseGrant, origin: LeaseOrigin): { lease: Lease; warnings: readonly string[] } {
     const nowMs = this.#clock.now();
     const ttl = calculateTtl({ ...origin, terms: grant, incrementMs: 0, issuedAtMs: nowMs, nowMs });
@@ -81,7 +81,7 @@ export class LeaseStore {
     return { lease, warnings: ttl.warnings };
   }
 
-  /** Ends a lease; nothing happens when there is none. */
+  /** Ends a lease, if it exists. */
   revoke(id: string): void {
     const lease = this.#leases.get(id);
     if (lease === undefined) return;
@@ -89,14 +89,14 @@ export class LeaseStore {
     lease.grant.revoke();
   }
 
-  /** Ends the leases that hang off a token. */
+  /** Ends the leases of a token. */
   revokeOf(tokenId: string): void {
     for (const lease of [...this.#leases.values()]) {
       if (lease.origin.tokenId === tokenId) this.revoke(lease.id);
     }
   }
 
-  /** Ends the leases whose time is over. */
+  /** Ends the expired leases. */
   expire(): void {
     const nowMs = this.#clock.now();
     for (const lease of [...this.#leases.values()]) {
@@ -104,7 +104,7 @@ export class LeaseStore {
     }
   }
 
-  /** What is left of a lease in whole seconds. */
+  /** Remaining TTL of a lease in whole seconds. */
   secondsLeft(lease: Lease): number {
     return seconds(lease.expiresAtMs - this.#clock.now());
   }
@@ -122,7 +122,7 @@ export class LeaseStore {
   }
 }
 
-/** How long from now, and until when; a batch token cuts both. */
+/** TTL and expiry; both limited by a batch token. */
 function extent(
   origin: LeaseOrigin,
   ttlMs: number,

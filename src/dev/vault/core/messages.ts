@@ -1,19 +1,19 @@
 /**
- * What passes between the listener, the core and the mounts: requests, answers, refusals.
+ * The messages between the listener, the core and the mounts: requests, responses, errors.
  */
 import type { X509Certificate } from 'node:crypto';
 
-/** What a request wants to do with a path; capabilities of policies carry the same names. */
+/** The operation of a request; capabilities of policies have the same names. */
 export type Operation = 'create' | 'read' | 'update' | 'patch' | 'delete' | 'list';
 
-/** A JSON object of a body or of an answer. */
+/** A JSON object of a request or a response. */
 export type Json = Record<string, unknown>;
 
 /** The connection a request came over. */
 export interface Peer {
   readonly address: string;
   readonly tls: boolean;
-  /** The certificate that the client proved to hold; its chain is not verified here. */
+  /** The client's certificate; its chain is not verified here. */
   readonly certificate: X509Certificate | undefined;
 }
 
@@ -27,7 +27,7 @@ export interface VaultRequest {
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
   readonly token: string | undefined;
-  /** Without slashes at the ends; empty for the root namespace. */
+  /** Without leading or trailing slashes; empty for the root namespace. */
   readonly namespace: string;
   readonly peer: Peer;
 }
@@ -40,7 +40,7 @@ export interface Terms {
   readonly explicitMaxTtlMs?: number;
 }
 
-/** The token that a login or a token creation asks for. */
+/** The token that a login or a token creation requests. */
 export interface TokenGrant extends Terms {
   readonly policies: readonly string[];
   readonly metadata: Readonly<Record<string, string>> | null;
@@ -54,7 +54,7 @@ export interface TokenGrant extends Terms {
   readonly entityId: string;
   /** An ID chosen by the caller instead of a random one. */
   readonly id?: string;
-  /** Asked at each renewal, because roles change; may refuse. Default: the terms of the grant. */
+  /** Called at each renewal, because roles change; may reject. Default: the terms of the grant. */
   readonly renewal?: (request: VaultRequest) => Terms;
 }
 
@@ -63,11 +63,11 @@ export interface LeaseGrant extends Terms {
   readonly renewable: boolean;
   /** Undoes what was issued. */
   readonly revoke: () => void;
-  /** Asked at each renewal; may refuse. Default: the terms of the grant. */
+  /** Called at each renewal; may reject. Default: the terms of the grant. */
   readonly renewal?: () => Terms;
 }
 
-/** What a mount answers. Nothing at all means 204. */
+/** The response of a mount. Nothing means 204. */
 export interface Answer {
   readonly status?: number;
   readonly data?: Json | null;
@@ -76,17 +76,17 @@ export interface Answer {
   readonly lease?: LeaseGrant;
   /** A lease duration without a lease, as KV version 1 has it. */
   readonly leaseSeconds?: number;
-  /** Envelope fields that stand for another object: the renewed lease or token. */
+  /** Envelope fields of another object: the renewed lease or token. */
   readonly envelope?: Json;
   /** Repeats the data at the top level, as `sys/` does. */
   readonly flat?: boolean;
-  /** The `mount_type` where it is not the type of the mount. */
+  /** The `mount_type`, if it is not the type of the mount. */
   readonly mountType?: string;
-  /** An answer outside of the envelope. */
+  /** A response without the envelope. */
   readonly raw?: { readonly contentType: string; readonly body: string };
 }
 
-/** An answer with an error status. The texts are those of Vault. */
+/** A response with an error status. The texts are those of Vault. */
 export class Refusal extends Error {
   readonly status: number;
 
@@ -97,7 +97,7 @@ export class Refusal extends Error {
   }
 }
 
-/** A refusal in the list form that Vault's core uses where it collects errors. */
+/** An error in the list form that Vault's core uses for several errors. */
 export function listedRefusal(status: number, ...messages: readonly string[]): Refusal {
   const count = messages.length === 1 ? '1 error' : `${messages.length} errors`;
   return new Refusal(
@@ -106,5 +106,5 @@ export function listedRefusal(status: number, ...messages: readonly string[]): R
   );
 }
 
-/** The answer for what is not there: 404 without a text. */
+/** The response for what does not exist: 404 without a text. */
 export const NOTHING_FOUND: Answer = { status: 404 };

@@ -1,25 +1,25 @@
 /**
- * The table of what is mounted where.
+ * The table of mounts.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { Fields, seconds, textMap } from './fields.ts';
 import { Refusal, type Answer, type Json, type VaultRequest } from './messages.ts';
 import { SYSTEM_TTL_MS } from './ttl.ts';
 
-/** What serves the paths below a mount. */
+/** Serves the paths below a mount. */
 export interface Backend {
-  /** Paths below the mount that need no token; a trailing `*` stands for any rest. */
+  /** Paths below the mount that need no token; a trailing `*` matches any rest. */
   readonly open?: readonly string[];
   handle(request: VaultRequest): Promise<Answer>;
-  /** Whether a write would change something (`update`) or make it (`create`). Default: it is there. */
+  /** Whether a write would change something (`update`) or create it (`create`). Default: `update`. */
   exists?(path: string): boolean;
-  /** Called before each request, so that what time brings has happened. */
+  /** Called before each request, to apply what is due. */
   tick?(): void;
 }
 
 /** A mounted backend. Times to live are in milliseconds, 0 for the system's. */
 export interface Mount {
-  /** With a slash at the end; starts with `auth/` for a login method. */
+  /** With a trailing slash; starts with `auth/` for a login method. */
   readonly path: string;
   readonly type: string;
   readonly accessor: string;
@@ -31,10 +31,10 @@ export interface Mount {
   maxTtlMs: number;
 }
 
-/** Makes the backend of a type, or undefined where there is no such type. */
+/** Creates the backend of a type; undefined for an unknown type. */
 export type BackendFactory = (type: string, mount: MountSettings) => Backend | undefined;
 
-/** What a backend may ask about its mount. */
+/** The mount, as a backend sees it. */
 export interface MountSettings {
   readonly path: string;
   readonly options: Readonly<Record<string, string>>;
@@ -70,7 +70,7 @@ export class MountTable {
     return undefined;
   }
 
-  /** Puts a backend made elsewhere at a path: `sys/`, `auth/token/`. */
+  /** Mounts an existing backend at a path: `sys/`, `auth/token/`. */
   attach(path: string, type: string, description: string, backend: Backend): void {
     const settings = { path, type, description, options: null, backend };
     this.#mounts.set(path, { ...settings, ...freshIds(type), defaultTtlMs: 0, maxTtlMs: 0 });

@@ -11,7 +11,7 @@ interface Policy {
 
 /** What one tenant sees. */
 export class Namespace {
-  /** Without slashes at the ends; empty for the root namespace. */
+  /** Without leading or trailing slashes; empty for the root namespace. */
   readonly path: string;
   readonly mounts: MountTable;
   readonly #policies = new Map<string, Policy>();
@@ -22,7 +22,7 @@ export class Namespace {
     this.setPolicy('default', DEFAULT_POLICY);
   }
 
-  /** @throws Refusal 400 for a text that is no policy. */
+  /** @throws Refusal 400 for an invalid policy. */
   setPolicy(name: string, text: string): void {
     this.#policies.set(name, { text, rules: parsePolicy(text) });
   }
@@ -39,7 +39,7 @@ export class Namespace {
     this.#policies.delete(name);
   }
 
-  /** The rules of several policies together; names without a policy say nothing. */
+  /** The rules of several policies together; names without a policy are ignored. */
   rulesOf(names: readonly string[]): PolicyRule[] {
     return names.flatMap((name) => this.#policies.get(name)?.rules ?? []);
   }

@@ -2,7 +2,7 @@
  * Path patterns of policies and of SPIFFE roles: `*` at the end for any rest, `+` for one segment.
  */
 
-/** Whether a path fits a pattern. One without wildcards fits only itself. */
+/** Whether a path matches a pattern. A pattern without wildcards matches only itself. */
 export function fitsPattern(pattern: string, path: string): boolean {
   const open = pattern.endsWith('*');
   const expected = (open ? pattern.slice(0, -1) : pattern).split('/');

@@ -1,20 +1,20 @@
 /**
- * The roles of a mount: stored as they were written, read anew at each use.
+ * The roles of a mount: stored as they were written, parsed at each use.
  */
 import { NOTHING_FOUND, type Answer, type Json, type VaultRequest } from './messages.ts';
 import { WRITE, type Routes } from './routes.ts';
 
-/** What a method does with its roles. */
+/** How a method handles its roles. */
 export interface RoleKind<Role> {
   /** Path below the mount, without the name: `role`. */
   readonly base: string;
-  /** Refuses what is no role. */
+  /** Rejects an invalid role. */
   readonly parse: (body: Json, name: string) => Role;
   /** The data of a read. */
   readonly show: (role: Role) => Json;
-  /** Warnings that a write answers with. */
+  /** Warnings in the response to a write. */
   readonly warnings?: (role: Role, name: string) => readonly string[];
-  /** Whether a write answers with the role, as PKI does. */
+  /** Whether a write responds with the role, as in PKI. */
   readonly answersWithRole?: boolean;
 }
 
@@ -40,7 +40,7 @@ export class RoleStore<Role> {
     return [...this.#bodies.keys()].sort();
   }
 
-  /** Adds list, read, write and delete. A write changes only the fields that it gives. */
+  /** Adds list, read, write and delete. A write changes only the fields that it contains. */
   addRoutes(routes: Routes): void {
     const { base, show } = this.#kind;
     routes

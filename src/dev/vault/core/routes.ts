@@ -15,10 +15,10 @@ interface Route {
   readonly handler: Handler;
 }
 
-/** Both kinds of writing, which differ for policies alone. */
+/** Both kinds of writes, which differ only for policies. */
 export const WRITE: readonly Operation[] = ['create', 'update'];
 
-/** An ordered table of routes; the first pattern that fits path and operation serves. */
+/** An ordered table of routes; the first pattern that matches path and operation is used. */
 export class Routes {
   readonly #routes: Route[] = [];
 

@@ -15,7 +15,7 @@ export interface TokenOrigin {
   readonly mountMaxMs: number;
 }
 
-/** A token that is good. Instants are in milliseconds since the epoch. */
+/** A valid token. Instants are in milliseconds since the epoch. */
 export interface Token {
   readonly id: string;
   /** Empty for a batch token. */
@@ -25,7 +25,7 @@ export interface Token {
   readonly policies: readonly string[];
   readonly createdAtMs: number;
   readonly creationTtlMs: number;
-  /** What the last calculation gave; the wish of a renewal that names none. */
+  /** The result of the last calculation; the default of a renewal. */
   lastTtlMs: number;
   /** Undefined for one that never expires. */
   expiresAtMs: number | undefined;
@@ -40,13 +40,13 @@ export class TokenStore {
   readonly #clock: Clock;
   readonly #onEnd: (token: Token) => void;
 
-  /** `onEnd` is told of each token that is no longer good, children first. */
+  /** `onEnd` is called for each token that is no longer valid, children first. */
   constructor(clock: Clock, onEnd: (token: Token) => void) {
     this.#clock = clock;
     this.#onEnd = onEnd;
   }
 
-  /** Makes the token of a grant. */
+  /** Creates the token of a grant. */
   create(grant: TokenGrant, origin: TokenOrigin): { token: Token; warnings: readonly string[] } {
     const nowMs = this.#clock.now();
     const isEternal = grant.policies.includes('root') && !grant.ttlMs && !grant.periodMs;
@@ -105,7 +105,7 @@ export class TokenStore {
     return ttl.warnings;
   }
 
-  /** Ends a token with its children and all that hangs off them. */
+  /** Ends a token with its children and their leases. */
   revoke(token: Token): void {
     if (!this.#tokens.delete(token.id)) return;
     for (const child of [...this.#tokens.values()]) {
@@ -114,7 +114,7 @@ export class TokenStore {
     this.#onEnd(token);
   }
 
-  /** Ends the tokens whose time is over. */
+  /** Ends the expired tokens. */
   expire(): void {
     const nowMs = this.#clock.now();
     for (const token of [...this.#tokens.values()]) {
@@ -122,7 +122,7 @@ export class TokenStore {
     }
   }
 
-  /** What is left of a token's life in whole seconds; 0 for one that never expires. */
+  /** Remaining TTL of a token in whole seconds; 0 if it never expires. */
   secondsLeft(token: Token): number {
     return token.expiresAtMs === undefined ? 0 : seconds(token.expiresAtMs - this.#clock.now());
   }

@@ -7,10 +7,10 @@ import { Refusal, type Terms } from './messages.ts';
 /** The system's default and maximum: 768 hours. */
 export const SYSTEM_TTL_MS = 768 * 3_600_000;
 
-/** What the calculation takes besides the terms. Milliseconds. */
+/** Further input of the calculation. Milliseconds. */
 export interface TtlRequest {
   readonly terms: Terms;
-  /** What the client asks for; 0 for nothing. Only advice. */
+  /** Requested by the client; 0: none. Only a hint. */
   readonly incrementMs: number;
   readonly mountDefaultMs: number;
   readonly mountMaxMs: number;
@@ -18,7 +18,7 @@ export interface TtlRequest {
   readonly nowMs: number;
 }
 
-/** The time to live from now on, with what Vault says about a wish that it cut. */
+/** The TTL from now, with Vault's warning if it is shorter than requested. */
 export interface Ttl {
   readonly ttlMs: number;
   readonly warnings: readonly string[];
@@ -26,7 +26,7 @@ export interface Ttl {
 
 /**
  * Increment, else the backend's TTL, else the mount's default, cut at issue time plus the least maximum.
- * A period is limited by an explicit maximum alone.
+ * A period is limited only by an explicit maximum.
  *
  * @throws Refusal when the maximum has passed.
  * @see https://developer.hashicorp.com/vault/docs/concepts/tokens#token-time-to-live-periodic-tokens-and-explicit-max-ttls

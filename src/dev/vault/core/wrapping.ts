@@ -1,5 +1,5 @@
 /**
- * Response wrapping: an answer put aside under a token that works once.
+ * Response wrapping: a response stored under a single-use token.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Clock } from '../../../core/index.ts';
@@ -11,7 +11,7 @@ interface Wrapped {
   readonly expiresAtMs: number;
 }
 
-/** Keeps wrapped answers until they are fetched or their time is over. */
+/** Stores wrapped responses until they are fetched or expire. */
 export class Wrapping {
   readonly #wrapped = new Map<string, Wrapped>();
   readonly #clock: Clock;
@@ -20,7 +20,7 @@ export class Wrapping {
     this.#clock = clock;
   }
 
-  /** The answer itself, or where `X-Vault-Wrap-TTL` asks for it, one that holds only the wrapping token. */
+  /** The response itself, or with `X-Vault-Wrap-TTL` one that has only the wrapping token. */
   wrapIfAsked(request: VaultRequest, body: Json): Json {
     const ttlMs = parseVaultDuration(request.headers['x-vault-wrap-ttl'] ?? '');
     if (ttlMs <= 0) return body;
@@ -48,7 +48,7 @@ export class Wrapping {
     };
   }
 
-  /** @throws Refusal 400 for a token that was used, has expired, or never was. */
+  /** @throws Refusal 400 for a token that was used, has expired, or never existed. */
   unwrap(token: string): Json {
     const wrapped = this.#wrapped.get(token);
     this.#wrapped.delete(token);

@@ -1,29 +1,29 @@
 /**
- * What a test makes go wrong between the client and Vault.
+ * Faults that a test injects between the client and Vault.
  */
 
 /** A request as rules and counters see it: no header, no value. */
 export interface SeenRequest {
-  /** `GET`, `POST`, ...; `LIST` also where a GET asks with `?list=true`. */
+  /** `GET`, `POST`, ...; `LIST` also for a GET with `?list=true`. */
   readonly method: string;
   /** Below `/v1/`. */
   readonly path: string;
   /** Of the header `X-Vault-Namespace`, without slashes at the ends. */
   readonly namespace: string;
-  /** Of the token, where there is a good one. */
+  /** Of the token, if it is valid. */
   readonly accessor: string | undefined;
 }
 
-/** Which requests: all parts that are given must fit. */
+/** Filter for requests: all given parts must match. */
 export interface RequestFilter {
   readonly method?: string;
   readonly path?: string;
   readonly pathPrefix?: string;
 }
 
-/** What happens instead of Vault's answer, or before it. */
+/** What happens instead of Vault's response, or before it. */
 export type FaultResponse =
-  /** Vault's error, or the text of something in between: a string is sent as text/html. */
+  /** Vault's error, or the text of a proxy: a string is sent as text/html. */
   | {
       readonly status: number;
       readonly body?: object | string;
@@ -31,15 +31,15 @@ export type FaultResponse =
     }
   /** 307 to the same path at another origin. */
   | { readonly redirect: string }
-  /** Vault answers, but this much later by the clock. */
+  /** Delays Vault's response, by the clock. */
   | { readonly delayMs: number }
-  /** No answer; the connection stays. */
+  /** No response; the connection stays open. */
   | 'hang'
-  /** The connection is reset without an answer. */
+  /** The connection is reset without a response. */
   | 'reset'
-  /** The answer ends in its middle. */
+  /** The response is truncated. */
   | 'cut'
-  /** Status 200 with a body that is no JSON. */
+  /** Status 200 with a body that is not JSON. */
   | 'garbage';
 
 /** A fault and when it happens. */
@@ -50,11 +50,11 @@ export interface FaultRule {
   readonly respond: FaultResponse;
 }
 
-/** The rules in force; the first that fits a request counts. */
+/** The active rules; the first that matches a request applies. */
 export class Faults {
   readonly #rules: { readonly rule: FaultRule; left: number }[] = [];
 
-  /** Adds a rule; the function takes it away again. */
+  /** Adds a rule; the returned function removes it. */
   add(rule: FaultRule): () => void {
     const entry = { rule, left: rule.times ?? Infinity };
     this.#rules.push(entry);
@@ -67,7 +67,7 @@ export class Faults {
     this.#rules.length = 0;
   }
 
-  /** The fault that befalls a request, counted as used. */
+  /** The fault for a request; counts as one use. */
   take(request: SeenRequest): FaultResponse | undefined {
     const entry = this.#rules.find(({ rule, left }) => left > 0 && matches(rule.match, request));
     if (entry === undefined) return undefined;
@@ -76,7 +76,7 @@ export class Faults {
   }
 }
 
-/** Whether a request is among those that a filter means. */
+/** Whether a request matches a filter. */
 export function matches(match: FaultRule['match'], request: SeenRequest): boolean {
   if (typeof match === 'function') return match(request);
   const { method = request.method, path = request.path, pathPrefix = '' } = match;

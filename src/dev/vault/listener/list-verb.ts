@@ -7,7 +7,7 @@ import { Duplex } from 'node:stream';
 /** The method that stands for LIST behind {@link ListVerb}: as long, and of no other use here. */
 export const LIST_STAND_IN = 'LINK';
 
-/** A request line whose method the parser would refuse. Bodies are JSON, so none begins like this. */
+/** A request line whose method the parser would reject. Bodies are JSON, so none begins like this. */
 const REQUEST_LINE = /^LIST \/[^ ]* HTTP\/1\.1\r\n/;
 
 /** A socket's bytes with the method LIST replaced at the head of a request. */

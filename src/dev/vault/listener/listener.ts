@@ -1,5 +1,5 @@
 /**
- * The HTTP side: reads requests, lets faults happen, logs, and sends what the core answers.
+ * The HTTP server: reads requests, applies faults, logs, and sends the core's responses.
  */
 import { once } from 'node:events';
 import {
@@ -57,7 +57,7 @@ export class Listener {
       tls === undefined
         ? createTcpServer(accept)
         : createTlsServer(
-            // Any certificate is asked for and let in: the login methods look at it themselves.
+            // Any certificate is requested and accepted: the login methods verify it themselves.
             { cert: tls.certPem, key: tls.keyPem, requestCert: true, rejectUnauthorized: false },
             accept,
           );
@@ -97,7 +97,7 @@ export class Listener {
   }
 
   #accept(socket: Socket): void {
-    // Head and body of an answer are two writes; without this the second waits for the client.
+    // Head and body of a response are two writes; without this the second waits for the client.
     socket.setNoDelay(true);
     this.#http.emit('connection', new ListVerb(socket));
   }
@@ -138,7 +138,7 @@ export class Listener {
     return typeof token === 'string' ? this.#core.tokens.get(token)?.accessor : undefined;
   }
 
-  /** Whether the fault was all; after a delay Vault still answers. */
+  /** Whether the fault replaces the response; after a delay Vault still responds. */
   async #fail(fault: FaultResponse, seen: SeenRequest, victim: Victim): Promise<boolean> {
     const { socket, response } = victim;
     if (fault === 'hang') return true;
@@ -192,7 +192,7 @@ function send(response: ServerResponse, reply: Reply): void {
   response.end(reply.body);
 }
 
-/** A client that left needs no answer; anything else is a defect of this server, and says so. */
+/** A client that has disconnected needs no response; anything else is a bug of this server, and is reported. */
 function sendDefect(response: ServerResponse, error: unknown): void {
   if (response.destroyed || response.headersSent) {
     response.destroy();

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../../../core/index.ts';
 
-/** How many requests are let through in how much time. */
+/** Requests allowed per interval. */
 export interface RateLimit {
   readonly requests: number;
   readonly intervalMs: number;
@@ -21,13 +21,13 @@ export class RateLimiter {
     this.#clock = clock;
   }
 
-  /** Undefined for no limit. */
+  /** Undefined: no limit. */
   set(limit: RateLimit | undefined): void {
     this.#limit = limit;
     this.#resetsAtMs = -Infinity;
   }
 
-  /** The seconds to wait for a request that is one too many, else undefined. */
+  /** Seconds to wait if the request exceeds the limit, otherwise undefined. */
   excess(): number | undefined {
     if (this.#limit === undefined) return undefined;
     const nowMs = this.#clock.monotonicMs();

@@ -1,18 +1,18 @@
 /**
- * What was asked of the server and how it answered; never a value.
+ * The requests and the outcomes of the server; never a value.
  */
 import { Latest } from '../../../async/index.ts';
 import { matches, type FaultRule, type SeenRequest } from './faults.ts';
 
-/** A request that came. */
+/** A received request. */
 export interface LoggedRequest extends SeenRequest {
   /** Wall time of its arrival, milliseconds since the epoch. */
   readonly atMs: number;
-  /** Undefined while it is not answered, and where the connection was cut instead. */
+  /** Undefined while there is no response, and if the connection was reset instead. */
   status: number | undefined;
 }
 
-/** Entries kept; the oldest go first. */
+/** Most entries; the oldest are dropped first. */
 const MAX_ENTRIES = 10_000;
 
 /** The requests in the order of their arrival. */
@@ -28,12 +28,12 @@ export class RequestLog {
     return entry;
   }
 
-  /** How many requests fit, answered or not. */
+  /** How many requests match, with or without a response. */
   count(match: FaultRule['match']): number {
     return this.entries.filter((entry) => matches(match, entry)).length;
   }
 
-  /** Resolves when that many requests that fit have arrived. Rejects with `signal.reason` on abort. */
+  /** Resolves when that many matching requests have arrived. Rejects with `signal.reason` on abort. */
   async waitFor(match: FaultRule['match'], count: number, signal: AbortSignal): Promise<void> {
     if (this.count(match) >= count) return;
     for await (const _ of this.#changed.updates(signal)) {

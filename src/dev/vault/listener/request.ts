@@ -1,5 +1,5 @@
 /**
- * Turns an HTTP request into one for the core.
+ * Converts an HTTP request to one for the core.
  */
 import type { IncomingMessage } from 'node:http';
 import { asObject } from '../core/fields.ts';
@@ -12,7 +12,7 @@ import {
 } from '../core/messages.ts';
 import type { SeenRequest } from './faults.ts';
 
-/** Vault's own limit of a body. */
+/** Vault's limit for a body. */
 const MAX_BODY_BYTES = 33_554_432;
 
 const OPERATIONS: Readonly<Record<string, Operation>> = {
@@ -24,7 +24,7 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
   DELETE: 'delete',
 };
 
-/** What the log and the rules of faults may know of a request. */
+/** The part of a request that the log and the fault rules may see. */
 export function seenRequest(request: IncomingMessage, accessor: string | undefined): SeenRequest {
   const url = urlOf(request);
   const lists = request.method === 'GET' && url.searchParams.get('list') === 'true';
@@ -36,7 +36,7 @@ export function seenRequest(request: IncomingMessage, accessor: string | undefin
   };
 }
 
-/** @throws Refusal for a path outside of `/v1/`, a method that Vault has not, a body that is no JSON object. */
+/** @throws Refusal for a path outside of `/v1/`, a method that Vault does not have, a body that is not a JSON object. */
 export async function readRequest(request: IncomingMessage, peer: Peer): Promise<VaultRequest> {
   const url = urlOf(request);
   const { method, path } = seenRequest(request, undefined);

@@ -25,7 +25,7 @@ interface DynamicRole {
   readonly body: Json;
 }
 
-/** Makes a database engine whose users stand in `users`. */
+/** Creates a database engine with its users in `users`. */
 export function createDatabaseBackend(clock: Clock, users: DatabaseUsers): Backend {
   const engine = new DatabaseEngine(clock, users);
   const routes = new Routes()

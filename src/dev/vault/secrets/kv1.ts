@@ -8,7 +8,7 @@ import type { Backend, MountSettings } from '../core/mounts.ts';
 import { Routes, WRITE } from '../core/routes.ts';
 import { listBelow } from './listing.ts';
 
-/** Makes a KV engine of version 1. */
+/** Creates a KV engine of version 1. */
 export function createKv1Backend(mount: MountSettings): Backend {
   const values = new Map<string, Json>();
 
@@ -36,7 +36,7 @@ export function createKv1Backend(mount: MountSettings): Backend {
   };
 }
 
-/** The value may say itself how long it is good, under `ttl` or `lease`. */
+/** The value may set its own TTL, as `ttl` or `lease`. */
 function ttlOf(data: Json): number {
   const wish = data['ttl'] ?? data['lease'];
   if (typeof wish !== 'string' && typeof wish !== 'number') return 0;

@@ -1,5 +1,5 @@
 /**
- * The key/value engine, version 2: versions that can be deleted, brought back and destroyed.
+ * The key/value engine, version 2: versions that can be deleted, undeleted and destroyed.
  * @see https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2
  */
 import type { Clock } from '../../../core/index.ts';
@@ -19,7 +19,7 @@ const WRONG_PATH =
   'Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API endpoints to use. ' +
   "If using the Vault CLI, use 'vault kv get' for this operation.";
 
-/** Versions kept where neither mount nor secret say a number. */
+/** Versions kept by default. */
 const DEFAULT_MAX_VERSIONS = 10;
 
 interface Version {
@@ -37,7 +37,7 @@ interface Entry {
   readonly versions: Map<number, Version>;
 }
 
-/** Makes a KV engine of version 2. */
+/** Creates a KV engine of version 2. */
 export function createKv2Backend(clock: Clock): Backend {
   const store = new VersionedStore(clock);
   const routes = new Routes()

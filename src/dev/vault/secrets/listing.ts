@@ -1,9 +1,9 @@
 /**
- * Lists names the way Vault does: one level at a time, folders with a slash at the end.
+ * Lists names the way Vault does: one level at a time, folders with a trailing slash.
  */
 import { NOTHING_FOUND, type Answer } from '../core/messages.ts';
 
-/** The answer to a list of what is directly below a folder. */
+/** The response to a list of a folder. */
 export function listBelow(names: Iterable<string>, folder: string): Answer {
   const prefix = folder === '' || folder.endsWith('/') ? folder : `${folder}/`;
   const keys = new Set<string>();

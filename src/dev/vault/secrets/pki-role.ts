@@ -7,7 +7,7 @@ import { matchesGlob } from '../auth/claims.ts';
 import { Fields, seconds } from '../core/fields.ts';
 import { Refusal, type Json } from '../core/messages.ts';
 
-/** What certificates of a role look like. */
+/** The certificates that a role allows. */
 export interface PkiRole {
   readonly ttlMs: number;
   readonly maxTtlMs: number;
@@ -25,14 +25,14 @@ export interface PkiRole {
 
 /** The names of one certificate. */
 export interface CertificateNames {
-  /** Absent where the role does not require one and none was asked for. */
+  /** Absent if the role does not require one and none was requested. */
   readonly commonName?: string;
   readonly dnsNames: readonly string[];
   readonly ips: readonly string[];
   readonly uris: readonly string[];
 }
 
-/** How roles of the engine are read and shown. */
+/** How roles of the engine are written and read. */
 export const PKI_ROLE: RoleKind<PkiRole> = {
   base: 'roles',
   parse,
@@ -47,7 +47,7 @@ export const PKI_ROLE: RoleKind<PkiRole> = {
   answersWithRole: true,
 };
 
-/** The names that a request asks for. @throws Refusal 400 for those that the role does not allow. */
+/** The requested names. @throws Refusal 400 for names that the role does not allow. */
 export function readNames(body: Json, role: PkiRole): CertificateNames {
   const fields = new Fields(body);
   const commonName = fields.text('common_name');

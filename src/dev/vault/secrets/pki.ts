@@ -1,5 +1,5 @@
 /**
- * A PKI engine with one self-signed authority. Keys are always ECDSA on P-256, whatever the role says.
+ * A PKI engine with one self-signed authority. Keys are always ECDSA on P-256, whatever the role sets.
  * @see https://developer.hashicorp.com/vault/api-docs/secret/pki
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
@@ -17,7 +17,7 @@ interface Issuer {
   readonly certificate: X509Certificate;
 }
 
-/** Makes a PKI engine. */
+/** Creates a PKI engine. */
 export function createPkiBackend(clock: Clock, mount: MountSettings): Backend {
   const engine = new PkiEngine(clock, mount);
   const { roles } = engine;
@@ -143,7 +143,7 @@ class PkiEngine {
   }
 }
 
-/** A duration as Go prints it: `72h0m0s`. */
+/** A duration in Go's format: `72h0m0s`. */
 function goDuration(ms: number): string {
   const total = seconds(ms);
   return `${Math.floor(total / 3600)}h${Math.floor((total % 3600) / 60)}m${total % 60}s`;

@@ -5,7 +5,7 @@ import { Refusal } from '../core/messages.ts';
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
-/** No schedule that means anything is silent longer: 29 February comes every eight years at the latest. */
+/** Longest interval of a meaningful schedule: 29 February comes every eight years at the latest. */
 const HORIZON_MS = 8 * 366 * DAY_MS;
 
 /** When something is due. */

@@ -1,5 +1,5 @@
 /**
- * Static roles of the database engine: one user each, whose password is changed on schedule.
+ * Static roles of the database engine: one user each, whose password is rotated on schedule.
  */
 import type { Clock } from '../../../core/index.ts';
 import { Fields, formatInstant, seconds } from '../core/fields.ts';
@@ -8,7 +8,7 @@ import { WRITE, type Routes } from '../core/routes.ts';
 import { parseSchedule } from './schedule.ts';
 import { createPassword, type DatabaseUsers } from './users.ts';
 
-/** Vault rotates no faster. */
+/** Vault's shortest rotation period. */
 const MIN_PERIOD_MS = 5000;
 
 interface StaticRole {
@@ -28,7 +28,7 @@ export class StaticRoles {
   readonly #users: DatabaseUsers;
   readonly #requireConnection: (name: string) => unknown;
 
-  /** `requireConnection` refuses names of databases that are not configured. */
+  /** `requireConnection` rejects names of databases that are not configured. */
   constructor(clock: Clock, users: DatabaseUsers, requireConnection: (name: string) => unknown) {
     this.#clock = clock;
     this.#users = users;
@@ -67,7 +67,7 @@ export class StaticRoles {
     };
   }
 
-  /** Changes the password now; the next rotation is counted from here. */
+  /** Rotates the password now; the next rotation is due one period later. */
   rotate(name: string): Answer {
     const role = this.#roles.get(name);
     if (role === undefined) throw new Refusal(400, 'no static role found for role name');
@@ -75,12 +75,12 @@ export class StaticRoles {
     return {};
   }
 
-  /** Changes the passwords that are due. */
+  /** Rotates the passwords that are due. */
   tick(): void {
     const nowMs = this.#clock.now();
     for (const role of this.#roles.values()) {
       if (role.dueAtMs > nowMs) continue;
-      // As if each rotation had happened in its time; only the last password matters.
+      // As if each rotation had happened when it was due; only the last password matters.
       let dueAtMs = role.dueAtMs;
       while (role.dueAfter(dueAtMs) <= nowMs) dueAtMs = role.dueAfter(dueAtMs);
       this.#change(role, dueAtMs);

@@ -4,7 +4,7 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '../../../core/index.ts';
 
-/** Something that happened to a user. Holds no password. */
+/** An event of a user. Without the password. */
 export interface UserEvent {
   readonly kind: 'created' | 'renewed' | 'rotated' | 'revoked';
   readonly username: string;
@@ -12,7 +12,7 @@ export interface UserEvent {
   readonly atMs: number;
 }
 
-/** Users with their passwords, and what happened to them. */
+/** Users with their passwords, and their events. */
 export class DatabaseUsers {
   /** Oldest first. */
   readonly events: UserEvent[] = [];
@@ -21,19 +21,19 @@ export class DatabaseUsers {
   readonly #clock: Clock;
   readonly #catchUp: () => void;
 
-  /** `catchUp` lets what time has brought happen first: expiry and rotation. */
+  /** `catchUp` first applies what is due: expiry and rotation. */
   constructor(clock: Clock, catchUp: () => void) {
     this.#clock = clock;
     this.#catchUp = catchUp;
   }
 
-  /** Names of the users there are. */
+  /** Names of the existing users. */
   get names(): readonly string[] {
     this.#catchUp();
     return [...this.#passwords.keys()];
   }
 
-  /** Whether a database would let this user in now. */
+  /** Whether a database would accept this user now. */
   isValidLogin(username: string, password: string): boolean {
     this.#catchUp();
     const [expected, given] = [this.#passwords.get(username), Buffer.from(password)];
@@ -41,7 +41,7 @@ export class DatabaseUsers {
     return timingSafeEqual(Buffer.from(expected), given);
   }
 
-  /** Calls `listener` at each event from now on; the function returned ends that. */
+  /** Calls `listener` for each event; the returned function stops that. */
   subscribe(listener: (event: UserEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -53,7 +53,7 @@ export class DatabaseUsers {
     this.#tell('created', username);
   }
 
-  /** For the engine: the user may stay longer. */
+  /** For the engine: extends the user. */
   renew(username: string): void {
     this.#tell('renewed', username);
   }
@@ -64,7 +64,7 @@ export class DatabaseUsers {
     this.#tell('rotated', username);
   }
 
-  /** For the engine: the user is gone. */
+  /** For the engine: removes the user. */
   revoke(username: string): void {
     if (this.#passwords.delete(username)) this.#tell('revoked', username);
   }
@@ -76,7 +76,7 @@ export class DatabaseUsers {
   }
 }
 
-/** A password in the form that Vault makes them. */
+/** A password in Vault's format. */
 export function createPassword(): string {
   return randomBytes(15).toString('base64url');
 }

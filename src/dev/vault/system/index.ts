@@ -10,7 +10,7 @@ import { addMountRoutes } from './mount-routes.ts';
 import { addPolicyRoutes } from './policy-routes.ts';
 import { addStatusRoutes } from './status-routes.ts';
 
-/** Makes the system backend of one namespace. */
+/** Creates the system backend of one namespace. */
 export function createSystemBackend(core: VaultCore, namespace: Namespace): Backend {
   const routes = new Routes();
   addStatusRoutes(routes, core);
@@ -23,7 +23,7 @@ export function createSystemBackend(core: VaultCore, namespace: Namespace): Back
     return { data: {}, envelope: core.wrapping.unwrap(wrapped) };
   });
   return {
-    // `internal/ui/mounts` looks at the token itself; the wrapping token is no token of the store.
+    // `internal/ui/mounts` checks the token itself; a wrapping token is not in the token store.
     open: ['health', 'leader', 'seal-status', 'unseal', 'internal/ui/mounts/*', 'wrapping/unwrap'],
     handle: (request) => routes.handle(request),
   };

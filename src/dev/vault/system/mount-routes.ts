@@ -1,5 +1,5 @@
 /**
- * `sys/mounts`, `sys/auth` and the look-up of a mount that clients tell KV versions apart by.
+ * `sys/mounts`, `sys/auth` and the lookup of a mount, by which clients determine the version of KV.
  */
 import type { PolicyRule } from '../core/acl.ts';
 import type { VaultCore } from '../core/core.ts';
@@ -82,7 +82,7 @@ function tune(mount: Mount, body: Json): void {
   if (fields.has('max_lease_ttl')) mount.maxTtlMs = fields.duration('max_lease_ttl');
 }
 
-/** Needs a token that may do anything below the mount; no policy has to name this path itself. */
+/** Requires a token with any capability below the mount; no policy has to list this path itself. */
 function preflight(
   core: VaultCore,
   namespace: Namespace,

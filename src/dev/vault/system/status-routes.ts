@@ -14,7 +14,7 @@ const CLUSTER = {
   cluster_id: '00000000-0000-4000-8000-000000000000',
 };
 
-/** What a server without high availability says. */
+/** The status of a server without high availability. */
 const LEADER: Json = {
   ha_enabled: false,
   is_self: false,
@@ -25,7 +25,7 @@ const LEADER: Json = {
   performance_standby_last_remote_wal: 0,
 };
 
-/** Adds the routes that tell about, and change, the state of the server. */
+/** Adds the routes that report and change the state of the server. */
 export function addStatusRoutes(routes: Routes, core: VaultCore): void {
   routes
     .on('read', 'health', (request) => plain(healthStatus(core, request.query), health(core)))
