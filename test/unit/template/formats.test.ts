@@ -50,7 +50,7 @@ describe('shipped formats', () => {
     const work = (): unknown => format('env', { 'db-user': 'x' });
     assert.match(
       refusal('ERR_TEMPLATE_VALUE', work),
-      /^env format:1:10: envKeys: these keys cannot .*: db-user; rename/,
+      /^env format:1:10: envKeys: these keys are not valid names .*: db-user; rename/,
     );
     refusal('ERR_TEMPLATE_VALUE', () => format('env', SECRET, 'USER'));
   });
@@ -77,7 +77,7 @@ describe('shipped formats', () => {
 
   it('raw refuses several values, and says how to pick one', () => {
     const message = refusal('ERR_TEMPLATE_VALUE', () => format('raw', SECRET));
-    assert.match(message, /pick it with path#key \(keys: USER, PASSWORD/);
+    assert.match(message, /select it with path#key \(keys: USER, PASSWORD/);
     refusal('ERR_TEMPLATE_VALUE', () => format('raw', SECRET, 'TAGS'));
     refusal('ERR_TEMPLATE_VALUE', () => format('raw', {}));
   });
