@@ -1,6 +1,6 @@
 /**
- * The agent: what the webhook adds to a pod. `agent [--config FILE] [--once]`; without a file the settings
- * come from VOUCHSAFE_CONFIG. Wiring only.
+ * The agent, which the webhook adds to a pod: `agent [--config FILE] [--once]`. Without a file, the environment
+ * variable VOUCHSAFE_CONFIG holds the config. Wiring only.
  */
 import { parseArgs } from 'node:util';
 import { EXIT } from '../../src/core/index.ts';
@@ -17,7 +17,7 @@ import {
   terminationSignal,
 } from '../../src/platform/index.ts';
 
-/** Runs the agent with command-line words; resolves to the exit code. */
+/** Runs the agent with command-line arguments; resolves to the exit code. */
 export async function main(words: readonly string[]): Promise<number> {
   disableCoreDumps();
   let values: { config?: string; once?: boolean };

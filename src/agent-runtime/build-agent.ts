@@ -1,5 +1,5 @@
 /**
- * Makes an agent of the real parts. Ring: host, the only one that knows both the engine and the parts.
+ * Builds an agent from the real implementations of its ports.
  */
 import {
   NO_LOGGER,
@@ -45,7 +45,7 @@ import { loadCaBundle } from './ca-bundle.ts';
 import { localTemplates } from './local-templates.ts';
 import type { SharedConnections } from './shared-connections.ts';
 
-/** What surrounds an agent; the writer and the notifier can be others than the real ones (`render`). */
+/** The dependencies of an agent. `render` replaces the writer and the notifier. */
 export interface AgentDependencies {
   readonly clock: Clock;
   readonly random: Random;
@@ -53,30 +53,30 @@ export interface AgentDependencies {
   readonly metrics?: Metrics;
   readonly writer?: WriterPort;
   readonly notifier?: NotifierPort;
-  /** The workload's SVIDs, instead of the Workload API that the config names; closed with the agent, or where none can be made. */
+  /** The workload's SVIDs. Default: the Workload API of the config. Closed with the agent, or if building it fails. */
   readonly svids?: SvidApi | undefined;
-  /** The workload's service-account token, instead of the file that the config names. */
+  /** The workload's service-account token. Default: the file of the config. */
   readonly token?: TokenPort | undefined;
-  /** Connections that other agents of this process share with this one. Default: its own. */
+  /** Connections shared with other agents of this process. Default: its own. */
   readonly shared?: SharedConnections | undefined;
-  /** Whose part of what is shared it uses: that of its tenant. Default: that of nobody in particular. */
+  /** The tenant whose share of the connections it uses. Default: one share for all agents without an owner. */
   readonly owner?: string;
-  /** What renders. Default: {@link localTemplates}. */
+  /** Renders the templates. Default: {@link localTemplates}. */
   readonly templates?: TemplatePort<unknown> | undefined;
-  /** What opens answers of Vault that hold values. Default: the Vault client, at once. */
+  /** Parses responses of Vault that hold values. Default: the Vault client itself. */
   readonly parser?: ResponseParser | undefined;
-  /** Where values are counted, and answers while they are read. Default: nowhere. */
+  /** Bounds the memory of values, and of responses while they are read. Default: no bound. */
   readonly room?: (ResponseBudget & ValuesRoom) | undefined;
-  /** Changes the parts before the agent is made of them: tests put faults between them. Default: none. */
+  /** Replaces parts before the agent is built: tests inject faults. Default: no change. */
   readonly wrap?: (parts: AgentParts<unknown>) => AgentParts<unknown>;
 }
 
-/** An agent with what it needs to run beside it. */
+/** An agent with the tasks that must run beside it. */
 export interface BuiltAgent {
   readonly agent: Agent<unknown>;
-  /** Work that must go on while the agent runs: identity streams, CA files. */
+  /** Tasks that must run while the agent runs: identity streams, CA files. */
   readonly backgroundTasks: readonly Task[];
-  /** Closes connections; call it when the agent has ended. */
+  /** Closes the connections; call it when the agent has ended. */
   close(): void;
 }
 
@@ -87,52 +87,52 @@ export interface BuiltAgent {
  */
 export async function buildAgent(
   config: AgentConfig,
-  surroundings: AgentDependencies,
+  dependencies: AgentDependencies,
 ): Promise<BuiltAgent> {
   const closers: (() => void)[] = [];
   const close = (): void => closers.forEach((one) => one());
   try {
-    return { ...(await assemble(config, surroundings, closers)), close };
+    return { ...(await assemble(config, dependencies, closers)), close };
   } catch (error) {
-    close(); // nobody else would give back what was borrowed so far
+    close(); // releases what was opened so far
     throw error;
   }
 }
 
 async function assemble(
   config: AgentConfig,
-  surroundings: AgentDependencies,
+  dependencies: AgentDependencies,
   closers: (() => void)[],
 ): Promise<Omit<BuiltAgent, 'close'>> {
-  const logger = surroundings.logger ?? NO_LOGGER;
-  const metrics = surroundings.metrics ?? NO_METRICS;
-  const common = { clock: surroundings.clock, random: surroundings.random, logger, metrics };
-  const companions: Task[] = [];
+  const logger = dependencies.logger ?? NO_LOGGER;
+  const metrics = dependencies.metrics ?? NO_METRICS;
+  const common = { clock: dependencies.clock, random: dependencies.random, logger, metrics };
+  const backgroundTasks: Task[] = [];
 
-  const { token, svids } = surroundings;
+  const { token, svids } = dependencies;
   if (svids !== undefined) closers.push(() => svids.close());
-  const vault = await buildVault(config, { ...common, companions, closers, surroundings });
+  const vault = await buildVault(config, { ...common, backgroundTasks, closers, dependencies });
   const identity = buildIdentity(config, { ...common, closers, svids });
-  // What ends it is told to the engine by the port, which knows whether a start or a refresh fails.
+  // The engine gets its error from the port, and knows whether a start or a refresh fails.
   if (identity !== undefined && needsX509(config))
-    companions.push((signal) => identity.run(signal).catch(() => undefined));
+    backgroundTasks.push((signal) => identity.run(signal).catch(() => undefined));
 
   const parts: AgentParts<unknown> = {
     ...common,
     config,
     vault,
     identity: identity === undefined ? undefined : identityPort(identity),
-    templates: surroundings.templates ?? localTemplates(config.maxRenderBytes),
+    templates: dependencies.templates ?? localTemplates(config.maxRenderBytes),
     token,
-    room: surroundings.room,
+    room: dependencies.room,
     writer:
-      surroundings.writer ?? createFileWriter({ directory: config.outputDirectory, ...common }),
-    notifier: surroundings.notifier ?? createNotifier(common),
+      dependencies.writer ?? createFileWriter({ directory: config.outputDirectory, ...common }),
+    notifier: dependencies.notifier ?? createNotifier(common),
     files: { read: readTextFile, watch: watchFiles },
     stateFile: stateFileOf(config, common.clock),
   };
-  const agent = new Agent(surroundings.wrap?.(parts) ?? parts);
-  return { agent, backgroundTasks: companions };
+  const agent = new Agent(dependencies.wrap?.(parts) ?? parts);
+  return { agent, backgroundTasks };
 }
 
 function stateFileOf({ stateDirectory }: AgentConfig, clock: Clock): StateFile | undefined {
@@ -147,15 +147,20 @@ interface Common {
 }
 
 interface Building extends Common {
-  readonly companions: Task[];
-  /** What is to be called at the end. */
+  readonly backgroundTasks: Task[];
+  /** Called by {@link BuiltAgent.close}. */
   readonly closers: (() => void)[];
-  readonly surroundings: Pick<AgentDependencies, 'shared' | 'owner' | 'parser' | 'room'>;
+  readonly dependencies: Pick<AgentDependencies, 'shared' | 'owner' | 'parser' | 'room'>;
 }
 
 async function buildVault(
   config: AgentConfig,
-  { companions, closers, surroundings: { shared, owner = '', parser, room }, ...common }: Building,
+  {
+    backgroundTasks,
+    closers,
+    dependencies: { shared, owner = '', parser, room },
+    ...common
+  }: Building,
 ): Promise<VaultClient | undefined> {
   const { vault } = config;
   if (vault === undefined || config.auth === undefined) return undefined;
@@ -173,7 +178,7 @@ async function buildVault(
     return createVaultClient({ ...options, connections, limiter });
   }
   const ca = await loadCaBundle(vault, common.logger);
-  companions.push((signal) => ca.run(signal));
+  backgroundTasks.push((signal) => ca.run(signal));
   const client = createVaultClient({
     ...options,
     ca: ca.current,

@@ -1,5 +1,5 @@
 /**
- * Vault's CA, followed as its file changes.
+ * Vault's CA bundle, reloaded when its file changes.
  */
 import { VouchsafeError, type Logger } from '../core/index.ts';
 import type { VaultConfig } from '../config/agent/index.ts';
@@ -11,14 +11,14 @@ const MAX_CA_BYTES = 1024 * 1024;
 export interface CaBundle {
   /** PEM, or undefined for the system's trust store. */
   readonly current: () => string | undefined;
-  /** Follows the file until `signal` aborts; the last good bundle stays while it cannot be read. */
+  /** Reloads the file when it changes, until `signal` aborts; while it cannot be read, the last good bundle stays. */
   run(signal: AbortSignal): Promise<void>;
 }
 
 /**
  * Loads the CA bundle of a connection.
  *
- * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` when the file cannot be read or holds no certificate.
+ * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` when the file cannot be read or contains no certificate.
  */
 export async function loadCaBundle(config: VaultConfig, logger: Logger): Promise<CaBundle> {
   const { address, caFile, caPem } = config;
@@ -51,5 +51,5 @@ async function readCa(path: string): Promise<string> {
     });
   }
   if (text.includes('-----BEGIN CERTIFICATE-----')) return text;
-  throw new VouchsafeError('ERR_CONFIG_UNREADABLE', `${path} holds no PEM certificate`);
+  throw new VouchsafeError('ERR_CONFIG_UNREADABLE', `${path} contains no PEM certificate`);
 }

@@ -1,5 +1,5 @@
 /**
- * Templates on the thread of their agent: its input is its own pod's, and so is what rendering costs.
+ * Renders templates on the agent's own thread: their input and their cost belong to one pod.
  */
 import type { TemplatePort } from '../agent/index.ts';
 import { dependencyKey, toVouchsafeError, type Dependency } from '../core/index.ts';
@@ -11,7 +11,7 @@ import {
   type Template,
 } from '../template/index.ts';
 
-/** Parses at once, and renders without waiting for anything; a rendering makes at most so many bytes. */
+/** Parses at once and renders synchronously; a rendering may produce at most `maxRenderBytes`. */
 export function localTemplates(maxRenderBytes: number): TemplatePort<Template> {
   const limits = { ...RENDER_LIMITS, workBytes: maxRenderBytes };
   return {
@@ -33,5 +33,5 @@ export function localTemplates(maxRenderBytes: number): TemplatePort<Template> {
   };
 }
 
-/** With the bound of an agent whose installation says nothing of it. */
+/** With the default limit. */
 export const LOCAL_TEMPLATES = localTemplates(RENDER_LIMITS.workBytes);

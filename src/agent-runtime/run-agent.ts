@@ -1,5 +1,5 @@
 /**
- * The agent as a process: settings in, exit code out. `cmd/agent` and `vouchsafe agent` call it.
+ * The agent as a process, from its config to its exit code. `cmd/agent` and `vouchsafe agent` call it.
  */
 import { writeFile } from 'node:fs/promises';
 import {
@@ -32,32 +32,32 @@ import { runWithBackground } from './run-with-background.ts';
 
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 
-/** The kubelet shows at most this much of a termination message. */
+/** The kubelet shows at most this many bytes of a termination message. */
 const MAX_TERMINATION_BYTES = 4096;
 
 /** How the agent is started. */
 export interface RunAgentOptions {
   /** Path of an AgentConfig, YAML or JSON. */
   readonly configPath: string | undefined;
-  /** The AgentConfig itself, used where there is no path. */
+  /** The AgentConfig itself, used without a path. */
   readonly configText: string | undefined;
-  /** What the environment offers where the config is silent. */
+  /** Environment variables for settings that the config does not set. */
   readonly environment: AgentEnvironment;
-  /** Write the files once and end. */
+  /** Writes the files once and exits. */
   readonly once: boolean;
   readonly clock: Clock;
   readonly random: Random;
-  /** Makes the logger, once the level is known. */
+  /** Creates the logger once the level is known. */
   readonly createLogger: (level: AgentConfig['logLevel']) => Logger;
-  /** Prints a line for a person, where there is no logger yet. */
+  /** Prints an error while there is no logger yet. */
   readonly print: (line: string) => void;
-  /** Addresses of the node, whose kubelet may ask as often as it likes. */
+  /** Addresses of the node: connections of its kubelet are not limited. */
   readonly nodeAddresses?: readonly string[];
   /** See {@link AgentDependencies.wrap}. */
   readonly wrap?: AgentDependencies['wrap'];
 }
 
-/** Runs the agent until it is done or `signal` aborts; resolves to the exit code. */
+/** Runs the agent until it has finished or `signal` aborts; resolves to the exit code. */
 export async function runAgent(options: RunAgentOptions, signal: AbortSignal): Promise<number> {
   let config: AgentConfig | undefined;
   let logger: Logger | undefined;
@@ -72,7 +72,7 @@ export async function runAgent(options: RunAgentOptions, signal: AbortSignal): P
     const line = `${error.code}: ${error.message}`;
     if (logger === undefined) options.print(`vouchsafe: ${line}`);
     else logger.error('agent ends', { error, exit_code: error.exitCode });
-    const path = config === undefined ? await refusedLog(options) : config.terminationLog;
+    const path = config === undefined ? await terminationLogOf(options) : config.terminationLog;
     await writeTerminationMessage(path, line);
     return exitCodeOf(error);
   }
@@ -87,8 +87,8 @@ async function run(
   const { clock, random, once, wrap } = options;
   logger.debug('agent starts', { once });
   const metrics = createMetrics();
-  const surroundings = { clock, random, logger, metrics, ...(wrap === undefined ? {} : { wrap }) };
-  const built = await buildAgent(config, surroundings);
+  const dependencies = { clock, random, logger, metrics, ...(wrap === undefined ? {} : { wrap }) };
+  const built = await buildAgent(config, dependencies);
   const { agent } = built;
   const record = createStatusRecorder(metrics);
   const expose = (status: AgentStatus): Promise<string> => {
@@ -100,7 +100,7 @@ async function run(
     : (inner: AbortSignal) =>
         runAll(inner, [
           (own) => agent.run(own),
-          (own) => watchOver(clock, own),
+          (own) => runWatchdog(clock, own),
           async (own) => {
             const { listen } = config;
             if (listen === undefined) return;
@@ -118,18 +118,18 @@ async function run(
   }
 }
 
-/** A start must not wait for a thread: until then a probe watches, or people do. */
+/** The watchdog thread must not delay a start, which has a startup probe, in milliseconds. */
 const WATCH_AFTER_MS = 10_000;
 
-/** In place of a liveness probe, which strangers might make fail. */
-async function watchOver(clock: Clock, signal: AbortSignal): Promise<void> {
+/** Replaces a liveness probe, which other pods could make fail. */
+async function runWatchdog(clock: Clock, signal: AbortSignal): Promise<void> {
   await clock.sleep(WATCH_AFTER_MS, signal);
   const stop = startWatchdog();
   await aborted(signal);
   await stop();
 }
 
-/** An init container that was stopped must not look as if it had done its work. */
+/** An init container that was stopped must not look as if it had succeeded. */
 function stopped(cause: unknown): VouchsafeError {
   return new VouchsafeError('ERR_AGENT_STOPPED', 'stopped before the files were written', {
     cause,
@@ -140,8 +140,8 @@ async function loadConfig(options: RunAgentOptions): Promise<AgentConfig> {
   return parseAgentConfigText(await configTextOf(options), options.environment);
 }
 
-/** Where a config that is refused wants the reason to be; undefined where it does not even tell that. */
-async function refusedLog(options: RunAgentOptions): Promise<string | undefined> {
+/** The `terminationLog` of an invalid config; undefined if it cannot be read. */
+async function terminationLogOf(options: RunAgentOptions): Promise<string | undefined> {
   try {
     const document = await parseDocumentText(await configTextOf(options));
     const isObject = typeof document === 'object' && document !== null;
@@ -157,7 +157,7 @@ async function configTextOf({ configPath, configText }: RunAgentOptions): Promis
   if (configText !== undefined) return configText;
   throw new VouchsafeError(
     'ERR_USAGE',
-    'the agent needs its settings: give --config FILE, or VOUCHSAFE_CONFIG in the environment',
+    'there is no configuration: set --config FILE or the environment variable VOUCHSAFE_CONFIG',
   );
 }
 
@@ -172,7 +172,7 @@ async function readConfig(path: string): Promise<string> {
 async function writeTerminationMessage(path: string | undefined, line: string): Promise<void> {
   if (path === undefined) return;
   const bytes = Buffer.from(line).subarray(0, MAX_TERMINATION_BYTES);
-  const message = new TextDecoder().decode(bytes, { stream: true }); // drops a character that was cut
-  // The exit code and the log say the same; a node that cannot take the message must not hide them.
+  const message = new TextDecoder().decode(bytes, { stream: true }); // drops an incomplete character
+  // The exit code and the log carry the error as well, so a failed write is ignored.
   await writeFile(path, message).catch(() => undefined);
 }

@@ -1,10 +1,10 @@
 /**
- * An agent and what must run beside it.
+ * Runs an agent together with its background tasks.
  */
 import { runAll, type Task } from '../async/index.ts';
 import type { BuiltAgent } from './build-agent.ts';
 
-/** Runs the companions for as long as the main work takes, its clean-up included. */
+/** Runs the background tasks until the main task has ended, including its clean-up. Their failure aborts it. */
 export async function runWithBackground(
   built: BuiltAgent,
   main: Task,
@@ -12,14 +12,14 @@ export async function runWithBackground(
 ): Promise<void> {
   const done = new AbortController();
   const failed = new AbortController();
-  const companions = runAll(done.signal, built.backgroundTasks).catch((error: unknown) =>
+  const background = runAll(done.signal, built.backgroundTasks).catch((error: unknown) =>
     failed.abort(error),
   );
   try {
     await main(AbortSignal.any([signal, failed.signal]));
   } finally {
     done.abort();
-    await companions;
+    await background;
   }
   failed.signal.throwIfAborted();
 }

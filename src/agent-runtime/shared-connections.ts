@@ -1,6 +1,5 @@
 /**
- * What many agents of one process share: connections to Vault, and CA files that are followed. Nothing of what
- * an identity is answered.
+ * Connections to Vault, and watched CA files, that the agents of one process share. Responses are not shared.
  */
 import type { Clock, Logger, Random } from '../core/index.ts';
 import type { VaultConfig } from '../config/agent/index.ts';
@@ -12,24 +11,24 @@ import {
 } from '../vault/index.ts';
 import { loadCaBundle } from './ca-bundle.ts';
 
-/** Requests to Vault that are under way for all agents together, and so connections that are busy. */
+/** The most concurrent requests to Vault of all agents, and so the most busy connections. */
 const MAX_REQUESTS = 256;
 
-/** A use of connections; whoever took it gives it back once. */
+/** Connections in use by one agent, which must give them back once. */
 export interface BorrowedConnections {
   readonly connections: VaultConnections;
-  /** Requests of one owner begin in its share of all. */
+  /** Requests of one owner start within its share. */
   readonly limiter: RequestLimiter;
   giveBack(): void;
 }
 
-/** What agents share. */
+/** The connections that agents share. */
 export interface SharedConnections {
-  /** Requests to Vault that are under way, by owner: none has more than a third of them. */
+  /** Concurrent requests by owner: each has at most a third of them. */
   readonly requests: FairShares;
   /**
-   * Connections for all agents whose config names the same address, CA, name and hosts for redirects. `owner` is who is to have its share of
-   * them: agents of one owner wait for each other, not for those of others.
+   * Connections for all agents whose config has the same address, CA, server name, redirect hosts and timeout. Agents of
+   * one `owner` wait for each other, not for those of others.
    *
    * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` for the CA file.
    */
@@ -38,14 +37,13 @@ export interface SharedConnections {
   close(): void;
 }
 
-/** What {@link createSharedConnections} needs. */
 export interface SharedOptions {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly random: Random;
 }
 
-/** Makes the shared parts; nothing is connected before it is used. */
+/** Connects on first use. */
 export function createSharedConnections(options: SharedOptions): SharedConnections {
   const pools = new Map<string, Pool>();
   const requests = new FairShares(MAX_REQUESTS);
@@ -66,7 +64,7 @@ export function createSharedConnections(options: SharedOptions): SharedConnectio
       const key = JSON.stringify([address, caFile, caPem, tlsServerName, redirectHosts, timeoutMs]);
       const pool = pools.get(key) ?? { users: 0, opened: open(config, options) };
       pools.set(key, pool);
-      // Who waits is a user already: the last other one must not close it meanwhile.
+      // Counted before the wait, so that the last other user does not close the pool meanwhile.
       pool.users += 1;
       try {
         const { connections } = await pool.opened;
@@ -93,7 +91,7 @@ export function createSharedConnections(options: SharedOptions): SharedConnectio
   };
 }
 
-/** Connections with a number of users. */
+/** Reference-counted connections. */
 interface Pool {
   users: number;
   readonly opened: Promise<Opened>;
@@ -105,7 +103,7 @@ interface Opened {
 }
 
 function close(pool: Pool): void {
-  void pool.opened.then((opened) => opened.close()).catch(() => undefined); // told to whoever waited for it
+  void pool.opened.then((opened) => opened.close()).catch(() => undefined); // the caller of `connect` got the error
 }
 
 async function open(
@@ -120,7 +118,7 @@ async function open(
   });
   const ended = new AbortController();
   const follow: Task = (signal) => ca.run(signal);
-  follow(ended.signal).catch(() => undefined); // it ends by this abort alone, or keeps the last good CA
+  follow(ended.signal).catch(() => undefined); // it only rejects on this abort
   return {
     connections,
     close() {

@@ -1,6 +1,6 @@
 /**
- * Joins the steps: identity -> login -> read -> render -> write -> notify, for as long as the pod lives.
- * It knows its parts by the small interfaces of `ports.ts` alone.
+ * Runs the steps identity -> login -> read -> render -> write -> notify for as long as the pod lives.
+ * It uses its parts only through the interfaces of `ports.ts`.
  */
 import {
   NO_LOGGER,
@@ -50,15 +50,15 @@ export interface AgentParts<T> {
   readonly writer: WriterPort;
   readonly notifier: NotifierPort;
   readonly files: FilesPort;
-  /** Gives the service-account token, where that is not in the file that the config names. */
+  /** The service-account token. Default: the file that the config names. */
   readonly token?: TokenPort | undefined;
-  /** Most that the files may depend on. Default: 10 000. */
+  /** The most dependencies of all files. Default 10 000. */
   readonly maxValues?: number | undefined;
   /** Time for all revocations at the end, in milliseconds. Default: 5 s. */
   readonly revokeAllMs?: number | undefined;
-  /** Where values are counted. Default: nowhere. */
+  /** Bounds the memory of the values. Default: no bound. */
   readonly room?: ValuesRoom | undefined;
-  /** Undefined keeps nothing for a successor. */
+  /** Where the state is saved for a successor. Undefined: nowhere. */
   readonly stateFile: StateFile | undefined;
   readonly clock: Clock;
   readonly random: Random;
@@ -66,7 +66,7 @@ export interface AgentParts<T> {
   readonly metrics?: Metrics;
 }
 
-/** One workload's engine. */
+/** The engine of one workload. */
 export class Agent<T> {
   readonly #parts: AgentParts<T>;
   readonly #logger: Logger;
@@ -80,11 +80,10 @@ export class Agent<T> {
   readonly #stateChanges = new Latest<undefined>();
   readonly #notifiedDigests = new Map<string, string>();
   #delivery: Delivery | undefined;
-  #isDelivered = false;
-  /** The files as a predecessor left them. */
+  /** The state in which a predecessor left the files. */
   #predecessorFiles: FilesState = 'none';
   #phase: AgentPhase = 'starting';
-  /** True from the moment from which a successor must take nothing for good. */
+  /** True once credentials are being revoked: from then on a successor must not reuse any. */
   #isEnding = false;
 
   /** @throws VouchsafeError `ERR_TEMPLATE_*` for a template that can never be rendered. */
@@ -95,7 +94,7 @@ export class Agent<T> {
     const onChange = (): void => this.#stateChanges.set(undefined);
     this.#parts = parts;
     this.#logger = logger;
-    this.#firstDelivery.promise.catch(() => undefined); // told to whoever waits for it
+    this.#firstDelivery.promise.catch(() => undefined); // reported to the callers that wait for it
     this.#fileSet = createFileSet(config, parts.templates, parts.files);
     const onFailure = (error: VouchsafeError): void => this.#failed(error);
     this.#templates = new MountedTemplates({
@@ -141,12 +140,12 @@ export class Agent<T> {
           });
   }
 
-  /** True once every file has been written by this process: what is in them was right when it started. */
+  /** True once this process has written or confirmed every file. */
   get isDelivered(): boolean {
-    return this.#isDelivered;
+    return this.#delivery?.state === 'confirmed';
   }
 
-  /** True once an application may start: every file is there, perhaps from a predecessor that has not revoked them. */
+  /** True once an application may start: every file exists, and a predecessor has not revoked its credentials. */
   get isStarted(): boolean {
     return this.#files === 'good';
   }
@@ -156,15 +155,15 @@ export class Agent<T> {
   }
 
   get #files(): FilesState {
-    return this.#isDelivered ? 'good' : this.#predecessorFiles;
+    return this.isDelivered ? 'good' : this.#predecessorFiles;
   }
 
-  /** Resolves when every file has been written; rejects when that has become impossible. */
+  /** Resolves when every file has been written; rejects with the error that makes that impossible. */
   delivered(signal: AbortSignal): Promise<void> {
     return raceAbort(this.#firstDelivery.promise, signal);
   }
 
-  /** What a person or a probe can see. */
+  /** The status, without secrets. */
   status(): AgentStatus {
     const errors = this.#errors();
     const { clock } = this.#parts;
@@ -198,16 +197,16 @@ export class Agent<T> {
         },
       ]);
     } finally {
-      // Whether there will be another try nobody knows.
-      if (!this.#isDelivered) await this.#revokeAll({ isUsed: this.#hasSuccessor });
+      // There may be no other try.
+      if (!this.isDelivered) await this.#revokeAll({ isUsed: this.#hasSuccessor });
     }
-    if (!this.#isDelivered) signal.throwIfAborted();
+    if (!this.isDelivered) signal.throwIfAborted();
     await this.#revokeIfIdle();
   }
 
   /**
-   * Writes the files and keeps them fresh until `signal` aborts; then revokes what `revokeOnExit` says, for this may be
-   * the end of the pod. Where it is not, a successor learns from the state what the application was told.
+   * Writes the files and keeps them fresh until `signal` aborts; then revokes as `revokeOnExit` requires, because the
+   * pod may be ending. If it is not, a successor reads from the state which files the application was notified of.
    *
    * @throws VouchsafeError as {@link runOnce}; a failure after the first delivery never ends it.
    */
@@ -215,8 +214,8 @@ export class Agent<T> {
     try {
       await this.runUntilAborted(signal);
     } catch (error) {
-      // A process that is ended by a defect is started again in the same pod, and goes on from its state; where none
-      // is kept, nobody can use the token any more. A start that failed may be the last.
+      // After a crash the container restarts in the same pod and resumes from its state. Without a state the token is
+      // of no more use; and after a failed start there may be no other one.
       if (!this.isStarted || !this.#hasSuccessor) await this.#revokeAll();
       throw error;
     }
@@ -225,7 +224,7 @@ export class Agent<T> {
   }
 
   /**
-   * Writes the files and keeps them fresh until `signal` aborts; what it holds it leaves to a successor, or to
+   * Writes the files and keeps them fresh until `signal` aborts. Credentials are left to a successor or to
    * {@link revoke}.
    *
    * @throws VouchsafeError as {@link run}.
@@ -237,9 +236,9 @@ export class Agent<T> {
   }
 
   /**
-   * Goes on after a SIGTERM that the application got as well: for `revokeDelayMs`, or until `isAlone` tells that no
-   * other container is left. At once where there is nothing whose revocation an application would notice. To be called
-   * beside {@link run}, before its signal aborts; ends early when `signal` aborts.
+   * Waits after a SIGTERM that the application received as well: for `revokeDelayMs`, or until `isAlone` reports that
+   * no other container is running. Returns at once if there is nothing to revoke that an application uses. Call it
+   * beside {@link run}, before the signal of that aborts; ends early when `signal` aborts.
    */
   async linger(isAlone: () => Promise<boolean>, signal: AbortSignal): Promise<void> {
     const { config, vault, clock } = this.#parts;
@@ -254,13 +253,13 @@ export class Agent<T> {
   }
 
   /**
-   * Revokes what `revokeOnExit` says of all that this agent holds or, where it has never run, that a predecessor left
-   * to it. One try within bounds, never rejects. Resolves to true when nothing is left to revoke; the state is
-   * removed then, and else kept for another try, by this agent or by a successor.
+   * Revokes, as `revokeOnExit` requires, the credentials of this agent or, if it has never run, those of its
+   * predecessor. One bounded try; never rejects. Resolves to true when nothing is left to revoke and the state is
+   * deleted; otherwise the state is kept for another try by this agent or a successor.
    */
   async revoke(): Promise<boolean> {
     const hasRun = this.#delivery !== undefined || this.#phase !== 'starting';
-    // Nothing else tells what there is to revoke.
+    // The state is the only record of what to revoke.
     if (!hasRun && this.#handover.resume() === 'unreadable') return false;
     this.#phase = 'stopping';
     const isDone = !this.#parts.config.revokeOnExit || (await this.#revoker.revokeAll());
@@ -305,20 +304,19 @@ export class Agent<T> {
         onDelivered: () => this.#onDelivered(),
         onFailure: (error) => this.#failed(error),
       },
-      this.#predecessorFiles !== 'none',
+      this.#predecessorFiles === 'none' ? 'none' : 'by-predecessor',
     );
   }
 
   #onDelivered(): void {
-    this.#isDelivered = true;
     this.#phase = 'ready';
     this.#stateChanges.set(undefined);
     this.#firstDelivery.resolve(undefined);
   }
 
-  /** Before the first delivery, an error that no waiting can mend ends the start. */
+  /** Before the first delivery, an error that a retry cannot solve ends the start. */
   #failed(error: VouchsafeError): void {
-    if (!this.#isDelivered && error.retry === 'never') this.#firstDelivery.reject(error);
+    if (!this.isDelivered && error.retry === 'never') this.#firstDelivery.reject(error);
   }
 
   #guardStart(signal: AbortSignal): Promise<void> {
@@ -340,7 +338,7 @@ export class Agent<T> {
       await followX509(parts, signal);
     } catch (caught) {
       signal.throwIfAborted();
-      // It ends a start; after that the last good files stay, and the status tells why.
+      // It ends a start; later the last good files stay, and the status shows the error.
       this.#failed(toVouchsafeError(caught));
     }
   }
@@ -354,7 +352,7 @@ export class Agent<T> {
     else this.#handover.save(this.#files);
   }
 
-  /** After a single run without successor nothing needs the token, unless leases hang off it. */
+  /** After a single run without a successor the token is needed only if leases belong to it. */
   async #revokeIfIdle(): Promise<void> {
     if (!this.#hasSuccessor && !this.#hasLeases) await this.#revokeAll({ isUsed: false });
   }
@@ -363,7 +361,7 @@ export class Agent<T> {
     return this.#parts.stateFile !== undefined;
   }
 
-  /** What neither an application nor a successor can use, no setting keeps. */
+  /** Credentials that neither an application nor a successor can use are revoked whatever `revokeOnExit` is. */
   async #revokeAll({ isUsed } = { isUsed: true }): Promise<void> {
     this.#phase = 'stopping';
     if (isUsed && !this.#parts.config.revokeOnExit) return;
@@ -373,7 +371,7 @@ export class Agent<T> {
     this.#save();
   }
 
-  /** Everything that fails at the moment, the likeliest cause of the others first. */
+  /** All current failures, the likeliest root cause first. */
   #errors(): readonly VouchsafeError[] {
     const values = [...this.#values.entries].flatMap(({ error }) => error ?? []);
     const identity = needsX509(this.#parts.config) ? this.#parts.identity?.lastError : undefined;

@@ -1,5 +1,5 @@
 /**
- * What the application has to be told of: bytes that are others than those it was delivered last. Pure.
+ * Finds the files that the application must be notified of: their bytes differ from the last delivery. Pure.
  */
 import { createHash } from 'node:crypto';
 import type { OutputFile } from '../contracts/index.ts';
@@ -7,7 +7,7 @@ import type { OutputFile } from '../contracts/index.ts';
 /** Path -> digest of the bytes of a file. */
 export type Digests = ReadonlyMap<string, string>;
 
-/** The digests of a set; `digest` is what whoever has rendered a file has taken already. */
+/** The digests of a set. A `digest` that the renderer has taken is not computed again. */
 export function digestsOf(
   files: readonly (OutputFile & { readonly digest?: string | undefined })[],
 ): Digests {
@@ -19,16 +19,16 @@ function digestOf(content: Uint8Array): string {
 }
 
 /**
- * Paths whose bytes are news. `before` is what was delivered last, perhaps by a predecessor that was killed before
- * it could tell; where it knows nothing of a file, that the write has `changed` it decides. A file that was lost
- * and is written again is no news.
+ * Paths whose bytes differ from `before`: the last delivery, perhaps by a predecessor that was killed before it could
+ * notify. For a file that is not in `before`, it matters whether the write has `changed` it. A file that was lost and
+ * is written again with the same bytes has not changed.
  */
 export function changedPaths(
   digests: Digests,
   { before, changed }: { readonly before: Digests; readonly changed: readonly string[] },
 ): readonly string[] {
-  const isNews = ([path, digest]: readonly [string, string]): boolean =>
+  const hasChanged = ([path, digest]: readonly [string, string]): boolean =>
     before.has(path) ? before.get(path) !== digest : changed.includes(path);
   const gone = [...before.keys()].filter((path) => !digests.has(path));
-  return [...[...digests].filter(isNews).map(([path]) => path), ...gone];
+  return [...[...digests].filter(hasChanged).map(([path]) => path), ...gone];
 }

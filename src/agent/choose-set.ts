@@ -2,8 +2,8 @@
  * Which bytes each file gets when not every file can be rendered. Pure.
  *
  * Until this process has delivered the set once, it is all or nothing. From then on a file that cannot be
- * rendered keeps its last bytes, and so does each file that shares a dependency with it, also by way of a third:
- * a user name and its password never part. The other files go on: a key that somebody removed from one secret
+ * rendered keeps its last bytes, and so does each file that shares a dependency with it, directly or through others:
+ * a user name and its password always match. The other files are updated: a key that was removed from one secret
  * must not let the credential in another file expire.
  */
 import type { FileConfig } from '../config/agent/index.ts';
@@ -13,18 +13,18 @@ import type { RenderedFile } from './file-set.ts';
 export interface KeptFile {
   readonly content: Uint8Array;
   readonly digest: string | undefined;
-  /** Keys of the dependencies that its bytes come from. */
+  /** Keys of the dependencies that its bytes were rendered from. */
   readonly keys: ReadonlySet<string>;
 }
 
 /** A file of the next set. */
 export interface ChosenFile extends KeptFile {
   readonly file: FileConfig;
-  /** True where the bytes are the last ones because newer ones cannot be had. */
+  /** True if the file keeps its last bytes because newer ones cannot be rendered. */
   readonly isHeldBack: boolean;
 }
 
-/** The next set, or undefined while there can be none. `kept` is by the name of the file. */
+/** The next set, or undefined while a file has no bytes at all. `kept` is keyed by file name. */
 export function chooseSet(
   rendered: readonly RenderedFile[],
   kept: ReadonlyMap<string, KeptFile>,

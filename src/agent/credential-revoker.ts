@@ -1,5 +1,5 @@
 /**
- * Lets go of what is no longer in any file: superseded leases and retired tokens.
+ * Revokes the credentials that no file uses any more: superseded leases and retired tokens.
  */
 import {
   hasCode,
@@ -16,24 +16,23 @@ import type { VaultPort } from './ports.ts';
 import type { Session, Sessions } from './sessions.ts';
 import type { Values } from './values.ts';
 
-/** Tries of one revocation; after that the server ends the lease by itself at its TTL. */
+/** Tries of one revocation; after that the lease expires at its TTL. */
 const MAX_TRIES = 3;
 
 /** Time for all revocations at the end, in milliseconds: the kubelet does not wait for long. */
 const REVOKE_ALL_MS = 5000;
 
-/** Answers that mean there is nothing left to revoke. */
+/** Errors that mean that the credential does not exist any more. */
 const GONE: readonly ErrorCode[] = ['ERR_VAULT_LEASE_GONE', 'ERR_VAULT_TOKEN_INVALID'];
 
-/** Answers that trying again does not change. */
+/** Errors that a retry does not solve. */
 const HOPELESS: readonly ErrorCode[] = [...GONE, 'ERR_VAULT_DENIED'];
 
-/** What a {@link CredentialRevoker} needs. */
 export interface RevokerOptions {
   readonly vault: Pick<VaultPort, 'revokeLease' | 'revokeToken'>;
   readonly sessions: Sessions;
   readonly values: Values;
-  /** How long an application may still use the old credential after it was told of the new one. */
+  /** How long an application may use an old credential after the notification, in milliseconds. */
   readonly graceMs: number;
   /** Time for {@link CredentialRevoker.revokeAll}, in milliseconds. Default: 5 s. */
   readonly revokeAllMs?: number | undefined;
@@ -42,28 +41,28 @@ export interface RevokerOptions {
   readonly logger: Logger;
 }
 
-/** Lets credentials go after a delivery, and all of them at the end. */
+/** Revokes unused credentials after a delivery, and all of them at the end. */
 export interface CredentialRevoker {
-  /** Revokes these leases, and tokens that nothing delivered hangs off any more, after the grace. */
+  /** Revokes these leases and the tokens that no delivered value belongs to any more, after the grace period. */
   revokeUnused(superseded: readonly LeaseRef[], signal: AbortSignal): Promise<void>;
   /**
-   * Revokes every token of this agent, and with it every lease; of batch tokens the leases alone. One try each,
-   * side by side, within bounds. The sessions forget what is revoked. Tells whether nothing is left that another try
-   * could revoke.
+   * Revokes every token of this agent and so every lease; of batch tokens only the leases. One try each, in parallel,
+   * within `revokeAllMs`. Revoked tokens are removed from the sessions. Resolves to true if another try could not
+   * revoke anything more.
    */
   revokeAll(): Promise<boolean>;
 }
 
-/** Has nothing to let go: for an agent without Vault. */
+/** For an agent without Vault: there is nothing to revoke. */
 export const NO_REVOKER: CredentialRevoker = {
   revokeUnused: () => Promise.resolve(),
   revokeAll: () => Promise.resolve(true),
 };
 
-/** Makes a {@link CredentialRevoker}. */
+/** Creates a {@link CredentialRevoker}. */
 export function createRevoker(parts: RevokerOptions): CredentialRevoker {
   const { vault, sessions, values, clock, logger, revokeAllMs = REVOKE_ALL_MS } = parts;
-  const releasing = new Set<Session>();
+  const revoking = new Set<Session>();
   const inGrace = new Set<LeaseRef>();
   const warned = new Set<string>();
 
@@ -89,32 +88,32 @@ export function createRevoker(parts: RevokerOptions): CredentialRevoker {
 
   function notRevoked(what: 'lease' | 'token', error: VouchsafeError): void {
     if (hasCode(error, ...GONE)) return;
-    // The default policy of Vault does not let a token revoke leases: one line about that is enough.
+    // The default policy of Vault does not let a token revoke leases; that is logged once.
     const level = warned.has(`${what} ${error.code}`) ? 'debug' : 'warn';
     warned.add(`${what} ${error.code}`);
-    logger[level](`${what} was not revoked; it ends by its TTL`, { error });
+    logger[level](`${what} was not revoked; it expires at its TTL`, { error });
   }
 
-  /** Sessions that neither a held value nor a lease still to be let go hangs off. */
+  /** Retired sessions that no held value and no superseded lease belongs to. */
   function idleSessions(): readonly Session[] {
     const inUse = new Set<number>();
     for (const { held } of values.entries) if (held?.lease) inUse.add(held.lease.session);
-    // What a newer value has replaced is still in the files until they are delivered.
+    // A superseded value is in the files until the next delivery.
     for (const { lease } of values.superseded) inUse.add(lease.session);
-    return sessions.retired.filter((session) => !inUse.has(session.id) && !releasing.has(session));
+    return sessions.retired.filter((session) => !inUse.has(session.id) && !revoking.has(session));
   }
 
   return {
     async revokeUnused(superseded, signal) {
       const idle = idleSessions();
       if (superseded.length === 0 && idle.length === 0) return;
-      for (const session of idle) releasing.add(session);
+      for (const session of idle) revoking.add(session);
       for (const lease of superseded) inGrace.add(lease);
       await clock.sleep(parts.graceMs, signal);
       const { current } = sessions;
       for (const lease of superseded) {
         inGrace.delete(lease);
-        // Leases of an older token end with it, which comes next.
+        // Leases of an older token end with the token, which is revoked below.
         if (current?.id !== lease.session) continue;
         await attempt('lease', () => vault.revokeLease(current.token, lease.id, signal), signal);
       }
@@ -126,7 +125,7 @@ export function createRevoker(parts: RevokerOptions): CredentialRevoker {
           await attempt('token', () => vault.revokeToken(session.token, signal), signal);
         }
         sessions.forget(session);
-        releasing.delete(session);
+        revoking.delete(session);
       }
     },
 
@@ -143,7 +142,7 @@ export function createRevoker(parts: RevokerOptions): CredentialRevoker {
   };
 }
 
-/** One try for each token, or for what hangs off it where it is a batch token; tells whether no other try is of use. */
+/** One try for each token, or for the leases of a batch token; resolves to true if another try is of no use. */
 async function revokeOnce(
   ending: readonly Session[],
   parts: Pick<RevokerOptions, 'vault' | 'sessions' | 'values'> & {
@@ -176,7 +175,7 @@ async function revokeOnce(
   return (await Promise.all(ending.map(revoke))).every(Boolean);
 }
 
-/** Ids of the leases that the end of a session's token does not end: in the files, replaced, or about to be let go. */
+/** Ids of the leases that outlive the token of a session: in the files, superseded, or in their grace period. */
 export function leasesBeyond(
   session: Session,
   { values, inGrace = [] }: { readonly values: Values; readonly inGrace?: Iterable<LeaseRef> },

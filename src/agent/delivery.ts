@@ -1,5 +1,5 @@
 /**
- * From values to files: render, swap in, notify, and only then let the old credentials go.
+ * From values to files: render, swap in, notify, and only then revoke the old credentials.
  */
 import {
   hasCode,
@@ -21,32 +21,34 @@ import { digestsOf, changedPaths, type Digests } from './changed-files.ts';
 import type { WriterPort } from './ports.ts';
 import type { Superseded, Values } from './values.ts';
 
-/** Passes in a row that each find new dependencies; more is a template that makes paths without end. */
+/** Consecutive passes that may each find new dependencies; a template that needs more generates paths endlessly. */
 const MAX_PASSES = 100;
 
 /**
- * How long a change waits for others under way. After a login all credentials are replaced: the application is
- * told once, not once for each.
+ * How long a change waits for others in progress, in milliseconds. A login replaces all credentials: the application
+ * is notified once, not once for each.
  */
 const SETTLE_MS = 2000;
 
 /**
- * How often the delivered files are compared with what they should be: once per shortest `refresh`, within these
- * bounds. A volume that was gone, or somebody who meddled, tells nobody.
+ * How often the delivered files are compared with their intended content: once per shortest `refresh`, within these
+ * bounds. Nothing reports that a volume was emptied or a file edited.
  */
 const COMPARE_MS = { least: 10_000, most: 5 * 60_000 };
+
+/** Whether the files are on disk: not yet, as a predecessor left them, or written or confirmed by this process. */
+export type DeliveryState = 'none' | 'by-predecessor' | 'confirmed';
 
 /** A file as it was last delivered. Times are of the monotonic clock. */
 export interface DeliveredFile {
   readonly name: string;
   readonly path: string;
-  /** When the file was last known to be right: its values were confirmed, and it holds them. */
+  /** When its values were last confirmed while the file held them. */
   readonly knownGoodAtMs: number;
   /** The last change of its bytes. */
   readonly changedAtMs: number;
 }
 
-/** What {@link Delivery} needs. */
 export interface DeliveryParts extends PostDeliveryOptions {
   readonly config: Pick<AgentConfig, 'files' | 'onChange'>;
   readonly fileSet: FileSet;
@@ -55,7 +57,7 @@ export interface DeliveryParts extends PostDeliveryOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly metrics: Metrics;
-  /** Saves the state before files are swapped in, so that a killed agent never forgets a credential it used. */
+  /** Saves the state before files are swapped in, so that no credential is lost if the agent is killed. */
   readonly beforeWrite: () => void;
   /** Called after each delivery. */
   readonly onDelivered: () => void;
@@ -77,35 +79,39 @@ export class Delivery {
   readonly #failures: Counter;
   readonly #kept = new Map<string, Kept>();
   readonly #postDelivery: PostDelivery;
-  /** Dependencies that the last pass found and that have no value yet: no sense in rendering before. */
+  /** Dependencies of the last pass that have no value yet; nothing is rendered before they have. */
   #missing: readonly Dependency[] = [];
   #known = 0;
   #passes = 0;
-  #wasDelivered: boolean;
-  /** What was written last, by a predecessor at first. */
+  #state: DeliveryState;
+  /** Digests of the last written set, at first that of a predecessor. */
   #written: Digests;
   #lastError: VouchsafeError | undefined;
 
-  /** `wasDelivered`: a predecessor has written the files, so a change of them is one to notify of. */
-  constructor(parts: DeliveryParts, wasDelivered: boolean) {
+  /** `state`: after a delivery by a predecessor, the application is notified of changes. */
+  constructor(parts: DeliveryParts, state: Exclude<DeliveryState, 'confirmed'>) {
     this.#parts = parts;
-    this.#wasDelivered = wasDelivered;
+    this.#state = state;
     this.#postDelivery = new PostDelivery(parts);
     this.#written = new Map(parts.notifiedDigests);
     this.#backoff = createBackoff({ minMs: 500, maxMs: 60_000, random: parts.random });
     this.#failures = parts.metrics.counter(
       'vouchsafe_delivery_failures_total',
-      'Sets not delivered, or not as a whole, by error code.',
+      'File sets that were not delivered, or only in part, by error code.',
       ['code'],
     );
   }
 
-  /** Why the newest values are not in the files, while they are not. */
+  get state(): DeliveryState {
+    return this.#state;
+  }
+
+  /** Why the newest values are not in the files; undefined when they are. */
   get lastError(): VouchsafeError | undefined {
     return this.#lastError;
   }
 
-  /** Every file, once it has been delivered by this process. */
+  /** The files that this process has delivered. */
   get files(): readonly DeliveredFile[] {
     const { clock, values } = this.#parts;
     return [...this.#kept.values()].map(({ file, keys, deliveredAtMs, changedAtMs, isStale }) => {
@@ -115,14 +121,14 @@ export class Delivery {
     });
   }
 
-  /** Renders anew with other templates, which may need other values than those awaited. */
+  /** Renders again with the new templates, which may need other values. */
   templatesChanged(): void {
     this.#missing = [];
     this.#passes = 0;
     this.#parts.values.changes.set(undefined);
   }
 
-  /** Follows the values until `signal` aborts; waits for notifications and releases under way. */
+  /** Delivers until `signal` aborts; then waits for the notifications and revocations in progress. */
   async run(signal: AbortSignal): Promise<void> {
     try {
       await runAll(signal, [(inner) => this.#follow(inner), (inner) => this.#compare(inner)]);
@@ -134,12 +140,12 @@ export class Delivery {
   async #follow(signal: AbortSignal): Promise<void> {
     this.#parts.values.changes.set(undefined);
     for await (const _ of this.#parts.values.changes.updates(signal)) {
-      if (this.#wasDelivered) await this.#parts.values.settled(SETTLE_MS, signal);
+      if (this.#state !== 'none') await this.#parts.values.settled(SETTLE_MS, signal);
       await this.#deliver(signal);
     }
   }
 
-  /** Delivers now and then what has not changed: the writer compares, and touches nothing that is right. */
+  /** Delivers the same set periodically: the writer compares, and rewrites only what differs. */
   async #compare(signal: AbortSignal): Promise<void> {
     const { clock, config, values } = this.#parts;
     const shortest = Math.min(...config.files.map(({ refreshMs }) => refreshMs), COMPARE_MS.most);
@@ -157,17 +163,15 @@ export class Delivery {
       const error = toVouchsafeError(caught);
       for (const kept of this.#kept.values()) kept.isStale = true;
       this.#fail(error);
-      const isAnothers =
-        error.code.startsWith('ERR_OUTPUT_') || hasCode(error, 'ERR_TEMPLATE_BUSY');
-      if (isAnothers) await this.#again(error, signal);
+      const isRetried = error.code.startsWith('ERR_OUTPUT_') || hasCode(error, 'ERR_TEMPLATE_BUSY');
+      if (isRetried) await this.#retryLater(error, signal);
     }
   }
 
   /**
-   * Writing is tried again by itself, and so is rendering that had no turn; else it waits for other values or
-   * templates.
+   * Retries after failures that new values or templates would not solve: of writing, and of a renderer that was busy.
    */
-  async #again(error: VouchsafeError, signal: AbortSignal): Promise<void> {
+  async #retryLater(error: VouchsafeError, signal: AbortSignal): Promise<void> {
     await this.#parts.clock.sleep(this.#backoff.nextMs(error.retryAfterMs), signal);
     this.#parts.values.changes.set(undefined);
   }
@@ -176,7 +180,7 @@ export class Delivery {
     const { values, fileSet, writer } = this.#parts;
     this.#missing = this.#missing.filter((dependency) => values.lookup(dependency) === undefined);
     if (this.#missing.length > 0) return;
-    // Taken before rendering: what is superseded from here on may be in the set that is about to be written.
+    // Read before rendering: a lease that is superseded from here on may be in the set that is about to be written.
     const superseded = values.superseded;
     const rendered = await fileSet.render(values.known, signal);
     const limit = this.#track(rendered);
@@ -201,13 +205,13 @@ export class Delivery {
     const dropped = this.#releasableLeases(chosen, superseded).map(({ lease }) => lease);
     if (swapped) this.#log(changed, news);
     this.#succeed(error);
-    const actions = this.#wasDelivered ? this.#actions(news) : [];
-    this.#wasDelivered = true;
+    const actions = this.#state === 'none' ? [] : this.#actions(news);
+    this.#state = 'confirmed';
     this.#parts.onDelivered();
     this.#postDelivery.start({ digests, actions, dropped }, signal);
   }
 
-  /** Asks for everything that was found; gives the error of having found too much. */
+  /** Tracks all dependencies that were found; returns an error if there are too many. */
   #track(rendered: readonly RenderedFile[]): VouchsafeError | undefined {
     const { values } = this.#parts;
     const found = new Map<string, { dependency: Dependency; refreshMs: number }>();
@@ -244,7 +248,7 @@ export class Delivery {
     }
   }
 
-  /** What no file uses any more: leases that newer values have replaced, and those of values that nobody asks for. */
+  /** Leases that no file uses any more: those that newer values replaced, and those of values without a file. */
   #releasableLeases(
     chosen: readonly ChosenFile[],
     superseded: readonly Superseded[],
@@ -267,7 +271,8 @@ export class Delivery {
   #log(changed: readonly string[], news: readonly string[]): void {
     const { config, logger } = this.#parts;
     const again = changed.filter((path) => !news.includes(path));
-    if (again.length > 0) logger.warn('files were not as delivered: written again', { again });
+    if (again.length > 0)
+      logger.warn('files differed from what was delivered; written again', { again });
     logger.info('files delivered', { changed, files: config.files.length });
   }
 
@@ -295,7 +300,7 @@ export class Delivery {
 function endless(): VouchsafeError {
   return new VouchsafeError(
     'ERR_TEMPLATE_LIMIT',
-    `after ${MAX_PASSES} passes secrets are still missing; do the templates make paths without end?`,
+    `after ${MAX_PASSES} passes secrets are still missing; do the templates generate paths endlessly?`,
   );
 }
 

@@ -1,32 +1,32 @@
 /**
- * What is told of an agent, and to whom. Who calls from inside of the pod sees everything; who calls from anywhere
- * else, the kubelet and strangers alike, sees no name, path or message.
+ * Which parts of the status a caller may see. A caller inside the pod sees everything; any other caller, the kubelet
+ * included, sees no name, path or message.
  */
 import { ERROR_TABLE, type ErrorCode } from '../core/index.ts';
 import type { HttpRequest } from '../http/index.ts';
 import type { AgentPhase, AgentStatus, StatusError } from './status.ts';
 
-/** `GET /status` from outside of the pod. */
+/** `GET /status` from outside the pod. */
 export interface BriefStatus {
   readonly phase: AgentPhase;
-  /** Age of the file that was known to be right the longest ago; null where there is none. */
+  /** The greatest age of a file; null if there is none. */
   readonly age_seconds: number | null;
-  /** The next step of any secret; null where none has one. */
+  /** The next step of any secret; null if there is none. */
   readonly next: 'renew' | 'fetch' | null;
   readonly next_in_seconds: number | null;
-  /** What fails at the moment, each code once. */
+  /** The codes of all current failures, each once. */
   readonly errors: readonly { readonly code: ErrorCode }[];
 }
 
-/** No other address of 127.0.0.0/8: from 127.0.0.6 a mesh's proxy hands strangers on. */
+/** No other address of 127.0.0.0/8: a mesh proxy forwards requests from outside from 127.0.0.6. */
 const LOOPBACK: readonly string[] = ['127.0.0.1', '::1'];
-/** Headers of a proxy, which may stand on loopback. */
-const HANDED_ON = /^(forwarded|via|x-real-ip|x-forwarded-.*|x-envoy-.*|l5d-.*)$/;
+/** Headers that proxies add; a proxy may itself connect from loopback. */
+const FORWARDED = /^(forwarded|via|x-real-ip|x-forwarded-.*|x-envoy-.*|l5d-.*)$/;
 
-/** True where the request began in the pod, as it does with `kubectl port-forward`. */
+/** True if the request was made in the pod, as with `kubectl port-forward`. */
 export function isFromInside({ peer, headers }: Pick<HttpRequest, 'peer' | 'headers'>): boolean {
-  const isHandedOn = Object.keys(headers).some((name) => HANDED_ON.test(name));
-  return LOOPBACK.includes(peer) && !isHandedOn;
+  const isForwarded = Object.keys(headers).some((name) => FORWARDED.test(name));
+  return LOOPBACK.includes(peer) && !isForwarded;
 }
 
 /** The short form of a status. */
@@ -44,7 +44,7 @@ export function briefStatus({ phase, files, secrets, errors }: AgentStatus): Bri
   };
 }
 
-/** Errors with their own messages for those inside, and with the meaning of their codes for everybody else. */
+/** Errors with their messages for callers inside the pod, and with the meaning of their codes for all others. */
 export function visibleErrors({ errors }: AgentStatus, isInside: boolean): readonly StatusError[] {
   if (isInside) return errors;
   return [...new Set(errors.map(codeOf))].map((code) => ({

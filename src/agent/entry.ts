@@ -1,5 +1,5 @@
 /**
- * One value that the files depend on, and how it waits after a failure.
+ * One value that the files depend on, and its backoff after failures.
  */
 import {
   dependencyKey,
@@ -14,7 +14,7 @@ import { START_WAITS, waitsOfLife, waitsOfRefresh, type Waits } from './schedule
 
 /** One dependency. */
 export interface Entry {
-  /** Names it where its path is not to be seen: 1 is the first that was asked for. */
+  /** Identifies it where its path must not be shown, from 1. */
   readonly number: number;
   readonly key: string;
   readonly dependency: Dependency;
@@ -30,7 +30,7 @@ export interface Entry {
   backoff: Backoff;
 }
 
-/** A new entry, due now or when what is held says so. */
+/** A new entry, due now or as its held value plans. */
 export function createEntry(
   dependency: Dependency,
   start: {
@@ -57,7 +57,7 @@ export function createEntry(
   };
 }
 
-/** How long failures make wait by what they put at risk: a start, something with an end, or its freshness alone. */
+/** Backoff by what a failure puts at risk: a start, a value that expires, or only its freshness. */
 export function backoffOf(
   { held, refreshMs }: Pick<Entry, 'held' | 'refreshMs'>,
   { random, clock }: { readonly random: Random; readonly clock: Clock },
@@ -68,12 +68,12 @@ export function backoffOf(
 function waitsOf(held: ObtainedValue | undefined, refreshMs: number, clock: Clock): Waits {
   if (held === undefined) return START_WAITS;
   const { expiresAtMs, rotatesAtMs } = held.plan;
-  // Once it is rotated, the old password opens nothing.
+  // After the rotation the old password is not valid any more.
   if (rotatesAtMs !== undefined)
     return waitsOfLife(refreshMs, () => rotatesAtMs - clock.monotonicMs());
   if (expiresAtMs === Infinity) return waitsOfRefresh(refreshMs);
   const leftMs = (): number => expiresAtMs - clock.monotonicMs();
   const fullMs = held.lease?.fullMs ?? leftMs();
-  // By a clock that is ahead it had ended when it came: then it is read at the pace of its refresh, too.
+  // If the local clock is ahead, it had expired on arrival: then it is read at its refresh interval, too.
   return fullMs < 0 ? waitsOfRefresh(refreshMs) : waitsOfLife(fullMs, leftMs);
 }

@@ -1,5 +1,5 @@
 /**
- * Renders every file from the values at hand: its content, or what it still lacks.
+ * Renders every file from the known values: to its content, or to the dependencies that have no value yet.
  */
 import { dependencyKey, toVouchsafeError, VouchsafeError, type Dependency } from '../core/index.ts';
 import type { AgentConfig, FileConfig } from '../config/agent/index.ts';
@@ -13,21 +13,21 @@ import type {
   X509Files,
 } from './ports.ts';
 
-/** Longest mounted template. */
+/** The largest mounted template. */
 const MAX_TEMPLATE_BYTES = 1024 * 1024;
 
 /** One file after a rendering. */
 export interface RenderedFile {
   readonly file: FileConfig;
-  /** Undefined while anything is missing or wrong. */
+  /** Undefined while a value is missing or the rendering fails. */
   readonly content: Uint8Array | undefined;
-  /** Of the content, where whoever has rendered it has it: see {@link TemplateOutput}. */
+  /** Of the content, if the renderer has computed it: see {@link TemplateOutput}. */
   readonly digest: string | undefined;
-  /** {@link dependencyKey} of what the file uses, present or not, as far as the rendering came. */
+  /** {@link dependencyKey} of the dependencies that the rendering has reached, with or without a value. */
   readonly used: ReadonlyMap<string, Dependency>;
-  /** Those of it that have no value yet. */
+  /** Those of `used` that have no value yet. */
   readonly missing: readonly Dependency[];
-  /** Why the values that are there do not make a file. */
+  /** Why the rendering failed. */
   readonly error: VouchsafeError | undefined;
 }
 
@@ -41,7 +41,7 @@ export interface FileSet {
   render(values: KnownValues, signal: AbortSignal): Promise<readonly RenderedFile[]>;
 }
 
-/** What makes a file: a template, or a value as it stands. Without the value of `of` there is nothing to render. */
+/** How a file is made: from a template, or from a single value. Nothing is rendered before `of` has a value. */
 type Recipe<T> =
   { readonly job: () => TemplateJob<T>; readonly of?: Dependency } | { readonly single: Single };
 
@@ -122,9 +122,9 @@ function rendered(file: FileConfig, output: Output): RenderedFile {
   };
 }
 
-/** A port that forgets a template would otherwise make an empty file of it. */
+/** A port that skips a template must not produce an empty file. */
 function nothing({ name }: FileConfig): VouchsafeError {
-  return new VouchsafeError('ERR_BUG', `nothing came of the template ${name}`);
+  return new VouchsafeError('ERR_BUG', `the template ${name} was not rendered`);
 }
 
 function recipeOf<T>(
@@ -142,7 +142,7 @@ function recipeOf<T>(
       return templated(() => loaded(mounted, source.path), source.secret);
     case 'format': {
       const template = templates.formatTemplate(source.format);
-      // A format asks for nothing but the secret that it writes.
+      // A format depends only on the secret that it writes.
       return {
         ...templated(() => template, source.secret),
         of: contextOf(source.secret).dependency,

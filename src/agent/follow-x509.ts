@@ -1,12 +1,11 @@
 /**
- * Brings each newer X.509-SVID to the files and to the login.
+ * Passes each newer X.509-SVID to the files and to the login.
  */
 import type { AgentConfig } from '../config/agent/index.ts';
 import type { IdentityPort } from './ports.ts';
 import type { Sessions } from './sessions.ts';
 import type { Values } from './values.ts';
 
-/** What {@link followX509} needs. */
 export interface X509Parts {
   readonly config: Pick<AgentConfig, 'files' | 'auth'>;
   readonly identity: IdentityPort;
@@ -14,7 +13,7 @@ export interface X509Parts {
   readonly sessions: Sessions | undefined;
 }
 
-/** Whether a config makes any use of the X.509-SVID. */
+/** Whether a config uses the X.509-SVID. */
 export function needsX509(config: Pick<AgentConfig, 'files' | 'auth'>): boolean {
   return hasX509File(config) || config.auth?.method === 'cert';
 }
@@ -22,7 +21,7 @@ export function needsX509(config: Pick<AgentConfig, 'files' | 'auth'>): boolean 
 /**
  * Follows the X.509-SVID until `signal` aborts.
  *
- * @throws VouchsafeError `ERR_SPIFFE_*` that no waiting can mend.
+ * @throws VouchsafeError `ERR_SPIFFE_*` that a retry cannot solve.
  */
 export async function followX509(parts: X509Parts, signal: AbortSignal): Promise<void> {
   const { config, identity, values, sessions } = parts;

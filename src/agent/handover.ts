@@ -1,5 +1,5 @@
 /**
- * Turns the living state into the saved one and back.
+ * Saves the state of a running agent for a successor, and restores it.
  */
 import { createHash } from 'node:crypto';
 import { JsonText, Secret, toVouchsafeError, type Clock, type Logger } from '../core/index.ts';
@@ -24,52 +24,51 @@ import { named } from './value-files.ts';
 import { isIssued } from './value-sizes.ts';
 import type { Values } from './values.ts';
 
-/** What {@link Handover} works with. */
 export interface HandoverParts {
-  /** Undefined keeps nothing for a successor. */
+  /** Undefined: nothing is saved. */
   readonly stateFile: StateFile | undefined;
   readonly sessions: Sessions | undefined;
   readonly values: Values;
-  /** Path -> digest of each file as the application was last told of it. */
+  /** Path -> digest of each file in the last notification. */
   readonly notifiedDigests: Map<string, string>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
-/** Fingerprint of everything that decides whose token it is. */
+/** Fingerprint of the settings that determine the identity behind a token. */
 export function identityOf(config: AgentConfig): string {
   const { vault, auth, spiffe } = config;
   const parts = [vault?.address, vault?.namespace, auth, spiffe?.spiffeId, spiffe?.hint];
   return digestOf(parts);
 }
 
-/** Fingerprint of where a token can be revoked. */
+/** Fingerprint of the Vault server where a token can be revoked. */
 function connectionOf({ vault }: AgentConfig): string {
   return digestOf([vault?.address, vault?.namespace]);
 }
 
-/** Long values count by their names: nobody has to look into them to know that they are the same. */
+/** Long values are represented by their names, which are equal only for the same value. */
 function digestOf(value: unknown): string {
   return createHash('sha256').update(JSON.stringify(value, named)).digest('hex');
 }
 
-/** Durations from here are moments, which stay as they are while nothing changes. */
+/** Serializes absolute times, so that the digest ignores the passage of time. */
 const ZERO_CLOCK = { monotonicMs: () => 0 };
 
 /**
- * What became of the files of this pod: `none` yet; `good`; or `revoked` since, so that the application is to be told
- * of the next ones, and none may start with these.
+ * The files of this pod: `none` written yet; `good`; or with `revoked` credentials, so that no application may start
+ * with them and the next files need a notification.
  */
 export type FilesState = 'none' | 'good' | 'revoked';
 
-/** The files that a predecessor left; `unreadable` is a state that is there and cannot be read at the moment. */
+/** The files that a predecessor left; `unreadable`: its state exists and cannot be read at the moment. */
 export type Resumed = FilesState | 'unreadable';
 
-/** Hands the state of one process on to the next one of the same pod. */
+/** Passes the state of one process to the next one of the same pod. */
 export class Handover {
   readonly #config: AgentConfig;
   readonly #parts: HandoverParts;
-  /** Digest of what was saved last. */
+  /** Digest of the last saved state. */
   #saved = '';
   #isFailing = false;
 
@@ -78,7 +77,7 @@ export class Handover {
     this.#parts = parts;
   }
 
-  /** Goes on from what a predecessor left. Never throws. */
+  /** Resumes from the state of a predecessor. Never throws. */
   resume(): Resumed {
     const { stateFile, sessions, logger } = this.#parts;
     try {
@@ -95,7 +94,7 @@ export class Handover {
     }
   }
 
-  /** Saves the state of the moment, unless nothing but time has changed since the last. Never throws. */
+  /** Saves the current state unless only time has passed since the last save. Never throws. */
   save(files: FilesState): void {
     if (this.#parts.stateFile === undefined) return;
     const digest = digestOf(saveState(this.#config, { ...this.#parts, files, clock: ZERO_CLOCK }));
@@ -104,8 +103,8 @@ export class Handover {
   }
 
   /**
-   * Leaves a tombstone, before what is held is revoked and after it: whenever the process ends in between, nobody
-   * goes on with a token that may be gone, and nobody forgets one that may be there. Never throws.
+   * Saves a tombstone, before and after the revocation: if the process ends in between, a successor neither uses a
+   * token that may be revoked nor forgets one that may still be valid. Never throws.
    */
   saveTombstone(files: FilesState): void {
     this.#saved = '';
@@ -114,13 +113,13 @@ export class Handover {
     if (!isDelivered && retired.length === 0) {
       this.deleteState();
     } else if (!this.#write(tombstone)) {
-      // Where it does not fit beside the state of before it may fit in its place; that state must not stay.
+      // There may be no room beside the previous state, which must not stay in any case.
       this.deleteState();
       this.#write(tombstone);
     }
   }
 
-  /** Removes the state: nobody goes on. Never throws. */
+  /** Deletes the state, so that a successor starts afresh. Never throws. */
   deleteState(): void {
     try {
       this.#parts.stateFile?.remove();
@@ -137,7 +136,7 @@ export class Handover {
       this.#isFailing = false;
       return true;
     } catch (error) {
-      // Without it a restart costs a login and new credentials; the files themselves are not in danger.
+      // Then a restart needs a login and new credentials; the files are not affected.
       if (!this.#isFailing) logger.warn('state was not saved', { error });
       this.#isFailing = true;
       return false;
@@ -149,7 +148,7 @@ type StateParts = Pick<HandoverParts, 'sessions' | 'values' | 'notifiedDigests'>
   readonly clock: Pick<Clock, 'monotonicMs'>;
 };
 
-/** What a successor needs: the token and what Vault issued for us; the rest is cheap to read again. */
+/** The state for a successor: the token and the values that Vault issued. Other values are cheap to read again. */
 export function saveState(
   config: AgentConfig,
   parts: StateParts & { readonly files: FilesState },
@@ -178,7 +177,7 @@ export function saveState(
   };
 }
 
-/** What is left of an agent that revokes: the files that it wrote, what was told of them, and what is not revoked. */
+/** The state of an agent that revokes: the notified files, and the tokens that are not revoked yet. */
 function buriedState(
   config: AgentConfig,
   parts: StateParts & { readonly files: FilesState },
@@ -212,9 +211,8 @@ function traceOf(
 }
 
 /**
- * Takes over what a predecessor left, where it is still good: its token if it has life left, the leases that
- * hang off that token, and what was issued without a lease; and what it could not revoke. Returns what became of the
- * files.
+ * Takes over what is still valid of a predecessor's state: its token, the leases that belong to it, the values that
+ * were issued without a lease, and the tokens that it could not revoke. Returns the state of the files.
  */
 export function resumeState(
   config: AgentConfig,
@@ -226,7 +224,7 @@ export function resumeState(
   const nowMs = parts.clock.monotonicMs();
   for (const [path, digest] of Object.entries(state.told)) notifiedDigests.set(path, digest);
   const isOwn = state.identity === identityOf(config);
-  // A token is shown to nobody but the server that issued it.
+  // A token is sent only to the server that issued it.
   if (isOwn || state.connection === connectionOf(config)) {
     const left = isOwn ? state.retired : [...state.retired, ...retiredSession(state)];
     sessions?.adopt(left.map((one) => resumedRetired(one, elapsedMs, nowMs)));
@@ -256,7 +254,7 @@ function resumeValues(
   }
 }
 
-/** The token of a live state, where nothing is read with it any more. */
+/** The token of a live state whose identity differs from ours: it is only to be revoked. */
 function retiredSession({ session, values, longValues }: SavedState): SavedRetired[] {
   if (session === null) return [];
   const { token, isBatch, expiresInMs } = session;

@@ -1,6 +1,6 @@
 /**
- * Between SIGTERM and the revocation, where the application is told to end at the same time: it may need its
- * credentials while it drains.
+ * The time between SIGTERM and the revocation. The application receives SIGTERM as well, and may need its credentials
+ * while it drains.
  */
 import type { Clock, Logger } from '../core/index.ts';
 import { raceAbort, runAll } from '../async/index.ts';
@@ -8,38 +8,37 @@ import type { VaultPort } from './ports.ts';
 import type { Session, Sessions } from './sessions.ts';
 
 /**
- * Life of a token meanwhile, in milliseconds: nobody knows whether the kubelet grants the whole grace period, and what
- * a killed agent held must be over ten seconds after the pod.
+ * TTL of a token during that time, in milliseconds. The kubelet may kill the agent at any moment; then its credentials
+ * must end within ten seconds of the pod.
  */
 const KEPT_ALIVE_MS = 8000;
 
-/** How often it is granted anew; also the most that one try takes. */
+/** Interval of the renewals, in milliseconds; also the limit of one try. */
 const KEEP_ALIVE_MS = 2000;
 
-/** How often is looked whether anybody is left. */
+/** Interval of the checks whether a container is left, in milliseconds. */
 const LOOK_MS = 1000;
 
-/** What {@link linger} needs. */
 export interface LingerParts {
   readonly sessions: Sessions;
   readonly vault: Pick<VaultPort, 'renewToken'>;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** The most that it takes. */
+  /** The longest wait, in milliseconds. */
   readonly delayMs: number;
-  /** Whether anybody may still use what is going to be revoked. */
+  /** Whether another container may still use the credentials. */
   readonly isNeeded: () => Promise<boolean>;
 }
 
 /**
- * Waits until nobody needs the credentials any more, or `delayMs`. Meanwhile every token lives for a few seconds from
- * each renewal: whoever is killed here leaves nothing that lasts. Tokens that cannot be renewed, or not for so short,
- * keep their TTL. Ends at once when `signal` aborts; never rejects.
+ * Waits until no container needs the credentials any more, at most `delayMs`. Meanwhile every token is renewed for only
+ * a few seconds at a time, so that it expires soon if the agent is killed. Tokens that cannot be renewed, or not for so
+ * short a time, keep their TTL. Ends at once when `signal` aborts; never rejects.
  */
 export async function linger(parts: LingerParts, signal: AbortSignal): Promise<void> {
   const { clock, logger, delayMs, isNeeded } = parts;
   if (delayMs === 0 || !(await isNeeded())) return;
-  logger.info('told to stop: the application keeps its credentials while it ends', {
+  logger.info('stopping: credentials stay valid while the application shuts down', {
     at_most_ms: delayMs,
   });
   const done = new AbortController();
@@ -72,7 +71,7 @@ async function keepAlive(parts: LingerParts, signal: AbortSignal): Promise<void>
   }
 }
 
-/** Grants a token a few seconds more; false where it has got more than that all the same. */
+/** Renews a token for a few seconds; false if Vault granted more than that. */
 async function isShort(
   { id, token }: Session,
   { vault, logger }: LingerParts,
@@ -82,7 +81,7 @@ async function isShort(
     const { ttlMs } = await raceAbort(vault.renewToken(token, signal, KEPT_ALIVE_MS), signal);
     return ttlMs <= KEPT_ALIVE_MS;
   } catch (error) {
-    // Tried again in a moment; a token that is lost meanwhile is replaced as ever.
+    // It is tried again soon; an invalid token is replaced as usual.
     if (!signal.aborted) logger.debug('vault token was not kept alive', { session: id, error });
     return true;
   }

@@ -1,6 +1,6 @@
 /**
- * The agent's one port: probes, metrics, status. GET only, no bodies read, nothing secret, and to who is
- * outside of the pod no name.
+ * The agent's one port: probes, metrics, status. It accepts only GET and reads no bodies; answers hold no secrets, and
+ * no names for callers outside the pod.
  */
 import type { Clock, Logger, Metrics } from '../core/index.ts';
 import { withDeadline } from '../async/index.ts';
@@ -8,15 +8,15 @@ import { serveHttp, type Answer, type Handler, type HttpRequest } from '../http/
 import { briefStatus, isFromInside, visibleErrors } from './disclosure.ts';
 import type { AgentStatus } from './status.ts';
 
-/** How long `/startup` holds a probe that comes too early; below the kubelet's usual timeouts. */
+/** How long `/startup` holds an early probe, in milliseconds; below the kubelet's default timeout of 1 s. */
 const STARTUP_HOLD_MS = 900;
 
-/** Begin of the addresses that are reasons. */
-const WHY = '/startup/';
-/** The kubelet cuts long messages off. */
+/** Prefix of the paths that spell out a reason. */
+const REASON_PATH = '/startup/';
+/** The kubelet truncates long messages. */
 const MAX_REASON = 400;
 
-/** What the listener shows. */
+/** Options of {@link serveAgent}. */
 export interface ListenerParts {
   readonly agent: {
     readonly isDelivered: boolean;
@@ -28,11 +28,11 @@ export interface ListenerParts {
   readonly expose: (status: AgentStatus) => Promise<string>;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Where it is counted what happens to connections. Default: nowhere. */
+  /** Counts evicted connections. Default: not counted. */
   readonly metrics?: Metrics;
   /** `host:port`; port 0 lets the system choose. */
   readonly listen: string;
-  /** Addresses of the node, whose kubelet may ask as often as it likes. */
+  /** Addresses of the node: connections of its kubelet are not limited. */
   readonly nodeAddresses?: readonly string[];
 }
 
@@ -92,11 +92,11 @@ function shown(request: HttpRequest, status: AgentStatus): object {
 }
 
 function elsewhere({ path }: HttpRequest): Answer | undefined {
-  if (path.startsWith(WHY)) return undefined;
+  if (path.startsWith(REASON_PATH)) return undefined;
   return text(404, 'try /healthz, /readyz, /startup, /metrics or /status');
 }
 
-/** A probe that comes a moment too early is held instead of sent away: it saves the pod a probe period. */
+/** Holds a probe that is slightly early instead of failing it: that saves the pod a probe period. */
 async function holdStartup(parts: ListenerParts, signal: AbortSignal): Promise<void> {
   const { agent, clock } = parts;
   if (agent.isStarted) return;
@@ -106,8 +106,8 @@ async function holdStartup(parts: ListenerParts, signal: AbortSignal): Promise<v
 }
 
 /**
- * The kubelet shows nobody the body of a probe's answer, but the address of a request that broke. So it is sent on
- * to an address that is the reason, where the connection ends: `kubectl describe` then says why the pod waits.
+ * The kubelet does not show the body of a failed probe, but it does show the URL of a request that broke. So it is
+ * redirected to a path that spells out the reason, where the connection is closed: `kubectl describe` shows it.
  *
  * @see https://issue.k8s.io/99425
  */
@@ -117,7 +117,7 @@ function notStarted(request: HttpRequest, status: AgentStatus): Answer {
   const [error] = visibleErrors(status, isFromInside(request));
   const reason = error === undefined ? status.phase : `${error.code}:${error.message}`;
   const words = reason.slice(0, MAX_REASON).replaceAll(/[^\w:/-]+/g, '-');
-  return { ...answer, status: 307, headers: { location: `${WHY}${words}` } };
+  return { ...answer, status: 307, headers: { location: `${REASON_PATH}${words}` } };
 }
 
 function whyNot(request: HttpRequest, status: AgentStatus): string {

@@ -1,27 +1,26 @@
 /**
- * One login with the identity of the moment. SVIDs and tokens are fetched here and never kept.
+ * One login with the current identity. SVIDs and tokens are fetched for it and not kept.
  */
 import type { LoginRequest, VaultToken } from '../contracts/index.ts';
 import { type Clock, type Grants, Secret, VouchsafeError } from '../core/index.ts';
 import type { AuthConfig } from '../config/agent/index.ts';
 import type { FilesPort, IdentityPort, TokenPort, VaultPort } from './ports.ts';
 
-/** Longest service-account token accepted. */
+/** The largest service-account token that is accepted. */
 const MAX_TOKEN_FILE_BYTES = 64 * 1024;
 
-/** A JWT-SVID with less life than this may expire on its way to Vault. */
+/** A JWT-SVID that expires sooner than this may expire before Vault validates it. */
 const MIN_SVID_LIFE_MS = 2000;
 
-/** What a login needs. */
 export interface LoginParts {
   readonly auth: AuthConfig;
-  /** What may be asked for with the login: where that is nothing, there is none. */
+  /** Limits what may be read. Empty: the login is denied as well. */
   readonly grants: Grants | undefined;
   readonly vault: Pick<VaultPort, 'login'>;
-  /** Undefined where the login is by token file. */
+  /** Undefined if the login uses a token file. */
   readonly identity: IdentityPort | undefined;
   readonly files: Pick<FilesPort, 'read'>;
-  /** Undefined where the login is by SVID, or the token in a file. */
+  /** Undefined if the login uses an SVID or a token file. */
   readonly token?: TokenPort | undefined;
   readonly clock: Clock;
 }
@@ -63,7 +62,7 @@ async function jwtSvid(parts: LoginParts, signal: AbortSignal): Promise<Secret<s
   if (svid.expiresAtMs - parts.clock.now() < MIN_SVID_LIFE_MS) {
     throw new VouchsafeError(
       'ERR_SPIFFE_SVID_INVALID',
-      `the JWT-SVID of ${svid.spiffeId.uri} has expired or is about to; is the SPIRE server reachable for its agent, and the clock right?`,
+      `the JWT-SVID of ${svid.spiffeId.uri} has expired or is about to; is the SPIRE server reachable for its agent, and the clock correct?`,
     );
   }
   return svid.token;

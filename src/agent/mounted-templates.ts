@@ -1,22 +1,21 @@
 /**
- * Follows the templates that are mounted as files.
+ * Loads templates that are mounted as files, and reloads them when they change.
  */
 import { toVouchsafeError, type Logger, type VouchsafeError } from '../core/index.ts';
 import type { FileSet } from './file-set.ts';
 import type { FilesPort } from './ports.ts';
 
-/** What {@link MountedTemplates} needs. */
 export interface MountedTemplatesParts {
   readonly fileSet: FileSet;
   readonly files: Pick<FilesPort, 'watch'>;
   readonly logger: Logger;
-  /** Called when other templates have been loaded. */
+  /** Called after each successful load. */
   readonly onChange: () => void;
   /** Called with each failure. */
   readonly onFailure: (error: VouchsafeError) => void;
 }
 
-/** Loads them, and again whenever they change; the last good ones stay. */
+/** Loads the templates; while newer ones cannot be loaded, the last good ones stay in use. */
 export class MountedTemplates {
   readonly #parts: MountedTemplatesParts;
   #lastError: VouchsafeError | undefined;
@@ -25,12 +24,12 @@ export class MountedTemplates {
     this.#parts = parts;
   }
 
-  /** Why the newest templates are not in use, while they are not. */
+  /** Why the newest templates are not in use; undefined if they are. */
   get lastError(): VouchsafeError | undefined {
     return this.#lastError;
   }
 
-  /** Loads them once; a failure is told, not thrown. */
+  /** Loads them once; a failure is passed to `onFailure`, not thrown. */
   async load(): Promise<void> {
     const { fileSet, logger, onChange, onFailure } = this.#parts;
     if (fileSet.templateFiles.length === 0) return;
@@ -48,7 +47,7 @@ export class MountedTemplates {
     }
   }
 
-  /** Loads them whenever they change, until `signal` aborts. */
+  /** Reloads them when they change, until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { fileSet, files } = this.#parts;
     if (fileSet.templateFiles.length === 0) return;

@@ -1,5 +1,5 @@
 /**
- * Gets the value of one dependency, once.
+ * Fetches or renews the value of one dependency, one try per call.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Validity } from '../contracts/index.ts';
@@ -23,10 +23,10 @@ import type { IdentityPort, VaultPort } from './ports.ts';
 import { planJwtSvid, planLease, planValue, type RenewalPlan } from './schedule.ts';
 import type { Session, Sessions } from './sessions.ts';
 
-/** Requests under way at once, to Vault and to the Workload API each: one that hangs must not hold up the other. */
+/** Concurrent requests, separately to Vault and to the Workload API: if one hangs, the other is not delayed. */
 const MAX_PARALLEL = 8;
 
-/** A value with what is known of its life. Times are of the monotonic clock. */
+/** A value with its lease and renewal plan. Times are of the monotonic clock. */
 export interface ObtainedValue {
   readonly value: unknown;
   /** Present where Vault issued a lease. */
@@ -34,38 +34,37 @@ export interface ObtainedValue {
   readonly plan: RenewalPlan;
 }
 
-/** A lease and what it hangs off. */
+/** A lease and the session it belongs to. */
 export interface LeaseRef {
   readonly id: string;
   /** {@link Session.id} under which it was issued. */
   readonly session: number;
-  /** What it was first granted for. */
+  /** The duration of the first grant. */
   readonly fullMs: number;
 }
 
-/** What {@link createObtainer} needs. */
 export interface ObtainerParts {
   readonly sessions: Sessions | undefined;
   readonly vault: Pick<VaultPort, 'fetch' | 'renewLease'> | undefined;
   readonly identity: IdentityPort | undefined;
-  /** Undefined where there is no Vault. Its audience is asked for to learn the workload's SPIFFE ID, too. */
+  /** Undefined without Vault. Its audience is also used to learn the workload's SPIFFE ID. */
   readonly auth: AuthConfig | undefined;
-  /** What may be asked for; undefined is everything. */
+  /** What may be read. Undefined: everything. */
   readonly grants: Grants | undefined;
   readonly clock: Clock;
   readonly random: Random;
 }
 
-/** What is to be read. */
+/** A dependency to read. */
 export interface FetchRequest {
   readonly dependency: Dependency;
-  /** How often it is read where it has no lease. */
+  /** How often it is read if it has no lease. */
   readonly refreshMs: number;
-  /** What the last read gave. */
+  /** The result of the last read. */
   readonly held: ObtainedValue | undefined;
 }
 
-/** Reads and renews, one try a call. */
+/** Reads and renews, one try per call. */
 export interface Obtainer {
   fetch(wanted: FetchRequest, signal: AbortSignal): Promise<ObtainedValue>;
   /** Renews the lease of a held value; the value stays the same. */
@@ -75,7 +74,7 @@ export interface Obtainer {
   ): Promise<ObtainedValue>;
 }
 
-/** Makes an {@link Obtainer}. */
+/** Creates an {@link Obtainer}. */
 export function createObtainer(parts: ObtainerParts): Obtainer {
   const vaultPermits = new Semaphore(MAX_PARALLEL);
   const identityPermits = new Semaphore(MAX_PARALLEL);
@@ -102,7 +101,7 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
     if (answer.validity.kind === 'rotation') {
       const isUnchanged = differsOnlyByTtl(answer, held?.value);
       const known = { ...context(refreshMs), previous: held?.plan, isUnchanged };
-      // A TTL that counts down is no news: files that show it stay as they are until the rotation.
+      // A TTL that counts down is not a change: files that show it stay as they are until the rotation.
       return { value: isUnchanged ? held?.value : value, plan: planValue(answer.validity, known) };
     }
     const plan = planValue(answer.validity, context(refreshMs));
@@ -140,7 +139,7 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
     const { vault, sessions } = vaultOf(parts);
     const session = await sessions.ensure(signal);
     if (session.id !== held.lease.session) {
-      throw new VouchsafeError('ERR_VAULT_LEASE_GONE', 'the lease hangs off an older token');
+      throw new VouchsafeError('ERR_VAULT_LEASE_GONE', 'the lease belongs to an older token');
     }
     const { id, fullMs } = held.lease;
     const grant = await withSession(sessions, session, () =>
@@ -162,10 +161,10 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
   };
 }
 
-/** More policies than that are not named. */
+/** The most denials that a message names. */
 const MAX_NAMED = 3;
 
-/** Before anything is asked of anybody: an answer to what is not allowed could already be too much. */
+/** Called before any request: the response to one that is not allowed could already reveal something. */
 function checkGrant(grants: Grants | undefined, dependency: Dependency): void {
   if (grants === undefined) return;
   const denials = denialsOf(grants, dependency);
@@ -179,25 +178,25 @@ function namesIn(data: Readonly<Record<string, unknown>> | JsonText): unknown {
   return data instanceof JsonText ? data : (data['keys'] ?? []);
 }
 
-/** True for a value that was read before and not rotated since. */
+/** True if a value was not rotated since the last read. */
 function differsOnlyByTtl({ data }: { readonly data: unknown }, held: unknown): boolean {
   const [known, now] = [plain(held), plain(data)];
   if (known === undefined || now === undefined) return false;
   return isDeepStrictEqual({ ...known, ttl: now['ttl'] }, now);
 }
 
-/** The members of a value; undefined where there are none, or looking at them may take long. */
+/** The members of a value; undefined if it has none or is too long to compare. */
 function plain(value: unknown): Readonly<Record<string, unknown>> | undefined {
   const known = value instanceof JsonText ? value.parseIfShort() : value;
   return typeof known === 'object' && known !== null ? { ...known } : undefined;
 }
 
-/** An X.509-SVID, which the Workload API keeps fresh by itself. */
+/** An X.509-SVID, for which nothing is planned: the Workload API sends newer ones. */
 export function x509Value(value: unknown): ObtainedValue {
   return { value, plan: { action: 'fetch', atMs: Infinity, expiresAtMs: Infinity } };
 }
 
-/** A refusal by policy is put right at the role: the error must name it beside the path as the pod wrote it. */
+/** A denial is solved at the role, so the error names it beside the path as it is in the pod. */
 function withLogin(error: unknown, path: string, auth: AuthConfig | undefined): unknown {
   if (!(error instanceof VouchsafeError) || error.code !== 'ERR_VAULT_DENIED') return error;
   if (auth === undefined) return error;

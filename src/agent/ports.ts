@@ -1,6 +1,6 @@
 /**
- * What the engine needs from the parts around it. The parts know nothing of each other nor of the engine;
- * `src/agent-runtime` hands them in.
+ * The interfaces that the engine uses. Their implementations depend neither on each other nor on the engine;
+ * `src/agent-runtime` passes them in.
  */
 import type { LoginRequest, OutputFile, Validity, VaultToken } from '../contracts/index.ts';
 import type {
@@ -14,25 +14,25 @@ import type {
 import type { AuthConfig } from '../config/agent/index.ts';
 import type { Format, NotifyAction } from '../config/schema/index.ts';
 
-/** All values of an engine, in bytes: by themselves, and with the copies of them that a successor is to find. */
+/** The size of all values of an engine, in bytes: without and with their copies in the saved state. */
 export interface ValuesSize {
   readonly valueBytes: number;
   readonly heldBytes: number;
 }
 
-/** Where values are counted, where many engines share the memory. */
+/** The memory budget for values that many engines share. */
 export interface ValuesRoom {
   /**
-   * What there is to be from now on; `label` is the value that comes.
+   * Reserves the size that the engine will have with a new value; `label` names the value in the error.
    *
-   * @throws VouchsafeError where that is more than before, and does not fit: the value is not kept then.
+   * @throws VouchsafeError if the engine grows and there is no room: the value is not kept then.
    */
   hold(size: ValuesSize, label: string): void;
-  /** What there is already, whether it fits or not. */
+  /** Records the current size, whether it fits or not. */
   adopt(size: ValuesSize): void;
 }
 
-/** Vault, one try a call. */
+/** Vault, one try per call. */
 export interface VaultPort {
   login(request: LoginRequest, signal: AbortSignal): Promise<VaultToken>;
   fetch(
@@ -40,11 +40,11 @@ export interface VaultPort {
     dependency: VaultDependency,
     signal: AbortSignal,
   ): Promise<{
-    /** As JSON where whoever reads it is another process; of a list then the names alone. */
+    /** As JSON if another process parses it; of a list it is then only the names. */
     readonly data: Readonly<Record<string, unknown>> | JsonText;
     readonly validity: Validity;
   }>;
-  /** With `incrementMs` the token is to live for so long from now, which may be less than it had. */
+  /** `incrementMs` is the requested TTL from now on, which may be less than the token has. */
   renewToken(
     token: Secret<string>,
     signal: AbortSignal,
@@ -77,46 +77,46 @@ export interface X509Files {
   readonly expiresAtMs: number;
 }
 
-/** The workload's own identity, one try a call. */
+/** The identity of the workload, one try per call. */
 export interface IdentityPort {
   jwtSvid(audiences: readonly string[], signal: AbortSignal): Promise<JwtSvid>;
   /** The newest X.509-SVID, waiting for the first one. */
   x509Svid(signal: AbortSignal): Promise<X509Files>;
   /** Each newer X.509-SVID. */
   x509Updates(signal: AbortSignal): AsyncIterable<X509Files>;
-  /** Why there is no X.509-SVID, while there is none. */
+  /** Why there is no X.509-SVID; undefined if there is one. */
   readonly lastError: VouchsafeError | undefined;
 }
 
-/** What templates are rendered over: the values at hand, by `dependencyKey`. */
+/** The values that templates are rendered with, by `dependencyKey`. */
 export type KnownValues = ReadonlyMap<string, { readonly value: unknown }>;
 
-/** One template that is to be rendered. */
+/** One template to render. */
 export interface TemplateJob<T> {
   readonly template: T;
-  /** The dependency, and perhaps the key of its data, that is the root context. Default: an empty object. */
+  /** The root context: a dependency, or one key of its data. Default: an empty object. */
   readonly context?: { readonly dependency: Dependency; readonly key?: string };
 }
 
-/** What a rendering gave: a text, or what is still missing. */
+/** The result of a rendering: a text, or the dependencies that are missing. */
 export interface TemplateOutput {
   readonly text: string | undefined;
-  /** Instead of a text, where the template printed bytes that are none. */
+  /** Instead of `text`, if the template printed bytes that are not UTF-8. */
   readonly binary: Uint8Array | undefined;
-  /** SHA-256 of the bytes in base64, where whoever has rendered them has it. */
+  /** SHA-256 of the bytes in base64, if the renderer has computed it. */
   readonly digest?: string | undefined;
   readonly missing: readonly Dependency[];
   readonly used: readonly Dependency[];
 }
 
-/** Templates; `T` is what one becomes before it is rendered: parsed, or only named to whoever parses it. */
+/** Parses and renders templates. `T` is a parsed template, or a handle of one that another process parses. */
 export interface TemplatePort<T> {
-  /** May throw what is wrong with the text, or leave that to the rendering. */
+  /** Throws for a syntax error, or leaves that to the rendering. */
   parseTemplate(source: string, name: string): T;
   formatTemplate(format: Format): T;
   /**
-   * Renders each template by itself, in their order: one that cannot be rendered gives its error, and the others
-   * their output. Rejects with the signal's reason on abort, and with an error where none can be rendered.
+   * Renders the templates independently, in their order: an output, or the error of the template. Rejects with the
+   * signal's reason on abort, and with an error if nothing can be rendered.
    */
   renderTemplates(
     jobs: readonly TemplateJob<T>[],
@@ -125,7 +125,7 @@ export interface TemplatePort<T> {
   ): Promise<readonly (TemplateOutput | VouchsafeError)[]>;
 }
 
-/** Swaps a whole set of files in. */
+/** Swaps in a whole set of files. */
 export interface WriterPort {
   write(
     files: readonly OutputFile[],
@@ -133,12 +133,12 @@ export interface WriterPort {
   ): Promise<{ readonly changed: readonly string[]; readonly swapped: boolean }>;
 }
 
-/** Tells the application. Never rejects but on abort. */
+/** Notifies the application. Rejects only on abort. */
 export interface NotifierPort {
   notify(actions: readonly NotifyAction[], signal: AbortSignal): Promise<void>;
 }
 
-/** Small files of the machine: mounted templates, token files. */
+/** Reads mounted templates and token files. */
 export interface FilesPort {
   /** The text of a file of at most `maxBytes`. Rejects with the system's error. */
   read(path: string, maxBytes: number): Promise<string>;
@@ -146,7 +146,7 @@ export interface FilesPort {
   watch(paths: readonly string[], signal: AbortSignal): AsyncIterable<void>;
 }
 
-/** A service-account token that somebody else keeps fresh. */
+/** A service-account token that the kubelet keeps fresh. */
 export interface TokenPort {
   /** The newest token for this login, waiting for one that is valid. */
   token(auth: AuthConfig, signal: AbortSignal): Promise<Secret<string>>;

@@ -1,6 +1,6 @@
 /**
- * What follows a swap, in the background: the application is told, that is remembered for a successor, and only
- * then is the old credential let go.
+ * The steps after a swap, in the background: the application is notified, that is saved for a successor, and only
+ * then are the old credentials revoked.
  */
 import { toVouchsafeError, type Logger } from '../core/index.ts';
 import type { NotifyAction } from '../config/schema/index.ts';
@@ -9,13 +9,12 @@ import type { LeaseRef } from './obtain.ts';
 import type { NotifierPort } from './ports.ts';
 import type { CredentialRevoker } from './credential-revoker.ts';
 
-/** What {@link PostDelivery} needs. */
 export interface PostDeliveryOptions {
   readonly notifier: NotifierPort;
   readonly revoker: CredentialRevoker;
-  /** Path -> digest of each file as the application was last told of it; filled by a predecessor. */
+  /** Path -> digest of each file in the last notification, at first of a predecessor's. */
   readonly notifiedDigests: Map<string, string>;
-  /** Saves that the application was told, for a successor must not tell it again; nothing is let go before. */
+  /** Saves `notifiedDigests`, so that a successor does not notify again; nothing is revoked before. */
   readonly onNotified: () => void;
   readonly logger: Logger;
 }
@@ -23,46 +22,48 @@ export interface PostDeliveryOptions {
 /** A set that has been delivered. */
 export interface Delivered {
   readonly digests: Digests;
-  /** How to tell the application; none where nothing is new to it. */
+  /** How to notify the application; empty if nothing has changed for it. */
   readonly actions: readonly NotifyAction[];
-  /** Leases that no file holds any more. */
+  /** Leases that no file uses any more. */
   readonly dropped: readonly LeaseRef[];
 }
 
-/** Sees to what follows each delivery. */
+/** Runs the steps after each delivery. */
 export class PostDelivery {
   readonly #parts: PostDeliveryOptions;
   readonly #underWay = new Set<Promise<void>>();
-  /** Resolves when no earlier set is still being told of. */
+  /** Resolves when the notifications of all earlier sets are over. */
   #earlier: Promise<void> = Promise.resolve();
 
   constructor(parts: PostDeliveryOptions) {
     this.#parts = parts;
   }
 
-  /** Begins at once, and ends when `signal` aborts. */
+  /** Starts at once; ends when `signal` aborts. */
   start(delivered: Delivered, signal: AbortSignal): void {
-    const told = this.#notify(delivered, signal);
-    this.#earlier = told.catch(() => undefined); // logged below
-    const done: Promise<void> = told
+    const notified = this.#notify(delivered, signal);
+    this.#earlier = notified.catch(() => undefined); // logged below
+    const done: Promise<void> = notified
       .then(() => this.#parts.revoker.revokeUnused(delivered.dropped, signal))
       .catch((error: unknown) => {
         if (signal.aborted) return;
-        // Aborting is the only way these end early; anything else is a defect and worth a line.
-        this.#parts.logger.error('after delivery', { error: toVouchsafeError(error) });
+        // Only an abort ends these early; anything else is a bug.
+        this.#parts.logger.error('steps after a delivery failed', {
+          error: toVouchsafeError(error),
+        });
       })
       .finally(() => this.#underWay.delete(done));
     this.#underWay.add(done);
   }
 
-  /** Resolves when nothing is under way. */
+  /** Resolves when nothing is in progress. */
   async settled(): Promise<void> {
     await Promise.all(this.#underWay);
   }
 
   /**
-   * The application knows a set when it was told of it and of all before: one without news may follow one whose
-   * notification still waits for an answer, and must neither hide that nor let go what the application still uses.
+   * The application uses a set once it was notified of it and of all earlier ones. A set without changes may follow one
+   * whose notification is still in progress; it must not revoke what the application still uses.
    */
   async #notify({ digests, actions }: Delivered, signal: AbortSignal): Promise<void> {
     const { notifier, notifiedDigests, onNotified } = this.#parts;

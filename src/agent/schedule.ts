@@ -1,8 +1,8 @@
 /**
- * When a value must be renewed, read again or replaced: pure functions of what the server said.
+ * When a value must be renewed, read again or replaced: pure functions of the server's response.
  *
- * All times are of the monotonic clock, because the server gives durations: a wall clock that jumps an hour
- * changes nothing here.
+ * All times are of the monotonic clock, because the server sends durations: a wall clock that jumps by an hour
+ * changes nothing.
  */
 import type { Validity } from '../contracts/index.ts';
 import type { Random } from '../core/index.ts';
@@ -12,46 +12,46 @@ import type { BackoffOptions } from '../async/index.ts';
 export interface RenewalPlan {
   /** `renew` extends the lease, `fetch` reads again (a new credential, where there is a lease). */
   readonly action: 'renew' | 'fetch';
-  /** Monotonic milliseconds. Infinity: nothing to do. */
+  /** Monotonic milliseconds. Infinity: never. */
   readonly atMs: number;
-  /** When the value stops being good, monotonic milliseconds. Infinity: never by itself. */
+  /** When the value expires, monotonic milliseconds. Infinity: never. */
   readonly expiresAtMs: number;
-  /** When Vault is to change the value by itself, monotonic milliseconds; absent where it does not. */
+  /** When Vault will rotate the value, monotonic milliseconds; absent if it does not. */
   readonly rotatesAtMs?: number;
 }
 
-/** The circumstances of a {@link planValue}. */
+/** The inputs of {@link planValue}. */
 export interface PlanContext {
   readonly monotonicMs: number;
   readonly wallMs: number;
   readonly random: Random;
   /** How often a value without a lease is read again. */
   readonly refreshMs: number;
-  /** What was planned at the last read, if there was one. */
+  /** The plan of the last read, if there was one. */
   readonly previous?: RenewalPlan | undefined;
-  /** True where this read has found nothing new. */
+  /** True if this read returned the same value. */
   readonly isUnchanged?: boolean;
 }
 
-/** The circumstances of a {@link spreadFirst}. */
+/** The inputs of {@link spreadFirst}. */
 export type SpreadContext = Pick<PlanContext, 'monotonicMs' | 'random'>;
 
 /** Bounds of the waits after failures. */
 export type Waits = Omit<BackoffOptions, 'random'>;
 
-/** Nothing is planned earlier than this: whatever a server answers, it is not asked in a tight loop. */
+/** The least time between two steps, in milliseconds: no response of a server causes a tight loop. */
 export const MIN_INTERVAL_MS = 1000;
 
-/** A grant of less than this share of the full one was cut by the max TTL: the end is near. */
+/** A grant of less than this share of the full one was capped by the max TTL. */
 const CAPPED_SHARE = 0.95;
 
-/** Reading anew and writing take a moment, and a delivery waits for others under way: up to two seconds. */
+/** Time to replace a value, in milliseconds: a read, up to two seconds until the delivery, and the write. */
 const REPLACING_MS = 3000;
 
-/** Vault looks every five seconds for passwords that are due; a second to change one. */
+/** Vault checks every five seconds for passwords that are due; changing one takes a second. */
 const ROTATION_DELAY_MS = 6000;
 
-/** Vault rounds the time of a rotation to a second, and may be one early. */
+/** Vault rounds the time of a rotation to a second, so it may be up to one second early. */
 const ROTATION_EARLY_MS = 1500;
 
 /** Plans a value that has just been read. */
@@ -69,8 +69,8 @@ export function planValue(validity: Validity, context: PlanContext): RenewalPlan
 }
 
 /**
- * Plans a lease that was granted or renewed for `grant.durationMs`, where `fullMs` is what it was first
- * granted for. Renewed at about two thirds until the server cuts the grant; then replaced in time.
+ * Plans a lease that was granted or renewed for `grant.durationMs`; `fullMs` is the duration of the first grant.
+ * It is renewed at about two thirds until the server caps the grant; then it is replaced in time.
  */
 export function planLease(
   grant: { readonly durationMs: number; readonly renewable: boolean },
@@ -87,50 +87,49 @@ export function planLease(
 }
 
 /**
- * The last moment to go on trying to renew a lease; from then on it is replaced, so that the new credential
- * is in place before the old one ends.
+ * The last time to try to renew a lease; after that it is replaced, so that the new credential is in place before the
+ * old one expires.
  */
 export function lastRenewalMs(expiresAtMs: number, fullMs: number): number {
   return expiresAtMs - Math.max(fullMs * 0.15, Math.min(fullMs / 4, REPLACING_MS));
 }
 
 /**
- * Brings the first step of a value or token that is new to a uniformly random part of its time: what a fleet got
- * in one second, it never asks for in one second again. Later steps keep the spread; without this the first
- * refresh of all would fall into a tenth of the period, and so would every later one for hours.
+ * Moves the first step of a new value or token to a uniformly random part of its wait: a fleet that read its values in
+ * the same second does not read them in the same second again. Later steps keep the spread; without it all refreshes
+ * of a fleet would fall into a tenth of the period for hours.
  *
- * Only what is as good earlier is moved: a renewal, a read of what has no end. A credential is not made anew
- * before its time.
+ * Only steps that are as useful earlier are moved: a renewal, or a read of a value that does not expire. A credential is
+ * not replaced early.
  */
 export function spreadFirst(
   plan: RenewalPlan,
   { monotonicMs, random }: SpreadContext,
 ): RenewalPlan {
   const isFree = plan.action === 'renew' || plan.expiresAtMs === Infinity;
-  // Vault rotates for all at once: there is one right time to look.
+  // Vault rotates for all at once: the read has to follow the rotation.
   if (!isFree || plan.atMs === Infinity || plan.rotatesAtMs !== undefined) return plan;
   const waitMs = (plan.atMs - monotonicMs) * random.next();
   return { ...plan, atMs: monotonicMs + Math.max(MIN_INTERVAL_MS, waitMs) };
 }
 
-/** Waits between the failures of what a pod needs for its start: Vault's return is noticed within the cap. */
+/** Waits between failures of a start: Vault's return is noticed within the cap. */
 export const START_WAITS = { minMs: 500, maxMs: 30_000 } as const;
 
-/** The first wait is half a second to one: most failures are hiccups. Few tries later it is at the cap. */
+/** The first wait is half a second to a second, because most failures are brief. It reaches the cap in few tries. */
 export const LIFE_WAITS = { minMs: 250, factor: 4 } as const;
 
 /**
- * Waits between failures of what has an end (a lease, a token, a certificate): a second try at once, for most
- * failures are hiccups; the later ones up to {@link longestWaitMs} of its whole life and of what is left of it.
+ * Waits between failures of a value that expires (a lease, a token, a certificate): the second try comes soon, because
+ * most failures are brief; later waits are capped by {@link longestWaitMs} of its full and remaining life.
  */
 export function waitsOfLife(fullMs: number, leftMs: () => number): Waits {
   return { ...LIFE_WAITS, maxMs: () => longestWaitMs(fullMs, leftMs()) };
 }
 
 /**
- * The cap by what is at stake: half of what is left, so that several tries fit in, each more urgent than the last;
- * a fifth of the life when it is over. A thirtieth is the least, so that the tries of a fleet stay thin, and four
- * minutes the most, because what has ended is missed.
+ * The cap of a wait: half of the remaining life, so that several tries fit in; a fifth of the full life after its end.
+ * It is at least a thirtieth of the full life, which limits the requests of a fleet, and at most four minutes.
  */
 export function longestWaitMs(fullMs: number, leftMs: number): number {
   const shareMs = leftMs > 0 ? Math.max(leftMs / 2, fullMs / 30) : Infinity;
@@ -138,33 +137,33 @@ export function longestWaitMs(fullMs: number, leftMs: number): number {
 }
 
 /**
- * Waits between failures of what stays good by how often it is refreshed: no try is more urgent than a refresh,
- * and a fleet in trouble asks hardly more often than one in health. Five minutes at most.
+ * Waits between failures of a value that does not expire: no try is more urgent than a refresh, and a fleet with
+ * failures sends hardly more requests than without. At most five minutes.
  */
 export function waitsOfRefresh(refreshMs: number): Waits {
   const maxMs = clamp(refreshMs || Infinity, MIN_INTERVAL_MS, 300_000);
   return { minMs: maxMs / 5, maxMs };
 }
 
-/** Plans a JWT-SVID that is kept in a file: half of its life, when a SPIRE agent makes a new one. */
+/** Plans a JWT-SVID that is in a file: it is read at half of its life, when a SPIRE agent mints a new one. */
 export function planJwtSvid(
   svid: { readonly issuedAtMs: number | undefined; readonly expiresAtMs: number },
   context: PlanContext,
 ): RenewalPlan {
   const issued = svid.issuedAtMs ?? context.wallMs;
   const lifeMs = svid.expiresAtMs - issued;
-  // A clock that is behind sees a token from the future; it must not count on more than its life.
+  // If the local clock is behind, the token seems to be from the future; its life must not be overestimated.
   const ageMs = Math.max(0, context.wallMs - issued);
   const halfMs = lifeMs * between(0.5, 0.55, context.random) - ageMs;
-  // Past the half the agent serves the old one while its server is away: ask again soon, but not in a loop.
+  // Past the half the agent returns the old one while its server is unreachable: try again soon, but not in a loop.
   const leftMs = lifeMs - ageMs;
   return fetchAfter(Math.max(halfMs, leftMs * 0.1), leftMs, context);
 }
 
 /**
- * Plans a password that Vault changes: read from just before its time, once a second until it is new. Of a
- * schedule Vault announces the next rotation up to five seconds before it has done the last, so the TTL alone
- * would let the new password wait for a whole period.
+ * Plans a password that Vault rotates: it is read from just before the rotation, once a second until it has changed.
+ * With a schedule, Vault announces the next rotation up to five seconds before it has finished the last one; a plan by
+ * only the TTL would miss the new password for a whole period.
  *
  * @see https://github.com/hashicorp/vault/issues/31918
  */
@@ -173,29 +172,29 @@ function planRotation(ttlMs: number, context: PlanContext): RenewalPlan {
   const refreshMs = spreadRefresh(context);
   const awaitedAtMs = previous?.rotatesAtMs ?? Infinity;
   const lateMs = monotonicMs - awaitedAtMs;
-  // Ever slower while Vault cannot reach the database.
+  // The interval grows while Vault cannot reach the database.
   const againMs = Math.max(MIN_INTERVAL_MS, lateMs / 8);
   const isAwaited = isUnchanged && lateMs >= -ROTATION_EARLY_MS;
   if (isAwaited && (ttlMs === 0 || againMs <= ttlMs)) {
     const plan = fetchAfter(Math.min(againMs, refreshMs), Infinity, context);
     return { ...plan, rotatesAtMs: awaitedAtMs };
   }
-  // The first read may fall into those five seconds; a rotation by hand is seen by the refresh.
+  // The first read may fall into those five seconds; a manual rotation is noticed by the refresh.
   const latestMs = previous === undefined ? Math.min(ROTATION_DELAY_MS, refreshMs) : refreshMs;
   const waitMs = Math.min(ttlMs - between(0.5, 1, context.random) * 1000, latestMs);
   return { ...fetchAfter(waitMs, Infinity, context), rotatesAtMs: monotonicMs + ttlMs };
 }
 
-/** Plans a value that tells its own end by the wall clock, such as a certificate. */
+/** Plans a value that carries its own expiry by the wall clock, such as a certificate. */
 function planExpiry(
   validity: Extract<Validity, { kind: 'expires' }>,
   context: PlanContext,
 ): RenewalPlan {
   const { expiresAtMs, notBeforeMs = context.wallMs } = validity;
-  // A clock that is behind sees a value that is not valid yet; it must not count on more than its life. What
-  // has passed of it does not count: Vault dates certificates back by half a minute.
+  // If the local clock is behind, the value is not valid yet; its life must not be overestimated. The time before now
+  // is not part of it: Vault backdates certificates by half a minute.
   const leftMs = expiresAtMs - Math.max(context.wallMs, notBeforeMs);
-  // A clock that is ahead makes no loop of one that has ended.
+  // If the local clock is ahead, an expired value must not be read in a loop.
   const waitMs = leftMs > 0 ? leftMs * between(0.65, 0.75, context.random) : spreadRefresh(context);
   return fetchAfter(waitMs, leftMs, context);
 }

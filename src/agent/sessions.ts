@@ -1,9 +1,8 @@
 /**
- * The agent's Vault tokens: one login per start, renewed until the server ends it, replaced before that.
+ * The agent's Vault tokens: one login per start, renewed until the max TTL and replaced before it.
  *
- * A session is `current` (new secrets are read with it), then `retired` (a newer login has replaced it, but
- * leases that hang off it may still be in use) until it is revoked; or it dies at once, when Vault no longer
- * knows its token.
+ * A session is `current` (new secrets are read with it), then `retired` (a newer login has replaced it, but its leases
+ * may still be in use) until it is revoked; or it ends at once, when Vault rejects its token as invalid.
  */
 import type { VaultToken } from '../contracts/index.ts';
 import {
@@ -36,31 +35,30 @@ import {
   type RenewalPlan,
 } from './schedule.ts';
 
-/** A token that dies younger than this did not help: the next login waits. */
+/** If a token becomes invalid within this time, in milliseconds, the next login backs off. */
 const YOUNG_SESSION_MS = 60_000;
 
 /** One Vault token. Times are of the monotonic clock. */
 export interface Session {
-  /** Counts the logins of this pod start, from 1; from 0 down those of a predecessor that are to be revoked. */
+  /** The number of its login in this pod, from 1; 0 and below: a predecessor's, only to be revoked. */
   readonly id: number;
   readonly token: Secret<string>;
   readonly startedAtMs: number;
-  /** The life that the login granted; 0 never ends. */
+  /** The TTL that the login granted; 0: it never expires. */
   readonly fullTtlMs: number;
-  /** A batch token cannot be revoked: what hangs off it is let go lease by lease. */
+  /** A batch token cannot be revoked: its leases are revoked one by one. */
   readonly isBatch: boolean;
-  /** Leases of a predecessor that do not end with this token. Default: none. */
+  /** Ids of a predecessor's leases that do not end with this token. Default: none. */
   readonly orphans?: readonly string[];
-  /** Which identity it was logged in with, as {@link Sessions.replace} counts them. */
+  /** The number of the identity that logged in, see {@link Sessions.replace}. */
   readonly identity: number;
   renewable: boolean;
   plan: RenewalPlan;
 }
 
-/** A session of a predecessor: what it is counted as here is for {@link Sessions} to say. */
+/** A session of a predecessor; {@link Sessions} assigns its numbers. */
 export type ResumedSession = Omit<Session, 'id' | 'identity'>;
 
-/** What {@link Sessions} needs. */
 export interface SessionsOptions {
   /** One try of a login. */
   readonly login: (signal: AbortSignal) => Promise<VaultToken>;
@@ -69,31 +67,31 @@ export interface SessionsOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics: Metrics;
-  /** Called after each change that a successor must know of. */
+  /** Called after each change that has to be saved for a successor. */
   readonly onChange: () => void;
-  /** Saves the state after a login: no token is used that a successor could not find. Default: nothing is saved. */
+  /** Saves the state after a login, before the token is used. Default: nothing is saved. */
   readonly save?: () => void;
 }
 
-/** Keeps one valid token and remembers the older ones until they are let go. */
+/** Keeps one valid token, and the older ones until they are revoked. */
 export class Sessions {
   readonly #options: SessionsOptions;
-  /** Of the first login: a pod waits for its start. */
+  /** For the first login: the pod cannot start before it. */
   readonly #firstBackoff: Backoff;
-  /** Of renewals, and of logins that go on after them, by the life of the session that is to be replaced. */
+  /** For renewals and later logins, by the life of the session that is to be replaced. */
   readonly #backoff: Backoff;
   readonly #timer: WakeableTimer;
   readonly #current = new Latest<Session>();
   readonly #logins: Counter;
   readonly #renewals: Counter;
-  /** Renewals under way, each of a session that need not be the current one any more. */
+  /** Renewals in progress; their session may have been replaced meanwhile. */
   readonly #renewing = new Map<Session, Promise<void>>();
   #retired: Session[] = [];
   #login: Promise<Session> | undefined;
   #count = 0;
-  /** Counts the identities that there have been; a session of an older one is to be replaced now. */
+  /** The number of the current identity; a session of an older one is replaced at once. */
   #identity = 0;
-  /** The last one that there was, perhaps lost by now. */
+  /** The last session, which may have become invalid. */
   #newest: Session | undefined;
   #lastError: VouchsafeError | undefined;
 
@@ -120,18 +118,18 @@ export class Sessions {
     return this.#current.current;
   }
 
-  /** Sessions that a newer one has replaced, and that have neither been revoked nor ended. */
+  /** Replaced sessions that are neither revoked nor expired. */
   get retired(): readonly Session[] {
     const now = this.#options.clock.monotonicMs();
     return this.#retired.filter(({ plan }) => plan.expiresAtMs > now);
   }
 
-  /** How many logins this pod start has had, those of a predecessor included. */
+  /** The number of logins in this pod, including those of predecessors. */
   get count(): number {
     return this.#count;
   }
 
-  /** Why the last login failed, until one succeeds; an older session may still be good. */
+  /** Why the last login failed, until one succeeds; an older session may still be valid. */
   get lastError(): VouchsafeError | undefined {
     return this.#lastError;
   }
@@ -141,7 +139,7 @@ export class Sessions {
     return this.#current.updates(signal);
   }
 
-  /** Goes on with the session of a predecessor. */
+  /** Resumes the session of a predecessor. */
   resume(session: ResumedSession, logins: number): Session {
     this.#count = logins;
     const resumed = { ...session, id: logins, identity: this.#identity };
@@ -150,7 +148,7 @@ export class Sessions {
     return resumed;
   }
 
-  /** Takes over what a predecessor could not revoke: nothing is read with it. */
+  /** Takes over sessions that a predecessor could not revoke; nothing is read with them. */
   adopt(sessions: readonly ResumedSession[]): void {
     const adopted = sessions.map((session, index) => ({
       ...session,
@@ -160,22 +158,22 @@ export class Sessions {
   }
 
   /**
-   * The current session, after a login if there is none; callers share one login, which goes on with backoff
+   * The current session, after a login if there is none. Callers share one login, which is retried with backoff
    * until it succeeds, an error is final, or `signal` aborts.
    *
-   * Where there has been a session and the login that replaces it fails, its error is thrown instead: what waited
-   * here would rush to Vault in the moment of its return, and has a schedule of its own.
+   * If a login that replaces an earlier session fails, its error is thrown instead: callers that waited here would all
+   * send requests when Vault returns, and they have schedules of their own.
    */
   async ensure(signal: AbortSignal): Promise<Session> {
     signal.throwIfAborted();
     const { current } = this;
-    // Asking with a token that is over costs Vault two answers, and tells nothing new.
+    // A request with an expired token costs Vault two responses and brings nothing.
     const isOver = current === undefined || this.#leftMs(current) <= 0;
     if (isOver && this.#count > 0 && this.#lastError !== undefined) throw this.#lastError;
     return current ?? (await raceAbort(this.#sharedLogin(signal), signal));
   }
 
-  /** Says that Vault no longer knows the session's token. */
+  /** Called when Vault rejects the session's token as invalid. */
   invalidate(session: Session): void {
     this.forget(session);
     if (this.current !== session) return;
@@ -187,22 +185,22 @@ export class Sessions {
   }
 
   /**
-   * Logs in again now, because the identity behind the current session has changed. A renewal under way does not delay
-   * it, and a login under way with the old identity is followed by another one.
+   * Logs in again now, because the identity behind the current session has changed. A renewal in progress does not
+   * delay that, and a login in progress with the old identity is followed by another one.
    */
   replace(): void {
     this.#identity += 1;
     this.#timer.wake();
   }
 
-  /** Forgets a retired session: it has been revoked. */
+  /** Removes a retired session after its revocation. */
   forget(session: Session): void {
     if (!this.#retired.includes(session)) return;
     this.#retired = this.#retired.filter((other) => other !== session);
     this.#options.onChange();
   }
 
-  /** Forgets a session that was revoked at the end: no login follows. */
+  /** Removes a session after the final revocation; no login follows. */
   end(session: Session): void {
     this.forget(session);
     if (this.current === session) this.#current.clear();
@@ -213,7 +211,7 @@ export class Sessions {
     try {
       for await (const session of this.#current.updates(signal)) {
         await this.#keep(session, signal);
-        // A token that is lost takes its leases along: the next one must not wait until something is read.
+        // An invalid token invalidates its leases, so the next login does not wait for a read.
         if (this.current === undefined) await raceAbort(this.#sharedLogin(signal), signal);
       }
     } finally {
@@ -232,16 +230,16 @@ export class Sessions {
     }
   }
 
-  /** What is to be done with the current session, and when. */
+  /** The next step of the current session, and when it is due. */
   #next(session: Session): Pick<RenewalPlan, 'action' | 'atMs'> {
     if (session.identity !== this.#identity) {
       return { action: 'fetch', atMs: this.#options.clock.monotonicMs() };
     }
-    // The end of the renewal rings.
+    // The end of the renewal wakes the timer.
     return this.#renewing.has(session) ? { action: 'renew', atMs: Infinity } : session.plan;
   }
 
-  /** Not awaited: whatever happens to the session meanwhile must not wait for Vault's answer. */
+  /** Not awaited, so that other events of the session do not wait for Vault's response. */
   #startRenewal(session: Session, signal: AbortSignal): void {
     const renewal = this.#renew(session, signal).finally(() => {
       this.#renewing.delete(session);
@@ -256,7 +254,7 @@ export class Sessions {
     try {
       const grant = await vault.renewToken(session.token, signal);
       this.#renewals.add({ result: 'ok' });
-      // Also of a session that has been replaced meanwhile: its token lives that much longer.
+      // Also if the session has been replaced meanwhile, because its token now lives longer.
       session.renewable = grant.renewable;
       session.plan = this.#plan(grant, session.fullTtlMs);
       if (this.current === session) this.#backoff.reset();
@@ -329,7 +327,7 @@ export class Sessions {
         uses: token.numUses,
       });
     }
-    // Make before break: the old session stays until the new one is there.
+    // Make before break: the old session stays in use until the new one is set.
     if (this.current !== undefined && this.#age(this.current) >= YOUNG_SESSION_MS) {
       this.#backoff.reset();
     }
@@ -352,7 +350,7 @@ export class Sessions {
     fullMs: number,
   ): RenewalPlan {
     const { clock, random } = this.#options;
-    // Only a token that was born so never ends; a renewal that grants nothing is the end.
+    // TTL 0 means without expiry only at the login; a renewal that grants 0 means the end.
     if (fullMs === 0) return { action: 'fetch', atMs: Infinity, expiresAtMs: Infinity };
     return planLease({ durationMs: grant.ttlMs, renewable: grant.renewable }, fullMs, {
       monotonicMs: clock.monotonicMs(),

@@ -1,23 +1,22 @@
 /**
- * Bounds a start: it succeeds, fails for good, or reaches its deadline with the reason known.
+ * Bounds a start: it succeeds, fails with a final error, or fails at its deadline with the last error.
  */
 import { formatDuration, VouchsafeError, type Clock, type Logger } from '../core/index.ts';
 import { DEADLINE, withDeadline } from '../async/index.ts';
 import type { AgentConfig } from '../config/agent/index.ts';
 
-/** What {@link guardStart} needs. */
 export interface StartParts {
   readonly config: Pick<AgentConfig, 'initDeadlineMs' | 'onMissingVault'>;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Resolves when every file has been written; rejects when that has become impossible. */
+  /** Resolves when every file has been written; rejects with the error that makes that impossible. */
   readonly delivered: (signal: AbortSignal) => Promise<void>;
-  /** The likeliest reason for which the files are not there. */
+  /** The likeliest reason why the files are missing. */
   readonly cause: () => VouchsafeError | undefined;
 }
 
 /**
- * Waits for the first delivery, as long as `initDeadlineMs` or, with `onMissingVault: wait`, without end.
+ * Waits for the first delivery: for `initDeadlineMs` or, with `onMissingVault: wait`, without a limit.
  *
  * @throws VouchsafeError `ERR_AGENT_DEADLINE` with the cause, or the error that made the start impossible.
  */
@@ -31,7 +30,7 @@ export async function guardStart(parts: StartParts, signal: AbortSignal): Promis
   }
   const cause = parts.cause();
   if (config.onMissingVault === 'wait') {
-    logger.warn('start takes longer than init-deadline; waiting on', { error: cause });
+    logger.warn('start takes longer than init-deadline; still waiting', { error: cause });
     return delivered(signal);
   }
   const why = cause === undefined ? 'no error was seen' : `${cause.code}: ${cause.message}`;

@@ -1,7 +1,7 @@
 /**
- * What one process leaves to the next one of the same pod: init container to sidecar, or a container to
- * its restart. The file holds the token and leased values: mode 0600, in a private in-memory volume,
- * which is why nobody waits for it.
+ * The state that one process saves for the next one of the same pod: the init container for the sidecar, or a container
+ * for its restart. The file holds the token and leased values: mode 0600, in a private in-memory volume, so it is
+ * written synchronously.
  */
 import * as fs from 'node:fs';
 import { stat } from 'node:fs/promises';
@@ -19,12 +19,12 @@ import { bytesOfValueFiles, named, ValueFiles, writePrivate } from './value-file
 const FILE_NAME = 'state.json';
 
 /**
- * Version 2 knows what the application was told; fields have been added to it since, which an older agent overlooks.
- * A state of the version before or after is read as far as it is known.
+ * Version 2 added the notified digests, and later optional fields that an older agent ignores. Of a state that is one
+ * version older or newer, the known fields are read.
  */
 const VERSION = 2;
 
-/** A saved Vault token. Durations count from the moment of saving. */
+/** A saved Vault token. Durations are from the time of saving. */
 export interface SavedSession {
   readonly token: string;
   readonly fullTtlMs: number;
@@ -37,7 +37,7 @@ export interface SavedSession {
   readonly expiresInMs: number | null;
 }
 
-/** What is saved of a value beside itself. Durations count from the moment of saving. */
+/** The saved plan of a value. Durations are from the time of saving. */
 export interface SavedPlan {
   readonly dependency: Dependency;
   readonly refreshMs: number;
@@ -52,39 +52,39 @@ export interface SavedValue extends SavedPlan {
   readonly value: unknown;
 }
 
-/** A value that is too long to be looked into, or to be written again with every change of another one. */
+/** A value that is too long to be parsed, or to be written again with each change of another value. */
 export interface SavedLongValue extends SavedPlan {
-  /** In the file its name stands here. */
+  /** The file holds its name instead. */
   readonly json: JsonText;
 }
 
-/** A token that nothing in the files needs any more, or that may have been revoked already: to be revoked. */
+/** A token to revoke: no file needs it any more, or it may be revoked already. */
 export interface SavedRetired {
   readonly token: string;
   readonly isBatch: boolean;
   /** null: never. */
   readonly expiresInMs: number | null;
-  /** Ids of leases that the end of the token does not end with it, as those of a batch token. */
+  /** Ids of leases that outlive the token, such as those of a batch token. */
   readonly leases: readonly string[];
 }
 
-/** What every state tells. */
+/** The fields of every state. */
 export interface SavedTrace {
-  /** Fingerprint of connection and login: of another one no token is used. */
+  /** Fingerprint of connection and login; a token is only used if it is the same. */
   readonly identity: string;
-  /** Fingerprint of the connection alone: what it issued can be revoked there, whoever logged in. */
+  /** Fingerprint of only the connection; a token can be revoked if it is the same. */
   readonly connection: string;
   readonly logins: number;
   /** Whether the files have been written at least once. */
   readonly isDelivered: boolean;
-  /** Whether what is in the files has been revoked, or may have been: no application may start with them. */
+  /** Whether the credentials in the files may have been revoked: then no application may start with them. */
   readonly isRevoked: boolean;
-  /** Digest of each file, by its path, as the application was last told of it. */
+  /** Path -> digest of each file in the last notification. */
   readonly told: Readonly<Record<string, string>>;
   readonly retired: readonly SavedRetired[];
 }
 
-/** Of an agent that was at work: its successor goes on with the token and with what was issued. */
+/** The state of a running agent: its successor resumes the token and the issued values. */
 export interface LiveState extends SavedTrace {
   readonly kind: 'live';
   readonly session: SavedSession | null;
@@ -93,9 +93,8 @@ export interface LiveState extends SavedTrace {
 }
 
 /**
- * Of an agent that was told to stop: what the application knows, and nothing to go on with. `retired` is what has
- * not been revoked yet, or of which that is not known; an empty one holds no credential. Version 2 of before reads it
- * as a state whose token is lost.
+ * The state of an agent that stops: the notified digests, and nothing to resume. `retired` are the tokens that may not
+ * be revoked yet; if it is empty, the state holds no credential. Older agents read it as a state without a token.
  */
 export interface Tombstone extends SavedTrace {
   readonly kind: 'tombstone';
@@ -105,7 +104,7 @@ export interface Tombstone extends SavedTrace {
   readonly longValues: readonly [];
 }
 
-/** What a process leaves to its successor. */
+/** The state for a successor. */
 export type SavedState = LiveState | Tombstone;
 
 interface Envelope<State> {
@@ -122,7 +121,7 @@ export interface LoadedState {
   readonly elapsedMs: number;
 }
 
-/** Keeps the state in one directory. */
+/** The state in one directory. */
 export class StateFile {
   readonly #directory: string;
   readonly #clock: Clock;
@@ -135,17 +134,17 @@ export class StateFile {
   }
 
   /**
-   * The predecessor's state, or undefined where there is none.
+   * The predecessor's state; undefined if there is none.
    *
-   * @throws VouchsafeError `ERR_AGENT_STATE` for a file that cannot be used; with detail `errno` where the system does
-   * not let it be read, which may pass.
+   * @throws VouchsafeError `ERR_AGENT_STATE` for a file that cannot be used; with detail `errno` if the system cannot
+   * read it, which may be temporary.
    */
   load(): LoadedState | undefined {
     const text = this.#reading(() => this.#text());
     if (text === undefined) return undefined;
     const envelope = parseEnvelope(text);
     const state = this.#reading(() => decodeState(envelope.state, this.#valueFiles));
-    // The monotonic clock counts from boot, so it tells the elapsed time whatever the wall clock did.
+    // The monotonic clock starts at boot, so within one boot it measures the elapsed time despite wall clock jumps.
     const elapsedMs =
       envelope.bootId === bootId()
         ? this.#clock.monotonicMs() - envelope.savedAtMonotonicMs
@@ -171,7 +170,7 @@ export class StateFile {
     }
   }
 
-  /** Saves. A reader sees the old state or the new one. */
+  /** Saves atomically: a reader sees either the old state or the new one. */
   save(state: SavedState): void {
     const envelope: Envelope<SavedState> = {
       version: VERSION,
@@ -190,7 +189,7 @@ export class StateFile {
     this.#valueFiles.keepOnly(long);
   }
 
-  /** Removes the state: what it names has been revoked. */
+  /** Deletes the state. */
   remove(): void {
     fs.rmSync(join(this.#directory, FILE_NAME), { force: true });
     this.#valueFiles.keepOnly([]);
@@ -212,7 +211,7 @@ function parseEnvelope(text: string): Envelope<RawState> {
   throw unusable(undefined);
 }
 
-/** A state as it lies in the file: with the names of long values. */
+/** A state as in the file: with the names of long values. */
 type RawState = Partial<
   Omit<LiveState, 'kind' | 'longValues'> & {
     readonly kind: SavedState['kind'];
@@ -220,7 +219,7 @@ type RawState = Partial<
   }
 >;
 
-/** What a state says that says nothing. */
+/** The defaults of missing fields. */
 const EMPTY: Required<RawState> = {
   ...{ kind: 'live', identity: '', connection: '', logins: 0, isDelivered: false },
   ...{ isRevoked: false, told: {}, session: null, values: [], retired: [] },
@@ -228,8 +227,8 @@ const EMPTY: Required<RawState> = {
 };
 
 /**
- * Fills in what the version before does not have, and leaves out what the one after has made of its fields. A token
- * that cannot be gone on with is left to be revoked.
+ * Adds fields that an older version does not have, and drops fields that a newer one has changed. A token that cannot
+ * be resumed is kept for its revocation.
  */
 function decodeState(raw: RawState, files: ValueFiles): SavedState {
   const { longValues: long, ...state } = { ...EMPTY, ...raw };
@@ -247,7 +246,7 @@ function decodeState(raw: RawState, files: ValueFiles): SavedState {
   return { ...state, retired, kind, session: isUsable ? session : null, values, longValues };
 }
 
-/** The token of a session that is unlike ours. */
+/** The token of a session in an unknown format. */
 function salvaged(session: unknown): SavedRetired[] {
   const token: unknown = isObject(session) ? session['token'] : undefined;
   if (typeof token !== 'string') return [];
@@ -291,13 +290,13 @@ function unusable(cause: unknown, details: ErrorDetails = {}): VouchsafeError {
   );
 }
 
-/** How many bytes the state in a directory has; 0 where there is none. */
+/** The size of the state in a directory, in bytes; 0 if there is none. */
 export async function savedBytes(directory: string): Promise<number> {
   const found = await stat(join(directory, FILE_NAME)).catch(() => undefined);
   return (found?.size ?? 0) + (await bytesOfValueFiles(directory));
 }
 
-/** Tells one boot of the machine from another; empty where the system has no such thing. */
+/** Identifies the boot of the machine; empty if the system does not support it. */
 function bootId(): string {
   try {
     return fs.readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();

@@ -1,5 +1,5 @@
 /**
- * What a person or a probe can see of the agent. No secrets.
+ * The status of the agent for people and probes. It holds no secrets.
  */
 import {
   dependencyLabel,
@@ -14,34 +14,34 @@ import type { Values } from './values.ts';
 
 /**
  * The state of the agent:
- * - `starting`: the files have never been written; leaves for `ready`, or the process ends with a reason.
+ * - `starting`: the files have not been written; then `ready`, or the process exits with an error.
  * - `ready`: the newest values are in the files.
  * - `degraded`: the files are the last good ones, and something that would refresh them fails.
  * - `stopping`: tokens and leases are being revoked.
  */
 export type AgentPhase = 'starting' | 'ready' | 'degraded' | 'stopping';
 
-/** A failure as it may be shown. */
+/** A failure, as shown in the status. */
 export interface StatusError {
   readonly code: ErrorCode;
   readonly message: string;
 }
 
-/** `GET /status` from inside of the pod. */
+/** `GET /status` from inside the pod. */
 export interface AgentStatus {
   readonly phase: AgentPhase;
-  /** Logins of this pod start. */
+  /** The number of logins in this pod. */
   readonly logins: number;
   readonly token: { readonly expires_in_seconds: number | null } | null;
   readonly files: readonly {
     readonly name: string;
     readonly path: string;
-    /** Since the file was last known to be right. */
+    /** Since the values in the file were last confirmed. */
     readonly age_seconds: number;
     readonly changed_seconds_ago: number;
   }[];
   readonly secrets: readonly {
-    /** By which metrics name it, so that they hold no path; the first is 1. */
+    /** The label in metrics, which hold no paths; from 1. */
     readonly number: number;
     readonly secret: string;
     readonly state: 'absent' | 'held';
@@ -51,11 +51,11 @@ export interface AgentStatus {
     readonly next_in_seconds: number | null;
     readonly error: StatusError | null;
   }[];
-  /** Everything that fails at the moment. */
+  /** All current failures. */
   readonly errors: readonly StatusError[];
 }
 
-/** What a status is made of. */
+/** The sources of a status. */
 export interface StatusParts {
   readonly phase: AgentPhase;
   readonly sessions: Sessions | undefined;
@@ -65,7 +65,7 @@ export interface StatusParts {
   readonly clock: Clock;
 }
 
-/** Takes a picture of the agent. */
+/** Creates the status of an agent. */
 export function agentStatus(parts: StatusParts): AgentStatus {
   const { clock, sessions } = parts;
   const nowMs = clock.monotonicMs();
@@ -95,21 +95,21 @@ export function agentStatus(parts: StatusParts): AgentStatus {
   };
 }
 
-/** Makes the function that brings the gauges up to date with a status; it is called at each scrape. */
+/** Creates the function that updates the gauges from a status; call it at each scrape. */
 export function createStatusRecorder(metrics: Metrics): (status: AgentStatus) => void {
   const age = metrics.gauge(
     'vouchsafe_file_age_seconds',
-    'Seconds since the file was last known to be right.',
+    'Seconds since the values in the file were last confirmed.',
     ['file'],
   );
   const expiry = metrics.gauge(
     'vouchsafe_secret_expires_in_seconds',
-    'Seconds of life left in a secret that expires, by its number in `/status`.',
+    'Seconds until a secret expires, by its number in `/status`.',
     ['secret'],
   );
   const failing = metrics.gauge(
     'vouchsafe_secret_failing',
-    '1 while the last read or renewal of a secret has failed, by its number in `/status`.',
+    '1 if the last read or renewal of a secret failed, by its number in `/status`.',
     ['secret'],
   );
   const ready = metrics.gauge('vouchsafe_ready', '1 when the newest values are in the files.');

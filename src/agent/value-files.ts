@@ -1,6 +1,5 @@
 /**
- * Long values of a saved state, each in a file of its own beside it: written when it is new, and left alone by what is
- * saved after that.
+ * Long values of a saved state, each in its own file beside it. A file is written once, not again with later states.
  */
 import { randomUUID } from 'node:crypto';
 import * as fs from 'node:fs';
@@ -10,22 +9,22 @@ import { codeOf, JsonText } from '../core/index.ts';
 
 const NAME = /^value-[0-9a-f-]{36}\.json$/;
 
-/** A value has one name wherever it is saved. */
+/** The file name of each value, the same in every state. */
 const names = new WeakMap<JsonText, string>();
 
-/** What stands for a value where others are looked at: two of the same name are the same. */
+/** The name that represents a value; values with the same name are the same. */
 export function nameOf(value: JsonText): string {
   const name = names.get(value) ?? `value-${randomUUID()}.json`;
   names.set(value, name);
   return name;
 }
 
-/** For `JSON.stringify`: names in place of long values. */
+/** A replacer for `JSON.stringify`: names instead of long values. */
 export function named(_key: string, value: unknown): unknown {
   return value instanceof JsonText ? nameOf(value) : value;
 }
 
-/** Those of one state. All of it throws the errors of the system. */
+/** The long values of one state. All methods throw the system's errors. */
 export class ValueFiles {
   readonly #directory: string;
   readonly #written = new Set<string>();
@@ -34,7 +33,7 @@ export class ValueFiles {
     this.#directory = directory;
   }
 
-  /** Writes what is not there yet. */
+  /** Writes the values that are not written yet. */
   write(values: readonly JsonText[]): void {
     for (const value of values) {
       const name = nameOf(value);
@@ -44,7 +43,7 @@ export class ValueFiles {
     }
   }
 
-  /** Undefined where there is none of that name. */
+  /** Undefined if no such file exists. */
   read(name: unknown): JsonText | undefined {
     if (typeof name !== 'string' || !NAME.test(name)) return undefined;
     try {
@@ -58,7 +57,7 @@ export class ValueFiles {
     }
   }
 
-  /** Removes all others, those that a killed process left included. */
+  /** Removes all other value files, including those of a killed process. */
   keepOnly(values: readonly JsonText[]): void {
     const kept = new Set(values.map(nameOf));
     for (const name of namesIn(this.#directory)) {
@@ -69,7 +68,7 @@ export class ValueFiles {
   }
 }
 
-/** Writes a file that nobody but its owner may read; there must be none of its name, and is none where it fails. */
+/** Writes a file that only its owner may read. It must not exist yet; if writing fails, it is removed. */
 export function writePrivate(path: string, content: string | Uint8Array): void {
   const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = fs.constants;
   const file = fs.openSync(path, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600);
@@ -84,7 +83,7 @@ export function writePrivate(path: string, content: string | Uint8Array): void {
   }
 }
 
-/** How many bytes those in a directory have. */
+/** The size of all value files in a directory, in bytes. */
 export async function bytesOfValueFiles(directory: string): Promise<number> {
   const found = await readdir(directory).catch(() => []);
   const sizes = found

@@ -1,20 +1,20 @@
 /**
- * How much memory values have.
+ * How much memory values take.
  */
 import { JsonText, type Dependency } from '../core/index.ts';
 import type { Entry } from './entry.ts';
 import type { ObtainedValue } from './obtain.ts';
 import type { ValuesSize } from './ports.ts';
 
-/** Of what is saved there is the state for a successor, and for a moment the next one beside it. */
+/** A saved value is in memory, in the saved state and, while that is replaced, in the next one. */
 const SAVED_COPIES = 3;
 
-/** What each request makes anew, and a successor goes on with: credentials, certificates, answers to writes. */
+/** True for values that each request creates, so that a successor reuses them: credentials, certificates, writes. */
 export function isIssued({ kind }: Dependency, { lease }: Pick<ObtainedValue, 'lease'>): boolean {
   return lease !== undefined || kind === 'write' || kind === 'pki';
 }
 
-/** All values together, where that of `coming` is to be another one. */
+/** The size of all values, with the new value of `coming`. */
 export function sizeOf(entries: Iterable<Entry>, coming?: Pick<Entry, 'key' | 'held'>): ValuesSize {
   const size = { valueBytes: 0, heldBytes: 0 };
   for (const { key, dependency, held: present } of entries) {
@@ -29,6 +29,6 @@ export function sizeOf(entries: Iterable<Entry>, coming?: Pick<Entry, 'key' | 'h
 
 function bytesOf(value: unknown): number {
   if (value instanceof JsonText) return value.bytes.byteLength;
-  // An SVID: whoever gave it has bounded it.
+  // An SVID, whose size the Workload API client limits.
   return typeof value === 'string' ? value.length : JSON.stringify(value ?? null).length;
 }

@@ -1,9 +1,9 @@
 /**
- * Every value that the files depend on, each on a schedule of its own.
+ * Every value that the files depend on, each with its own schedule.
  *
- * An entry is `absent` (no value yet), `held` (a value, perhaps with a failed refresh behind it) or under way.
- * A failure or a refresh of one never touches another. A leased value that is replaced is kept as `superseded`
- * until the set that used it has been swapped out.
+ * An entry is `absent` (no value yet), `held` (a value, perhaps after a failed refresh) or being fetched or renewed.
+ * The failure or refresh of one entry does not affect others. A lease that is replaced is kept as `superseded` until the
+ * files that used it have been swapped out.
  */
 import { isDeepStrictEqual } from 'node:util';
 import {
@@ -33,31 +33,30 @@ import type { KnownValues, ValuesRoom } from './ports.ts';
 import { lastRenewalMs, spreadFirst } from './schedule.ts';
 import { sizeOf } from './value-sizes.ts';
 
-/** Most values that one pod may depend on, unless told otherwise. */
+/** The most values that one pod may depend on, by default. */
 const MAX_VALUES = 10_000;
 
-/** Waits after Vault has called the token invalid: the login that comes first has waits of its own. */
+/** Waits after Vault has rejected the token; the login that has to come first has its own backoff. */
 const REAUTH_BACKOFF = { minMs: 250, maxMs: 500 } as const;
 
-/** A lease that a newer value has replaced, while files may still hold the old one. */
+/** A lease that a newer value has replaced, while files may still use it. */
 export interface Superseded {
   /** Key of the dependency. */
   readonly key: string;
   readonly lease: LeaseRef;
 }
 
-/** What {@link Values} needs. */
 export interface ValuesOptions {
   readonly obtainer: Obtainer;
-  /** Most values at a time. Default: 10 000. */
+  /** The most values at a time. Default 10 000. */
   readonly maxValues?: number | undefined;
-  /** Where values are counted. Default: nowhere. */
+  /** Bounds the memory of the values. Default: no bound. */
   readonly room?: ValuesRoom | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics: Metrics;
-  /** Called after each change that a successor must know of. */
+  /** Called after each change that has to be saved for a successor. */
   readonly onChange: () => void;
   /** Called with each failure. */
   readonly onFailure: (error: VouchsafeError) => void;
@@ -65,17 +64,17 @@ export interface ValuesOptions {
 
 /** Obtains values and keeps them fresh. */
 export class Values {
-  /** Wakes whenever a rendering may come out differently. */
+  /** Set whenever a rendering may have a different result. */
   readonly changes = new Latest<undefined>();
   readonly #options: ValuesOptions;
   readonly #entries = new Map<string, Entry>();
-  /** Entries made so far. */
+  /** The number of entries created so far. */
   #made = 0;
   readonly #timer: WakeableTimer;
   readonly #reauth: Backoff;
   readonly #operations: Counter;
   readonly #steps = new Set<Promise<void>>();
-  /** The newest session known of; leases of older ones are to be replaced. */
+  /** Id of the newest known session; leases of older ones are replaced. */
   #session = 0;
   #superseded: readonly Superseded[] = [];
 
@@ -94,18 +93,18 @@ export class Values {
     return this.#entries.values();
   }
 
-  /** What newer values have replaced and no delivery has taken over yet. */
+  /** Leases that newer values have replaced and that no delivery has taken over yet. */
   get superseded(): readonly Superseded[] {
     return this.#superseded;
   }
 
-  /** When the oldest of these values was last known to be right; undefined where there is none. */
+  /** When the longest unconfirmed of these values was confirmed; undefined if there is none. */
   confirmedAtMs(keys: Iterable<string>): number | undefined {
     const times = [...keys].flatMap((key) => this.#entries.get(key)?.confirmedAtMs ?? []);
     return times.length === 0 ? undefined : Math.min(...times);
   }
 
-  /** Every value that is there, by its key. */
+  /** Every known value, by its key. */
   get known(): KnownValues {
     const known = new Map<string, { readonly value: unknown }>();
     for (const { key, held } of this.#entries.values())
@@ -113,12 +112,12 @@ export class Values {
     return known;
   }
 
-  /** The value of a dependency, if it is there. */
+  /** The value of a dependency, if it is known. */
   lookup(dependency: Dependency): { readonly value: unknown } | undefined {
     return this.#entries.get(dependencyKey(dependency))?.held;
   }
 
-  /** Makes sure that a dependency is obtained and kept; `refreshMs` is how often one without a lease is read. */
+  /** Starts to obtain a dependency and keep it fresh; `refreshMs` is how often it is read if it has no lease. */
   track(dependency: Dependency, refreshMs: number): void {
     const key = dependencyKey(dependency);
     const known = this.#entries.get(key);
@@ -134,13 +133,13 @@ export class Values {
     this.#timer.wake();
   }
 
-  /** Goes on with a value of a predecessor. */
+  /** Resumes a value of a predecessor. */
   resume(dependency: Dependency, refreshMs: number, held: ObtainedValue): void {
     this.#add(dependency, refreshMs, held);
     this.#options.room?.adopt(sizeOf(this.#entries.values()));
   }
 
-  /** Takes a value that came by itself, from a stream. */
+  /** Sets a value that a stream has delivered. */
   setFromStream(dependency: Dependency, value: unknown): void {
     const entry =
       this.#entries.get(dependencyKey(dependency)) ?? this.#add(dependency, 0, undefined);
@@ -148,7 +147,7 @@ export class Values {
     this.#options.room?.adopt(sizeOf(this.#entries.values()));
   }
 
-  /** Forgets every dependency that is not in `keys`, and gives the leases of those. */
+  /** Drops every dependency that is not in `keys`, and returns their leases. */
   dropAllExcept(keys: ReadonlySet<string>): readonly Superseded[] {
     const dropped: Superseded[] = [];
     for (const { key, held, isUnderWay } of this.#entries.values()) {
@@ -160,21 +159,21 @@ export class Values {
     return dropped;
   }
 
-  /** Forgets superseded leases: the files that used them are gone, and somebody else lets them go. */
+  /** Drops superseded leases: no file uses them any more, and the caller revokes them. */
   forget(superseded: readonly Superseded[]): void {
     this.#superseded = this.#superseded.filter((item) => !superseded.includes(item));
   }
 
-  /** Replaces every lease that hangs off an older session than this one, now. */
+  /** Replaces every lease that belongs to an older session than this one, now. */
   moveLeasesTo(session: number): void {
     this.#session = session;
     for (const entry of this.#entries.values()) this.#moveLease(entry);
     this.#timer.wake();
-    // Where no lease hangs off the older session, the next delivery lets it go.
+    // If no lease belongs to the older session, the next delivery revokes it.
     this.changes.set(undefined);
   }
 
-  /** Does what is due, when it is due, until `signal` aborts. */
+  /** Runs every step when it is due, until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     try {
       for (;;) {
@@ -191,7 +190,7 @@ export class Values {
     }
   }
 
-  /** Resolves when nothing is being read or renewed, or after `limitMs`. */
+  /** Resolves when nothing is being read or renewed, at the latest after `limitMs`. */
   async settled(limitMs: number, signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     const idle = async (inner: AbortSignal): Promise<void> => {
@@ -240,10 +239,10 @@ export class Values {
     }
   }
 
-  /** Refuses a value that there is no room for; a lease that came with it is let go. */
+  /** Throws if there is no room for a value; its new lease is revoked. */
   #checkRoom({ key, dependency, held }: Entry, next: ObtainedValue): void {
     const { room } = this.#options;
-    if (room === undefined) return; // what has no bound is not measured
+    if (room === undefined) return;
     try {
       const coming = sizeOf(this.#entries.values(), { key, held: next });
       room.hold(coming, dependencyLabel(dependency));
@@ -266,7 +265,7 @@ export class Values {
     entry.atMs = plan.atMs;
     entry.confirmedAtMs = nowMs;
     entry.backoff = backoffOf(entry, { random, clock });
-    // A newer login may have come while this was under way.
+    // A newer login may have succeeded meanwhile.
     this.#moveLease(entry);
     const replaced = isNew ? previous?.lease : undefined;
     if (replaced !== undefined) {
@@ -303,7 +302,7 @@ export class Values {
     const isGone = hasCode(error, 'ERR_VAULT_LEASE_GONE');
     const lastMs = lastRenewalMs(held.plan.expiresAtMs, held.lease.fullMs);
     if (!isGone && entry.atMs < lastMs) return;
-    // The lease is lost or nearly over: from now on a new credential is what is asked for.
+    // The lease is invalid or about to expire: from now on a new credential is requested.
     entry.held = { ...held, plan: { ...held.plan, action: 'fetch' } };
     entry.atMs = isGone ? now : Math.max(now + (error.retryAfterMs ?? 0), lastMs);
   }

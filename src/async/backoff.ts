@@ -1,5 +1,5 @@
 /**
- * How long to wait before the next try.
+ * Exponential backoff with jitter.
  */
 import type { Random } from '../core/index.ts';
 
@@ -8,8 +8,8 @@ export interface BackoffOptions {
   /** Floor of every wait, in milliseconds; the first wait is between it and `factor` times it. */
   readonly minMs: number;
   /**
-   * Cap of every wait but a `Retry-After`, in milliseconds. A function is asked before each wait: what is at
-   * stake may change between two failures. What it gives below the floor counts as the floor.
+   * Cap of every wait except a `Retry-After`, in milliseconds. A function is called before each wait, for caps that
+   * change between failures; a result below the floor is raised to it.
    */
   readonly maxMs: number | (() => number);
   /** Growth per try. Default 2. */
@@ -17,11 +17,11 @@ export interface BackoffOptions {
   readonly random: Random;
 }
 
-/** Waits that grow with every failure. Reset it after the first good message, not after connecting. */
+/** Waits that grow with every failure. Reset it after the first valid message, not after connecting. */
 export interface Backoff {
   /**
-   * The next wait. Between half of the current step and all of it, so that a fleet spreads itself, and
-   * never below the floor. `atLeastMs` (a `Retry-After`) wins over the step; jitter of a quarter comes on top.
+   * The next wait: a random part of the current step, at least half of it and the floor, which spreads the requests of
+   * a fleet. `atLeastMs` (a `Retry-After`) takes precedence over a shorter step, plus up to a quarter of jitter.
    */
   nextMs(atLeastMs?: number): number;
   reset(): void;
@@ -32,9 +32,9 @@ export function createBackoff(options: BackoffOptions): Backoff {
   const { minMs, maxMs, factor = 2, random } = options;
   const cap = typeof maxMs === 'number' ? (): number => maxMs : maxMs;
   if (!(minMs > 0 && cap() >= minMs && Number.isFinite(cap()) && factor >= 1)) {
-    throw new TypeError('backoff needs 0 < minMs <= maxMs and factor >= 1');
+    throw new TypeError('backoff requires 0 < minMs <= maxMs and factor >= 1');
   }
-  // The first wait is spread, too: it is the one that a fleet begins in the same second.
+  // The first wait is spread as well, because a fleet may start it in the same second.
   const first = minMs * factor;
   let step = first;
   return {

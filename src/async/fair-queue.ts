@@ -1,33 +1,32 @@
 /**
- * What many owners want done, in turns: whoever has much of it waits for themselves, and nobody else for them.
+ * A queue in which owners take turns: an owner with many items delays only its own.
  */
 
-/** What may wait. Without a bound any number may. */
+/** Limits of a {@link FairQueue}. Default: none. */
 export interface QueueBounds {
-  /** Items of one owner. */
+  /** The most items of one owner. */
   readonly itemsOfOne?: number;
-  /** Of one owner: the sum of the sizes; one item may always wait. */
+  /** The greatest sum of sizes of one owner. A single item may exceed it. */
   readonly sizeOfOne?: number;
-  /** Of all owners together: the sum of the sizes. */
+  /** The greatest sum of sizes of all owners. */
   readonly sizeOfAll?: number;
 }
 
-/** What each owner has under way already, such as {@link FairShares}. */
+/** Units of a resource that owners hold, such as {@link FairShares}. */
 export interface Shares {
-  /** Units that an owner holds; whoever holds the fewest is next. */
+  /** Units that an owner holds; the owner with the fewest is next. */
   held(owner: string): number;
-  /** Units that an owner may take now; while there are none its items wait. */
+  /** Units that an owner may take now; while there are none, its items wait. */
   available(owner: string): number;
   hold(owner: string): void;
   giveBack(owner: string): void;
 }
 
-/** What a {@link FairQueue} needs. */
 export interface FairQueueOptions<T> {
   readonly bounds?: QueueBounds;
-  /** Is told of each item that had to give way to one of another owner. */
+  /** Called with each item that is evicted for one of another owner. */
   readonly onEvicted?: (item: T) => void;
-  /** An item holds one unit of its owner's from its turn until {@link FairQueue.done}. Without them nothing is held. */
+  /** An item holds one unit of its owner from its turn until {@link FairQueue.done}. Default: no units. */
   readonly shares?: Shares | undefined;
 }
 
@@ -37,18 +36,18 @@ interface Place<T> {
   readonly size: number;
 }
 
-/** The items of one owner, in the order in which they came. */
+/** The items of one owner, in the order of their arrival. */
 interface Line<T> {
   readonly places: Place<T>[];
   size: number;
 }
 
-/** Items of several owners, each in the order in which it came; the owners take turns. */
+/** Items of several owners, which take turns; those of one owner keep their order. */
 export class FairQueue<T> {
   readonly #bounds: Required<QueueBounds>;
   readonly #onEvicted: (item: T) => void;
   readonly #shares: Shares | undefined;
-  /** In the order of their turns; none is empty. */
+  /** In the order of the turns; no line is empty. */
   readonly #lines = new Map<string, Line<T>>();
   readonly #takers = new Set<(item: T) => void>();
   #size = 0;
@@ -64,40 +63,40 @@ export class FairQueue<T> {
     this.#shares = shares;
   }
 
-  /** Sum of the sizes of what waits. */
+  /** The sum of the sizes of all waiting items. */
   get size(): number {
     return this.#size;
   }
 
   /**
-   * Puts an item at the end of its owner's line; false where that is full. Where all together is too much, the newest
-   * items of whoever has most give way, if that is more than this owner would then have; false where it is not.
+   * Adds an item to the end of its owner's line; false if that is full. If all lines together are full, the newest
+   * items of the owner with the most are evicted; false if no owner has more than this one would have.
    */
   add(owner: string, item: T, size = 1): boolean {
     const { itemsOfOne, sizeOfOne } = this.#bounds;
     const line = this.#lines.get(owner) ?? { places: [], size: 0 };
     const isFull = line.places.length >= itemsOfOne || line.size + size > sizeOfOne;
     if (line.places.length > 0 && isFull) return false;
-    const inTheWay = this.#evictionsFor(line.size + size, size);
-    if (inTheWay === undefined) return false;
-    for (const place of inTheWay) this.#remove(place);
+    const evictions = this.#evictionsFor(line.size + size, size);
+    if (evictions === undefined) return false;
+    for (const place of evictions) this.#remove(place);
     this.#lines.set(owner, line);
     line.places.push({ owner, item, size });
     line.size += size;
     this.#size += size;
-    for (const place of inTheWay) this.#onEvicted(place.item);
+    for (const place of evictions) this.#onEvicted(place.item);
     this.#serve();
     return true;
   }
 
-  /** Takes an item out whose turn has not come; true where it was there. */
+  /** Removes an item that still waits; false if there is no such item. */
   remove(owner: string, item: T): boolean {
     const place = this.#lines.get(owner)?.places.find((one) => one.item === item);
     if (place !== undefined) this.#remove(place);
     return place !== undefined;
   }
 
-  /** The next item, if there is one that may have its turn. */
+  /** The next item; undefined if none may have its turn. */
   shift(): T | undefined {
     const owner = this.#next();
     const line = owner === undefined ? undefined : this.#lines.get(owner);
@@ -105,12 +104,12 @@ export class FairQueue<T> {
     if (owner === undefined || line === undefined || place === undefined) return undefined;
     this.#remove(place);
     this.#shares?.hold(owner);
-    // Whoever has had a turn is behind all others.
+    // The owner goes behind all others.
     if (this.#lines.delete(owner)) this.#lines.set(owner, line);
     return place.item;
   }
 
-  /** The next item, waiting for one; of those that wait for one the first gets it. Undefined once `signal` aborts. */
+  /** Waits for the next item; callers are served in order. Undefined once `signal` aborts. */
   async take(signal: AbortSignal): Promise<T | undefined> {
     if (signal.aborted) return undefined;
     const { promise, resolve } = Promise.withResolvers<T | undefined>();
@@ -128,7 +127,7 @@ export class FairQueue<T> {
     }
   }
 
-  /** An item of this owner, whose turn came, holds its unit no longer. */
+  /** Releases the unit of an item that had its turn. */
   done(owner: string): void {
     this.#shares?.giveBack(owner);
     this.#serve();
@@ -143,7 +142,7 @@ export class FairQueue<T> {
     }
   }
 
-  /** Of the owners that may have a turn the one that holds the fewest; of several the one whose turn it is. */
+  /** The owner that holds the fewest units among those that may have a turn; with equal numbers, the next in turn. */
   #next(): string | undefined {
     const shares = this.#shares;
     let next: string | undefined;
@@ -158,13 +157,13 @@ export class FairQueue<T> {
   }
 
   /**
-   * What must go for `size` more of an owner that then has `own`: each the newest of whoever has most by then. Undefined
-   * where that does not help; then nothing has to go.
+   * The items to evict for `size` more of an owner that then has `own`: each the newest of the owner that has most at
+   * that point. Undefined if evictions do not make enough room.
    */
   #evictionsFor(own: number, size: number): readonly Place<T>[] | undefined {
-    const inTheWay: Place<T>[] = [];
+    const evictions: Place<T>[] = [];
     let excess = this.#size + size - this.#bounds.sizeOfAll;
-    if (excess <= 0) return inTheWay;
+    if (excess <= 0) return evictions;
     const left = [...this.#lines.values()].map(({ places, size: all }) => ({
       places: [...places],
       size: all,
@@ -174,11 +173,11 @@ export class FairQueue<T> {
       for (const one of left) if (one.size > (largest?.size ?? own)) largest = one;
       const place = largest?.places.pop();
       if (largest === undefined || place === undefined) return undefined;
-      inTheWay.push(place);
+      evictions.push(place);
       largest.size -= place.size;
       excess -= place.size;
     }
-    return inTheWay;
+    return evictions;
   }
 
   #remove(place: Place<T>): void {

@@ -1,27 +1,27 @@
 /**
- * A bounded resource that several owners share, none of them at the cost of the others.
+ * A bounded resource that owners share, each within its share.
  */
 import { FairQueue, type Shares } from './fair-queue.ts';
 import { raceAbort } from './race-abort.ts';
 
-/** Part of the total that one owner may hold: two owners together leave a third one its share. */
+/** The part of the total that one owner may hold, so that two owners leave a share to a third one. */
 const SHARE = 1 / 3;
 
-/** A number of units, of which each owner may hold its share at most, however many are free. */
+/** A number of units. Each owner holds at most its share, however many are free. */
 export class FairShares implements Shares {
-  /** How many there are. */
+  /** The number of units. */
   readonly total: number;
   /** Most units of one owner. */
   readonly share: number;
   readonly #held = new Map<string, number>();
-  /** Those that wait for one unit; each is called when it is held. */
+  /** Callers that wait for a unit; each is called once it holds one. */
   readonly #waiting = new FairQueue<() => void>({ shares: this });
   #taken = 0;
 
   /**
-   * `share` is the most that one owner may hold: a third by default, and at least one.
+   * `share` is the most units of one owner. Default: a third, at least one.
    *
-   * @throws TypeError when one of them is not a positive whole number.
+   * @throws TypeError when one of them is not a positive integer.
    */
   constructor(total: number, share = Math.max(1, Math.floor(total * SHARE))) {
     if (!isCount(total)) throw new TypeError('total must be at least 1');
@@ -30,7 +30,7 @@ export class FairShares implements Shares {
     this.share = share;
   }
 
-  /** Owners with the units that they hold; who holds none is not in it. */
+  /** The units of each owner that holds at least one. */
   get holders(): ReadonlyMap<string, number> {
     return this.#held;
   }
@@ -45,21 +45,21 @@ export class FairShares implements Shares {
     return Math.max(0, Math.min(this.share - this.held(owner), this.total - this.#taken));
   }
 
-  /** Takes units without waiting; false, and nothing is taken, where they are not available. */
+  /** Takes units without waiting; false, without taking any, if they are not available. */
   tryTake(owner: string, units = 1): boolean {
     if (units > this.available(owner)) return false;
     this.hold(owner, units);
     return true;
   }
 
-  /** Takes units that are in use already, whether they are available or not: what a predecessor left. */
+  /** Records units that are in use already, even beyond the share: those of a predecessor. */
   hold(owner: string, units = 1): void {
     if (units === 0) return;
     this.#held.set(owner, this.held(owner) + units);
     this.#taken += units;
   }
 
-  /** Gives units back; the next turn is that of the waiting owner that holds the fewest. */
+  /** Gives units back; the waiting owner that holds the fewest is next. */
   giveBack(owner: string, units = 1): void {
     const left = this.held(owner) - units;
     if (left < 0) throw new RangeError('more units are given back than were taken');
@@ -70,8 +70,8 @@ export class FairShares implements Shares {
   }
 
   /**
-   * Runs `operation` with one unit, when there is one for its owner. Rejects with `signal.reason` when aborted while
-   * waiting; the operation is not aborted by it.
+   * Runs `operation` with one unit, once one is available for its owner. Rejects with `signal.reason` on an abort while
+   * it waits; `signal` does not abort the operation.
    */
   async run<T>(owner: string, signal: AbortSignal, operation: () => Promise<T>): Promise<T> {
     await this.#take(owner, signal);
@@ -84,14 +84,14 @@ export class FairShares implements Shares {
 
   async #take(owner: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    if (this.tryTake(owner)) return; // whoever waits has its share already, or the total is taken
+    if (this.tryTake(owner)) return; // waiting callers cannot take it: their share or the total is used up
     const turn = Promise.withResolvers<undefined>();
     const wake = (): void => turn.resolve(undefined);
     this.#waiting.add(owner, wake);
     try {
       await raceAbort(turn.promise, signal);
     } catch (error) {
-      // Where the turn came in the same moment the unit is held already.
+      // If its turn came at the same moment, it holds the unit already.
       if (!this.#waiting.remove(owner, wake)) this.giveBack(owner);
       throw error;
     }

@@ -1,9 +1,9 @@
 /**
- * A value that changes and of which only the newest matters.
+ * A changing value of which only the newest matters.
  */
 import { raceAbort } from './race-abort.ts';
 
-/** Keeps the newest value and wakes those who wait for the next one; bursts collapse into one wake-up. */
+/** Keeps the newest value and wakes the callers that wait for the next one; a burst of changes wakes them once. */
 export class Latest<T> {
   #value: { readonly value: T } | undefined;
   #version = 0;
@@ -18,7 +18,7 @@ export class Latest<T> {
     this.#change({ value });
   }
 
-  /** Forgets the value; waiters go on waiting for the next one. */
+  /** Clears the value; callers continue to wait for the next one. */
   clear(): void {
     this.#change(undefined);
   }
@@ -29,7 +29,7 @@ export class Latest<T> {
     throw signal.reason;
   }
 
-  /** The newest value, then each newer one; those that came while the consumer was busy are skipped. */
+  /** The newest value, then each newer one; values that are replaced while the consumer is busy are skipped. */
   async *updates(signal: AbortSignal): AsyncGenerator<T, void, undefined> {
     let seen = -1;
     for (;;) {

@@ -1,23 +1,23 @@
 /**
- * Waits that end before what they wait for does.
+ * Waits with an end: by a signal or a deadline.
  *
- * `Promise.race` leaves a reaction on each promise that it was given until that promise settles: who asks again and
- * again for something that never comes fills the memory. Here a wait that has ended leaves nothing.
+ * `Promise.race` leaves a reaction on each of its promises until that promise settles, so repeated waits for a promise
+ * that never settles leak memory. Here a wait that has ended leaves nothing.
  */
 import type { Clock } from '../core/index.ts';
 
-/** One who waits. */
+/** A caller that waits. */
 interface Waiter<T> {
   readonly resolve: (value: T) => void;
   readonly reject: (reason: unknown) => void;
 }
 
-/** Those who wait for each promise, which has one reaction of ours however many they are. */
+/** The callers that wait for each promise. The promise has one reaction, however many they are. */
 const waiting = new WeakMap<Promise<unknown>, Set<Waiter<never>>>();
 
 /**
- * Waits for a promise, but no longer than the signal allows; rejects with `signal.reason` on abort. A failure of the
- * promise that nobody waits for any more is not unhandled.
+ * Waits for a promise until `signal` aborts, and then rejects with `signal.reason`. A later failure of the promise is
+ * ignored.
  */
 export async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   const waiters = waitersOf(promise);
@@ -35,7 +35,7 @@ export async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal): Pr
   }
 }
 
-/** How a wait ends that took too long. One for all: nobody looks where it was made. */
+/** The reason of every passed deadline: one object, so that callers can compare it. */
 export const DEADLINE = new DOMException('the deadline has passed', 'TimeoutError');
 
 /** The time for {@link withDeadline}. */
@@ -73,14 +73,14 @@ export async function withDeadline<T>(
 }
 
 function waitersOf<T>(promise: Promise<T>): Set<Waiter<T>> {
-  const known = waiting.get(promise) as Set<Waiter<T>> | undefined; // of this promise, so of its type
+  const known = waiting.get(promise) as Set<Waiter<T>> | undefined; // its key has that type
   if (known !== undefined) return known;
   const waiters = new Set<Waiter<T>>();
   waiting.set(promise, waiters);
-  const settle = (tell: (waiter: Waiter<T>) => void): void => {
-    // Who asks from now on is answered by a reaction of its own, at once.
+  const settle = (notify: (waiter: Waiter<T>) => void): void => {
+    // A later wait adds a new reaction, which runs at once.
     waiting.delete(promise);
-    for (const waiter of waiters) tell(waiter);
+    for (const waiter of waiters) notify(waiter);
   };
   promise.then(
     (value) => settle(({ resolve }) => resolve(value)),

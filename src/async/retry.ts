@@ -4,21 +4,20 @@
 import { toVouchsafeError, type Clock, type VouchsafeError } from '../core/index.ts';
 import type { Backoff } from './backoff.ts';
 
-/** What {@link retry} needs. */
 export interface RetryOptions {
   readonly backoff: Backoff;
   readonly clock: Clock;
-  /** Ends the loop; its reason is thrown unchanged. */
+  /** Ends the loop, which then throws its reason. */
   readonly signal: AbortSignal;
   /** Called before each wait. */
   readonly onFailure?: (error: VouchsafeError, waitMs: number) => void;
-  /** Whether to try again; by default every error whose class is not `never`. */
+  /** Whether to try again. Default: for every error except of the retry class `never`. */
   readonly shouldRetry?: (error: VouchsafeError) => boolean;
 }
 
 /**
- * Runs `operation` until it succeeds. An error that is not worth retrying is thrown as it is; a
- * `Retry-After` in the error is the least wait.
+ * Runs `operation` until it succeeds. An error that is not to be retried is thrown unchanged; a `Retry-After` in the
+ * error is the least wait.
  */
 export async function retry<T>(
   operation: (signal: AbortSignal) => Promise<T>,

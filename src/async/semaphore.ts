@@ -1,5 +1,5 @@
 /**
- * A bound on how much happens at once.
+ * A bound on concurrent operations.
  */
 import { raceAbort } from './race-abort.ts';
 
@@ -8,13 +8,13 @@ export class Semaphore {
   readonly #waiting: (() => void)[] = [];
   #free: number;
 
-  /** @throws TypeError when `limit` is not a positive whole number. */
+  /** @throws TypeError when `limit` is not a positive integer. */
   constructor(limit: number) {
     if (!Number.isInteger(limit) || limit < 1) throw new TypeError('limit must be at least 1');
     this.#free = limit;
   }
 
-  /** Runs `operation` when there is room. Rejects with `signal.reason` when aborted while waiting. */
+  /** Runs `operation` when a permit is free. Rejects with `signal.reason` on an abort while it waits. */
   async run<T>(signal: AbortSignal, operation: () => Promise<T>): Promise<T> {
     await this.#acquire(signal);
     try {

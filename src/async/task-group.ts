@@ -1,13 +1,13 @@
 /**
- * Tasks that live and die together.
+ * Concurrent tasks that end together.
  */
 
-/** A long-running piece of work; resolves only after its own cleanup. */
+/** Long-running work; resolves only after its own clean-up. */
 export type Task = (signal: AbortSignal) => Promise<void>;
 
 /**
- * Runs tasks side by side. The first failure aborts the rest; all are awaited; the first error is thrown.
- * Aborting `signal` aborts all; an abort is not a failure, so the group then resolves.
+ * Runs tasks concurrently. The first failure aborts the others; all are awaited; then the first error is thrown.
+ * Aborting `signal` aborts all tasks; that is not a failure, so the group then resolves.
  */
 export async function runAll(signal: AbortSignal, tasks: readonly Task[]): Promise<void> {
   const group = new AbortController();

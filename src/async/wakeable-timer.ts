@@ -1,27 +1,28 @@
 /**
- * A wait that ends by time or by a ring.
+ * A sleep that can be ended early.
  */
 import type { Clock } from '../core/index.ts';
 
-/** Why a sleep ended early. Nobody sees it; one for all, because making a new one for each ring is dear. */
-const WOKEN = new DOMException('the bell was rung', 'AbortError');
+/** Ends a sleep early. It is never thrown; one object, because creating one per wake-up is expensive. */
+const WOKEN = new DOMException('the timer was woken', 'AbortError');
 
-/** For one waiter: sleeps until a due time, unless somebody rings before. A ring while nobody waits is kept. */
+/** Sleeps until a due time or a wake-up, for one caller at a time. A wake-up before the sleep ends it at once. */
 export class WakeableTimer {
   readonly #clock: Clock;
-  #rung = false;
+  #isWoken = false;
   #sleeping: AbortController | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
+  /** Ends the present sleep, or the next one. */
   wake(): void {
-    this.#rung = true;
+    this.#isWoken = true;
     this.#sleeping?.abort(WOKEN);
   }
 
-  /** Resolves at `atMs` of the monotonic clock or at the next ring. Rejects with `signal.reason` on abort. */
+  /** Resolves at `atMs` of the monotonic clock or at the next wake-up. Rejects with `signal.reason` on abort. */
   async waitUntil(atMs: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const sleeping = new AbortController();
@@ -29,7 +30,8 @@ export class WakeableTimer {
     signal.addEventListener('abort', onAbort, { once: true });
     this.#sleeping = sleeping;
     try {
-      if (!this.#rung) await this.#clock.sleep(atMs - this.#clock.monotonicMs(), sleeping.signal);
+      if (!this.#isWoken)
+        await this.#clock.sleep(atMs - this.#clock.monotonicMs(), sleeping.signal);
     } catch (error) {
       if (!sleeping.signal.aborted) throw error;
     } finally {
@@ -37,6 +39,6 @@ export class WakeableTimer {
       signal.removeEventListener('abort', onAbort);
     }
     signal.throwIfAborted();
-    this.#rung = false;
+    this.#isWoken = false;
   }
 }

@@ -75,7 +75,7 @@ test('with on-missing-vault wait the start goes on after the deadline', async (t
   });
   await h.clock.advance(60 * MINUTE_MS);
   assert.equal(running.outcome, undefined);
-  assert.match(h.logger.text(), /waiting on/);
+  assert.match(h.logger.text(), /still waiting/);
   h.vault.intercept = () => undefined;
   await h.clock.advance(2 * MINUTE_MS);
   assert.ok(running.agent.isDelivered);

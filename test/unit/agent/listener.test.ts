@@ -212,13 +212,13 @@ test('the same over an address of IPv6 that stands for one of IPv4', async (t) =
   assert.doesNotMatch(outside.text, /planted/);
 });
 
-test('reasons for strangers and for the kubelet are codes and what they mean', async (t) => {
+test('callers outside the pod, and the kubelet, see error codes and their meaning', async (t) => {
   const { clock, url } = await serve(t);
   const localAddress = '127.0.0.6';
   const ready = await ask(`${url}/readyz`, { localAddress });
   assert.equal(ready.status, 503);
   assert.match(ready.text, /^not ready: starting\nERR_VAULT_SEALED: Vault is sealed, or/);
-  assert.match(ready.text, /ERR_VAULT_DENIED: A policy does not allow this path/);
+  assert.match(ready.text, /ERR_VAULT_DENIED: A Vault policy does not allow this path/);
   assert.doesNotMatch(ready.text, /planted/);
   const headers = { 'user-agent': 'kube-probe/1.34' };
   const startup = ask(`${url}/startup`, { localAddress, headers });

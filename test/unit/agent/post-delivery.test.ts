@@ -59,6 +59,6 @@ test('a defect is logged for each set, and nothing is revoked', async () => {
   assert.ok(!steps.includes('revoke'));
   assert.deepEqual(
     logger.lines.map(({ level, message }) => `${level} ${message}`),
-    ['error after delivery', 'error after delivery'],
+    ['error steps after a delivery failed', 'error steps after a delivery failed'],
   );
 });
