@@ -91,7 +91,7 @@ export async function startDevVault(options: DevVaultOptions = {}): Promise<DevV
     const refusal = JSON.stringify(answer['errors']);
     throw new VouchsafeError(
       'ERR_USAGE',
-      `the embedded Vault refused to ${operation} ${path}: ${reply.status} ${refusal}`,
+      `the embedded Vault rejected ${operation} of ${path}: ${reply.status} ${refusal}`,
     );
   }
 

@@ -132,7 +132,7 @@ function readBundle(bundle: string): KeySource {
   try {
     return givenKeys(asList(asObject(JSON.parse(bundle))?.['keys']));
   } catch {
-    throw new Refusal(400, 'the bundle is no JWKS');
+    throw new Refusal(400, 'the bundle is not a JWKS');
   }
 }
 
