@@ -26,7 +26,7 @@ test('files of every kind are delivered with one login', async (t) => {
   assert.equal(pod.logins, 1);
 });
 
-test('for two hours the credential in the file is good, and Vault is asked for little', async (t) => {
+test('for two hours the credential in the file is valid, with few requests to Vault', async (t) => {
   const pod = await Pod.start(t);
   await pod.sidecar({ onChange: ['signal:HUP@app'] });
   await pod.pass(120 * MINUTE_MS, () => assert.ok(pod.isDatabaseOpen));

@@ -129,7 +129,7 @@ test('a Workload API without X.509-SVIDs ends the start with its own code, not a
   assert.match(logger.text(), /ERR_SPIFFE_UNIMPLEMENTED/);
 });
 
-test('a Workload API that gives X.509-SVIDs up later does not end the agent', async (t) => {
+test('a Workload API that stops sending X.509-SVIDs later does not end the agent', async (t) => {
   const pod = await Pod.start(t);
   const { code, logger, stop } = run(pod.document({ x509Svid: true }));
   await until(() => logger.lines.some(({ message }) => message === 'files delivered'));

@@ -94,7 +94,7 @@ suite('the Workload API', { concurrency: 4 }, () => {
     assert.equal(await agent.exit(), 0);
   });
 
-  test('Workload API withdrawing the registration: the files stay, and the status says why', async () => {
+  test('Workload API withdrawing the registration: the files stay, and the status shows the error', async () => {
     await using world = await FaultWorld.start();
     const agent = await world.agent({ x509Svid: true });
     const watch = world.watch();
@@ -129,7 +129,7 @@ suite('the Workload API', { concurrency: 4 }, () => {
     await world.search(agent);
   });
 
-  test('Workload API without the SVID that is asked for: refused with the remedy', async () => {
+  test('Workload API without the requested SVID: an error with the remedy', async () => {
     await using world = await FaultWorld.start();
     const spiffeId = 'spiffe://example.org/other';
     const agent = await world.agent({

@@ -75,7 +75,7 @@ suite('the agent as a process', { concurrency: 4 }, () => {
       assert.equal(await stopInTime(agent), 0);
     });
 
-    test('an init container that is stopped has not done its work, and says so', async () => {
+    test('an init container that is stopped has not succeeded, and reports that', async () => {
       await using world = await FaultWorld.start();
       world.vault.faults.add({ match: { path: 'kv/app' }, respond: 'hang' });
       const agent = await world.agent({}, ['--once']);

@@ -129,8 +129,8 @@ class Pod implements AsyncDisposable {
 }
 
 // Most of their time is waiting.
-suite('an agent that is told to stop', { concurrency: 4 }, () => {
-  test('SIGTERM, then started again in the same pod: the application is told once', async () => {
+suite('an agent that receives SIGTERM', { concurrency: 4 }, () => {
+  test('SIGTERM, then started again in the same pod: the application is notified once', async () => {
     await using pod = await Pod.start();
     for (let restarts = 0; restarts < 3; restarts += 1) {
       const agent = await pod.ready();
@@ -145,7 +145,7 @@ suite('an agent that is told to stop', { concurrency: 4 }, () => {
     }
   });
 
-  test('SIGKILL, then started again: no login, no credential, nobody is told', async () => {
+  test('SIGKILL, then started again: no login, no credential, no notification', async () => {
     await using pod = await Pod.start();
     const killed = await pod.ready();
     const before = await pod.world.bench.file('db');
@@ -157,7 +157,7 @@ suite('an agent that is told to stop', { concurrency: 4 }, () => {
     assert.deepEqual(pod.held, [0, 0, 0]);
   });
 
-  test('SIGTERM before the first delivery: nothing is left, and nobody is told', async () => {
+  test('SIGTERM before the first delivery: nothing is left, and nothing is notified', async () => {
     await using pod = await Pod.start();
     const heal = pod.world.vault.faults.add({ match: { path: 'kv/app' }, respond: 'hang' });
     const stopped = await pod.agent();
@@ -170,7 +170,7 @@ suite('an agent that is told to stop', { concurrency: 4 }, () => {
     assert.equal(pod.notified, 0);
   });
 
-  test('SIGTERM while a notification waits for its answer: the successor tells', async () => {
+  test('SIGTERM while a notification waits for its answer: the successor notifies', async () => {
     await using pod = await Pod.start();
     const files = { files: FILES };
     pod.answer = () => undefined;
@@ -186,7 +186,7 @@ suite('an agent that is told to stop', { concurrency: 4 }, () => {
     assert.equal(pod.notified, 2, 'what it was told is not told again');
   });
 
-  test('SIGTERM while Vault does not revoke: the successor tells once, and revokes what was left', async () => {
+  test('SIGTERM while Vault does not revoke: the successor notifies once, and revokes the rest', async () => {
     await using pod = await Pod.start();
     const heal = pod.world.vault.faults.add({
       match: { path: 'auth/token/revoke-self' },
@@ -205,7 +205,7 @@ suite('an agent that is told to stop', { concurrency: 4 }, () => {
     assert.deepEqual([pod.held, pod.notified], [[0, 0, 0], 1]);
   });
 
-  test('SIGKILL in the middle of the revocation: the successor takes nothing for good, and tells', async () => {
+  test('SIGKILL in the middle of the revocation: the successor resumes no credential, and notifies', async () => {
     await using pod = await Pod.start();
     const { agent: stopped, heal } = await pod.revoking();
     await stopped.kill('SIGKILL');
@@ -262,7 +262,7 @@ suite('an agent that is told to stop', { concurrency: 4 }, () => {
     assert.deepEqual(pod.held, [0, 0, 0]);
   });
 
-  test('an init container alone: without leases it leaves no token, with one what its TTL ends', async () => {
+  test('only an init container: without leases it leaves no token, with one a token that expires at its TTL', async () => {
     await using pod = await Pod.start();
     const alone = { stateDirectory: undefined, revokeOnExit: false };
     assert.equal(await (await pod.agent({ ...alone, files: FILES }, ['--once'])).exit(), 0);

@@ -10,8 +10,8 @@ async function aborted(signal: AbortSignal): Promise<void> {
   if (!signal.aborted) await promise;
 }
 
-test('the work is told to end when the lingering is over, with the reason of before', async () => {
-  const told = new AbortController();
+test('the signal of the work aborts when the lingering is over, with the original reason', async () => {
+  const stop = new AbortController();
   const over = Promise.withResolvers<undefined>();
   let reason: unknown;
   const done = delayAbort(
@@ -20,18 +20,18 @@ test('the work is told to end when the lingering is over, with the reason of bef
       reason = end.reason;
     },
     () => over.promise,
-    told.signal,
+    stop.signal,
   );
-  told.abort(new Error('told'));
+  stop.abort(new Error('stop'));
   await settle();
   assert.equal(reason, undefined);
   over.resolve(undefined);
   await done;
-  assert.match(String(reason), /told/);
+  assert.match(String(reason), /stop/);
 });
 
 test('work that ends by itself ends the lingering, and its error is the outcome', async () => {
-  const told = new AbortController();
+  const stop = new AbortController();
   const failing = Promise.withResolvers<undefined>();
   let isOver = false;
   const done = delayAbort(
@@ -42,16 +42,16 @@ test('work that ends by itself ends the lingering, and its error is the outcome'
       await aborted(signal);
       isOver = true;
     },
-    told.signal,
+    stop.signal,
   );
-  told.abort();
+  stop.abort();
   await settle();
   failing.reject(new Error('a defect'));
   await assert.rejects(done, /a defect/);
   assert.ok(isOver);
 });
 
-test('without an abort nobody lingers; with one from the start at once', async () => {
+test('without an abort there is no lingering; with one from the start it begins at once', async () => {
   let lingered = 0;
   const linger = (): Promise<void> => {
     lingered += 1;

@@ -7,7 +7,7 @@ import { AGENT_WORK_BYTES, DRIVER_WORK_BYTES } from '../../../src/template/index
 
 const never = new AbortController().signal;
 
-test('a rendering makes what its agent is told, and no more', async () => {
+test('a rendering is limited to the bytes of its agent', async () => {
   const source = `{{concat "${'x'.repeat(40_000)}" "${'y'.repeat(40_000)}"}}`;
   for (const [most, isFine] of [
     [160_000, true],

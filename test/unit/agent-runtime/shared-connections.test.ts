@@ -41,7 +41,7 @@ test('equal connections are shared, and end with their last user', async () => {
   shared.close();
 });
 
-test('a CA file that cannot be read fails its own caller, and is tried anew', async () => {
+test('a CA file that cannot be read fails only that caller, and is read again for the next', async () => {
   const shared = createSharedConnections({
     logger: NO_LOGGER,
     clock: systemClock,
@@ -54,7 +54,7 @@ test('a CA file that cannot be read fails its own caller, and is tried anew', as
   shared.close();
 });
 
-test('whoever waits for connections is a user: the last other one does not end them', async () => {
+test('a caller that waits for connections is a user: the last other one does not close them', async () => {
   const shared = createSharedConnections({
     logger: NO_LOGGER,
     clock: systemClock,
@@ -138,7 +138,7 @@ test('requests of one owner that hang leave connections for others', async (t) =
   assert.deepEqual([...shared.requests.holders], []);
 });
 
-test('a request that cannot begin within its deadline says so', async (t) => {
+test('a request that cannot start within its deadline fails with that reason', async (t) => {
   await using vault = await startDevVault();
   const shared = createSharedConnections({
     logger: NO_LOGGER,

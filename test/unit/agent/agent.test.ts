@@ -120,7 +120,7 @@ test('a failure after the first delivery never ends the agent', async (t) => {
   );
 });
 
-test('an X.509 stream that is refused for good ends a start', async (t) => {
+test('an X.509 stream that fails for good ends a start', async (t) => {
   const h = harness(t);
   h.identity.breakOff(failure('ERR_SPIFFE_UNIMPLEMENTED'));
   const running = await h.start({ vault: undefined, auth: undefined, x509Svid: true });
@@ -128,7 +128,7 @@ test('an X.509 stream that is refused for good ends a start', async (t) => {
   assert.equal(startError(running).code, 'ERR_SPIFFE_UNIMPLEMENTED');
 });
 
-test('a rotated X.509-SVID alone never causes a login, but in cert mode it does, in the right order', async (t) => {
+test('a rotated X.509-SVID causes a login only in cert mode, in the right order', async (t) => {
   const h = harness(t);
   h.identity.rotate('one');
   await h.start({ files: [KV_FILE], x509Svid: true });
@@ -153,7 +153,7 @@ test('a rotated X.509-SVID alone never causes a login, but in cert mode it does,
   assert.deepEqual([cert.vault.good, cert.vault.liveTokens], [1, 1]);
 });
 
-test('before the end of its token the agent logs in anew and moves what hung off the old one', async (t) => {
+test('before its token expires the agent logs in again and replaces the leases of the old one', async (t) => {
   const h = harness(t);
   h.vault.tokenMaxTtlMs = 100 * MINUTE_MS;
   await h.start({ files: [KV_FILE, DB_FILE] });
@@ -220,7 +220,7 @@ test('a stop in the middle of a start ends it without an error and leaves no tok
   assert.equal(h.clock.sleeping, 0);
 });
 
-test('a single run writes the files, ends, and gives its token back where nothing hangs off it', async (t) => {
+test('a single run writes the files, ends, and revokes its token if no lease belongs to it', async (t) => {
   const h = harness(t);
   const running = await h.run(
     (agent, signal) => agent.runOnce(signal),
@@ -232,7 +232,7 @@ test('a single run writes the files, ends, and gives its token back where nothin
   assert.equal(h.vault.liveTokens, 0);
 });
 
-test('a single run keeps the token that delivered leases hang off', async (t) => {
+test('a single run keeps the token that delivered leases belong to', async (t) => {
   const h = harness(t);
   const running = await h.run(
     (agent, signal) => agent.runOnce(signal),
@@ -242,7 +242,7 @@ test('a single run keeps the token that delivered leases hang off', async (t) =>
   assert.ok(h.vault.isGood(h.writer.get('db') ?? ''));
 });
 
-test('a single run that is stopped before it is done says so and leaves no token', async (t) => {
+test('a single run that is stopped early reports that and leaves no token', async (t) => {
   const h = harness(t);
   h.vault.intercept = ({ operation }) =>
     operation === 'fetch' ? failure('ERR_VAULT_SEALED') : undefined;
@@ -265,7 +265,7 @@ test('a single run has a deadline', async (t) => {
   assert.equal(startError(running).code, 'ERR_AGENT_DEADLINE');
 });
 
-test('an agent without Vault delivers SVIDs alone', async (t) => {
+test('an agent without Vault delivers only SVIDs', async (t) => {
   const h = harness(t);
   const running = await h.start({
     ...{ vault: undefined, auth: undefined },
@@ -292,7 +292,7 @@ test('an hour of wall clock either way changes nothing for leases', async (t) =>
   assert.ok((agent.status().files[0]?.age_seconds ?? Infinity) < 400);
 });
 
-test('the status tells what is held, what fails and what comes next, and no secret', async (t) => {
+test('the status shows values, failures and next steps, and no secret', async (t) => {
   const h = harness(t);
   h.vault.put('kv/app', { a: 'planted-value' });
   const { agent } = await h.start({ files: [KV_FILE, DB_FILE] });

@@ -34,14 +34,14 @@ function warnings(h: Harness): number {
   ).length;
 }
 
-test('a revocation that fails is tried three times, and told once', async (t) => {
+test('a failed revocation is tried three times, and logged once', async (t) => {
   const h = new Harness(t);
   await replacing(h, 'ERR_VAULT_SERVER');
   assert.equal(h.vault.count('revokeLease'), replaced(h) * 3);
   assert.equal(warnings(h), 1);
 });
 
-test('a revocation that the policy refuses is not tried again, and told once', async (t) => {
+test('a revocation that a policy denies is not retried, and logged once', async (t) => {
   const h = new Harness(t);
   await replacing(h, 'ERR_VAULT_DENIED');
   assert.equal(h.vault.count('revokeLease'), replaced(h));
@@ -57,7 +57,7 @@ test('a lease that is gone already needs no word', async (t) => {
   }
 });
 
-test('at the end one token that hangs does not keep the others', async (t) => {
+test('at the end a revocation that hangs does not delay the others', async (t) => {
   const h = new Harness(t);
   h.vault.define('database/creds/app', { kind: 'dynamic', ttlMs: 24 * 60 * MINUTE_MS });
   h.vault.tokenRenewable = false;
@@ -71,7 +71,7 @@ test('at the end one token that hangs does not keep the others', async (t) => {
   assert.equal(h.vault.liveTokens, 1);
 });
 
-test('a batch token cannot be revoked: at the end its leases are let go one by one', async (t) => {
+test('a batch token cannot be revoked: at the end its leases are revoked one by one', async (t) => {
   const h = new Harness(t);
   h.vault.tokenType = 'batch';
   h.vault.tokenRenewable = false;
@@ -86,7 +86,7 @@ test('a batch token cannot be revoked: at the end its leases are let go one by o
   assert.equal(warnings(h), 0);
 });
 
-test('of a batch token, what is in its grace at the end is let go too', async (t) => {
+test('leases of a batch token that are in their grace period at the end are revoked too', async (t) => {
   const h = new Harness(t);
   h.vault.tokenType = 'batch';
   h.vault.define('database/creds/app', {

@@ -71,7 +71,7 @@ test('templates that generate paths endlessly are rejected', async (t) => {
   assert.equal(h.writer.writes, 0);
 });
 
-test('the first delivery tells nobody; later ones tell per file and per set', async (t) => {
+test('the first delivery notifies nothing; later ones notify per file and per set', async (t) => {
   const h = new Harness(t);
   h.vault.put('kv/a', { a: '1' });
   h.vault.put('kv/b', { a: '1' });
@@ -93,7 +93,7 @@ test('the first delivery tells nobody; later ones tell per file and per set', as
   );
 });
 
-test('a refresh that changes no bytes writes nothing new and tells nobody', async (t) => {
+test('a refresh that changes no bytes neither writes nor notifies', async (t) => {
   const h = new Harness(t);
   h.vault.put('kv/app', { a: '1', other: 'x' });
   await h.start({ files: [kvFile('kv')], onChange: [HUP] });
@@ -104,7 +104,7 @@ test('a refresh that changes no bytes writes nothing new and tells nobody', asyn
   assert.deepEqual(h.notifier.notified, []);
 });
 
-test('a failed write keeps the old files, is tried again, and tells the application when it succeeds', async (t) => {
+test('a failed write keeps the old files, is retried, and notifies the application when it succeeds', async (t) => {
   const h = new Harness(t);
   h.vault.put('kv/app', { a: '1' });
   const { agent } = await h.start({ files: [kvFile('kv')], onChange: [HUP] });
@@ -125,7 +125,7 @@ test('a failed write keeps the old files, is tried again, and tells the applicat
   assert.equal(agent.status().phase, 'ready');
 });
 
-test('an old lease is let go only after swap, notification and grace', async (t) => {
+test('an old lease is revoked only after swap, notification and grace period', async (t) => {
   const h = new Harness(t);
   h.vault.define('database/creds/app', {
     ...{ kind: 'dynamic', ttlMs: 10 * MINUTE_MS, maxTtlMs: 25 * MINUTE_MS },
@@ -154,7 +154,7 @@ test('an old lease is let go only after swap, notification and grace', async (t)
   assert.equal(h.vault.good, 1);
 });
 
-test('an old token is let go only after the application was told, though the files are compared meanwhile', async (t) => {
+test('an old token is revoked only after the notification, although the files are compared meanwhile', async (t) => {
   const h = new Harness(t);
   h.vault.tokenRenewable = false;
   h.vault.define('database/creds/app', { kind: 'dynamic', ttlMs: 24 * 60 * MINUTE_MS });
@@ -175,7 +175,7 @@ test('an old token is let go only after the application was told, though the fil
   assert.deepEqual([h.vault.isGood(first), h.vault.liveTokens], [false, 1]);
 });
 
-test('while the new credential cannot be written the old one is not let go', async (t) => {
+test('while the new credential cannot be written, the old one is not revoked', async (t) => {
   const h = new Harness(t);
   h.vault.define('database/creds/app', {
     ...{ kind: 'dynamic', ttlMs: 10 * MINUTE_MS, maxTtlMs: 25 * MINUTE_MS },
@@ -219,7 +219,7 @@ test('a credential that is replaced during a write stays good until the next wri
   assert.deepEqual([h.vault.good, h.vault.liveTokens], [2, 1]);
 });
 
-test('a token that nothing hangs off is let go after its successor has come', async (t) => {
+test('a token without leases is revoked after the next login', async (t) => {
   const h = new Harness(t);
   h.vault.put('kv/app', { a: '1' });
   h.vault.tokenRenewable = false;
@@ -257,7 +257,7 @@ test('a file that cannot be rendered any more keeps its bytes and holds up no ot
   assert.equal(agent.status().phase, 'ready');
 });
 
-test('files that share a credential never part, and what they hold is not let go', async (t) => {
+test('files that share a credential always match, and their credential is not revoked', async (t) => {
   const h = new Harness(t);
   h.vault.put('kv/app', { a: '1' });
   h.vault.define('database/creds/app', {
@@ -284,7 +284,7 @@ test('files that share a credential never part, and what they hold is not let go
   assert.equal(h.vault.isGood(first), false);
 });
 
-test('a mounted template that changes is rendered anew, and lets go what it no longer uses', async (t) => {
+test('a mounted template that changes is rendered again, and leases it no longer uses are revoked', async (t) => {
   const h = new Harness(t);
   h.vault.put('kv/app', { a: '1' });
   h.vault.define('database/creds/app', { kind: 'dynamic', ttlMs: 60 * MINUTE_MS });
@@ -300,7 +300,7 @@ test('a mounted template that changes is rendered anew, and lets go what it no l
   assert.equal(h.vault.good, 0, 'the lease that nobody uses is revoked at once');
 });
 
-test('a mounted template that is put right ends the wait for what the wrong one asked for', async (t) => {
+test('a corrected mounted template ends the wait for the dependencies of the previous one', async (t) => {
   const h = new Harness(t);
   h.vault.put('kv/app', { a: '1' });
   h.vault.define('kv/typo', {
@@ -350,7 +350,7 @@ test('X.509-SVID files of one moment are written together', async (t) => {
   assert.equal(h.writer.swaps, 2);
 });
 
-test('credentials that are replaced together are swapped and told together', async (t) => {
+test('credentials that are replaced together are swapped and notified together', async (t) => {
   const h = new Harness(t);
   const names = Array.from({ length: 20 }, (_, index) => `role-${index}`);
   for (const name of names) {
@@ -375,7 +375,7 @@ test('credentials that are replaced together are swapped and told together', asy
   assert.equal(h.notifier.notified.length, 1);
 });
 
-test('a read that hangs does not hold up the delivery of the others', async (t) => {
+test('a read that hangs does not delay the delivery of the others', async (t) => {
   const h = new Harness(t);
   h.vault.put('kv/a', { a: '1' });
   h.vault.put('kv/b', { a: '1' });
@@ -394,7 +394,7 @@ for (const [refresh, afterMs] of [
   ['90s', 90_000],
   ['1h', 5 * MINUTE_MS],
 ] as const) {
-  test(`files that are gone come back by themselves, and nobody is told: refresh ${refresh}`, async (t) => {
+  test(`missing files are written again without a notification: refresh ${refresh}`, async (t) => {
     const h = new Harness(t);
     h.vault.put('kv/app', { a: '1' });
     const files = [
@@ -421,7 +421,7 @@ for (const [refresh, afterMs] of [
   });
 }
 
-test('a volume that is gone while a value changes: the application is told of the change once', async (t) => {
+test('a volume that is emptied while a value changes: the application is notified once', async (t) => {
   const h = new Harness(t);
   h.vault.put('kv/app', { a: '1' });
   const { agent } = await h.start({ files: [{ ...kvFile('kv'), refresh: '1m' }], onChange: [HUP] });

@@ -33,6 +33,6 @@ test('a lease that has ended is tried by its life', () => {
   assert.ok((waits(-1000, { lease })[0] ?? 0) <= 1000);
 });
 
-test('what had ended when it came, by a clock that is ahead, is no reason for haste', () => {
+test('a value that had expired on arrival, by a clock that is ahead, is not retried faster', () => {
   for (const waitMs of waits(-60 * MINUTE_MS)) assert.ok(waitMs >= MINUTE_MS, `${waitMs} ms`);
 });

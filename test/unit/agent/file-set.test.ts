@@ -105,7 +105,7 @@ test('what is missing is listed, and the file has no content', async () => {
   assert.deepEqual(b.missing, [{ kind: 'jwt-svid', audiences: ['aud'] }]);
 });
 
-test('a file that cannot be rendered says why and leaves the others alone', async () => {
+test('a file that cannot be rendered has an error and does not affect the others', async () => {
   const set = fileSet({
     files: [
       { name: 'bad', secret: 'kv/a', template: '{{nope}}' },
@@ -120,7 +120,7 @@ test('a file that cannot be rendered says why and leaves the others alone', asyn
   assert.notEqual(good?.content, undefined);
 });
 
-test('an inline template that is wrong is refused when the set is made', () => {
+test('an invalid inline template is rejected when the set is created', () => {
   for (const [template, code] of [
     ['{{#if', 'ERR_TEMPLATE_SYNTAX'],
     ['{{shout "x"}}', 'ERR_TEMPLATE_HELPER'],
@@ -129,7 +129,7 @@ test('an inline template that is wrong is refused when the set is made', () => {
   }
 });
 
-test('a mounted template that is not there yet is no content, and said so by the reload', async () => {
+test('a missing mounted template is no content, and an error of the reload', async () => {
   const mounted: Record<string, string> = {};
   const set = fileSet({ files: [{ name: 'a', templateFile: '/t' }] }, mounted);
   await assert.rejects(set.reload(), { code: 'ERR_TEMPLATE_UNREADABLE' });

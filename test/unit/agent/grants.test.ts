@@ -35,7 +35,7 @@ const REFUSED: Readonly<Record<string, Dependency>> = {
 };
 
 for (const [name, dependency] of Object.entries(REFUSED)) {
-  test(`refused before anything is asked: ${name}`, async () => {
+  test(`denied before any request: ${name}`, async () => {
     await assert.rejects(fetch(GRANTS, dependency), (error: Error & { code?: string }) => {
       assert.equal(error.code, 'ERR_POLICY_DENIED');
       assert.match(error.message, /policy "p" does not allow/);
@@ -45,7 +45,7 @@ for (const [name, dependency] of Object.entries(REFUSED)) {
   });
 }
 
-test('what is granted is asked for, and everything where nothing is limited', async () => {
+test('granted dependencies are fetched, and all of them without limits', async () => {
   const noVault = { code: 'ERR_CONFIG_INVALID' };
   await assert.rejects(fetch(GRANTS, { kind: 'read', path: 'kvv2/own/x' }), noVault);
   await assert.rejects(fetch(undefined, { kind: 'read', path: 'auth/token/lookup-self' }), noVault);

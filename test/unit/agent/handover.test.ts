@@ -61,7 +61,7 @@ test('a kill before the files are written costs no second login and no second cr
   );
 });
 
-test('the application is told when the first set of a successor differs', async (t) => {
+test('the application is notified when the first set of a successor differs', async (t) => {
   const pod = new StatefulPod(t);
   await pod.init();
   pod.vault.put('kv/app', { a: '2' });
@@ -71,7 +71,7 @@ test('the application is told when the first set of a successor differs', async 
   assert.equal(pod.notifier.notified.length, 1);
 });
 
-test('the application is told what a killed agent could not tell, though its files were compared since', async (t) => {
+test('the application is notified of what a killed agent could not notify, although its files were compared since', async (t) => {
   const pod = new StatefulPod(t);
   const onChange = ['signal:HUP@app'];
   const killed = await pod.sidecar({ onChange, revokeOnExit: false });
@@ -134,7 +134,7 @@ test('the state is saved when it has changed, not because time goes by', async (
   assert.ok(saved.length > first);
 });
 
-test('what was due while nobody ran is done at once', async (t) => {
+test('steps that became due while no agent ran are done at once', async (t) => {
   const pod = new StatefulPod(t);
   await pod.init();
   await pod.clock.advance(55 * MINUTE_MS);
@@ -209,7 +209,7 @@ test('garbage in the state file leads to a fresh start with a warning', async (t
   }
 });
 
-test('the state file is for its owner alone, and nothing is left beside it', async (t) => {
+test('only its owner can read the state file, and nothing is left beside it', async (t) => {
   const pod = new StatefulPod(t);
   await pod.init();
   assert.deepEqual(readdirSync(pod.directory), ['state.json']);
@@ -256,7 +256,7 @@ test('an init container that runs again after its work has a deadline all the sa
   assert.ok(pod.stateText.includes('token-1'), 'the next try goes on from the state');
 });
 
-test('a state directory that cannot be written is a warning, told once until it can', async (t) => {
+test('a state directory that cannot be written is logged once until it can', async (t) => {
   const pod = new StatefulPod(t);
   const blocker = join(tempDirectory(t), 'file');
   writeFileSync(blocker, '');

@@ -70,7 +70,7 @@ test('killed at any moment of it: ten seconds later Vault holds nothing', async 
   }
 });
 
-test('killed in it, in a pod that lives: the successor takes nothing for good, and tells', async (t) => {
+test('killed meanwhile in a pod that lives: the successor resumes no credential, and notifies', async (t) => {
   const pod = new StatefulPod(t);
   const onChange = ['signal:HUP@app'];
   const killed = await sidecar(pod, { onChange });
@@ -140,7 +140,7 @@ test('before the first delivery nothing is waited for', async (t) => {
   assert.deepEqual([pod.vault.liveTokens, pod.vault.good], [0, 0]);
 });
 
-test('a token that takes no shorter life is asked once, and revoked at the end', async (t) => {
+test('a token that cannot be renewed for a shorter time is renewed once, and revoked at the end', async (t) => {
   const pod = new StatefulPod(t);
   pod.vault.isPeriodic = true;
   const running = await sidecar(pod);

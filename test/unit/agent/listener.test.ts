@@ -147,7 +147,7 @@ test('a startup probe is not held longer than the kubelet waits', async (t) => {
   assert.match(answer.text, /not ready: starting/);
 });
 
-test('a start that fails while a probe is held is told by the answer', async (t) => {
+test('a start that fails while a probe is held shows in the answer', async (t) => {
   const { agent, clock, logger, get } = await serve(t);
   const probe = get('/startup');
   await until(() => clock.sleeping === 1);
@@ -183,7 +183,7 @@ const HANDED_ON: readonly string[] = [
   ...['x-envoy-internal', 'l5d-client-id'],
 ];
 
-test('who is outside of the pod sees phase, age, next step and codes, and no name, path or message', async (t) => {
+test('a caller outside the pod sees phase, age, next step and codes, and no name, path or message', async (t) => {
   const { url } = await serve(t);
   const brief = {
     phase: 'starting',
@@ -226,11 +226,14 @@ test('callers outside the pod, and the kubelet, see error codes and their meanin
   await clock.advance(1000);
   const { status, text, location } = await startup;
   assert.equal(status, 307);
-  assert.equal(location, '/startup/ERR_VAULT_SEALED:Vault-is-sealed-or-has-no-active-node-');
+  assert.equal(
+    location,
+    '/startup/ERR_VAULT_SEALED:Vault-is-sealed-or-has-no-active-node-The-request-is-retried-',
+  );
   assert.doesNotMatch(text, /planted/);
 });
 
-test('whatever else is asked is refused without a word in the log', async (t) => {
+test('any other request is rejected without a log line', async (t) => {
   const { url, logger, get } = await serve(t);
   assert.equal((await get('/')).status, 404);
   assert.equal((await get('/../etc/passwd')).status, 404);
@@ -273,7 +276,7 @@ test('the startup probe is answered while strangers come again as fast as they a
   assert.ok(crowd.reopeningsLeft > 0 && crowd.closed > 0);
 });
 
-test('the startup probe is answered while strangers ask for it as well, and are held', async (t) => {
+test('the startup probe is answered while other callers request it as well and are held', async (t) => {
   const { agent, clock, url, get } = await serve(t);
   const says = 'GET /startup HTTP/1.1\r\nhost: a\r\n\r\n';
   using crowd = await Crowd.gather({ port: Number(new URL(url).port), size: 400, says });

@@ -108,7 +108,7 @@ test('a token file is read at each login', async () => {
   assert.deepEqual(identity.minted, []);
 });
 
-test('a token file that cannot be used is refused without its text', async () => {
+test('an invalid token file is rejected without its text', async () => {
   for (const text of [undefined, '', 'planted-value', 'a.b', '{"a.b.c": 1}']) {
     const { parts, requests } = bench({ method: 'jwt', tokenFile: '/t' }, text);
     await assert.rejects(loginOnce(parts, SIGNAL), (error: Error & { code?: unknown }) => {
@@ -120,7 +120,7 @@ test('a token file that cannot be used is refused without its text', async () =>
   }
 });
 
-test('a login without an identity to prove says which setting is missing', async () => {
+test('a login without an identity names the missing setting', async () => {
   const { parts } = bench({ method: 'jwt' });
   await assert.rejects(loginOnce({ ...parts, identity: undefined }, SIGNAL), {
     code: 'ERR_CONFIG_INVALID',

@@ -119,7 +119,7 @@ test('what changes beside a long value costs no more than what changes: it is wr
   assert.ok((await savedBytes(directory)) > 8 * MIB, 'they count as memory');
 });
 
-test('long values are for their owner alone, and end with the state that names them', (t) => {
+test('only their owner can read long values, and they are deleted with the state that names them', (t) => {
   const { directory, first } = left(t);
   for (const name of filesIn(directory)) {
     assert.equal(statSync(join(directory, name)).mode & 0o777, 0o600);
@@ -138,7 +138,7 @@ test('long values are for their owner alone, and end with the state that names t
   assert.deepEqual(readdirSync(directory), []);
 });
 
-test('a long value that is not there is read anew; token and other values are gone on with', (t) => {
+test('a missing long value is read again; token and other values are resumed', (t) => {
   const { directory } = left(t);
   const [name = ''] = filesIn(directory);
   rmSync(join(directory, name));

@@ -97,7 +97,7 @@ for (const isScheduled of [false, true]) {
   }
 }
 
-test('a Vault that cannot rotate is asked ever slower, and the rotation is seen in the end', async (t) => {
+test('a Vault that cannot rotate is read with growing intervals, and the rotation is noticed', async (t) => {
   const brokenUntilMs = 20 * PERIOD_MS;
   const rotation = new Rotation(t, { isScheduled: false, phaseMs: 0, brokenUntilMs });
   await rotation.harness.start({ files: [LOGIN] });
@@ -132,7 +132,7 @@ test('a read that fails when the rotation is due is tried again within seconds',
   assert.ok(lagMs < 10_000, `${lagMs} ms behind`);
 });
 
-test('a TTL that counts down changes no file; a rotation by hand comes with the refresh', async (t) => {
+test('a TTL that counts down changes no file; a manual rotation is noticed by the refresh', async (t) => {
   const rotation = new Rotation(t, { isScheduled: false, phaseMs: 0 });
   const file = templateFile('login', `{{secret "${PATH}#password"}}`, { refresh: '10s' });
   const all = { name: 'all', secret: PATH, refresh: '10s' };

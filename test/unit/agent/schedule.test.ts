@@ -37,7 +37,7 @@ function context(more: Partial<PlanContext> = {}): PlanContext {
   };
 }
 
-test('nothing is planned earlier than the least interval, whatever the server says', () => {
+test('nothing is planned earlier than the least interval, whatever the server responds', () => {
   const anyMs = fc.integer({ min: 0, max: 2 ** 40 });
   const validities: fc.Arbitrary<Validity> = fc.oneof(
     fc.constant<Validity>({ kind: 'static' }),
@@ -147,7 +147,7 @@ test('the first read of a rotated value may have come between its time and the r
   assert.equal(EARLIER.atMs, 6000);
 });
 
-test('a rotation that is due and has not come is asked for again, slower and slower', () => {
+test('a rotation that is late is awaited with growing intervals', () => {
   const again = (nowMs: number, ttlMs: number): number => {
     const where = { ...SLOW, monotonicMs: nowMs, previous: EARLIER, isUnchanged: true };
     const plan = planValue({ kind: 'rotation', ttlMs }, where);
@@ -236,14 +236,14 @@ test('a JWT-SVID is replaced at half of its life', () => {
   );
 });
 
-test('an old JWT-SVID, served while the SPIRE server is away, is asked for again soon but not in a loop', () => {
+test('an old JWT-SVID, served while the SPIRE server is unreachable, is fetched again soon but not in a loop', () => {
   const svid = { issuedAtMs: WALL_MS - 280_000, expiresAtMs: WALL_MS + 20_000 };
   assert.equal(planJwtSvid(svid, context()).atMs, 2000);
   const dying = { issuedAtMs: WALL_MS - 299_000, expiresAtMs: WALL_MS + 1000 };
   assert.equal(planJwtSvid(dying, context()).atMs, MIN_INTERVAL_MS);
 });
 
-test('a JWT-SVID without a time of issue counts from now', () => {
+test('a JWT-SVID without a time of issue is planned from now', () => {
   const plan = planJwtSvid({ issuedAtMs: undefined, expiresAtMs: WALL_MS + 100_000 }, context());
   assert.ok(plan.atMs >= 50_000 && plan.atMs <= 55_000);
 });

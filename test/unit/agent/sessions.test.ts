@@ -168,7 +168,7 @@ test('a renewal that finds the token invalid leads to a login at once', async (t
   assert.equal(vault.count('renewToken'), 1);
 });
 
-test('tokens that die young are no login storm', async (t) => {
+test('tokens that become invalid soon cause no login storm', async (t) => {
   const { sessions, vault, clock, signal } = bench(t);
   for (let waited = 0; waited < 600; waited += 1) {
     const { current } = sessions;
@@ -272,7 +272,7 @@ for (const [name, outcome] of [
   });
 }
 
-test('a renewal that succeeds after its session was replaced says how long the old token lives', async (t) => {
+test('a renewal that succeeds after its session was replaced sets the expiry of the old token', async (t) => {
   const running = bench(t);
   const { sessions, clock } = running;
   const { first, answer } = await renewalUnderWay(running);
@@ -349,7 +349,7 @@ test('a token that dies while its successor logs in is not kept as retired', asy
   assert.notEqual(sessions.current, undefined);
 });
 
-test('logins that fail are tried again with growing, capped waits, told once, and by Retry-After', async (t) => {
+test('failed logins are retried with growing, capped waits and by Retry-After, and logged once', async (t) => {
   const { sessions, vault, clock, logger, signal } = bench(t, seededRandom(7));
   vault.intercept = () => failure('ERR_VAULT_LOGIN_REFUSED');
   const waiting = sessions.ensure(signal);
@@ -382,7 +382,7 @@ test('a final error ends the first login, but never a later one', async (t) => {
   assert.notEqual(sessions.current, undefined);
 });
 
-test('whoever asks after the end gets the reason of the end and starts no login', async (t) => {
+test('a caller after the end gets the abort reason and starts no login', async (t) => {
   const { sessions, vault, signal, stop } = bench(t);
   await stop();
   await assert.rejects(sessions.ensure(signal), { name: 'AbortError' });

@@ -23,7 +23,7 @@ function stateOf(pod: StatefulPod): SavedState | undefined {
 }
 
 suite('stopped in a pod that lives', () => {
-  test('the successor writes a new credential and tells the application once', async (t) => {
+  test('the successor writes a new credential and notifies the application once', async (t) => {
     const pod = new StatefulPod(t);
     const first = await pod.sidecar(TOLD);
     const user = pod.writer.get('db') ?? '';
@@ -38,7 +38,7 @@ suite('stopped in a pod that lives', () => {
     assert.deepEqual([pod.vault.liveTokens, pod.vault.good], [0, 0]);
   });
 
-  test('again and again: told once each time', async (t) => {
+  test('repeatedly: notified once each time', async (t) => {
     const pod = new StatefulPod(t);
     for (let count = 0; count < 4; count += 1) {
       const running = await pod.sidecar(TOLD);
@@ -49,7 +49,7 @@ suite('stopped in a pod that lives', () => {
     }
   });
 
-  test('what is in the files as before is no news', async (t) => {
+  test('unchanged files cause no notification', async (t) => {
     const pod = new StatefulPod(t);
     const document = { ...TOLD, files: FILES.slice(0, 1) };
     await (await pod.sidecar(document)).stop();
@@ -58,7 +58,7 @@ suite('stopped in a pod that lives', () => {
     assert.deepEqual([pod.vault.count('login'), pod.notifier.notified.length], [2, 0]);
   });
 
-  test('the sidecar of a pair, stopped: told once', async (t) => {
+  test('the sidecar of a pair, stopped: notified once', async (t) => {
     const pod = new StatefulPod(t);
     await pod.init(TOLD);
     await (await pod.sidecar(TOLD)).stop();
@@ -67,7 +67,7 @@ suite('stopped in a pod that lives', () => {
     assert.equal(pod.notifier.notified.length, 1);
   });
 
-  test('while a notification waits for its answer: the successor tells', async (t) => {
+  test('while a notification waits for its answer: the successor notifies', async (t) => {
     const pod = new StatefulPod(t);
     const document = { ...TOLD, files: FILES.slice(0, 1) };
     const first = await pod.sidecar(document);
@@ -89,7 +89,7 @@ suite('stopped in a pod that lives', () => {
     assert.equal(pod.notifier.notified.length, 1);
   });
 
-  test('before the successor could deliver: the third one tells', async (t) => {
+  test('before the successor could deliver: the third one notifies', async (t) => {
     const pod = new StatefulPod(t);
     await (await pod.sidecar(TOLD)).stop();
     pod.writer.failure = failure('ERR_OUTPUT_IO');
@@ -122,7 +122,7 @@ suite('stopped in a pod that lives', () => {
 });
 
 suite('stopped where Vault cannot revoke', () => {
-  test('the state keeps the token, and the successor revokes it after the application was told', async (t) => {
+  test('the state keeps the token, and the successor revokes it after the notification', async (t) => {
     const pod = new StatefulPod(t);
     const first = await pod.sidecar(TOLD);
     const user = pod.writer.get('db') ?? '';
@@ -154,7 +154,7 @@ suite('stopped where Vault cannot revoke', () => {
     assert.deepEqual([pod.vault.liveTokens, pod.vault.good], [0, 0]);
   });
 
-  test('killed in the middle: nobody goes on with what may be gone, nobody forgets what may be there', async (t) => {
+  test('killed in the middle: a token that may be revoked is not used, and one that may be valid is not forgotten', async (t) => {
     for (const isRevoked of [true, false]) {
       const pod = new StatefulPod(t);
       const first = await pod.sidecar(TOLD);
@@ -190,7 +190,7 @@ suite('stopped where Vault cannot revoke', () => {
     assert.equal(pod.vault.good, 1);
   });
 
-  test('a token that has ended meanwhile is asked of nobody', async (t) => {
+  test('a token that has expired meanwhile is not revoked', async (t) => {
     const pod = new StatefulPod(t);
     const first = await pod.sidecar();
     refuse(pod.vault, 'revokeToken');
@@ -291,7 +291,7 @@ suite('states of other versions and of others', () => {
     });
   }
 
-  test('a tombstone is to an older agent a state without token, with all that was told', async (t) => {
+  test('an older agent reads a tombstone as a state without token, with the notified digests', async (t) => {
     const pod = new StatefulPod(t);
     await (await pod.sidecar(TOLD)).stop();
     const { version, state } = JSON.parse(pod.stateText) as { version: number; state: SavedState };
@@ -314,7 +314,7 @@ suite('states of other versions and of others', () => {
     assert.equal(pod.notifier.notified.length, 1);
   });
 
-  test('of another login with the same Vault: told and revoked; of another Vault: told alone', async (t) => {
+  test('of another login with the same Vault: notified and revoked; of another Vault: only notified', async (t) => {
     for (const [other, left] of [
       [{ auth: { role: 'other' } }, 1],
       [{ vault: { address: 'https://other.test:8200' } }, 2],
@@ -349,7 +349,7 @@ test('a tombstone that does not fit beside the state takes its place', async (t)
   assert.equal(pod.notifier.notified.length, 1);
 });
 
-test('with revoke-on-exit off the successor goes on, and tells nobody', async (t) => {
+test('with revoke-on-exit off the successor resumes, and does not notify', async (t) => {
   const pod = new StatefulPod(t);
   await (await pod.sidecar({ ...TOLD, revokeOnExit: false })).stop();
   await pod.sidecar(TOLD);

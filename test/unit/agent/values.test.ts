@@ -69,7 +69,7 @@ function bench(t: TestContext): Bench {
   };
 }
 
-test('a value is read once when it is asked for, however often that is', async (t) => {
+test('a value is read once, however often it is tracked', async (t) => {
   const { vault, get, want } = bench(t);
   vault.put('kv/app', { password: 'p' });
   await want('kv/app', 'kv/app');
@@ -90,7 +90,7 @@ test('each value has its own schedule', async (t) => {
   assert.ok(vault.count('fetch', 'kv/fast') >= 24);
 });
 
-test('a value that stays the same wakes nobody; a changed one does', async (t) => {
+test('a value that stays the same causes no rendering; a changed one does', async (t) => {
   const { vault, values, clock, get, want, signal } = bench(t);
   vault.put('kv/app', { a: 1, deep: { b: [1] } });
   await want('kv/app');
@@ -238,7 +238,7 @@ test('a token that Vault does not know leads to one login and to new leases', as
   assert.equal(vault.count('fetch', 'database/creds/app'), 2);
 });
 
-test('reads that fail wait longer and longer, up to a cap, and are told once', async (t) => {
+test('failed reads back off up to a cap, and are logged once', async (t) => {
   const { vault, clock, logger, failures, want } = bench(t);
   vault.define('kv/app', {
     kind: 'answer',
@@ -271,7 +271,7 @@ test('Retry-After wins over the own wait', async (t) => {
   assert.ok(Math.max(...gapsOf(vault)) <= 150_000);
 });
 
-test('a refresh that fails keeps the value, and says so until one succeeds', async (t) => {
+test('a failed refresh keeps the value, and the error until one succeeds', async (t) => {
   const { vault, values, clock, logger, get, want } = bench(t);
   vault.put('kv/app', { a: 1 });
   await want('kv/app');
@@ -305,7 +305,7 @@ test('what no file needs any more is forgotten and its lease handed out', async 
   assert.equal(vault.count('renewLease'), 0);
 });
 
-test('Vault being away does not hold up what the Workload API gives', async (t) => {
+test('an unreachable Vault does not delay values of the Workload API', async (t) => {
   const { vault, values, identity, clock, want } = bench(t);
   vault.intercept = () => failure('ERR_VAULT_UNREACHABLE');
   await want(...Array.from({ length: 20 }, (_, index) => `kv/app-${index}`));
@@ -328,7 +328,7 @@ test('a JWT-SVID is replaced at half of its life, the SPIFFE ID read by the refr
   assert.equal(identity.minted.filter((audiences) => audiences === 'b,a').length, 2);
 });
 
-test('an X.509-SVID that came by itself is neither asked for nor ends', async (t) => {
+test('an X.509-SVID of a stream is neither fetched nor expires', async (t) => {
   const { values, clock } = bench(t);
   values.setFromStream({ kind: 'x509-svid' }, { svid: 'one' });
   values.track({ kind: 'x509-svid' }, REFRESH_MS);
@@ -359,7 +359,7 @@ test('two thousand values are read with at most eight requests at a time, and ke
   assert.equal(vault.count('login'), 1);
 });
 
-test('more values than a pod can hold are refused', (t) => {
+test('more values than the limit are rejected', (t) => {
   const { values, vault } = bench(t);
   vault.intercept = () => failure('ERR_VAULT_UNREACHABLE');
   for (let index = 0; index < 10_000; index += 1) values.track(read(`kv/${index}`), REFRESH_MS);

@@ -16,7 +16,7 @@ test('waits double from the floor to the cap, each spread over half of its step'
   assert.deepEqual(waits(6, MOST), [2000, 4000, 8000, 10_000, 10_000, 10_000]);
 });
 
-test('no wait leaves its bounds, and after a reset it begins anew', () => {
+test('no wait leaves its bounds, and a reset starts over', () => {
   const options = fc.record({
     minMs: fc.integer({ min: 1, max: 10_000 }),
     moreMs: fc.integer({ min: 0, max: 100_000 }),

@@ -147,7 +147,7 @@ for (const rule of RULES) {
   test(rule.rule, () => assert.equal(played(rule), rule.outcome));
 }
 
-test('who wants an item waits for one; who wanted it first gets it first', async () => {
+test('callers wait for an item and get one in their order', async () => {
   const queue = new FairQueue<string>();
   const [first, second] = [queue.take(ALWAYS), queue.take(ALWAYS)];
   assert.ok(queue.add('a', 'a1'));
@@ -156,7 +156,7 @@ test('who wants an item waits for one; who wanted it first gets it first', async
   assert.deepEqual(await Promise.all([first, second]), ['a1', 'a2']);
 });
 
-test('who waits for an item gets one as soon as its owner may have a turn again', async () => {
+test('a waiting caller gets an item as soon as its owner may have a turn again', async () => {
   const queue = new FairQueue<string>({ shares: new FairShares(9, 1) });
   for (const item of ['a1', 'a2']) queue.add('a', item);
   assert.equal(await queue.take(ALWAYS), 'a1');
@@ -169,7 +169,7 @@ test('who waits for an item gets one as soon as its owner may have a turn again'
   assert.deepEqual(given, ['a2']);
 });
 
-test('who ends its wait gets nothing, and keeps nothing from the next', async () => {
+test('a caller that ends its wait gets nothing, and keeps nothing from the next', async () => {
   const queue = new FairQueue<string>();
   const stop = new AbortController();
   const given: (string | undefined)[] = [];

@@ -79,7 +79,7 @@ test('what a predecessor left counts, although it is more than a share; nothing 
   assert.ok(shares.tryTake('one'));
 });
 
-test('who gives back what it does not have is a defect', () => {
+test('giving back more than was taken is a bug', () => {
   const shares = new FairShares(9);
   assert.throws(() => shares.giveBack('one'), RangeError);
   assert.throws(() => new FairShares(0), TypeError);
@@ -100,7 +100,7 @@ test('a crowd of one owner does not hold up the first of another', async () => {
   assert.equal(work.begun.length, 101);
 });
 
-test('where all is taken the next turn is that of who holds the fewest, whoever came first', async () => {
+test('if all units are taken, the waiting owner that holds the fewest is next, in any order of arrival', async () => {
   const shares = new FairShares(3);
   const work = new Work();
   const done = ['a', 'b', 'c', 'a', 'a', 'd'].map((owner) => work.run(shares, owner));
@@ -122,7 +122,7 @@ test('of owners that hold as many each has its turn: none starves behind the que
   assert.deepEqual(work.begun, ['a', 'a', 'b', 'c', 'a', 'b', 'a']);
 });
 
-test('who is aborted while it waits leaves the queue; one whose turn has just come gives it back', async () => {
+test('a caller that is aborted while it waits leaves the queue; one whose turn has just come gives its unit back', async () => {
   const shares = new FairShares(3);
   const work = new Work();
   const first = work.run(shares, 'one');

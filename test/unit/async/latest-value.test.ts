@@ -16,7 +16,7 @@ test('the newest value is there at once, and forgotten on demand', async () => {
   assert.equal(latest.current, undefined);
 });
 
-test('all who wait get the first value', async () => {
+test('all waiting callers get the first value', async () => {
   const latest = new Latest<string>();
   const { signal } = new AbortController();
   const waiting = Promise.all([latest.wait(signal), latest.wait(signal)]);
@@ -100,7 +100,7 @@ test('an abort ends waiting and iterating with its reason, also when a value is 
   await assert.rejects(latest.wait(controller.signal), (error) => error === reason);
 });
 
-test('raceAbort gives the outcome of the promise, or the reason of the abort', async () => {
+test('raceAbort returns the outcome of the promise, or throws the reason of the abort', async () => {
   const reason = new Error('stop');
   const failure = new Error('failure');
   const controller = new AbortController();

@@ -27,7 +27,7 @@ suite('waits that end before what they wait for', () => {
     });
   }
 
-  test('all who wait for one promise get its outcome, those who come later as well', async () => {
+  test('all callers that wait for one promise get its outcome, later ones as well', async () => {
     const { signal } = new AbortController();
     const gate = Promise.withResolvers<number>();
     const all = Promise.all([1, 2, 3].map(() => raceAbort(gate.promise, signal)));
@@ -41,7 +41,7 @@ suite('waits that end before what they wait for', () => {
     assert.deepEqual(getEventListeners(signal, 'abort'), []);
   });
 
-  test('all who wait for one promise get its failure', async () => {
+  test('all callers that wait for one promise get its failure', async () => {
     const { signal } = new AbortController();
     const gate = Promise.withResolvers<number>();
     const all = Promise.allSettled([1, 2].map(() => raceAbort(gate.promise, signal)));
@@ -54,7 +54,7 @@ suite('waits that end before what they wait for', () => {
 });
 
 suite('a deadline', () => {
-  test('ends what takes too long, and tells the work', async () => {
+  test('ends a wait that takes too long, and aborts the work', async () => {
     const clock = new FakeClock();
     const { signal } = new AbortController();
     let told: unknown;
@@ -74,7 +74,7 @@ suite('a deadline', () => {
     assert.deepEqual(getEventListeners(signal, 'abort'), []);
   });
 
-  test('gives the outcome of what is done in time, and leaves no timer', async () => {
+  test('returns the outcome of work that is done in time, and leaves no timer', async () => {
     const clock = new FakeClock();
     const { signal } = new AbortController();
     assert.equal(await withDeadline({ clock, ms: 1000, signal }, () => Promise.resolve(1)), 1);

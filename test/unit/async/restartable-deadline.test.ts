@@ -40,7 +40,7 @@ test('ended it leaves no timer, and aborts no more', async () => {
   assert.equal(clock.sleeping, 0);
 });
 
-test('time in which nobody could look passes once, however long it was', async () => {
+test('time in which the process did not run passes as one part, however long it was', async () => {
   const clock = new FakeClock();
   let looks = 0;
   // Each sleep ends ten seconds late, as on a machine that stood still.

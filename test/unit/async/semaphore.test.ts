@@ -25,7 +25,7 @@ class Gate {
   }
 }
 
-test('as many run as the limit says, the others in order', async () => {
+test('at most the limit run, the others wait in order', async () => {
   const semaphore = new Semaphore(2);
   const gate = new Gate();
   const all = Promise.all(
@@ -58,7 +58,7 @@ test('a failure frees its place and is thrown unchanged', async () => {
   assert.equal(await semaphore.run(ALWAYS, () => Promise.resolve(1)), 1);
 });
 
-test('who is aborted while waiting leaves the queue, and the next one moves up', async () => {
+test('a caller that is aborted while waiting leaves the queue, and the next one moves up', async () => {
   const semaphore = new Semaphore(1);
   const gate = new Gate();
   const reason = new Error('stop');
@@ -91,7 +91,7 @@ test('an abort in the moment of its turn loses no place', async () => {
   assert.equal(await semaphore.run(ALWAYS, () => Promise.resolve('free')), 'free');
 });
 
-test('who is aborted already does not run, even when there is room', async () => {
+test('a caller that is aborted already does not run, even with a free permit', async () => {
   const reason = new Error('stop');
   const semaphore = new Semaphore(1);
   const run = semaphore.run(AbortSignal.abort(reason), () => assert.fail('it ran'));
@@ -99,7 +99,7 @@ test('who is aborted already does not run, even when there is room', async () =>
   assert.equal(await semaphore.run(ALWAYS, () => Promise.resolve('free')), 'free');
 });
 
-test('limits that let nothing through are refused', () => {
+test('limits below one are rejected', () => {
   for (const limit of [0, -1, 0.5, Number.NaN, Infinity]) {
     assert.throws(() => new Semaphore(limit), TypeError);
   }

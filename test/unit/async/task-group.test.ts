@@ -70,7 +70,7 @@ test('a task that throws at once fails like any other', async () => {
   assert.deepEqual(ended, ['a']);
 });
 
-test('an abort ends all, awaits them and is no failure', async () => {
+test('an abort ends all tasks, awaits them and is not a failure', async () => {
   const ended: string[] = [];
   const controller = new AbortController();
   const group = runAll(controller.signal, [untilAborted('a', ended), untilAborted('b', ended)]);

@@ -11,7 +11,7 @@ async function overAt(clock: FakeClock, timer: WakeableTimer, atMs: number): Pro
   return clock.monotonicMs();
 }
 
-test('without a ring the wait ends when it is due', async () => {
+test('without a wake-up the wait ends when it is due', async () => {
   const clock = new FakeClock();
   const timer = new WakeableTimer(clock);
   const over = overAt(clock, timer, 5000);
@@ -21,7 +21,7 @@ test('without a ring the wait ends when it is due', async () => {
   assert.equal(clock.sleeping, 0);
 });
 
-test('a ring ends the wait at once, and serves that wait alone', async () => {
+test('a wake-up ends the wait at once, and only that wait', async () => {
   const clock = new FakeClock();
   const timer = new WakeableTimer(clock);
   const first = overAt(clock, timer, 5000);
@@ -35,7 +35,7 @@ test('a ring ends the wait at once, and serves that wait alone', async () => {
   assert.equal(await second, 5000);
 });
 
-test('a ring while nobody waits is kept for the next wait', async () => {
+test('a wake-up without a wait is kept for the next wait', async () => {
   const clock = new FakeClock();
   const timer = new WakeableTimer(clock);
   timer.wake();
@@ -46,7 +46,7 @@ test('a ring while nobody waits is kept for the next wait', async () => {
   assert.equal(await next, 5000);
 });
 
-test('an abort ends the wait with its reason, and a ring is not lost by it', async () => {
+test('an abort ends the wait with its reason, and does not lose a wake-up', async () => {
   const clock = new FakeClock();
   const timer = new WakeableTimer(clock);
   const reason = new Error('stop');
