@@ -61,7 +61,7 @@ suite('the agent as a process', { concurrency: 4 }, () => {
       world.vault.faults.add({ match: {}, respond: 'hang' });
       await world.vault.waitFor({ path: 'kv/app' }, 2, AbortSignal.timeout(20_000));
       assert.equal(await stopInTime(agent), 0);
-      assert.match(agent.output, /token was not revoked; it ends by its TTL/);
+      assert.match(agent.output, /token was not revoked; it expires at its TTL/);
     });
 
     test('while the Workload API hangs', async () => {
