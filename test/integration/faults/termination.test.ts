@@ -233,7 +233,7 @@ suite('an agent that receives SIGTERM', { concurrency: 4 }, () => {
     await using pod = await Pod.start();
     const sidecar = await pod.ready({ revokeDelay: '4s' });
     sidecar.send('SIGTERM');
-    await sidecar.logged(/told to stop/);
+    await sidecar.logged(/credentials stay valid while the application shuts down/);
     await pod.asked('auth/token/renew-self', 2);
     assert.ok(await pod.isOpen());
     assert.equal((await sidecar.get('/readyz')).status, 200);
