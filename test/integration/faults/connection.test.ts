@@ -61,7 +61,7 @@ suite('connections', { concurrency: 4 }, () => {
     await replaceFile(tokenFile, await token('other'));
     const auth = { method: 'kubernetes', mount: 'team/k8s', role: 'web', tokenFile };
     const agent = await world.agent({ auth, spiffe: undefined });
-    await agent.logged(/LOGIN_REFUSED.*service account.*bound to another identity/);
+    await agent.logged(/LOGIN_REFUSED.*bound to another identity .*service account/);
     await replaceFile(tokenFile, await token('web'));
     await world.delivered(1);
     await world.search(agent);
