@@ -1,9 +1,18 @@
 /**
- * What the tests of `npm test` have run of src, in lines, against floors. Read from the lcov file that the test runner writes.
- * src/dev is a development tool and has no floor.
+ * `npm run coverage`: runs the unit and integration tests, and compares the share of src that they run, in lines, with floors. It is
+ * not a part of `npm test`, because counting makes everything slower: tests that bound CPU time are left out here. src/dev is a
+ * development tool and has no floor.
  */
-import { readFileSync } from 'node:fs';
-import { relative } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { globSync, mkdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const LOG = join(root, '.cache', 'coverage.info');
+
+/** They measure CPU time. */
+const TIMED = /-cost\.test\.ts$|template-memory\.test\.ts$|template\/work\.test\.ts$/;
 
 /** Folder below src -> least share of its lines, in percent; the others count for the whole alone. */
 const FLOORS: Readonly<Record<string, number>> = { core: 99, admission: 99, output: 99 };
@@ -17,7 +26,7 @@ interface Lines {
 }
 
 /** Lines of each file, by its path below the project. */
-function linesByFile(lcov: string, root: string): ReadonlyMap<string, Lines> {
+function linesByFile(lcov: string): ReadonlyMap<string, Lines> {
   const files = new Map<string, Lines>();
   let file = '';
   for (const line of lcov.split('\n')) {
@@ -31,13 +40,10 @@ function linesByFile(lcov: string, root: string): ReadonlyMap<string, Lines> {
 }
 
 /** Compares an lcov file with the floors; `ok` is false if one is missed. */
-export function checkCoverage(
-  path: string,
-  root: string,
-): { readonly text: string; readonly ok: boolean } {
+function checkCoverage(path: string): { readonly text: string; readonly ok: boolean } {
   const folders = new Map<string, Lines>();
   const all = { found: 0, hit: 0 };
-  for (const [file, { found, hit }] of linesByFile(readFileSync(path, 'utf8'), root)) {
+  for (const [file, { found, hit }] of linesByFile(readFileSync(path, 'utf8'))) {
     const folder = /^src\/([\w-]+)\//.exec(file)?.[1];
     if (folder === undefined || folder === 'dev') continue;
     const lines = folders.get(folder) ?? { found: 0, hit: 0 };
@@ -62,3 +68,20 @@ function row(
   const least = floor === 0 ? '' : ` (at least ${floor} %${ok ? '' : ', MISSED'})`;
   return { text: `${name}: ${percent.toFixed(1)} % of ${found} lines${least}`, ok };
 }
+
+mkdirSync(dirname(LOG), { recursive: true });
+const tests = globSync('test/{unit,integration}/**/*.test.ts', { cwd: root });
+const { status } = spawnSync(
+  process.execPath,
+  [
+    ...['--test', '--test-concurrency=2', '--test-timeout=120000'],
+    ...['--experimental-test-coverage', '--test-coverage-include=src/**'],
+    ...['--test-reporter=dot', '--test-reporter-destination=stdout'],
+    ...['--test-reporter=lcov', `--test-reporter-destination=${LOG}`],
+    ...tests.filter((path) => !TIMED.test(path)),
+  ],
+  { cwd: root, stdio: 'inherit' },
+);
+const coverage = checkCoverage(LOG);
+process.stdout.write(`\n${coverage.text}\n`);
+process.exitCode = status === 0 && coverage.ok ? 0 : 1;

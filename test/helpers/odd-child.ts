@@ -63,7 +63,7 @@ function whatItCan(): readonly string[] {
     'read a file': () => readdirSync('/etc'),
     'write a file': () => writeFileSync('/tmp/vouchsafe-odd-child', ''),
     'see a secret': () => {
-      if (Object.keys(process.env).length > 0) return;
+      if (Object.keys(process.env).some((name) => name !== 'NODE_V8_COVERAGE')) return;
       throw new Error('nothing to see');
     },
     'run a program': () =>

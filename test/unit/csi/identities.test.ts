@@ -181,7 +181,7 @@ suite('SVIDs of pods by the CSI driver', { skip: CANNOT_MOUNT }, () => {
       context: { 'csi.storage.k8s.io/pod-label:app': 'web' },
     });
     const impostor = { ...(await world.pod('web')), name: 'web' };
-    const none = /ERR_CSI_PENDING.*ERR_KUBERNETES_API.*no pod shop\/web with UID/;
+    const none = /ERR_CSI_PENDING.*ERR_KUBERNETES_API.*pod shop\/web with UID .* does not exist/;
     await world.rejectedWith(none, kubelet, impostor, plain);
   });
 

@@ -128,7 +128,7 @@ test('namespaces have their own mounts, policies and tokens', async () => {
 test('what the seeding interface is refused it says with its path', async () => {
   await using bench = await startBench();
   await assert.rejects(bench.vault.write('auth/nope/role/x', {}), {
-    message: /refused to update auth\/nope\/role\/x: 404 .*route entry not found/,
+    message: /rejected update of auth\/nope\/role\/x: 404 .*route entry not found/,
   });
   await assert.rejects(bench.vault.read('sys/policies/acl/none'), { message: /: 404 \[\]$/ });
 });
