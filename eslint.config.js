@@ -81,8 +81,8 @@ const MAY_IMPORT = {
     'agent',
     'platform',
   ],
-  sandbox: ['core', 'async'],
-  renderer: ['core', 'contracts', 'sandbox', 'template', 'vault'],
+  'worker-pool': ['core', 'async'],
+  renderer: ['core', 'contracts', 'worker-pool', 'template', 'vault'],
   mounter: ['core', 'async'],
   csi: [
     'core',

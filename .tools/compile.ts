@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { headOf } from '../src/renderer/index.ts';
-import { encodeFrame } from '../src/sandbox/frames.ts';
+import { encodeFrame } from '../src/worker-pool/frames.ts';
 import { RENDER_LIMITS } from '../src/template/index.ts';
 import { startDevVault } from '../src/dev/vault/index.ts';
 import { startOidcProvider, startWorkloadApi } from '../src/dev/workload-api/index.ts';

@@ -8,7 +8,7 @@ import type { Clock, Logger, Metrics } from '../../src/core/index.ts';
 import type { Task } from '../../src/async/index.ts';
 import { sandboxed, systemRandom } from '../../src/platform/index.ts';
 import { createRenderCounts, headOf, Renderer, type Setup } from '../../src/renderer/index.ts';
-import { Pool } from '../../src/sandbox/index.ts';
+import { Pool } from '../../src/worker-pool/index.ts';
 import { RENDER_LIMITS } from '../../src/template/index.ts';
 
 /** Most bytes of all values of a volume together, and of all its files. */

@@ -1,13 +1,13 @@
 /**
  * A render process of the CSI driver: reads requests from standard input and writes answers to standard output until the
  * input ends. It reads nothing else, and locks itself down before the first request. Wiring only; see src/renderer and
- * src/sandbox.
+ * src/worker-pool.
  */
 // Not by the indexes of the folders, which load what only the driver needs.
 import { lockDown } from '../../src/platform/lockdown.ts';
 import { RendererService } from '../../src/renderer/serve.ts';
 import type { Setup } from '../../src/renderer/wire.ts';
-import { serveFrames } from '../../src/sandbox/serve.ts';
+import { serveFrames } from '../../src/worker-pool/serve.ts';
 import { loadFormats } from '../../src/template/index.ts';
 
 /** Longest frame, in bytes; the driver bounds its requests further. */

@@ -4,7 +4,7 @@
  * @see https://learn.microsoft.com/azure/aks/workload-identity-overview
  */
 import { azureTokenFile, type ResolvedSettings } from '../config/annotations/index.ts';
-import { pathOf } from './document.ts';
+import { pathOf } from './build-document.ts';
 
 /** Variables for the containers that see the files; empty if the pod does not request them. */
 export function azureVariables({ settings, files }: ResolvedSettings): Record<string, string> {

@@ -5,7 +5,7 @@ import type { RawAgentConfig } from '../config/agent/index.ts';
 import type { FileSettings, Settings } from '../config/annotations/index.ts';
 import type { Installation } from '../config/installation/index.ts';
 import { configText } from './file-checks.ts';
-import type { Needs } from './document.ts';
+import type { Needs } from './build-document.ts';
 import {
   AGENT_CONTAINER,
   CONFIG_VARIABLE,

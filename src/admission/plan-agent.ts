@@ -7,7 +7,7 @@ import type { Addition } from './assemble.ts';
 import { azureVariables } from './azure.ts';
 import { ownContainers, ownVolumes } from './containers.ts';
 import { checkContents, isTooLarge } from './file-checks.ts';
-import { agentDocument, needsOf } from './document.ts';
+import { agentDocument, needsOf } from './build-document.ts';
 import { documentGrants } from './grants.ts';
 import type { InjectionPlan, PlanInput } from './injection-types.ts';
 import { CONTAINER_VARIABLE } from './names.ts';

@@ -1,7 +1,7 @@
 /**
  * Which workloads may use which connection, role, auth mount, path and audience. Vault's own policies decide what a
  * role may read; these decide who may use the role. What is not known at admission, such as a path that a template
- * computes, is checked by the engine (src/core/access.ts).
+ * computes, is checked by the engine (src/core/vault-grants.ts).
  */
 import type { ResolvedSettings } from '../config/annotations/index.ts';
 import type { Installation, VaultPolicy } from '../config/installation/index.ts';

@@ -19,7 +19,7 @@ import {
   type Problem,
 } from '../core/index.ts';
 import { checkContents, type CheckTemplate, type LiteralDependencies } from './file-checks.ts';
-import { agentDocument, needsOf, svidUsers, type Needs } from './document.ts';
+import { agentDocument, needsOf, svidUsers, type Needs } from './build-document.ts';
 import { levelProblems } from './levels.ts';
 import { decideByPolicies } from './policy.ts';
 

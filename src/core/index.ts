@@ -7,7 +7,7 @@ export {
   type Grant,
   type Grants,
   type Operation,
-} from './access.ts';
+} from './vault-grants.ts';
 export { certificateLife, type CertificateLife } from './certificate-life.ts';
 export type { Clock, Random } from './clock.ts';
 export {

@@ -13,7 +13,7 @@ import type { DriverParts, HeldLock, LocksPort } from './ports.ts';
 import { Records } from './records.ts';
 import { Registration } from './registration.ts';
 import { Revocations } from './revocations.ts';
-import { csiCalls } from './services.ts';
+import { csiCalls } from './kubelet-calls.ts';
 import { Volumes } from './volumes.ts';
 import { DEFAULT_WAITS, type Waits } from './waits.ts';
 

@@ -12,7 +12,7 @@ import { chmod, lstat, mkdir, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { VouchsafeError, type Logger } from '../core/index.ts';
 import type { CallType } from './proto/csi.ts';
-import { GRPC_STATUS, statusOf, type CallStatus } from './status.ts';
+import { GRPC_STATUS, statusOf, type CallStatus } from './grpc-status.ts';
 
 /** Largest request: a pod has at most 1.5 MiB of attributes, and its tokens come on top. */
 const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;

@@ -7,7 +7,7 @@ import { planFor } from './planning.ts';
 import type { DriverParts } from './ports.ts';
 import type { PublishRequest } from './publish-request.ts';
 import { bytesOfRecord, type Records } from './records.ts';
-import { requireAudience } from './tokens.ts';
+import { requireAudience } from './service-account-tokens.ts';
 import { Volume, type VolumeParts } from './volume.ts';
 
 /** The parts around a new volume. */

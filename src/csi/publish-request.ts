@@ -5,7 +5,7 @@ import { isAbsolute, normalize } from 'node:path';
 import { VouchsafeError } from '../core/index.ts';
 import { placeOf } from '../mounter/index.ts';
 import type { NodePublishVolumeRequest } from './proto/csi.ts';
-import { parsePodTokens, TOKENS_KEY, type PodTokens } from './tokens.ts';
+import { parsePodTokens, TOKENS_KEY, type PodTokens } from './service-account-tokens.ts';
 
 /** The kubelet sets the keys with this prefix in the volume context, and overwrites those of a pod's author. */
 const KUBELET_PREFIX = 'csi.storage.k8s.io/';

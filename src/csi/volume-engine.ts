@@ -12,7 +12,7 @@ import type { FileOwner, MemoryBudget } from './memory-budget.ts';
 import type { OrphanedLogins } from './orphaned-logins.ts';
 import type { DriverParts, RendererPort } from './ports.ts';
 import type { StoredRecord } from './records.ts';
-import type { TokenSource } from './tokens.ts';
+import type { TokenSource } from './service-account-tokens.ts';
 import { VolumeRoom } from './volume-room.ts';
 
 /** Admission denies the settings that would notify a container. */

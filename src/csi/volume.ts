@@ -12,7 +12,7 @@ import { OrphanedLogins } from './orphaned-logins.ts';
 import type { VolumeSpec } from './publish-request.ts';
 import type { StoredRecord } from './records.ts';
 import { Strikes } from './strikes.ts';
-import { TokenSource, type PodTokens } from './tokens.ts';
+import { TokenSource, type PodTokens } from './service-account-tokens.ts';
 import { buildEngine, type EngineOptions, type VolumeParts } from './volume-engine.ts';
 
 export type { VolumeParts } from './volume-engine.ts';

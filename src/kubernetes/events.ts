@@ -16,7 +16,7 @@ import {
 } from '../core/index.ts';
 import { FairQueue, Latest, withDeadline } from '../async/index.ts';
 import { statusOf, type ApiRequest, type KubernetesApi } from './api.ts';
-import { microTime } from './lease.ts';
+import { microTime } from './leader-election.ts';
 import { TokenBucket } from './token-bucket.ts';
 
 /** The object of an Event. */

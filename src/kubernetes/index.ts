@@ -3,7 +3,7 @@ export {
   loopbackAccess,
   type ApiAccess,
   type InClusterOptions,
-} from './access.ts';
+} from './client-config.ts';
 export {
   apiError,
   fieldsOf,
@@ -19,7 +19,7 @@ export {
 export { EventRecorder, type EventsOptions, type EventDetails } from './events.ts';
 export { Informer, type InformerOptions } from './informer.ts';
 export { kubeconfigAccess, type KubeconfigOptions } from './kubeconfig.ts';
-export { Lease, type LeaseOptions } from './lease.ts';
+export { Lease, type LeaseOptions } from './leader-election.ts';
 export { createKubernetesApi } from './rest.ts';
 export { watchNamespaces, type Namespaces, type NamespacesOptions } from './namespaces.ts';
 export {

@@ -4,7 +4,7 @@
  */
 import type { RequestOptions } from 'node:https';
 import { VouchsafeError } from '../core/index.ts';
-import type { ApiAccess } from './access.ts';
+import type { ApiAccess } from './client-config.ts';
 
 /** Path and context of a kubeconfig. Default: the current context of `KUBECONFIG` or `~/.kube/config`. */
 export interface KubeconfigOptions {

@@ -1,4 +1,4 @@
-export { dropAllButMounting } from './confinement.ts';
+export { dropAllButMounting } from './drop-privileges.ts';
 export { nextEventLoopTurn, systemClock, systemRandom } from './clock.ts';
 export { disableCoreDumps } from './dumps.ts';
 export { readTextFile } from './files.ts';

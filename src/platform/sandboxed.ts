@@ -24,13 +24,13 @@ export interface SandboxedProgram {
   readonly heapBytes: number;
 }
 
-/** Callbacks for a child; see `Child` of src/sandbox. */
+/** Callbacks for a child; see `Child` of src/worker-pool. */
 export interface SandboxedEvents {
   received(chunk: Uint8Array): void;
   ended(how: string): void;
 }
 
-/** A child; see `Child` of src/sandbox. */
+/** A child; see `Child` of src/worker-pool. */
 export interface SandboxedChild {
   send(chunks: readonly Uint8Array[]): void;
   kill(): void;

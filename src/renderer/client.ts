@@ -8,7 +8,7 @@ import {
   VouchsafeError,
   type Dependency,
 } from '../core/index.ts';
-import { BoundExceeded, type Frame, type Job, type Pool } from '../sandbox/index.ts';
+import { BoundExceeded, type Frame, type Job, type Pool } from '../worker-pool/index.ts';
 import { parseResponse, type ParsedResponse, type ResponseShape } from '../vault/response.ts';
 import {
   headOf,

@@ -2,7 +2,7 @@
  * Metrics of the render processes. Labels are closed sets: never a tenant.
  */
 import type { Metrics } from '../core/index.ts';
-import type { PoolCounts } from '../sandbox/index.ts';
+import type { PoolCounts } from '../worker-pool/index.ts';
 
 /** In seconds: from the wait for a free child, a millisecond, to the longest wait. */
 const BUCKETS = [0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60];

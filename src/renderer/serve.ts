@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { dependencyKey, toVouchsafeError, VouchsafeError, type Dependency } from '../core/index.ts';
-import type { Frame } from '../sandbox/index.ts';
+import type { Frame } from '../worker-pool/index.ts';
 import {
   checkTemplate,
   formatTemplate,

@@ -16,7 +16,7 @@ import {
   type Problem,
   type WriteParams,
 } from '../core/index.ts';
-import type { Frame } from '../sandbox/index.ts';
+import type { Frame } from '../worker-pool/index.ts';
 import type { RenderLimits } from '../template/index.ts';
 import type { ResponseShape } from '../vault/response.ts';
 

@@ -1,7 +1,7 @@
 /** A child of a pool that misbehaves on command. The first frame is the setup, each later one is a command. */
 import { readdirSync, writeFileSync, writeSync } from 'node:fs';
 import { lockDown } from '../../src/platform/lockdown.ts';
-import { serveFrames } from '../../src/sandbox/serve.ts';
+import { serveFrames } from '../../src/worker-pool/serve.ts';
 
 /** The commands. */
 export type Command =

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { stat } from 'node:fs/promises';
 import { suite, test } from 'node:test';
 import { CALLS } from '../../../src/csi/proto/csi.ts';
-import { GRPC_STATUS } from '../../../src/csi/status.ts';
+import { GRPC_STATUS } from '../../../src/csi/grpc-status.ts';
 import { VouchsafeError, type Clock } from '../../../src/core/index.ts';
 import { systemClock } from '../../../src/platform/index.ts';
 import { eventually } from '../../helpers/agent-process.ts';

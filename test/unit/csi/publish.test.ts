@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { eventually } from '../../helpers/agent-process.ts';
 import { CALLS } from '../../../src/csi/proto/csi.ts';
-import { GRPC_STATUS } from '../../../src/csi/status.ts';
+import { GRPC_STATUS } from '../../../src/csi/grpc-status.ts';
 import { systemMounts } from '../../../src/platform/index.ts';
 import { ATTRIBUTES, CANNOT_MOUNT, CsiWorld, rejectionOf } from '../../helpers/csi-world.ts';
 

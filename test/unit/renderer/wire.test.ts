@@ -11,7 +11,7 @@ import {
   readValue,
   WireError,
 } from '../../../src/renderer/wire.ts';
-import type { Frame } from '../../../src/sandbox/index.ts';
+import type { Frame } from '../../../src/worker-pool/index.ts';
 
 const DIGEST = `${'A'.repeat(43)}=`;
 const CONTENT = Buffer.from('text');

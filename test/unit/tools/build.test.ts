@@ -25,7 +25,7 @@ import { imageCommand } from '../../../.tools/image-command.ts';
 import { EXIT } from '../../../src/core/index.ts';
 import { CALLS } from '../../../src/csi/index.ts';
 import { headOf, readRendered } from '../../../src/renderer/wire.ts';
-import { encodeFrame, FrameReader } from '../../../src/sandbox/frames.ts';
+import { encodeFrame, FrameReader } from '../../../src/worker-pool/frames.ts';
 import { RENDER_LIMITS } from '../../../src/template/index.ts';
 import { Kubelet } from '../../helpers/kubelet.ts';
 import { ROOT } from '../docs/documents.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VouchsafeError, type ErrorCode } from '../../../src/core/index.ts';
-import { GRPC_STATUS, statusOf } from '../../../src/csi/status.ts';
+import { GRPC_STATUS, statusOf } from '../../../src/csi/grpc-status.ts';
 
 /** Codes after which a kubelet still asks to unpublish: csi_client.go of Kubernetes, isFinalError. */
 const NOT_FINAL: readonly number[] = [

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { parsePodTokens, TokenSource } from '../../../src/csi/tokens.ts';
+import { parsePodTokens, TokenSource } from '../../../src/csi/service-account-tokens.ts';
 import { toVouchsafeError } from '../../../src/core/index.ts';
 import { FakeClock, settle } from '../../helpers/fake-clock.ts';
 

@@ -11,7 +11,7 @@ import {
   type Child,
   type Frame,
   type PoolOptions,
-} from '../../../src/sandbox/index.ts';
+} from '../../../src/worker-pool/index.ts';
 import type { Command } from '../../helpers/odd-child.ts';
 import { recordingLogger, type RecordingLogger } from '../../helpers/recorder.ts';
 import { until } from '../../helpers/until.ts';
