@@ -107,6 +107,8 @@ suite('faults of the driver', () => {
   test('the driver is killed during a publish, after its login: its successor goes on with the same token', async () => {
     await using space = await withSecret();
     await waitsForSecret(space);
+    // A token that Vault has granted is the driver's only once it has saved it; by then it asks for the secret.
+    await waitsBecause(space, 'app', /later/);
     await awaitDriver(await killDriver());
     await putLater(space);
     await space.ready('app', KUBELET_MS);
