@@ -94,10 +94,7 @@ describe('bounds', () => {
     );
     assert.equal(problemsIn('{{jsn x}}'.repeat(990), 't').length, 50);
     const params = `{{#each a as |${names.join(' ')}|}}${'{{k1299}}'.repeat(600)}{{/each}}`;
-    assert.match(
-      problemsIn(params, 't')[0]?.message ?? '',
-      /each has at most 2 block parameters/,
-    );
+    assert.match(problemsIn(params, 't')[0]?.message ?? '', /each has at most 2 block parameters/);
     assert.match(
       problemsIn('{{!-- x --}}'.repeat(8_000), 't')[0]?.message ?? '',
       /8000 comments .*too many for its length/,
