@@ -1,4 +1,5 @@
 /** The CSI driver's pods: found, waited for, taken from the nodes and brought back. */
+import { codeOf } from '../../../src/core/index.ts';
 import type { List, Pod } from './objects.ts';
 import { RELEASE } from './release.ts';
 import { api, eventually, isReady, processesOf } from './suite.ts';
@@ -25,8 +26,17 @@ export async function theDriver(): Promise<Pod> {
 /** Kills it as the kernel would; gives it as it was. */
 export async function killDriver(): Promise<Pod> {
   const driver = await theDriver();
-  for (const pid of processesOf(driver, 'driver')) process.kill(pid, 'SIGKILL');
+  for (const pid of processesOf(driver, 'driver')) kill(pid);
   return driver;
+}
+
+/** Render processes end with the driver, and may be gone already. */
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if (codeOf(error) !== 'ESRCH') throw error;
+  }
 }
 
 /** Waits until another process than this one serves the node. */
