@@ -3,8 +3,15 @@
  */
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util';
 import { parseDocumentText } from '../src/config/schema/index.ts';
-import { LOG_LEVELS, VouchsafeError, type LogLevel } from '../src/core/index.ts';
-import { readTextFile } from '../src/platform/index.ts';
+import {
+  EXIT,
+  exitCodeOf,
+  LOG_LEVELS,
+  VouchsafeError,
+  type LogLevel,
+  toVouchsafeError,
+} from '../src/core/index.ts';
+import { printError, readTextFile } from '../src/platform/index.ts';
 
 const MAX_VALUES_BYTES = 4 * 1024 * 1024;
 
@@ -53,4 +60,16 @@ export async function readValues(path: string | undefined): Promise<unknown> {
     throw new VouchsafeError('ERR_CONFIG_UNREADABLE', `cannot read ${path}`, { cause });
   }
   return parseDocumentText(text);
+}
+
+/** Runs a process to its end, and prints the error that ends it; resolves to the exit code. */
+export async function exitCodeOfRun(run: () => Promise<void>): Promise<number> {
+  try {
+    await run();
+    return EXIT.ok;
+  } catch (caught) {
+    const error = toVouchsafeError(caught);
+    printError(`vouchsafe: ${error.code}: ${error.message}`);
+    return exitCodeOf(error);
+  }
 }

@@ -4,15 +4,7 @@
 import { join } from 'node:path';
 import { planVolume, volumeGrants } from '../../src/admission/index.ts';
 import { parseInstallation, type Installation } from '../../src/config/installation/index.ts';
-import {
-  EXIT,
-  exitCodeOf,
-  toVouchsafeError,
-  VERSION,
-  VouchsafeError,
-  type Clock,
-  type Logger,
-} from '../../src/core/index.ts';
+import { VERSION, VouchsafeError, type Clock, type Logger } from '../../src/core/index.ts';
 import { runDriver, type DriverOptions } from '../../src/csi/index.ts';
 import {
   createKubernetesApi,
@@ -31,7 +23,6 @@ import {
   disableCoreDumps,
   memoryLimit,
   nodeAddresses,
-  printError,
   readTextFile,
   reportDefects,
   systemClock,
@@ -40,7 +31,7 @@ import {
   systemRandom,
   terminationSignal,
 } from '../../src/platform/index.ts';
-import { readFlags, readValues, usageOf, type Flags } from '../flags.ts';
+import { exitCodeOfRun, readFlags, readValues, usageOf, type Flags } from '../flags.ts';
 import { podIdentities } from './identities.ts';
 import { MAX_FRAME_BYTES, startRenderers } from './renderer.ts';
 
@@ -65,14 +56,7 @@ const USAGE = usageOf('csi', OPTIONS);
 export async function main(args: readonly string[]): Promise<number> {
   disableCoreDumps();
   setPrivateUmask();
-  try {
-    await run(readFlags(args, OPTIONS, USAGE));
-    return EXIT.ok;
-  } catch (caught) {
-    const error = toVouchsafeError(caught);
-    printError(`vouchsafe: ${error.code}: ${error.message}`);
-    return exitCodeOf(error);
-  }
+  return exitCodeOfRun(async () => run(readFlags(args, OPTIONS, USAGE)));
 }
 
 async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<void> {

@@ -1,25 +1,18 @@
 /**
  * The mounter of one node: mounts volumes for the CSI driver until SIGTERM. Wiring only.
  */
-import {
-  EXIT,
-  exitCodeOf,
-  parseQuantity,
-  toVouchsafeError,
-  VouchsafeError,
-} from '../../src/core/index.ts';
+import { parseQuantity, VouchsafeError } from '../../src/core/index.ts';
 import { Mounter, serveMounter } from '../../src/mounter/index.ts';
 import {
   createLogger,
   dropAllButMounting,
   setPrivateUmask,
   disableCoreDumps,
-  printError,
   reportDefects,
   systemMounts,
   terminationSignal,
 } from '../../src/platform/index.ts';
-import { readFlags, usageOf, type Flags } from '../flags.ts';
+import { exitCodeOfRun, readFlags, usageOf, type Flags } from '../flags.ts';
 
 const OPTIONS = {
   socket: { type: 'string', default: '/mounter/mounter.sock' },
@@ -36,14 +29,7 @@ const USAGE = usageOf('mounter', OPTIONS);
 export async function main(args: readonly string[]): Promise<number> {
   disableCoreDumps();
   setPrivateUmask();
-  try {
-    await run(readFlags(args, OPTIONS, USAGE));
-    return EXIT.ok;
-  } catch (caught) {
-    const error = toVouchsafeError(caught);
-    printError(`vouchsafe: ${error.code}: ${error.message}`);
-    return exitCodeOf(error);
-  }
+  return exitCodeOfRun(async () => run(readFlags(args, OPTIONS, USAGE)));
 }
 
 async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<void> {

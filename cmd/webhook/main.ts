@@ -2,7 +2,6 @@
  * The webhook: answers AdmissionReviews of the API server until SIGTERM. Wiring only.
  */
 import { parseInstallation } from '../../src/config/installation/index.ts';
-import { EXIT, exitCodeOf, toVouchsafeError } from '../../src/core/index.ts';
 import {
   createLogger,
   createMetrics,
@@ -10,7 +9,6 @@ import {
   disableCoreDumps,
   nodeAddresses,
   nextEventLoopTurn,
-  printError,
   readTextFile,
   reportDefects,
   systemClock,
@@ -20,7 +18,7 @@ import {
 import { FileCertificates, type Certificates } from '../../src/webhook-certificates/index.ts';
 import { createWebhookServer } from '../../src/webhook/index.ts';
 import { checkTemplate } from '../../src/template/index.ts';
-import { readFlags, readValues, usageOf, type Flags } from '../flags.ts';
+import { exitCodeOfRun, readFlags, readValues, usageOf, type Flags } from '../flags.ts';
 
 const OPTIONS = {
   config: { type: 'string' },
@@ -43,14 +41,7 @@ const USAGE = usageOf('webhook', OPTIONS);
 /** Runs the webhook with command-line arguments; resolves to the exit code. */
 export async function main(words: readonly string[]): Promise<number> {
   disableCoreDumps();
-  try {
-    await run(readFlags(words, OPTIONS, USAGE));
-    return EXIT.ok;
-  } catch (caught) {
-    const error = toVouchsafeError(caught);
-    printError(`vouchsafe: ${error.code}: ${error.message}`);
-    return exitCodeOf(error);
-  }
+  return exitCodeOfRun(async () => run(readFlags(words, OPTIONS, USAGE)));
 }
 
 async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<void> {

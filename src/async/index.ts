@@ -8,3 +8,4 @@ export { raceAbort, DEADLINE, withDeadline } from './race-abort.ts';
 export { retry, type RetryOptions } from './retry.ts';
 export { Semaphore } from './semaphore.ts';
 export { runAll, type Task } from './task-group.ts';
+export { NEVER_ABORTED } from './never-aborted.ts';

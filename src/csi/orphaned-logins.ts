@@ -3,10 +3,7 @@
  * lives until its TTL. So an abandoned login is awaited in the background, and its token is revoked.
  */
 import type { VaultPort } from '../agent/index.ts';
-import { raceAbort, type FairShares } from '../async/index.ts';
-
-/** The client has a deadline of its own for each request. */
-const NEVER_ABORTED = new AbortController().signal;
+import { NEVER_ABORTED, raceAbort, type FairShares } from '../async/index.ts';
 
 /** The shares that bound the logins of all volumes. */
 export interface LoginTurns {

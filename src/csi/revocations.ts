@@ -4,6 +4,7 @@
  */
 import type { Clock, Gauge, Logger, Metrics, Random } from '../core/index.ts';
 import {
+  NEVER_ABORTED,
   raceAbort,
   createBackoff,
   DEADLINE,
@@ -20,8 +21,6 @@ const GIVE_UP_MS = 24 * 60 * 60_000;
 
 /** Tries at once, at most a third of them for one namespace: a node that is drained must not flood Vault. */
 const MAX_PARALLEL = 9;
-
-const NEVER_ABORTED = new AbortController().signal;
 
 /** The parts around {@link Revocations}. */
 export interface RevocationsOptions {

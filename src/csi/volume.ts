@@ -6,7 +6,7 @@
  */
 import type { AgentStatus } from '../agent/index.ts';
 import { runWithBackground, type BuiltAgent } from '../agent-runtime/index.ts';
-import { raceAbort, createBackoff, DEADLINE, withDeadline } from '../async/index.ts';
+import { NEVER_ABORTED, raceAbort, createBackoff, DEADLINE, withDeadline } from '../async/index.ts';
 import { hasCode, toVouchsafeError, VouchsafeError, type Logger } from '../core/index.ts';
 import { OrphanedLogins } from './orphaned-logins.ts';
 import type { VolumeSpec } from './publish-request.ts';
@@ -19,8 +19,6 @@ export type { VolumeParts } from './volume-engine.ts';
 
 /** Waits before an engine is built again after it failed. */
 const ENGINE_RETRY = { minMs: 500, maxMs: 30_000 } as const;
-
-const NEVER_ABORTED = new AbortController().signal;
 
 /** A volume of this node. */
 export class Volume {

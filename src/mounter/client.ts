@@ -4,7 +4,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { codeOf, VouchsafeError, type Clock } from '../core/index.ts';
-import { raceAbort, DEADLINE, Semaphore, withDeadline } from '../async/index.ts';
+import { NEVER_ABORTED, raceAbort, DEADLINE, Semaphore, withDeadline } from '../async/index.ts';
 import { lineReader, parseAnswer, type MounterRequest } from './messages.ts';
 import type { MounterPort, MountSpec } from './mounter.ts';
 import type { Place } from './place.ts';
@@ -51,7 +51,7 @@ export class MounterClient implements MounterPort {
   }
 
   async unmount({ pod, volume }: Place): Promise<void> {
-    await this.#request({ kind: 'unmount', pod, volume }, NEVER);
+    await this.#request({ kind: 'unmount', pod, volume }, NEVER_ABORTED);
   }
 
   /** Closes the connection; requests in flight fail. */
@@ -109,7 +109,7 @@ export class MounterClient implements MounterPort {
         const reason = codeOf(cause) ?? 'unknown error';
         if (clock.monotonicMs() >= until)
           throw this.#unavailable(`cannot be reached (${reason})`, cause);
-        await clock.sleep(RETRY_MS, NEVER);
+        await clock.sleep(RETRY_MS, NEVER_ABORTED);
       }
     }
   }
@@ -140,8 +140,6 @@ export class MounterClient implements MounterPort {
     return new VouchsafeError('ERR_CSI_MOUNT', text, { cause });
   }
 }
-
-const NEVER = new AbortController().signal;
 
 async function opened(path: string): Promise<Socket> {
   const socket = connect(path);

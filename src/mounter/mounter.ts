@@ -4,7 +4,7 @@
  * that volume, or in an error.
  */
 import { codeOf, VouchsafeError, type Logger } from '../core/index.ts';
-import { Semaphore } from '../async/index.ts';
+import { NEVER_ABORTED, Semaphore } from '../async/index.ts';
 import {
   hasTarget,
   isEmpty,
@@ -122,7 +122,7 @@ export class Mounter implements MounterPort {
     checkPlace(place);
     const { podsDirectory, mounts } = this.#options;
     const target = targetOf(podsDirectory, place);
-    await this.#exclusive(target, NEVER, `cannot unmount ${target}`, async () => {
+    await this.#exclusive(target, NEVER_ABORTED, `cannot unmount ${target}`, async () => {
       using volume = openIfThere(podsDirectory, place);
       if (volume === undefined) return;
       for (let count = 0; hasTarget(volume); count += 1) {
@@ -194,8 +194,6 @@ export class Mounter implements MounterPort {
     await mounts.mountTmpfs({ descriptor, source, options });
   }
 }
-
-const NEVER = new AbortController().signal;
 
 function checkPlace(place: Place): void {
   if (!isPlace(place)) throw mountError('not a volume of a pod');

@@ -6,6 +6,7 @@ import { rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { toVouchsafeError, VouchsafeError, type Logger } from '../core/index.ts';
+import { NEVER_ABORTED } from '../async/index.ts';
 import {
   lineReader,
   MAX_LINE,
@@ -112,7 +113,7 @@ async function answered(
   const { id, kind, ...rest } = request;
   const { pod, volume } = request;
   try {
-    if (request.kind === 'mount') await mounter.mount(request, NEVER);
+    if (request.kind === 'mount') await mounter.mount(request, NEVER_ABORTED);
     else await mounter.unmount(request);
     logger.debug(kind, rest);
     return { id, error: null };
@@ -122,5 +123,3 @@ async function answered(
     return { id, error: error.message.slice(0, MAX_LINE / 2) };
   }
 }
-
-const NEVER = new AbortController().signal;
