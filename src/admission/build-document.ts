@@ -16,7 +16,8 @@ import type {
 } from '../config/annotations/index.ts';
 import type { Installation, VaultConnection } from '../config/installation/index.ts';
 import { DEFAULTS, grammar } from '../config/schema/index.ts';
-import { formatDuration, type Problem } from '../core/index.ts';
+import { formatDuration } from '../core/index.ts';
+import type { Diagnostics } from './diagnostics.ts';
 import { DIRECTORY } from './names.ts';
 
 /** What the agent needs besides its own volumes. */
@@ -29,13 +30,6 @@ export interface Needs {
   readonly token: { readonly audience: string | undefined } | undefined;
 }
 
-/** Reasons against an injection, collected. */
-export interface Reasons {
-  readonly problems: Problem[];
-  /** What the installation does not allow. */
-  readonly forbidden: Problem[];
-}
-
 /**
  * Decides what is needed; reports a connection that does not exist or that the pod may not use. With `byToken`
  * the login uses a service-account token whatever the settings are.
@@ -43,7 +37,7 @@ export interface Reasons {
 export function needsOf(
   resolved: ResolvedSettings,
   installation: Installation,
-  reasons: Reasons,
+  diagnostics: Diagnostics,
   byToken = false,
 ): Needs {
   const { settings, files } = resolved;
@@ -56,7 +50,7 @@ export function needsOf(
     settings['auth-method'].value === 'kubernetes';
   return {
     spiffe: svidUsers(resolved).length > 0 || (usesVault && !isByToken),
-    vault: usesVault ? connectionOf(settings, installation, reasons) : undefined,
+    vault: usesVault ? connectionOf(settings, installation, diagnostics) : undefined,
     token: usesVault && isByToken ? { audience: tokenAudience(settings) } : undefined,
   };
 }
@@ -178,7 +172,7 @@ function tokenAudience(settings: Settings): string | undefined {
 function connectionOf(
   settings: Settings,
   installation: Installation,
-  { problems, forbidden }: Reasons,
+  diagnostics: Diagnostics,
 ): VaultConnection | undefined {
   const { connections, allowPodAddress, default: fallback } = installation.vault;
   const chosen = settings.vault.value ?? fallback;
@@ -186,7 +180,7 @@ function connectionOf(
   const path = `${installation.annotationPrefix}/vault`;
   if (!/^https?:/.test(chosen)) {
     const names = Object.keys(connections).join(', ');
-    problems.push({
+    diagnostics.invalid({
       path,
       message: `the connection "${chosen}" does not exist`,
       help: `set one of ${names}`,
@@ -195,14 +189,14 @@ function connectionOf(
   }
   const address = grammar.httpOrigin.parse(chosen);
   if ('problem' in address) {
-    problems.push({ path, message: address.problem });
+    diagnostics.invalid({ path, message: address.problem });
     return undefined;
   }
   if (!allowPodAddress) {
     const names = Object.keys(connections).join(', ');
     const message =
       'the installation does not allow an address (vault.allowPodAddress): set the name of a connection';
-    forbidden.push({ path, message, help: `one of ${names}` });
+    diagnostics.forbid({ path, message, help: `one of ${names}` });
     return undefined;
   }
   return {

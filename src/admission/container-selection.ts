@@ -3,7 +3,7 @@
  */
 import type { FileSettings, Settings } from '../config/annotations/index.ts';
 import type { NotifyAction } from '../config/schema/index.ts';
-import type { Problem } from '../core/index.ts';
+import type { Diagnostics } from './diagnostics.ts';
 import { MESH_PROXIES } from './names.ts';
 import type { Container, Pod } from './pod.ts';
 
@@ -26,12 +26,15 @@ export interface SelectionInput {
 }
 
 /** Selects the containers; reports names that the pod does not have. */
-export function selectContainers(input: SelectionInput, problems: Problem[]): ContainerSelection {
+export function selectContainers(
+  input: SelectionInput,
+  diagnostics: Diagnostics,
+): ContainerSelection {
   const { pod } = input;
   const position = agentPosition(pod);
   return {
-    consumers: findConsumers(input, position, problems),
-    signalled: signalledContainers(input, problems),
+    consumers: findConsumers(input, position, diagnostics),
+    signalled: signalledContainers(input, diagnostics),
     position,
   };
 }
@@ -40,9 +43,9 @@ export function selectContainers(input: SelectionInput, problems: Problem[]): Co
 export function findConsumers(
   input: Omit<SelectionInput, 'files'>,
   position: number,
-  problems: Problem[],
+  diagnostics: Diagnostics,
 ): readonly Container[] {
-  return [...appConsumers(input, problems), ...initConsumers(input, position, problems)];
+  return [...appConsumers(input, diagnostics), ...initConsumers(input, position, diagnostics)];
 }
 
 /**
@@ -65,18 +68,18 @@ function isSidecar(container: Container): boolean {
 
 function appConsumers(
   { pod, settings, prefix }: Omit<SelectionInput, 'files'>,
-  problems: Problem[],
+  diagnostics: Diagnostics,
 ): Container[] {
   const all = pod.spec.containers;
   const names = settings.containers.value;
   if (names === undefined) return all.filter(({ name }) => !MESH_PROXIES.includes(name));
-  return choose(names, all, `${prefix}/containers`, problems);
+  return choose(names, all, `${prefix}/containers`, diagnostics);
 }
 
 function initConsumers(
   { pod, settings, prefix }: Omit<SelectionInput, 'files'>,
   position: number,
-  problems: Problem[],
+  diagnostics: Diagnostics,
 ): Container[] {
   const wanted = settings['init-containers'].value;
   const all = pod.spec.initContainers ?? [];
@@ -84,9 +87,9 @@ function initConsumers(
   if (wanted === undefined) return [];
   if (wanted === 'all') return following.filter(({ name }) => !MESH_PROXIES.includes(name));
   const path = `${prefix}/init-containers`;
-  const chosen = choose(wanted, all, path, problems);
+  const chosen = choose(wanted, all, path, diagnostics);
   for (const { name } of chosen.filter((one) => !following.includes(one))) {
-    problems.push({ path, message: `init container "${name}" runs before the agent` });
+    diagnostics.invalid({ path, message: `init container "${name}" runs before the agent` });
   }
   return chosen;
 }
@@ -95,12 +98,12 @@ function choose(
   names: readonly string[],
   among: readonly Container[],
   path: string,
-  problems: Problem[],
+  diagnostics: Diagnostics,
 ): Container[] {
   const known = new Set(among.map(({ name }) => name));
   const wanted = new Set(names);
   for (const name of [...wanted].filter((one) => !known.has(one)).slice(0, MAX_MISSING)) {
-    problems.push({ path, message: missingContainer(name, known) });
+    diagnostics.invalid({ path, message: missingContainer(name, known) });
   }
   return among.filter(({ name }) => wanted.has(name));
 }
@@ -114,7 +117,7 @@ function missingContainer(name: string, known: ReadonlySet<string>): string {
   return `there is no container "${name}"${names === '' ? '' : `; choose from ${names}${more}`}`;
 }
 
-function signalledContainers(input: SelectionInput, problems: Problem[]): Container[] {
+function signalledContainers(input: SelectionInput, diagnostics: Diagnostics): Container[] {
   const { pod, prefix } = input;
   const running = runningContainers(pod);
   const wanted = actionsOf(input).filter(({ action }) => action.kind !== 'http');
@@ -128,27 +131,27 @@ function signalledContainers(input: SelectionInput, problems: Problem[]): Contai
   }
   const absent = [...targets].filter(([name]) => !known.has(name)).slice(0, MAX_MISSING);
   for (const [name, path] of absent)
-    problems.push({ path, message: missingContainer(name, known) });
+    diagnostics.invalid({ path, message: missingContainer(name, known) });
   if (pod.spec.restartPolicy === 'Never') {
     for (const [name, path] of [...restarted].slice(0, MAX_MISSING)) {
       const message = `restart@${name} conflicts with restartPolicy Never: the container would not start again`;
-      problems.push({ path, message });
+      diagnostics.invalid({ path, message });
     }
   }
-  if (wanted.length > 0) checkSharedProcesses(pod, wanted[0]?.path ?? prefix, problems);
+  if (wanted.length > 0) checkSharedProcesses(pod, wanted[0]?.path ?? prefix, diagnostics);
   return running.filter(({ name }) => targets.has(name));
 }
 
-function checkSharedProcesses(pod: Pod, path: string, problems: Problem[]): void {
+function checkSharedProcesses(pod: Pod, path: string, diagnostics: Diagnostics): void {
   if (pod.spec.shareProcessNamespace === false) {
     const message =
       'conflicts with shareProcessNamespace: false of the pod: the agent must see the process that it signals';
-    problems.push({ path, message });
+    diagnostics.invalid({ path, message });
   }
   if (pod.spec.hostPID === true) {
     const message =
       'conflicts with hostPID: true of the pod: the agent would see every process of the node';
-    problems.push({ path, message });
+    diagnostics.invalid({ path, message });
   }
 }
 

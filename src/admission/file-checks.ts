@@ -5,6 +5,7 @@ import { MAX_FILES, type RawAgentConfig } from '../config/agent/index.ts';
 import type { ResolvedSettings } from '../config/annotations/index.ts';
 import type { Installation } from '../config/installation/index.ts';
 import type { Dependency, Problem } from '../core/index.ts';
+import type { Diagnostics } from './diagnostics.ts';
 import { countTokens } from './template-tokens.ts';
 
 /** Finds the problems of a template, and the dependencies of its calls with literal arguments, without rendering it. */
@@ -33,18 +34,18 @@ export interface ContentsInput {
 export type LiteralDependencies = ReadonlyMap<string, readonly Dependency[]>;
 
 /** Reports a pod without files, exceeded limits, and templates that cannot be rendered. Parses each template once. */
-export function checkContents(input: ContentsInput, problems: Problem[]): LiteralDependencies {
+export function checkContents(input: ContentsInput, diagnostics: Diagnostics): LiteralDependencies {
   const { settings, installation, checkTemplate } = input;
   const prefix = installation.annotationPrefix;
   const isEmpty = settings.files.length === 0 && !settings.settings['x509-svid'].value;
   if (isEmpty && settings.problems.length === 0) {
     const message = `nothing to deliver: set ${prefix}/secret-<name>, ${prefix}/template-<name>, ${prefix}/jwt-svid-<name> or ${prefix}/x509-svid`;
-    problems.push({ path: `${prefix}/inject`, message });
+    diagnostics.invalid({ path: `${prefix}/inject`, message });
   }
   const literals = new Map<string, readonly Dependency[]>();
   const tooMuch = sizeProblem(input);
   if (tooMuch !== undefined) {
-    problems.push(tooMuch);
+    diagnostics.invalid(tooMuch);
     return literals;
   }
   for (const { name, template } of settings.files) {
@@ -52,7 +53,7 @@ export function checkContents(input: ContentsInput, problems: Problem[]): Litera
     const found = checkTemplate(template.value, name);
     literals.set(name, found.dependencies);
     for (const { path, message } of found.problems) {
-      problems.push({ path: `${prefix}/template-${name}`, message: `${path}: ${message}` });
+      diagnostics.invalid({ path: `${prefix}/template-${name}`, message: `${path}: ${message}` });
     }
   }
   return literals;

@@ -2,12 +2,13 @@
  * The modes `native`, `pair` and `init`: an agent in the pod. Collects every reason against it.
  */
 import type { RawAgentConfig } from '../config/agent/index.ts';
-import type { Grants, Problem } from '../core/index.ts';
+import type { Grants } from '../core/index.ts';
 import type { Addition } from './assemble.ts';
 import { azureVariables } from './azure.ts';
 import { ownContainers, ownVolumes } from './containers.ts';
 import { checkContents, isTooLarge } from './file-checks.ts';
-import { agentDocument, needsOf } from './build-document.ts';
+import { agentDocument, needsOf, type Needs } from './build-document.ts';
+import { Diagnostics } from './diagnostics.ts';
 import { documentGrants } from './grants.ts';
 import type { InjectionPlan, PlanInput } from './injection-types.ts';
 import { CONTAINER_VARIABLE } from './names.ts';
@@ -21,8 +22,12 @@ import {
 } from './pod-checks.ts';
 import type { Container, Pod } from './pod.ts';
 import { decideByPolicies, serviceAccountOf } from './policy.ts';
-import { selectContainers, runningContainers } from './container-selection.ts';
-import { agentUser, defaultFileMode } from './user.ts';
+import {
+  runningContainers,
+  selectContainers,
+  type ContainerSelection,
+} from './container-selection.ts';
+import { agentUser, defaultFileMode, type AgentUser } from './user.ts';
 
 /** Termination grace period of a pod: 30 s by default, as in the API server, and at most a day. */
 function graceSecondsOf({ spec: { terminationGracePeriodSeconds } }: Pod): number {
@@ -30,27 +35,41 @@ function graceSecondsOf({ spec: { terminationGracePeriodSeconds } }: Pod): numbe
   return Math.min(terminationGracePeriodSeconds, 24 * 60 * 60);
 }
 
-/** Plans the agent of a pod. */
+/** Plans the agent of a pod: decides what it gets, checks that against the pod and the installation, and builds it. */
 export function planAgent(input: PlanInput): InjectionPlan {
+  const diagnostics = new Diagnostics();
+  diagnostics.invalid(...input.settings.problems);
+  const decision = decide(input, diagnostics);
+  const config = check(input, decision, diagnostics);
+  const { problems, warnings, isForbidden, isClean } = diagnostics;
+  const planned = isClean ? { addition: build(input, decision, config), config } : undefined;
+  return { planned, problems, warnings, isForbidden };
+}
+
+/** What the settings select for a pod; with problems, a default takes the place of what cannot be decided. */
+interface Decision {
+  readonly mode: 'native' | 'pair' | 'init';
+  readonly selection: ContainerSelection;
+  readonly needs: Needs;
+  readonly user: AgentUser;
+  /** True if the pod uses the host network. */
+  readonly hostNetwork: boolean;
+  /** Environment variables for the containers that see the files. */
+  readonly variables: Readonly<Record<string, string>>;
+  /** The agent's configuration, without what the policies grant. */
+  readonly document: RawAgentConfig;
+}
+
+function decide(input: PlanInput, diagnostics: Diagnostics): Decision {
   const { pod, settings: resolved, installation } = input;
   const { settings, files } = resolved;
   const prefix = installation.annotationPrefix;
-  const problems: Problem[] = [...resolved.problems];
-  const warnings: string[] = [];
-  checkPlatform(pod, problems);
-  const mode = modeOf(input, problems, warnings);
-  const targets = selectContainers({ pod, settings, files, prefix }, problems);
-  const forbidden: Problem[] = [...levelProblems(resolved, installation)];
-  const needs = needsOf(resolved, installation, { problems, forbidden });
-  const who = {
-    pod,
-    settings,
-    files,
-    installation,
-    consumers: targets.consumers,
-    targets: targets.signalled,
-  };
-  const user = agentUser(who, problems);
+  const mode = modeOf(input, diagnostics);
+  const selection = selectContainers({ pod, settings, files, prefix }, diagnostics);
+  const needs = needsOf(resolved, installation, diagnostics);
+  const { consumers, signalled } = selection;
+  const who = { pod, settings, files, installation, consumers, targets: signalled };
+  const user = agentUser(who, diagnostics);
   const hostNetwork = pod.spec.hostNetwork === true;
   const port = settings.port.value;
   const document = agentDocument(resolved, needs, {
@@ -62,40 +81,57 @@ export function planAgent(input: PlanInput): InjectionPlan {
     maxRenderBytes: installation.agent.maxRenderBytes,
   });
   const variables = azureVariables(resolved);
-  checkNames(pod, problems);
-  checkForeignMounts(pod, problems);
-  checkMounts(targets.consumers, settings['mount-path'].value, prefix, problems);
-  checkPort(pod, port, prefix, problems);
-  checkSignalled(targets.signalled, problems);
-  checkVariables(targets.consumers, variables, warnings);
+  return { mode, selection, needs, user, hostNetwork, variables, document };
+}
+
+/** Reports everything against the decision. Returns the agent's configuration, with what the policies grant. */
+function check(input: PlanInput, decision: Decision, diagnostics: Diagnostics): RawAgentConfig {
+  const { pod, settings: resolved, installation } = input;
+  const { selection, needs, variables, document } = decision;
+  const { consumers, signalled } = selection;
+  const { settings } = resolved;
+  const prefix = installation.annotationPrefix;
+  checkPlatform(pod, diagnostics);
+  checkNames(pod, diagnostics);
+  checkForeignMounts(pod, diagnostics);
+  checkMounts(consumers, settings['mount-path'].value, prefix, diagnostics);
+  checkPort(pod, settings.port.value, prefix, diagnostics);
+  checkSignalled(signalled, diagnostics);
+  checkVariables(consumers, variables, diagnostics);
   const remedy = (name: string): string =>
     `put the template into a ConfigMap and set ${prefix}/template-from-${name}`;
-  const literals = checkContents({ ...input, config: document, remedy }, problems);
+  const literals = checkContents({ ...input, config: document, remedy }, diagnostics);
+  diagnostics.forbid(...levelProblems(resolved, installation));
   const asked = { ...input, serviceAccount: serviceAccountOf(pod), literals };
-  const decision = decideByPolicies({ ...asked, usesVault: needs.vault !== undefined });
-  forbidden.push(...decision.problems);
-  const config = withGrants(document, decision.grants);
+  const policies = decideByPolicies({ ...asked, usesVault: needs.vault !== undefined });
+  diagnostics.forbid(...policies.problems);
+  const config = withGrants(document, policies.grants);
   if (isTooLarge(config) && !isTooLarge(document)) {
     const message = `the policies for this pod do not fit into the agent's configuration: they must have fewer paths`;
-    forbidden.push({ path: `${prefix}/inject`, message });
+    diagnostics.forbid({ path: `${prefix}/inject`, message });
   }
-  const parts = { config, settings, files, needs, user, installation, mode, hostNetwork };
-  const addition: Addition = {
-    prefix,
+  return config;
+}
+
+function build(input: PlanInput, decision: Decision, config: RawAgentConfig): Addition {
+  const { settings: resolved, installation } = input;
+  const { settings, files } = resolved;
+  const { selection, variables } = decision;
+  const parts = { ...decision, config, settings, files, installation };
+  return {
+    prefix: installation.annotationPrefix,
     own: ownContainers(parts),
-    position: targets.position,
+    position: selection.position,
     volumes: ownVolumes(parts),
-    consumers: new Set(targets.consumers.map(({ name }) => name)),
+    consumers: namesOf(selection.consumers),
     mountPath: settings['mount-path'].value,
     variables,
-    signalled: new Set(targets.signalled.map(({ name }) => name)),
+    signalled: namesOf(selection.signalled),
   };
-  return {
-    planned: problems.length + forbidden.length > 0 ? undefined : { addition, config },
-    problems: [...problems, ...forbidden],
-    warnings,
-    isForbidden: forbidden.length > 0,
-  };
+}
+
+function namesOf(containers: readonly Container[]): ReadonlySet<string> {
+  return new Set(containers.map(({ name }) => name));
 }
 
 /** The agent enforces the policies only as a guard rail; in the CSI driver they are a boundary. */
@@ -107,8 +143,7 @@ function withGrants(document: RawAgentConfig, grants: Grants | undefined): RawAg
 /** Native sidecars require Kubernetes 1.29. */
 function modeOf(
   { pod, settings, installation, kubeVersion }: PlanInput,
-  problems: Problem[],
-  warnings: string[],
+  diagnostics: Diagnostics,
 ): 'native' | 'pair' | 'init' {
   const asked = settings.settings.mode;
   const path = `${installation.annotationPrefix}/mode`;
@@ -116,13 +151,13 @@ function modeOf(
   if (asked.value === 'native' && isOld) {
     const message = `native requires Kubernetes 1.29, and this is ${kubeVersion}`;
     if (asked.source === 'pod')
-      problems.push({ path, message: `${message}: set pair, or remove the annotation` });
-    else warnings.push(`${path} of the ${asked.source}: ${message}; pair is used`);
+      diagnostics.invalid({ path, message: `${message}: set pair, or remove the annotation` });
+    else diagnostics.warn(`${path} of the ${asked.source}: ${message}; pair is used`);
   }
   const mode =
     asked.value === 'pair' || asked.value === 'init' ? asked.value : isOld ? 'pair' : 'native';
   if (mode === 'pair' && runsToCompletion(pod)) {
-    warnings.push(
+    diagnostics.warn(
       `${path} pair keeps the pod of a Job running: set init, or native on Kubernetes 1.29`,
     );
   }
@@ -140,20 +175,20 @@ function isBefore(version: string, minor: number): boolean {
   return major !== undefined && Number(major) === 1 && Number(found) < minor;
 }
 
-function checkPort(pod: Pod, port: number, prefix: string, problems: Problem[]): void {
+function checkPort(pod: Pod, port: number, prefix: string, diagnostics: Diagnostics): void {
   const taken = runningContainers(pod).find((one) =>
     one.ports?.some(({ containerPort }) => containerPort === port),
   );
   if (taken === undefined) return;
   const message = `container "${taken.name}" already uses port ${port}: set another one`;
-  problems.push({ path: `${prefix}/port`, message });
+  diagnostics.invalid({ path: `${prefix}/port`, message });
 }
 
 /** Reports signalled containers that set the variable by which they are found. */
-function checkSignalled(containers: readonly Container[], problems: Problem[]): void {
+function checkSignalled(containers: readonly Container[], diagnostics: Diagnostics): void {
   for (const { name, env } of containers) {
     if (env?.some((one) => one.name === CONTAINER_VARIABLE) !== true) continue;
     const message = `container "${name}" sets ${CONTAINER_VARIABLE}, which is reserved for Vouchsafe`;
-    problems.push({ path: 'spec.containers', message });
+    diagnostics.invalid({ path: 'spec.containers', message });
   }
 }

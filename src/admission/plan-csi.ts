@@ -11,6 +11,7 @@ import {
 import type { Problem } from '../core/index.ts';
 import type { Addition } from './assemble.ts';
 import { azureVariables } from './azure.ts';
+import { Diagnostics } from './diagnostics.ts';
 import { VOLUME } from './names.ts';
 import type { InjectionPlan, PlanInput } from './injection-types.ts';
 import {
@@ -30,23 +31,27 @@ export function planCsi(input: PlanInput): InjectionPlan {
   const { pod, settings: resolved, installation } = input;
   const { settings } = resolved;
   const prefix = installation.annotationPrefix;
-  const problems: Problem[] = [...resolved.problems];
-  const warnings = warningsOf(input);
+  const diagnostics = new Diagnostics();
+  diagnostics.invalid(...resolved.problems);
+  diagnostics.warn(...warningsOf(input));
   if (!installation.csi.enabled) {
     const message =
       'this installation has no CSI driver (csi.enabled): set native, or remove the annotation';
-    problems.push({ path: `${prefix}/mode`, message });
+    diagnostics.invalid({ path: `${prefix}/mode`, message });
   }
-  checkPlatform(pod, problems);
+  checkPlatform(pod, diagnostics);
   const attributes = attributesOf(pod, prefix);
   const volume = volumeOf(input, attributes);
-  if (volume.kind === 'refused') problems.push(...volume.problems);
-  const consumers = findConsumers({ pod, settings, prefix }, 0, problems);
-  checkNames(pod, problems);
-  checkForeignMounts(pod, problems);
-  checkMounts(consumers, settings['mount-path'].value, prefix, problems);
+  if (volume.kind === 'refused') {
+    const report = volume.isForbidden ? 'forbid' : 'invalid';
+    diagnostics[report](...volume.problems);
+  }
+  const consumers = findConsumers({ pod, settings, prefix }, 0, diagnostics);
+  checkNames(pod, diagnostics);
+  checkForeignMounts(pod, diagnostics);
+  checkMounts(consumers, settings['mount-path'].value, prefix, diagnostics);
   const variables = azureVariables(resolved);
-  checkVariables(consumers, variables, warnings);
+  checkVariables(consumers, variables, diagnostics);
   const addition: Addition = {
     prefix,
     own: undefined,
@@ -57,12 +62,13 @@ export function planCsi(input: PlanInput): InjectionPlan {
     variables,
     signalled: new Set(),
   };
-  const isRefused = problems.length > 0 || volume.kind === 'refused';
+  const { problems, warnings, isForbidden, isClean } = diagnostics;
+  const canBePlanned = isClean && volume.kind === 'planned';
   return {
-    planned: isRefused ? undefined : { addition, config: volume.document },
+    planned: canBePlanned ? { addition, config: volume.document } : undefined,
     problems: dedupe(problems),
     warnings,
-    isForbidden: volume.kind === 'refused' && volume.isForbidden,
+    isForbidden,
   };
 }
 

@@ -1,32 +1,32 @@
 /**
  * Checks of a pod's own parts against the parts that are added.
  */
-import type { Problem } from '../core/index.ts';
+import type { Diagnostics } from './diagnostics.ts';
 import { isOwnContainer, isOwnVolume } from './names.ts';
 import type { Container, Pod } from './pod.ts';
 
 /** Reports Windows pods. */
-export function checkPlatform(pod: Pod, problems: Problem[]): void {
+export function checkPlatform(pod: Pod, diagnostics: Diagnostics): void {
   const path = windowsField(pod);
-  if (path !== undefined) problems.push({ path, message: 'Windows pods cannot be injected' });
+  if (path !== undefined) diagnostics.invalid({ path, message: 'Windows pods cannot be injected' });
 }
 
 /** Reports containers and volumes of the pod with reserved names. */
-export function checkNames({ spec }: Pod, problems: Problem[]): void {
+export function checkNames({ spec }: Pod, diagnostics: Diagnostics): void {
   const containers = [
     ...spec.containers,
     ...(spec.initContainers ?? []),
     ...(spec.ephemeralContainers ?? []),
   ];
   for (const { name } of containers.filter((one) => isOwnContainer(one.name))) {
-    problems.push({
+    diagnostics.invalid({
       path: 'spec',
       message: `the container name "${name}" is reserved for Vouchsafe`,
     });
   }
   for (const { name } of (spec.volumes ?? []).filter((one) => isOwnVolume(one.name))) {
     const message = `the volume name "${name}" is reserved for Vouchsafe`;
-    problems.push({ path: 'spec.volumes', message });
+    diagnostics.invalid({ path: 'spec.volumes', message });
   }
 }
 
@@ -34,13 +34,13 @@ export function checkNames({ spec }: Pod, problems: Problem[]): void {
  * Reports containers of the pod that mount volumes of ours, above all the one with the Vault token. Injection mounts
  * the files into the containers that the settings select.
  */
-export function checkForeignMounts({ spec }: Pod, problems: Problem[]): void {
+export function checkForeignMounts({ spec }: Pod, diagnostics: Diagnostics): void {
   for (const list of ['initContainers', 'containers', 'ephemeralContainers'] as const) {
     for (const { name, volumeMounts, volumeDevices } of spec[list] ?? []) {
       const used = [...(volumeMounts ?? []), ...(volumeDevices ?? [])].map((one) => one.name);
       for (const volume of new Set(used.filter(isOwnVolume))) {
         const message = `container "${name}" mounts "${volume}", which is reserved for Vouchsafe: set containers and init-containers to select who sees the files`;
-        problems.push({ path: `spec.${list}`, message });
+        diagnostics.invalid({ path: `spec.${list}`, message });
       }
     }
   }
@@ -51,11 +51,11 @@ export function checkMounts(
   consumers: readonly Container[],
   mountPath: string,
   prefix: string,
-  problems: Problem[],
+  diagnostics: Diagnostics,
 ): void {
   for (const container of consumers) {
     const message = mountConflict(container, mountPath);
-    if (message !== undefined) problems.push({ path: `${prefix}/mount-path`, message });
+    if (message !== undefined) diagnostics.invalid({ path: `${prefix}/mount-path`, message });
   }
 }
 
@@ -63,11 +63,11 @@ export function checkMounts(
 export function checkVariables(
   consumers: readonly Container[],
   variables: Readonly<Record<string, string>>,
-  warnings: string[],
+  diagnostics: Diagnostics,
 ): void {
   for (const { name, env } of consumers) {
     for (const one of env?.filter((each) => Object.hasOwn(variables, each.name)) ?? []) {
-      warnings.push(`container ${name} sets ${one.name} itself; its own value is kept`);
+      diagnostics.warn(`container ${name} sets ${one.name} itself; its own value is kept`);
     }
   }
 }

@@ -3,7 +3,7 @@
  */
 import type { FileSettings, Settings } from '../config/annotations/index.ts';
 import type { Installation } from '../config/installation/index.ts';
-import { type Problem } from '../core/index.ts';
+import type { Diagnostics } from './diagnostics.ts';
 import type { Container, Pod } from './pod.ts';
 
 /** The "nonroot" user of distroless images. */
@@ -36,10 +36,10 @@ export interface UserInput {
 }
 
 /** Chooses the user; reports signalled containers that run as another one. */
-export function agentUser(input: UserInput, problems: Problem[]): AgentUser {
+export function agentUser(input: UserInput, diagnostics: Diagnostics): AgentUser {
   const { settings, installation, pod, consumers } = input;
   const group = settings['run-as-group'].value;
-  const signalled = targetUser(input, problems);
+  const signalled = targetUser(input, diagnostics);
   if (signalled !== undefined) return { user: signalled, group };
   const asked = settings['run-as-user'].value;
   if (asked !== undefined) return { user: asked, group };
@@ -124,7 +124,7 @@ function commonUser(pod: Pod, containers: readonly Container[]): number | undefi
 }
 
 /** The UID of the signalled containers, if there are any and the manifest sets it. */
-function targetUser(input: UserInput, problems: Problem[]): number | undefined {
+function targetUser(input: UserInput, diagnostics: Diagnostics): number | undefined {
   const { pod, settings, installation, targets } = input;
   const path = `${installation.annotationPrefix}/on-change`;
   const known = new Map<number, string>();
@@ -134,21 +134,21 @@ function targetUser(input: UserInput, problems: Problem[]): number | undefined {
     else if (user === 0 || !isSetElsewhere(input)) {
       const what = user === 0 ? 'runs as root' : 'has no runAsUser';
       const message = `container "${container.name}" ${what}: set a non-zero runAsUser in its securityContext, so that the agent can run as the same user and signal it`;
-      problems.push({ path, message });
+      diagnostics.invalid({ path, message });
     }
   }
   const [first, ...others] = known;
   if (others.length > 0) {
     const users = [...known].map(([user, name]) => `"${name}" (UID ${user})`).join(' and ');
     const message = `containers ${users} run as different users, and the agent can signal only one of them`;
-    problems.push({ path, message });
+    diagnostics.invalid({ path, message });
   }
   if (first === undefined) return undefined;
   const [user, name] = first;
   const asked = settings['run-as-user'];
   if (asked.source === 'pod' && asked.value !== user) {
     const message = `${asked.text ?? ''} conflicts with ${path}: container "${name}" runs as UID ${user}, and only the same user can signal it`;
-    problems.push({ path: `${installation.annotationPrefix}/run-as-user`, message });
+    diagnostics.invalid({ path: `${installation.annotationPrefix}/run-as-user`, message });
   }
   return user;
 }

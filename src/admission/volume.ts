@@ -18,6 +18,7 @@ import {
   toVouchsafeError,
   type Problem,
 } from '../core/index.ts';
+import { Diagnostics } from './diagnostics.ts';
 import { checkContents, type CheckTemplate, type LiteralDependencies } from './file-checks.ts';
 import { agentDocument, needsOf, svidUsers, type Needs } from './build-document.ts';
 import { levelProblems } from './levels.ts';
@@ -69,12 +70,12 @@ const SHORTER = 'make the templates shorter';
 export function planVolume(input: VolumeInput): VolumePlan | VolumeRefusal {
   const { installation } = input;
   const prefix = installation.annotationPrefix;
-  const problems: Problem[] = [];
-  const resolved = resolveVolume(input, problems);
-  const forbidden: Problem[] = [...levelProblems(resolved, installation, NOT_IN_VOLUME)];
+  const diagnostics = new Diagnostics();
+  const resolved = resolveVolume(input, diagnostics);
+  diagnostics.forbid(...levelProblems(resolved, installation, NOT_IN_VOLUME));
   const byToken = installation.csi.identity.kind === 'service-account';
-  const needs = needsOf(resolved, installation, { problems, forbidden }, byToken);
-  checkDriver({ resolved, needs, installation }, problems);
+  const needs = needsOf(resolved, installation, diagnostics, byToken);
+  checkDriver({ resolved, needs, installation }, diagnostics);
   const document = agentDocument(resolved, needs, {
     mode: 'csi',
     fileMode: input.hasGroup ? '0440' : '0444',
@@ -84,31 +85,29 @@ export function planVolume(input: VolumeInput): VolumePlan | VolumeRefusal {
     maxRenderBytes: installation.csi.maxRenderBytes,
   });
   const contents = { ...input, settings: resolved, config: document };
-  const literals = checkContents({ ...contents, remedy: () => SHORTER }, problems);
-  checkDependencies({ resolved, literals, installation }, problems);
+  const literals = checkContents({ ...contents, remedy: () => SHORTER }, diagnostics);
+  checkDependencies({ resolved, literals, installation }, diagnostics);
   const asked = { ...input.pod, settings: resolved, installation, literals };
   const usesVault = needs.vault !== undefined;
-  forbidden.push(...decideByPolicies({ ...asked, usesVault }).problems);
-  const sizeBytes = sizeOf({ resolved, needs, installation }, problems);
-  const rejected = [...problems, ...forbidden];
-  const isForbidden = forbidden.length > 0;
-  if (rejected.length > 0) return { kind: 'refused', problems: rejected, isForbidden };
+  diagnostics.forbid(...decideByPolicies({ ...asked, usesVault }).problems);
+  const sizeBytes = sizeOf({ resolved, needs, installation }, diagnostics);
+  const { problems, warnings, isForbidden, isClean } = diagnostics;
+  if (!isClean) return { kind: 'refused', problems, isForbidden };
   const config = read(document, prefix);
   if ('kind' in config) return config;
   const tokenAudience = needs.token === undefined ? undefined : (needs.token.audience ?? '');
-  const { warnings } = resolved;
   return { kind: 'planned', config, document, sizeBytes, tokenAudience, warnings };
 }
 
 /** Attributes as annotations. What is not an attribute of a volume is reported and left out. */
-function resolveVolume(input: VolumeInput, problems: Problem[]): ResolvedSettings {
+function resolveVolume(input: VolumeInput, diagnostics: Diagnostics): ResolvedSettings {
   const { attributes, namespaceAnnotations, installation } = input;
   const prefix = installation.annotationPrefix;
   const pod: Record<string, string> = { [`${prefix}/mode`]: 'csi' };
   for (const [name, text] of Object.entries(attributes)) {
     const reason = attributeProblem(name, text);
     if (reason === undefined) pod[`${prefix}/${name}`] = text;
-    else problems.push({ path: `${prefix}/${name}`, message: reason });
+    else diagnostics.invalid({ path: `${prefix}/${name}`, message: reason });
   }
   const resolved = resolveSettings({
     prefix,
@@ -117,22 +116,23 @@ function resolveVolume(input: VolumeInput, problems: Problem[]): ResolvedSetting
     installation: installation.defaults,
     unknown: 'rejected',
   });
-  problems.push(...resolved.problems);
-  return withMinRefresh({ ...resolved, problems }, input.installation, problems);
+  diagnostics.invalid(...resolved.problems);
+  diagnostics.warn(...resolved.warnings);
+  return withMinRefresh({ ...resolved, problems: diagnostics.problems }, installation, diagnostics);
 }
 
 /** Reports a `refresh` of the pod below the minimum of the driver; a default of another level is raised to it. */
 function withMinRefresh(
   resolved: ResolvedSettings,
   installation: Installation,
-  problems: Problem[],
+  diagnostics: Diagnostics,
 ): ResolvedSettings {
   const { minRefreshMs } = installation.csi;
   const prefix = installation.annotationPrefix;
   const least = formatDuration(minRefreshMs);
   const report = (name: string, text = ''): void => {
     const message = `${text} is less than the minimum of this installation, ${least} (csi.minRefresh)`;
-    problems.push({ path: `${prefix}/${name}`, message });
+    diagnostics.invalid({ path: `${prefix}/${name}`, message });
   };
   for (const { name, refresh: own } of resolved.files) {
     if (own !== undefined && own.value < minRefreshMs) report(`refresh-${name}`, own.text);
@@ -145,11 +145,8 @@ function withMinRefresh(
   }
   const lifted = { value: minRefreshMs, source: 'installation', text: least } as const;
   const warning = `${prefix}/refresh of the ${refresh.source} is less than csi.minRefresh: ${least} is used`;
-  return {
-    ...resolved,
-    settings: { ...resolved.settings, refresh: lifted },
-    warnings: [...resolved.warnings, warning],
-  };
+  diagnostics.warn(warning);
+  return { ...resolved, settings: { ...resolved.settings, refresh: lifted } };
 }
 
 /** Reports too many dependencies, as far as they are known before rendering. */
@@ -163,7 +160,7 @@ function checkDependencies(
     readonly literals: LiteralDependencies;
     readonly installation: Installation;
   },
-  problems: Problem[],
+  diagnostics: Diagnostics,
 ): void {
   const { maxDependencies } = installation.csi;
   const known = new Set([...literals.values()].flat().map(dependencyKey));
@@ -175,7 +172,7 @@ function checkDependencies(
   }
   if (known.size <= maxDependencies) return;
   const message = `the volume depends on ${known.size} secrets; the maximum is ${maxDependencies} (csi.maxDependencies)`;
-  problems.push({ path: `${installation.annotationPrefix}/mode`, message });
+  diagnostics.invalid({ path: `${installation.annotationPrefix}/mode`, message });
 }
 
 function attributeProblem(name: string, text: string): string | undefined {
@@ -196,7 +193,7 @@ interface Found {
 }
 
 /** Reports what the driver of this installation cannot provide. */
-function checkDriver(found: Found, problems: Problem[]): void {
+function checkDriver(found: Found, diagnostics: Diagnostics): void {
   const { resolved, needs, installation } = found;
   const prefix = installation.annotationPrefix;
   const { value, source } = resolved.settings.vault;
@@ -206,17 +203,17 @@ function checkDriver(found: Found, problems: Problem[]): void {
     // The driver could reach addresses that the network policies of the pod's namespace deny to the pod.
     const message =
       'an address is supported only for an agent in the pod: set the name of a connection';
-    problems.push({ path: `${prefix}/vault`, message });
+    diagnostics.invalid({ path: `${prefix}/vault`, message });
   }
   if (needs.vault?.caConfigMap !== undefined) {
     const message = `the CA of connection "${chosen}" is in a ConfigMap (caConfigMap), which the driver does not read: set caPem of the connection`;
-    problems.push({ path: `${prefix}/vault`, message });
+    diagnostics.invalid({ path: `${prefix}/vault`, message });
   }
-  if (installation.csi.identity.kind === 'service-account') checkNoSvid(found, problems);
-  checkToken(found, problems);
+  if (installation.csi.identity.kind === 'service-account') checkNoSvid(found, diagnostics);
+  checkToken(found, diagnostics);
 }
 
-function checkNoSvid({ resolved, needs, installation }: Found, problems: Problem[]): void {
+function checkNoSvid({ resolved, needs, installation }: Found, diagnostics: Diagnostics): void {
   const { settings } = resolved;
   const method = settings['auth-method'].value;
   const names = new Set<string>([
@@ -229,12 +226,12 @@ function checkNoSvid({ resolved, needs, installation }: Found, problems: Problem
   const message =
     'requires an SVID, but the CSI driver of this installation uses service-account tokens (csi.identity.kind)';
   for (const name of names) {
-    problems.push({ path: `${installation.annotationPrefix}/${name}`, message });
+    diagnostics.invalid({ path: `${installation.annotationPrefix}/${name}`, message });
   }
 }
 
 /** The kubelet passes only tokens for the audiences of the CSIDriver object. */
-function checkToken({ needs, installation }: Found, problems: Problem[]): void {
+function checkToken({ needs, installation }: Found, diagnostics: Diagnostics): void {
   if (needs.token === undefined) return;
   const { tokenAudiences } = installation.csi;
   const wanted = needs.token.audience ?? '';
@@ -242,10 +239,10 @@ function checkToken({ needs, installation }: Found, problems: Problem[]): void {
   const known = tokenAudiences.map((one) => `"${one}"`).join(', ');
   const message = `the CSI driver gets no service-account token for audience "${wanted}" (csi.tokenAudiences)`;
   const help = `it gets tokens for ${known === '' ? 'no audience' : known}`;
-  problems.push({ path: `${installation.annotationPrefix}/audience`, message, help });
+  diagnostics.invalid({ path: `${installation.annotationPrefix}/audience`, message, help });
 }
 
-function sizeOf({ resolved, installation }: Found, problems: Problem[]): number {
+function sizeOf({ resolved, installation }: Found, diagnostics: Diagnostics): number {
   const size = resolved.settings['volume-size'];
   const { maxVolumeBytes } = installation.csi;
   const bytes = Math.ceil(parseQuantity(size.value) ?? 0);
@@ -253,11 +250,11 @@ function sizeOf({ resolved, installation }: Found, problems: Problem[]): number 
   const path = `${installation.annotationPrefix}/volume-size`;
   if (bytes > maxVolumeBytes) {
     const message = `${size.value} is more than the maximum of ${maxVolumeBytes} bytes (csi.maxVolumeSize)`;
-    problems.push({ path, message });
+    diagnostics.invalid({ path, message });
   }
   if (bytes < DEFAULTS.MIN_VOLUME_BYTES) {
     const message = `${size.value} is less than the minimum of ${DEFAULTS.MIN_VOLUME_BYTES} bytes`;
-    problems.push({ path, message });
+    diagnostics.invalid({ path, message });
   }
   return bytes;
 }
