@@ -17,7 +17,7 @@ import { raceAbort, Latest, runAll, type Task } from '../async/index.ts';
 import { Delivery } from './delivery.ts';
 import { createFileSet, type FileSet } from './file-set.ts';
 import { followX509, needsX509 } from './follow-x509.ts';
-import { Handover, type FilesState } from './handover.ts';
+import { Handover } from './handover.ts';
 import { linger } from './linger.ts';
 import { loginOnce } from './login.ts';
 import { createObtainer } from './obtain.ts';
@@ -32,6 +32,7 @@ import type {
   VaultPort,
   WriterPort,
 } from './ports.ts';
+import type { FilesState } from './phase.ts';
 import { createRevoker, NO_REVOKER, type CredentialRevoker } from './credential-revoker.ts';
 import { Sessions } from './sessions.ts';
 import { guardStart } from './start-guard.ts';
