@@ -60,7 +60,7 @@ const MAY_IMPORT = {
   template: ['core'],
   output: ['core', 'contracts', 'async', 'config'],
   notify: ['core', 'async', 'config'],
-  admission: ['core', 'config'],
+  admission: ['core', 'contracts', 'config'],
   http: ['core', 'async'],
   webhook: ['core', 'async', 'config', 'admission', 'http', 'webhook-certificates'],
   agent: ['core', 'contracts', 'async', 'config', 'http'],
@@ -86,6 +86,7 @@ const MAY_IMPORT = {
   mounter: ['core', 'async'],
   csi: [
     'core',
+    'contracts',
     'async',
     'config',
     'spiffe',

@@ -13,7 +13,7 @@ export {
 export { MAX_TEMPLATE_TOKENS, type CheckTemplate } from './file-checks.ts';
 export { readPod, type Container, type Pod, type PodSpec, type VolumeMount } from './pod.ts';
 export { volumeGrants, type Workload } from './grants.ts';
-export { planVolume, type VolumeInput, type VolumePlan, type VolumeRefusal } from './volume.ts';
+export { planVolume, type PlannedVolume, type VolumeInput } from './volume.ts';
 export {
   answerReview,
   readReview,

@@ -8,6 +8,7 @@ import {
   NOT_IN_VOLUME,
   type Annotations,
 } from '../config/annotations/index.ts';
+import type { VolumeRefusal } from '../contracts/index.ts';
 import type { Problem } from '../core/index.ts';
 import type { Addition } from './assemble.ts';
 import { azureVariables } from './azure.ts';
@@ -24,7 +25,7 @@ import {
 import type { Named, Pod } from './pod.ts';
 import { serviceAccountOf } from './policy.ts';
 import { findConsumers } from './container-selection.ts';
-import { planVolume, type VolumePlan, type VolumeRefusal } from './volume.ts';
+import { planVolume, type PlannedVolume } from './volume.ts';
 
 /** Plans the volume of a pod, by the same rules as the driver. */
 export function planCsi(input: PlanInput): InjectionPlan {
@@ -72,7 +73,7 @@ export function planCsi(input: PlanInput): InjectionPlan {
   };
 }
 
-function volumeOf(input: PlanInput, attributes: Annotations): VolumePlan | VolumeRefusal {
+function volumeOf(input: PlanInput, attributes: Annotations): PlannedVolume | VolumeRefusal {
   const { pod, namespace } = input;
   return planVolume({
     ...input,

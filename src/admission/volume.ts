@@ -11,13 +11,8 @@ import {
 } from '../config/annotations/index.ts';
 import type { Installation } from '../config/installation/index.ts';
 import { DEFAULTS } from '../config/schema/index.ts';
-import {
-  dependencyKey,
-  formatDuration,
-  parseQuantity,
-  toVouchsafeError,
-  type Problem,
-} from '../core/index.ts';
+import { dependencyKey, formatDuration, parseQuantity, toVouchsafeError } from '../core/index.ts';
+import type { VolumePlan, VolumeRefusal } from '../contracts/index.ts';
 import { Diagnostics } from './diagnostics.ts';
 import { checkContents, type CheckTemplate, type LiteralDependencies } from './file-checks.ts';
 import { agentDocument, needsOf, svidUsers, type Needs } from './build-document.ts';
@@ -41,33 +36,17 @@ export interface VolumeInput {
   readonly checkTemplate: CheckTemplate;
 }
 
-/** The plan of a volume. */
-export interface VolumePlan {
-  readonly kind: 'planned';
-  /** Without output directory, state directory and address: the driver sets them. */
+/** A plan with the document in the types of src/config. */
+export interface PlannedVolume extends VolumePlan {
+  /** What the document means. */
   readonly config: AgentConfig;
   readonly document: RawAgentConfig;
-  /** Maximum size of the volume. */
-  readonly sizeBytes: number;
-  /** Audience of the kubelet's token for the login (`''` is the API server's); undefined for SVIDs. */
-  readonly tokenAudience: string | undefined;
-  /** What has no effect or is probably not intended; only logged. */
-  readonly warnings: readonly string[];
-}
-
-/** Why the volume is rejected. */
-export interface VolumeRefusal {
-  readonly kind: 'refused';
-  /** Every problem. Attributes are named like annotations: `vouchsafe.dev/role`. */
-  readonly problems: readonly Problem[];
-  /** True if the installation does not allow it. */
-  readonly isForbidden: boolean;
 }
 
 const SHORTER = 'make the templates shorter';
 
 /** Plans a volume. Deterministic; never throws. */
-export function planVolume(input: VolumeInput): VolumePlan | VolumeRefusal {
+export function planVolume(input: VolumeInput): PlannedVolume | VolumeRefusal {
   const { installation } = input;
   const prefix = installation.annotationPrefix;
   const diagnostics = new Diagnostics();

@@ -1,2 +1,3 @@
 export type { OutputFile } from './files.ts';
 export type { LoginRequest, Validity, VaultToken } from './vault.ts';
+export type { VolumePlan, VolumeRefusal } from './volume.ts';

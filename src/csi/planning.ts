@@ -2,9 +2,10 @@
  * Plans a volume by the settings of volume, namespace and installation.
  */
 import { DEADLINE, withDeadline } from '../async/index.ts';
+import type { VolumePlan, VolumeRefusal } from '../contracts/index.ts';
 import { problemsError, VouchsafeError } from '../core/index.ts';
 import type { Checked } from '../renderer/index.ts';
-import type { DriverParts, PlanInput, VolumePlan, VolumeRefusal } from './ports.ts';
+import type { DriverParts, PlanInput } from './ports.ts';
 import type { PublishRequest } from './publish-request.ts';
 
 type Parts = Pick<DriverParts, 'plan' | 'renderer' | 'namespaces' | 'clock' | 'waits'>;

@@ -2,7 +2,8 @@
  * What the driver needs from the parts around it; `cmd/csi` passes them in.
  */
 import type { AgentConfig } from '../config/agent/index.ts';
-import type { Clock, Grants, Logger, Metrics, Problem, Random } from '../core/index.ts';
+import type { VolumePlan, VolumeRefusal } from '../contracts/index.ts';
+import type { Clock, Grants, Logger, Metrics, Random } from '../core/index.ts';
 import type { Checked, Renderer } from '../renderer/index.ts';
 import type { SvidApi } from '../spiffe/index.ts';
 import type { MounterPort } from '../mounter/index.ts';
@@ -33,25 +34,6 @@ export type PlanVolume = (
 
 /** Works on templates and on responses of Vault; see `Renderer` of src/renderer. */
 export type RendererPort = Pick<Renderer, 'check' | 'render' | 'open'>;
-
-/** A volume as it is to be. */
-export interface VolumePlan {
-  readonly kind: 'planned';
-  /** An AgentConfig as a document. */
-  readonly document: unknown;
-  readonly sizeBytes: number;
-  /** Audience of the kubelet's token that logs in; undefined where an SVID does. */
-  readonly tokenAudience: string | undefined;
-  readonly warnings: readonly string[];
-}
-
-/** Why a volume is denied. */
-export interface VolumeRefusal {
-  readonly kind: 'refused';
-  readonly problems: readonly Problem[];
-  /** True where the installation's policy denies it. */
-  readonly isForbidden: boolean;
-}
 
 /** Locks between the processes of a node; src/platform implements them. */
 export interface LocksPort {

@@ -28,7 +28,7 @@ const MAX_READS = 5;
 /** A volume as it was published. */
 export interface VolumeRecord {
   readonly spec: VolumeSpec;
-  /** The AgentConfig document of its engine; see `VolumePlan` of src/admission. */
+  /** The AgentConfig document of its engine; see `VolumePlan` of src/contracts. */
   readonly document: unknown;
   readonly sizeBytes: number;
   /** Audience of the kubelet's token that logs in; null where an SVID does. */

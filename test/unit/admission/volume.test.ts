@@ -1,12 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  planVolume,
-  type VolumeInput,
-  type VolumePlan,
-  type VolumeRefusal,
-} from '../../../src/admission/index.ts';
+import { planVolume, type PlannedVolume, type VolumeInput } from '../../../src/admission/index.ts';
 import { parseInstallation } from '../../../src/config/installation/index.ts';
+import type { VolumeRefusal } from '../../../src/contracts/index.ts';
 import { checkTemplate } from '../../../src/template/index.ts';
 import { prefixed, type Given } from './harness.ts';
 
@@ -25,7 +21,7 @@ interface Unusual extends Partial<Omit<VolumeInput, 'installation'>> {
   readonly values?: object;
 }
 
-function plan(attributes: Given, unusual: Unusual = {}): VolumePlan | VolumeRefusal {
+function plan(attributes: Given, unusual: Unusual = {}): PlannedVolume | VolumeRefusal {
   const { values = {}, ...input } = unusual;
   return planVolume({
     attributes,
@@ -37,7 +33,7 @@ function plan(attributes: Given, unusual: Unusual = {}): VolumePlan | VolumeRefu
   });
 }
 
-function planned(attributes: Given, unusual: Unusual = {}): VolumePlan {
+function planned(attributes: Given, unusual: Unusual = {}): PlannedVolume {
   const result = plan(attributes, unusual);
   if (result.kind === 'planned') return result;
   throw new Error(result.problems.map(({ path, message }) => `${path}: ${message}`).join('\n'));
