@@ -14,11 +14,13 @@ import {
   templatesVolume,
   VOLUME,
 } from './names.ts';
-import type { Container, EnvVar, Named, VolumeMount } from './pod.ts';
+import type { Container, EnvVar, Named, Pod, VolumeMount } from './pod.ts';
 import type { AgentUser } from './user.ts';
 
 /** Input of {@link ownContainers} and {@link ownVolumes}. */
 export interface ContainerInput {
+  /** The pod without the injection. */
+  readonly pod: Pod;
   readonly config: RawAgentConfig;
   readonly settings: Settings;
   readonly files: readonly FileSettings[];
@@ -152,7 +154,7 @@ function ownMounts(input: ContainerInput): readonly OwnMount[] {
     ...(mode === 'init'
       ? []
       : [mounted({ name: VOLUME.state, emptyDir: memory('8Mi') }, DIRECTORY.state, false)]),
-    noApiTokenMount(),
+    ...noApiTokenMount(input),
     ...spiffeMount(installation, needs),
     ...tokenMount(needs),
     ...caMount(needs),
@@ -164,6 +166,7 @@ function mounted(volume: Named, mountPath: string, readOnly = true): OwnMount {
   return { volume, mount: { name: volume.name, mountPath, ...(readOnly && { readOnly }) } };
 }
 
+/** Every emptyDir is in memory: the cluster autoscaler does not remove a node whose pods have directories on its disk. */
 function memory(sizeLimit: string): Record<string, string> {
   return { medium: 'Memory', sizeLimit };
 }
@@ -192,12 +195,14 @@ function tokenMount(needs: Needs): OwnMount[] {
 
 /**
  * An empty directory instead of a token for the API server, which the agent does not need. It also avoids a second
- * call of the webhook, because the API server's ServiceAccount plug-in then has nothing to change.
+ * call of the webhook, because the API server's ServiceAccount plug-in then has nothing to change. Without the token in
+ * the pod's own specification there is nothing to replace; what its service account sets is not visible here.
  *
  * @see https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#serviceaccount
  */
-function noApiTokenMount(): OwnMount {
-  return mounted({ name: VOLUME.noApiToken, emptyDir: {} }, DIRECTORY.apiToken);
+function noApiTokenMount({ pod }: ContainerInput): OwnMount[] {
+  if (pod.spec.automountServiceAccountToken === false) return [];
+  return [mounted({ name: VOLUME.noApiToken, emptyDir: memory('64Ki') }, DIRECTORY.apiToken)];
 }
 
 function caMount(needs: Needs): OwnMount[] {

@@ -114,10 +114,10 @@ function check(input: PlanInput, decision: Decision, diagnostics: Diagnostics): 
 }
 
 function build(input: PlanInput, decision: Decision, config: RawAgentConfig): Addition {
-  const { settings: resolved, installation } = input;
+  const { pod, settings: resolved, installation } = input;
   const { settings, files } = resolved;
   const { selection, variables } = decision;
-  const parts = { ...decision, config, settings, files, installation };
+  const parts = { ...decision, pod, config, settings, files, installation };
   return {
     prefix: installation.annotationPrefix,
     own: ownContainers(parts),

@@ -55,6 +55,7 @@ export interface PodSpec {
   readonly shareProcessNamespace?: boolean | null;
   readonly hostPID?: boolean;
   readonly hostNetwork?: boolean;
+  readonly automountServiceAccountToken?: boolean | null;
   readonly [field: string]: unknown;
 }
 

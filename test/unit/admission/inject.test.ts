@@ -114,9 +114,48 @@ for (const mode of ['native', 'pair', 'init']) {
       );
     }
     const volume = pod.spec.volumes?.find(({ name }) => name === 'vouchsafe-no-api-token');
-    assert.deepEqual(volume?.['emptyDir'], {});
+    assert.deepEqual(volume?.['emptyDir'], { medium: 'Memory', sizeLimit: '64Ki' });
+  });
+
+  test(`${mode}: no such directory in a pod that mounts no token for the API server`, () => {
+    const { pod } = injectPod(podWith({ mode }, { automountServiceAccountToken: false }));
+    assert.doesNotMatch(
+      JSON.stringify(pod),
+      /vouchsafe-no-api-token|kubernetes\.io\/serviceaccount/,
+    );
+  });
+
+  test(`${mode}: whether the service account turns the token off is not visible in the pod`, () => {
+    for (const automount of [true, null]) {
+      const { pod } = injectPod(podWith({ mode }, { automountServiceAccountToken: automount }));
+      assert.ok(pod.spec.volumes?.some(({ name }) => name === 'vouchsafe-no-api-token'));
+    }
+  });
+
+  test(`${mode}: every emptyDir is in memory and has a size, for the cluster autoscaler`, () => {
+    for (const identity of ['spiffe', 'service-account']) {
+      const { pod } = injectPod(podWith({ mode, identity, 'template-from-b': 'map/key' }));
+      const directories = (pod.spec.volumes ?? []).filter((one) => 'emptyDir' in one);
+      assert.ok(directories.length >= 2);
+      for (const { emptyDir } of directories) {
+        assert.match(
+          JSON.stringify(emptyDir),
+          /^\{"medium":"Memory","sizeLimit":"[1-9]\d*[KM]i"\}$/,
+        );
+      }
+    }
   });
 }
+
+test('the directory on disk of an older version is replaced by one in memory', () => {
+  const { pod } = injectPod(podWith());
+  const onDisk = (one: object): object =>
+    'name' in one && one.name === 'vouchsafe-no-api-token' ? { ...one, emptyDir: {} } : one;
+  const volumes = pod.spec.volumes?.map(onDisk);
+  const again = injectPod(readPod({ ...pod, spec: { ...pod.spec, volumes } }));
+  assert.equal(again.outcome, 'injected');
+  assert.deepEqual(again.pod, pod);
+});
 
 test('an old cluster gets pair unless the pod sets native', () => {
   const old = { kubeVersion: 'v1.28.9-eks-1' };
