@@ -3,7 +3,10 @@
  */
 import type { Task } from '../async/index.ts';
 
-/** Runs `work`; after `signal` aborts, `linger` runs, and only then the work's own signal aborts. `linger` never rejects. */
+/**
+ * Runs `work`; after `signal` aborts, `linger` runs, and only then the work's own signal aborts. The work is called first
+ * even if `signal` has aborted before. `linger` never rejects.
+ */
 export async function delayAbort(work: Task, linger: Task, signal: AbortSignal): Promise<void> {
   const end = new AbortController();
   const isOver = new AbortController();
@@ -13,10 +16,12 @@ export async function delayAbort(work: Task, linger: Task, signal: AbortSignal):
   };
   let ending: Promise<void> | undefined;
   const onAbort = (): void => void (ending ??= lingerThenEnd());
-  if (signal.aborted) onAbort();
   signal.addEventListener('abort', onAbort, { once: true });
   try {
-    await work(end.signal);
+    const working = work(end.signal);
+    // After the work has begun: only then does it know what there is to linger for.
+    if (signal.aborted) onAbort();
+    await working;
   } finally {
     signal.removeEventListener('abort', onAbort);
     isOver.abort();

@@ -83,6 +83,8 @@ export class Agent<T> {
   #delivery: Delivery | undefined;
   /** The state in which a predecessor left the files. */
   #predecessorFiles: FilesState = 'none';
+  /** True once the state of a predecessor has been read, if there is one. */
+  #hasResumed = false;
   #phase: AgentPhase = 'starting';
   /** True once credentials are being revoked: from then on a successor must not reuse any. */
   #isEnding = false;
@@ -239,12 +241,14 @@ export class Agent<T> {
   /**
    * Waits after a SIGTERM that the application received as well: for `revokeDelayMs`, or until `isAlone` reports that
    * no other container is running. Returns at once if there is nothing to revoke that an application uses. Call it
-   * beside {@link run}, before the signal of that aborts; ends early when `signal` aborts.
+   * beside {@link run}, after that was called and before its signal aborts; ends early when `signal` aborts.
    */
   async linger(isAlone: () => Promise<boolean>, signal: AbortSignal): Promise<void> {
     const { config, vault, clock } = this.#parts;
     const sessions = this.#sessions;
     if (!config.revokeOnExit || vault === undefined || sessions === undefined) return;
+    // A tombstone would replace the state of a predecessor, which is the only record of what to revoke.
+    if (!this.#hasResumed) return;
     const isNeeded = async (): Promise<boolean> =>
       this.isStarted && this.#hasLeases && !(await isAlone());
     this.#isEnding = true;
@@ -270,6 +274,7 @@ export class Agent<T> {
 
   async #tasks(): Promise<readonly Task[]> {
     const found = this.#handover.resume();
+    this.#hasResumed = true;
     this.#predecessorFiles = found === 'unreadable' ? 'none' : found;
     await this.#templates.load();
     const delivery = this.#createDelivery();

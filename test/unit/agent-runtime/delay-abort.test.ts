@@ -62,3 +62,13 @@ test('without an abort there is no lingering; with one from the start it begins 
   await delayAbort(aborted, linger, AbortSignal.abort());
   assert.equal(lingered, 1);
 });
+
+test('with an abort from the start, the work begins before the lingering', async () => {
+  const steps: string[] = [];
+  const step = (name: string) => (): Promise<void> => {
+    steps.push(name);
+    return Promise.resolve();
+  };
+  await delayAbort(step('work'), step('linger'), AbortSignal.abort());
+  assert.deepEqual(steps, ['work', 'linger']);
+});

@@ -163,3 +163,31 @@ test('Vault that answers nothing any more holds up neither the end nor the next 
   await running.end();
   assert.equal(pod.vault.liveTokens, 0);
 });
+
+test('stopped before it began: what its predecessor left is kept for the delay, then revoked', async (t) => {
+  const pod = new StatefulPod(t);
+  await pod.init();
+  const user = pod.writer.get('db') ?? '';
+  const running = await pod.run(
+    (agent) =>
+      delayAbort(
+        (end) => agent.run(end),
+        (inner) => agent.linger(never, inner),
+        AbortSignal.abort(new DOMException('stopped', 'AbortError')),
+      ),
+    pod.agent({ files: FILES, revokeDelay: '22s' }, pod.stateFile()),
+  );
+  await pod.clock.advance(20_000);
+  assert.ok(pod.vault.isGood(user), 'an application may have started with it');
+  await running.end();
+  assert.deepEqual([pod.vault.count('login'), pod.vault.liveTokens, pod.vault.good], [1, 0, 0]);
+});
+
+test('lingering alone does not touch the state of a predecessor, which it has not read', async (t) => {
+  const pod = new StatefulPod(t);
+  await pod.init();
+  const agent = pod.agent({ files: FILES, revokeDelay: '22s' }, pod.stateFile());
+  await agent.linger(never, new AbortController().signal);
+  assert.equal(pod.stateFile().load()?.state.kind, 'live');
+  assert.equal(pod.vault.liveTokens, 1);
+});
