@@ -1,6 +1,6 @@
 /**
- * The gate behind `npm test`: formatting, lint, types and generated files in parallel with the tests, so that both
- * cores are used. Every step runs even if others fail; the exit code is 1 if any failed.
+ * The gate behind `npm test`: formatting, lint, types, unused code and generated files in parallel with the tests, so
+ * that both cores are used. Every step runs even if others fail; the exit code is 1 if any failed.
  */
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
@@ -30,6 +30,10 @@ const STATIC_STEPS: readonly Step[] = [
   {
     name: 'format',
     args: [tool('prettier/bin/prettier.cjs'), '--check', '--log-level', 'warn', '.'],
+  },
+  {
+    name: 'unused code',
+    args: [tool('knip/bin/knip.js'), '--config', '.tools/knip.json', '--no-progress'],
   },
   { name: 'generated files', args: ['.tools/generate.ts', '--check'] },
 ];

@@ -147,7 +147,7 @@ export function pathOf(file: FileSettings): string {
 }
 
 /** Where the agent sees a template of a ConfigMap. */
-export function templatePath(ref: { readonly name: string; readonly key: string }): string {
+function templatePath(ref: { readonly name: string; readonly key: string }): string {
   return `${DIRECTORY.templates}/${ref.name}/${ref.key}`;
 }
 

@@ -11,8 +11,8 @@ export {
   VOLUME,
 } from './names.ts';
 export { MAX_TEMPLATE_TOKENS, type CheckTemplate } from './file-checks.ts';
-export { readPod, type Container, type Pod, type PodSpec, type VolumeMount } from './pod.ts';
-export { volumeGrants, type Workload } from './grants.ts';
+export { readPod, type Container, type Pod, type VolumeMount } from './pod.ts';
+export { volumeGrants } from './grants.ts';
 export { planVolume, type PlannedVolume, type VolumeInput } from './volume.ts';
 export {
   answerReview,

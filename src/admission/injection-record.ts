@@ -51,7 +51,7 @@ export function hasRecord(pod: Pod, prefix: string): boolean {
 }
 
 /** The configuration document of an agent's container, as text; empty if there is none. */
-export function configOf(container: Container): string {
+function configOf(container: Container): string {
   return container.env?.find(({ name }) => name === CONFIG_VARIABLE)?.value ?? '';
 }
 

@@ -23,7 +23,7 @@ export interface VolumeMount extends Named {
 }
 
 /** User and group, of a pod or of a container. */
-export interface SecurityContext {
+interface SecurityContext {
   readonly runAsUser?: number | null;
   readonly runAsGroup?: number | null;
   readonly fsGroup?: number | null;
@@ -41,7 +41,7 @@ export interface Container extends Named {
 }
 
 /** The specification of a pod. */
-export interface PodSpec {
+interface PodSpec {
   readonly containers: readonly Container[];
   readonly initContainers?: readonly Container[] | null;
   /** The API server rejects them at the creation of a pod, but only after admission. */
@@ -60,7 +60,7 @@ export interface PodSpec {
 }
 
 /** An object that a pod belongs to. Not trustworthy: the creator of a pod can set any value. */
-export interface OwnerReference {
+interface OwnerReference {
   readonly kind?: string;
   readonly name?: string;
   readonly [field: string]: unknown;

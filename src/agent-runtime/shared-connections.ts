@@ -15,7 +15,7 @@ import { loadCaBundle } from './ca-bundle.ts';
 const MAX_REQUESTS = 256;
 
 /** Connections in use by one agent, which must give them back once. */
-export interface BorrowedConnections {
+interface BorrowedConnections {
   readonly connections: VaultConnections;
   /** Requests of one owner start within its share. */
   readonly limiter: RequestLimiter;

@@ -56,7 +56,7 @@ export interface ObtainerParts {
 }
 
 /** A dependency to read. */
-export interface FetchRequest {
+interface FetchRequest {
   readonly dependency: Dependency;
   /** How often it is read if it has no lease. */
   readonly refreshMs: number;

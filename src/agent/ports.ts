@@ -61,7 +61,7 @@ export interface VaultPort {
 }
 
 /** A JWT-SVID. */
-export interface JwtSvid {
+interface JwtSvid {
   readonly spiffeId: SpiffeId;
   readonly token: Secret<string>;
   readonly issuedAtMs: number | undefined;

@@ -25,7 +25,7 @@ const FILE_NAME = 'state.json';
 const VERSION = 2;
 
 /** A saved Vault token. Durations are from the time of saving. */
-export interface SavedSession {
+interface SavedSession {
   readonly token: string;
   readonly fullTtlMs: number;
   readonly isBatch: boolean;

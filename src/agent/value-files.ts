@@ -13,7 +13,7 @@ const NAME = /^value-[0-9a-f-]{36}\.json$/;
 const names = new WeakMap<JsonText, string>();
 
 /** The name that represents a value; values with the same name are the same. */
-export function nameOf(value: JsonText): string {
+function nameOf(value: JsonText): string {
   const name = names.get(value) ?? `value-${randomUUID()}.json`;
   names.set(value, name);
   return name;

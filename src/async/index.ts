@@ -1,6 +1,6 @@
 export { createBackoff, type Backoff, type BackoffOptions } from './backoff.ts';
 export { WakeableTimer } from './wakeable-timer.ts';
-export { FairQueue, type FairQueueOptions, type QueueBounds, type Shares } from './fair-queue.ts';
+export { FairQueue, type QueueBounds } from './fair-queue.ts';
 export { FairShares } from './fair-shares.ts';
 export { Latest } from './latest-value.ts';
 export { RestartableDeadline } from './restartable-deadline.ts';

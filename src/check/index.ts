@@ -1,3 +1,3 @@
-export type { CheckOptions, ProbeOptions } from './context.ts';
-export { GROUPS, type Finding, type Group, type Result, type Status } from './finding.ts';
+export type { ProbeOptions } from './context.ts';
+export { GROUPS, type Finding, type Status } from './finding.ts';
 export { runChecks } from './run.ts';

@@ -36,7 +36,7 @@ export function checkBundle(pem: string, nowMs: number): Result {
 }
 
 /** `88d`, `7h`, `20m` */
-export function formatRoughly(ms: number): string {
+function formatRoughly(ms: number): string {
   const unit = [86_400_000, 3_600_000, 60_000].find((one) => ms >= 2 * one) ?? 1000;
   return formatDuration(Math.floor(ms / unit) * unit);
 }

@@ -7,7 +7,7 @@
 import type { FileConfig } from '../config/agent/index.ts';
 
 /** Replaces a secret of any length. */
-export const MASK = '********';
+const MASK = '********';
 
 /** Most lines printed of a file; the rest is counted. */
 const MAX_LINES = 20;

@@ -221,7 +221,7 @@ function checkStandardInput(paths: readonly (string | undefined)[]): void {
 }
 
 /** The error for an invalid command line. */
-export function usage(message: string): VouchsafeError {
+function usage(message: string): VouchsafeError {
   return new VouchsafeError('ERR_USAGE', message);
 }
 

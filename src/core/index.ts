@@ -3,7 +3,6 @@ export {
   isUnlimited,
   describeAllowed,
   OPERATIONS,
-  type Denial,
   type Grant,
   type Grants,
   type Operation,
@@ -21,7 +20,7 @@ export {
   type WriteParams,
 } from './dependency.ts';
 export { formatDuration, MAX_DURATION_MS, parseDuration } from './duration.ts';
-export { ERROR_TABLE, EXIT, type ErrorCode, type RetryClass } from './error-table.ts';
+export { ERROR_TABLE, EXIT, type ErrorCode } from './error-table.ts';
 export {
   codeOf,
   exitCodeOf,
@@ -32,22 +31,10 @@ export {
   type ErrorOptions,
 } from './errors.ts';
 export { Globs } from './globs.ts';
-export {
-  jsonBoundsProblem,
-  measureJson,
-  type JsonBounds,
-  type JsonMeasure,
-} from './json-bounds.ts';
+export { jsonBoundsProblem, measureJson } from './json-bounds.ts';
 export { JsonText, MAX_SHORT_BYTES } from './json-text.ts';
 export { LOG_LEVELS, NO_LOGGER, type LogFields, type Logger, type LogLevel } from './logger.ts';
-export {
-  NO_METRICS,
-  type Counter,
-  type Gauge,
-  type Histogram,
-  type Labels,
-  type Metrics,
-} from './metrics.ts';
+export { NO_METRICS, type Counter, type Gauge, type Labels, type Metrics } from './metrics.ts';
 export {
   NOTIFY_SIGNALS,
   notifyUrlProblem,

@@ -20,7 +20,7 @@ export interface Gauge {
 }
 
 /** Counts observations by size. */
-export interface Histogram {
+interface Histogram {
   observe(value: number, labels?: Labels): void;
 }
 

@@ -1,6 +1,4 @@
-export { runDriver, type DriverAddresses, type DriverOptions } from './driver.ts';
-export type { MountsPort } from './mounting.ts';
-export type { DriverParts, PlanInput, PlanVolume } from './ports.ts';
+export { runDriver, type DriverOptions } from './driver.ts';
 export type { PodInfo } from './publish-request.ts';
 
 // For clients, such as a kubelet in tests.

@@ -21,16 +21,13 @@ export interface PlanInput {
 }
 
 /** Checks a template without data. */
-export type CheckTemplate = (source: string, name: string) => Checked;
+type CheckTemplate = (source: string, name: string) => Checked;
 
 /**
  * `planVolume` of src/admission, with everything that does not depend on the pod filled in. Pure: it is called twice, once
  * to collect the templates, and once with the results of checking them.
  */
-export type PlanVolume = (
-  input: PlanInput,
-  checkTemplate: CheckTemplate,
-) => VolumePlan | VolumeRefusal;
+type PlanVolume = (input: PlanInput, checkTemplate: CheckTemplate) => VolumePlan | VolumeRefusal;
 
 /** Works on templates and on responses of Vault; see `Renderer` of src/renderer. */
 export type RendererPort = Pick<Renderer, 'check' | 'render' | 'open'>;

@@ -15,7 +15,7 @@ const MAX_TOKENS_BYTES = 256 * 1024;
 const MIN_LIFE_MS = 2000;
 
 /** One token. */
-export interface PodToken {
+interface PodToken {
   readonly token: Secret<string>;
   readonly expiresAtMs: number;
 }

@@ -3,7 +3,7 @@
  */
 
 /** The bounds of waits that grow with each failure, in milliseconds. */
-export interface WaitRange {
+interface WaitRange {
   readonly minMs: number;
   readonly maxMs: number;
 }

@@ -1,7 +1,7 @@
-export { formatAddress, type Address } from './address.ts';
-export { serveHealth, type HealthOptions } from './health.ts';
-export { aborted, serveHttp, type HttpOptions } from './listener.ts';
+export { formatAddress } from './address.ts';
+export { serveHealth } from './health.ts';
+export { aborted, serveHttp } from './listener.ts';
 export type { HttpRequest } from './request.ts';
 export type { Answer, Handler } from './respond.ts';
 export { byRoute, probeRoutes, type Exposition, type Route } from './routes.ts';
-export { SecureListener, type SecureOptions } from './secure-listener.ts';
+export { SecureListener } from './secure-listener.ts';

@@ -20,7 +20,7 @@ import { microTime } from './leader-election.ts';
 import { TokenBucket } from './token-bucket.ts';
 
 /** The object of an Event. */
-export interface Regarding {
+interface Regarding {
   readonly apiVersion: string;
   readonly kind: string;
   readonly name: string;

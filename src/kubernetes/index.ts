@@ -1,9 +1,4 @@
-export {
-  inClusterAccess,
-  loopbackAccess,
-  type ApiAccess,
-  type InClusterOptions,
-} from './client-config.ts';
+export { inClusterAccess, loopbackAccess } from './client-config.ts';
 export {
   apiError,
   fieldsOf,
@@ -16,16 +11,10 @@ export {
   type KubernetesApi,
   type WatchEvent,
 } from './api.ts';
-export { EventRecorder, type EventsOptions, type EventDetails } from './events.ts';
-export { Informer, type InformerOptions } from './informer.ts';
-export { kubeconfigAccess, type KubeconfigOptions } from './kubeconfig.ts';
-export { Lease, type LeaseOptions } from './leader-election.ts';
+export { EventRecorder, type EventDetails } from './events.ts';
+export { Informer } from './informer.ts';
+export { kubeconfigAccess } from './kubeconfig.ts';
+export { Lease } from './leader-election.ts';
 export { createKubernetesApi } from './rest.ts';
-export { watchNamespaces, type Namespaces, type NamespacesOptions } from './namespaces.ts';
-export {
-  fetchPodFacts,
-  cachedPodFacts,
-  type PodFacts,
-  type PodFactsOptions,
-  type PodName,
-} from './pod-facts.ts';
+export { watchNamespaces, type Namespaces } from './namespaces.ts';
+export { fetchPodFacts, cachedPodFacts, type PodFacts, type PodName } from './pod-facts.ts';

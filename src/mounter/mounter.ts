@@ -54,7 +54,7 @@ export interface MounterPort {
 }
 
 /** A mount, as the kernel lists it. */
-export interface KnownMount {
+interface KnownMount {
   readonly id: number;
   readonly type: string;
   readonly source: string;

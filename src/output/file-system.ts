@@ -8,7 +8,7 @@ import { codeOf, VouchsafeError, type ErrorCode } from '../core/index.ts';
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY, O_DIRECTORY } = fs.constants;
 
 /** Kind, size and permission bits of an entry; symlinks are not followed. */
-export interface Entry {
+interface Entry {
   readonly kind: 'file' | 'directory' | 'other';
   readonly size: number;
   readonly mode: number;

@@ -45,7 +45,7 @@ import {
 const READER_GRACE_MS = 10_000;
 
 /** The result of a write. */
-export interface WriteResult {
+interface WriteResult {
   /** Paths whose bytes differ for a reader, including new and removed files. */
   readonly changed: readonly string[];
   /** False if bytes and modes were already the same, and nothing was written. */

@@ -1,7 +1,1 @@
-export { clashingPaths, outputPathProblem } from '../core/index.ts';
-export {
-  createFileWriter,
-  type FileWriter,
-  type FileWriterOptions,
-  type WriteResult,
-} from './file-writer.ts';
+export { createFileWriter, type FileWriter } from './file-writer.ts';

@@ -13,7 +13,7 @@ export const LINKS_TMP = '..links_tmp';
 const GENERATION = /^\.\.\d{4}(_\d\d){5}\.\d{3}_[0-9a-f]{8}$/;
 
 /** A file that a writer created, as it is now. */
-export interface PresentFile {
+interface PresentFile {
   readonly size: number;
   readonly mode: number;
   /** Whether its bytes are already those of the next write. */

@@ -50,7 +50,7 @@ export interface PrivilegedMounts extends Mounts {
 }
 
 /** A program of util-linux failed; has its message. */
-export class MountError extends Error {
+class MountError extends Error {
   override readonly name = 'MountError';
 }
 

@@ -103,7 +103,7 @@ export function headOf(value: unknown): Uint8Array {
 }
 
 /** Parses the JSON of a part. @throws WireError */
-export function parseHead(part: Uint8Array | undefined): unknown {
+function parseHead(part: Uint8Array | undefined): unknown {
   if (part === undefined || part.byteLength > MAX_HEAD_BYTES) throw wireError('the first part');
   try {
     return JSON.parse(Buffer.from(part.buffer, part.byteOffset, part.byteLength).toString('utf8'));

@@ -46,7 +46,7 @@ export interface BrokerOptions {
 }
 
 /** A pod. The server rejects a name that belongs to another UID. */
-export interface PodReference {
+interface PodReference {
   readonly uid: string;
   readonly namespace: string;
   readonly name: string;

@@ -7,13 +7,13 @@ import type { Path } from './tree.ts';
 import { isRecord, PENDING } from './values.ts';
 
 /** A linked list, innermost first. */
-export interface Chain<T> {
+interface Chain<T> {
   readonly value: T;
   readonly outer: Chain<T> | undefined;
 }
 
 /** The data variables, `@name`. `each` creates a frame; `@../name` reads the outer one. */
-export interface Frame {
+interface Frame {
   readonly variables: Readonly<Record<string, unknown>>;
   readonly outer: Frame | undefined;
 }

@@ -22,7 +22,7 @@ export function parseTemplate(source: string, name: string): Template {
 export interface TemplateCheck {
   /** At most 50 problems; empty for a valid template. */
   readonly problems: readonly Problem[];
-  /** Dependencies of calls with constant arguments; calls that depend on data are not included. */
+  /** Dependencies of calls with constant arguments, in the order of the text; calls that depend on data are not included. */
   readonly dependencies: readonly Dependency[];
 }
 
@@ -30,9 +30,4 @@ export interface TemplateCheck {
 export function checkTemplate(source: string, name: string): TemplateCheck {
   const { template, problems } = compile(source, name);
   return { problems, dependencies: template.dependencies };
-}
-
-/** The dependencies of calls with constant arguments, in the order of the text. */
-export function literalDependencies(template: Template): readonly Dependency[] {
-  return template.dependencies;
 }

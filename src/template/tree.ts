@@ -22,7 +22,7 @@ export interface Program {
 
 export type Statement = Text | Print | Block;
 
-export interface Text {
+interface Text {
   readonly kind: 'text';
   readonly text: string;
 }

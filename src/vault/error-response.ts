@@ -33,7 +33,7 @@ export function errorText(answer: ErrorResponse): string {
 }
 
 /** True if Vault says that it does not know the token; older versions only deny. */
-export function isInvalidToken(answer: ErrorResponse): boolean {
+function isInvalidToken(answer: ErrorResponse): boolean {
   return answer.status === 403 && /\b(invalid|bad) token\b/.test(rawText(answer));
 }
 

@@ -21,7 +21,7 @@ export interface ResponseParser {
 }
 
 /** The unparsed body of a response. */
-export interface RawResponse {
+interface RawResponse {
   readonly body: Uint8Array;
   readonly shape: ResponseShape;
   /** For messages. */

@@ -33,7 +33,7 @@ export function bundleText(entries: readonly BundleEntry[]): string {
 }
 
 /** True between the two dates of a certificate. */
-export function isValidAt(certificate: X509Certificate, nowMs: number): boolean {
+function isValidAt(certificate: X509Certificate, nowMs: number): boolean {
   const { fromMs, toMs } = certificateLife(certificate);
   return fromMs <= nowMs && nowMs < toMs;
 }

@@ -1,8 +1,3 @@
-export type { MutateOptions, NamespaceLookup } from './mutate.ts';
+export type { NamespaceLookup } from './mutate.ts';
 export type { AdmissionEvent } from './admission-event.ts';
-export {
-  createWebhookServer,
-  type BoundAddresses,
-  type WebhookServer,
-  type WebhookServerOptions,
-} from './webhook-server.ts';
+export { createWebhookServer, type WebhookServerOptions } from './webhook-server.ts';

@@ -39,7 +39,7 @@ export interface WebhookServerOptions extends MutateOptions {
 }
 
 /** Where the server listens: `host:port`. */
-export interface BoundAddresses {
+interface BoundAddresses {
   readonly listen: string;
   readonly healthListen: string | undefined;
 }

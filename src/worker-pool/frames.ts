@@ -15,7 +15,7 @@ export const MAX_PARTS = 16_384;
 const HEADER_BYTES = 8;
 
 /** The input is not a frame; the sender is not to be trusted any more. */
-export class FrameError extends Error {
+class FrameError extends Error {
   override readonly name = 'FrameError';
 }
 

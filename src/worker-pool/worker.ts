@@ -16,7 +16,7 @@ export interface Child {
 }
 
 /** Events of a child process. */
-export interface ChildEvents {
+interface ChildEvents {
   received(chunk: Uint8Array): void;
   /** Called once, last of all. `reason` is a short text without any data of its jobs. */
   ended(reason: string): void;

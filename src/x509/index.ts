@@ -10,6 +10,5 @@ export {
   subjectName,
   tlsPurposes,
   type AlternativeNames,
-  type CertificateContent,
   type Extension,
 } from './certificate.ts';

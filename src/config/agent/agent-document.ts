@@ -300,7 +300,7 @@ export interface RawFile {
 }
 
 /** What one policy allows, in the raw document. */
-export interface RawGrant {
+interface RawGrant {
   readonly policy: string;
   readonly paths?: readonly string[];
   readonly operations?: readonly Operation[];

@@ -1,11 +1,4 @@
-export type {
-  AgentConfig,
-  AuthConfig,
-  FileConfig,
-  FileSource,
-  SpiffeConfig,
-  VaultConfig,
-} from './agent-config.ts';
+export type { AgentConfig, AuthConfig, FileConfig, VaultConfig } from './agent-config.ts';
 export {
   AGENT_API_VERSION,
   AGENT_CONFIG_SCHEMA,

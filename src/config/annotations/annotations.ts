@@ -12,7 +12,7 @@ import {
 } from '../schema/index.ts';
 
 /** Where a setting may be set: on the pod, as a default on its Namespace, as a default of the installation. */
-export const LEVELS = ['pod', 'namespace', 'installation'] as const;
+const LEVELS = ['pod', 'namespace', 'installation'] as const;
 /** One of {@link LEVELS}. */
 export type Level = (typeof LEVELS)[number];
 
@@ -28,9 +28,9 @@ export interface Annotation<T, D = unknown> {
 }
 
 /** How the pod authenticates: by SVID, or by a service-account token. */
-export const IDENTITIES = ['spiffe', 'service-account'] as const;
+const IDENTITIES = ['spiffe', 'service-account'] as const;
 /** How the files get into the pod. */
-export const MODES = ['native', 'pair', 'init', 'csi'] as const;
+const MODES = ['native', 'pair', 'init', 'csi'] as const;
 
 const CONTAINER_ID = grammar.wholeNumber(1, 2_147_483_647);
 
@@ -246,14 +246,14 @@ export const AGENT_OVERRIDES = [
   'run-as-group',
 ] as const satisfies readonly SettingName[];
 /** Name of a setting of a file, without `-<name>`. */
-export type FileSettingName = keyof typeof FILE_SETTINGS;
+type FileSettingName = keyof typeof FILE_SETTINGS;
 /** The type of a parsed text of this row. */
-export type TextValue<A> = A extends Annotation<infer T> ? T : never;
+type TextValue<A> = A extends Annotation<infer T> ? T : never;
 /** The type of a value of this row: a parsed text, or the built-in default. */
-export type SettingValue<A> = A extends Annotation<infer T, infer D> ? T | D : never;
+type SettingValue<A> = A extends Annotation<infer T, infer D> ? T | D : never;
 
 /** The level that a setting's value comes from. */
-export type Source = Level | 'built in';
+type Source = Level | 'built in';
 
 /** A value and where it comes from. */
 export interface Setting<T> {

@@ -7,7 +7,7 @@ import { csiObstacles } from './csi-settings.ts';
 import { DEFAULTS } from '../schema/index.ts';
 
 /** Audience that Entra ID requires of federated tokens. */
-export const AZURE_AUDIENCE = 'api://AzureADTokenExchange';
+const AZURE_AUDIENCE = 'api://AzureADTokenExchange';
 
 /** The settings to check, and where conflicts are reported. */
 interface CheckContext {

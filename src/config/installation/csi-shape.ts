@@ -9,7 +9,7 @@ import { DEFAULTS as defaults, grammar, shape } from '../schema/index.ts';
 const MIN_HEAP_BYTES = 32 * 1024 * 1024;
 
 /** How the driver proves the identity of a pod. */
-export const CSI_IDENTITIES = ['service-account', 'broker', 'delegated'] as const;
+const CSI_IDENTITIES = ['service-account', 'broker', 'delegated'] as const;
 
 const driverName = grammar.matching(
   'the name of a CSI driver such as `csi.vouchsafe.dev`, up to 63 characters',

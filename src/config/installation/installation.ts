@@ -45,7 +45,7 @@ export interface VaultPolicy {
 }
 
 /** The webhook's serving certificate. */
-export interface CertificateInstallation {
+interface CertificateInstallation {
   readonly mode: 'own' | 'certManager' | 'secret' | 'spiffe';
   readonly validityMs: number;
   readonly renewBeforeMs: number;
@@ -54,7 +54,7 @@ export interface CertificateInstallation {
 }
 
 /** How pods reach the Workload API. */
-export interface SpiffeInstallation {
+interface SpiffeInstallation {
   /** `unix:///run/spire/sockets/agent.sock` */
   readonly socket: string;
   /** What is mounted at the socket's directory: a CSI volume, a directory of the node, or nothing. */
@@ -65,7 +65,7 @@ export interface SpiffeInstallation {
 }
 
 /** The CSI driver. */
-export interface CsiInstallation {
+interface CsiInstallation {
   readonly enabled: boolean;
   readonly driverName: string;
   readonly identity: {

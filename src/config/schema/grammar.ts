@@ -18,7 +18,7 @@ import type { JsonSchema } from './json-schema.ts';
 import type { NotifyAction, SecretRef } from './values.ts';
 
 /** The value, or the rule that the text breaks, as a predicate: `must be …`. */
-export type Parsed<T> = { readonly value: T } | { readonly problem: string };
+type Parsed<T> = { readonly value: T } | { readonly problem: string };
 
 /** How one text is read. */
 export interface Grammar<T> {

@@ -50,7 +50,7 @@ const CAPABILITY = message({
 });
 
 /** Message name -> codec. */
-export const CSI_MESSAGES = {
+const CSI_MESSAGES = {
   GetPluginInfoRequest: EMPTY,
   GetPluginInfoResponse: message({
     name: field(1, STRING),
@@ -95,7 +95,7 @@ export const CSI_MESSAGES = {
 } as const;
 
 /** Message name of the plug-in registration -> codec. */
-export const REGISTRATION_MESSAGES = {
+const REGISTRATION_MESSAGES = {
   InfoRequest: EMPTY,
   PluginInfo: message({
     type: field(1, STRING),

@@ -32,7 +32,7 @@ export interface CertificateRequest extends AlternativeNames {
 }
 
 /** How a leaf violates the X.509-SVID specification. */
-export interface CertificateDefects {
+interface CertificateDefects {
   readonly isCa?: boolean;
   /** Replaces the bits of the key usage (first octet: 0x80 digitalSignature, 0x04 keyCertSign). */
   readonly keyUsage?: number;

@@ -7,7 +7,7 @@ import { DEFAULTS } from '../../config/schema/index.ts';
 import { localPath } from './volumes.ts';
 
 /** Longest `refresh`, so that changes can be watched. */
-export const MAX_REFRESH_MS = 3000;
+const MAX_REFRESH_MS = 3000;
 
 /** Local paths and addresses for those of the pod. */
 export interface LocalPlaces {

@@ -45,7 +45,7 @@ export interface LocalPod {
 }
 
 /** The first container with the agent. */
-export function injectedContainer(pod: Pod): Container {
+function injectedContainer(pod: Pod): Container {
   const container = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].find(
     ({ name }) => name === AGENT_CONTAINER || name === INIT_CONTAINER,
   );
@@ -58,7 +58,7 @@ export function injectedContainer(pod: Pod): Container {
 }
 
 /** True if a volume of the CSI driver provides the files. */
-export function isByDriver({ spec }: Pod): boolean {
+function isByDriver({ spec }: Pod): boolean {
   return (spec.volumes ?? []).some(({ name, csi }) => name === VOLUME.secrets && csi !== undefined);
 }
 
@@ -80,7 +80,7 @@ export function mountsOf(pod: Pod): readonly VolumeMount[] {
 }
 
 /** The AgentConfig in an injected container. */
-export function documentOf(container: Container): RawAgentConfig {
+function documentOf(container: Container): RawAgentConfig {
   const text = container.env?.find(({ name }) => name === CONFIG_VARIABLE)?.value ?? '{}';
   return JSON.parse(text) as RawAgentConfig; // written by the admission function
 }

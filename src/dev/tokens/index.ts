@@ -1,1 +1,1 @@
-export { createTokenIssuer, type TokenIssuer, type TokenRequest } from './token-issuer.ts';
+export { createTokenIssuer, type TokenIssuer } from './token-issuer.ts';

@@ -9,7 +9,7 @@ import { systemClock } from '../../platform/index.ts';
 const DEFAULT_TTL_MS = 300_000;
 
 /** Content of a token. */
-export interface TokenRequest {
+interface TokenRequest {
   /** Omitted if undefined, as by SPIRE without `jwt_issuer`. */
   readonly issuer?: string | undefined;
   readonly subject: string;

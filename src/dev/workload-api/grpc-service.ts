@@ -35,7 +35,7 @@ export interface OpenStream<M extends string> {
 }
 
 /** Handles the calls. */
-export interface Backend<M extends string> {
+interface Backend<M extends string> {
   /** Called first for every call; may reject it. */
   onCall(method: M): void;
   /** The response of a unary call. Rejects with a {@link Refusal}. */

@@ -11,7 +11,7 @@ import type { AddressInfo } from 'node:net';
 import type { JWK } from 'jose';
 
 /** How the provider fails. */
-export type OidcFault =
+type OidcFault =
   | { readonly kind: 'status'; readonly status: number }
   /** Accepts the request and never responds. */
   | { readonly kind: 'hang' };

@@ -85,7 +85,7 @@ export const METHODS = {
 export type Method = keyof typeof METHODS;
 
 /** Metadata that every request must carry, so that a browser or proxy cannot be tricked into making one. */
-export const SECURITY_HEADER = { name: 'workload.spiffe.io', value: 'true' } as const;
+const SECURITY_HEADER = { name: 'workload.spiffe.io', value: 'true' } as const;
 
 /** The service of `workload.proto`. */
 export const WORKLOAD_API: Protocol<Method> = {

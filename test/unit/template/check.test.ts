@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { checkTemplate, literalDependencies, parseTemplate } from '../../../src/template/index.ts';
+import { checkTemplate, parseTemplate } from '../../../src/template/index.ts';
 import { refusal } from './support.ts';
 
 function only(source: string): string {
@@ -116,7 +116,7 @@ describe('literal dependencies', () => {
       {{json (secret "transit/sign/key" input="eA==" n=1 prehashed=true)}} {{secret "a/b" x=y}}
       {{#each (secrets "kvv2/apps/")}}{{pki "pki/issue/web" common_name="x.test"}}{{/each}}
       {{jwtSvid "b" "a" "b"}} {{spiffeId}}`;
-    assert.deepEqual(literalDependencies(parseTemplate(source, 't')), [
+    assert.deepEqual(checkTemplate(source, 't').dependencies, [
       { kind: 'read', path: 'kvv2/app' },
       { kind: 'read', path: 'kvv2/app?version=2' },
       { kind: 'write', path: 'transit/sign/key', params: { input: 'eA==', n: 1, prehashed: true } },

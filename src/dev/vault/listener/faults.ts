@@ -15,7 +15,7 @@ export interface SeenRequest {
 }
 
 /** Filter for requests: all given parts must match. */
-export interface RequestFilter {
+interface RequestFilter {
   readonly method?: string;
   readonly path?: string;
   readonly pathPrefix?: string;

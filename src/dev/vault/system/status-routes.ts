@@ -7,7 +7,7 @@ import type { Answer, Json } from '../core/messages.ts';
 import { WRITE, type Routes } from '../core/routes.ts';
 
 /** The version that the server claims to be. */
-export const VAULT_VERSION = '1.21.0';
+const VAULT_VERSION = '1.21.0';
 
 const CLUSTER = {
   cluster_name: 'vault-cluster-dev',
