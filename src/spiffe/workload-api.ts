@@ -25,6 +25,7 @@ import {
   type X509Context,
   type X509Response,
 } from './svid-api.ts';
+import { addressOfOtherName, chooseSocket } from './socket-names.ts';
 import { SvidCalls } from './svid-calls.ts';
 import { createTransport, type Transport } from './transport.ts';
 
@@ -50,7 +51,10 @@ export interface WorkloadApi extends SvidApi {
 }
 
 export interface WorkloadApiOptions {
-  /** `unix:///path` or `tcp://IP:port`. */
+  /**
+   * `unix:///path` or `tcp://IP:port`. A socket called `agent.sock` or `spire-agent.sock` is also found under the other of
+   * these names, if only that exists.
+   */
   readonly address: string;
   readonly clock: Clock;
   readonly logger?: Logger;
@@ -62,12 +66,23 @@ export interface WorkloadApiOptions {
  * @throws VouchsafeError `ERR_SPIFFE_ADDRESS`
  */
 export function createWorkloadApi(options: WorkloadApiOptions): WorkloadApi {
-  const transport = createTransport(
-    parseWorkloadApiAddress(options.address),
-    WORKLOAD_API,
-    options,
-  );
-  return new WorkloadApiClient(transport, options);
+  return new WorkloadApiClient(transportTo(options), options);
+}
+
+function transportTo(options: WorkloadApiOptions): Transport<Method> {
+  const address = parseWorkloadApiAddress(options.address);
+  const transport = createTransport(address, WORKLOAD_API, options);
+  const otherAddress = addressOfOtherName(address);
+  if (otherAddress === undefined) return transport;
+  const { logger } = options;
+  return chooseSocket({
+    configured: { address, transport },
+    other: {
+      address: otherAddress,
+      transport: createTransport(otherAddress, WORKLOAD_API, options),
+    },
+    ...(logger !== undefined && { logger }),
+  });
 }
 
 class WorkloadApiClient implements WorkloadApi {

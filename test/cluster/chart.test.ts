@@ -294,6 +294,25 @@ test('an SVID: the webhook sees the Workload API as pods do', { skip }, () => {
   assert.equal(volume(['spiffe.volume=none', 'spiffe.socket=tcp://127.0.0.1:1']), undefined);
 });
 
+test(
+  "values for SPIRE's own chart: its directory of the node, at that of the default socket",
+  { skip },
+  () => {
+    const values = ['spiffe.volume=hostPath', 'spiffe.hostPath=/run/spire/agent-sockets'];
+    const deployment = one(objects(['certificate.mode=spiffe', ...values]), 'Deployment');
+    const name = 'workload-api';
+    assert.deepEqual(at(deployment, 'spec.template.spec.volumes.1'), {
+      name,
+      hostPath: { path: '/run/spire/agent-sockets', type: 'Directory' },
+    });
+    const mounts = at(deployment, 'spec.template.spec.containers.0.volumeMounts');
+    const mount = (mounts as readonly Fields[]).find((one) => one['name'] === name); // a list of mounts
+    assert.equal(mount?.['mountPath'], '/run/spire/sockets');
+    const text = at(one(objects(values), 'ConfigMap'), 'data') as Fields; // a ConfigMap has data
+    assert.match(String(text['values.yaml']), /socket: \/run\/spire\/sockets\/agent\.sock/);
+  },
+);
+
 test('no driver unless it is asked for', { skip }, () => {
   const kinds = objects().map(({ kind }) => kind);
   assert.ok(!kinds.some((kind) => ['DaemonSet', 'CSIDriver'].includes(kind)));

@@ -232,7 +232,7 @@ const spiffe = shape.object(
     socket: shape.withDefault(
       shape.parsed(
         grammar.workloadSocket,
-        'Workload API, as seen by the pod: a path, `unix:///path` or `tcp://IP:port`.',
+        'Workload API, as seen by the pod: a path, `unix:///path` or `tcp://IP:port`. A socket called `agent.sock` or `spire-agent.sock` is also found under the other of these names.',
       ),
       'unix:///run/spire/sockets/agent.sock',
       '/run/spire/sockets/agent.sock',
