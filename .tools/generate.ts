@@ -1,6 +1,6 @@
 /**
  * Writes what is made from code: sections of README.md, ARCHITECTURE.md, the pages in docs/ and the chart's README.md,
- * and the published JSON Schemas.
+ * the pictures, and the published JSON Schemas.
  * With `--check` it writes nothing and fails where something is not up to date.
  */
 import { readdirSync } from 'node:fs';
@@ -13,6 +13,7 @@ import { INSTALLATION_SCHEMA } from '../src/config/installation/index.ts';
 import { parseDocumentText } from '../src/config/schema/index.ts';
 import { help, shown } from './docs/commands.ts';
 import { block, fill } from './docs/markdown.ts';
+import { pictures } from './docs/pictures.ts';
 import { rings } from './docs/rings.ts';
 import * as tables from './docs/tables.ts';
 
@@ -103,6 +104,7 @@ async function targets(): Promise<ReadonlyMap<string, string>> {
     ...(await Promise.all([...DOCUMENTS, ...pages()].map(document))),
     await schema('src/config/agent/agent-config.schema.json', AGENT_CONFIG_SCHEMA),
     await schema('manifests/vouchsafe/values.schema.json', INSTALLATION_SCHEMA),
+    ...(await pictures(root)),
   ]);
 }
 
