@@ -13,13 +13,8 @@ import { documentGrants } from './grants.ts';
 import type { InjectionPlan, PlanInput } from './injection-types.ts';
 import { CONTAINER_VARIABLE } from './names.ts';
 import { levelProblems } from './levels.ts';
-import {
-  checkForeignMounts,
-  checkMounts,
-  checkNames,
-  checkPlatform,
-  checkVariables,
-} from './pod-checks.ts';
+import { checkPlatform, type SupportedPlatforms } from './platform.ts';
+import { checkForeignMounts, checkMounts, checkNames, checkVariables } from './pod-checks.ts';
 import type { Container, Pod } from './pod.ts';
 import { decideByPolicies, serviceAccountOf } from './policy.ts';
 import {
@@ -84,6 +79,8 @@ function decide(input: PlanInput, diagnostics: Diagnostics): Decision {
   return { mode, selection, needs, user, hostNetwork, variables, document };
 }
 
+const UNKNOWN: SupportedPlatforms = { architectures: undefined };
+
 /** Reports everything against the decision. Returns the agent's configuration, with what the policies grant. */
 function check(input: PlanInput, decision: Decision, diagnostics: Diagnostics): RawAgentConfig {
   const { pod, settings: resolved, installation } = input;
@@ -91,7 +88,9 @@ function check(input: PlanInput, decision: Decision, diagnostics: Diagnostics): 
   const { consumers, signalled } = selection;
   const { settings } = resolved;
   const prefix = installation.annotationPrefix;
-  checkPlatform(pod, diagnostics);
+  // What an image of the pod's own choice is built for is not known.
+  const { architectures } = settings.image.value === undefined ? installation.agent : UNKNOWN;
+  checkPlatform(pod, { architectures }, diagnostics);
   checkNames(pod, diagnostics);
   checkForeignMounts(pod, diagnostics);
   checkMounts(consumers, settings['mount-path'].value, prefix, diagnostics);

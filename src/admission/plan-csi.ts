@@ -15,13 +15,8 @@ import { azureVariables } from './azure.ts';
 import { Diagnostics } from './diagnostics.ts';
 import { VOLUME } from './names.ts';
 import type { InjectionPlan, PlanInput } from './injection-types.ts';
-import {
-  checkForeignMounts,
-  checkMounts,
-  checkNames,
-  checkPlatform,
-  checkVariables,
-} from './pod-checks.ts';
+import { checkPlatform } from './platform.ts';
+import { checkForeignMounts, checkMounts, checkNames, checkVariables } from './pod-checks.ts';
 import type { Named, Pod } from './pod.ts';
 import { serviceAccountOf } from './policy.ts';
 import { findConsumers } from './container-selection.ts';
@@ -40,7 +35,7 @@ export function planCsi(input: PlanInput): InjectionPlan {
       'this installation has no CSI driver (csi.enabled): set native, or remove the annotation';
     diagnostics.invalid({ path: `${prefix}/mode`, message });
   }
-  checkPlatform(pod, diagnostics);
+  checkPlatform(pod, installation.agent, diagnostics);
   const attributes = attributesOf(pod, prefix);
   const volume = volumeOf(input, attributes);
   if (volume.kind === 'refused') {

@@ -5,12 +5,6 @@ import type { Diagnostics } from './diagnostics.ts';
 import { isOwnContainer, isOwnVolume } from './names.ts';
 import type { Container, Pod } from './pod.ts';
 
-/** Reports Windows pods. */
-export function checkPlatform(pod: Pod, diagnostics: Diagnostics): void {
-  const path = windowsField(pod);
-  if (path !== undefined) diagnostics.invalid({ path, message: 'Windows pods cannot be injected' });
-}
-
 /** Reports containers and volumes of the pod with reserved names. */
 export function checkNames({ spec }: Pod, diagnostics: Diagnostics): void {
   const containers = [
@@ -70,13 +64,6 @@ export function checkVariables(
       diagnostics.warn(`container ${name} sets ${one.name} itself; its own value is kept`);
     }
   }
-}
-
-/** The field that selects Windows, if there is one. */
-function windowsField({ spec }: Pod): string | undefined {
-  if (spec.os?.name === 'windows') return 'spec.os.name';
-  const label = 'kubernetes.io/os';
-  return spec.nodeSelector?.[label] === 'windows' ? `spec.nodeSelector["${label}"]` : undefined;
 }
 
 function mountConflict(container: Container, mountPath: string): string | undefined {

@@ -198,6 +198,9 @@ const image = shape.object(
   'Image of the agent, if it differs from that of the webhook.',
 );
 
+/** What the published image is built for. */
+const IMAGE_ARCHITECTURES = ['amd64', 'arm64'];
+
 const agent = shape.object(
   {
     image: shape.nested(image),
@@ -222,6 +225,17 @@ const agent = shape.object(
       ),
       DEFAULTS.AGENT_RENDER_BYTES,
       '32Mi',
+    ),
+    architectures: shape.withDefault(
+      shape.list(
+        shape.parsed(
+          grammar.matching('an architecture such as `amd64`', /^[a-z0-9]{1,32}$/),
+          'as in the label `kubernetes.io/arch`',
+        ),
+        16,
+        'Architectures for which the image is built; pods for nodes of other ones are denied. Default: amd64 and arm64.',
+      ),
+      IMAGE_ARCHITECTURES,
     ),
   },
   'The agent that is added to pods.',

@@ -111,6 +111,8 @@ export interface Installation {
     readonly allowImageOverride: boolean;
     /** Memory that one rendering may allocate for text and items. */
     readonly maxRenderBytes: number;
+    /** Architectures of the image, as in the label `kubernetes.io/arch`. */
+    readonly architectures: readonly string[];
   };
   readonly certificate: CertificateInstallation;
   readonly events: { readonly enabled: boolean };
@@ -169,6 +171,7 @@ function build(raw: InstallationValues, place: Place): Installation {
       setUser: agent.setUser,
       allowImageOverride: agent.allowImageOverride,
       maxRenderBytes: agent.maxRenderBytes,
+      architectures: agent.architectures,
     },
     certificate: {
       mode: certificate.mode,

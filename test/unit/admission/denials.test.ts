@@ -19,11 +19,6 @@ const DENIED: Readonly<Record<string, readonly [Given, object, RegExp]>> = {
     /^template-app: app:1:\d+: .*secert/,
   ],
   'an unknown connection': [{ vault: 'prod' }, {}, /^vault: the connection "prod" does not exist$/],
-  'a pod that selects Windows by a label': [
-    {},
-    { nodeSelector: { 'kubernetes.io/os': 'windows' } },
-    /^spec\.nodeSelector\["kubernetes\.io\/os"\]: Windows pods/,
-  ],
   'a port that a native sidecar has': [
     {},
     {

@@ -37,6 +37,7 @@ test('an installation without values has every default', () => {
       setUser: true,
       allowImageOverride: false,
       maxRenderBytes: 32 * 1024 * 1024,
+      architectures: ['amd64', 'arm64'],
     },
     certificate: {
       mode: 'own',
