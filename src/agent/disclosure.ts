@@ -4,7 +4,8 @@
  */
 import { ERROR_TABLE, type ErrorCode } from '../core/index.ts';
 import type { HttpRequest } from '../http/index.ts';
-import type { AgentPhase, AgentStatus, StatusError } from './status.ts';
+import type { AgentPhase } from './phase.ts';
+import type { AgentStatus, StatusError } from './status.ts';
 
 /** `GET /status` from outside the pod. */
 export interface BriefStatus {

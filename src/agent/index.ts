@@ -1,4 +1,4 @@
-export { Agent, type AgentParts } from './agent.ts';
+export { Agent } from './agent.ts';
 export { needsX509 } from './follow-x509.ts';
 export type {
   FilesPort,
@@ -14,3 +14,4 @@ export type {
 export { serveAgent } from './listener.ts';
 export { savedBytes, StateFile } from './state-file.ts';
 export { createStatusRecorder, type AgentStatus } from './status.ts';
+export type { AgentParts } from './wire-agent.ts';

@@ -9,17 +9,9 @@ import {
   type VouchsafeError,
 } from '../core/index.ts';
 import type { DeliveredFile } from './delivery.ts';
+import type { AgentPhase } from './phase.ts';
 import type { Sessions } from './sessions.ts';
 import type { Values } from './values.ts';
-
-/**
- * The state of the agent:
- * - `starting`: the files have not been written; then `ready`, or the process exits with an error.
- * - `ready`: the newest values are in the files.
- * - `degraded`: the files are the last good ones, and something that would refresh them fails.
- * - `stopping`: tokens and leases are being revoked.
- */
-export type AgentPhase = 'starting' | 'ready' | 'degraded' | 'stopping';
 
 /** A failure, as shown in the status. */
 export interface StatusError {
