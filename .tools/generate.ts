@@ -15,6 +15,7 @@ import { help, shown } from './docs/commands.ts';
 import { block, fill } from './docs/markdown.ts';
 import { pictures } from './docs/pictures.ts';
 import { rings } from './docs/rings.ts';
+import { stateDiagrams } from './docs/state-diagrams.ts';
 import * as tables from './docs/tables.ts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -61,6 +62,7 @@ async function sections(): Promise<ReadonlyMap<string, string>> {
     ['csi-metrics', tables.metrics(root, 'csi')],
     ['csi-settings', tables.csiSettings()],
     ['rings', rings(root)],
+    ...stateDiagrams(),
     ...(await recipes()),
     ['help', await help(root, COMMANDS)],
     ['explain', await shown(root, `explain -f manifests/examples/01-spire-oidc.yaml ${EXAMPLE}`)],

@@ -9,7 +9,7 @@
 export type FilesState = 'none' | 'good' | 'revoked';
 
 /** The files of this pod: as a predecessor left them, or `confirmed`, which means that this process has written them. */
-export type KnownFiles = FilesState | 'confirmed';
+type KnownFiles = FilesState | 'confirmed';
 
 /**
  * The state of an agent:

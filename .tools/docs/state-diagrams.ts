@@ -1,0 +1,30 @@
+/**
+ * The state machines that the manual shows, by the name of the section.
+ */
+import { NEW_AGENT, transition, type AgentEvent, type AgentState } from '../../src/agent/phase.ts';
+import { arrowsOf, stateDiagram, type Machine } from './state-diagram.ts';
+
+/** Every event of an agent, and the start with every kind of files. */
+export const AGENT_EVENTS: readonly AgentEvent[] = [
+  { kind: 'start', files: 'none' },
+  { kind: 'start', files: 'good' },
+  { kind: 'start', files: 'revoked' },
+  { kind: 'delivered' },
+  { kind: 'linger' },
+  { kind: 'stop' },
+  { kind: 'revoke' },
+];
+
+/** `src/agent/phase.ts` */
+export const AGENT_MACHINE: Machine<AgentState, AgentEvent> = {
+  initial: [NEW_AGENT],
+  events: AGENT_EVENTS,
+  transition,
+  nameOf: ({ name }) => name,
+  labelOf: (event) => (event.kind === 'start' ? `start (${event.files})` : event.kind),
+};
+
+/** Section of a document -> diagram. */
+export function stateDiagrams(): ReadonlyMap<string, string> {
+  return new Map([['state-agent', stateDiagram(arrowsOf(AGENT_MACHINE))]]);
+}
