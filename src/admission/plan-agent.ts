@@ -13,8 +13,9 @@ import { documentGrants } from './grants.ts';
 import type { InjectionPlan, PlanInput } from './injection-types.ts';
 import { CONTAINER_VARIABLE } from './names.ts';
 import { levelProblems } from './levels.ts';
+import { checkMounts } from './mount-checks.ts';
 import { checkPlatform, type SupportedPlatforms } from './platform.ts';
-import { checkForeignMounts, checkMounts, checkNames, checkVariables } from './pod-checks.ts';
+import { checkForeignMounts, checkNames, checkVariables } from './pod-checks.ts';
 import type { Container, Pod } from './pod.ts';
 import { decideByPolicies, serviceAccountOf } from './policy.ts';
 import {
@@ -93,7 +94,8 @@ function check(input: PlanInput, decision: Decision, diagnostics: Diagnostics): 
   checkPlatform(pod, { architectures }, diagnostics);
   checkNames(pod, diagnostics);
   checkForeignMounts(pod, diagnostics);
-  checkMounts(consumers, settings['mount-path'].value, prefix, diagnostics);
+  const mountPath = settings['mount-path'].value;
+  checkMounts({ pod, consumers, mountPath, prefix }, diagnostics);
   checkPort(pod, settings.port.value, prefix, diagnostics);
   checkSignalled(signalled, diagnostics);
   checkVariables(consumers, variables, diagnostics);

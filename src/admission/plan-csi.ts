@@ -15,8 +15,9 @@ import { azureVariables } from './azure.ts';
 import { Diagnostics } from './diagnostics.ts';
 import { VOLUME } from './names.ts';
 import type { InjectionPlan, PlanInput } from './injection-types.ts';
+import { checkMounts } from './mount-checks.ts';
 import { checkPlatform } from './platform.ts';
-import { checkForeignMounts, checkMounts, checkNames, checkVariables } from './pod-checks.ts';
+import { checkForeignMounts, checkNames, checkVariables } from './pod-checks.ts';
 import type { Named, Pod } from './pod.ts';
 import { serviceAccountOf } from './policy.ts';
 import { findConsumers } from './container-selection.ts';
@@ -45,7 +46,8 @@ export function planCsi(input: PlanInput): InjectionPlan {
   const consumers = findConsumers({ pod, settings, prefix }, 0, diagnostics);
   checkNames(pod, diagnostics);
   checkForeignMounts(pod, diagnostics);
-  checkMounts(consumers, settings['mount-path'].value, prefix, diagnostics);
+  const mountPath = settings['mount-path'].value;
+  checkMounts({ pod, consumers, mountPath, prefix }, diagnostics);
   const variables = azureVariables(resolved);
   checkVariables(consumers, variables, diagnostics);
   const addition: Addition = {
@@ -54,7 +56,7 @@ export function planCsi(input: PlanInput): InjectionPlan {
     position: 0,
     volumes: [csiVolume(installation.csi.driverName, attributes)],
     consumers: new Set(consumers.map(({ name }) => name)),
-    mountPath: settings['mount-path'].value,
+    mountPath,
     variables,
     signalled: new Set(),
   };

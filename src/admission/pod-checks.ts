@@ -40,19 +40,6 @@ export function checkForeignMounts({ spec }: Pod, diagnostics: Diagnostics): voi
   }
 }
 
-/** Reports mounts at or below the mount path of the files. */
-export function checkMounts(
-  consumers: readonly Container[],
-  mountPath: string,
-  prefix: string,
-  diagnostics: Diagnostics,
-): void {
-  for (const container of consumers) {
-    const message = mountConflict(container, mountPath);
-    if (message !== undefined) diagnostics.invalid({ path: `${prefix}/mount-path`, message });
-  }
-}
-
 /** Warns of variables that a container already sets. */
 export function checkVariables(
   consumers: readonly Container[],
@@ -64,13 +51,4 @@ export function checkVariables(
       diagnostics.warn(`container ${name} sets ${one.name} itself; its own value is kept`);
     }
   }
-}
-
-function mountConflict(container: Container, mountPath: string): string | undefined {
-  const conflict = container.volumeMounts?.find((mount) => {
-    const path = mount.mountPath.replace(/(?<!\/)\/+$/, '');
-    return path === mountPath || path.startsWith(`${mountPath}/`);
-  });
-  if (conflict === undefined) return undefined;
-  return `container "${container.name}" mounts volume "${conflict.name}" at ${conflict.mountPath}, which conflicts with ${mountPath}`;
 }

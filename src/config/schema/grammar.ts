@@ -344,7 +344,7 @@ export const mountPath: Grammar<string> = grammar(
       .slice(1);
     const isClean = segments.length > 0 && segments.every((name) => !/^(\.{0,2})$/.test(name));
     if (!given.startsWith('/') || !isClean || /[:\u0000-\u001f]/.test(given)) {
-      return err('must be an absolute path such as /vault/secrets');
+      return err('must be an absolute path such as /vault/secrets, without //, . and ..');
     }
     if (['proc', 'sys', 'dev'].includes(segments[0] ?? ''))
       return err('must not be in /proc, /sys or /dev');
