@@ -2,7 +2,7 @@
  * The AgentConfig document as users and the webhook write it: its shapes, the rules within one file, and the
  * types of the raw form.
  */
-import { formatDuration, LOG_LEVELS, OPERATIONS, type Operation } from '../../core/index.ts';
+import { formatDuration, LOG_LEVELS, OPERATIONS } from '../../core/index.ts';
 import {
   AUTH_METHODS,
   DEFAULTS as defaults,
@@ -10,9 +10,8 @@ import {
   grammar,
   redirectHosts,
   shape,
-  type AuthMethod,
-  type Format,
   type JsonSchema,
+  type WrittenOf,
 } from '../schema/index.ts';
 
 /** `apiVersion` of the document. */
@@ -285,77 +284,9 @@ export const AGENT_CONFIG_SCHEMA: JsonSchema = {
   ...agentDocument.schema,
 };
 
-/** One file of the raw document. */
-export interface RawFile {
-  readonly name: string;
-  readonly path?: string;
-  readonly mode?: string;
-  readonly secret?: string;
-  readonly format?: Format;
-  readonly template?: string;
-  readonly templateFile?: string;
-  readonly jwtSvid?: readonly string[];
-  readonly refresh?: string;
-  readonly onChange?: readonly string[];
-}
-
-/** What one policy allows, in the raw document. */
-interface RawGrant {
-  readonly policy: string;
-  readonly paths?: readonly string[];
-  readonly operations?: readonly Operation[];
-  readonly audiences?: readonly string[];
-}
-
-/** Names, modes and actions of the X.509 files in the raw document. */
-export interface RawX509Files {
-  readonly svidFile?: string;
-  readonly keyFile?: string;
-  readonly bundleFile?: string;
-  readonly svidMode?: string;
-  readonly keyMode?: string;
-  readonly bundleMode?: string;
-  readonly onChange?: readonly string[];
-}
-
 /** The document before parsing, which the webhook puts into the pod. It holds no secret. */
-export interface RawAgentConfig {
-  readonly apiVersion: typeof AGENT_API_VERSION;
-  readonly kind: typeof AGENT_KIND;
-  readonly spiffe?: {
-    readonly socket?: string;
-    readonly spiffeId?: string;
-    readonly hint?: string;
-  };
-  readonly vault?: {
-    readonly address?: string;
-    readonly namespace?: string;
-    readonly caFile?: string;
-    readonly caPem?: string;
-    readonly tlsServerName?: string;
-    readonly redirectHosts?: readonly string[];
-    readonly timeout?: string;
-  };
-  readonly auth?: {
-    readonly method?: AuthMethod;
-    readonly mount?: string;
-    readonly role?: string;
-    readonly audience?: string;
-    readonly tokenFile?: string;
-  };
-  readonly grants?: readonly RawGrant[];
-  readonly maxRenderBytes?: number;
-  readonly output?: { readonly directory?: string; readonly mode?: string };
-  readonly files?: readonly RawFile[];
-  readonly x509Svid?: boolean | RawX509Files;
-  readonly onChange?: readonly string[];
-  readonly onMissingVault?: 'fail' | 'wait';
-  readonly initDeadline?: string;
-  readonly revokeOnExit?: boolean;
-  readonly revokeGrace?: string;
-  readonly revokeDelay?: string;
-  readonly stateDirectory?: string;
-  readonly listen?: string;
-  readonly terminationLog?: string;
-  readonly logLevel?: string;
-}
+export type RawAgentConfig = WrittenOf<typeof agentDocument>;
+/** One file of the raw document. */
+export type RawFile = WrittenOf<typeof fileEntry>;
+/** Names, modes and actions of the X.509 files in the raw document. */
+export type RawX509Files = WrittenOf<typeof x509Files>;

@@ -20,8 +20,10 @@ import type { NotifyAction, SecretRef } from './values.ts';
 /** The value, or the rule that the text breaks, as a predicate: `must be …`. */
 type Parsed<T> = { readonly value: T } | { readonly problem: string };
 
-/** How one text is read. */
-export interface Grammar<T> {
+/** How one text is read; `W` are the texts it accepts, where they are a few words. */
+export interface Grammar<T, W extends string = string> {
+  /** Never set: it only carries the type. */
+  readonly written?: W;
   /** The texts it accepts, in words, for messages and documentation. */
   readonly values: string;
   /** JSON Schema of every text that it accepts (and perhaps of a few that it does not). */
@@ -61,9 +63,9 @@ export function matching(values: string, pattern: RegExp): Grammar<string> {
 }
 
 /** One of a few words. */
-export function choice<const T extends string>(words: readonly T[]): Grammar<T> {
+export function choice<const T extends string>(words: readonly T[]): Grammar<T, T> {
   const values = words.map((word) => `\`${word}\``).join(', ');
-  return grammar(values, { enum: [...words] }, (given) => {
+  return grammar<T, T>(values, { enum: [...words] }, (given) => {
     const word = words.find((one) => one === given);
     return word === undefined ? err(`must be one of ${words.join(', ')}`) : ok(word);
   });
@@ -404,11 +406,11 @@ function inContainer(container: string, action: NotifyAction): Parsed<NotifyActi
     : err(`"${container}" is not a valid container name`);
 }
 
-function grammar<T>(
+function grammar<T, W extends string = string>(
   values: string,
   schema: JsonSchema,
   parse: (given: string) => Parsed<T>,
-): Grammar<T> {
+): Grammar<T, W> {
   return { values, schema: { type: 'string', ...schema }, parse };
 }
 

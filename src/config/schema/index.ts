@@ -5,7 +5,7 @@ export type { Grammar } from './grammar.ts';
 export type { JsonSchema } from './json-schema.ts';
 export { redirectHosts } from './redirect-hosts.ts';
 export * as shape from './shape.ts';
-export type { Defaulted, Place, Shape } from './shape.ts';
+export type { Defaulted, Place, Shape, WrittenOf } from './shape.ts';
 export {
   AUTH_METHODS,
   FORMATS,

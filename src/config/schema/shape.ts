@@ -33,9 +33,11 @@ export class Place {
   }
 }
 
-/** How one value of a document is read. */
-export interface Shape<T> {
+/** How one value of a document is read: as a `T`, from what users write as a `W`. */
+export interface Shape<T, W = unknown> {
   readonly schema: JsonSchema;
+  /** Never set: it only carries the type of what is written. */
+  readonly written?: W;
   /** How a missing field is treated: as an error, or by a default; undefined leaves it undefined. */
   readonly absent?: 'rejected' | { readonly value: T };
   /** The value, or undefined after reporting why not. */
@@ -43,7 +45,10 @@ export interface Shape<T> {
 }
 
 /** A shape whose field always has a value. */
-export type Defaulted<T> = Shape<T> & { readonly absent: { readonly value: T } };
+export type Defaulted<T, W = unknown> = Shape<T, W> & { readonly absent: { readonly value: T } };
+
+/** A shape whose field must be written. */
+type Required<T, W> = Shape<T, W> & { readonly absent: 'rejected' };
 
 /** Fields of an object by name. */
 export type Fields = Readonly<Record<string, Shape<unknown>>>;
@@ -57,8 +62,23 @@ export type ObjectOf<F extends Fields> = {
       : never;
 };
 
+/** What users write for a shape: a document before it is read. */
+export type WrittenOf<S> = S extends Shape<unknown, infer W> ? W : never;
+
+/** What users write for an object with these fields. */
+export type WrittenFields<F extends Fields> = {
+  readonly [Name in RequiredNames<F>]: WrittenOf<F[Name]>;
+} & { readonly [Name in Exclude<keyof F, RequiredNames<F>>]?: WrittenOf<F[Name]> };
+
+type RequiredNames<F extends Fields> = {
+  [Name in keyof F]: F[Name] extends Required<unknown, unknown> ? Name : never;
+}[keyof F];
+
 /** A string that a grammar parses. */
-export function parsed<T>(grammar: Grammar<T>, description: string): Shape<T> {
+export function parsed<T, W extends string>(
+  grammar: Grammar<T, W>,
+  description: string,
+): Shape<T, W> {
   return {
     schema: { ...grammar.schema, description },
     read(value, place) {
@@ -75,7 +95,7 @@ export function parsed<T>(grammar: Grammar<T>, description: string): Shape<T> {
 }
 
 /** `true` or `false`. */
-export function flag(description: string): Shape<boolean> {
+export function flag(description: string): Shape<boolean, boolean> {
   return {
     schema: { type: 'boolean', description },
     read(value, place) {
@@ -87,7 +107,11 @@ export function flag(description: string): Shape<boolean> {
 }
 
 /** A whole number within bounds. */
-export function whole(minimum: number, maximum: number, description: string): Shape<number> {
+export function whole(
+  minimum: number,
+  maximum: number,
+  description: string,
+): Shape<number, number> {
   return {
     schema: { type: 'integer', minimum, maximum, description },
     read(value, place) {
@@ -100,11 +124,11 @@ export function whole(minimum: number, maximum: number, description: string): Sh
 }
 
 /** A list. Rejected items are left out. */
-export function list<T>(
-  item: Shape<T>,
+export function list<T, W>(
+  item: Shape<T, W>,
   maxItems: number,
   description: string,
-): Shape<readonly T[]> {
+): Shape<readonly T[], readonly W[]> {
   return {
     schema: { type: 'array', items: item.schema, maxItems, description },
     read(value, place) {
@@ -121,11 +145,11 @@ export function list<T>(
 }
 
 /** An object whose keys the user chooses. */
-export function dictionary<T>(
-  item: Shape<T>,
+export function dictionary<T, W>(
+  item: Shape<T, W>,
   names: RegExp,
   description: string,
-): Shape<Readonly<Record<string, T>>> {
+): Shape<Readonly<Record<string, T>>, Readonly<Record<string, W>>> {
   return {
     schema: {
       type: 'object',
@@ -153,7 +177,7 @@ export function object<F extends Fields>(
   fields: F,
   description: string,
   check?: (value: ObjectOf<F>, place: Place) => void,
-): Shape<ObjectOf<F>> {
+): Shape<ObjectOf<F>, WrittenFields<F>> {
   const names = Object.keys(fields);
   return {
     schema: objectSchema(fields, description),
@@ -177,33 +201,33 @@ export function object<F extends Fields>(
 }
 
 /** A required field. */
-export function required<T>(shape: Shape<T>): Shape<T> {
+export function required<T, W>(shape: Shape<T, W>): Required<T, W> {
   return { ...shape, absent: 'rejected' };
 }
 
 /** A field with a default. `written` is the default as written in a document. */
-export function withDefault<T>(
-  shape: Shape<T>,
+export function withDefault<T, W>(
+  shape: Shape<T, W>,
   value: T,
   written?: JsonSchema['default'],
-): Defaulted<T> {
+): Defaulted<T, W> {
   const schema = written === undefined ? shape.schema : { ...shape.schema, default: written };
   return { ...shape, schema, absent: { value } };
 }
 
 /** An object that is read as an empty one if it is missing, so that the defaults of its fields apply. */
-export function nested<T>(shape: Shape<T>): Defaulted<T> {
+export function nested<T, W>(shape: Shape<T, W>): Defaulted<T, W> {
   const value = shape.read({}, new Place('', []));
   if (value === undefined) throw new TypeError('this shape rejects an empty object');
   return withDefault(shape, value);
 }
 
 /** A value of one of two shapes; `choose` decides by which of them it is read. */
-export function either<A, B>(
-  first: Shape<A>,
-  second: Shape<B>,
+export function either<A, B, V, W>(
+  first: Shape<A, V>,
+  second: Shape<B, W>,
   choose: (value: unknown) => 'first' | 'second',
-): Shape<A | B> {
+): Shape<A | B, V | W> {
   return {
     schema: { anyOf: [first.schema, second.schema] },
     read: (value, place) =>
