@@ -1,3 +1,5 @@
+export type { Child, StartChild } from './child.ts';
+export type { EventDetails, ObjectReference } from './event.ts';
 export type { OutputFile } from './files.ts';
 export type { LoginRequest, Validity, VaultToken } from './vault.ts';
 export type { VolumePlan, VolumeRefusal } from './volume.ts';

@@ -4,6 +4,7 @@
  *
  * @see https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/
  */
+import type { EventDetails } from '../contracts/index.ts';
 import {
   NO_LOGGER,
   NO_METRICS,
@@ -18,25 +19,6 @@ import { FairQueue, Latest, withDeadline } from '../async/index.ts';
 import { statusOf, type ApiRequest, type KubernetesApi } from './api.ts';
 import { microTime } from './leader-election.ts';
 import { TokenBucket } from './token-bucket.ts';
-
-/** The object of an Event. */
-interface Regarding {
-  readonly apiVersion: string;
-  readonly kind: string;
-  readonly name: string;
-  readonly uid?: string;
-}
-
-/** An Event to be recorded. */
-export interface EventDetails {
-  readonly namespace: string;
-  readonly regarding: Regarding;
-  readonly type: 'Normal' | 'Warning';
-  /** `Injected` */
-  readonly reason: string;
-  /** A sentence without values of users; cut at 1024 characters. */
-  readonly note: string;
-}
 
 export interface EventsOptions {
   readonly api: KubernetesApi;

@@ -11,7 +11,7 @@ export {
   type KubernetesApi,
   type WatchEvent,
 } from './api.ts';
-export { EventRecorder, type EventDetails } from './events.ts';
+export { EventRecorder } from './events.ts';
 export { Informer } from './informer.ts';
 export { kubeconfigAccess } from './kubeconfig.ts';
 export { Lease } from './leader-election.ts';

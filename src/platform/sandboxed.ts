@@ -5,6 +5,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import type { StartChild } from '../contracts/index.ts';
 import type { Logger } from '../core/index.ts';
 import { canLockDown, parseReport } from './lockdown.ts';
 
@@ -24,27 +25,11 @@ export interface SandboxedProgram {
   readonly heapBytes: number;
 }
 
-/** Callbacks for a child; see `Child` of src/worker-pool. */
-export interface SandboxedEvents {
-  received(chunk: Uint8Array): void;
-  ended(how: string): void;
-}
-
-/** A child; see `Child` of src/worker-pool. */
-export interface SandboxedChild {
-  send(chunks: readonly Uint8Array[]): void;
-  kill(): void;
-  residentBytes(): number | undefined;
-}
-
 /**
  * Creates a function that starts such children. A child that cannot lock itself down is still used; an error is logged
  * once for each reason.
  */
-export function sandboxed(
-  program: SandboxedProgram,
-  logger: Logger,
-): (events: SandboxedEvents) => SandboxedChild {
+export function sandboxed(program: SandboxedProgram, logger: Logger): StartChild {
   let known = '';
   const reportLockdown = (lacks: string): void => {
     if (lacks !== '' && lacks !== known) {

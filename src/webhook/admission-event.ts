@@ -6,21 +6,11 @@
  */
 import { REASONS, type InjectionResult, type Pod, type Reason } from '../admission/index.ts';
 import { classify } from '../config/annotations/index.ts';
+import type { EventDetails, ObjectReference } from '../contracts/index.ts';
 import type { Problem } from '../core/index.ts';
 
-/** An Event to be recorded, with the fields of `events.k8s.io/v1`. */
-export interface AdmissionEvent {
-  readonly namespace: string;
-  readonly regarding: {
-    readonly apiVersion: string;
-    readonly kind: string;
-    readonly name: string;
-    readonly uid?: string;
-  };
-  readonly type: 'Normal' | 'Warning';
-  readonly reason: 'Injected' | 'NotInjected' | 'Denied' | 'PolicyRefused';
-  readonly note: string;
-}
+/** An Event of the webhook. */
+export type AdmissionEvent = EventDetails<'Injected' | 'NotInjected' | 'Denied' | 'PolicyRefused'>;
 
 /** The only skip that gets an Event: annotations were set, but nothing was requested. All others are expected. */
 const REPORTED_SKIP: Reason = 'nothing_requested';
@@ -94,7 +84,7 @@ function settingOf(path: string, prefix: string): string {
 }
 
 /** The controller of the pod; else the pod itself, unless `generateName` gives it its name only after admission. */
-function ownerOf({ metadata }: Pod): AdmissionEvent['regarding'] | undefined {
+function ownerOf({ metadata }: Pod): ObjectReference | undefined {
   const owner = metadata.ownerReferences?.find(({ controller }) => controller === true);
   if (owner === undefined)
     return referenceFrom({ apiVersion: 'v1', kind: 'Pod', name: metadata.name });
@@ -116,7 +106,7 @@ function referenceFrom(given: {
   readonly kind: unknown;
   readonly name: unknown;
   readonly uid?: unknown;
-}): AdmissionEvent['regarding'] | undefined {
+}): ObjectReference | undefined {
   const { apiVersion, kind, name, uid } = given;
   const isReference =
     isWellFormed(apiVersion, 'apiVersion') &&

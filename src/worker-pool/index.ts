@@ -1,3 +1,2 @@
 export { BoundExceeded, Pool, type Job, type PoolCounts, type PoolOptions } from './pool.ts';
 export type { Frame } from './frames.ts';
-export type { Child } from './worker.ts';

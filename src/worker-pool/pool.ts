@@ -2,10 +2,11 @@
  * A few child processes for jobs that may take too much time or memory. Every wait for a child is bounded, and a tenant never
  * has all of them.
  */
+import type { StartChild } from '../contracts/index.ts';
 import { VouchsafeError, type Clock, type Logger, type Random } from '../core/index.ts';
 import { raceAbort, createBackoff, FairQueue, FairShares, runAll } from '../async/index.ts';
 import { frameBytes, MAX_PARTS, type Frame } from './frames.ts';
-import { Worker, WorkerError, type Failure, type StartChild } from './worker.ts';
+import { Worker, WorkerError, type Failure } from './worker.ts';
 
 /** How long a child may take to start, on a busy node. */
 const START_TIMEOUT_MS = 30_000;

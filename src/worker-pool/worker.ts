@@ -2,28 +2,9 @@
  * One child process: it gets one job at a time, and is killed at the first breach of the protocol.
  */
 import { randomBytes } from 'node:crypto';
+import type { Child, StartChild } from '../contracts/index.ts';
 import type { Clock } from '../core/index.ts';
 import { encodeFrame, FrameReader, type Frame } from './frames.ts';
-
-/** A child process; src/platform starts it. */
-export interface Child {
-  /** Sends bytes; those that do not fit in the pipe are buffered. */
-  send(chunks: readonly Uint8Array[]): void;
-  /** Ends it with SIGKILL. */
-  kill(): void;
-  /** Resident memory, in bytes; undefined if the system does not report it. */
-  residentBytes(): number | undefined;
-}
-
-/** Events of a child process. */
-interface ChildEvents {
-  received(chunk: Uint8Array): void;
-  /** Called once, last of all. `reason` is a short text without any data of its jobs. */
-  ended(reason: string): void;
-}
-
-/** Starts a child process; never throws: if it cannot be started, `ended` is called. */
-export type StartChild = (events: ChildEvents) => Child;
 
 /** Length of the nonce that a frame and its answer share: no child can know it in advance. */
 const NONCE_BYTES = 16;

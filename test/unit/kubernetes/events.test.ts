@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { EventRecorder, type ApiObject, type EventDetails } from '../../../src/kubernetes/index.ts';
+import { EventRecorder, type ApiObject } from '../../../src/kubernetes/index.ts';
+import type { EventDetails } from '../../../src/contracts/index.ts';
 import { createMetrics, type MetricsRegistry } from '../../../src/platform/index.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';
 import { MemoryKubernetes } from '../../helpers/memory-kubernetes.ts';

@@ -4,11 +4,11 @@ import { dirname } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { VouchsafeError } from '../../../src/core/index.ts';
+import type { Child } from '../../../src/contracts/index.ts';
 import { sandboxed, systemClock, systemRandom } from '../../../src/platform/index.ts';
 import {
   BoundExceeded,
   Pool,
-  type Child,
   type Frame,
   type PoolOptions,
 } from '../../../src/worker-pool/index.ts';
