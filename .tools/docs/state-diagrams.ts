@@ -2,7 +2,9 @@
  * The state machines that the manual shows, by the name of the section.
  */
 import { NEW_AGENT, transition, type AgentEvent, type AgentState } from '../../src/agent/phase.ts';
+import { SESSION_TABLE } from '../../src/agent/session-transitions.ts';
 import { arrowsOf, stateDiagram, type Machine } from './state-diagram.ts';
+import { arrowsToDraw } from './state-table.ts';
 
 /** Every event of an agent, and the start with every kind of files. */
 export const AGENT_EVENTS: readonly AgentEvent[] = [
@@ -26,5 +28,8 @@ export const AGENT_MACHINE: Machine<AgentState, AgentEvent> = {
 
 /** Section of a document -> diagram. */
 export function stateDiagrams(): ReadonlyMap<string, string> {
-  return new Map([['state-agent', stateDiagram(arrowsOf(AGENT_MACHINE))]]);
+  return new Map([
+    ['state-agent', stateDiagram(arrowsOf(AGENT_MACHINE))],
+    ['state-session', stateDiagram(arrowsToDraw(SESSION_TABLE, 'none'))],
+  ]);
 }

@@ -1,63 +1,36 @@
 /**
  * The agent's Vault tokens: one login per start, renewed until the max TTL and replaced before it.
  *
- * A session is `current` (new secrets are read with it), then `retired` (a newer login has replaced it, but its leases
- * may still be in use) until it is revoked; or it ends at once, when Vault rejects its token as invalid.
+ * What happens next is decided by the state machine of `session-transitions.ts`; this class reports events to it and does what it
+ * asks for.
  */
 import type { VaultToken } from '../contracts/index.ts';
 import {
-  hasCode,
   toVouchsafeError,
+  VouchsafeError,
   type Clock,
   type Counter,
   type Logger,
   type Metrics,
   type Random,
-  type Secret,
-  type VouchsafeError,
 } from '../core/index.ts';
-import {
-  createBackoff,
-  Latest,
-  raceAbort,
-  retry,
-  WakeableTimer,
-  type Backoff,
-} from '../async/index.ts';
+import { Latest, raceAbort, WakeableTimer } from '../async/index.ts';
 import type { VaultPort } from './ports.ts';
 import {
-  lastRenewalMs,
-  LIFE_WAITS,
-  longestWaitMs,
-  planLease,
-  spreadFirst,
-  START_WAITS,
-  type RenewalPlan,
-} from './schedule.ts';
+  currentOf,
+  dueAtMs,
+  NO_SESSION,
+  sessionFor,
+  type ResumedSession,
+  type Session,
+  type SessionEffect,
+  type SessionEvent,
+  type SessionRequest,
+  type SessionState,
+} from './session-state.ts';
+import { transitionSession } from './session-transitions.ts';
 
-/** If a token becomes invalid within this time, in milliseconds, the next login backs off. */
-const YOUNG_SESSION_MS = 60_000;
-
-/** One Vault token. Times are of the monotonic clock. */
-export interface Session {
-  /** The number of its login in this pod, from 1; 0 and below: a predecessor's, only to be revoked. */
-  readonly id: number;
-  readonly token: Secret<string>;
-  readonly startedAtMs: number;
-  /** The TTL that the login granted; 0: it never expires. */
-  readonly fullTtlMs: number;
-  /** A batch token cannot be revoked: its leases are revoked one by one. */
-  readonly isBatch: boolean;
-  /** Ids of a predecessor's leases that do not end with this token. Default: none. */
-  readonly orphans?: readonly string[];
-  /** The number of the identity that logged in, see {@link Sessions.replace}. */
-  readonly identity: number;
-  renewable: boolean;
-  plan: RenewalPlan;
-}
-
-/** A session of a predecessor; {@link Sessions} assigns its numbers. */
-export type ResumedSession = Omit<Session, 'id' | 'identity'>;
+export type { ResumedSession, Session } from './session-state.ts';
 
 export interface SessionsOptions {
   /** One try of a login. */
@@ -76,31 +49,20 @@ export interface SessionsOptions {
 /** Keeps one valid token, and the older ones until they are revoked. */
 export class Sessions {
   readonly #options: SessionsOptions;
-  /** For the first login: the pod cannot start before it. */
-  readonly #firstBackoff: Backoff;
-  /** For renewals and later logins, by the life of the session that is to be replaced. */
-  readonly #backoff: Backoff;
   readonly #timer: WakeableTimer;
   readonly #current = new Latest<Session>();
   readonly #logins: Counter;
   readonly #renewals: Counter;
   /** Renewals in progress; their session may have been replaced meanwhile. */
-  readonly #renewing = new Map<Session, Promise<void>>();
-  #retired: Session[] = [];
+  readonly #renewing = new Set<Promise<void>>();
+  /** By id: the objects that others hold. They show the present plan of their session. */
+  readonly #views = new Map<number, Session>();
+  #state: SessionState = NO_SESSION;
+  /** The login in progress: there is one in the states `logging-in` and `replacing`. */
   #login: Promise<Session> | undefined;
-  #count = 0;
-  /** The number of the current identity; a session of an older one is replaced at once. */
-  #identity = 0;
-  /** The last session, which may have become invalid. */
-  #newest: Session | undefined;
-  #lastError: VouchsafeError | undefined;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
-    const { random } = options;
-    this.#firstBackoff = createBackoff({ ...START_WAITS, random });
-    const maxMs = (): number => this.#longestWaitMs();
-    this.#backoff = createBackoff({ ...LIFE_WAITS, maxMs, random });
     this.#timer = new WakeableTimer(options.clock);
     this.#logins = options.metrics.counter(
       'vouchsafe_logins_total',
@@ -121,17 +83,18 @@ export class Sessions {
   /** Replaced sessions that are neither revoked nor expired. */
   get retired(): readonly Session[] {
     const now = this.#options.clock.monotonicMs();
-    return this.#retired.filter(({ plan }) => plan.expiresAtMs > now);
+    const left = this.#state.history.retired.filter(({ plan }) => plan.expiresAtMs > now);
+    return left.map((session) => this.#view(session));
   }
 
   /** The number of logins in this pod, including those of predecessors. */
   get count(): number {
-    return this.#count;
+    return this.#state.history.logins;
   }
 
   /** Why the last login failed, until one succeeds; an older session may still be valid. */
   get lastError(): VouchsafeError | undefined {
-    return this.#lastError;
+    return this.#state.history.lastError;
   }
 
   /** Each session that becomes the current one. */
@@ -141,20 +104,13 @@ export class Sessions {
 
   /** Resumes the session of a predecessor. */
   resume(session: ResumedSession, logins: number): Session {
-    this.#count = logins;
-    const resumed = { ...session, id: logins, identity: this.#identity };
-    this.#newest = resumed;
-    this.#current.set(resumed);
-    return resumed;
+    this.#apply({ type: 'resumed', session, logins });
+    return this.#present();
   }
 
   /** Takes over sessions that a predecessor could not revoke; nothing is read with them. */
   adopt(sessions: readonly ResumedSession[]): void {
-    const adopted = sessions.map((session, index) => ({
-      ...session,
-      ...{ id: -index, identity: this.#identity },
-    }));
-    this.#retired = [...this.#retired, ...adopted];
+    this.#apply({ type: 'adopted', sessions });
   }
 
   /**
@@ -166,22 +122,14 @@ export class Sessions {
    */
   async ensure(signal: AbortSignal): Promise<Session> {
     signal.throwIfAborted();
-    const { current } = this;
-    // A request with an expired token costs Vault two responses and brings nothing.
-    const isOver = current === undefined || this.#leftMs(current) <= 0;
-    if (isOver && this.#count > 0 && this.#lastError !== undefined) throw this.#lastError;
-    return current ?? (await raceAbort(this.#sharedLogin(signal), signal));
+    const found = sessionFor(this.#state, this.#options.clock.monotonicMs());
+    if (found instanceof VouchsafeError) throw found;
+    return found === undefined ? this.#sharedLogin(signal) : this.#view(found);
   }
 
   /** Called when Vault rejects the session's token as invalid. */
-  invalidate(session: Session): void {
-    this.forget(session);
-    if (this.current !== session) return;
-    this.#options.logger.warn('vault token is no longer valid', { session: session.id });
-    if (this.#age(session) >= YOUNG_SESSION_MS) this.#backoff.reset();
-    this.#current.clear();
-    this.#options.onChange();
-    this.#timer.wake();
+  invalidate({ id }: Session): void {
+    this.#apply({ type: 'invalidated', id });
   }
 
   /**
@@ -189,21 +137,17 @@ export class Sessions {
    * delay that, and a login in progress with the old identity is followed by another one.
    */
   replace(): void {
-    this.#identity += 1;
-    this.#timer.wake();
+    this.#apply({ type: 'identityReplaced' });
   }
 
   /** Removes a retired session after its revocation. */
-  forget(session: Session): void {
-    if (!this.#retired.includes(session)) return;
-    this.#retired = this.#retired.filter((other) => other !== session);
-    this.#options.onChange();
+  forget({ id }: Session): void {
+    this.#apply({ type: 'forgotten', id });
   }
 
   /** Removes a session after the final revocation; no login follows. */
-  end(session: Session): void {
-    this.forget(session);
-    if (this.current === session) this.#current.clear();
+  end({ id }: Session): void {
+    this.#apply({ type: 'ended', id });
   }
 
   /** Renews the current session and replaces it before it ends or when it is lost, until `signal` aborts. */
@@ -212,165 +156,144 @@ export class Sessions {
       for await (const session of this.#current.updates(signal)) {
         await this.#keep(session, signal);
         // An invalid token invalidates its leases, so the next login does not wait for a read.
-        if (this.current === undefined) await raceAbort(this.#sharedLogin(signal), signal);
+        if (this.current === undefined) await this.#sharedLogin(signal);
       }
     } finally {
-      await Promise.all(this.#renewing.values());
+      await Promise.all(this.#renewing);
     }
   }
 
   async #keep(session: Session, signal: AbortSignal): Promise<void> {
     while (this.current === session) {
-      await this.#timer.waitUntil(this.#next(session).atMs, signal);
+      const atMs = dueAtMs(this.#state, this.#options.clock.monotonicMs());
+      await this.#timer.waitUntil(atMs, signal);
       if (this.current !== session) return;
-      const { action, atMs } = this.#next(session);
-      if (this.#options.clock.monotonicMs() < atMs) continue;
-      if (action === 'renew') this.#startRenewal(session, signal);
-      else await this.#sharedLogin(signal);
+      this.#start(this.#apply({ type: 'due' }), signal);
+      await this.#login;
     }
   }
 
-  /** The next step of the current session, and when it is due. */
-  #next(session: Session): Pick<RenewalPlan, 'action' | 'atMs'> {
-    if (session.identity !== this.#identity) {
-      return { action: 'fetch', atMs: this.#options.clock.monotonicMs() };
+  /** Reports an event to the state machine, executes the effects, and returns what to request of Vault next. */
+  #apply(event: SessionEvent): SessionRequest | undefined {
+    const { clock, random } = this.#options;
+    const context = { nowMs: clock.monotonicMs(), wallMs: clock.now(), random };
+    const { state, effects, request } = transitionSession(this.#state, event, context);
+    this.#state = state;
+    this.#updateViews();
+    for (const effect of effects) this.#execute(effect);
+    return request;
+  }
+
+  #execute(effect: SessionEffect): void {
+    const { logger, save, onChange } = this.#options;
+    switch (effect.type) {
+      case 'log':
+        logger[effect.level](effect.message, effect.fields);
+        break;
+      case 'count': {
+        const counter = effect.operation === 'login' ? this.#logins : this.#renewals;
+        counter.add({ result: effect.result });
+        break;
+      }
+      case 'publish':
+        this.#current.set(this.#present());
+        break;
+      case 'withdraw':
+        this.#current.clear();
+        break;
+      case 'save':
+        save?.();
+        break;
+      case 'changed':
+        onChange();
+        break;
+      case 'wake':
+        this.#timer.wake();
     }
-    // The end of the renewal wakes the timer.
-    return this.#renewing.has(session) ? { action: 'renew', atMs: Infinity } : session.plan;
+  }
+
+  #start(request: SessionRequest | undefined, signal: AbortSignal): void {
+    if (request?.type === 'log-in') this.#startLogin(request.afterMs, signal);
+    if (request?.type === 'renew') this.#startRenewal(request.session, signal);
   }
 
   /** Not awaited, so that other events of the session do not wait for Vault's response. */
   #startRenewal(session: Session, signal: AbortSignal): void {
-    const renewal = this.#renew(session, signal).finally(() => {
-      this.#renewing.delete(session);
-      this.#timer.wake();
-    });
-    this.#renewing.set(session, renewal);
+    const renewal = this.#renew(session, signal).finally(() => this.#renewing.delete(renewal));
+    this.#renewing.add(renewal);
   }
 
-  /** Never rejects. */
-  async #renew(session: Session, signal: AbortSignal): Promise<void> {
-    const { clock, logger, vault, onChange } = this.#options;
+  async #renew({ id, token }: Session, signal: AbortSignal): Promise<void> {
+    let event: SessionEvent;
     try {
-      const grant = await vault.renewToken(session.token, signal);
-      this.#renewals.add({ result: 'ok' });
-      // Also if the session has been replaced meanwhile, because its token now lives longer.
-      session.renewable = grant.renewable;
-      session.plan = this.#plan(grant, session.fullTtlMs);
-      if (this.current === session) this.#backoff.reset();
-      logger.debug('vault token renewed', { session: session.id, ttl_ms: grant.ttlMs });
-      onChange();
+      event = { type: 'renewed', id, grant: await this.#options.vault.renewToken(token, signal) };
     } catch (caught) {
-      if (signal.aborted) return;
-      const error = toVouchsafeError(caught);
-      this.#renewals.add({ result: error.code });
-      if (hasCode(error, 'ERR_VAULT_TOKEN_INVALID')) this.invalidate(session);
-      if (this.current !== session) return;
-      logger.warn('vault token was not renewed', { session: session.id, error });
-      const nextMs = clock.monotonicMs() + this.#backoff.nextMs(error.retryAfterMs);
-      const lastMs = lastRenewalMs(session.plan.expiresAtMs, session.fullTtlMs);
-      const isLate = nextMs >= lastMs;
-      session.plan = {
-        ...session.plan,
-        action: isLate ? 'fetch' : 'renew',
-        atMs: isLate ? Math.max(clock.monotonicMs() + (error.retryAfterMs ?? 0), lastMs) : nextMs,
-      };
+      event = signal.aborted
+        ? { type: 'renewalAborted', id }
+        : { type: 'renewalFailed', id, error: toVouchsafeError(caught) };
     }
+    this.#apply(event);
   }
 
-  #sharedLogin(signal: AbortSignal): Promise<Session> {
-    this.#login ??= this.#logIn(signal).finally(() => (this.#login = undefined));
-    return this.#login;
+  async #sharedLogin(signal: AbortSignal): Promise<Session> {
+    this.#start(this.#apply({ type: 'loginRequired' }), signal);
+    return this.#login === undefined ? this.#present() : raceAbort(this.#login, signal);
   }
 
-  async #logIn(signal: AbortSignal): Promise<Session> {
-    const { clock, logger, onChange } = this.#options;
-    if (this.#count > 0 && this.current === undefined) {
-      await clock.sleep(this.#backoff.nextMs(), signal);
-    }
-    let identity = this.#identity;
-    const login = (): Promise<VaultToken> => {
-      identity = this.#identity;
-      return this.#options.login(signal);
-    };
-    const token = await retry(login, {
-      backoff: this.#count === 0 ? this.#firstBackoff : this.#backoff,
-      clock,
-      signal,
-      shouldRetry: (error) => error.retry !== 'never' || this.#count > 0,
-      onFailure: (error, waitMs) => {
-        this.#logins.add({ result: error.code });
-        if (this.#lastError?.code !== error.code) {
-          logger[error.level]('login to vault failed', { error, retry_in_ms: Math.round(waitMs) });
+  #startLogin(afterMs: number, signal: AbortSignal): void {
+    const { promise, resolve, reject } = Promise.withResolvers<Session>();
+    this.#login = promise;
+    this.#logIn(afterMs, signal).then(resolve, reject);
+  }
+
+  /** Tries until Vault grants a token, an error is final, or `signal` aborts. */
+  async #logIn(afterMs: number, signal: AbortSignal): Promise<Session> {
+    const { clock, login } = this.#options;
+    for (let waitMs = afterMs; ;) {
+      let token: VaultToken;
+      try {
+        if (waitMs > 0) await clock.sleep(waitMs, signal);
+        signal.throwIfAborted();
+        this.#apply({ type: 'loginTried' });
+        token = await login(signal);
+      } catch (caught) {
+        const error = toVouchsafeError(caught);
+        const next = this.#apply(
+          signal.aborted ? { type: 'loginAborted' } : { type: 'loginFailed', error },
+        );
+        if (next?.type !== 'log-in') {
+          this.#login = undefined;
+          throw signal.aborted ? signal.reason : error;
         }
-        this.#lastError = error;
-      },
-    });
-    this.#lastError = undefined;
-    this.#count += 1;
-    this.#logins.add({ result: 'ok' });
-    const session: Session = {
-      id: this.#count,
-      token: token.token,
-      startedAtMs: clock.monotonicMs(),
-      fullTtlMs: token.ttlMs,
-      isBatch: token.type === 'batch',
-      identity,
-      renewable: token.renewable,
-      plan: this.#firstPlan(token),
-    };
-    this.#newest = session;
-    logger.info('logged in to vault', { session: session.id, ttl_ms: token.ttlMs });
-    if (token.numUses > 0) {
-      logger.warn('vault token has a limited number of uses; set token_num_uses of the role to 0', {
-        session: session.id,
-        uses: token.numUses,
-      });
+        waitMs = next.afterMs;
+        continue;
+      }
+      this.#login = undefined;
+      this.#apply({ type: 'loggedIn', token });
+      return this.#present();
     }
-    // Make before break: the old session stays in use until the new one is set.
-    if (this.current !== undefined && this.#age(this.current) >= YOUNG_SESSION_MS) {
-      this.#backoff.reset();
+  }
+
+  #present(): Session {
+    const session = currentOf(this.#state);
+    if (session === undefined) throw new TypeError(`no session in the state ${this.#state.name}`);
+    return this.#view(session);
+  }
+
+  #view(session: Session): Session {
+    return this.#views.get(session.id) ?? session;
+  }
+
+  #updateViews(): void {
+    const { history } = this.#state;
+    const current = currentOf(this.#state);
+    const sessions = current === undefined ? history.retired : [current, ...history.retired];
+    const ids = new Set(sessions.map(({ id }) => id));
+    for (const id of this.#views.keys()) if (!ids.has(id)) this.#views.delete(id);
+    for (const session of sessions) {
+      const view = this.#views.get(session.id);
+      if (view === undefined) this.#views.set(session.id, { ...session });
+      else Object.assign(view, session);
     }
-    if (this.current !== undefined) this.#retired = [...this.retired, this.current];
-    this.#current.set(session);
-    this.#options.save?.();
-    onChange();
-    this.#timer.wake();
-    return session;
-  }
-
-  #firstPlan(token: VaultToken): RenewalPlan {
-    const { clock, random } = this.#options;
-    const plan = this.#plan(token, token.ttlMs);
-    return spreadFirst(plan, { monotonicMs: clock.monotonicMs(), random });
-  }
-
-  #plan(
-    grant: { readonly ttlMs: number; readonly renewable: boolean },
-    fullMs: number,
-  ): RenewalPlan {
-    const { clock, random } = this.#options;
-    // TTL 0 means without expiry only at the login; a renewal that grants 0 means the end.
-    if (fullMs === 0) return { action: 'fetch', atMs: Infinity, expiresAtMs: Infinity };
-    return planLease({ durationMs: grant.ttlMs, renewable: grant.renewable }, fullMs, {
-      monotonicMs: clock.monotonicMs(),
-      wallMs: clock.now(),
-      random,
-      refreshMs: 0,
-    });
-  }
-
-  #longestWaitMs(): number {
-    const session = this.#newest;
-    if (session === undefined) return START_WAITS.maxMs;
-    return longestWaitMs(session.fullTtlMs || Infinity, this.#leftMs(session));
-  }
-
-  #leftMs({ plan }: Session): number {
-    return plan.expiresAtMs - this.#options.clock.monotonicMs();
-  }
-
-  #age(session: Session): number {
-    return this.#options.clock.monotonicMs() - session.startedAtMs;
   }
 }

@@ -27,25 +27,44 @@ export interface Backoff {
   reset(): void;
 }
 
+/** What {@link nextWait} needs to know of the failures so far. */
+export interface WaitOptions extends BackoffOptions {
+  /** The step that the last wait returned. Undefined: there was no wait yet, or a success since. */
+  readonly step: number | undefined;
+  /** The least wait, such as a `Retry-After`, in milliseconds. Default 0. */
+  readonly atLeastMs?: number | undefined;
+}
+
+/** One wait of a {@link Backoff}, for state that is not changed in place: the wait, and the step for the next one. */
+export function nextWait(options: WaitOptions): { readonly waitMs: number; readonly step: number } {
+  const { minMs, maxMs, factor = 2, random, atLeastMs = 0 } = options;
+  // The first wait is spread as well, because a fleet may start it in the same second.
+  const { step = minMs * factor } = options;
+  const capped = Math.min(typeof maxMs === 'number' ? maxMs : maxMs(), step);
+  const jitteredMs = Math.max(minMs, capped * (0.5 + random.next() / 2));
+  const isLess = atLeastMs > jitteredMs;
+  return {
+    waitMs: isLess ? atLeastMs * (1 + random.next() / 4) : jitteredMs,
+    step: capped * factor,
+  };
+}
+
 /** @throws TypeError when the bounds are not finite, positive and in order. */
 export function createBackoff(options: BackoffOptions): Backoff {
-  const { minMs, maxMs, factor = 2, random } = options;
-  const cap = typeof maxMs === 'number' ? (): number => maxMs : maxMs;
-  if (!(minMs > 0 && cap() >= minMs && Number.isFinite(cap()) && factor >= 1)) {
+  const { minMs, maxMs, factor = 2 } = options;
+  const cap = typeof maxMs === 'number' ? maxMs : maxMs();
+  if (!(minMs > 0 && cap >= minMs && Number.isFinite(cap) && factor >= 1)) {
     throw new TypeError('backoff requires 0 < minMs <= maxMs and factor >= 1');
   }
-  // The first wait is spread as well, because a fleet may start it in the same second.
-  const first = minMs * factor;
-  let step = first;
+  let step: number | undefined;
   return {
-    nextMs(atLeastMs = 0) {
-      step = Math.min(cap(), step);
-      const jittered = Math.max(minMs, step * (0.5 + random.next() / 2));
-      step *= factor;
-      return atLeastMs > jittered ? atLeastMs * (1 + random.next() / 4) : jittered;
+    nextMs(atLeastMs) {
+      const next = nextWait({ ...options, step, atLeastMs });
+      step = next.step;
+      return next.waitMs;
     },
     reset() {
-      step = first;
+      step = undefined;
     },
   };
 }

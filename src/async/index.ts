@@ -1,4 +1,4 @@
-export { createBackoff, type Backoff, type BackoffOptions } from './backoff.ts';
+export { createBackoff, nextWait, type Backoff, type BackoffOptions } from './backoff.ts';
 export { WakeableTimer } from './wakeable-timer.ts';
 export { FairQueue, type QueueBounds } from './fair-queue.ts';
 export { FairShares } from './fair-shares.ts';
