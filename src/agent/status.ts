@@ -8,7 +8,7 @@ import {
   type Metrics,
   type VouchsafeError,
 } from '../core/index.ts';
-import type { DeliveredFile } from './delivery.ts';
+import type { DeliveredFile } from './delivered-set.ts';
 import type { AgentPhase } from './phase.ts';
 import type { Sessions } from './sessions.ts';
 import type { Values } from './values.ts';
