@@ -1,18 +1,13 @@
 /**
  * Checks of the requested files, for agent and CSI driver. Sizes are checked first: what is too large is not parsed.
  */
+import type { CheckTemplate } from '../contracts/index.ts';
 import { MAX_FILES, type RawAgentConfig } from '../config/agent/index.ts';
 import type { ResolvedSettings } from '../config/annotations/index.ts';
 import type { Installation } from '../config/installation/index.ts';
 import type { Dependency, Problem } from '../core/index.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { countTokens } from './template-tokens.ts';
-
-/** Finds the problems of a template, and the dependencies of its calls with literal arguments, without rendering it. */
-export type CheckTemplate = (
-  source: string,
-  name: string,
-) => { readonly problems: readonly Problem[]; readonly dependencies: readonly Dependency[] };
 
 /** Limit of the document in the pod: an object of the API server holds 1.5 MiB in total. */
 const MAX_CONFIG_BYTES = 100 * 1024;

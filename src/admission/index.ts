@@ -10,7 +10,7 @@ export {
   INIT_CONTAINER,
   VOLUME,
 } from './names.ts';
-export { MAX_TEMPLATE_TOKENS, type CheckTemplate } from './file-checks.ts';
+export { MAX_TEMPLATE_TOKENS } from './file-checks.ts';
 export { readPod, type Container, type Pod, type VolumeMount } from './pod.ts';
 export { volumeGrants } from './grants.ts';
 export { planVolume, type PlannedVolume, type VolumeInput } from './volume.ts';

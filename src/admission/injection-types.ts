@@ -1,12 +1,12 @@
 /**
  * What an injection is planned from, and the plan.
  */
+import type { CheckTemplate } from '../contracts/index.ts';
 import type { RawAgentConfig } from '../config/agent/index.ts';
 import type { Annotations, ResolvedSettings } from '../config/annotations/index.ts';
 import type { Installation } from '../config/installation/index.ts';
 import type { Problem } from '../core/index.ts';
 import type { Addition } from './assemble.ts';
-import type { CheckTemplate } from './file-checks.ts';
 import type { Pod } from './pod.ts';
 
 /** Input of an injection. */

@@ -3,10 +3,10 @@
  *
  * @see https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
  */
+import type { CheckTemplate } from '../contracts/index.ts';
 import type { Annotations } from '../config/annotations/index.ts';
 import type { Installation } from '../config/installation/index.ts';
 import { VouchsafeError } from '../core/index.ts';
-import type { CheckTemplate } from './file-checks.ts';
 import { inject, type InjectionResult } from './inject.ts';
 import { jsonPatch } from './json-patch.ts';
 import { readPod, type Pod } from './pod.ts';

@@ -12,9 +12,9 @@ import {
 import type { Installation } from '../config/installation/index.ts';
 import { DEFAULTS } from '../config/schema/index.ts';
 import { dependencyKey, formatDuration, parseQuantity, toVouchsafeError } from '../core/index.ts';
-import type { VolumePlan, VolumeRefusal } from '../contracts/index.ts';
+import type { CheckTemplate, VolumePlan, VolumeRefusal } from '../contracts/index.ts';
 import { Diagnostics } from './diagnostics.ts';
-import { checkContents, type CheckTemplate, type LiteralDependencies } from './file-checks.ts';
+import { checkContents, type LiteralDependencies } from './file-checks.ts';
 import { agentDocument, needsOf, svidUsers, type Needs } from './build-document.ts';
 import { levelProblems } from './levels.ts';
 import { decideByPolicies } from './policy.ts';

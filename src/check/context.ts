@@ -1,7 +1,7 @@
 /**
  * The input of all checks.
  */
-import type { CheckTemplate } from '../admission/index.ts';
+import type { CheckTemplate } from '../contracts/index.ts';
 import type { Clock } from '../core/index.ts';
 import { fieldsOf, type ApiObject, type KubernetesApi } from '../kubernetes/index.ts';
 import type { Cluster } from './cluster.ts';

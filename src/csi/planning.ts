@@ -2,9 +2,8 @@
  * Plans a volume by the settings of volume, namespace and installation.
  */
 import { DEADLINE, withDeadline } from '../async/index.ts';
-import type { VolumePlan, VolumeRefusal } from '../contracts/index.ts';
+import type { TemplateCheck, VolumePlan, VolumeRefusal } from '../contracts/index.ts';
 import { problemsError, VouchsafeError } from '../core/index.ts';
-import type { Checked } from '../renderer/index.ts';
 import type { DriverParts, PlanInput } from './ports.ts';
 import type { PublishRequest } from './publish-request.ts';
 
@@ -57,10 +56,10 @@ async function planWithChecks(
   return plan(input, (source, name) => found.get(keyOf(source, name)) ?? NOT_CHECKED);
 }
 
-const NOTHING_FOUND: Checked = { problems: [], dependencies: [] };
+const NOTHING_FOUND: TemplateCheck = { problems: [], dependencies: [] };
 
 /** A template that was not checked is denied. */
-const NOT_CHECKED: Checked = {
+const NOT_CHECKED: TemplateCheck = {
   problems: [{ path: 'template', message: 'was not checked' }],
   dependencies: [],
 };

@@ -2,9 +2,9 @@
  * What the driver needs from the parts around it; `cmd/csi` passes them in.
  */
 import type { AgentConfig } from '../config/agent/index.ts';
-import type { VolumePlan, VolumeRefusal } from '../contracts/index.ts';
+import type { CheckTemplate, VolumePlan, VolumeRefusal } from '../contracts/index.ts';
 import type { Clock, Grants, Logger, Metrics, Random } from '../core/index.ts';
-import type { Checked, Renderer } from '../renderer/index.ts';
+import type { Renderer } from '../renderer/index.ts';
 import type { SvidApi } from '../spiffe/index.ts';
 import type { MounterPort } from '../mounter/index.ts';
 import type { MountsPort } from './mounting.ts';
@@ -19,9 +19,6 @@ export interface PlanInput {
   readonly pod: PodInfo;
   readonly hasGroup: boolean;
 }
-
-/** Checks a template without data. */
-type CheckTemplate = (source: string, name: string) => Checked;
 
 /**
  * `planVolume` of src/admission, with everything that does not depend on the pod filled in. Pure: it is called twice, once

@@ -17,4 +17,4 @@ export { kubeconfigAccess } from './kubeconfig.ts';
 export { Lease } from './leader-election.ts';
 export { createKubernetesApi } from './rest.ts';
 export { watchNamespaces, type Namespaces } from './namespaces.ts';
-export { fetchPodFacts, cachedPodFacts, type PodFacts, type PodName } from './pod-facts.ts';
+export { fetchPodFacts, cachedPodFacts } from './pod-facts.ts';

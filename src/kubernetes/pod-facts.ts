@@ -1,6 +1,7 @@
 /**
  * Identity of a pod as the API server reports it.
  */
+import type { PodFacts, PodName } from '../contracts/index.ts';
 import { VouchsafeError, type Clock } from '../core/index.ts';
 import { raceAbort } from '../async/index.ts';
 import type { ApiObject, KubernetesApi } from './api.ts';
@@ -10,25 +11,6 @@ const MAX_ENTRIES = 1000;
 
 /** How long an answer is cached, including errors. */
 const FRESH_MS = 5000;
-
-/** Identifies a pod. */
-export interface PodName {
-  readonly namespace: string;
-  readonly name: string;
-  readonly uid: string;
-}
-
-/** Facts about a pod on its node. */
-export interface PodFacts extends PodName {
-  readonly serviceAccount: string;
-  readonly nodeName: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly owners: readonly {
-    readonly kind: string;
-    readonly name: string;
-    readonly uid: string;
-  }[];
-}
 
 export interface PodFactsOptions {
   readonly api: KubernetesApi;

@@ -3,6 +3,7 @@
  * no caller: a request names a pod and a volume, and results in a small tmpfs at the one path where the kubelet expects
  * that volume, or in an error.
  */
+import type { SystemMounts } from '../contracts/index.ts';
 import { codeOf, VouchsafeError, type Logger } from '../core/index.ts';
 import { NEVER_ABORTED, Semaphore } from '../async/index.ts';
 import {
@@ -53,30 +54,9 @@ export interface MounterPort {
   unmount(place: Place): Promise<void>;
 }
 
-/** A mount, as the kernel lists it. */
-interface KnownMount {
-  readonly id: number;
-  readonly type: string;
-  readonly source: string;
-}
-
-/** System calls for mounts by open directories; src/platform implements them. */
-export interface SystemMountsPort {
-  /** The mount that an open file is on; undefined if this process does not see it. */
-  mountOf(descriptor: number): Promise<KnownMount | undefined>;
-  /** Mounts a tmpfs at an open directory; rejects with a `MountError` that has the message of `mount`. */
-  mountTmpfs(mount: {
-    readonly descriptor: number;
-    readonly source: string;
-    readonly options: readonly string[];
-  }): Promise<void>;
-  /** Detaches the mount whose root is open; processes that have files open there can still use them. */
-  unmount(descriptor: number): Promise<void>;
-}
-
 /** Settings of a {@link Mounter}. */
 export interface MounterOptions {
-  readonly mounts: SystemMountsPort;
+  readonly mounts: SystemMounts;
   /** Name of the driver: the source of its own mounts. */
   readonly source: string;
   /** The kubelet's directory of pods. */

@@ -20,10 +20,4 @@ export {
   terminationSignal,
 } from './process.ts';
 export { isLastRunningContainer } from './pod-processes.ts';
-export {
-  systemMounts,
-  type Mount,
-  type Mounts,
-  type PrivilegedMounts,
-  type TmpfsMount,
-} from './mounts.ts';
+export { systemMounts, type Mount, type Mounts, type PrivilegedMounts } from './mounts.ts';

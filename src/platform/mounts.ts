@@ -2,6 +2,7 @@
  * File systems in memory, by `mount` and `umount` of util-linux. Mounts are read from the kernel each time; nothing
  * is cached.
  */
+import type { KnownMount, SystemMounts } from '../contracts/index.ts';
 import { readFile, statfs } from 'node:fs/promises';
 import { runProgram } from './util-linux.ts';
 
@@ -12,23 +13,9 @@ const IN_MEMORY: readonly number[] = [0x01021994, 0x858458f6];
 const GIVEN_DIRECTORY = '/proc/self/fd/3/.';
 
 /** One mounted file system. */
-export interface Mount {
-  /** The kernel's number of the mount. */
-  readonly id: number;
+export interface Mount extends KnownMount {
   /** Where it is mounted. */
   readonly target: string;
-  readonly type: string;
-  /** The device of the mount call; for tmpfs an arbitrary name. */
-  readonly source: string;
-}
-
-/** A tmpfs to mount. */
-export interface TmpfsMount {
-  /** Descriptor of the open target directory. */
-  readonly descriptor: number;
-  readonly source: string;
-  /** Options of mount(8), such as `size=16777216`. */
-  readonly options: readonly string[];
 }
 
 /** Mounts as this process sees them. */
@@ -39,14 +26,9 @@ export interface Mounts {
   isInMemory(path: string): Promise<boolean>;
 }
 
-/** Mounting, which requires privileges. Targets are open directories, so that no name is resolved twice. */
-export interface PrivilegedMounts extends Mounts {
-  /** The mount of an open file; undefined if this process does not see it. */
+/** Mounts as a process with privileges uses them. Failures are rejected with a {@link MountError}. */
+export interface PrivilegedMounts extends Mounts, SystemMounts {
   mountOf(descriptor: number): Promise<Mount | undefined>;
-  /** Mounts; rejects with a {@link MountError}. */
-  mountTmpfs(mount: TmpfsMount): Promise<void>;
-  /** Unmounts the file system whose root is open; its memory is freed after its last use. Rejects with a {@link MountError}. */
-  unmount(descriptor: number): Promise<void>;
 }
 
 /** A program of util-linux failed; has its message. */

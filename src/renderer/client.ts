@@ -1,6 +1,7 @@
 /**
  * Has templates and responses of Vault processed by child processes: the thread of the caller parses none of them.
  */
+import type { TemplateCheck } from '../contracts/index.ts';
 import {
   JsonText,
   MAX_SHORT_BYTES,
@@ -16,7 +17,6 @@ import {
   readOpened,
   readRendered,
   readValue,
-  type Checked,
   type Request,
   type SentTemplate,
   type ValueKind,
@@ -78,10 +78,10 @@ export class Renderer {
     templates: readonly { readonly name: string; readonly source: string }[],
     { tenant }: Client,
     signal: AbortSignal,
-  ): Promise<readonly Checked[]> {
+  ): Promise<readonly TemplateCheck[]> {
     const request: Request = { operation: 'check', templates };
     const subject = describeJob(templates.map(({ name }) => name));
-    const read = (answer: Frame): readonly Checked[] => readChecked(answer, templates.length);
+    const read = (answer: Frame): readonly TemplateCheck[] => readChecked(answer, templates.length);
     return await this.#do({ tenant, ...job(request, []), read }, subject, signal);
   }
 

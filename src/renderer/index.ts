@@ -1,4 +1,4 @@
 export { Renderer, type Client, type RenderJob, type RenderOutput } from './client.ts';
 export { createRenderCounts } from './metrics.ts';
 export { RendererService } from './serve.ts';
-export { headOf, type Checked, type SentTemplate, type Setup } from './wire.ts';
+export { headOf, type SentTemplate, type Setup } from './wire.ts';

@@ -5,7 +5,7 @@
  * Requests of the driver are trusted. Answers are not, because they come from processes that work on input of tenants: every
  * member is checked, and only expected members are copied.
  */
-import type { Validity } from '../contracts/index.ts';
+import type { TemplateCheck, Validity } from '../contracts/index.ts';
 import {
   ERROR_TABLE,
   JsonText,
@@ -13,7 +13,6 @@ import {
   type Dependency,
   type ErrorCode,
   type ErrorDetails,
-  type Problem,
   type WriteParams,
 } from '../core/index.ts';
 import type { Frame } from '../worker-pool/index.ts';
@@ -68,12 +67,6 @@ export interface Rendered {
   readonly digest: string;
   readonly used: readonly Dependency[];
   readonly missing: readonly Dependency[];
-}
-
-/** What a check of a template without data has found. */
-export interface Checked {
-  readonly problems: readonly Problem[];
-  readonly dependencies: readonly Dependency[];
 }
 
 /** A parsed response of Vault; its value is part 1. */
@@ -141,7 +134,7 @@ export function readRendered(frame: Frame, count: number): readonly (Rendered | 
 }
 
 /** Reads the results of checking `count` templates. @throws WireError for anything else. */
-export function readChecked(frame: Frame, count: number): readonly Checked[] {
+export function readChecked(frame: Frame, count: number): readonly TemplateCheck[] {
   const checks = list(record(parseHead(frame[0]))['checks']);
   if (checks.length !== count) throw wireError('the number of checks');
   requireParts(frame, 1);

@@ -3,21 +3,7 @@
  *
  * @see https://github.com/spiffe/spire/blob/main/doc/plugin_agent_workloadattestor_k8s.md
  */
-
-/** A pod as the API server reports it, never as the requester of SVIDs does. */
-export interface PodFacts {
-  readonly uid: string;
-  readonly namespace: string;
-  readonly name: string;
-  readonly serviceAccount: string;
-  readonly nodeName: string;
-  readonly labels?: Readonly<Record<string, string>>;
-  readonly owners?: readonly {
-    readonly kind: string;
-    readonly name: string;
-    readonly uid: string;
-  }[];
-}
+import type { PodFacts } from '../contracts/index.ts';
 
 /**
  * Selectors of a pod for the Delegated Identity API. Selectors for images and containers are not included: they

@@ -1,7 +1,8 @@
 /**
  * Parses and checks templates.
  */
-import { problemsError, type Dependency, type Problem } from '../core/index.ts';
+import type { TemplateCheck } from '../contracts/index.ts';
+import { problemsError } from '../core/index.ts';
 import { compile } from './compile.ts';
 import type { Template } from './tree.ts';
 
@@ -16,14 +17,6 @@ export function parseTemplate(source: string, name: string): Template {
   if (problems.length === 0) return template;
   const code = isSyntax ? 'ERR_TEMPLATE_SYNTAX' : 'ERR_TEMPLATE_HELPER';
   throw problemsError(code, 'the template is not valid', problems);
-}
-
-/** What is known about a template without data. */
-export interface TemplateCheck {
-  /** At most 50 problems; empty for a valid template. */
-  readonly problems: readonly Problem[];
-  /** Dependencies of calls with constant arguments, in the order of the text; calls that depend on data are not included. */
-  readonly dependencies: readonly Dependency[];
 }
 
 /** Finds problems and dependencies of a template without rendering it. Never throws. */

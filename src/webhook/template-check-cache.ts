@@ -1,7 +1,7 @@
 /**
  * Caches the results of template checks: pods of one Deployment have the same templates.
  */
-import type { CheckTemplate } from '../admission/index.ts';
+import type { CheckTemplate } from '../contracts/index.ts';
 
 /** Characters of all cached templates. With their results they take a few MiB at most. */
 const MAX_CHARS = 512 * 1024;

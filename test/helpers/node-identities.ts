@@ -14,7 +14,7 @@ import {
   type DevIdentity,
   type DevPod,
 } from '../../src/dev/workload-api/index.ts';
-import type { PodName } from '../../src/kubernetes/index.ts';
+import type { PodName } from '../../src/contracts/index.ts';
 import { podSelectors } from '../../src/spiffe/index.ts';
 import type { Entry } from './identity-provider.ts';
 import { startPodList } from './pod-list.ts';

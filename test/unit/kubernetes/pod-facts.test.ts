@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, suite, test } from 'node:test';
-import { fetchPodFacts, cachedPodFacts, type PodFacts } from '../../../src/kubernetes/index.ts';
+import type { PodFacts } from '../../../src/contracts/index.ts';
+import { fetchPodFacts, cachedPodFacts } from '../../../src/kubernetes/index.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';
 import { MemoryKubernetes } from '../../helpers/memory-kubernetes.ts';
 

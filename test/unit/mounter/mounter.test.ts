@@ -4,7 +4,8 @@ import { mkdirSync, readdirSync, readlinkSync, symlinkSync, writeFileSync } from
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { recordingLogger } from '../../helpers/recorder.ts';
-import type { MountSpec, SystemMountsPort } from '../../../src/mounter/index.ts';
+import type { SystemMounts } from '../../../src/contracts/index.ts';
+import type { MountSpec } from '../../../src/mounter/index.ts';
 import { mounterOf } from '../../helpers/mounting.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';
 
@@ -14,7 +15,7 @@ const PLACE = { pod: '6a2f7c0e-0f8e-4b39-9a44-6f2f4c1b1d11', volume: 'secrets' }
 const SPEC: MountSpec = { ...PLACE, sizeBytes: 65_536, group: null, selinux: null };
 
 /** Mounts in memory, the topmost of a place last. */
-class MemoryMounts implements SystemMountsPort {
+class MemoryMounts implements SystemMounts {
   readonly all: { id: number; target: string; type: string; source: string }[] = [];
   readonly options: (readonly string[])[] = [];
   /** Message of `mount` when it fails. */
@@ -23,13 +24,13 @@ class MemoryMounts implements SystemMountsPort {
   gate: Promise<unknown> = Promise.resolve();
   #lastId = 100;
 
-  mountOf(descriptor: number): ReturnType<SystemMountsPort['mountOf']> {
+  mountOf(descriptor: number): ReturnType<SystemMounts['mountOf']> {
     const path = pathOf(descriptor);
     const below = { id: 1, type: 'ext4', source: '/dev/vda' };
     return Promise.resolve(this.all.findLast(({ target }) => target === path) ?? below);
   }
 
-  async mountTmpfs(mount: Parameters<SystemMountsPort['mountTmpfs']>[0]): Promise<void> {
+  async mountTmpfs(mount: Parameters<SystemMounts['mountTmpfs']>[0]): Promise<void> {
     await this.gate;
     const words = this.refuses(mount.options);
     if (words !== undefined) throw Object.assign(new Error(words), { name: 'MountError' });

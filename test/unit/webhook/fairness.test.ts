@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { Agent } from 'node:https';
 import { test } from 'node:test';
 import { parseInstallation } from '../../../src/config/installation/index.ts';
-import type { CheckTemplate } from '../../../src/admission/index.ts';
+import type { CheckTemplate } from '../../../src/contracts/index.ts';
 import { MUTATE, reviewBody, startWebhook } from './harness.ts';
 
 interface Answer {

@@ -2,14 +2,10 @@
  * The cost of the most expensive reviews: pods made to take time, through all steps of a request. Measured in CPU time
  * of this process, which varies less on a busy machine.
  */
+import type { CheckTemplate } from '../../../src/contracts/index.ts';
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import {
-  answerReview,
-  MAX_TEMPLATE_TOKENS,
-  readReview,
-  type CheckTemplate,
-} from '../../../src/admission/index.ts';
+import { answerReview, MAX_TEMPLATE_TOKENS, readReview } from '../../../src/admission/index.ts';
 import { countTokens } from '../../../src/admission/template-tokens.ts';
 import { parseInstallation, type Installation } from '../../../src/config/installation/index.ts';
 import { parseReviewBody } from '../../../src/webhook/review-body.ts';
