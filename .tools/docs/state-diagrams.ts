@@ -2,6 +2,7 @@
  * The state machines that the manual shows, by the name of the section.
  */
 import { NEW_AGENT, transition, type AgentEvent, type AgentState } from '../../src/agent/phase.ts';
+import { ENTRY_TABLE } from '../../src/agent/entry-transitions.ts';
 import { SESSION_TABLE } from '../../src/agent/session-transitions.ts';
 import { arrowsOf, stateDiagram, type Machine } from './state-diagram.ts';
 import { arrowsToDraw } from './state-table.ts';
@@ -30,6 +31,7 @@ export const AGENT_MACHINE: Machine<AgentState, AgentEvent> = {
 export function stateDiagrams(): ReadonlyMap<string, string> {
   return new Map([
     ['state-agent', stateDiagram(arrowsOf(AGENT_MACHINE))],
+    ['state-value', stateDiagram(arrowsToDraw(ENTRY_TABLE, 'absent'))],
     ['state-session', stateDiagram(arrowsToDraw(SESSION_TABLE, 'none'))],
   ]);
 }

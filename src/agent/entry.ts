@@ -9,52 +9,78 @@ import {
   type VouchsafeError,
 } from '../core/index.ts';
 import { createBackoff, type Backoff } from '../async/index.ts';
+import {
+  heldOf,
+  initialEntry,
+  type EntryContext,
+  type EntryEvent,
+  type EntryState,
+  type EntryTransition,
+} from './entry-state.ts';
+import { transitionEntry } from './entry-transitions.ts';
 import type { ObtainedValue } from './obtain.ts';
 import { START_WAITS, waitsOfLife, waitsOfRefresh, type Waits } from './schedule.ts';
 
-/** One dependency. */
-export interface Entry {
+/** One dependency. What is known of its value changes only by {@link Entry.apply}. */
+export class Entry {
   /** Identifies it where its path must not be shown, from 1. */
   readonly number: number;
   readonly key: string;
   readonly dependency: Dependency;
+  /** How often it is read if it has no lease. */
   refreshMs: number;
-  held: ObtainedValue | undefined;
-  /** The last failure, until the next success. */
-  error: VouchsafeError | undefined;
-  /** Monotonic milliseconds of the next step. */
-  atMs: number;
-  /** Monotonic milliseconds of the last read or renewal that succeeded. */
-  confirmedAtMs: number;
-  isUnderWay: boolean;
+  /** Waits after failures. */
   backoff: Backoff;
+  #state: EntryState;
+
+  constructor(dependency: Dependency, start: NewEntry) {
+    const { number, refreshMs, held, clock } = start;
+    this.number = number;
+    this.key = dependencyKey(dependency);
+    this.dependency = dependency;
+    this.refreshMs = refreshMs;
+    this.#state = initialEntry(held, clock.monotonicMs());
+    this.backoff = backoffOf(this, start);
+  }
+
+  get state(): EntryState {
+    return this.#state;
+  }
+
+  get held(): ObtainedValue | undefined {
+    return heldOf(this.#state);
+  }
+
+  /** The last failure, until the next success. */
+  get error(): VouchsafeError | undefined {
+    return this.#state.times.error;
+  }
+
+  /** Monotonic milliseconds of the next step. */
+  get atMs(): number {
+    return this.#state.times.atMs;
+  }
+
+  /** Monotonic milliseconds of the last read or renewal that succeeded. */
+  get confirmedAtMs(): number {
+    return this.#state.times.confirmedAtMs;
+  }
+
+  /** Changes the state, and returns what is to be done. */
+  apply(event: EntryEvent, context: EntryContext): Omit<EntryTransition, 'state'> {
+    const { state, ...rest } = transitionEntry(this.#state, event, context);
+    this.#state = state;
+    return rest;
+  }
 }
 
-/** A new entry, due now or as its held value plans. */
-export function createEntry(
-  dependency: Dependency,
-  start: {
-    number: number;
-    refreshMs: number;
-    held: ObtainedValue | undefined;
-    random: Random;
-    clock: Clock;
-  },
-): Entry {
-  const { number, refreshMs, held, random, clock } = start;
-  const nowMs = clock.monotonicMs();
-  return {
-    number,
-    key: dependencyKey(dependency),
-    dependency,
-    refreshMs,
-    held,
-    error: undefined,
-    atMs: held?.plan.atMs ?? nowMs,
-    confirmedAtMs: nowMs,
-    isUnderWay: false,
-    backoff: backoffOf({ held, refreshMs }, { random, clock }),
-  };
+/** A new entry: due now, or as its held value plans. */
+export interface NewEntry {
+  readonly number: number;
+  readonly refreshMs: number;
+  readonly held: ObtainedValue | undefined;
+  readonly random: Random;
+  readonly clock: Clock;
 }
 
 /** Backoff by what a failure puts at risk: a start, a value that expires, or only its freshness. */

@@ -1,15 +1,13 @@
 /**
  * Every value that the files depend on, each with its own schedule.
  *
- * An entry is `absent` (no value yet), `held` (a value, perhaps after a failed refresh) or being fetched or renewed.
- * The failure or refresh of one entry does not affect others. A lease that is replaced is kept as `superseded` until the
- * files that used it have been swapped out.
+ * What happens to an entry is decided by the state machine of `entry-transitions.ts`; this class reports events to it and does what
+ * it asks for. The failure or refresh of one entry does not affect others. A lease that is replaced is kept as `superseded`
+ * until the files that used it have been swapped out.
  */
-import { isDeepStrictEqual } from 'node:util';
 import {
   dependencyKey,
   dependencyLabel,
-  hasCode,
   toVouchsafeError,
   VouchsafeError,
   type Clock,
@@ -27,10 +25,15 @@ import {
   withDeadline,
   type Backoff,
 } from '../async/index.ts';
-import { backoffOf, createEntry, type Entry } from './entry.ts';
-import { x509Value, type ObtainedValue, type LeaseRef, type Obtainer } from './obtain.ts';
+import {
+  entryDueAtMs,
+  type EntryEffect,
+  type EntryEvent,
+  type EntryRequest,
+} from './entry-state.ts';
+import { backoffOf, Entry } from './entry.ts';
+import { x509Value, type LeaseRef, type ObtainedValue, type Obtainer } from './obtain.ts';
 import type { KnownValues, ValuesRoom } from './ports.ts';
-import { lastRenewalMs, spreadFirst } from './schedule.ts';
 import { sizeOf } from './value-sizes.ts';
 
 /** The most values that one pod may depend on, by default. */
@@ -143,15 +146,18 @@ export class Values {
   setFromStream(dependency: Dependency, value: unknown): void {
     const entry =
       this.#entries.get(dependencyKey(dependency)) ?? this.#add(dependency, 0, undefined);
-    this.#accept(entry, x509Value(value));
+    this.#apply(entry, { type: 'streamed', value: x509Value(value) });
     this.#options.room?.adopt(sizeOf(this.#entries.values()));
   }
 
   /** Drops every dependency that is not in `keys`, and returns their leases. */
   dropAllExcept(keys: ReadonlySet<string>): readonly Superseded[] {
     const dropped: Superseded[] = [];
-    for (const { key, held, isUnderWay } of this.#entries.values()) {
-      if (keys.has(key) || isUnderWay) continue;
+    for (const entry of this.#entries.values()) {
+      const { key, held } = entry;
+      if (keys.has(key)) continue;
+      this.#apply(entry, { type: 'dropped' });
+      if (entry.state.name !== 'dropped') continue;
       this.#entries.delete(key);
       if (held?.lease !== undefined) dropped.push({ key, lease: held.lease });
     }
@@ -167,7 +173,7 @@ export class Values {
   /** Replaces every lease that belongs to an older session than this one, now. */
   moveLeasesTo(session: number): void {
     this.#session = session;
-    for (const entry of this.#entries.values()) this.#moveLease(entry);
+    for (const entry of this.#entries.values()) this.#apply(entry, { type: 'sessionReplaced' });
     this.#timer.wake();
     // If no lease belongs to the older session, the next delivery revokes it.
     this.changes.set(undefined);
@@ -177,12 +183,7 @@ export class Values {
   async run(signal: AbortSignal): Promise<void> {
     try {
       for (;;) {
-        for (const entry of this.#due()) {
-          entry.isUnderWay = true;
-          const step = this.#step(entry, signal);
-          this.#steps.add(step);
-          void step.then(() => this.#steps.delete(step)); // a step never rejects
-        }
+        for (const entry of this.#entries.values()) this.#takeStep(entry, signal);
         await this.#timer.waitUntil(this.#nextMs(), signal);
       }
     } finally {
@@ -201,126 +202,99 @@ export class Values {
     });
   }
 
-  #due(): readonly Entry[] {
-    const now = this.#options.clock.monotonicMs();
-    return [...this.#entries.values()].filter((entry) => !entry.isUnderWay && entry.atMs <= now);
-  }
-
   #nextMs(): number {
     let next = Infinity;
-    for (const entry of this.#entries.values()) {
-      if (!entry.isUnderWay) next = Math.min(next, entry.atMs);
-    }
+    for (const { state } of this.#entries.values()) next = Math.min(next, entryDueAtMs(state));
     return next;
   }
 
-  /** One step of one entry; never rejects. */
-  async #step(entry: Entry, signal: AbortSignal): Promise<void> {
-    const { obtainer } = this.#options;
-    const { held } = entry;
-    const operation = held?.plan.action ?? 'fetch';
-    try {
-      const next =
-        operation === 'renew' && held?.lease !== undefined
-          ? await obtainer.renew({ ...held, lease: held.lease }, signal)
-          : await obtainer.fetch(entry, signal);
-      this.#operations.add({ operation, result: 'ok' });
-      this.#checkRoom(entry, next);
-      this.#recovered(entry);
-      this.#accept(entry, next);
-    } catch (caught) {
-      if (signal.aborted) return;
-      const error = toVouchsafeError(caught);
-      this.#operations.add({ operation, result: error.code });
-      this.#failed(entry, error);
-    } finally {
-      entry.isUnderWay = false;
-      this.#timer.wake();
-    }
-  }
-
-  /** Throws if there is no room for a value; its new lease is revoked. */
-  #checkRoom({ key, dependency, held }: Entry, next: ObtainedValue): void {
-    const { room } = this.#options;
-    if (room === undefined) return;
-    try {
-      const coming = sizeOf(this.#entries.values(), { key, held: next });
-      room.hold(coming, dependencyLabel(dependency));
-    } catch (error) {
-      if (next.lease !== undefined && next.lease.id !== held?.lease?.id) {
-        this.#superseded = [...this.#superseded, { key, lease: next.lease }];
-        this.changes.set(undefined);
-      }
-      throw error;
-    }
-  }
-
-  #accept(entry: Entry, next: ObtainedValue): void {
+  /** Reports an event to the state machine of an entry, executes the effects, and returns what to request next. */
+  #apply(entry: Entry, event: EntryEvent): EntryRequest | undefined {
     const { clock, random } = this.#options;
-    const nowMs = clock.monotonicMs();
-    const previous = entry.held;
-    const isNew = previous === undefined || previous.lease?.id !== next.lease?.id;
-    const plan = isNew ? spreadFirst(next.plan, { monotonicMs: nowMs, random }) : next.plan;
-    entry.held = { ...next, plan };
-    entry.atMs = plan.atMs;
-    entry.confirmedAtMs = nowMs;
-    entry.backoff = backoffOf(entry, { random, clock });
-    // A newer login may have succeeded meanwhile.
-    this.#moveLease(entry);
-    const replaced = isNew ? previous?.lease : undefined;
-    if (replaced !== undefined) {
-      this.#superseded = [...this.#superseded, { key: entry.key, lease: replaced }];
-    }
-    if (next.lease !== undefined) this.#options.onChange();
-    if (replaced !== undefined || !isDeepStrictEqual(previous?.value, next.value)) {
-      this.changes.set(undefined);
+    const context = { nowMs: clock.monotonicMs(), random, session: this.#session };
+    const { effects, request } = entry.apply(event, context);
+    for (const effect of effects) this.#execute(entry, effect);
+    return request;
+  }
+
+  #execute(entry: Entry, effect: EntryEffect): void {
+    const { clock, random, logger, onChange, onFailure } = this.#options;
+    switch (effect.type) {
+      case 'count':
+        this.#operations.add({ operation: effect.operation, result: effect.result });
+        break;
+      case 'log': {
+        const secret = dependencyLabel(entry.dependency);
+        const { level, message, error } = effect;
+        logger[level](message, error === undefined ? { secret } : { secret, error });
+        break;
+      }
+      case 'failure':
+        onFailure(effect.error);
+        break;
+      case 'supersede':
+        this.#superseded = [...this.#superseded, { key: entry.key, lease: effect.lease }];
+        break;
+      case 'save':
+        onChange();
+        break;
+      case 'render':
+        this.changes.set(undefined);
+        break;
+      case 'reset-waits':
+        entry.backoff = backoffOf(entry, { random, clock });
     }
   }
 
-  #moveLease(entry: Entry): void {
-    const { held } = entry;
-    if (held?.lease === undefined || held.lease.session >= this.#session) return;
-    entry.held = { ...held, plan: { ...held.plan, action: 'fetch' } };
-    entry.atMs = this.#options.clock.monotonicMs();
+  #takeStep(entry: Entry, signal: AbortSignal): void {
+    if (entryDueAtMs(entry.state) > this.#options.clock.monotonicMs()) return;
+    const request = this.#apply(entry, { type: 'due' });
+    if (request === undefined) return;
+    const step = this.#request(entry, request, signal);
+    this.#steps.add(step);
+    void step.then(() => this.#steps.delete(step)); // a step never rejects
   }
 
-  #failed(entry: Entry, error: VouchsafeError): void {
-    const { clock, logger } = this.#options;
-    if (entry.error?.code !== error.code) {
-      logger[error.level]('secret was not refreshed', {
-        secret: dependencyLabel(entry.dependency),
-        error,
-      });
+  /** Sends one request for an entry and reports what came of it. */
+  async #request(entry: Entry, request: EntryRequest, signal: AbortSignal): Promise<void> {
+    const { obtainer } = this.#options;
+    let value: ObtainedValue | undefined;
+    let event: EntryEvent;
+    try {
+      value =
+        request.type === 'renew'
+          ? await obtainer.renew(request.held, signal)
+          : await obtainer.fetch(entry, signal);
+      this.#checkRoom(entry, value);
+      event = { type: 'obtained', value };
+    } catch (caught) {
+      // What was obtained may have a lease, which must not be lost.
+      const isAborted = signal.aborted && value === undefined;
+      event = isAborted ? { type: 'aborted' } : this.#failure(entry, caught, value);
     }
-    entry.error = error;
-    this.#options.onFailure(error);
-    const now = clock.monotonicMs();
-    const backoff = error.retry === 'reauth' ? this.#reauth : entry.backoff;
-    entry.atMs = now + backoff.nextMs(error.retryAfterMs);
-    const { held } = entry;
-    if (held?.plan.action !== 'renew' || held.lease === undefined) return;
-    const isGone = hasCode(error, 'ERR_VAULT_LEASE_GONE');
-    const lastMs = lastRenewalMs(held.plan.expiresAtMs, held.lease.fullMs);
-    if (!isGone && entry.atMs < lastMs) return;
-    // The lease is invalid or about to expire: from now on a new credential is requested.
-    entry.held = { ...held, plan: { ...held.plan, action: 'fetch' } };
-    entry.atMs = isGone ? now : Math.max(now + (error.retryAfterMs ?? 0), lastMs);
+    this.#apply(entry, event);
+    this.#timer.wake();
   }
 
-  #recovered(entry: Entry): void {
-    if (entry.error === undefined) return;
-    this.#options.logger.info('secret is refreshed again', {
-      secret: dependencyLabel(entry.dependency),
-    });
-    entry.error = undefined;
+  /** A failure of a request, or of a value that there is no room for. */
+  #failure({ backoff }: Entry, caught: unknown, value: ObtainedValue | undefined): EntryEvent {
+    const error = toVouchsafeError(caught);
+    const waitMs = (error.retry === 'reauth' ? this.#reauth : backoff).nextMs(error.retryAfterMs);
+    return value === undefined
+      ? { type: 'failed', error, waitMs }
+      : { type: 'rejected', value, error, waitMs };
+  }
+
+  /** Throws if there is no room for a value. */
+  #checkRoom({ key, dependency }: Entry, held: ObtainedValue): void {
+    const { room } = this.#options;
+    room?.hold(sizeOf(this.#entries.values(), { key, held }), dependencyLabel(dependency));
   }
 
   #add(dependency: Dependency, refreshMs: number, held: ObtainedValue | undefined): Entry {
     const { clock, random } = this.#options;
     this.#made += 1;
-    const entry = createEntry(dependency, {
-      ...{ number: this.#made, refreshMs, held, random, clock },
-    });
+    const entry = new Entry(dependency, { number: this.#made, refreshMs, held, random, clock });
     this.#entries.set(entry.key, entry);
     return entry;
   }

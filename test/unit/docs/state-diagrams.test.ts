@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { arrowsOfTable, type StateTable } from '../../../.tools/docs/state-table.ts';
+import { ENTRY_TABLE } from '../../../src/agent/entry-transitions.ts';
 import { SESSION_TABLE } from '../../../src/agent/session-transitions.ts';
 import { blocksOf, readText } from './documents.ts';
 
 /** The diagrams of tables, with the document that shows them. */
 const DIAGRAMS: readonly (readonly [string, string, StateTable])[] = [
   ['docs/internals/agent.md', 'sessions', SESSION_TABLE],
+  ['docs/internals/agent.md', 'values', ENTRY_TABLE],
 ];
 
 /** The arrows of a Mermaid diagram, one for each event, with the names that it shows. */

@@ -1,0 +1,280 @@
+/**
+ * The state machine of one value: a pure function of the state, the event, the time and chance. When a value is renewed, read again
+ * or replaced is decided here, from the plan that `schedule.ts` made of the response. {@link ENTRY_TABLE} is also the source of the diagram
+ * in docs/internals/agent.md.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { hasCode, type VouchsafeError } from '../core/index.ts';
+import {
+  heldOf,
+  type EntryContext,
+  type EntryEffect,
+  type EntryEvent,
+  type EntryEventOf,
+  type EntryEventType,
+  type EntryState,
+  type EntryStateName,
+  type EntryStateOf,
+  type EntryTransition,
+  type ValueState,
+} from './entry-state.ts';
+import type { LeaseRef, ObtainedValue } from './obtain.ts';
+import { lastRenewalMs, spreadFirst } from './schedule.ts';
+
+/** What an event does in a state. */
+interface Rule<State, Event> {
+  /** The states that may follow. */
+  readonly to: readonly EntryStateName[];
+  readonly run: (state: State, event: Event, context: EntryContext) => EntryTransition;
+}
+
+type Table = {
+  readonly [Name in EntryStateName]: {
+    readonly [Type in EntryEventType]?: Rule<EntryStateOf<Name>, EntryEventOf<Type>>;
+  };
+};
+
+/** A rule; the compiler checks that it leads to no other states than `to`. */
+function rule<Name extends EntryStateName, State, Event>(
+  to: readonly Name[],
+  run: (state: State, event: Event, context: EntryContext) => EntryTransition<EntryStateOf<Name>>,
+): Rule<State, Event> {
+  return { to, run };
+}
+
+/** State -> event -> what follows. An event that is not listed changes nothing. */
+export const ENTRY_TABLE: Table = {
+  absent: {
+    due: rule(['absent', 'fetching'], takeFirstStep),
+    streamed: rule(['held'], (state, { value }, context) => hold(state, value, context)),
+    dropped: rule(['dropped'], drop),
+  },
+  fetching: {
+    obtained: rule(['held'], obtain),
+    rejected: rule(['absent'], (state, event, context) =>
+      reject(state, event, fail(state, event, context)),
+    ),
+    failed: rule(['absent'], fail),
+    aborted: rule(['absent'], ({ times }) => ({ state: { name: 'absent', times }, effects: [] })),
+    streamed: rule(['refreshing'], holdMeanwhile),
+  },
+  held: {
+    due: rule(['held', 'refreshing', 'renewing'], takeStep),
+    streamed: rule(['held'], (state, { value }, context) => hold(state, value, context)),
+    sessionReplaced: rule(['held'], moveLease),
+    dropped: rule(['dropped'], drop),
+  },
+  refreshing: {
+    obtained: rule(['held'], obtain),
+    rejected: rule(['held'], (state, event, context) =>
+      reject(state, event, failHeld(state, event, context)),
+    ),
+    failed: rule(['held'], failHeld),
+    aborted: rule(['held'], keep),
+    streamed: rule(['refreshing'], holdMeanwhile),
+    sessionReplaced: rule(['refreshing'], moveLease),
+  },
+  renewing: {
+    obtained: rule(['held'], obtain),
+    rejected: rule(['held'], (state, event, context) =>
+      reject(state, event, failHeld(state, event, context)),
+    ),
+    failed: rule(['held'], failHeld),
+    aborted: rule(['held'], keep),
+    sessionReplaced: rule(['renewing'], moveLease),
+  },
+  dropped: {},
+};
+
+/** The state after an event, and what is to be done. */
+export function transitionEntry(
+  state: EntryState,
+  event: EntryEvent,
+  context: EntryContext,
+): EntryTransition {
+  // The rule that is found by name and type takes this state and this event.
+  const found: Rule<never, never> | undefined = ENTRY_TABLE[state.name][event.type];
+  return found?.run(state as never, event as never, context) ?? { state, effects: [] };
+}
+
+type Busy = EntryStateOf<'fetching' | 'refreshing' | 'renewing'>;
+type BusyWithValue = EntryStateOf<'refreshing' | 'renewing'>;
+
+function takeFirstStep(
+  state: EntryStateOf<'absent'>,
+  _event: EntryEventOf<'due'>,
+  { nowMs }: EntryContext,
+): EntryTransition<EntryStateOf<'absent' | 'fetching'>> {
+  if (state.times.atMs > nowMs) return { state, effects: [] };
+  return {
+    state: { name: 'fetching', times: state.times },
+    effects: [],
+    request: { type: 'fetch' },
+  };
+}
+
+function takeStep(
+  state: EntryStateOf<'held'>,
+  _event: EntryEventOf<'due'>,
+  { nowMs }: EntryContext,
+): EntryTransition<EntryStateOf<'held' | 'refreshing' | 'renewing'>> {
+  const { held, times } = state;
+  if (times.atMs > nowMs) return { state, effects: [] };
+  if (held.plan.action === 'fetch' || held.lease === undefined) {
+    return { state: { name: 'refreshing', held, times }, effects: [], request: { type: 'fetch' } };
+  }
+  return {
+    state: { name: 'renewing', held, times },
+    effects: [],
+    request: { type: 'renew', held: { ...held, lease: held.lease } },
+  };
+}
+
+function obtain(
+  state: Busy,
+  { value }: EntryEventOf<'obtained'>,
+  context: EntryContext,
+): EntryTransition<EntryStateOf<'held'>> {
+  const { error } = state.times;
+  const recovered = { type: 'log', level: 'info', message: 'secret is refreshed again' } as const;
+  const held = hold(state, value, context);
+  return {
+    state: { ...held.state, times: { ...held.state.times, error: undefined } },
+    effects: [
+      { type: 'count', operation: operationOf(state), result: 'ok' },
+      ...(error === undefined ? [] : [recovered]),
+      ...held.effects,
+    ],
+  };
+}
+
+/** Takes a value over; a lease that it replaces is superseded until the files without it are delivered. */
+function hold(
+  state: EntryState,
+  value: ObtainedValue,
+  context: EntryContext,
+): EntryTransition<EntryStateOf<'held'>> {
+  const { nowMs, random } = context;
+  const previous = heldOf(state);
+  const isNew = previous === undefined || previous.lease?.id !== value.lease?.id;
+  const plan = isNew ? spreadFirst(value.plan, { monotonicMs: nowMs, random }) : value.plan;
+  const times = { ...state.times, atMs: plan.atMs, confirmedAtMs: nowMs };
+  const replaced = isNew ? previous?.lease : undefined;
+  const isChanged = replaced !== undefined || !isDeepStrictEqual(previous?.value, value.value);
+  const next = { name: 'held', held: { ...value, plan }, times } as const;
+  return {
+    // A newer login may have succeeded meanwhile.
+    state: moved(next, context),
+    effects: [
+      { type: 'reset-waits' },
+      ...supersede(replaced),
+      ...(value.lease === undefined ? [] : [{ type: 'save' } as const]),
+      ...(isChanged ? [{ type: 'render' } as const] : []),
+    ],
+  };
+}
+
+/** A stream delivers while a read is in progress. */
+function holdMeanwhile(
+  state: EntryStateOf<'fetching' | 'refreshing'>,
+  { value }: EntryEventOf<'streamed'>,
+  context: EntryContext,
+): EntryTransition<EntryStateOf<'refreshing'>> {
+  const { state: next, effects } = hold(state, value, context);
+  return { state: { ...next, name: 'refreshing' }, effects };
+}
+
+function fail(
+  { name, times }: EntryStateOf<'fetching'>,
+  event: EntryEventOf<'failed' | 'rejected'>,
+  { nowMs }: EntryContext,
+): EntryTransition<EntryStateOf<'absent'>> {
+  return {
+    state: { name: 'absent', times: { ...times, error: event.error, atMs: nowMs + event.waitMs } },
+    effects: failureEffects({ name, times }, event.error),
+  };
+}
+
+/** A renewal is retried while there is time; then a new credential is requested before the lease ends. */
+function failHeld(
+  state: BusyWithValue,
+  { error, waitMs }: EntryEventOf<'failed' | 'rejected'>,
+  { nowMs }: EntryContext,
+): EntryTransition<EntryStateOf<'held'>> {
+  const { held } = state;
+  const effects = failureEffects(state, error);
+  const times = { ...state.times, error, atMs: nowMs + waitMs };
+  if (held.plan.action !== 'renew' || held.lease === undefined) {
+    return { state: { name: 'held', held, times }, effects };
+  }
+  const lastMs = lastRenewalMs(held.plan.expiresAtMs, held.lease.fullMs);
+  const isGone = hasCode(error, 'ERR_VAULT_LEASE_GONE');
+  if (!isGone && times.atMs < lastMs) return { state: { name: 'held', held, times }, effects };
+  const atMs = isGone ? nowMs : Math.max(nowMs + (error.retryAfterMs ?? 0), lastMs);
+  return { state: { name: 'held', held: toFetch(held), times: { ...times, atMs } }, effects };
+}
+
+function failureEffects(state: Busy, error: VouchsafeError): readonly EntryEffect[] {
+  const isNews = state.times.error?.code !== error.code;
+  const message = 'secret was not refreshed';
+  return [
+    { type: 'count', operation: operationOf(state), result: error.code },
+    ...(isNews ? [{ type: 'log', level: error.level, message, error } as const] : []),
+    { type: 'failure', error },
+  ];
+}
+
+/** There is no room for the value, so nothing will use its lease. */
+function reject<S extends EntryState>(
+  state: Busy,
+  { value }: EntryEventOf<'rejected'>,
+  failed: EntryTransition<S>,
+): EntryTransition<S> {
+  const isNew = value.lease?.id !== heldOf(state)?.lease?.id;
+  const superseded = isNew ? supersede(value.lease) : [];
+  return {
+    state: failed.state,
+    effects: [
+      { type: 'count', operation: operationOf(state), result: 'ok' },
+      ...superseded,
+      // The next delivery revokes it.
+      ...(superseded.length === 0 ? [] : [{ type: 'render' } as const]),
+      ...failed.effects,
+    ],
+  };
+}
+
+function keep({ held, times }: BusyWithValue): EntryTransition<EntryStateOf<'held'>> {
+  return { state: { name: 'held', held, times }, effects: [] };
+}
+
+function drop({ times }: EntryState): EntryTransition<EntryStateOf<'dropped'>> {
+  return { state: { name: 'dropped', times }, effects: [] };
+}
+
+function moveLease<S extends ValueState>(
+  state: S,
+  _event: EntryEventOf<'sessionReplaced'>,
+  context: EntryContext,
+): EntryTransition<S> {
+  return { state: moved(state, context), effects: [] };
+}
+
+/** A lease of an older session ends with that: a new credential is requested now. */
+function moved<S extends ValueState>(state: S, { nowMs, session }: EntryContext): S {
+  const { held, times } = state;
+  if (held.lease === undefined || held.lease.session >= session) return state;
+  return { ...state, held: toFetch(held), times: { ...times, atMs: nowMs } };
+}
+
+function toFetch(held: ObtainedValue): ObtainedValue {
+  return { ...held, plan: { ...held.plan, action: 'fetch' } };
+}
+
+function supersede(lease: LeaseRef | undefined): readonly EntryEffect[] {
+  return lease === undefined ? [] : [{ type: 'supersede', lease }];
+}
+
+function operationOf({ name }: Busy): 'fetch' | 'renew' {
+  return name === 'renewing' ? 'renew' : 'fetch';
+}
