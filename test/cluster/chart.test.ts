@@ -599,17 +599,17 @@ const REFUSED: Readonly<Record<string, readonly [readonly string[], RegExp]>> = 
   'a wrong type': [['replicas=two'], /\breplicas: |\/replicas'/],
   'a word that is none': [['webhook.failurePolicy=Maybe'], /webhook.failurePolicy/],
   'an annotation that has no default': [['defaults.rolle=x'], /rolle/],
-  'a Secret without name': [['certificate.mode=secret'], /certificate\.secretName: say which/],
+  'a Secret without name': [['certificate.mode=secret'], /certificate\.secretName: is required/],
   'an identity that is none': [['csi.identity.kind=x509'], /csi.identity.kind/],
   'two drivers of one node': [['csi.updateStrategy.rollingUpdate.maxSurge=1'], /maxSurge/],
   'a driver name that is none': [['csi.driverName=CSI'], /csi.driverName/],
   'a service account of the driver without name': [
     ['csi.enabled=true', 'csi.serviceAccount.create=false'],
-    /csi\.serviceAccount\.name: say which/,
+    /csi\.serviceAccount\.name: is required/,
   ],
   'a service account without name': [
     ['serviceAccount.create=false'],
-    /serviceAccount\.name: say which/,
+    /serviceAccount\.name: is required/,
   ],
 };
 

@@ -127,7 +127,7 @@ suite('what is ours in a pod', { concurrency: true }, () => {
     const forgedSpec = { ...pod.spec, containers: [...pod.spec.containers, forged] };
     await assert.rejects(
       api.create(path, { ...pod, spec: forgedSpec }),
-      /is not what the webhook writes/,
+      /differs from what the webhook writes/,
     );
     const agent = {
       ...{ name: 'vouchsafe-agent', image: forged.image, args: ['agent'], env },
@@ -152,7 +152,7 @@ suite('what is ours in a pod', { concurrency: true }, () => {
         ...pod,
         spec: { ...pod.spec, containers: [pod.spec.containers[0], twice] },
       }),
-      /is not what the webhook writes/,
+      /differs from what the webhook writes/,
     );
   });
 

@@ -8,7 +8,7 @@
 {{- .Values.fullnameOverride | default $full | trunc 50 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Name of nearly everything: the webhook's objects are called alike. */}}
+{{/* Name of most objects of the webhook. */}}
 {{- define "vouchsafe.webhook" -}}
 {{ include "vouchsafe.fullname" . }}-webhook
 {{- end }}
@@ -17,19 +17,19 @@
 {{- if .Values.serviceAccount.create }}
 {{- .Values.serviceAccount.name | default (include "vouchsafe.webhook" .) }}
 {{- else }}
-{{- required "serviceAccount.name: say which one, because serviceAccount.create is false" .Values.serviceAccount.name }}
+{{- required "serviceAccount.name: is required, because serviceAccount.create is false" .Values.serviceAccount.name }}
 {{- end }}
 {{- end }}
 
 {{- define "vouchsafe.tlsSecret" -}}
 {{- if eq .Values.certificate.mode "secret" }}
-{{- required "certificate.secretName: say which Secret, because certificate.mode is secret" .Values.certificate.secretName }}
+{{- required "certificate.secretName: is required, because certificate.mode is secret" .Values.certificate.secretName }}
 {{- else }}
 {{- .Values.certificate.secretName | default (printf "%s-tls" (include "vouchsafe.webhook" .)) }}
 {{- end }}
 {{- end }}
 
-{{/* What selects the webhook's pods; it can never change. */}}
+{{/* Labels that select the webhook's pods. They can never change. */}}
 {{- define "vouchsafe.selector" -}}
 app.kubernetes.io/name: {{ include "vouchsafe.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -83,7 +83,7 @@ capabilities:
 {{- end }}
 {{- end }}
 
-{{/* What selects the driver's pods; it can never change. */}}
+{{/* Labels that select the driver's pods. They can never change. */}}
 {{- define "vouchsafe.csiSelector" -}}
 {{ include "vouchsafe.selector" . | replace "component: webhook" "component: csi-driver" }}
 {{- end }}
@@ -92,20 +92,20 @@ capabilities:
 {{ include "vouchsafe.labels" . | replace "component: webhook" "component: csi-driver" }}
 {{- end }}
 
-{{/* Directory of the Broker API or of SPIRE's admin socket; empty where the driver needs none. */}}
+{{/* Directory of the Broker API or of SPIRE's admin socket; empty if the driver needs none. */}}
 {{- define "vouchsafe.csiSocketDirectory" -}}
 {{- with .Values.csi.identity.socket }}
 {{- if not (hasPrefix "tcp:" .) }}{{ trimPrefix "unix://" . | dir }}{{ end }}
 {{- end }}
 {{- end }}
 
-{{/* Whether the driver needs an SVID of its own, from a directory that is not mounted already. */}}
+{{/* Whether the driver needs an SVID of its own from a directory that is not mounted yet. */}}
 {{- define "vouchsafe.csiMountsWorkloadApi" -}}
 {{- $isElsewhere := ne (include "vouchsafe.csiSocketDirectory" .) (include "vouchsafe.socketDirectory" .) }}
 {{- if and (eq .Values.csi.identity.kind "broker") (ne .Values.spiffe.volume "none") $isElsewhere }}true{{ end }}
 {{- end }}
 
-{{/* What a volume of the Workload API is made of. */}}
+{{/* Source of a volume of the Workload API. */}}
 {{- define "vouchsafe.workloadApiSource" -}}
 {{- if eq .Values.spiffe.volume "csi" -}}
 csi:
@@ -118,7 +118,7 @@ hostPath:
 {{- end }}
 {{- end }}
 
-{{/* The document that webhook and driver read: the values that are not the chart's alone. */}}
+{{/* The document that webhook and driver read: the values without those that only the chart reads. */}}
 {{- define "vouchsafe.config" -}}
 {{- $document := pick .Values "annotationPrefix" "agent" "defaults" "vault" "spiffe" "certificate" "events" }}
 {{- $image := merge (dict "tag" (.Values.image.tag | default .Chart.AppVersion)) .Values.image }}
@@ -131,7 +131,7 @@ hostPath:
 {{- toYaml (merge (dict "image" $image "webhook" $webhook "csi" $csi) $document) }}
 {{- end }}
 
-{{/* Selects every namespace that may be touched. The argument is the root; `labels` are wanted besides. */}}
+{{/* Selects every namespace whose pods may be injected. Takes the root and further `labels`. */}}
 {{- define "vouchsafe.namespaceSelector" -}}
 {{- $values := .root.Values.webhook }}
 {{- $never := concat (list "kube-system" "kube-public" "kube-node-lease" .root.Release.Namespace) $values.excludedNamespaces | uniq }}
@@ -149,12 +149,12 @@ matchExpressions:
   {{- end }}
 {{- end }}
 
-{{/* Whether the webhook puts the CA into its configuration; else the chart or cert-manager does. */}}
+{{/* Whether the webhook writes the CA into its configuration; otherwise the chart or cert-manager does. */}}
 {{- define "vouchsafe.patchesCaBundle" -}}
 {{- if not (or (eq .Values.certificate.mode "certManager") .Values.certificate.caBundle) }}true{{ end }}
 {{- end }}
 
-{{/* Whether others keep the Secret with the certificate, and the webhook gets it as files. */}}
+{{/* Whether the Secret with the certificate is maintained elsewhere and mounted into the webhook. */}}
 {{- define "vouchsafe.mountsTls" -}}
 {{- if has .Values.certificate.mode (list "certManager" "secret") }}true{{ end }}
 {{- end }}
@@ -169,7 +169,7 @@ matchExpressions:
 {{- $sum }}
 {{- end }}
 
-{{/* Whether the webhook itself needs the Workload API, and has to be given a volume for it. */}}
+{{/* Whether the webhook itself needs a volume of the Workload API. */}}
 {{- define "vouchsafe.mountsWorkloadApi" -}}
 {{- if and (eq .Values.certificate.mode "spiffe") (ne .Values.spiffe.volume "none") }}true{{ end }}
 {{- end }}
@@ -180,7 +180,7 @@ matchExpressions:
 
 {{/*
 Who may reach the ports of probes and metrics. Metrics name namespaces, so by default these are the pods of this
-namespace, and where a monitor is made those that the Prometheus operator calls prometheus, wherever they are.
+namespace, and with a monitor the pods that the Prometheus operator labels as prometheus, in any namespace.
 */}}
 {{- define "vouchsafe.metricsFrom" -}}
 {{- with .Values.networkPolicy.metricsFrom -}}

@@ -267,7 +267,7 @@ suite('a test pod', () => {
     [
       'not seen, but refused',
       422,
-      "ValidatingAdmissionPolicy 'vouchsafe-injected' denied request: the pod asks for the Vouchsafe agent",
+      "ValidatingAdmissionPolicy 'vouchsafe-injected' denied request: the pod requests the Vouchsafe agent",
       'failure',
       /^$/,
     ],
