@@ -1,22 +1,17 @@
 /**
- * The embedded Vault of `vouchsafe dev` and of the tests: a server that speaks Vault's API.
- * It has everything in memory, and cannot persist data.
+ * The embedded Vault of `vouchsafe dev` and of the tests: a server that speaks the part of Vault's API that Vouchsafe uses.
+ * It has everything in memory. What Vault does beyond that is tested with the real one (`test/real`).
  */
 import { Secret, VouchsafeError, type Clock } from '../../core/index.ts';
 import { systemClock } from '../../platform/index.ts';
-import { createTokenBackend } from './auth/token.ts';
-import { createBackendFactory } from './backends.ts';
-import { VaultCore } from './core/core.ts';
-import { asObject } from './core/fields.ts';
-import type { Json, Operation } from './core/messages.ts';
-import { MountTable } from './core/mounts.ts';
-import { Namespace } from './core/namespace.ts';
-import type { FaultRule, Faults } from './listener/faults.ts';
-import { Listener, type ServerTls } from './listener/listener.ts';
-import type { RateLimit } from './listener/rate-limit.ts';
-import type { LoggedRequest } from './listener/request-log.ts';
-import { DatabaseUsers } from './secrets/users.ts';
-import { createSystemBackend } from './system/index.ts';
+import { VaultCore } from './core.ts';
+import { DatabaseUsers } from './engines/users.ts';
+import type { Json, Operation } from './messages.ts';
+import type { FaultRule, Faults } from './server/faults.ts';
+import type { RateLimit } from './server/rate-limit.ts';
+import type { LoggedRequest } from './server/request-log.ts';
+import { VaultServer, type ServerTls } from './server/server.ts';
+import { createSystemBackend } from './system.ts';
 
 /** How to start a {@link DevVault}. */
 export interface DevVaultOptions {
@@ -26,13 +21,9 @@ export interface DevVaultOptions {
   readonly tls?: ServerTls;
   /** Default the system's clock. */
   readonly clock?: Clock;
-  /** Default a random one. */
-  readonly rootToken?: string;
-  /** Without it namespaces are ignored, as by the community edition; with it unknown ones are rejected. */
-  readonly namespaces?: readonly string[];
 }
 
-/** A running server on 127.0.0.1. The caller closes it. */
+/** A running server on 127.0.0.1. Like the community edition it ignores namespaces. The caller closes it. */
 export interface DevVault extends AsyncDisposable {
   /** `http://127.0.0.1:port`, without a trailing slash. */
   readonly address: string;
@@ -42,10 +33,9 @@ export interface DevVault extends AsyncDisposable {
   readonly faults: Faults;
   /** The users that database engines created; all mounts share one database. */
   readonly users: DatabaseUsers;
-  readonly openSockets: number;
   /** IDs of the valid leases. */
   readonly leaseIds: readonly string[];
-  /** Accessors of the valid service tokens. */
+  /** Accessors of the valid tokens. */
   readonly tokenAccessors: readonly string[];
   count(match: FaultRule['match']): number;
   /** Resolves when that many matching requests have arrived. */
@@ -54,56 +44,40 @@ export interface DevVault extends AsyncDisposable {
   unseal(): void;
   /** Responds with 429 beyond the limit; undefined removes it. */
   rateLimit(limit: RateLimit | undefined): void;
-  /** `vault write` with root authority; resolves to the `data` of the response. Rejects if Vault does. */
-  write(path: string, body?: Json, namespace?: string): Promise<Json>;
-  /** `vault read` with root authority. Rejects if Vault does, or if nothing is found. */
-  read(path: string, namespace?: string): Promise<Json>;
+  /** `vault write` with root authority. Rejects if Vault does. */
+  write(path: string, body?: Json): Promise<void>;
   /** `vault delete` with root authority. */
-  delete(path: string, namespace?: string): Promise<void>;
+  delete(path: string): Promise<void>;
   close(): Promise<void>;
 }
 
 /** Starts a Vault that is initialized, unsealed, and has only its system backends mounted. */
 export async function startDevVault(options: DevVaultOptions = {}): Promise<DevVault> {
-  const clock = options.clock ?? systemClock;
-  const core = new VaultCore(clock);
-  const users = new DatabaseUsers(clock, () => core.tick());
-  for (const path of ['', ...(options.namespaces ?? [])]) {
-    core.addNamespace(createNamespace(core, users, path));
-  }
-  const rootToken = core.createRootToken(options.rootToken);
-  const listener = new Listener(core, options.tls);
-  await listener.listen(options.port ?? 0);
+  const core = new VaultCore(options.clock ?? systemClock);
+  const users = new DatabaseUsers(core.clock, () => core.tick());
+  core.mount({ path: 'sys/', type: 'system', options: {}, ...createSystemBackend(core, users) });
+  core.mount({ path: 'auth/token/', type: 'token', options: {}, routes: core.tokens.routes() });
+  const rootToken = core.tokens.createRoot().id;
+  const server = new VaultServer(core, options.tls);
+  await server.listen(options.port ?? 0);
 
-  async function operate(operation: Operation, path: string, more: More): Promise<Json> {
-    const reply = await core.handle({
-      operation,
-      path,
-      body: more.body ?? {},
-      query: new URLSearchParams(),
-      headers: {},
-      token: rootToken,
-      namespace: more.namespace ?? '',
-      peer: { address: '127.0.0.1', tls: false, certificate: undefined },
+  async function operate(operation: Operation, path: string, body: Json = {}): Promise<void> {
+    const { status, body: answer } = await core.handle({
+      ...{ operation, path, body, token: rootToken, query: new URLSearchParams() },
+      ...{ bearer: undefined, certificate: undefined },
     });
-    const answer = asObject(reply.body === '' ? {} : JSON.parse(reply.body)) ?? {};
-    if (reply.status < 300) return asObject(answer['data']) ?? {};
-    const refusal = JSON.stringify(answer['errors']);
-    throw new VouchsafeError(
-      'ERR_USAGE',
-      `the embedded Vault rejected ${operation} of ${path}: ${reply.status} ${refusal}`,
-    );
+    if (status < 300) return;
+    const reason = `${status} ${JSON.stringify(answer?.['errors'])}`;
+    const text = `the embedded Vault rejected ${operation} of ${path}: ${reason}`;
+    throw new VouchsafeError('ERR_USAGE', text);
   }
 
   return {
-    address: listener.address,
+    address: server.address,
     rootToken: new Secret(rootToken),
-    requests: listener.log.entries,
-    faults: listener.faults,
+    requests: server.log.entries,
+    faults: server.faults,
     users,
-    get openSockets() {
-      return listener.openSockets;
-    },
     get leaseIds() {
       core.tick();
       return core.leases.ids();
@@ -112,39 +86,14 @@ export async function startDevVault(options: DevVaultOptions = {}): Promise<DevV
       core.tick();
       return core.tokens.accessors();
     },
-    count: (match) => listener.log.count(match),
-    waitFor: (match, count, signal) => listener.log.waitFor(match, count, signal),
+    count: (match) => server.log.count(match),
+    waitFor: (match, count, signal) => server.log.waitFor(match, count, signal),
     seal: () => void (core.sealed = true),
     unseal: () => void (core.sealed = false),
-    rateLimit: (limit) => listener.rateLimiter.set(limit),
-    write: (path, body = {}, namespace = '') => operate('update', path, { body, namespace }),
-    read: (path, namespace = '') => operate('read', path, { namespace }),
-    delete: async (path, namespace = '') => {
-      await operate('delete', path, { namespace });
-    },
-    close: () => listener.close(),
-    [Symbol.asyncDispose]: () => listener.close(),
+    rateLimit: (limit) => server.rateLimiter.set(limit),
+    write: (path, body) => operate('update', path, body),
+    delete: (path) => operate('delete', path),
+    close: () => server.close(),
+    [Symbol.asyncDispose]: () => server.close(),
   };
-}
-
-interface More {
-  readonly body?: Json;
-  readonly namespace?: string;
-}
-
-function createNamespace(core: VaultCore, users: DatabaseUsers, path: string): Namespace {
-  const namespace = new Namespace(path, new MountTable(createBackendFactory(core.clock, users)));
-  namespace.mounts.attach(
-    'sys/',
-    'system',
-    'system endpoints used for control, policy and debugging',
-    createSystemBackend(core, namespace),
-  );
-  namespace.mounts.attach(
-    'auth/token/',
-    'token',
-    'token based credentials',
-    createTokenBackend(core, namespace),
-  );
-  return namespace;
 }

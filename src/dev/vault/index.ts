@@ -1,2 +1,2 @@
 export { startDevVault, type DevVault, type DevVaultOptions } from './dev-vault.ts';
-export type { FaultResponse } from './listener/faults.ts';
+export type { FaultResponse } from './server/faults.ts';

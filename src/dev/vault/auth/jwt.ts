@@ -1,177 +1,122 @@
 /**
- * The JWT login method: mount configuration and logins.
+ * The login methods by signed token: `jwt`, `kubernetes` and Enterprise's `spiffe`. Service account tokens are verified with public keys,
+ * where Vault would request a TokenReview. The texts of errors are those of Vault, as far as the product's diagnosis of logins depends on them.
+ *
  * @see https://developer.hashicorp.com/vault/api-docs/auth/jwt
+ * @see https://developer.hashicorp.com/vault/api-docs/auth/kubernetes
+ * @see https://developer.hashicorp.com/vault/api-docs/auth/spiffe
  */
-import type { Clock } from '../../../core/index.ts';
-import { Fields } from '../core/fields.ts';
-import {
-  listedRefusal,
-  NOTHING_FOUND,
-  Refusal,
-  type Answer,
-  type Json,
-  type VaultRequest,
-} from '../core/messages.ts';
-import type { Backend, MountSettings } from '../core/mounts.ts';
-import { Routes, WRITE } from '../core/routes.ts';
-import { checkBoundClaims, claimText, findClaim, type Claims } from './claims.ts';
-import { entityIdOf, mountName } from './entity.ts';
-import { checkClaims, SUPPORTED_ALGORITHMS, verifySignature } from './jwt-validation.ts';
-import { JWT_ROLE, type JwtRole } from './jwt-role.ts';
-import { discoveredKeys, fixedKeys, remoteKeys, type KeySource } from './key-source.ts';
-import { RoleStore } from '../core/roles.ts';
-import { checkAddress, loginGrant } from './token-parameters.ts';
+import { createPublicKey, type KeyObject, type webcrypto } from 'node:crypto';
+import { errors, jwtVerify, type JWTPayload } from 'jose';
+import { asObject, Fields, matchesGlob } from '../fields.ts';
+import { VaultError } from '../messages.ts';
+import type { Login } from './login.ts';
 
-interface JwtConfig {
-  readonly body: Json;
-  readonly defaultRole: string;
-  readonly boundIssuer: string;
-  readonly algorithms: readonly string[];
-  readonly keys: KeySource;
-}
+const FETCH_TIMEOUT_MS = 10_000;
 
-const KEY_SETTINGS = ['jwt_validation_pubkeys', 'jwks_url', 'oidc_discovery_url'] as const;
+/** Default tolerance for clocks that differ, in seconds; `clock_skew_leeway` of the role may be -1 for none. */
+const CLOCK_SKEW = 60;
 
-/** Makes a JWT login method. */
-export function createJwtBackend(clock: Clock, mount: MountSettings): Backend {
-  const roles = new RoleStore<JwtRole>(JWT_ROLE);
-  let config: JwtConfig | undefined;
-  const routes = new Routes()
-    .on('read', 'config', () => (config === undefined ? NOTHING_FOUND : { data: show(config) }))
-    .on(WRITE, 'config', async (request) => {
-      config = await readConfig(request.body);
-      return {};
-    })
-    .on(WRITE, 'login', async (request) => await login(request));
-  roles.addRoutes(routes);
+const CLAIM_ERRORS: Readonly<Record<string, string>> = {
+  aud: 'invalid audience (aud) claim: audience claim does not match any expected audience',
+  exp: 'invalid expiration time (exp) claim: token is expired',
+  nbf: 'invalid not before (nbf) claim: token not yet valid',
+};
 
-  async function login(request: VaultRequest): Promise<Answer> {
-    if (config === undefined) throw new Refusal(400, 'could not load configuration');
-    const fields = new Fields(request.body);
-    const name = (fields.text('role') || config.defaultRole).toLowerCase();
-    if (name === '') throw new Refusal(400, 'missing role');
-    const role = roles.get(name);
-    if (role === undefined) throw new Refusal(400, `role "${name}" could not be found`);
-    if (role.type === 'oidc') throw new Refusal(400, 'role with oidc role_type is not allowed');
-    if (fields.text('jwt') === '') throw new Refusal(400, 'missing token');
-    checkAddress(role.token, request.peer.address);
-    const claims = await validate(config, role, fields.text('jwt'), clock);
-    const user = claimText(claims, role.userClaim, role.userClaimIsPointer);
-    if (role.groupsClaim !== '' && findClaim(claims, role.groupsClaim) === undefined) {
-      throw new Refusal(
-        400,
-        `failed to fetch groups: "${role.groupsClaim}" claim not found in token`,
-      );
-    }
-    checkBoundClaims(claims, role.boundClaims, role.boundClaimsType);
-    return {
-      token: loginGrant(role.token, {
-        displayName: `${mountName(mount.path)}-${user}`,
-        metadata: { ...mapClaims(claims, role), role: name },
-        entityId: entityIdOf(mount.path, user),
-        current: () => {
-          const current = roles.get(name);
-          if (current !== undefined) return current.token;
-          throw listedRefusal(
-            500,
-            `failed to renew entry: role ${name} does not exist during renewal`,
-          );
-        },
-      }),
-    };
+const BAD_SIGNATURE =
+  'error verifying token signature: no known key successfully validated the token signature';
+
+/** Method `jwt`: `bound_audiences`, `bound_subject` and `bound_claims` of the role. @throws VaultError 400 */
+export async function checkJwt(login: Login): Promise<void> {
+  const { request, config, role } = login;
+  const jwt = new Fields(request.body).text('jwt');
+  const audiences = role.list('bound_audiences');
+  const claims = await verify(jwt, await remoteKeys(config.text('jwks_url')), login, audiences);
+  const subject = role.text('bound_subject');
+  if (subject !== '' && subject !== claims.sub) rejectToken('invalid subject (sub) claim');
+  const bound = new Fields(role.object('bound_claims'));
+  for (const name of Object.keys(bound.body)) {
+    const value = new Fields(claims).text(name);
+    if (bound.list(name).some((pattern) => matchesGlob(pattern, value))) continue;
+    const text = `claim "${name}" does not match any associated bound claim values`;
+    throw new VaultError(400, `error validating claims: ${text}`);
   }
-
-  return {
-    open: ['login'],
-    exists: (path) => !path.startsWith('role/') || roles.has(path.slice('role/'.length)),
-    handle: (request) => routes.handle(request),
-  };
 }
 
-async function validate(
-  config: JwtConfig,
-  role: JwtRole,
+/** Method `kubernetes`: names and namespaces of service accounts. @throws VaultError 403 */
+export async function checkServiceAccount(login: Login): Promise<void> {
+  const { request, config, role } = login;
+  const keys = config.list('pem_keys').map((pem) => createPublicKey(pem));
+  const jwt = new Fields(request.body).text('jwt');
+  const claims = new Fields(await verify(jwt, keys, login, role.list('audience')));
+  const bound = new Fields(claims.object('kubernetes.io'));
+  const name = new Fields(bound.object('serviceaccount')).text('name');
+  if (!role.list('bound_service_account_names').includes(name)) {
+    throw new VaultError(403, 'service account name not authorized');
+  }
+  if (!role.list('bound_service_account_namespaces').includes(bound.text('namespace'))) {
+    throw new VaultError(403, 'namespace not authorized');
+  }
+}
+
+/** Method `spiffe` with a JWT-SVID as the bearer and a bundle in the configuration. @throws VaultError 400 */
+export async function checkJwtSvid(login: Login): Promise<void> {
+  const { request, config, role } = login;
+  if (request.bearer === undefined) throw new VaultError(400, 'no SVID found in the request');
+  const bundle = asObject(JSON.parse(config.text('bundle'))) ?? {};
+  const { sub = '' } = await verify(request.bearer, keysOf(bundle), login, config.list('audience'));
+  const prefix = `spiffe://${config.text('trust_domain')}/`;
+  const isAllowed = role
+    .list('workload_id_patterns')
+    .some((pattern) => matchesGlob(`${prefix}${pattern}`, sub));
+  if (!isAllowed) throw new VaultError(400, 'no role matches the SPIFFE ID of the workload');
+}
+
+/** The claims of a token that one of the keys signed. @throws VaultError 400 */
+async function verify(
   jwt: string,
-  clock: Clock,
-): Promise<Claims> {
-  let claims: Claims;
+  keys: readonly KeyObject[],
+  { role, clock }: Login,
+  audience: string[],
+): Promise<JWTPayload> {
+  const clockTolerance = role.text('clock_skew_leeway') === '-1' ? 0 : CLOCK_SKEW;
+  const options = {
+    ...{ currentDate: new Date(clock.now()), clockTolerance, requiredClaims: ['exp'] },
+    ...(audience.length === 0 ? {} : { audience }),
+  };
+  for (const key of keys) {
+    try {
+      return (await jwtVerify(jwt, key, options)).payload;
+    } catch (error) {
+      const isOfClaim =
+        error instanceof errors.JWTClaimValidationFailed || error instanceof errors.JWTExpired;
+      if (isOfClaim) rejectToken(CLAIM_ERRORS[error.claim] ?? `invalid claim "${error.claim}"`);
+    }
+  }
+  return rejectToken(BAD_SIGNATURE);
+}
+
+async function remoteKeys(url: string): Promise<readonly KeyObject[]> {
+  let reason = '';
   try {
-    claims = await verifySignature(jwt, config.keys, config.algorithms);
-    checkClaims(claims, {
-      issuer: config.boundIssuer,
-      subject: role.boundSubject,
-      audiences: role.boundAudiences,
-      leeways: role.leeways,
-      nowMs: clock.now(),
-    });
-  } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
-    throw new Refusal(error.status, `error validating token: ${error.message}`);
+    const response = await fetch(url, { signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) });
+    const document = asObject(await response.json());
+    if (response.ok && document !== undefined) return keysOf(document);
+    reason = `: ${response.status} ${response.statusText}`;
+  } catch {
+    reason = ` Get "${url}"`;
   }
-  if (claims['aud'] !== undefined && role.boundAudiences.length === 0) {
-    throw new Refusal(400, 'audience claim found in JWT but no audiences bound to the role');
-  }
-  return claims;
+  return rejectToken(
+    `error verifying token signature: fetching keys oidc: get keys failed${reason}`,
+  );
 }
 
-async function readConfig(body: Json): Promise<JwtConfig> {
-  const fields = new Fields(body);
-  if (KEY_SETTINGS.filter((name) => fields.has(name)).length !== 1) {
-    throw new Refusal(
-      400,
-      "exactly one of 'jwt_validation_pubkeys', 'jwks_url', 'jwks_pairs' or 'oidc_discovery_url' must be set",
-    );
-  }
-  return {
-    body,
-    keys: await readKeys(fields),
-    defaultRole: fields.text('default_role'),
-    boundIssuer: fields.text('bound_issuer'),
-    algorithms: readAlgorithms(fields),
-  };
+/** The keys of a JWKS. */
+function keysOf({ keys }: Readonly<Record<string, unknown>>): readonly KeyObject[] {
+  const all = Array.isArray(keys) ? (keys as readonly webcrypto.JsonWebKey[]) : []; // our own provider's JWKS
+  return all.map((key) => createPublicKey({ format: 'jwk', key }));
 }
 
-function readAlgorithms(fields: Fields): string[] {
-  const names = fields.list('jwt_supported_algs');
-  const unknown = names.find((name) => !SUPPORTED_ALGORITHMS.includes(name));
-  if (unknown === undefined) return names;
-  throw new Refusal(400, `invalid jwt_supported_algs: unsupported signing algorithm "${unknown}"`);
-}
-
-async function readKeys(fields: Fields): Promise<KeySource> {
-  if (fields.has('jwt_validation_pubkeys')) return fixedKeys(fields.list('jwt_validation_pubkeys'));
-  if (fields.has('jwks_url')) {
-    return remoteKeys(fields.text('jwks_url'), fields.text('jwks_ca_pem'));
-  }
-  const issuer = fields.text('oidc_discovery_url');
-  return discoveredKeys(issuer, fields.text('oidc_discovery_ca_pem'));
-}
-
-function show(config: JwtConfig): Json {
-  const fields = new Fields(config.body);
-  return {
-    bound_issuer: config.boundIssuer,
-    default_role: config.defaultRole,
-    jwks_ca_pem: fields.text('jwks_ca_pem'),
-    jwks_pairs: [],
-    jwks_url: fields.text('jwks_url'),
-    jwt_supported_algs: config.algorithms,
-    jwt_validation_pubkeys: fields.list('jwt_validation_pubkeys'),
-    namespace_in_state: true,
-    oidc_client_id: '',
-    oidc_discovery_ca_pem: fields.text('oidc_discovery_ca_pem'),
-    oidc_discovery_url: fields.text('oidc_discovery_url'),
-    oidc_response_mode: '',
-    oidc_response_types: [],
-    provider_config: {},
-    unsupported_critical_cert_extensions: [],
-  };
-}
-
-function mapClaims(claims: Claims, role: JwtRole): Record<string, string> {
-  const mapped = Object.entries(role.claimMappings).flatMap(([claim, name]) => {
-    const value = claims[claim];
-    return typeof value === 'string' ? [[name, value] as const] : [];
-  });
-  return Object.fromEntries(mapped);
+function rejectToken(reason: string): never {
+  throw new VaultError(400, `error validating token: ${reason}`);
 }
