@@ -78,7 +78,7 @@ capabilities:
 {{- if .create }}
 {{- .name | default (include "vouchsafe.csi" $) }}
 {{- else }}
-{{- required "csi.serviceAccount.name: say which one, because csi.serviceAccount.create is false" .name }}
+{{- required "csi.serviceAccount.name: is required, because csi.serviceAccount.create is false" .name }}
 {{- end }}
 {{- end }}
 {{- end }}
