@@ -1,6 +1,7 @@
 /**
  * The state machines that the manual shows, by the name of the section.
  */
+import { stateAfter, type Decision, type DeliveryState } from '../../src/agent/decide-delivery.ts';
 import { NEW_AGENT, transition, type AgentEvent, type AgentState } from '../../src/agent/phase.ts';
 import { ENTRY_TABLE } from '../../src/agent/entry-transitions.ts';
 import { SESSION_TABLE } from '../../src/agent/session-transitions.ts';
@@ -27,11 +28,21 @@ export const AGENT_MACHINE: Machine<AgentState, AgentEvent> = {
   labelOf: (event) => (event.kind === 'start' ? `start (${event.files})` : event.kind),
 };
 
+/** `src/agent/decide-delivery.ts` */
+const DELIVERY_MACHINE: Machine<DeliveryState, Decision['kind']> = {
+  initial: ['none', 'by-predecessor'],
+  events: ['wait', 'fail', 'write'],
+  transition: stateAfter,
+  nameOf: (state) => state,
+  labelOf: (kind) => kind,
+};
+
 /** Section of a document -> diagram. */
 export function stateDiagrams(): ReadonlyMap<string, string> {
   return new Map([
     ['state-agent', stateDiagram(arrowsOf(AGENT_MACHINE))],
     ['state-value', stateDiagram(arrowsToDraw(ENTRY_TABLE, 'absent'))],
+    ['state-delivery', stateDiagram(arrowsOf(DELIVERY_MACHINE))],
     ['state-session', stateDiagram(arrowsToDraw(SESSION_TABLE, 'none'))],
   ]);
 }
