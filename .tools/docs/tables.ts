@@ -1,7 +1,7 @@
 /**
  * The lists of the manual, made from the tables and schemas that the code itself goes by.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { REASONS } from '../../src/admission/index.ts';
 import { AGENT_CONFIG_SCHEMA } from '../../src/config/agent/index.ts';
@@ -278,14 +278,18 @@ type Process = 'agent' | 'webhook' | 'csi';
 
 /** Folders with metrics of a process; all others belong to the agent. */
 const FOLDERS: Readonly<Record<string, Process>> = {
-  server: 'webhook',
-  certificates: 'webhook',
+  webhook: 'webhook',
+  'webhook-certificates': 'webhook',
   kubernetes: 'webhook',
   csi: 'csi',
+  renderer: 'csi',
 };
 
 /** Every metric of a process, found where the sources register it. */
 export function metrics(root: string, process: Process): string {
+  for (const folder of Object.keys(FOLDERS)) {
+    if (!existsSync(join(root, 'src', folder))) throw new Error(`there is no folder src/${folder}`);
+  }
   const found = sources(join(root, 'src'))
     .filter((path) => processOf(relative(join(root, 'src'), path)) === process)
     .flatMap((path) => registrations(readFileSync(path, 'utf8')));
