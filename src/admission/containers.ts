@@ -4,6 +4,7 @@
 import type { RawAgentConfig } from '../config/agent/index.ts';
 import type { FileSettings, Settings } from '../config/annotations/index.ts';
 import type { Installation } from '../config/installation/index.ts';
+import type { Resources } from './agent-resources.ts';
 import { configText } from './file-checks.ts';
 import type { Needs } from './build-document.ts';
 import {
@@ -26,6 +27,7 @@ export interface ContainerInput {
   readonly files: readonly FileSettings[];
   readonly needs: Needs;
   readonly user: AgentUser;
+  readonly resources: Resources;
   readonly installation: Installation;
   readonly mode: 'native' | 'pair' | 'init';
   /** True if the pod uses the host network, on which the agent listens only on loopback. */
@@ -62,13 +64,13 @@ export function ownVolumes(input: ContainerInput): readonly Named[] {
 }
 
 function commonParts(input: ContainerInput): Omit<Container, 'name'> {
-  const { settings, installation } = input;
+  const { settings, installation, resources } = input;
   return {
     image: settings.image.value ?? installation.agent.image,
     imagePullPolicy: installation.agent.imagePullPolicy,
     env: environment(input),
     volumeMounts: ownMounts(input).map(({ mount }) => mount),
-    resources: resources(settings),
+    resources,
     securityContext: {
       allowPrivilegeEscalation: false,
       capabilities: { drop: ['ALL'] },
@@ -100,16 +102,6 @@ function environment({ config, needs, installation }: ContainerInput): EnvVar[] 
       ? [{ name: 'SPIFFE_ENDPOINT_SOCKET', value: installation.spiffe.socket }]
       : []),
   ];
-}
-
-function resources(settings: Settings): Record<string, Record<string, string>> {
-  const { cpu, memory } = settings;
-  const memoryLimit = memory.value.limit ?? memory.value.request;
-  return {
-    requests: { cpu: cpu.value.request, memory: memory.value.request },
-    // No CPU limit unless requested: throttling would slow down the start.
-    limits: { ...(cpu.value.limit !== undefined && { cpu: cpu.value.limit }), memory: memoryLimit },
-  };
 }
 
 /**

@@ -3,6 +3,7 @@
  */
 import type { RawAgentConfig } from '../config/agent/index.ts';
 import type { Grants } from '../core/index.ts';
+import { agentResources, type Resources } from './agent-resources.ts';
 import type { Addition } from './assemble.ts';
 import { azureVariables } from './azure.ts';
 import { ownContainers, ownVolumes } from './containers.ts';
@@ -48,6 +49,7 @@ interface Decision {
   readonly selection: ContainerSelection;
   readonly needs: Needs;
   readonly user: AgentUser;
+  readonly resources: Resources;
   /** True if the pod uses the host network. */
   readonly hostNetwork: boolean;
   /** Environment variables for the containers that see the files. */
@@ -66,6 +68,8 @@ function decide(input: PlanInput, diagnostics: Diagnostics): Decision {
   const { consumers, signalled } = selection;
   const who = { pod, settings, files, installation, consumers, targets: signalled };
   const user = agentUser(who, diagnostics);
+  const { position } = selection;
+  const resources = agentResources({ pod, settings, prefix, mode, position }, diagnostics);
   const hostNetwork = pod.spec.hostNetwork === true;
   const port = settings.port.value;
   const document = agentDocument(resolved, needs, {
@@ -77,7 +81,7 @@ function decide(input: PlanInput, diagnostics: Diagnostics): Decision {
     maxRenderBytes: installation.agent.maxRenderBytes,
   });
   const variables = azureVariables(resolved);
-  return { mode, selection, needs, user, hostNetwork, variables, document };
+  return { mode, selection, needs, user, resources, hostNetwork, variables, document };
 }
 
 const UNKNOWN: SupportedPlatforms = { architectures: undefined };

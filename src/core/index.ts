@@ -45,7 +45,7 @@ export { clashingPaths, outputPathProblem } from './output-path.ts';
 export { typoDistance, nearest } from './nearest.ts';
 export { explainProblems, formatProblems, problemsError, type Problem } from './problems.ts';
 export { isPrintable, printableLine, printableText } from './printable.ts';
-export { parseQuantity } from './quantity.ts';
+export { parseQuantity, quantityOf } from './quantity.ts';
 export { Secret } from './secret.ts';
 export { VERSION } from './version.ts';
 export { parseSpiffeId, spiffeIdProblem, type SpiffeId } from './spiffe-id.ts';

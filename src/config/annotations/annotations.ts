@@ -150,14 +150,18 @@ export const SETTINGS = {
   cpu: row(
     grammar.quantityRange,
     { request: '10m' },
-    '`10m`',
+    '`10m`; in a Guaranteed pod `100m/100m`; nothing where the resources of the pod have it',
     'CPU of the agent: request, or request/limit.',
   ),
   memory: row(
     grammar.quantityRange,
     { request: '48Mi', limit: '128Mi' },
-    '`48Mi/128Mi`',
+    '`48Mi/128Mi`; in a Guaranteed pod `128Mi`; nothing where the resources of the pod have it',
     'Memory of the agent: one value for request and limit, or request/limit.',
+  ),
+  'ephemeral-storage': optional(
+    grammar.quantityRange,
+    'Disk of the agent, on which only its log is: one value for request and limit, or request/limit.',
   ),
   'log-level': row(
     grammar.choice(LOG_LEVELS),

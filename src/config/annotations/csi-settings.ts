@@ -30,6 +30,7 @@ const WAITS = 'the kubelet waits for the volume without a limit';
 export const IGNORED_IN_CSI = {
   cpu: NO_CONTAINER,
   memory: NO_CONTAINER,
+  'ephemeral-storage': NO_CONTAINER,
   'log-level': NO_CONTAINER,
   'run-as-user': NO_CONTAINER,
   'run-as-group': NO_CONTAINER,

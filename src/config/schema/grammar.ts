@@ -272,6 +272,9 @@ export const quantityRange: Grammar<{ readonly request: string; readonly limit?:
       if (rest.length > 0 || !amounts.every(isQuantity)) {
         return err('must be a quantity such as 10m, 64Mi or 48Mi/128Mi');
       }
+      if (limit !== undefined && (parseQuantity(request) ?? 0) > (parseQuantity(limit) ?? 0)) {
+        return err('must not request more than its limit');
+      }
       return ok(limit === undefined ? { request } : { request, limit });
     },
   );

@@ -282,7 +282,7 @@ test('the table has every annotation of the design', () => {
     'inject mode role auth-method auth-mount audience spiffe-id spiffe-hint vault secret-<name> template-<name> ' +
     'template-from-<name> format-<name> file-<name> file-mode-<name> refresh-<name> on-change-<name> on-change ' +
     'jwt-svid-<name> x509-svid containers init-containers mount-path on-missing-vault init-deadline ' +
-    'revoke-on-exit cpu memory log-level run-as-user run-as-group image';
+    'revoke-on-exit cpu memory ephemeral-storage log-level run-as-user run-as-group image';
   for (const name of design.split(' ')) assert.ok(names.has(name), name);
   for (const row of ANNOTATIONS) assert.ok(row.description !== '' && row.values !== '', row.name);
 });

@@ -1,0 +1,183 @@
+/**
+ * CPU, memory and disk of the agent's containers. What is added breaks no rule over the whole pod: neither the sums of
+ * resources at the pod's level, nor the class Guaranteed.
+ *
+ * @see https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/
+ * @see https://kubernetes.io/docs/tasks/configure-pod-container/assign-pod-level-resources/
+ */
+import type { Setting, Settings } from '../config/annotations/index.ts';
+import { quantityOf } from '../core/index.ts';
+import type { Diagnostics } from './diagnostics.ts';
+import { AGENT_CONTAINER } from './names.ts';
+import { aggregateRequest, isGuaranteed, podLevel, type Resource } from './pod-resources.ts';
+import type { Container, Pod } from './pod.ts';
+
+/** Requests and limits of one container, by name of the resource. */
+export interface Resources {
+  readonly requests: Readonly<Record<string, string>>;
+  readonly limits: Readonly<Record<string, string>>;
+}
+
+/** Input of {@link agentResources}. */
+export interface ResourcesInput {
+  /** The pod without the injection. */
+  readonly pod: Pod;
+  readonly settings: Settings;
+  readonly prefix: string;
+  readonly mode: 'native' | 'pair' | 'init';
+  /** Index of the agent among the init containers. */
+  readonly position: number;
+}
+
+interface Amount {
+  readonly request: string;
+  readonly limit?: string;
+}
+
+/** CPU of one start, in seconds; see docs/operate/performance.md. */
+const START_CPU_SECONDS = 0.1;
+/** The least CPU limit of an agent in a Guaranteed pod: a start takes about a second. */
+const LEAST_CPU_LIMIT = '100m';
+
+/** Chooses the resources; reports those of the pod's annotations that do not fit into the pod. */
+export function agentResources(input: ResourcesInput, diagnostics: Diagnostics): Resources {
+  const { pod, settings, prefix } = input;
+  const { cpu, memory, 'ephemeral-storage': disk } = settings;
+  const guaranteed = isGuaranteed(pod);
+  const ofMemory: Setting<Amount> = {
+    ...memory,
+    value: { ...memory.value, limit: memory.value.limit ?? memory.value.request },
+  };
+  const amounts: Partial<Record<Resource | 'ephemeral-storage', Amount>> = {
+    ...of('cpu', amountOf('cpu', cpu, pod, guaranteed ? guaranteedCpu(cpu) : cpu.value)),
+    ...of(
+      'memory',
+      amountOf('memory', ofMemory, pod, guaranteed ? guaranteedMemory(ofMemory) : ofMemory.value),
+    ),
+    ...of('ephemeral-storage', disk.value && { limit: disk.value.request, ...disk.value }),
+  };
+  const resources = resourcesOf(amounts);
+  if (guaranteed) checkClass({ amounts, settings, prefix }, diagnostics);
+  for (const name of ['cpu', 'memory'] as const) {
+    if (amounts[name] !== undefined) checkFit(input, name, resources, diagnostics);
+  }
+  checkThrottling(amounts.cpu, { settings, prefix }, diagnostics);
+  return resources;
+}
+
+/** Undefined where the pod's level has the resource, unless the pod itself sets it for the agent. */
+function amountOf(
+  name: Resource,
+  { source }: Setting<Amount>,
+  pod: Pod,
+  amount: Amount,
+): Amount | undefined {
+  return podLevel(pod, name) === undefined || source === 'pod' ? amount : undefined;
+}
+
+/** One value of the pod is request and limit. Defaults of other levels were not made for a pod of this class. */
+function guaranteedCpu({ value, source }: Setting<Amount>): Amount {
+  if (source === 'pod') return { limit: value.request, ...value };
+  const all = [LEAST_CPU_LIMIT, value.request, ...(value.limit === undefined ? [] : [value.limit])];
+  const most = all.reduce((a, b) => ((quantityOf(b) ?? 0) > (quantityOf(a) ?? 0) ? b : a));
+  return { request: most, limit: most };
+}
+
+function guaranteedMemory({ value, source }: Setting<Amount>): Amount {
+  const { limit = value.request } = value;
+  return source === 'pod' ? value : { request: limit, limit };
+}
+
+function of<N extends string>(name: N, amount: Amount | undefined): Partial<Record<N, Amount>> {
+  return amount === undefined ? {} : ({ [name]: amount } as Partial<Record<N, Amount>>); // N is the only key
+}
+
+function resourcesOf(amounts: Readonly<Record<string, Amount>>): Resources {
+  const entries = Object.entries(amounts);
+  return {
+    requests: Object.fromEntries(entries.map(([name, { request }]) => [name, request])),
+    // No CPU limit unless requested: throttling would slow down the start.
+    limits: Object.fromEntries(
+      entries.flatMap(([name, { limit }]) => (limit === undefined ? [] : [[name, limit]])),
+    ),
+  };
+}
+
+interface Where {
+  readonly settings: Settings;
+  readonly prefix: string;
+}
+
+/** Warns if annotations of the pod take the class Guaranteed from it. */
+function checkClass(
+  { amounts, prefix }: Where & { readonly amounts: Readonly<Record<string, Amount>> },
+  diagnostics: Diagnostics,
+): void {
+  for (const name of ['cpu', 'memory']) {
+    const { request, limit } = amounts[name] ?? {};
+    if (quantityOf(request) === quantityOf(limit)) continue;
+    diagnostics.warn(
+      `${prefix}/${name}: the pod loses its QoS class Guaranteed, because request and limit of the agent differ: set one value`,
+    );
+  }
+}
+
+/** Reports an amount of the pod's annotations that the API server would reject because of the pod's own resources. */
+function checkFit(
+  input: ResourcesInput,
+  name: Resource,
+  resources: Resources,
+  diagnostics: Diagnostics,
+): void {
+  const { pod, prefix } = input;
+  const level = podLevel(pod, name);
+  if (level === undefined) return;
+  const path = `${prefix}/${name}`;
+  const remedy = `remove the annotation, so that the agent shares the pod's ${name}, or raise spec.resources`;
+  const sum = requestWithAgent(input, name, resources);
+  const most = level.request ?? level.limit;
+  if (most !== undefined && sum > most * (1 + 1e-9)) {
+    const message = `with the agent the containers request ${shown(name, sum)}, more than the ${shown(name, most)} of spec.resources: ${remedy}`;
+    diagnostics.invalid({ path, message });
+  }
+  const limit = quantityOf(resources.limits[name]);
+  if (limit !== undefined && level.limit !== undefined && limit > level.limit) {
+    const message = `the agent's limit of ${shown(name, limit)} is more than the limit of spec.resources, ${shown(name, level.limit)}: ${remedy}`;
+    diagnostics.invalid({ path, message });
+  }
+}
+
+/** What all containers request with those of the agent. */
+function requestWithAgent(
+  { pod, mode, position }: ResourcesInput,
+  name: Resource,
+  resources: Resources,
+): number {
+  const agent = { name: AGENT_CONTAINER, resources };
+  const first: Container = mode === 'native' ? { ...agent, restartPolicy: 'Always' } : agent;
+  const init = (pod.spec.initContainers ?? []).toSpliced(position, 0, first);
+  const { containers } = pod.spec;
+  return aggregateRequest(init, mode === 'pair' ? [...containers, agent] : containers, name);
+}
+
+/** Warns of a CPU limit that makes each start wait for seconds. */
+function checkThrottling(
+  cpu: Amount | undefined,
+  { settings, prefix }: Where,
+  diagnostics: Diagnostics,
+): void {
+  const limit = quantityOf(cpu?.limit);
+  const { source } = settings.cpu;
+  const isChosen = source === 'pod' || source === 'namespace';
+  if (limit === undefined || !isChosen || limit >= (quantityOf(LEAST_CPU_LIMIT) ?? 0)) return;
+  const seconds = limit > 0 ? `about ${Math.ceil(START_CPU_SECONDS / limit)} s` : 'for ever';
+  diagnostics.warn(
+    `${prefix}/cpu: with a limit of ${cpu?.limit ?? ''} a start takes ${seconds}: it needs 0.1 s of CPU; set a limit of at least ${LEAST_CPU_LIMIT}, or none`,
+  );
+}
+
+function shown(name: Resource, amount: number): string {
+  return name === 'cpu'
+    ? `${Math.round(amount * 1000)}m`
+    : `${Number((amount / 2 ** 20).toFixed(1))}Mi`;
+}
