@@ -208,7 +208,8 @@ export class Volume {
       if (error === undefined) return;
       this.logger[error.level]('engine of a volume ended', { error });
       this.#lastError = error;
-      if (!this.stored.record.isPublished && error.retry === 'never') {
+      // A pod may have started with files that are there, whether or not the record says so yet.
+      if (!this.isFilled && !this.stored.record.isPublished && error.retry === 'never') {
         this.#failure = error;
         this.#delivered.reject(error);
         return;

@@ -9,7 +9,9 @@ import { createSharedConnections } from '../../../src/agent-runtime/index.ts';
 import { FairShares } from '../../../src/async/index.ts';
 import { systemClock, systemRandom } from '../../../src/platform/index.ts';
 import { localRenderer } from '../../helpers/local-renderer.ts';
+import { recordingLogger, type RecordingLogger } from '../../helpers/recorder.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';
+import { until } from '../../helpers/until.ts';
 
 const HEAD = { apiVersion: 'vouchsafe.dev/v1', kind: 'AgentConfig' };
 const DOCUMENT = {
@@ -23,15 +25,35 @@ const DOCUMENT = {
 interface Around {
   failure: Error | undefined;
   passedMs: number;
+  /** Fails the sleeps in progress, and so the engine. */
+  readonly breakSleeps: (error: Error) => void;
+  readonly logger: RecordingLogger;
 }
 
 /** A volume that a predecessor left. */
 function volumeOf(
   t: TestContext,
   document: object = DOCUMENT,
+  isPublished = true,
 ): { readonly volume: Volume; readonly around: Around } {
-  const around: Around = { failure: undefined, passedMs: 0 };
+  let broken = Promise.withResolvers<never>();
+  const breakSleeps = (error: Error): void => {
+    broken.reject(error);
+    broken = Promise.withResolvers();
+  };
+  const around: Around = {
+    ...{ failure: undefined, passedMs: 0, breakSleeps, logger: recordingLogger() },
+  };
   const monotonicMs = (): number => systemClock.monotonicMs() + around.passedMs;
+  const sleep = async (ms: number, signal: AbortSignal): Promise<void> => {
+    const ended = new AbortController();
+    const either = AbortSignal.any([signal, ended.signal]);
+    try {
+      await Promise.race([systemClock.sleep(ms, either), broken.promise]);
+    } finally {
+      ended.abort();
+    }
+  };
   const shared = createSharedConnections({
     logger: NO_LOGGER,
     clock: systemClock,
@@ -43,13 +65,13 @@ function volumeOf(
       ...{ volumeId: 'v', target: tempDirectory(t), attributes: {}, group: null, selinux: null },
       pod: { namespace: 'shop', name: 'web', uid: 'u', serviceAccount: 'web' },
     },
-    ...{ document, sizeBytes: 65_536, tokenAudience: null, isPublished: true, isEnding: true },
+    ...{ document, sizeBytes: 65_536, tokenAudience: null, isPublished, isEnding: isPublished },
   };
   const volume = new Volume(
     { directory: tempDirectory(t), record, strikes: 0 },
     {
-      clock: { ...systemClock, monotonicMs },
-      ...{ random: systemRandom, logger: NO_LOGGER, metrics: NO_METRICS, waits: DEFAULT_WAITS },
+      clock: { ...systemClock, monotonicMs, sleep },
+      ...{ random: systemRandom, logger: around.logger, metrics: NO_METRICS, waits: DEFAULT_WAITS },
       grants: () => undefined,
       svids: () => Promise.reject(new Error('no SVIDs are needed to revoke')),
       renderer: localRenderer(),
@@ -102,4 +124,19 @@ test('the ages of files grow while there is no engine', async (t) => {
   around.passedMs = 5000;
   const ages = volume.fileAges.map(([name, seconds]) => [name, Math.floor(seconds / 5)]);
   assert.deepEqual(ages, [['app', 1]]);
+});
+
+test('an engine that fails for good after its files were written leaves the volume as it is', async (t) => {
+  const document = { ...HEAD, files: [{ name: 'app', template: 'text' }] };
+  const { volume, around } = volumeOf(t, document, false);
+  t.after(async () => {
+    await volume.stop();
+    volume.close();
+  });
+  volume.start();
+  await volume.delivered(AbortSignal.timeout(10_000));
+  around.breakSleeps(new TypeError('a defect'));
+  await until(() => around.logger.text().includes('engine of a volume ended'));
+  assert.equal(volume.failure, undefined);
+  await volume.delivered(AbortSignal.timeout(10_000));
 });
