@@ -7,6 +7,7 @@ import { ENTRY_TABLE } from '../../src/agent/entry-transitions.ts';
 import { SESSION_TABLE } from '../../src/agent/session-transitions.ts';
 import { arrowsOf, stateDiagram, type Machine } from './state-diagram.ts';
 import { arrowsToDraw } from './state-table.ts';
+import { VOLUME_MACHINE } from './volume-machine.ts';
 
 /** Every event of an agent, and the start with every kind of files. */
 export const AGENT_EVENTS: readonly AgentEvent[] = [
@@ -43,6 +44,7 @@ export function stateDiagrams(): ReadonlyMap<string, string> {
     ['state-agent', stateDiagram(arrowsOf(AGENT_MACHINE))],
     ['state-value', stateDiagram(arrowsToDraw(ENTRY_TABLE, 'absent'))],
     ['state-delivery', stateDiagram(arrowsOf(DELIVERY_MACHINE))],
+    ['state-volume', stateDiagram(arrowsOf(VOLUME_MACHINE))],
     ['state-session', stateDiagram(arrowsToDraw(SESSION_TABLE, 'none'))],
   ]);
 }

@@ -13,8 +13,8 @@ const MAX_RESUMING = 18;
 export interface ResumingParts {
   readonly clock: Clock;
   readonly waits: Pick<Waits, 'resumeMs'>;
-  /** Whether a volume has not started yet, nor ended: a call of the kubelet may have done either. */
-  readonly isWaiting: (volume: Volume) => boolean;
+  /** Whether engines may still start. */
+  readonly mayStart: () => boolean;
 }
 
 /** Starts the engines of volumes; resolves when all have started, rejects with the signal's reason on abort. */
@@ -54,10 +54,11 @@ async function startStruck(
 
 async function startOne(
   volume: Volume,
-  { clock, waits, isWaiting }: ResumingParts,
+  { clock, waits, mayStart }: ResumingParts,
   signal: AbortSignal,
 ): Promise<void> {
-  if (!isWaiting(volume)) return;
+  // A call of the kubelet may have removed the volume, or be about to mount it again.
+  if (volume.state.kind !== 'waiting' || !mayStart()) return;
   volume.start();
   // Its errors are reported by the calls of the kubelet.
   await withDeadline({ clock, ms: waits.resumeMs, signal }, (inner) =>

@@ -20,7 +20,7 @@ export async function sweepAbandoned(options: SweepOptions, signal: AbortSignal)
     await clock.sleep(waits.sweepMs, signal);
     const now = clock.monotonicMs();
     for (const volume of volumes()) {
-      if (now - volume.lastPublishMs <= waits.abandonedMs) continue;
+      if (now - volume.state.calls.lastMs <= waits.abandonedMs) continue;
       const { isPublished, spec } = volume.stored.record;
       // Where the mounts cannot be listed the volume stays, and the sweep goes on.
       if (isPublished && (await isMounted(spec.target).catch(() => true))) continue;

@@ -51,7 +51,7 @@ async function mountedVolume(stored: StoredRecord, parts: VolumeParts): Promise<
 
 async function goneVolume(stored: StoredRecord, parts: VolumeParts): Promise<Volume> {
   const volume = new Volume(stored, parts);
-  volume.isEnding = true;
+  await volume.end();
   parts.budget.adopt(volume, await leftBy(stored));
   return volume;
 }

@@ -42,13 +42,12 @@ export class VolumeRemover {
       this.#lingering.add(volume);
       void volume.stopped().finally(() => this.#lingering.delete(volume));
     }
-    volume.stored = await records
-      .save(stored, { ...stored.record, isEnding: true })
-      .catch((error: unknown) => {
-        // Should the driver end now, its successor sees from the missing mount that the volume is gone.
-        volume.logger.warn('state of the volume was not saved', { error });
-        return stored;
-      });
+    try {
+      volume.saved(await records.save(stored, { ...stored.record, isEnding: true }));
+    } catch (error) {
+      // Should the driver end now, its successor sees from the missing mount that the volume is gone.
+      volume.logger.warn('state of the volume was not saved', { error });
+    }
     await mounts.unmount(volume.spec.target);
     budget.releaseFiles(volume);
   }

@@ -1,19 +1,28 @@
 /**
  * One published volume: its engine, with an identity, token, leases and schedule of its own.
  *
- * It is `starting` until every file has been written, then `published`; its start may have `failed` for good; it is
- * `ending` while its files are removed, and gone when what it held is revoked.
+ * What it does next is decided by `transition` of volume-state.ts; this class runs engines and lets calls wait.
  */
 import type { AgentStatus } from '../agent/index.ts';
 import { runWithBackground, type BuiltAgent } from '../agent-runtime/index.ts';
 import { NEVER_ABORTED, raceAbort, createBackoff, DEADLINE, withDeadline } from '../async/index.ts';
 import { hasCode, toVouchsafeError, VouchsafeError, type Logger } from '../core/index.ts';
+import { FileAges } from './file-ages.ts';
 import { OrphanedLogins } from './orphaned-logins.ts';
 import type { VolumeSpec } from './publish-request.ts';
 import type { StoredRecord } from './records.ts';
 import { Strikes } from './strikes.ts';
 import { TokenSource, type PodTokens } from './service-account-tokens.ts';
 import { buildEngine, type EngineOptions, type VolumeParts } from './volume-engine.ts';
+import {
+  hasEngine,
+  hasFiles,
+  initialState,
+  transition,
+  type VolumeEffect,
+  type VolumeEvent,
+  type VolumeState,
+} from './volume-state.ts';
 
 export type { VolumeParts } from './volume-engine.ts';
 
@@ -22,43 +31,39 @@ const ENGINE_RETRY = { minMs: 500, maxMs: 30_000 } as const;
 
 /** A volume of this node. */
 export class Volume {
-  stored: StoredRecord;
-  /** True once its files are being removed. */
-  isEnding = false;
-  /** True while all files are there, the newest or the last good ones. */
-  isFilled: boolean;
-  /** How many publish calls there were for it. */
-  publishCalls = 0;
-  /** When the last publish call came, in monotonic milliseconds. */
-  lastPublishMs: number;
-  /** Whether an engine was started in this process. */
-  hasStarted = false;
   readonly logger: Logger;
   readonly strikes: Strikes;
   readonly #parts: VolumeParts;
   readonly #tokens: TokenSource | undefined;
   readonly #logins: OrphanedLogins;
+  readonly #ages: FileAges;
+  #stored: StoredRecord;
+  #state: VolumeState;
+  /** What calls wait for: every file, since the volume was mounted last. */
   #delivered = newOutcome();
   #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
-  #isRunning = false;
   #built: BuiltAgent | undefined;
-  #failure: VouchsafeError | undefined;
-  /** File name and when it was last known to be up to date, by the last engine that has written it. */
-  #goodAtMs: readonly (readonly [string, number])[] = [];
-  /** Why there is no engine. */
-  #lastError: VouchsafeError | undefined;
 
   constructor(stored: StoredRecord, parts: VolumeParts) {
-    const { spec, tokenAudience } = stored.record;
-    this.stored = stored;
-    this.isFilled = stored.record.isPublished;
+    const { spec, tokenAudience, isPublished } = stored.record;
+    const { clock } = parts;
+    this.#stored = stored;
+    this.#state = initialState(isPublished, clock.monotonicMs());
     this.#parts = parts;
     this.#logins = new OrphanedLogins({ logins: parts.logins, namespace: spec.pod.namespace });
-    this.lastPublishMs = parts.clock.monotonicMs();
+    this.#ages = new FileAges(clock);
     this.logger = parts.logger.child(logFieldsOf(spec));
     this.strikes = new Strikes(stored.directory, stored.strikes);
-    this.#tokens = tokenAudience === null ? undefined : new TokenSource(tokenAudience, parts.clock);
+    this.#tokens = tokenAudience === null ? undefined : new TokenSource(tokenAudience, clock);
+  }
+
+  get state(): VolumeState {
+    return this.#state;
+  }
+
+  get stored(): StoredRecord {
+    return this.#stored;
   }
 
   get spec(): VolumeSpec {
@@ -69,11 +74,6 @@ export class Volume {
     return this.spec.pod.namespace;
   }
 
-  /** Why the start cannot succeed. */
-  get failure(): VouchsafeError | undefined {
-    return this.#failure;
-  }
-
   /** Status of the engine; undefined while there is none. */
   get status(): AgentStatus | undefined {
     return this.#built?.agent.status();
@@ -81,16 +81,20 @@ export class Volume {
 
   /** File name and seconds since the file was last known to be up to date; by the last engine that knew. */
   get fileAges(): readonly (readonly [string, number])[] {
-    if (!this.isFilled) return [];
-    this.#noteFiles();
-    const nowMs = this.#parts.clock.monotonicMs();
-    return this.#goodAtMs.map(([name, atMs]) => [name, (nowMs - atMs) / 1000]);
+    if (!hasFiles(this.#state)) return [];
+    this.#ages.note(this.status?.files ?? []);
+    return this.#ages.list();
   }
 
   /** Why the newest values are not in the files. */
   get problem(): { readonly code: string; readonly message: string } | undefined {
-    const problem = this.#built === undefined ? this.#lastError : this.status?.errors[0];
+    const problem = this.#built === undefined ? this.#state.lastError : this.status?.errors[0];
     return problem ?? this.#tokens?.problem;
+  }
+
+  /** Notes that the kubelet has called to publish it. */
+  called(): void {
+    this.#apply({ kind: 'called' });
   }
 
   /** Takes newer tokens of the kubelet. */
@@ -98,20 +102,21 @@ export class Volume {
     if (tokens !== undefined) this.#tokens?.set(tokens);
   }
 
+  /** Takes the record that was saved in place of {@link stored}. */
+  saved(stored: StoredRecord): void {
+    this.#stored = stored;
+    if (stored.record.isPublished) this.#apply({ kind: 'recorded' });
+  }
+
   /** Reports why the engine has not started yet: in the log, and as the {@link problem}. */
   reportDelay(error: VouchsafeError): void {
-    this.#lastError = error;
+    this.#apply({ kind: 'delayed', error });
     this.logger[error.level]('the start of a volume is delayed', { error });
   }
 
-  /** Starts the engine; it continues from the state of a predecessor if there is one. */
+  /** Starts the first engine; it continues from the state of a predecessor if there is one. */
   start(): void {
-    this.hasStarted = true;
-    this.#stop = new AbortController();
-    this.#isRunning = true;
-    this.#running = this.#runEngines(this.#stop.signal).finally(
-      () => void (this.#isRunning = false),
-    );
+    this.#apply({ kind: 'start' });
   }
 
   /** Resolves when no engine runs, however long that takes after a {@link stop}. */
@@ -121,9 +126,7 @@ export class Volume {
 
   /** Starts the stopped engine again, for a directory that has become empty. */
   refill(): void {
-    this.isFilled = false;
-    this.#delivered = newOutcome();
-    this.start();
+    this.#apply({ kind: 'remounted' });
   }
 
   /** Resolves when every file is there; rejects when the start has failed for good, or when the volume ends. */
@@ -132,19 +135,24 @@ export class Volume {
   }
 
   /**
-   * Stops the engine; what it holds stays valid. False if it has not ended in time: it writes nothing any more, but no
-   * other engine may use its directory and state before {@link stopped}.
+   * Stops the engine, before the volume is mounted again; what the engine holds stays valid. False if it has not ended in
+   * time: it writes nothing any more, but no other engine may use its directory and state before {@link stopped}.
    */
   async stop(): Promise<boolean> {
-    this.#stop.abort(new VouchsafeError('ERR_CSI_ENDED', 'the volume is being unpublished'));
-    await this.#waitBriefly(this.#running);
-    return !this.#isRunning;
+    this.#apply({ kind: 'unmounted' });
+    return this.#hasStopped();
   }
 
   /** Stops the engine for a successor. Waits for a login in flight, because nothing else would revoke its token. */
   async stopForSuccessor(): Promise<void> {
-    await this.stop();
+    this.#apply({ kind: 'suspend' });
+    await this.#hasStopped();
     await this.#waitBriefly(this.#logins.ended());
+  }
+
+  async #hasStopped(): Promise<boolean> {
+    await this.#waitBriefly(this.#running);
+    return !hasEngine(this.#state);
   }
 
   async #waitBriefly(work: Promise<void>): Promise<void> {
@@ -157,12 +165,12 @@ export class Volume {
 
   /** Stops for good; calls that wait for the files end. False as for {@link stop}. */
   async end(): Promise<boolean> {
-    this.isEnding = true;
-    const hasEnded = await this.stop();
+    this.#apply({ kind: 'end' });
+    const hasStopped = await this.#hasStopped();
     this.#delivered.reject(
       new VouchsafeError('ERR_CSI_ENDED', 'the volume was unpublished before its files were ready'),
     );
-    return hasEnded;
+    return hasStopped;
   }
 
   /**
@@ -170,7 +178,7 @@ export class Volume {
    * another try could revoke.
    */
   async release(): Promise<boolean> {
-    if (this.#isRunning) return false; // it may still obtain something
+    if (hasEngine(this.#state)) return false; // it may still obtain something
     try {
       await this.#logins.ended();
       this.#built ??= await this.#build();
@@ -187,16 +195,37 @@ export class Volume {
 
   /** Frees the connections of the engine. */
   close(): void {
-    this.#noteFiles();
+    this.#ages.note(this.status?.files ?? []);
     this.#built?.close();
     this.#built = undefined;
   }
 
-  #noteFiles(): void {
-    const files = this.status?.files ?? [];
-    if (files.length === 0) return;
-    const nowMs = this.#parts.clock.monotonicMs();
-    this.#goodAtMs = files.map(({ name, age_seconds }) => [name, nowMs - age_seconds * 1000]);
+  #apply(event: VolumeEvent): void {
+    const { state, effects } = transition(this.#state, event, this.#parts.clock.monotonicMs());
+    this.#state = state;
+    for (const effect of effects) this.#execute(effect);
+  }
+
+  #execute(effect: VolumeEffect): void {
+    switch (effect) {
+      case 'start-engine':
+        this.#stop = new AbortController();
+        this.#running = this.#runEngines(this.#stop.signal).finally(() =>
+          this.#apply({ kind: 'engine-ended' }),
+        );
+        return;
+      case 'stop-engine':
+        this.#stop.abort(new VouchsafeError('ERR_CSI_ENDED', 'the volume is being unpublished'));
+        return;
+      case 'await-files':
+        this.#delivered = newOutcome();
+        return;
+      case 'report-filled':
+        this.#delivered.resolve(undefined);
+        return;
+      case 'report-failed':
+        this.#delivered.reject(this.#state.lastError);
+    }
   }
 
   /** Runs one engine after the other until `signal` aborts, or until the start has failed for good. */
@@ -207,13 +236,8 @@ export class Volume {
       const error = await this.#runEngine(signal);
       if (error === undefined) return;
       this.logger[error.level]('engine of a volume ended', { error });
-      this.#lastError = error;
-      // A pod may have started with files that are there, whether or not the record says so yet.
-      if (!this.isFilled && !this.stored.record.isPublished && error.retry === 'never') {
-        this.#failure = error;
-        this.#delivered.reject(error);
-        return;
-      }
+      this.#apply({ kind: 'engine-failed', error });
+      if (!hasEngine(this.#state)) return;
       // The files stay as they are meanwhile.
       await clock.sleep(backoff.nextMs(), signal).catch(() => undefined);
     }
@@ -227,20 +251,15 @@ export class Volume {
       this.#built = built;
       const { agent } = built;
       const filled = agent.delivered(signal).then(
-        () => this.#filled(),
+        () => this.#apply({ kind: 'delivered' }),
         () => undefined, // the engine ends with the same error
       );
       await runWithBackground(built, (inner) => agent.runUntilAborted(inner), signal);
       await filled;
-      return undefined;
+      throw new Error('the engine of a volume ended by itself');
     } catch (caught) {
       return signal.aborted ? undefined : toVouchsafeError(caught);
     }
-  }
-
-  #filled(): void {
-    this.isFilled = true;
-    this.#delivered.resolve(undefined);
   }
 
   #build(signal?: AbortSignal): Promise<BuiltAgent> {
@@ -250,7 +269,7 @@ export class Volume {
       onEnd: () => this.strikes.renderingEnded(),
     };
     const options: EngineOptions = {
-      ...{ stored: this.stored, parts: this.#parts, logger: this.logger },
+      ...{ stored: this.#stored, parts: this.#parts, logger: this.logger },
       ...{ owner: this, client, tokens: this.#tokens, logins: this.#logins },
     };
     return buildEngine(options, signal);

@@ -21,6 +21,7 @@ import { loadPredecessor } from './takeover.ts';
 import { lingeringError, VolumeRemover } from './volume-remover.ts';
 import { VolumeSlots } from './volume-slots.ts';
 import type { Volume, VolumeParts } from './volume.ts';
+import { hasFiles, isOver, isPublished } from './volume-state.ts';
 import { waitForFiles } from './wait-for-files.ts';
 
 /** Logins of all volumes in flight: a mass start must neither flood Vault nor delay other namespaces. */
@@ -98,13 +99,12 @@ export class Volumes {
    */
   async publish(request: PublishRequest, signal: AbortSignal): Promise<Published> {
     const volume = await this.#mutex.run(lockKeysOf(request), () => this.#ensure(request, signal));
-    volume.publishCalls += 1;
-    volume.lastPublishMs = this.#options.parts.clock.monotonicMs();
-    if (volume.isFilled && volume.stored.record.isPublished) return 'known';
+    volume.called();
+    if (isPublished(volume.state) && hasFiles(volume.state)) return 'known';
     try {
       await waitForFiles(volume, this.#options.parts, signal);
     } catch (error) {
-      if (volume.failure !== undefined) await this.#removeFailed(volume);
+      if (volume.state.kind === 'failed') await this.#removeFailed(volume);
       throw error;
     }
     return this.#mutex.run(lockKeysOf(request), () => this.#markPublished(volume));
@@ -136,10 +136,9 @@ export class Volumes {
   /** Starts the engines of the volumes that were taken over, some at a time; resolves when all have started, or on abort. */
   async startResumed(signal: AbortSignal): Promise<void> {
     const { clock, waits } = this.#options.parts;
-    const isWaiting = (volume: Volume): boolean =>
-      this.#volumes.get(volume.spec.volumeId) === volume && !volume.hasStarted && !this.#isEnding;
+    const mayStart = (): boolean => !this.#isEnding;
     try {
-      await startResumed([...this.#volumes.values()], { clock, waits, isWaiting }, signal);
+      await startResumed([...this.#volumes.values()], { clock, waits, mayStart }, signal);
     } catch (error) {
       if (!signal.aborted) throw error;
     }
@@ -180,9 +179,9 @@ export class Volumes {
   async #ensure(request: PublishRequest, signal: AbortSignal): Promise<Volume> {
     const known = this.#volumes.get(request.volumeId);
     if (known === undefined) return this.#create(request, signal);
-    const isOver = known.isEnding || known.failure !== undefined;
-    if (!isOver) checkSame(known, request);
-    if (isOver || (await this.#isOutdated(known, request, signal))) {
+    const over = isOver(known.state);
+    if (!over) checkSame(known, request);
+    if (over || (await this.#isOutdated(known, request, signal))) {
       await this.#remove(known);
       return this.#create(request, signal);
     }
@@ -200,14 +199,14 @@ export class Volumes {
 
   /** Whether the present settings would make another volume of one that still waits for its files. */
   async #isOutdated(
-    { stored: { record } }: Volume,
+    { state, stored }: Volume,
     request: PublishRequest,
     signal: AbortSignal,
   ): Promise<boolean> {
-    if (record.isPublished) return false;
+    if (isPublished(state)) return false;
     try {
       const plan = await planFor(request, this.#options.parts, signal);
-      return planFingerprint(plan) !== planFingerprint(record);
+      return planFingerprint(plan) !== planFingerprint(stored.record);
     } catch (error) {
       // A denied volume is made again to report why; where the plan cannot be made now, the old one goes on.
       return hasCode(error, 'ERR_ADMISSION_DENIED');
@@ -253,11 +252,12 @@ export class Volumes {
   }
 
   async #markPublished(volume: Volume): Promise<Published> {
-    if (volume.isEnding) throw new VouchsafeError('ERR_CSI_ENDED', 'the volume was unpublished');
-    const { stored } = volume;
-    if (stored.record.isPublished) return 'known';
+    const { state, stored } = volume;
+    if (state.kind === 'failed') throw state.error;
+    if (isOver(state)) throw new VouchsafeError('ERR_CSI_ENDED', 'the volume was unpublished');
+    if (isPublished(state)) return 'known';
     const record = { ...stored.record, isPublished: true };
-    volume.stored = await this.#options.records.save(stored, record);
+    volume.saved(await this.#options.records.save(stored, record));
     return 'new';
   }
 

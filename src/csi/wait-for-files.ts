@@ -16,7 +16,7 @@ export async function waitForFiles(
   { clock, waits }: Pick<DriverParts, 'clock' | 'waits'>,
   signal: AbortSignal,
 ): Promise<void> {
-  const ms = volume.publishCalls === 1 ? waits.firstPublishMs : waits.laterPublishMs;
+  const ms = volume.state.calls.count === 1 ? waits.firstPublishMs : waits.laterPublishMs;
   try {
     await withDeadline({ clock, ms, signal }, (inner) => volume.delivered(inner));
   } catch (error) {
