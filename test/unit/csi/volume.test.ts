@@ -3,6 +3,7 @@ import { test, type TestContext } from 'node:test';
 import { NO_LOGGER, NO_METRICS, VouchsafeError } from '../../../src/core/index.ts';
 import { MemoryBudget } from '../../../src/csi/memory-budget.ts';
 import type { VolumeRecord } from '../../../src/csi/records.ts';
+import { startResumed } from '../../../src/csi/resuming.ts';
 import { Volume } from '../../../src/csi/volume.ts';
 import { DEFAULT_WAITS } from '../../../src/csi/waits.ts';
 import { createSharedConnections } from '../../../src/agent-runtime/index.ts';
@@ -139,4 +140,13 @@ test('an engine that fails for good after its files were written leaves the volu
   await until(() => around.logger.text().includes('engine of a volume ended'));
   assert.equal(volume.state.kind, 'filled');
   await volume.delivered(AbortSignal.timeout(10_000));
+});
+
+test('a volume that a call is about to mount again is not started by the take-over as well', async (t) => {
+  const { volume } = volumeOf(t);
+  await volume.stop();
+  const parts = { clock: systemClock, waits: { resumeMs: 1 }, mayStart: () => true };
+  await startResumed([volume], parts, AbortSignal.timeout(10_000));
+  assert.equal(volume.state.kind, 'remounting');
+  assert.equal(volume.status, undefined);
 });
