@@ -239,6 +239,7 @@ function troubleshooting(help: string, name: string): string {
 const EXIT_MEANINGS: Readonly<Record<string, string>> = {
   ok: 'Done, or stopped by a first SIGINT or SIGTERM.',
   secondSignal: 'Ended at once by a second SIGINT or SIGTERM.',
+  brokenPipe: 'A command whose reader went away, as in `vouchsafe dev | head`.',
 };
 
 /** Every exit code with the errors that end so. */

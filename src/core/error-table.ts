@@ -26,6 +26,7 @@ export const EXIT = {
   stopped: 21,
   check: 22,
   secondSignal: 130,
+  brokenPipe: 141,
 } as const;
 
 interface ErrorRule {

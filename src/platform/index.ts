@@ -17,6 +17,7 @@ export {
   nodeAddresses,
   printError,
   reportDefects,
+  commandSignal,
   terminationSignal,
 } from './process.ts';
 export { isLastRunningContainer } from './pod-processes.ts';

@@ -1,7 +1,7 @@
 /**
  * The process itself: environment, signals, streams.
  */
-import { printableText, EXIT } from '../core/index.ts';
+import { codeOf, EXIT, printableText } from '../core/index.ts';
 
 /** A variable of the environment; an empty one is treated as unset, as Vault's own tools do. */
 export function environmentVariable(name: string): string | undefined {
@@ -27,6 +27,22 @@ export function terminationSignal(): AbortSignal {
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
   return controller.signal;
+}
+
+/**
+ * The {@link terminationSignal} of a command whose output may be piped. It aborts, too, when the reader of standard output or standard error
+ * has gone, as `head` does: then nothing is reported, and the exit code is 141, as of a process that SIGPIPE ended.
+ */
+export function commandSignal(): AbortSignal {
+  const closed = new AbortController();
+  const onError = (error: unknown): void => {
+    if (codeOf(error) !== 'EPIPE') throw error;
+    if (closed.signal.aborted) return;
+    process.on('exit', () => (process.exitCode = EXIT.brokenPipe));
+    closed.abort(new DOMException('nobody reads the output', 'AbortError'));
+  };
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', onError);
+  return AbortSignal.any([terminationSignal(), closed.signal]);
 }
 
 /**

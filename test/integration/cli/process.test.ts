@@ -42,24 +42,32 @@ interface Ended {
   readonly errors: string;
 }
 
-/** Starts the command; SIGINT follows the first output that fits `until`. */
+/** Starts the command; after the first output that fits `until` (default: at once) its reader goes away, or SIGINT comes. */
 async function start(
   words: readonly string[],
-  how: { readonly input?: string; readonly scratch?: string; readonly until?: RegExp } = {},
+  how: {
+    readonly input?: string;
+    readonly scratch?: string;
+    readonly until?: RegExp;
+    readonly then?: 'interrupt' | 'close';
+  } = {},
 ): Promise<Ended> {
   const child = spawn(process.execPath, [MAIN, ...words], {
     env: how.scratch === undefined ? {} : { TMPDIR: how.scratch },
     signal: AbortSignal.timeout(50_000),
   });
   child.stdin.end(how.input ?? '');
+  if (how.then === 'close' && how.until === undefined) child.stdout.destroy();
   let seen = '';
   child.stdout.on('data', (part: Buffer) => {
     const before = how.until?.test(seen) ?? true;
     seen += part.toString();
-    if (!before && how.until?.test(seen) === true) child.kill('SIGINT');
+    if (before || how.until?.test(seen) !== true) return;
+    if (how.then === 'close') child.stdout.destroy();
+    else child.kill('SIGINT');
   });
   const [out, errors, [code]] = await Promise.all([
-    text(child.stdout),
+    text(child.stdout).catch(() => seen), // destroyed above
     text(child.stderr),
     once(child, 'exit') as Promise<[number | null]>, // as Node documents it
   ]);
@@ -74,6 +82,14 @@ suite('the command as a process', () => {
     assert.match(out, /^kind: Pod\n/);
     const wrong = await start(['inject', '--nonsense']);
     assert.deepEqual([wrong.code, wrong.out], [2, '']);
+  });
+
+  test('a reader that goes away ends it quietly, with the exit code of SIGPIPE', async () => {
+    for (const words of [['--help'], ['explain', '-f', '-']]) {
+      const input = 'kind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: web}]}\n';
+      const { code, errors } = await start(words, { input, then: 'close' });
+      assert.deepEqual([code, errors], [141, ''], words.join(' '));
+    }
   });
 });
 
@@ -104,6 +120,14 @@ suite('dev', () => {
     assert.deepEqual([ended.code, ended.errors], [0, '']);
     assert.match(ended.out, /added: vouchsafe-init, vouchsafe-agent/);
     assert.match(ended.out, /stopping: the agent revokes its credentials/);
+    assert.deepEqual(readdirSync(scratch), []);
+  });
+
+  test('a reader that goes away ends it in order', async (t) => {
+    const { manifest, scratch } = placeFor(t, { 'secret-app': 'kvv2/app' });
+    const how = { scratch, until: /\[2\]/, then: 'close' } as const;
+    const ended = await start(['dev', '-f', manifest], how);
+    assert.deepEqual([ended.code, ended.errors], [141, '']);
     assert.deepEqual(readdirSync(scratch), []);
   });
 
