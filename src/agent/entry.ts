@@ -10,6 +10,7 @@ import {
 } from '../core/index.ts';
 import { createBackoff, type Backoff } from '../async/index.ts';
 import {
+  entryDueAtMs,
   heldOf,
   initialEntry,
   type EntryContext,
@@ -32,6 +33,7 @@ export class Entry {
   /** Waits after failures. */
   backoff: Backoff;
   #state: EntryState;
+  #dueAtMs: number;
 
   constructor(dependency: Dependency, start: NewEntry) {
     const { number, refreshMs, held, clock } = start;
@@ -40,6 +42,7 @@ export class Entry {
     this.dependency = dependency;
     this.refreshMs = refreshMs;
     this.#state = initialEntry(held, clock.monotonicMs());
+    this.#dueAtMs = entryDueAtMs(this.#state);
     this.backoff = backoffOf(this, start);
   }
 
@@ -61,6 +64,11 @@ export class Entry {
     return this.#state.times.atMs;
   }
 
+  /** When the next step is to be taken. Infinity: one is in progress. */
+  get dueAtMs(): number {
+    return this.#dueAtMs;
+  }
+
   /** Monotonic milliseconds of the last read or renewal that succeeded. */
   get confirmedAtMs(): number {
     return this.#state.times.confirmedAtMs;
@@ -70,6 +78,7 @@ export class Entry {
   apply(event: EntryEvent, context: EntryContext): Omit<EntryTransition, 'state'> {
     const { state, ...rest } = transitionEntry(this.#state, event, context);
     this.#state = state;
+    this.#dueAtMs = entryDueAtMs(state);
     return rest;
   }
 }

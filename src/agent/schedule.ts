@@ -160,29 +160,58 @@ export function planJwtSvid(
   return fetchAfter(Math.max(halfMs, leftMs * 0.1), leftMs, context);
 }
 
+/** Where a password that Vault rotates is between two rotations. */
+export type RotationPhase =
+  /** The password is valid until the next rotation. */
+  | { readonly name: 'beforeRotation' }
+  /** The rotation is due, and the password is still the old one. */
+  | {
+      readonly name: 'awaitingRotation';
+      /** When the rotation was due, monotonic milliseconds. */
+      readonly dueAtMs: number;
+      /** The wait until the next look; it grows while Vault cannot reach the database. */
+      readonly againMs: number;
+    };
+
 /**
- * Plans a password that Vault rotates: it is read from just before the rotation, once a second until it has changed.
- * With a schedule, Vault announces the next rotation up to five seconds before it has finished the last one; a plan by
- * only the TTL would miss the new password for a whole period.
+ * The phase of a password that was just read, with `ttlMs` until the rotation that Vault announces. With a schedule, Vault
+ * announces the next rotation up to five seconds before it has finished the last one, so the TTL does not tell: the password has to
+ * change.
  *
  * @see https://github.com/hashicorp/vault/issues/31918
  */
-function planRotation(ttlMs: number, context: PlanContext): RenewalPlan {
+export function rotationPhase(
+  ttlMs: number,
+  context: Pick<PlanContext, 'monotonicMs' | 'previous' | 'isUnchanged'>,
+): RotationPhase {
   const { monotonicMs, previous, isUnchanged = false } = context;
-  const refreshMs = spreadRefresh(context);
-  const awaitedAtMs = previous?.rotatesAtMs ?? Infinity;
-  const lateMs = monotonicMs - awaitedAtMs;
-  // The interval grows while Vault cannot reach the database.
+  const dueAtMs = previous?.rotatesAtMs ?? Infinity;
+  const lateMs = monotonicMs - dueAtMs;
+  if (!isUnchanged || lateMs < -ROTATION_EARLY_MS) return { name: 'beforeRotation' };
   const againMs = Math.max(MIN_INTERVAL_MS, lateMs / 8);
-  const isAwaited = isUnchanged && lateMs >= -ROTATION_EARLY_MS;
-  if (isAwaited && (ttlMs === 0 || againMs <= ttlMs)) {
-    const plan = fetchAfter(Math.min(againMs, refreshMs), Infinity, context);
-    return { ...plan, rotatesAtMs: awaitedAtMs };
+  // The next rotation comes before the next look would.
+  if (ttlMs > 0 && ttlMs < againMs) return { name: 'beforeRotation' };
+  return { name: 'awaitingRotation', dueAtMs, againMs };
+}
+
+/** Plans a password that Vault rotates: it is read from just before the rotation, once a second until it has changed. */
+function planRotation(ttlMs: number, context: PlanContext): RenewalPlan {
+  const { monotonicMs, previous } = context;
+  const refreshMs = spreadRefresh(context);
+  const phase = rotationPhase(ttlMs, context);
+  switch (phase.name) {
+    case 'awaitingRotation': {
+      const plan = fetchAfter(Math.min(phase.againMs, refreshMs), Infinity, context);
+      return { ...plan, rotatesAtMs: phase.dueAtMs };
+    }
+    case 'beforeRotation': {
+      // The first read may fall between the time of a rotation and its end; a manual rotation is noticed by the refresh.
+      const isFirst = previous === undefined;
+      const latestMs = isFirst ? Math.min(ROTATION_DELAY_MS, refreshMs) : refreshMs;
+      const waitMs = Math.min(ttlMs - between(0.5, 1, context.random) * 1000, latestMs);
+      return { ...fetchAfter(waitMs, Infinity, context), rotatesAtMs: monotonicMs + ttlMs };
+    }
   }
-  // The first read may fall into those five seconds; a manual rotation is noticed by the refresh.
-  const latestMs = previous === undefined ? Math.min(ROTATION_DELAY_MS, refreshMs) : refreshMs;
-  const waitMs = Math.min(ttlMs - between(0.5, 1, context.random) * 1000, latestMs);
-  return { ...fetchAfter(waitMs, Infinity, context), rotatesAtMs: monotonicMs + ttlMs };
 }
 
 /** Plans a value that carries its own expiry by the wall clock, such as a certificate. */

@@ -25,12 +25,7 @@ import {
   withDeadline,
   type Backoff,
 } from '../async/index.ts';
-import {
-  entryDueAtMs,
-  type EntryEffect,
-  type EntryEvent,
-  type EntryRequest,
-} from './entry-state.ts';
+import type { EntryEffect, EntryEvent, EntryRequest } from './entry-state.ts';
 import { backoffOf, Entry } from './entry.ts';
 import { x509Value, type LeaseRef, type ObtainedValue, type Obtainer } from './obtain.ts';
 import type { KnownValues, ValuesRoom } from './ports.ts';
@@ -183,7 +178,10 @@ export class Values {
   async run(signal: AbortSignal): Promise<void> {
     try {
       for (;;) {
-        for (const entry of this.#entries.values()) this.#takeStep(entry, signal);
+        const nowMs = this.#options.clock.monotonicMs();
+        for (const entry of this.#entries.values()) {
+          if (entry.dueAtMs <= nowMs) this.#takeStep(entry, signal);
+        }
         await this.#timer.waitUntil(this.#nextMs(), signal);
       }
     } finally {
@@ -204,7 +202,7 @@ export class Values {
 
   #nextMs(): number {
     let next = Infinity;
-    for (const { state } of this.#entries.values()) next = Math.min(next, entryDueAtMs(state));
+    for (const entry of this.#entries.values()) next = Math.min(next, entry.dueAtMs);
     return next;
   }
 
@@ -247,7 +245,6 @@ export class Values {
   }
 
   #takeStep(entry: Entry, signal: AbortSignal): void {
-    if (entryDueAtMs(entry.state) > this.#options.clock.monotonicMs()) return;
     const request = this.#apply(entry, { type: 'due' });
     if (request === undefined) return;
     const step = this.#request(entry, request, signal);

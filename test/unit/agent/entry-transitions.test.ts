@@ -124,6 +124,17 @@ for (const [name, state] of Object.entries(STATES)) {
   });
 }
 
+test('an entry is due at once, or as the value of a predecessor plans', () => {
+  const fresh = initialEntry(undefined, NOW_MS);
+  assert.deepEqual([fresh.name, entryDueAtMs(fresh), heldOf(fresh)], ['absent', NOW_MS, undefined]);
+  const resumed = initialEntry(PLAIN, NOW_MS);
+  assert.deepEqual([resumed.name, entryDueAtMs(resumed)], ['held', PLAIN.plan.atMs]);
+  assert.equal(heldOf(resumed), PLAIN);
+  for (const name of ['fetching', 'refreshing', 'renewing', 'dropped'] as const) {
+    assert.equal(entryDueAtMs(STATES[name]), Infinity, name);
+  }
+});
+
 /** A state with another value, or other times. */
 function held(change: Partial<ObtainedValue>, name: 'held' | 'renewing' = 'held'): EntryState {
   return { name, held: { ...HELD, ...change }, times };

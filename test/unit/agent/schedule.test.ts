@@ -9,6 +9,7 @@ import {
   planJwtSvid,
   planLease,
   planValue,
+  rotationPhase,
   spreadFirst,
   waitsOfRefresh,
   type PlanContext,
@@ -158,6 +159,26 @@ test('a rotation that is late is awaited with growing intervals', () => {
   assert.equal(again(59_000, 1000), MIN_INTERVAL_MS, 'Vault rounds');
   assert.equal(again(140_000, 0), 10_000);
   assert.ok(again(60_000 + 24 * HOUR_MS, 0) <= HOUR_MS);
+});
+
+test('a rotation is awaited from when it is due until the password changes or the next one comes first', () => {
+  const before = { name: 'beforeRotation' } as const;
+  const awaiting = { name: 'awaitingRotation', dueAtMs: 60_000 } as const;
+  for (const [monotonicMs, isUnchanged, ttlMs, phase] of [
+    [58_499, true, 1000, before],
+    [58_500, true, 1000, { ...awaiting, againMs: MIN_INTERVAL_MS }],
+    [59_000, false, 60_000, before],
+    [61_000, true, 0, { ...awaiting, againMs: MIN_INTERVAL_MS }],
+    [61_000, true, 999, before],
+    [76_000, true, 60_000, { ...awaiting, againMs: 2000 }],
+    [76_000, true, 2000, { ...awaiting, againMs: 2000 }],
+    [76_000, true, 1999, before],
+    [76_000, false, 0, before],
+  ] as const) {
+    const found = rotationPhase(ttlMs, { monotonicMs, isUnchanged, previous: EARLIER });
+    assert.deepEqual(found, phase, `${monotonicMs} ms, TTL ${ttlMs} ms, unchanged: ${isUnchanged}`);
+  }
+  assert.deepEqual(rotationPhase(0, { monotonicMs: 0 }), before, 'the first read');
 });
 
 test('a rotation that a schedule has let pass is not awaited beyond the next', () => {
