@@ -1,5 +1,8 @@
 /** Time that a test moves by hand. */
 import type { Clock } from '../../src/core/index.ts';
+import { settle } from './settle.ts';
+
+export { settle };
 
 interface Sleeper {
   readonly atMs: number;
@@ -73,12 +76,5 @@ export class FakeClock implements Clock {
   #step(ms: number): void {
     this.#monotonicMs += ms;
     this.#wallMs += ms;
-  }
-}
-
-/** Lets everything that is ready run. */
-export async function settle(turns = 20): Promise<void> {
-  for (let turn = 0; turn < turns; turn += 1) {
-    await new Promise((resolve) => setImmediate(resolve));
   }
 }

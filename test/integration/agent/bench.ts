@@ -151,13 +151,12 @@ export class Pod {
   async #quiet(): Promise<void> {
     const isBusy = (): boolean =>
       this.#writing > 0 ||
-      process.getActiveResourcesInfo().some((name) => /Req|ConnectWrap/.test(name)) ||
       this.vault.requests.slice(-50).some(({ status }) => status === undefined);
     let patience = 300;
     for (let turns = 0; turns < 4; turns += 1) {
       // What was on its way through loopback before this round trip has arrived after it, however busy the machine.
       await (await fetch(`${this.vault.address}/v1/sys/health`)).arrayBuffer();
-      await settle(2);
+      await settle();
       await until(() => !isBusy());
       const isDueNow = [...this.#agents].some((agent) => isDue(agent.status()));
       if (isDueNow && patience-- > 0) turns = 0;

@@ -162,10 +162,10 @@ test('a waiting caller gets an item as soon as its owner may have a turn again',
   assert.equal(await queue.take(ALWAYS), 'a1');
   const given: (string | undefined)[] = [];
   void queue.take(ALWAYS).then((one) => given.push(one));
-  await settle(5);
+  await settle();
   assert.deepEqual(given, []);
   queue.done('a');
-  await settle(5);
+  await settle();
   assert.deepEqual(given, ['a2']);
 });
 
@@ -177,7 +177,7 @@ test('a caller that ends its wait gets nothing, and keeps nothing from the next'
     void queue.take(signal).then((one) => given.push(one));
   stop.abort();
   queue.add('a', 'a1');
-  await settle(5);
+  await settle();
   assert.deepEqual(given, [undefined, 'a1']);
   queue.add('a', 'a2');
   assert.equal(await queue.take(stop.signal), undefined);

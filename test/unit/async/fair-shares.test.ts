@@ -23,12 +23,12 @@ class Work {
   /** Ends the operation that had the `index`-th turn. */
   async end(index: number): Promise<void> {
     this.#ends[index]?.();
-    await settle(5);
+    await settle();
   }
 
   /** Ends everything, what begins meanwhile included. */
   async endAll(): Promise<void> {
-    await settle(5);
+    await settle();
     for (let index = 0; index < this.#ends.length; index += 1) await this.end(index);
   }
 }
@@ -93,7 +93,7 @@ test('a crowd of one owner does not hold up the first of another', async () => {
   const work = new Work();
   const crowd = Array.from({ length: 100 }, () => work.run(shares, 'crowd'));
   const victim = work.run(shares, 'victim');
-  await settle(5);
+  await settle();
   assert.deepEqual(work.begun, ['crowd', 'crowd', 'crowd', 'victim']);
   await work.endAll();
   await Promise.all([...crowd, victim]);
@@ -104,7 +104,7 @@ test('if all units are taken, the waiting owner that holds the fewest is next, i
   const shares = new FairShares(3);
   const work = new Work();
   const done = ['a', 'b', 'c', 'a', 'a', 'd'].map((owner) => work.run(shares, owner));
-  await settle(5);
+  await settle();
   assert.deepEqual(work.begun, ['a', 'b', 'c']);
   await work.end(1);
   assert.deepEqual(work.begun, ['a', 'b', 'c', 'd'], 'a has one already');
@@ -130,12 +130,12 @@ test('a caller that is aborted while it waits leaves the queue; one whose turn h
   const reason = new Error('stop');
   const aborted = [work.run(shares, 'one', stop.signal), work.run(shares, 'one', stop.signal)];
   const last = work.run(shares, 'one');
-  await settle(5);
+  await settle();
   const ended = work.end(0);
   stop.abort(reason); // in the moment of its turn, for the first of them
   for (const one of aborted) await assert.rejects(one, (error) => error === reason);
   await ended;
-  await settle(5);
+  await settle();
   assert.deepEqual(work.begun, ['one', 'one']);
   await work.endAll();
   await Promise.all([first, last]);
@@ -193,12 +193,12 @@ test('property: never over a third, never over the total, nobody waits for what 
           all.push(work.catch(() => waiting.delete(entry)));
         } else if (what === 'end') running[pick % running.length]?.end();
         else [...waiting][pick % waiting.size]?.stop.abort();
-        await settle(5);
+        await settle();
         check();
       }
       while (running.length > 0) {
         running[0]?.end();
-        await settle(5);
+        await settle();
         check();
       }
       await Promise.all(all);

@@ -21,7 +21,7 @@ class Gate {
 
   async end(name: string): Promise<void> {
     this.#ends.get(name)?.();
-    await settle(2);
+    await settle();
   }
 }
 
@@ -31,7 +31,7 @@ test('at most the limit run, the others wait in order', async () => {
   const all = Promise.all(
     ['a', 'b', 'c', 'd'].map((name) => semaphore.run(ALWAYS, gate.operation(name))),
   );
-  await settle(2);
+  await settle();
   assert.deepEqual(gate.begun, ['a', 'b']);
   await gate.end('b');
   assert.deepEqual(gate.begun, ['a', 'b', 'c']);
@@ -69,7 +69,7 @@ test('a caller that is aborted while waiting leaves the queue, and the next one 
     (error) => error === reason,
   );
   const last = semaphore.run(ALWAYS, gate.operation('last'));
-  await settle(2);
+  await settle();
   controller.abort(reason);
   await aborted;
   await gate.end('first');
@@ -84,7 +84,7 @@ test('an abort in the moment of its turn loses no place', async () => {
   const controller = new AbortController();
   const first = semaphore.run(ALWAYS, gate.operation('first')).then(() => controller.abort());
   const aborted = semaphore.run(controller.signal, gate.operation('second')).catch(() => 'aborted');
-  await settle(2);
+  await settle();
   await gate.end('first');
   await gate.end('second');
   await Promise.all([first, aborted]);

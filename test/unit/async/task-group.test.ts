@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runAll, type Task } from '../../../src/async/index.ts';
-import { settle } from '../../helpers/fake-clock.ts';
+import { settle, turns } from '../../helpers/settle.ts';
 
 /** Runs until it is aborted, and tells of its end. */
 function untilAborted(name: string, ended: string[]): Task {
@@ -11,7 +11,7 @@ function untilAborted(name: string, ended: string[]): Task {
     try {
       await promise;
     } finally {
-      await settle(2);
+      await turns(2);
       ended.push(name);
     }
   };
@@ -44,7 +44,7 @@ test('the first failure ends the others, which are awaited, and is thrown', asyn
   const group = runAll(new AbortController().signal, [
     untilAborted('a', ended),
     async () => {
-      await settle(1);
+      await turns(1);
       throw failure;
     },
     untilAborted('b', ended),

@@ -10,7 +10,8 @@ import {
   type Metrics,
 } from '../../../src/core/index.ts';
 import { createNotifier, type Notifier, type NotifierOptions } from '../../../src/notify/index.ts';
-import { FakeClock, settle } from '../../helpers/fake-clock.ts';
+import { FakeClock } from '../../helpers/fake-clock.ts';
+import { until } from '../../helpers/until.ts';
 
 /** A signal that never aborts. */
 export const ALWAYS = new AbortController().signal;
@@ -95,16 +96,6 @@ export async function serve(
   });
   const { port } = server.address() as AddressInfo; // it listens on a port, not on a pipe
   return { port, url: `http://127.0.0.1:${port}/-/reload`, calls };
-}
-
-/** Lets the process work until something is so. */
-export async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!condition()) {
-    if (performance.now() > deadline)
-      throw new Error(`it never came true: ${condition.toString()}`);
-    await settle(1);
-  }
 }
 
 /** Moves time on, step by step, until a promise has settled. */

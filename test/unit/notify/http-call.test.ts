@@ -6,7 +6,8 @@ import { test } from 'node:test';
 import { VouchsafeError, type ErrorCode } from '../../../src/core/index.ts';
 import { callHttp, describeCall } from '../../../src/notify/http-call.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';
-import { ALWAYS, pass, serve, until } from './harness.ts';
+import { until } from '../../helpers/until.ts';
+import { ALWAYS, pass, serve } from './harness.ts';
 
 function refusal(code: ErrorCode, message: RegExp): (error: unknown) => boolean {
   return (error) => {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { test } from 'node:test';
 import type { NotifyAction } from '../../../src/config/schema/index.ts';
-import { ALWAYS, notifierOf, pass, serve, until } from './harness.ts';
+import { until } from '../../helpers/until.ts';
+import { ALWAYS, notifierOf, pass, serve } from './harness.ts';
 
 function post(url: string): NotifyAction {
   return { kind: 'http', method: 'POST', url };
@@ -114,7 +115,7 @@ test('requests between two tries are served by the next one', async (t) => {
   assert.equal(counts.length, 1);
 });
 
-test('a request after the end begins anew', async (t) => {
+test('a request after the end begins again', async (t) => {
   const server = await serve(t, (response) => response.end());
   const { notifier } = notifierOf();
   await notifier.notify([post(server.url)], ALWAYS);
@@ -123,15 +124,14 @@ test('a request after the end begins anew', async (t) => {
 });
 
 test('a newer request has the patience of a new one', async (t) => {
-  const server = await serve(t, (response) => response.writeHead(500).end());
   const { notifier, clock, log } = notifierOf();
-  const first = notifier.notify([post(server.url)], ALWAYS);
+  const notify = (): Promise<void> => notifier.notify([post(server.url)], ALWAYS);
   let second: Promise<void> | undefined;
-  const join = until(() => server.calls.length === 4).then(() => {
-    second = notifier.notify([post(server.url)], ALWAYS);
+  const server = await serve(t, (response) => {
+    if (server.calls.length === 4) second = notify();
+    response.writeHead(500).end();
   });
-  await pass(clock, first, 500);
-  await join;
+  await pass(clock, notify(), 500);
   await second;
   assert.ok(server.calls.length >= 9, `${server.calls.length}`);
   assert.equal(log.length, 1);

@@ -14,7 +14,8 @@ import {
 import { hasCode, VouchsafeError } from '../../../src/core/index.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';
 import { settle } from '../../helpers/fake-clock.ts';
-import { ALWAYS, notifierOf, pass, until } from './harness.ts';
+import { until } from '../../helpers/until.ts';
+import { ALWAYS, notifierOf, pass } from './harness.ts';
 
 const HUP: NotifyAction = { kind: 'signal', signal: 'SIGHUP', container: 'app' };
 const RESTART: NotifyAction = { kind: 'restart', container: 'app' };

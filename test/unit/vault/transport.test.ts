@@ -435,7 +435,7 @@ async function drive<T>(clock: FakeClock, call: Promise<T>): Promise<T> {
     () => true,
     () => true,
   );
-  while (!(await Promise.race([ended, settle(1).then(() => false)]))) {
+  while (!(await Promise.race([ended, settle().then(() => false)]))) {
     if (clock.sleeping > 0) await clock.advance(50);
   }
   return await call;

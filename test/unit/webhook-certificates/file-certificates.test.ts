@@ -52,7 +52,7 @@ test('broken files keep the old certificate and are reported once', async (t) =>
   running.change({ cert: 'hunter2' });
   await until(() => running.logger.lines.length === 2);
   running.change({ cert: 'hunter2' });
-  await settle(200);
+  await settle();
   assert.equal(running.source.current, good);
   assert.equal(running.logger.lines.length, 2);
   assert.doesNotMatch(running.logger.text(), /hunter2|PRIVATE KEY/);

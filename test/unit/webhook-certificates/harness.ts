@@ -87,7 +87,7 @@ export class World {
   /** Three replicas that have agreed on a leader. */
   async startThree(): Promise<readonly Replica[]> {
     const replicas = ['a', 'bb', 'ccc'].map((name) => this.start(name));
-    await settle(100);
+    await settle();
     assert.deepEqual(this.callable(), ['a', 'bb', 'ccc']);
     return replicas;
   }
@@ -122,7 +122,7 @@ export class World {
   async pass(ms: number, stepMs = 1000): Promise<void> {
     for (let rest = ms; rest > 0; rest -= stepMs) {
       await this.clock.advance(Math.min(stepMs, rest));
-      await settle(20);
+      await settle();
       this.failures += this.replicas.length - this.callable().length;
     }
   }

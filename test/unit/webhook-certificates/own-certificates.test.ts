@@ -18,7 +18,7 @@ import {
 test('first start without a Secret: one replica creates everything', async (t) => {
   const world = new World(t);
   world.start('a');
-  await settle(100);
+  await settle();
   assert.deepEqual(world.callable(), ['a']);
   const leaf = new X509Certificate(world.secret()[KEYS.certificate] ?? '');
   assert.equal(leaf.subjectAltName, `DNS:${NAME}`);
@@ -53,10 +53,10 @@ test('the Lease is taken before the watch of the Secret is open: renewal waits a
     },
   };
   const replica = world.start('a', { ...connection, api: slow });
-  await settle(100);
+  await settle();
   await world.clock.advance(10); // so much older is the list
   taken.resolve(undefined);
-  await settle(100);
+  await settle();
   assert.ok(replica.own.isLeader);
   assert.equal(
     world.cluster.get(SECRET),
@@ -64,9 +64,9 @@ test('the Lease is taken before the watch of the Secret is open: renewal waits a
     'a view that may be old is no ground to write',
   );
   stands.resolve(undefined);
-  await settle(100);
+  await settle();
   await world.clock.advance(1000);
-  await settle(100);
+  await settle();
   assert.ok(replica.own.current !== undefined);
 });
 
@@ -94,7 +94,7 @@ test('a new CA is trusted before a certificate of it is served', async (t) => {
   const before = replica?.certificates.current?.certificatePem;
   const oldAuthority = world.secret()[KEYS.caCertificate] ?? '';
   world.cluster.put(SECRET, secretData({ ...world.secret(), [KEYS.caKey]: 'garbage' }));
-  await settle(100);
+  await settle();
   assert.notEqual(world.secret()[KEYS.caCertificate], oldAuthority);
   assert.equal(world.trusted, 2);
   assert.equal(replica?.certificates.current?.certificatePem, before, 'it settles first');
@@ -155,7 +155,7 @@ test('the Secret is deleted and the leader is a new replica: the old certificate
   world.start('dddd');
   world.cluster.delete(SECRET);
   await world.clock.advance(10_000);
-  await settle(100);
+  await settle();
   assert.deepEqual([...world.callable()].sort(), ['bb', 'ccc', 'dddd']);
 });
 
@@ -170,7 +170,7 @@ for (const present of ['', 'hunter2', createTestCa().caPem]) {
       { name: 'y', clientConfig: {} },
     ];
     world.cluster.put(CONFIGURATION, { webhooks });
-    await settle(100);
+    await settle();
     assert.deepEqual(world.bundles, [before, before]);
     assert.deepEqual(world.callable(), ['a', 'bb', 'ccc']);
   });
@@ -184,7 +184,7 @@ test('the caBundle is emptied while there is no leader: corrected at once', asyn
   await leader?.stop();
   assert.equal(world.leader, undefined);
   world.cluster.put(CONFIGURATION, configuration());
-  await settle(100);
+  await settle();
   assert.equal(world.callable().length, 2);
 });
 
@@ -192,13 +192,13 @@ test('the configuration is deleted and created again', async (t) => {
   const world = new World(t);
   const [replica] = await world.startThree();
   world.cluster.delete(CONFIGURATION);
-  await settle(100);
+  await settle();
   assert.match(
     replica?.certificates.current?.problem ?? '',
     /MutatingWebhookConfiguration "vouchsafe-webhook" does not exist/,
   );
   world.cluster.put(CONFIGURATION, configuration());
-  await settle(100);
+  await settle();
   assert.deepEqual(world.callable(), ['a', 'bb', 'ccc']);
   assert.equal(replica?.certificates.current?.problem, undefined);
 });
@@ -229,7 +229,7 @@ test('a start that finds garbage replaces it', async (t) => {
   const world = new World(t);
   world.cluster.put(SECRET, { data: { [KEYS.certificate]: 7 } });
   world.start('a');
-  await settle(100);
+  await settle();
   assert.deepEqual(world.callable(), ['a']);
 });
 
@@ -249,7 +249,7 @@ test('everything has expired while no replica ran: one start renews it', async (
   for (const replica of [a, b, c]) await replica?.stop();
   world.clock.jump(2000 * DAY);
   world.start('dddd');
-  await settle(100);
+  await settle();
   assert.deepEqual(world.callable(), ['dddd']);
   assert.equal(world.trusted, 1);
 });

@@ -104,7 +104,7 @@ test('replicas with different CAs do not fight over the bundle', async (t) => {
   const [old, next] = [createTestCa(first.clock), createTestCa(first.clock)];
   first.give(old);
   second.give(next);
-  await settle(200);
+  await settle();
   assert.equal(readBundle(first.bundle()).length, 2);
   const patches = first.cluster.requests.filter((one) => one.startsWith('PATCH'));
   assert.ok(patches.length <= 3, String(patches.length));
@@ -127,7 +127,7 @@ test('where the bundle is managed elsewhere, a certificate is held back until it
   };
   trust(old.caPem);
   const before = world.give(old);
-  await settle(100);
+  await settle();
   world.give(next);
   await world.clock.advance(HOUR);
   assert.equal(served(world), before, 'the last good one');
@@ -140,9 +140,9 @@ test('where the bundle is managed elsewhere, a certificate is held back until it
 test('a certificate that is not trusted yet is preferred to an expired one', async (t) => {
   const world = begin(t, 'never');
   const before = world.give(createTestCa(world.clock));
-  await settle(100);
+  await settle();
   world.give(createTestCa(world.clock));
-  await settle(100);
+  await settle();
   assert.equal(served(world), before);
   world.clock.jump(13 * HOUR);
   await world.clock.advance(60_000);
