@@ -2,6 +2,7 @@
  * Which of the added parts of a pod are still intact: harmless changes by the API server and other webhooks are kept,
  * changes to what runs and with which rights are not.
  */
+import { fieldsOf, type Fields } from '../core/index.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { isOwnContainer, isOwnVolume } from './names.ts';
 import type { Container, Named, Pod } from './pod.ts';
@@ -96,12 +97,6 @@ function hasMounts(present: Container, written: Container): boolean {
       return found !== undefined && isDeepStrictEqual(found, mount);
     })
   );
-}
-
-type Fields = Readonly<Record<string, unknown>>;
-
-function fieldsOf(value: unknown): Fields {
-  return typeof value === 'object' && value !== null ? { ...value } : {};
 }
 
 /** Rights that a platform may add where none are written; none exceeds the default. */

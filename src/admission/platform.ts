@@ -2,6 +2,7 @@
  * Pods that run only on nodes where the agent's image cannot run: on Windows, or on another architecture. A pod may say
  * so in several fields; one that leaves the node open is injected.
  */
+import { fieldsOf, type Fields } from '../core/index.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import type { Pod } from './pod.ts';
 
@@ -150,12 +151,6 @@ function isOfWindows({ label, operator, values }: Requirement): boolean {
   if (label === WINDOWS_BUILD) return operator !== 'NotIn' && operator !== 'DoesNotExist';
   const isSku = DISTRIBUTION_LABELS.includes(label) && operator === 'In' && values.length > 0;
   return isSku && values.every((value) => WINDOWS_PREFIX.test(value));
-}
-
-type Fields = Readonly<Record<string, unknown>>;
-
-function fieldsOf(value: unknown): Fields {
-  return typeof value === 'object' && value !== null ? { ...value } : {};
 }
 
 function listOf(value: unknown): readonly unknown[] {

@@ -3,7 +3,7 @@
  *
  * @see https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
  */
-import { VouchsafeError } from '../core/index.ts';
+import { isRecord, VouchsafeError, type Fields } from '../core/index.ts';
 
 /** An item of a list that is identified by its name. */
 export interface Named {
@@ -150,13 +150,9 @@ function checkContainer(container: Fields, path: string): void {
   }
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-
 function record(value: unknown, path: string): Fields {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw malformed(`${path} must be an object`);
-  }
-  return value as Fields; // an object that is not a list has only fields
+  if (isRecord(value)) return value;
+  throw malformed(`${path} must be an object`);
 }
 
 function listOf(value: unknown, path: string): Fields[] {

@@ -6,7 +6,7 @@
 import type { CheckTemplate } from '../contracts/index.ts';
 import type { Annotations } from '../config/annotations/index.ts';
 import type { Installation } from '../config/installation/index.ts';
-import { VouchsafeError } from '../core/index.ts';
+import { isRecord, VouchsafeError, type Fields } from '../core/index.ts';
 import { inject, type InjectionResult } from './inject.ts';
 import { jsonPatch } from './json-patch.ts';
 import { readPod, type Pod } from './pod.ts';
@@ -77,12 +77,12 @@ export function review(body: unknown, context: ReviewContext): Review {
  */
 export function readReview(body: unknown): AdmissionRequest {
   if (!isShallow(body, MAX_DEPTH)) throw malformed(`it is nested deeper than ${MAX_DEPTH} levels`);
-  const reviewed = fieldsOf(body);
+  const reviewed = objectOf(body);
   if (reviewed['kind'] !== 'AdmissionReview') throw malformed('its kind is not AdmissionReview');
   if (reviewed['apiVersion'] !== 'admission.k8s.io/v1') {
     throw malformed('its apiVersion is not admission.k8s.io/v1');
   }
-  const request = fieldsOf(reviewed['request']);
+  const request = objectOf(reviewed['request']);
   const { uid, namespace = '' } = request;
   if (typeof uid !== 'string' || uid === '' || uid.length > 256) throw malformed('it has no uid');
   if (typeof namespace !== 'string' || namespace.length > 253) {
@@ -94,10 +94,10 @@ export function readReview(body: unknown): AdmissionRequest {
 
 function isPodCreation(request: Fields): boolean {
   const { operation, subResource = '' } = request;
-  const { group: ofKind = '', kind } = fieldsOf(request['kind'] ?? {});
+  const { group: ofKind = '', kind } = objectOf(request['kind'] ?? {});
   // The API server sends both; reviews written by hand often have only the kind.
   const byKind = { group: ofKind, resource: kind === 'Pod' ? 'pods' : kind };
-  const { group = '', resource } = fieldsOf(request['resource'] ?? byKind);
+  const { group = '', resource } = objectOf(request['resource'] ?? byKind);
   return operation === 'CREATE' && group === '' && resource === 'pods' && subResource === '';
 }
 
@@ -185,13 +185,9 @@ function isShallow(value: unknown, depth: number): boolean {
   return true;
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-
-function fieldsOf(value: unknown): Fields {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw malformed('a part of it is not an object');
-  }
-  return value as Fields; // an object that is not a list has only fields
+function objectOf(value: unknown): Fields {
+  if (isRecord(value)) return value;
+  throw malformed('a part of it is not an object');
 }
 
 function malformed(what: string): VouchsafeError {

@@ -5,6 +5,7 @@ import { writeFile } from 'node:fs/promises';
 import {
   EXIT,
   exitCodeOf,
+  fieldsOf,
   toVouchsafeError,
   VouchsafeError,
   type Clock,
@@ -144,8 +145,7 @@ async function loadConfig(options: RunAgentOptions): Promise<AgentConfig> {
 async function terminationLogOf(options: RunAgentOptions): Promise<string | undefined> {
   try {
     const document = await parseDocumentText(await configTextOf(options));
-    const isObject = typeof document === 'object' && document !== null;
-    const path: unknown = isObject ? Reflect.get(document, 'terminationLog') : undefined;
+    const path = fieldsOf(document)['terminationLog'];
     return typeof path === 'string' ? path : undefined;
   } catch {
     return undefined;

@@ -5,10 +5,10 @@ import type { LogLevel, Random, VouchsafeError } from '../core/index.ts';
 import type { LeaseRef, ObtainedValue } from './obtain.ts';
 
 /** A value with a lease. */
-export type LeasedValue = ObtainedValue & { readonly lease: LeaseRef };
+type LeasedValue = ObtainedValue & { readonly lease: LeaseRef };
 
 /** Known in every state. Times are of the monotonic clock. */
-export interface EntryTimes {
+interface EntryTimes {
   /** When the next step is due; while one is in progress, when that was due. */
   readonly atMs: number;
   /** The last read or renewal that succeeded; before the first one, when the entry was created. */

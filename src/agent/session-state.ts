@@ -43,7 +43,7 @@ export interface SessionHistory {
  * A login in progress: it waits for its next try; or a try is under way, with the present identity or with one that has been
  * replaced since.
  */
-export type LoginPhase = 'waiting' | 'trying' | 'trying-outdated';
+type LoginPhase = 'waiting' | 'trying' | 'trying-outdated';
 
 /** The states. Each arrow between them is in the table of `session-transitions.ts`. */
 export type SessionState =

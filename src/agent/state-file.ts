@@ -8,6 +8,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   codeOf,
+  isRecord,
   JsonText,
   VouchsafeError,
   type Clock,
@@ -248,7 +249,7 @@ function decodeState(raw: RawState, files: ValueFiles): SavedState {
 
 /** The token of a session in an unknown format. */
 function salvaged(session: unknown): SavedRetired[] {
-  const token: unknown = isObject(session) ? session['token'] : undefined;
+  const token: unknown = isRecord(session) ? session['token'] : undefined;
   if (typeof token !== 'string') return [];
   return [{ token, isBatch: false, expiresInMs: null, leases: [] }];
 }
@@ -260,13 +261,13 @@ function isSavedSession(value: SavedSession): boolean {
 }
 
 function isSavedValue(value: SavedPlan): boolean {
-  if (!isObject(value) || !isObject(value.dependency) || !isPlan(value)) return false;
+  if (!isRecord(value) || !isRecord(value.dependency) || !isPlan(value)) return false;
   const { lease, refreshMs } = value;
   return isTime(refreshMs) && (lease === null || typeof lease.id === 'string');
 }
 
 function isSavedRetired(value: SavedRetired): boolean {
-  return isObject(value) && typeof value.token === 'string' && Array.isArray(value.leases);
+  return isRecord(value) && typeof value.token === 'string' && Array.isArray(value.leases);
 }
 
 function isPlan({ action, dueInMs, expiresInMs }: SavedSession | SavedPlan): boolean {
@@ -276,10 +277,6 @@ function isPlan({ action, dueInMs, expiresInMs }: SavedSession | SavedPlan): boo
 
 function isTime(value: unknown): boolean {
   return Number.isFinite(value);
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
 }
 
 function unusable(cause: unknown, details: ErrorDetails = {}): VouchsafeError {

@@ -1,9 +1,8 @@
 /**
  * Reads and creates objects of a cluster, and names missing rights.
  */
-import { VouchsafeError } from '../core/index.ts';
+import { fieldsOf, VouchsafeError } from '../core/index.ts';
 import {
-  fieldsOf,
   itemsOf,
   statusOf,
   type ApiObject,

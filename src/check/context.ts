@@ -2,8 +2,8 @@
  * The input of all checks.
  */
 import type { CheckTemplate } from '../contracts/index.ts';
-import type { Clock } from '../core/index.ts';
-import { fieldsOf, type ApiObject, type KubernetesApi } from '../kubernetes/index.ts';
+import { fieldsOf, type Clock } from '../core/index.ts';
+import type { ApiObject, KubernetesApi } from '../kubernetes/index.ts';
 import type { Cluster } from './cluster.ts';
 
 export interface CheckOptions {

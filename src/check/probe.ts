@@ -3,14 +3,8 @@
  */
 import { INIT_CONTAINER } from '../admission/index.ts';
 import type { Installation } from '../config/installation/index.ts';
-import { hasCode } from '../core/index.ts';
-import {
-  fieldsOf,
-  itemsOf,
-  serverMessageOf,
-  statusOf,
-  type ApiObject,
-} from '../kubernetes/index.ts';
+import { fieldsOf, hasCode } from '../core/index.ts';
+import { itemsOf, serverMessageOf, statusOf, type ApiObject } from '../kubernetes/index.ts';
 import { hasInjectedVolume } from './agent-status.ts';
 import { RESOURCE, rightOf } from './cluster.ts';
 import { fieldAt, textAt, type Context, type ProbeOptions } from './context.ts';

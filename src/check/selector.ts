@@ -3,7 +3,8 @@
  *
  * @see https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
  */
-import { fieldsOf, itemsOf } from '../kubernetes/index.ts';
+import { fieldsOf } from '../core/index.ts';
+import { itemsOf } from '../kubernetes/index.ts';
 
 /** Whether a selector matches an object with these labels; an empty one matches every object. */
 export function selects(selector: unknown, labels: unknown): boolean {

@@ -1,7 +1,8 @@
 /**
  * Checks the webhook configuration, the replicas of the webhook, and its CA.
  */
-import { fieldsOf, itemsOf, type ApiObject } from '../kubernetes/index.ts';
+import { fieldsOf } from '../core/index.ts';
+import { itemsOf, type ApiObject } from '../kubernetes/index.ts';
 import { RESOURCE } from './cluster.ts';
 import { fieldAt, PODS_WEBHOOK, textAt, type Context, type FoundInstallation } from './context.ts';
 import { runCheck, type ResultWith, type Finding, type Result } from './finding.ts';

@@ -2,7 +2,7 @@
  * Kubernetes manifests: several documents in one file, and pods inside workloads.
  */
 import { Document, parseAllDocuments, visit, type Tags } from 'yaml';
-import { printableText, VouchsafeError } from '../core/index.ts';
+import { isRecord, printableText, VouchsafeError } from '../core/index.ts';
 
 /** Longest manifest read. */
 const MAX_MANIFEST_CHARS = 16 * 1024 * 1024;
@@ -138,7 +138,7 @@ export function printManifests(manifests: readonly Manifest[]): string {
 
 /** True for an object that is not a list. */
 export function isManifest(value: unknown): value is Manifest {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isRecord(value);
 }
 
 /** Aliases are resolved and counted only here. */

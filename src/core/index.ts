@@ -46,6 +46,7 @@ export { typoDistance, nearest } from './nearest.ts';
 export { explainProblems, formatProblems, problemsError, type Problem } from './problems.ts';
 export { isPrintable, printableLine, printableText } from './printable.ts';
 export { parseQuantity, quantityOf } from './quantity.ts';
+export { fieldsOf, isRecord, type Fields } from './records.ts';
 export { Secret } from './secret.ts';
 export { VERSION } from './version.ts';
 export { parseSpiffeId, spiffeIdProblem, type SpiffeId } from './spiffe-id.ts';

@@ -1,7 +1,7 @@
 /**
  * The pod's service-account tokens, as the kubelet passes them. They are kept only in memory, and never printed.
  */
-import { Secret, VouchsafeError, type Clock, type ErrorCode } from '../core/index.ts';
+import { fieldsOf, Secret, VouchsafeError, type Clock, type ErrorCode } from '../core/index.ts';
 import { Latest } from '../async/index.ts';
 import type { TokenPort } from '../agent/index.ts';
 
@@ -40,7 +40,7 @@ export function parsePodTokens(text: string, owner: TokenOwner): PodTokens {
   if (text.length > MAX_TOKENS_BYTES) throw invalidTokens('are too long');
   const tokens = new Map<string, PodToken>();
   for (const [audience, entry] of entriesOf(parse(text))) {
-    const { token, expirationTimestamp } = objectOf(entry);
+    const { token, expirationTimestamp } = fieldsOf(entry);
     const expiresAtMs = Date.parse(
       typeof expirationTimestamp === 'string' ? expirationTimestamp : '',
     );
@@ -105,8 +105,8 @@ function checkOwner(token: string, { namespace, serviceAccount, uid }: TokenOwne
   if (payload === undefined || signature === undefined || rest.length > 0) {
     throw invalidTokens('are not JWTs');
   }
-  const claims = objectOf(parse(Buffer.from(payload, 'base64url').toString()));
-  const pod = objectOf(objectOf(claims['kubernetes.io'])['pod']);
+  const claims = fieldsOf(parse(Buffer.from(payload, 'base64url').toString()));
+  const pod = fieldsOf(fieldsOf(claims['kubernetes.io'])['pod']);
   const isOwn =
     claims['sub'] === `system:serviceaccount:${namespace}:${serviceAccount}` && pod['uid'] === uid;
   if (!isOwn)
@@ -139,10 +139,5 @@ function parse(text: string): unknown {
 }
 
 function entriesOf(value: unknown): [string, unknown][] {
-  return Object.entries(objectOf(value));
-}
-
-function objectOf(value: unknown): Readonly<Record<string, unknown>> {
-  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-  return isObject ? { ...value } : {};
+  return Object.entries(fieldsOf(value));
 }

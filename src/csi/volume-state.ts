@@ -4,7 +4,7 @@
 import type { VouchsafeError } from '../core/index.ts';
 
 /** The publish calls of the kubelet for a volume, in this process. */
-export interface PublishCalls {
+interface PublishCalls {
   readonly count: number;
   /** When the last one came, in monotonic milliseconds; without any, when this process came to know the volume. */
   readonly lastMs: number;

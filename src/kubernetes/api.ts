@@ -1,7 +1,7 @@
 /**
  * The Kubernetes API as an interface: `rest.ts` implements it over HTTP, tests in memory.
  */
-import { VouchsafeError } from '../core/index.ts';
+import { fieldsOf, VouchsafeError } from '../core/index.ts';
 
 /** The fields that all objects have. */
 export interface ApiObject {
@@ -87,12 +87,6 @@ export function isConflict(error: unknown): boolean {
 export function readObject(value: unknown): ApiObject {
   const object = fieldsOf(value);
   return { ...object, metadata: fieldsOf(object['metadata']) };
-}
-
-/** The fields of an object; none for any other value. */
-export function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return {};
-  return value as Readonly<Record<string, unknown>>; // neither null nor a list
 }
 
 /** The items of a list; none for any other value. */

@@ -1,7 +1,6 @@
 export { inClusterAccess, loopbackAccess } from './client-config.ts';
 export {
   apiError,
-  fieldsOf,
   isConflict,
   itemsOf,
   serverMessageOf,

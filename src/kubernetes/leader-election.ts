@@ -5,6 +5,7 @@
  * @see https://kubernetes.io/docs/concepts/architecture/leases/
  */
 import {
+  fieldsOf,
   NO_LOGGER,
   NO_METRICS,
   toVouchsafeError,
@@ -15,7 +16,7 @@ import {
   type Random,
 } from '../core/index.ts';
 import { withDeadline } from '../async/index.ts';
-import { fieldsOf, isConflict, statusOf, type ApiObject, type KubernetesApi } from './api.ts';
+import { isConflict, statusOf, type ApiObject, type KubernetesApi } from './api.ts';
 
 export interface LeaseOptions {
   readonly api: KubernetesApi;

@@ -2,7 +2,7 @@
  * Identity of a pod as the API server reports it.
  */
 import type { PodFacts, PodName } from '../contracts/index.ts';
-import { VouchsafeError, type Clock } from '../core/index.ts';
+import { fieldsOf, VouchsafeError, type Clock } from '../core/index.ts';
 import { raceAbort } from '../async/index.ts';
 import type { ApiObject, KubernetesApi } from './api.ts';
 
@@ -74,7 +74,7 @@ function factsOf({ metadata, spec }: ApiObject): PodFacts {
     serviceAccount: textOf(spec, 'serviceAccountName'),
     nodeName: textOf(spec, 'nodeName'),
     labels: Object.fromEntries(
-      Object.entries(objectOf(labels))
+      Object.entries(fieldsOf(labels))
         .slice(0, MAX_ENTRIES)
         .map(([key, value]) => [key, String(value)]),
     ),
@@ -87,10 +87,6 @@ function factsOf({ metadata, spec }: ApiObject): PodFacts {
 }
 
 function textOf(value: unknown, key: string): string {
-  const text = objectOf(value)[key];
+  const text = fieldsOf(value)[key];
   return typeof text === 'string' ? text : '';
-}
-
-function objectOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? { ...value } : {};
 }

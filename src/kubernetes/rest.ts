@@ -5,12 +5,11 @@
  */
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest, type RequestOptions } from 'node:https';
-import { VouchsafeError, type Clock } from '../core/index.ts';
+import { fieldsOf, VouchsafeError, type Clock } from '../core/index.ts';
 import { raceAbort, RestartableDeadline, withDeadline } from '../async/index.ts';
 import type { ApiAccess } from './client-config.ts';
 import {
   apiError,
-  fieldsOf,
   readObject,
   type ApiRequest,
   type KubernetesApi,

@@ -1,6 +1,7 @@
 /**
  * The protocol between engine and mounter: lines of JSON over a Unix socket, answered in any order.
  */
+import { isRecord, type Fields } from '../core/index.ts';
 import type { MountSpec } from './mounter.ts';
 import type { Place } from './place.ts';
 
@@ -69,15 +70,13 @@ export function lineReader(take: (line: string) => void): (text: string) => bool
   };
 }
 
-function parseObject(line: string): Readonly<Record<string, unknown>> | undefined {
-  let value: unknown;
+function parseObject(line: string): Fields | undefined {
   try {
-    value = JSON.parse(line);
+    const value: unknown = JSON.parse(line);
+    return isRecord(value) ? value : undefined;
   } catch {
     return undefined;
   }
-  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-  return isObject ? (value as Readonly<Record<string, unknown>>) : undefined; // JSON has no other objects
 }
 
 function hasExactly(found: object, keys: readonly string[]): boolean {

@@ -8,6 +8,7 @@
 import type { TemplateCheck, Validity } from '../contracts/index.ts';
 import {
   ERROR_TABLE,
+  isRecord,
   JsonText,
   VouchsafeError,
   type Dependency,
@@ -245,8 +246,7 @@ type Members = Readonly<Record<string, unknown>>;
 
 /** An object without inherited members. */
 function record(value: unknown): Members {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw wireError('an object');
+  if (!isRecord(value)) throw wireError('an object');
   return Object.setPrototypeOf(value, null) as Members; // fresh from JSON.parse: nothing else refers to it
 }
 

@@ -7,7 +7,7 @@
 import { decodeProtectedHeader } from 'jose/decode/protected_header';
 import { decodeJwt } from 'jose/jwt/decode';
 import type { JSONWebKeySet, JWTPayload, ProtectedHeaderParameters } from 'jose';
-import { Secret, VouchsafeError, type SpiffeId } from '../core/index.ts';
+import { isRecord, Secret, VouchsafeError, type SpiffeId } from '../core/index.ts';
 import { malformed, missingField, parseServerSpiffeId } from './malformed.ts';
 import type { MessageValue } from './proto/codec.ts';
 import type { MESSAGES } from './proto/messages.ts';
@@ -84,13 +84,13 @@ export function parseJwtBundle(bytes: Uint8Array, trustDomainId: string): JwtBun
   } catch {
     throw invalid(); // without the cause, which quotes the document
   }
-  if (!isObject(document) || !Array.isArray(document['keys'])) throw invalid();
+  if (!isRecord(document) || !Array.isArray(document['keys'])) throw invalid();
   const keys: unknown[] = document['keys'];
   return { keys: keys.filter(isJwtKey) };
 }
 
 function isJwtKey(key: unknown): key is JwtBundle['keys'][number] {
-  if (!isObject(key) || typeof key['kty'] !== 'string') return false;
+  if (!isRecord(key) || typeof key['kty'] !== 'string') return false;
   const { kid, use } = key;
   return typeof kid === 'string' && kid !== '' && (use === undefined || use === 'jwt-svid');
 }
@@ -123,8 +123,4 @@ function audiencesOf({ aud }: { readonly aud?: unknown }): readonly string[] {
 function toMs(seconds: unknown): number | undefined {
   const ms = typeof seconds === 'number' ? seconds * 1000 : Number.NaN;
   return Math.abs(ms) <= 8.64e15 ? ms : undefined; // the range of Date
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

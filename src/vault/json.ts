@@ -1,6 +1,7 @@
 /**
  * Reads JSON as Vault sends it: bounded, strict UTF-8, and without changing numbers.
  */
+import { fieldsOf } from '../core/index.ts';
 
 /** A JSON object whose members have not been checked. */
 export type JsonObject = Record<string, unknown>;
@@ -21,15 +22,10 @@ export function parseJson(bytes: Uint8Array): unknown {
   return JSON.parse(text, keepNumber);
 }
 
-/** True for an object that is not an array. */
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 /** The member as an object; empty if it is not one. */
 export function objectAt(parent: JsonObject | undefined, name: string): JsonObject {
   const value = parent?.[name];
-  return isObject(value) ? value : {};
+  return fieldsOf(value);
 }
 
 /** The member as a string; empty if it is not one. */

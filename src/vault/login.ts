@@ -4,9 +4,9 @@
  * @see https://developer.hashicorp.com/vault/api-docs/auth/jwt#jwt-login
  */
 import type { LoginRequest } from '../contracts/index.ts';
-import { normalizeVaultPath, Secret, VouchsafeError } from '../core/index.ts';
+import { isRecord, normalizeVaultPath, Secret, VouchsafeError } from '../core/index.ts';
 import type { ApiCall, VaultApi } from './api.ts';
-import { isObject, numberAt, secondsAt, stringAt, stringsAt, type JsonObject } from './json.ts';
+import { numberAt, secondsAt, stringAt, stringsAt, type JsonObject } from './json.ts';
 import { describeLogin, loginDetails, loginError } from './login-error.ts';
 import type { LoginToken } from './types.ts';
 
@@ -60,12 +60,12 @@ function tokenOf(
   const auth = body?.['auth'];
   const where = describeLogin(request, namespace);
   const details = loginDetails(request, namespace);
-  if (!isObject(auth)) {
-    if (!isObject(body?.['wrap_info'])) return undefined;
+  if (!isRecord(auth)) {
+    if (!isRecord(body?.['wrap_info'])) return undefined;
     const text = `login ${where} returned a wrapped token; disable response wrapping for logins`;
     throw new VouchsafeError('ERR_VAULT_LOGIN_WRAPPED', text, { details });
   }
-  if (isObject(auth['mfa_requirement'])) {
+  if (isRecord(auth['mfa_requirement'])) {
     const text = `login ${where} requires a second factor; exempt the role from MFA`;
     throw new VouchsafeError('ERR_VAULT_LOGIN_MFA', text, { details });
   }

@@ -3,17 +3,18 @@
  * KV v2 has values under `data/` and names under `metadata/`; users set neither.
  */
 import {
-  type ErrorCode,
   hasCode,
+  isRecord,
   JsonText,
   parseVaultPath,
-  type Secret,
   toVouchsafeError,
-  type VaultDependency,
   VouchsafeError,
+  type ErrorCode,
+  type Secret,
+  type VaultDependency,
 } from '../core/index.ts';
 import type { ParsedValue, VaultApi } from './api.ts';
-import { isObject, type JsonObject } from './json.ts';
+import type { JsonObject } from './json.ts';
 import { kv2Path, mountOf, readError } from './kv.ts';
 import { MountTable, prefixesOf, type Mount } from './mounts.ts';
 import { isPlainNotFound, errorForResponse, type ErrorResponse } from './error-response.ts';
@@ -171,7 +172,7 @@ const VALUE = { isVersion: false, isList: false } as const;
 /** An empty response to a write has no data and is static. */
 function valueOf(opened: ParsedValue | undefined): VaultValue {
   const { value = {}, validity, warnings } = opened ?? NO_VALUE;
-  if (value instanceof JsonText || isObject(value)) return { data: value, validity, warnings };
+  if (value instanceof JsonText || isRecord(value)) return { data: value, validity, warnings };
   throw new TypeError('a value must be an object'); // parseResponse ensures it
 }
 

@@ -2,8 +2,9 @@
  * Parses Vault's response to a read, list or write: the value and how long it is valid. Independent of the
  * client, so that a separate process can do it.
  */
+import { isRecord } from '../core/index.ts';
 import type { Validity } from '../contracts/index.ts';
-import { isObject, objectAt, parseJson, secondsAt, stringAt, stringsAt } from './json.ts';
+import { objectAt, parseJson, secondsAt, stringAt, stringsAt } from './json.ts';
 import type { JsonObject } from './json.ts';
 import { printable } from './printable.ts';
 import { classifyValidity } from './validity.ts';
@@ -45,13 +46,13 @@ export function parseBody(body: JsonObject, shape: ResponseShape, nowMs: number)
   const warnings = stringsAt(body, 'warnings').map((warning) => printable(warning, []));
   const data = body['data'] ?? {};
   if (shape.isVersion && !isVersioned(data)) return { malformed: 'is not a KV version 2 secret' };
-  if (!isObject(data)) return { malformed: 'has data that is not an object' };
+  if (!isRecord(data)) return { malformed: 'has data that is not an object' };
   if (shape.isList) return { ...listedNames(data), warnings };
   if (isVersioned(data) && (shape.mount === 'kv2' || shape.mount === 'unknown')) {
     return { value: objectAt(data, 'data'), validity: { kind: 'static' }, warnings };
   }
   const auth = body['auth'];
-  if (isObject(auth)) return { value: auth, validity: authValidity(auth, nowMs), warnings };
+  if (isRecord(auth)) return { value: auth, validity: authValidity(auth, nowMs), warnings };
   const facts = {
     leaseId: stringAt(body, 'lease_id'),
     leaseDurationMs: secondsAt(body, 'lease_duration'),
@@ -80,7 +81,7 @@ function authValidity(auth: JsonObject, nowMs: number): Validity {
 export function parseObject(bytes: Uint8Array): JsonObject | undefined {
   try {
     const value = parseJson(bytes);
-    return isObject(value) ? value : undefined;
+    return isRecord(value) ? value : undefined;
   } catch {
     return undefined;
   }

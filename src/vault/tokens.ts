@@ -3,9 +3,9 @@
  *
  * @see https://developer.hashicorp.com/vault/api-docs/system/leases
  */
-import { hasCode, type Secret, type VouchsafeError } from '../core/index.ts';
+import { hasCode, isRecord, type Secret, type VouchsafeError } from '../core/index.ts';
 import type { VaultApi } from './api.ts';
-import { isObject, objectAt, secondsAt, type JsonObject } from './json.ts';
+import { objectAt, secondsAt, type JsonObject } from './json.ts';
 import {
   errorQuotingVault,
   errorForResponse,
@@ -35,7 +35,7 @@ export async function renewToken(
   const increment = incrementOf(incrementMs);
   const body = await api.call({ operation: 'token-renew', path, token, body: increment }, signal);
   const auth = body?.['auth'];
-  if (!isObject(auth)) throw api.malformed(path, 'has no auth');
+  if (!isRecord(auth)) throw api.malformed(path, 'has no auth');
   return { ttlMs: secondsAt(auth, 'lease_duration'), renewable: auth['renewable'] === true };
 }
 

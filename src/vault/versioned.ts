@@ -1,14 +1,15 @@
 /**
  * Recognises a version of a KV v2 secret.
  */
-import { isObject, type JsonObject } from './json.ts';
+import { isRecord } from '../core/index.ts';
+import type { JsonObject } from './json.ts';
 
 /** The shape of a KV v2 read: `data` beside the `metadata` of a version. */
 export function isVersioned(outer: unknown): outer is JsonObject {
   return (
-    isObject(outer) &&
+    isRecord(outer) &&
     'data' in outer &&
-    isObject(outer['metadata']) &&
+    isRecord(outer['metadata']) &&
     'version' in outer['metadata'] &&
     'created_time' in outer['metadata']
   );

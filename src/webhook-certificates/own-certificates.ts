@@ -4,6 +4,7 @@
  */
 import {
   certificateLife,
+  fieldsOf,
   NO_LOGGER,
   NO_METRICS,
   Secret,
@@ -16,7 +17,6 @@ import {
 } from '../core/index.ts';
 import { createBackoff, Latest, runAll, WakeableTimer, type Backoff } from '../async/index.ts';
 import {
-  fieldsOf,
   Informer,
   isConflict,
   Lease,

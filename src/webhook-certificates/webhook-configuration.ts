@@ -3,9 +3,8 @@
  *
  * @see https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
  */
-import type { Clock, Logger, Random } from '../core/index.ts';
+import { fieldsOf, type Clock, type Logger, type Random } from '../core/index.ts';
 import {
-  fieldsOf,
   Informer,
   isConflict,
   itemsOf,

@@ -1,9 +1,8 @@
 /** A Kubernetes API in memory: versions, conflicts, watches, patches, and what goes wrong with them. */
 import { applyJsonPatch } from '../../src/admission/index.ts';
-import { VouchsafeError } from '../../src/core/index.ts';
+import { fieldsOf, VouchsafeError } from '../../src/core/index.ts';
 import {
   apiError,
-  fieldsOf,
   itemsOf,
   type ApiObject,
   type ApiRequest,

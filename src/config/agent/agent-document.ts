@@ -2,7 +2,7 @@
  * The AgentConfig document as users and the webhook write it: its shapes, the rules within one file, and the
  * types of the raw form.
  */
-import { formatDuration, LOG_LEVELS, OPERATIONS } from '../../core/index.ts';
+import { formatDuration, isRecord, LOG_LEVELS, OPERATIONS } from '../../core/index.ts';
 import {
   AUTH_METHODS,
   DEFAULTS as defaults,
@@ -221,7 +221,7 @@ export const agentDocument = shape.object(
     x509Svid: shape.either(
       shape.flag('Whether the X.509-SVID is written to files.'),
       x509Files,
-      (value) => (shape.isRecord(value) ? 'second' : 'first'),
+      (value) => (isRecord(value) ? 'second' : 'first'),
     ),
     onChange,
     onMissingVault: shape.withDefault(

@@ -1,7 +1,7 @@
 /**
  * Shape of the Helm values.
  */
-import { OPERATIONS } from '../../core/index.ts';
+import { isRecord, OPERATIONS } from '../../core/index.ts';
 import {
   AGENT_OVERRIDES,
   isSettingName,
@@ -322,7 +322,7 @@ const events = shape.object(
 const defaultsShape: Shape<Readonly<Record<string, string>>> = {
   schema: defaultsSchema(),
   read(value, place) {
-    if (!shape.isRecord(value)) {
+    if (!isRecord(value)) {
       place.problem('must be an object');
       return undefined;
     }

@@ -2,7 +2,7 @@
  * Shapes of documents: each reads a value, reports every problem with its path, and has a JSON Schema, so that
  * the reader and the published schema cannot differ.
  */
-import { nearest, type Problem } from '../../core/index.ts';
+import { isRecord, nearest, type Problem } from '../../core/index.ts';
 import type { Grammar } from './grammar.ts';
 import type { JsonSchema } from './json-schema.ts';
 
@@ -244,11 +244,6 @@ export function anything(description: string): Shape<unknown> {
 export function unknownName(name: string, known: readonly string[]): string {
   const guess = nearest(name, known);
   return guess === undefined ? 'is not known' : `is not known; did you mean "${guess}"?`;
-}
-
-/** True for a plain object. */
-export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Freezes a value and everything in it. */

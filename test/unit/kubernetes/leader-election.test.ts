@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { fieldsOf, Lease } from '../../../src/kubernetes/index.ts';
+import { fieldsOf } from '../../../src/core/index.ts';
+import { Lease } from '../../../src/kubernetes/index.ts';
 import { FakeClock, settle } from '../../helpers/fake-clock.ts';
 import { MemoryKubernetes } from '../../helpers/memory-kubernetes.ts';
 import { seededRandom } from '../../helpers/random.ts';

@@ -8,7 +8,8 @@ import {
   WebhookConfiguration,
   TrustedCertificates,
 } from '../../../src/webhook-certificates/index.ts';
-import { fieldsOf, itemsOf } from '../../../src/kubernetes/index.ts';
+import { fieldsOf } from '../../../src/core/index.ts';
+import { itemsOf } from '../../../src/kubernetes/index.ts';
 import { runAll } from '../../../src/async/index.ts';
 import { FakeClock, settle } from '../../helpers/fake-clock.ts';
 import { MemoryKubernetes } from '../../helpers/memory-kubernetes.ts';
