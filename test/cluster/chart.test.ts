@@ -3,13 +3,15 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { CHART, helmProgram, renderedFiles, template } from '../../.tools/chart.ts';
 import { parseInstallation } from '../../src/config/installation/index.ts';
 import { parseDocumentText } from '../../src/config/schema/index.ts';
+import { tempDirectory } from '../helpers/temp-directory.ts';
+import { blocksOf, MANUAL, readText } from '../unit/docs/documents.ts';
 
 const skip =
   process.env['VOUCHSAFE_TEST_HELM'] === undefined && 'VOUCHSAFE_TEST_HELM names no helm';
@@ -312,6 +314,31 @@ test(
     assert.match(String(text['values.yaml']), /socket: \/run\/spire\/sockets\/agent\.sock/);
   },
 );
+
+test('values of the manual render', { skip }, (t) => {
+  const values = blocksOf('yaml').filter((text) => !text.includes('\nkind: '));
+  assert.ok(values.length >= 4);
+  const file = join(tempDirectory(t), 'values.yaml');
+  for (const text of values) {
+    writeFileSync(file, text);
+    assert.ok(objects([], ['--values', file]).length > 5, text);
+  }
+});
+
+test('commands of the manual have flags that Helm knows', { skip }, () => {
+  const documents = [MANUAL, readText('manifests/vouchsafe/README.md')];
+  const commands = documents
+    .flatMap((document) => blocksOf('sh', document))
+    .flatMap((block) => block.match(/^helm .*$/gm) ?? []);
+  assert.ok(commands.length >= 6);
+  for (const command of commands) {
+    const [, subcommand = '', ...words] = command.split(' ');
+    const help = execFileSync(helmProgram(), [subcommand, '--help'], { encoding: 'utf8' });
+    for (const flag of words.filter((word) => word.startsWith('--'))) {
+      assert.match(help, new RegExp(`${flag}\\b`), command);
+    }
+  }
+});
 
 test('no driver unless it is asked for', { skip }, () => {
   const kinds = objects().map(({ kind }) => kind);
