@@ -178,10 +178,7 @@ export class Values {
   async run(signal: AbortSignal): Promise<void> {
     try {
       for (;;) {
-        const nowMs = this.#options.clock.monotonicMs();
-        for (const entry of this.#entries.values()) {
-          if (entry.dueAtMs <= nowMs) this.#takeStep(entry, signal);
-        }
+        this.#takeDueSteps(signal);
         await this.#timer.waitUntil(this.#nextMs(), signal);
       }
     } finally {
@@ -209,8 +206,8 @@ export class Values {
   /** Reports an event to the state machine of an entry, executes the effects, and returns what to request next. */
   #apply(entry: Entry, event: EntryEvent): EntryRequest | undefined {
     const { clock, random } = this.#options;
-    const context = { nowMs: clock.monotonicMs(), random, session: this.#session };
-    const { effects, request } = entry.apply(event, context);
+    const nowMs = clock.monotonicMs();
+    const { effects, request } = entry.apply(event, { nowMs, random, session: this.#session });
     for (const effect of effects) this.#execute(entry, effect);
     return request;
   }
@@ -244,12 +241,16 @@ export class Values {
     }
   }
 
-  #takeStep(entry: Entry, signal: AbortSignal): void {
-    const request = this.#apply(entry, { type: 'due' });
-    if (request === undefined) return;
-    const step = this.#request(entry, request, signal);
-    this.#steps.add(step);
-    void step.then(() => this.#steps.delete(step)); // a step never rejects
+  #takeDueSteps(signal: AbortSignal): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const entry of this.#entries.values()) {
+      if (entry.dueAtMs > nowMs) continue;
+      const request = this.#apply(entry, { type: 'due' });
+      if (request === undefined) continue;
+      const step = this.#request(entry, request, signal);
+      this.#steps.add(step);
+      void step.then(() => this.#steps.delete(step)); // a step never rejects
+    }
   }
 
   /** Sends one request for an entry and reports what came of it. */
