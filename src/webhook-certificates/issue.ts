@@ -9,16 +9,11 @@ import {
 } from 'node:crypto';
 import { certificateLife, Secret } from '../core/index.ts';
 import {
-  alternativeNames,
-  authorityKeyId,
-  basicConstraints,
   certificatePem,
-  KEY_USAGE,
-  keyUsage,
-  signCertificate,
-  subjectKeyId,
-  subjectName,
-  tlsPurposes,
+  signAuthority,
+  signLeaf,
+  type KeyPair,
+  type Subject,
 } from '../x509/index.ts';
 
 /** A certificate with its key, PEM. */
@@ -32,23 +27,10 @@ const BACKDATE_MS = 10 * 60_000;
 
 /** Creates a CA with a new key. Its name contains the time, so that CAs can be distinguished. */
 export function createAuthority(nowMs: number, expiresAtMs: number): CertificateAndKey {
-  const { publicKey, privateKey } = newKeys();
-  const name = subjectName(`Vouchsafe webhook CA ${new Date(nowMs).toISOString()}`, '');
-  const der = signCertificate(
-    {
-      issuer: name,
-      subject: name,
-      publicKey,
-      ...validity(nowMs, expiresAtMs),
-      extensions: [
-        basicConstraints(true),
-        keyUsage(KEY_USAGE.keyCertSign + KEY_USAGE.cRLSign),
-        subjectKeyId(publicKey),
-      ],
-    },
-    privateKey,
-  );
-  return withKey(der, privateKey);
+  const keys = newKeys();
+  const subject = subjectOf(`Vouchsafe webhook CA ${new Date(nowMs).toISOString()}`);
+  const der = signAuthority({ subject, ...validity(nowMs, expiresAtMs) }, keys);
+  return withKey(der, keys.privateKey);
 }
 
 /** Issues a certificate for a TLS server with a new key; it expires no later than its CA. */
@@ -58,28 +40,29 @@ export function issueCertificate(
 ): CertificateAndKey {
   const ca = new X509Certificate(authority.certificatePem);
   const { publicKey, privateKey } = newKeys();
-  const der = signCertificate(
+  const der = signLeaf(
     {
-      issuer: subjectName(/^CN=(.*)$/m.exec(ca.subject)?.[1] ?? '', ''),
-      subject: subjectName('Vouchsafe webhook', ''),
+      subject: subjectOf('Vouchsafe webhook'),
       publicKey,
       ...validity(nowMs, Math.min(expiresAtMs, certificateLife(ca).toMs)),
-      extensions: [
-        keyUsage(KEY_USAGE.digitalSignature),
-        tlsPurposes({ client: false, server: true }),
-        basicConstraints(false),
-        subjectKeyId(publicKey),
-        authorityKeyId(ca.publicKey),
-        ...alternativeNames({ dnsNames: [dnsName] }),
-      ],
+      purposes: { client: false, server: true },
+      names: { dnsNames: [dnsName] },
     },
-    createPrivateKey(authority.keyPem.reveal()),
+    {
+      subject: subjectOf(/^CN=(.*)$/m.exec(ca.subject)?.[1] ?? ''),
+      publicKey: ca.publicKey,
+      privateKey: createPrivateKey(authority.keyPem.reveal()),
+    },
   );
   return withKey(der, privateKey);
 }
 
-function newKeys(): { readonly publicKey: KeyObject; readonly privateKey: KeyObject } {
+function newKeys(): KeyPair {
   return generateKeyPairSync('ec', { namedCurve: 'P-256' });
+}
+
+function subjectOf(commonName: string): Subject {
+  return { commonName, organization: '' };
 }
 
 function validity(nowMs: number, expiresAtMs: number): { nowMs: number; ttlMs: number } {

@@ -8,8 +8,6 @@ import { isIP } from 'node:net';
 import { AsnConvert, OctetString } from '@peculiar/asn1-schema';
 import * as x509 from '@peculiar/asn1-x509';
 
-export type { Extension } from '@peculiar/asn1-x509';
-
 const COUNTRY = '2.5.4.6';
 const ORGANIZATION = '2.5.4.10';
 const COMMON_NAME = '2.5.4.3';

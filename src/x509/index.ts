@@ -1,14 +1,2 @@
-export {
-  alternativeNames,
-  authorityKeyId,
-  basicConstraints,
-  certificatePem,
-  KEY_USAGE,
-  keyUsage,
-  signCertificate,
-  subjectKeyId,
-  subjectName,
-  tlsPurposes,
-  type AlternativeNames,
-  type Extension,
-} from './certificate.ts';
+export { certificatePem, type AlternativeNames } from './certificate.ts';
+export { signAuthority, signLeaf, type KeyPair, type Subject } from './profiles.ts';

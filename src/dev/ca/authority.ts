@@ -4,20 +4,12 @@
  *
  * @see https://www.rfc-editor.org/rfc/rfc5280 section 4
  */
-import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { generateKeyPairSync } from 'node:crypto';
 import {
-  alternativeNames,
-  authorityKeyId,
-  basicConstraints,
   certificatePem,
-  KEY_USAGE,
-  keyUsage,
-  signCertificate,
-  subjectKeyId,
-  subjectName,
-  tlsPurposes,
+  signAuthority,
+  signLeaf,
   type AlternativeNames,
-  type Extension,
 } from '../../x509/index.ts';
 
 /** Content of a certificate. */
@@ -69,53 +61,30 @@ export interface AuthorityOptions {
 /** Creates an authority with a new key. */
 export function createAuthority({ commonName, uri, nowMs, ttlMs }: AuthorityOptions): Authority {
   const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const issuer = subjectName(commonName, 'SPIFFE');
-  const content = {
-    issuer,
-    subject: issuer,
-    publicKey: keys.publicKey,
-    nowMs,
-    ttlMs,
-    extensions: [
-      basicConstraints(true),
-      keyUsage(KEY_USAGE.keyCertSign + KEY_USAGE.cRLSign),
-      subjectKeyId(keys.publicKey),
-      ...alternativeNames({ uris: uri === undefined ? [] : [uri] }),
-    ],
-  };
-  const caDer = signCertificate(content, keys.privateKey);
+  const subject = { commonName, organization: 'SPIFFE' };
+  const names = uri === undefined ? {} : { uris: [uri] };
+  const caDer = signAuthority({ subject, names, nowMs, ttlMs }, keys);
   return {
     caDer,
     caPem: certificatePem(caDer),
-    issue(request) {
-      const leaf = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-      const leafContent = {
-        issuer,
-        subject: subjectName(request.commonName, 'SPIRE'),
-        publicKey: leaf.publicKey,
-        nowMs: request.nowMs,
-        ttlMs: request.ttlMs,
-        extensions: leafExtensions(request, leaf.publicKey, keys.publicKey),
-      };
-      const der = signCertificate(leafContent, keys.privateKey);
+    issue({ commonName: name, defects = {}, ...request }) {
+      const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+      const bits = defects.keyUsage === undefined ? {} : { bits: defects.keyUsage };
+      const der = signLeaf(
+        {
+          ...{ subject: { commonName: name, organization: 'SPIRE' }, names: request, publicKey },
+          ...{ nowMs: request.nowMs, ttlMs: request.ttlMs, isCa: defects.isCa === true },
+          purposes: { client: true, server: defects.noServerAuth !== true },
+          usage: { ...bits, isCritical: defects.keyUsageNotCritical !== true },
+        },
+        { subject, ...keys },
+      );
       return {
         der,
-        keyDer: leaf.privateKey.export({ format: 'der', type: 'pkcs8' }),
+        keyDer: privateKey.export({ format: 'der', type: 'pkcs8' }),
         certPem: certificatePem(der),
-        keyPem: leaf.privateKey.export({ format: 'pem', type: 'pkcs8' }),
+        keyPem: privateKey.export({ format: 'pem', type: 'pkcs8' }),
       };
     },
   };
-}
-
-function leafExtensions(request: CertificateRequest, own: KeyObject, ca: KeyObject): Extension[] {
-  const { defects = {} } = request;
-  return [
-    keyUsage(defects.keyUsage ?? KEY_USAGE.digitalSignature, defects.keyUsageNotCritical !== true),
-    tlsPurposes({ client: true, server: defects.noServerAuth !== true }),
-    basicConstraints(defects.isCa === true),
-    subjectKeyId(own),
-    authorityKeyId(ca),
-    ...alternativeNames(request),
-  ];
 }
