@@ -1,8 +1,8 @@
 /**
  * The life of the driver: it takes over from a predecessor, serves the kubelet, and leaves everything to a successor.
  */
-import { serveHealth, type Exposition } from '../http/index.ts';
-import { createSharedConnections } from '../agent-runtime/index.ts';
+import { aborted, serveHealth, type Exposition } from '../http/index.ts';
+import { createSharedConnections, type SharedConnections } from '../agent-runtime/index.ts';
 import { NO_METRICS, type Metrics } from '../core/index.ts';
 import { raceAbort, runAll } from '../async/index.ts';
 import { serveSocket, type SocketServer } from './grpc.ts';
@@ -63,76 +63,118 @@ export async function runDriver(
   signal: AbortSignal,
   onListening: (addresses: DriverAddresses) => void = () => undefined,
 ): Promise<void> {
-  const { stateDirectory, logger, listen, metrics } = options;
   const waits = { ...DEFAULT_WAITS, ...options.waits };
-  const records = await Records.open(stateDirectory, { ...options, waits });
-  const shared = createSharedConnections(options);
-  // Gauges of single engines mean nothing where there are many; those of the node are in metrics.ts.
-  const counters: Metrics = { ...metrics, gauge: () => NO_METRICS.gauge('', '') };
-  const parts: DriverParts = { ...options, waits, metrics: counters };
-  const memoryLimitBytes = options.memoryLimitBytes ?? ASSUMED_LIMIT_BYTES;
-  const budget = new MemoryBudget(memoryLimitBytes);
-  logMemory(options, budget);
-  const revocations = new Revocations({ ...options, waits, records });
-  const volumes = new Volumes({
-    ...{ ...options, parts, records, shared, revocations, budget, memoryLimitBytes },
-  });
-  const registration = new Registration({ ...options, endpoint: options.kubeletPath });
-  const record = createVolumesRecorder(metrics, volumes, options.perPodMetrics ?? false);
-  const listening = Promise.withResolvers<string | undefined>();
-  let isServing = false;
-  // Probes and the sweep go on while calls are drained.
-  const all = new AbortController();
-  await runAll(all.signal, [
-    (inner) => volumes.run(inner),
-    async (inner) => {
-      if (listen === undefined) {
-        listening.resolve(undefined);
-        return;
-      }
-      const exposition = exposedAfter(record, options.exposition);
-      const whyNotReady = (): Promise<string | undefined> =>
-        Promise.resolve(isServing ? registrationProblem(options, registration) : 'not serving yet');
-      const { nodeAddresses = [] } = options;
-      const { clock } = options;
-      const health = { listen, exposition, whyNotReady, clock, logger, metrics, nodeAddresses };
-      await serveHealth({ ...health, stopping: signal }, inner, (address) =>
-        listening.resolve(address),
-      );
-    },
-    async (inner) => {
-      const stopped = AbortSignal.any([signal, inner]);
-      let lock: HeldLock | undefined;
-      try {
-        lock = await lockNode(options, stopped);
-        await volumes.resume(stopped);
-        const serving = await serve(options, parts, {
-          volumes,
-          registration,
-          isReady: () => isServing,
-        });
-        isServing = true;
-        try {
-          onListening({
-            csiSocket: options.csiSocket,
-            listen: await raceAbort(listening.promise, stopped),
-          });
-          await Promise.all([volumes.startResumed(stopped), ended(stopped)]);
-        } finally {
-          isServing = false;
-          volumes.stopStartingEngines();
-          await closeAll(serving, parts);
-        }
-      } catch (error) {
-        if (!stopped.aborted) throw error;
-      } finally {
-        await volumes.end();
-        shared.close();
-        await lock?.release();
-      }
-      all.abort();
-    },
-  ]);
+  const records = await Records.open(options.stateDirectory, { ...options, waits });
+  await new Driver(options, waits, records).run(signal, onListening);
+}
+
+type OnListening = (addresses: DriverAddresses) => void;
+
+/** One driver. Its clean-up is in {@link AsyncDisposableStack}s: what was deferred last is done first. */
+class Driver {
+  readonly #options: DriverOptions;
+  readonly #parts: DriverParts;
+  readonly #shared: SharedConnections;
+  readonly #volumes: Volumes;
+  readonly #registration: Registration;
+  /** The address of the probes, once they listen. */
+  readonly #listening = Promise.withResolvers<string | undefined>();
+  #isServing = false;
+
+  constructor(options: DriverOptions, waits: Waits, records: Records) {
+    const { metrics } = options;
+    // Gauges of single engines mean nothing where there are many; those of the node are in metrics.ts.
+    const counters: Metrics = { ...metrics, gauge: () => NO_METRICS.gauge('', '') };
+    const parts: DriverParts = { ...options, waits, metrics: counters };
+    const shared = createSharedConnections(options);
+    const memoryLimitBytes = options.memoryLimitBytes ?? ASSUMED_LIMIT_BYTES;
+    const budget = new MemoryBudget(memoryLimitBytes);
+    logMemory(options, budget);
+    const revocations = new Revocations({ ...options, waits, records });
+    this.#options = options;
+    this.#parts = parts;
+    this.#shared = shared;
+    this.#volumes = new Volumes({
+      ...{ ...options, parts, records, shared, revocations, budget, memoryLimitBytes },
+    });
+    this.#registration = new Registration({ ...options, endpoint: options.kubeletPath });
+  }
+
+  async run(signal: AbortSignal, onListening: OnListening): Promise<void> {
+    // Probes and the sweep go on while calls are drained.
+    const all = new AbortController();
+    await runAll(all.signal, [
+      (inner) => this.#volumes.run(inner),
+      (inner) => this.#serveProbes(signal, inner),
+      async (inner) => {
+        await this.#keepVolumes(AbortSignal.any([signal, inner]), onListening);
+        all.abort();
+      },
+    ]);
+  }
+
+  async #serveProbes(stopping: AbortSignal, signal: AbortSignal): Promise<void> {
+    const { listen, clock, logger, metrics, nodeAddresses = [], perPodMetrics } = this.#options;
+    if (listen === undefined) {
+      this.#listening.resolve(undefined);
+      return;
+    }
+    const record = createVolumesRecorder(metrics, this.#volumes, perPodMetrics ?? false);
+    const exposition = exposedAfter(record, this.#options.exposition);
+    const whyNotReady = (): Promise<string | undefined> => Promise.resolve(this.#whyNotReady());
+    await serveHealth(
+      { listen, exposition, whyNotReady, clock, logger, metrics, nodeAddresses, stopping },
+      signal,
+      (address) => this.#listening.resolve(address),
+    );
+  }
+
+  #whyNotReady(): string | undefined {
+    if (!this.#isServing) return 'not serving yet';
+    return this.#options.registrationSocket === undefined ? undefined : this.#registration.problem;
+  }
+
+  /** Takes over from a predecessor, serves until `signal` aborts, and leaves everything to a successor. */
+  async #keepVolumes(signal: AbortSignal, onListening: OnListening): Promise<void> {
+    await using cleanUp = new AsyncDisposableStack();
+    let lock: HeldLock | undefined;
+    // The next driver waits for the lock: it is released when no engine runs any more.
+    cleanUp.defer(async () => lock?.release());
+    cleanUp.defer(() => this.#shared.close());
+    cleanUp.defer(() => this.#volumes.end());
+    try {
+      lock = await lockNode(this.#options, signal);
+      await this.#volumes.resume(signal);
+      await this.#serveKubelet(signal, onListening);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  /** Serves the calls of the kubelet until `signal` aborts; then unregisters, and drains the calls in flight. */
+  async #serveKubelet(signal: AbortSignal, onListening: OnListening): Promise<void> {
+    const { csiSocket } = this.#options;
+    const servers: SocketServer[] = [];
+    await using cleanUp = new AsyncDisposableStack();
+    cleanUp.defer(() => closeAll(servers, this.#parts));
+    await this.#openSockets(servers);
+    cleanUp.defer(() => this.#volumes.stopStartingEngines());
+    cleanUp.defer(() => void (this.#isServing = false));
+    this.#isServing = true;
+    onListening({ csiSocket, listen: await raceAbort(this.#listening.promise, signal) });
+    await Promise.all([this.#volumes.startResumed(signal), aborted(signal)]);
+  }
+
+  /** The registration comes last, so that the kubelet finds a driver that serves. */
+  async #openSockets(servers: SocketServer[]): Promise<void> {
+    const { csiSocket, registrationSocket, logger } = this.#options;
+    const metrics = createCallMetrics(this.#options.metrics);
+    const isReady = (): boolean => this.#isServing;
+    const calls = csiCalls({ ...this.#options, volumes: this.#volumes, isReady, metrics });
+    servers.push(await serveSocket(csiSocket, calls, logger));
+    if (registrationSocket === undefined) return;
+    servers.push(await serveSocket(registrationSocket, this.#registration.calls(), logger));
+  }
 }
 
 function logMemory(
@@ -151,32 +193,6 @@ function logMemory(
   }
 }
 
-interface Serving {
-  readonly volumes: Volumes;
-  readonly registration: Registration;
-  readonly isReady: () => boolean;
-}
-
-/** Close them in reverse order. */
-async function serve(
-  options: DriverOptions,
-  parts: DriverParts,
-  { volumes, registration, isReady }: Serving,
-): Promise<readonly SocketServer[]> {
-  const { csiSocket, registrationSocket, logger } = options;
-  const metrics = createCallMetrics(options.metrics);
-  const calls = csiCalls({ ...options, volumes, isReady, metrics });
-  const servers = [await serveSocket(csiSocket, calls, logger)];
-  if (registrationSocket === undefined) return servers;
-  try {
-    servers.push(await serveSocket(registrationSocket, registration.calls(), logger));
-  } catch (error) {
-    await closeAll(servers, parts);
-    throw error;
-  }
-  return servers;
-}
-
 /** The registration first, so that the kubelet makes no more calls. Calls in flight may take `waits.drainMs`. */
 async function closeAll(
   servers: readonly SocketServer[],
@@ -193,13 +209,6 @@ async function closeAll(
   await limit;
 }
 
-function registrationProblem(
-  { registrationSocket }: DriverOptions,
-  registration: Registration,
-): string | undefined {
-  return registrationSocket === undefined ? undefined : registration.problem;
-}
-
 function exposedAfter(record: () => void, exposition: Exposition): Exposition {
   return {
     contentType: exposition.contentType,
@@ -208,11 +217,4 @@ function exposedAfter(record: () => void, exposition: Exposition): Exposition {
       return exposition.expose();
     },
   };
-}
-
-async function ended(signal: AbortSignal): Promise<undefined> {
-  if (signal.aborted) return;
-  const { promise, resolve } = Promise.withResolvers<undefined>();
-  signal.addEventListener('abort', () => resolve(undefined), { once: true });
-  await promise;
 }
