@@ -17,7 +17,7 @@ import type {
   SavedTrace,
   SavedValue,
   Tombstone,
-} from './state-file.ts';
+} from './saved-state.ts';
 import { isIssued } from './value-sizes.ts';
 import type { Values } from './values.ts';
 

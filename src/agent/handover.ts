@@ -7,7 +7,8 @@ import { captureState, captureTombstone, type StateParts } from './capture-state
 import { digestOf } from './fingerprints.ts';
 import type { FilesState } from './phase.ts';
 import { resumeState } from './resume-state.ts';
-import type { SavedState, StateFile, Tombstone } from './state-file.ts';
+import type { SavedState, Tombstone } from './saved-state.ts';
+import type { StateFile } from './state-file.ts';
 
 export interface HandoverParts extends StateParts {
   /** Undefined: nothing is saved. */

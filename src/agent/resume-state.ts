@@ -8,7 +8,8 @@ import { connectionOf, identityOf } from './fingerprints.ts';
 import type { FilesState } from './phase.ts';
 import type { RenewalPlan } from './schedule.ts';
 import type { ResumedSession, Session, Sessions } from './sessions.ts';
-import type { LoadedState, SavedPlan, SavedRetired, SavedState } from './state-file.ts';
+import type { SavedPlan, SavedRetired, SavedState } from './saved-state.ts';
+import type { LoadedState } from './state-file.ts';
 import type { Values } from './values.ts';
 
 /**

@@ -4,7 +4,7 @@
  */
 import { parseArgs } from 'node:util';
 import { StateFile, type AgentParts, type WriterPort } from '../../src/agent/index.ts';
-import type { SavedState } from '../../src/agent/state-file.ts';
+import type { SavedState } from '../../src/agent/saved-state.ts';
 import type { Clock, Logger } from '../../src/core/index.ts';
 import { runAgent } from '../../src/agent-runtime/index.ts';
 import { createFileWriter } from '../../src/output/index.ts';

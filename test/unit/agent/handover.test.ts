@@ -3,7 +3,7 @@ import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { StateFile } from '../../../src/agent/index.ts';
-import type { SavedState } from '../../../src/agent/state-file.ts';
+import type { SavedState } from '../../../src/agent/saved-state.ts';
 import { settle } from '../../helpers/fake-clock.ts';
 import { templateFile } from '../../helpers/agent-harness.ts';
 import { failure } from '../../helpers/model-vault.ts';

@@ -4,7 +4,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { StateFile } from '../../../src/agent/index.ts';
-import type { SavedState } from '../../../src/agent/state-file.ts';
+import type { SavedState } from '../../../src/agent/saved-state.ts';
 import { settle } from '../../helpers/fake-clock.ts';
 import { failure, type ModelVault } from '../../helpers/model-vault.ts';
 import { FILES, MINUTE_MS, StatefulPod } from '../../helpers/stateful-pod.ts';
