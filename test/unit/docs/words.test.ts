@@ -92,6 +92,7 @@ test('the documents use no word that the glossary replaces', () => {
     'README.md',
     'ARCHITECTURE.md',
     'CHANGELOG.md',
+    '.github/SECURITY.md',
     ...filesBelow('docs', /\.(?:md|yaml|txt)$/),
   ];
   assert.deepEqual(wordsIn(documents.flatMap(lines)), []);
