@@ -19,6 +19,7 @@ import { DEFAULTS, grammar } from '../config/schema/index.ts';
 import { formatDuration } from '../core/index.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { DIRECTORY } from './names.ts';
+import { mayHoldPrivateKey } from './user.ts';
 
 /** What the agent needs besides its own volumes. */
 export interface Needs {
@@ -74,6 +75,8 @@ export function svidUsers({ settings, files }: ResolvedSettings): readonly strin
 export interface DocumentReader {
   readonly mode: 'native' | 'pair' | 'init' | 'csi';
   readonly fileMode: string;
+  /** Mode of files with private keys that have none of their own; undefined for that of the others. */
+  readonly keyMode?: string | undefined;
   /** Address of health, metrics and status; undefined for the CSI driver. */
   readonly listen: string | undefined;
   /** Address of the Workload API, or of its counterpart on the node. */
@@ -94,7 +97,8 @@ export function agentDocument(
   how: DocumentReader,
 ): RawAgentConfig {
   const { settings, files } = resolved;
-  const x509 = settings['x509-svid'].value ? x509Of(files) : undefined;
+  const { keyMode } = how;
+  const x509 = settings['x509-svid'].value ? x509Of(files, keyMode) : undefined;
   const others = files.filter((file) => x509 === undefined || !X509_NAMES.includes(file.name));
   return {
     apiVersion: AGENT_API_VERSION,
@@ -103,7 +107,7 @@ export function agentDocument(
     ...(needs.vault && { vault: vaultOf(needs.vault), auth: authOf(settings, needs) }),
     ...optional('maxRenderBytes', otherThan(DEFAULTS.AGENT_RENDER_BYTES, how.maxRenderBytes)),
     output: { mode: settings['file-mode'].text ?? how.fileMode },
-    ...(others.length > 0 && { files: others.map((file) => fileOf(file, settings)) }),
+    ...(others.length > 0 && { files: others.map((file) => fileOf(file, settings, keyMode)) }),
     ...(x509 !== undefined && { x509Svid: Object.keys(x509).length === 0 ? true : x509 }),
     ...(how.mode === 'csi' ? {} : reactions(settings)),
     // In mode init nothing runs after the init container; what it revoked, the application would lose.
@@ -239,14 +243,14 @@ function authOf(settings: Settings, needs: Needs): NonNullable<RawAgentConfig['a
   };
 }
 
-function fileOf(file: FileSettings, settings: Settings): RawFile {
+function fileOf(file: FileSettings, settings: Settings, keyMode: string | undefined): RawFile {
   const from = file['template-from']?.value;
   const isSvid = file['jwt-svid'] !== undefined;
   const refresh = file.refresh ?? (isSvid ? undefined : settings.refresh);
   return {
     name: file.name,
     ...optional('path', file.file?.value),
-    ...optional('mode', file['file-mode']?.text),
+    ...optional('mode', ownModeOf(file, mayHoldPrivateKey(file) ? keyMode : undefined)),
     ...optional('secret', file.secret?.text),
     ...optional('format', file.format?.value),
     ...optional('template', file.template?.value),
@@ -257,12 +261,19 @@ function fileOf(file: FileSettings, settings: Settings): RawFile {
   };
 }
 
-function x509Of(files: readonly FileSettings[]): RawX509Files {
+function ownModeOf(
+  file: FileSettings | undefined,
+  otherwise: string | undefined,
+): string | undefined {
+  return file?.['file-mode']?.text ?? otherwise;
+}
+
+function x509Of(files: readonly FileSettings[], keyMode: string | undefined): RawX509Files {
   const parts = DEFAULTS.X509_FILES.map(({ name, part }) => {
     const file = files.find((one) => one.name === name);
     return {
       ...optional(`${part}File`, file?.file?.value),
-      ...optional(`${part}Mode`, file?.['file-mode']?.text),
+      ...optional(`${part}Mode`, ownModeOf(file, part === 'key' ? keyMode : undefined)),
       ...optional('onChange', actionTexts(file?.['on-change'])),
     };
   });

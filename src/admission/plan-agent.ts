@@ -7,6 +7,7 @@ import { agentResources, type Resources } from './agent-resources.ts';
 import type { Addition } from './assemble.ts';
 import { azureVariables } from './azure.ts';
 import { ownContainers, ownVolumes } from './containers.ts';
+import { checkModes, keyModeOf, type FileOwner } from './file-access.ts';
 import { checkContents, isTooLarge } from './file-checks.ts';
 import { agentDocument, needsOf, type Needs } from './build-document.ts';
 import { Diagnostics } from './diagnostics.ts';
@@ -72,9 +73,12 @@ function decide(input: PlanInput, diagnostics: Diagnostics): Decision {
   const resources = agentResources({ pod, settings, prefix, mode, position }, diagnostics);
   const hostNetwork = pod.spec.hostNetwork === true;
   const port = settings.port.value;
+  const access = { pod, settings, files, consumers, prefix, owner: ownerOf(pod, user) };
+  checkModes(access, diagnostics);
   const document = agentDocument(resolved, needs, {
     mode,
     fileMode: defaultFileMode(who, user),
+    keyMode: keyModeOf(access),
     listen: hostNetwork ? `127.0.0.1:${port}` : `:${port}`,
     socket: installation.spiffe.socket,
     graceSeconds: graceSecondsOf(pod),
@@ -85,6 +89,11 @@ function decide(input: PlanInput, diagnostics: Diagnostics): Decision {
 }
 
 const UNKNOWN: SupportedPlatforms = { architectures: undefined };
+
+/** The group of a file is the fsGroup or, without one, that of the agent. */
+function ownerOf({ spec }: Pod, { user, group }: AgentUser): FileOwner {
+  return { user, group: group ?? spec.securityContext?.runAsGroup ?? undefined, name: 'the agent' };
+}
 
 /** Reports everything against the decision. Returns the agent's configuration, with what the policies grant. */
 function check(input: PlanInput, decision: Decision, diagnostics: Diagnostics): RawAgentConfig {

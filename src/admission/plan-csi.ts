@@ -13,6 +13,7 @@ import type { Problem } from '../core/index.ts';
 import type { Addition } from './assemble.ts';
 import { azureVariables } from './azure.ts';
 import { Diagnostics } from './diagnostics.ts';
+import { checkModes } from './file-access.ts';
 import { VOLUME } from './names.ts';
 import type { InjectionPlan, PlanInput } from './injection-types.ts';
 import { checkMounts } from './mount-checks.ts';
@@ -22,6 +23,9 @@ import type { Named, Pod } from './pod.ts';
 import { serviceAccountOf } from './policy.ts';
 import { findConsumers } from './container-selection.ts';
 import { planVolume, type PlannedVolume } from './volume.ts';
+
+/** The engine of the driver runs as root without capabilities, and gives the files the group of the volume. */
+const DRIVER = { user: 0, group: 0, name: 'the CSI driver' } as const;
 
 /** Plans the volume of a pod, by the same rules as the driver. */
 export function planCsi(input: PlanInput): InjectionPlan {
@@ -48,6 +52,8 @@ export function planCsi(input: PlanInput): InjectionPlan {
   checkForeignMounts(pod, diagnostics);
   const mountPath = settings['mount-path'].value;
   checkMounts({ pod, consumers, mountPath, prefix }, diagnostics);
+  const { files } = resolved;
+  checkModes({ pod, settings, files, consumers, prefix, owner: DRIVER }, diagnostics);
   const variables = azureVariables(resolved);
   checkVariables(consumers, variables, diagnostics);
   const addition: Addition = {

@@ -85,7 +85,7 @@ function hasGroup(pod: Pod): boolean {
  * Whether a file may hold a private key, judging by names: programs reject a key of another user, or one that the group
  * can read. Pods with a key under another name set the mode 0400, and so get the user of its reader.
  */
-function mayHoldPrivateKey({ template, secret }: FileSettings): boolean {
+export function mayHoldPrivateKey({ template, secret }: FileSettings): boolean {
   return /pki|private.?key/i.test(`${template?.value ?? ''} ${secret?.text ?? ''}`);
 }
 
@@ -113,7 +113,7 @@ function withOwnGroup(user: number, asked: number | undefined, pod: Pod): AgentU
 }
 
 /** The UID of a container in the manifest; 0 is root, undefined leaves it to the image. */
-function userOf(pod: Pod, container: Container): number | undefined {
+export function userOf(pod: Pod, container: Container): number | undefined {
   return container.securityContext?.runAsUser ?? pod.spec.securityContext?.runAsUser ?? undefined;
 }
 

@@ -93,7 +93,7 @@ export const SETTINGS = {
   'file-mode': optional(
     grammar.fileMode,
     'Permission bits of the files.',
-    '`0440` if agent and application share fsGroup or UID, else `0444`',
+    '`0440` if agent and application share fsGroup or UID, else `0444`; private keys `0400` if all share the UID',
   ),
   'on-change': optional(grammar.notifyActions, 'What to do, once, when any file changes.'),
   containers: optional(
