@@ -4,7 +4,7 @@
 import type { Arrow } from './state-diagram.ts';
 
 /** State -> event -> the states that may follow. */
-export type StateTable = Readonly<
+type StateTable = Readonly<
   Record<string, Readonly<Record<string, { readonly to: readonly string[] } | undefined>>>
 >;
 

@@ -84,7 +84,7 @@ export class Entry {
 }
 
 /** A new entry: due now, or as its held value plans. */
-export interface NewEntry {
+interface NewEntry {
   readonly number: number;
   readonly refreshMs: number;
   readonly held: ObtainedValue | undefined;

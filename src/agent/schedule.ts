@@ -161,7 +161,7 @@ export function planJwtSvid(
 }
 
 /** Where a password that Vault rotates is between two rotations. */
-export type RotationPhase =
+type RotationPhase =
   /** The password is valid until the next rotation. */
   | { readonly name: 'beforeRotation' }
   /** The rotation is due, and the password is still the old one. */

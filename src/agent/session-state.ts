@@ -28,7 +28,7 @@ export interface Session {
 export type ResumedSession = Omit<Session, 'id'>;
 
 /** What is known in every state. */
-export interface SessionHistory {
+interface SessionHistory {
   /** The number of logins in this pod, including those of predecessors. */
   readonly logins: number;
   /** Why the last login failed, until one succeeds. */

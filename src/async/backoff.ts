@@ -28,7 +28,7 @@ export interface Backoff {
 }
 
 /** What {@link nextWait} needs to know of the failures so far. */
-export interface WaitOptions extends BackoffOptions {
+interface WaitOptions extends BackoffOptions {
   /** The step that the last wait returned. Undefined: there was no wait yet, or a success since. */
   readonly step: number | undefined;
   /** The least wait, such as a `Retry-After`, in milliseconds. Default 0. */

@@ -398,6 +398,31 @@ test('an abort in the middle of a login ends the wait with its reason', async (t
   await waiting;
 });
 
+test('a login whose first caller stops is started again for the next one', async (t) => {
+  const { sessions, vault, signal } = bench(t);
+  vault.intercept = () => failure('ERR_VAULT_UNREACHABLE');
+  const own = new AbortController();
+  const waiting = assert.rejects(sessions.ensure(own.signal), { name: 'AbortError' });
+  await settle();
+  own.abort(new DOMException('stopped', 'AbortError'));
+  await waiting;
+  vault.intercept = () => undefined;
+  assert.equal((await sessions.ensure(signal)).id, 1);
+});
+
+test('a login after a final error is another one', async (t) => {
+  const { sessions, vault, signal } = bench(t);
+  vault.intercept = () => failure('ERR_VAULT_LOGIN_WRAPPED');
+  const tries = [1, 2].map(async (count) => {
+    await assert.rejects(sessions.ensure(signal), { code: 'ERR_VAULT_LOGIN_WRAPPED' });
+    return count;
+  });
+  await Promise.all(tries);
+  assert.equal(vault.count('login'), 1, 'shared');
+  await assert.rejects(sessions.ensure(signal), { code: 'ERR_VAULT_LOGIN_WRAPPED' });
+  assert.equal(vault.count('login'), 2);
+});
+
 test('a role that limits the uses of a token is warned about', async (t) => {
   const { sessions, vault, logger, signal } = bench(t);
   vault.tokenNumUses = 5;
