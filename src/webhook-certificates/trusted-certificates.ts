@@ -31,6 +31,16 @@ const CHECK_INTERVAL_MS = 60_000;
 /** Wait after a bundle could not be written. */
 const RETRY_MS = 2000;
 
+/** What to do with a new certificate. */
+type Choice =
+  | { readonly kind: 'serve' }
+  /** All API servers trust it after this time at the latest. */
+  | { readonly kind: 'hold for'; readonly waitMs: number }
+  /** Until something changes: there is none, or the API server does not trust it yet and the served one is still valid. */
+  | { readonly kind: 'hold' };
+
+const SERVE: Choice = { kind: 'serve' };
+
 /** Certificates of a source, held back until they are trusted. */
 export class TrustedCertificates implements Certificates {
   readonly #options: TrustedCertificatesOptions;
@@ -82,19 +92,22 @@ export class TrustedCertificates implements Certificates {
   async #reconcileLoop(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     for (;;) {
-      const settleMs = this.#publishChoice();
-      const retryMs = await this.#updateBundle(signal);
-      const waitMs = Math.min(settleMs, retryMs, CHECK_INTERVAL_MS);
+      const choice = this.#publishChoice();
+      const isUpdated = await this.#updateBundle(signal);
+      const waitMs = Math.min(
+        choice.kind === 'hold for' ? choice.waitMs : CHECK_INTERVAL_MS,
+        isUpdated ? CHECK_INTERVAL_MS : RETRY_MS,
+      );
       await this.#timer.waitUntil(clock.monotonicMs() + waitMs, signal);
     }
   }
 
-  /** Publishes the certificate to serve; returns the time until the next choice, in milliseconds. */
-  #publishChoice(): number {
+  /** Publishes the certificate to serve; returns what was chosen for the newest one of the source. */
+  #publishChoice(): Choice {
     const candidate = this.#options.source.current;
-    if (candidate === undefined) return Infinity;
-    const waitMs = this.#holdMs(candidate);
-    if (waitMs === 0) {
+    if (candidate === undefined) return { kind: 'hold' };
+    const choice = this.#choose(candidate);
+    if (choice.kind === 'serve') {
       this.#served = candidate;
       this.#held = undefined;
     }
@@ -105,29 +118,31 @@ export class TrustedCertificates implements Certificates {
       current.caPem === next.caPem &&
       current.problem === next.problem;
     if (!isSameAsBefore) this.#latest.set(next);
-    return waitMs === 0 ? Infinity : waitMs;
+    return choice;
   }
 
-  /** How long to hold the candidate back, in milliseconds: 0 not at all, Infinity until something changes. */
-  #holdMs(candidate: ServingCertificate): number {
+  #choose(candidate: ServingCertificate): Choice {
     const { clock } = this.#options;
     const served = this.#served;
-    if (served === undefined || served.certificatePem === candidate.certificatePem) return 0;
+    if (served === undefined || served.certificatePem === candidate.certificatePem) return SERVE;
     const now = this.#anchors(candidate);
     const before = this.#anchors(served);
     // An expired certificate is not worth keeping.
-    if (now === undefined) return clock.now() < served.expiresAtMs ? Infinity : 0;
-    if (before === undefined) return 0;
+    if (now === undefined) {
+      return clock.now() < served.expiresAtMs ? { kind: 'hold' } : SERVE;
+    }
+    if (before === undefined) return SERVE;
     const isSameAuthority = now.every((anchor, index) => {
       const other = before[index];
       return other !== undefined && isSame(anchor, other);
     });
-    if (isSameAuthority) return 0;
+    if (isSameAuthority) return SERVE;
     const { certificatePem } = candidate;
     if (this.#held?.certificatePem !== certificatePem) {
       this.#held = { certificatePem, sinceMs: clock.monotonicMs() };
     }
-    return Math.max(0, this.#held.sinceMs + SETTLE_MS - clock.monotonicMs());
+    const waitMs = this.#held.sinceMs + SETTLE_MS - clock.monotonicMs();
+    return waitMs > 0 ? { kind: 'hold for', waitMs } : SERVE;
   }
 
   /** The CA by which each webhook trusts a certificate; undefined where one of them does not. */
@@ -155,11 +170,11 @@ export class TrustedCertificates implements Certificates {
     return bundles.length === 0 ? `${what} does not exist, or has no webhooks` : undefined;
   }
 
-  /** Returns the time until the next attempt, in milliseconds. */
-  async #updateBundle(signal: AbortSignal): Promise<number> {
+  /** Returns false if the bundle could not be written. */
+  async #updateBundle(signal: AbortSignal): Promise<boolean> {
     const { source, configuration, patchMode } = this.#options;
     const mode = patchMode();
-    if (mode === 'never') return Infinity;
+    if (mode === 'never') return true;
     try {
       const wanted = readBundle(source.current?.caPem ?? '');
       if (await configuration.trust(wanted, mode === 'exact', signal)) {
@@ -169,7 +184,7 @@ export class TrustedCertificates implements Certificates {
         });
       }
       this.#lastProblem = '';
-      return Infinity;
+      return true;
     } catch (caught) {
       signal.throwIfAborted();
       const error = toVouchsafeError(caught);
@@ -177,7 +192,7 @@ export class TrustedCertificates implements Certificates {
         this.#logger.error('caBundle of the webhook configuration cannot be updated', { error });
       }
       this.#lastProblem = error.message;
-      return RETRY_MS;
+      return false;
     }
   }
 }
