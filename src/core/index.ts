@@ -41,7 +41,7 @@ export {
   parseNotifySignal,
   type NotifySignal,
 } from './notify-rules.ts';
-export { clashingPaths, outputPathProblem } from './output-path.ts';
+export { clashingPaths, describeClash, outputPathProblem } from './output-path.ts';
 export { typoDistance, nearest } from './nearest.ts';
 export { explainProblems, formatProblems, problemsError, type Problem } from './problems.ts';
 export { isPrintable, printableLine, printableText } from './printable.ts';

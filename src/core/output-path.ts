@@ -28,23 +28,34 @@ export function outputPathProblem(path: string): string | undefined {
   return undefined;
 }
 
-/**
- * The names that conflict: equal ones, and a file that is a directory of another one.
- * Each is returned once, in the given order.
- */
-export function clashingPaths(paths: readonly string[]): string[] {
-  const known = new Set<string>();
-  const clashing = new Set<string>();
-  for (const path of paths) {
-    if (known.has(path)) clashing.add(path);
-    known.add(path);
-  }
-  for (const path of known) {
-    for (const parent of parentsOf(path)) {
-      if (known.has(parent)) clashing.add(parent).add(path);
+/** Two names that cannot both be delivered; each has its index in the given list. */
+export interface PathClash {
+  readonly path: string;
+  readonly index: number;
+  /** The same name, or the file that would have to be a directory of `path`. */
+  readonly other: string;
+  readonly otherIndex: number;
+}
+
+/** The clashes of names: each name, in the given order, with the first other one that it clashes with. */
+export function clashingPaths(paths: readonly string[]): readonly PathClash[] {
+  const first = new Map<string, number>();
+  for (const [index, path] of paths.entries()) if (!first.has(path)) first.set(path, index);
+  return paths.flatMap((path, index) => {
+    const candidates = first.get(path) === index ? parentsOf(path) : [path];
+    for (const other of candidates) {
+      const otherIndex = first.get(other);
+      if (otherIndex !== undefined) return [{ path, index, other, otherIndex }];
     }
-  }
-  return [...known].filter((path) => clashing.has(path));
+    return [];
+  });
+}
+
+/** What is wrong with the first name of a clash: `is also …`. */
+export function describeClash({ path, other }: PathClash): string {
+  return path === other
+    ? 'is also the path of another file'
+    : `requires "${other}" to be a directory, and that is the path of another file`;
 }
 
 function segmentProblem(segment: string): string | undefined {

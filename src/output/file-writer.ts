@@ -7,6 +7,7 @@
 import type { OutputFile } from '../contracts/index.ts';
 import {
   clashingPaths,
+  describeClash,
   NO_LOGGER,
   outputPathProblem,
   problemsError,
@@ -278,9 +279,9 @@ function checkFiles(directory: string, files: readonly OutputFile[]): void {
     const problem = outputPathProblem(path);
     return problem === undefined ? [] : [{ path: JSON.stringify(path), message: problem }];
   });
-  const clashes = clashingPaths(paths).map((path) => ({
-    path: JSON.stringify(path),
-    message: 'it is also the name or a directory of another file',
+  const clashes = clashingPaths(paths).map((clash) => ({
+    path: JSON.stringify(clash.path),
+    message: `it ${describeClash(clash)}`,
   }));
   if (problems.length + clashes.length === 0) return;
   const subject = `the files cannot be written to ${directory}`;

@@ -1,7 +1,13 @@
 /**
  * Raw AgentConfig document -> validated, defaulted, frozen {@link AgentConfig}.
  */
-import { clashingPaths, problemsError, type Grant, type Problem } from '../../core/index.ts';
+import {
+  clashingPaths,
+  describeClash,
+  problemsError,
+  type Grant,
+  type Problem,
+} from '../../core/index.ts';
 import type {
   AgentConfig,
   AuthConfig,
@@ -146,8 +152,8 @@ function checkFiles(files: readonly FileConfig[], place: Place): void {
   const names = files.map((file) => file.name);
   const twice = new Set(names.filter((name, index) => names.indexOf(name) !== index));
   for (const name of twice) at.problem(`the name "${name}" is used twice`);
-  for (const path of clashingPaths(files.map((file) => file.path))) {
-    at.problem(`the path "${path}" is also the path of another file, or a directory of one`);
+  for (const clash of clashingPaths(files.map((file) => file.path))) {
+    at.problem(`the path "${clash.path}" ${describeClash(clash)}`);
   }
   if (files.length === 0) at.missing('nothing to deliver: set files, or x509Svid: true');
 }

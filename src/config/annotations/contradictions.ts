@@ -176,25 +176,27 @@ function isSet(setting: Setting<unknown>): boolean {
   return setting.source !== 'built in';
 }
 
-/** More clashes are not reported: finding the partner of each takes time. */
+/** More clashes are not reported. */
 const MAX_CLASHES = 20;
 
 function checkPaths({ settings, files, prefix, report }: CheckContext): void {
-  const paths = new Map<string, string>();
+  const pathByName = new Map<string, string>();
   if (settings['x509-svid'].value) {
-    for (const { name, path } of DEFAULTS.X509_FILES) paths.set(name, path);
+    for (const { name, path } of DEFAULTS.X509_FILES) pathByName.set(name, path);
   }
-  for (const { name, file } of files) paths.set(name, file?.value ?? paths.get(name) ?? name);
-  for (const path of clashingPaths([...paths.values()]).slice(0, MAX_CLASHES)) {
-    const name = [...paths].findLast(([, other]) => other === path)?.[0] ?? '';
-    const other = [...paths].find((one) => one[0] !== name && clashes(path, one[1]))?.[0] ?? '';
-    const clash = `is the same as that of ${prefix}/file-${other}, or one contains the other`;
-    report(`file-${name}`, `the path "${path}" ${clash}`);
+  for (const { name, file } of files) {
+    pathByName.set(name, file?.value ?? pathByName.get(name) ?? name);
   }
-}
-
-function clashes(path: string, other: string): boolean {
-  return path === other || path.startsWith(`${other}/`) || other.startsWith(`${path}/`);
+  const names = [...pathByName.keys()];
+  const clashes = clashingPaths([...pathByName.values()]);
+  for (const { path, index, other, otherIndex } of clashes.slice(0, MAX_CLASHES)) {
+    const partner = `${prefix}/file-${names[otherIndex] ?? ''}`;
+    const clash =
+      path === other
+        ? `is the same as that of ${partner}`
+        : `requires "${other}" to be a directory, and that is the path of ${partner}`;
+    report(`file-${names[index] ?? ''}`, `the path "${path}" ${clash}`);
+  }
 }
 
 function checkAzure({ settings, files, prefix, report }: CheckContext): void {

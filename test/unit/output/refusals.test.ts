@@ -46,7 +46,10 @@ test('bad names are refused together, before anything is touched', async (t) => 
 test('equal names are refused', async (t) => {
   const files = [...setOf({ a: '1' }), ...setOf({ a: '2' })];
   const refused = writerOf(tempDirectory(t)).write(files, ALWAYS);
-  await assert.rejects(refused, refusal('ERR_OUTPUT_PATH', /"a": it is also the name/));
+  await assert.rejects(
+    refused,
+    refusal('ERR_OUTPUT_PATH', /"a": it is also the path of another file/),
+  );
 });
 
 test('modes with other than permission bits are a mistake of the caller', async (t) => {

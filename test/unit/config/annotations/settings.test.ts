@@ -231,6 +231,26 @@ for (const [name, given, path, other] of CONTRADICTIONS) {
   });
 }
 
+test('each clash of paths is one problem that names both files', () => {
+  const given = {
+    'secret-a': 'kv/a',
+    'secret-b': 'kv/b',
+    'file-b': 'a/b',
+    'secret-c': 'kv/c',
+    'file-c': 'a/b',
+  };
+  assert.deepEqual(resolve(given).problems, [
+    {
+      path: `${PREFIX}/file-b`,
+      message: `the path "a/b" requires "a" to be a directory, and that is the path of ${PREFIX}/file-a`,
+    },
+    {
+      path: `${PREFIX}/file-c`,
+      message: `the path "a/b" is the same as that of ${PREFIX}/file-b`,
+    },
+  ]);
+});
+
 test('csi as a default conflicts with nothing: a pod that cannot have it gets another mode', () => {
   const given = { 'secret-a': 'kv/a', 'on-change-a': 'restart@a' };
   assert.deepEqual(resolve(given, {}, { mode: 'csi' }).problems, []);
