@@ -3,7 +3,8 @@
  */
 import { existsSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { Latest } from '../async/index.ts';
+import type { watch as Watch } from 'chokidar';
+import { Latest, raceAbort } from '../async/index.ts';
 import { systemClock } from './clock.ts';
 
 /** The link that the kubelet swaps when it updates a projected volume: its files are links through it. */
@@ -16,9 +17,10 @@ const SETTLE_MS = 50;
 const RETURN_MS = 500;
 
 /**
- * Yields once at the start, then each time one of the files may have changed; bursts are coalesced.
- * The `..data` swap of projected volumes is noticed. Files may be missing at first, and their directories may be
- * removed and created again. An abort ends it with `signal.reason` and closes the watches.
+ * Yields once at the start, once when the watches are set up (what has changed before is not noticed otherwise), then each
+ * time one of the files may have changed; bursts are coalesced. The `..data` swap of projected volumes is noticed. Files
+ * may be missing at first, and their directories may be removed and created again. An abort ends it with `signal.reason`
+ * and closes the watches.
  */
 export async function* watchFiles(
   paths: readonly string[],
@@ -28,38 +30,63 @@ export async function* watchFiles(
   changed.set(undefined);
   // Loaded only on use: most agents watch nothing and start faster without it.
   const { watch } = await import('chokidar');
-  // Watch the directories: a watch on a link does not notice a swap of ..data.
   const names = new Set([DATA_LINK, ...paths.map((path) => basename(path))]);
-  const directories = [...new Set(paths.map((path) => dirname(path)))];
-  const watcher = watch(directories, {
+  const onChange = (): void => changed.set(undefined);
+  const ended = new AbortController();
+  const either = AbortSignal.any([signal, ended.signal]);
+  // Watch the directories: a watch on a link does not notice a swap of ..data.
+  const watches = [...new Set(paths.map((path) => dirname(path)))].map((directory) =>
+    watchDirectory({ watch, directory, names, onChange }, either),
+  );
+  try {
+    for await (const _ of changed.updates(signal)) yield;
+  } finally {
+    ended.abort();
+    await Promise.allSettled(watches); // each rejects with the abort
+  }
+}
+
+interface Watched {
+  readonly watch: typeof Watch;
+  readonly directory: string;
+  /** Entries of the directory that matter. */
+  readonly names: ReadonlySet<string>;
+  readonly onChange: () => void;
+}
+
+/** Watches one directory, also after it has been removed and created again. Rejects with the abort's reason. */
+async function watchDirectory(watched: Watched, signal: AbortSignal): Promise<never> {
+  for (;;) {
+    await watchUntilRemoved(watched, signal);
+    do await systemClock.sleep(RETURN_MS, signal);
+    while (!existsSync(watched.directory));
+  }
+}
+
+/** One watch; it is closed then, because chokidar believes that it still watches a directory that was removed. */
+async function watchUntilRemoved(
+  { watch, directory, names, onChange }: Watched,
+  signal: AbortSignal,
+): Promise<void> {
+  const watcher = watch(directory, {
     ignoreInitial: true,
     depth: 0,
     followSymlinks: false,
     persistent: true,
     awaitWriteFinish: { stabilityThreshold: SETTLE_MS, pollInterval: SETTLE_MS / 2 },
   });
-  watcher.on('all', (_event, path) => {
-    if (names.has(basename(path))) changed.set(undefined);
+  const removed = Promise.withResolvers<undefined>();
+  watcher.on('all', (event, path) => {
+    const isRemoval = event === 'unlinkDir' && path === directory;
+    if (isRemoval || names.has(basename(path))) onChange();
+    if (isRemoval) removed.resolve(undefined);
   });
-  const ended = new AbortController();
-  const followAgain = async (directory: string): Promise<void> => {
-    const either = AbortSignal.any([signal, ended.signal]);
-    do await systemClock.sleep(RETURN_MS, either);
-    while (!existsSync(directory));
-    // Without unwatch, chokidar believes that it still watches the removed directory.
-    watcher.unwatch(directory).add(directory);
-    changed.set(undefined);
-  };
-  watcher.on('unlinkDir', (path) => {
-    // Rejects only at the end.
-    if (directories.includes(path)) followAgain(path).catch(() => undefined);
-  });
+  watcher.on('ready', onChange);
   // A failed watch (inotify limits) must not end the process: the consumer reads again on its own schedule.
-  watcher.on('error', () => changed.set(undefined));
+  watcher.on('error', onChange);
   try {
-    for await (const _ of changed.updates(signal)) yield;
+    await raceAbort(removed.promise, signal);
   } finally {
-    ended.abort();
     await watcher.close();
   }
 }

@@ -6,16 +6,19 @@ import { test, type TestContext } from 'node:test';
 import { watchFiles } from '../../../src/platform/index.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';
 
-/** Watches until the test ends; each call of the function waits for one more change. */
-function watching(t: TestContext, path: string): () => Promise<void> {
+/** Watches until the test ends; each call of the function waits for one more change. The watch is set up when it returns. */
+async function watching(t: TestContext, path: string): Promise<() => Promise<void>> {
   const changes = watchFiles([path], AbortSignal.timeout(10_000));
   t.after(async () => {
     await changes.return(); // or the watch would outlive the test
   });
-  return async () => {
+  const changed = async (): Promise<void> => {
     const { done } = await changes.next();
     assert.equal(done, false);
   };
+  await changed(); // at the start
+  await changed(); // when changes are noticed from then on
+  return changed;
 }
 
 test('the swap of a projected volume is seen', async (t) => {
@@ -26,33 +29,37 @@ test('the swap of a projected volume is seen', async (t) => {
   }
   symlinkSync('one', join(directory, '..data'));
   symlinkSync('..data/file', join(directory, 'file'));
-  const changed = watching(t, join(directory, 'file'));
-  await changed();
+  const changed = await watching(t, join(directory, 'file'));
   for (const set of ['two', 'three']) {
     const next = changed();
-    await new Promise((resolve) => setTimeout(resolve, 200)); // the watch is set up meanwhile
     symlinkSync(set, join(directory, '..data_tmp'));
     renameSync(join(directory, '..data_tmp'), join(directory, '..data'));
     await next;
   }
 });
 
-test('a directory that is removed and made again is followed', async (t) => {
+test('a change before the watch is set up is not missed: the files are to be read again then', async (t) => {
+  const path = join(tempDirectory(t), 'file');
+  const changes = watchFiles([path], AbortSignal.timeout(10_000));
+  await changes.next();
+  writeFileSync(path, 'one');
+  await changes.next();
+  await changes.return();
+});
+
+test('a directory that is removed and created again is followed', async (t) => {
   const directory = join(tempDirectory(t), 'mounted');
   const path = join(directory, 'file');
   mkdirSync(directory);
   writeFileSync(path, 'one');
-  const changed = watching(t, path);
-  await changed();
+  const changed = await watching(t, path);
   for (const text of ['two', 'three']) {
-    await new Promise((resolve) => setTimeout(resolve, 200)); // the watch is set up meanwhile
     const gone = changed();
     rmSync(directory, { recursive: true });
     await gone;
     const back = changed();
     mkdirSync(directory);
     await back;
-    await new Promise((resolve) => setTimeout(resolve, 200));
     const next = changed();
     writeFileSync(path, text);
     await next;

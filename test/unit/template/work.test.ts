@@ -8,6 +8,7 @@ import {
   renderTemplate,
   type RenderLimits,
 } from '../../../src/template/index.ts';
+import { cpuMs } from '../../helpers/cpu-time.ts';
 import { doubled } from '../../helpers/costly-document.ts';
 import { lookupIn, refusal } from './support.ts';
 
@@ -21,18 +22,6 @@ function run(source: string, root: unknown, limits: RenderLimits = RENDER_LIMITS
 
 function limited(source: string, root: unknown, limits?: RenderLimits): string {
   return refusal('ERR_TEMPLATE_LIMIT', () => run(source, root, limits));
-}
-
-/** Milliseconds of CPU; whatever `work` ends with is fine. */
-function cpuMs(work: () => unknown): number {
-  const before = process.cpuUsage();
-  try {
-    work();
-  } catch {
-    // A refusal is an end as well.
-  }
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / 1000;
 }
 
 describe('work', () => {
