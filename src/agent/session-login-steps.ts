@@ -25,7 +25,7 @@ export function resume(
     session: { ...session, id: logins },
     history: { ...history, logins },
   } as const;
-  return { state, effects: [{ type: 'publish' }] };
+  return { state, effects: [{ type: 'publish' }, { type: 'wake' }] };
 }
 
 export function startFirstLogin({
@@ -41,7 +41,7 @@ export function startFirstLogin({
 /** The token died early, or logins failed before: the wait of the backoff comes first. */
 export function startLaterLogin(
   state: StateOf<'lost'>,
-  _event: EventOf<'loginRequired'>,
+  _event: EventOf<'loginRequired' | 'due'>,
   context: SessionContext,
 ): SessionTransition<StateOf<'logging-in'>> {
   const { waitMs, step } = drawWait(state, undefined, context);
@@ -102,11 +102,8 @@ export function abortLogin({
   last,
   history,
 }: StateOf<'logging-in'>): SessionTransition<StateOf<'none' | 'lost'>> {
-  const state =
-    last === undefined
-      ? ({ name: 'none', history } as const)
-      : ({ name: 'lost', last, history } as const);
-  return { state, effects: [] };
+  if (last === undefined) return { state: { name: 'none', history }, effects: [] };
+  return { state: { name: 'lost', last, history }, effects: [{ type: 'wake' }] };
 }
 
 /** Make before break: the old session stays in use until the new one is published. */

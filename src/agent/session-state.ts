@@ -183,7 +183,8 @@ export function newestOf(state: SessionState): Session | undefined {
 
 /** When the event `due` is to follow, by the monotonic clock. Infinity: another event comes first. */
 export function dueAtMs(state: SessionState, nowMs: number): number {
-  if (state.name === 'outdated') return nowMs;
+  // An invalid token invalidates its leases, so the login does not wait for a read.
+  if (state.name === 'outdated' || state.name === 'lost') return nowMs;
   return state.name === 'current' ? state.session.plan.atMs : Infinity;
 }
 

@@ -120,6 +120,7 @@ export const SESSION_TABLE: Table = {
   },
   lost: {
     loginRequired: rule(['logging-in'], startLaterLogin),
+    due: rule(['logging-in'], startLaterLogin),
   },
 };
 

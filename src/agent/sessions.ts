@@ -153,23 +153,15 @@ export class Sessions {
   /** Renews the current session and replaces it before it ends or when it is lost, until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     try {
-      for await (const session of this.#current.updates(signal)) {
-        await this.#keep(session, signal);
-        // An invalid token invalidates its leases, so the next login does not wait for a read.
-        if (this.current === undefined) await this.#sharedLogin(signal);
+      for (;;) {
+        const atMs = dueAtMs(this.#state, this.#options.clock.monotonicMs());
+        await this.#timer.waitUntil(atMs, signal);
+        const request = this.#apply({ type: 'due' });
+        this.#start(request, signal);
+        if (request?.type === 'log-in') await this.#login;
       }
     } finally {
       await Promise.all(this.#renewing);
-    }
-  }
-
-  async #keep(session: Session, signal: AbortSignal): Promise<void> {
-    while (this.current === session) {
-      const atMs = dueAtMs(this.#state, this.#options.clock.monotonicMs());
-      await this.#timer.waitUntil(atMs, signal);
-      if (this.current !== session) return;
-      this.#start(this.#apply({ type: 'due' }), signal);
-      await this.#login;
     }
   }
 

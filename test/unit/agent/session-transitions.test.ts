@@ -93,7 +93,7 @@ const LATE = 'ERR_VAULT_UNREACHABLE';
 /** Everything that is not listed has to be ignored. */
 const EXPECTED: Readonly<Record<SessionStateName, Partial<Record<SessionEventType, string>>>> = {
   none: {
-    resumed: 'current publish',
+    resumed: 'current publish wake',
     loginRequired: 'logging-in -> log-in',
     // There is no session 3 in this state, so that these are about one that nobody knows.
     renewed: 'none ok debug changed wake',
@@ -103,7 +103,7 @@ const EXPECTED: Readonly<Record<SessionStateName, Partial<Record<SessionEventTyp
     loginTried: 'logging-in',
     identityReplaced: 'logging-in',
     loginFailed: `logging-in ${LATE} warn -> log-in`,
-    loginAborted: 'lost',
+    loginAborted: 'lost wake',
     loggedIn: `current ${LOGGED_IN}`,
     renewed: 'logging-in ok debug changed wake',
     renewalFailed: `logging-in ${LATE}`,
@@ -142,6 +142,7 @@ const EXPECTED: Readonly<Record<SessionStateName, Partial<Record<SessionEventTyp
   },
   lost: {
     loginRequired: 'logging-in -> log-in',
+    due: 'logging-in -> log-in',
     renewed: 'lost ok debug changed wake',
     renewalFailed: `lost ${LATE}`,
   },

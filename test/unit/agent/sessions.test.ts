@@ -423,6 +423,23 @@ test('a login after a final error is another one', async (t) => {
   assert.equal(vault.count('login'), 2);
 });
 
+test('a token that is lost in the moment of its login is followed by a login, without anybody asking', async (t) => {
+  const { sessions, vault, clock, signal } = bench(t);
+  let lost = 0;
+  const invalidate = async (): Promise<void> => {
+    for await (const session of sessions.updates(signal)) {
+      if (lost < 3) sessions.invalidate(session);
+      lost += 1;
+    }
+  };
+  const invalidating = invalidate().catch(() => undefined);
+  await sessions.ensure(signal);
+  await clock.advance(5 * MINUTE_MS);
+  assert.equal(vault.count('login'), 4);
+  assert.equal(sessions.current?.id, 4);
+  t.after(() => invalidating);
+});
+
 test('a role that limits the uses of a token is warned about', async (t) => {
   const { sessions, vault, logger, signal } = bench(t);
   vault.tokenNumUses = 5;
