@@ -2,6 +2,13 @@
 import tseslint from 'typescript-eslint';
 
 const COMMON_RULES = {
+  'no-restricted-syntax': [
+    'error',
+    {
+      selector: 'ObjectExpression > SpreadElement > ObjectExpression',
+      message: 'Write the properties themselves: spread, they are not checked for excess ones.',
+    },
+  ],
   complexity: ['error', 12],
   'max-depth': ['error', 3],
   'max-lines': ['error', { max: 500 }],

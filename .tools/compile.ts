@@ -37,8 +37,11 @@ export async function keepCompiled(bundle: string): Promise<void> {
   await vault.write('sys/auth/jwt', { type: 'jwt' });
   await vault.write('auth/jwt/config', { jwks_url: `${oidc.url}/keys` });
   await vault.write('auth/jwt/role/app', {
-    ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: 'vault' },
-    ...{ bound_subject: SPIFFE_ID, token_policies: 'app' },
+    role_type: 'jwt',
+    user_claim: 'sub',
+    bound_audiences: 'vault',
+    bound_subject: SPIFFE_ID,
+    token_policies: 'app',
   });
   await runAgent(bundle, {
     apiVersion: 'vouchsafe.dev/v1',

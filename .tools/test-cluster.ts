@@ -41,7 +41,8 @@ const programs = await buildPrograms([KUBERNETES, HELM, PAUSE, ATTEST, CSI, QUER
 // A bench measures HashiCorp's injector beside ours where there is one.
 const injector = values.stay ? onPath('vault-k8s') : undefined;
 const images = buildImages({
-  ...{ pause: programs.path(PAUSE), queries: programs.path(QUERIES) },
+  pause: programs.path(PAUSE),
+  queries: programs.path(QUERIES),
   ...(injector !== undefined && { incumbent: { injector, vault: programs.path(VAULT) } }),
 });
 for (const { image, bytes } of images) {

@@ -64,7 +64,9 @@ function brokerIdentities({
   const api = createWorkloadApi({ ...common, address: installation.spiffe.socket });
   const identity = createIdentity({ ...common, api, random: systemRandom, metrics });
   const broker = createBroker({
-    ...{ ...common, address: socket, identity },
+    ...common,
+    address: socket,
+    identity,
     ...(agentIds.length > 0 && { serverIds: agentIds }),
   });
   return {

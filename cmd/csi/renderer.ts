@@ -34,7 +34,10 @@ export function startRenderers({ installation, metrics, ...parts }: RenderersOpt
   const pool = new Pool({
     ...parts,
     counts: createRenderCounts(metrics),
-    ...{ processes, timeoutMs, maxFrameBytes: MAX_FRAME_BYTES, random: systemRandom },
+    processes,
+    timeoutMs,
+    maxFrameBytes: MAX_FRAME_BYTES,
+    random: systemRandom,
     // A process that keeps more than half of its heap is replaced, which frees the memory.
     maxGrowthBytes: heapBytes / 2,
     setup: [headOf(setup)],

@@ -137,7 +137,9 @@ function ownCertificates(
     dnsName: serverName,
     trusted: () => configuration.bundles?.join('') ?? '',
     random: systemRandom,
-    ...{ clock, logger, metrics },
+    clock,
+    logger,
+    metrics,
   });
 }
 

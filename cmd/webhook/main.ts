@@ -57,7 +57,8 @@ async function run({ values: flags, level }: Flags<typeof OPTIONS>): Promise<voi
       serverName,
       read: readTextFile,
       watch: watchFiles,
-      ...{ clock, logger },
+      clock,
+      logger,
     });
   const objects = {
     service: flags.service,

@@ -51,7 +51,10 @@ export function allowsLogin(policy: VaultPolicy, { connections, role, mount }: L
 /** What policies allow after an allowed login. */
 export function grantsOf(policies: readonly VaultPolicy[]): Grants {
   return policies.map(({ name, paths, operations, audiences }) => ({
-    ...{ policy: name, paths, operations, audiences },
+    policy: name,
+    paths,
+    operations,
+    audiences,
   }));
 }
 

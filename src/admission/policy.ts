@@ -99,7 +99,9 @@ function problemsOf(input: PolicyInput, { asked, matching, login, grants }: Foun
 /** Why a policy does not allow a request. */
 function requestProblems({ path, dependency }: PolicyRequest, by: VaultPolicy): readonly Problem[] {
   return denialsOf(grantsOf([by]), dependency).map(({ message, help, policy }) => ({
-    ...{ path, help, policy },
+    path,
+    help,
+    policy,
     message: `${dependencyLabel(dependency)}: ${message}`,
   }));
 }

@@ -166,7 +166,9 @@ async function buildVault(
   if (vault === undefined || config.auth === undefined) return undefined;
   const { address, namespace, tlsServerName, redirectHosts, timeoutMs } = vault;
   const options = {
-    ...{ ...common, address, timeoutMs },
+    ...common,
+    address,
+    timeoutMs,
     ...(namespace !== undefined && { namespace }),
     ...(parser !== undefined && { parser }),
     ...(room !== undefined && { budget: room }),

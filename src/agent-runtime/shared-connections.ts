@@ -113,7 +113,12 @@ async function open(
   const ca = await loadCaBundle(config, logger);
   const { tlsServerName, redirectHosts, timeoutMs } = config;
   const connections = createVaultConnections({
-    ...{ ca: ca.current, tlsServerName, redirectHosts, timeoutMs, clock, random },
+    ca: ca.current,
+    tlsServerName,
+    redirectHosts,
+    timeoutMs,
+    clock,
+    random,
     maxSockets: MAX_REQUESTS,
   });
   const ended = new AbortController();

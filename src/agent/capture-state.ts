@@ -96,7 +96,9 @@ function savedRetired(session: Session, values: Values, nowMs: number): SavedRet
   const expiresInMs = relative(session.plan.expiresAtMs, nowMs);
   const { token, isBatch } = session;
   return {
-    ...{ token: token.reveal(), isBatch, expiresInMs },
+    token: token.reveal(),
+    isBatch,
+    expiresInMs,
     leases: leasesBeyond(session, { values }),
   };
 }

@@ -97,8 +97,16 @@ export type RawState = Partial<
 
 /** The defaults of missing fields. */
 const EMPTY: Required<RawState> = {
-  ...{ kind: 'live', identity: '', connection: '', logins: 0, isDelivered: false },
-  ...{ isRevoked: false, told: {}, session: null, values: [], retired: [] },
+  kind: 'live',
+  identity: '',
+  connection: '',
+  logins: 0,
+  isDelivered: false,
+  isRevoked: false,
+  told: {},
+  session: null,
+  values: [],
+  retired: [],
   longValues: [],
 };
 

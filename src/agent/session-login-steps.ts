@@ -48,7 +48,9 @@ export function startLaterLogin(
   const { last, history } = state;
   return {
     state: {
-      ...{ name: 'logging-in', login: 'waiting', last },
+      name: 'logging-in',
+      login: 'waiting',
+      last,
       history: { ...history, waitStep: step },
     },
     effects: [],

@@ -19,7 +19,10 @@ export function planToken(grant: TokenGrant, fullMs: number, context: SessionCon
   // TTL 0 means without expiry only at the login; a renewal that grants 0 means the end.
   if (fullMs === 0) return { action: 'fetch', atMs: Infinity, expiresAtMs: Infinity };
   return planLease({ durationMs: grant.ttlMs, renewable: grant.renewable }, fullMs, {
-    ...{ monotonicMs: nowMs, wallMs, random, refreshMs: 0 },
+    monotonicMs: nowMs,
+    wallMs,
+    random,
+    refreshMs: 0,
   });
 }
 

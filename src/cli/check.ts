@@ -48,7 +48,9 @@ export async function check(
       clock: io.clock,
       checkTemplate,
       probe: probe === undefined ? undefined : probeOf(probe, setting),
-      ...{ namespace, installNamespace, release },
+      namespace,
+      installNamespace,
+      release,
     },
     signal,
   );

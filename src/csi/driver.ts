@@ -95,7 +95,13 @@ class Driver {
     this.#parts = parts;
     this.#shared = shared;
     this.#volumes = new Volumes({
-      ...{ ...options, parts, records, shared, revocations, budget, memoryLimitBytes },
+      ...options,
+      parts,
+      records,
+      shared,
+      revocations,
+      budget,
+      memoryLimitBytes,
     });
     this.#registration = new Registration({ ...options, endpoint: options.kubeletPath });
   }

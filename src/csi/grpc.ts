@@ -134,9 +134,12 @@ function definitionOf(calls: readonly CallHandler[]): ServiceDefinition {
   const raw = (bytes: Uint8Array): Buffer =>
     Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const codecs = {
-    ...{ requestStream: false, responseStream: false },
-    ...{ requestSerialize: raw, requestDeserialize: raw },
-    ...{ responseSerialize: raw, responseDeserialize: raw },
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: raw,
+    requestDeserialize: raw,
+    responseSerialize: raw,
+    responseDeserialize: raw,
   };
   return Object.fromEntries(calls.map((call) => [nameOf(call), { path: call.path, ...codecs }]));
 }

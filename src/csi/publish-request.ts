@@ -65,7 +65,11 @@ export function readPublishRequest(request: NodePublishVolumeRequest): PublishRe
   const tokens = request.secrets.get(TOKENS_KEY) ?? context.get(TOKENS_KEY);
   const attributes = [...context].filter(([key]) => !key.startsWith(KUBELET_PREFIX));
   return {
-    ...{ volumeId, target, pod, group, selinux },
+    volumeId,
+    target,
+    pod,
+    group,
+    selinux,
     attributes: Object.fromEntries(attributes),
     tokens: tokens === undefined ? undefined : parsePodTokens(tokens, pod),
   };

@@ -66,8 +66,15 @@ export async function buildEngine(
   const needsSvids = config.spiffe !== undefined && signal !== undefined;
   const svids = needsSvids ? await parts.svids(pod, signal) : undefined;
   return buildAgent(config, {
-    ...{ clock, random, metrics, shared, logger },
-    ...{ notifier: NO_NOTIFIER, token: tokens, svids, owner: owner.namespace },
+    clock,
+    random,
+    metrics,
+    shared,
+    logger,
+    notifier: NO_NOTIFIER,
+    token: tokens,
+    svids,
+    owner: owner.namespace,
     room: new VolumeRoom(parts.budget, owner, parts.maxValueBytes),
     templates: templatesOf(renderer, client),
     parser: { parse: (answer, inner) => renderer.open(answer, client, inner) },

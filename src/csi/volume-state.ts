@@ -93,8 +93,10 @@ export interface Step {
 /** The state of a volume that no engine of this process has worked on. */
 export function initialState(isPublished: boolean, nowMs: number): VolumeState {
   return {
-    ...{ kind: 'waiting', isPublished },
-    ...{ calls: { count: 0, lastMs: nowMs }, lastError: undefined },
+    kind: 'waiting',
+    isPublished,
+    calls: { count: 0, lastMs: nowMs },
+    lastError: undefined,
   };
 }
 

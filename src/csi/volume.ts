@@ -269,8 +269,13 @@ export class Volume {
       onEnd: () => this.strikes.renderingEnded(),
     };
     const options: EngineOptions = {
-      ...{ stored: this.#stored, parts: this.#parts, logger: this.logger },
-      ...{ owner: this, client, tokens: this.#tokens, logins: this.#logins },
+      stored: this.#stored,
+      parts: this.#parts,
+      logger: this.logger,
+      owner: this,
+      client,
+      tokens: this.#tokens,
+      logins: this.#logins,
     };
     return buildEngine(options, signal);
   }

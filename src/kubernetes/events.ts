@@ -232,7 +232,8 @@ export class EventRecorder {
       reportingInstance: instance,
       action: 'Inject',
       regarding: { ...regarding, namespace },
-      ...{ type, reason },
+      type,
+      reason,
       note: note.slice(0, MAX_NOTE_CHARS),
       ...(count > 1 && counted),
     };

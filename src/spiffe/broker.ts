@@ -98,10 +98,13 @@ class BrokeredPod implements SvidApi {
     return this.#calls.jwtSvids(
       request,
       {
-        ...{ method: 'FetchJWTSVID', answerName },
+        method: 'FetchJWTSVID',
+        answerName,
         encode: () =>
           BROKER_MESSAGES.FetchJWTSVIDRequest.encode({
-            ...{ reference: this.#reference, audience, spiffeId },
+            reference: this.#reference,
+            audience,
+            spiffeId,
           }),
         decode: (answer) => decode(answerName, BROKER_MESSAGES[answerName], answer).svids,
       },

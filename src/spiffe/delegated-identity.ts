@@ -104,7 +104,8 @@ class DelegatedPod implements SvidApi {
     return this.#calls.jwtSvids(
       request,
       {
-        ...{ method: 'FetchJWTSVIDs', answerName },
+        method: 'FetchJWTSVIDs',
+        answerName,
         encode: async () =>
           DELEGATED_MESSAGES.FetchJWTSVIDsRequest.encode({
             audience: request.audiences,

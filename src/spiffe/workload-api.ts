@@ -100,7 +100,8 @@ class WorkloadApiClient implements WorkloadApi {
     const svids = this.#calls.jwtSvids(
       request,
       {
-        ...{ method: 'FetchJWTSVID', answerName },
+        method: 'FetchJWTSVID',
+        answerName,
         encode: () => MESSAGES.JWTSVIDRequest.encode({ audience, spiffeId }),
         decode: (answer) => decode(answerName, MESSAGES[answerName], answer).svids,
       },

@@ -42,12 +42,21 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
       timeoutMs: options.timeoutMs,
       ...(options.redirectHosts !== undefined && { redirectHosts: options.redirectHosts }),
       ...(options.lookup !== undefined && { lookup: options.lookup }),
-      ...{ clock, random },
+      clock,
+      random,
     });
   const meter = createRequestMeter(clock, logger, metrics);
   const { parser, budget } = options;
   const api = new VaultApi({
-    ...{ address, namespace, transport, limiter, parser, budget, clock, random, meter },
+    address,
+    namespace,
+    transport,
+    limiter,
+    parser,
+    budget,
+    clock,
+    random,
+    meter,
   });
   const reader = new Reader(api);
 

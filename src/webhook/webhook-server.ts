@@ -79,13 +79,11 @@ async function run(
       ...probeRoutes(signal, whyNotReady),
       'POST /mutate': clientCa === undefined ? mutate : requireClientCertificate(mutate),
     }),
-    ...{
-      clock: options.clock,
-      logger,
-      metrics: options.metrics,
-      clientCa,
-      isEnding: () => signal.aborted,
-    },
+    clock: options.clock,
+    logger,
+    metrics: options.metrics,
+    clientCa,
+    isEnding: () => signal.aborted,
   });
   const health = Promise.withResolvers<string | undefined>();
   // The companions, and the probes, outlive `signal`: what is under way still needs them.

@@ -56,8 +56,11 @@ export function signAuthority(content: Content, keys: KeyPair): Buffer {
   const name = nameOf(content.subject);
   return signCertificate(
     {
-      ...{ issuer: name, subject: name, publicKey: keys.publicKey },
-      ...{ nowMs: content.nowMs, ttlMs: content.ttlMs },
+      issuer: name,
+      subject: name,
+      publicKey: keys.publicKey,
+      nowMs: content.nowMs,
+      ttlMs: content.ttlMs,
       extensions: [
         basicConstraints(true),
         keyUsage(KEY_USAGE.keyCertSign + KEY_USAGE.cRLSign),
@@ -74,8 +77,11 @@ export function signLeaf(content: LeafContent, issuer: Issuer): Buffer {
   const { publicKey, purposes, usage = {}, isCa = false, names = {} } = content;
   return signCertificate(
     {
-      ...{ issuer: nameOf(issuer.subject), subject: nameOf(content.subject), publicKey },
-      ...{ nowMs: content.nowMs, ttlMs: content.ttlMs },
+      issuer: nameOf(issuer.subject),
+      subject: nameOf(content.subject),
+      publicKey,
+      nowMs: content.nowMs,
+      ttlMs: content.ttlMs,
       extensions: [
         keyUsage(usage.bits ?? KEY_USAGE.digitalSignature, usage.isCritical),
         tlsPurposes(purposes),

@@ -63,7 +63,8 @@ export async function measureAdmission(
     loads.bare.push(await load(bare, REVIEWS));
   }
   const row = (name: string, unit: string, pick: (load: Load) => number) => ({
-    ...{ name, unit },
+    name,
+    unit,
     ours: summarize(loads.ours.map(pick)),
     theirs: summarize(loads.bare.map(pick)),
   });
@@ -102,7 +103,12 @@ async function send(address: string, agent: Agent): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   const [host = '', port = ''] = address.split(':');
   const options = {
-    ...{ host, port, agent, servername: 'localhost', method: 'POST', path: '/mutate' },
+    host,
+    port,
+    agent,
+    servername: 'localhost',
+    method: 'POST',
+    path: '/mutate',
     headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(REVIEW) },
     // The address is our own child. A check of our own instead would make each request open a connection of its own.
     rejectUnauthorized: false,

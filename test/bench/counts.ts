@@ -32,7 +32,8 @@ export async function countRequests(
     const ours = await counted(world, run);
     for (const what of ['logins', 'credentials'] as const) {
       rows.push({
-        ...{ name: `${what} of a pod start, ${mode}`, unit: '' },
+        name: `${what} of a pod start, ${mode}`,
+        unit: '',
         ours: summarize([ours[what]]),
         theirs: summarize([theirs[what]]),
         target: { exactly: 1 },

@@ -30,7 +30,8 @@ export async function measureStarts(
     theirs.push(pair[1]);
   }
   const row = (name: string, unit: string, pick: (start: Start) => number) => ({
-    ...{ name, unit },
+    name,
+    unit,
     ours: summarize(ours.map(pick)),
     theirs: summarize(theirs.map(pick)),
   });

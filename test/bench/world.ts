@@ -58,7 +58,10 @@ export async function startWorld(engine: Engine): Promise<World> {
   await writeFile(tokenFile, await api.mintJwtSvid(SPIFFE_ID, ['vault']));
   const all = started.move();
   return {
-    ...{ vault, tokenFile, role: ROLE, socket: api.address },
+    vault,
+    tokenFile,
+    role: ROLE,
+    socket: api.address,
     directory: () => mkdtemp(join(volume, 'agent-')),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };

@@ -75,7 +75,8 @@ async function createPods(space: Space, count: number): Promise<void> {
   await api.create(replicaSets(space), {
     metadata: { name: 'many' },
     spec: {
-      ...{ replicas: count, selector: { matchLabels: labels } },
+      replicas: count,
+      selector: { matchLabels: labels },
       template: {
         metadata: { labels, annotations: annotations(asked) },
         spec: { containers: [shellContainer('app', line)], terminationGracePeriodSeconds: 1 },

@@ -35,8 +35,10 @@ async function trustCertificates(space: Space): Promise<string> {
   const mount = `cert-${space.name}`;
   await vault.write(`sys/auth/${mount}`, { type: 'cert' });
   await vault.write(`auth/${mount}/certs/app`, {
-    ...{ certificate: world.bundlePem, allowed_uri_sans: idOf(space) },
-    ...{ token_policies: space.name, token_ttl: '1h' },
+    certificate: world.bundlePem,
+    allowed_uri_sans: idOf(space),
+    token_policies: space.name,
+    token_ttl: '1h',
   });
   return mount;
 }
@@ -224,7 +226,8 @@ function attributesOf(pod: Pod): Record<string, string> {
   return Object.fromEntries(
     Object.entries({
       'pod.namespace': String(namespace),
-      ...{ 'pod.name': name ?? '', 'pod.uid': uid ?? '' },
+      'pod.name': name ?? '',
+      'pod.uid': uid ?? '',
       'serviceAccount.name': 'default',
     }).map(([key, value]) => [`csi.storage.k8s.io/${key}`, value]),
   );

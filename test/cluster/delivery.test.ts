@@ -85,7 +85,10 @@ async function createDeployment(space: Space, mode: string): Promise<void> {
   const labels = { app: 'app' };
   const { users, secret } = space;
   const settings = {
-    ...{ ...space.login, mode, refresh: `${REFRESH_SECONDS}s`, 'revoke-grace': '3s' },
+    ...space.login,
+    mode,
+    refresh: `${REFRESH_SECONDS}s`,
+    'revoke-grace': '3s',
     'secret-password': `${secret}#password`,
     'template-login': `{{#with (secret "${users}")}}{{username}}:{{password}}@${world.database}{{/with}}`,
     'on-change-login': 'signal:HUP@queries',
@@ -94,15 +97,19 @@ async function createDeployment(space: Space, mode: string): Promise<void> {
   await api.create(`/apis/apps/v1/namespaces/${space.name}/deployments`, {
     metadata: { name: 'app' },
     spec: {
-      ...{ replicas: 1, selector: { matchLabels: labels } },
+      replicas: 1,
+      selector: { matchLabels: labels },
       template: {
         metadata: { labels, annotations: annotations(settings) },
         spec: {
-          ...{ terminationGracePeriodSeconds: 10, securityContext: { runAsUser: 1000 } },
+          terminationGracePeriodSeconds: 10,
+          securityContext: { runAsUser: 1000 },
           containers: [
             shellContainer('reader', read),
             {
-              ...{ name: 'queries', image: QUERIES_IMAGE, imagePullPolicy: 'Never' },
+              name: 'queries',
+              image: QUERIES_IMAGE,
+              imagePullPolicy: 'Never',
               args: ['/vault/secrets/login'],
             },
           ],

@@ -35,7 +35,9 @@ async function holder(space: Space, mode: string): Promise<Pod> {
   await space.put({ password: 'first' });
   await space.grantUsers({ default_ttl: '1h', max_ttl: '24h' });
   const settings = {
-    ...{ ...space.login, mode, refresh: '2s' },
+    ...space.login,
+    mode,
+    refresh: '2s',
     'secret-password': `${space.secret}#password`,
     'secret-login': `${space.users}#username`,
   };
@@ -146,7 +148,9 @@ suite('a pod that cannot start yet', () => {
       await using space = await Space.create();
       await space.grantSecret({ password: 'first' });
       const settings = {
-        ...{ ...space.login, mode, 'init-deadline': '5s' },
+        ...space.login,
+        mode,
+        'init-deadline': '5s',
         'secret-password': `secret/${space.name}/missing#password`,
       };
       await space.create(shellPod('app', settings, 'true', { restartPolicy: 'Never' }));

@@ -26,14 +26,18 @@ test('two hundred pods created at once', { timeout: 600_000 }, async (t) => {
   const before = await admissionSeconds();
   const started = performance.now();
   const asked = {
-    ...{ ...space.login, 'secret-password': `${space.secret}#password`, 'init-deadline': '9m' },
+    ...space.login,
+    'secret-password': `${space.secret}#password`,
+    'init-deadline': '9m',
     cpu: AT_A_TIME,
   };
   const jobs = `/apis/batch/v1/namespaces/${space.name}/jobs`;
   await api.create(jobs, {
     metadata: { name: 'all' },
     spec: {
-      ...{ parallelism: PODS, completions: PODS, backoffLimit: 0 },
+      parallelism: PODS,
+      completions: PODS,
+      backoffLimit: 0,
       template: {
         metadata: { annotations: annotations(asked) },
         spec: { restartPolicy: 'Never', containers: [shellContainer('app', 'true')] },

@@ -19,7 +19,9 @@ import {
 const TEAM = '/api/v1/namespaces/team-a';
 /** What the policy `team-a` allows. */
 const ALLOWED = {
-  ...{ inject: 'true', 'auth-mount': 'jwt-team-a', role: 'a-reader' },
+  inject: 'true',
+  'auth-mount': 'jwt-team-a',
+  role: 'a-reader',
   'secret-app': 'secret/team-a/app',
 };
 
@@ -67,7 +69,8 @@ suite('policy', () => {
     await api.create(`/apis/apps/v1/namespaces/team-a/replicasets`, {
       metadata: { name: 'refused' },
       spec: {
-        ...{ replicas: 1, selector: { matchLabels: labels } },
+        replicas: 1,
+        selector: { matchLabels: labels },
         template: {
           metadata: { labels, annotations: annotations({ ...ALLOWED, role: 'admin' }) },
           spec: shellPod('refused', {}, 'true').spec,
@@ -130,10 +133,16 @@ suite('what is ours in a pod', { concurrency: true }, () => {
       /differs from what the webhook writes/,
     );
     const agent = {
-      ...{ name: 'vouchsafe-agent', image: forged.image, args: ['agent'], env },
+      name: 'vouchsafe-agent',
+      image: forged.image,
+      args: ['agent'],
+      env,
       securityContext: {
-        ...{ runAsNonRoot: true, allowPrivilegeEscalation: false, readOnlyRootFilesystem: true },
-        ...{ capabilities: { drop: ['ALL'] }, seccompProfile: { type: 'RuntimeDefault' } },
+        runAsNonRoot: true,
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'] },
+        seccompProfile: { type: 'RuntimeDefault' },
       },
     };
     const volumes = [{ name: 'vouchsafe-state', emptyDir: {} }];
@@ -192,7 +201,8 @@ suite('one pod and the secrets of another', { concurrency: true }, () => {
     await using thief = await Space.create();
     await thief.grantSecret({ password: 'own' });
     const asked = {
-      ...{ ...thief.login, 'init-deadline': '4s' },
+      ...thief.login,
+      'init-deadline': '4s',
       'secret-password': `${owner.secret}#password`,
       ...settings(owner),
     };

@@ -32,7 +32,9 @@ suite('the release', () => {
     await using space = await Space.create();
     await space.grantSecret({ password: 'first' });
     const settings = {
-      ...{ ...space.login, refresh: '2s', 'secret-password': `${space.secret}#password` },
+      ...space.login,
+      refresh: '2s',
+      'secret-password': `${space.secret}#password`,
     };
     await space.create(shellPod('running', settings, FOREVER));
     await space.ready('running');

@@ -128,10 +128,14 @@ suite('what the webhook may change of its registration', () => {
     'whether it is needed': { op: 'replace', path: '/webhooks/0/failurePolicy', value: 'Ignore' },
     'how long it may take': { op: 'replace', path: '/webhooks/0/timeoutSeconds', value: 29 },
     'which service is called': {
-      ...{ op: 'replace', path: '/webhooks/0/clientConfig/service/namespace', value: 'default' },
+      op: 'replace',
+      path: '/webhooks/0/clientConfig/service/namespace',
+      value: 'default',
     },
     'that a URL is called': {
-      ...{ op: 'replace', path: '/webhooks/0/clientConfig', value: { url: 'https://a.example' } },
+      op: 'replace',
+      path: '/webhooks/0/clientConfig',
+      value: { url: 'https://a.example' },
     },
     'that there is a webhook': { op: 'remove', path: '/webhooks/1' },
     'that there is any': { op: 'replace', path: '/webhooks', value: [] },

@@ -16,16 +16,24 @@ suite('seed systems', { concurrency: true }, () => {
     const { url, caPem } = world.accountKeys;
     await space.grantSecret({ foo: 'bar' });
     await vault.write(`auth/${space.mount}/config`, {
-      ...{ jwks_url: url, jwks_ca_pem: caPem, default_role: 'k8s-dev' },
+      jwks_url: url,
+      jwks_ca_pem: caPem,
+      default_role: 'k8s-dev',
     });
     await vault.write(`auth/${space.mount}/role/k8s-dev`, {
-      ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: 'vault-dev' },
+      role_type: 'jwt',
+      user_claim: 'sub',
+      bound_audiences: 'vault-dev',
       bound_subject: `system:serviceaccount:${space.name}:default`,
-      ...{ token_policies: space.name, token_ttl: '1h' },
+      token_policies: space.name,
+      token_ttl: '1h',
     });
     const settings = {
-      ...{ inject: 'true', identity: 'service-account', audience: 'vault-dev' },
-      ...{ 'auth-mount': space.mount, 'secret-foo': `${space.secret}#foo` },
+      inject: 'true',
+      identity: 'service-account',
+      audience: 'vault-dev',
+      'auth-mount': space.mount,
+      'secret-foo': `${space.secret}#foo`,
     };
     const more = { automountServiceAccountToken: false };
     await space.create(shellPod('writer', settings, `${READ} ${FOREVER}`, more));
@@ -39,8 +47,10 @@ suite('seed systems', { concurrency: true }, () => {
     await using space = await Space.create();
     await space.grantSecret({ foo: 'bar' });
     const settings = {
-      ...{ ...space.login, 'secret-foo': `${space.secret}#foo` },
-      ...{ 'jwt-svid-azure': 'api://AzureADTokenExchange', 'file-azure': 'azure-identity-token' },
+      ...space.login,
+      'secret-foo': `${space.secret}#foo`,
+      'jwt-svid-azure': 'api://AzureADTokenExchange',
+      'file-azure': 'azure-identity-token',
       'azure-client-id': '00000000-0000-0000-0000-000000000001',
       'azure-tenant-id': '00000000-0000-0000-0000-000000000002',
     };

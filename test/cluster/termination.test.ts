@@ -52,7 +52,9 @@ async function spaceFor(mode: string): Promise<Space> {
 /** What a pod of the mode is to hold; with `init` nobody could give a lease back. */
 function settings(space: Space, mode: string): Record<string, string> {
   return {
-    ...{ ...space.login, mode, 'secret-password': `${space.secret}#password` },
+    ...space.login,
+    mode,
+    'secret-password': `${space.secret}#password`,
     ...(mode !== 'init' && { 'secret-login': `${space.users}#username` }),
   };
 }

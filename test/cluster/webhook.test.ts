@@ -54,7 +54,8 @@ suite('the webhook in a cluster', () => {
     await api.create(`/apis/apps/v1/namespaces/${space.name}/replicasets`, {
       metadata: { name: 'app' },
       spec: {
-        ...{ replicas: 2, selector: { matchLabels: labels } },
+        replicas: 2,
+        selector: { matchLabels: labels },
         template: {
           metadata: { labels, annotations: annotations(asked) },
           spec: { containers: [shellContainer('app', FOREVER)], terminationGracePeriodSeconds: 2 },

@@ -52,7 +52,8 @@ suite('kinds of pods', { concurrency: true }, () => {
   test('a CronJob completes', async () => {
     await using space = await withSecret();
     const spec = {
-      ...{ schedule: '* * * * *', successfulJobsHistoryLimit: 3 },
+      schedule: '* * * * *',
+      successfulJobsHistoryLimit: 3,
       jobTemplate: { spec: jobSpec(settings(space)) },
     };
     const path = `/apis/batch/v1/namespaces/${space.name}`;
@@ -70,7 +71,8 @@ suite('kinds of pods', { concurrency: true }, () => {
   test('a native sidecar of a mesh keeps its place before those that it serves', async () => {
     await using space = await withSecret();
     const proxy = {
-      ...{ ...shellContainer('istio-proxy', FOREVER), restartPolicy: 'Always' },
+      ...shellContainer('istio-proxy', FOREVER),
+      restartPolicy: 'Always',
       startupProbe: { exec: { command: ['true'] }, periodSeconds: 1 },
     };
     const migrate = shellContainer('migrate', READ);

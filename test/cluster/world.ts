@@ -87,8 +87,11 @@ async function startWorld(stack: AsyncDisposableStack): Promise<World> {
   install(cluster, chartValues(vault));
   const control = stack.use(await startControl(cluster, identity));
   return {
-    ...{ kubeconfig: cluster.kubeconfig, programs, vault },
-    ...{ jwksUrl: identity.jwksUrl, bundlePem: identity.bundlePem },
+    kubeconfig: cluster.kubeconfig,
+    programs,
+    vault,
+    jwksUrl: identity.jwksUrl,
+    bundlePem: identity.bundlePem,
     accountKeys: { url: `${API_SERVER}/openid/v1/jwks`, caPem: cluster.caPem },
     database: `${NODE_ADDRESS}:${database.port}/postgres`,
     control: control.path,

@@ -45,8 +45,12 @@ interface Lease extends Grant {
 export class FleetVault {
   /** Kind -> requests of each second, those that were refused included. */
   readonly requests: Readonly<Record<Kind, number[]>> = {
-    ...{ login: [], read: [], credential: [] },
-    ...{ renewal: [], revocation: [], lookup: [] },
+    login: [],
+    read: [],
+    credential: [],
+    renewal: [],
+    revocation: [],
+    lookup: [],
   };
   /** Connections are refused. */
   isDown = false;

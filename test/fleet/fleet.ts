@@ -75,8 +75,13 @@ export function startFleet({ agents, lives, seed }: FleetOptions): Fleet {
     const config = hasLease ? configs.leased : configs.plain;
     const agent = new Agent({
       ...common,
-      ...{ config, templates: TEMPLATES, notifier: NO_NOTIFIER, files: NO_FILES },
-      ...{ stateFile: undefined, logger: NO_LOGGER, writer: writerOf(delivered) },
+      config,
+      templates: TEMPLATES,
+      notifier: NO_NOTIFIER,
+      files: NO_FILES,
+      stateFile: undefined,
+      logger: NO_LOGGER,
+      writer: writerOf(delivered),
     });
     const controller = new AbortController();
     stopping.push(controller);
@@ -84,7 +89,9 @@ export function startFleet({ agents, lives, seed }: FleetOptions): Fleet {
     return Object.assign(delivered, { agent, hasLease });
   });
   return {
-    ...{ clock, vault, members },
+    clock,
+    vault,
+    members,
     async stop() {
       const reason = new DOMException('the simulation ends', 'AbortError');
       for (const controller of stopping) controller.abort(reason);
@@ -157,8 +164,10 @@ function identityOf(clock: VirtualClock): IdentityPort {
     lastError: undefined,
     jwtSvid: () =>
       Promise.resolve({
-        ...{ spiffeId, token: new Secret('a.b.c') },
-        ...{ issuedAtMs: clock.now(), expiresAtMs: clock.now() + 300_000 },
+        spiffeId,
+        token: new Secret('a.b.c'),
+        issuedAtMs: clock.now(),
+        expiresAtMs: clock.now() + 300_000,
       }),
     x509Svid: none,
     async *x509Updates() {

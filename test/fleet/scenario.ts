@@ -147,7 +147,9 @@ async function watch(
   const startMs = clock.monotonicMs();
   const endMs = end * 1000;
   const states = goals.map(({ members, is, share = 1 }) => ({
-    ...{ is, pending: members, enough: members.length * (1 - share) },
+    is,
+    pending: members,
+    enough: members.length * (1 - share),
     after: undefined as number | undefined, // filled in below
   }));
   while (clock.monotonicMs() < endMs) {
@@ -186,7 +188,11 @@ function peakOf(
 function requestsByKind({ vault }: Fleet): Record<Kind, number> {
   const count = (kind: Kind): number => vault.count(kind);
   return {
-    ...{ login: count('login'), read: count('read'), credential: count('credential') },
-    ...{ renewal: count('renewal'), revocation: count('revocation'), lookup: count('lookup') },
+    login: count('login'),
+    read: count('read'),
+    credential: count('credential'),
+    renewal: count('renewal'),
+    revocation: count('revocation'),
+    lookup: count('lookup'),
   };
 }

@@ -186,14 +186,24 @@ export class CsiWorld implements AsyncDisposable {
     const ended = new AbortController();
     const listening = Promise.withResolvers<string>();
     const options: DriverOptions = {
-      ...{ driverName: DRIVER, version: '1.2.3', nodeName: 'node-1', volumeStats: true },
-      ...{ csiSocket: this.csiSocket, kubeletPath: this.csiSocket },
+      driverName: DRIVER,
+      version: '1.2.3',
+      nodeName: 'node-1',
+      volumeStats: true,
+      csiSocket: this.csiSocket,
+      kubeletPath: this.csiSocket,
       registrationSocket: this.registrationSocket,
       stateDirectory: this.state,
       listen: '127.0.0.1:0',
-      ...{ exposition: metrics, metrics, logger, mounts: systemMounts, locks: systemLocks },
+      exposition: metrics,
+      metrics,
+      logger,
+      mounts: systemMounts,
+      locks: systemLocks,
       mounter: mounterOf(this.root, { source: DRIVER, logger }),
-      ...{ clock: systemClock, random: systemRandom, memoryLimitBytes: 512 * 2 ** 20 },
+      clock: systemClock,
+      random: systemRandom,
+      memoryLimitBytes: 512 * 2 ** 20,
       plan: (input, checkTemplate) => planVolume({ ...input, installation, checkTemplate }),
       renderer: localRenderer(),
       maxDependencies: installation.csi.maxDependencies,
@@ -207,7 +217,9 @@ export class CsiWorld implements AsyncDisposable {
     const health = await listening.promise;
     const kubelet = new Kubelet(options.csiSocket);
     const driver: RunningDriver = {
-      ...{ logger, kubelet, health },
+      logger,
+      kubelet,
+      health,
       async get(path) {
         const response = await fetch(`http://${health}${path}`);
         return { status: response.status, body: await response.text() };
@@ -229,8 +241,12 @@ export class CsiWorld implements AsyncDisposable {
     const target = join(this.root, 'pods', uid, 'volumes/kubernetes.io~csi/secrets/mount');
     await mkdir(dirname(target), { recursive: true });
     return {
-      ...{ namespace: 'shop', name, uid, serviceAccount: 'web' },
-      ...{ volumeId: `csi-${randomUUID()}`, target },
+      namespace: 'shop',
+      name,
+      uid,
+      serviceAccount: 'web',
+      volumeId: `csi-${randomUUID()}`,
+      target,
       ...more,
     };
   }
@@ -239,7 +255,9 @@ export class CsiWorld implements AsyncDisposable {
   async tokens(pod: TestPod, audience = 'vault', ttlMs = 600_000): Promise<string> {
     const { namespace, serviceAccount, name, uid } = pod;
     const token = await this.issuer.mint({
-      ...{ audience, ttlMs, issuer: 'https://kubernetes.default.svc' },
+      audience,
+      ttlMs,
+      issuer: 'https://kubernetes.default.svc',
       subject: `system:serviceaccount:${namespace}:${serviceAccount}`,
       claims: {
         'kubernetes.io': {
@@ -443,9 +461,13 @@ export class CsiWorld implements AsyncDisposable {
   async trustSvids(jwks: JwksOf, subject: string): Promise<void> {
     this.#jwks.push(jwks);
     await this.vault.write('auth/jwt/role/svid', {
-      ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: ['vault'] },
-      ...{ bound_claims_type: 'glob', bound_claims: { sub: subject } },
-      ...{ token_policies: ['web'], token_ttl: '1h' },
+      role_type: 'jwt',
+      user_claim: 'sub',
+      bound_audiences: ['vault'],
+      bound_claims_type: 'glob',
+      bound_claims: { sub: subject },
+      token_policies: ['web'],
+      token_ttl: '1h',
     });
   }
 
@@ -481,15 +503,19 @@ export class CsiWorld implements AsyncDisposable {
     await vault.write('database/roles/app', {
       db_name: 'app',
       creation_statements: ['CREATE ROLE "{{name}}"'],
-      ...{ default_ttl: '1h', max_ttl: '24h' },
+      default_ttl: '1h',
+      max_ttl: '24h',
     });
     await vault.write('sys/policies/acl/web', { policy: POLICY });
     await vault.write('sys/auth/jwt', { type: 'jwt' });
     await vault.write('auth/jwt/config', { jwks_url: `${this.oidc.url}/keys` });
     await vault.write('auth/jwt/role/web', {
-      ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: ['vault'] },
+      role_type: 'jwt',
+      user_claim: 'sub',
+      bound_audiences: ['vault'],
       bound_subject: 'system:serviceaccount:shop:web',
-      ...{ token_policies: ['web'], token_ttl: '1h' },
+      token_policies: ['web'],
+      token_ttl: '1h',
     });
   }
 

@@ -95,8 +95,13 @@ export class FaultWorld implements AsyncDisposable {
   /** Writes the role; `more` wins. */
   async role(more: Record<string, unknown>): Promise<void> {
     await this.vault.write('auth/jwt/role/web', {
-      ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: ['vault'] },
-      ...{ bound_subject: SPIFFE_ID, token_policies: ['web'], token_ttl: '1h', ...more },
+      role_type: 'jwt',
+      user_claim: 'sub',
+      bound_audiences: ['vault'],
+      bound_subject: SPIFFE_ID,
+      token_policies: ['web'],
+      token_ttl: '1h',
+      ...more,
     });
   }
 

@@ -44,8 +44,11 @@ export function mountsBelow(root: string): readonly string[] {
 /** A mounter in this process; `root` is the kubelet's directory. */
 export function mounterOf(root: string, more: Partial<MounterOptions> = {}): Mounter {
   return new Mounter({
-    ...{ mounts: systemMounts, source: 'csi.vouchsafe.test', podsDirectory: join(root, 'pods') },
-    ...{ maxBytes: 64 * 2 ** 20, logger: NO_LOGGER },
+    mounts: systemMounts,
+    source: 'csi.vouchsafe.test',
+    podsDirectory: join(root, 'pods'),
+    maxBytes: 64 * 2 ** 20,
+    logger: NO_LOGGER,
     ...more,
   });
 }

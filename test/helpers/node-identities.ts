@@ -62,7 +62,8 @@ export async function startEmbeddedNode(): Promise<NodeIdentities> {
     workloadApi: await startWorkloadApi({ ...common, address: addressOf('workload') }),
     broker: await startBroker({ ...common, address: addressOf('broker'), brokers: [DRIVER_ID] }),
     delegated: await startDelegatedIdentity({
-      ...{ ...common, address: addressOf('admin') },
+      ...common,
+      address: addressOf('admin'),
       authorizedDelegates: [DRIVER_ID],
       caller: () => driverIds()[0]?.spiffeId,
     }),
@@ -136,7 +137,9 @@ export async function startSpireNode(): Promise<NodeIdentities> {
     throw error;
   });
   return {
-    ...{ workloadApi: spire.socket, sockets, jwksUrl: spire.jwksUrl },
+    workloadApi: spire.socket,
+    sockets,
+    jwksUrl: spire.jwksUrl,
     authorities: () => spire.authorities(),
     register: (entry) => spire.register(entry),
     deregister: (spiffeId) => spire.deregister(spiffeId),

@@ -28,8 +28,11 @@ export class PodSource implements AsyncDisposable {
     const logger: Logger = this.logger;
     this.#identities = podIdentities({
       installation: parseInstallation(sourceValues(kind, node)),
-      ...{ nodeName: NODE, kubernetes: cluster.connect().api },
-      ...{ clock: systemClock, logger, metrics: NO_METRICS },
+      nodeName: NODE,
+      kubernetes: cluster.connect().api,
+      clock: systemClock,
+      logger,
+      metrics: NO_METRICS,
     });
     this.svids = this.#identities.svids;
     this.#done = runAll(this.#ended.signal, this.#identities.companions);

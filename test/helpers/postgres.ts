@@ -84,8 +84,12 @@ export class Postgres implements AsyncDisposable {
   /** Starts it, and waits until it lets the superuser in. */
   async start(): Promise<void> {
     const settings = {
-      ...{ listen_addresses: this.host, unix_socket_directories: '', port: this.port },
-      ...{ fsync: 'off', full_page_writes: 'off', max_connections: 100 },
+      listen_addresses: this.host,
+      unix_socket_directories: '',
+      port: this.port,
+      fsync: 'off',
+      full_page_writes: 'off',
+      max_connections: 100,
     };
     const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
     const server = spawn(
@@ -119,7 +123,10 @@ export class Postgres implements AsyncDisposable {
   /** One statement on a connection of its own. */
   async query(statement: string, login = this.admin): Promise<Record<string, unknown>[]> {
     const client = new Client({
-      ...{ ...login, host: this.host, port: this.port, database: DATABASE },
+      ...login,
+      host: this.host,
+      port: this.port,
+      database: DATABASE,
       connectionTimeoutMillis: 10_000,
     });
     // A server that stops breaks the connection, also while nobody waits for an answer.

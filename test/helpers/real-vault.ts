@@ -45,7 +45,9 @@ export async function startRealVault(moreFlags: readonly string[] = []): Promise
   await client.write('sys/audit/file', { type: 'file', options: { file_path: auditLog } });
   return {
     ...client,
-    ...{ address, token, caFile },
+    address,
+    token,
+    caFile,
     async seal() {
       await client.write('sys/seal');
     },

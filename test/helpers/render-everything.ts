@@ -54,7 +54,10 @@ async function main(): Promise<void> {
   const again = await renderer.render({ jobs: EVERY_JOB, values: EVERY_VALUE }, client, never);
   const everything: Everything = {
     outputs: [...outputs, ...again].map(wordOf),
-    ...{ large, pressed, outOfMemory, ...kernel },
+    large,
+    pressed,
+    outOfMemory,
+    ...kernel,
     log: logger.lines.map(({ message }) => message),
   };
   ended.abort();

@@ -85,7 +85,9 @@ class Spire implements IdentityProvider {
     await this.#healthy('spire-server', this.#serverSocket);
     const token = await this.#server('token', 'generate', '-spiffeID', HOST, '-ttl', '600');
     const agent = agentConfig(this.#directory, {
-      ...{ serverPort, joinToken: String(token['value']), settings: this.#settings },
+      serverPort,
+      joinToken: String(token['value']),
+      settings: this.#settings,
     });
     await this.#launch('spire-agent', ['run'], agent);
     await this.#healthy('spire-agent', this.#agentSocket);

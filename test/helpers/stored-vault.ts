@@ -47,7 +47,10 @@ export async function startStoredVault(): Promise<StoredVault> {
     );
     return {
       ...client,
-      ...{ address, token, caFile: '', unseal },
+      address,
+      token,
+      caFile: '',
+      unseal,
       async seal() {
         await client.write('sys/seal');
       },

@@ -45,7 +45,9 @@ export interface VaultAccess {
 export function createVaultClient(access: VaultAccess): VaultClient {
   const as = async (who: string, method: string, path: string, body?: object): Promise<Answer> =>
     exchange({
-      ...{ method, url: `${access.address}/v1/${path}`, token: who },
+      method,
+      url: `${access.address}/v1/${path}`,
+      token: who,
       body: body === undefined ? undefined : JSON.stringify(body),
       ca: access.caFile === undefined ? undefined : await readFile(access.caFile, 'utf8'),
     });

@@ -199,8 +199,12 @@ suite('jwt: SVIDs and token files', () => {
 
   async function role(server: RealVault, name: string, more: object, mount = 'jwt'): Promise<void> {
     await server.write(`auth/${mount}/role/${name}`, {
-      ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: 'vault', token_policies: 'web' },
-      ...{ token_ttl: '1h', ...more },
+      role_type: 'jwt',
+      user_claim: 'sub',
+      bound_audiences: 'vault',
+      token_policies: 'web',
+      token_ttl: '1h',
+      ...more,
     });
   }
 

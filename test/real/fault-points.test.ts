@@ -127,8 +127,12 @@ class Pod implements AsyncDisposable {
     await vault.write(`sys/auth/${name}`, { type: 'jwt' });
     await vault.write(`auth/${name}/config`, { jwks_url: `${oidc.url}/keys` });
     await vault.write(`auth/${name}/role/web`, {
-      ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: 'vault' },
-      ...{ bound_subject: SPIFFE_ID, token_policies: 'web', token_ttl: '1h' },
+      role_type: 'jwt',
+      user_claim: 'sub',
+      bound_audiences: 'vault',
+      bound_subject: SPIFFE_ID,
+      token_policies: 'web',
+      token_ttl: '1h',
     });
     for (const which of ['one', 'two']) {
       const password = hunt.plant(`planted "pässword" of ${which}`);

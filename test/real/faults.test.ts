@@ -31,8 +31,12 @@ async function admit(vault: RealVault, oidc: OidcProvider): Promise<void> {
   await vault.write('sys/auth/jwt', { type: 'jwt' });
   await vault.write('auth/jwt/config', { jwks_url: `${oidc.url}/keys` });
   await vault.write('auth/jwt/role/web', {
-    ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: 'vault' },
-    ...{ bound_subject: SPIFFE_ID, token_policies: 'web', token_ttl: '1h' },
+    role_type: 'jwt',
+    user_claim: 'sub',
+    bound_audiences: 'vault',
+    bound_subject: SPIFFE_ID,
+    token_policies: 'web',
+    token_ttl: '1h',
   });
 }
 
@@ -217,8 +221,10 @@ suite('the real Vault with storage', () => {
     await using bench = await AgentBench.create();
     const template = '{{#with (secret "database/creds/app")}}{{username}}:{{password}}{{/with}}';
     const agent = await bench.start({
-      ...{ spiffe: { socket: api.address }, vault: { address: vault.address } },
-      ...{ auth: { role: 'web' }, listen: '127.0.0.1:0' },
+      spiffe: { socket: api.address },
+      vault: { address: vault.address },
+      auth: { role: 'web' },
+      listen: '127.0.0.1:0',
       files: [...pairOf('secret/app'), { name: 'login', template }],
     });
     const login = await bench.until('login', () => true);
@@ -266,7 +272,9 @@ suite('the real Vault with storage', () => {
     await vault.write('sys/mounts/database', { type: 'database' });
     await vault.write('database/config/main', database.vaultConfig);
     await vault.write('database/roles/app', {
-      ...{ db_name: 'main', default_ttl: '10s', max_ttl: '1h' },
+      db_name: 'main',
+      default_ttl: '10s',
+      max_ttl: '1h',
       creation_statements: `CREATE ROLE "{{name}}" WITH LOGIN PASSWORD '{{password}}'`,
     });
   }

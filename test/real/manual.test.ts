@@ -49,8 +49,10 @@ async function runCommands(commands: string, vault: RealVault, home: string): Pr
   await mkdir(programs);
   await symlink(process.env['VOUCHSAFE_TEST_VAULT'] ?? '', join(programs, 'vault'));
   const env = {
-    ...{ HOME: home, PATH: `${programs}${delimiter}${process.env['PATH'] ?? ''}` },
-    ...{ VAULT_ADDR: vault.address, VAULT_TOKEN: vault.token },
+    HOME: home,
+    PATH: `${programs}${delimiter}${process.env['PATH'] ?? ''}`,
+    VAULT_ADDR: vault.address,
+    VAULT_TOKEN: vault.token,
   };
   await promisify(execFile)('sh', ['-euc', commands], { env, cwd: home });
 }

@@ -47,8 +47,11 @@ suite('PKI: a certificate that lives a minute', () => {
     await vault.write('sys/auth/jwt', { type: 'jwt' });
     await vault.write('auth/jwt/config', { jwks_url: `${oidc.url}/keys` });
     await vault.write('auth/jwt/role/web', {
-      ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: 'vault' },
-      ...{ token_policies: 'web', token_ttl: '1h' },
+      role_type: 'jwt',
+      user_claim: 'sub',
+      bound_audiences: 'vault',
+      token_policies: 'web',
+      token_ttl: '1h',
     });
     await vault.write('sys/mounts/pki', { type: 'pki' });
     await vault.write('pki/root/generate/internal', { common_name: 'test CA', ttl: '24h' });
@@ -64,7 +67,8 @@ suite('PKI: a certificate that lives a minute', () => {
       template: `{{#with (pki "pki/issue/web" common_name="${NAME}")}}{{${key}}}{{/with}}\n`,
     });
     const agent = await bench.start({
-      ...{ spiffe: { socket: api.address }, vault: { address: vault.address } },
+      spiffe: { socket: api.address },
+      vault: { address: vault.address },
       auth: { role: 'web' },
       files: [
         part('tls.crt', 'certificate'),

@@ -59,15 +59,20 @@ class World {
 
   async login(name: string, life: object = { token_ttl: '1h' }): Promise<void> {
     await this.vault.write(`auth/jwt/role/${name}`, {
-      ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: 'vault' },
-      ...{ token_policies: 'database', ...life },
+      role_type: 'jwt',
+      user_claim: 'sub',
+      bound_audiences: 'vault',
+      token_policies: 'database',
+      ...life,
     });
   }
 
   /** A role whose users Vault makes. */
   async dynamicRole(name: string, settings: object): Promise<void> {
     await this.vault.write(`database/roles/${name}`, {
-      ...{ db_name: 'main', creation_statements: [CREATE], ...settings },
+      db_name: 'main',
+      creation_statements: [CREATE],
+      ...settings,
     });
   }
 
@@ -75,13 +80,16 @@ class World {
   async staticRole(name: string, settings: object): Promise<void> {
     await this.database.query(`create role "${name}" login password 'to be changed'`);
     await this.vault.write(`database/static-roles/${name}`, {
-      ...{ db_name: 'main', username: name, ...settings },
+      db_name: 'main',
+      username: name,
+      ...settings,
     });
   }
 
   agent(bench: AgentBench, path: string, more: object): Promise<RunningAgent> {
     return bench.start({
-      ...{ spiffe: { socket: this.#api.address }, vault: { address: this.vault.address } },
+      spiffe: { socket: this.#api.address },
+      vault: { address: this.vault.address },
       files: [
         {
           name: 'login',
@@ -317,7 +325,8 @@ suite('PostgreSQL: a database that refuses new credentials', () => {
     const { database, vault } = world;
     await database.query('create role readers');
     await world.dynamicRole('grants', {
-      ...{ default_ttl: '8s', max_ttl: '20s' },
+      default_ttl: '8s',
+      max_ttl: '20s',
       creation_statements: [CREATE, 'GRANT readers TO "{{name}}"'],
     });
     await using bench = await AgentBench.create();

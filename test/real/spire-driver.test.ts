@@ -75,8 +75,12 @@ async function prepare(vault: RealVault, node: NodeIdentities): Promise<void> {
   await vault.write('auth/jwt/config', { jwks_url: node.jwksUrl });
   const role = { token_policies: 'app', token_ttl: '1h' };
   await vault.write('auth/jwt/role/app', {
-    ...{ ...role, role_type: 'jwt', user_claim: 'sub', bound_audiences: 'vault' },
-    ...{ bound_claims_type: 'glob', bound_claims: { sub: idOf('*') } },
+    ...role,
+    role_type: 'jwt',
+    user_claim: 'sub',
+    bound_audiences: 'vault',
+    bound_claims_type: 'glob',
+    bound_claims: { sub: idOf('*') },
   });
   await vault.write('sys/auth/cert', { type: 'cert' });
   const certificate = await node.authorities();
@@ -109,7 +113,9 @@ function cases(kind: PodSourceKind, servers: () => Servers): void {
     const caPem = await readFile(vault.caFile, 'utf8');
     const installation = world.installation({
       csi: {
-        ...{ enabled: true, driverName: DRIVER, minRefresh: '1s' },
+        enabled: true,
+        driverName: DRIVER,
+        minRefresh: '1s',
         identity: { kind, socket: node.sockets[kind] },
       },
       spiffe: { socket: node.workloadApi },

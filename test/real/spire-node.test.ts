@@ -148,7 +148,8 @@ function cases(kind: PodSourceKind, nodeOf: () => NodeIdentities): void {
     const api = await driver.svids(pod, patience());
     await using web = running(api);
     await refusedWith(() => api.fetchJwtSvids({ audiences: ['vault'] }, patience()), {
-      ...{ code: 'ERR_SPIFFE_DENIED', says: /issued no identity for this pod.*no identity issued/ },
+      code: 'ERR_SPIFFE_DENIED',
+      says: /issued no identity for this pod.*no identity issued/,
     });
     await eventually(
       () => Promise.resolve(web.identity.lastError?.code === 'ERR_SPIFFE_DENIED' || undefined),

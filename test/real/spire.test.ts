@@ -49,8 +49,12 @@ function scenarios(name: string, start: () => Promise<IdentityProvider>): void {
       await vault.write('auth/jwt/config', { jwks_url: spiffe.jwksUrl });
       for (const [role, subject] of Object.entries({ app: APP, admin: ADMIN })) {
         await vault.write(`auth/jwt/role/${role}`, {
-          ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: 'vault' },
-          ...{ bound_subject: subject, token_policies: 'app', token_ttl: '1h' },
+          role_type: 'jwt',
+          user_claim: 'sub',
+          bound_audiences: 'vault',
+          bound_subject: subject,
+          token_policies: 'app',
+          token_ttl: '1h',
         });
       }
     });
@@ -114,8 +118,10 @@ function scenarios(name: string, start: () => Promise<IdentityProvider>): void {
     test('logs in by X.509-SVID, and again with each new one', async () => {
       await vault.write('sys/auth/cert', { type: 'cert' });
       await vault.write('auth/cert/certs/app', {
-        ...{ certificate: await spiffe.authorities(), allowed_uri_sans: APP },
-        ...{ token_policies: 'app', token_ttl: '1h' },
+        certificate: await spiffe.authorities(),
+        allowed_uri_sans: APP,
+        token_policies: 'app',
+        token_ttl: '1h',
       });
       await using _ = await registered({ spiffeId: APP, dnsNames: ['app.example.org'] });
       await using bench = await AgentBench.create();

@@ -48,7 +48,11 @@ function connection(
 ): Fault {
   const excuses: readonly Check[] = side === 'vaultProxy' ? FROM_VAULT : ['login'];
   return {
-    ...{ name, group: side, lastsMs: SECONDS, costs, excuses },
+    name,
+    group: side,
+    lastsMs: SECONDS,
+    costs,
+    excuses,
     begin(world) {
       const proxy: FaultProxy = world[side];
       return switched(

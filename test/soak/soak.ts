@@ -243,7 +243,11 @@ class Soak {
     const { asked, most } = await this.#watch.count(this.#faults);
     print(
       summary({
-        ...{ seed, elapsedMs, asked, most, incidents: this.#incidents },
+        seed,
+        elapsedMs,
+        asked,
+        most,
+        incidents: this.#incidents,
         looks: ledger.count('a reader sees only whole sets'),
         clientLogins: ledger.count(CHECKS.login),
         notifications: this.#world.notifications,

@@ -171,8 +171,12 @@ export class SoakWorld implements AsyncDisposable {
     await vault.write('sys/mounts/pki', { type: 'pki' });
     await vault.write('pki/root/generate/internal', { common_name: 'soak', ttl: '24h' });
     await vault.write('pki/roles/web', {
-      ...{ allow_any_name: true, max_ttl: '1h', no_store: true, not_before_duration: '1s' },
-      ...{ key_type: 'ec', key_bits: 256 },
+      allow_any_name: true,
+      max_ttl: '1h',
+      no_store: true,
+      not_before_duration: '1s',
+      key_type: 'ec',
+      key_bits: 256,
     });
     await vault.write('sys/mounts/database', { type: 'database' });
     await vault.write('database/config/soak', {
@@ -189,8 +193,11 @@ export class SoakWorld implements AsyncDisposable {
     await vault.write('sys/auth/jwt', { type: 'jwt' });
     await vault.write('auth/jwt/config', { jwks_url: `${identity.oidc.url}/keys` });
     await vault.write('auth/jwt/role/soak', {
-      ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: 'vault' },
-      ...{ bound_subject: identity.spiffeId, token_policies: 'soak' },
+      role_type: 'jwt',
+      user_claim: 'sub',
+      bound_audiences: 'vault',
+      bound_subject: identity.spiffeId,
+      token_policies: 'soak',
       token_ttl: inSeconds(SETTINGS.tokenTtlMs),
       token_max_ttl: inSeconds(SETTINGS.tokenMaxTtlMs),
     });
@@ -223,7 +230,8 @@ export class SoakWorld implements AsyncDisposable {
         { name: 'pair-name', template: '{{secret "secret/pair#name"}}:end', refresh },
         { name: 'pair-pass', template: '{{secret "secret/pair#pass"}}:end', refresh },
         {
-          ...{ name: 'counter', refresh },
+          name: 'counter',
+          refresh,
           template: '{{#with (secret "secret/counter")}}{{n}} {{pass}}:end{{/with}}',
         },
         {

@@ -190,7 +190,12 @@ function vaultOf(
   } = given;
   if (address === undefined) return undefined;
   return {
-    ...{ address, namespace, caFile, caPem, tlsServerName, redirectHosts },
+    address,
+    namespace,
+    caFile,
+    caPem,
+    tlsServerName,
+    redirectHosts,
     timeoutMs: timeout,
   };
 }

@@ -72,8 +72,12 @@ export function createAuthority({ commonName, uri, nowMs, ttlMs }: AuthorityOpti
       const bits = defects.keyUsage === undefined ? {} : { bits: defects.keyUsage };
       const der = signLeaf(
         {
-          ...{ subject: { commonName: name, organization: 'SPIRE' }, names: request, publicKey },
-          ...{ nowMs: request.nowMs, ttlMs: request.ttlMs, isCa: defects.isCa === true },
+          subject: { commonName: name, organization: 'SPIRE' },
+          names: request,
+          publicKey,
+          nowMs: request.nowMs,
+          ttlMs: request.ttlMs,
+          isCa: defects.isCa === true,
           purposes: { client: true, server: defects.noServerAuth !== true },
           usage: { ...bits, isCritical: defects.keyUsageNotCritical !== true },
         },

@@ -58,14 +58,19 @@ async function bySignedToken(
   const oidc = stack.use(await startOidcProvider({ jwks: () => issuer.jwks() }));
   const subject = `system:serviceaccount:${namespace}:${serviceAccount}`;
   const token = await issuer.mint({
-    ...{ audience: 'vault', ttlMs: TOKEN_TTL_MS, subject },
+    audience: 'vault',
+    ttlMs: TOKEN_TTL_MS,
+    subject,
     claims: { 'kubernetes.io': { namespace, pod: { name, uid } } },
   });
   const expirationTimestamp = new Date(clock.now() + TOKEN_TTL_MS).toISOString();
   return {
     says: ['embedded: a cluster that signs service account tokens, and a Vault that trusts it'],
-    ...{ subject, jwksUrl: `${oidc.url}/keys` },
-    ...{ values: { identity: { kind: 'service-account' } }, flags: [], attributes: {} },
+    subject,
+    jwksUrl: `${oidc.url}/keys`,
+    values: { identity: { kind: 'service-account' } },
+    flags: [],
+    attributes: {},
     tokens: JSON.stringify({ vault: { token, expirationTimestamp } }),
   };
 }
@@ -84,7 +89,9 @@ async function bySvid(
   const pods = [{ uid, namespace, name, selectors, identities: [{ spiffeId: subject }] }];
   const common = { domain, clock, pods };
   const shared = {
-    ...{ subject, jwksUrl: `${oidc.url}/keys`, tokens: '{}' },
+    subject,
+    jwksUrl: `${oidc.url}/keys`,
+    tokens: '{}',
     attributes: { 'x509-svid': 'true', 'template-id': '{{spiffeId}}' },
   };
   if (kind === 'broker') {
@@ -102,7 +109,9 @@ async function bySvid(
     };
   }
   const agent = await startDelegatedIdentity({
-    ...{ ...common, authorizedDelegates: [DRIVER_ID], caller: () => DRIVER_ID },
+    ...common,
+    authorizedDelegates: [DRIVER_ID],
+    caller: () => DRIVER_ID,
   });
   const { address } = stack.use(agent);
   const cluster = stack.use(await startLocalCluster(pod));

@@ -114,7 +114,8 @@ export async function connectIdentities(
   const keys = new Latest<readonly JWK[]>();
   const stop = new AbortController();
   const following = followKeys(api, `spiffe://${subject.trustDomain}`, keys, {
-    ...{ clock, signal: stop.signal },
+    clock,
+    signal: stop.signal,
     backoff: createBackoff({ ...RECONNECT, random }),
   });
   stack.defer(async () => {

@@ -112,8 +112,14 @@ export class VaultCore {
       return status === 200 ? { status: 204, body: undefined } : { status, body: { errors: [] } };
     const login = answer.token === undefined ? undefined : this.tokens.create(answer.token);
     const body = {
-      ...{ request_id: randomUUID(), lease_id: '', renewable: false, lease_duration: 0 },
-      ...{ data: data ?? null, wrap_info: null, warnings: null, mount_type: mount.type },
+      request_id: randomUUID(),
+      lease_id: '',
+      renewable: false,
+      lease_duration: 0,
+      data: data ?? null,
+      wrap_info: null,
+      warnings: null,
+      mount_type: mount.type,
       auth: login === undefined ? null : this.tokens.describeAuth(login),
       ...(lease === undefined || token === undefined
         ? {}

@@ -63,8 +63,13 @@ export async function startDevVault(options: DevVaultOptions = {}): Promise<DevV
 
   async function operate(operation: Operation, path: string, body: Json = {}): Promise<void> {
     const { status, body: answer } = await core.handle({
-      ...{ operation, path, body, token: rootToken, query: new URLSearchParams() },
-      ...{ bearer: undefined, certificate: undefined },
+      operation,
+      path,
+      body,
+      token: rootToken,
+      query: new URLSearchParams(),
+      bearer: undefined,
+      certificate: undefined,
     });
     if (status < 300) return;
     const reason = `${status} ${JSON.stringify(answer?.['errors'])}`;

@@ -81,7 +81,11 @@ function preflight(core: VaultCore, request: VaultRequest, path: string): Answer
 
 function health({ sealed, clock }: VaultCore): Json {
   return {
-    ...{ initialized: true, sealed, standby: sealed, version: VERSION },
-    ...{ server_time_utc: seconds(clock.now()), enterprise: false },
+    initialized: true,
+    sealed,
+    standby: sealed,
+    version: VERSION,
+    server_time_utc: seconds(clock.now()),
+    enterprise: false,
   };
 }

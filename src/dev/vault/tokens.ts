@@ -94,9 +94,18 @@ export class TokenStore {
   describeAuth(token: Token): Json {
     const { id, accessor, policies, ttlMs } = token;
     return {
-      ...{ client_token: id, accessor, policies, token_policies: policies, metadata: null },
-      ...{ lease_duration: seconds(ttlMs), renewable: true, entity_id: '' },
-      ...{ token_type: 'service', orphan: true, mfa_requirement: null, num_uses: 0 },
+      client_token: id,
+      accessor,
+      policies,
+      token_policies: policies,
+      metadata: null,
+      lease_duration: seconds(ttlMs),
+      renewable: true,
+      entity_id: '',
+      token_type: 'service',
+      orphan: true,
+      mfa_requirement: null,
+      num_uses: 0,
     };
   }
 
@@ -105,7 +114,11 @@ export class TokenStore {
     const token = {
       id: `hvs.${randomBytes(24).toString('base64url')}`,
       accessor: randomBytes(18).toString('base64url'),
-      ...{ grant, policies, issuedAtMs: nowMs, ttlMs, expiresAtMs: nowMs + ttlMs },
+      grant,
+      policies,
+      issuedAtMs: nowMs,
+      ttlMs,
+      expiresAtMs: nowMs + ttlMs,
     };
     this.#tokens.set(token.id, token);
     return token;

@@ -51,7 +51,10 @@ export class TrustDomain {
     const [commonName] = dnsNames;
     return this.#authority.issue({
       ...(commonName === undefined ? {} : { commonName }),
-      ...{ uris: [spiffeId], dnsNames, nowMs: this.#clock.now(), ttlMs },
+      uris: [spiffeId],
+      dnsNames,
+      nowMs: this.#clock.now(),
+      ttlMs,
     });
   }
 

@@ -40,7 +40,10 @@ export async function measureAdmissions(
   const seen = difference(await admissions(), before);
   if (seen.count < count) throw new Error(`${seen.count} admissions of ${count} were counted`);
   return {
-    ...{ parallel, callsPerPod: seen.count / count, mean: (seen.sum / seen.count) * 1000 },
-    ...{ p50: quantile(seen, 0.5) * 1000, p99: quantile(seen, 0.99) * 1000 },
+    parallel,
+    callsPerPod: seen.count / count,
+    mean: (seen.sum / seen.count) * 1000,
+    p50: quantile(seen, 0.5) * 1000,
+    p99: quantile(seen, 0.99) * 1000,
   };
 }

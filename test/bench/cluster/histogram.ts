@@ -27,7 +27,8 @@ export function parseHistogram(exposition: string, metric: string, labels: strin
   }
   return {
     buckets: [...buckets].sort(([one], [other]) => one - other),
-    ...{ count: total('count'), sum: total('sum') },
+    count: total('count'),
+    sum: total('sum'),
   };
 }
 

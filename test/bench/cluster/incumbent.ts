@@ -74,13 +74,16 @@ function deployment(): object {
   return {
     metadata: { name: NAME },
     spec: {
-      ...{ replicas: 1, selector: { matchLabels: LABELS } },
+      replicas: 1,
+      selector: { matchLabels: LABELS },
       template: {
         metadata: { labels: LABELS },
         spec: {
           containers: [
             {
-              ...{ name: 'injector', image: INJECTOR_IMAGE, imagePullPolicy: 'Never' },
+              name: 'injector',
+              image: INJECTOR_IMAGE,
+              imagePullPolicy: 'Never',
               args: ['agent-inject'],
               env: [
                 ...Object.entries(env).map(([name, value]) => ({ name, value })),
@@ -103,8 +106,11 @@ function registration(caPem: string): object {
     metadata: { name: NAME },
     webhooks: [
       {
-        ...{ name: PREFIX, sideEffects: 'None', admissionReviewVersions: ['v1'] },
-        ...{ failurePolicy: 'Fail', objectSelector: { matchLabels: MEASURED } },
+        name: PREFIX,
+        sideEffects: 'None',
+        admissionReviewVersions: ['v1'],
+        failurePolicy: 'Fail',
+        objectSelector: { matchLabels: MEASURED },
         clientConfig: {
           service: { namespace: NAME, name: NAME, path: '/mutate' },
           caBundle: Buffer.from(caPem).toString('base64'),
@@ -119,13 +125,19 @@ function registration(caPem: string): object {
 
 async function kind({ space }: Tenant): Promise<Kind> {
   await vault.write(`auth/${space.mount}/role/incumbent`, {
-    ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: AUDIENCE },
+    role_type: 'jwt',
+    user_claim: 'sub',
+    bound_audiences: AUDIENCE,
     bound_subject: `system:serviceaccount:${space.name}:default`,
-    ...{ token_policies: space.name, token_ttl: '1h' },
+    token_policies: space.name,
+    token_ttl: '1h',
   });
   const settings: Record<string, string> = {
-    ...{ 'agent-inject': 'true', role: 'incumbent', 'auth-type': 'jwt' },
-    ...{ 'auth-path': `auth/${space.mount}`, 'auth-config-path': TOKEN_FILE },
+    'agent-inject': 'true',
+    role: 'incumbent',
+    'auth-type': 'jwt',
+    'auth-path': `auth/${space.mount}`,
+    'auth-config-path': TOKEN_FILE,
     'auth-config-remove_jwt_after_reading': 'false',
   };
   for (const name of SECRETS) {

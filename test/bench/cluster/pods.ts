@@ -60,7 +60,8 @@ async function tenant(
 /** A pod that is marked so, and runs a line of shell. */
 export function benchPod(name: string, { asked, labels = {} }: Marked, line: string): Pod {
   return {
-    ...{ apiVersion: 'v1', kind: 'Pod' },
+    apiVersion: 'v1',
+    kind: 'Pod',
     metadata: { name, labels, annotations: asked },
     spec: { containers: [shellContainer('app', line)], terminationGracePeriodSeconds: 2 },
   };

@@ -63,7 +63,8 @@ export function createApi(kubeconfig: string): Api {
     const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
     const sending = body === undefined ? '' : JSON.stringify(body);
     const headers = {
-      ...{ Authorization: `Bearer ${token}`, 'Content-Type': type },
+      Authorization: `Bearer ${token}`,
+      'Content-Type': type,
       // Node would leave it out of a DELETE.
       'Content-Length': Buffer.byteLength(sending),
     };

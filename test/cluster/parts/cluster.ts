@@ -53,7 +53,9 @@ export async function startCluster(
   const api = createApi(kubeconfig);
   await ready(kubelet, () => isNodeReady(api));
   return {
-    ...{ kubeconfig, api, caPem: plane.ca.caPem },
+    kubeconfig,
+    api,
+    caPem: plane.ca.caPem,
     helm: (...args) =>
       execFileSync(programs.helm, args, {
         encoding: 'utf8',

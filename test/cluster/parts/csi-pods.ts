@@ -30,7 +30,9 @@ export async function withSecret(metadata: object = {}, role: object = {}): Prom
 /** Annotations of a pod that reads the secret of its namespace. */
 export function settings(space: Space, more: Record<string, string> = {}): Record<string, string> {
   return {
-    ...{ ...space.login, mode: 'csi', refresh: '2s' },
+    ...space.login,
+    mode: 'csi',
+    refresh: '2s',
     'secret-password': `${space.secret}#password`,
     ...more,
   };

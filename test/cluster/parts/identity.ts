@@ -96,7 +96,8 @@ class PodIdentities implements AsyncDisposable {
   constructor(api: Api) {
     this.#pods = new PodView(api, () => this.#refresh());
     this.apis = new PodApis({
-      ...{ domain: this.domain, trustDomain: TRUST_DOMAIN },
+      domain: this.domain,
+      trustDomain: TRUST_DOMAIN,
       pods: () => this.#pods.all().map((pod) => this.#entryOf(pod)),
       entries: () => this.#trustedEntries(),
     });
@@ -144,7 +145,9 @@ class PodIdentities implements AsyncDisposable {
     const path = place('identities', `${pod.metadata.uid}.sock`);
     const identities = this.#identities(pod);
     const api = await startWorkloadApi({
-      ...{ address: `unix://${path}`, domain: this.domain, identities },
+      address: `unix://${path}`,
+      domain: this.domain,
+      identities,
     });
     return { pod, api, path };
   }
@@ -170,7 +173,10 @@ class PodIdentities implements AsyncDisposable {
       const label = `pod-label:${TRUSTED.name}:${TRUSTED.value}`;
       const spiffeId = `${idOf(namespace, account)}/trusted`;
       const entry = {
-        ...{ uid: '', namespace, name: account, identities: [{ spiffeId }] },
+        uid: '',
+        namespace,
+        name: account,
+        identities: [{ spiffeId }],
         selectors: [...selectors, label].map((one) => `k8s:${one}`),
       };
       return [spiffeId, entry];

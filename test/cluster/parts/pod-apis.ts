@@ -53,8 +53,10 @@ export class PodApis implements AsyncDisposable {
     );
     this.#delegated = new Told(
       await startDelegatedIdentity({
-        ...{ ...common, address: `unix://${ADMIN_SOCKET}` },
-        ...{ authorizedDelegates: [driver], caller: () => driver },
+        ...common,
+        address: `unix://${ADMIN_SOCKET}`,
+        authorizedDelegates: [driver],
+        caller: () => driver,
       }),
     );
     this.refresh();

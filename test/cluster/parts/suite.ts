@@ -33,7 +33,8 @@ function told(): World {
 /** kubectl, to its end. */
 export async function kubectl(...args: string[]): Promise<string> {
   const { stdout } = await run(world.programs.kubernetes, ['kubectl', ...args], {
-    ...{ env, maxBuffer: 64 * 1024 * 1024 },
+    env,
+    maxBuffer: 64 * 1024 * 1024,
   });
   return stdout;
 }
@@ -97,7 +98,8 @@ export function shellPod(
   more: Partial<PodSpec> = {},
 ): Pod {
   return {
-    ...{ apiVersion: 'v1', kind: 'Pod' },
+    apiVersion: 'v1',
+    kind: 'Pod',
     metadata: { name, annotations: annotations(settings) },
     spec: {
       containers: [shellContainer('app', line)],
@@ -110,9 +112,13 @@ export function shellPod(
 /** A container of busybox that passes the restricted standard. */
 export function shellContainer(name: string, line: string): PodSpec['containers'][number] {
   return {
-    ...{ name, image: SHELL_IMAGE, imagePullPolicy: 'Never', command: ['/bin/sh', '-c', line] },
+    name,
+    image: SHELL_IMAGE,
+    imagePullPolicy: 'Never',
+    command: ['/bin/sh', '-c', line],
     securityContext: {
-      ...{ runAsNonRoot: true, allowPrivilegeEscalation: false },
+      runAsNonRoot: true,
+      allowPrivilegeEscalation: false,
       capabilities: { drop: ['ALL'] },
       seccompProfile: { type: 'RuntimeDefault' },
     },
@@ -165,9 +171,13 @@ export class Space implements AsyncDisposable {
     await vault.write(`auth/${this.mount}/config`, { jwks_url: world.jwksUrl });
     await vault.write(`sys/policies/acl/${this.name}`, { policy });
     await vault.write(`auth/${this.mount}/role/app`, {
-      ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: 'vault' },
+      role_type: 'jwt',
+      user_claim: 'sub',
+      bound_audiences: 'vault',
       bound_subject: `spiffe://example.org/ns/${this.name}/sa/default`,
-      ...{ token_policies: this.name, token_ttl: '1h', ...role },
+      token_policies: this.name,
+      token_ttl: '1h',
+      ...role,
     });
   }
 
@@ -176,9 +186,13 @@ export class Space implements AsyncDisposable {
     const { url, caPem } = world.accountKeys;
     await vault.write(`auth/${this.mount}/config`, { jwks_url: url, jwks_ca_pem: caPem });
     await vault.write(`auth/${this.mount}/role/app`, {
-      ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: 'vault' },
+      role_type: 'jwt',
+      user_claim: 'sub',
+      bound_audiences: 'vault',
       bound_subject: `system:serviceaccount:${this.name}:default`,
-      ...{ token_policies: this.name, token_ttl: '1h', ...role },
+      token_policies: this.name,
+      token_ttl: '1h',
+      ...role,
     });
   }
 
@@ -191,7 +205,9 @@ export class Space implements AsyncDisposable {
   /** PostgreSQL users of its own, and the right to get them. Their life is in Vault's words. */
   async grantUsers(life: object): Promise<void> {
     await vault.write(`database/roles/${this.name}`, {
-      ...{ db_name: 'main', creation_statements: [CREATE_USER], ...life },
+      db_name: 'main',
+      creation_statements: [CREATE_USER],
+      ...life,
     });
   }
 

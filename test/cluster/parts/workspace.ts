@@ -101,7 +101,8 @@ function commandLine(pid: number): string {
 function networkProcesses(): readonly number[] {
   const ask = (): string =>
     execFileSync('ip', ['netns', 'pids', NETWORK], {
-      ...{ encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] },
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
     });
   return (tryQuietly(ask) ?? '')
     .split('\n')

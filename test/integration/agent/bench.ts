@@ -245,7 +245,8 @@ async function seed(vault: DevVault, jwksUrl: string): Promise<void> {
     plugin_name: 'postgresql-database-plugin',
     connection_url: 'postgresql://{{username}}:{{password}}@127.0.0.1/main',
     allowed_roles: '*',
-    ...{ username: 'vault', password: 'vault' },
+    username: 'vault',
+    password: 'vault',
   });
   const creation_statements = [`CREATE ROLE "{{name}}" PASSWORD '{{password}}';`];
   await vault.write('database/roles/app', { db_name: 'main', creation_statements, ...LEASE });
@@ -256,8 +257,12 @@ async function seed(vault: DevVault, jwksUrl: string): Promise<void> {
   await vault.write('sys/auth/jwt', { type: 'jwt' });
   await vault.write('auth/jwt/config', { jwks_url: jwksUrl });
   await vault.write('auth/jwt/role/web', {
-    ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: ['vault'] },
-    ...{ bound_subject: SPIFFE_ID, token_policies: ['web'], ...TOKEN },
+    role_type: 'jwt',
+    user_claim: 'sub',
+    bound_audiences: ['vault'],
+    bound_subject: SPIFFE_ID,
+    token_policies: ['web'],
+    ...TOKEN,
   });
   assert.deepEqual(vault.leaseIds, []);
 }

@@ -190,7 +190,10 @@ suite('dev', () => {
     }
     const command = ['true'] as const;
     const options = {
-      ...{ once: true, driverCommand: command, mayMount: false, clock: systemClock },
+      once: true,
+      driverCommand: command,
+      mayMount: false,
+      clock: systemClock,
       identity: 'service-account' as const,
     };
     const console = new ShowConsole(

@@ -43,7 +43,8 @@ suite('wall clock', { concurrency: 2 }, () => {
       const agent = await world.agent(
         {
           spiffe: { socket: api.address },
-          ...{ vault: undefined, auth: undefined },
+          vault: undefined,
+          auth: undefined,
           files: [{ name: 'cloud', jwtSvid: ['cloud'] }],
         },
         [],
@@ -150,10 +151,13 @@ async function issuing({ vault }: FaultWorld): Promise<void> {
     plugin_name: 'postgresql-database-plugin',
     connection_url: 'postgresql://{{username}}:{{password}}@127.0.0.1/main',
     allowed_roles: '*',
-    ...{ username: 'vault', password: 'vault' },
+    username: 'vault',
+    password: 'vault',
   });
   await vault.write('database/roles/app', {
-    ...{ db_name: 'main', default_ttl: '4s', max_ttl: '1h' },
+    db_name: 'main',
+    default_ttl: '4s',
+    max_ttl: '1h',
     creation_statements: [`CREATE ROLE "{{name}}" PASSWORD '{{password}}';`],
   });
 }

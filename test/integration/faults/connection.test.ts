@@ -23,11 +23,15 @@ suite('connections', { concurrency: 4 }, () => {
     await using world = await FaultWorld.start();
     await world.vault.write('sys/auth/spiffe', { type: 'spiffe' });
     await world.vault.write('auth/spiffe/config', {
-      ...{ trust_domain: 'example.org', profile: 'static', audience: 'vault' },
+      trust_domain: 'example.org',
+      profile: 'static',
+      audience: 'vault',
       bundle: JSON.stringify(world.api.jwks()),
     });
     await world.vault.write('auth/spiffe/role/web', {
-      ...{ workload_id_patterns: ['ns/*/sa/web'], token_policies: ['web'], token_ttl: '1h' },
+      workload_id_patterns: ['ns/*/sa/web'],
+      token_policies: ['web'],
+      token_ttl: '1h',
     });
     const agent = await world.agent({ auth: { method: 'spiffe', role: 'web' } }, ['--once']);
     assert.equal(await agent.exit(), 0, agent.output);
@@ -48,7 +52,9 @@ suite('connections', { concurrency: 4 }, () => {
     await world.vault.write('auth/team/k8s/role/web', {
       bound_service_account_names: 'web',
       bound_service_account_namespaces: 'default',
-      ...{ audience: 'vault', token_policies: ['web'], token_ttl: '1h' },
+      audience: 'vault',
+      token_policies: ['web'],
+      token_ttl: '1h',
     });
     const tokenFile = join(world.bench.directory, 'token');
     const token = async (name: string): Promise<string> =>

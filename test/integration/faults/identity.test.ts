@@ -77,7 +77,10 @@ suite('the Workload API', { concurrency: 4 }, () => {
     const first = await startWorkloadApi({ address, identities: IDENTITIES });
     const agent = await world.agent({
       spiffe: { socket: address },
-      ...{ vault: undefined, auth: undefined, files: [], x509Svid: true },
+      vault: undefined,
+      auth: undefined,
+      files: [],
+      x509Svid: true,
     });
     const svid = await world.bench.until('svid.pem', () => true);
     world.hunt.plant(await world.bench.file('svid_key.pem'));

@@ -219,7 +219,9 @@ suite('the agent as a process', { concurrency: 4 }, () => {
       await using world = await FaultWorld.start();
       const bad = ['../up', '/etc/vouchsafe', '..data', 'a', 'a/b'];
       const files = bad.map((path, index) => ({
-        ...{ name: `f${index}`, path, secret: 'kv/app#user' },
+        name: `f${index}`,
+        path,
+        secret: 'kv/app#user',
       }));
       const agent = await world.agent({ files });
       assert.equal(await agent.exit(), EXIT.config, agent.output);

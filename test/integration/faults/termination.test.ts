@@ -37,12 +37,15 @@ class Pod implements AsyncDisposable {
     await vault.write('database/config/main', {
       plugin_name: 'postgresql-database-plugin',
       connection_url: 'postgresql://{{username}}:{{password}}@127.0.0.1/main',
-      ...{ allowed_roles: '*', username: 'vault', password: 'vault' },
+      allowed_roles: '*',
+      username: 'vault',
+      password: 'vault',
     });
     await vault.write('database/roles/app', {
       db_name: 'main',
       creation_statements: [`CREATE ROLE "{{name}}" PASSWORD '{{password}}';`],
-      ...{ default_ttl: '1h', max_ttl: '24h' },
+      default_ttl: '1h',
+      max_ttl: '24h',
     });
     pod.#application = await startApplication((request, response) => {
       pod.notified += 1;

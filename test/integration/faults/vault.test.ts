@@ -274,12 +274,15 @@ suite('Vault', { concurrency: 4 }, () => {
       plugin_name: 'postgresql-database-plugin',
       connection_url: 'postgresql://{{username}}:{{password}}@127.0.0.1/main',
       allowed_roles: '*',
-      ...{ username: 'vault', password: 'vault' },
+      username: 'vault',
+      password: 'vault',
     });
     const names = Array.from({ length: 20 }, (_, index) => `app${index}`);
     const define = (name: string): Promise<unknown> =>
       vault.write(`database/roles/${name}`, {
-        ...{ db_name: 'main', default_ttl: '3s', max_ttl: '1h' },
+        db_name: 'main',
+        default_ttl: '3s',
+        max_ttl: '1h',
         creation_statements: [`CREATE ROLE "{{name}}" PASSWORD '{{password}}';`],
       });
     for (const name of names) await define(name);

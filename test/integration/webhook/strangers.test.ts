@@ -63,7 +63,9 @@ async function start(t: TestContext): Promise<Process> {
     return response.statusCode ?? 0;
   };
   return {
-    ...{ port, healthPort, review },
+    port,
+    healthPort,
+    review,
     rssMiB() {
       const status = readFileSync(`/proc/${child.pid ?? 0}/status`, 'utf8');
       return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1]) / 1024;

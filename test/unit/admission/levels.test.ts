@@ -64,7 +64,9 @@ test('volumes follow the same list; settings without effect on a volume do not d
   });
   const plan = (namespace: Given) =>
     planVolume({
-      ...{ installation, checkTemplate, hasGroup: false },
+      installation,
+      checkTemplate,
+      hasGroup: false,
       attributes: { 'secret-app': 'kvv2/app' },
       namespaceAnnotations: prefixed(namespace),
       pod: { namespace: 'shop', serviceAccount: 'web' },

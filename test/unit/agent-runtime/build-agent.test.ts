@@ -23,7 +23,8 @@ function counting(): { readonly surroundings: AgentDependencies; readonly out: {
     random: systemRandom,
   });
   const surroundings: AgentDependencies = {
-    ...{ clock, random: systemRandom },
+    clock,
+    random: systemRandom,
     svids: {
       ...svids,
       close() {
@@ -51,7 +52,8 @@ function counting(): { readonly surroundings: AgentDependencies; readonly out: {
 
 function configIn(t: TestContext, vault: object): ReturnType<typeof parseAgentConfig> {
   return parseAgentConfig({
-    ...{ apiVersion: 'vouchsafe.dev/v1', kind: 'AgentConfig' },
+    apiVersion: 'vouchsafe.dev/v1',
+    kind: 'AgentConfig',
     vault: { address: 'http://127.0.0.1:1', ...vault },
     spiffe: { socket: 'unix:///no/such/socket' },
     auth: { method: 'jwt', role: 'web' },

@@ -13,7 +13,10 @@ import {
 const never = new AbortController().signal;
 const CONFIG = {
   address: 'http://127.0.0.1:1',
-  ...{ namespace: undefined, caFile: undefined, caPem: undefined, tlsServerName: undefined },
+  namespace: undefined,
+  caFile: undefined,
+  caPem: undefined,
+  tlsServerName: undefined,
   redirectHosts: [],
   timeoutMs: 5000,
 };
@@ -82,8 +85,11 @@ test('clients that share connections share nothing of their answers', async (t) 
   t.after(() => shared.close());
   const client = (own: VaultConnections): ReturnType<typeof createVaultClient> =>
     createVaultClient({
-      ...{ address: vault.address, timeoutMs: 5000, connections: own },
-      ...{ clock: systemClock, random: systemRandom },
+      address: vault.address,
+      timeoutMs: 5000,
+      connections: own,
+      clock: systemClock,
+      random: systemRandom,
     });
   const [rich, poor] = [client(connections), client(connections)];
   const dependency = { kind: 'read', path: 'kv/app' } as const;
@@ -112,7 +118,10 @@ test('requests of one owner that hang leave connections for others', async (t) =
     const { connections, limiter } = await shared.connect(config, owner);
     const common = { clock: systemClock, random: systemRandom };
     return createVaultClient({
-      ...{ address: vault.address, timeoutMs: config.timeoutMs, connections, limiter },
+      address: vault.address,
+      timeoutMs: config.timeoutMs,
+      connections,
+      limiter,
       ...common,
     });
   };
@@ -150,7 +159,10 @@ test('a request that cannot start within its deadline fails with that reason', a
   const { connections, limiter } = await shared.connect(config, 'shop');
   const common = { clock: systemClock, random: systemRandom };
   const client = createVaultClient({
-    ...{ address: vault.address, timeoutMs: config.timeoutMs, connections, limiter },
+    address: vault.address,
+    timeoutMs: config.timeoutMs,
+    connections,
+    limiter,
     ...common,
   });
   shared.requests.hold('shop', shared.requests.share);

@@ -71,7 +71,9 @@ test('with on-missing-vault wait the start goes on after the deadline', async (t
   const h = harness(t);
   h.vault.intercept = () => failure('ERR_VAULT_UNREACHABLE');
   const running = await h.start({
-    ...{ files: [KV_FILE], initDeadline: '30s', onMissingVault: 'wait' },
+    files: [KV_FILE],
+    initDeadline: '30s',
+    onMissingVault: 'wait',
   });
   await h.clock.advance(60 * MINUTE_MS);
   assert.equal(running.outcome, undefined);
@@ -268,7 +270,8 @@ test('a single run has a deadline', async (t) => {
 test('an agent without Vault delivers only SVIDs', async (t) => {
   const h = harness(t);
   const running = await h.start({
-    ...{ vault: undefined, auth: undefined },
+    vault: undefined,
+    auth: undefined,
     files: [{ name: 'token', jwtSvid: ['cloud'] }],
   });
   await h.clock.advance(1000);

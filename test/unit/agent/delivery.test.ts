@@ -128,7 +128,9 @@ test('a failed write keeps the old files, is retried, and notifies the applicati
 test('an old lease is revoked only after swap, notification and grace period', async (t) => {
   const h = new Harness(t);
   h.vault.define('database/creds/app', {
-    ...{ kind: 'dynamic', ttlMs: 10 * MINUTE_MS, maxTtlMs: 25 * MINUTE_MS },
+    kind: 'dynamic',
+    ttlMs: 10 * MINUTE_MS,
+    maxTtlMs: 25 * MINUTE_MS,
   });
   await h.start({ files: [dbFile()], onChange: [HUP], revokeGrace: '30s' });
   await h.clock.advance(1000);
@@ -178,7 +180,9 @@ test('an old token is revoked only after the notification, although the files ar
 test('while the new credential cannot be written, the old one is not revoked', async (t) => {
   const h = new Harness(t);
   h.vault.define('database/creds/app', {
-    ...{ kind: 'dynamic', ttlMs: 10 * MINUTE_MS, maxTtlMs: 25 * MINUTE_MS },
+    kind: 'dynamic',
+    ttlMs: 10 * MINUTE_MS,
+    maxTtlMs: 25 * MINUTE_MS,
   });
   await h.start({ files: [dbFile()], revokeGrace: '0s' });
   await h.clock.advance(1000);
@@ -233,7 +237,9 @@ test('a file that cannot be rendered any more keeps its bytes and holds up no ot
   const h = new Harness(t);
   h.vault.put('kv/app', { a: '1' });
   h.vault.define('database/creds/app', {
-    ...{ kind: 'dynamic', ttlMs: 10 * MINUTE_MS, maxTtlMs: 25 * MINUTE_MS },
+    kind: 'dynamic',
+    ttlMs: 10 * MINUTE_MS,
+    maxTtlMs: 25 * MINUTE_MS,
   });
   const { agent } = await h.start({ files: [kvFile('kv'), dbFile()], onChange: [HUP] });
   await h.clock.advance(1000);
@@ -261,7 +267,9 @@ test('files that share a credential always match, and their credential is not re
   const h = new Harness(t);
   h.vault.put('kv/app', { a: '1' });
   h.vault.define('database/creds/app', {
-    ...{ kind: 'dynamic', ttlMs: 10 * MINUTE_MS, maxTtlMs: 25 * MINUTE_MS },
+    kind: 'dynamic',
+    ttlMs: 10 * MINUTE_MS,
+    maxTtlMs: 25 * MINUTE_MS,
   });
   const both = templateFile(
     'both',

@@ -16,8 +16,13 @@ function obtainer(grants: Grants | undefined) {
   const identity = new ModelIdentity(clock);
   // Without sessions whatever gets past the guard fails as one that has no Vault.
   return createObtainer({
-    ...{ sessions: undefined, vault: undefined, auth: undefined },
-    ...{ identity, clock, grants, random: { next: () => 0.5 } },
+    sessions: undefined,
+    vault: undefined,
+    auth: undefined,
+    identity,
+    clock,
+    grants,
+    random: { next: () => 0.5 },
   });
 }
 
@@ -66,8 +71,12 @@ test('no grant at all refuses the SVID that would be written, and the login', as
           login: () => {
             logins += 1;
             return Promise.resolve({
-              ...{ token: new Secret('t'), accessor: undefined, ttlMs: 0, renewable: false },
-              ...{ type: 'service' as const, numUses: 0 },
+              token: new Secret('t'),
+              accessor: undefined,
+              ttlMs: 0,
+              renewable: false,
+              type: 'service' as const,
+              numUses: 0,
             });
           },
         },

@@ -111,8 +111,16 @@ test('durations count from when they were saved', (t) => {
   const clock = { now: monotonicMs, monotonicMs, sleep: () => Promise.resolve() };
   const file = new StateFile(join(tempDirectory(t), 'state'), clock);
   const state: SavedState = {
-    ...{ kind: 'live', identity: 'a', connection: 'b', logins: 0, isDelivered: false },
-    ...{ isRevoked: false, told: {}, retired: [], session: null, values: [] },
+    kind: 'live',
+    identity: 'a',
+    connection: 'b',
+    logins: 0,
+    isDelivered: false,
+    isRevoked: false,
+    told: {},
+    retired: [],
+    session: null,
+    values: [],
     longValues: [],
   };
   file.save(state);

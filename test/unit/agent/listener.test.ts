@@ -20,13 +20,24 @@ const STATUS: AgentStatus = {
   ],
   secrets: [
     {
-      ...{ number: 1, secret: 'read:kvv2/planted', state: 'held', lease: false },
-      ...{ expires_in_seconds: null, next: 'fetch', next_in_seconds: 60 },
+      number: 1,
+      secret: 'read:kvv2/planted',
+      state: 'held',
+      lease: false,
+      expires_in_seconds: null,
+      next: 'fetch',
+      next_in_seconds: 60,
       error: { code: 'ERR_VAULT_DENIED', message: 'kvv2/planted is not for role planted' },
     },
     {
-      ...{ number: 2, secret: 'read:database/creds/planted', state: 'held', lease: true },
-      ...{ expires_in_seconds: 90, next: 'renew', next_in_seconds: 30, error: null },
+      number: 2,
+      secret: 'read:database/creds/planted',
+      state: 'held',
+      lease: true,
+      expires_in_seconds: 90,
+      next: 'renew',
+      next_in_seconds: 30,
+      error: null,
     },
   ],
   errors: [
@@ -95,7 +106,11 @@ async function serve(
   };
   t.after(stop);
   return {
-    ...{ agent, clock, logger, url, stop },
+    agent,
+    clock,
+    logger,
+    url,
+    stop,
     async get(path, method = 'GET') {
       const response = await fetch(url + path, { method, headers: { connection: 'close' } });
       return { status: response.status, text: await response.text(), headers: response.headers };
@@ -305,8 +320,11 @@ test('a port that is taken is an error that names it', async (t) => {
   await once(taken, 'listening');
   const { port } = taken.address() as AddressInfo; // a TCP server that listens has one
   const parts = {
-    ...{ agent: new StubAgent(), clock: new FakeClock(), logger: recordingLogger() },
-    ...{ expose: () => Promise.resolve(''), listen: `127.0.0.1:${port}` },
+    agent: new StubAgent(),
+    clock: new FakeClock(),
+    logger: recordingLogger(),
+    expose: () => Promise.resolve(''),
+    listen: `127.0.0.1:${port}`,
   };
   await assert.rejects(serveAgent(parts, new AbortController().signal), {
     code: 'ERR_SERVER_LISTEN',

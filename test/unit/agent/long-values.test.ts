@@ -39,16 +39,20 @@ class Process {
     });
     this.values = new Values({ ...common, ...quiet, obtainer });
     const config = parseAgentConfig({
-      ...{ apiVersion: 'vouchsafe.dev/v1', kind: 'AgentConfig' },
-      ...{
-        vault: { address: 'http://127.0.0.1:8200' },
-        spiffe: { socket: '/run/spire/agent.sock' },
-      },
-      ...{ auth: { method: 'jwt', role: 'web' }, files: [{ name: 'a', secret: 'kv/a#a' }] },
+      apiVersion: 'vouchsafe.dev/v1',
+      kind: 'AgentConfig',
+      vault: { address: 'http://127.0.0.1:8200' },
+      spiffe: { socket: '/run/spire/agent.sock' },
+      auth: { method: 'jwt', role: 'web' },
+      files: [{ name: 'a', secret: 'kv/a#a' }],
     });
     this.handover = new Handover(config, {
-      ...{ stateFile: new StateFile(directory, this.clock), sessions: this.sessions },
-      ...{ values: this.values, notifiedDigests: new Map(), clock: this.clock, logger: NO_LOGGER },
+      stateFile: new StateFile(directory, this.clock),
+      sessions: this.sessions,
+      values: this.values,
+      notifiedDigests: new Map(),
+      clock: this.clock,
+      logger: NO_LOGGER,
     });
   }
 

@@ -18,7 +18,8 @@ function bench(save = (): void => undefined) {
     await gate;
   };
   const postDelivery = new PostDelivery({
-    ...{ logger, notifiedDigests },
+    logger,
+    notifiedDigests,
     notifier: { notify: () => step('notify', gates.notify.promise) },
     onNotified: () => {
       steps.push('save');

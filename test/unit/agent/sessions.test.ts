@@ -25,7 +25,10 @@ function bench(t: TestContext, random = constantRandom()): Bench {
   const logger = recordingLogger();
   const controller = new AbortController();
   const sessions = new Sessions({
-    ...{ vault, clock, random, logger },
+    vault,
+    clock,
+    random,
+    logger,
     login: () => vault.login(),
     metrics: NO_METRICS,
     onChange: () => undefined,

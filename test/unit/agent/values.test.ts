@@ -43,8 +43,13 @@ function bench(t: TestContext): Bench {
   const common = { clock, random, logger, metrics: NO_METRICS, onChange };
   const sessions = new Sessions({ ...common, vault, login: () => vault.login() });
   const obtainer = createObtainer({
-    ...{ sessions, vault, identity, clock, random },
-    ...{ auth: undefined, grants: undefined },
+    sessions,
+    vault,
+    identity,
+    clock,
+    random,
+    auth: undefined,
+    grants: undefined,
   });
   const failures: VouchsafeError[] = [];
   const onFailure = (error: VouchsafeError): number => failures.push(error);
@@ -60,7 +65,14 @@ function bench(t: TestContext): Bench {
     assert.equal(clock.sleeping, 0, 'no timer is left');
   });
   return {
-    ...{ values, sessions, vault, identity, clock, logger, failures, signal },
+    values,
+    sessions,
+    vault,
+    identity,
+    clock,
+    logger,
+    failures,
+    signal,
     async want(...paths) {
       for (const path of paths) values.track(read(path), REFRESH_MS);
       await settle();
@@ -160,7 +172,9 @@ test('renewals that always fail issue at most one new credential per lease, befo
 test('a lease that reaches its max TTL is replaced before, and remembered as superseded', async (t) => {
   const { vault, values, clock, get, want } = bench(t);
   vault.define('database/creds/app', {
-    ...{ kind: 'dynamic', ttlMs: 10 * MINUTE_MS, maxTtlMs: 25 * MINUTE_MS },
+    kind: 'dynamic',
+    ttlMs: 10 * MINUTE_MS,
+    maxTtlMs: 25 * MINUTE_MS,
   });
   await want('database/creds/app');
   const first = usernameOf(get('database/creds/app'));

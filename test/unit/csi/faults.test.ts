@@ -186,7 +186,8 @@ suite('faults around the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const pod = await world.pod();
     await world.vault.write('kv/app', { user: 'u'.repeat(100_000) });
     const attributes = {
-      ...{ role: 'web', 'volume-size': '64Ki' },
+      role: 'web',
+      'volume-size': '64Ki',
       'template-user': '{{secret "kv/app#user"}}',
     };
     const says = /ERR_CSI_PENDING.*ERR_OUTPUT_FULL/;

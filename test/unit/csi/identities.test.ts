@@ -67,8 +67,11 @@ function options(
   installation: Installation,
 ): Omit<Parameters<typeof podIdentities>[0], 'kubernetes'> {
   return {
-    ...{ installation, nodeName: NODE, clock: systemClock },
-    ...{ logger: NO_LOGGER, metrics: NO_METRICS },
+    installation,
+    nodeName: NODE,
+    clock: systemClock,
+    logger: NO_LOGGER,
+    metrics: NO_METRICS,
   };
 }
 
@@ -115,7 +118,8 @@ suite('SVIDs of pods by the CSI driver', { skip: CANNOT_MOUNT }, () => {
     await using world = await CsiWorld.start();
     const domain = createTrustDomain('example.org', systemClock);
     await using workloadApi = await startWorkloadApi({
-      ...{ domain, identities: [{ spiffeId: DRIVER_ID }] },
+      domain,
+      identities: [{ spiffeId: DRIVER_ID }],
     });
     const web = await world.pod('web');
     const address = `unix://${world.root}/broker.sock`;
@@ -157,7 +161,9 @@ suite('SVIDs of pods by the CSI driver', { skip: CANNOT_MOUNT }, () => {
       }),
     ];
     await using agent = await startDelegatedIdentity({
-      ...{ domain, pods, authorizedDelegates: [DRIVER_ID] },
+      domain,
+      pods,
+      authorizedDelegates: [DRIVER_ID],
       caller: () => DRIVER_ID,
     });
     await world.trustSvids(() => workloadApi.jwks(), `${domain.id}/*`);
@@ -192,7 +198,9 @@ suite('SVIDs of pods by the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const web = await world.pod('web');
     const pods = [entitled(web, { selectors: ['k8s:ns:shop', 'k8s:pod-label:app:web'] })];
     await using agent = await startDelegatedIdentity({
-      ...{ domain, pods, authorizedDelegates: [DRIVER_ID] },
+      domain,
+      pods,
+      authorizedDelegates: [DRIVER_ID],
       caller: () => DRIVER_ID,
     });
     await world.trustSvids(() => workloadApi.jwks(), `${domain.id}/*`);
@@ -204,7 +212,8 @@ suite('SVIDs of pods by the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const installation = world.installation({ csi });
     const source = podIdentities({
       ...options(installation),
-      ...{ clock: hurried, kubernetes: api.connect().api },
+      clock: hurried,
+      kubernetes: api.connect().api,
     });
     await using _running = started(source);
     const { kubelet } = await world.driver(

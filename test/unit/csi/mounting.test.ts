@@ -26,7 +26,9 @@ async function realMounts(t: TestContext) {
     return systemMounts.list();
   };
   const mounts = new VolumeMounts({
-    ...{ mounts: { ...systemMounts, list }, mounter: mounterOf(root), source: SOURCE },
+    mounts: { ...systemMounts, list },
+    mounter: mounterOf(root),
+    source: SOURCE,
   });
   return { mounts, target, reads };
 }
@@ -34,7 +36,10 @@ async function realMounts(t: TestContext) {
 test('the context of a request is read, with and without quotes', () => {
   for (const flag of ['context="u:r:t:s0:c1,c2"', 'context=u:r:t:s0:c1,c2']) {
     const { selinux } = readPublishRequest({
-      ...{ volumeId: 'v', publishContext: new Map(), stagingTargetPath: '', readonly: true },
+      volumeId: 'v',
+      publishContext: new Map(),
+      stagingTargetPath: '',
+      readonly: true,
       targetPath: '/pods/u/volumes/kubernetes.io~csi/v/mount',
       volumeCapability: {
         block: undefined,

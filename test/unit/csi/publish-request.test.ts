@@ -18,7 +18,10 @@ const POD = { namespace: 'shop', name: 'web', uid: 'u-1', serviceAccount: 'accou
 /** What a pod's author writes, overwritten by the kubelet. */
 function request(author: Readonly<Record<string, string>>): NodePublishVolumeRequest {
   return {
-    ...{ volumeId: 'v', publishContext: new Map(), stagingTargetPath: '', readonly: true },
+    volumeId: 'v',
+    publishContext: new Map(),
+    stagingTargetPath: '',
+    readonly: true,
     targetPath: '/var/lib/kubelet/pods/u-1/volumes/kubernetes.io~csi/x/mount',
     volumeCapability: {
       block: undefined,

@@ -21,9 +21,12 @@ const SHORT_END = { ...SHORT_CALLS, finishMs: 300 };
 /** A role for pods of another namespace. */
 async function trustOther(world: CsiWorld): Promise<void> {
   await world.vault.write('auth/jwt/role/other', {
-    ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: ['vault'] },
+    role_type: 'jwt',
+    user_claim: 'sub',
+    bound_audiences: ['vault'],
     bound_subject: 'system:serviceaccount:other:web',
-    ...{ token_policies: ['web'], token_ttl: '1h' },
+    token_policies: ['web'],
+    token_ttl: '1h',
   });
 }
 

@@ -87,7 +87,9 @@ suite('sockets of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     }
     const script = `require('node:net').connect(${JSON.stringify(world.csiSocket)}).on('error', (error) => console.log(error.code))`;
     const { stdout } = spawnSync(process.execPath, ['-e', script], {
-      ...{ uid: 65_534, gid: 65_534, encoding: 'utf8' },
+      uid: 65_534,
+      gid: 65_534,
+      encoding: 'utf8',
     });
     assert.match(stdout, /EACCES/);
   });

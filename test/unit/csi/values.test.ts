@@ -32,9 +32,12 @@ async function worldOf(count: number): Promise<CsiWorld> {
     await world.vault.write(`kv/big-${index}`, { x: 'x'.repeat(600 * KIB) });
   }
   await world.vault.write('auth/jwt/role/other', {
-    ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: ['vault'] },
+    role_type: 'jwt',
+    user_claim: 'sub',
+    bound_audiences: ['vault'],
     bound_subject: 'system:serviceaccount:other:web',
-    ...{ token_policies: ['web'], token_ttl: '1h' },
+    token_policies: ['web'],
+    token_ttl: '1h',
   });
   return world;
 }
@@ -76,7 +79,8 @@ suite('values in the memory of the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const driver = await world.driver(SMALL_DRIVER);
     const pod = await world.pod();
     const attributes = {
-      ...{ role: 'web', refresh: '1s' },
+      role: 'web',
+      refresh: '1s',
       'template-user': '{{secret "kv/app#user"}}',
     };
     await world.published(driver.kubelet, pod, { attributes });
@@ -108,7 +112,9 @@ suite('values in the memory of the CSI driver', { skip: CANNOT_MOUNT }, () => {
       respond: {
         status: 200,
         body: {
-          ...{ lease_id: 'database/creds/app/large', lease_duration: 3600, renewable: true },
+          lease_id: 'database/creds/app/large',
+          lease_duration: 3600,
+          renewable: true,
           data: { username: 'u'.repeat(400 * KIB), password: 'none' },
         },
       },

@@ -43,7 +43,10 @@ function volumeOf(
     broken = Promise.withResolvers();
   };
   const around: Around = {
-    ...{ failure: undefined, passedMs: 0, breakSleeps, logger: recordingLogger() },
+    failure: undefined,
+    passedMs: 0,
+    breakSleeps,
+    logger: recordingLogger(),
   };
   const monotonicMs = (): number => systemClock.monotonicMs() + around.passedMs;
   const sleep = async (ms: number, signal: AbortSignal): Promise<void> => {
@@ -63,16 +66,27 @@ function volumeOf(
   t.after(() => shared.close());
   const record: VolumeRecord = {
     spec: {
-      ...{ volumeId: 'v', target: tempDirectory(t), attributes: {}, group: null, selinux: null },
+      volumeId: 'v',
+      target: tempDirectory(t),
+      attributes: {},
+      group: null,
+      selinux: null,
       pod: { namespace: 'shop', name: 'web', uid: 'u', serviceAccount: 'web' },
     },
-    ...{ document, sizeBytes: 65_536, tokenAudience: null, isPublished, isEnding: isPublished },
+    document,
+    sizeBytes: 65_536,
+    tokenAudience: null,
+    isPublished,
+    isEnding: isPublished,
   };
   const volume = new Volume(
     { directory: tempDirectory(t), record, strikes: 0 },
     {
       clock: { ...systemClock, monotonicMs, sleep },
-      ...{ random: systemRandom, logger: around.logger, metrics: NO_METRICS, waits: DEFAULT_WAITS },
+      random: systemRandom,
+      logger: around.logger,
+      metrics: NO_METRICS,
+      waits: DEFAULT_WAITS,
       grants: () => undefined,
       svids: () => Promise.reject(new Error('no SVIDs are needed to revoke')),
       renderer: localRenderer(),

@@ -74,7 +74,8 @@ async function brokered(t: TestContext): Promise<{ server: DevBroker; api: SvidA
 async function delegated(t: TestContext): Promise<{ server: DevDelegatedIdentity; api: SvidApi }> {
   const clock = new FakeClock(NOW_MS);
   const server = await startDelegatedIdentity({
-    ...{ pods: [WEB], clock },
+    pods: [WEB],
+    clock,
     authorizedDelegates: [DRIVER],
     caller: () => DRIVER,
   });

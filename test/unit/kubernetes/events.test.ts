@@ -23,7 +23,12 @@ function begin(t: TestContext): World {
   const [cluster, clock, metrics] = [new MemoryKubernetes(), new FakeClock(), createMetrics()];
   const [{ api }, logger] = [cluster.connect(), recordingLogger()];
   const recorder = new EventRecorder({
-    ...{ api, clock, logger, metrics, controller: 'vouchsafe.dev/webhook', instance: 'pod-1' },
+    api,
+    clock,
+    logger,
+    metrics,
+    controller: 'vouchsafe.dev/webhook',
+    instance: 'pod-1',
     random: seededRandom(1),
   });
   const stopping = new AbortController();

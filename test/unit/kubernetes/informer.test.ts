@@ -176,7 +176,11 @@ test('a watch that is silent for 90 s is opened again, and missed changes are se
   const connection = cluster.connect();
   const random = seededRandom(1);
   const seen = new Informer<string>({
-    ...{ api: connection.api, collection: COLLECTION, clock, random, logger },
+    api: connection.api,
+    collection: COLLECTION,
+    clock,
+    random,
+    logger,
     read: ({ metadata }) => metadata.annotations?.['vouchsafe.dev/role'] ?? '',
   });
   const stopping = new AbortController();

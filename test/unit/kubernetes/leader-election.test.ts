@@ -24,7 +24,12 @@ function replica(
   const connection = cluster.connect();
   let changes = 0;
   const lease = new Lease({
-    ...{ api: connection.api, namespace: 'vouchsafe', name: 'webhook', identity, clock, logger },
+    api: connection.api,
+    namespace: 'vouchsafe',
+    name: 'webhook',
+    identity,
+    clock,
+    logger,
     random: seededRandom(identity.length),
     onChange: () => (changes += 1),
   });

@@ -15,7 +15,8 @@ function server(
   const api = new MemoryKubernetes();
   api.put(PATH, {
     metadata: {
-      ...{ ...NAME, labels: { app: 'web' } },
+      ...NAME,
+      labels: { app: 'web' },
       ownerReferences: [{ kind: 'ReplicaSet', name: 'web-1', uid: 'o-1', controller: true }],
       ...change.metadata,
     },
@@ -27,7 +28,9 @@ function server(
 test('a pod is reported with the facts that SPIRE selects by', async () => {
   assert.deepEqual(await fetchPodFacts(server().connect().api, NAME, 'node-1', never), {
     ...NAME,
-    ...{ serviceAccount: 'web', nodeName: 'node-1', labels: { app: 'web' } },
+    serviceAccount: 'web',
+    nodeName: 'node-1',
+    labels: { app: 'web' },
     owners: [{ kind: 'ReplicaSet', name: 'web-1', uid: 'o-1' }],
   });
 });

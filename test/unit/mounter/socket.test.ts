@@ -91,7 +91,8 @@ function closed(socket: Socket): Promise<void> {
 
 /** A clock whose long waits are short. */
 const hasty: Clock = {
-  ...{ now: () => systemClock.now(), monotonicMs: () => systemClock.monotonicMs() * 100 },
+  now: () => systemClock.now(),
+  monotonicMs: () => systemClock.monotonicMs() * 100,
   sleep: (ms, signal) => systemClock.sleep(ms / 100, signal),
 };
 

@@ -215,7 +215,8 @@ test('another process that swaps directories all the time leads nothing elsewher
   let random = 0;
   const clock = new FakeClock();
   const writer = createFileWriter({
-    ...{ directory, clock },
+    directory,
+    clock,
     random: { next: () => (random = (random + 0.618) % 1) },
   });
   const set = (round: number): OutputFile[] =>

@@ -5,8 +5,10 @@ import { growthOf, type Sample } from '../../soak/watch.ts';
 /** An agent's memory second by second. */
 function aged(pid: number, bornMs: number, rssMiB: readonly number[]): readonly Sample[] {
   return rssMiB.map((one, second) => ({
-    ...{ pid, atMs: bornMs + second * 1000 },
-    ...{ rssMiB: one, descriptors: 20 },
+    pid,
+    atMs: bornMs + second * 1000,
+    rssMiB: one,
+    descriptors: 20,
   }));
 }
 

@@ -74,7 +74,10 @@ async function world(t: TestContext, differences: Differences = {}): Promise<Wor
     differences.isImpostor === true ? createTrustDomain('example.org', clock) : domain;
   const clients: TLSSocket[] = [];
   const server = await startBroker({
-    ...{ domain, clock, pods, brokers },
+    domain,
+    clock,
+    pods,
+    brokers,
     onClient: (socket) => void clients.push(socket),
     serverDomain: federated ?? unknown ?? impostor,
     ...(differences.address === undefined ? {} : { address: differences.address }),
@@ -85,7 +88,10 @@ async function world(t: TestContext, differences: Differences = {}): Promise<Wor
   const stop = new AbortController();
   const running = identity.run(stop.signal);
   const broker = createBroker({
-    ...{ address: server.address, identity, clock, logger },
+    address: server.address,
+    identity,
+    clock,
+    logger,
     ...(serverIds === undefined ? {} : { serverIds }),
   });
   t.after(async () => {

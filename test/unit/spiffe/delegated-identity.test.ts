@@ -51,7 +51,8 @@ async function world(t: TestContext, pods: readonly DevPod[] = [WEB, JOB]): Prom
   const logger = recordingLogger();
   let caller: string | undefined = DRIVER;
   const server = await startDelegatedIdentity({
-    ...{ pods, clock },
+    pods,
+    clock,
     authorizedDelegates: [DRIVER],
     caller: () => caller,
   });

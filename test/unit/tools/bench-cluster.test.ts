@@ -46,8 +46,10 @@ const LOG = [
   { time: '2026-01-01T00:00:00.500Z', message: 'agent starts' },
   { time: '2026-01-01T00:00:00.510Z', message: 'listening' },
   {
-    ...{ time: '2026-01-01T00:00:00.600Z', message: 'vault request' },
-    ...{ operation: 'login', seconds: 0.04 },
+    time: '2026-01-01T00:00:00.600Z',
+    message: 'vault request',
+    operation: 'login',
+    seconds: 0.04,
   },
   { time: '2026-01-01T00:00:00.700Z', message: 'files delivered' },
 ];
@@ -55,19 +57,32 @@ const AT = Date.parse('2026-01-01T00:00:00Z');
 
 test('the parts of a start add up to it', () => {
   const moments = {
-    ...{ createdMs: AT, admissionMs: 10, applicationMs: AT + 990, calledMs: AT + 1000 },
+    createdMs: AT,
+    admissionMs: 10,
+    applicationMs: AT + 990,
+    calledMs: AT + 1000,
     agent: {
-      ...{ startedMs: AT + 300, endedMs: AT + 720 },
+      startedMs: AT + 300,
+      endedMs: AT + 720,
       log: LOG.map((line) => `${JSON.stringify(line)}\n`).join(''),
     },
   };
   const parts = phasesOf(moments);
   assert.deepEqual(parts, {
-    ...{ admission: 10, node: 290, process: 200, identity: 60, login: 40, reads: 100 },
-    ...{ exit: 20, kubelet: 270, application: 10 },
+    admission: 10,
+    node: 290,
+    process: 200,
+    identity: 60,
+    login: 40,
+    reads: 100,
+    exit: 20,
+    kubelet: 270,
+    application: 10,
   });
   assert.deepEqual(phasesOf({ ...moments, admissionMs: 0, agent: undefined }), {
-    ...{ admission: 0, node: 990, application: 10 },
+    admission: 0,
+    node: 990,
+    application: 10,
   });
 });
 

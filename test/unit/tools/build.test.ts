@@ -202,7 +202,10 @@ test('a process that renders answers a frame, with the code that was compiled, a
   const mark = Buffer.from('a mark of ours');
   const input = Buffer.concat(requests.flatMap((one) => encodeFrame([mark, headOf(one)])));
   const { status, stdout, stderr } = spawnSync(node, [...args, 'renderer'], {
-    ...{ cwd: directory, env: {}, input, timeout: 60_000 },
+    cwd: directory,
+    env: {},
+    input,
+    timeout: 60_000,
   });
   assert.equal(status, EXIT.ok, String(stderr));
   const [ready, [echoed, ...answer] = []] = new FrameReader(2 ** 20).push(stdout);
@@ -219,7 +222,8 @@ test('the image holds the programs that the CSI driver runs, with what they need
     symlinkSync(join(ROOT, name), join(directory, name));
   const image = join(directory, 'image');
   const laid = spawnSync('sh', [join(ROOT, '.tools/image.sh'), image], {
-    ...{ cwd: directory, encoding: 'utf8' },
+    cwd: directory,
+    encoding: 'utf8',
   });
   assert.equal(laid.status, 0, laid.stderr);
   for (const program of ['mount', 'umount', 'flock']) {

@@ -120,8 +120,13 @@ function target(location: string, ownKind?: LocalKind, own = 'http://10.0.0.1:82
   const hosts = [new URL(location).hostname];
   const from = new URL(own);
   return redirectTarget({
-    ...{ own: from, from, location, hosts, ownKind },
-    ...{ followed: 0, isLogin: false },
+    own: from,
+    from,
+    location,
+    hosts,
+    ownKind,
+    followed: 0,
+    isLogin: false,
   });
 }
 

@@ -116,14 +116,22 @@ suite('room for answers of Vault', () => {
     await assert.rejects(client.renewToken(TOKEN, NEVER), { code: 'ERR_VAULT_MALFORMED' });
     const random = { next: () => 0 };
     const transport = new Transport({
-      ...{ ca: () => undefined, tlsServerName: undefined, timeoutMs: 10_000, clock, random },
+      ca: () => undefined,
+      tlsServerName: undefined,
+      timeoutMs: 10_000,
+      clock,
+      random,
     });
     t.after(() => transport.close());
     const grown: number[] = [];
     const reading = { keptBytes: 100_000, grow: (bytes: number) => void grown.push(bytes) };
     const url = new URL(server.address);
     const { body } = await transport.send({
-      ...{ method: 'GET', url, headers: {}, bodyBounds: reading, signal: NEVER },
+      method: 'GET',
+      url,
+      headers: {},
+      bodyBounds: reading,
+      signal: NEVER,
     });
     assert.equal(body.byteLength, 100_000);
     assert.equal(Math.max(...grown), 100_000);

@@ -69,7 +69,8 @@ export class World {
       configuration: registration,
       serverName: NAME,
       patchMode: () => (own.isLeader ? 'exact' : 'missing'),
-      ...{ clock, logger },
+      clock,
+      logger,
     });
     const stopping = new AbortController();
     const ended = runAll(stopping.signal, [(signal) => certificates.run(signal)]);

@@ -72,7 +72,10 @@ function begin(
   });
   const trusted = new TrustedCertificates({
     ...common,
-    ...{ source, configuration: registration, serverName: NAME, patchMode: () => how },
+    source,
+    configuration: registration,
+    serverName: NAME,
+    patchMode: () => how,
   });
   const stopping = new AbortController();
   const ended = runAll(stopping.signal, [(signal) => trusted.run(signal)]);
@@ -81,7 +84,10 @@ function begin(
     await ended;
   });
   return {
-    ...{ cluster, clock, trusted, logger },
+    cluster,
+    clock,
+    trusted,
+    logger,
     give: (ca, bundle = ca.caPem) => {
       const { certPem, keyPem } = ca.issue({ dnsNames: [NAME], ttlMs: 12 * HOUR });
       source.latest.set(parseServingCertificate(certPem, new Secret(keyPem), bundle, NAME));
@@ -229,13 +235,13 @@ test('an X.509-SVID without the DNS name of the service is rejected with a remed
     const { der, keyDer } = authority.issue({ nowMs, ttlMs: HOUR, uris: [uri], dnsNames });
     const spiffeId = { uri, trustDomain: 'example.org', path: '/webhook' };
     const svid = {
-      ...{
-        spiffeId,
-        certificates: [der],
-        privateKey: new Secret(keyDer),
-        bundle: [authority.caDer],
-      },
-      ...{ hint: '', expiresAtMs: nowMs + HOUR, notBeforeMs: nowMs },
+      spiffeId,
+      certificates: [der],
+      privateKey: new Secret(keyDer),
+      bundle: [authority.caDer],
+      hint: '',
+      expiresAtMs: nowMs + HOUR,
+      notBeforeMs: nowMs,
     };
     return { svid: svid, federatedBundles: new Map() }; // what is read of it
   };

@@ -64,7 +64,8 @@ export function certificateFiles(
     caFile: join(directory, 'ca.crt'),
     read: readTextFile,
     watch: (_, signal) => changed.updates(signal),
-    ...{ clock, logger },
+    clock,
+    logger,
   });
   return { ca, directory, source, clock, change };
 }
@@ -100,7 +101,8 @@ export async function startWebhook(
     clock: systemClock,
     lingerMs: 0,
     drainMs: 100,
-    ...{ logger, metrics },
+    logger,
+    metrics,
     ...options,
   });
   const stopping = new AbortController();

@@ -45,8 +45,11 @@ function numbered<T>(count: number, make: (index: number) => T): T[] {
 function costOf(pod: object, one: Case): { readonly ms: number; readonly answer: string } {
   const request = {
     uid: 'u-1',
-    ...{ operation: 'CREATE', namespace: 'shop', object: pod },
-    ...{ kind: { version: 'v1', kind: 'Pod' }, resource: { version: 'v1', resource: 'pods' } },
+    operation: 'CREATE',
+    namespace: 'shop',
+    object: pod,
+    kind: { version: 'v1', kind: 'Pod' },
+    resource: { version: 'v1', resource: 'pods' },
   };
   const review = { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', request };
   const body = Buffer.from(JSON.stringify(review));
@@ -346,7 +349,9 @@ suite('sizes are checked before anything is parsed', () => {
   test('a template is parsed once, even where policies check it and csi falls back to an agent', () => {
     const policies = [{ name: 'all', namespaces: ['*'], paths: ['kv/*'] }];
     const installation = parseInstallation({
-      ...{ csi: { enabled: true }, defaults: { mode: 'csi' }, vault: { policies } },
+      csi: { enabled: true },
+      defaults: { mode: 'csi' },
+      vault: { policies },
     });
     const template = '{{secret "kv/a"}}';
     const annotations = { 'secret-app': 'kv/app', 'template-x': template, 'template-y': template };

@@ -38,8 +38,13 @@ function start(t: TestContext, more: Partial<PoolOptions> = {}): Running {
   const pool = new Pool({
     start: (events): Child => program(events),
     setup: [],
-    ...{ processes: 2, timeoutMs: 10_000, maxFrameBytes: 2 ** 20, maxGrowthBytes: 2 ** 30 },
-    ...{ clock: systemClock, random: systemRandom, logger },
+    processes: 2,
+    timeoutMs: 10_000,
+    maxFrameBytes: 2 ** 20,
+    maxGrowthBytes: 2 ** 30,
+    clock: systemClock,
+    random: systemRandom,
+    logger,
     counts: {
       waited: () => undefined,
       done: (_, result) => results.push(result),

@@ -81,7 +81,9 @@ async function verify(
 ): Promise<JWTPayload> {
   const clockTolerance = role.text('clock_skew_leeway') === '-1' ? 0 : CLOCK_SKEW;
   const options = {
-    ...{ currentDate: new Date(clock.now()), clockTolerance, requiredClaims: ['exp'] },
+    currentDate: new Date(clock.now()),
+    clockTolerance,
+    requiredClaims: ['exp'],
     ...(audience.length === 0 ? {} : { audience }),
   };
   for (const key of keys) {

@@ -60,13 +60,18 @@ function issue(
   const { certPem, keyPem } = authority.issue({
     ...(commonName === '' ? {} : { commonName }),
     dnsNames: [...new Set(names)],
-    ...{ ips: fields.list('ip_sans'), uris: fields.list('uri_sans'), nowMs, ttlMs },
+    ips: fields.list('ip_sans'),
+    uris: fields.list('uri_sans'),
+    nowMs,
+    ttlMs,
   });
   const certificate = new X509Certificate(certPem);
   const caPem = authority.caPem.trim();
   return {
     certificate: certPem.trim(),
-    ...{ issuing_ca: caPem, ca_chain: [caPem], private_key_type: 'ec' },
+    issuing_ca: caPem,
+    ca_chain: [caPem],
+    private_key_type: 'ec',
     private_key: createPrivateKey(keyPem).export({ format: 'pem', type: 'sec1' }).trim(),
     expiration: seconds(certificateLife(certificate).toMs),
     serial_number: certificate.serialNumber.toLowerCase().replace(/..(?=.)/g, '$&:'),

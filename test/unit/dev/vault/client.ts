@@ -41,7 +41,9 @@ export async function startBench(): Promise<Bench> {
     return { status: response.status, body: text === '' ? {} : (JSON.parse(text) as Nested) };
   };
   return {
-    ...{ vault, clock, call },
+    vault,
+    clock,
+    call,
     root: (method, path, body) => call(vault.rootToken.reveal(), method, path, { body }),
     [Symbol.asyncDispose]: () => vault.close(),
   };

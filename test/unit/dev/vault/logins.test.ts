@@ -104,7 +104,8 @@ suite('logins by signed tokens', () => {
   test('kubernetes: by name and namespace of the service account', async () => {
     const account = (name: string, namespace: string): Promise<string> =>
       issuer.mint({
-        ...{ subject: 'x', audience: 'any' },
+        subject: 'x',
+        audience: 'any',
         claims: { 'kubernetes.io': { namespace, serviceaccount: { name } } },
       });
     const jwt = await account('web', 'shop');
@@ -143,8 +144,11 @@ test('cert: the certificate is valid, of the CA of the role, and has its SPIFFE 
   const attempt = async (authority = own, uri = APP, role?: string, startMs = nowMs) => {
     const { certPem, keyPem } = authority.issue({ uris: [uri], nowMs: startMs, ttlMs: 60_000 });
     const client = createVaultClient({
-      ...{ address: vault.address, timeoutMs: 5000, ca: () => server.caPem },
-      ...{ clock: systemClock, random: systemRandom },
+      address: vault.address,
+      timeoutMs: 5000,
+      ca: () => server.caPem,
+      clock: systemClock,
+      random: systemRandom,
     });
     const keys = { certificatePem: certPem, keyPem: new Secret(keyPem) };
     const named = role === undefined ? {} : { role };

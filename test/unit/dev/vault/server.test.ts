@@ -14,8 +14,12 @@ test('the log has the requests and how they ended, and no values', async () => {
   const [accessor] = bench.vault.tokenAccessors;
   assert.deepEqual(bench.vault.requests, [
     {
-      ...{ method: 'POST', path: 'kv/x', namespace: '', accessor },
-      ...{ atMs: bench.clock.now(), status: 204 },
+      method: 'POST',
+      path: 'kv/x',
+      namespace: '',
+      accessor,
+      atMs: bench.clock.now(),
+      status: 204,
     },
   ]);
   const headers = { 'x-vault-namespace': '/team/' };

@@ -217,7 +217,9 @@ test('a certificate that was renewed is seen by new connections', async (t) => {
     const socket: TLSSocket = connect({
       path: server.address.replace('unix://', ''),
       ALPNProtocols: ['h2'],
-      ...{ ca: domain.bundlePem, cert: certPem, key: keyPem },
+      ca: domain.bundlePem,
+      cert: certPem,
+      key: keyPem,
       checkServerIdentity: () => undefined,
     });
     await once(socket, 'secureConnect');

@@ -26,7 +26,9 @@ interface Setup {
 async function setup(t: TestContext): Promise<Setup> {
   const clock = new FakeClock();
   const server = await startDelegatedIdentity({
-    ...{ clock, pods: [pod('web')], authorizedDelegates: [DRIVER] },
+    clock,
+    pods: [pod('web')],
+    authorizedDelegates: [DRIVER],
     caller: () => DRIVER,
   });
   const address = parseWorkloadApiAddress(server.address);
