@@ -8,6 +8,7 @@ import {
   type DevWorkloadApi,
   type OidcProvider,
 } from '../../src/dev/workload-api/index.ts';
+import { socketPath } from './temp-directory.ts';
 
 /** A registration entry, by default for the processes of this test run. */
 export interface Entry {
@@ -38,7 +39,7 @@ export interface IdentityProvider extends AsyncDisposable {
 /** Starts the identity provider that `vouchsafe dev` has. */
 export async function startEmbedded(): Promise<IdentityProvider> {
   const directory = await mkdtemp(join(tmpdir(), 'vouchsafe-embedded-'));
-  const address = `unix://${directory}/api.sock`;
+  const address = `unix://${socketPath(directory, 'api.sock')}`;
   const start = (): Promise<DevWorkloadApi> =>
     startWorkloadApi({ address, jwtTtlMs: 12_000, x509TtlMs: 10_000 });
   let api = await start();

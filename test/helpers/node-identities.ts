@@ -20,6 +20,7 @@ import type { Entry } from './identity-provider.ts';
 import { startPodList } from './pod-list.ts';
 import type { AgentSettings } from './spire-config.ts';
 import { startSpire } from './spire.ts';
+import { socketPath } from './temp-directory.ts';
 
 /** The node of the pods. */
 export const NODE = 'node-1';
@@ -51,7 +52,7 @@ export interface NodeIdentities extends AsyncDisposable {
 /** Starts the APIs that `vouchsafe dev` has. */
 export async function startEmbeddedNode(): Promise<NodeIdentities> {
   const directory = await mkdtemp(join(tmpdir(), 'vouchsafe-embedded-'));
-  const addressOf = (name: string): string => `unix://${join(directory, name)}.sock`;
+  const addressOf = (name: string): string => `unix://${socketPath(directory, `${name}.sock`)}`;
   const domain = createTrustDomain('example.org');
   const common = { domain, jwtTtlMs: 12_000, x509TtlMs: 10_000 };
   let entries: readonly Entry[] = [];
@@ -128,7 +129,9 @@ export async function startSpireNode(): Promise<NodeIdentities> {
   const kubelet = await startPodList(NODE);
   const sockets = { broker: '', delegated: '' };
   const spire = await startSpire((directory) => {
-    const [admin, broker] = ['admin', 'broker'].map((name) => join(directory, `${name}.sock`));
+    const [admin, broker] = ['admin', 'broker'].map((name) =>
+      socketPath(directory, `${name}.sock`),
+    );
     sockets.broker = `unix://${broker ?? ''}`;
     sockets.delegated = `unix://${admin ?? ''}`;
     return nodeSettings({ admin, broker, kubeletPort: kubelet.port });

@@ -1,5 +1,6 @@
 /** What the programs of SPIRE are told, all of it in one directory. */
 import { join } from 'node:path';
+import { socketPath } from './temp-directory.ts';
 
 export const TRUST_DOMAIN = 'example.org';
 
@@ -28,7 +29,7 @@ export function serverConfig(directory: string, port: number): object {
     server: {
       bind_address: '127.0.0.1',
       bind_port: port,
-      socket_path: join(directory, 'server.sock'),
+      socket_path: socketPath(directory, 'server.sock'),
       data_dir: join(directory, 'server'),
       trust_domain: TRUST_DOMAIN,
       log_level: 'WARN',
@@ -56,7 +57,7 @@ export function serverConfig(directory: string, port: number): object {
 
 /** The directory of the Workload API must not be that of any other socket of the agent. */
 export function agentSocketOf(directory: string): string {
-  return join(directory, 'workload', 'agent.sock');
+  return socketPath(directory, 'workload', 'agent.sock');
 }
 
 /** Its keys are on disk: a join token serves once, and an agent that is restarted goes on with what it has. */

@@ -17,6 +17,7 @@ import {
   TRUST_DOMAIN,
   type AgentSettings,
 } from './spire-config.ts';
+import { socketPath } from './temp-directory.ts';
 
 /** The node, by its alias. */
 const HOST = `spiffe://${TRUST_DOMAIN}/host`;
@@ -74,7 +75,7 @@ class Spire implements IdentityProvider {
   constructor(directory: string, settings: AgentSettings) {
     this.#directory = directory;
     this.#settings = settings;
-    this.#serverSocket = join(directory, 'server.sock');
+    this.#serverSocket = socketPath(directory, 'server.sock');
     this.#agentSocket = agentSocketOf(directory);
     this.socket = `unix://${this.#agentSocket}`;
   }

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { statSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
-import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { VouchsafeError, type Clock } from '../../../src/core/index.ts';
 import {
@@ -14,7 +13,7 @@ import {
 } from '../../../src/mounter/index.ts';
 import { systemClock } from '../../../src/platform/index.ts';
 import { recordingLogger } from '../../helpers/recorder.ts';
-import { tempDirectory } from '../../helpers/temp-directory.ts';
+import { socketPath, tempDirectory } from '../../helpers/temp-directory.ts';
 import { until } from '../../helpers/until.ts';
 
 const never = new AbortController().signal;
@@ -44,7 +43,7 @@ class Asked implements MounterPort {
 }
 
 /** A mounter that listens, until the test ends it. */
-async function serve(t: TestContext, socket = join(tempDirectory(t), 'mounter.sock')) {
+async function serve(t: TestContext, socket = socketPath(tempDirectory(t), 'mounter.sock')) {
   const [mounter, logger, ended] = [new Asked(), recordingLogger(), new AbortController()];
   const listening = Promise.withResolvers<undefined>();
   const connections: Socket[] = [];
@@ -240,7 +239,7 @@ test('after an abort it serves existing connections until they close, and no new
 });
 
 test('an engine that starts first waits for the mounter', async (t) => {
-  const socket = join(tempDirectory(t), 'mounter.sock');
+  const socket = socketPath(tempDirectory(t), 'mounter.sock');
   const asked = client(t, socket).mount(SPEC, never);
   const { mounter } = await serve(t, socket);
   await asked;
@@ -248,7 +247,7 @@ test('an engine that starts first waits for the mounter', async (t) => {
 });
 
 test('a mounter that dies with a request in flight: an error, and the next mounter gets the next request', async (t) => {
-  const socket = join(tempDirectory(t), 'mounter.sock');
+  const socket = socketPath(tempDirectory(t), 'mounter.sock');
   const first = createServer((one) => {
     one.on('error', () => undefined);
     one.once('data', () => {
@@ -267,7 +266,7 @@ test('a mounter that dies with a request in flight: an error, and the next mount
 });
 
 test('no mounter: an error that says where to look', async (t) => {
-  const engine = client(t, join(tempDirectory(t), 'mounter.sock'), hasty);
+  const engine = client(t, socketPath(tempDirectory(t), 'mounter.sock'), hasty);
   await assert.rejects(engine.mount(SPEC, never), {
     code: 'ERR_CSI_MOUNT',
     message: /cannot be reached \(ENOENT\): see the log of container mounter/,
@@ -303,7 +302,7 @@ for (const [what, says] of [
   ['an answer with more', '{"id":1,"error":null,"more":1}\n'],
 ] as const) {
   test(`a peer that answers and is not a mounter is disconnected, and the request fails: ${what}`, async (t) => {
-    const socket = join(tempDirectory(t), 'mounter.sock');
+    const socket = socketPath(tempDirectory(t), 'mounter.sock');
     const peer = createServer((one) => {
       one.on('error', () => undefined);
       one.once('data', () => one.write(says));

@@ -1,9 +1,10 @@
-/** The helpers that wait: a test that goes on too early fails on a busy machine alone. */
+/** The helpers of the tests: one that goes on too early fails on a busy machine alone. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
 import { settle, turns } from '../../helpers/settle.ts';
+import { socketPath } from '../../helpers/temp-directory.ts';
 import { until } from '../../helpers/until.ts';
 
 test('settle waits for a chain of immediates and for one of file reads, however long', async () => {
@@ -34,4 +35,9 @@ test('settle waits for data that goes to and fro through a local socket', async 
 
 test('several that settle at a time do not wait for each other', async () => {
   await Promise.all([settle(), settle(), settle()]);
+});
+
+test('a socket path that the system would reject is an error that says what to do', () => {
+  assert.equal(socketPath('/tmp', 'x'.repeat(102)).length, 107);
+  assert.throws(() => socketPath('/tmp', 'x'.repeat(103)), /108 bytes.*at most 107.*TMPDIR/);
 });
