@@ -452,7 +452,9 @@ class World {
       const { id } = state.session;
       assert.equal(identities.get(id), this.identity, 'no step of an older identity is waited for');
     }
-    if (state.name === 'outdated') assert.ok(dueAtMs(state, this.#nowMs) <= this.#nowMs);
+    if (state.name === 'outdated' || state.name === 'lost') {
+      assert.ok(dueAtMs(state, this.#nowMs) <= this.#nowMs, 'a login is due');
+    }
     for (const id of identities.keys()) {
       const isKept = ids.includes(id) || this.over.has(id) || this.#hasExpired(id);
       assert.ok(isKept, `session ${id} is neither kept nor over`);
