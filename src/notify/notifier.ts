@@ -13,13 +13,10 @@ import {
   type Random,
 } from '../core/index.ts';
 import { raceAbort, createBackoff, retry } from '../async/index.ts';
+import { REQUESTED, transition, type Attempts } from './attempts.ts';
 import { callHttp, describeCall } from './http-call.ts';
 import { restartContainer, signalContainer, type Processes } from './process-signal.ts';
 
-/** Attempts for one notification. */
-const MAX_TRIES = 5;
-/** Consecutive failures of an action that is requested repeatedly, before it is given up for all callers. */
-const MAX_FAILURES = 4 * MAX_TRIES;
 /** Bounds of the wait between attempts. */
 const RETRY_WAIT = { minMs: 1000, maxMs: 15_000 };
 
@@ -54,10 +51,7 @@ export function createNotifier(options: NotifierOptions): Notifier {
 
 /** An action that runs. */
 interface PendingNotification {
-  /** True if it was requested again since the last attempt started: another attempt must follow. */
-  isStale: boolean;
-  /** Failed attempts since the last success. */
-  failures: number;
+  attempts: Attempts;
   done: Promise<void>;
 }
 
@@ -91,7 +85,7 @@ class RetryingNotifier implements Notifier {
     for (;;) {
       const running = this.#pending.get(key);
       if (running === undefined) return this.#start(key, action, signal);
-      running.isStale = true;
+      running.attempts = transition(running.attempts, 'requested');
       try {
         await raceAbort(running.done, signal);
         return;
@@ -102,22 +96,22 @@ class RetryingNotifier implements Notifier {
   }
 
   #start(key: string, action: NotifyAction, signal: AbortSignal): Promise<void> {
-    const delivery: PendingNotification = { isStale: true, failures: 0, done: Promise.resolve() };
+    const delivery: PendingNotification = { attempts: REQUESTED, done: Promise.resolve() };
     this.#pending.set(key, delivery);
-    delivery.done = this.#runUntilFresh(delivery, action, signal);
+    delivery.done = this.#runUntilSettled(delivery, action, signal);
     return delivery.done;
   }
 
-  async #runUntilFresh(
+  async #runUntilSettled(
     delivery: PendingNotification,
     action: NotifyAction,
     signal: AbortSignal,
   ): Promise<void> {
     try {
       do await this.#runOnce(action, delivery, signal);
-      while (delivery.isStale);
+      while (delivery.attempts.next !== undefined);
     } finally {
-      // In the same turn as the last check of isStale: no caller may join an action that has ended.
+      // In the same turn as the last check of the attempts: no caller may join an action that has ended.
       this.#pending.delete(actionKey(action));
     }
   }
@@ -132,13 +126,11 @@ class RetryingNotifier implements Notifier {
     const target = describe(action);
     try {
       await this.#tryRepeatedly(action, delivery, signal);
-      delivery.failures = 0;
       this.#counter.add({ kind, result: 'success' });
       logger.info('application notified', { kind, target });
     } catch (caught) {
       signal.throwIfAborted();
       const error = toVouchsafeError(caught);
-      if (delivery.failures >= MAX_FAILURES) delivery.isStale = false; // given up for the newest caller, too
       this.#counter.add({ kind, result: 'failure' });
       logger[error.level]('application not notified', { kind, target, error });
     }
@@ -150,20 +142,20 @@ class RetryingNotifier implements Notifier {
     signal: AbortSignal,
   ): Promise<void> {
     const { clock, random } = this.#options;
-    let tries = 0;
-    const attempt = (): Promise<void> => {
-      tries = delivery.isStale ? 1 : tries + 1;
-      delivery.isStale = false;
-      return this.#execute(action, signal);
+    const attempt = async (): Promise<void> => {
+      delivery.attempts = transition(delivery.attempts, 'started');
+      await this.#execute(action, signal);
+      delivery.attempts = transition(delivery.attempts, 'succeeded');
     };
     await retry(attempt, {
       backoff: createBackoff({ ...RETRY_WAIT, random }),
       clock,
       signal,
       shouldRetry: (error) => {
-        delivery.failures += 1;
-        const hasPatience = tries < MAX_TRIES || delivery.isStale;
-        return error.retry !== 'never' && hasPatience && delivery.failures < MAX_FAILURES;
+        const isPermanent = error.retry === 'never';
+        const event = isPermanent ? 'failed permanently' : 'failed';
+        delivery.attempts = transition(delivery.attempts, event);
+        return !isPermanent && delivery.attempts.next !== undefined;
       },
     });
   }
