@@ -1,7 +1,7 @@
 /**
  * `npm run coverage`: runs the unit and integration tests, and compares the share of src that they run, in lines, with floors. It is
- * not a part of `npm test`, because counting makes everything slower: tests that bound CPU time are left out here. src/dev is a
- * development tool and has no floor.
+ * not a part of `npm test`, because counting makes everything slower: tests that bound CPU time are left out here. src/dev is not
+ * delivered: it has a floor of its own, and is not a part of the whole.
  */
 import { spawnSync } from 'node:child_process';
 import { globSync, mkdirSync, readFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ const LOG = join(root, '.cache', 'coverage.info');
 const TIMED = /-cost\.test\.ts$|template-memory\.test\.ts$|template\/work\.test\.ts$/;
 
 /** Folder below src -> least share of its lines, in percent; the others count for the whole alone. */
-const FLOORS: Readonly<Record<string, number>> = { core: 99, admission: 99, output: 99 };
+const FLOORS: Readonly<Record<string, number>> = { core: 99, admission: 99, output: 99, dev: 95 };
 
 /** Of all lines together, in percent. */
 const FLOOR = 90;
@@ -45,16 +45,17 @@ function checkCoverage(path: string): { readonly text: string; readonly ok: bool
   const all = { found: 0, hit: 0 };
   for (const [file, { found, hit }] of linesByFile(readFileSync(path, 'utf8'))) {
     const folder = /^src\/([\w-]+)\//.exec(file)?.[1];
-    if (folder === undefined || folder === 'dev') continue;
+    if (folder === undefined) continue;
     const lines = folders.get(folder) ?? { found: 0, hit: 0 };
     folders.set(folder, { found: lines.found + found, hit: lines.hit + hit });
+    if (folder === 'dev') continue;
     all.found += found;
     all.hit += hit;
   }
   const rows = [...folders]
     .sort()
     .map(([folder, lines]) => row(`src/${folder}`, lines, FLOORS[folder]));
-  rows.push(row('all', all, FLOOR));
+  rows.push(row('all but src/dev', all, FLOOR));
   return { text: rows.map(({ text }) => text).join('\n'), ok: rows.every(({ ok }) => ok) };
 }
 

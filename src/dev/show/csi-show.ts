@@ -105,8 +105,6 @@ async function seed(vault: DevVault, { jwksUrl, subject }: CsiIdentities): Promi
   await vault.write('sys/auth/jwt', { type: 'jwt' });
   await vault.write('auth/jwt/config', { jwks_url: jwksUrl });
   await vault.write('auth/jwt/role/web', {
-    role_type: 'jwt',
-    user_claim: 'sub',
     bound_audiences: ['vault'],
     bound_subject: subject,
     token_policies: ['web'],

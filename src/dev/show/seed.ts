@@ -62,118 +62,75 @@ async function seedNeed(
 ): Promise<Rotation | undefined> {
   const [mount = '', kind = '', ...rest] = dependency.path.replace(/\?.*$/, '').split('/');
   const name = rest.join('/');
-  const isNew = !mounts.has(mount);
+  const engine = engineOf(dependency, kind);
+  if (!mounts.has(mount)) await enable(vault, mount, engine);
   mounts.add(mount);
-  if (kind === 'creds' || kind === 'static-creds') {
-    if (isNew) await mountDatabase(vault, mount);
-    await addDatabaseRole(vault, { mount, kind, name });
+  if (engine === 'database') {
+    const role = kind === 'creds' ? LEASE : { username: name, rotation_period: '15s' };
+    await vault.write(`${mount}/${kind === 'creds' ? 'roles' : 'static-roles'}/${name}`, role);
     return undefined;
   }
-  if (dependency.kind === 'pki' || kind === 'issue') {
-    if (isNew) await mountPki(vault, mount);
-    await vault.write(`${mount}/roles/${name}`, {
-      allow_any_name: true,
-      max_ttl: '1h',
-      ttl: '60s',
-    });
+  if (engine === 'pki') {
+    await vault.write(`${mount}/roles/${name}`, { max_ttl: '1h', ttl: '60s' });
     return undefined;
   }
-  if (isNew) await vault.write(`sys/mounts/${mount}`, { type: 'kv', options: { version: '2' } });
-  const path = [kind, ...rest].filter((part, index) => index > 0 || part !== 'data').join('/');
-  if (dependency.kind === 'list') {
-    await vault.write(`${mount}/data/${path}/sample`, { data: samples(keys) });
-    return undefined;
-  }
+  const path = [...(kind === 'data' ? [] : [kind]), ...rest].join('/');
+  const isList = dependency.kind === 'list';
   const rotate = async (): Promise<void> => {
-    await vault.write(`${mount}/data/${path}`, { data: samples(keys) });
+    await vault.write(`${mount}/data/${path}${isList ? '/sample' : ''}`, { data: samples(keys) });
   };
   await rotate();
-  return { path: dependency.path, rotate };
+  return isList ? undefined : { path: dependency.path, rotate };
 }
 
-async function mountDatabase(vault: DevVault, mount: string): Promise<void> {
-  await vault.write(`sys/mounts/${mount}`, { type: 'database' });
-  await vault.write(`${mount}/config/dev`, {
-    plugin_name: 'postgresql-database-plugin',
-    connection_url: 'postgresql://{{username}}:{{password}}@127.0.0.1/dev',
-    allowed_roles: '*',
-    username: 'vault',
-    password: 'vault',
-  });
+type Engine = 'kv' | 'database' | 'pki';
+
+function engineOf(dependency: Need['dependency'], kind: string): Engine {
+  if (kind === 'creds' || kind === 'static-creds') return 'database';
+  return dependency.kind === 'pki' || kind === 'issue' ? 'pki' : 'kv';
 }
 
-async function addDatabaseRole(
-  vault: DevVault,
-  { mount, kind, name }: { mount: string; kind: 'creds' | 'static-creds'; name: string },
-): Promise<void> {
-  if (kind === 'static-creds') {
-    const role = { db_name: 'dev', username: name, rotation_period: '15s' };
-    await vault.write(`${mount}/static-roles/${name}`, role);
-    return;
-  }
-  const creation_statements = [`CREATE ROLE "{{name}}" PASSWORD '{{password}}';`];
-  await vault.write(`${mount}/roles/${name}`, { db_name: 'dev', creation_statements, ...LEASE });
-}
-
-async function mountPki(vault: DevVault, mount: string): Promise<void> {
-  await vault.write(`sys/mounts/${mount}`, { type: 'pki' });
+async function enable(vault: DevVault, mount: string, type: Engine): Promise<void> {
+  await vault.write(`sys/mounts/${mount}`, { type, options: { version: '2' } });
+  if (type !== 'pki') return;
   await vault.write(`${mount}/root/generate/internal`, { common_name: 'dev', ttl: '24h' });
 }
 
-async function openLogin(
-  vault: DevVault,
-  auth: AuthConfig,
-  { subject, ...login }: Login,
-): Promise<void> {
+async function openLogin(vault: DevVault, auth: AuthConfig, login: Login): Promise<void> {
   const { mount, method, role = 'default', audience } = auth;
-  const token_policies = ['vouchsafe-dev'];
+  const [config, bound] = await settingsOf(method, { role, audience, ...login });
   await vault.write(`sys/auth/${mount}`, { type: method });
+  await vault.write(`auth/${mount}/config`, config);
+  const roles = method === 'cert' ? 'certs' : 'role';
+  const token = { token_ttl: '1h', token_policies: ['vouchsafe-dev'] };
+  await vault.write(`auth/${mount}/${roles}/${role}`, { ...bound, ...token });
+}
+
+/** The configuration of a login method, and what its role is bound to. */
+async function settingsOf(
+  method: AuthConfig['method'],
+  login: Omit<Login, 'auth'> & { readonly role: string; readonly audience: string },
+): Promise<readonly [config: Record<string, unknown>, bound: Record<string, unknown>]> {
+  const { subject, jwksUrl, bundlePem, role, audience } = login;
   switch (method) {
-    case 'jwt':
-      await vault.write(`auth/${mount}/config`, { jwks_url: login.jwksUrl, default_role: role });
-      await vault.write(`auth/${mount}/role/${role}`, {
-        role_type: 'jwt',
-        user_claim: 'sub',
-        bound_audiences: [audience],
-        bound_subject: subject,
-        token_ttl: '1h',
-        token_policies,
-      });
-      return;
+    case 'jwt': {
+      const config = { jwks_url: jwksUrl, default_role: role };
+      return [config, { bound_audiences: [audience], bound_subject: subject }];
+    }
     case 'kubernetes': {
       const [, , namespace = '', account = ''] = subject.split(':');
-      const pem_keys = (await keysAt(login.jwksUrl)).map(publicPem);
-      // With public keys Vault does not call an API server.
-      const kubernetes_host = 'https://kubernetes.default.svc';
-      await vault.write(`auth/${mount}/config`, { kubernetes_host, pem_keys });
-      await vault.write(`auth/${mount}/role/${role}`, {
-        bound_service_account_names: [account],
-        bound_service_account_namespaces: [namespace],
-        token_ttl: '1h',
-        token_policies,
-      });
-      return;
+      const names = { bound_service_account_names: [account] };
+      const pem_keys = (await keysAt(jwksUrl)).map(publicPem);
+      return [{ pem_keys }, { ...names, bound_service_account_namespaces: [namespace] }];
     }
     case 'cert':
-      await vault.write(`auth/${mount}/certs/${role}`, {
-        certificate: login.bundlePem,
-        allowed_uri_sans: [subject],
-        token_ttl: '1h',
-        token_policies,
-      });
-      return;
-    case 'spiffe':
-      await vault.write(`auth/${mount}/config`, {
-        trust_domain: subject.split('/')[2] ?? '',
-        profile: 'static',
-        bundle: JSON.stringify({ keys: await keysAt(login.jwksUrl) }),
-        audience: [audience],
-      });
-      await vault.write(`auth/${mount}/role/${role}`, {
-        workload_id_patterns: [subject.split('/').slice(3).join('/')],
-        token_ttl: '1h',
-        token_policies,
-      });
+      return [{}, { certificate: bundlePem, allowed_uri_sans: [subject] }];
+    case 'spiffe': {
+      const [, , trust_domain = '', ...path] = subject.split('/');
+      const bundle = JSON.stringify({ keys: await keysAt(jwksUrl) });
+      const config = { trust_domain, bundle, audience: [audience] };
+      return [config, { workload_id_patterns: [path.join('/')] }];
+    }
   }
 }
 

@@ -87,18 +87,19 @@ export class VaultCore {
     const mount = this.findMount(path);
     const below = path.slice(mount?.path.length ?? 0);
     const route = mount?.routes.find(operation, below);
-    let token: Token | undefined;
-    if (route?.isOpen !== true) {
-      token = this.tokens.require(request.token);
-      if (!this.policies.allow(token.policies, operation, path)) {
-        throw listedError(403, 'permission denied');
-      }
-    }
+    const token = route?.isOpen === true ? undefined : this.#authorize(request);
     if (mount === undefined) {
       throw new VaultError(404, `no handler for route "${path}". route entry not found.`);
     }
     if (route === undefined) throw listedError(404, 'unsupported path');
     return this.#reply(await route.handle({ ...request, path: below }), { mount, path, token });
+  }
+
+  /** The token of a request. @throws VaultError 403 if it is not valid, or no policy of it allows the request. */
+  #authorize({ token: id, operation, path }: VaultRequest): Token {
+    const token = this.tokens.require(id);
+    if (this.policies.allow(token.policies, operation, path)) return token;
+    throw listedError(403, 'permission denied');
   }
 
   #reply(
@@ -107,9 +108,9 @@ export class VaultCore {
   ): Reply {
     const { status = 200, data, lease, envelope, plain } = answer;
     if (plain !== undefined) return { status, body: plain };
-    const isEmpty = data === undefined && answer.token === undefined && envelope === undefined;
-    if (isEmpty)
+    if (!hasContent(answer)) {
       return status === 200 ? { status: 204, body: undefined } : { status, body: { errors: [] } };
+    }
     const login = answer.token === undefined ? undefined : this.tokens.create(answer.token);
     const body = {
       request_id: randomUUID(),
@@ -128,4 +129,8 @@ export class VaultCore {
     };
     return { status, body };
   }
+}
+
+function hasContent({ data, token, envelope }: Answer): boolean {
+  return data !== undefined || token !== undefined || envelope !== undefined;
 }

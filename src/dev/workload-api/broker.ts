@@ -14,7 +14,7 @@ import {
   type BrokerMethod,
 } from '../../spiffe/index.ts';
 import type { Answers } from './faulty-service.ts';
-import { Refusal } from './grpc-service.ts';
+import { StatusError } from './grpc-service.ts';
 import type { Issuer } from './issuer.ts';
 import { PodApi, type PodApiOptions } from './pod-api.ts';
 import type { DevPod, PodRow, PodTable } from './pods.ts';
@@ -60,7 +60,7 @@ function answersFrom(issuer: Issuer, pods: PodTable): Answers<BrokerMethod> {
       if (audience.length === 0) invalid('audience must be specified');
       // As with SPIRE, the requested SPIFFE ID has no effect.
       const { svids } = attest(pods, reference);
-      if (svids.length === 0) throw new Refusal(status.PERMISSION_DENIED, 'no identity issued');
+      if (svids.length === 0) throw new StatusError(status.PERMISSION_DENIED, 'no identity issued');
       const identities = svids.map(({ identity }) => identity);
       return BROKER_MESSAGES.FetchJWTSVIDResponse.encode({
         svids: await issuer.mintJwtSvids(identities, audience),
@@ -86,7 +86,7 @@ function answersFrom(issuer: Issuer, pods: PodTable): Answers<BrokerMethod> {
             bundles: issuer.jwtBundles,
           });
         case 'FetchJWTSVID':
-          throw new Refusal(status.INTERNAL, 'not a stream');
+          throw new StatusError(status.INTERNAL, 'not a stream');
       }
     },
   };
@@ -105,7 +105,7 @@ function attest(pods: PodTable, reference: Request['reference']): PodRow {
   const row = findPod(pods, value);
   if (row.pod.mayBeImpersonated === false) {
     const verb = 'the broker may not use impersonate-via-spire for the referenced object';
-    throw new Refusal(status.PERMISSION_DENIED, `Kubernetes authorizer: ${verb}`);
+    throw new StatusError(status.PERMISSION_DENIED, `Kubernetes authorizer: ${verb}`);
   }
   return row;
 }
@@ -121,10 +121,10 @@ function findPod(pods: PodTable, bytes: Uint8Array): PodRow {
   const isNamed = (pod: DevPod): boolean =>
     key === undefined || (pod.name === key.name && pod.namespace === key.namespace);
   const row = pods.find((pod) => isNamed(pod) && (uid === '' || pod.uid === uid));
-  if (row === undefined) throw new Refusal(status.NOT_FOUND, 'pod not found on agent node');
+  if (row === undefined) throw new StatusError(status.NOT_FOUND, 'pod not found on agent node');
   return row;
 }
 
 function invalid(message: string): never {
-  throw new Refusal(status.INVALID_ARGUMENT, message);
+  throw new StatusError(status.INVALID_ARGUMENT, message);
 }

@@ -11,7 +11,7 @@ import {
   type DelegatedMethod,
 } from '../../spiffe/index.ts';
 import type { Answers } from './faulty-service.ts';
-import { Refusal } from './grpc-service.ts';
+import { StatusError } from './grpc-service.ts';
 import type { Issuer, MintedSvid } from './issuer.ts';
 import { PodApi, type PodApiOptions } from './pod-api.ts';
 import type { PodTable } from './pods.ts';
@@ -39,10 +39,10 @@ export async function startDelegatedIdentity(
 
 function authorize({ authorizedDelegates, caller }: DelegatedIdentityOptions): void {
   const id = caller();
-  if (id === undefined) throw new Refusal(status.PERMISSION_DENIED, 'no identity issued');
+  if (id === undefined) throw new StatusError(status.PERMISSION_DENIED, 'no identity issued');
   if (!authorizedDelegates.includes(id)) {
     const text = 'caller not configured as an authorized delegate';
-    throw new Refusal(status.PERMISSION_DENIED, text);
+    throw new StatusError(status.PERMISSION_DENIED, text);
   }
 }
 
@@ -57,7 +57,8 @@ function answersFrom(
       if (audience.length === 0) invalid('audience must be specified');
       requireDelegate();
       const matching = match(pods, selectors);
-      if (matching.length === 0) throw new Refusal(status.PERMISSION_DENIED, 'no identity issued');
+      if (matching.length === 0)
+        throw new StatusError(status.PERMISSION_DENIED, 'no identity issued');
       const identities = matching.map(({ identity }) => identity);
       const svids = await issuer.mintJwtSvids(identities, audience);
       return DELEGATED_MESSAGES.FetchJWTSVIDsResponse.encode({
@@ -80,7 +81,7 @@ function answersFrom(
             bundles: issuer.jwtBundles,
           });
         case 'FetchJWTSVIDs':
-          throw new Refusal(status.INTERNAL, 'not a stream');
+          throw new StatusError(status.INTERNAL, 'not a stream');
       }
     },
   };
@@ -118,5 +119,5 @@ function idOf(spiffeId: string): { trustDomain: string; path: string } {
 }
 
 function invalid(message: string): never {
-  throw new Refusal(status.INVALID_ARGUMENT, message);
+  throw new StatusError(status.INVALID_ARGUMENT, message);
 }

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import type { Clock, Logger } from '../../core/index.ts';
 import type { Protocol } from '../../spiffe/index.ts';
-import { listen, Refusal, type GrpcService, type OpenStream } from './grpc-service.ts';
+import { listen, StatusError, type GrpcService, type OpenStream } from './grpc-service.ts';
 import type { TlsOptions } from './tls-listener.ts';
 
 /** How a call fails. Open streams of the method fail as well. */
@@ -26,7 +26,7 @@ export type ServiceFault =
   /** Ends streams normally, without a message; unary calls fail with `UNAVAILABLE`. */
   | { readonly kind: 'end' };
 
-/** The responses without faults; rejects a call by throwing a {@link Refusal}. */
+/** The responses without faults; rejects a call by throwing a {@link StatusError}. */
 export interface Answers<M extends string> {
   /** The response of a unary call. */
   unary(method: M, request: Uint8Array): Promise<Uint8Array>;
@@ -128,7 +128,9 @@ export class FaultyService<M extends string> {
       if (message === 'end') stream.end();
       else if (message !== 'hang') stream.send(message);
     } catch (error) {
-      stream.end(error instanceof Refusal ? error : new Refusal(status.INTERNAL, 'internal error'));
+      stream.end(
+        error instanceof StatusError ? error : new StatusError(status.INTERNAL, 'internal error'),
+      );
     }
   }
 
@@ -137,7 +139,7 @@ export class FaultyService<M extends string> {
     const fault = this.#faults.get(method);
     if (fault?.kind === 'delay') await clock.sleep(fault.delayMs, this.#stop.signal);
     const message = this.#faulty(method);
-    if (message === 'end') throw new Refusal(status.UNAVAILABLE, 'shutting down');
+    if (message === 'end') throw new StatusError(status.UNAVAILABLE, 'shutting down');
     if (message === 'hang') return await Promise.withResolvers<Uint8Array>().promise;
     return message ?? (await answers.unary(method, request));
   }
@@ -146,7 +148,7 @@ export class FaultyService<M extends string> {
     const fault = this.#faults.get(method);
     switch (fault?.kind) {
       case 'code':
-        throw new Refusal(fault.code, fault.message);
+        throw new StatusError(fault.code, fault.message);
       case 'garbage':
         return Buffer.from([0x0a, 0xff, 0xff, 0xff, 0x7f]);
       case 'message':

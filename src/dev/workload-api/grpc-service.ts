@@ -16,7 +16,7 @@ import type { Protocol } from '../../spiffe/index.ts';
 import { listenTls, type TlsListener, type TlsOptions } from './tls-listener.ts';
 
 /** An error with a gRPC status code. */
-export class Refusal extends Error {
+export class StatusError extends Error {
   readonly code: number;
 
   constructor(code: number, message: string) {
@@ -31,14 +31,14 @@ export interface OpenStream<M extends string> {
   readonly request: Uint8Array;
   send(message: Uint8Array): void;
   /** Ends the stream: normally, or with an error. */
-  end(refusal?: Refusal): void;
+  end(error?: StatusError): void;
 }
 
 /** Handles the calls. */
 interface Backend<M extends string> {
   /** Called first for every call; may reject it. */
   onCall(method: M): void;
-  /** The response of a unary call. Rejects with a {@link Refusal}. */
+  /** The response of a unary call. Rejects with a {@link StatusError}. */
   answer(method: M, request: Uint8Array): Promise<Uint8Array>;
   onStream(stream: OpenStream<M>): void;
   onStreamClosed(stream: OpenStream<M>): void;
@@ -165,9 +165,9 @@ function serveStream<M extends string>(
     method,
     request: call.request,
     send: (message) => void call.write(message), // bounded by the deadline of the client
-    end: (refusal) => {
-      if (refusal === undefined) call.end();
-      else call.emit('error', toStatus(refusal)); // as grpc-js expects it
+    end: (failure) => {
+      if (failure === undefined) call.end();
+      else call.emit('error', toStatus(failure)); // as grpc-js expects it
     },
   };
   call.on('close', () => backend.onStreamClosed(stream));
@@ -186,7 +186,7 @@ function requireSecurityHeader({ securityHeader }: Protocol, metadata: Metadata)
   if (securityHeader === undefined) return;
   const values = metadata.get(securityHeader.name);
   if (values.length !== 1 || values[0] !== securityHeader.value) {
-    throw new Refusal(status.INVALID_ARGUMENT, 'security header missing from request');
+    throw new StatusError(status.INVALID_ARGUMENT, 'security header missing from request');
   }
 }
 
@@ -196,6 +196,7 @@ function toStatus(error: unknown): {
   name: string;
   message: string;
 } {
-  const refusal = error instanceof Refusal ? error : new Refusal(status.INTERNAL, 'internal error');
-  return { code: refusal.code, details: refusal.message, name: 'Error', message: refusal.message };
+  const failure =
+    error instanceof StatusError ? error : new StatusError(status.INTERNAL, 'internal error');
+  return { code: failure.code, details: failure.message, name: 'Error', message: failure.message };
 }

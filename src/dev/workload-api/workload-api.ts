@@ -9,7 +9,7 @@ import { decodeJwt, type JSONWebKeySet } from 'jose';
 import { NO_LOGGER, spiffeIdProblem, type Logger } from '../../core/index.ts';
 import { MESSAGES, METHODS, WORKLOAD_API, type Method } from '../../spiffe/index.ts';
 import { FaultyService, type ServiceFault } from './faulty-service.ts';
-import { Refusal } from './grpc-service.ts';
+import { StatusError } from './grpc-service.ts';
 import { Issuer, type DevIdentity, type IssuerOptions, type MintedSvid } from './issuer.ts';
 import type { TrustDomain } from './trust-domain.ts';
 
@@ -150,7 +150,7 @@ export class DevWorkloadApi implements AsyncDisposable {
       case 'FetchJWTBundles':
         return MESSAGES.JWTBundlesResponse.encode({ bundles: jwtBundles });
       default:
-        throw new Refusal(status.INTERNAL, `${METHODS[method].response} is not of a stream`);
+        throw new StatusError(status.INTERNAL, `${METHODS[method].response} is not of a stream`);
     }
   }
 
@@ -185,9 +185,9 @@ export class DevWorkloadApi implements AsyncDisposable {
 }
 
 function invalid(message: string): never {
-  throw new Refusal(status.INVALID_ARGUMENT, message);
+  throw new StatusError(status.INVALID_ARGUMENT, message);
 }
 
 function noIdentity(): never {
-  throw new Refusal(status.PERMISSION_DENIED, 'no identity issued');
+  throw new StatusError(status.PERMISSION_DENIED, 'no identity issued');
 }
