@@ -1,13 +1,9 @@
 /**
  * An injected container as a local process.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import { VouchsafeError } from '../../core/index.ts';
 import { raceAbort } from '../../async/index.ts';
-
-/** Time for a stopping agent to revoke its credentials. */
-const STOP_TIMEOUT_MS = 10_000;
+import { startChild, type Child, type Command } from './child-process.ts';
 
 /** One line of the agent's log. */
 export interface AgentLine {
@@ -23,59 +19,40 @@ export interface AgentLine {
 /** How a container is started. */
 export interface AgentProcessOptions {
   readonly name: string;
-  readonly command: string;
-  readonly args: readonly string[];
+  readonly command: Command;
   readonly env: Readonly<Record<string, string>>;
   readonly onLine: (line: AgentLine) => void;
 }
 
 /** A running container. */
-export interface AgentProcess {
+export interface AgentProcess extends Child {
   readonly name: string;
-  /** Resolves to the exit code. */
-  readonly exited: Promise<number>;
   /** The address of its probes, once it listens. */
   readonly address: Promise<string>;
-  /** Stops it as the kubelet does: SIGTERM, then SIGKILL. Resolves when it has exited. */
-  stop(): Promise<void>;
 }
 
 /** Starts a container. */
-export function startAgentProcess(options: AgentProcessOptions): AgentProcess {
-  const { name, command, args, env } = options;
-  const child = spawn(command, [...args], {
-    env: { ...env },
-    stdio: ['pipe', 'inherit', 'pipe'],
-    // Outside of the terminal's process group: Ctrl-C goes to the demo, which stops its containers in order.
-    detached: true,
-  });
+export function startAgentProcess({
+  name,
+  command,
+  env,
+  onLine,
+}: AgentProcessOptions): AgentProcess {
   const address = Promise.withResolvers<string>();
-  const exited = exitOf(child, name);
   address.promise.catch(() => undefined);
-  exited.then(
+  const child = startChild(command, {
+    env,
+    onLine(text) {
+      const line = parseLine(text);
+      if (line.message === 'listening') address.resolve(line.address ?? '');
+      onLine(line);
+    },
+  });
+  child.exited.then(
     (code) => address.reject(ended(name, code)),
     (error: unknown) => address.reject(error),
   );
-  const lines = createInterface({ input: child.stderr });
-  lines.on('line', (text) => {
-    const line = parseLine(text);
-    if (line.message === 'listening') address.resolve(line.address ?? '');
-    options.onLine(line);
-  });
-  return {
-    name,
-    exited,
-    address: address.promise,
-    async stop() {
-      child.kill('SIGTERM');
-      try {
-        await raceAbort(exited, AbortSignal.timeout(STOP_TIMEOUT_MS));
-      } catch {
-        child.kill('SIGKILL');
-        await exited.catch(() => undefined);
-      }
-    },
-  };
+  return { ...child, name, address: address.promise };
 }
 
 /** Waits for a container that ends by itself, such as an init container. */
@@ -90,15 +67,6 @@ export function ended(name: string, code: number): VouchsafeError {
     'ERR_AGENT_DEADLINE',
     `container ${name} ended with exit code ${code}; see its last lines above`,
   );
-}
-
-function exitOf(child: ChildProcess, name: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    child.on('error', (cause) => {
-      reject(new VouchsafeError('ERR_BUG', `container ${name} cannot be started`, { cause }));
-    });
-    child.on('exit', (code) => resolve(code ?? 1));
-  });
 }
 
 /** Parses a line of a log; other output becomes a message. */

@@ -2,16 +2,15 @@
  * `npm start -- --mode csi`: the CSI driver on this machine, without a cluster. A pod's volume is published, refreshed
  * and unpublished; the pod itself does not run.
  */
-import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { VouchsafeError, type Clock } from '../../core/index.ts';
 import { startDevVault, type DevVault } from '../vault/index.ts';
 import { parseLine } from './agent-process.ts';
+import { startChild, type Command } from './child-process.ts';
 import type { ShowConsole } from './console.ts';
 import { startCsiIdentities, type CsiIdentities, type CsiIdentity } from './csi-identity.ts';
 import type { KnownPod } from './local-cluster.ts';
@@ -33,7 +32,7 @@ export interface CsiShowOptions {
   /** How the driver obtains the pod's identity. */
   readonly identity: CsiIdentity;
   /** Command of the driver. */
-  readonly driverCommand: readonly [string, ...string[]];
+  readonly driverCommand: Command;
   /** Whether this process may mount. */
   readonly mayMount: boolean;
   readonly clock: Clock;
@@ -130,7 +129,6 @@ async function startDriver(
   const { spiffe, identity } = identities.values;
   const csi = { enabled: true, driverName: DRIVER, minRefresh: '1s', identity };
   await writeFile(config, JSON.stringify({ csi, spiffe, vault: { connections } }));
-  const [program, ...words] = driverCommand;
   const flags = [
     ...['--config', config, '--node-name', NODE, ...identities.flags],
     ...['--csi-socket', join(directory, 'csi.sock')],
@@ -138,22 +136,19 @@ async function startDriver(
     ...['--registration-directory', join(directory, 'registry')],
     ...['--state-directory', state, '--listen', '127.0.0.1:0'],
   ];
-  const child = spawn(program, [...words, ...flags], {
-    env: {},
-    stdio: ['pipe', 'pipe', 'pipe'],
-    detached: true,
+  const listening = Promise.withResolvers<undefined>();
+  const child = startChild([...driverCommand, ...flags], {
+    onLine(line, stream) {
+      if (stream === 'stdout') listening.resolve(undefined);
+      else console.agentLine('driver', parseLine(line));
+    },
   });
-  const gone = once(child, 'exit');
-  stack.defer(async () => {
-    child.kill('SIGTERM');
-    await gone;
+  stack.defer(() => child.stop());
+  const exited = child.exited.then(() => {
+    throw new VouchsafeError('ERR_SERVER_LISTEN', 'the driver has exited');
   });
-  createInterface({ input: child.stderr }).on('line', (line) =>
-    console.agentLine('driver', parseLine(line)),
-  );
-  const listening = once(createInterface({ input: child.stdout }), 'line');
-  const first = await Promise.race([listening, gone.then(() => undefined)]);
-  if (first === undefined) throw new VouchsafeError('ERR_SERVER_LISTEN', 'the driver has exited');
+  await Promise.race([listening.promise, exited]);
+  exited.catch(() => undefined); // at its end
 }
 
 function podOfShow(): KnownPod {

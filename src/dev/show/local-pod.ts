@@ -20,6 +20,7 @@ import {
   type RawAgentConfig,
 } from '../../config/agent/index.ts';
 import { finished, startAgentProcess, type AgentLine, type AgentProcess } from './agent-process.ts';
+import type { Command } from './child-process.ts';
 import { localConfig, type LocalPlaces } from './local-config.ts';
 import { makeVolume, type ConfigMap, type Volume } from './volumes.ts';
 
@@ -31,7 +32,7 @@ export interface LocalPodOptions {
   /** Directory of the rendered volume. */
   readonly outputDirectory: string;
   /** Command of the agent; the container's arguments follow. */
-  readonly command: readonly [string, ...string[]];
+  readonly command: Command;
   readonly places: Omit<LocalPlaces, 'mounts' | 'directories' | 'terminationLog'>;
   readonly serviceAccountToken: (audience: string) => Promise<string>;
   readonly onLine: (container: string, line: AgentLine) => void;
@@ -146,12 +147,10 @@ function startContainer(
     directories,
     terminationLog: join(options.directory, `${container.name}.termination-log`),
   });
-  const [command, ...words] = options.command;
   const args = Array.isArray(container['args']) ? container['args'].map(String) : [];
   return startAgentProcess({
     name: container.name,
-    command,
-    args: [...words, ...args],
+    command: [...options.command, ...args],
     env: { [CONFIG_VARIABLE]: JSON.stringify(document) },
     onLine: (line) => options.onLine(container.name, line),
   });

@@ -11,6 +11,7 @@ import type { AgentConfig } from '../../config/agent/index.ts';
 import type { NotifyAction } from '../../config/schema/index.ts';
 import { Latest } from '../../async/index.ts';
 import { ended, type AgentLine } from './agent-process.ts';
+import type { Command } from './child-process.ts';
 import type { ShowConsole } from './console.ts';
 import type { Identities } from './identities.ts';
 import { injectedConfig, startLocalPod, type LocalPod, type LocalPodOptions } from './local-pod.ts';
@@ -32,8 +33,8 @@ export interface ShowOptions extends OpenOptions {
   readonly once: boolean;
   /** Directory of the rendered volume. Default: a temporary one, removed at the end. */
   readonly outputDirectory: string | undefined;
-  readonly agentCommand: readonly [string, ...string[]];
-  readonly webhookCommand: readonly [string, ...string[]];
+  readonly agentCommand: Command;
+  readonly webhookCommand: Command;
 }
 
 /** Shows one pod until the first refresh or until `signal` aborts. Removes everything but `outputDirectory` at its end. */
@@ -103,7 +104,6 @@ class Show {
       directory: this.#directory,
       valuesPath,
       kubeVersion,
-      onLine: () => undefined,
     });
     try {
       this.#console.fact(`POST https://${webhook.address}/mutate`);

@@ -1,11 +1,9 @@
 /**
  * The stand-in for the application; restarted when it exits, as by the kubelet.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { CONTAINER_VARIABLE } from '../../admission/index.ts';
+import { startChild, type Child } from './child-process.ts';
 import { EXIT_WITH_PARENT } from './exiting-with-parent.ts';
 
 const SCRIPT = fileURLToPath(new URL('./application.ts', import.meta.url));
@@ -23,25 +21,25 @@ export async function startStandIn(
   onNotified: (what: string) => void,
 ): Promise<StandIn> {
   const listening = Promise.withResolvers<number>();
+  const command = [process.execPath, ...EXIT_WITH_PARENT, SCRIPT] as const;
   let isStopping = false;
-  let child: ChildProcess;
+  let child: Child;
   const start = (): void => {
-    const started = spawn(process.execPath, [...EXIT_WITH_PARENT, SCRIPT], {
+    child = startChild(command, {
       env: { [CONTAINER_VARIABLE]: name },
-      stdio: ['pipe', 'pipe', 'inherit'],
-      detached: true,
+      onLine(line) {
+        if (line.startsWith('listening ')) listening.resolve(Number(line.slice(10)));
+        else onNotified(line);
+      },
     });
-    child = started;
-    createInterface({ input: started.stdout }).on('line', (line) => {
-      if (line.startsWith('listening ')) listening.resolve(Number(line.slice('listening '.length)));
-      else onNotified(line);
-    });
-    started.on('error', (error) => listening.reject(error));
-    started.on('exit', () => {
-      if (isStopping) return;
-      onNotified('restarted');
-      start();
-    });
+    child.exited.then(
+      () => {
+        if (isStopping) return;
+        onNotified('restarted');
+        start();
+      },
+      (error: unknown) => listening.reject(error),
+    );
   };
   start();
   const port = await listening.promise;
@@ -49,10 +47,7 @@ export async function startStandIn(
     port,
     async stop() {
       isStopping = true;
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      const gone = once(child, 'exit');
-      child.kill('SIGTERM');
-      await gone;
+      await child.stop();
     },
   };
 }

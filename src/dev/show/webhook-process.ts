@@ -1,30 +1,27 @@
 /**
  * The real webhook as a process on this machine, called over HTTPS as by the API server.
  */
-import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { createInterface } from 'node:readline';
 import { VouchsafeError } from '../../core/index.ts';
 import { createTestCa } from '../ca/index.ts';
+import { startChild, type Command } from './child-process.ts';
 
 const TIMEOUT_MS = 10_000;
 
 export interface WebhookProcessOptions {
   /** Command of the webhook. */
-  readonly command: readonly [string, ...string[]];
+  readonly command: Command;
   /** Private directory for certificates. */
   readonly directory: string;
   /** Helm values. Default: those of the chart. */
   readonly valuesPath: string | undefined;
   /** Simulated Kubernetes version. Default: a current one. */
   readonly kubeVersion: string | undefined;
-  readonly onLine: (line: string) => void;
 }
 
 /** A running webhook. */
@@ -46,40 +43,29 @@ export async function startWebhook(options: WebhookProcessOptions): Promise<Webh
   await writeFile(certPath, certPem);
   await writeFile(keyPath, keyPem, { mode: 0o600 });
   await writeFile(caPath, ca.caPem);
-  const [program, ...words] = command;
   const places = ['--tls-cert', certPath, '--tls-key', keyPath, '--tls-ca', caPath];
   const ports = ['--listen', '127.0.0.1:0', '--health-listen', '127.0.0.1:0'];
   const values = valuesPath === undefined ? [] : ['--config', valuesPath];
   const version = kubeVersion === undefined ? [] : ['--kube-version', kubeVersion];
-  const child = spawn(program, [...words, ...places, ...ports, ...values, ...version], {
-    env: {},
-    stdio: ['pipe', 'pipe', 'pipe'],
-    detached: true,
-  });
   const listening = Promise.withResolvers<string>();
-  for (const stream of [child.stdout, child.stderr]) {
-    createInterface({ input: stream }).on('line', (line) => {
+  const child = startChild([...command, ...places, ...ports, ...values, ...version], {
+    onLine(line) {
       const address = listeningAddress(line);
       if (address !== undefined) listening.resolve(address);
-      options.onLine(line);
-    });
-  }
-  child.on('error', (error) => listening.reject(error));
-  child.on('exit', (code) => {
-    listening.reject(
-      new VouchsafeError('ERR_SERVER_LISTEN', `the webhook exited with code ${code ?? 1}`),
-    );
+    },
   });
+  child.exited.then(
+    (code) => {
+      const text = `the webhook exited with code ${code}`;
+      listening.reject(new VouchsafeError('ERR_SERVER_LISTEN', text));
+    },
+    (error: unknown) => listening.reject(error),
+  );
   const address = await listening.promise;
   return {
     address,
     review: (pod, namespace) => post(address, ca.caPem, reviewOf(pod, namespace)),
-    async stop() {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      const gone = once(child, 'exit');
-      child.kill('SIGTERM');
-      await gone;
-    },
+    stop: () => child.stop(),
   };
 }
 

@@ -7,6 +7,8 @@ import { text } from 'node:stream/consumers';
 import { suite, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ShowConsole, showVolume } from '../../../src/dev/show/index.ts';
+import { startDevVault } from '../../../src/dev/vault/index.ts';
+import { startOidcProvider, startWorkloadApi } from '../../../src/dev/workload-api/index.ts';
 import { systemClock } from '../../../src/platform/index.ts';
 import { CANNOT_MOUNT } from '../../helpers/csi-world.ts';
 import { Hunt } from '../../helpers/hunt.ts';
@@ -50,10 +52,11 @@ async function start(
     readonly scratch?: string;
     readonly until?: RegExp;
     readonly then?: 'interrupt' | 'close';
+    readonly variables?: Readonly<Record<string, string>>;
   } = {},
 ): Promise<Ended> {
   const child = spawn(process.execPath, [MAIN, ...words], {
-    env: how.scratch === undefined ? {} : { TMPDIR: how.scratch },
+    env: { ...how.variables, ...(how.scratch === undefined ? {} : { TMPDIR: how.scratch }) },
     signal: AbortSignal.timeout(50_000),
   });
   child.stdin.end(how.input ?? '');
@@ -121,6 +124,40 @@ suite('dev', () => {
     assert.match(ended.out, /added: vouchsafe-init, vouchsafe-agent/);
     assert.match(ended.out, /stopping: the agent revokes its credentials/);
     assert.deepEqual(readdirSync(scratch), []);
+  });
+
+  test('a Workload API and a Vault that are already there: with VAULT_TOKEN a secret is rotated', async (t) => {
+    const { manifest, out, scratch } = placeFor(t, { 'secret-app': 'kv/app#token' });
+    const spiffeId = 'spiffe://example.org/ns/default/sa/default';
+    await using api = await startWorkloadApi({ identities: [{ spiffeId }] });
+    await using keys = await startOidcProvider({ jwks: () => ({ keys: api.jwks().keys }) });
+    for (const version of ['1', '2']) {
+      await using vault = await startDevVault();
+      const path = version === '1' ? 'kv/app' : 'kv/data/app';
+      const data = { token: 'hush', other: 'stays' };
+      await vault.write('sys/mounts/kv', { type: 'kv', options: { version } });
+      await vault.write(path, version === '1' ? data : { data });
+      await vault.write('sys/policies/acl/web', {
+        policy: 'path "kv/*" { capabilities = ["read"] }',
+      });
+      await vault.write('sys/auth/jwt', { type: 'jwt' });
+      await vault.write('auth/jwt/config', { jwks_url: `${keys.url}/keys`, default_role: 'web' });
+      const role = { bound_audiences: 'vault', bound_subject: spiffeId, token_policies: 'web' };
+      await vault.write('auth/jwt/role/web', role);
+      const variables = {
+        SPIFFE_ENDPOINT_SOCKET: api.address,
+        VAULT_ADDR: vault.address,
+        VAULT_TOKEN: vault.rootToken.reveal(),
+      };
+      const words = ['dev', '--once', '-f', manifest, '--out', out];
+      const ended = await start(words, { scratch, variables });
+      assert.deepEqual([ended.code, ended.errors], [0, '']);
+      assert.match(ended.out, /identity: the Workload API of this machine/);
+      assert.match(ended.out, /used as it is; auth\/jwt must have its default role/);
+      assert.match(ended.out, /rotating kv\/app in Vault/);
+      assert.match(readFileSync(join(out, 'app'), 'utf8'), /^[\w-]{12}$/);
+      assert.ok(!ended.out.includes('hush'), 'the value is masked');
+    }
   });
 
   test('a reader that goes away ends it in order', async (t) => {

@@ -63,6 +63,12 @@ export function createKv2Backend(clock: Clock): Backend {
       if (current !== undefined) current.isDeleted = true;
       return {};
     })
+    .on('read', 'metadata/*path', (_, { path = '' }) => {
+      const versions = entries.get(path);
+      if (versions === undefined) return NOT_FOUND;
+      const all = versions.map((version, index) => [index + 1, describe(version, index + 1)]);
+      return { data: { current_version: versions.length, versions: Object.fromEntries(all) } };
+    })
     .on('list', 'metadata/*path', (_, { path = '' }) => listBelow(entries.keys(), path));
   return { routes };
 }

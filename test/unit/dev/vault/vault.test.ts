@@ -145,6 +145,9 @@ test('KV: values by path, in version 2 with versions', async () => {
   assert.deepEqual((await get('kvv2/metadata?list=true')).body['data'], {
     keys: ['app/'],
   });
+  const metadata = (await get('kvv2/metadata/app/db')).body['data'];
+  assert.deepEqual(Object.keys(metadata?.['versions'] ?? {}), ['1', '2']);
+  assert.equal((await get('kvv2/metadata/none')).status, 404);
   await vault.delete('kvv2/data/app/db');
   const deleted = await get('kvv2/data/app/db');
   assert.deepEqual([deleted.status, deleted.body['data']?.['data']], [404, null]);
