@@ -4,6 +4,12 @@
  */
 import type { PeerCertificate, SecureContext } from 'node:tls';
 import type { Clock } from '../core/index.ts';
+import {
+  transition,
+  UNUSED,
+  type ConnectionEvent,
+  type ConnectionState,
+} from './connection-state.ts';
 
 /** The error of {@link TlsSettings.checkServerIdentity}; gRPC would truncate the reason. */
 export const SERVER_REJECTED = 'server rejected by its SPIFFE ID';
@@ -41,12 +47,11 @@ export interface ConnectionHandle<C> {
 interface Entry<C> {
   readonly settings: TlsSettings | undefined;
   readonly connection: Promise<C>;
-  /** Aborts its calls. */
+  /** Aborts its calls, when it is `expired`. */
   readonly end: AbortController;
-  /** Aborts the wait for a newer certificate. */
+  /** Aborts the wait for a newer certificate, when it is `closed`. */
   readonly closed: AbortController;
-  calls: number;
-  isRetired: boolean;
+  state: ConnectionState;
 }
 
 /** Connections of one client: the newest one, and older ones with calls in progress. */
@@ -74,11 +79,8 @@ export class Connections<C> {
     const settings = await this.#security?.current(signal);
     if (this.#isClosed) throw new TypeError('the client is closed');
     const entry = this.#entryFor(settings);
-    entry.calls += 1;
-    const release = (): void => {
-      entry.calls -= 1;
-      if (entry.isRetired && entry.calls === 0) this.#end(entry);
-    };
+    this.#apply('acquired', entry);
+    const release = (): void => this.#apply('released', entry);
     try {
       const connection = await entry.connection;
       return { connection, settings, ended: entry.end.signal, release };
@@ -91,21 +93,20 @@ export class Connections<C> {
   /** Closes all connections; the caller cancels calls in progress. */
   close(): void {
     this.#isClosed = true;
-    for (const entry of this.#entries) this.#end(entry);
+    for (const entry of this.#entries) this.#apply('client closed', entry);
   }
 
   #entryFor(settings: TlsSettings | undefined): Entry<C> {
     if (this.#newest !== undefined) {
       if (this.#newest.settings === settings) return this.#newest;
-      this.#retire(this.#newest);
+      this.#apply('replaced', this.#newest);
     }
     const entry: Entry<C> = {
       settings,
       connection: this.#open(settings),
       end: new AbortController(),
       closed: new AbortController(),
-      calls: 0,
-      isRetired: false,
+      state: UNUSED,
     };
     this.#entries.add(entry);
     this.#newest = entry;
@@ -116,13 +117,7 @@ export class Connections<C> {
 
   #forget(entry: Entry<C>): void {
     if (this.#newest === entry) this.#newest = undefined;
-    this.#retire(entry);
-  }
-
-  /** Accepts no new calls. */
-  #retire(entry: Entry<C>): void {
-    entry.isRetired = true;
-    if (entry.calls === 0) this.#end(entry);
+    this.#apply('replaced', entry);
   }
 
   /** Calls in progress continue; streams, which do not end by themselves, until the certificate expires. */
@@ -133,14 +128,24 @@ export class Connections<C> {
       await settings.replaced(signal);
       this.#forget(entry);
       await clock?.sleep(settings.expiresAtMs - clock.now(), signal);
-      entry.end.abort();
+      this.#apply('expired', entry);
     } catch {
       // Closed; or no newer certificate will come, and this connection is used for as long as the server allows.
     }
   }
 
+  /** Changes the state, and executes what follows from the new one. */
+  #apply(event: ConnectionEvent, entry: Entry<C>): void {
+    const before = entry.state.name;
+    entry.state = transition(entry.state, event);
+    const { name } = entry.state;
+    if (name === before) return;
+    if (name === 'expired') entry.end.abort();
+    if (name === 'closed') this.#end(entry);
+  }
+
   #end(entry: Entry<C>): void {
-    if (!this.#entries.delete(entry)) return;
+    this.#entries.delete(entry);
     entry.closed.abort();
     entry.connection.then(
       (connection) => this.#close(connection),
