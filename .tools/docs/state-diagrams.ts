@@ -42,7 +42,7 @@ const DELIVERY_MACHINE: Machine<DeliveryState, Decision['kind']> = {
 export function stateDiagrams(): ReadonlyMap<string, string> {
   return new Map([
     ['state-agent', stateDiagram(arrowsOf(AGENT_MACHINE))],
-    ['state-value', stateDiagram(arrowsToDraw(ENTRY_TABLE, 'absent'))],
+    ['state-value', stateDiagram(arrowsToDraw(ENTRY_TABLE, 'pending'))],
     ['state-delivery', stateDiagram(arrowsOf(DELIVERY_MACHINE))],
     ['state-volume', stateDiagram(arrowsOf(VOLUME_MACHINE))],
     ['state-session', stateDiagram(arrowsToDraw(SESSION_TABLE, 'none'))],

@@ -20,7 +20,7 @@ interface EntryTimes {
 /** The states. Each arrow between them is in the table of `entry-transitions.ts`. */
 export type EntryState =
   /** There is no value yet; the next try is planned. */
-  | { readonly name: 'absent'; readonly times: EntryTimes }
+  | { readonly name: 'pending'; readonly times: EntryTimes }
   /** There is no value yet, and one is being read. */
   | { readonly name: 'fetching'; readonly times: EntryTimes }
   /** There is a value, perhaps after a failed refresh; its next step is planned. */
@@ -113,7 +113,7 @@ export interface EntryContext {
 /** The state of a new entry; with a value, that of a predecessor. */
 export function initialEntry(held: ObtainedValue | undefined, nowMs: number): EntryState {
   const times = { confirmedAtMs: nowMs, error: undefined };
-  if (held === undefined) return { name: 'absent', times: { ...times, atMs: nowMs } };
+  if (held === undefined) return { name: 'pending', times: { ...times, atMs: nowMs } };
   return { name: 'held', held, times: { ...times, atMs: held.plan.atMs } };
 }
 
@@ -124,5 +124,5 @@ export function heldOf(state: EntryState): ObtainedValue | undefined {
 
 /** When the event `due` is to follow. Infinity: another event comes first. */
 export function entryDueAtMs({ name, times }: EntryState): number {
-  return name === 'absent' || name === 'held' ? times.atMs : Infinity;
+  return name === 'pending' || name === 'held' ? times.atMs : Infinity;
 }

@@ -44,18 +44,18 @@ function rule<Name extends EntryStateName, State, Event>(
 
 /** State -> event -> what follows. An event that is not listed changes nothing. */
 export const ENTRY_TABLE: Table = {
-  absent: {
-    due: rule(['absent', 'fetching'], takeFirstStep),
+  pending: {
+    due: rule(['pending', 'fetching'], takeFirstStep),
     streamed: rule(['held'], (state, { value }, context) => hold(state, value, context)),
     dropped: rule(['dropped'], drop),
   },
   fetching: {
     obtained: rule(['held'], obtain),
-    rejected: rule(['absent'], (state, event, context) =>
+    rejected: rule(['pending'], (state, event, context) =>
       reject(state, event, fail(state, event, context)),
     ),
-    failed: rule(['absent'], fail),
-    aborted: rule(['absent'], ({ times }) => ({ state: { name: 'absent', times }, effects: [] })),
+    failed: rule(['pending'], fail),
+    aborted: rule(['pending'], ({ times }) => ({ state: { name: 'pending', times }, effects: [] })),
     streamed: rule(['refreshing'], holdMeanwhile),
   },
   held: {
@@ -101,10 +101,10 @@ type Busy = EntryStateOf<'fetching' | 'refreshing' | 'renewing'>;
 type BusyWithValue = EntryStateOf<'refreshing' | 'renewing'>;
 
 function takeFirstStep(
-  state: EntryStateOf<'absent'>,
+  state: EntryStateOf<'pending'>,
   _event: EntryEventOf<'due'>,
   { nowMs }: EntryContext,
-): EntryTransition<EntryStateOf<'absent' | 'fetching'>> {
+): EntryTransition<EntryStateOf<'pending' | 'fetching'>> {
   if (state.times.atMs > nowMs) return { state, effects: [] };
   return {
     state: { name: 'fetching', times: state.times },
@@ -188,9 +188,9 @@ function fail(
   { name, times }: EntryStateOf<'fetching'>,
   event: EntryEventOf<'failed' | 'rejected'>,
   { nowMs }: EntryContext,
-): EntryTransition<EntryStateOf<'absent'>> {
+): EntryTransition<EntryStateOf<'pending'>> {
   return {
-    state: { name: 'absent', times: { ...times, error: event.error, atMs: nowMs + event.waitMs } },
+    state: { name: 'pending', times: { ...times, error: event.error, atMs: nowMs + event.waitMs } },
     effects: failureEffects({ name, times }, event.error),
   };
 }

@@ -36,7 +36,7 @@ export interface AgentStatus {
     /** The label in metrics, which hold no paths; from 1. */
     readonly number: number;
     readonly secret: string;
-    readonly state: 'absent' | 'held';
+    readonly state: 'pending' | 'held';
     readonly lease: boolean;
     readonly expires_in_seconds: number | null;
     readonly next: 'renew' | 'fetch';
@@ -76,7 +76,7 @@ export function agentStatus(parts: StatusParts): AgentStatus {
     secrets: [...parts.values.entries].map(({ number, dependency, held, atMs, error }) => ({
       number,
       secret: dependencyLabel(dependency),
-      state: held === undefined ? 'absent' : 'held',
+      state: held === undefined ? 'pending' : 'held',
       lease: held?.lease !== undefined,
       expires_in_seconds: until(held?.plan.expiresAtMs ?? Infinity, nowMs),
       next: held?.plan.action ?? 'fetch',

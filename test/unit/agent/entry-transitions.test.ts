@@ -41,7 +41,7 @@ const NEXT: ObtainedValue = {
 const times = { atMs: NOW_MS, confirmedAtMs: NOW_MS - MINUTE_MS, error: undefined };
 
 const STATES: Readonly<Record<EntryStateName, EntryState>> = {
-  absent: { name: 'absent', times },
+  pending: { name: 'pending', times },
   fetching: { name: 'fetching', times },
   held: { name: 'held', held: HELD, times },
   refreshing: { name: 'refreshing', held: HELD, times },
@@ -77,16 +77,16 @@ const FAILED = (operation: string): string => `${operation}:${SEALED} warn failu
 
 /** Everything that is not listed has to be ignored. */
 const EXPECTED: Readonly<Record<EntryStateName, Partial<Record<EntryEventType, string>>>> = {
-  absent: {
+  pending: {
     due: 'fetching => fetch',
     streamed: 'held reset-waits render',
     dropped: 'dropped',
   },
   fetching: {
     obtained: 'held fetch:ok reset-waits save render',
-    rejected: `absent fetch:ok -2 render ${FAILED('fetch')}`,
-    failed: `absent ${FAILED('fetch')}`,
-    aborted: 'absent',
+    rejected: `pending fetch:ok -2 render ${FAILED('fetch')}`,
+    failed: `pending ${FAILED('fetch')}`,
+    aborted: 'pending',
     streamed: 'refreshing reset-waits render',
   },
   held: {
@@ -126,7 +126,7 @@ for (const [name, state] of Object.entries(STATES)) {
 
 test('an entry is due at once, or as the value of a predecessor plans', () => {
   const fresh = initialEntry(undefined, NOW_MS);
-  assert.deepEqual([fresh.name, entryDueAtMs(fresh), heldOf(fresh)], ['absent', NOW_MS, undefined]);
+  assert.deepEqual([fresh.name, entryDueAtMs(fresh), heldOf(fresh)], ['pending', NOW_MS, undefined]);
   const resumed = initialEntry(PLAIN, NOW_MS);
   assert.deepEqual([resumed.name, entryDueAtMs(resumed)], ['held', PLAIN.plan.atMs]);
   assert.equal(heldOf(resumed), PLAIN);
@@ -148,9 +148,9 @@ const FAILED_BEFORE = { ...times, error };
 const MORE: readonly (readonly [string, EntryState, EntryEvent, string])[] = [
   [
     'a first try that is not due is not made',
-    { name: 'absent', times: { ...times, atMs: NOW_MS + 1 } },
+    { name: 'pending', times: { ...times, atMs: NOW_MS + 1 } },
     EVENTS.due,
-    'absent',
+    'pending',
   ],
   [
     'a step that is not due is not taken',
@@ -193,13 +193,13 @@ const MORE: readonly (readonly [string, EntryState, EntryEvent, string])[] = [
     'a failure that was logged is only counted and reported',
     { name: 'fetching', times: FAILED_BEFORE },
     EVENTS.failed,
-    `absent fetch:${SEALED} failure`,
+    `pending fetch:${SEALED} failure`,
   ],
   [
     'a value without a lease that there is no room for leaves nothing to revoke',
     { name: 'fetching', times },
     { ...EVENTS.rejected, value: PLAIN },
-    `absent fetch:ok ${FAILED('fetch')}`,
+    `pending fetch:ok ${FAILED('fetch')}`,
   ],
   [
     'a renewed lease that there is no room for stays',
