@@ -29,6 +29,12 @@ export interface ResourcesInput {
   readonly position: number;
 }
 
+const MIB = 2 ** 20;
+/** Memory of the agent without any file. */
+const BASE_BYTES = 32 * MIB;
+/** Memory for each byte of the volume, which holds a set twice; see docs/use/resources.md for what was measured. */
+const VOLUME_FACTOR = 6;
+
 interface Amount {
   readonly request: string;
   readonly limit?: string;
@@ -44,10 +50,7 @@ export function agentResources(input: ResourcesInput, diagnostics: Diagnostics):
   const { pod, settings, prefix } = input;
   const { cpu, memory, 'ephemeral-storage': disk } = settings;
   const guaranteed = isGuaranteed(pod);
-  const ofMemory: Setting<Amount> = {
-    ...memory,
-    value: { ...memory.value, limit: memory.value.limit ?? memory.value.request },
-  };
+  const ofMemory = memoryFor(memory, settings['volume-size']);
   const amounts: Partial<Record<Resource | 'ephemeral-storage', Amount>> = {
     ...of('cpu', amountOf('cpu', cpu, pod, guaranteed ? guaranteedCpu(cpu) : cpu.value)),
     ...of(
@@ -62,7 +65,48 @@ export function agentResources(input: ResourcesInput, diagnostics: Diagnostics):
     if (amounts[name] !== undefined) checkFit(input, name, resources, diagnostics);
   }
   checkThrottling(amounts.cpu, { settings, prefix }, diagnostics);
+  checkVolumeSize(input, amounts.memory, diagnostics);
   return resources;
+}
+
+/** The memory with its limit; the built-in limit grows with a volume that somebody set. */
+function memoryFor(
+  { value, source, text }: Settings['memory'],
+  size: Settings['volume-size'],
+): Setting<Amount> {
+  const { request, limit = request } = value;
+  const needed = memoryForVolume(size);
+  const isFixed = source !== 'built in' || needed <= (quantityOf(limit) ?? 0);
+  const grown = isFixed ? limit : `${Math.ceil(needed / MIB)}Mi`;
+  return { value: { request, limit: grown }, source, text };
+}
+
+/** Memory limit with which the agent can fill a volume, in bytes; the agent's own bound is `AgentMemory`. */
+function memoryForVolume({ value }: Settings['volume-size']): number {
+  return BASE_BYTES + VOLUME_FACTOR * (quantityOf(value) ?? 0);
+}
+
+/**
+ * Reports a volume that its agent has too little memory to fill, if somebody set its size: the files are in the agent's memory,
+ * where the kernel would kill it.
+ */
+function checkVolumeSize(
+  { pod, settings, prefix }: ResourcesInput,
+  memory: Amount | undefined,
+  diagnostics: Diagnostics,
+): void {
+  const size = settings['volume-size'];
+  if (size.source === 'built in') return;
+  const limit = memory === undefined ? podLevel(pod, 'memory')?.limit : quantityOf(memory.limit);
+  const needed = memoryForVolume(size);
+  if (limit === undefined || limit >= needed) return;
+  const by = memory === undefined ? 'spec.resources.limits.memory of the pod' : `${prefix}/memory`;
+  const least = `${Math.ceil(needed / MIB)}Mi`;
+  const most = Math.max(0, Math.floor((limit - BASE_BYTES) / VOLUME_FACTOR / MIB));
+  const lower = most > 0 ? `, or set at most ${most}Mi` : '';
+  const message = `${size.value} conflicts with ${by}: the agent holds its files in memory several times, and needs a limit of ${least} for that much; it has ${shown('memory', limit)}: raise that${lower}`;
+  const level = size.source === 'pod' ? '' : ` of the ${size.source}`;
+  diagnostics.invalid({ path: `${prefix}/volume-size${level}`, message });
 }
 
 /** Undefined where the pod's level has the resource, unless the pod itself sets it for the agent. */

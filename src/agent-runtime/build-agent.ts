@@ -41,6 +41,7 @@ import {
   type ResponseBudget,
   type VaultClient,
 } from '../vault/index.ts';
+import type { AgentMemory } from './agent-memory.ts';
 import { loadCaBundle } from './ca-bundle.ts';
 import { localTemplates } from './local-templates.ts';
 import type { SharedConnections } from './shared-connections.ts';
@@ -67,6 +68,8 @@ export interface AgentDependencies {
   readonly parser?: ResponseParser | undefined;
   /** Bounds the memory of values, and of responses while they are read. Default: no bound. */
   readonly room?: (ResponseBudget & ValuesRoom) | undefined;
+  /** Bounds the memory of values and files by the limit of the agent's own container. Default: no bound. */
+  readonly memory?: AgentMemory | undefined;
   /** Replaces parts before the agent is built: tests inject faults. Default: no change. */
   readonly wrap?: (parts: AgentParts<unknown>) => AgentParts<unknown>;
 }
@@ -109,9 +112,13 @@ async function assemble(
   const common = { clock: dependencies.clock, random: dependencies.random, logger, metrics };
   const backgroundTasks: Task[] = [];
 
-  const { token, svids } = dependencies;
+  const { token, svids, memory, room = memory } = dependencies;
   if (svids !== undefined) closers.push(() => svids.close());
-  const vault = await buildVault(config, { ...common, backgroundTasks, closers, dependencies });
+  const connected = { ...dependencies, room };
+  const vault = await buildVault(config, {
+    ...{ ...common, backgroundTasks, closers },
+    dependencies: connected,
+  });
   const identity = buildIdentity(config, { ...common, closers, svids });
   // The engine gets its error from the port, and knows whether a start or a refresh fails.
   if (identity !== undefined && needsX509(config))
@@ -122,17 +129,28 @@ async function assemble(
     config,
     vault,
     identity: identity === undefined ? undefined : identityPort(identity),
-    templates: dependencies.templates ?? localTemplates(config.maxRenderBytes),
+    ...outputParts(config, dependencies, common),
     token,
-    room: dependencies.room,
-    writer:
-      dependencies.writer ?? createFileWriter({ directory: config.outputDirectory, ...common }),
+    room,
     notifier: dependencies.notifier ?? createNotifier(common),
     files: { read: readTextFile, watch: watchFiles },
     stateFile: stateFileOf(config, common.clock),
   };
   const agent = new Agent(dependencies.wrap?.(parts) ?? parts);
   return { agent, backgroundTasks };
+}
+
+/** What renders and writes the files, within the agent's memory. */
+function outputParts(
+  { maxRenderBytes, outputDirectory }: AgentConfig,
+  { templates: given, writer: chosen, memory }: AgentDependencies,
+  common: Common,
+): Pick<AgentParts<unknown>, 'templates' | 'writer'> {
+  const templates: TemplatePort<unknown> = given ?? localTemplates(maxRenderBytes);
+  const writer = chosen ?? createFileWriter({ directory: outputDirectory, ...common });
+  return memory === undefined
+    ? { templates, writer }
+    : { templates: memory.templates(templates), writer: memory.writer(writer) };
 }
 
 function stateFileOf({ stateDirectory }: AgentConfig, clock: Clock): StateFile | undefined {

@@ -1,3 +1,4 @@
+export { AgentMemory } from './agent-memory.ts';
 export { buildAgent, type BuiltAgent, type AgentDependencies } from './build-agent.ts';
 export { LOCAL_TEMPLATES } from './local-templates.ts';
 export { runWithBackground } from './run-with-background.ts';

@@ -22,11 +22,14 @@ import { parseDocumentText } from '../config/schema/index.ts';
 import { runAll } from '../async/index.ts';
 import { aborted } from '../http/index.ts';
 import {
+  collectGarbage,
   createMetrics,
   isLastRunningContainer,
+  memoryLimit,
   readTextFile,
   startWatchdog,
 } from '../platform/index.ts';
+import { AgentMemory } from './agent-memory.ts';
 import { buildAgent, type AgentDependencies } from './build-agent.ts';
 import { delayAbort } from './delay-abort.ts';
 import { runWithBackground } from './run-with-background.ts';
@@ -54,6 +57,8 @@ export interface RunAgentOptions {
   readonly print: (line: string) => void;
   /** Addresses of the node: connections of its kubelet are not limited. */
   readonly nodeAddresses?: readonly string[];
+  /** Memory limit of the agent. Default: that of its control group. */
+  readonly memoryLimitBytes?: number;
   /** See {@link AgentDependencies.wrap}. */
   readonly wrap?: AgentDependencies['wrap'];
 }
@@ -88,7 +93,10 @@ async function run(
   const { clock, random, once, wrap } = options;
   logger.debug('agent starts', { once });
   const metrics = createMetrics();
-  const dependencies = { clock, random, logger, metrics, ...(wrap === undefined ? {} : { wrap }) };
+  const limitBytes = options.memoryLimitBytes ?? (await memoryLimit());
+  const memory = limitBytes === undefined ? undefined : new AgentMemory(limitBytes, collectGarbage);
+  const common = { clock, random, logger, metrics, memory };
+  const dependencies = { ...common, ...(wrap === undefined ? {} : { wrap }) };
   const built = await buildAgent(config, dependencies);
   const { agent } = built;
   const record = createStatusRecorder(metrics);

@@ -282,7 +282,7 @@ export const ERROR_TABLE = {
     'backoff',
     'error',
     EXIT.output,
-    "The volume is full, or the CSI driver's memory for files and values, or the namespace's third of that memory. The old files stay. Raise the limit.",
+    "The volume is full, or the memory for files and values: that of the agent, of the CSI driver, or the namespace's third of the driver's. The old files stay. Raise the limit.",
   ),
   ERR_OUTPUT_READ_ONLY: rule(
     'backoff',

@@ -5,6 +5,7 @@ export { readTextFile } from './files.ts';
 export { createIo } from './io.ts';
 export { systemLocks, type Lock, type Locks } from './locks.ts';
 export { createLogger } from './logger.ts';
+export { collectGarbage } from './collect-garbage.ts';
 export { memoryLimit } from './memory.ts';
 export { createMetrics, type MetricsRegistry } from './metrics.ts';
 export { sandboxed, type SandboxedProgram } from './sandboxed.ts';

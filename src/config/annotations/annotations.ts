@@ -156,7 +156,7 @@ export const SETTINGS = {
   memory: row(
     grammar.quantityRange,
     { request: '48Mi', limit: '128Mi' },
-    '`48Mi/128Mi`; in a Guaranteed pod `128Mi`; nothing where the resources of the pod have it',
+    '`48Mi/128Mi`, with a larger limit for a larger `volume-size`; in a Guaranteed pod both are the limit; nothing where the resources of the pod have it',
     'Memory of the agent: one value for request and limit, or request/limit.',
   ),
   'ephemeral-storage': optional(

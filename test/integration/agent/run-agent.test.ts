@@ -24,7 +24,7 @@ interface Run {
 }
 
 /** Runs the agent in this process, on the real clock. */
-function run(document: object | string | undefined, once = false): Run {
+function run(document: object | string | undefined, once = false, memoryLimitBytes?: number): Run {
   const logger = recordingLogger();
   const printed: string[] = [];
   const stop = new AbortController();
@@ -38,6 +38,7 @@ function run(document: object | string | undefined, once = false): Run {
       random: systemRandom,
       createLogger: () => logger,
       print: (line) => printed.push(line),
+      ...(memoryLimitBytes !== undefined && { memoryLimitBytes }),
     },
     stop.signal,
   );
@@ -88,6 +89,20 @@ test('a start that fails leaves exit code and reason, and no secret in it', asyn
   const hunt = new Hunt();
   hunt.plant('planted');
   hunt.assertNone({ reason, log: logger.text() });
+});
+
+test('a set for which the agent has too little memory is an error, before the kernel ends it', async (t) => {
+  const pod = await Pod.start(t);
+  const terminationLog = join(pod.directory, 'termination');
+  const template = 'x'.repeat(250_000);
+  const files = ['a', 'b', 'c', 'd', 'e', 'f'].map((name) => ({ name, template }));
+  const document = pod.document({ terminationLog, files, initDeadline: '3s' });
+  const { code } = run(document, true, 32 * 1024 * 1024);
+  await code;
+  assert.match(
+    readFileSync(terminationLog, 'utf8'),
+    /ERR_OUTPUT_FULL: values and files of this pod/,
+  );
 });
 
 test('a termination message is cut to what the kubelet takes', async (t) => {

@@ -266,3 +266,65 @@ test('resources that are not well-formed are left to the API server', () => {
     assert.deepEqual(resourcesOf({}, { resources }).own, DEFAULT);
   }
 });
+
+test('the default memory grows with the volume', () => {
+  for (const [size, limit] of [
+    ['1Mi', '128Mi'],
+    ['16Mi', '128Mi'],
+    ['17Mi', '134Mi'],
+    ['64Mi', '416Mi'],
+    ['512Mi', '3104Mi'],
+  ] as const) {
+    const { own, warnings } = resourcesOf({ 'volume-size': size }, {});
+    assert.deepEqual([own.limits?.['memory'], own.requests?.['memory']], [limit, '48Mi']);
+    assert.deepEqual(warnings, []);
+  }
+  const spec = { containers: [web({ limits: BIG })] };
+  const { own } = resourcesOf({ 'volume-size': '64Mi' }, spec);
+  assert.deepEqual(own, same({ cpu: '100m', memory: '416Mi' }));
+});
+
+for (const [name, annotations, defaults, spec] of [
+  ['of the pod', { 'volume-size': '512Mi', memory: '128Mi' }, {}, {}],
+  ['of the pod, with a request', { 'volume-size': '64Mi', memory: '48Mi/415Mi' }, {}, {}],
+  ['of the installation', { 'volume-size': '64Mi' }, { memory: '48Mi/128Mi' }, {}],
+  ['by a size of the installation', { memory: '64Mi' }, { 'volume-size': '16Mi' }, {}],
+  [
+    'of a Guaranteed pod',
+    { 'volume-size': '64Mi', memory: '96Mi' },
+    {},
+    { containers: [web(same(BIG))] },
+  ],
+] as const) {
+  test(`a volume that the memory cannot fill is denied with both settings: ${name}`, () => {
+    const installation = parseInstallation({ defaults });
+    const problems = problemsOf(injectPod(podWith(annotations, { ...spec }), { installation }));
+    assert.equal(problems.length, 1, problems.join('\n'));
+    assert.match(
+      problems.join(),
+      /^volume-size( of the installation)?: \d+Mi conflicts with vouchsafe\.dev\/memory: .* limit of \d+Mi/,
+    );
+  });
+}
+
+test('the memory of the pod as a whole has to hold the volume as well', () => {
+  const spec = { resources: { limits: { memory: '256Mi' } } };
+  assert.match(
+    problemsOf(injectPod(podWith({ 'volume-size': '64Mi' }, spec))).join(),
+    /^volume-size: 64Mi conflicts with spec\.resources\.limits\.memory of the pod: .*256Mi: .*at most 37Mi/,
+  );
+  assert.equal(injectPod(podWith({ 'volume-size': '37Mi' }, spec)).outcome, 'injected');
+  const requests = { resources: { requests: { memory: '256Mi' } } };
+  assert.equal(injectPod(podWith({ 'volume-size': '64Mi' }, requests)).outcome, 'injected');
+});
+
+test('enough memory, or no size that somebody set, is no conflict', () => {
+  for (const annotations of [
+    { 'volume-size': '64Mi', memory: '416Mi' },
+    { 'volume-size': '64Mi', memory: '48Mi/1Gi' },
+    { memory: '48Mi' },
+    { memory: '16Mi/32Mi' },
+  ]) {
+    assert.equal(injectPod(podWith(annotations)).outcome, 'injected');
+  }
+});
