@@ -255,7 +255,7 @@ function certificateOf(values: readonly string[] = []): readonly unknown[] {
   return [...args.filter((arg) => /^--(tls|lease)/.test(arg)), ...mounted];
 }
 
-test('the webhook is told where its certificate is', { skip }, () => {
+test('the webhook has the path of its certificate', { skip }, () => {
   const own = ['--tls-secret=vouchsafe-webhook-tls', '--lease=vouchsafe-webhook'];
   const ca = '--tls-ca=/run/vouchsafe/tls/ca.crt';
   assert.deepEqual(certificateOf(CERTIFICATES['own']), own);
@@ -397,7 +397,7 @@ test('the driver sees the places of the node that it needs, and no others', { sk
 });
 
 test(
-  'the driver is told its limit of memory, and nothing where it has none: that would be the memory of the node',
+  'the driver has its memory limit as a variable, and no variable without a limit: that would be the memory of the node',
   { skip },
   () => {
     const limitOf = (values: readonly string[]): readonly unknown[] => {
@@ -510,7 +510,7 @@ test('another kubelet and another driver are others everywhere', { skip }, () =>
   assert.match(JSON.stringify(policy), /csi\.example\.org/);
 });
 
-test('the kubelet is told what the driver needs', { skip }, () => {
+test('the CSIDriver object has what the driver requires', { skip }, () => {
   const driver = (values: readonly string[], flags: readonly string[] = []): unknown =>
     one(objects([...values, 'csi.enabled=true'], flags), 'CSIDriver', 'csi.vouchsafe.dev')['spec'];
   assert.deepEqual(driver([]), {
@@ -605,7 +605,7 @@ test('another prefix is another in every condition', { skip }, () => {
   assert.doesNotMatch(text.replaceAll(/name: \w+\.vouchsafe\.dev/g, '') + policy, /vouchsafe\.dev/);
 });
 
-test('an old cluster: no policy, and the webhook is told', { skip }, () => {
+test('an old cluster: no policy, and the webhook knows it', { skip }, () => {
   const all = objects([], ['--kube-version', '1.28.3']);
   assert.ok(!all.some(({ kind }) => kind.startsWith('ValidatingAdmissionPolicy')));
   const args = at(one(all, 'Deployment'), 'spec.template.spec.containers.0.args');
@@ -641,7 +641,7 @@ const REFUSED: Readonly<Record<string, readonly [readonly string[], RegExp]>> = 
 };
 
 for (const [name, [values, pattern]] of Object.entries(REFUSED)) {
-  test(`refused: ${name}`, { skip }, () => {
+  test(`rejected: ${name}`, { skip }, () => {
     assert.throws(
       () => objects(values),
       (error) => error instanceof Error && pattern.test(error.message),
@@ -649,6 +649,6 @@ for (const [name, [values, pattern]] of Object.entries(REFUSED)) {
   });
 }
 
-test('a cluster without matchConditions is refused', { skip }, () => {
+test('a cluster without matchConditions is rejected', { skip }, () => {
   assert.throws(() => objects([], ['--kube-version', '1.27.0']), /kubeVersion/);
 });

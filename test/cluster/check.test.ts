@@ -55,7 +55,7 @@ suite('vouchsafe check', () => {
     assert.deepEqual(await pods(space), []);
   });
 
-  test("a role that is not there: the probe tells the agent's reason", async () => {
+  test("a role that does not exist: the probe reports the agent's reason", async () => {
     await using space = await Space.create();
     await space.grantSecret({ password: 'planted' });
     const { code, the } = await probe(space, { role: 'nobody', 'init-deadline': '3s' });
@@ -80,7 +80,7 @@ suite('vouchsafe check', () => {
     );
   });
 
-  test('a person who may do nothing is told what is missing, and sees no failure', async (t) => {
+  test('a person without permissions sees what is missing, and no failure', async (t) => {
     await using space = await Space.create();
     const token = await kubectl('create', 'token', 'default', '--namespace', space.name);
     const { clusters } = parse(readFileSync(world.kubeconfig, 'utf8')) as {

@@ -64,7 +64,7 @@ suite('policy', () => {
     });
   }
 
-  test('the owner of a refused pod gets an Event that names the policy', async () => {
+  test('the owner of a denied pod gets an Event that names the policy', async () => {
     const labels = { app: 'app' };
     await api.create(`/apis/apps/v1/namespaces/team-a/replicasets`, {
       metadata: { name: 'refused' },
@@ -116,7 +116,7 @@ suite('what is ours in a pod', { concurrency: true }, () => {
     });
   }
 
-  test('a pod that only looks injected is refused by the policy of the API server', async () => {
+  test('a pod that only looks injected is denied by the policy of the API server', async () => {
     await using space = await Space.create();
     await eventually('there is a service account', () =>
       api.get<object>(`/api/v1/namespaces/${space.name}/serviceaccounts/default`),
@@ -219,10 +219,10 @@ suite('one pod and the secrets of another', { concurrency: true }, () => {
     return (state?.terminated ?? lastState?.terminated)?.message;
   };
 
-  test('a path of the other, with its own role: Vault refuses', () =>
+  test('a path of the other, with its own role: Vault rejects it', () =>
     asks(() => ({}), /permission denied|403/i));
 
-  test('the mount and role of the other: Vault refuses the identity', () =>
+  test('the mount and role of the other: Vault rejects the identity', () =>
     asks((owner) => ({ 'auth-mount': owner.mount }), /login/i));
 
   test('the SPIFFE ID of the other: the Workload API has no such SVID for it', () =>

@@ -82,7 +82,7 @@ suite('what a pod leaves in Vault', { concurrency: 4 }, () => {
   }
 });
 
-suite('an agent that is told to stop in a pod that lives', { concurrency: 2 }, () => {
+suite('an agent that is stopped in a pod that lives', { concurrency: 2 }, () => {
   /** Counts in a file of memory how often it is told. */
   const COUNTING = [
     'n=0; echo 0 > /dev/shm/told',
@@ -91,7 +91,7 @@ suite('an agent that is told to stop in a pod that lives', { concurrency: 2 }, (
   ].join('; ');
 
   for (const mode of ['native', 'pair']) {
-    test(`${mode}: a new user in the file, and the application is told once`, async () => {
+    test(`${mode}: a new user in the file, and the application is notified once`, async () => {
       await using space = await spaceFor(mode);
       const asked = { ...settings(space, mode), 'on-change': 'signal:HUP@app' };
       const more = { terminationGracePeriodSeconds: 5, securityContext: { runAsUser: 1000 } };

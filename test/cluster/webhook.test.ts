@@ -41,7 +41,7 @@ async function caBundles(): Promise<readonly string[]> {
 suite('the webhook in a cluster', () => {
   after(() => scale(2));
 
-  test('down: who asks is refused with a reason, others start; back: the ReplicaSet recovers', async () => {
+  test('down: pods that request injection are denied with a reason, others start; back: the ReplicaSet recovers', async () => {
     await using space = await Space.create();
     await space.grantSecret({ password: 'planted' });
     await scale(0);

@@ -108,7 +108,7 @@ suite('cert: X.509-SVIDs over TLS', () => {
     hunt.assertNone({ output: agent.output });
   });
 
-  test('an SVID without common name, as SPIRE makes them by default, is refused with the remedy', async () => {
+  test('an SVID without common name, as SPIRE makes them by default, is rejected with the remedy', async () => {
     await using plain = await startWorkloadApi({ identities: [{ spiffeId: SPIFFE_ID }] });
     await vault.write('auth/cert/certs/plain', {
       certificate: plain.bundlePem(),
@@ -123,7 +123,7 @@ suite('cert: X.509-SVIDs over TLS', () => {
     hunt.assertNone({ output: agent.output, message });
   });
 
-  test('the SPIFFE ID of somebody else and the CA of somebody else are refused with the remedy', async () => {
+  test('the SPIFFE ID of somebody else and the CA of somebody else are rejected with the remedy', async () => {
     const refusal = async (identity: string, isForeign: boolean): Promise<string> => {
       const identities = [{ spiffeId: identity, dnsNames: ['web.example.org'] }];
       await using other = await startWorkloadApi({ identities });
@@ -240,7 +240,7 @@ suite('jwt: SVIDs and token files', () => {
     }
   });
 
-  test('a token file is read anew at each login', async () => {
+  test('a token file is read again at each login', async () => {
     await using bench = await AgentBench.create();
     const tokenFile = join(bench.directory, 'token');
     const account = { subject: 'system:serviceaccount:default:web', audience: 'vault' };

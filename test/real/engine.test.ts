@@ -174,7 +174,7 @@ suite('static secrets and certificates', () => {
     assert.equal(await vault.statusAs(token, 'auth/token/lookup-self'), 403);
   });
 
-  test('role missing, audience wrong, role unknown: refused with what to change', async () => {
+  test('role missing, audience wrong, role unknown: rejected with what to change', async () => {
     const refusal = async (auth: object): Promise<string> => {
       await using bench = await AgentBench.create();
       const agent = await bench.start({

@@ -125,7 +125,7 @@ suite('the real Vault', () => {
     assert.equal(await agent.exit(), 0);
   });
 
-  test('Vault throttling by quota: what it refuses is bounded, and everything comes in the end', async () => {
+  test('Vault throttling by quota: what it rejects is bounded, and everything comes in the end', async () => {
     await using bench = await AgentBench.create();
     for (let index = 0; index < 10; index += 1) {
       await vault.write(`secret/data/many/s${index}`, { data: { v: `${index}` } });

@@ -139,14 +139,14 @@ suite('go-spiffe with the development Workload API', () => {
     assert.equal((await check.end()).code, 0);
   });
 
-  test('a caller without registration entry is told so', async (t) => {
+  test('a caller without registration entry gets that as the reason', async (t) => {
     await using api = await startWorkloadApi();
     const { code, stderr } = await startCheck(t, '-address', api.address).end();
     assert.equal(code, 1);
     assert.match(stderr, /PermissionDenied.*no identity issued/);
   });
 
-  test('a JWT-SVID without audience is refused', async (t) => {
+  test('a JWT-SVID without audience is rejected', async (t) => {
     await using api = await startWorkloadApi({ identities: IDENTITIES });
     const { code, stderr } = await startCheck(t, '-address', api.address, '-audience', '').end();
     assert.equal(code, 1);

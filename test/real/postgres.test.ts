@@ -280,7 +280,7 @@ suite('PostgreSQL: a login works ten times a second, for minutes', { concurrency
   });
 });
 
-suite('PostgreSQL: a database that refuses new credentials', () => {
+suite('PostgreSQL: a database that rejects new credentials', () => {
   const stack = new AsyncDisposableStack();
   let world: World;
 
@@ -321,7 +321,7 @@ suite('PostgreSQL: a database that refuses new credentials', () => {
     await world.end(agent, 'faults');
   });
 
-  test('a database that refuses new credentials: the lease is renewed to its end, the error tells the remedy', async (t) => {
+  test('a database that rejects new credentials: the lease is renewed to its end, the error has the remedy', async (t) => {
     const { database, vault } = world;
     await database.query('create role readers');
     await world.dynamicRole('grants', {

@@ -125,7 +125,7 @@ function cases(kind: PodSourceKind, nodeOf: () => NodeIdentities): void {
     }
   });
 
-  test('bundles are told to those who only verify', async () => {
+  test('bundles are sent to callers that only verify', async () => {
     const pod = podOf('bundled');
     await using _ = await registered(entryOf(pod));
     await using driver = source();
@@ -164,7 +164,7 @@ function cases(kind: PodSourceKind, nodeOf: () => NodeIdentities): void {
     assert.equal(web.identity.lastError, undefined);
   });
 
-  test('a pod whose entry is deleted has no X.509-SVID any more, and is told why', async () => {
+  test('a pod whose entry is deleted has no X.509-SVID any more, and gets the reason', async () => {
     const pod = podOf('deleted');
     await using driver = source();
     await using web = running(await driver.svids(pod, patience()));

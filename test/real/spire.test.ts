@@ -249,7 +249,7 @@ function scenarios(name: string, start: () => Promise<IdentityProvider>): void {
       assert.equal((await recovered(agent)).logins, 1);
     });
 
-    test('keeps the files and tells why, when its entry is deleted', async () => {
+    test('keeps the files and reports why, when its entry is deleted', async () => {
       await using bench = await AgentBench.create();
       let agent: RunningAgent;
       let svid: string;

@@ -108,7 +108,7 @@ test('Vault being sealed for a while changes no file', async (t) => {
   assert.deepEqual([pod.logins, pod.credentials], [1, 1]);
 });
 
-test('a login that Vault refuses at first is tried again within the deadline', async (t) => {
+test('a login that Vault rejects at first is tried again within the deadline', async (t) => {
   const pod = await Pod.start(t);
   pod.vault.faults.add({
     match: { path: 'auth/jwt/login' },

@@ -215,7 +215,7 @@ suite('the agent as a process', { concurrency: 4 }, () => {
       assert.ok((await watch.stop()) > 0);
     });
 
-    test('path traversal and clashing names: the agent refuses them together, and touches nothing', async () => {
+    test('path traversal and clashing names: the agent rejects them together, and touches nothing', async () => {
       await using world = await FaultWorld.start();
       const bad = ['../up', '/etc/vouchsafe', '..data', 'a', 'a/b'];
       const files = bad.map((path, index) => ({

@@ -222,7 +222,7 @@ suite('Vault', { concurrency: 4 }, () => {
     ],
     ['a role that is put right', { bound_subject: 'spiffe://x/y' }, undefined],
   ] as const) {
-    test(`login refused: ${what}`, async () => {
+    test(`login rejected: ${what}`, async () => {
       await using world = await FaultWorld.start();
       await world.role(role);
       const agent = await world.agent({ initDeadline: says === undefined ? '30s' : '5s' });

@@ -40,7 +40,7 @@ for (const mode of ['native', 'pair', 'init', 'csi']) {
 }
 
 for (const path of ['/etc/web', '/run/web', '/var/run/web', '/srv', '/mnt', '/tmp/x', '/opt/web']) {
-  test(`a directory of its own is no problem: ${path}`, () => {
+  test(`a directory of its own is accepted: ${path}`, () => {
     const { outcome, warnings, message } = injectPod(podAt(path, {}));
     assert.deepEqual([outcome, warnings], ['injected', []], message);
   });
@@ -189,7 +189,7 @@ test('the innermost mount around the path decides', () => {
   assert.match(denialOf('/data/inner/x', swapped), /below \/data\/inner, where .* "e" read-only/);
 });
 
-test('a read-only root file system is no problem', () => {
+test('a read-only root file system is accepted', () => {
   const securityContext = { readOnlyRootFilesystem: true };
   const { outcome } = injectPod(
     podAt('/data/x', { containers: [{ name: 'web', securityContext }] }),

@@ -129,7 +129,7 @@ test('an invalid inline template is rejected when the set is created', () => {
   }
 });
 
-test('a missing mounted template is no content, and an error of the reload', async () => {
+test('a missing mounted template has no content, and the reload fails', async () => {
   const mounted: Record<string, string> = {};
   const set = fileSet({ files: [{ name: 'a', templateFile: '/t' }] }, mounted);
   await assert.rejects(set.reload(), { code: 'ERR_TEMPLATE_UNREADABLE' });

@@ -57,7 +57,7 @@ test('granted dependencies are fetched, and all of them without limits', async (
   await fetch(GRANTS, { kind: 'jwt-svid', audiences: ['api://x'] });
 });
 
-test('no grant at all refuses the SVID that would be written, and the login', async () => {
+test('without any grant, the SVID that would be written and the login are rejected', async () => {
   const audience: Dependency = { kind: 'jwt-svid', audiences: ['api://x'] };
   await assert.rejects(fetch([], audience), { code: 'ERR_POLICY_DENIED' });
   const clock = new FakeClock();

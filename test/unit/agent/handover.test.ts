@@ -160,7 +160,7 @@ test('the state of another identity is not used', async (t) => {
   assert.deepEqual(pod.notifier.notified, []);
 });
 
-test('a token that ended meanwhile is not used, nor what hung off it', async (t) => {
+test('a token that ended meanwhile is not used, nor what belonged to it', async (t) => {
   const pod = new StatefulPod(t);
   await pod.init();
   const first = pod.writer.get('db');

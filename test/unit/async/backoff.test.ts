@@ -71,7 +71,7 @@ for (const [what, bounds] of [
   ['a shrinking factor', { minMs: 1, maxMs: 2, factor: 0.5 }],
   ['a factor that is no number', { minMs: 1, maxMs: 2, factor: Number.NaN }],
 ] as const) {
-  test(`${what} is refused`, () => {
+  test(`${what} is rejected`, () => {
     assert.throws(() => createBackoff({ ...bounds, random: LEAST }), TypeError);
   });
 }

@@ -153,7 +153,7 @@ suite('the probe', () => {
     ['without words', { status: 500 }, 'failure', /HTTP 500/],
   ];
   for (const [name, reply, status, message] of refused) {
-    test(`refused ${name}: ${status}`, async (t) => {
+    test(`rejected ${name}: ${status}`, async (t) => {
       const checked = await probe(t, DONE, (request) =>
         request.path.includes('dryRun') ? create(request) : reply,
       );

@@ -3,7 +3,7 @@ import { suite, test } from 'node:test';
 import { podText, run } from './harness.ts';
 
 suite('the command line', () => {
-  test('help is no error', async () => {
+  test('help is not an error', async () => {
     for (const words of [['--help'], ['help'], ['inject', '--help'], ['agent', '--help']]) {
       const { code, out } = await run(words);
       assert.equal(code, 0);
@@ -68,7 +68,7 @@ suite('the command line', () => {
 });
 
 suite('explain', () => {
-  test('tells where each setting comes from', async () => {
+  test('reports where each setting comes from', async () => {
     const namespace = {
       kind: 'Namespace',
       metadata: { name: 'default', annotations: { 'vouchsafe.dev/role': 'of-namespace' } },
@@ -96,7 +96,7 @@ vault: {connections: {east: {address: "https://east.example:8200"}}}
     assert.match(out, /^ +web mounts the files at \/vault\/secrets$/m);
   });
 
-  test('tells that a volume is added, and no agent, in mode csi', async () => {
+  test('reports that a volume is added, and no agent, in mode csi', async () => {
     const { code, out } = await run(['explain', '-f', '-', '--values', 'v'], {
       '-': podText(),
       v: 'csi: { enabled: true }\ndefaults: { mode: csi }',
@@ -108,7 +108,7 @@ vault: {connections: {east: {address: "https://east.example:8200"}}}
     assert.match(out, /^added:\n +volumes: vouchsafe-secrets\n +web mounts the files at/m);
   });
 
-  test('tells why a pod has an agent where csi is the default', async () => {
+  test('reports why a pod has an agent where csi is the default', async () => {
     const { out } = await run(['explain', '-f', '-', '--values', 'v'], {
       '-': podText({ 'vouchsafe.dev/on-change': 'http:POST http://127.0.0.1:1/' }),
       v: 'csi: { enabled: true }\ndefaults: { mode: csi }',
@@ -195,7 +195,7 @@ transit/hmac/app input=x: {hmac: h}
     ['{{required none "say who"}}', 11, /say who/],
     ['{{nested.constructor}}', 11, /there is no key constructor/],
   ] as const) {
-    test(`refused: ${template}`, async () => {
+    test(`rejected: ${template}`, async () => {
       const { code: found, out, errors } = await render(template, DATA);
       assert.deepEqual([found, out], [code, '']);
       assert.match(errors, message);

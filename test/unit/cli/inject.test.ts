@@ -101,7 +101,7 @@ vault: {connections: {east: {address: "https://east.example:8200"}, west: {addre
   }
 
   for (const version of ['garbage', '', '1', '-1.30']) {
-    test(`"${version}" is no version of Kubernetes`, async () => {
+    test(`"${version}" is not a version of Kubernetes`, async () => {
       const { code, errors } = await inject(podText(), `--kube-version=${version}`);
       assert.equal(code, 2);
       assert.match(errors, /must be a version such as 1\.34/);
@@ -149,7 +149,7 @@ suite('inject --review', () => {
     }
   });
 
-  test('equal requests give equal bytes; a dry run is no different', async () => {
+  test('equal requests give equal bytes; so does a dry run', async () => {
     const [first, second, dry] = await Promise.all(
       [{}, {}, { dryRun: true }].map((more) => review(request(more))),
     );
@@ -199,14 +199,14 @@ suite('inject --review', () => {
     ['deep nesting', `{"kind":${'['.repeat(5000)}${']'.repeat(5000)}}`, /nested deeper than 64/],
   ];
   for (const [name, text, message] of refusals) {
-    test(`refused: ${name}`, async () => {
+    test(`rejected: ${name}`, async () => {
       const { code, out, errors } = await review(text);
       assert.deepEqual([code, out], [18, '']);
       assert.match(errors, message);
     });
   }
 
-  test('refused: more than the limit of the installation', async () => {
+  test('rejected: more than the limit of the installation', async () => {
     const { code, errors } = await review(
       request({ extra: 'x'.repeat(70_000) }),
       '--values',

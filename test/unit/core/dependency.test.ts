@@ -47,7 +47,7 @@ test('the order of parameters and audiences does not matter; their types do', ()
   assert.notEqual(jwt('x', 'y'), jwt('x,y'));
 });
 
-test('what Vault answers is told from what the Workload API answers', () => {
+test('answers of Vault are distinguished from those of the Workload API', () => {
   fc.assert(fc.property(dependency, (one) => isVaultDependency(one) === 'path' in one));
 });
 
@@ -90,7 +90,7 @@ for (const given of [
   'x'.repeat(1025),
   'ü'.repeat(513),
 ]) {
-  test(`${JSON.stringify(given.slice(0, 20))} is no path`, () => {
+  test(`${JSON.stringify(given.slice(0, 20))} is not a valid path`, () => {
     assert.equal(normalizeVaultPath(given), undefined);
   });
 }
@@ -109,7 +109,7 @@ test('a path in its one spelling stays as it is', () => {
   );
 });
 
-test('a path of slashes and blanks without end is refused in no time', () => {
+test('an endless path of slashes and blanks is rejected at once', () => {
   for (const piece of ['/', ' ', 'v1/', '/ ', 'a/']) {
     assert.equal(
       normalizeVaultPath(`a${piece.repeat(100_000)}a`.slice(0, 300_000) + '\u0001'),

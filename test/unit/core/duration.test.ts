@@ -45,7 +45,7 @@ for (const text of [
   '9999999999',
   '1234567890s',
 ]) {
-  test(`${JSON.stringify(text)} is no duration`, () => {
+  test(`${JSON.stringify(text)} is not a valid duration`, () => {
     assert.equal(parseDuration(text), undefined);
   });
 }

@@ -71,7 +71,7 @@ test('codes are asked for by name', () => {
   assert.equal(exitCodeOf(new Error('x')), EXIT.bug);
 });
 
-test('problems are told all at once', () => {
+test('all problems are reported together', () => {
   const one = { path: 'files[0].mode', message: 'must be octal' };
   const other = { path: 'vault', message: 'is missing' };
   assert.equal(formatProblems([one, other]), 'files[0].mode: must be octal\nvault: is missing');

@@ -32,7 +32,7 @@ test('the count is that of the value, whatever stands in its texts', () => {
   );
 });
 
-test('signs within texts are none, and an escaped quote ends no text', () => {
+test('brackets within texts are not counted, and an escaped quote does not end a text', () => {
   const bounds = { parts: 0, depth: 0 };
   for (const text of ['[{,:', '\\"[', '\\', '"]', '\\\\"{']) {
     assert.equal(jsonBoundsProblem(JSON.stringify(text), bounds), undefined);

@@ -13,7 +13,7 @@ test('signals are read with and without SIG, in either case', () => {
   }
 });
 
-test('signals that cannot be caught, and what is no signal, are refused', () => {
+test('signals that cannot be caught, and unknown ones, are rejected', () => {
   for (const text of [
     '',
     'SIG',
@@ -64,7 +64,7 @@ for (const [url, rule] of [
   ['http://user:password@127.0.0.1/', /user name/],
   ['http://127.0.0.1@example.org/', /user name/],
 ] as const) {
-  test(`${url || 'an empty URL'} is refused`, () => {
+  test(`${url || 'an empty URL'} is rejected`, () => {
     assert.match(notifyUrlProblem(url) ?? 'no problem', rule);
   });
 }

@@ -50,7 +50,7 @@ for (const [path, rule] of [
   ['ü'.repeat(128), /255 bytes/],
   [`${'x/'.repeat(512)}x`, /1024 bytes/],
 ] as const) {
-  test(`the name ${JSON.stringify(path.slice(0, 40))} is refused`, () => {
+  test(`the name ${JSON.stringify(path.slice(0, 40))} is rejected`, () => {
     assert.match(outputPathProblem(path) ?? 'no problem', rule);
   });
 }

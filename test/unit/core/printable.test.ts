@@ -22,7 +22,7 @@ const HOSTILE = [
   '\0',
 ];
 
-test('names with characters that do not show as they are, are none: paths of Vault and files alike', () => {
+test('names with characters that do not show as they are, are invalid: paths of Vault and files alike', () => {
   for (const one of HOSTILE) {
     assert.equal(isPrintable(`a${one}b`), false);
     assert.equal(normalizeVaultPath(`kv/a${one}b`), undefined);

@@ -7,7 +7,7 @@ test('quantities stand for numbers', () => {
   for (const [text, value] of Object.entries(known)) assert.equal(parseQuantity(text), value);
 });
 
-test('what is no quantity is none', () => {
+test('an invalid quantity is undefined', () => {
   for (const text of ['', 'Mi', '-1', '1e3', '1Ti', '1 Mi', '1.', '.5', '1MiB', '1constructor']) {
     assert.equal(parseQuantity(text), undefined, text);
   }

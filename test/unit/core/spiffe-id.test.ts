@@ -30,7 +30,7 @@ test('each of the characters 0 to 255 is allowed exactly where the specification
   }
 });
 
-test('characters beyond those are refused, also where they look alike', () => {
+test('characters beyond those are rejected, also where they look alike', () => {
   for (const character of ['ü', 'а' /* Cyrillic */, '。', '／', '\u200b', '\ud800', '😀']) {
     assert.ok(spiffeIdProblem(`spiffe://a${character}b/path`));
     assert.ok(spiffeIdProblem(`spiffe://domain/a${character}b`));
@@ -61,7 +61,7 @@ for (const [text, rule] of [
   [`spiffe://${'a'.repeat(256)}/path`, /longer than 255/],
   [`spiffe://example.org/${'a'.repeat(2048)}`, /longer than 2048/],
 ] as const) {
-  test(`${JSON.stringify(text.slice(0, 50))} is refused`, () => {
+  test(`${JSON.stringify(text.slice(0, 50))} is rejected`, () => {
     assert.match(spiffeIdProblem(text) ?? 'no problem', rule);
     assert.throws(
       () => parseSpiffeId(text),

@@ -92,7 +92,7 @@ test('every audience of a JWT-SVID must be allowed; other SVIDs are the own iden
   assert.ok(allows({ audiences: [] }, { kind: 'spiffe-id' }));
 });
 
-test('one policy that allows a request is enough; else each says why not, and tells what it allows apart', () => {
+test('one policy that allows a request is enough; else each has its reason, and lists separately what it allows', () => {
   const grants = [
     { ...ALL, policy: 'a', paths: ['kv/a/*'] },
     { ...ALL, policy: 'b', paths: ['kv/b/*'], operations: ['list'] as const },

@@ -27,7 +27,7 @@ test('annotations have their names, defaults and levels', () => {
   assert.deepEqual(written, known);
 });
 
-test('what is refused for now is named as refused', () => {
+test('what is rejected for now is named as rejected', () => {
   for (const prefix of Object.keys(NOT_YET)) assert.match(MANUAL, new RegExp(`\`${prefix}<`));
   assert.match(MANUAL, /`mode: csi`/);
 });

@@ -1,6 +1,6 @@
 /**
  * Text that users see is plain English: no word of a list that the glossary replaces (.github/CONTRIBUTING.md). Looked at are the
- * documents, the chart, and every text literal of the code, comments left out.
+ * documents, the chart, and every text literal of the code, comments left out; and the titles of the tests.
  */
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
@@ -42,8 +42,26 @@ function filesBelow(folder: string, ending: RegExp): readonly string[] {
     .map((name) => `${folder}/${name}`);
 }
 
+const TITLED = new Set(['test', 'it', 'suite', 'describe']);
+
+/** Whether a literal, or the template that it is a part of, is the title of a test. */
+function isTitle(node: ts.Node): boolean {
+  if (ts.isTemplateMiddleOrTemplateTail(node)) return isTitle(node.parent.parent);
+  const title = ts.isTemplateHead(node) ? node.parent : node;
+  const call = title.parent;
+  return (
+    ts.isCallExpression(call) &&
+    call.arguments[0] === title &&
+    ts.isIdentifier(call.expression) &&
+    TITLED.has(call.expression.text)
+  );
+}
+
 /** Text literals of a file; import paths and keys in brackets included, they do no harm. */
-function literals(file: string): readonly Found[] {
+function literals(
+  file: string,
+  isWanted: (node: ts.Node) => boolean = () => true,
+): readonly Found[] {
   const source = ts.createSourceFile(file, readText(file), ts.ScriptTarget.Latest, true);
   const found: Found[] = [];
   const visit = (node: ts.Node): void => {
@@ -54,12 +72,18 @@ function literals(file: string): readonly Found[] {
     ) {
       const { line } = source.getLineAndCharacterOfPosition(node.getStart(source));
       // A single word is a name.
-      if (node.text.includes(' ')) found.push({ place: `${file}:${line + 1}`, text: node.text });
+      if (node.text.includes(' ') && isWanted(node))
+        found.push({ place: `${file}:${line + 1}`, text: node.text });
     }
     ts.forEachChild(node, visit);
   };
   visit(source);
   return found;
+}
+
+/** Titles of a file's tests; not those from tables. */
+function titles(file: string): readonly Found[] {
+  return literals(file, isTitle);
 }
 
 /** Lines of a document, without the code in them: names of tests, say. */
@@ -84,7 +108,7 @@ function wordsIn(all: readonly Found[]): readonly string[] {
 test('texts of the code use no word that the glossary replaces', () => {
   const files = ['src', 'cmd'].flatMap((folder) => filesBelow(folder, /\.ts$/));
   assert.ok(files.length > 300);
-  assert.deepEqual(wordsIn(files.flatMap(literals)), []);
+  assert.deepEqual(wordsIn(files.flatMap((file) => literals(file))), []);
 });
 
 test('the documents use no word that the glossary replaces', () => {
@@ -101,6 +125,12 @@ test('the documents use no word that the glossary replaces', () => {
 test('the chart uses no word that the glossary replaces', () => {
   const files = filesBelow('manifests', /\.(?:ya?ml|md|tpl|txt)$/);
   assert.deepEqual(wordsIn(files.flatMap(lines)), []);
+});
+
+test('titles of tests use no word that the glossary replaces', () => {
+  const found = filesBelow('test', /\.test\.ts$/).flatMap(titles);
+  assert.ok(found.length > 1500, `${found.length}`);
+  assert.deepEqual(wordsIn(found), []);
 });
 
 test('a word that the glossary replaces is found', () => {

@@ -139,7 +139,7 @@ test('fields that the log shows are short texts, whatever was sent', async (t) =
   });
 });
 
-test('requests that are no proper HTTP end, and the next review is answered', async (t) => {
+test('requests that are not valid HTTP end, and the next review is answered', async (t) => {
   const webhook = await startWebhook(t, { installation: INSTALLATION, checkTemplate });
   const head = `POST /mutate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n`;
   const requests = fc.oneof(

@@ -87,7 +87,7 @@ test('the document that is mutated below is a good one', () => {
   assert.ok(isValid(DOCUMENT));
 });
 
-test('a document that is odd anywhere is a frozen configuration or a list of problems', () => {
+test('a document with unusual parts is a frozen configuration or a list of problems', () => {
   let accepted = 0;
   holds(fc.oneof(mutated(DOCUMENT), hostileValue), 1500, (document) => {
     const isAccepted = assertAnswer(() => {
@@ -119,7 +119,7 @@ test('what the environment offers is kept to the same rules', () => {
   });
 });
 
-test('JSON text after edits is read or refused', async () => {
+test('JSON text after edits is read or rejected', async () => {
   const texts = mutatedText(JSON.stringify(DOCUMENT), JSON.stringify(DOCUMENT, undefined, 2));
   await holdsAsync(texts, 100, async (text) => {
     const config = await parseAgentConfigText(text).catch(assertRefusal);
@@ -150,7 +150,7 @@ const yamlPieces = fc.constantFrom(
   ...PROTOTYPE_NAMES.map((name) => `\n${name}: {polluted: true}\n`),
 );
 
-test('YAML text after edits is read or refused', async () => {
+test('YAML text after edits is read or rejected', async () => {
   const edits = fc.array(fc.tuple(fc.nat(), fc.oneof(yamlPieces, hostileText)), { maxLength: 3 });
   const texts = fc.tuple(mutatedText(YAML), edits).map(([text, pieces]) =>
     pieces.reduce((all, [where, piece]) => {
@@ -189,7 +189,7 @@ test('YAML that is to take all time or memory ends', async () => {
   });
 });
 
-test('values of an installation that are odd anywhere are accepted or refused with their places', async () => {
+test('unusual values of an installation are accepted, or rejected with their places', async () => {
   const examples = await Promise.all(
     ['{}', '{"vault":{"connections":{"default":{"address":"https://vault:8200"}}}}'].map(
       parseDocumentText,

@@ -248,7 +248,7 @@ test('long runs of one character take time by their length', () => {
   });
 });
 
-test('thousands of unknown and of refused annotations are answered in time', () => {
+test('thousands of unknown and of invalid annotations are answered in time', () => {
   const starts = fc.constantFrom('secret-', 'file-', 'templates-', 'x', 'env-');
   const many = fc.tuple(starts, fc.string({ maxLength: 8 }));
   holds(many, 6, ([start, end]) => {
@@ -282,7 +282,7 @@ const EXAMPLE = podWith(
   },
 );
 
-test('a pod that is odd anywhere is refused as none, or answered', () => {
+test('a pod with unusual parts is rejected as malformed, or answered', () => {
   const injected = injectPod(EXAMPLE).pod;
   const either = fc.oneof(mutated(EXAMPLE), mutated(injected), hostileValue);
   holds(either, 1500, (value) => {

@@ -77,7 +77,7 @@ function picture(directory: string, leftOut: string): readonly string[] {
   });
 }
 
-test('a set is refused, or written below its directory and nowhere else', async (t) => {
+test('a set is rejected, or written below its directory and nowhere else', async (t) => {
   const base = tempDirectory(t);
   const outcomes = { written: 0, refused: 0 };
   const runs = fc.tuple(traps, fc.array(sets, { minLength: 1, maxLength: 3 }), traps);
@@ -118,7 +118,7 @@ test('a set is refused, or written below its directory and nowhere else', async 
   assert.ok(outcomes.written > 30 && outcomes.refused > 30, JSON.stringify(outcomes));
 });
 
-test('names that no file system tells apart from others do not meet on disk', async (t) => {
+test('names that some file systems treat as equal do not meet on disk', async (t) => {
   const directory = tempDirectory(t);
   const writer = createFileWriter({
     directory,

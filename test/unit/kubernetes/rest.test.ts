@@ -132,7 +132,7 @@ const BROKEN: Readonly<Record<string, (response: ServerResponse) => void>> = {
 };
 
 for (const [name, answer] of Object.entries(BROKEN)) {
-  test(`refused: ${name}`, async (t) => {
+  test(`rejected: ${name}`, async (t) => {
     const server = await serve(t, (_, response) => answer(response));
     await assert.rejects(apiOf(server).send(GET, SIGNAL), (error: unknown) => {
       assert.ok(hasCode(error, 'ERR_KUBERNETES_API') && error instanceof Error);

@@ -188,7 +188,7 @@ test(
 );
 
 test(
-  'the process refuses more than a volume may have, and ends when its engine has',
+  'the process rejects more than a volume may have, and ends when its engine has',
   { skip },
   async (t) => {
     const { root, target } = node(t);

@@ -101,7 +101,7 @@ test('nobody listening is an error that asks for the application', async () => {
   }
 });
 
-test('what is no HTTP is an error', async (t) => {
+test('an answer that is not HTTP is an error', async (t) => {
   const server = createServer((socket) => socket.end('SSH-2.0-OpenSSH_9.9\r\n'));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

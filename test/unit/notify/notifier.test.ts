@@ -9,7 +9,7 @@ function post(url: string): NotifyAction {
   return { kind: 'http', method: 'POST', url };
 }
 
-test('an action is carried out once, however often it is in the list, and told of once', async (t) => {
+test('an action is carried out once, however often it is in the list, and logged once', async (t) => {
   const server = await serve(t, (response) => response.end());
   const { notifier, log, counts } = notifierOf();
   const actions = [post(server.url), post(server.url), { ...post(server.url) }];
@@ -45,7 +45,7 @@ test('actions that differ run side by side; one that fails hinders none', async 
   ]);
 });
 
-test('a failed try is repeated with growing waits, and success is told of once', async (t) => {
+test('a failed try is repeated with growing waits, and success is logged once', async (t) => {
   const server = await serve(t, (response) => {
     response.writeHead(server.calls.length < 4 ? 503 : 200).end();
   });
@@ -59,7 +59,7 @@ test('a failed try is repeated with growing waits, and success is told of once',
   assert.match(log[0]!, /^info: application notified/);
 });
 
-test('after five tries it is given up, told of once, and never thrown', async (t) => {
+test('after five tries it is given up, logged once, and never thrown', async (t) => {
   const server = await serve(t, (response) => response.writeHead(500).end());
   const { notifier, clock, log, counts } = notifierOf();
   const work = notifier.notify([post(server.url)], ALWAYS);

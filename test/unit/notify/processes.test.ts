@@ -246,7 +246,7 @@ test('a restart waits for every one of them, and kills what is left', async (t) 
   assert.deepEqual(sent, ['6 SIGTERM', '30 SIGTERM', '6 SIGKILL']);
 });
 
-test('children in a control group of their own are no main processes', async (t) => {
+test('children in a control group of their own are not main processes', async (t) => {
   const processes = [
     { pid: 7, group: 'app', container: 'app' },
     { pid: 8, parentPid: 7, group: 'app/child', container: 'app' },

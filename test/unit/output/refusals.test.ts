@@ -27,7 +27,7 @@ async function withOldSet(t: TestContext): Promise<string> {
   return directory;
 }
 
-test('bad names are refused together, before anything is touched', async (t) => {
+test('bad names are rejected together, before anything is touched', async (t) => {
   const directory = await withOldSet(t);
   const untouched = hooked((operation) => assert.fail(operation));
   const files = setOf({ '../x': '', '/etc/passwd': '', a: '', 'a/b': '', '..data': '', ok: '' });
@@ -43,7 +43,7 @@ test('bad names are refused together, before anything is touched', async (t) => 
   assert.deepEqual(readAll(directory), OLD);
 });
 
-test('equal names are refused', async (t) => {
+test('equal names are rejected', async (t) => {
   const files = [...setOf({ a: '1' }), ...setOf({ a: '2' })];
   const refused = writerOf(tempDirectory(t)).write(files, ALWAYS);
   await assert.rejects(
@@ -142,7 +142,7 @@ test('a directory that appears under the new name in between is not written into
   assert.deepEqual(readAll(directory), OLD);
 });
 
-test('what somebody put into the present set is no reason to keep it', async (t) => {
+test('a file that somebody put into the present set does not keep it', async (t) => {
   const directory = await withOldSet(t);
   for (const meddle of [
     (): void => fs.symlinkSync('/etc/passwd', join(directory, '..data/planted')),
@@ -184,7 +184,7 @@ for (const [errno, code, remedy] of [
   });
 }
 
-test('a present file that cannot be read is written anew', async (t) => {
+test('a present file that cannot be read is written again', async (t) => {
   const directory = await withOldSet(t);
   const unreadable = { ...nodeFileSystem, read: () => Promise.reject(systemError('EACCES')) };
   const result = await writerOf(directory, unreadable).write(setOf(OLD), ALWAYS);

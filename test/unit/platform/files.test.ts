@@ -9,7 +9,7 @@ import { tempDirectory } from '../../helpers/temp-directory.ts';
 
 const MIB = 2 ** 20;
 
-test('a file is read whole up to the bound, and refused beyond it', async (t) => {
+test('a file is read whole up to the bound, and rejected beyond it', async (t) => {
   const path = join(tempDirectory(t), 'file');
   for (const size of [0, 1, 4095, 4096, 4097, 8192, 8193, 100_000]) {
     const content = 'ä'.repeat(size / 2) + 'x'.repeat(size % 2);
@@ -25,7 +25,7 @@ test('what a file says of its size is not believed', async () => {
   assert.match(status, /^Name:.*^VmRSS:/ms);
 });
 
-test('a file that grows while it is read is refused at the bound', async (t) => {
+test('a file that grows while it is read is rejected at the bound', async (t) => {
   const path = join(tempDirectory(t), 'file');
   writeFileSync(path, 'x'.repeat(100));
   const reading = readTextFile(path, 10_000);

@@ -61,20 +61,16 @@ function children(): readonly string[] {
   return readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').split(' ').filter(Boolean);
 }
 
-test(
-  'a process that is locked down is refused whatever it tries by itself',
-  { skip },
-  async (t) => {
-    const child = start(t, 'locked');
-    const results = await child.told();
-    assert.ok(Object.keys(results).length > 100);
-    const done = Object.entries(results).filter(([, errno]) => errno !== EPERM);
-    assert.deepEqual(done, []);
-    assert.deepEqual(child.logger.lines, []);
-  },
-);
+test('a process that is locked down can do nothing by itself', { skip }, async (t) => {
+  const child = start(t, 'locked');
+  const results = await child.told();
+  assert.ok(Object.keys(results).length > 100);
+  const done = Object.entries(results).filter(([, errno]) => errno !== EPERM);
+  assert.deepEqual(done, []);
+  assert.deepEqual(child.logger.lines, []);
+});
 
-test('what it is refused it could do if it were not locked down', { skip }, async (t) => {
+test('the same process could do all of it if it were not locked down', { skip }, async (t) => {
   const free = start(t, 'free');
   const refused = Object.entries(await free.told()).filter(([, errno]) => errno !== 0);
   assert.deepEqual(refused, []);

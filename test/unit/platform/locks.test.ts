@@ -43,7 +43,7 @@ test('a lock ends with its process, however that ends', async (t) => {
   await lock.release();
 });
 
-test('what is no directory is not locked', async (t) => {
+test('only a directory is locked', async (t) => {
   const directory = tempDirectory(t);
   await assert.rejects(systemLocks.tryLock(join(directory, 'none')), { code: 'ENOENT' });
   writeFileSync(join(directory, 'file'), '');

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { parseMountinfo, systemMounts } from '../../../src/platform/mounts.ts';
 
-test('mounts are read from the kernel’s table, names unescaped, lines that are none skipped', () => {
+test('mounts are read from the kernel’s table, names unescaped, other lines skipped', () => {
   const text = [
     '36 35 98:0 /mnt1 /mnt\\0402 rw,noatime shared:1 master:2 - ext3 /dev/root rw,errors=continue',
     '42 27 0:39 / /pods/a/mount rw,nosuid - tmpfs csi.vouchsafe.dev rw,size=64k',
@@ -21,7 +21,7 @@ test('any text: a list', () => {
   fc.assert(fc.property(fc.string(), (text) => assert.ok(Array.isArray(parseMountinfo(text)))));
 });
 
-test('unmounting what is not mounted tells why', async () => {
+test('unmounting what is not mounted fails with the reason', async () => {
   const directory = openSync('/proc/self', 'r');
   try {
     await assert.rejects(systemMounts.unmount(directory), {
@@ -33,7 +33,7 @@ test('unmounting what is not mounted tells why', async () => {
   }
 });
 
-test('an open file tells the mount that it is on', async () => {
+test('the mount of an open file is known', async () => {
   const directory = openSync('/proc/self', 'r');
   try {
     const found = await systemMounts.mountOf(directory);

@@ -18,7 +18,7 @@ suite('the ledger of the soak', () => {
     assert.deepEqual(ledger.count('the credential logs in'), { all: 2, bad: 1 });
   });
 
-  test('a fault excuses checks until it is over, and tells when they last failed', () => {
+  test('a fault excuses checks until it is over, and records when they last failed', () => {
     const ledger = new Ledger();
     ledger.faultBegins(['counter']);
     ledger.check('counter', false, 'old');
@@ -59,7 +59,7 @@ suite('the ledger of the soak', () => {
     assert.equal(ledger.failure, undefined);
   });
 
-  test('the first violation stays; the end is none', () => {
+  test('the first violation stays; the end is not a violation', () => {
     const ledger = new Ledger();
     ledger.violate('first', 'one');
     ledger.violate('second', 'two');

@@ -17,7 +17,7 @@ test('an agent that grows with its age is found', () => {
   assert.deepEqual(growthOf(aged(1, 0, growing), 'rssMiB'), [64, 139]);
 });
 
-test('agents that begin anew are each compared with themselves', () => {
+test('agents that start again are each compared with themselves', () => {
   const large = aged(1, 0, new Array<number>(90).fill(80));
   const small = aged(2, 90_000, new Array<number>(90).fill(50));
   assert.deepEqual(growthOf([...small, ...large], 'descriptors'), [20, 20]);

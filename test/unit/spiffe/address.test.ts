@@ -41,7 +41,7 @@ for (const [uri, message] of [
   ['tcp://me@127.0.0.1:80', /user information/],
   ['tcp:127.0.0.1:80', /path/],
 ] as const) {
-  test(`"${uri}" is refused by its own rule`, () => {
+  test(`"${uri}" is rejected by its own rule`, () => {
     assert.throws(() => parseWorkloadApiAddress(uri), { code: 'ERR_SPIFFE_ADDRESS', message });
   });
 }

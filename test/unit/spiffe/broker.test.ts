@@ -152,7 +152,7 @@ test('an identity made of it serves JWT-SVIDs, and X.509-SVIDs that follow each 
   await running;
 });
 
-test('a stream that is cut is opened anew, and the SVID stays meanwhile', async (t) => {
+test('a stream that is cut is opened again, and the SVID stays meanwhile', async (t) => {
   const { broker, server, clock } = await world(t);
   const identity = createIdentity({ api: broker.workload(WEB), clock, random });
   const stop = new AbortController();
@@ -183,7 +183,7 @@ for (const [what, differences] of [
   ['of a workload', { serverId: 'spiffe://example.org/web' }],
   ['that only looks like an agent', { serverId: 'spiffe://example.org/web/spire/agent/x' }],
 ] as const) {
-  test(`a server with a SPIFFE ID ${what} is refused, and named`, async (t) => {
+  test(`a server with a SPIFFE ID ${what} is rejected, and named`, async (t) => {
     const { broker, server } = await world(t, differences);
     const name =
       'serverId' in differences ? differences.serverId : 'spiffe://example.org/spire/agent/dev';
@@ -198,7 +198,7 @@ for (const [what, differences] of [
   });
 }
 
-test('a server that another authority vouches for is refused, whatever its SPIFFE ID is', async (t) => {
+test('a server that another authority vouches for is rejected, whatever its SPIFFE ID is', async (t) => {
   const { broker, server } = await world(t, { isImpostor: true });
   await assert.rejects(ids(broker.workload(WEB)), {
     code: 'ERR_SPIFFE_UNAVAILABLE',
@@ -230,7 +230,7 @@ test('a server of a trust domain without a bundle cannot be verified, and that i
   });
 });
 
-test('a driver that the server does not list is told where to list it', async (t) => {
+test('for a driver that the server does not list, the error says where to list it', async (t) => {
   const { broker, server } = await world(t, { brokers: ['spiffe://example.org/other'] });
   await assert.rejects(ids(broker.workload(WEB)), {
     code: 'ERR_SPIFFE_UNAVAILABLE',
@@ -274,13 +274,13 @@ for (const [what, reference] of [
   ['another namespace', { ...WEB, namespace: 'bank' }],
   ['another name', { ...WEB, name: 'job' }],
 ] as const) {
-  test(`a name with ${what} is no pod`, async (t) => {
+  test(`a name with ${what} is not a pod`, async (t) => {
     const { broker } = await world(t);
     await assert.rejects(ids(broker.workload(reference)), { message: /NOT_FOUND/ });
   });
 }
 
-test('a pod is told by all its names', async (t) => {
+test('a pod is identified by all its names', async (t) => {
   const { broker } = await world(t);
   for (const missing of ['uid', 'namespace', 'name']) {
     assert.throws(() => broker.workload({ ...WEB, [missing]: '' }), TypeError);
@@ -326,7 +326,7 @@ test('of several SVIDs the one that was asked for comes, though the server sends
   );
 });
 
-test('an answer without SVIDs, and one that is none, break the protocol', async (t) => {
+test('an answer without SVIDs, and an invalid one, break the protocol', async (t) => {
   const { broker, server } = await world(t);
   server.fault('FetchJWTSVID', { kind: 'message', bytes: new Uint8Array() });
   await assert.rejects(ids(broker.workload(WEB)), {
@@ -360,7 +360,7 @@ test('a stream goes on after garbage, and ends when all was withdrawn', async (t
   await until(() => server.openStreams === 0);
 });
 
-test('a pod that is registered later gets its X.509-SVID, and the reason is told until then', async (t) => {
+test('a pod that is registered later gets its X.509-SVID, and the reason is reported until then', async (t) => {
   const { broker, server, clock } = await world(t, { pods: [pod('web', { identities: [] })] });
   const identity = createIdentity({ api: broker.workload(WEB), clock, random });
   const stop = new AbortController();
@@ -499,7 +499,7 @@ test('a request without audience is a mistake of the caller', async (t) => {
   assert.equal(server.calls.FetchJWTSVID, 0);
 });
 
-test('an address that is none is named as that of the Broker API', () => {
+test('an invalid address is named as that of the Broker API', () => {
   const clock = new FakeClock();
   const api = createWorkloadApi({ address: 'unix:///nowhere', clock });
   const identity = createIdentity({ api, clock, random });
@@ -521,7 +521,7 @@ for (const [what, serverIds, expected] of [
   ['of two trust domains', ['spiffe://a/x', 'spiffe://b/x'], TypeError],
   ['that are none', ['web'], { code: 'ERR_SPIFFE_ID' }],
 ] as const) {
-  test(`SPIFFE IDs of servers that are ${what} are refused at once`, () => {
+  test(`SPIFFE IDs of servers that are ${what} are rejected at once`, () => {
     const clock = new FakeClock();
     const api = createWorkloadApi({ address: 'unix:///nowhere', clock });
     const identity = createIdentity({ api, clock, random });

@@ -144,7 +144,7 @@ test('closing ends the wait for the end of an old connection', async () => {
   await assert.rejects(connections.acquire(never), TypeError);
 });
 
-test('a connection that cannot be opened, and security that is not there, are told', async () => {
+test('a connection that cannot be opened, and missing security, are reported', async () => {
   const reason = new Error('no such thing');
   const failing = new Connections(
     () => Promise.reject(reason),

@@ -148,7 +148,7 @@ test('an identity made of it serves JWT-SVIDs, and X.509-SVIDs that follow each 
   await running;
 });
 
-test('a cut of both streams opens them anew, and the SVID stays meanwhile', async (t) => {
+test('a cut of both streams opens them again, and the SVID stays meanwhile', async (t) => {
   const { delegate, server, clock } = await world(t);
   const identity = createIdentity({ api: delegate.workload(OF_WEB), clock, random });
   const stop = new AbortController();
@@ -307,7 +307,7 @@ test('of several SVIDs the one that was asked for comes, though the server sends
   await assert.rejects(ids(web, 'spiffe://example.org/d'), { code: 'ERR_SPIFFE_NO_MATCH' });
 });
 
-test('an answer without SVIDs, and one that is none, break the protocol', async (t) => {
+test('an answer without SVIDs, and an invalid one, break the protocol', async (t) => {
   const { delegate, server } = await world(t);
   const web = delegate.workload(OF_WEB);
   const { FetchJWTSVIDsResponse: answer } = DELEGATED_MESSAGES;
@@ -400,7 +400,7 @@ test('a request without audience is a mistake of the caller', async (t) => {
   assert.equal(server.calls.FetchJWTSVIDs, 0);
 });
 
-test('an address that is none is named as that of the Delegated Identity API', () => {
+test('an invalid address is named as that of the Delegated Identity API', () => {
   const clock = new FakeClock();
   assert.throws(() => createDelegatedIdentity({ address: '', clock }), {
     code: 'ERR_SPIFFE_ADDRESS',

@@ -69,7 +69,7 @@ for (const [what, choice, expected] of [
   });
 }
 
-test('a JWT-SVID is fetched anew each time', async (t) => {
+test('a JWT-SVID is fetched again each time', async (t) => {
   const { identity, server } = await setup(t);
   await identity.jwtSvid(['vault'], never);
   await identity.jwtSvid(['vault'], never);
@@ -274,7 +274,7 @@ test('a stream that brought something and lived is followed by the next one at o
   assert.equal(identity.lastError?.code, 'ERR_SPIFFE_UNAVAILABLE');
 });
 
-test('the same state told again wakes nobody', async (t) => {
+test('the same state, reported again, wakes no caller', async (t) => {
   const clock = new FakeClock();
   const context = await realContext(clock);
   const { identity } = await run(t, [[context], [context, 'quiet']], clock);
@@ -290,7 +290,7 @@ test('the same state told again wakes nobody', async (t) => {
 });
 
 for (const code of ['ERR_SPIFFE_REJECTED', 'ERR_SPIFFE_UNIMPLEMENTED'] as const) {
-  test(`${code} ends the loop for good, and those who wait are told`, async (t) => {
+  test(`${code} ends the loop for good, and waiting callers get the error`, async (t) => {
     const { identity, opened, done, clock } = await run(t, [[code]]);
     const error = await done;
     assert.ok(error instanceof VouchsafeError && error.code === code);
@@ -314,7 +314,7 @@ for (const code of [
   });
 }
 
-test('a stream that is silent although the SVID nears its end is opened anew', async (t) => {
+test('a stream that is silent although the SVID nears its end is opened again', async (t) => {
   const clock = new FakeClock();
   const context = await realContext(clock);
   const { opened } = await run(t, [[context, 'quiet'], ['quiet']], clock);

@@ -70,7 +70,7 @@ for (const [what, svid, message] of [
   ['an expiry beyond all dates', token({}, { exp: 1e300 }), /no expiry/],
   ['an expiry long ago', token({}, { exp: now / 1000 - 61 }), /expired at 2025-12-31T23:58:59/],
 ] as const) {
-  test(`a token with ${what} is refused without being quoted`, () => {
+  test(`a token with ${what} is rejected without being quoted`, () => {
     const entry = { spiffeId: ID, svid, hint: '' };
     assert.throws(
       () => parseJwtSvid(entry, ['vault'], now),
@@ -133,7 +133,7 @@ test('an empty key set is kept: it revokes every key', () => {
 });
 
 for (const text of ['', 'x', '[]', '{}', '{"keys":{}}', 'null', '\xff']) {
-  test(`"${text}" is no JWKS`, () => {
+  test(`"${text}" is not a valid JWKS`, () => {
     assert.throws(() => parseJwtBundle(Buffer.from(text, 'latin1'), 'spiffe://a'), {
       code: 'ERR_SPIFFE_MALFORMED',
       message: /spiffe:\/\/a/,

@@ -81,7 +81,7 @@ test('an abort is not a lack of an SVID', async (t) => {
   await assert.rejects(waiting, reason);
 });
 
-test('an own Workload API that no retry can mend is told as it is', async (t) => {
+test('an error of the own Workload API that no retry can mend is reported as it is', async (t) => {
   const clock = new FakeClock();
   const server = await startWorkloadApi({ clock });
   t.after(() => server.close());

@@ -21,7 +21,7 @@ test('every pod has selectors of its names', () => {
   assert.deepEqual(podSelectors(POD), OF_EVERY_POD);
 });
 
-test('labels and owners are told with their values', () => {
+test('labels and owners are listed with their values', () => {
   const selectors = podSelectors({
     ...POD,
     labels: { app: 'web', 'app.kubernetes.io/part-of': '' },

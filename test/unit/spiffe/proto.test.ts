@@ -167,7 +167,7 @@ for (const [what, message] of [
   ['an illegal tag', [0x00, 0x00]],
   ['broken UTF-8', [0x12, 0x01, 0xff]],
 ] as const) {
-  test(`${what} is refused`, () => {
+  test(`${what} is rejected`, () => {
     assert.throws(() => MESSAGES.JWTSVIDRequest.decode(Buffer.from(message)));
   });
 }

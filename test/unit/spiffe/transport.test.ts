@@ -96,7 +96,7 @@ test('a server that resets a call is unavailable', async (t) => {
   });
 });
 
-test('a web server is no Workload API', async (t) => {
+test('a web server is not a Workload API', async (t) => {
   const address = await http2Server(t, (stream) => {
     stream.respond({ ':status': 404 });
     stream.end('<html>');
@@ -133,7 +133,7 @@ test('a connection that is cut in the middle of a stream ends it with an error',
   await assert.rejects(messages.next(), { code: 'ERR_SPIFFE_UNAVAILABLE' });
 });
 
-test('a message over 16 MiB is refused', async (t) => {
+test('a message over 16 MiB is rejected', async (t) => {
   const big = Buffer.alloc(16 * 1024 * 1024 + 1);
   const address = await http2Server(t, (stream) => answer(stream, [big]));
   await assert.rejects(transportTo(t, address).unary('FetchJWTSVID', nothing, never), {

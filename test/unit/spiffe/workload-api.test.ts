@@ -71,7 +71,7 @@ test('an identity of somebody else is denied, and named', async (t) => {
   });
 });
 
-test('a SPIFFE ID that is none is rejected by the server', async (t) => {
+test('an invalid SPIFFE ID is rejected by the server', async (t) => {
   const { api } = await setup(t);
   await assert.rejects(api.fetchJwtSvids({ audiences: ['vault'], spiffeId: 'web' }, never), {
     code: 'ERR_SPIFFE_REJECTED',
@@ -110,7 +110,7 @@ test('an answer without SVIDs breaks the protocol', async (t) => {
   });
 });
 
-test('an answer that is no protocol buffer breaks the protocol', async (t) => {
+test('an answer that is not a protocol buffer breaks the protocol', async (t) => {
   const { api, server } = await setup(t);
   server.fault('FetchJWTSVID', { kind: 'garbage' });
   server.fault('FetchX509SVID', { kind: 'garbage' });

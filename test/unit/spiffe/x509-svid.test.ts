@@ -83,7 +83,7 @@ for (const [index, which] of ['begin', 'end'].entries()) {
 }
 
 for (const [what, given, message] of invalid) {
-  test(`a certificate with ${what} is no X.509-SVID`, () => {
+  test(`a certificate with ${what} is not a valid X.509-SVID`, () => {
     assert.throws(() => parseX509Svid(given, nowMs), { code: 'ERR_SPIFFE_SVID_INVALID', message });
   });
 }
@@ -114,7 +114,7 @@ for (const [what, bytes] of [
   ['a length of five bytes', Buffer.from([0x30, 0x85, 0, 0, 0, 0, 1])],
   ['too many', Buffer.concat(Array<Buffer>(1025).fill(Buffer.from([0x30, 0x00])))],
 ] as const) {
-  test(`${what} is no list of certificates`, () => {
+  test(`${what} is not a list of certificates`, () => {
     assert.throws(() => parseCertificates(bytes, 'the bundle'), {
       code: 'ERR_SPIFFE_MALFORMED',
       message: /the bundle/,
@@ -122,7 +122,7 @@ for (const [what, bytes] of [
   });
 }
 
-test('no bytes are no certificates', () => {
+test('without bytes there are no certificates', () => {
   assert.deepEqual(parseCertificates(empty, 'the bundle'), []);
 });
 

@@ -107,7 +107,7 @@ describe('bounds', () => {
     assert.deepEqual(problemsIn(`{{${names.join('.')}}}`, 't'), []);
   });
 
-  it('refuses deep nesting without delay, however it is hidden', () => {
+  it('rejects deep nesting without delay, however it is hidden', () => {
     for (const source of [
       '{{#a}}'.repeat(40_000),
       '{{#a}}{{! {{/a}}'.repeat(15_000),

@@ -90,7 +90,7 @@ describe('escaping', () => {
     );
   });
 
-  it('refuses what no format can hold', () => {
+  it('rejects what no format can hold', () => {
     const deep = Array.from({ length: 102 }).reduce<unknown>((inner) => [inner], 1);
     for (const encode of [encodeJson, encodeYaml, encodeYamlBlock, encodeToml]) {
       assert.throws(() => encode(deep), /nested deeper than 100/);

@@ -48,12 +48,12 @@ for (const source of UNKNOWN) {
   });
 }
 
-test('a path that cannot be one is told early, however it is written', () => {
+test('an invalid path is reported early, however it is written', () => {
   const [problem] = checkTemplate('{{secret (concat "kv/../" "x")}}', 't').problems;
   assert.match(problem?.message ?? '', /^secret: argument 1 is not a valid Vault path/);
 });
 
-test('constants that grow without end are left for the rendering to refuse', () => {
+test('constants that grow without end are left for the rendering to reject', () => {
   const grow = (depth: number): string =>
     depth === 0 ? '"0123456789abcdef"' : `(concat ${grow(depth - 1)} ${grow(depth - 1)})`;
   assert.deepEqual(asks(`{{secret (sha256 ${grow(9)})}}`), []);

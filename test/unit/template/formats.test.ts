@@ -46,7 +46,7 @@ describe('shipped formats', () => {
     assert.equal(format('env', {}), '');
   });
 
-  it('env refuses names that are none, and single values', () => {
+  it('env rejects invalid names, and single values', () => {
     const work = (): unknown => format('env', { 'db-user': 'x' });
     assert.match(
       refusal('ERR_TEMPLATE_VALUE', work),
@@ -75,7 +75,7 @@ describe('shipped formats', () => {
     assert.equal(format('raw', SECRET, 'NONE'), '');
   });
 
-  it('raw refuses several values, and says how to pick one', () => {
+  it('raw rejects several values, and says how to pick one', () => {
     const message = refusal('ERR_TEMPLATE_VALUE', () => format('raw', SECRET));
     assert.match(message, /select it with path#key \(keys: USER, PASSWORD/);
     refusal('ERR_TEMPLATE_VALUE', () => format('raw', SECRET, 'TAGS'));

@@ -192,7 +192,7 @@ describe('helpers', () => {
   }
   for (const [name, cases] of Object.entries(REFUSES)) {
     for (const [source, message] of cases) {
-      it(`${name} refuses ${source.replaceAll('\n', '⏎')}`, () => {
+      it(`${name} rejects ${source.replaceAll('\n', '⏎')}`, () => {
         assert.match(
           refusal('ERR_TEMPLATE_VALUE', () => pass(source, ROOT)),
           message,

@@ -100,7 +100,7 @@ describe('missing keys', () => {
     ['{{pick db "nope"}}', /no such key/],
   ];
   for (const [source, message] of missing) {
-    it(`refuses ${source.replaceAll('\n', '⏎')}`, () => {
+    it(`rejects ${source.replaceAll('\n', '⏎')}`, () => {
       assert.match(
         refusal('ERR_TEMPLATE_MISSING_KEY', () => render(source, ROOT)),
         message,
@@ -157,7 +157,7 @@ describe('values that do not fit', () => {
     ['{{required empty}}', /a value is required here/],
   ];
   for (const [source, message] of refused) {
-    it(`refuses ${source}`, () => {
+    it(`rejects ${source}`, () => {
       assert.match(
         refusal('ERR_TEMPLATE_VALUE', () => render(source, ROOT)),
         message,

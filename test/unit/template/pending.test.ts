@@ -103,7 +103,7 @@ describe('many passes', () => {
     assert.deepEqual(missed, [['read:a/x']]);
   });
 
-  it('tells writes, reads and certificates apart by their parameters', () => {
+  it('distinguishes writes, reads and certificates by their parameters', () => {
     const source =
       '{{json (secret "t/x")}}{{json (secret "t/x" a=1 b=2)}}{{json (secret "t/x" b=2 a=1)}}{{json (pki "t/x" a=1)}}';
     assert.deepEqual(keys(pass(source).missing), [

@@ -101,7 +101,7 @@ describe('work', () => {
     assert.ok(cpuMs(() => run(source, root)) < 1000);
   });
 
-  it('JSON is refused by depth, number of values and length of keys before it is parsed', () => {
+  it('JSON is rejected by depth, number of values and length of keys before it is parsed', () => {
     const deep = refusal('ERR_TEMPLATE_VALUE', () =>
       run('{{json (parseJson a)}}', { a: '['.repeat(6 * MIB) }),
     );

@@ -95,7 +95,7 @@ function outputOf(source: string): string {
 
 const DOCUMENT = { apiVersion: 'vouchsafe.dev/v1', kind: 'AgentConfig' };
 
-test('the agent refuses a wrong config with its exit code', () => {
+test('the agent rejects an invalid config with its exit code', () => {
   const { status, text } = start(['agent', '--once'], { ...DOCUMENT, filez: [] });
   assert.equal(status, EXIT.config);
   assert.match(text, /ERR_CONFIG_INVALID.*\n.*filez: is not known; did you mean "files"/);
@@ -140,7 +140,7 @@ test('the agent loads gRPC where it needs an SVID', () => {
   assert.match(text, /ERR_SPIFFE_UNAVAILABLE.*the socket does not exist/);
 });
 
-test('the webhook starts and refuses wrong flags and wrong values', () => {
+test('the webhook starts, and rejects invalid flags and values', () => {
   assert.equal(start(['webhook', '--wrong']).status, EXIT.usage);
   const path = join(directory, 'values.yaml');
   writeFileSync(path, 'vaults: {}\n');
@@ -149,7 +149,7 @@ test('the webhook starts and refuses wrong flags and wrong values', () => {
   assert.match(text, /vaults: is not known; did you mean "vault"/);
 });
 
-test('the CSI driver starts and refuses wrong flags, wrong values and a state directory that is none', () => {
+test('the CSI driver starts, and rejects invalid flags, invalid values and a state directory that is not a directory', () => {
   assert.equal(start(['csi', '--wrong']).status, EXIT.usage);
   assert.match(
     start(['csi']).text,
@@ -167,7 +167,7 @@ test('the CSI driver starts and refuses wrong flags, wrong values and a state di
   assert.match(refused.text, /ERR_CSI_STATE/);
 });
 
-test('the CSI driver listens for the kubelet, and ends when told to', async () => {
+test('the CSI driver listens for the kubelet, and ends at SIGTERM', async () => {
   const [node, ...args] = imageCommand(join(directory, 'dist'));
   const memory = mkdtempSync('/dev/shm/vouchsafe-bundle-');
   try {

@@ -22,7 +22,7 @@ suite('the address', () => {
     'https://:8200',
   ];
   for (const address of BAD) {
-    test(`"${address}" is refused without being shown`, async (t) => {
+    test(`"${address}" is rejected without being shown`, async (t) => {
       const error = await failure(
         Promise.resolve().then(() => makeClient(t, address)),
         'ERR_VAULT_ADDRESS',
@@ -32,7 +32,7 @@ suite('the address', () => {
   }
 
   for (const namespace of ['', 'a b', 'a\r\nX-Vault-Token: x', 'ü']) {
-    test(`with the namespace ${JSON.stringify(namespace)} is refused`, async (t) => {
+    test(`with the namespace ${JSON.stringify(namespace)} is rejected`, async (t) => {
       const make = Promise.resolve().then(() =>
         makeClient(t, 'https://vault.example', { namespace }),
       );
@@ -41,7 +41,7 @@ suite('the address', () => {
   }
 });
 
-test('metrics and logs tell operation and outcome, never a path or a secret', async (t) => {
+test('metrics and logs have operation and outcome, never a path or a secret', async (t) => {
   const secret = answer({ password: PLANTED.value });
   const server = await startScripted(
     t,

@@ -55,10 +55,10 @@ suite('parseJson', () => {
   });
 
   for (const text of ['', '{', '{"a":1}x', "{'a':1}", '{"a":NaN}', '['.repeat(100_000)]) {
-    test(`refuses ${text.slice(0, 10)}`, () => assert.throws(() => parse(text)));
+    test(`rejects ${text.slice(0, 10)}`, () => assert.throws(() => parse(text)));
   }
 
-  test('refuses bytes that are not UTF-8', () => {
+  test('rejects bytes that are not UTF-8', () => {
     assert.throws(() => parseJson(Buffer.from([0x22, 0xc3, 0x28, 0x22])), TypeError);
   });
 });

@@ -100,7 +100,7 @@ suite('a login', () => {
   }
 
   for (const mount of ['', '/jwt', 'jwt/', 'a//b', '../sys']) {
-    test(`at the mount "${mount}" is refused before it is sent`, async (t) => {
+    test(`at the mount "${mount}" is rejected before it is sent`, async (t) => {
       const server = await startScripted(t, inOrder());
       const { client } = makeClient(t, server.address);
       await failure(client.login({ ...LOGIN, mount }, NEVER), 'ERR_VAULT_BAD_REQUEST');
@@ -108,7 +108,7 @@ suite('a login', () => {
   }
 });
 
-suite('a refused login says why:', () => {
+suite('a rejected login says why:', () => {
   const TABLE: readonly [string, number, string][] = [
     ['role', 400, 'missing role'],
     ['role', 400, 'role "app" could not be found'],
@@ -230,7 +230,7 @@ suite('a login with a certificate', () => {
     assert.deepEqual(server.requests[0]?.json, { name: 'app' });
   });
 
-  test('that is refused leaves the one before in place', async (t) => {
+  test('that is rejected leaves the one before in place', async (t) => {
     const refusal = refused(400, 'no chain matching all constraints could be found');
     const { server, client } = await start(t, inOrder(loggedIn(), refusal, loggedIn()));
     await client.login(certificate('one'), NEVER);
@@ -248,7 +248,7 @@ suite('a login with a certificate', () => {
     await failure(client.login(request, NEVER), 'ERR_VAULT_TLS');
   });
 
-  test('that is no PEM is a TLS error without its text', async (t) => {
+  test('that is not PEM is a TLS error without its text', async (t) => {
     const { client } = await start(t, inOrder());
     const request = { ...certificate('one'), keyPem: new Secret(PLANTED.value) };
     const error = await failure(client.login(request, NEVER), 'ERR_VAULT_TLS');

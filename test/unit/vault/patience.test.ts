@@ -71,7 +71,7 @@ test('what makes nothing is given up at the deadline', async (t) => {
   assert.match((await call).message, /did not respond within 1 s/);
 });
 
-test('the time in which a request waited for its turn is none of its own', async (t) => {
+test('the time in which a request waited for its turn does not belong to it', async (t) => {
   const late = Promise.withResolvers<Reply>();
   const server = await startScripted(t, () => late.promise);
   const turn = Promise.withResolvers<undefined>();

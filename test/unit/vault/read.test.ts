@@ -195,7 +195,7 @@ suite('a read', () => {
   });
 
   for (const path of ['', '/', 'a/../b', 'a\u0000b', 'a/\ud800', 'x'.repeat(2000)]) {
-    test(`of ${JSON.stringify(path.slice(0, 10))} is refused before it is sent`, async (t) => {
+    test(`of ${JSON.stringify(path.slice(0, 10))} is rejected before it is sent`, async (t) => {
       const server = await startScripted(t, inOrder());
       const { client } = makeClient(t, server.address);
       await failure(client.fetch(TOKEN, read(path), NEVER), 'ERR_VAULT_BAD_REQUEST');
@@ -278,7 +278,7 @@ suite('the mount', () => {
     assert.deepEqual((await second).data, { x: 1 });
   });
 
-  test('is forgotten when its path is refused, for it may have become another', async (t) => {
+  test('is forgotten when its path is rejected, because it may have become another', async (t) => {
     const server = await startScripted(
       t,
       inOrder(
@@ -295,7 +295,7 @@ suite('the mount', () => {
     assert.deepEqual((await client.fetch(TOKEN, read('kv/app'), NEVER)).data, { x: 2 });
   });
 
-  test('that Vault does not tell is found by trying, and remembered', async (t) => {
+  test('that Vault does not report is found by trying, and remembered', async (t) => {
     const routes: Record<string, Reply> = {
       [`${LOOKUP}/team/kv/app`]: PREFLIGHT,
       'GET /v1/team/kv/app': DENIED,
@@ -311,7 +311,7 @@ suite('the mount', () => {
     assert.equal(server.requests.length, before + 1);
   });
 
-  test('that Vault does not tell may be plain, or written out', async (t) => {
+  test('that Vault does not report may be plain, or written out', async (t) => {
     const lease = { lease_id: 'db/creds/a/1', lease_duration: 60 };
     const server = await startScripted(
       t,
@@ -393,7 +393,7 @@ suite('a list', () => {
     [answer({ keys: 'a' }), 'ERR_VAULT_MALFORMED'],
   ];
   for (const [reply, code] of FAILURES) {
-    test(`that is refused: ${code}`, async (t) => {
+    test(`that is rejected: ${code}`, async (t) => {
       const server = await startScripted(t, inOrder(mount('kv/', 'kv'), reply));
       const { client } = makeClient(t, server.address);
       await failure(client.fetch(TOKEN, list('kv/none'), NEVER), code);

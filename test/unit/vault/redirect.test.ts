@@ -47,7 +47,7 @@ suite('a redirect of Vault', () => {
     assert.deepEqual(active.requests[1]?.json, { role: 'app', jwt: JWT.reveal() });
   });
 
-  test('to a host that the connection does not name is refused, and the token stays', async (t) => {
+  test('to a host that the connection does not name is rejected, and the token stays', async (t) => {
     const other = await startScripted(t, () => answer({ stolen: true }));
     for (const host of ['other.example', 'x.vault.example', 'example', '127.0.0.1']) {
       const standby = await redirecting(t, named(other, host));
@@ -108,7 +108,7 @@ suite('a redirect of Vault', () => {
     assert.equal(other.requests.length, 0);
   });
 
-  test('to a host with a long name is refused in few words', async (t) => {
+  test('to a host with a long name is rejected in few words', async (t) => {
     const standby = await redirecting(t, `http://${'x'.repeat(5000)}.example`);
     const { client } = makeClient(t, standby.address, { lookup });
     const error = await failure(client.fetch(TOKEN, WRITE, NEVER), 'ERR_VAULT_REDIRECT');
@@ -162,7 +162,7 @@ suite('a local address', () => {
   }
 
   for (const host of ['10.0.0.1', '192.168.1.1', '8.8.8.8', '[fd00::1]', '[2001:db8::1]', 'name']) {
-    test(`${host} is none`, () => {
+    test(`${host} is not local`, () => {
       assert.equal(localKindOf(host), undefined);
       assert.equal(target(`https://${host}/`).hostname, host);
     });

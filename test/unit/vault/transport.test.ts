@@ -101,7 +101,7 @@ suite('a request', () => {
     assert.deepEqual(new Set(await connections(10)), new Set([3]));
   });
 
-  test('that is too large is refused before it is sent', async (t) => {
+  test('that is too large is rejected before it is sent', async (t) => {
     const server = await startScripted(t, inOrder());
     const { client } = makeClient(t, server.address);
     const params = { text: 'x'.repeat(MAX_REQUEST_BYTES) };
@@ -109,7 +109,7 @@ suite('a request', () => {
     assert.equal(server.requests.length, 0);
   });
 
-  test('with a token that no header can hold is refused without showing it', async (t) => {
+  test('with a token that no header can hold is rejected without showing it', async (t) => {
     const server = await startScripted(t, inOrder());
     const { client } = makeClient(t, server.address);
     const token = new Secret('planted-password-value\n');
@@ -302,7 +302,7 @@ suite('a redirect', () => {
     assert.equal(tls.requests[1]?.path, '/elsewhere/v1/transit/random');
   });
 
-  test('from https to http is refused, and the token stays at home', async (t) => {
+  test('from https to http is rejected, and the token stays at home', async (t) => {
     const plain = await startScripted(t, inOrder());
     const tls = await tlsServer(t);
     tls.script = inOrder({ status: 307, headers: { Location: `${plain.address}/v1/x` } });
@@ -319,7 +319,7 @@ suite('a redirect', () => {
     ['http://user:word@127.0.0.1/', 'with a password'],
   ];
   for (const [location, message] of REFUSED) {
-    test(`to "${location}" is refused`, async (t) => {
+    test(`to "${location}" is rejected`, async (t) => {
       const server = await startScripted(
         t,
         inOrder({ status: 307, headers: { Location: location } }),
@@ -354,14 +354,14 @@ suite('TLS', () => {
     assert.equal(server.requests.length, 0);
   });
 
-  test('without a CA the public ones are trusted, so it is refused', async (t) => {
+  test('without a CA the public ones are trusted, so it is rejected', async (t) => {
     const server = await tlsServer(t);
     const { client } = makeClient(t, server.address);
     const error = await failure(client.fetch(TOKEN, WRITE, NEVER), 'ERR_VAULT_TLS');
     assert.match(error.message, /not trusted; set the CA \(/);
   });
 
-  test('without a CA it is refused even where the environment says otherwise', async (t) => {
+  test('without a CA it is rejected even where the environment says otherwise', async (t) => {
     process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
     t.after(() => delete process.env['NODE_TLS_REJECT_UNAUTHORIZED']);
     const server = await tlsServer(t);
@@ -369,7 +369,7 @@ suite('TLS', () => {
     await failure(client.fetch(TOKEN, WRITE, NEVER), 'ERR_VAULT_TLS');
   });
 
-  test('one for another name is refused, unless that name is set', async (t) => {
+  test('one for another name is rejected, unless that name is set', async (t) => {
     const server = await tlsServer(t, ca.issue({ dnsNames: ['vault.example'], ips: [] }));
     const wrong = makeClient(t, server.address, { ca: () => ca.caPem });
     const error = await failure(wrong.client.fetch(TOKEN, WRITE, NEVER), 'ERR_VAULT_TLS');
@@ -380,14 +380,14 @@ suite('TLS', () => {
     await right.client.fetch(TOKEN, WRITE, NEVER);
   });
 
-  test('an expired one is refused', async (t) => {
+  test('an expired one is rejected', async (t) => {
     const server = await tlsServer(t, ca.issue({ ttlMs: -1000 }));
     const { client } = makeClient(t, server.address, { ca: () => ca.caPem });
     const error = await failure(client.fetch(TOKEN, WRITE, NEVER), 'ERR_VAULT_TLS');
     assert.match(error.message, /expired \(CERT_HAS_EXPIRED\)/);
   });
 
-  test('TLS 1.1 is refused', async (t) => {
+  test('TLS 1.1 is rejected', async (t) => {
     const old = { maxVersion: 'TLSv1.1', minVersion: 'TLSv1', ciphers: 'ALL@SECLEVEL=0' } as const;
     const { certPem: cert, keyPem: key } = ca.issue();
     const server = await startScripted(t, inOrder(), { cert, key, ...old });

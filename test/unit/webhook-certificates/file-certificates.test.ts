@@ -91,7 +91,7 @@ test('validity and DNS name are read from the certificate', () => {
 });
 
 for (const name of ['key of another certificate', 'no certificate', 'no key', 'no CA'] as const) {
-  test(`refused: ${name}`, () => {
+  test(`rejected: ${name}`, () => {
     const ca = createTestCa();
     const { certPem, keyPem } = ca.issue();
     const cert = name === 'no certificate' ? 'x' : certPem;

@@ -53,7 +53,7 @@ test('times from 2050 on are read as they were written', () => {
   assert.equal(new X509Certificate(caDer).validToDate.getTime(), nowMs + 1000);
 });
 
-test('key identifiers tell authorities of one name apart', () => {
+test('key identifiers distinguish authorities of one name', () => {
   const validity = { nowMs: Date.UTC(2026, 0, 1), ttlMs: 60_000 };
   const [ours, theirs] = [createAuthority(validity), createAuthority(validity)];
   const certificate = new X509Certificate(ours.issue(validity).der);

@@ -37,7 +37,7 @@ async function keyIds({ oidc }: Identities): Promise<readonly (string | undefine
 }
 
 suite('a Workload API that is already there', () => {
-  test('tells who the pod is, by the same choice as the agent', async () => {
+  test('shows the identity of the pod, chosen as the agent does', async () => {
     await using api = await startWorkloadApi({
       identities: [{ spiffeId: WEB }, { spiffeId: ADMIN, hint: 'admin' }],
     });
@@ -55,7 +55,7 @@ suite('a Workload API that is already there', () => {
     }
   });
 
-  test('an identity that it does not have is refused with those that it has', async () => {
+  test('an identity that it does not have is rejected with those that it has', async () => {
     await using api = await startWorkloadApi({ identities: [{ spiffeId: WEB }] });
     await assert.rejects(connect(api.address, { hint: 'admin' }), (error: Error) => {
       assert.ok(error instanceof VouchsafeError && error.code === 'ERR_SPIFFE_NO_MATCH');

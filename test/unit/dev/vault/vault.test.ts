@@ -212,7 +212,7 @@ test('a policy grants what its most specific rule says', async () => {
   await assert.rejects(writing, /rejected update of sys\/policies\/acl\/bad: 400 .*parse policy/);
 });
 
-test('no token, an invalid token and a missing permission are told apart as by the real Vault', async () => {
+test('no token, an invalid token and a missing permission are distinguished as by the real Vault', async () => {
   await using bench = await startWithToken('path "x" { capabilities = ["read"] }');
   for (const [token, reason] of [
     ['', 'permission denied'],

@@ -98,7 +98,7 @@ for (const [what, reference] of [
   });
 }
 
-test('a pod that nothing is issued for is refused JWT-SVIDs, but no stream', async (t) => {
+test('a pod that nothing is issued for gets no JWT-SVIDs, but a stream', async (t) => {
   const { client, call, server } = await setup(t);
   server.setPods([pod('web', { identities: [] })]);
   const message = request({ type: PODS, uid: WEB.uid }); // the fields that both requests have are the same
@@ -133,7 +133,7 @@ for (const [what, values] of [
   ['another text', ['TRUE']],
   ['given twice', ['true', 'true']],
 ] as const) {
-  test(`a security header that is ${what} is refused`, async (t) => {
+  test(`a security header that is ${what} is rejected`, async (t) => {
     const { call } = await setup(t);
     const message = request({ type: PODS, uid: WEB.uid });
     await assert.rejects(call(message, header(...values)), {
@@ -174,7 +174,7 @@ for (const [what, message, expected] of [
   ],
   ['what is no message', Buffer.of(0x0a, 0xff), { code: 13, details: 'internal error' }],
 ] as const) {
-  test(`a request with ${what} is refused`, async (t) => {
+  test(`a request with ${what} is rejected`, async (t) => {
     const { call } = await setup(t);
     await assert.rejects(call(message), expected);
   });

@@ -60,7 +60,7 @@ test('it speaks TLS with a given certificate', async () => {
   await once(response, 'end');
 });
 
-test('it fails and hangs when it is told to, and knows no other paths', async () => {
+test('it fails and hangs on demand, and knows no other paths', async () => {
   await using provider = await startOidcProvider({ jwks: () => tokens.jwks() });
   provider.fault({ kind: 'status', status: 500 });
   assert.equal((await fetch(`${provider.url}/keys`)).status, 500);

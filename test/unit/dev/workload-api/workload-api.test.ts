@@ -82,7 +82,7 @@ for (const [what, metadata] of [
   ['another text', header('TRUE')],
   ['given twice', header('true', 'true')],
 ] as const) {
-  test(`a security header that is ${what} is refused in SPIRE's words`, async (t) => {
+  test(`a security header that is ${what} is rejected in SPIRE's words`, async (t) => {
     await using server = await startWorkloadApi({ identities: [A] });
     const client = clientOf(t, server);
     const details = 'security header missing from request';
@@ -117,7 +117,7 @@ for (const [what, request, expected] of [
     { code: 7, details: 'no identity issued' },
   ],
 ] as const) {
-  test(`a request for a JWT-SVID with ${what} is refused`, async (t) => {
+  test(`a request for a JWT-SVID with ${what} is rejected`, async (t) => {
     await using server = await startWorkloadApi({ identities: [A] });
     const client = clientOf(t, server);
     const bytes = MESSAGES.JWTSVIDRequest.encode(request);
@@ -199,7 +199,7 @@ test('a hanging stream gets its state when the fault is lifted', async (t) => {
   client.close();
 });
 
-test('a stream that is told to end ends without a message', async (t) => {
+test('a stream that is ended ends without a message', async (t) => {
   await using server = await startWorkloadApi({ identities: [A] });
   const client = clientOf(t, server);
   server.fault('FetchX509SVID', { kind: 'end' });
