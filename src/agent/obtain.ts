@@ -164,9 +164,13 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
 /** The most denials that a message names. */
 const MAX_NAMED = 3;
 
+const OWN_IDENTITY: readonly Dependency['kind'][] = ['x509-svid', 'spiffe-id'];
+
 /** Called before any request: the response to one that is not allowed could already reveal something. */
 function checkGrant(grants: Grants | undefined, dependency: Dependency): void {
-  if (grants === undefined) return;
+  // Policies limit what Vault is asked for, and for whom a JWT-SVID is minted: an own X.509-SVID and its ID need none,
+  // and the stream of the Workload API delivers them anyway.
+  if (grants === undefined || OWN_IDENTITY.includes(dependency.kind)) return;
   const denials = denialsOf(grants, dependency);
   if (denials.length === 0 && grants.length > 0) return;
   const reasons = denials.slice(0, MAX_NAMED).map(({ message }) => message);

@@ -14,6 +14,7 @@ const { signal } = new AbortController();
 function obtainer(grants: Grants | undefined) {
   const clock = new FakeClock();
   const identity = new ModelIdentity(clock);
+  identity.rotate('own');
   // Without sessions whatever gets past the guard fails as one that has no Vault.
   return createObtainer({
     sessions: undefined,
@@ -55,6 +56,13 @@ test('granted dependencies are fetched, and all of them without limits', async (
   await assert.rejects(fetch(GRANTS, { kind: 'read', path: 'kvv2/own/x' }), noVault);
   await assert.rejects(fetch(undefined, { kind: 'read', path: 'auth/token/lookup-self' }), noVault);
   await fetch(GRANTS, { kind: 'jwt-svid', audiences: ['api://x'] });
+});
+
+test('the own identity of a pod is not limited by policies, not even when none allows its login', async () => {
+  for (const grants of [GRANTS, []]) {
+    await fetch(grants, { kind: 'x509-svid' });
+    await fetch(grants, { kind: 'spiffe-id' });
+  }
 });
 
 test('without any grant, the SVID that would be written and the login are rejected', async () => {
