@@ -5,9 +5,15 @@
  * @see https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/
  * @see https://kubernetes.io/docs/tasks/configure-pod-container/assign-pod-level-resources/
  */
-import type { Setting, Settings } from '../config/annotations/index.ts';
+import {
+  resolveSettings,
+  type Annotations,
+  type Setting,
+  type Settings,
+} from '../config/annotations/index.ts';
+import type { Installation } from '../config/installation/index.ts';
 import { quantityOf } from '../core/index.ts';
-import type { Diagnostics } from './diagnostics.ts';
+import { Diagnostics } from './diagnostics.ts';
 import { AGENT_CONTAINER } from './names.ts';
 import { aggregateRequest, isGuaranteed, podLevel, type Resource } from './pod-resources.ts';
 import type { Container, Pod } from './pod.ts';
@@ -67,6 +73,22 @@ export function agentResources(input: ResourcesInput, diagnostics: Diagnostics):
   checkThrottling(amounts.cpu, { settings, prefix }, diagnostics);
   checkVolumeSize(input, amounts.memory, diagnostics);
   return resources;
+}
+
+/**
+ * The resources of the agent in a pod without resources and annotations of its own, for `check`; undefined if such pods get a
+ * volume of the CSI driver.
+ */
+export function usualResources(
+  { annotationPrefix: prefix, defaults }: Installation,
+  namespaceAnnotations: Annotations | undefined,
+): Resources | undefined {
+  const given = { prefix, pod: {}, namespace: namespaceAnnotations, installation: defaults };
+  const { settings } = resolveSettings(given);
+  if (settings.mode.value === 'csi') return undefined;
+  const pod: Pod = { metadata: {}, spec: { containers: [{ name: 'app' }] } };
+  const input = { pod, settings, prefix, mode: 'native', position: 0 } as const;
+  return agentResources(input, new Diagnostics());
 }
 
 /** The memory with its limit; the built-in limit grows with a volume that somebody set. */

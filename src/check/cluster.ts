@@ -26,6 +26,7 @@ export const RESOURCE = {
   deployments: { group: 'apps', plural: 'deployments' },
   endpointSlices: { group: 'discovery.k8s.io', plural: 'endpointslices' },
   events: { group: '', plural: 'events' },
+  limitRanges: { group: '', plural: 'limitranges' },
   namespaces: { group: '', plural: 'namespaces' },
   pods: { group: '', plural: 'pods' },
   policies: { group: 'admissionregistration.k8s.io', plural: 'validatingadmissionpolicies' },
@@ -33,6 +34,7 @@ export const RESOURCE = {
     group: 'admissionregistration.k8s.io',
     plural: 'validatingadmissionpolicybindings',
   },
+  quotas: { group: '', plural: 'resourcequotas' },
   services: { group: '', plural: 'services' },
   webhooks: { group: 'admissionregistration.k8s.io', plural: 'mutatingwebhookconfigurations' },
 } as const satisfies Readonly<Record<string, Resource>>;

@@ -6,6 +6,7 @@ import { RESOURCE } from './cluster.ts';
 import type { Context } from './context.ts';
 import { runCheck, type Finding, type Result } from './finding.ts';
 import { probe } from './probe.ts';
+import { checkQuotas } from './quotas.ts';
 
 /** Checks the Workload API, and starts the probe if requested. */
 export async function* checkPrerequisites(
@@ -14,6 +15,7 @@ export async function* checkPrerequisites(
 ): AsyncGenerator<Finding, void, undefined> {
   const group = 'prerequisites';
   yield (await runCheck(group, 'workload-api', () => workloadApi(context, installation))).finding;
+  yield (await runCheck(group, 'quotas', () => checkQuotas(context, installation))).finding;
   const { probe: wanted } = context;
   if (wanted === undefined) return;
   yield (await runCheck(group, 'probe', () => probe(context, installation, wanted))).finding;

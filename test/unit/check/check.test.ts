@@ -223,6 +223,7 @@ suite('missing rights', () => {
         'get validatingadmissionpolicies.admissionregistration.k8s.io',
         'get configmaps in namespace vouchsafe',
         'get csidrivers.storage.k8s.io',
+        'list resourcequotas',
         'list pods',
       ],
     );

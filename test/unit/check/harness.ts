@@ -32,6 +32,8 @@ export const AT = {
   namespaces: '/api/v1/namespaces',
   namespace: '/api/v1/namespaces/default',
   pods: '/api/v1/pods',
+  quotas: '/api/v1/resourcequotas',
+  limitRanges: '/api/v1/limitranges',
 } as const;
 
 /** A clock whose sleeps are over at once. */
@@ -104,6 +106,8 @@ function admitted(object: unknown): ReturnType<typeof inject> {
 /** What the API server answers by path; a status instead of an object is a refusal. */
 export type Objects = Readonly<Record<string, object | number>>;
 
+const NONE = { items: [] };
+
 const HEALTHY: Objects = {
   [AT.version]: { gitVersion: 'v1.34.2' },
   [AT.webhooks]: { items: [registration()] },
@@ -172,7 +176,8 @@ export async function check(
     t,
     (request) => {
       if (request.method !== 'GET') return write(request);
-      const found = known[request.path.split('?')[0] ?? ''] ?? 404;
+      const path = request.path.split('?')[0] ?? '';
+      const found = known[path] ?? (/\/(resourcequotas|limitranges)$/.test(path) ? NONE : 404);
       return typeof found === 'number' ? refusal(found, 'no') : { body: found };
     },
     { cert: certPem, key: keyPem },
