@@ -9,10 +9,10 @@ const COMMON_RULES = {
       message: 'Write the properties themselves: spread, they are not checked for excess ones.',
     },
   ],
-  complexity: ['error', 12],
+  complexity: ['error', 10],
   'max-depth': ['error', 3],
-  'max-lines': ['error', { max: 500 }],
-  'max-lines-per-function': ['error', { max: 80, skipBlankLines: true, skipComments: true }],
+  'max-lines': ['error', { max: 300 }],
+  'max-lines-per-function': ['error', { max: 60, skipBlankLines: true, skipComments: true }],
   'max-params': ['error', 4],
   eqeqeq: ['error', 'always'],
   'no-console': 'error',
@@ -169,6 +169,63 @@ function importRules(folder, allowed) {
   ];
 }
 
+/** Files that are over a limit, and why. No file is added for convenience, and who mends one removes it. */
+const EXCEPTIONS = [
+  {
+    why: 'tables, one row after the other: a table in two files would be harder to read',
+    files: [
+      '.tools/docs/tables.ts',
+      'src/config/annotations/annotations.ts',
+      'src/config/installation/installation-shape.ts',
+      'src/config/schema/grammar.ts',
+      'src/core/error-table.ts',
+    ],
+    rules: { 'max-lines': ['error', { max: 500 }] },
+  },
+  {
+    why: 'one class whose methods share its state; next to be divided',
+    files: [
+      'src/admission/build-document.ts',
+      'src/output/file-writer.ts',
+      'src/spiffe/proto/codec.ts',
+      'src/template/compile.ts',
+      'src/template/render.ts',
+      'src/vault/transport.ts',
+    ],
+    rules: { 'max-lines': ['error', { max: 430 }] },
+  },
+  {
+    why: 'one switch over all events of a state machine, or over all characters of JSON',
+    files: [
+      'src/agent/entry-transitions.ts',
+      'src/core/json-bounds.ts',
+      'src/csi/volume-state.ts',
+      'src/notify/attempts.ts',
+    ],
+    rules: { complexity: ['error', 12] },
+  },
+  {
+    why: 'an object with many optional fields, each of which counts as a branch',
+    files: [
+      'src/admission/assemble.ts',
+      'src/admission/build-document.ts',
+      'src/admission/container-selection.ts',
+      'src/admission/review.ts',
+      'src/admission/user.ts',
+      'src/agent-runtime/build-agent.ts',
+      'src/agent/credential-revoker.ts',
+    ],
+    rules: { complexity: ['error', 12] },
+  },
+  {
+    why: 'the wiring of a process, or functions that share what they are created with',
+    files: ['cmd/csi/main.ts', 'src/agent/credential-revoker.ts', 'src/agent/obtain.ts'],
+    rules: {
+      'max-lines-per-function': ['error', { max: 80, skipBlankLines: true, skipComments: true }],
+    },
+  },
+];
+
 export default tseslint.config(
   {
     ignores: [
@@ -195,13 +252,9 @@ export default tseslint.config(
     rules: NO_PLATFORM,
   },
   {
-    // The sandbox of `npm start` talks to real servers in real time. It only stands in for other systems: its parts stay smaller than those of
-    // the product, and what needs more is tested with the real ones.
+    // The sandbox of `npm start` talks to real servers in real time.
     files: ['src/dev/**/*.ts'],
     rules: {
-      complexity: ['error', 10],
-      'max-lines': ['error', { max: 300 }],
-      'max-lines-per-function': ['error', { max: 60, skipBlankLines: true, skipComments: true }],
       'no-restricted-properties': NO_PLATFORM['no-restricted-properties'].filter(
         (one) => one !== ABORT_SIGNAL_TIMEOUT,
       ),
@@ -211,6 +264,7 @@ export default tseslint.config(
     files: [`src/${folder}/**/*.ts`],
     rules: { 'no-restricted-imports': importRules(folder, allowed) },
   })),
+  ...EXCEPTIONS.map(({ files, rules }) => ({ files, rules })),
   {
     files: ['src/cli/**/*.ts'],
     rules: {
@@ -232,6 +286,7 @@ export default tseslint.config(
   {
     files: ['test/**/*.ts'],
     rules: {
+      complexity: ['error', 12],
       'max-lines': ['error', { max: 700 }],
       'max-lines-per-function': 'off',
       '@typescript-eslint/no-floating-promises': [

@@ -116,7 +116,9 @@ async function assemble(
   if (svids !== undefined) closers.push(() => svids.close());
   const connected = { ...dependencies, room };
   const vault = await buildVault(config, {
-    ...{ ...common, backgroundTasks, closers },
+    ...common,
+    backgroundTasks,
+    closers,
     dependencies: connected,
   });
   const identity = buildIdentity(config, { ...common, closers, svids });

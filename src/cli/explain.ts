@@ -91,13 +91,18 @@ function decisions({
 /** Setting, value, and the text for a missing value. */
 type Decision = readonly [string, unknown, string];
 
-function decidedForAgent({ auth, vault, spiffe, output }: RawAgentConfig): readonly Decision[] {
+function decidedForAgent({
+  auth = {},
+  vault,
+  spiffe,
+  output,
+}: RawAgentConfig): readonly Decision[] {
   const fileMode = DEFAULTS.FILE_MODE.toString(8).padStart(4, '0');
   return [
-    ['identity', auth?.tokenFile && 'service-account', 'spiffe'],
+    ['identity', auth.tokenFile && 'service-account', 'spiffe'],
     ['vault', vault?.address, '(not used)'],
-    ['role', auth?.role, '(default role of the mount)'],
-    ['auth-mount', auth?.mount ?? auth?.method, '(not used)'],
+    ['role', auth.role, '(default role of the mount)'],
+    ['auth-mount', auth.mount ?? auth.method, '(not used)'],
     ['spiffe-id', spiffe?.spiffeId, '(the first SVID)'],
     ['spiffe-hint', spiffe?.hint, '(any)'],
     ['file-mode', output?.mode, fileMode],

@@ -47,19 +47,26 @@ export function spiffeIdProblem(text: string): string | undefined {
   if (!text.startsWith('spiffe://')) return 'it must start with spiffe://';
   if (Buffer.byteLength(text) > MAX_ID_BYTES) return `it is longer than ${MAX_ID_BYTES} bytes`;
   const [domain = '', ...segments] = text.slice('spiffe://'.length).split('/');
+  return (
+    trustDomainProblem(domain) ??
+    segments.map(segmentProblem).find((problem) => problem !== undefined)
+  );
+}
+
+function trustDomainProblem(domain: string): string | undefined {
   if (domain === '') return 'the trust domain is missing';
   if (domain.length > MAX_TRUST_DOMAIN_BYTES) {
     return `the trust domain is longer than ${MAX_TRUST_DOMAIN_BYTES} bytes`;
   }
-  if (!TRUST_DOMAIN.test(domain)) {
-    return 'the trust domain may contain only lower-case letters, digits, dots, dashes and underscores';
-  }
-  for (const segment of segments) {
-    if (segment === '') return 'the path must not have empty segments or a trailing slash';
-    if (segment === '.' || segment === '..') return 'the path must not have dot segments';
-    if (!SEGMENT.test(segment)) {
-      return 'a path segment may contain only letters, digits, dots, dashes and underscores';
-    }
-  }
-  return undefined;
+  return TRUST_DOMAIN.test(domain)
+    ? undefined
+    : 'the trust domain may contain only lower-case letters, digits, dots, dashes and underscores';
+}
+
+function segmentProblem(segment: string): string | undefined {
+  if (segment === '') return 'the path must not have empty segments or a trailing slash';
+  if (segment === '.' || segment === '..') return 'the path must not have dot segments';
+  return SEGMENT.test(segment)
+    ? undefined
+    : 'a path segment may contain only letters, digits, dots, dashes and underscores';
 }

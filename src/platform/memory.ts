@@ -26,16 +26,17 @@ export async function memoryLimit({
   self = '/proc/self/cgroup',
 }: MemoryLimitSources = {}): Promise<number | undefined> {
   const limits: number[] = [];
-  for (const line of (await textOf(self)).split('\n')) {
-    const [, controllers = '', group] = /^\d+:([^:]*):(\/.*)$/.exec(line) ?? [];
-    if (group === undefined) continue;
-    if (controllers === '') limits.push(...(await limitsUpTo(root, group, 'memory.max')));
-    else if (controllers.split(',').includes('memory')) {
-      const hierarchy = join(root, 'memory');
-      limits.push(...(await limitsUpTo(hierarchy, group, 'memory.limit_in_bytes')));
-    }
-  }
+  for (const line of (await textOf(self)).split('\n')) limits.push(...(await limitsOf(line, root)));
   return limits.length === 0 ? undefined : Math.min(...limits);
+}
+
+/** Limits of the group in a line of `/proc/self/cgroup`, and of its parents; none if it is not one of memory. */
+async function limitsOf(line: string, root: string): Promise<readonly number[]> {
+  const [, controllers = '', group] = /^\d+:([^:]*):(\/.*)$/.exec(line) ?? [];
+  if (group === undefined) return [];
+  if (controllers === '') return limitsUpTo(root, group, 'memory.max');
+  if (!controllers.split(',').includes('memory')) return [];
+  return limitsUpTo(join(root, 'memory'), group, 'memory.limit_in_bytes');
 }
 
 /** Limits of a group and its parents. */

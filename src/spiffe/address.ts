@@ -42,14 +42,12 @@ export function parseWorkloadApiAddress(
   endpoint: Endpoint = WORKLOAD_ENDPOINT,
 ): WorkloadApiAddress {
   if (text === '') throw problem(`the ${endpoint.name} address is not set: ${endpoint.remedy}`);
-  const [, scheme, slashes, userInfo, authority = '', path = '', query, fragment] =
-    URI.exec(text) ?? [];
+  const { scheme, slashes, authority, path, forbidden } = partsOf(text);
   const fail = (rule: string): VouchsafeError =>
     problem(`the ${endpoint.name} address "${text.slice(0, 256)}" ${rule}`);
   if (scheme !== 'unix' && scheme !== 'tcp') {
     throw fail('must begin with unix:// or tcp://');
   }
-  const forbidden = { 'user information': userInfo, 'a query': query, 'a fragment': fragment };
   for (const [part, value] of Object.entries(forbidden)) {
     if (value !== undefined) throw fail(`must not have ${part}`);
   }
@@ -58,6 +56,14 @@ export function parseWorkloadApiAddress(
       ? unixTarget(authority, path, fail)
       : tcpTarget(slashes === undefined ? '' : authority, path, fail);
   return { uri: text, target };
+}
+
+/** The parts of a URI; `forbidden` are those that an address must not have. */
+function partsOf(text: string) {
+  const [, scheme, slashes, userInfo, authority = '', path = '', query, fragment] =
+    URI.exec(text) ?? [];
+  const forbidden = { 'user information': userInfo, 'a query': query, 'a fragment': fragment };
+  return { scheme, slashes, authority, path, forbidden };
 }
 
 type Fail = (rule: string) => VouchsafeError;
@@ -85,10 +91,12 @@ function tcpTarget(authority: string, path: string, fail: Fail): string {
   const bracketed = /^\[(.*)\]$/.exec(host)?.[1];
   const isHost = bracketed === undefined ? isIP(host) === 4 : isIP(bracketed) === 6;
   if (!isHost) throw fail('must have an IP address as its host, not a name');
-  if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535) {
-    throw fail('must have a port from 1 to 65535');
-  }
+  if (!isPort(port)) throw fail('must have a port from 1 to 65535');
   return `${bracketed === undefined ? 'ipv4' : 'ipv6'}:${host}:${port}`;
+}
+
+function isPort(text: string): boolean {
+  return /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 65_535;
 }
 
 function percentDecode(text: string): string | undefined {

@@ -65,12 +65,11 @@ function inside(element: DerElement): readonly DerElement[] {
 }
 
 function readElement(bytes: Uint8Array): DerElement {
-  const [tag = 0, first = 0] = bytes;
+  const [tag, first] = bytes;
+  if (tag === undefined || first === undefined || (tag & 0x1f) === 0x1f) throw new Error('not DER');
   const lengthBytes = first < 0x80 ? 0 : first & 0x7f;
   // Indefinite lengths (0x80) are not DER; four bytes of length suffice for any message.
-  if (bytes.length < 2 || first === 0x80 || lengthBytes > 4 || (tag & 0x1f) === 0x1f) {
-    throw new Error('not DER');
-  }
+  if (first === 0x80 || lengthBytes > 4) throw new Error('not DER');
   const start = 2 + lengthBytes;
   let length = lengthBytes === 0 ? first : 0;
   for (const byte of bytes.subarray(2, start)) length = length * 256 + byte;

@@ -119,18 +119,20 @@ class Compiler {
   #mustache(raw: RawMustache | RawSubExpression): Expression {
     const path = toPath(raw.path);
     const name = this.#helperName(path);
-    const hasArgs = raw.params.length > 0 || raw.hash !== undefined;
+    const hasArgs = hasArguments(raw);
     const isCall = hasArgs || raw.type === 'SubExpression';
     const helper = name === undefined ? undefined : HELPERS.get(name);
     if (helper !== undefined) return this.#call(helper, raw);
     if (name !== undefined && (isCall || BLOCKS.has(name))) return this.#unknown(name, path);
-    if (name === undefined && isCall && (hasArgs || this.#param(path) === undefined)) {
-      return this.#report(
-        position(path.loc),
-        `${quoteName(path.original)} is not a helper; it cannot take arguments`,
-      );
-    }
-    return this.#path(path);
+    const isUncallable = hasArgs || (isCall && this.#param(path) === undefined);
+    return isUncallable ? this.#uncallable(path) : this.#path(path);
+  }
+
+  #uncallable(path: RawPath): Expression {
+    return this.#report(
+      position(path.loc),
+      `${quoteName(path.original)} is not a helper; it cannot take arguments`,
+    );
   }
 
   #call(helper: Helper, raw: RawMustache | RawSubExpression): Expression {
@@ -312,6 +314,10 @@ function toLiteral(raw: RawLiteral): Literal {
 /** True for `this.x`, `./x`, `../x`: always data, never a helper. */
 function isScoped(path: RawPath): boolean {
   return /^(?:\.|this\b)/.test(path.original);
+}
+
+function hasArguments({ params, hash }: RawMustache | RawSubExpression): boolean {
+  return params.length > 0 || hash !== undefined;
 }
 
 function position(loc: RawLocation): Position {

@@ -59,7 +59,17 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
     meter,
   });
   const reader = new Reader(api);
+  const close = (): void => {
+    if (shared === undefined) transport.close();
+  };
+  return { ...operations(api, reader, namespace), close };
+}
 
+function operations(
+  api: VaultApi,
+  reader: Reader,
+  namespace: string | undefined,
+): Omit<VaultClient, 'close'> {
   /** Distinguishes an unknown token, which needs a new login, from one whose policies do not suffice. */
   const withTokenCheck = async <T>(
     token: Secret<string>,
@@ -87,7 +97,6 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
     renewLease: (token, id, incrementMs, signal) =>
       withTokenCheck(token, signal, () => renewLease(api, token, { id, incrementMs }, signal)),
     revokeLease: (token, leaseId, signal) => revokeLease(api, token, leaseId, signal),
-    close: () => (shared === undefined ? transport.close() : undefined),
   };
 }
 

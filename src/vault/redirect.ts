@@ -50,7 +50,7 @@ export function isSameHost(one: URL, other: URL): boolean {
 }
 
 function redirectProblem(to: URL, redirect: Redirect): string | undefined {
-  const { own, from, followed, hosts, ownKind, isLogin } = redirect;
+  const { own, from, followed } = redirect;
   if (to.protocol !== 'https:' && to.protocol !== from.protocol) {
     return 'to an address without TLS; check its api_addr';
   }
@@ -58,7 +58,10 @@ function redirectProblem(to: URL, redirect: Redirect): string | undefined {
     return 'to an address with a password in it; check its api_addr';
   }
   if (followed >= MAX_REDIRECTS) return `more than ${MAX_REDIRECTS} times; check its api_addr`;
-  if (isSameHost(to, own)) return undefined;
+  return isSameHost(to, own) ? undefined : otherHostProblem(to, redirect);
+}
+
+function otherHostProblem(to: URL, { hosts, ownKind, isLogin }: Redirect): string | undefined {
   const host = quoteHost(hostOf(to));
   if (isLogin) {
     return (

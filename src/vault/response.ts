@@ -41,6 +41,9 @@ export function parseResponse(
   return parseBody(body, shape, nowMs);
 }
 
+/** Kinds of mounts whose data may be a version of a KV version 2 secret. */
+const MAY_BE_VERSIONED: ReadonlySet<ResponseShape['mount']> = new Set(['kv2', 'unknown']);
+
 /** As {@link parseResponse}, for a body that is already parsed. */
 export function parseBody(body: JsonObject, shape: ResponseShape, nowMs: number): ParsedResponse {
   const warnings = stringsAt(body, 'warnings').map((warning) => printable(warning, []));
@@ -48,19 +51,24 @@ export function parseBody(body: JsonObject, shape: ResponseShape, nowMs: number)
   if (shape.isVersion && !isVersioned(data)) return { malformed: 'is not a KV version 2 secret' };
   if (!isRecord(data)) return { malformed: 'has data that is not an object' };
   if (shape.isList) return { ...listedNames(data), warnings };
-  if (isVersioned(data) && (shape.mount === 'kv2' || shape.mount === 'unknown')) {
+  if (isVersioned(data) && MAY_BE_VERSIONED.has(shape.mount)) {
     return { value: objectAt(data, 'data'), validity: { kind: 'static' }, warnings };
   }
   const auth = body['auth'];
   if (isRecord(auth)) return { value: auth, validity: authValidity(auth, nowMs), warnings };
+  // The keys of a KV secret are the user's: they say nothing about its validity.
+  const facts = shape.mount.startsWith('kv') ? {} : data;
+  return { value: data, validity: validityOf(body, facts, nowMs), warnings };
+}
+
+function validityOf(body: JsonObject, data: JsonObject, nowMs: number): Validity {
   const facts = {
     leaseId: stringAt(body, 'lease_id'),
     leaseDurationMs: secondsAt(body, 'lease_duration'),
     renewable: body['renewable'] === true,
-    // The keys of a KV secret are the user's: they say nothing about its validity.
-    data: shape.mount === 'kv1' || shape.mount === 'kv2' ? {} : data,
+    data,
   };
-  return { value: data, validity: classifyValidity(facts, nowMs), warnings };
+  return classifyValidity(facts, nowMs);
 }
 
 function listedNames(

@@ -12,6 +12,7 @@ import {
   shape,
   type JsonSchema,
   type WrittenOf,
+  type Place,
 } from '../schema/index.ts';
 
 /** `apiVersion` of the document. */
@@ -157,10 +158,7 @@ const fileEntry = shape.object(
   'One delivered file.',
   (value, place) => {
     const sources = SOURCES.filter((name) => value[name] !== undefined);
-    if (sources.length > 1) {
-      const others = sources.slice(1).join(' and ');
-      place.at(others).problem(`conflicts with ${sources[0] ?? ''}: set only one of them`);
-    }
+    checkConflict(sources, place);
     if (sources.length === 0 && value.secret === undefined) {
       place.problem('has no content: set secret, template, templateFile or jwtSvid');
     }
@@ -173,6 +171,11 @@ const fileEntry = shape.object(
     if (value.jwtSvid?.length === 0) place.at('jwtSvid').problem('requires at least one audience');
   },
 );
+
+function checkConflict([first = '', ...others]: readonly string[], place: Place): void {
+  if (others.length === 0) return;
+  place.at(others.join(' and ')).problem(`conflicts with ${first}: set only one of them`);
+}
 
 const x509Files = shape.object(
   {

@@ -103,10 +103,14 @@ function checkFile(file: FileSettings, { prefix, report }: CheckContext): void {
     report(`format-${name}`, `requires ${annotation('secret')}`);
   }
   if (first === undefined) {
-    const [given = 'file'] = Object.keys(file).filter((key) => key !== 'name');
     const sources = ['secret', 'template', 'jwt-svid'].map(annotation).join(', ');
-    report(`${given}-${name}`, `has no effect without a file "${name}": set one of ${sources}`);
+    const rule = `has no effect without a file "${name}": set one of ${sources}`;
+    report(`${firstSettingOf(file)}-${name}`, rule);
   }
+}
+
+function firstSettingOf(file: FileSettings): string {
+  return Object.keys(file).find((key) => key !== 'name') ?? 'file';
 }
 
 function checkIdentity({ settings, prefix, report }: CheckContext): void {
@@ -179,14 +183,19 @@ function isSet(setting: Setting<unknown>): boolean {
 /** More clashes are not reported. */
 const MAX_CLASHES = 20;
 
-function checkPaths({ settings, files, prefix, report }: CheckContext): void {
-  const pathByName = new Map<string, string>();
+/** The path of each file below the mount, by the file's name. */
+function pathsByName({ settings, files }: CheckContext): ReadonlyMap<string, string> {
+  const paths = new Map<string, string>();
   if (settings['x509-svid'].value) {
-    for (const { name, path } of DEFAULTS.X509_FILES) pathByName.set(name, path);
+    for (const { name, path } of DEFAULTS.X509_FILES) paths.set(name, path);
   }
-  for (const { name, file } of files) {
-    pathByName.set(name, file?.value ?? pathByName.get(name) ?? name);
-  }
+  for (const { name, file } of files) paths.set(name, file?.value ?? paths.get(name) ?? name);
+  return paths;
+}
+
+function checkPaths(context: CheckContext): void {
+  const { prefix, report } = context;
+  const pathByName = pathsByName(context);
   const names = [...pathByName.keys()];
   const clashes = clashingPaths([...pathByName.values()]);
   for (const { path, index, other, otherIndex } of clashes.slice(0, MAX_CLASHES)) {

@@ -3,7 +3,7 @@
  */
 import { parseQuantity, parseSpiffeId } from '../../core/index.ts';
 import { CHART_CSI_FIELDS } from './chart-shape.ts';
-import { DEFAULTS as defaults, grammar, shape } from '../schema/index.ts';
+import { DEFAULTS as defaults, grammar, shape, type Place } from '../schema/index.ts';
 
 /** With a smaller heap a renderer process does not start. */
 const MIN_HEAP_BYTES = 32 * 1024 * 1024;
@@ -53,14 +53,18 @@ const identity = shape.object(
     if (kind === 'delegated' && socket?.startsWith('tcp:') === true) {
       place.at('socket').problem('must be a Unix socket for the Delegated Identity API');
     }
-    if (kind !== 'broker' && agentIds.length > 0) {
-      place.at('agentIds').problem('has no effect unless kind is broker');
-    }
-    if (new Set(agentIds.map((id) => parseSpiffeId(id).trustDomain)).size > 1) {
-      place.at('agentIds').problem('must be of one trust domain');
-    }
+    checkAgentIds(agentIds, kind, place.at('agentIds'));
   },
 );
+
+function checkAgentIds(agentIds: readonly string[], kind: string, place: Place): void {
+  if (kind !== 'broker' && agentIds.length > 0) {
+    place.problem('has no effect unless kind is broker');
+  }
+  if (new Set(agentIds.map((id) => parseSpiffeId(id).trustDomain)).size > 1) {
+    place.problem('must be of one trust domain');
+  }
+}
 
 const metrics = shape.object(
   {

@@ -236,8 +236,7 @@ function vaultOf({ vault, defaults }: InstallationValues, place: Place): Install
   );
   const names = Object.keys(connections);
   const known = names.join(', ');
-  const [only = 'default'] = names.length === 1 ? names : [];
-  const fallback = vault.default ?? only;
+  const fallback = vault.default ?? onlyOf(names) ?? 'default';
   if (!names.includes(fallback)) {
     place.at('default').missing(`"${fallback}" is not one of the connections: ${known}`);
   }
@@ -249,6 +248,10 @@ function vaultOf({ vault, defaults }: InstallationValues, place: Place): Install
   }
   const policies = vault.policies.map(policyOf);
   return { default: fallback, allowPodAddress, namespaceAnnotations, connections, policies };
+}
+
+function onlyOf(names: readonly string[]): string | undefined {
+  return names.length === 1 ? names[0] : undefined;
 }
 
 function policyOf({ name = '', namespaces = [], ...lists }: PolicyValues): VaultPolicy {
