@@ -318,7 +318,7 @@ test('the memory of the pod as a whole has to hold the volume as well', () => {
   assert.equal(injectPod(podWith({ 'volume-size': '64Mi' }, requests)).outcome, 'injected');
 });
 
-test('enough memory, or no size that somebody set, is no conflict', () => {
+test('enough memory, or no size that somebody set, does not conflict', () => {
   for (const annotations of [
     { 'volume-size': '64Mi', memory: '416Mi' },
     { 'volume-size': '64Mi', memory: '48Mi/1Gi' },
