@@ -6,7 +6,13 @@
 import * as fs from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { codeOf, VouchsafeError, type Clock, type ErrorDetails } from '../core/index.ts';
+import {
+  codeOf,
+  parseExactJson,
+  VouchsafeError,
+  type Clock,
+  type ErrorDetails,
+} from '../core/index.ts';
 import { decodeState, type RawState, type SavedState } from './saved-state.ts';
 import { bytesOfValueFiles, named, ValueFiles, writePrivate } from './value-files.ts';
 
@@ -109,7 +115,7 @@ export class StateFile {
 
 function parseEnvelope(text: string): Envelope<RawState> {
   try {
-    const parsed = JSON.parse(text) as Partial<Envelope<RawState>> | null; // checked below, and by decodeState
+    const parsed = parseExactJson(text) as Partial<Envelope<RawState>> | null; // checked below, and by decodeState
     const { version = 0, state, savedAtMonotonicMs, savedAtWallMs } = parsed ?? {};
     const isComplete =
       Array.isArray(state?.values) && [savedAtMonotonicMs, savedAtWallMs].every(Number.isFinite);

@@ -1,7 +1,7 @@
 /**
  * The streams, files and environment of a command.
  */
-import { parseDocumentText } from '../config/schema/index.ts';
+import { parseDocumentText, parseExactDocumentText } from '../config/schema/index.ts';
 import {
   codeOf,
   toVouchsafeError,
@@ -42,14 +42,27 @@ export async function readInput(io: Io, path: string): Promise<string> {
 }
 
 /**
- * Reads a YAML or JSON document of the command line.
+ * Reads a YAML or JSON document of settings.
  *
  * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` that names path, line and column.
  */
 export async function readDocument(io: Io, path: string): Promise<unknown> {
+  return await readParsed(io, path, parseDocumentText);
+}
+
+/** As {@link readDocument}, for values of templates: numbers keep their digits. */
+export async function readValues(io: Io, path: string): Promise<unknown> {
+  return await readParsed(io, path, parseExactDocumentText);
+}
+
+async function readParsed(
+  io: Io,
+  path: string,
+  parse: (source: string) => Promise<unknown>,
+): Promise<unknown> {
   const source = await readInput(io, path);
   try {
-    return await parseDocumentText(source);
+    return await parse(source);
   } catch (cause) {
     const { code, message } = toVouchsafeError(cause);
     throw new VouchsafeError(code, `${path}: ${message}`, { cause });

@@ -8,6 +8,7 @@ import {
   dependencyLabel,
   VouchsafeError,
   type Dependency,
+  type WriteParam,
   type WriteParams,
 } from '../core/index.ts';
 import { isManifest, type Manifest } from './manifest.ts';
@@ -64,8 +65,13 @@ function pathVariants(path: string): readonly string[] {
 }
 
 function withParams(path: string, params: WriteParams): readonly string[] {
-  const pairs = Object.entries(params).map(([key, value]) => `${key}=${String(value)}`);
-  return [[path, ...pairs].join(' ')];
+  const pairs = Object.entries(params).map(([key, value]) => `${key}=${textOf(value)}`);
+  return [pairs, pairs.toSorted()].map((one) => [path, ...one].join(' '));
+}
+
+/** Lists and objects as JSON. */
+function textOf(value: WriteParam): string {
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 
 function example(dependency: Dependency): string {

@@ -3,7 +3,7 @@
  */
 import { EXIT } from '../core/index.ts';
 import { parseTemplate, renderTemplate } from '../template/index.ts';
-import { readDocument, readInput, type Io } from './io.ts';
+import { readInput, readValues, type Io } from './io.ts';
 import { offlineLookup } from './offline-data.ts';
 
 /** Renders a template with values from a file to standard output. */
@@ -12,7 +12,7 @@ export async function renderOffline(
   options: { readonly file: string; readonly data: string | undefined },
 ): Promise<number> {
   const template = parseTemplate(await readInput(io, options.file), options.file);
-  const data = options.data === undefined ? {} : await readDocument(io, options.data);
+  const data = options.data === undefined ? {} : await readValues(io, options.data);
   const { text, binary } = renderTemplate(template, { lookup: offlineLookup(data), root: data });
   // Programs read the exact bytes; for a terminal, escape sequences are escaped.
   io.out(binary ?? (io.isTerminal ? (text ?? '') : Buffer.from(text ?? '')));

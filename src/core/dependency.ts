@@ -2,10 +2,21 @@
  * What a file can depend on. Templates request dependencies, and the agent obtains them; neither imports the other.
  */
 
+import type { ExactNumber } from './number-text.ts';
 import { isPrintable } from './printable.ts';
+import { isRecord } from './records.ts';
+
+/** A parameter: JSON that a template made. Null occurs only inside of lists and objects. */
+export type WriteParam =
+  | string
+  | boolean
+  | ExactNumber
+  | null
+  | readonly WriteParam[]
+  | { readonly [name: string]: WriteParam };
 
 /** Parameters of a Vault write or certificate request. A template may compute them from secrets. */
-export type WriteParams = Readonly<Record<string, string | number | boolean>>;
+export type WriteParams = Readonly<Record<string, WriteParam>>;
 
 /** Something whose value a file needs. */
 export type Dependency =
@@ -100,6 +111,24 @@ export function parseVaultPath(
 }
 
 function paramsKey(params: WriteParams): string {
-  const entries = Object.entries(params).sort(([a], [b]) => (a < b ? -1 : 1));
-  return JSON.stringify(entries);
+  return JSON.stringify(sortedEntries(params).map(([name, value]) => [name, sorted(value)]));
+}
+
+/** The value with the keys of all objects in one order. */
+function sorted(value: WriteParam): WriteParam {
+  if (isParamList(value)) return value.map(sorted);
+  if (!isParamObject(value)) return value;
+  return Object.fromEntries(sortedEntries(value).map(([name, item]) => [name, sorted(item)]));
+}
+
+function sortedEntries(params: WriteParams): [name: string, value: WriteParam][] {
+  return Object.entries(params).sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+function isParamList(value: WriteParam): value is readonly WriteParam[] {
+  return Array.isArray(value);
+}
+
+function isParamObject(value: WriteParam): value is WriteParams {
+  return isRecord(value);
 }

@@ -17,6 +17,7 @@ export {
   parseVaultPath,
   type Dependency,
   type VaultDependency,
+  type WriteParam,
   type WriteParams,
 } from './dependency.ts';
 export { formatDuration, MAX_DURATION_MS, parseDuration } from './duration.ts';
@@ -30,6 +31,7 @@ export {
   type ErrorDetails,
   type ErrorOptions,
 } from './errors.ts';
+export { parseExactJson } from './exact-json.ts';
 export { Globs } from './globs.ts';
 export { jsonBoundsProblem, measureJson } from './json-bounds.ts';
 export { JsonText, MAX_SHORT_BYTES } from './json-text.ts';
@@ -45,6 +47,14 @@ export { clashingPaths, describeClash, outputPathProblem } from './output-path.t
 export { typoDistance, nearest } from './nearest.ts';
 export { explainProblems, formatProblems, problemsError, type Problem } from './problems.ts';
 export { isPrintable, printableLine, printableText } from './printable.ts';
+export {
+  compareNumbers,
+  exactNumber,
+  isNumber,
+  isZero,
+  NumberText,
+  type ExactNumber,
+} from './number-text.ts';
 export { parseQuantity, quantityOf } from './quantity.ts';
 export { fieldsOf, isRecord, type Fields } from './records.ts';
 export { Secret } from './secret.ts';

@@ -1,6 +1,7 @@
 /**
  * A value as JSON bytes, which processes pass on without parsing it.
  */
+import { parseExactJson } from './exact-json.ts';
 
 /** JSON up to this length takes at most two milliseconds to parse, including numbers with their source. */
 export const MAX_SHORT_BYTES = 4096;
@@ -29,6 +30,6 @@ export class JsonText {
 
   /** The parsed value. The caller limits the cost. */
   parse(): unknown {
-    return JSON.parse(this.text);
+    return parseExactJson(this.text);
   }
 }

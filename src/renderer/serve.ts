@@ -3,7 +3,13 @@
  * keeps no values.
  */
 import { createHash } from 'node:crypto';
-import { dependencyKey, toVouchsafeError, VouchsafeError, type Dependency } from '../core/index.ts';
+import {
+  dependencyKey,
+  parseExactJson,
+  toVouchsafeError,
+  VouchsafeError,
+  type Dependency,
+} from '../core/index.ts';
 import type { Frame } from '../worker-pool/index.ts';
 import {
   checkTemplate,
@@ -35,7 +41,7 @@ export class RendererService {
   /** Answers a request. An error that it throws is a defect, or the process is out of memory. */
   answer(frame: Frame): Frame {
     const [head = new Uint8Array(), ...parts] = frame;
-    const request = JSON.parse(Buffer.from(head).toString()) as Request; // the driver sends nothing else
+    const request = parseExactJson(Buffer.from(head).toString()) as Request; // the driver sends nothing else
     switch (request.operation) {
       case 'render':
         return this.#render(request, parts);
@@ -105,7 +111,7 @@ function valueOf(
   return {
     get value() {
       const text = (): string => Buffer.from(part).toString();
-      opened ??= { value: kind === 'text' ? text() : JSON.parse(text()) };
+      opened ??= { value: kind === 'text' ? text() : parseExactJson(text()) };
       return opened.value;
     },
   };

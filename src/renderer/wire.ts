@@ -8,12 +8,15 @@
 import type { TemplateCheck, Validity } from '../contracts/index.ts';
 import {
   ERROR_TABLE,
+  isNumber,
   isRecord,
   JsonText,
+  parseExactJson,
   VouchsafeError,
   type Dependency,
   type ErrorCode,
   type ErrorDetails,
+  type WriteParam,
   type WriteParams,
 } from '../core/index.ts';
 import type { Frame } from '../worker-pool/index.ts';
@@ -22,6 +25,9 @@ import type { ResponseShape } from '../vault/response.ts';
 
 /** Longest first part of an answer, in bytes: the driver parses it on the thread that serves all volumes. */
 export const MAX_HEAD_BYTES = 512 * 1024;
+
+/** Deepest nesting of a write's parameters. */
+const MAX_PARAM_DEPTH = 100;
 
 /** A SHA-256 in base64. */
 const DIGEST_CHARACTERS = 44;
@@ -100,7 +106,8 @@ export function headOf(value: unknown): Uint8Array {
 function parseHead(part: Uint8Array | undefined): unknown {
   if (part === undefined || part.byteLength > MAX_HEAD_BYTES) throw wireError('the first part');
   try {
-    return JSON.parse(Buffer.from(part.buffer, part.byteOffset, part.byteLength).toString('utf8'));
+    const { buffer, byteOffset, byteLength } = part;
+    return parseExactJson(Buffer.from(buffer, byteOffset, byteLength).toString('utf8'));
   } catch {
     throw wireError('the first part'); // V8's own message shows the text
   }
@@ -206,15 +213,20 @@ function readDependency(value: unknown): Dependency {
 }
 
 function readParams(value: unknown): WriteParams {
-  const entries = Object.entries(record(value)).map(
-    ([name, one]): [string, WriteParams[string]] => {
-      if (typeof one === 'string' || typeof one === 'number' || typeof one === 'boolean') {
-        return [name, one];
-      }
-      throw wireError('a parameter');
-    },
-  );
+  const entries = Object.entries(record(value)).map(([name, one]) => {
+    if (one === null) throw wireError('a parameter');
+    return [name, readParam(one, 0)] as const;
+  });
   return Object.fromEntries(entries);
+}
+
+function readParam(value: unknown, depth: number): WriteParam {
+  if (depth > MAX_PARAM_DEPTH) throw wireError('a parameter');
+  if (value === null || isNumber(value)) return value;
+  if (typeof value === 'string' || typeof value === 'boolean') return value;
+  if (Array.isArray(value)) return value.map((item) => readParam(item, depth + 1));
+  const entries = Object.entries(record(value));
+  return Object.fromEntries(entries.map(([name, item]) => [name, readParam(item, depth + 1)]));
 }
 
 /** Only errors of templates: a rendering has no others, and a tenant must not be able to cause the others. */

@@ -2,7 +2,7 @@
  * Compiles Handlebars' syntax tree to a checked template: resolves every name and finds every problem that does
  * not depend on data.
  */
-import { dependencyKey, type Dependency, type Problem } from '../core/index.ts';
+import { dependencyKey, exactNumber, type Dependency, type Problem } from '../core/index.ts';
 import { argumentProblems, thisHint } from './check-arguments.ts';
 import { Fault } from './fault.ts';
 import { HelperCall, type Helper, type Signature } from './helper.ts';
@@ -20,6 +20,7 @@ import {
   type RawStatement,
   type RawSubExpression,
 } from './parser.ts';
+import { SourceLines } from './source-lines.ts';
 import { suggest } from './suggest.ts';
 import type { Position } from './position.ts';
 import type {
@@ -60,6 +61,7 @@ export function compile(source: string, name: string): Compiled {
 
 class Compiler {
   readonly #name: string;
+  #source = new SourceLines('');
   readonly #problems: Problem[] = [];
   readonly #dependencies = new Map<string, Dependency>();
   readonly #foldingBudget = new WorkBudget(FOLDING_LIMITS);
@@ -79,6 +81,7 @@ class Compiler {
 
   #parse(source: string): Program {
     const raw = parseHandlebars(source);
+    this.#source = new SourceLines(source);
     if ('type' in raw) return this.#program(raw);
     this.#reportSyntax(raw.at, raw.message);
     return { statements: [], takesParams: false };
@@ -117,7 +120,7 @@ class Compiler {
   // --- expressions
 
   #mustache(raw: RawMustache | RawSubExpression): Expression {
-    const path = toPath(raw.path);
+    const path = this.#toPath(raw.path);
     const name = this.#helperName(path);
     const hasArgs = hasArguments(raw);
     const isCall = hasArgs || raw.type === 'SubExpression';
@@ -152,8 +155,30 @@ class Compiler {
       case 'SubExpression':
         return this.#mustache(raw);
       default:
-        return toLiteral(raw);
+        return this.#literal(raw);
     }
+  }
+
+  #literal(raw: RawLiteral): Literal {
+    if (raw.type === 'NullLiteral') return { kind: 'literal', value: null };
+    if (raw.type !== 'NumberLiteral') return { kind: 'literal', value: raw.value };
+    const text = this.#source.numberText(raw);
+    if (!/^-?0\d/.test(text)) return { kind: 'literal', value: exactNumber(text) };
+    return this.#report(position(raw.loc), `a number does not start with 0; quote it: "${text}"`);
+  }
+
+  /** Handlebars reads `{{"a b"}}` and `{{12}}` as paths of one key. */
+  #toPath(raw: RawPath | RawLiteral): RawPath {
+    if (raw.type === 'PathExpression') return raw;
+    const key = raw.type === 'NumberLiteral' ? this.#source.numberText(raw) : keyOf(raw);
+    return {
+      type: 'PathExpression',
+      data: false,
+      depth: 0,
+      parts: [key],
+      original: key,
+      loc: raw.loc,
+    };
   }
 
   #hash(raw: RawHash | undefined): Call['hash'] {
@@ -188,7 +213,7 @@ class Compiler {
   // --- blocks
 
   #block(raw: RawBlock): Block {
-    const path = toPath(raw.path);
+    const path = this.#toPath(raw.path);
     const name = this.#helperName(path);
     const known = name === undefined ? undefined : BLOCKS.get(name);
     const at = position(raw.path.loc);
@@ -293,22 +318,8 @@ class Compiler {
   }
 }
 
-/** Handlebars reads `{{"a b"}}` and `{{12}}` as paths of one key. */
-function toPath(raw: RawPath | RawLiteral): RawPath {
-  if (raw.type === 'PathExpression') return raw;
-  const key = String(raw.type === 'NullLiteral' ? null : raw.original);
-  return {
-    type: 'PathExpression',
-    data: false,
-    depth: 0,
-    parts: [key],
-    original: key,
-    loc: raw.loc,
-  };
-}
-
-function toLiteral(raw: RawLiteral): Literal {
-  return { kind: 'literal', value: raw.type === 'NullLiteral' ? null : raw.value };
+function keyOf(raw: RawLiteral): string {
+  return String(raw.type === 'NullLiteral' ? null : raw.original);
 }
 
 /** True for `this.x`, `./x`, `../x`: always data, never a helper. */

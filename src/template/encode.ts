@@ -3,6 +3,7 @@
  *
  * @see RFC 8259, https://yaml.org/spec/1.2.2/, https://toml.io/en/v1.0.0
  */
+import { NumberText } from '../core/index.ts';
 import { escapeUnits, unicodeEscape } from './escape-units.ts';
 import { Fault, valueFault } from './fault.ts';
 import { MAX_DEPTH } from './parse-json.ts';
@@ -205,8 +206,14 @@ function jsonScalar(value: unknown, work: WorkBudget): string {
 
 function yamlScalar(value: unknown, work: WorkBudget): string {
   if (typeof value === 'string') return yamlText(value, work);
-  // YAML 1.1 reads 1e+21 as a string; a number requires a dot.
-  return charged(work, plainOr(value, 'YAML').replace(/^(-?\d+)e/, '$1.0e'));
+  // YAML 1.1 reads 1e21 as a string; a number requires a dot, and a sign of the exponent.
+  return charged(work, plainOr(value, 'YAML').replace(EXPONENT, withDotAndSign));
+}
+
+const EXPONENT = /^(-?\d+)(\.\d+)?[eE]([+-]?)(?=\d)/;
+
+function withDotAndSign(_: string, whole: string, fraction = '.0', sign = '+'): string {
+  return `${whole}${fraction}e${sign || '+'}`;
 }
 
 /** A double-quoted scalar. Also escapes the characters that YAML, unlike JSON, does not call printable. */
@@ -239,10 +246,19 @@ function tomlScalar(value: unknown, work: WorkBudget): string {
     );
   }
   if (value === null) throw valueFault('TOML has no null; omit the key, or use default');
-  const number = plainOr(value, 'TOML');
-  // TOML integers have 64 bits; larger numbers are written as floats.
-  const isLarge = typeof value === 'number' && Math.abs(value) >= 2 ** 63;
-  return charged(work, isLarge && /^-?\d+$/.test(number) ? `${number}.0` : number);
+  return charged(work, checkedForToml(plainOr(value, 'TOML')));
+}
+
+/** A reader would change a number beyond the range, or reject the file. */
+function checkedForToml(number: string): string {
+  const isWhole = /^-?\d+$/.test(number);
+  if (isWhole && (number.length > 20 || BigInt.asIntN(64, BigInt(number)) !== BigInt(number))) {
+    throw valueFault(
+      'TOML integers have 64 bits; encode a larger number as text: toml (text value)',
+    );
+  }
+  if (isWhole || Number.isFinite(Number(number)) || !/\d/.test(number)) return number;
+  throw valueFault('TOML floats have 64 bits; encode a larger number as text: toml (text value)');
 }
 
 /** Strings up to this length are charged for after they are created. */
@@ -257,7 +273,7 @@ function charged(work: WorkBudget, text: string): string {
 /** Constants and numbers, which are the same in all dialects. */
 function plainOr(value: unknown, format: string): string {
   if (value === null) return 'null';
-  return typeof value === 'boolean' || typeof value === 'bigint'
+  return typeof value === 'boolean' || value instanceof NumberText
     ? String(value)
     : finite(value, format);
 }

@@ -1,7 +1,7 @@
 /**
  * The definition of a helper, which drives the static check, the evaluation and the documentation.
  */
-import type { Dependency } from '../core/index.ts';
+import { isNumber, type Dependency } from '../core/index.ts';
 import { missingKey, valueFault } from './fault.ts';
 import type { WorkBudget } from './work.ts';
 import { hasKey, isList, isRecord, PENDING, readKey, scalarText, typeName } from './values.ts';
@@ -130,10 +130,9 @@ export class HelperCall {
 
   /** An integer from `min` to `max`: an argument (by index) or a parameter (by name). */
   integer(place: number | string, min: number, max: number): number {
-    const value = typeof place === 'number' ? this.args[place] : this.hash.get(place);
-    if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) {
-      return value;
-    }
+    const given = typeof place === 'number' ? this.args[place] : this.hash.get(place);
+    const value = isNumber(given) ? Number(given) : Number.NaN;
+    if (Number.isInteger(value) && value >= min && value <= max) return value;
     const name = typeof place === 'number' ? `argument ${place + 1}` : place;
     throw valueFault(`${name} must be a whole number from ${min} to ${max}`);
   }

@@ -3,14 +3,16 @@
  *
  * @see RFC 8259
  */
-import { measureJson } from '../core/index.ts';
-import { valueFault } from './fault.ts';
+import { measureJson, parseExactJson } from '../core/index.ts';
+import { Fault, valueFault } from './fault.ts';
 import { textBytes, type WorkBudget } from './work.ts';
 
 /** Deepest nesting that helpers read or write. */
 export const MAX_DEPTH = 100;
 /** Longest key, in UTF-16 units. V8 hashes longer keys only by their length, so they collide. */
 const MAX_KEY_LENGTH = 16_000;
+/** Steps for each value of a JSON text with numbers that keep their text, in addition to the others. */
+const NUMBER_STEPS = 8;
 
 /**
  * The value of a JSON text.
@@ -31,8 +33,9 @@ export function parseJson(work: WorkBudget, text: string): unknown {
   work.makeItems(Math.max(0, values - keys));
   work.makeKeys(keys);
   try {
-    return JSON.parse(text) as unknown; // `any` otherwise
-  } catch {
+    return parseExactJson(text, () => work.step(NUMBER_STEPS * values));
+  } catch (error) {
+    if (error instanceof Fault) throw error;
     throw valueFault('argument 1 is not JSON');
   }
 }

@@ -2,7 +2,13 @@
  * Evaluates a template. Same as Handlebars, with these differences: no prototypes, no HTML escaping, missing keys
  * are errors, objects cannot be printed, and values that are not available yet are collected instead of awaited.
  */
-import { dependencyKey, isVaultDependency, type Dependency } from '../core/index.ts';
+import {
+  dependencyKey,
+  isVaultDependency,
+  isZero,
+  NumberText,
+  type Dependency,
+} from '../core/index.ts';
 import { quotedBytes } from './encode.ts';
 import { Fault, locate, missingKey, valueFault } from './fault.ts';
 import { HelperCall, type DataRequest } from './helper.ts';
@@ -352,6 +358,7 @@ class Rendering {
     this.#work.step(CALL_STEPS);
     for (const value of values) {
       if (typeof value === 'string') this.#work.read(value.length);
+      else if (value instanceof NumberText) this.#work.read(value.text.length);
       else if (isList(value)) this.#work.step(value.length >> 4);
     }
   }
@@ -382,10 +389,6 @@ class Rendering {
 /** Sections, `each` and `with` may miss their subject if they have an else branch. */
 function isLenient(block: Block): boolean {
   return block.otherwise !== undefined || block.body === undefined;
-}
-
-function isZero(value: unknown): boolean {
-  return value === 0;
 }
 
 /** Binds block parameters if the block has any. */

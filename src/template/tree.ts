@@ -1,7 +1,7 @@
 /**
  * A checked template: names resolved, helpers found, positions kept. compile.ts creates it, render.ts evaluates it.
  */
-import type { Dependency } from '../core/index.ts';
+import type { Dependency, ExactNumber } from '../core/index.ts';
 import type { Helper } from './helper.ts';
 import type { Position } from './position.ts';
 
@@ -52,7 +52,7 @@ export type Expression = Literal | Path | Call;
 
 export interface Literal {
   readonly kind: 'literal';
-  readonly value: string | number | boolean | null | undefined;
+  readonly value: string | ExactNumber | boolean | null | undefined;
 }
 
 /** Where a path starts: a context, a data variable's frame (`@`), or a block parameter. */

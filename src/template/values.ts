@@ -1,6 +1,7 @@
 /**
  * Types, own keys and truth of values in templates. Prototypes are never read.
  */
+import { isNumber, isZero, NumberText } from '../core/index.ts';
 
 /** Stands for a value that is not available yet. Values computed from it are pending, too. */
 export const PENDING: unique symbol = Symbol('pending');
@@ -13,7 +14,7 @@ export function typeName(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (value === null) return 'null';
   if (typeof value === 'string') return 'text';
-  if (typeof value === 'number' || typeof value === 'bigint') return 'a number';
+  if (isNumber(value)) return 'a number';
   if (typeof value === 'boolean') return 'a boolean';
   if (Array.isArray(value)) return 'a list';
   if (value instanceof Uint8Array) return 'binary data';
@@ -39,14 +40,12 @@ export function isNullish(value: unknown): value is null | undefined {
 /** Strings, numbers and booleans as text; undefined for other values. */
 export function scalarText(value: unknown): string | undefined {
   if (typeof value === 'string') return value;
-  if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') {
-    return String(value);
-  }
-  return undefined;
+  return isNumber(value) || typeof value === 'boolean' ? String(value) : undefined;
 }
 
 /** Truth as in Handlebars: false for false, 0, NaN, empty text, null, missing values and empty lists. */
 export function isTruthy(value: unknown): boolean {
+  if (value instanceof NumberText) return !isZero(value);
   return Boolean(value) && !(Array.isArray(value) && value.length === 0);
 }
 
@@ -57,7 +56,7 @@ export function isAbsent(value: unknown): boolean {
 
 /** True if `key` is an own property of `value`; as in Handlebars, also of text and lists. */
 export function hasKey(value: unknown, key: string): boolean {
-  if (isNullish(value)) return false;
+  if (isNullish(value) || value instanceof NumberText) return false;
   return Object.hasOwn(Object(value) as object, key); // Object() of a non-nullish value is an object
 }
 

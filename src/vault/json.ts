@@ -1,25 +1,22 @@
 /**
- * Reads JSON as Vault sends it: bounded, strict UTF-8, and without changing numbers.
+ * Reads JSON as Vault sends it: strict UTF-8, and numbers with their digits.
  */
-import { fieldsOf } from '../core/index.ts';
+import { fieldsOf, isNumber, parseExactJson } from '../core/index.ts';
 
 /** A JSON object whose members have not been checked. */
 export type JsonObject = Record<string, unknown>;
 
 /** The longest duration in Go. Longer ones would overflow sums of times. */
 const MAX_SECONDS = 9_223_372_036;
-/** Digits that a double always preserves. */
-const EXACT_DIGITS = 15;
 
 /**
- * Parses a JSON text. A number that a double cannot represent (a 64-bit ID, say) becomes a string of its
- * digits, so that it is written to a file as it was stored.
+ * Parses a JSON text; see {@link parseExactJson}.
  *
  * @throws SyntaxError, or TypeError if the bytes are not UTF-8.
  */
 export function parseJson(bytes: Uint8Array): unknown {
   const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  return JSON.parse(text, keepNumber);
+  return parseExactJson(text);
 }
 
 /** The member as an object; empty if it is not one. */
@@ -43,19 +40,12 @@ export function stringsAt(parent: JsonObject | undefined, name: string): readonl
 /** The member as a non-negative number, also if Vault sends it as a string; 0 if it is not a number. */
 export function numberAt(parent: JsonObject | undefined, name: string): number {
   const value = parent?.[name];
-  const number = typeof value === 'string' && value !== '' ? Number(value) : value;
-  return typeof number === 'number' && Number.isFinite(number) && number > 0 ? number : 0;
+  const isText = typeof value === 'string' && value !== '';
+  const number = isText || isNumber(value) ? Number(value) : 0;
+  return Number.isFinite(number) && number > 0 ? number : 0;
 }
 
 /** The member in seconds as milliseconds; at most what Vault itself can count (292 years). */
 export function secondsAt(parent: JsonObject | undefined, name: string): number {
   return Math.min(numberAt(parent, name), MAX_SECONDS) * 1000;
-}
-
-/** @see https://tc39.es/proposal-json-parse-with-source/ */
-function keepNumber(_key: string, value: unknown, context?: { readonly source?: string }): unknown {
-  const source = context?.source;
-  if (typeof value !== 'number' || source === undefined || String(value) === source) return value;
-  const digits = source.replace(/e.*$/i, '').replace(/\D/g, '').length;
-  return Number.isFinite(value) && digits <= EXACT_DIGITS ? value : source;
 }

@@ -1,5 +1,5 @@
 export * as DEFAULTS from './defaults.ts';
-export { parseDocumentText } from './document-text.ts';
+export { parseDocumentText, parseExactDocumentText } from './document-text.ts';
 export * as grammar from './grammar.ts';
 export type { Grammar } from './grammar.ts';
 export type { JsonSchema } from './json-schema.ts';

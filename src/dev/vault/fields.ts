@@ -1,6 +1,7 @@
 /**
  * Reads the fields of a request body in the lenient way of Vault.
  */
+import { isRecord } from '../../core/index.ts';
 import { VaultError, type Json } from './messages.ts';
 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
@@ -46,8 +47,7 @@ export class Fields {
 
 /** The value as a JSON object, or undefined if it is not one. */
 export function asObject(value: unknown): Json | undefined {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
-  return value as Json; // checked: a record of unknown values
+  return isRecord(value) ? value : undefined;
 }
 
 /** Whole seconds, rounded down, never negative. */

@@ -1,8 +1,10 @@
 /**
  * Helpers that compare, choose and handle collections.
  */
+import { compareNumbers, isNumber } from '../../core/index.ts';
 import { valueFault } from '../fault.ts';
 import { choice, pure, type Helper, type HelperCall } from '../helper.ts';
+import { isSameNumber, numberIn } from '../numbers.ts';
 import { parseJson } from '../parse-json.ts';
 import { Search } from '../search.ts';
 import {
@@ -63,16 +65,17 @@ export const LOGIC: readonly Helper[] = [
   pure({
     name: 'eq',
     usage: 'eq a b',
-    description: 'True if both print the same: `(eq port 5432)` holds for 5432 and for "5432".',
+    description:
+      'True if both print the same, or are the same number: `(eq port 5432)` holds for 5432, "5432" and 5432.0.',
     args: [2, 2],
-    run: (call) => printed(call, 0) === printed(call, 1),
+    run: isEqual,
   }),
   pure({
     name: 'ne',
     usage: 'ne a b',
     description: 'The opposite of `eq`.',
     args: [2, 2],
-    run: (call) => printed(call, 0) !== printed(call, 1),
+    run: (call) => !isEqual(call),
   }),
   order('lt', 'less than', (sign) => sign < 0),
   order('le', 'less than or equal to', (sign) => sign <= 0),
@@ -119,7 +122,12 @@ export const LOGIC: readonly Helper[] = [
     usage: 'lookup container key',
     description: 'The value of a key that is computed, or an item of a list by its number.',
     args: [2, 2],
-    run: (call) => call.property(call.args[0], call.text(1)),
+    run: (call) => {
+      const [container, key] = call.args;
+      // As an index, 1.0 is 1.
+      const isIndex = isList(container) && isNumber(key);
+      return call.property(container, isIndex ? String(Number(key)) : call.text(1));
+    },
   }),
   pure({
     name: 'first',
@@ -209,16 +217,17 @@ export const LOGIC: readonly Helper[] = [
   pure({
     name: 'parseNumber',
     usage: 'parseNumber text',
-    description: 'The number in a text, for `json`, `yaml` and `toml`.',
+    description: 'The number in a text, with its digits, for `json`, `yaml` and `toml`.',
     args: [1, 1],
-    run: (call) => number(call.args[0]) ?? rejectNumber(call.args[0]),
+    run: (call) => numberIn(call.args[0]) ?? rejectNumber(call.args[0]),
   }),
 ];
 
-/** Whether an item of a list prints as `expected`. */
-function isSame({ work }: HelperCall, item: unknown, expected: string): boolean {
+/** Whether an item of a list equals the second argument, which prints as `expected`. */
+function isSame({ args, work }: HelperCall, item: unknown, expected: string): boolean {
   work.step(1);
   const text = scalarText(item);
+  if (isNumber(item) && isSameNumber(item, args[1])) return true;
   if (text?.length !== expected.length) return false;
   work.read(expected.length);
   return text === expected;
@@ -252,6 +261,11 @@ function* allEntries(call: HelperCall): ReturnType<typeof entries> {
   for (const index of call.args.keys()) yield* entries(call, index);
 }
 
+function isEqual(call: HelperCall): boolean {
+  const [a, b] = call.args;
+  return printed(call, 0) === printed(call, 1) || isSameNumber(a, b);
+}
+
 /** The text that `eq` compares. Null equals only null; lists and objects are rejected. */
 function printed(call: HelperCall, index: number): string | null {
   return call.args[index] === null ? null : call.text(index);
@@ -264,27 +278,16 @@ function order(name: string, words: string, accepts: (sign: number) => boolean):
     description: `True if a is ${words} b; by number if both are numbers (also as text), else as text.`,
     args: [2, 2],
     run: (call) => {
-      const [a, b] = [number(call.args[0]), number(call.args[1])];
-      if (a !== undefined && b !== undefined) return accepts(sign(a, b));
+      const [a, b] = [numberIn(call.args[0]), numberIn(call.args[1])];
+      if (a !== undefined && b !== undefined) return accepts(compareNumbers(a, b));
       return accepts(sign(call.text(0), call.text(1)));
     },
   });
 }
 
-function sign(a: number | bigint | string, b: number | bigint | string): number {
+function sign(a: string, b: string): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;
-}
-
-/** A number, or a decimal number in a text; integers beyond 2^53 are exact, as a bigint. */
-function number(value: unknown): number | bigint | undefined {
-  if (typeof value === 'number' || typeof value === 'bigint') return value;
-  if (typeof value !== 'string') return undefined;
-  const text = value.trim();
-  if (text.length > 400 || !/^-?\d+(\.\d+)?([eE][+-]?\d+)?$/.test(text)) return undefined;
-  const parsed = Number(text);
-  if (!Number.isFinite(parsed)) return undefined;
-  return /^-?\d+$/.test(text) && !Number.isSafeInteger(parsed) ? BigInt(text) : parsed;
 }
 
 function rejectNumber(value: unknown): never {

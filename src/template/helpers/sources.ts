@@ -1,9 +1,10 @@
 /**
  * Helpers that request Vault secrets, certificates and SVIDs.
  */
-import { normalizeVaultPath, type WriteParams } from '../../core/index.ts';
+import { normalizeVaultPath } from '../../core/index.ts';
 import { valueFault } from '../fault.ts';
-import { source, type Helper, type HelperCall } from '../helper.ts';
+import { source, type Helper } from '../helper.ts';
+import { writeParams } from '../write-params.ts';
 
 export const SOURCES: readonly Helper[] = [
   source({
@@ -75,14 +76,4 @@ function vaultPath(text: string): string {
   throw valueFault(
     'argument 1 is not a valid Vault path: it is empty, too long, or contains . or ..',
   );
-}
-
-function writeParams(call: HelperCall): WriteParams {
-  const entries = [...call.hash].map(([name, value]) => {
-    if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') {
-      return [name, value] as const;
-    }
-    return call.reject(name, value, 'text, a number or a boolean');
-  });
-  return Object.fromEntries(entries);
 }

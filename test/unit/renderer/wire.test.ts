@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
-import { VouchsafeError } from '../../../src/core/index.ts';
+import { NumberText, VouchsafeError, type WriteParam } from '../../../src/core/index.ts';
 import {
   headOf,
   MAX_HEAD_BYTES,
@@ -22,6 +22,10 @@ const EMPTY = { content: 0, digest: '', used: [], missing: [0] };
 /** An answer to a rendering of one template. */
 function rendered(output: unknown, dependencies: unknown = [READ], parts = [CONTENT]): Frame {
   return [headOf({ dependencies, outputs: [output] }), ...parts];
+}
+
+function nested(depth: number): WriteParam {
+  return depth === 0 ? 1 : [nested(depth - 1)];
 }
 
 function failed(error: unknown): Frame {
@@ -71,9 +75,17 @@ const WRONG: Readonly<Record<string, readonly [read: (frame: Frame) => unknown, 
   'a dependency of no kind': [render, rendered(FULL, [{ kind: 'delete', path: 'kv/app' }])],
   'a kind that every object has': [render, rendered(FULL, [{ kind: 'constructor' }])],
   'a path that is a number': [render, rendered(FULL, [{ kind: 'read', path: 1 }])],
-  'a parameter that is an object': [
+  'a parameter that is null': [
     render,
-    rendered(FULL, [{ kind: 'write', path: 'a', params: { a: {} } }]),
+    rendered(FULL, [{ kind: 'write', path: 'a', params: { a: null } }]),
+  ],
+  'parameters that are a number': [
+    render,
+    rendered(FULL, [{ kind: 'write', path: 'a', params: new NumberText('1.0') }]),
+  ],
+  'a parameter that is nested too deep': [
+    render,
+    rendered(FULL, [{ kind: 'write', path: 'a', params: { a: nested(102) } }]),
   ],
   'an audience that is a number': [render, rendered(FULL, [{ kind: 'jwt-svid', audiences: [1] }])],
   'an error of another part': [
@@ -126,6 +138,11 @@ suite('answers of a render process', () => {
     assert.deepEqual(readRendered(two, 2), [
       { content: 0, digest: '', used: [], missing: [dependency] },
       { content: 1, digest: DIGEST, used: [dependency], missing: [] },
+    ]);
+    const params = { a: [{ b: null, c: new NumberText('1.10') }, nested(99)], d: true };
+    const write = { kind: 'write', path: 'kv/app', params };
+    assert.deepEqual(readRendered(rendered(FULL, [write]), 1), [
+      { content: 1, digest: DIGEST, used: [write], missing: [] },
     ]);
     const error = { code: 'ERR_TEMPLATE_LIMIT', message: 'no', details: { a: 1, b: ['c'] } };
     const [limit] = readRendered(failed(error), 1);

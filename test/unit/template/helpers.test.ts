@@ -111,7 +111,7 @@ const PRINTS: Readonly<Record<string, readonly (readonly [source: string, expect
   parseNumber: [
     [
       '{{json (list (parseNumber "042.50") (parseNumber " -3 ") (parseNumber big))}}',
-      '[42.5,-3,12345678901234567890]',
+      '[42.50,-3,12345678901234567890]',
     ],
   ],
 };
@@ -168,7 +168,7 @@ const REFUSES: Readonly<Record<string, readonly (readonly [source: string, messa
   parseJson: [['{{parseJson "{x"}}', /argument 1 is not JSON$/]],
   parseNumber: [
     ['{{parseNumber "0x10"}}', /text that is not a number/],
-    ['{{parseNumber "1e999"}}', /text that is not a number/],
+    ['{{parseNumber "1,5"}}', /text that is not a number/],
     ['{{parseNumber db}}', /an object/],
   ],
   secret: [
@@ -177,7 +177,11 @@ const REFUSES: Readonly<Record<string, readonly (readonly [source: string, messa
       /secret: argument 1 is not a valid Vault path/,
     ],
     ['{{#with "#"}}{{secret (concat "kv/x" this)}}{{/with}}', /the key after # is missing/],
-    ['{{secret "t/x" a=db}}', /a must be text, a number or a boolean, not an object/],
+    ['{{secret "t/x" a=nothing}}', /a must be text, a number, .* or an object, not null/],
+    [
+      '{{secret "t/x" a=(list 1 (object b=(base64Decode user)))}}',
+      /secret: a\[1\]\.b must be text, .* not binary data/,
+    ],
   ],
   jwtSvid: [['{{jwtSvid user nothing}}', /argument 2 must be text, not null/]],
 };

@@ -64,8 +64,7 @@ describe('what Handlebars does', () => {
     assert.equal(render('{{x}}', { x: '<&"\'>`=' }), '<&"\'>`=');
   });
 
-  it('prints big integers and the empty template', () => {
-    assert.equal(render('{{x}}', { x: 2n ** 64n }), '18446744073709551616');
+  it('prints the empty template', () => {
     assert.equal(render(''), '');
   });
 

@@ -111,13 +111,13 @@ suite('a read', () => {
     assert.deepEqual(validity, { kind: 'lease', leaseId, durationMs: 60_000, renewable: true });
   });
 
-  test('keeps integers that JavaScript would change', async (t) => {
+  test('keeps the digits of integers that JavaScript would change', async (t) => {
     const body = `{"lease_id":"","data":${JSON.stringify(version({ id: 0 }))}}`;
     const reply = { body: body.replace('"id":0', '"id":12345678901234567890,"__proto__":{"a":1}') };
     const server = await startScripted(t, inOrder(KV2, reply));
     const { client } = makeClient(t, server.address);
     const { data } = await client.fetch(TOKEN, read('kvv2/app'), NEVER);
-    assert.equal(member(data, 'id'), '12345678901234567890');
+    assert.equal(JSON.stringify(member(data, 'id')), '12345678901234567890');
     assert.equal('a' in data, false);
   });
 

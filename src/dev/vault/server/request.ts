@@ -2,8 +2,9 @@
  * Converts an HTTP request to one for the core.
  */
 import type { IncomingMessage } from 'node:http';
-import { json } from 'node:stream/consumers';
+import { text } from 'node:stream/consumers';
 import { TLSSocket } from 'node:tls';
+import { parseExactJson } from '../../../core/index.ts';
 import { asObject } from '../fields.ts';
 import { VaultError, type Json, type Operation, type VaultRequest } from '../messages.ts';
 import type { SeenRequest } from './faults.ts';
@@ -63,7 +64,15 @@ function headerOf(request: IncomingMessage, name: string): string {
 
 async function readBody(request: IncomingMessage): Promise<Json> {
   if (request.headers['content-length'] === '0') return {};
-  const body = asObject(await json(request).catch(() => undefined));
+  const body = asObject(parsed(await text(request).catch(() => '')));
   if (body === undefined) throw new VaultError(400, 'error parsing JSON');
   return body;
+}
+
+function parsed(body: string): unknown {
+  try {
+    return parseExactJson(body);
+  } catch {
+    return undefined;
+  }
 }
