@@ -1,4 +1,4 @@
-export { usualResources, type Resources } from './agent-resources.ts';
+export { usualResources } from './agent-resources.ts';
 export { inject, REASONS, type InjectionResult, type Reason } from './inject.ts';
 export type { InjectionInput } from './injection-types.ts';
 export { applyJsonPatch, jsonPatch } from './json-patch.ts';
