@@ -30,7 +30,7 @@ export class Measured implements AsyncDisposable {
       });
     }
     this.#ended = once(this.#child, 'close');
-    this.#ended.catch(() => undefined); // seen by whoever waits for the end
+    this.#ended.catch(() => undefined); // seen by the caller that waits for the end
   }
 
   get hasEnded(): boolean {
@@ -87,6 +87,6 @@ function cpuMsOf(pid: string): number {
 
 function kib(text: string, field: string): number {
   const [, value] = new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(text) ?? [];
-  if (value === undefined) throw new Error(`the kernel does not tell ${field}`);
+  if (value === undefined) throw new Error(`the kernel does not report ${field}`);
   return Number(value);
 }

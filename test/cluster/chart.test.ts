@@ -1,5 +1,5 @@
 /**
- * The chart by real Helm: what it renders, and what it refuses. Helm is VOUCHSAFE_TEST_HELM.
+ * The chart by real Helm: what it renders, and what it rejects. Helm is VOUCHSAFE_TEST_HELM.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

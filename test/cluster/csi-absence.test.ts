@@ -64,14 +64,14 @@ suite('the driver is away for ten minutes', () => {
 
     await onEveryNode();
     const back = performance.now();
-    const told = (what: string) => (): void =>
+    const seen = (what: string) => (): void =>
       t.diagnostic(`${what} after ${Math.round((performance.now() - back) / 1000)} s`);
     await Promise.all([
-      sees(space, 'stays', 'second', KUBELET_MS).then(told('fresh files')),
-      space.ready('starts', KUBELET_MS).then(told('a pod that waited is ready')),
-      gone(space, 'ends').then(told('a pod that ended is gone')),
-      gone(space, 'passes').then(told('a pod that came and went is gone')),
-      worksAgain(expiring, login).then(told('an expired login is replaced')),
+      sees(space, 'stays', 'second', KUBELET_MS).then(seen('fresh files')),
+      space.ready('starts', KUBELET_MS).then(seen('a pod that waited is ready')),
+      gone(space, 'ends').then(seen('a pod that ended is gone')),
+      gone(space, 'passes').then(seen('a pod that came and went is gone')),
+      worksAgain(expiring, login).then(seen('an expired login is replaced')),
     ]);
     assert.ok(!isMounted(ending));
     assert.equal(await space.logs('starts', 'app'), 'second\n');

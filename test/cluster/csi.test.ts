@@ -1,4 +1,4 @@
-/** The CSI driver under a real kubelet: what pods get, what they are told, and what no fault may cost. */
+/** The CSI driver under a real kubelet: what pods get, what is reported to them, and what no fault may cost. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite, test } from 'node:test';

@@ -1,4 +1,4 @@
-/** What goes wrong on a node and behind it, with applications that must not notice, or be told why they wait. */
+/** What goes wrong on a node and behind it, with applications that must not notice, or get the reason why they wait. */
 import assert from 'node:assert/strict';
 import { after, suite, test } from 'node:test';
 import { starve } from './parts/memory.ts';

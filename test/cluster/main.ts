@@ -3,7 +3,7 @@ import { startCluster } from './parts/cluster.ts';
 import { startDoor } from './parts/door.ts';
 import type { Archive } from './parts/images.ts';
 
-function told(variable: string): string {
+function required(variable: string): string {
   const value = process.env[variable];
   if (value === undefined) throw new Error('run this with: npm run cluster');
   return value;
@@ -14,10 +14,10 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => ended.resolve(undefined));
 }
 const programs = {
-  kubernetes: told('VOUCHSAFE_TEST_KUBERNETES'),
-  helm: told('VOUCHSAFE_TEST_HELM'),
+  kubernetes: required('VOUCHSAFE_TEST_KUBERNETES'),
+  helm: required('VOUCHSAFE_TEST_HELM'),
 };
-const archives = JSON.parse(told('VOUCHSAFE_TEST_IMAGES')) as readonly Archive[]; // from .tools
+const archives = JSON.parse(required('VOUCHSAFE_TEST_IMAGES')) as readonly Archive[]; // from .tools
 await using cluster = await startCluster(programs, archives);
 using _door = await startDoor();
 process.send?.(cluster.kubeconfig);

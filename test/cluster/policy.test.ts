@@ -1,4 +1,4 @@
-/** Who may have what: refusals by policy with the rule's name, and pods that ask for what is another's. */
+/** Who may have what: denials by policy with the rule's name, and pods that ask for what is another's. */
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { after, before, suite, test } from 'node:test';
@@ -78,12 +78,12 @@ suite('policy', () => {
       },
     });
     const path = `${TEAM}/events?fieldSelector=involvedObject.name%3Drefused`;
-    const told = await eventually('there is an Event', async () => {
+    const event = await eventually('there is an Event', async () => {
       const { items } = await api.get<{ items: readonly KubernetesEvent[] }>(path);
       return items.find(({ reason }) => reason === 'PolicyRefused');
     });
-    assert.equal(told.type, 'Warning');
-    assert.match(told.message, /team-a/);
+    assert.equal(event.type, 'Warning');
+    assert.match(event.message, /team-a/);
   });
 });
 
@@ -175,7 +175,7 @@ suite('what is ours in a pod', { concurrency: true }, () => {
     const debug = (more: object): object => ({
       spec: { ephemeralContainers: [{ ...shellContainer('debug', 'true'), ...more }] },
     });
-    // The API server itself refuses a volume that the pod does not have.
+    // The API server itself rejects a volume that the pod does not have.
     const volumes = spec['volumes'] as readonly { readonly name: string }[]; // the API server's own
     const present = volumes.map(({ name }) => name).filter((name) => OWN_VOLUMES.includes(name));
     assert.ok(present.includes('vouchsafe-state') && present.includes('vouchsafe-secrets'));

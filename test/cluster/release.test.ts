@@ -17,8 +17,8 @@ suite('the release', () => {
       `/apis/apps/v1/namespaces/${RELEASE}/deployments/${RELEASE}-webhook`,
     );
     assert.equal(status.readyReplicas, 2);
-    const told = await helm('test', RELEASE, `--namespace=${RELEASE}`, '--timeout=1m');
-    assert.match(told, /Phase: +Succeeded/);
+    const printed = await helm('test', RELEASE, `--namespace=${RELEASE}`, '--timeout=1m');
+    assert.match(printed, /Phase: +Succeeded/);
   });
 
   test('an upgrade replaces every replica, and no admission fails', async (t) => {

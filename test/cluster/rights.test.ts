@@ -1,4 +1,4 @@
-/** What webhook and driver may not do, asked of the real API server: whoever takes them over may do no more. */
+/** What webhook and driver may not do, asked of the real API server: an attacker who takes them over may do no more. */
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { RELEASE } from './parts/release.ts';

@@ -1,4 +1,4 @@
-/** Ends of pods and of agents alone: nothing of a pod that is gone stays in Vault, and in a pod that lives the application is told. */
+/** Ends of pods and of agents alone: nothing of a pod that is gone stays in Vault, and in a pod that lives the application is notified. */
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { suite, test } from 'node:test';
@@ -83,10 +83,10 @@ suite('what a pod leaves in Vault', { concurrency: 4 }, () => {
 });
 
 suite('an agent that is stopped in a pod that lives', { concurrency: 2 }, () => {
-  /** Counts in a file of memory how often it is told. */
+  /** Counts in a file in memory how often it is notified. */
   const COUNTING = [
-    'n=0; echo 0 > /dev/shm/told',
-    `trap 'n=$((n+1)); echo $n > /dev/shm/told' HUP`,
+    'n=0; echo 0 > /dev/shm/notified',
+    `trap 'n=$((n+1)); echo $n > /dev/shm/notified' HUP`,
     'trap exit TERM; while :; do sleep 1 & wait $!; done',
   ].join('; ');
 
@@ -104,12 +104,12 @@ suite('an agent that is stopped in a pod that lives', { concurrency: 2 }, () => 
         const { restartCount, ready } = containerStatus(now, AGENT);
         return restartCount === 1 && ready;
       });
-      await eventually('the application is told', async () =>
-        (await read('/dev/shm/told')).trim() === '0' ? undefined : true,
+      await eventually('the application is notified', async () =>
+        (await read('/dev/shm/notified')).trim() === '0' ? undefined : true,
       );
       assert.notEqual(await read('/vault/secrets/login'), before);
       await delay(5000); // a second notification would have come by now
-      assert.equal((await read('/dev/shm/told')).trim(), '1');
+      assert.equal((await read('/dev/shm/notified')).trim(), '1');
       assert.equal(containerStatus(await space.pod('app'), 'app').restartCount, 0);
       assert.deepEqual([await space.logins(), await vault.count(space.users)], [2, 2]);
       assert.deepEqual([await space.tokens(), await space.leases()], [1, 1]);

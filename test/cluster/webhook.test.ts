@@ -68,8 +68,8 @@ suite('the webhook in a cluster', () => {
     await space.ready('declines');
     await eventually('the ReplicaSet says why', async () => {
       const events = await space.events('app');
-      const told = /failed calling webhook "pods\.vouchsafe\.dev"/;
-      return events.some(({ message }) => told.test(message)) ? true : undefined;
+      const failure = /failed calling webhook "pods\.vouchsafe\.dev"/;
+      return events.some(({ message }) => failure.test(message)) ? true : undefined;
     });
     await scale(2);
     await eventually(

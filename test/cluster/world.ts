@@ -1,6 +1,6 @@
 /**
  * What the suite runs in: cluster, Vault, PostgreSQL, identity and the chart, from inside the cluster's network.
- * Runs the test files that it is given against them, or stays up until it is told to end.
+ * Runs the test files that it is given against them, or stays up until it is ended.
  */
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -21,7 +21,7 @@ import { CHART, chartValues, RELEASE, VALUES_FILE } from './parts/release.ts';
 import { startVault, type ClusterVault } from './parts/vault.ts';
 import { place, WORKSPACE } from './parts/workspace.ts';
 
-/** What tests are told, as JSON in VOUCHSAFE_TEST_CLUSTER. */
+/** What tests are given, as JSON in VOUCHSAFE_TEST_CLUSTER. */
 export interface World {
   readonly kubeconfig: string;
   readonly programs: { readonly kubernetes: string; readonly helm: string };
@@ -38,7 +38,7 @@ export interface World {
   readonly control: string;
 }
 
-function told(variable: string): string {
+function required(variable: string): string {
   const value = process.env[variable];
   if (value === undefined) throw new Error('run this with: npm run test:cluster');
   return value;
@@ -66,12 +66,12 @@ async function publishAccountKeys(api: Api): Promise<void> {
 
 async function startWorld(stack: AsyncDisposableStack): Promise<World> {
   const programs = {
-    kubernetes: told('VOUCHSAFE_TEST_KUBERNETES'),
-    helm: told('VOUCHSAFE_TEST_HELM'),
+    kubernetes: required('VOUCHSAFE_TEST_KUBERNETES'),
+    helm: required('VOUCHSAFE_TEST_HELM'),
   };
-  const archives = JSON.parse(told('VOUCHSAFE_TEST_IMAGES')) as readonly Archive[]; // from .tools
+  const archives = JSON.parse(required('VOUCHSAFE_TEST_IMAGES')) as readonly Archive[]; // from .tools
   const cluster = stack.use(await startCluster(programs, archives));
-  const { running, vault } = await startVault(told('VOUCHSAFE_TEST_VAULT'), randomUUID());
+  const { running, vault } = await startVault(required('VOUCHSAFE_TEST_VAULT'), randomUUID());
   stack.defer(() => running.stop());
   const directory = mkdtempSync(join(WORKSPACE, 'postgres-'));
   const database = stack.use(
@@ -80,8 +80,8 @@ async function startWorld(stack: AsyncDisposableStack): Promise<World> {
   const operator = createVaultClient(vault);
   await operator.write('sys/mounts/database', { type: 'database' });
   await operator.write('database/config/main', database.vaultConfig);
-  const identity = stack.use(await startIdentity(told('VOUCHSAFE_TEST_ATTEST'), cluster.api));
-  const csi = await startCsi(told('VOUCHSAFE_TEST_CSI'), cluster.api);
+  const identity = stack.use(await startIdentity(required('VOUCHSAFE_TEST_ATTEST'), cluster.api));
+  const csi = await startCsi(required('VOUCHSAFE_TEST_CSI'), cluster.api);
   stack.defer(() => csi.stop());
   await publishAccountKeys(cluster.api);
   install(cluster, chartValues(vault));

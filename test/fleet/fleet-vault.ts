@@ -11,7 +11,7 @@ import {
   type Random,
 } from '../../src/core/index.ts';
 
-/** What agents ask for; `lookup` is how a client tells a dead token from a refusal. */
+/** What agents ask for; `lookup` is how a client distinguishes a dead token from a denial. */
 export const KINDS = ['login', 'read', 'credential', 'renewal', 'revocation', 'lookup'] as const;
 export type Kind = (typeof KINDS)[number];
 
@@ -29,7 +29,7 @@ const DYNAMIC = 'database/creds/';
 /** What one answer takes. */
 const LATENCY_MS = { least: 2, spread: 6 } as const;
 
-/** Share of the refusals of a brown-out that are 429 with `Retry-After: 1`; the others are 503. */
+/** Share of the rejections of a brown-out that are 429 with `Retry-After: 1`; the others are 503. */
 const THROTTLED_SHARE = 0.5;
 
 interface Grant {
@@ -43,7 +43,7 @@ interface Lease extends Grant {
 
 /** The model. */
 export class FleetVault {
-  /** Kind -> requests of each second, those that were refused included. */
+  /** Kind -> requests of each second, those that were rejected included. */
   readonly requests: Readonly<Record<Kind, number[]>> = {
     login: [],
     read: [],

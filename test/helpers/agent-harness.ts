@@ -42,7 +42,7 @@ export class MemoryWriter implements WriterPort {
   writes = 0;
   swaps = 0;
   failure: VouchsafeError | undefined;
-  /** Called with what is about to be written; may refuse it. */
+  /** Called with what is about to be written; may reject it. */
   before: (texts: ReadonlyMap<string, string>) => Promise<void> = () => Promise.resolve();
 
   async write(files: Parameters<WriterPort['write']>[0]): ReturnType<WriterPort['write']> {
@@ -65,10 +65,10 @@ export class MemoryWriter implements WriterPort {
   }
 }
 
-/** Keeps what the application would have been told. */
+/** Keeps the notifications that the application would have got. */
 export class MemoryNotifier implements NotifierPort {
   readonly notified: (readonly NotifyAction[])[] = [];
-  /** Called before each notification is done; where there is nothing to tell, nothing is waited for. */
+  /** Called before each notification is done; without a notification nothing is waited for. */
   before: () => Promise<void> = () => Promise.resolve();
 
   async notify(actions: readonly NotifyAction[]): Promise<void> {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** A server that behaves as told. */
+/** A server that behaves as it is set. */
 export interface TestApplication extends AsyncDisposable {
   readonly url: string;
   /** Resolves at the first notification. */

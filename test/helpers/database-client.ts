@@ -33,7 +33,7 @@ export class DatabaseClient implements AsyncDisposable {
   readonly #users: { atMs: number; didOldWork: boolean }[] = [];
   #last: DatabaseLogin | undefined;
 
-  /** `onPassword` is told each password it has read. */
+  /** `onPassword` is called with each password it has read. */
   constructor(database: Postgres, path: string, onPassword: (password: string) => void) {
     this.#database = database;
     this.#path = path;

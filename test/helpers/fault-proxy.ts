@@ -1,5 +1,5 @@
 /**
- * A TCP proxy on loopback that breaks what passes through it as told: between the agent and Vault, or between
+ * A TCP proxy on loopback that breaks what passes through it, as it is set: between the agent and Vault, or between
  * Vault and its database.
  */
 import { once } from 'node:events';

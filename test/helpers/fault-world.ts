@@ -139,7 +139,7 @@ export class FaultWorld implements AsyncDisposable {
     return watch;
   }
 
-  /** How many logins Vault has seen, refused ones included. */
+  /** How many logins Vault has seen, rejected ones included. */
   get logins(): number {
     return this.vault.count({ path: 'auth/jwt/login' });
   }

@@ -26,7 +26,7 @@ export class Hunt {
     return [...planted.map((secret) => secret.slice(0, 16)), ...shaped.map(([name]) => name)];
   }
 
-  /** @throws Error that tells what was found where. */
+  /** @throws Error that names what was found where. */
   assertNone(texts: Readonly<Record<string, string>>): void {
     for (const [where, text] of Object.entries(texts)) {
       const found = this.find(text);

@@ -57,7 +57,7 @@ const AT_FDCWD = -100;
 
 type Tries = Readonly<Record<string, () => number>>;
 
-/** What an ordinary process may do, whoever it belongs to, and what is undone by its end. */
+/** What an ordinary process of any user may do, and what is undone by its end. */
 function ordinary(parent: number): Tries {
   const [open, openat, socket, kill] = (['open', 'openat', 'socket', 'kill'] as const).map(of);
   return {
@@ -139,26 +139,26 @@ function listens(): boolean {
 }
 
 function main(mode: Mode, parent: number): void {
-  const tell = (what: object): void => void writeSync(1, `${JSON.stringify(what)}\n`);
+  const print = (what: object): void => void writeSync(1, `${JSON.stringify(what)}\n`);
   switch (mode) {
     case 'locked': {
       lockDown(parent);
-      tell({ ...all(ordinary(parent)), ...all(grave(parent)) });
+      print({ ...all(ordinary(parent)), ...all(grave(parent)) });
       break;
     }
     case 'free':
-      writeSync(2, 'not locked down: it was told so\n');
-      tell(all(ordinary(parent)));
+      writeSync(2, 'not locked down: the test says so\n');
+      print(all(ordinary(parent)));
       break;
     case 'late': {
       const early = listens();
       lockDown(parent);
       const text = Buffer.alloc(64);
-      tell({ early, text: text.toString('utf8', 0, readSync(0, text)) });
+      print({ early, text: text.toString('utf8', 0, readSync(0, text)) });
       break;
     }
     case 'silent':
-      tell({ early: listens() });
+      print({ early: listens() });
   }
   while (readSync(0, Buffer.alloc(64)) > 0);
 }

@@ -43,7 +43,7 @@ export interface NodeIdentities extends AsyncDisposable {
   /** An entry: with selectors for pods, without for the processes of this test run, the driver among them. */
   register(entry: Entry): Promise<void>;
   deregister(spiffeId: string): Promise<void>;
-  /** What the kubelet of the node tells of its pods. */
+  /** What the kubelet of the node reports about its pods. */
   setPods(pods: readonly NodePod[]): void;
   /** Ends what serves the APIs, and starts it again; the trust domain stays. */
   restart(): Promise<void>;
@@ -117,7 +117,7 @@ function entitled(pod: NodePod, entries: readonly Entry[]): readonly DevIdentity
   return entries.filter(({ selectors }) => selectors?.every((one) => known.has(one)) === true);
 }
 
-/** An entry as the Delegated Identity API has it: whoever names its selectors is entitled. */
+/** An entry as the Delegated Identity API has it: every caller that names its selectors is entitled. */
 function rowOf({ selectors, ...identity }: Entry): readonly DevPod[] {
   if (selectors === undefined) return [];
   const { spiffeId } = identity;

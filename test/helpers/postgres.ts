@@ -29,7 +29,7 @@ export interface PostgresPlace {
   readonly network: string;
 }
 
-/** PostgreSQL refuses to run as root. */
+/** PostgreSQL does not run as root. */
 interface Owner {
   readonly uid?: number;
   readonly gid?: number;
@@ -148,7 +148,7 @@ export class Postgres implements AsyncDisposable {
     return rows.map(({ rolname }) => String(rolname));
   }
 
-  /** What Vault is told to reach it as its superuser. */
+  /** What Vault uses to reach it as its superuser. */
   get vaultConfig(): object {
     return {
       plugin_name: 'postgresql-database-plugin',

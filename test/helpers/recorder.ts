@@ -1,4 +1,4 @@
-/** A logger that keeps what it was told. */
+/** A logger that keeps what is logged. */
 import { inspect } from 'node:util';
 import type { Logger, LogFields, LogLevel } from '../../src/core/index.ts';
 

@@ -53,7 +53,7 @@ function attempt({ source, workBytes }: MemoryCase): void {
   try {
     renderTemplate(parseTemplate(source, 't'), input, { ...RENDER_LIMITS, workBytes });
   } catch {
-    // A refusal is an end as well.
+    // A rejection is an end as well.
   }
 }
 

@@ -12,7 +12,7 @@ const MAX_TURNS = 100_000;
 /** For one operation. */
 const PATIENCE_MS = 30_000;
 
-/** Single operations of files and DNS, as `node:async_hooks` names them. Those of cryptography cannot be told from synchronous ones, which never end there. */
+/** Single operations of files and DNS, as `node:async_hooks` names them. Those of cryptography cannot be distinguished from synchronous ones, which never end there. */
 const REQUEST = /^(FSREQ|GETADDRINFO)/;
 
 /** Operations that have begun and not ended. */

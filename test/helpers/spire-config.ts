@@ -1,4 +1,4 @@
-/** What the programs of SPIRE are told, all of it in one directory. */
+/** The configuration of the programs of SPIRE, all of it in one directory. */
 import { join } from 'node:path';
 import { socketPath } from './temp-directory.ts';
 
@@ -8,7 +8,7 @@ export const TRUST_DOMAIN = 'example.org';
 const X509_TTL_SECONDS = 20;
 const JWT_TTL_SECONDS = 12;
 
-/** What an agent is told beside the usual. */
+/** Settings of an agent beside the usual. */
 export interface AgentSettings {
   readonly agent?: object;
   readonly experimental?: object;
@@ -16,7 +16,7 @@ export interface AgentSettings {
   readonly workloadAttestors?: Readonly<Record<string, object>>;
 }
 
-/** What an agent needs to be told at its start. */
+/** Settings that an agent requires at its start. */
 export interface AgentStart {
   readonly serverPort: number;
   readonly joinToken: string;

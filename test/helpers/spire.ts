@@ -165,7 +165,7 @@ class Spire implements IdentityProvider {
     }, `${program} is not healthy`);
   }
 
-  /** What the agent tells a workload about its X.509-SVIDs; nothing where it has none. */
+  /** What the agent sends to a workload about its X.509-SVIDs; nothing where it has none. */
   async #served(): Promise<string> {
     const args = ['api', 'fetch', 'x509', '-socketPath', this.#agentSocket];
     return run('spire-agent', args).then(

@@ -139,7 +139,7 @@ interface Exchange {
   readonly ca: string | undefined;
 }
 
-/** One request. Not `fetch`, which cannot be told a CA. */
+/** One request. Not `fetch`, which cannot be given a CA. */
 async function exchange({ method, url, token, body, ca }: Exchange): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   const options = {

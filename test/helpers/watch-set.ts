@@ -37,7 +37,7 @@ export function watchSet(
       await delay(3);
     }
   })();
-  watching.catch(() => undefined); // told by stop
+  watching.catch(() => undefined); // stop() reports it
   const stop = async (): Promise<number> => {
     end.abort();
     await watching;

@@ -92,7 +92,7 @@ const fileSystem: FileSystem = {
     }),
 };
 
-/** The second set is the one that has an application to tell. */
+/** The second set is the one that has an application to notify. */
 function wrap(parts: AgentParts<unknown>): AgentParts<unknown> {
   const { vault, identity, notifier, config } = parts;
   const writer = createFileWriter({ ...parts, directory: config.outputDirectory, fileSystem });
@@ -106,7 +106,7 @@ function wrap(parts: AgentParts<unknown>): AgentParts<unknown> {
     },
     notifier: {
       notify: (actions, signal) =>
-        around(`telling of ${actions.length} actions`, () => notifier.notify(actions, signal)),
+        around(`notifying of ${actions.length} actions`, () => notifier.notify(actions, signal)),
     },
     stateFile:
       config.stateDirectory === undefined

@@ -29,7 +29,7 @@ interface Cost {
   readonly logins?: number;
   readonly credentials?: number;
   /** Notifications of the same change. */
-  readonly told?: number;
+  readonly notified?: number;
 }
 
 /** On the way to the first set. */
@@ -53,7 +53,7 @@ const START: Readonly<Record<string, Cost>> = {
   'after renaming user': {},
   'after renaming pass': {},
   'after writing the set': {},
-  'before telling of 0 actions': {},
+  'before notifying of 0 actions': {},
 };
 
 /** On the way from the first set to the next one, of another credential. */
@@ -66,8 +66,8 @@ const CHANGE: Readonly<Record<string, Cost>> = {
   'before renaming ..data again': {},
   'after renaming ..data again': {},
   'after writing the set again': {},
-  'before telling of 1 actions': {},
-  'after telling of 1 actions': { told: 1 },
+  'before notifying of 1 actions': {},
+  'after notifying of 1 actions': { notified: 1 },
   'before revoking the lease': {},
   'after revoking the lease': {},
 };
@@ -146,8 +146,8 @@ class Pod implements AsyncDisposable {
     return pod;
   }
 
-  /** How often the application was told. */
-  get told(): number {
+  /** How often the application was notified. */
+  get notified(): number {
     return this.#calls.count;
   }
 
@@ -243,7 +243,7 @@ class Pod implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.watch.stop().catch(() => undefined); // told by end
+    await this.watch.stop().catch(() => undefined); // end() reports it
     await this.bench[Symbol.asyncDispose]();
     await this.application[Symbol.asyncDispose]();
   }
@@ -265,14 +265,16 @@ suite('agent killed with SIGKILL on the way to the first set', { concurrency: 3 
       await pod.delivered('one');
       assert.deepEqual(await pod.asked(), { logins: 1 + logins, one: 1 + credentials, two: 0 });
       await pod.end(successor, logins);
-      assert.equal(pod.told, 0, 'the first set is nothing to tell of');
+      assert.equal(pod.notified, 0, 'the first set causes no notification');
     });
   }
 });
 
 suite('agent killed with SIGKILL on the way to the next set', { concurrency: 3 }, () => {
-  for (const [index, [point, { credentials = 0, told = 0 }]] of Object.entries(CHANGE).entries()) {
-    test(`SIGKILL ${point}, the next set: ${costOf({ credentials, told })}`, async () => {
+  for (const [index, [point, { credentials = 0, notified = 0 }]] of Object.entries(
+    CHANGE,
+  ).entries()) {
+    test(`SIGKILL ${point}, the next set: ${costOf({ credentials, notified })}`, async () => {
       await using pod = await Pod.create(`change-${index}-pod`);
       const first = await pod.start(point);
       await ready(first);
@@ -281,12 +283,12 @@ suite('agent killed with SIGKILL on the way to the next set', { concurrency: 3 }
       const successor = await pod.start();
       await pod.delivered('two');
       await eventually(
-        () => Promise.resolve(pod.told > told ? true : undefined),
-        () => `the application was told ${pod.told} times; ${successor.output}`,
+        () => Promise.resolve(pod.notified > notified ? true : undefined),
+        () => `the application was notified ${pod.notified} times; ${successor.output}`,
       );
       assert.deepEqual(await pod.asked(), { logins: 1, one: 1, two: 1 + credentials });
       await pod.end(successor, 0);
-      assert.equal(pod.told, 1 + told);
+      assert.equal(pod.notified, 1 + notified);
     });
   }
 });
@@ -303,7 +305,7 @@ function costOf(cost: Cost): string {
   const parts = [
     cost.logins === 1 ? ['one more login'] : [],
     cost.credentials === 1 ? ['one more credential'] : [],
-    cost.told === 1 ? ['told once more'] : [],
+    cost.notified === 1 ? ['notified once more'] : [],
   ].flat();
   return parts.length === 0 ? 'it costs nothing' : parts.join(', ');
 }

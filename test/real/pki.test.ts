@@ -138,7 +138,7 @@ async function load(bench: AgentBench): Promise<Identity> {
 /** A server that wants a certificate of the same CA from its clients. */
 async function listen(identity: Identity): Promise<Server> {
   const server = createServer({ ...identity, requestCert: true }, (socket) => {
-    socket.on('error', () => undefined); // told at the other end
+    socket.on('error', () => undefined); // the other end reports it
     socket.end('welcome');
   });
   server.listen(0, '127.0.0.1');

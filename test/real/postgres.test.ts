@@ -107,7 +107,7 @@ class World {
     return new DatabaseClient(this.database, join(bench.output, 'login'), plant);
   }
 
-  /** Ends the agent; none of its users is left, and it has told nothing. */
+  /** Ends the agent; none of its users is left, and it has reported nothing. */
   async end(agent: RunningAgent, role: string): Promise<void> {
     await agent.kill('SIGTERM');
     assert.equal(await agent.exit(), 0, agent.output);
@@ -314,9 +314,9 @@ suite('PostgreSQL: a database that rejects new credentials', () => {
     assert.equal(seen.outagesMs.length, 1, 'it works again once the database is back');
     assert.equal(await vault.count(path), 1);
     const tries = (await vault.count('sys/leases/renew')) - renewals;
-    const told = line(agent, /secret was not refreshed/);
-    t.diagnostic(`${tries} renewals tried; ${told}`);
-    assert.match(told, /lease of database\/creds\/faults; check the system behind it/);
+    const logged = line(agent, /secret was not refreshed/);
+    t.diagnostic(`${tries} renewals tried; ${logged}`);
+    assert.match(logged, /lease of database\/creds\/faults; check the system behind it/);
     assert.ok(tries <= 6, `${tries} renewals tried`);
     await world.end(agent, 'faults');
   });
@@ -348,14 +348,14 @@ suite('PostgreSQL: a database that rejects new credentials', () => {
     const seen = await client.stop();
     assert.equal(seen.outagesMs.length, 1);
     assert.ok(Number.isFinite(seen.outagesMs[0]), 'it works again');
-    const told = line(agent, /secret was not refreshed/);
+    const logged = line(agent, /secret was not refreshed/);
     const tries = await vault.count(path);
-    t.diagnostic(`${tries} tries; outage ${seen.outagesMs.join()} ms; ${told}`);
+    t.diagnostic(`${tries} tries; outage ${seen.outagesMs.join()} ms; ${logged}`);
     // The first, the last, one at once, and then waits of a fifth of the lease with their spread.
     const most = 3 + (performance.now() - refusedMs) / 800;
     assert.ok(tries <= most, `${tries} tries`);
-    assert.match(told, /database\/creds\/grants/);
-    assert.match(told, /check its log and the system behind that path/);
+    assert.match(logged, /database\/creds\/grants/);
+    assert.match(logged, /check its log and the system behind that path/);
     await world.end(agent, 'grants');
   });
 });

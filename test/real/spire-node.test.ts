@@ -268,7 +268,7 @@ async function granted<T>(ask: () => Promise<T>): Promise<T> {
   );
 }
 
-/** Asks until it is refused in these words. */
+/** Asks until it is rejected in these words. */
 async function refusedWith(
   ask: () => Promise<unknown>,
   { code, says }: { readonly code: ErrorCode; readonly says: RegExp },

@@ -216,7 +216,7 @@ function scenarios(name: string, start: () => Promise<IdentityProvider>): void {
       const waiting = await eventually(async () => {
         const status = await statusOf(agent);
         return status.errors.length > 0 ? status : undefined;
-      }, 'the status never told a reason');
+      }, 'the status never had a reason');
       assert.equal(waiting.phase, 'starting');
       assert.match(waiting.errors[0]?.message ?? '', /registration entry.*no identity issued/);
       assert.ok(waiting.errors.every(({ code }) => code === 'ERR_SPIFFE_DENIED'));
@@ -261,7 +261,7 @@ function scenarios(name: string, start: () => Promise<IdentityProvider>): void {
       const denied = await eventually(async () => {
         const status = await statusOf(agent);
         return status.errors.some(({ code }) => code === 'ERR_SPIFFE_DENIED') ? status : undefined;
-      }, 'the status never told that the entry is gone');
+      }, 'the status never said that the entry is gone');
       assert.equal(denied.phase, 'degraded');
       svid = await bench.file('svid.pem'); // the last one
       assert.equal(await bench.file('password'), 'planted');

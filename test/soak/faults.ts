@@ -21,7 +21,7 @@ export interface Fault {
   readonly costs: Costs;
   /** What may fail during the fault and until the recovery. */
   readonly excuses: readonly Check[];
-  /** How long nothing can tell the agent of it. Default 0. */
+  /** How long the agent cannot notice it. Default 0. */
   readonly noticeMs?: number;
   begin(world: SoakWorld): Promise<Repair>;
 }

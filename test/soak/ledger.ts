@@ -1,5 +1,5 @@
 /**
- * What the soak has seen, and what it must not see: each check says how things are, and the ledger tells what may
+ * What the soak has seen, and what it must not see: each check says how things are, and the ledger knows what may
  * be excused by a fault of the moment from what may not.
  */
 

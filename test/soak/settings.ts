@@ -16,7 +16,7 @@ export const SETTINGS = {
 /** A change is settled with others for 2 s at most; the rest is for a busy machine. */
 export const FRESH_WITHIN_MS = SETTINGS.refreshMs + 2000 + 3000;
 
-/** An agent renews at 0.6 to 0.7 of a lease: until then nothing tells it that somebody has revoked it. */
+/** An agent renews at 0.6 to 0.7 of a lease: until then it does not notice that somebody has revoked it. */
 export const LEASE_NOTICE_MS = SETTINGS.leaseTtlMs * 0.7;
 
 /** A login waits for a fifth of the token's life at the most, and so does what is read with it; each may fail once more. */
@@ -43,7 +43,7 @@ export interface Requests {
 }
 
 /**
- * What a fault costs beyond what is due anyhow: `once` where something is lost and made anew, `tries` where
+ * What a fault costs beyond what is due anyhow: `once` where something is lost and created again, `tries` where
  * Vault sees each try. What is left out costs nothing.
  */
 export type Costs = Readonly<Partial<Record<keyof Requests, 'once' | 'tries'>>>;

@@ -21,7 +21,7 @@ const HEALTHY_MS = [0, 5000] as const;
 const STEADY_MS = 2500;
 /** Share of incidents that are two faults at once. */
 const BOTH_SHARE = 0.25;
-/** An agent that is told to end has 5 s for its revocations. */
+/** An agent that is stopped has 5 s for its revocations. */
 const END_WITHIN_MS = 8000;
 /**
  * How long Vault and the database may take to forget what nobody could revoke, because the agent never learnt of
@@ -29,7 +29,7 @@ const END_WITHIN_MS = 8000;
  */
 const FORGOTTEN_WITHIN_MS = SETTINGS.leaseMaxTtlMs + 30_000;
 
-/** What {@link runSoak} is told. */
+/** Options of {@link runSoak}. */
 export interface SoakOptions {
   /** The agent, without its flags. */
   readonly command: readonly string[];

@@ -35,7 +35,7 @@ export interface Sample extends Readonly<Record<Need, number>> {
 /** What the agent that grew most needed when it had settled, and the most afterwards. */
 export type Growth = Readonly<Record<Need, readonly [number, number]>>;
 
-/** Compares each agent with itself: one that was killed begins anew. */
+/** Compares each agent with itself: one that was killed starts again. */
 export function growthOf(samples: readonly Sample[], need: Need): readonly [number, number] {
   const agents = Map.groupBy(samples, ({ pid }) => pid);
   let most: readonly [number, number] = [0, 0];
@@ -55,7 +55,7 @@ export function growthOf(samples: readonly Sample[], need: Need): readonly [numb
 
 /** Watches until the ledger's end. */
 export class Watch {
-  /** Whether `/status` has told of nothing amiss. */
+  /** Whether `/status` has reported nothing amiss. */
   isReady = false;
   readonly lastLines: string[] = [];
   mostTokens = 0;

@@ -17,7 +17,7 @@ export interface Call {
 
 /** Listens for {@link Call}s. */
 export interface Calls extends AsyncDisposable {
-  /** A line of shell that tells the files of a directory, and calls. Nothing is started before the call itself. */
+  /** A line of shell that prints the files of a directory, and calls. Nothing is started before the call itself. */
   line(pod: string, directory: string): string;
   /** Waits for a pod's call. */
   from(pod: string): Promise<Call>;
@@ -48,7 +48,7 @@ export async function startCalls(): Promise<Calls> {
       const tooLong = delay(PATIENCE_MS, undefined, { signal: enough.signal }).then(() => {
         throw new Error(`the application of pod ${pod} did not start in ${PATIENCE_MS / 1000} s`);
       });
-      tooLong.catch(() => undefined); // told by the race
+      tooLong.catch(() => undefined); // the race reports it
       try {
         return await Promise.race([slot(pod).promise, tooLong]);
       } finally {

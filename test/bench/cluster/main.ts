@@ -84,7 +84,7 @@ async function withBroker(): Promise<AsyncDisposable> {
 
 async function imageBytes(): Promise<number> {
   const image = await nodeImage(`${REPOSITORY}:${VERSION}`);
-  if (image === undefined) throw new Error('the node does not tell the size of our image');
+  if (image === undefined) throw new Error('the node does not report the size of our image');
   return image.sizeBytes;
 }
 

@@ -18,7 +18,7 @@ const KUBELET_PERIOD_MS = 1000;
 export interface Kind extends Marked {
   readonly name: string;
   readonly space: Space;
-  /** The container of ours whose log tells where the time went, if one does. */
+  /** The container of ours whose log has where the time went, if one does. */
   readonly agent?: string;
 }
 
@@ -116,7 +116,7 @@ async function agentMoments(
 function startedMs(pod: Pod, container: string, lives: Lives): number {
   const { containerID = '' } = containerStatus(pod, container);
   const { startedMs: started } = lives.of(containerID);
-  if (started === undefined) throw new Error(`containerd has not told of container ${container}`);
+  if (started === undefined) throw new Error(`containerd has not reported container ${container}`);
   return started;
 }
 

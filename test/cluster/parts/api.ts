@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest } from 'node:https';
 
-/** What the API server says where it refuses. */
+/** What the API server says where it rejects. */
 export class ApiError extends Error {
   readonly status: number;
 

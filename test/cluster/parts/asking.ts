@@ -24,7 +24,7 @@ export async function admitsDuring(space: Space, work: () => Promise<void>): Pro
       count += 1;
     }
   })();
-  asking.catch(() => undefined); // told below
+  asking.catch(() => undefined); // reported below
   try {
     await work();
   } finally {

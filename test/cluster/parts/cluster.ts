@@ -81,7 +81,7 @@ export async function startCluster(
       for (const one of [kubelet, proxy, containerd, ...plane.running.toReversed()]) {
         await one.stop();
       }
-      // Its pods are ended by the sweep of whoever made the network.
+      // Its pods are ended by the sweep of the process that made the network.
     },
   };
 }

@@ -79,10 +79,10 @@ export function password(space: Space, name: string): Promise<string> {
   return space.exec(name, 'app', 'cat', '/vault/secrets/password');
 }
 
-/** Waits until the pod's events tell the reason, with the pod still waiting for its volume. */
+/** Waits until the pod's events have the reason, with the pod still waiting for its volume. */
 export async function waitsBecause(space: Space, name: string, why: RegExp): Promise<void> {
   await eventually(
-    `the events of ${name} tell the reason`,
+    `the events of ${name} have the reason`,
     async () => {
       const events = await space.events(name);
       return events.some((one) => one.reason === 'FailedMount' && why.test(one.message))

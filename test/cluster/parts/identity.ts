@@ -1,6 +1,6 @@
 /**
  * Identity for pods: a Workload API of its own for each pod, all of one trust domain, behind one socket that pods
- * get by a host path. Which pod is calling is told by the kernel (test/servers/kubernetes/cmd/attest), who it is by
+ * get by a host path. Which pod is calling is known from the kernel (test/servers/kubernetes/cmd/attest), who it is by
  * the API server.
  */
 import { existsSync, rmSync } from 'node:fs';

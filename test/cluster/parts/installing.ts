@@ -1,4 +1,4 @@
-/** The release in the cluster: installed anew or otherwise, and its replicas. */
+/** The release in the cluster: installed again or otherwise, and its replicas. */
 import { admits } from './asking.ts';
 import type { List, Pod } from './objects.ts';
 import { CHART, RELEASE, VALUES_FILE } from './release.ts';

@@ -39,7 +39,7 @@ export class PodApis implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** Starts them anew, whether or not they run. */
+  /** Starts them again, whether or not they run. */
   async start(): Promise<void> {
     await this.stop();
     const { domain, trustDomain } = this.#options;
@@ -65,8 +65,8 @@ export class PodApis implements AsyncDisposable {
   /** To be called when pods, or what they are entitled to, may be others than before. */
   refresh(): void {
     const pods = this.#options.pods();
-    this.#broker?.tell(pods);
-    this.#delegated?.tell([...pods, ...this.#options.entries()]);
+    this.#broker?.setPods(pods);
+    this.#delegated?.setPods([...pods, ...this.#options.entries()]);
   }
 
   /** New X.509-SVIDs for all pods. */
@@ -96,7 +96,7 @@ class Told<A extends DevBroker | DevDelegatedIdentity> {
     this.api = api;
   }
 
-  tell(pods: readonly DevPod[]): void {
+  setPods(pods: readonly DevPod[]): void {
     const text = JSON.stringify(pods);
     if (text === this.#known) return;
     this.#known = text;

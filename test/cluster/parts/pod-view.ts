@@ -1,4 +1,4 @@
-/** All pods of the cluster, as the API server tells them. */
+/** All pods of the cluster, as the API server lists them. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Api } from './api.ts';
 

@@ -52,7 +52,7 @@ export class Running {
       env: { PATH: process.env['PATH'] ?? '', HOME: WORKSPACE, ...this.#environment },
     });
     closeSync(output);
-    child.on('error', () => undefined); // told by ready()
+    child.on('error', () => undefined); // ready() reports it
     if (child.pid !== undefined) joinServices(child.pid);
     return child;
   }

@@ -15,7 +15,7 @@ import type { Pod, PodSpec } from './objects.ts';
 import { CGROUP } from './workspace.ts';
 
 /** The world that the runner has started. */
-export const world: World = told();
+export const world: World = worldOfTests();
 export const api: Api = createApi(world.kubeconfig);
 export const vault: VaultClient = createVaultClient(world.vault);
 
@@ -24,7 +24,7 @@ const env = { ...process.env, KUBECONFIG: world.kubeconfig };
 const PATIENCE_MS = 60_000;
 const PREFIX = 'vouchsafe.dev';
 
-function told(): World {
+function worldOfTests(): World {
   const text = process.env['VOUCHSAFE_TEST_CLUSTER'];
   if (text === undefined) throw new Error('run this suite with: npm run test:cluster');
   return JSON.parse(text) as World; // from the runner
@@ -257,7 +257,7 @@ export class Space implements AsyncDisposable {
     return this.until(name, isReady, patienceMs);
   }
 
-  /** Waits for a pod to be as the condition says; the error tells how it was last. */
+  /** Waits for a pod to be as the condition says; the error has its last state. */
   async until(
     name: string,
     condition: (pod: Pod) => boolean,

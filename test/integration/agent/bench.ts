@@ -190,7 +190,7 @@ export class Pod {
       this.#agents.delete(built.agent);
       isEnded = true;
     });
-    done.catch(() => undefined); // told by check
+    done.catch(() => undefined); // check() reports it
     const launched: Process = {
       built,
       isEnded: () => isEnded,

@@ -13,7 +13,7 @@ const HOUR_MS = 3_600_000;
 /** Half of it is when an SVID is due. */
 const JWT_TTL_MS = 6000;
 
-/** Certificates tell whole seconds. */
+/** Certificates have whole seconds. */
 const CLOCK_STEP_MS = 1000;
 
 const LOGIN = {
@@ -112,7 +112,7 @@ suite('wall clock', { concurrency: 2 }, () => {
     });
   }
 
-  // One that is behind cannot tell by how much a certificate is dated back: see the tests of the schedule.
+  // One that is behind cannot know by how much a certificate is dated back: see the tests of the schedule.
   test('wall clock jumping an hour forward: a certificate is replaced in time, not in a loop', async () => {
     await using world = await FaultWorld.start();
     await issuing(world);

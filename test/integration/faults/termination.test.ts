@@ -1,6 +1,6 @@
 /**
- * An agent that is told to stop, as a process: in a pod that ends nothing of it stays in Vault; in a pod that lives the
- * next one tells the application what has changed.
+ * An agent that is stopped, as a process: in a pod that ends nothing of it stays in Vault; in a pod that lives the
+ * next one notifies the application of what has changed.
  */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
@@ -17,7 +17,7 @@ const DATABASE = {
   template: '{{#with (secret "database/creds/app")}}{{username}}:{{password}}{{/with}}',
 };
 
-/** A pod that lives: its volumes, and an application that counts what it is told. */
+/** A pod that lives: its volumes, and an application that counts its notifications. */
 class Pod implements AsyncDisposable {
   readonly world: FaultWorld;
   notified = 0;
@@ -78,7 +78,7 @@ class Pod implements AsyncDisposable {
     return agent;
   }
 
-  /** An agent that was told to stop and revokes what it holds, for which Vault has no answer before `heal`. */
+  /** An agent that was stopped and revokes what it holds, for which Vault has no answer before `heal`. */
   async revoking(): Promise<{ readonly agent: RunningAgent; readonly heal: () => void }> {
     const path = 'auth/token/revoke-self';
     const heal = this.world.vault.faults.add({ match: { path }, respond: 'hang' });
@@ -117,11 +117,11 @@ class Pod implements AsyncDisposable {
     );
   }
 
-  /** Waits until the application has been told so often. */
-  async told(times: number): Promise<void> {
+  /** Waits until the application has been notified so often. */
+  async notifiedTimes(times: number): Promise<void> {
     await eventually(
       () => Promise.resolve(this.notified >= times ? true : undefined),
-      () => `the application was told ${this.notified} times`,
+      () => `the application was notified ${this.notified} times`,
     );
   }
 
@@ -137,12 +137,12 @@ suite('an agent that receives SIGTERM', { concurrency: 4 }, () => {
     await using pod = await Pod.start();
     for (let restarts = 0; restarts < 3; restarts += 1) {
       const agent = await pod.ready();
-      await pod.told(restarts);
+      await pod.notifiedTimes(restarts);
       assert.ok(await pod.isOpen());
       assert.deepEqual(pod.held, [1, 1, 1]);
       await agent.kill('SIGTERM');
       assert.equal(await agent.exit(), 0);
-      assert.equal(pod.notified, restarts, 'told once after each restart');
+      assert.equal(pod.notified, restarts, 'notified once after each restart');
       assert.deepEqual(pod.held, [0, 0, 0]);
       assert.doesNotMatch(await readFile(pod.statePath, 'utf8'), /"token":/);
     }
@@ -179,14 +179,14 @@ suite('an agent that receives SIGTERM', { concurrency: 4 }, () => {
     pod.answer = () => undefined;
     const stopped = await pod.ready(files);
     await pod.world.change(2);
-    await pod.told(1);
+    await pod.notifiedTimes(1);
     await stopped.kill('SIGTERM');
     pod.answer = (_, response) => void response.end();
     const successor = await pod.ready(files);
-    await pod.told(2);
+    await pod.notifiedTimes(2);
     await successor.kill('SIGTERM');
     await (await pod.ready(files)).kill('SIGTERM');
-    assert.equal(pod.notified, 2, 'what it was told is not told again');
+    assert.equal(pod.notified, 2, 'it is not notified again of the same');
   });
 
   test('SIGTERM while Vault does not revoke: the successor notifies once, and revokes the rest', async () => {
@@ -201,7 +201,7 @@ suite('an agent that receives SIGTERM', { concurrency: 4 }, () => {
     assert.match(await readFile(pod.statePath, 'utf8'), /"token":/);
     heal();
     const successor = await pod.ready();
-    await pod.told(1);
+    await pod.notifiedTimes(1);
     assert.ok(await pod.isOpen());
     await pod.holds(1, 1, 1);
     await successor.kill('SIGTERM');
@@ -214,7 +214,7 @@ suite('an agent that receives SIGTERM', { concurrency: 4 }, () => {
     await stopped.kill('SIGKILL');
     heal();
     const successor = await pod.ready();
-    await pod.told(1);
+    await pod.notifiedTimes(1);
     assert.ok(await pod.isOpen());
     await successor.kill('SIGTERM');
     assert.deepEqual([pod.held, pod.notified, pod.world.logins], [[0, 0, 0], 1, 2]);
@@ -227,7 +227,7 @@ suite('an agent that receives SIGTERM', { concurrency: 4 }, () => {
     assert.equal(await stopped.exit(), 130);
     heal();
     const successor = await pod.ready();
-    await pod.told(1);
+    await pod.notifiedTimes(1);
     await successor.kill('SIGTERM');
     assert.deepEqual([pod.held, pod.notified], [[0, 0, 0], 1]);
   });
@@ -293,6 +293,6 @@ suite('an agent that receives SIGTERM', { concurrency: 4 }, () => {
     await sidecar.kill('SIGTERM');
     assert.deepEqual(pod.held, [0, 0, 0]);
     await pod.ready();
-    await pod.told(1);
+    await pod.notifiedTimes(1);
   });
 });

@@ -300,7 +300,7 @@ suite('Vault', { concurrency: 4 }, () => {
     await vault.delete('database/roles/app7');
     await agent.logged(/"secret":"database\/creds\/app7".*could not find role.*not refreshed/);
     await vault.waitFor({ path: 'database/creds/app7' }, 3, AbortSignal.timeout(20_000));
-    assert.equal(credentials(), 20, 'nothing but the one is asked for anew');
+    assert.equal(credentials(), 20, 'only that one is requested again');
     assert.ok(vault.count({ path: 'database/creds/app7' }) <= 5, 'bounded by backoff');
     await define('app7');
     await agent.logged(/"secret":"database\/creds\/app7".*secret is refreshed again/);

@@ -1,4 +1,4 @@
-/** The promise to whoever runs Vault, for a fleet small enough for each test run; `npm run fleet` takes the large one. */
+/** The promise to the operators of Vault, for a fleet small enough for each test run; `npm run fleet` takes the large one. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MOST_TIMES_STEADY, POPULATIONS, runScenario } from '../../fleet/scenario.ts';

@@ -10,7 +10,7 @@ const DOCUMENT = {
   revokeGrace: '0s',
 };
 
-/** An agent whose lease is replaced every nine minutes or so, and whose revocations fail as told. */
+/** An agent whose lease is replaced every nine minutes or so, and whose revocations fail as they are set to. */
 async function replacing(h: Harness, code: ErrorCode): Promise<void> {
   h.vault.define('database/creds/app', {
     kind: 'dynamic',

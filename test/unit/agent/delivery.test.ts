@@ -135,17 +135,17 @@ test('an old lease is revoked only after swap, notification and grace period', a
   await h.start({ files: [dbFile()], onChange: [HUP], revokeGrace: '30s' });
   await h.clock.advance(1000);
   const first = h.writer.get('db') ?? '';
-  const told = Promise.withResolvers<undefined>();
+  const notified = Promise.withResolvers<undefined>();
   h.notifier.before = async () => {
-    await told.promise;
+    await notified.promise;
   };
   while (h.writer.get('db') === first) {
     assert.ok(h.vault.isGood(first));
     await h.clock.advance(1000);
   }
   await h.clock.advance(31_000);
-  assert.equal(h.vault.count('revokeLease'), 0, 'the application has not been told yet');
-  told.resolve(undefined);
+  assert.equal(h.vault.count('revokeLease'), 0, 'the application has not been notified yet');
+  notified.resolve(undefined);
   await h.clock.advance(29_000);
   assert.equal(h.vault.count('revokeLease'), 0, 'the grace has not passed yet');
   await h.clock.advance(2000);
@@ -163,16 +163,16 @@ test('an old token is revoked only after the notification, although the files ar
   await h.start({ files: [dbFile()], onChange: [HUP], revokeGrace: '30s' });
   await h.clock.advance(1000);
   const first = h.writer.get('db') ?? '';
-  const told = Promise.withResolvers<undefined>();
+  const notified = Promise.withResolvers<undefined>();
   h.notifier.before = async () => {
-    await told.promise;
+    await notified.promise;
   };
   while (h.writer.get('db') === first) await h.clock.advance(MINUTE_MS);
   const { writes } = h.writer;
   await h.clock.advance(7 * MINUTE_MS);
   assert.ok(h.writer.writes > writes, 'compared');
-  assert.ok(h.vault.isGood(first), 'the application has not been told yet');
-  told.resolve(undefined);
+  assert.ok(h.vault.isGood(first), 'the application has not been notified yet');
+  notified.resolve(undefined);
   await h.clock.advance(31_000);
   assert.deepEqual([h.vault.isGood(first), h.vault.liveTokens], [false, 1]);
 });

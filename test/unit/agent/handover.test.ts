@@ -75,16 +75,16 @@ test('the application is notified of what a killed agent could not notify, altho
   const pod = new StatefulPod(t);
   const onChange = ['signal:HUP@app'];
   const killed = await pod.sidecar({ onChange, revokeOnExit: false });
-  const telling = Promise.withResolvers<undefined>();
+  const notifying = Promise.withResolvers<undefined>();
   pod.notifier.before = async () => {
-    await telling.promise;
+    await notifying.promise;
   };
   pod.vault.put('kv/app', { a: '2' });
   while (pod.writer.get('kv') !== '2') await pod.clock.advance(10_000);
   const compared = pod.writer.writes + 2;
   while (pod.writer.writes < compared) await pod.clock.advance(10_000);
   killed.kill();
-  telling.reject(new Error('killed'));
+  notifying.reject(new Error('killed'));
   await killed.stop();
   pod.notifier.before = () => Promise.resolve();
   await pod.sidecar({ onChange });

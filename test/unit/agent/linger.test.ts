@@ -1,4 +1,4 @@
-/** The sidecar of a pair, told to end together with the application. */
+/** The sidecar of a pair, stopped together with the application. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { delayAbort } from '../../../src/agent-runtime/delay-abort.ts';

@@ -1,4 +1,4 @@
-/** An agent that is told to stop, and the one that comes after it in the same pod. */
+/** An agent that is stopped, and the one that comes after it in the same pod. */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -72,13 +72,13 @@ suite('stopped in a pod that lives', () => {
     const document = { ...TOLD, files: FILES.slice(0, 1) };
     const first = await pod.sidecar(document);
     const hanging = Promise.withResolvers<undefined>();
-    let telling = 0;
+    let notifying = 0;
     pod.notifier.before = async () => {
-      telling += 1;
+      notifying += 1;
       await hanging.promise;
     };
     pod.vault.put('kv/app', { a: '2' });
-    while (telling === 0) await pod.clock.advance(10_000);
+    while (notifying === 0) await pod.clock.advance(10_000);
     first.kill();
     hanging.reject(new Error('stopped'));
     await first.stop();

@@ -47,19 +47,19 @@ const RULES: readonly Rule[] = [
     outcome: '!a2 !b3',
   },
   {
-    rule: 'where all together is too much the newest of whoever has most gives way',
+    rule: 'where all together is too much the newest item of the owner with the most gives way',
     bounds: { sizeOfAll: 4 },
     steps: '+a1 +a2 +a3 +b1 +c1 . . . . .',
     outcome: '~a3 a1 b1 c1 a2 no',
   },
   {
-    rule: 'whoever has most is who has the largest, not who has the most items',
+    rule: 'the owner with the most has the largest sum, not the most items',
     bounds: { sizeOfAll: 10 },
     steps: '+a1 +a2 +a3 +b1=7 +c1',
     outcome: '~b1',
   },
   {
-    rule: 'several give way to a large one, each of whoever has most by then',
+    rule: 'several give way to a large one, each of the owner with the most by then',
     bounds: { sizeOfAll: 10 },
     steps: '+a1=2 +a2=2 +a3=2 +b1=4 +c1=3 . . .',
     outcome: '~a3 ~a2 a1 b1 c1',
@@ -101,7 +101,7 @@ const RULES: readonly Rule[] = [
     outcome: 'a1 b1 no no a2',
   },
   {
-    rule: 'who holds the fewest is next, whoever came first',
+    rule: 'the owner with the fewest is next, in any order of arrival',
     share: 3,
     steps: '+a1 +a2 +a3 . +b1 +c1 . . . /a . +b2 +a4 . .',
     outcome: 'a1 b1 c1 a2 a3 b2 a4',

@@ -57,19 +57,19 @@ suite('a deadline', () => {
   test('ends a wait that takes too long, and aborts the work', async () => {
     const clock = new FakeClock();
     const { signal } = new AbortController();
-    let told: unknown;
+    let reason: unknown;
     const waiting = withDeadline({ clock, ms: 1000, signal }, async (inner) => {
       inner.addEventListener('abort', () => {
-        told = inner.reason;
+        reason = inner.reason;
       });
       return await new Promise<never>(() => undefined);
     });
     const rejected = assert.rejects(waiting, (error) => error === DEADLINE);
     await clock.advance(999);
-    assert.equal(told, undefined);
+    assert.equal(reason, undefined);
     await clock.advance(1);
     await rejected;
-    assert.equal(told, DEADLINE);
+    assert.equal(reason, DEADLINE);
     assert.equal(clock.sleeping, 0);
     assert.deepEqual(getEventListeners(signal, 'abort'), []);
   });

@@ -33,7 +33,7 @@ test('ended it leaves no timer, and aborts no more', async () => {
   patience.start(1000);
   await clock.advance(500);
   patience.end();
-  // What was sent late is told late.
+  // What was sent late is reported late.
   patience.start(1000);
   await clock.advance(10_000);
   assert.equal(patience.signal.aborted, false);

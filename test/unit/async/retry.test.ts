@@ -21,19 +21,19 @@ test('what succeeds is not repeated', async () => {
 test('what fails is tried again after growing waits', async () => {
   const clock = new FakeClock();
   const tries: number[] = [];
-  const told: string[] = [];
+  const reported: string[] = [];
   const work = retry(
     () => {
       tries.push(clock.monotonicMs());
       if (tries.length < 4) throw new VouchsafeError('ERR_VAULT_SEALED', 'sealed');
       return Promise.resolve('done');
     },
-    { ...optionsOf(clock), onFailure: (error, waitMs) => told.push(`${error.code} ${waitMs}`) },
+    { ...optionsOf(clock), onFailure: (error, waitMs) => reported.push(`${error.code} ${waitMs}`) },
   );
   await clock.advance(60_000);
   assert.equal(await work, 'done');
   assert.deepEqual(tries, [0, 1000, 3000, 7000]);
-  assert.deepEqual(told, [
+  assert.deepEqual(reported, [
     'ERR_VAULT_SEALED 1000',
     'ERR_VAULT_SEALED 2000',
     'ERR_VAULT_SEALED 4000',

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { runAll, type Task } from '../../../src/async/index.ts';
 import { settle, turns } from '../../helpers/settle.ts';
 
-/** Runs until it is aborted, and tells of its end. */
+/** Runs until it is aborted, and reports its end. */
 function untilAborted(name: string, ended: string[]): Task {
   return async (signal) => {
     const { promise, reject } = Promise.withResolvers<never>();

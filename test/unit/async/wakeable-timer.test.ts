@@ -5,7 +5,7 @@ import { FakeClock, settle } from '../../helpers/fake-clock.ts';
 
 const ALWAYS = new AbortController().signal;
 
-/** Waits, and tells when the wait was over. */
+/** Waits, and reports when the wait was over. */
 async function overAt(clock: FakeClock, timer: WakeableTimer, atMs: number): Promise<number> {
   await timer.waitUntil(atMs, ALWAYS);
   return clock.monotonicMs();

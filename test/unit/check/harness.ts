@@ -103,7 +103,7 @@ function admitted(object: unknown): ReturnType<typeof inject> {
   return inject({ pod: readPod(object), namespace: 'shop', installation, checkTemplate });
 }
 
-/** What the API server answers by path; a status instead of an object is a refusal. */
+/** What the API server answers by path; a status instead of an object is a rejection. */
 export type Objects = Readonly<Record<string, object | number>>;
 
 const NONE = { items: [] };
@@ -146,7 +146,7 @@ export interface Checked {
   readonly text: () => Promise<string>;
 }
 
-/** A refusal as the API server writes it. */
+/** A rejection as the API server writes it. */
 export function refusal(status: number, message: string): Reply {
   return { status, body: { kind: 'Status', message, reason: 'InternalError' } };
 }

@@ -120,9 +120,9 @@ suite('the probe', () => {
     const waiting = { reason: 'PodInitializing', message: 'wait' };
     const message = 'MountVolume.SetUp failed: driver csi.spiffe.io not found';
     const events = { [EVENTS]: { items: [{ message: 'older' }, { message }] } };
-    const told = await probe(t, { ...reported({ waiting }), ...events });
-    assert.equal(told.the('probe').message, `the pod did not end within 120 s: ${message}`);
-    assert.equal(writes(told).length, 2, 'deleted');
+    const result = await probe(t, { ...reported({ waiting }), ...events });
+    assert.equal(result.the('probe').message, `the pod did not end within 120 s: ${message}`);
+    assert.equal(writes(result).length, 2, 'deleted');
     const silent = await probe(t, { ...reported({ waiting }), [EVENTS]: 403 });
     assert.match(silent.the('probe').message, /in 120 s: PodInitializing wait$/);
   });

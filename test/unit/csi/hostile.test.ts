@@ -52,7 +52,7 @@ describe('a hostile pod beside others of its node', { skip: CANNOT_MOUNT }, () =
       const attacks = await Promise.all([1, 2].map(() => attack(world, driver, template)));
       // Turns are had by others while the hostile one has its own.
       let others = 0;
-      const told = Promise.all(attacks.map(({ refused }) => refused));
+      const rejections = Promise.all(attacks.map(({ refused }) => refused));
       while (others < 3) {
         const pod = await world.pod(`other-${others}`);
         await world.published(driver.kubelet, pod);
@@ -60,7 +60,7 @@ describe('a hostile pod beside others of its node', { skip: CANNOT_MOUNT }, () =
         await world.unpublish(driver.kubelet, pod);
         others += 1;
       }
-      await told;
+      await rejections;
       await world.unpublish(driver.kubelet, first);
       for (const { pod } of attacks) await world.unpublish(driver.kubelet, pod);
       assert.ok(isAlive(String(driver.agent.pid)), 'the driver lives');

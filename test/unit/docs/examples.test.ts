@@ -1,5 +1,5 @@
 /**
- * The code accepts what the documents tell people to write.
+ * The code accepts what the documents show.
  */
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';

@@ -1,5 +1,5 @@
 /**
- * Annotations of pod and namespace, and attributes of a CSI volume, in hostile hands: a patch, a plan or a refusal
+ * Annotations of pod and namespace, and attributes of a CSI volume, in hostile hands: a patch, a plan or a rejection
  * that names what is wrong, never a crash.
  */
 import assert from 'node:assert/strict';

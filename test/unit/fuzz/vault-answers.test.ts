@@ -160,7 +160,7 @@ const OPERATIONS: readonly Operation[] = [
   (client) => client.revokeLease(TOKEN, 'database/creds/app/abc', NEVER),
 ];
 
-/** A server that answers what it is told, and a client of it. */
+/** A server that answers what it is set to, and a client of it. */
 async function connected(t: TestContext): Promise<{ server: ScriptedServer; client: VaultClient }> {
   const server = await startScripted(t, () => ({}));
   const client = createVaultClient({

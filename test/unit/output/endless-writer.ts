@@ -1,4 +1,4 @@
-/** Writes set after set until it, or whoever started it, is killed. Argument: the directory. Tells of the first set. */
+/** Writes set after set until it, or the process that started it, is killed. Argument: the directory. Reports the first set. */
 import { createFileWriter } from '../../../src/output/index.ts';
 import { systemClock, systemRandom } from '../../../src/platform/index.ts';
 

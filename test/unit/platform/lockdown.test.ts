@@ -21,7 +21,7 @@ interface Started {
   readonly pid: string;
   send(text: string): void;
   /** What it wrote, once it has. */
-  told(): Promise<Results>;
+  results(): Promise<Results>;
 }
 
 function start(t: TestContext, mode: Mode, flags: readonly string[] = []): Started {
@@ -48,7 +48,7 @@ function start(t: TestContext, mode: Mode, flags: readonly string[] = []): Start
     logger,
     pid,
     send: (words) => child.send([Buffer.from(words)]),
-    async told() {
+    async results() {
       await until(() => text.endsWith('\n') || how !== '');
       assert.equal(how, '');
       return JSON.parse(text) as Results;
@@ -63,7 +63,7 @@ function children(): readonly string[] {
 
 test('a process that is locked down can do nothing by itself', { skip }, async (t) => {
   const child = start(t, 'locked');
-  const results = await child.told();
+  const results = await child.results();
   assert.ok(Object.keys(results).length > 100);
   const done = Object.entries(results).filter(([, errno]) => errno !== EPERM);
   assert.deepEqual(done, []);
@@ -72,7 +72,7 @@ test('a process that is locked down can do nothing by itself', { skip }, async (
 
 test('the same process could do all of it if it were not locked down', { skip }, async (t) => {
   const free = start(t, 'free');
-  const refused = Object.entries(await free.told()).filter(([, errno]) => errno !== 0);
+  const refused = Object.entries(await free.results()).filter(([, errno]) => errno !== 0);
   assert.deepEqual(refused, []);
 });
 
@@ -81,7 +81,7 @@ test(
   { skip },
   async (t) => {
     const child = start(t, 'locked');
-    await child.told();
+    await child.results();
     const threads = readdirSync(`/proc/${child.pid}/task`);
     assert.ok(threads.length > 1, 'V8 has threads of its own');
     for (const thread of threads) {
@@ -97,7 +97,7 @@ test(
   { skip },
   async (t) => {
     const child = start(t, 'locked');
-    await child.told();
+    await child.results();
     if (process.getuid?.() !== 0) return; // it is not to be looked into
     // Node passes on by itself where coverage goes, while it is measured.
     const environment = readFileSync(`/proc/${child.pid}/environ`, 'utf8');
@@ -118,24 +118,24 @@ test(
 test('nothing is sent to a process before it is locked down', { skip }, async (t) => {
   const child = start(t, 'late');
   child.send('a job');
-  assert.deepEqual(await child.told(), { early: false, text: 'a job' });
+  assert.deepEqual(await child.results(), { early: false, text: 'a job' });
 });
 
 test('nothing is sent to a process that does not say that it is', { skip }, async (t) => {
   const child = start(t, 'silent');
   child.send('a job');
-  assert.deepEqual(await child.told(), { early: false });
+  assert.deepEqual(await child.results(), { early: false });
 });
 
 test('what is not locked down is in the log, once', { skip }, async (t) => {
   const child = start(t, 'free');
-  await child.told();
+  await child.results();
   await until(() => child.logger.lines.length > 0);
   assert.deepEqual(child.logger.lines, [
     {
       level: 'error',
       message: 'rendering processes are not locked down',
-      fields: { lacks: 'it was told so' },
+      fields: { lacks: 'the test says so' },
     },
   ]);
 });

@@ -19,24 +19,24 @@ async function everything(...words: readonly string[]): Promise<Everything> {
   const command = [...words, process.execPath, '--no-warnings', PROGRAM];
   const child = spawn('env', command, { stdio: ['ignore', 'pipe', 'inherit'] });
   const closed = once(child, 'close');
-  const told = await text(child.stdout);
+  const results = await text(child.stdout);
   assert.deepEqual(await closed, [0, null]);
-  return JSON.parse(told) as Everything;
+  return JSON.parse(results) as Everything;
 }
 
-async function check(told: Everything): Promise<void> {
+async function check(results: Everything): Promise<void> {
   const signal = new AbortController().signal;
   const work = { jobs: EVERY_JOB, values: EVERY_VALUE };
   const expected = (await localRenderer().render(work, { tenant: 'a' }, signal)).map(wordOf);
-  assert.deepEqual(told.outputs, [...expected, ...expected]);
-  assert.equal(new Set(told.large.split(',')).size, 1);
-  assert.equal(new Set(told.pressed).size, 1);
-  assert.doesNotMatch(`${told.large}${told.pressed.join()}`, /ERR/);
-  assert.match(told.outOfMemory, /^ERR_TEMPLATE_LIMIT: .*csi\.rendering\.memory/);
-  assert.ok(told.threads.length > 2);
-  assert.deepEqual([...new Set(told.threads)], ['2 1']);
-  assert.ok(told.isMeasured);
-  assert.deepEqual(told.log, []);
+  assert.deepEqual(results.outputs, [...expected, ...expected]);
+  assert.equal(new Set(results.large.split(',')).size, 1);
+  assert.equal(new Set(results.pressed).size, 1);
+  assert.doesNotMatch(`${results.large}${results.pressed.join()}`, /ERR/);
+  assert.match(results.outOfMemory, /^ERR_TEMPLATE_LIMIT: .*csi\.rendering\.memory/);
+  assert.ok(results.threads.length > 2);
+  assert.deepEqual([...new Set(results.threads)], ['2 1']);
+  assert.ok(results.isMeasured);
+  assert.deepEqual(results.log, []);
 }
 
 test('the templates of this test use every helper', () => {
@@ -53,7 +53,7 @@ test('children of a driver are locked down, and can do all their work', { skip }
 
 test('children of a driver without any capability are locked down as well', { skip }, async () => {
   const words = isRoot ? ['setpriv', '--bounding-set=-all', '--inh-caps=-all'] : ['setpriv'];
-  const told = await everything(...words, '--no-new-privs');
-  await check(told);
-  assert.deepEqual([...new Set(told.capabilities)], ['0'.repeat(16)]);
+  const results = await everything(...words, '--no-new-privs');
+  await check(results);
+  assert.deepEqual([...new Set(results.capabilities)], ['0'.repeat(16)]);
 });

@@ -384,8 +384,8 @@ for (const [code, expected] of [
 ] as const) {
   test(`status ${code} is ${expected}`, async (t) => {
     const { broker, server } = await world(t);
-    server.fault('FetchJWTSVID', { kind: 'code', code, message: 'told so' });
-    await assert.rejects(ids(broker.workload(WEB)), { code: expected, message: /told so/ });
+    server.fault('FetchJWTSVID', { kind: 'code', code, message: 'as planted' });
+    await assert.rejects(ids(broker.workload(WEB)), { code: expected, message: /as planted/ });
   });
 }
 

@@ -166,7 +166,7 @@ test('an outage keeps the old SVID until it expires', async (t) => {
   assert.ok((await waiting).svid.expiresAtMs > clock.now());
 });
 
-/** A Workload API that plays what it is told: one list of steps a stream. */
+/** A Workload API that plays what it is given: one list of steps a stream. */
 function scripted(streams: (X509Context | ErrorCode | 'quiet' | (() => Promise<void>))[][]): {
   readonly api: WorkloadApi;
   readonly opened: () => number;

@@ -128,9 +128,9 @@ for (const [code, expected] of [
 ] as const) {
   test(`status ${code} is ${expected} for calls and streams`, async (t) => {
     const { api, server } = await setup(t);
-    server.fault('FetchJWTSVID', { kind: 'code', code, message: 'told so' });
-    server.fault('FetchX509SVID', { kind: 'code', code, message: 'told so' });
-    const refused = { code: expected, message: /told so/ };
+    server.fault('FetchJWTSVID', { kind: 'code', code, message: 'as planted' });
+    server.fault('FetchX509SVID', { kind: 'code', code, message: 'as planted' });
+    const refused = { code: expected, message: /as planted/ };
     await assert.rejects(api.fetchJwtSvids({ audiences: ['vault'] }, never), refused);
     await assert.rejects(api.fetchX509Context(never), refused);
   });

@@ -116,7 +116,7 @@ const PRINTS: Readonly<Record<string, readonly (readonly [source: string, expect
   ],
 };
 
-/** Helper -> templates that are refused with `ERR_TEMPLATE_VALUE`. */
+/** Helper -> templates that are rejected with `ERR_TEMPLATE_VALUE`. */
 const REFUSES: Readonly<Record<string, readonly (readonly [source: string, message: RegExp])[]>> = {
   json: [
     ['{{json db indent=11}}', /json: indent must be a whole number from 0 to 10/],

@@ -26,7 +26,7 @@ test('quantiles are those of Prometheus', () => {
   assert.equal(quantile(all, 0.25), 0.0025);
   assert.equal(quantile(all, 0.5), 0.005);
   assert.equal(quantile(all, 0.7), 0.015);
-  assert.equal(quantile(all, 0.99), 0.025, 'above the last bound there is nothing to tell');
+  assert.equal(quantile(all, 0.99), 0.025, 'above the last bound nothing is known');
   const none = difference(all, all);
   assert.deepEqual([none.count, none.sum, quantile(none, 0.5)], [0, 0, NaN]);
 });

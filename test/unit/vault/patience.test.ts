@@ -23,7 +23,7 @@ const MAKING: readonly (readonly [string, Reply, (client: VaultClient) => Promis
     (client) => client.fetch(TOKEN, CREDENTIAL, NEVER),
   ],
   [
-    'a read of a mount that Vault does not tell',
+    'a read of a mount that Vault does not report',
     DENIED,
     (client) => client.fetch(TOKEN, CREDENTIAL, NEVER),
   ],
@@ -42,12 +42,12 @@ const MAKING: readonly (readonly [string, Reply, (client: VaultClient) => Promis
 const AUTH = { client_token: 'hvs.made', lease_duration: 60, renewable: true };
 const MADE = answer({ username: 'v-web' }, { auth: AUTH, lease_id: 'a/1', lease_duration: 60 });
 
-for (const [what, told, ask] of MAKING) {
+for (const [what, response, ask] of MAKING) {
   test(`${what} is waited for three times as long as anything else, and asked for once`, async (t) => {
     const late = Promise.withResolvers<Reply>();
     const asked = Promise.withResolvers<undefined>();
     const server = await startScripted(t, ({ path }) => {
-      if (path.includes('internal/ui/mounts')) return told;
+      if (path.includes('internal/ui/mounts')) return response;
       asked.resolve(undefined);
       return late.promise;
     });

@@ -23,7 +23,7 @@ const CONTROLLER = {
   controller: true,
 };
 
-async function told(
+async function eventsFor(
   t: TestContext,
   annotations: Readonly<Record<string, string>>,
   change: (review: Review) => void = () => undefined,
@@ -43,7 +43,7 @@ async function told(
 
 test('an injected pod: the Event is on its controller', async (t) => {
   const { controller: _, ...regarding } = CONTROLLER;
-  assert.deepEqual(await told(t, {}), [
+  assert.deepEqual(await eventsFor(t, {}), [
     {
       namespace: 'shop',
       regarding,
@@ -55,7 +55,7 @@ test('an injected pod: the Event is on its controller', async (t) => {
 });
 
 test('a bare pod with a name gets the Event itself', async (t) => {
-  const [notice] = await told(t, {}, ({ request: { object } }) => {
+  const [notice] = await eventsFor(t, {}, ({ request: { object } }) => {
     delete object.metadata.ownerReferences;
     object.metadata.name = 'web';
   });
@@ -63,12 +63,16 @@ test('a bare pod with a name gets the Event itself', async (t) => {
 });
 
 test('a bare pod without a name gets no Event', async (t) => {
-  const none = await told(t, {}, ({ request }) => delete request.object.metadata.ownerReferences);
+  const none = await eventsFor(
+    t,
+    {},
+    ({ request }) => delete request.object.metadata.ownerReferences,
+  );
   assert.deepEqual(none, []);
 });
 
 test('a dry run records no Event', async (t) => {
-  assert.deepEqual(await told(t, {}, ({ request }) => (request.dryRun = true)), []);
+  assert.deepEqual(await eventsFor(t, {}, ({ request }) => (request.dryRun = true)), []);
 });
 
 /** Each text is only in the request. */
@@ -84,7 +88,7 @@ const PLANTED = {
 };
 
 test('a denied pod: the Event names the settings, and contains no text of the request', async (t) => {
-  const [notice] = await told(t, PLANTED, ({ request: { object } }) => {
+  const [notice] = await eventsFor(t, PLANTED, ({ request: { object } }) => {
     Object.assign(object, {
       spec: { containers: [{ name: 'planted', env: [] }, { name: 'vouchsafe-agent' }] },
     });
@@ -106,7 +110,7 @@ test('a pod that a policy denies: the Event names settings and policies, and con
     'vouchsafe.dev/role': 'hunter2',
     'vouchsafe.dev/secret-app': 'kvv2/now/SECURITY INCIDENT call 555',
   };
-  const [notice] = await told(t, asked, undefined, { installation });
+  const [notice] = await eventsFor(t, asked, undefined, { installation });
   assert.deepEqual([notice?.type, notice?.reason], ['Warning', 'PolicyRefused']);
   assert.match(notice?.note ?? '', /2 problems with role, secret-\*, by policy team-a\./);
   assert.doesNotMatch(notice?.note ?? '', /hunter2|INCIDENT|kvv2|r-1/);
@@ -114,8 +118,8 @@ test('a pod that a policy denies: the Event names settings and policies, and con
 
 test('an Event for a pod with nothing to inject, none for a pod that opted out', async (t) => {
   const off = { 'vouchsafe.dev/inject': 'false' };
-  assert.deepEqual(await told(t, off), []);
-  const nothing = await told(
+  assert.deepEqual(await eventsFor(t, off), []);
+  const nothing = await eventsFor(
     t,
     {},
     ({ request: { object } }) => Object.assign(object.metadata, { annotations: {} }),
@@ -130,7 +134,7 @@ test('an Event for a pod with nothing to inject, none for a pod that opted out',
 test('an invalid setting of the namespace is named', async (t) => {
   const namespaces = (): Promise<Record<string, string>> =>
     Promise.resolve({ 'vouchsafe.dev/mode': 'planted' });
-  const [notice] = await told(t, {}, undefined, { namespaces });
+  const [notice] = await eventsFor(t, {}, undefined, { namespaces });
   assert.match(notice?.note ?? '', /1 problem with mode\./);
   assert.doesNotMatch(notice?.note ?? '', /planted/);
 });
@@ -140,12 +144,15 @@ const WRONG = { 'vouchsafe.dev/mode': 'wrong' };
 test('no Event in a namespace that is excluded or not known', async (t) => {
   const installation = parseInstallation({ webhook: { excludedNamespaces: ['shop'] } });
   for (const annotations of [{}, WRONG]) {
-    assert.deepEqual(await told(t, annotations, undefined, { installation }), []);
+    assert.deepEqual(await eventsFor(t, annotations, undefined, { installation }), []);
     for (const namespace of ['kube-system', 'made-up', '', 'a/../b']) {
       const elsewhere = ({ request }: Review): void => void Object.assign(request, { namespace });
-      assert.deepEqual(await told(t, annotations, elsewhere), [], namespace);
+      assert.deepEqual(await eventsFor(t, annotations, elsewhere), [], namespace);
     }
-    assert.deepEqual(await told(t, annotations, undefined, { isKnownNamespace: undefined }), []);
+    assert.deepEqual(
+      await eventsFor(t, annotations, undefined, { isKnownNamespace: undefined }),
+      [],
+    );
   }
 });
 
@@ -161,7 +168,7 @@ const ODD: Readonly<Record<string, object>> = {
 
 for (const [name, change] of Object.entries(ODD)) {
   test(`an owner with ${name} gets no Event`, async (t) => {
-    const none = await told(t, WRONG, ({ request: { object } }) => {
+    const none = await eventsFor(t, WRONG, ({ request: { object } }) => {
       object.metadata.ownerReferences = [{ ...CONTROLLER, ...change }];
     });
     assert.deepEqual(none, []);
@@ -171,7 +178,7 @@ for (const [name, change] of Object.entries(ODD)) {
 test('an Event for a namespace that cannot be read', async (t) => {
   const namespaces = (): Promise<never> =>
     Promise.reject(new VouchsafeError('ERR_KUBERNETES_API', 'HTTP 403'));
-  const [notice] = await told(t, {}, undefined, { namespaces });
+  const [notice] = await eventsFor(t, {}, undefined, { namespaces });
   assert.deepEqual([notice?.type, notice?.reason], ['Warning', 'Denied']);
   const odd = { ownerReferences: [{ controller: true }] };
   const pod = readPod({ metadata: odd, spec: { containers: [{ name: 'a' }] } });

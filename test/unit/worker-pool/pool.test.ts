@@ -264,7 +264,7 @@ test('children that cannot be started are reported, and jobs do not wait for eve
   assert.match(running.logger.text(), /does not start/);
 });
 
-/** True where the kernel refuses things to every thread of a process, for good. */
+/** True where the kernel denies things to every thread of a process, for good. */
 function isLockedUp(pid: string): boolean {
   return readdirSync(`/proc/${pid}/task`).every((thread) => {
     const status = readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8');
