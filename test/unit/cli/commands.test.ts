@@ -180,6 +180,33 @@ transit/hmac/app input=x: {hmac: h}
     });
   }
 
+  const NUMBERS =
+    '{"id":1099511627776123456,"amount":1.10,"list":[12345678901234567890,1e21,-0],"1.10":{"2.50":0.50}}';
+  const NUMBERS_YAML = [
+    'id: 1099511627776123456',
+    'amount: +1.10',
+    'list: [&big 12345678901234567890, 1e21, -0]',
+    '1.10: {2.50: .50}',
+  ].join('\n');
+  for (const [name, data] of [
+    ['JSON', NUMBERS],
+    ['YAML', NUMBERS_YAML],
+  ] as const) {
+    test(`numbers of ${name} keep their digits, as in a pod`, async () => {
+      const { code, out, errors } = await render('{{id}} {{amount}} {{json this}}', data);
+      assert.deepEqual([code, errors], [0, '']);
+      assert.equal(out, `1099511627776123456 1.10 ${NUMBERS}`);
+    });
+  }
+
+  test('parameters of a write in the name of its answer are as they are sent', async () => {
+    const data = 'id: 1.10\n"t/e b=[1.10,{\\"x\\":2.0}] a=1.10": {n: 3.0}\n"t/f a=1 b=2": {n: 4.0}';
+    const template =
+      '{{secret "t/e#n" b=(list id (object x=2.0)) a=id}} {{secret "t/f#n" b=2 a=1}}';
+    const { code, out, errors } = await render(template, data);
+    assert.deepEqual([code, out, errors], [0, '3.0 4.0', '']);
+  });
+
   for (const [template, code, message] of [
     [
       'one\n  {{nested.none}}',

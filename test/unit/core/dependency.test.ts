@@ -6,15 +6,29 @@ import {
   dependencyKey,
   dependencyLabel,
   isVaultDependency,
+  exactNumber,
   normalizeVaultPath,
   type Dependency,
+  type WriteParams,
 } from '../../../src/core/index.ts';
 
 const text = fc.oneof(fc.constantFrom('a', 'b', 'a?[]', '[["a","b"]]', '"'), fc.string());
-const params = fc.dictionary(text, fc.oneof(text, fc.integer({ min: 0, max: 2 }), fc.boolean()), {
-  maxKeys: 3,
-  noNullPrototype: true,
-});
+const scalar = fc.oneof(
+  text,
+  fc.integer({ min: 0, max: 2 }),
+  fc.constantFrom('1', '1.0', '1.00').map(exactNumber),
+  fc.boolean(),
+);
+const few = { maxKeys: 2, noNullPrototype: true };
+const params: fc.Arbitrary<WriteParams> = fc.dictionary(
+  text,
+  fc.oneof(
+    scalar,
+    fc.array(fc.oneof(scalar, fc.constant(null)), { maxLength: 2 }),
+    fc.dictionary(text, fc.oneof(scalar, fc.dictionary(text, scalar, few)), few),
+  ),
+  { ...few, maxKeys: 3 },
+);
 const dependency: fc.Arbitrary<Dependency> = fc.oneof(
   fc.record({ kind: fc.constantFrom('read', 'list'), path: text }),
   fc.record({ kind: fc.constantFrom('write', 'pki'), path: text, params }),
