@@ -2,7 +2,8 @@
  * What follows from a set that was written: which files are recorded, which leases nothing uses any more, and which
  * actions notify the application. Pure.
  */
-import type { AgentConfig } from '../config/agent/index.ts';
+import { mayBeFederatedBundle } from '../core/index.ts';
+import type { AgentConfig, FileConfig } from '../config/agent/index.ts';
 import type { NotifyAction } from '../config/schema/index.ts';
 import type { ChosenFile } from './choose-set.ts';
 import type { DeliveryState } from './decide-delivery.ts';
@@ -29,7 +30,10 @@ interface Kept extends ChosenFile {
 /** The files that this process has delivered, by name. */
 export type DeliveredSet = ReadonlyMap<string, Kept>;
 
-/** The delivered files after a write, which has changed the bytes at the paths `changed`. */
+/**
+ * The delivered files after a write, which has changed the bytes at the paths `changed`. A file of `last` that is not
+ * `chosen` no longer exists.
+ */
 export function recordWritten(
   last: DeliveredSet,
   chosen: readonly ChosenFile[],
@@ -42,7 +46,7 @@ export function recordWritten(
     const changedAtMs = changed.includes(path) ? nowMs : (before?.changedAtMs ?? nowMs);
     return [name, { ...item, deliveredAtMs, changedAtMs, isStale: item.isHeldBack }];
   });
-  return new Map([...last, ...kept]);
+  return new Map(kept);
 }
 
 /** The delivered files after a delivery failed: newer values are in none of them. */
@@ -84,6 +88,13 @@ export function actionsFor(
   before: DeliveryState,
 ): readonly NotifyAction[] {
   if (before === 'none' || news.length === 0) return [];
-  const perFile = config.files.filter(({ path }) => news.includes(path));
+  const perFile = config.files.filter((file) => news.some((path) => isPathOf(file, path)));
   return [...perFile.flatMap(({ onChange }) => onChange), ...config.onChange];
+}
+
+/** Whether a path is that of a file, or of a federated bundle beside it, which may no longer exist. */
+function isPathOf({ path: own, source }: FileConfig, path: string): boolean {
+  if (own === path) return true;
+  const isBundle = source.kind === 'x509-svid' && source.part === 'bundle';
+  return isBundle && mayBeFederatedBundle(own, path);
 }

@@ -223,11 +223,11 @@ export class Delivery {
   }
 
   #log(changed: readonly string[], news: readonly string[]): void {
-    const { config, logger } = this.#parts;
+    const { logger } = this.#parts;
     const again = changed.filter((path) => !news.includes(path));
     if (again.length > 0)
       logger.warn('files differed from what was delivered; written again', { again });
-    logger.info('files delivered', { changed, files: config.files.length });
+    logger.info('files delivered', { changed, files: this.#kept.size });
   }
 
   #succeed(error: VouchsafeError | undefined): void {

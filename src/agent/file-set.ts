@@ -4,6 +4,7 @@
 import { dependencyKey, toVouchsafeError, VouchsafeError, type Dependency } from '../core/index.ts';
 import type { AgentConfig, FileConfig } from '../config/agent/index.ts';
 import type { SecretRef } from '../config/schema/index.ts';
+import { withFederatedBundles } from './federated-files.ts';
 import type {
   FilesPort,
   KnownValues,
@@ -37,7 +38,7 @@ export interface FileSet {
   readonly templateFiles: readonly string[];
   /** Reads and parses the mounted templates again. On failure the parsed ones stay. */
   reload(): Promise<void>;
-  /** Renders each file, in the order of the config. Rejects with the signal's reason on abort. */
+  /** Renders each file, in the order of the config, and those of federated trust domains. Rejects with the signal's reason on abort. */
   render(values: KnownValues, signal: AbortSignal): Promise<readonly RenderedFile[]>;
 }
 
@@ -83,12 +84,15 @@ export function createFileSet<T>(
       const outputs =
         jobs.length === 0 ? [] : await templates.renderTemplates(jobs, values, signal);
       const rest = outputs.values();
-      return prepared.map(({ file, ready }) =>
-        rendered(file, 'job' in ready ? (rest.next().value ?? nothing(file)) : ready.output),
-      );
+      return prepared.flatMap(({ file, ready }) => {
+        const output = 'job' in ready ? (rest.next().value ?? nothing(file)) : ready.output;
+        return withAdded(rendered(file, output), config.files, values);
+      });
     },
   };
 }
+
+const X509_SVID = { kind: 'x509-svid' } as const satisfies Dependency;
 
 type Output = TemplateOutput | VouchsafeError;
 
@@ -122,6 +126,21 @@ function rendered(file: FileConfig, output: Output): RenderedFile {
   };
 }
 
+/** The file, and those that are not in the config but follow from its value. */
+function withAdded(
+  item: RenderedFile,
+  files: readonly FileConfig[],
+  values: KnownValues,
+): readonly RenderedFile[] {
+  const { source } = item.file;
+  if (source.kind !== 'x509-svid' || source.part !== 'bundle') return [item];
+  const found = values.get(dependencyKey(X509_SVID));
+  if (found === undefined) return [item];
+  const svid = found.value as X509Files; // what the identity port puts there
+  const taken = files.map(({ path }) => path);
+  return withFederatedBundles(item, svid, taken);
+}
+
 /** A port that skips a template must not produce an empty file. */
 function nothing({ name }: FileConfig): VouchsafeError {
   return new VouchsafeError('ERR_BUG', `the template ${name} was not rendered`);
@@ -151,7 +170,7 @@ function recipeOf<T>(
     case 'jwt-svid':
       return single({ kind: 'jwt-svid', audiences: source.audiences }, (value) => String(value));
     case 'x509-svid':
-      return single({ kind: 'x509-svid' }, (value) => {
+      return single(X509_SVID, (value) => {
         const svid = value as X509Files; // what the identity port puts there
         return source.part === 'key' ? svid.key.reveal() : svid[source.part];
       });

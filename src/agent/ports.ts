@@ -73,7 +73,10 @@ export interface X509Files {
   readonly spiffeId: string;
   readonly svid: string;
   readonly key: Secret<string>;
+  /** Authorities of the own trust domain. */
   readonly bundle: string;
+  /** Authorities of each federated trust domain, sorted by its name. */
+  readonly federated: readonly { readonly trustDomain: string; readonly pem: string }[];
   readonly expiresAtMs: number;
 }
 

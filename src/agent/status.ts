@@ -106,6 +106,7 @@ export function createStatusRecorder(metrics: Metrics): (status: AgentStatus) =>
   );
   const ready = metrics.gauge('vouchsafe_ready', '1 when the newest values are in the files.');
   let known: AgentStatus['secrets'] = [];
+  let files: AgentStatus['files'] = [];
   return (status) => {
     for (const { number } of known) {
       expiry.remove({ secret: String(number) });
@@ -117,7 +118,9 @@ export function createStatusRecorder(metrics: Metrics): (status: AgentStatus) =>
       if (expires_in_seconds !== null) expiry.set(expires_in_seconds, { secret });
       failing.set(error === null ? 0 : 1, { secret });
     }
-    for (const file of status.files) age.set(file.age_seconds, { file: file.name });
+    for (const { name } of files) age.remove({ file: name });
+    files = status.files;
+    for (const file of files) age.set(file.age_seconds, { file: file.name });
     ready.set(status.phase === 'ready' ? 1 : 0);
   };
 }

@@ -1,7 +1,8 @@
 /**
  * Prints rendered files.
  */
-import type { AgentConfig } from '../config/agent/index.ts';
+import type { AgentConfig, FileConfig } from '../config/agent/index.ts';
+import { mayBeFederatedBundle } from '../core/index.ts';
 import { printableLines } from './mask.ts';
 import type { Io } from './io.ts';
 
@@ -13,9 +14,17 @@ export function printFiles(
   showSecrets: boolean,
 ): void {
   const linesOf = printableLines(showSecrets);
-  for (const file of config.files) {
+  for (const file of config.files.flatMap((one) => withFederated(one, [...files.keys()]))) {
     const text = Buffer.from(files.get(file.path) ?? []).toString();
     io.out(`# ${file.path} (mode ${file.mode.toString(8).padStart(4, '0')})\n`);
     for (const line of linesOf(file, text)) io.out(`${line}\n`);
   }
+}
+
+/** The file, and the bundles of federated trust domains beside it. */
+function withFederated(file: FileConfig, paths: readonly string[]): readonly FileConfig[] {
+  const { path: own, source } = file;
+  if (source.kind !== 'x509-svid' || source.part !== 'bundle') return [file];
+  const federated = paths.filter((path) => mayBeFederatedBundle(own, path)).sort();
+  return [file, ...federated.map((path) => ({ ...file, path }))];
 }

@@ -107,6 +107,12 @@ export const ERROR_TABLE = {
     EXIT.identity,
     'An SVID is not valid by the SPIFFE specification, or has expired.',
   ),
+  ERR_SPIFFE_BUNDLES: rule(
+    'backoff',
+    'warn',
+    EXIT.identity,
+    'Not every federated trust domain has a file with its bundle. The other files are delivered.',
+  ),
   ERR_SPIFFE_NO_MATCH: rule(
     'backoff',
     'warn',

@@ -43,6 +43,7 @@ export {
   parseNotifySignal,
   type NotifySignal,
 } from './notify-rules.ts';
+export { federatedBundlePath, mayBeFederatedBundle } from './federated-bundles.ts';
 export { clashingPaths, describeClash, outputPathProblem } from './output-path.ts';
 export { typoDistance, nearest } from './nearest.ts';
 export { explainProblems, formatProblems, problemsError, type Problem } from './problems.ts';

@@ -3,7 +3,7 @@
  *
  * @see https://www.rfc-editor.org/rfc/rfc7468
  */
-import { Secret } from '../core/index.ts';
+import { parseSpiffeId, Secret } from '../core/index.ts';
 import type { X509Identity } from './identity.ts';
 
 /** An X.509-SVID as PEM files for servers and TLS libraries. */
@@ -14,15 +14,28 @@ export interface X509Pem {
   readonly key: Secret<string>;
   /** Authorities of the own trust domain. */
   readonly bundle: string;
+  /** Authorities of each federated trust domain that has any, sorted by its name; never the own one. */
+  readonly federated: readonly { readonly trustDomain: string; readonly pem: string }[];
 }
 
 /** Encodes an X.509 identity as PEM. */
-export function x509Pem({ svid }: X509Identity): X509Pem {
+export function x509Pem({ svid, federatedBundles }: X509Identity): X509Pem {
+  const federated = [...federatedBundles].map(([id, bundle]) => ({
+    trustDomain: parseSpiffeId(id).trustDomain,
+    pem: certificatesPem(bundle),
+  }));
   return {
-    svid: svid.certificates.map((der) => toPem('CERTIFICATE', der)).join(''),
+    svid: certificatesPem(svid.certificates),
     key: new Secret(toPem('PRIVATE KEY', svid.privateKey.reveal())),
-    bundle: svid.bundle.map((der) => toPem('CERTIFICATE', der)).join(''),
+    bundle: certificatesPem(svid.bundle),
+    federated: federated
+      .filter(({ trustDomain, pem }) => pem !== '' && trustDomain !== svid.spiffeId.trustDomain)
+      .sort((a, b) => (a.trustDomain < b.trustDomain ? -1 : 1)),
   };
+}
+
+function certificatesPem(certificates: readonly Uint8Array[]): string {
+  return certificates.map((der) => toPem('CERTIFICATE', der)).join('');
 }
 
 /** One PEM block. */

@@ -18,6 +18,8 @@ export interface Entry {
   readonly hint?: string;
   /** The first one is the common name of its X.509-SVIDs as well. */
   readonly dnsNames?: readonly string[];
+  /** Trust domains whose bundles the provider has: see {@link IdentityProvider.federate}. */
+  readonly federatesWith?: readonly string[];
 }
 
 /** An identity provider of the trust domain `example.org`, with SVIDs that live for seconds. */
@@ -30,6 +32,10 @@ export interface IdentityProvider extends AsyncDisposable {
   authorities(): Promise<string>;
   register(entry: Entry): Promise<void>;
   deregister(spiffeId: string): Promise<void>;
+  /** Adds the bundle of a trust domain, and returns its X.509 authorities as PEM. */
+  federate(trustDomain: string): Promise<string>;
+  /** Takes a bundle away, from all entries as well. */
+  endFederation(trustDomain: string): Promise<void>;
   /** Signs JWT-SVIDs with a new key from now on, which is published. */
   rotateJwtKey(): Promise<void>;
   /** Ends what serves the Workload API, and starts it again. */
@@ -56,6 +62,11 @@ export async function startEmbedded(): Promise<IdentityProvider> {
     authorities: () => Promise.resolve(api.bundlePem()),
     register: (entry) => set([...entries, entry]),
     deregister: (spiffeId) => set(entries.filter((entry) => entry.spiffeId !== spiffeId)),
+    federate: (trustDomain) => Promise.resolve(api.federate(trustDomain).bundlePem),
+    endFederation(trustDomain) {
+      api.endFederation(trustDomain);
+      return Promise.resolve();
+    },
     rotateJwtKey() {
       api.rotateJwtKey();
       return Promise.resolve();

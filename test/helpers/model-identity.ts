@@ -11,6 +11,7 @@ export class ModelIdentity implements IdentityPort {
   readonly minted: string[] = [];
   lastError: VouchsafeError | undefined;
   failure: VouchsafeError | undefined;
+  #federated: X509Files['federated'] = [];
   readonly #clock: Clock;
   readonly #x509 = new Latest<X509Files>();
   readonly #broken = new AbortController();
@@ -46,8 +47,14 @@ export class ModelIdentity implements IdentityPort {
       svid: `svid ${name}`,
       key: new Secret(`key ${name}`),
       bundle: 'bundle',
+      federated: this.#federated,
       expiresAtMs: this.#clock.now() + 3_600_000,
     });
+  }
+
+  /** The workload federates with these trust domains from now on; takes effect with the next {@link rotate}. */
+  federateWith(...trustDomains: readonly string[]): void {
+    this.#federated = trustDomains.map((name) => ({ trustDomain: name, pem: `bundle of ${name}` }));
   }
 
   /** No X.509-SVID will ever come any more. */

@@ -6,6 +6,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
+import { createTrustDomain } from '../../src/dev/workload-api/index.ts';
+import { systemClock } from '../../src/platform/index.ts';
 import { eventually } from './agent-process.ts';
 import { freePort } from './free-port.ts';
 import type { Entry, IdentityProvider } from './identity-provider.ts';
@@ -107,14 +109,28 @@ class Spire implements IdentityProvider {
   }
 
   async register(entry: Entry): Promise<void> {
-    const { spiffeId, hint, dnsNames = [], selectors = [`unix:uid:${process.getuid?.()}`] } = entry;
+    const { spiffeId, hint, dnsNames = [], federatesWith = [] } = entry;
+    const { selectors = [`unix:uid:${process.getuid?.()}`] } = entry;
     await this.#server(
       ...['entry', 'create', '-entryID', entryId(spiffeId)],
       ...['-parentID', HOST, '-spiffeID', spiffeId],
       ...selectors.flatMap((selector) => ['-selector', selector]),
       ...(hint === undefined ? [] : ['-hint', hint]),
       ...dnsNames.flatMap((name) => ['-dns', name]),
+      ...federatesWith.flatMap((name) => ['-federatesWith', `spiffe://${name}`]),
     );
+  }
+
+  async federate(trustDomain: string): Promise<string> {
+    const { bundlePem } = createTrustDomain(trustDomain, systemClock);
+    const path = join(this.#directory, `${trustDomain}.pem`);
+    await writeFile(path, bundlePem);
+    await this.#server('bundle', 'set', '-id', `spiffe://${trustDomain}`, '-path', path);
+    return bundlePem;
+  }
+
+  async endFederation(trustDomain: string): Promise<void> {
+    await this.#server('bundle', 'delete', '-id', `spiffe://${trustDomain}`, '-mode', 'dissociate');
   }
 
   async deregister(spiffeId: string): Promise<void> {

@@ -115,6 +115,28 @@ function scenarios(name: string, start: () => Promise<IdentityProvider>): void {
       hunt.assertNone({ output: agent.output });
     });
 
+    test('the bundle of a federated trust domain has its own file until the federation ends', async () => {
+      const partner = await spiffe.federate('partner.example');
+      await using _ = await registered({ spiffeId: APP, federatesWith: ['partner.example'] });
+      await using bench = await AgentBench.create();
+      const path = 'bundle-partner.example.pem';
+      const documented = { vault: undefined, auth: undefined, x509Svid: true };
+      await bench.start(document(documented));
+      await x509Set(bench);
+      await bench.until(path, () => true);
+      assert.deepEqual(rawOf(await bench.file(path)), rawOf(partner));
+      await spiffe.endFederation('partner.example');
+      await eventually(
+        () =>
+          bench.file(path).then(
+            () => undefined,
+            () => true,
+          ),
+        'the file of an ended federation stays',
+      );
+      await x509Set(bench);
+    });
+
     test('logs in by X.509-SVID, and again with each new one', async () => {
       await vault.write('sys/auth/cert', { type: 'cert' });
       await vault.write('auth/cert/certs/app', {

@@ -181,7 +181,10 @@ const x509Files = shape.object(
   {
     svidFile: shape.parsed(grammar.outputPath, 'Certificate chain in PEM. Default: `svid.pem`.'),
     keyFile: shape.parsed(grammar.outputPath, 'Private key in PEM. Default: `svid_key.pem`.'),
-    bundleFile: shape.parsed(grammar.outputPath, 'Trust bundle in PEM. Default: `bundle.pem`.'),
+    bundleFile: shape.parsed(
+      grammar.outputPath,
+      'Trust bundle in PEM. Default: `bundle.pem`. Bundles of federated trust domains are beside it: `bundle-<trust domain>.pem`.',
+    ),
     svidMode: shape.parsed(grammar.fileMode, 'Permission bits of the chain.'),
     keyMode: shape.parsed(grammar.fileMode, 'Permission bits of the key.'),
     bundleMode: shape.parsed(grammar.fileMode, 'Permission bits of the bundle.'),

@@ -82,7 +82,7 @@ export const SETTINGS = {
     grammar.boolean,
     false,
     '`false`',
-    'Write `svid.pem`, `svid_key.pem` and `bundle.pem` and keep them fresh; their logical names are `svid`, `svid_key` and `bundle`.',
+    'Write `svid.pem`, `svid_key.pem`, `bundle.pem`, and `bundle-<trust domain>.pem` for each federated trust domain, and keep them fresh; the logical names of the first three are `svid`, `svid_key` and `bundle`.',
   ),
   refresh: row(
     grammar.duration(1000),

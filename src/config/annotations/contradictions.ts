@@ -1,7 +1,12 @@
 /**
  * Settings that conflict with each other. Each problem names both.
  */
-import { clashingPaths, type Problem } from '../../core/index.ts';
+import {
+  clashingPaths,
+  federatedBundlePath,
+  mayBeFederatedBundle,
+  type Problem,
+} from '../../core/index.ts';
 import type { FileSettings, Setting, Settings } from './annotations.ts';
 import { csiObstacles } from './csi-settings.ts';
 import { DEFAULTS } from '../schema/index.ts';
@@ -196,6 +201,7 @@ function pathsByName({ settings, files }: CheckContext): ReadonlyMap<string, str
 function checkPaths(context: CheckContext): void {
   const { prefix, report } = context;
   const pathByName = pathsByName(context);
+  checkFederated(pathByName, context);
   const names = [...pathByName.keys()];
   const clashes = clashingPaths([...pathByName.values()]);
   for (const { path, index, other, otherIndex } of clashes.slice(0, MAX_CLASHES)) {
@@ -205,6 +211,25 @@ function checkPaths(context: CheckContext): void {
         ? `is the same as that of ${partner}`
         : `requires "${other}" to be a directory, and that is the path of ${partner}`;
     report(`file-${names[index] ?? ''}`, `the path "${path}" ${clash}`);
+  }
+}
+
+/** Which trust domains the workload federates with is known only when it runs, so their names are all reserved. */
+function checkFederated(
+  pathByName: ReadonlyMap<string, string>,
+  { settings, prefix, report }: CheckContext,
+): void {
+  const bundle = settings['x509-svid'].value ? pathByName.get('bundle') : undefined;
+  if (bundle === undefined) return;
+  const clashes = [...pathByName].filter(
+    ([name, path]) => name !== 'bundle' && mayBeFederatedBundle(bundle, path),
+  );
+  for (const [name, path] of clashes.slice(0, MAX_CLASHES)) {
+    const reserved = federatedBundlePath(bundle, '<trust domain>');
+    report(
+      `file-${name}`,
+      `the path "${path}" is reserved by ${prefix}/x509-svid for the bundle of a federated trust domain (${reserved}): choose another one`,
+    );
   }
 }
 

@@ -69,6 +69,10 @@ export class Issuer {
     return foreign;
   }
 
+  endFederation(trustDomain: string): void {
+    this.#federated.delete(`spiffe://${trustDomain}`);
+  }
+
   mintX509Svids(identities: readonly DevIdentity[]): readonly MintedSvid[] {
     return identities.map((identity) => ({
       identity,

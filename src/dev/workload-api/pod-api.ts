@@ -73,6 +73,12 @@ export class PodApi<M extends string> implements AsyncDisposable {
     return foreign;
   }
 
+  /** Takes the bundles of a foreign trust domain away. */
+  endFederation(trustDomain: string): void {
+    this.issuer.endFederation(trustDomain);
+    this.#service.push();
+  }
+
   /** Makes a call fail until it is set to undefined. */
   fault(method: M, fault: ServiceFault | undefined): void {
     this.#service.fault(method, fault);

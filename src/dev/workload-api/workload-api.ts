@@ -90,6 +90,12 @@ export class DevWorkloadApi implements AsyncDisposable {
     return foreign;
   }
 
+  /** Takes the bundles of a foreign trust domain away. */
+  endFederation(trustDomain: string): void {
+    this.#issuer.endFederation(trustDomain);
+    this.#service.push();
+  }
+
   /** The JWT keys of the own trust domain, as in its SPIFFE bundle. */
   jwks(): JSONWebKeySet {
     return this.#issuer.own.jwks();

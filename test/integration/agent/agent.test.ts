@@ -142,6 +142,23 @@ test('a rotated X.509-SVID reaches its files and causes no login', async (t) => 
   assert.equal(pod.logins, 1);
 });
 
+test('the bundle of a federated trust domain has a file for as long as the federation lasts, and causes no login', async (t) => {
+  const pod = await Pod.start(t);
+  const partner = pod.api.federate('partner.example');
+  await pod.sidecar({ x509Svid: { onChange: ['signal:HUP@app'] } });
+  const own = new X509Certificate(pod.file('bundle.pem'));
+  assert.equal(own.subjectAltName, 'URI:spiffe://example.org');
+  assert.equal(pod.file('bundle.pem').split('BEGIN').length, 2);
+  assert.equal(pod.file('bundle-partner.example.pem'), partner.bundlePem);
+  pod.api.federate('second.example');
+  await until(() => pod.fileNames.includes('bundle-second.example.pem'));
+  pod.api.endFederation('partner.example');
+  await until(() => !pod.fileNames.includes('bundle-partner.example.pem'));
+  await until(() => pod.notifier.notified.length === 2);
+  assert.equal(pod.file('bundle.pem'), own.toString());
+  assert.equal(pod.logins, 1);
+});
+
 test('at the end nothing of the pod is left in Vault', async (t) => {
   const pod = await Pod.start(t);
   const tokens = pod.vault.tokenAccessors.length;

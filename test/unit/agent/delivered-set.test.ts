@@ -57,8 +57,16 @@ suite('what is recorded', () => {
     const both = [chosen(A, ['x'], true), chosen(B, ['y'])];
     const next = recordWritten(first, both, { changed: [], nowMs: 300 });
     assert.deepEqual(times(next), { a: [100, 100], b: [500, 100] });
-    const again = recordWritten(next, [chosen(A, ['x'])], { changed: [], nowMs: 400 });
+    const again = recordWritten(next, [chosen(A, ['x']), chosen(B, ['y'])], {
+      changed: [],
+      nowMs: 400,
+    });
     assert.deepEqual(times(again), { a: [500, 100], b: [500, 100] });
+  });
+
+  test('of a write without a file that was there: it is gone', () => {
+    const next = recordWritten(first, [chosen(B, ['y'])], { changed: ['a'], nowMs: 300 });
+    assert.deepEqual(times(next), { b: [500, 100] });
   });
 
   test('of a failure: no file is newer than its last delivery; the set before it is as it was', () => {

@@ -358,6 +358,54 @@ test('X.509-SVID files of one moment are written together', async (t) => {
   assert.equal(h.writer.swaps, 2);
 });
 
+test('a federation that begins or ends adds or removes its file in one swap, and the application is notified', async (t) => {
+  const h = new Harness(t);
+  h.identity.rotate('one');
+  const { agent } = await h.start({
+    vault: undefined,
+    auth: undefined,
+    x509Svid: { bundleMode: '0444', onChange: ['signal:HUP@app'] },
+  });
+  await h.clock.advance(1000);
+  const names = (): readonly string[] => [...h.writer.files.keys()].sort();
+  const own = ['bundle.pem', 'svid.pem', 'svid_key.pem'];
+  assert.deepEqual([names(), h.writer.swaps, h.notifier.notified.length], [own, 1, 0]);
+  h.identity.federateWith('partner.example', 'other.example');
+  h.identity.rotate('one');
+  await h.clock.advance(MINUTE_MS);
+  assert.deepEqual(names(), ['bundle-other.example.pem', 'bundle-partner.example.pem', ...own]);
+  assert.equal(h.writer.get('bundle-partner.example.pem'), 'bundle of partner.example');
+  assert.equal(h.writer.get('bundle.pem'), 'bundle');
+  assert.deepEqual([h.writer.swaps, h.notifier.notified.length], [2, 1]);
+  h.identity.federateWith('other.example');
+  h.identity.rotate('one');
+  await h.clock.advance(MINUTE_MS);
+  assert.deepEqual(names(), ['bundle-other.example.pem', ...own]);
+  assert.deepEqual([h.writer.swaps, h.notifier.notified.length], [3, 2]);
+  const listed = agent.status().files.map(({ path }) => path);
+  assert.deepEqual(listed.sort(), names());
+});
+
+test('more federated trust domains than have files degrade the agent, and do not keep a new SVID back', async (t) => {
+  const h = new Harness(t);
+  h.identity.federateWith(...Array.from({ length: 101 }, (_, index) => `d${index}.example`));
+  h.identity.rotate('one');
+  const { agent } = await h.start({ vault: undefined, auth: undefined, x509Svid: true });
+  await h.clock.advance(1000);
+  assert.equal(h.writer.files.size, 103);
+  assert.deepEqual(
+    agent.status().errors.map(({ code }) => code),
+    ['ERR_SPIFFE_BUNDLES'],
+  );
+  h.identity.rotate('two');
+  await h.clock.advance(MINUTE_MS);
+  assert.equal(h.writer.get('svid.pem'), 'svid two');
+  h.identity.federateWith('d0.example');
+  h.identity.rotate('two');
+  await h.clock.advance(MINUTE_MS);
+  assert.deepEqual([h.writer.files.size, agent.status().errors], [4, []]);
+});
+
 test('credentials that are replaced together are swapped and notified together', async (t) => {
   const h = new Harness(t);
   const names = Array.from({ length: 20 }, (_, index) => `role-${index}`);

@@ -47,12 +47,20 @@ test('each kind of source makes a file', async () => {
     { '/t': 'x={{x}}' },
   );
   await set.reload();
-  const svid = { spiffeId: '', svid: 'S', key: new Secret('K'), bundle: 'B', expiresAtMs: 0 };
+  const federated = [{ trustDomain: 'partner.example', pem: 'P' }];
+  const svid = {
+    spiffeId: '',
+    svid: 'S',
+    key: new Secret('K'),
+    bundle: 'B',
+    federated,
+    expiresAtMs: 0,
+  };
   const known = { 'read:kv/a': { x: '1' }, 'jwt-svid:["a","b"]': 'JWT', 'x509-svid': svid };
   const texts = await textOf(set, values(known));
   assert.deepEqual(texts.slice(0, 3), ['1', '1', 'x=1']);
   assert.deepEqual(JSON.parse(texts[3] ?? ''), { x: '1' });
-  assert.deepEqual(texts.slice(4), ['1', 'JWT', 'S', 'K', 'B']);
+  assert.deepEqual(texts.slice(4), ['1', 'JWT', 'S', 'K', 'B', 'P']);
 });
 
 test('a format is not rendered before its secret is there: what it needs is known without', async () => {

@@ -109,6 +109,25 @@ suite('SVIDs of pods by the CSI driver', { skip: CANNOT_MOUNT }, () => {
     const plain = { attributes: ATTRIBUTES, tokens: null };
     const { code } = await world.rejectedWith(/_PENDING.*ERR_SPIFFE_DENIED/, kubelet, poor, plain);
     assert.equal(code, 4);
+    const partner = broker.federate('partner.example');
+    const path = 'bundle-partner.example.pem';
+    await eventually(
+      () =>
+        world
+          .file(web, path)
+          .then((text) => text === partner.bundlePem || undefined)
+          .catch(() => undefined),
+      'the federated bundle does not arrive',
+    );
+    broker.endFederation('partner.example');
+    await eventually(
+      () =>
+        world.file(web, path).then(
+          () => undefined,
+          () => true,
+        ),
+      'the federated bundle stays',
+    );
     broker.setPods([...pods.slice(0, 2), entitled(poor)]);
     await world.published(kubelet, poor, plain);
     assert.equal(await world.file(poor, 'id'), idOf(poor));
@@ -179,8 +198,10 @@ suite('SVIDs of pods by the CSI driver', { skip: CANNOT_MOUNT }, () => {
       { waits: SHORT_CALLS, svids: source.svids },
       installation,
     );
+    const partner = agent.federate('partner.example');
     await world.published(kubelet, web, { attributes: ATTRIBUTES, tokens: null });
     assert.equal(await world.file(web, 'id'), idOf(web));
+    assert.equal(await world.file(web, 'bundle-partner.example.pem'), partner.bundlePem);
     const plain = { attributes: ATTRIBUTES, tokens: null };
     await world.rejectedWith(/ERR_CSI_PENDING.*ERR_SPIFFE_DENIED/, kubelet, forger, {
       ...plain,

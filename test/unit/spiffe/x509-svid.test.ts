@@ -148,5 +148,24 @@ test('PEM holds the same certificates and key', () => {
   assert.deepEqual(new X509Certificate(pem.svid).raw, svid.certificates[0]);
   assert.deepEqual(new X509Certificate(pem.bundle).raw, authority.caDer);
   assert.match(pem.key.reveal(), /^-----BEGIN PRIVATE KEY-----\n([A-Za-z0-9+/=]{1,64}\n)+-----END/);
+  assert.deepEqual(pem.federated, []);
   assert.ok(new X509Certificate(pem.svid).verify(new X509Certificate(pem.bundle).publicKey));
+});
+
+test('PEM holds the bundles of federated trust domains by name: never that of the own one, and none without authorities', () => {
+  const svid = parseX509Svid(entry(), nowMs);
+  const federatedBundles = new Map([
+    ['spiffe://z.example', [authority.caDer]],
+    ['spiffe://empty.example', []],
+    [`spiffe://${svid.spiffeId.trustDomain}`, [authority.caDer]],
+    ['spiffe://a.example', [authority.caDer, authority.caDer]],
+  ]);
+  const { federated } = x509Pem({ svid, federatedBundles });
+  assert.deepEqual(
+    federated.map(({ trustDomain, pem }) => [trustDomain, pem.split('BEGIN').length - 1]),
+    [
+      ['a.example', 2],
+      ['z.example', 1],
+    ],
+  );
 });

@@ -205,6 +205,29 @@ const CONTRADICTIONS: readonly (readonly [string, Given, string, RegExp])[] = [
     'file-a',
     /"bundle\.pem"/,
   ],
+  [
+    'path of a federated bundle',
+    { 'x509-svid': 'true', 'secret-a': 'kv/a', 'file-a': 'bundle-partner.example.pem' },
+    'file-a',
+    /"bundle-partner\.example\.pem" is reserved by vouchsafe\.dev\/x509-svid .*bundle-<trust domain>\.pem/,
+  ],
+  [
+    'name of a federated bundle as the name of a file',
+    { 'x509-svid': 'true', 'secret-bundle-x.pem': 'kv/a' },
+    'file-bundle-x.pem',
+    /reserved/,
+  ],
+  [
+    'path of a federated bundle beside a renamed bundle',
+    {
+      'x509-svid': 'true',
+      'file-bundle': 'tls/ca.crt',
+      'jwt-svid-a': 'b',
+      'file-a': 'tls/ca-b.crt',
+    },
+    'file-a',
+    /tls\/ca-<trust domain>\.crt/,
+  ],
   ['Azure without tenant', { 'azure-client-id': 'c' }, 'azure-client-id', /azure-tenant-id/],
   ['Azure without client', { 'azure-tenant-id': 't' }, 'azure-tenant-id', /azure-client-id/],
   [
