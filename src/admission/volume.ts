@@ -11,7 +11,7 @@ import {
 } from '../config/annotations/index.ts';
 import type { Installation } from '../config/installation/index.ts';
 import { DEFAULTS } from '../config/schema/index.ts';
-import { dependencyKey, formatDuration, parseQuantity, toVouchsafeError } from '../core/index.ts';
+import { dependencyKey, formatDuration, parseQuantity } from '../core/index.ts';
 import type { CheckTemplate, VolumePlan, VolumeRefusal } from '../contracts/index.ts';
 import { Diagnostics } from './diagnostics.ts';
 import { checkContents, type LiteralDependencies } from './file-checks.ts';
@@ -48,7 +48,6 @@ const SHORTER = 'make the templates shorter';
 /** Plans a volume. Deterministic; never throws. */
 export function planVolume(input: VolumeInput): PlannedVolume | VolumeRefusal {
   const { installation } = input;
-  const prefix = installation.annotationPrefix;
   const diagnostics = new Diagnostics();
   const resolved = resolveVolume(input, diagnostics);
   diagnostics.forbid(...levelProblems(resolved, installation, NOT_IN_VOLUME));
@@ -72,8 +71,7 @@ export function planVolume(input: VolumeInput): PlannedVolume | VolumeRefusal {
   const sizeBytes = sizeOf({ resolved, needs, installation }, diagnostics);
   const { problems, warnings, isForbidden, isClean } = diagnostics;
   if (!isClean) return { kind: 'refused', problems, isForbidden };
-  const config = read(document, prefix);
-  if ('kind' in config) return config;
+  const config = parseAgentConfig(document);
   const tokenAudience = needs.token === undefined ? undefined : (needs.token.audience ?? '');
   return { kind: 'planned', config, document, sizeBytes, tokenAudience, warnings };
 }
@@ -236,14 +234,4 @@ function sizeOf({ resolved, installation }: Found, diagnostics: Diagnostics): nu
     diagnostics.invalid({ path, message });
   }
   return bytes;
-}
-
-/** Reports what the settings allow and the document does not, such as too many files. */
-function read(document: RawAgentConfig, prefix: string): AgentConfig | VolumeRefusal {
-  try {
-    return parseAgentConfig(document);
-  } catch (caught) {
-    const problems = [{ path: prefix, message: toVouchsafeError(caught).message }];
-    return { kind: 'refused', problems, isForbidden: false };
-  }
 }

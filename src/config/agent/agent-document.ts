@@ -26,15 +26,16 @@ const MAX_GRANTS = 1000;
 const MAX_TEMPLATE_CHARS = 512 * 1024;
 
 const file = grammar.text('the path of a file', 4096);
-const onChange = shape.withDefault(
-  shape.list(
-    shape.parsed(grammar.notifyAction, 'one action'),
-    16,
-    'What to do when the content changes.',
-  ),
-  [],
-  [],
-);
+const onChange = actions(grammar.MAX_ACTIONS);
+
+function actions(maxItems: number) {
+  const one = shape.parsed(grammar.notifyAction, 'one action');
+  return shape.withDefault(
+    shape.list(one, maxItems, 'What to do when the content changes.'),
+    [],
+    [],
+  );
+}
 
 const spiffe = shape.object(
   {
@@ -145,7 +146,7 @@ const fileEntry = shape.object(
     templateFile: shape.parsed(file, 'File with Handlebars text.'),
     jwtSvid: shape.list(
       shape.parsed(grammar.text('an audience'), 'one audience'),
-      16,
+      grammar.MAX_AUDIENCES,
       'Delivers a JWT-SVID with these audiences.',
     ),
     refresh: shape.withDefault(
@@ -188,7 +189,8 @@ const x509Files = shape.object(
     svidMode: shape.parsed(grammar.fileMode, 'Permission bits of the chain.'),
     keyMode: shape.parsed(grammar.fileMode, 'Permission bits of the key.'),
     bundleMode: shape.parsed(grammar.fileMode, 'Permission bits of the bundle.'),
-    onChange,
+    // Those of three annotations together.
+    onChange: actions(3 * grammar.MAX_ACTIONS),
   },
   'Files of the X.509-SVID.',
 );

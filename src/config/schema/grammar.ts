@@ -34,6 +34,12 @@ export interface Grammar<T, W extends string = string> {
 /** A chain of a few hundred certificates. */
 const MAX_PEM_CHARS = 256 * 1024;
 
+/** Maximum number of audiences of one JWT-SVID. */
+export const MAX_AUDIENCES = 16;
+
+/** Maximum number of actions of one file, or of all files. */
+export const MAX_ACTIONS = 16;
+
 const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
 /** A name or similar: 1 to `max` printable characters. */
@@ -245,8 +251,9 @@ export const initContainerNames: Grammar<'all' | readonly string[]> = {
 
 /** Audiences of one JWT-SVID, comma-separated. */
 export const audiences: Grammar<readonly string[]> = listOf(
-  'comma-separated audiences',
+  'comma-separated audiences, 16 at most',
   text('an audience'),
+  MAX_AUDIENCES,
 );
 
 const ACTIONS =
@@ -257,8 +264,9 @@ export const notifyAction: Grammar<NotifyAction> = grammar(ACTIONS, { minLength:
 
 /** What to do when files change: several actions, comma-separated. */
 export const notifyActions: Grammar<readonly NotifyAction[]> = listOf(
-  `${ACTIONS}; several are comma-separated`,
+  `${ACTIONS}; several, 16 at most, are comma-separated`,
   notifyAction,
+  MAX_ACTIONS,
 );
 
 /** A resource request, with an optional limit after a slash: `10m`, `48Mi/128Mi`. */
@@ -357,10 +365,16 @@ export const mountPath: Grammar<string> = grammar(
   },
 );
 
-function listOf<T>(values: string, item: Grammar<T>): Grammar<readonly T[]> {
+function listOf<T>(
+  values: string,
+  item: Grammar<T>,
+  maxItems = Number.POSITIVE_INFINITY,
+): Grammar<readonly T[]> {
   return grammar(values, { minLength: 1 }, (given) => {
     const items: T[] = [];
-    for (const part of given.split(',')) {
+    const parts = given.split(',');
+    if (parts.length > maxItems) return err(`must have at most ${maxItems} items`);
+    for (const part of parts) {
       const parsed = item.parse(part.trim());
       if ('problem' in parsed) return err(`"${part.trim()}": ${parsed.problem}`);
       items.push(parsed.value);

@@ -103,6 +103,16 @@ const DENIED: Readonly<Record<string, readonly [Given, object, RegExp]>> = {
     { ...USER, containers: [{ name: 'web', env: [{ name: 'VOUCHSAFE_CONTAINER' }] }] },
     /VOUCHSAFE_CONTAINER/,
   ],
+  'more tokens than all templates of a pod may have': [
+    { 'template-app': '{{a}}'.repeat(3000), 'template-other': '{{a}}'.repeat(3001) },
+    {},
+    /^template-other: the templates of the pod have more than 6000 tokens within/,
+  ],
+  'more actions than a document can have': [
+    { 'on-change': Array.from({ length: 17 }, (_, index) => `signal:HUP@c${index}`).join() },
+    {},
+    /^on-change: must have at most 16 items/,
+  ],
   'a configuration that is too large': [
     { 'template-app': 'x'.repeat(120_000) },
     {},

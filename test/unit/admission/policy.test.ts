@@ -46,6 +46,22 @@ test('a pod that keeps to its policy is injected', () => {
   assert.equal(decide({ ...OK, 'secret-x': '/v1/kvv2//team-a/x/' }).outcome, 'injected');
 });
 
+test('a request that would take long to compare with the policies is denied before', () => {
+  const stars = `${'*a'.repeat(200)}*`;
+  const policies = Array.from({ length: 20 }, (_, index) => ({
+    name: `p${index}`,
+    namespaces: ['*'],
+    paths: Array.from({ length: 200 }, (__, path) => `kvv2/${path}${stars}`),
+  }));
+  const installation = parseInstallation({ vault: { policies } });
+  const files = Array.from({ length: 200 }, (_, index) => [`secret-f${index}`, 'kvv2/app']);
+  const pod = podWith({ role: 'web', ...(Object.fromEntries(files) as Given) });
+  assert.match(
+    problemsOf(injectPod(pod, { installation })).join(),
+    /^inject: requests too many paths and audiences \(201\) for the number of policies of this service account \(20\): request fewer,/,
+  );
+});
+
 test('one policy that allows everything is sufficient', () => {
   const deploy: Given = { role: 'any', 'secret-app': 'kvv2/deploy/key' };
   assert.equal(decide(deploy, { account: 'deployer' }).outcome, 'injected');

@@ -223,6 +223,14 @@ test('containers with names of prototype properties are injected, injected again
   }
 });
 
+test('a list that lost items is replaced', () => {
+  const before = { names: ['a', 'b', 'c'], other: 1 };
+  const after = { names: ['c', 'd'], other: 1 };
+  assert.deepEqual(jsonPatch(before, after), [
+    { op: 'replace', path: '/names', value: ['c', 'd'] },
+  ]);
+});
+
 test('a patch of long lists takes time proportional to their length', () => {
   const volumes = Array.from({ length: 4000 }, (_, index) => ({ name: `volume${index}` }));
   const pod = podWith({}, { volumes });

@@ -243,6 +243,16 @@ test('rejected: an address, with which the driver would bypass network policies'
   assert.equal(planned(APP, { values: ofInstallation }).config.vault?.address, address);
 });
 
+test('rejected: more audiences than a document can have', () => {
+  const audiences = (count: number): Given => ({
+    'jwt-svid-x': Array.from({ length: count }, (_, index) => `a${index}`).join(),
+  });
+  assert.equal(planned(audiences(16), { values: SPIFFE }).config.files.length, 1);
+  assert.deepEqual(problemsOf(audiences(17), { values: SPIFFE }), [
+    'jwt-svid-x: must have at most 16 items',
+  ]);
+});
+
 test('rejected: more files than a document can have', () => {
   const files = Array.from({ length: 257 }, (_, index) => [`secret-f${index}`, 'kvv2/app']);
   const problems = problemsOf(Object.fromEntries(files) as Given); // pairs of texts

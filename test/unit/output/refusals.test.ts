@@ -52,6 +52,28 @@ test('equal names are rejected', async (t) => {
   );
 });
 
+test('a directory whose path is longer than the system can name is an error, and stays closed', async (t) => {
+  const top = tempDirectory(t);
+  const start = process.cwd();
+  t.after(() => {
+    process.chdir(start);
+    spawnSync('rm', ['-rf', top]); // Node removes by path as well
+  });
+  process.chdir(top);
+  for (let depth = 0; depth < 20; depth += 1) {
+    const name = 'd'.repeat(250);
+    fs.mkdirSync(name);
+    process.chdir(name);
+  }
+  const before = fs.readdirSync('/proc/self/fd').length;
+  await assert.rejects(
+    writerOf('.').write(setOf(OLD), ALWAYS),
+    refusal('ERR_OUTPUT_IO', /ENAMETOOLONG/),
+  );
+  assert.equal(fs.readdirSync('/proc/self/fd').length, before);
+  assert.deepEqual(fs.readdirSync('.'), []);
+});
+
 test('modes with other than permission bits are a mistake of the caller', async (t) => {
   const writer = writerOf(tempDirectory(t));
   for (const mode of [0o1000, 0o4755, -1, 0.5, Number.NaN]) {
