@@ -11,6 +11,17 @@ export {
   INIT_CONTAINER,
   VOLUME,
 } from './names.ts';
+export { misplacedSettings } from './misplaced-settings.ts';
+export {
+  formatPath,
+  KNATIVE,
+  ownerOf,
+  podOfTemplate,
+  podTemplatesOf,
+  withPod,
+  workloadRefOf,
+  type PodTemplate,
+} from './pod-templates.ts';
 export { MAX_TEMPLATE_TOKENS } from './file-checks.ts';
 export { readPod, type Container, type Pod, type VolumeMount } from './pod.ts';
 export { volumeGrants } from './grants.ts';

@@ -10,6 +10,7 @@ import { checkOncePerTemplate } from './file-checks.ts';
 import { hasInjection, hasRecord, removeInjection } from './injection-record.ts';
 import type { InjectionInput } from './injection-types.ts';
 import { keepOwnParts } from './own-parts.ts';
+import { settingsAmongLabels } from './misplaced-settings.ts';
 import { planInjection } from './plan.ts';
 import type { Pod } from './pod.ts';
 
@@ -46,12 +47,7 @@ export interface InjectionResult {
 export function inject(input: InjectionInput): InjectionResult {
   const { pod, installation } = input;
   const prefix = installation.annotationPrefix;
-  const settings = resolveSettings({
-    prefix,
-    pod: pod.metadata.annotations ?? {},
-    namespace: input.namespaceAnnotations,
-    installation: installation.defaults,
-  });
+  const settings = settingsOf(input);
   const early = earlyResult(input, settings);
   if (early !== undefined) return early;
   const original = removeInjection(pod, prefix);
@@ -77,6 +73,18 @@ export function inject(input: InjectionInput): InjectionResult {
   const reason = 'already_injected';
   const message = REASONS[reason];
   return { outcome: 'skipped', reason, message, problems, warnings, pod, settings };
+}
+
+function settingsOf({ pod, namespaceAnnotations, installation }: InjectionInput): ResolvedSettings {
+  const prefix = installation.annotationPrefix;
+  const settings = resolveSettings({
+    prefix,
+    pod: pod.metadata.annotations ?? {},
+    namespace: namespaceAnnotations,
+    installation: installation.defaults,
+  });
+  const warnings = [...settingsAmongLabels(pod, prefix), ...settings.warnings];
+  return { ...settings, warnings };
 }
 
 function requested(

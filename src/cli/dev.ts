@@ -7,7 +7,12 @@ import { ANNOTATIONS } from '../config/annotations/index.ts';
 import { EXIT, Secret, VouchsafeError } from '../core/index.ts';
 import type { ConfigMap, RealVault } from '../dev/show/index.ts';
 import type { Io } from './io.ts';
-import { admitManifests, type InjectedManifests, type InjectedPod } from './inject.ts';
+import {
+  admitManifests,
+  misplacementLines,
+  type InjectedManifests,
+  type InjectedPod,
+} from './admit.ts';
 import { isManifest, namespaceAnnotations, type FoundPod, type Manifest } from './manifest.ts';
 import { printableLines } from './mask.ts';
 
@@ -18,7 +23,7 @@ const WEBHOOK = fileURLToPath(new URL('../../cmd/webhook/main.ts', import.meta.u
 
 /** Options of `vouchsafe dev`. */
 export interface DevOptions {
-  readonly file?: string;
+  readonly file?: readonly string[];
   readonly values?: string;
   readonly kubeVersion?: string;
   readonly namespace: string;
@@ -39,15 +44,17 @@ export async function runDev(io: Io, options: DevOptions, signal: AbortSignal): 
     const text = '--identity is supported only with --mode csi; otherwise the pod sets it';
     throw new VouchsafeError('ERR_USAGE', text);
   }
-  const file = options.file ?? EXAMPLE;
+  const file = options.file ?? [EXAMPLE];
   const admitted = await admitManifests(io, { ...options, file });
-  const { found } = choosePod(admitted, file);
+  for (const line of misplacementLines(admitted)) io.printError(line);
+  const { found } = choosePod(admitted, file.join(', '));
   const { EXIT_WITH_PARENT, ShowConsole, showPod } = await import('../dev/show/index.ts');
   const linesOf = printableLines(options.showSecrets === true);
   const console = new ShowConsole((line) => io.out(`${line}\n`), linesOf);
-  console.fact(`manifest ${options.file ?? 'manifests/examples/pod.yaml'}; Ctrl-C stops it`);
-  const { size } = admitted.pods;
-  if (size > 1) console.fact(`it contains ${size} pods; showing ${found.owner}`);
+  const shown = options.file?.join(', ') ?? 'manifests/examples/pod.yaml';
+  console.fact(`manifest ${shown}; Ctrl-C stops it`);
+  const { length } = admitted.pods;
+  if (length > 1) console.fact(`it contains ${length} pods; showing ${found.owner}`);
   await showPod(
     {
       pod: withNamespaceDefaults(found, admitted),
@@ -113,8 +120,7 @@ export function realVault(io: Io): RealVault | undefined {
 
 /** The first pod of a manifest that requests injection, otherwise the first pod. */
 export function choosePod({ pods }: InjectedManifests, file: string): InjectedPod {
-  const all = [...pods.values()];
-  const chosen = all.find(({ result }) => result.reason !== 'not_requested') ?? all[0];
+  const chosen = pods.find(({ result }) => result.reason !== 'not_requested') ?? pods[0];
   if (chosen !== undefined) return chosen;
   throw new VouchsafeError('ERR_CONFIG_INVALID', `${file} contains no pod and no workload`);
 }

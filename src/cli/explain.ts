@@ -13,26 +13,40 @@ import type { RawAgentConfig } from '../config/agent/index.ts';
 import { parseInstallation, type Installation } from '../config/installation/index.ts';
 import { DEFAULTS } from '../config/schema/index.ts';
 import { EXIT, explainProblems, formatDuration } from '../core/index.ts';
-import { admitManifests, type InjectedPod, type ManifestOptions } from './inject.ts';
+import {
+  admitManifests,
+  type InjectedPod,
+  type ManifestOptions,
+  type PodlessManifest,
+} from './admit.ts';
 import type { Io } from './io.ts';
 import { isManifest } from './manifest.ts';
 
 /** Explains every pod of the manifests. Resolves to the exit code for a denial if any pod would be denied. */
 export async function explainManifests(io: Io, options: ManifestOptions): Promise<number> {
-  const { pods, installation } = await admitManifests(io, options);
-  if (pods.size === 0) io.out('no pod in these manifests\n');
-  io.out([...pods.values()].map((pod) => explainPod(pod, installation)).join('\n'));
-  const isDenied = [...pods.values()].some(({ result }) => result.outcome === 'denied');
+  const { pods, podless, installation } = await admitManifests(io, options);
+  if (pods.length === 0) io.out('no pod in these manifests\n');
+  const texts = [
+    ...pods.map((pod) => explainPod(pod, installation)),
+    ...podless.map(explainPodless),
+  ];
+  io.out(texts.join('\n'));
+  const isDenied = pods.some(({ result }) => result.outcome === 'denied');
   return isDenied ? EXIT.denied : EXIT.ok;
 }
 
-function explainPod({ found, result }: InjectedPod, installation: Installation): string {
+function explainPodless({ owner, namespace, message, warnings }: PodlessManifest): string {
+  const head = `${owner} in namespace ${namespace}: not a pod`;
+  return `${[head, `  ${message}`, ...section('warnings', warnings)].join('\n')}\n`;
+}
+
+function explainPod({ found, result, misplaced }: InjectedPod, installation: Installation): string {
   const { outcome, reason } = result;
   const message = outcome === 'denied' ? explainProblems(result.problems) : result.message;
   const sections = [
     `${found.owner} in namespace ${found.namespace}: ${outcome} (${reason})`,
     ...message.split('\n').map((line) => `  ${line}`),
-    ...section('warnings', result.warnings),
+    ...section('warnings', [...misplaced, ...result.warnings]),
     ...section('settings', settingLines(result, installation)),
     ...section('files', fileLines(result)),
     ...(outcome === 'injected' ? section('added', addedLines(found.pod, result.pod)) : []),

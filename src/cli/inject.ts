@@ -1,107 +1,62 @@
 /**
  * `vouchsafe inject`: the webhook's admission function for manifests and reviews in files.
  */
-import { EXIT, explainProblems, toVouchsafeError, VouchsafeError } from '../core/index.ts';
-import { inject, readPod, review, type InjectionResult, type Pod } from '../admission/index.ts';
-import type { Installation } from '../config/installation/index.ts';
+import { KNATIVE, review, withPod } from '../admission/index.ts';
+import { EXIT, explainProblems, VouchsafeError } from '../core/index.ts';
 import { checkTemplate } from '../template/index.ts';
+import {
+  admitManifests,
+  misplacementLines,
+  type InjectedPod,
+  type ManifestOptions,
+} from './admit.ts';
 import { readInstallation } from './installation.ts';
 import { readInput, type Io } from './io.ts';
-import {
-  findPod,
-  isManifest,
-  namespaceAnnotations,
-  parseManifests,
-  printManifests,
-  type FoundPod,
-  type Manifest,
-} from './manifest.ts';
-
-/** Options of the commands that read manifests. */
-export interface ManifestOptions {
-  readonly file?: string;
-  readonly values?: string;
-  readonly kubeVersion?: string;
-  readonly namespace: string;
-}
-
-/** A pod of a manifest and the webhook's result for it. */
-export interface InjectedPod {
-  readonly found: FoundPod;
-  readonly result: InjectionResult;
-}
-
-/** Manifests with the webhook's results for their pods. */
-export interface InjectedManifests {
-  readonly manifests: readonly Manifest[];
-  /** By manifest; manifests without a pod are missing. */
-  readonly pods: ReadonlyMap<Manifest, InjectedPod>;
-  readonly installation: Installation;
-}
-
-/** Reads manifests and runs the admission function for each pod in them. */
-export async function admitManifests(io: Io, options: ManifestOptions): Promise<InjectedManifests> {
-  const installation = await readInstallation(io, options.values);
-  const file = options.file ?? '-';
-  const manifests = parseManifests(
-    await readInput(io, file),
-    file === '-' ? 'standard input' : file,
-  );
-  const namespaces = namespaceAnnotations(manifests);
-  const pods = new Map<Manifest, InjectedPod>();
-  for (const manifest of manifests) {
-    const found = findPod(manifest, options.namespace);
-    if (found === undefined) continue;
-    const result = inject({
-      pod: podOf(found),
-      namespace: found.namespace,
-      namespaceAnnotations: namespaces.get(found.namespace),
-      installation,
-      kubeVersion: options.kubeVersion,
-      checkTemplate,
-    });
-    pods.set(manifest, { found, result });
-  }
-  return { manifests, pods, installation };
-}
-
-/** Names the object in the error of an invalid pod. */
-function podOf({ pod, owner }: FoundPod): Pod {
-  try {
-    return readPod(pod);
-  } catch (cause) {
-    const { code, message } = toVouchsafeError(cause);
-    throw new VouchsafeError(code, `${owner}: ${message}`, { cause });
-  }
-}
+import { printManifests, type Manifest } from './manifest.ts';
 
 /**
  * Prints the manifests as the webhook would patch them. If a pod is denied, nothing goes to standard output, so
  * that a pipe into kubectl applies nothing.
  */
 export async function injectManifests(io: Io, options: ManifestOptions): Promise<number> {
-  const { manifests, pods } = await admitManifests(io, options);
+  const admitted = await admitManifests(io, options);
+  const { manifests, pods } = admitted;
+  for (const line of misplacementLines(admitted)) io.printError(line);
+  if (pods.length === 0) io.printError('no pod in these manifests');
   const denials: string[] = [];
-  for (const { found, result } of pods.values()) {
+  for (const pod of pods) {
+    const { found, result } = pod;
     for (const warning of result.warnings) io.printError(`warning: ${found.owner}: ${warning}`);
     if (result.outcome === 'denied')
       denials.push(`${found.owner}: ${explainProblems(result.problems)}`);
     else io.printError(`${found.owner}: ${result.outcome} (${result.reason})`);
+    warnOfKnative(io, pod);
   }
   if (denials.length > 0) throw new VouchsafeError('ERR_ADMISSION_DENIED', denials.join('\n'));
-  const patched = manifests.map((manifest) => {
-    const { found, result } = pods.get(manifest) ?? {};
-    if (found === undefined || result === undefined || !isManifest(result.pod)) return manifest;
-    return result.outcome === 'injected' ? found.replace(result.pod) : manifest;
-  });
-  io.out(printManifests(patched));
+  io.out(printManifests(manifests.map((manifest) => patched(manifest, pods))));
   return EXIT.ok;
+}
+
+function patched(manifest: Manifest, pods: readonly InjectedPod[]): Manifest {
+  return pods
+    .filter((one) => one.manifest === manifest && one.result.outcome === 'injected')
+    .reduce((object, { found, result }) => withPod(object, found.template, result.pod), manifest);
+}
+
+/** Pods of Knative can have everything, but not the objects from which they are created. */
+function warnOfKnative(io: Io, { found, result }: InjectedPod): void {
+  if (result.outcome !== 'injected' || found.template.group !== KNATIVE) return;
+  io.printError(
+    `warning: ${found.owner}: Knative rejects parts of what is added in its own objects; apply the original manifest and let the webhook inject the pods`,
+  );
 }
 
 /** Answers an AdmissionReview from the file or standard input. A denial is an answer, too: exit code 0. */
 export async function reviewInput(io: Io, options: ManifestOptions): Promise<number> {
   const installation = await readInstallation(io, options.values);
-  const text = await readInput(io, options.file ?? '-');
+  const [file = '-', ...others] = options.file ?? [];
+  if (others.length > 0) throw new VouchsafeError('ERR_USAGE', '--review reads one file (-f)');
+  const text = await readInput(io, file);
   const limit = installation.webhook.maxBodyBytes;
   if (Buffer.byteLength(text) > limit) {
     throw new VouchsafeError(

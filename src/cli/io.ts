@@ -18,6 +18,8 @@ export interface Io {
   readonly printError: (line: string) => void;
   /** Reads a whole file; `-` reads standard input. */
   readonly read: (path: string) => Promise<string>;
+  /** Names of the files in a directory; undefined for what is not a directory. Default: nothing is a directory. */
+  readonly list?: (path: string) => Promise<readonly string[] | undefined>;
   /** A variable of the environment; undefined where it is not set or empty. */
   readonly variable: (name: string) => string | undefined;
   /** Whether standard output is a terminal. */
@@ -39,6 +41,24 @@ export async function readInput(io: Io, path: string): Promise<string> {
     const name = path === '-' ? 'standard input' : path;
     throw new VouchsafeError('ERR_CONFIG_UNREADABLE', `cannot read ${name} (${code})`, { cause });
   }
+}
+
+/** Files that are manifests, as kubectl takes them from a directory. */
+const MANIFEST_FILE = /\.(?:ya?ml|json)$/;
+
+/**
+ * The manifests that a path of the command line names: itself, or those of a directory in alphabetical order.
+ *
+ * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` for a directory without any.
+ */
+export async function filesOf(io: Io, path: string): Promise<readonly string[]> {
+  if (path === '-') return [path];
+  const names = await io.list?.(path);
+  if (names === undefined) return [path];
+  const files = names.filter((name) => MANIFEST_FILE.test(name)).toSorted();
+  if (files.length > 0) return files.map((name) => `${path.replace(/\/$/, '')}/${name}`);
+  const message = `${path} contains no file with the ending .yaml, .yml or .json`;
+  throw new VouchsafeError('ERR_CONFIG_UNREADABLE', message);
 }
 
 /**

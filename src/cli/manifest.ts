@@ -2,37 +2,26 @@
  * Kubernetes manifests: several documents in one file, and pods inside workloads.
  */
 import { Document, parseAllDocuments, visit, type Tags } from 'yaml';
+import { formatPath, podOfTemplate, podTemplatesOf, type PodTemplate } from '../admission/index.ts';
 import { isRecord, printableText, VouchsafeError } from '../core/index.ts';
 
 /** Longest manifest read. */
 const MAX_MANIFEST_CHARS = 16 * 1024 * 1024;
+/** Lists within Lists. */
+const MAX_LIST_DEPTH = 16;
 
 /** Any object of a manifest. */
 export type Manifest = Readonly<Record<string, unknown>>;
 
 /** A pod found in a manifest. */
 export interface FoundPod {
-  /** Kind and name for messages: `Deployment/web`. */
+  /** Kind and name for messages: `Deployment/web`; with the path of the template where the manifest has several. */
   readonly owner: string;
   readonly namespace: string;
   /** The pod, or the pod template as a pod with `apiVersion` and `kind`. */
   readonly pod: Manifest;
-  /** The manifest with this pod replaced. */
-  readonly replace: (pod: Manifest) => Manifest;
+  readonly template: PodTemplate;
 }
-
-/** Kind -> path of its pod template. */
-const TEMPLATE_PATHS: Readonly<Record<string, readonly string[]>> = {
-  Pod: [],
-  PodTemplate: ['template'],
-  Deployment: ['spec', 'template'],
-  ReplicaSet: ['spec', 'template'],
-  ReplicationController: ['spec', 'template'],
-  StatefulSet: ['spec', 'template'],
-  DaemonSet: ['spec', 'template'],
-  Job: ['spec', 'template'],
-  CronJob: ['spec', 'jobTemplate', 'spec', 'template'],
-};
 
 /** Types of YAML 1.1 that Kubernetes reads as strings. */
 const TEXT_TAGS = ['timestamp', 'binary', 'omap', 'pairs', 'set'].map(
@@ -80,28 +69,23 @@ export function parseManifests(text: string, name: string): readonly Manifest[] 
   return manifests;
 }
 
-/** The pod of a manifest; undefined for a kind without one. */
-export function findPod(manifest: Manifest, defaultNamespace: string): FoundPod | undefined {
-  const kind = textOf(manifest['kind']);
-  const path = TEMPLATE_PATHS[kind];
-  if (path === undefined) return undefined;
-  const template = path.reduce<unknown>(
-    (at, field) => (isManifest(at) ? at[field] : undefined),
-    manifest,
-  );
-  const metadata = isManifest(manifest['metadata']) ? manifest['metadata'] : {};
-  const owner = `${kind}/${textOf(metadata['name'] ?? metadata['generateName'] ?? 'unnamed')}`;
-  if (!isManifest(template)) {
-    throw new VouchsafeError('ERR_ADMISSION_MALFORMED', `${owner} has no ${path.join('.')}`);
-  }
-  const isPod = path.length === 0;
-  return {
-    owner,
-    namespace: textOf(metadata['namespace'] ?? defaultNamespace),
-    // Pod templates, often those of Jobs, may have no metadata.
-    pod: isPod ? template : { apiVersion: 'v1', kind: 'Pod', metadata: {}, ...template },
-    replace: (pod) => (isPod ? pod : withValueAt(manifest, path, withoutKind(pod, template))),
-  };
+/**
+ * The pods of a manifest, in their order.
+ *
+ * @throws VouchsafeError `ERR_ADMISSION_MALFORMED` for a workload without a pod template.
+ */
+export function findPods(manifest: Manifest, defaultNamespace: string): readonly FoundPod[] {
+  const templates = podTemplatesOf(manifest);
+  return templates.map((template) => {
+    const isAmbiguous = templates.filter(({ owner }) => owner === template.owner).length > 1;
+    const place = isAmbiguous ? ` (${formatPath(template.path)})` : '';
+    return {
+      owner: `${template.owner}${place}`,
+      namespace: template.namespace ?? defaultNamespace,
+      pod: podOfTemplate(template),
+      template,
+    };
+  });
 }
 
 /** The annotations of the namespaces that the manifests define. */
@@ -151,32 +135,19 @@ function valueOf(document: Document, name: string, index: number): unknown {
   }
 }
 
-/** Items of a `List` set their kind; items of a `PodList` take it from the kind of the list. */
-function expandList(manifest: Manifest, name: string): readonly Manifest[] {
+/** Items of a `List` set their kind; items of a `PodList` take it from the kind of the list. Lists can hold Lists. */
+function expandList(manifest: Manifest, name: string, depth = 0): readonly Manifest[] {
   const { apiVersion, kind, items } = manifest;
   const ofItems = /^(.*)List$/.exec(textOf(kind))?.[1];
-  if (ofItems === undefined || !Array.isArray(items)) return [manifest];
-  return items.map((item: unknown) => {
+  // An empty List stays: there is nothing to print instead.
+  if (ofItems === undefined || !Array.isArray(items) || items.length === 0) return [manifest];
+  if (depth > MAX_LIST_DEPTH) throw unreadable(name, 'contains Lists nested too deeply');
+  return items.flatMap((item: unknown) => {
     if (!isManifest(item))
       throw unreadable(name, 'contains a List with an item that is not an object');
-    return ofItems === '' ? item : { apiVersion, kind: ofItems, ...item };
+    const whole = ofItems === '' ? item : { apiVersion, kind: ofItems, ...item };
+    return expandList(whole, name, depth + 1);
   });
-}
-
-function withValueAt(manifest: Manifest, path: readonly string[], value: unknown): Manifest {
-  const [field, ...rest] = path;
-  if (field === undefined) return manifest;
-  const inner = manifest[field];
-  return {
-    ...manifest,
-    [field]: rest.length === 0 ? value : withValueAt(isManifest(inner) ? inner : {}, rest, value),
-  };
-}
-
-/** Removes `apiVersion` and `kind` unless the template itself had them. */
-function withoutKind(pod: Manifest, template: Manifest): Manifest {
-  const added = ['apiVersion', 'kind'].filter((field) => !Object.hasOwn(template, field));
-  return Object.fromEntries(Object.entries(pod).filter(([field]) => !added.includes(field)));
 }
 
 function textOf(value: unknown): string {

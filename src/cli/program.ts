@@ -14,7 +14,7 @@ import type { Io } from './io.ts';
 
 /** The parsed options of all commands. */
 interface Options {
-  readonly file?: string;
+  readonly file?: readonly string[];
   readonly values?: string;
   readonly kubeVersion?: string;
   readonly namespace: string;
@@ -81,9 +81,11 @@ function createProgram(io: Io, signal: AbortSignal, done: (code: number) => void
   return program;
 }
 
-function withManifest(command: Command): Command {
+const MANIFEST = 'manifest, or directory of them; - reads standard input; repeatable';
+
+function withManifest(command: Command, file = MANIFEST): Command {
   return command
-    .option('-f, --file <file>', 'manifest; - reads standard input')
+    .option('-f, --file <file>', file, repeated)
     .option('--values <file>', 'Helm values of the installation')
     .option('--kube-version <version>', 'Kubernetes version of the cluster, e.g. 1.34', kubeVersion)
     .option('-n, --namespace <name>', 'namespace of objects that do not set one', 'default');
@@ -94,7 +96,7 @@ function addInject(program: Command, io: Io, done: (code: number) => void): void
     .description('print the manifest as the webhook would patch it; warnings go to standard error')
     .option('--review', 'answer an AdmissionReview (JSON) from standard input')
     .action(async (options: Options) => {
-      checkStandardInput([options.file ?? '-', options.values]);
+      checkStandardInput([...(options.file ?? ['-']), options.values]);
       const { injectManifests, reviewInput } = await import('./inject.ts');
       done(options.review ? await reviewInput(io, options) : await injectManifests(io, options));
     });
@@ -104,7 +106,7 @@ function addExplain(program: Command, io: Io, done: (code: number) => void): voi
   withManifest(program.command('explain'))
     .description('show what would be injected and why, with the source of every setting')
     .action(async (options: Options) => {
-      checkStandardInput([options.file ?? '-', options.values]);
+      checkStandardInput([...(options.file ?? ['-']), options.values]);
       const { explainManifests } = await import('./explain.ts');
       done(await explainManifests(io, options));
     });
@@ -116,23 +118,24 @@ function addRender(
   signal: AbortSignal,
   done: (code: number) => void,
 ): void {
-  withManifest(program.command('render'))
+  withManifest(program.command('render'), 'template; - reads standard input')
     .description('render a template offline, or the files of a pod with a dev or a real Vault')
     .option('--data <file>', 'values for the template, YAML or JSON')
     .option('--pod <file>', 'manifest of a pod; prints its files with masked values')
     .option('--show-secrets', 'print values unmasked')
     .action(async (options: Options) => {
-      if ((options.file === undefined) === (options.pod === undefined)) {
+      const [file, ...others] = options.file ?? [];
+      if ((file === undefined) === (options.pod === undefined) || others.length > 0) {
         throw usage('render requires either -f TEMPLATE [--data FILE] or --pod MANIFEST');
       }
-      checkStandardInput([options.file, options.data, options.pod, options.values]);
+      checkStandardInput([file, options.data, options.pod, options.values]);
       if (options.pod !== undefined) {
         const { renderPod } = await import('./render-pod.ts');
         done(await renderPod(io, { ...options, pod: options.pod }, signal));
         return;
       }
       const { renderOffline } = await import('./render-offline.ts');
-      done(await renderOffline(io, { file: options.file ?? '-', data: options.data }));
+      done(await renderOffline(io, { file: file ?? '-', data: options.data }));
     });
 }
 
@@ -146,7 +149,7 @@ function addDev(program: Command, io: Io, signal: AbortSignal, done: (code: numb
     .option('--oidc-port <port>', 'port for the keys of the embedded identity provider', port)
     .option('--show-secrets', 'print values unmasked')
     .action(async (options: Options) => {
-      checkStandardInput([options.file, options.values]);
+      checkStandardInput([...(options.file ?? []), options.values]);
       const { runDev } = await import('./dev.ts');
       done(await runDev(io, options, signal));
     });
@@ -196,6 +199,10 @@ function setting(
   const [, name, value] = /^([^=\s/]+)=(.*)$/s.exec(text) ?? [];
   if (name !== undefined && value !== undefined) return { ...others, [name]: value };
   throw new InvalidArgumentError('It must be NAME=VALUE, with the name without its prefix.');
+}
+
+function repeated(text: string, others: readonly string[] = []): readonly string[] {
+  return [...others, text];
 }
 
 function kubeVersion(text: string): string {

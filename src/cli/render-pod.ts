@@ -9,8 +9,8 @@ import {
   type LogFields,
   type Logger,
 } from '../core/index.ts';
+import { admitManifests, misplacementLines } from './admit.ts';
 import { choosePod, configMapsOf, realVault } from './dev.ts';
-import { admitManifests } from './inject.ts';
 import type { Io } from './io.ts';
 import { printFiles } from './print-files.ts';
 import { renderOnce } from './render-once.ts';
@@ -30,7 +30,8 @@ export async function renderPod(
   options: RenderPodOptions,
   signal: AbortSignal,
 ): Promise<number> {
-  const admitted = await admitManifests(io, { ...options, file: options.pod });
+  const admitted = await admitManifests(io, { ...options, file: [options.pod] });
+  for (const line of misplacementLines(admitted)) io.printError(line);
   const { found, result } = choosePod(admitted, options.pod);
   for (const warning of result.warnings) io.printError(`warning: ${found.owner}: ${warning}`);
   const { agentConfig: document } = result;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inject, readPod, type Pod } from '../../src/admission/index.ts';
-import { findPod, parseManifests } from '../../src/cli/manifest.ts';
+import { findPods, parseManifests } from '../../src/cli/manifest.ts';
 import { parseInstallation } from '../../src/config/installation/index.ts';
 import { parseDocumentText } from '../../src/config/schema/index.ts';
 import type { AgentLine } from '../../src/dev/show/agent-process.ts';
@@ -20,9 +20,7 @@ export async function admitExample(name: string): Promise<Pod> {
   const examples = new URL('manifests/examples/', ROOT);
   const manifest = await readFile(new URL(`${name}.yaml`, examples), 'utf8');
   const values = await readFile(new URL(`${name}.values.yaml`, examples), 'utf8');
-  const found = parseManifests(manifest, name)
-    .map((one) => findPod(one, 'default'))
-    .find((one) => one !== undefined);
+  const [found] = parseManifests(manifest, name).flatMap((one) => findPods(one, 'default'));
   if (found === undefined) throw new Error(`${name} holds no pod`);
   const result = inject({
     pod: readPod(found.pod),

@@ -29,6 +29,12 @@ export async function run(
         if (text !== undefined) return Promise.resolve(text);
         return Promise.reject(Object.assign(new Error('no such file'), { code: 'ENOENT' }));
       },
+      list: (path) => {
+        const directory = path.endsWith('/') ? path : `${path}/`;
+        const within = Object.keys(files).filter((name) => name.startsWith(directory));
+        const names = within.map((name) => name.slice(directory.length));
+        return Promise.resolve(within.length === 0 ? undefined : names);
+      },
       variable: () => undefined,
       isTerminal: false,
       clock,

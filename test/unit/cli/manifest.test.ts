@@ -2,19 +2,22 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { document, documents, inject, podParts, podText, type Fields } from './harness.ts';
 
-const WORKLOADS: Readonly<Record<string, Fields>> = {
-  Deployment: { spec: { template: podParts() } },
-  StatefulSet: { spec: { template: podParts() } },
-  DaemonSet: { spec: { template: podParts() } },
-  ReplicaSet: { spec: { template: podParts() } },
-  ReplicationController: { spec: { template: podParts() } },
-  Job: { spec: { template: podParts() } },
-  CronJob: { spec: { jobTemplate: { spec: { template: podParts() } } } },
-  PodTemplate: { template: podParts() },
-};
+const WORKLOADS: readonly (readonly [string, string, Fields])[] = [
+  ['apps/v1', 'Deployment', { spec: { template: podParts() } }],
+  ['apps/v1', 'StatefulSet', { spec: { template: podParts() } }],
+  ['apps/v1', 'DaemonSet', { spec: { template: podParts() } }],
+  ['apps/v1', 'ReplicaSet', { spec: { template: podParts() } }],
+  ['v1', 'ReplicationController', { spec: { template: podParts() } }],
+  ['batch/v1', 'Job', { spec: { template: podParts() } }],
+  ['batch/v1', 'CronJob', { spec: { jobTemplate: { spec: { template: podParts() } } } }],
+  ['v1', 'PodTemplate', { template: podParts() }],
+  ['argoproj.io/v1alpha1', 'Rollout', { spec: { template: podParts() } }],
+  ['apps.openshift.io/v1', 'DeploymentConfig', { spec: { template: podParts() } }],
+  ['v1', 'DeploymentConfig', { spec: { template: podParts() } }],
+];
 
-const objects = Object.entries(WORKLOADS).map(([kind, parts]) => ({
-  apiVersion: 'v1',
+const objects = WORKLOADS.map(([apiVersion, kind, parts]) => ({
+  apiVersion,
   kind,
   metadata: { name: 'web' },
   ...parts,
@@ -22,7 +25,7 @@ const objects = Object.entries(WORKLOADS).map(([kind, parts]) => ({
 
 suite('kinds of manifests', () => {
   for (const object of objects) {
-    test(`${object.kind}: its pod template is injected, and injected once`, async () => {
+    test(`${object.apiVersion} ${object.kind}: its pod template is injected, and injected once`, async () => {
       const first = await inject(JSON.stringify(object));
       assert.equal(first.code, 0);
       assert.equal(first.errors, `${object.kind}/web: injected (requested)\n`);
@@ -44,6 +47,22 @@ suite('kinds of manifests', () => {
     assert.match(out, /^apiVersion: v1\nkind: Pod\n/);
   });
 
+  test('Lists within Lists are opened, and an empty List stays', async () => {
+    const inner = { apiVersion: 'apps/v1', kind: 'DeploymentList', items: [objects[0]] };
+    const pods = { apiVersion: 'v1', kind: 'PodList', items: [podParts()] };
+    const list = {
+      apiVersion: 'v1',
+      kind: 'List',
+      items: [inner, { kind: 'List', items: [pods] }],
+    };
+    const { errors } = await inject(JSON.stringify(list));
+    assert.equal(errors, 'Deployment/web: injected (requested)\nPod/web: injected (requested)\n');
+    const empty = { apiVersion: 'v1', kind: 'List', items: [] };
+    const { code, out } = await inject(JSON.stringify(empty));
+    assert.equal(code, 0);
+    assert.deepEqual(document(out), empty);
+  });
+
   test('several documents keep their order; empty ones and comments are left out', async () => {
     const map = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: "1"}\n';
     const { code, out } = await inject(
@@ -62,10 +81,10 @@ suite('kinds of manifests', () => {
     assert.deepEqual(document(out), job);
   });
 
-  test('kinds without pods pass as they are', async () => {
+  test('kinds without pods pass as they are, and a manifest without any pod is reported', async () => {
     const service = { apiVersion: 'v1', kind: 'Service', spec: { ports: [{ port: 80 }] } };
     const { code, out, errors } = await inject(JSON.stringify(service));
-    assert.deepEqual([code, errors], [0, '']);
+    assert.deepEqual([code, errors], [0, 'no pod in these manifests\n']);
     assert.deepEqual(document(out), service);
   });
 });
@@ -143,6 +162,11 @@ suite('manifests that cannot be read', () => {
     ['an unknown alias', 'kind: *nothing\n', /document 1 has too many or unknown aliases/],
     ['aliases without end', bomb, /document 1 has too many or unknown aliases/],
     ['deep nesting', '['.repeat(20_000), /document 1 is not valid YAML/],
+    [
+      'Lists without end',
+      `${'{"kind":"List","items":['.repeat(20)}{}${']}'.repeat(20)}`,
+      /contains Lists nested too deeply/,
+    ],
   ];
   for (const [name, text, message] of refusals) {
     test(name, async () => {
