@@ -22,7 +22,8 @@ import {
 } from '../template/index.ts';
 // Not by its index, which brings the whole client: a render process has neither use nor room for it.
 import { parseResponse } from '../vault/response.ts';
-import { headOf, MAX_HEAD_BYTES, type Request, type SentTemplate, type ValueKind } from './wire.ts';
+import { isHead, MAX_EXACT_PARTS, MAX_HEAD_BYTES } from './wire-values.ts';
+import { headOf, type Request, type SentTemplate, type ValueKind } from './wire.ts';
 
 /** Cached templates, and their characters together. */
 const MAX_TEMPLATES = 256;
@@ -48,9 +49,7 @@ export class RendererService {
       case 'check': {
         const checks = request.templates.map(({ source, name }) => checkTemplate(source, name));
         const answer = headOf({ checks });
-        return [
-          answer.byteLength > MAX_HEAD_BYTES ? headOf({ checks: checks.map(tooMany) }) : answer,
-        ];
+        return [isHead(answer) ? answer : headOf({ checks: checks.map(tooMany) })];
       }
       case 'answer': {
         const opened = parseResponse(parts[0] ?? new Uint8Array(), request.shape, request.nowMs);
@@ -74,8 +73,9 @@ export class RendererService {
       }
     });
     const answer = answerOf(results);
-    if ((answer[0]?.byteLength ?? 0) <= MAX_HEAD_BYTES) return answer;
-    const text = `the dependencies and errors of the templates take more than ${MAX_HEAD_BYTES} bytes`;
+    if (isHead(answer[0])) return answer;
+    const most = `${MAX_HEAD_BYTES} bytes, or ${MAX_EXACT_PARTS} values with numbers such as 1.0`;
+    const text = `the dependencies and errors of the templates take more than ${most}`;
     return answerOf(results.map(() => new VouchsafeError('ERR_TEMPLATE_LIMIT', text)));
   }
 

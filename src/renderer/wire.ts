@@ -9,9 +9,7 @@ import type { TemplateCheck, Validity } from '../contracts/index.ts';
 import {
   ERROR_TABLE,
   isNumber,
-  isRecord,
   JsonText,
-  parseExactJson,
   VouchsafeError,
   type Dependency,
   type ErrorCode,
@@ -22,9 +20,16 @@ import {
 import type { Frame } from '../worker-pool/index.ts';
 import type { RenderLimits } from '../template/index.ts';
 import type { ResponseShape } from '../vault/response.ts';
-
-/** Longest first part of an answer, in bytes: the driver parses it on the thread that serves all volumes. */
-export const MAX_HEAD_BYTES = 512 * 1024;
+import {
+  finite,
+  list,
+  natural,
+  parseHead,
+  record,
+  text,
+  wireError,
+  type Members,
+} from './wire-values.ts';
 
 /** Deepest nesting of a write's parameters. */
 const MAX_PARAM_DEPTH = 100;
@@ -41,11 +46,6 @@ export interface Setup {
 export type SentTemplate =
   | { readonly name: string; readonly source: string }
   | { readonly name: string; readonly format: 'json' | 'env' | 'properties' | 'yaml' | 'raw' };
-
-/** An invalid answer; the process that sent it is not to be trusted any more. */
-export class WireError extends Error {
-  override readonly name = 'WireError';
-}
 
 /** How a value is sent: as JSON, or as the text that it is. */
 export type ValueKind = 'json' | 'text';
@@ -100,17 +100,6 @@ export function readValue(part: Uint8Array | undefined): JsonText {
 /** Encodes JSON as a part. */
 export function headOf(value: unknown): Uint8Array {
   return Buffer.from(JSON.stringify(value));
-}
-
-/** Parses the JSON of a part. @throws WireError */
-function parseHead(part: Uint8Array | undefined): unknown {
-  if (part === undefined || part.byteLength > MAX_HEAD_BYTES) throw wireError('the first part');
-  try {
-    const { buffer, byteOffset, byteLength } = part;
-    return parseExactJson(Buffer.from(buffer, byteOffset, byteLength).toString('utf8'));
-  } catch {
-    throw wireError('the first part'); // V8's own message shows the text
-  }
 }
 
 /** Reads the results of rendering `count` templates. @throws WireError for anything else. */
@@ -254,41 +243,6 @@ function readDetails(value: unknown): ErrorDetails {
   return Object.fromEntries(entries);
 }
 
-type Members = Readonly<Record<string, unknown>>;
-
-/** An object without inherited members. */
-function record(value: unknown): Members {
-  if (!isRecord(value)) throw wireError('an object');
-  return Object.setPrototypeOf(value, null) as Members; // fresh from JSON.parse: nothing else refers to it
-}
-
-function list(value: unknown): readonly unknown[] {
-  if (Array.isArray(value)) return value;
-  throw wireError('a list');
-}
-
-function text(value: unknown, most = MAX_HEAD_BYTES): string {
-  if (typeof value === 'string' && value.length <= most) return value;
-  throw wireError('a text');
-}
-
-function natural(value: unknown, most: number): number {
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= most) {
-    return value;
-  }
-  throw wireError('a number');
-}
-
-function finite(value: unknown): number {
-  if (typeof value === 'number' && Number.isFinite(value)) return value;
-  throw wireError('a number');
-}
-
 function requireParts(frame: Frame, count: number): void {
   if (frame.length !== count) throw wireError('the number of parts');
-}
-
-/** Names the place in the answer, never its content. */
-function wireError(what: string): WireError {
-  return new WireError(`${what} of the answer is invalid`);
 }

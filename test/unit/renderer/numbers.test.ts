@@ -4,6 +4,7 @@ import { suite, test } from 'node:test';
 import {
   dependencyKey,
   JsonText,
+  VouchsafeError,
   type Dependency,
   type WriteParam,
 } from '../../../src/core/index.ts';
@@ -36,7 +37,7 @@ async function rendered(
   const jobs = [{ template: { name: 't', source }, context: { dependency: READ } }];
   const known = new Map([...values].map(([key, value]) => [key, { value }]));
   const [output] = await localRenderer().render({ jobs, values: known }, CLIENT, NEVER);
-  assert.ok(output !== undefined && 'used' in output, String(output));
+  assert.ok(output !== undefined && 'used' in output);
   return output;
 }
 
@@ -73,6 +74,25 @@ suite('numbers keep their digits in the processes of the driver', () => {
       [dependencyKey(write), await opened('{"n":2.0}')] as const,
     ]);
     assert.equal(textOf(await rendered(source, answered)), '2.0');
+  });
+
+  test('but not many of them in parameters, which the driver parses on its own thread', async () => {
+    const many = (count: number): Promise<JsonText> => opened(`{"all":[${'1.0,'.repeat(count)}1]}`);
+    const jobs = [
+      {
+        template: { name: 't', source: '{{secret "t/echo#n" all=all}}' },
+        context: { dependency: READ },
+      },
+    ];
+    const render = async (count: number): Promise<unknown> => {
+      const values = new Map([[dependencyKey(READ), { value: await many(count) }]]);
+      const [output] = await localRenderer().render({ jobs, values }, CLIENT, NEVER);
+      return output;
+    };
+    assert.ok(!((await render(10_000)) instanceof VouchsafeError));
+    const error = await render(21_000);
+    assert.ok(error instanceof VouchsafeError && error.code === 'ERR_TEMPLATE_LIMIT');
+    assert.match(error.message, /20000 values with numbers such as 1\.0/);
   });
 
   test('in values that are not JSON texts', async () => {

@@ -2,14 +2,13 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { NumberText, VouchsafeError, type WriteParam } from '../../../src/core/index.ts';
+import { MAX_EXACT_PARTS, MAX_HEAD_BYTES, WireError } from '../../../src/renderer/wire-values.ts';
 import {
   headOf,
-  MAX_HEAD_BYTES,
   readChecked,
   readOpened,
   readRendered,
   readValue,
-  WireError,
 } from '../../../src/renderer/wire.ts';
 import type { Frame } from '../../../src/worker-pool/index.ts';
 
@@ -50,6 +49,10 @@ const WRONG: Readonly<Record<string, readonly [read: (frame: Frame) => unknown, 
   'no part at all': [render, []],
   'a first part that is not JSON': [render, [raw('secret')]],
   'a first part that is too long': [render, [raw(`"${'x'.repeat(MAX_HEAD_BYTES)}"`)]],
+  'a first part with too many numbers that keep their text': [
+    render,
+    [raw(`[${'1.0,'.repeat(MAX_EXACT_PARTS)}1]`)],
+  ],
   'nested lists': [render, [raw('['.repeat(MAX_HEAD_BYTES))]],
   null: [render, [raw('null')]],
   'a list for an object': [render, [raw('[]')]],
