@@ -6,6 +6,7 @@ import { NO_LOGGER, type Labels, type LogFields, type Metrics } from '../../../s
 import { createVaultClient } from '../../../src/vault/index.ts';
 import { FakeClock } from '../../helpers/fake-clock.ts';
 import { inOrder, startScripted } from '../../helpers/scripted-http.ts';
+import { until } from '../../helpers/until.ts';
 import { answer, failure, makeClient, mount, NEVER, PLANTED, refused, TOKEN } from './harness.ts';
 
 const READ = { kind: 'read', path: 'kv/app' } as const;
@@ -135,5 +136,5 @@ test('a client that was used does not keep the process alive or its connections 
   await client.fetch(TOKEN, READ, NEVER);
   assert.equal(server.openConnections(), 1);
   client.close();
-  while (server.openConnections() > 0) await new Promise((resolve) => setImmediate(resolve));
+  await until(() => server.openConnections() === 0);
 });

@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { suite, test, type TestContext } from 'node:test';
 import { VouchsafeError } from '../../../src/core/index.ts';
 import type { ResponseBudget } from '../../../src/vault/index.ts';
-import { settle } from '../../helpers/fake-clock.ts';
 import { inOrder, startScripted } from '../../helpers/scripted-http.ts';
+import { until } from '../../helpers/until.ts';
 import { Transport } from '../../../src/vault/transport.ts';
 import { answer, makeClient, NEVER, refused, TOKEN } from './harness.ts';
 
@@ -104,7 +104,7 @@ suite('room for answers of Vault', () => {
     assert.equal(budget.held, 0);
     const second = client.fetch(TOKEN, WRITE, NEVER);
     await server.arrived(3);
-    while (clock.sleeping === 0) await settle();
+    await until(() => clock.sleeping > 0);
     await clock.advance(2000);
     await second;
     assert.equal(budget.held, 0);
