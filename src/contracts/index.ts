@@ -4,5 +4,5 @@ export type { OutputFile } from './files.ts';
 export type { KnownMount, SystemMounts } from './mounts.ts';
 export type { PodFacts, PodName } from './pod.ts';
 export type { CheckTemplate, TemplateCheck } from './template.ts';
-export type { LoginRequest, Validity, VaultToken } from './vault.ts';
+export type { LoginRequest, OwnEnd, Validity, VaultToken } from './vault.ts';
 export type { VolumePlan, VolumeRefusal } from './volume.ts';

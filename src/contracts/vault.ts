@@ -28,13 +28,24 @@ export type Validity =
   | {
       readonly kind: 'lease';
       readonly leaseId: string;
+      /** 0: Vault does not say how long it lasts. */
       readonly durationMs: number;
       readonly renewable: boolean;
+      /** The end of the value itself, which no renewal moves. Milliseconds since the epoch. */
+      readonly endsAtMs?: number;
     }
   /** Vault itself changes the value after `ttlMs`, as for static database roles. */
   | { readonly kind: 'rotation'; readonly ttlMs: number }
-  /** The value itself expires, as certificates without a lease do. Milliseconds since the epoch. */
-  | { readonly kind: 'expires'; readonly notBeforeMs?: number; readonly expiresAtMs: number };
+  /** The value itself expires, as certificates without a lease do. */
+  | ({ readonly kind: 'expires' } & OwnEnd);
+
+/** When a value ends by what it says itself. Milliseconds since the epoch. */
+export interface OwnEnd {
+  readonly notBeforeMs?: number;
+  readonly expiresAtMs: number;
+  /** Present if a read may have answered with a value that Vault holds, rather than made: it may be replaced before its end. */
+  readonly isStored?: true;
+}
 
 /** A Vault token after a login or a renewal. */
 export interface VaultToken {

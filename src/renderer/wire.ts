@@ -169,17 +169,29 @@ function readValidity(value: Members): Validity {
         leaseId: text(value['leaseId'], 4096),
         durationMs: finite(value['durationMs']),
         renewable: value['renewable'] === true,
+        ...optionalTime('endsAtMs', value),
       };
     case 'rotation':
       return { kind: 'rotation', ttlMs: finite(value['ttlMs']) };
-    case 'expires': {
-      const expiresAtMs = finite(value['expiresAtMs']);
-      if (value['notBeforeMs'] === undefined) return { kind: 'expires', expiresAtMs };
-      return { kind: 'expires', notBeforeMs: finite(value['notBeforeMs']), expiresAtMs };
-    }
+    case 'expires':
+      return {
+        kind: 'expires',
+        ...optionalTime('notBeforeMs', value),
+        expiresAtMs: finite(value['expiresAtMs']),
+        ...(value['isStored'] === true && { isStored: true }),
+      };
     default:
       throw wireError('a validity');
   }
+}
+
+function optionalTime<Name extends string>(
+  name: Name,
+  value: Members,
+): { readonly [Key in Name]?: number } {
+  const found = value[name];
+  // The one member is named by the argument, which the compiler does not follow.
+  return found === undefined ? {} : ({ [name]: finite(found) } as { [Key in Name]?: number });
 }
 
 function readDependency(value: unknown): Dependency {

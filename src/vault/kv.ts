@@ -24,6 +24,8 @@ export function mountOf(path: string, body: JsonObject | undefined): Mount | und
   const prefix = stringAt(data, 'path');
   if (prefix === '' || !`${path}/`.startsWith(prefix)) return undefined;
   const type = stringAt(data, 'type');
+  // Its keys are the user's, too.
+  if (type === 'cubbyhole') return { prefix, kind: 'kv1' };
   if (type !== 'kv' && type !== 'generic') return { prefix, kind: 'other' };
   return { prefix, kind: stringAt(objectAt(data, 'options'), 'version') === '2' ? 'kv2' : 'kv1' };
 }

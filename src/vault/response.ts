@@ -56,19 +56,26 @@ export function parseBody(body: JsonObject, shape: ResponseShape, nowMs: number)
   }
   const auth = body['auth'];
   if (isRecord(auth)) return { value: auth, validity: authValidity(auth, nowMs), warnings };
-  // The keys of a KV secret are the user's: they say nothing about its validity.
-  const facts = shape.mount.startsWith('kv') ? {} : data;
-  return { value: data, validity: validityOf(body, facts, nowMs), warnings };
+  return { value: data, validity: validityOf(body, data, shape, nowMs), warnings };
 }
 
-function validityOf(body: JsonObject, data: JsonObject, nowMs: number): Validity {
+function validityOf(
+  body: JsonObject,
+  data: JsonObject,
+  { mount }: ResponseShape,
+  nowMs: number,
+): Validity {
   const facts = {
     leaseId: stringAt(body, 'lease_id'),
     leaseDurationMs: secondsAt(body, 'lease_duration'),
     renewable: body['renewable'] === true,
-    data,
+    // The keys of a KV secret are the user's: they say nothing about its validity.
+    data: mount === 'kv1' || mount === 'kv2' ? {} : data,
   };
-  return classifyValidity(facts, nowMs);
+  const validity = classifyValidity(facts, nowMs);
+  // It may be KV as well.
+  const isUnclear = mount === 'unknown' && validity.kind === 'expires';
+  return isUnclear ? { ...validity, isStored: true } : validity;
 }
 
 function listedNames(

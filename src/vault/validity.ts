@@ -2,9 +2,8 @@
  * How long a value is valid.
  */
 import type { Validity } from '../contracts/index.ts';
-import { certificateLife } from '../core/index.ts';
-import { X509Certificate } from 'node:crypto';
-import { secondsAt, stringAt, type JsonObject } from './json.ts';
+import { secondsAt, type JsonObject } from './json.ts';
+import { ownEnd, ownEnds } from './own-end.ts';
 
 /** The parts of Vault's response that determine its validity. */
 export interface LeaseFacts {
@@ -21,10 +20,29 @@ export interface LeaseFacts {
  * @see https://developer.hashicorp.com/vault/docs/concepts/lease
  */
 export function classifyValidity(facts: LeaseFacts, nowMs: number): Validity {
-  const { leaseId, leaseDurationMs: durationMs, renewable, data } = facts;
-  if (leaseId !== '') return { kind: 'lease', leaseId, durationMs, renewable };
+  const { leaseId, data } = facts;
+  if (leaseId !== '') return leaseValidity(facts, nowMs);
   if (isStaticRole(data)) return { kind: 'rotation', ttlMs: secondsAt(data, 'ttl') };
-  return certificateValidity(data) ?? secretIdValidity(data, nowMs) ?? { kind: 'static' };
+  const end = ownEnd(data, nowMs);
+  return end === undefined ? { kind: 'static' } : { kind: 'expires', ...end };
+}
+
+/** A duration beside a lease that is nearly the lease's is the same thing said twice. */
+const SAME_SHARE = 0.95;
+
+/** A lease; of the value's own end only what matters beside it, and nothing if the local clock contradicts Vault. */
+function leaseValidity(facts: LeaseFacts, nowMs: number): Validity {
+  const { leaseId, leaseDurationMs: durationMs, renewable, data } = facts;
+  const lease = { kind: 'lease', leaseId, durationMs, renewable } as const;
+  const { absolute, relative } = ownEnds(data, nowMs);
+  const isOwn = relative !== undefined && relative.expiresAtMs < nowMs + durationMs * SAME_SHARE;
+  const ends = [absolute, isOwn || durationMs === 0 ? relative : undefined].flatMap((end) =>
+    end === undefined || end.expiresAtMs <= nowMs ? [] : [end.expiresAtMs],
+  );
+  if (ends.length === 0) return lease;
+  const endsAtMs = Math.min(...ends);
+  if (durationMs === 0) return { ...lease, durationMs: endsAtMs - nowMs, renewable: false };
+  return renewable || endsAtMs < nowMs + durationMs ? { ...lease, endsAtMs } : lease;
 }
 
 /** Static roles report their next rotation; one with a schedule has no `rotation_period`. */
@@ -33,29 +51,4 @@ function isStaticRole(data: JsonObject): boolean {
   return ['rotation_period', 'rotation_schedule', 'last_vault_rotation'].some(
     (name) => Boolean(data[name]) && data[name] !== '0',
   );
-}
-
-function certificateValidity(data: JsonObject): Validity | undefined {
-  const pem = stringAt(data, 'certificate');
-  const expiresAtMs = secondsAt(data, 'expiration');
-  if (pem === '' || expiresAtMs === 0) return undefined;
-  const notBeforeMs = notBefore(pem);
-  if (notBeforeMs === undefined || notBeforeMs >= expiresAtMs)
-    return { kind: 'expires', expiresAtMs };
-  return { kind: 'expires', notBeforeMs, expiresAtMs };
-}
-
-function notBefore(pem: string): number | undefined {
-  try {
-    return certificateLife(new X509Certificate(pem)).fromMs;
-  } catch {
-    // DER, or unreadable. Only the expiry is needed, and Vault sends that separately.
-    return undefined;
-  }
-}
-
-function secretIdValidity(data: JsonObject, nowMs: number): Validity | undefined {
-  const ttlMs = secondsAt(data, 'secret_id_ttl');
-  if (stringAt(data, 'secret_id') === '' || ttlMs === 0) return undefined;
-  return { kind: 'expires', expiresAtMs: nowMs + ttlMs };
 }

@@ -121,6 +121,11 @@ const WRONG: Readonly<Record<string, readonly [read: (frame: Frame) => unknown, 
     opened({ kind: 'lease', leaseId: 'x'.repeat(4097), durationMs: 1, renewable: true }),
   ],
   'a lifetime that is not a number': [readOpened, opened({ kind: 'rotation', ttlMs: null })],
+  'an end of a lease that is not a number': [
+    readOpened,
+    opened({ kind: 'lease', leaseId: 'a', durationMs: 1, renewable: true, endsAtMs: 'soon' }),
+  ],
+  'an end that is not a number': [readOpened, opened({ kind: 'expires', expiresAtMs: 'soon' })],
   'a warning that is none': [readOpened, opened({ kind: 'static' }, [{}])],
   'a warning too long': [readOpened, opened({ kind: 'static' }, ['x'.repeat(1025)])],
   'an answer without its value': [
@@ -157,7 +162,15 @@ suite('answers of a render process', () => {
     ]);
     assert.deepEqual(readOpened([headOf({ malformed: 'no' })]), { malformed: 'no' });
     const lease = { kind: 'lease', leaseId: 'a', durationMs: 1, renewable: true };
-    for (const life of [lease, { kind: 'static' }, { kind: 'rotation', ttlMs: 1 }]) {
+    const expires = { kind: 'expires', expiresAtMs: 2 };
+    for (const life of [
+      lease,
+      { ...lease, endsAtMs: 2 },
+      { kind: 'static' },
+      { kind: 'rotation', ttlMs: 1 },
+      expires,
+      { ...expires, notBeforeMs: 1, isStored: true },
+    ]) {
       assert.deepEqual(readOpened(opened(life)), { validity: life, warnings: [] });
     }
     assert.deepEqual(readValue(raw('{"a":1}')).parse(), { a: 1 });

@@ -9,6 +9,7 @@ const NOW = Date.UTC(2026, 0, 1);
 const STATIC: Validity = { kind: 'static' };
 const certificate = createTestCa().issue().certPem;
 const notBeforeMs = new X509Certificate(certificate).validFromDate.getTime();
+const notAfterMs = new X509Certificate(certificate).validToDate.getTime();
 const expiration = notBeforeMs / 1000 + 3600;
 const expiresAtMs = expiration * 1000;
 
@@ -72,9 +73,17 @@ const TABLE: readonly [string, Partial<LeaseFacts>, Validity][] = [
     { data: { certificate: 'x', expiration: String(expiration) } },
     { kind: 'expires', expiresAtMs },
   ],
-  ['a certificate without expiration', { data: { certificate } }, STATIC],
+  [
+    'a certificate without expiration: its own date, and Vault may hold it',
+    { data: { certificate } },
+    { kind: 'expires', notBeforeMs, expiresAtMs: notAfterMs, isStored: true },
+  ],
   ['an expiration without certificate', { data: { expiration } }, STATIC],
-  ['an expiration that is no number', { data: { certificate, expiration: 'soon' } }, STATIC],
+  [
+    'an expiration that is no date',
+    { data: { certificate, expiration: 'soon' } },
+    { kind: 'expires', notBeforeMs, expiresAtMs: notAfterMs, isStored: true },
+  ],
   [
     'a secret id',
     { data: { secret_id: 'x', secret_id_ttl: 600 } },
