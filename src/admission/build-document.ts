@@ -107,7 +107,8 @@ export function agentDocument(
     ...(needs.vault && { vault: vaultOf(needs.vault), auth: authOf(settings, needs) }),
     ...optional('maxRenderBytes', otherThan(DEFAULTS.AGENT_RENDER_BYTES, how.maxRenderBytes)),
     output: { mode: settings['file-mode'].text ?? how.fileMode },
-    ...(others.length > 0 && { files: others.map((file) => fileOf(file, settings, keyMode)) }),
+    ...optional('refresh', durationOf(settings.refresh)),
+    ...(others.length > 0 && { files: others.map((file) => fileOf(file, keyMode)) }),
     ...(x509 !== undefined && { x509Svid: Object.keys(x509).length === 0 ? true : x509 }),
     ...(how.mode === 'csi' ? {} : reactions(settings)),
     // In mode init nothing runs after the init container; what it revoked, the application would lose.
@@ -243,10 +244,9 @@ function authOf(settings: Settings, needs: Needs): NonNullable<RawAgentConfig['a
   };
 }
 
-function fileOf(file: FileSettings, settings: Settings, keyMode: string | undefined): RawFile {
+function fileOf(file: FileSettings, keyMode: string | undefined): RawFile {
   const from = file['template-from']?.value;
-  const isSvid = file['jwt-svid'] !== undefined;
-  const refresh = file.refresh ?? (isSvid ? undefined : settings.refresh);
+  const { refresh } = file;
   return {
     name: file.name,
     ...optional('path', file.file?.value),

@@ -25,6 +25,8 @@ export interface FileConfig {
   readonly source: FileSource;
   /** How often a value without a lease is read again. */
   readonly refreshMs: number;
+  /** Present if the file sets its own refresh: then writes are repeated at it as well. */
+  readonly isRefreshSet?: true;
   readonly onChange: readonly NotifyAction[];
 }
 

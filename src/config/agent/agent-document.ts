@@ -149,10 +149,9 @@ const fileEntry = shape.object(
       grammar.MAX_AUDIENCES,
       'Delivers a JWT-SVID with these audiences.',
     ),
-    refresh: shape.withDefault(
-      shape.parsed(grammar.duration(1000), 'How often a value without a lease is read again.'),
-      defaults.REFRESH_MS,
-      formatDuration(defaults.REFRESH_MS),
+    refresh: shape.parsed(
+      grammar.duration(1000),
+      'How often a value without a lease is read again, and a write repeated. Default: `refresh` of the document, at which no write is repeated.',
     ),
     onChange,
   },
@@ -224,6 +223,14 @@ export const agentDocument = shape.object(
         },
         'Where the files go.',
       ),
+    ),
+    refresh: shape.withDefault(
+      shape.parsed(
+        grammar.duration(1000),
+        'How often files that do not set their own read a value without a lease again.',
+      ),
+      defaults.REFRESH_MS,
+      formatDuration(defaults.REFRESH_MS),
     ),
     files: shape.withDefault(shape.list(fileEntry, MAX_FILES, 'The delivered files.'), [], []),
     x509Svid: shape.either(

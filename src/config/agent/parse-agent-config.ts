@@ -115,7 +115,9 @@ function build(raw: Document, environment: AgentEnvironment, place: Place): Agen
 
 function fileOf(file: FileDocument, raw: Document): FileConfig {
   const { name = '', path = name, mode = raw.output.mode, refresh, onChange } = file;
-  return { name, path, mode, source: sourceOf(file), refreshMs: refresh, onChange };
+  const refreshMs = refresh ?? raw.refresh;
+  const common = { name, path, mode, source: sourceOf(file), refreshMs, onChange };
+  return refresh === undefined ? common : { ...common, isRefreshSet: true };
 }
 
 function sourceOf(file: FileDocument): FileSource {

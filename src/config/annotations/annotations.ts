@@ -88,7 +88,7 @@ export const SETTINGS = {
     grammar.duration(1000),
     defaults.REFRESH_MS,
     '`5m`',
-    'How often secrets without a lease are read again.',
+    'How often secrets without a lease are read again; a write is repeated only at a `refresh-<name>`.',
   ),
   'file-mode': optional(
     grammar.fileMode,
@@ -219,7 +219,7 @@ export const FILE_SETTINGS = {
   'file-mode': perFile(grammar.fileMode, 'Permission bits of the file.', 'see `file-mode`'),
   refresh: perFile(
     grammar.duration(1000),
-    'How often the secret is read again if it has no lease; spread by up to 10 %.',
+    'How often the secret is read again if it has no lease, and writes are repeated; spread by up to 10 %.',
     'see `refresh`',
   ),
   'on-change': perFile(grammar.notifyActions, 'What to do when this file changes.'),

@@ -36,10 +36,11 @@ export function localConfig(raw: RawAgentConfig, places: LocalPlaces): RawAgentC
     ...(raw.vault === undefined ? {} : { vault: localVault(raw, places, map) }),
     ...(auth?.tokenFile === undefined ? {} : { auth: { ...auth, tokenFile: map(auth.tokenFile) } }),
     output: { ...raw.output, directory },
+    refresh: shownRefresh(raw.refresh),
     files: (raw.files ?? []).map((file) => ({
       ...file,
       ...(file.templateFile === undefined ? {} : { templateFile: map(file.templateFile) }),
-      refresh: shownRefresh(file.refresh),
+      ...(file.refresh === undefined ? {} : { refresh: shownRefresh(file.refresh) }),
       ...(file.onChange === undefined ? {} : { onChange: localActions(file.onChange, places) }),
     })),
     ...(raw.onChange === undefined ? {} : { onChange: localActions(raw.onChange, places) }),
