@@ -6,6 +6,7 @@ import type { AgentConfig } from '../config/agent/index.ts';
 import { leasesBeyond } from './credential-revoker.ts';
 import type { Entry } from './entry.ts';
 import { connectionOf, identityOf } from './fingerprints.ts';
+import type { LeaseRef } from './obtain.ts';
 import type { FilesState } from './phase.ts';
 import type { RenewalPlan } from './schedule.ts';
 import type { Session, Sessions } from './sessions.ts';
@@ -111,12 +112,19 @@ function savedValue(
   const { held, dependency, refreshMs } = entry;
   if (held === undefined || !isIssued(dependency, held)) return [];
   if (held.lease !== undefined && held.lease.session !== session?.id) return [];
-  const lease = held.lease === undefined ? null : { id: held.lease.id, fullMs: held.lease.fullMs };
+  const lease = held.lease === undefined ? null : savedLease(held.lease, nowMs);
   const plan = { dependency, refreshMs, lease, ...savedPlan(held.plan, nowMs) };
   const { value } = held;
   const content = value instanceof JsonText ? value.parseIfShort() : value;
   const isLong = content === undefined && value instanceof JsonText;
   return [isLong ? { ...plan, json: value } : { ...plan, value: content }];
+}
+
+function savedLease(
+  { id, fullMs, endsAtMs }: LeaseRef,
+  nowMs: number,
+): NonNullable<SavedPlan['lease']> {
+  return { id, fullMs, ...(endsAtMs === undefined ? {} : { endsInMs: endsAtMs - nowMs }) };
 }
 
 function savedPlan(

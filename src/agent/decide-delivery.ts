@@ -2,6 +2,7 @@
  * What becomes of a rendered set: it is written, it waits for values, or it fails. Pure; `Delivery` executes it.
  */
 import { hasCode, VouchsafeError, type Dependency } from '../core/index.ts';
+import type { FileConfig } from '../config/agent/index.ts';
 import { chooseSet, type ChosenFile, type KeptFile } from './choose-set.ts';
 import type { RenderedFile } from './file-set.ts';
 
@@ -59,8 +60,10 @@ export function isRetriedLater(error: VouchsafeError): boolean {
 /** A dependency of a set. */
 export interface Needed {
   readonly dependency: Dependency;
-  /** The shortest refresh interval of the files that use it, in milliseconds. */
+  /** The shortest refresh interval of the files that use it, in milliseconds; of a write, of those that set one, if any does. */
   readonly refreshMs: number;
+  /** Whether a write is repeated at each refresh: a file that uses it sets one. */
+  readonly isRepeated: boolean;
 }
 
 /** All dependencies that a rendering has reached, by key. */
@@ -68,11 +71,23 @@ export function dependenciesOf(rendered: readonly RenderedFile[]): ReadonlyMap<s
   const found = new Map<string, Needed>();
   for (const { file, used } of rendered) {
     for (const [key, dependency] of used) {
-      const refreshMs = Math.min(file.refreshMs, found.get(key)?.refreshMs ?? Infinity);
-      found.set(key, { dependency, refreshMs });
+      found.set(key, merged(dependency, found.get(key), file));
     }
   }
   return found;
+}
+
+/** What one more file needs of a dependency. A file that sets its refresh takes precedence in when a write is repeated. */
+function merged(dependency: Dependency, known: Needed | undefined, file: FileConfig): Needed {
+  const { refreshMs } = file;
+  const isRepeated = file.isRefreshSet === true;
+  const own = { dependency, refreshMs, isRepeated };
+  if (known === undefined) return own;
+  if (dependency.kind === 'write' && known.isRepeated !== isRepeated) {
+    return isRepeated ? own : known;
+  }
+  const shortestMs = Math.min(refreshMs, known.refreshMs);
+  return { dependency, refreshMs: shortestMs, isRepeated: isRepeated || known.isRepeated };
 }
 
 /** The renderings so far. */

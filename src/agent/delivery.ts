@@ -215,7 +215,9 @@ export class Delivery {
     const endless = endlessError(this.#passes);
     if (endless !== undefined) return endless;
     try {
-      for (const { dependency, refreshMs } of found.values()) values.track(dependency, refreshMs);
+      for (const { dependency, refreshMs, isRepeated } of found.values()) {
+        values.track(dependency, refreshMs, isRepeated);
+      }
       return undefined;
     } catch (error) {
       return toVouchsafeError(error);

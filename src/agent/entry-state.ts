@@ -3,6 +3,7 @@
  */
 import type { LogLevel, Random, VouchsafeError } from '../core/index.ts';
 import type { LeaseRef, ObtainedValue } from './obtain.ts';
+import type { TokenLife } from './token-life.ts';
 
 /** A value with a lease. */
 type LeasedValue = ObtainedValue & { readonly lease: LeaseRef };
@@ -59,6 +60,8 @@ export type EntryEvent =
   | { readonly type: 'aborted' }
   /** A stream delivered a value. */
   | { readonly type: 'streamed'; readonly value: ObtainedValue }
+  /** From now on a write is repeated at each refresh. */
+  | { readonly type: 'repeated'; readonly afterMs: number }
   /** There is a newer session, {@link EntryContext.session}: leases of older ones are replaced. */
   | { readonly type: 'sessionReplaced' }
   /** No file depends on the entry any more. It is kept while a step is in progress, because that may bring a lease. */
@@ -87,6 +90,8 @@ export type EntryEffect =
   | { readonly type: 'save' }
   /** A rendering may have another result now. */
   | { readonly type: 'render' }
+  /** A login is to precede the next read. */
+  | { readonly type: 'log-in' }
   /** The next failure is the first one again. */
   | { readonly type: 'reset-waits' };
 
@@ -108,6 +113,8 @@ export interface EntryContext {
   readonly random: Random;
   /** Id of the newest session. */
   readonly session: number;
+  /** The token of that session, if its life is known. */
+  readonly token?: TokenLife | undefined;
 }
 
 /** The state of a new entry; with a value, that of a predecessor. */

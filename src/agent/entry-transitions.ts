@@ -18,6 +18,7 @@ import {
   type EntryTransition,
   type ValueState,
 } from './entry-state.ts';
+import { takeFirstStep, takeStep } from './entry-steps.ts';
 import type { LeaseRef, ObtainedValue } from './obtain.ts';
 import { lastRenewalMs, spreadFirst } from './schedule.ts';
 
@@ -61,6 +62,7 @@ export const ENTRY_TABLE: Table = {
   held: {
     due: rule(['held', 'refreshing', 'renewing'], takeStep),
     streamed: rule(['held'], (state, { value }, context) => hold(state, value, context)),
+    repeated: rule(['held'], planRepetition),
     sessionReplaced: rule(['held'], moveLease),
     dropped: rule(['dropped'], drop),
   },
@@ -100,36 +102,6 @@ export function transitionEntry(
 type Busy = EntryStateOf<'fetching' | 'refreshing' | 'renewing'>;
 type BusyWithValue = EntryStateOf<'refreshing' | 'renewing'>;
 
-function takeFirstStep(
-  state: EntryStateOf<'pending'>,
-  _event: EntryEventOf<'due'>,
-  { nowMs }: EntryContext,
-): EntryTransition<EntryStateOf<'pending' | 'fetching'>> {
-  if (state.times.atMs > nowMs) return { state, effects: [] };
-  return {
-    state: { name: 'fetching', times: state.times },
-    effects: [],
-    request: { type: 'fetch' },
-  };
-}
-
-function takeStep(
-  state: EntryStateOf<'held'>,
-  _event: EntryEventOf<'due'>,
-  { nowMs }: EntryContext,
-): EntryTransition<EntryStateOf<'held' | 'refreshing' | 'renewing'>> {
-  const { held, times } = state;
-  if (times.atMs > nowMs) return { state, effects: [] };
-  if (held.plan.action === 'fetch' || held.lease === undefined) {
-    return { state: { name: 'refreshing', held, times }, effects: [], request: { type: 'fetch' } };
-  }
-  return {
-    state: { name: 'renewing', held, times },
-    effects: [],
-    request: { type: 'renew', held: { ...held, lease: held.lease } },
-  };
-}
-
 function obtain(
   state: Busy,
   { value }: EntryEventOf<'obtained'>,
@@ -167,11 +139,24 @@ function hold(
     state: moved(next, context),
     effects: [
       { type: 'reset-waits' },
+      ...unknownLife(previous, value),
       ...supersede(replaced),
       ...(value.lease === undefined ? [] : [{ type: 'save' } as const]),
       ...(isChanged ? [{ type: 'render' } as const] : []),
     ],
   };
+}
+
+/** A warning about the first lease without a duration. */
+function unknownLife(
+  previous: ObtainedValue | undefined,
+  { plan }: ObtainedValue,
+): readonly EntryEffect[] {
+  const wasUnknown = previous?.plan.unknownWaitMs !== undefined;
+  if (plan.unknownWaitMs === undefined || wasUnknown) return [];
+  const message =
+    'vault issued a lease without a duration; a new credential is requested at refresh, then less and less often';
+  return [{ type: 'log', level: 'warn', message }];
 }
 
 /** A stream delivers while a read is in progress. */
@@ -211,7 +196,8 @@ function failHeld(
   const isGone = hasCode(error, 'ERR_VAULT_LEASE_GONE');
   if (!isGone && times.atMs < lastMs) return { state: { name: 'held', held, times }, effects };
   const atMs = isGone ? nowMs : Math.max(nowMs + (error.retryAfterMs ?? 0), lastMs);
-  return { state: { name: 'held', held: toFetch(held), times: { ...times, atMs } }, effects };
+  const next = isGone ? ended(held, nowMs) : held;
+  return { state: { name: 'held', held: toFetch(next), times: { ...times, atMs } }, effects };
 }
 
 function failureEffects(state: Busy, error: VouchsafeError): readonly EntryEffect[] {
@@ -252,6 +238,16 @@ function drop({ times }: EntryState): EntryTransition<EntryStateOf<'dropped'>> {
   return { state: { name: 'dropped', times }, effects: [] };
 }
 
+/** A value with no next step gets one. */
+function planRepetition(
+  state: EntryStateOf<'held'>,
+  { afterMs }: EntryEventOf<'repeated'>,
+  { nowMs }: EntryContext,
+): EntryTransition<EntryStateOf<'held'>> {
+  if (state.times.atMs !== Infinity) return { state, effects: [] };
+  return { state: { ...state, times: { ...state.times, atMs: nowMs + afterMs } }, effects: [] };
+}
+
 function moveLease<S extends ValueState>(
   state: S,
   _event: EntryEventOf<'sessionReplaced'>,
@@ -265,6 +261,11 @@ function moved<S extends ValueState>(state: S, { nowMs, session }: EntryContext)
   const { held, times } = state;
   if (held.lease === undefined || held.lease.session >= session) return state;
   return { ...state, held: toFetch(held), times: { ...times, atMs: nowMs } };
+}
+
+function ended(held: ObtainedValue, nowMs: number): ObtainedValue {
+  const expiresAtMs = Math.min(held.plan.expiresAtMs, nowMs);
+  return { ...held, plan: { ...held.plan, expiresAtMs } };
 }
 
 function toFetch(held: ObtainedValue): ObtainedValue {

@@ -28,10 +28,10 @@ export class Entry {
   readonly number: number;
   readonly key: string;
   readonly dependency: Dependency;
-  /** How often it is read if it has no lease. */
-  refreshMs: number;
   /** Waits after failures. */
   backoff: Backoff;
+  #refreshMs: number;
+  #isRepeated = false;
   #state: EntryState;
   #dueAtMs: number;
 
@@ -40,10 +40,20 @@ export class Entry {
     this.number = number;
     this.key = dependencyKey(dependency);
     this.dependency = dependency;
-    this.refreshMs = refreshMs;
+    this.#refreshMs = refreshMs;
     this.#state = initialEntry(held, clock.monotonicMs());
     this.#dueAtMs = entryDueAtMs(this.#state);
     this.backoff = backoffOf(this, start);
+  }
+
+  /** How often it is read if it has no lease. */
+  get refreshMs(): number {
+    return this.#refreshMs;
+  }
+
+  /** Whether a write is repeated at each refresh. */
+  get isRepeated(): boolean {
+    return this.#isRepeated;
   }
 
   get state(): EntryState {
@@ -72,6 +82,14 @@ export class Entry {
   /** Monotonic milliseconds of the last read or renewal that succeeded. */
   get confirmedAtMs(): number {
     return this.#state.times.confirmedAtMs;
+  }
+
+  /** Sets how often it is obtained; true if it is repeated from now on and was not before. */
+  setRefresh(refreshMs: number, isRepeated: boolean): boolean {
+    const isNew = isRepeated && !this.#isRepeated;
+    this.#refreshMs = refreshMs;
+    this.#isRepeated = isRepeated;
+    return isNew;
   }
 
   /** Changes the state, and returns what is to be done. */

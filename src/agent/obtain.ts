@@ -20,7 +20,8 @@ import type { AuthConfig } from '../config/agent/index.ts';
 import { DEFAULTS } from '../config/schema/index.ts';
 import { Semaphore } from '../async/index.ts';
 import type { IdentityPort, VaultPort } from './ports.ts';
-import { planJwtSvid, planLease, planValue, type RenewalPlan } from './schedule.ts';
+import type { PlanContext, RenewalPlan, ValueOrigin } from './renewal-plan.ts';
+import { planJwtSvid, planLease, planValue } from './schedule.ts';
 import type { Session, Sessions } from './sessions.ts';
 
 /** Concurrent requests, separately to Vault and to the Workload API: if one hangs, the other is not delayed. */
@@ -31,6 +32,8 @@ export interface ObtainedValue {
   readonly value: unknown;
   /** Present where Vault issued a lease. */
   readonly lease?: LeaseRef;
+  /** Present if a read made the value, as that of a token does. */
+  readonly isMade?: true;
   readonly plan: RenewalPlan;
 }
 
@@ -41,6 +44,8 @@ export interface LeaseRef {
   readonly session: number;
   /** The duration of the first grant. */
   readonly fullMs: number;
+  /** When the value itself ends, which no renewal moves; monotonic milliseconds. Default: never. */
+  readonly endsAtMs?: number;
 }
 
 export interface ObtainerParts {
@@ -60,6 +65,8 @@ interface FetchRequest {
   readonly dependency: Dependency;
   /** How often it is read if it has no lease. */
   readonly refreshMs: number;
+  /** Whether a write is repeated at each refresh. Default: false. */
+  readonly isRepeated?: boolean;
   /** The result of the last read. */
   readonly held: ObtainedValue | undefined;
 }
@@ -87,7 +94,7 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
 
   async function fromVault(
     dependency: VaultDependency,
-    { refreshMs, held }: Omit<FetchRequest, 'dependency'>,
+    { refreshMs, isRepeated, held }: Omit<FetchRequest, 'dependency'>,
     signal: AbortSignal,
   ): Promise<ObtainedValue> {
     const { vault, sessions } = vaultOf(parts);
@@ -97,16 +104,8 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
     ).catch((error: unknown) => {
       throw withLogin(error, dependency.path, parts.auth);
     });
-    const value = dependency.kind === 'list' ? namesIn(answer.data) : answer.data;
-    if (answer.validity.kind === 'rotation') {
-      const isUnchanged = differsOnlyByTtl(answer, held?.value);
-      const known = { ...context(refreshMs), previous: held?.plan, isUnchanged };
-      // A TTL that counts down is not a change: files that show it stay as they are until the rotation.
-      return { value: isUnchanged ? held?.value : value, plan: planValue(answer.validity, known) };
-    }
-    const plan = planValue(answer.validity, context(refreshMs));
-    const lease = leaseOf(answer.validity, session);
-    return lease === undefined ? { value, plan } : { value, plan, lease };
+    const now = { ...context(refreshMs), origin: originOf(dependency, isRepeated) };
+    return obtainedValue(dependency, answer, { held, session, now });
   }
 
   async function fromIdentity(
@@ -141,11 +140,13 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
     if (session.id !== held.lease.session) {
       throw new VouchsafeError('ERR_VAULT_LEASE_GONE', 'the lease belongs to an older token');
     }
-    const { id, fullMs } = held.lease;
+    const { id, fullMs, endsAtMs } = held.lease;
     const grant = await withSession(sessions, session, () =>
       vault.renewLease(session.token, id, undefined, signal),
     );
-    return { ...held, plan: planLease(grant, fullMs, context(0)) };
+    const now = context(0);
+    const endsInMs = endsAtMs === undefined ? undefined : endsAtMs - now.monotonicMs;
+    return { ...held, plan: planLease({ ...grant, endsInMs }, fullMs, now) };
   }
 
   return {
@@ -159,6 +160,26 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
 
     renew: (held, signal) => vaultPermits.run(signal, () => renewed(held, signal)),
   };
+}
+
+/** A response as a value with its plan. */
+function obtainedValue(
+  dependency: VaultDependency,
+  answer: Awaited<ReturnType<VaultPort['fetch']>>,
+  { held, session, now }: Pick<FetchRequest, 'held'> & { session: Session; now: PlanContext },
+): ObtainedValue {
+  const value = dependency.kind === 'list' ? namesIn(answer.data) : answer.data;
+  const known = { ...now, previous: held?.plan };
+  if (answer.validity.kind === 'rotation') {
+    const isUnchanged = differsOnlyByTtl(answer, held?.value);
+    // A TTL that counts down is not a change: files that show it stay as they are until the rotation.
+    const plan = planValue(answer.validity, { ...known, isUnchanged });
+    return { value: isUnchanged ? held?.value : value, plan };
+  }
+  const plan = planValue(answer.validity, known);
+  const lease = leaseOf(answer.validity, session, now);
+  if (lease !== undefined) return { value, plan, lease };
+  return isMade(answer.validity) ? { value, plan, isMade: true } : { value, plan };
 }
 
 /** The most denials that a message names. */
@@ -225,9 +246,25 @@ async function withSession<T>(
   }
 }
 
-function leaseOf(validity: Validity, session: Session): LeaseRef | undefined {
+function leaseOf(
+  validity: Validity,
+  session: Session,
+  { monotonicMs, wallMs }: PlanContext,
+): LeaseRef | undefined {
   if (validity.kind !== 'lease') return undefined;
-  return { id: validity.leaseId, session: session.id, fullMs: validity.durationMs };
+  const { leaseId: id, durationMs: fullMs, endsAtMs } = validity;
+  const lease = { id, session: session.id, fullMs };
+  return endsAtMs === undefined ? lease : { ...lease, endsAtMs: monotonicMs + endsAtMs - wallMs };
+}
+
+function isMade(validity: Validity): boolean {
+  return validity.kind === 'expires' && validity.isStored !== true;
+}
+
+function originOf({ kind }: VaultDependency, isRepeated = false): ValueOrigin {
+  if (kind === 'pki') return 'repeated';
+  if (kind === 'write') return isRepeated ? 'repeated' : 'made';
+  return 'read';
 }
 
 function vaultOf(parts: ObtainerParts): {

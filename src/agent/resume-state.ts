@@ -48,9 +48,12 @@ function resumeValues(
     const value = 'json' in saved ? saved.json : saved.value;
     const plan = resumedPlan(saved, elapsedMs, nowMs);
     if (plan.expiresAtMs <= nowMs) continue;
-    if (saved.lease === null) values.resume(dependency, refreshMs, { value, plan });
+    // Of values without a lease only those are saved that a request made.
+    if (saved.lease === null) values.resume(dependency, refreshMs, { value, plan, isMade: true });
     else if (session !== undefined) {
-      const lease = { ...saved.lease, session: session.id };
+      const { id, fullMs, endsInMs } = saved.lease;
+      const end = endsInMs === undefined ? {} : { endsAtMs: nowMs + endsInMs - elapsedMs };
+      const lease = { id, fullMs, ...end, session: session.id };
       values.resume(dependency, refreshMs, { value, plan, lease });
     }
   }

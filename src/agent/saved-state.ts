@@ -21,7 +21,12 @@ interface SavedSession {
 export interface SavedPlan {
   readonly dependency: Dependency;
   readonly refreshMs: number;
-  readonly lease: { readonly id: string; readonly fullMs: number } | null;
+  readonly lease: {
+    readonly id: string;
+    readonly fullMs: number;
+    /** Until the value itself ends. Absent: never. */
+    readonly endsInMs?: number;
+  } | null;
   readonly action: 'renew' | 'fetch';
   readonly dueInMs: number | null;
   readonly expiresInMs: number | null;

@@ -5,42 +5,24 @@
  * changes nothing.
  */
 import type { Validity } from '../contracts/index.ts';
-import type { Random } from '../core/index.ts';
 import type { BackoffOptions } from '../async/index.ts';
+import { planExpiry, planUnknown } from './plan-ends.ts';
+import {
+  between,
+  fetchAfter,
+  MIN_INTERVAL_MS,
+  spreadRefresh,
+  type PlanContext,
+  type RenewalPlan,
+} from './renewal-plan.ts';
 
-/** What to do next with a value, and when. */
-export interface RenewalPlan {
-  /** `renew` extends the lease, `fetch` reads again (a new credential, where there is a lease). */
-  readonly action: 'renew' | 'fetch';
-  /** Monotonic milliseconds. Infinity: never. */
-  readonly atMs: number;
-  /** When the value expires, monotonic milliseconds. Infinity: never. */
-  readonly expiresAtMs: number;
-  /** When Vault will rotate the value, monotonic milliseconds; absent if it does not. */
-  readonly rotatesAtMs?: number;
-}
-
-/** The inputs of {@link planValue}. */
-export interface PlanContext {
-  readonly monotonicMs: number;
-  readonly wallMs: number;
-  readonly random: Random;
-  /** How often a value without a lease is read again. */
-  readonly refreshMs: number;
-  /** The plan of the last read, if there was one. */
-  readonly previous?: RenewalPlan | undefined;
-  /** True if this read returned the same value. */
-  readonly isUnchanged?: boolean;
-}
+export { MIN_INTERVAL_MS, type PlanContext, type RenewalPlan } from './renewal-plan.ts';
 
 /** The inputs of {@link spreadFirst}. */
 export type SpreadContext = Pick<PlanContext, 'monotonicMs' | 'random'>;
 
 /** Bounds of the waits after failures. */
 export type Waits = Omit<BackoffOptions, 'random'>;
-
-/** The least time between two steps, in milliseconds: no response of a server causes a tight loop. */
-export const MIN_INTERVAL_MS = 1000;
 
 /** A grant of less than this share of the full one was capped by the max TTL. */
 const CAPPED_SHARE = 0.95;
@@ -58,9 +40,13 @@ const ROTATION_EARLY_MS = 1500;
 export function planValue(validity: Validity, context: PlanContext): RenewalPlan {
   switch (validity.kind) {
     case 'static':
-      return fetchAfter(spreadRefresh(context), Number.POSITIVE_INFINITY, context);
+      return fetchAfter(
+        context.origin === 'made' ? Infinity : spreadRefresh(context),
+        Infinity,
+        context,
+      );
     case 'lease':
-      return planLease(validity, validity.durationMs, context);
+      return planNewLease(validity, context);
     case 'rotation':
       return planRotation(validity.ttlMs, context);
     case 'expires':
@@ -68,22 +54,41 @@ export function planValue(validity: Validity, context: PlanContext): RenewalPlan
   }
 }
 
+/** What a lease or a token was granted or renewed for. */
+interface Grant {
+  readonly durationMs: number;
+  readonly renewable: boolean;
+  /** Until the value itself ends, which no renewal moves. Default: never. */
+  readonly endsInMs?: number | undefined;
+}
+
 /**
  * Plans a lease that was granted or renewed for `grant.durationMs`; `fullMs` is the duration of the first grant.
- * It is renewed at about two thirds until the server caps the grant; then it is replaced in time.
+ * It is renewed at about two thirds until the server caps the grant, or the value itself ends before the lease; then it is
+ * replaced in time.
  */
-export function planLease(
-  grant: { readonly durationMs: number; readonly renewable: boolean },
-  fullMs: number,
-  context: PlanContext,
-): RenewalPlan {
-  const { durationMs } = grant;
+export function planLease(grant: Grant, fullMs: number, context: PlanContext): RenewalPlan {
+  const { durationMs, endsInMs = Infinity } = grant;
+  if (endsInMs <= durationMs) {
+    const ending = { durationMs: endsInMs, renewable: false };
+    return planLease(ending, Math.min(fullMs, Math.max(endsInMs, 0)), context);
+  }
   if (grant.renewable && durationMs >= fullMs * CAPPED_SHARE) {
     const waitMs = durationMs * between(0.6, 0.7, context.random);
     return { ...fetchAfter(waitMs, durationMs, context), action: 'renew' };
   }
   const marginMs = Math.max(REPLACING_MS, fullMs * between(0.1, 0.2, context.random));
   return fetchAfter(durationMs - Math.min(durationMs / 2, marginMs), durationMs, context);
+}
+
+/** Plans a lease that has just been issued. */
+function planNewLease(
+  { durationMs, renewable, endsAtMs }: Extract<Validity, { kind: 'lease' }>,
+  context: PlanContext,
+): RenewalPlan {
+  if (durationMs <= 0) return planUnknown(context);
+  const endsInMs = endsAtMs === undefined ? undefined : endsAtMs - context.wallMs;
+  return planLease({ durationMs, renewable, endsInMs }, durationMs, context);
 }
 
 /**
@@ -109,6 +114,8 @@ export function spreadFirst(
   const isFree = plan.action === 'renew' || plan.expiresAtMs === Infinity;
   // Vault rotates for all at once: the read has to follow the rotation.
   if (!isFree || plan.atMs === Infinity || plan.rotatesAtMs !== undefined) return plan;
+  // A read would make a credential.
+  if (plan.unknownWaitMs !== undefined) return plan;
   const waitMs = (plan.atMs - monotonicMs) * random.next();
   return { ...plan, atMs: monotonicMs + Math.max(MIN_INTERVAL_MS, waitMs) };
 }
@@ -212,36 +219,6 @@ function planRotation(ttlMs: number, context: PlanContext): RenewalPlan {
       return { ...fetchAfter(waitMs, Infinity, context), rotatesAtMs: monotonicMs + ttlMs };
     }
   }
-}
-
-/** Plans a value that carries its own expiry by the wall clock, such as a certificate. */
-function planExpiry(
-  validity: Extract<Validity, { kind: 'expires' }>,
-  context: PlanContext,
-): RenewalPlan {
-  const { expiresAtMs, notBeforeMs = context.wallMs } = validity;
-  // If the local clock is behind, the value is not valid yet; its life must not be overestimated. The time before now
-  // is not part of it: Vault backdates certificates by half a minute.
-  const leftMs = expiresAtMs - Math.max(context.wallMs, notBeforeMs);
-  // If the local clock is ahead, an expired value must not be read in a loop.
-  const waitMs = leftMs > 0 ? leftMs * between(0.65, 0.75, context.random) : spreadRefresh(context);
-  return fetchAfter(waitMs, leftMs, context);
-}
-
-function spreadRefresh(context: PlanContext): number {
-  return context.refreshMs * between(0.9, 1, context.random);
-}
-
-function fetchAfter(waitMs: number, lifeMs: number, context: PlanContext): RenewalPlan {
-  return {
-    action: 'fetch',
-    atMs: context.monotonicMs + Math.max(MIN_INTERVAL_MS, waitMs),
-    expiresAtMs: context.monotonicMs + lifeMs,
-  };
-}
-
-function between(low: number, high: number, random: Random): number {
-  return low + (high - low) * random.next();
 }
 
 function clamp(value: number, low: number, high: number): number {

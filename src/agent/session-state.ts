@@ -60,7 +60,10 @@ export type SessionState =
   | { readonly name: 'current'; readonly session: Session; readonly history: SessionHistory }
   /** The token is valid and being renewed. */
   | { readonly name: 'renewing'; readonly session: Session; readonly history: SessionHistory }
-  /** The token is valid, but a login is due now: the identity behind it was replaced, or the login that was to replace it aborted. */
+  /**
+   * The token is valid, but a login is due now: the identity behind it was replaced, a new lease needs a longer token, or the login
+   * that was to replace it aborted.
+   */
   | { readonly name: 'outdated'; readonly session: Session; readonly history: SessionHistory }
   /** The token is valid, and the login that replaces it is in progress. */
   | {
@@ -97,6 +100,8 @@ export type SessionEvent =
   | { readonly type: 'invalidated'; readonly id: number }
   /** The identity that logs in is another one from now on. */
   | { readonly type: 'identityReplaced' }
+  /** A new lease would end with the token. */
+  | { readonly type: 'longerLifeRequired' }
   /** A retired session was revoked. */
   | { readonly type: 'forgotten'; readonly id: number }
   /** A session was revoked at the end, also if it is the current one. */

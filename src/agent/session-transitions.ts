@@ -81,6 +81,7 @@ export const SESSION_TABLE: Table = {
   current: {
     due: rule(['current', 'renewing', 'replacing'], takeStep),
     identityReplaced: rule(['outdated'], outdate),
+    longerLifeRequired: rule(['outdated'], outdate),
     invalidated: rule(['lost'], (state, _, context) => invalidate(state, lose(state), context)),
     ended: rule(['lost'], (state) => end(lose(state))),
   },

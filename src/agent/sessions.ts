@@ -140,6 +140,11 @@ export class Sessions {
     this.#apply({ type: 'identityReplaced' });
   }
 
+  /** Logs in again now, unless a login or a renewal is in progress: a new lease would end with the present token. */
+  replaceBeforeEnd(): void {
+    this.#apply({ type: 'longerLifeRequired' });
+  }
+
   /** Removes a retired session after its revocation. */
   forget({ id }: Session): void {
     this.#apply({ type: 'forgotten', id });

@@ -9,9 +9,12 @@ import type { ValuesSize } from './ports.ts';
 /** A saved value is in memory, in the saved state and, while that is replaced, in the next one. */
 const SAVED_COPIES = 3;
 
-/** True for values that each request creates, so that a successor reuses them: credentials, certificates, writes. */
-export function isIssued({ kind }: Dependency, { lease }: Pick<ObtainedValue, 'lease'>): boolean {
-  return lease !== undefined || kind === 'write' || kind === 'pki';
+/** True for values that each request creates, so that a successor reuses them: credentials, certificates, tokens, writes. */
+export function isIssued(
+  { kind }: Dependency,
+  { lease, isMade }: Pick<ObtainedValue, 'lease' | 'isMade'>,
+): boolean {
+  return lease !== undefined || isMade === true || kind === 'write' || kind === 'pki';
 }
 
 /** The size of all values, with the new value of `coming`. */

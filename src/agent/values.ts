@@ -10,12 +10,8 @@ import {
   dependencyLabel,
   toVouchsafeError,
   VouchsafeError,
-  type Clock,
   type Counter,
   type Dependency,
-  type Logger,
-  type Metrics,
-  type Random,
 } from '../core/index.ts';
 import {
   createBackoff,
@@ -27,9 +23,10 @@ import {
 } from '../async/index.ts';
 import type { EntryEffect, EntryEvent, EntryRequest } from './entry-state.ts';
 import { backoffOf, Entry } from './entry.ts';
-import { x509Value, type LeaseRef, type ObtainedValue, type Obtainer } from './obtain.ts';
-import type { KnownValues, ValuesRoom } from './ports.ts';
+import { x509Value, type LeaseRef, type ObtainedValue } from './obtain.ts';
+import type { KnownValues } from './ports.ts';
 import { sizeOf } from './value-sizes.ts';
+import type { ValuesOptions } from './values-options.ts';
 
 /** The most values that one pod may depend on, by default. */
 const MAX_VALUES = 10_000;
@@ -42,22 +39,6 @@ export interface Superseded {
   /** Key of the dependency. */
   readonly key: string;
   readonly lease: LeaseRef;
-}
-
-export interface ValuesOptions {
-  readonly obtainer: Obtainer;
-  /** The most values at a time. Default 10 000. */
-  readonly maxValues?: number | undefined;
-  /** Bounds the memory of the values. Default: no bound. */
-  readonly room?: ValuesRoom | undefined;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  readonly metrics: Metrics;
-  /** Called after each change that has to be saved for a successor. */
-  readonly onChange: () => void;
-  /** Called with each failure. */
-  readonly onFailure: (error: VouchsafeError) => void;
 }
 
 /** Obtains values and keeps them fresh. */
@@ -115,19 +96,25 @@ export class Values {
     return this.#entries.get(dependencyKey(dependency))?.held;
   }
 
-  /** Starts to obtain a dependency and keep it fresh; `refreshMs` is how often it is read if it has no lease. */
-  track(dependency: Dependency, refreshMs: number): void {
+  /**
+   * Starts to obtain a dependency and keep it fresh; `refreshMs` is how often it is read if it has no lease, and written if
+   * `isRepeated`.
+   */
+  track(dependency: Dependency, refreshMs: number, isRepeated = false): void {
     const key = dependencyKey(dependency);
     const known = this.#entries.get(key);
     if (known !== undefined) {
-      known.refreshMs = refreshMs;
+      if (known.setRefresh(refreshMs, isRepeated)) {
+        this.#apply(known, { type: 'repeated', afterMs: refreshMs });
+        this.#timer.wake();
+      }
       return;
     }
     const { maxValues = MAX_VALUES } = this.#options;
     if (this.#entries.size >= maxValues) {
       throw new VouchsafeError('ERR_TEMPLATE_LIMIT', `more than ${maxValues} secrets in one pod`);
     }
-    this.#add(dependency, refreshMs, undefined);
+    this.#add(dependency, refreshMs, undefined).setRefresh(refreshMs, isRepeated);
     this.#timer.wake();
   }
 
@@ -205,15 +192,15 @@ export class Values {
 
   /** Reports an event to the state machine of an entry, executes the effects, and returns what to request next. */
   #apply(entry: Entry, event: EntryEvent): EntryRequest | undefined {
-    const { clock, random } = this.#options;
-    const nowMs = clock.monotonicMs();
-    const { effects, request } = entry.apply(event, { nowMs, random, session: this.#session });
+    const { clock, random, token } = this.#options;
+    const now = { nowMs: clock.monotonicMs(), random, session: this.#session };
+    const { effects, request } = entry.apply(event, { ...now, token: token?.() });
     for (const effect of effects) this.#execute(entry, effect);
     return request;
   }
 
   #execute(entry: Entry, effect: EntryEffect): void {
-    const { clock, random, logger, onChange, onFailure } = this.#options;
+    const { clock, random, logger, logIn, onChange, onFailure } = this.#options;
     switch (effect.type) {
       case 'count':
         this.#operations.add({ operation: effect.operation, result: effect.result });
@@ -235,6 +222,9 @@ export class Values {
         break;
       case 'render':
         this.changes.set(undefined);
+        break;
+      case 'log-in':
+        logIn?.();
         break;
       case 'reset-waits':
         entry.backoff = backoffOf(entry, { random, clock });

@@ -31,6 +31,7 @@ import type {
 } from './ports.ts';
 import { Sessions } from './sessions.ts';
 import type { StateFile } from './state-file.ts';
+import { tokenLife } from './token-life.ts';
 import { Values } from './values.ts';
 
 /** The parts of an agent. */
@@ -109,7 +110,15 @@ export function wireAgent<T>(parts: AgentParts<T>, hooks: AgentHooks): Wiring {
   const sessions = createSessions(parts, { ...common, save: hooks.save });
   const { auth, grants } = config;
   const obtainer = createObtainer({ ...parts, sessions, auth, grants });
-  const values = new Values({ ...common, obtainer, maxValues, room, onFailure });
+  const values = new Values({
+    ...common,
+    obtainer,
+    maxValues,
+    room,
+    onFailure,
+    token: () => sessions?.current && tokenLife(sessions.current),
+    logIn: () => sessions?.replaceBeforeEnd(),
+  });
   const notifiedDigests = new Map<string, string>();
   const state = { stateFile, sessions, values, notifiedDigests, clock, logger };
   const handover = new Handover(config, state);

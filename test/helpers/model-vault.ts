@@ -152,7 +152,10 @@ export class ModelVault implements VaultPort {
     if (secret.kind === 'answer') return secret.answer();
     const username = `user-${++this.#issued}`;
     const maxAtMs = this.#now + (secret.maxTtlMs ?? Infinity);
-    const endsAtMs = Math.min(this.#now + secret.ttlMs, maxAtMs);
+    const isBatch = this.tokenType === 'batch';
+    // Vault cuts the leases of batch tokens to the rest of the token, in whole seconds, and does not renew them.
+    const mostMs = isBatch ? Math.floor((token.endsAtMs - this.#now) / 1000) * 1000 : Infinity;
+    const endsAtMs = Math.min(this.#now + Math.min(secret.ttlMs, mostMs), maxAtMs);
     const lease: Lease = { id: `lease-${username}`, token, secret, maxAtMs, endsAtMs };
     this.#leases.set(lease.id, lease);
     return {
@@ -161,7 +164,7 @@ export class ModelVault implements VaultPort {
         kind: 'lease',
         leaseId: lease.id,
         durationMs: endsAtMs - this.#now,
-        renewable: secret.renewable ?? true,
+        renewable: !isBatch && (secret.renewable ?? true),
       },
     };
   }

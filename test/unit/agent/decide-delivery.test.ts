@@ -15,7 +15,7 @@ import {
   type Passes,
 } from '../../../src/agent/decide-delivery.ts';
 import type { RenderedFile } from '../../../src/agent/file-set.ts';
-import { VouchsafeError, type ErrorCode } from '../../../src/core/index.ts';
+import { VouchsafeError, type Dependency, type ErrorCode } from '../../../src/core/index.ts';
 import { agentConfig, templateFile } from '../../helpers/agent-harness.ts';
 
 const CONFIG = agentConfig({
@@ -190,6 +190,41 @@ test('a dependency of several files has the shortest of their intervals', () => 
     ['read:x', 60_000],
     ['read:shared', 30_000],
   ]);
+});
+
+test('a write is repeated at the interval of a file that sets one, whatever others have by default', () => {
+  const write: Dependency = {
+    kind: 'write',
+    path: 'transit/encrypt/a',
+    params: { plaintext: 'x' },
+  };
+  const using = (refreshMs: number, isSet: boolean): RenderedFile => {
+    const one = rendered('a', 'content', []);
+    const { isRefreshSet: _, ...plain } = one.file;
+    const file = { ...plain, refreshMs, ...(isSet && { isRefreshSet: true as const }) };
+    return { ...one, file, used: new Map([['write', write]]) };
+  };
+  for (const [files, expected] of [
+    [
+      [using(1000, false), using(2000, false)],
+      [1000, false],
+    ],
+    [
+      [using(1000, false), using(2000, true)],
+      [2000, true],
+    ],
+    [
+      [using(2000, true), using(1000, false)],
+      [2000, true],
+    ],
+    [
+      [using(3000, true), using(2000, true)],
+      [2000, true],
+    ],
+  ] as const) {
+    const found = dependenciesOf(files).get('write');
+    assert.deepEqual([found?.refreshMs, found?.isRepeated], expected);
+  }
 });
 
 suite('passes', () => {

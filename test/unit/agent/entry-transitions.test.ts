@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { arrowsOfTable } from '../../../.tools/docs/state-table.ts';
 import {
@@ -58,6 +58,7 @@ const EVENTS: { readonly [Type in EntryEventType]: Extract<EntryEvent, { type: T
   aborted: { type: 'aborted' },
   streamed: { type: 'streamed', value: PLAIN },
   sessionReplaced: { type: 'sessionReplaced' },
+  repeated: { type: 'repeated', afterMs: 1000 },
   dropped: { type: 'dropped' },
 };
 
@@ -212,6 +213,68 @@ const MORE: readonly (readonly [string, EntryState, EntryEvent, string])[] = [
 for (const [title, state, event, expected] of MORE) {
   test(title, () => assert.equal(short(transitionEntry(state, event, CONTEXT)), expected));
 }
+
+test('a write that is to be repeated gets a next step; one that has a step keeps it', () => {
+  const made = { name: 'held', held: PLAIN, times: { ...times, atMs: Infinity } } as const;
+  const { state } = transitionEntry(made, EVENTS.repeated, CONTEXT);
+  assert.equal(state.times.atMs, NOW_MS + 1000);
+  assert.equal(transitionEntry(NO_LEASE, EVENTS.repeated, CONTEXT).state, NO_LEASE);
+});
+
+test('a lease without a duration is warned about once', () => {
+  const unknown = {
+    ...NEXT,
+    plan: { ...NEXT.plan, action: 'fetch', unknownWaitMs: 1000 },
+  } as const;
+  const obtained = { type: 'obtained', value: unknown } as const;
+  const first = transitionEntry(STATES.fetching, obtained, CONTEXT);
+  assert.equal(short(first), 'held fetch:ok reset-waits warn save render');
+  const again = { ...unknown, lease: { ...LEASE, id: 'database/creds/app/3' } };
+  const second = transitionEntry({ name: 'refreshing', held: again, times }, obtained, CONTEXT);
+  assert.equal(short(second), 'held fetch:ok reset-waits -3 save render');
+  assert.equal(
+    second.state.times.atMs,
+    unknown.plan.atMs,
+    'it is not read earlier to spread a fleet',
+  );
+});
+
+suite('a lease that is to be replaced', () => {
+  const LEFT_MS = 4 * MINUTE_MS;
+  const ending = { ...FETCH, expiresAtMs: NOW_MS + LEFT_MS };
+  const state = held({ plan: ending });
+  const startedAtMs = NOW_MS - 56 * MINUTE_MS;
+  const token = { session: 1, startedAtMs, replacedAtMs: NOW_MS + MINUTE_MS };
+  const due = (more: Partial<EntryContext>, from = state) =>
+    transitionEntry(from, EVENTS.due, { ...CONTEXT, token, ...more });
+
+  test('waits for a login if the token would cut the next one, until half of its rest is over', () => {
+    const next = due({});
+    assert.equal(short(next), 'held log-in');
+    assert.equal(next.state.times.atMs, NOW_MS + LEFT_MS / 2);
+    const later = { nowMs: next.state.times.atMs };
+    assert.equal(short(due(later, next.state)), 'refreshing => fetch', 'one login for one need');
+    const moved = transitionEntry(next.state, EVENTS.sessionReplaced, { ...CONTEXT, session: 2 });
+    const newer = { session: 2, startedAtMs: NOW_MS, replacedAtMs: NOW_MS + 57 * MINUTE_MS };
+    assert.equal(short(due({ token: newer, session: 2 }, moved.state)), 'refreshing => fetch');
+  });
+
+  for (const [name, other] of [
+    ['the token outlives the next lease', { ...token, replacedAtMs: NOW_MS + 60 * MINUTE_MS }],
+    ['the token can be renewed', { ...token, replacedAtMs: Infinity }],
+    ['a new token would not last longer', { ...token, startedAtMs: NOW_MS }],
+    ['the token is another one', { ...token, session: 2 }],
+    ['there is no token', undefined],
+  ] as const) {
+    test(`is replaced at once if ${name}`, () => {
+      assert.equal(short(due({ token: other })), 'refreshing => fetch');
+    });
+  }
+
+  test('is renewed without a login', () => {
+    assert.equal(short(due({}, STATES.held)), 'renewing => renew');
+  });
+});
 
 test('a renewal that fails is repeated while there is time, then a new credential is read', () => {
   const late = HELD.plan.expiresAtMs - 0.15 * LEASE.fullMs;

@@ -1,6 +1,6 @@
 import type { Validity } from '../../../src/contracts/index.ts';
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import {
   lastRenewalMs,
@@ -47,12 +47,14 @@ test('nothing is planned earlier than the least interval, whatever the server re
       leaseId: fc.constant('a/b'),
       durationMs: anyMs,
       renewable: fc.boolean(),
+      endsAtMs: fc.integer({ min: WALL_MS - 2 ** 38, max: WALL_MS + 2 ** 38 }),
     }),
     fc.record({ kind: fc.constant('rotation' as const), ttlMs: anyMs }),
     fc.record({
       kind: fc.constant('expires' as const),
       notBeforeMs: fc.integer({ min: WALL_MS - 2 ** 38, max: WALL_MS + 2 ** 38 }),
       expiresAtMs: fc.integer({ min: WALL_MS - 2 ** 38, max: WALL_MS + 2 ** 38 }),
+      isStored: fc.constant(true as const),
     }),
   );
   fc.assert(
@@ -308,4 +310,80 @@ test('failures of what stays good wait by its refresh', () => {
   assert.deepEqual(waitsOfRefresh(HOUR_MS), { minMs: 60_000, maxMs: 300_000 });
   assert.deepEqual(waitsOfRefresh(5000), { minMs: 1000, maxMs: 5000 });
   assert.deepEqual(waitsOfRefresh(0), { minMs: 60_000, maxMs: 300_000 });
+});
+
+test('a lease whose value ends before it is replaced before that, whatever a renewal grants', () => {
+  const grant = { durationMs: HOUR_MS, renewable: true };
+  const plan = planLease({ ...grant, endsInMs: 60_000 }, HOUR_MS, context());
+  assert.deepEqual(plan, { action: 'fetch', atMs: 51_000, expiresAtMs: 60_000 });
+  assert.equal(planLease({ ...grant, endsInMs: 2 * HOUR_MS }, HOUR_MS, context()).action, 'renew');
+  const validity = { kind: 'lease', leaseId: 'a/b', ...grant } as const;
+  const planned = planValue({ ...validity, endsAtMs: WALL_MS + 60_000 }, context());
+  assert.deepEqual(planned, plan);
+});
+
+test('a lease without a duration is asked for at the refresh, then less and less often', () => {
+  for (const renewable of [true, false]) {
+    const validity = { kind: 'lease', leaseId: 'a/b', durationMs: 0, renewable } as const;
+    let plan = planValue(validity, context());
+    assert.deepEqual([plan.action, plan.expiresAtMs], ['fetch', Infinity]);
+    const waits = [plan.atMs];
+    for (let index = 0; index < 5; index += 1) {
+      const next = planValue(validity, context({ monotonicMs: plan.atMs, previous: plan }));
+      waits.push(next.atMs - plan.atMs);
+      plan = next;
+    }
+    assert.deepEqual(waits, [285_000, 570_000, 1_140_000, 2_280_000, HOUR_MS, HOUR_MS]);
+    assert.equal(spreadFirst(plan, context()), plan);
+    const slow = context({ refreshMs: 5 * HOUR_MS, previous: plan });
+    assert.equal(planValue(validity, slow).atMs, 2 * HOUR_MS, 'up to the refresh');
+  }
+});
+
+test('the answer to a write is not asked for again without a reason', () => {
+  const at = (origin: 'read' | 'repeated' | 'made'): number =>
+    planValue({ kind: 'static' }, context({ origin })).atMs;
+  assert.deepEqual([at('read'), at('repeated'), at('made')], [285_000, 285_000, Infinity]);
+  const made = { kind: 'expires', expiresAtMs: WALL_MS + HOUR_MS } as const;
+  assert.equal(planValue(made, context({ origin: 'made' })).atMs, 0.7 * HOUR_MS);
+});
+
+suite('a value that Vault holds', () => {
+  const ends = (inMs: number): Validity => ({
+    kind: 'expires',
+    expiresAtMs: WALL_MS + inMs,
+    isStored: true,
+  });
+
+  test('is read at each refresh as well: it may be replaced before its end', () => {
+    assert.equal(planValue(ends(HOUR_MS), context()).atMs, 285_000);
+    assert.equal(planValue(ends(60_000), context()).atMs, 42_000);
+    const made = planValue(ends(HOUR_MS), context({ origin: 'made' }));
+    assert.equal(made.atMs, 0.7 * HOUR_MS, 'a write has made it');
+  });
+
+  test('is asked for in short, growing intervals from its end until it has changed', () => {
+    let nowMs = 0;
+    let previous = planValue(ends(10_000), context());
+    const reads: number[] = [];
+    while (nowMs < 10 * HOUR_MS && reads.length < 1000) {
+      nowMs = previous.atMs;
+      reads.push(nowMs);
+      const wallMs = WALL_MS + nowMs;
+      previous = planValue(ends(10_000), context({ monotonicMs: nowMs, wallMs, previous }));
+    }
+    const inTime = reads.filter((atMs) => atMs > 10_000 && atMs < 20_000);
+    assert.ok(inTime.length >= 8, `${inTime.length} reads within ten seconds`);
+    const late = reads.filter((atMs) => atMs > HOUR_MS);
+    assert.ok(late.length <= 9 * 13, `${late.length} reads in nine hours`);
+  });
+
+  test('that is always new and has always ended is read at the refresh: the clock is ahead', () => {
+    const first = planValue(ends(-5000), context());
+    const monotonicMs = first.atMs;
+    const wallMs = WALL_MS + monotonicMs;
+    const where = context({ monotonicMs, wallMs, previous: first });
+    const second = planValue(ends(monotonicMs - 5000), where);
+    assert.equal(second.atMs - monotonicMs, 285_000);
+  });
 });

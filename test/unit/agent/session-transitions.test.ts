@@ -72,6 +72,7 @@ const EVENTS: { readonly [Type in SessionEventType]: Extract<SessionEvent, { typ
   renewalAborted: { type: 'renewalAborted', id: 3 },
   invalidated: { type: 'invalidated', id: 3 },
   identityReplaced: { type: 'identityReplaced' },
+  longerLifeRequired: { type: 'longerLifeRequired' },
   forgotten: { type: 'forgotten', id: 3 },
   ended: { type: 'ended', id: 3 },
 };
@@ -111,6 +112,7 @@ const EXPECTED: Readonly<Record<SessionStateName, Partial<Record<SessionEventTyp
   current: {
     due: 'renewing -> renew',
     identityReplaced: 'outdated wake',
+    longerLifeRequired: 'outdated wake',
     invalidated: `lost ${LOST}`,
     ended: 'lost withdraw',
   },
