@@ -12,6 +12,7 @@ import {
   VouchsafeError,
   type Counter,
   type Dependency,
+  type LogFields,
 } from '../core/index.ts';
 import {
   createBackoff,
@@ -205,12 +206,9 @@ export class Values {
       case 'count':
         this.#operations.add({ operation: effect.operation, result: effect.result });
         break;
-      case 'log': {
-        const secret = dependencyLabel(entry.dependency);
-        const { level, message, error } = effect;
-        logger[level](message, error === undefined ? { secret } : { secret, error });
+      case 'log':
+        logger[effect.level](effect.message, logFields(entry, effect.error));
         break;
-      }
       case 'failure':
         onFailure(effect.error);
         break;
@@ -286,4 +284,9 @@ export class Values {
     this.#entries.set(entry.key, entry);
     return entry;
   }
+}
+
+function logFields({ dependency }: Entry, error: VouchsafeError | undefined): LogFields {
+  const secret = dependencyLabel(dependency);
+  return error === undefined ? { secret } : { secret, error };
 }

@@ -160,6 +160,7 @@ export function readOpened(frame: Frame): Opened {
 }
 
 function readValidity(value: Members): Validity {
+  const { endsAtMs, notBeforeMs } = value;
   switch (value['kind']) {
     case 'static':
       return { kind: 'static' };
@@ -169,29 +170,20 @@ function readValidity(value: Members): Validity {
         leaseId: text(value['leaseId'], 4096),
         durationMs: finite(value['durationMs']),
         renewable: value['renewable'] === true,
-        ...optionalTime('endsAtMs', value),
+        ...(endsAtMs !== undefined && { endsAtMs: finite(endsAtMs) }),
       };
     case 'rotation':
       return { kind: 'rotation', ttlMs: finite(value['ttlMs']) };
     case 'expires':
       return {
         kind: 'expires',
-        ...optionalTime('notBeforeMs', value),
+        ...(notBeforeMs !== undefined && { notBeforeMs: finite(notBeforeMs) }),
         expiresAtMs: finite(value['expiresAtMs']),
         ...(value['isStored'] === true && { isStored: true }),
       };
     default:
       throw wireError('a validity');
   }
-}
-
-function optionalTime<Name extends string>(
-  name: Name,
-  value: Members,
-): { readonly [Key in Name]?: number } {
-  const found = value[name];
-  // The one member is named by the argument, which the compiler does not follow.
-  return found === undefined ? {} : ({ [name]: finite(found) } as { [Key in Name]?: number });
 }
 
 function readDependency(value: unknown): Dependency {

@@ -37,6 +37,11 @@ function actions(maxItems: number) {
   );
 }
 
+function duration(meaning: string, defaultMs: number, leastMs?: number) {
+  const read = shape.parsed(grammar.duration(leastMs), meaning);
+  return shape.withDefault(read, defaultMs, formatDuration(defaultMs));
+}
+
 const spiffe = shape.object(
   {
     socket: shape.parsed(grammar.text('`unix:///path` or `tcp://IP:port`'), 'Workload API.'),
@@ -224,13 +229,10 @@ export const agentDocument = shape.object(
         'Where the files go.',
       ),
     ),
-    refresh: shape.withDefault(
-      shape.parsed(
-        grammar.duration(1000),
-        'How often files that do not set their own read a value without a lease again.',
-      ),
+    refresh: duration(
+      'How often files that do not set their own read a value without a lease again.',
       defaults.REFRESH_MS,
-      formatDuration(defaults.REFRESH_MS),
+      1000,
     ),
     files: shape.withDefault(shape.list(fileEntry, MAX_FILES, 'The delivered files.'), [], []),
     x509Svid: shape.either(
@@ -247,28 +249,16 @@ export const agentDocument = shape.object(
       defaults.ON_MISSING_VAULT,
       defaults.ON_MISSING_VAULT,
     ),
-    initDeadline: shape.withDefault(
-      shape.parsed(grammar.duration(1000), 'How long a start may take.'),
-      defaults.INIT_DEADLINE_MS,
-      formatDuration(defaults.INIT_DEADLINE_MS),
-    ),
+    initDeadline: duration('How long a start may take.', defaults.INIT_DEADLINE_MS, 1000),
     revokeOnExit: shape.withDefault(
       shape.flag('Whether token and leases are revoked at exit.'),
       defaults.REVOKE_ON_EXIT,
       defaults.REVOKE_ON_EXIT,
     ),
-    revokeGrace: shape.withDefault(
-      shape.parsed(grammar.duration(), 'How long a replaced credential stays valid.'),
-      defaults.REVOKE_GRACE_MS,
-      formatDuration(defaults.REVOKE_GRACE_MS),
-    ),
-    revokeDelay: shape.withDefault(
-      shape.parsed(
-        grammar.duration(),
-        'How long leased credentials stay valid after the agent received SIGTERM.',
-      ),
+    revokeGrace: duration('How long a replaced credential stays valid.', defaults.REVOKE_GRACE_MS),
+    revokeDelay: duration(
+      'How long leased credentials stay valid after the agent received SIGTERM.',
       defaults.REVOKE_DELAY_MS,
-      formatDuration(defaults.REVOKE_DELAY_MS),
     ),
     maxRenderBytes: shape.withDefault(
       shape.whole(
