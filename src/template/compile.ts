@@ -9,6 +9,7 @@ import { HelperCall, type Helper, type Signature } from './helper.ts';
 import { BLOCKS, HELPERS } from './helpers/table.ts';
 import {
   parseHandlebars,
+  type ParsedTemplate,
   type RawBlock,
   type RawExpression,
   type RawHash,
@@ -20,7 +21,6 @@ import {
   type RawStatement,
   type RawSubExpression,
 } from './parser.ts';
-import { SourceLines } from './source-lines.ts';
 import { suggest } from './suggest.ts';
 import type { Position } from './position.ts';
 import type {
@@ -61,7 +61,7 @@ export function compile(source: string, name: string): Compiled {
 
 class Compiler {
   readonly #name: string;
-  #source = new SourceLines('');
+  #numberText: ParsedTemplate['numberText'] = ({ value }) => String(value);
   readonly #problems: Problem[] = [];
   readonly #dependencies = new Map<string, Dependency>();
   readonly #foldingBudget = new WorkBudget(FOLDING_LIMITS);
@@ -81,8 +81,10 @@ class Compiler {
 
   #parse(source: string): Program {
     const raw = parseHandlebars(source);
-    this.#source = new SourceLines(source);
-    if ('type' in raw) return this.#program(raw);
+    if ('program' in raw) {
+      this.#numberText = raw.numberText;
+      return this.#program(raw.program);
+    }
     this.#reportSyntax(raw.at, raw.message);
     return { statements: [], takesParams: false };
   }
@@ -162,7 +164,7 @@ class Compiler {
   #literal(raw: RawLiteral): Literal {
     if (raw.type === 'NullLiteral') return { kind: 'literal', value: null };
     if (raw.type !== 'NumberLiteral') return { kind: 'literal', value: raw.value };
-    const text = this.#source.numberText(raw);
+    const text = this.#numberText(raw);
     if (!/^-?0\d/.test(text)) return { kind: 'literal', value: exactNumber(text) };
     return this.#report(position(raw.loc), `a number does not start with 0; quote it: "${text}"`);
   }
@@ -170,7 +172,7 @@ class Compiler {
   /** Handlebars reads `{{"a b"}}` and `{{12}}` as paths of one key. */
   #toPath(raw: RawPath | RawLiteral): RawPath {
     if (raw.type === 'PathExpression') return raw;
-    const key = raw.type === 'NumberLiteral' ? this.#source.numberText(raw) : keyOf(raw);
+    const key = raw.type === 'NumberLiteral' ? this.#numberText(raw) : keyOf(raw);
     return {
       type: 'PathExpression',
       data: false,

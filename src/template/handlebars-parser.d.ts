@@ -98,6 +98,8 @@ declare module 'handlebars/dist/cjs/handlebars/compiler/base.js' {
       lex(): number | string;
       /** One step of `lex`; undefined where it skips something. */
       next: () => number | string | undefined;
+      /** The text of the last token. */
+      readonly yytext: string;
       readonly yylloc: {
         readonly first_line: number;
         readonly first_column: number;

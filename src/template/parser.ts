@@ -2,7 +2,12 @@
  * The only file that imports the handlebars package, and only its parser: a syntax tree with whitespace control
  * applied. No code is generated.
  */
-import { parse, parser, type RawProgram } from 'handlebars/dist/cjs/handlebars/compiler/base.js';
+import {
+  parse,
+  parser,
+  type RawLiteral,
+  type RawProgram,
+} from 'handlebars/dist/cjs/handlebars/compiler/base.js';
 import type { Position } from './position.ts';
 
 export type {
@@ -47,13 +52,20 @@ const MAX_TOKENS = 4_000;
 /** Limit of characters that the lexer copies: the rest of the template for each `{{!-- --}}` comment. */
 const MAX_COPIED = 8 * 1024 * 1024;
 
+/** A parsed template. */
+export interface ParsedTemplate {
+  readonly program: RawProgram;
+  /** The text of a number; in the tree there is only a JS number. */
+  readonly numberText: (literal: RawLiteral) => string;
+}
+
 /** The syntax tree of a template, or its syntax error. Never throws, and takes at most a tenth of a second. */
-export function parseHandlebars(source: string): RawProgram | SyntaxFault {
+export function parseHandlebars(source: string): ParsedTemplate | SyntaxFault {
   const tooMuch = sizeFault(source);
   if (tooMuch !== undefined) return { at: { line: 1, column: 1 }, message: tooMuch };
-  budget = new ParseBudget();
+  const { numbers } = (budget = new ParseBudget());
   try {
-    return parse(source);
+    return { program: parse(source), numberText: (literal) => textOf(literal, numbers) };
   } catch (error) {
     return error instanceof BudgetExceeded ? error : toSyntaxFault(error);
   } finally {
@@ -90,6 +102,8 @@ class BudgetExceeded extends Error implements SyntaxFault {
 
 /** Limits tokens and nesting while the parser runs, whose time grows with the square of the nesting. */
 class ParseBudget {
+  /** Position -> text of each number, by the lexer. */
+  readonly numbers = new Map<string, string>();
   readonly #blocks: number[] = [];
   #tokens = 0;
   #depth = 0;
@@ -115,9 +129,20 @@ const nextToken = parser.lexer.next.bind(parser.lexer);
 parser.lexer.next = () => {
   const token = nextToken();
   // Skipped input, such as white space, has no token.
-  if (token !== undefined) budget?.charge(typeof token === 'string' ? token : nameOf(token));
+  if (token === undefined || budget === undefined) return token;
+  const name = typeof token === 'string' ? token : nameOf(token);
+  budget.charge(name);
+  const { yytext, yylloc } = parser.lexer;
+  if (name === 'NUMBER') budget.numbers.set(`${yylloc.first_line}:${yylloc.first_column}`, yytext);
   return token;
 };
+
+function textOf(
+  { loc: { start }, value }: RawLiteral,
+  numbers: ReadonlyMap<string, string>,
+): string {
+  return numbers.get(`${start.line}:${start.column}`) ?? String(value);
+}
 
 function nameOf(token: number): string {
   return parser.terminals_[token] ?? '';

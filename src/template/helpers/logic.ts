@@ -4,19 +4,10 @@
 import { compareNumbers, isNumber } from '../../core/index.ts';
 import { valueFault } from '../fault.ts';
 import { choice, pure, type Helper, type HelperCall } from '../helper.ts';
-import { isSameNumber, numberIn } from '../numbers.ts';
+import { isSameNumber, numberIn, requiredNumber } from '../numbers.ts';
 import { parseJson } from '../parse-json.ts';
 import { Search } from '../search.ts';
-import {
-  isAbsent,
-  isList,
-  isRecord,
-  isTruthy,
-  keysNote,
-  readKey,
-  scalarText,
-  typeName,
-} from '../values.ts';
+import { isAbsent, isList, isRecord, isTruthy, keysNote, readKey, scalarText } from '../values.ts';
 import { unitBytes } from '../work.ts';
 
 export const LOGIC: readonly Helper[] = [
@@ -219,7 +210,7 @@ export const LOGIC: readonly Helper[] = [
     usage: 'parseNumber text',
     description: 'The number in a text, with its digits, for `json`, `yaml` and `toml`.',
     args: [1, 1],
-    run: (call) => numberIn(call.args[0]) ?? rejectNumber(call.args[0]),
+    run: (call) => requiredNumber(call.args[0]),
   }),
 ];
 
@@ -288,11 +279,6 @@ function order(name: string, words: string, accepts: (sign: number) => boolean):
 function sign(a: string, b: string): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;
-}
-
-function rejectNumber(value: unknown): never {
-  const what = typeof value === 'string' ? 'text that is not a number' : typeName(value);
-  throw valueFault(`argument 1 is ${what}`);
 }
 
 function item(call: HelperCall, index: 0 | -1): unknown {

@@ -56,6 +56,10 @@ const PRINTS: readonly (readonly [source: string, expected: string])[] = [
   ],
   ['\r\n{{json\n  1.10 }}{{json 2.0}}', '\r\n1.102.0'],
   ['{{~#if true~}} {{json 1.10}} {{~/if~}}', '1.10'],
+  [
+    '{{!-- a\nb --}}\\\\{{two}}\r\n {{! c }}ü𝄞{{json 1.10}}\r{{json  id}}{{~json 1099511627776123456~}} ',
+    '\\2.0\r\n ü𝄞1.10\r10995116277761234561099511627776123456',
+  ],
   // Numbers of texts.
   [
     `{{json (parseJson '{"a":1.10,"b":[12345678901234567890,1e5]}')}}`,
