@@ -2,6 +2,7 @@
  * Adds the parts of an injection to a pod and records what they replaced. Pure: the input pod is not changed.
  */
 import { fieldOf, recordAnnotations, type InjectionRecord } from './injection-record.ts';
+import { withExclusion, type PortExclusion } from './meshes.ts';
 import { CONTAINER_VARIABLE, VOLUME } from './names.ts';
 import type { OwnContainers } from './containers.ts';
 import type { Container, EnvVar, Named, Pod } from './pod.ts';
@@ -21,17 +22,20 @@ export interface Addition {
   readonly variables: Readonly<Record<string, string>>;
   /** Names of the containers that the agent signals. */
   readonly signalled: ReadonlySet<string>;
+  /** Excludes the agent's port from the redirection of meshes. */
+  readonly exclusion: PortExclusion;
 }
 
 /** The pod with everything added, and the record of it. */
-export function assemble(pod: Pod, addition: Addition): Pod {
-  const { own, position, prefix, signalled } = addition;
+export function assemble(original: Pod, addition: Addition): Pod {
+  const { own, position, prefix, signalled, exclusion } = addition;
+  const pod = withExclusion(original, exclusion);
   const log: Log = { env: new Map(), empty: new Map() };
   const add = (container: Container): Container => extend(container, addition, log);
   const init = pod.spec.initContainers?.map(add);
   if (own !== undefined) noteEmpty(pod.spec, 'initContainers', log.empty);
   noteEmpty(pod.spec, 'volumes', log.empty);
-  noteEmpty(pod.metadata, 'annotations', log.empty);
+  noteEmpty(original.metadata, 'annotations', log.empty);
   const sharesProcesses = signalled.size > 0 && pod.spec.shareProcessNamespace !== true;
   if (sharesProcesses) noteEmpty(pod.spec, 'shareProcessNamespace', log.empty);
   const containers = pod.spec.containers.map(add);
@@ -39,6 +43,7 @@ export function assemble(pod: Pod, addition: Addition): Pod {
     env: Object.fromEntries(log.env),
     sharesProcesses,
     empty: Object.fromEntries(log.empty),
+    exclusion,
   };
   return {
     ...pod,

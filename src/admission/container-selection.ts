@@ -4,8 +4,9 @@
 import type { FileSettings, Settings } from '../config/annotations/index.ts';
 import type { NotifyAction } from '../config/schema/index.ts';
 import type { Diagnostics } from './diagnostics.ts';
-import { MESH_PROXIES } from './names.ts';
-import type { Container, Pod } from './pod.ts';
+import { isMeshProxy, isMeshSetup, proxylessStarts } from './meshes.ts';
+import { applicationFilter } from './platform-containers.ts';
+import type { Container, Named, Pod } from './pod.ts';
 
 /** The containers of a pod that an injection involves. */
 export interface ContainerSelection {
@@ -30,8 +31,10 @@ export function selectContainers(
   input: SelectionInput,
   diagnostics: Diagnostics,
 ): ContainerSelection {
-  const { pod } = input;
-  const position = agentPosition(pod);
+  const { pod, prefix } = input;
+  const position = agentPosition(input);
+  const preceding = (pod.spec.initContainers ?? []).slice(0, position);
+  for (const warning of proxylessStarts(pod, preceding, prefix)) diagnostics.warn(warning);
   return {
     consumers: findConsumers(input, position, diagnostics),
     signalled: signalledContainers(input, diagnostics),
@@ -49,12 +52,24 @@ export function findConsumers(
 }
 
 /**
- * First, so that later init containers find their files and the traffic redirection of a mesh is not yet active;
- * but after the native sidecar of a mesh, without which there is no network.
+ * First, so that later init containers find their files; but after the init containers of a mesh, so that no connection
+ * goes past it, and after its native sidecar, without which there is no network. Init containers that see the files
+ * take precedence over a mesh whose proxy is an ordinary container, because they have no proxy either.
  */
-function agentPosition(pod: Pod): number {
+function agentPosition({ pod, settings }: Omit<SelectionInput, 'files'>): number {
+  if (settings['init-first'].value) return 0;
   const init = pod.spec.initContainers ?? [];
-  return init.findLastIndex((one) => isSidecar(one) && MESH_PROXIES.includes(one.name)) + 1;
+  const hasProxy = init.some((one) => isSidecar(one) && isMeshProxy(one.name));
+  const wanted = settings['init-containers'].value ?? [];
+  const names = new Set(wanted === 'all' ? [] : wanted);
+  const isWanted = wanted === 'all' ? applicationFilter(pod) : (one: Named) => names.has(one.name);
+  const first = hasProxy ? -1 : init.findIndex(isWanted);
+  const preceding = first < 0 ? init : init.slice(0, first);
+  return (
+    preceding.findLastIndex(
+      (one) => isMeshSetup(one.name) || (isSidecar(one) && isMeshProxy(one.name)),
+    ) + 1
+  );
 }
 
 /** The containers that run at the same time as the agent: app containers and native sidecars. */
@@ -72,7 +87,7 @@ function appConsumers(
 ): Container[] {
   const all = pod.spec.containers;
   const names = settings.containers.value;
-  if (names === undefined) return all.filter(({ name }) => !MESH_PROXIES.includes(name));
+  if (names === undefined) return all.filter(applicationFilter(pod));
   return choose(names, all, `${prefix}/containers`, diagnostics);
 }
 
@@ -85,7 +100,7 @@ function initConsumers(
   const all = pod.spec.initContainers ?? [];
   const following = all.slice(position);
   if (wanted === undefined) return [];
-  if (wanted === 'all') return following.filter(({ name }) => !MESH_PROXIES.includes(name));
+  if (wanted === 'all') return following.filter(applicationFilter(pod));
   const path = `${prefix}/init-containers`;
   const chosen = choose(wanted, all, path, diagnostics);
   for (const { name } of chosen.filter((one) => !following.includes(one))) {

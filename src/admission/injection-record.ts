@@ -1,7 +1,8 @@
 /**
  * The record of an injection in the pod's annotations, and the removal of an injection.
  */
-import { jsonBoundsProblem } from '../core/index.ts';
+import { fieldsOf, jsonBoundsProblem } from '../core/index.ts';
+import { NO_EXCLUSION, withoutExclusion, type PortExclusion, type Replacement } from './meshes.ts';
 import { CONFIG_VARIABLE, isOwnContainer, isOwnVolume, VOLUME } from './names.ts';
 import type { Container, Named, Pod } from './pod.ts';
 
@@ -14,17 +15,22 @@ export interface InjectionRecord {
   /** Environment variables added, by container. */
   readonly env: Readonly<Record<string, readonly string[]>>;
   readonly sharesProcesses: boolean;
+  /** What excluded the agent's port from the redirection of meshes. */
+  readonly exclusion: PortExclusion;
   /** Fields that existed but were empty (`[]`, `{}` or null), by the path of {@link fieldOf}. */
   readonly empty: Readonly<Record<string, unknown>>;
 }
 
 /** The annotations of an injected pod. Keys are in order, so that equal records give equal bytes. */
 export function recordAnnotations(prefix: string, record: InjectionRecord): Record<string, string> {
-  const { env, sharesProcesses, empty } = record;
+  const { env, sharesProcesses, empty, exclusion } = record;
+  const { annotations, args } = exclusion;
   const text = JSON.stringify({
     ...(Object.keys(env).length > 0 && { env }),
     ...(sharesProcesses && { sharesProcesses }),
     ...(Object.keys(empty).length > 0 && { empty }),
+    ...(Object.keys(annotations).length > 0 && { annotations }),
+    ...(Object.keys(args).length > 0 && { args }),
   });
   return { [`${prefix}/${STATUS}`]: 'injected', [`${prefix}/${INJECTED}`]: text };
 }
@@ -56,9 +62,10 @@ function configOf(container: Container): string {
 }
 
 /** The pod as it was before injection. A pod that was never injected is returned unchanged. */
-export function removeInjection(pod: Pod, prefix: string): Pod {
-  if (!hasRecord(pod, prefix)) return pod;
-  const record = parseRecord(pod.metadata.annotations?.[`${prefix}/${INJECTED}`]);
+export function removeInjection(injected: Pod, prefix: string): Pod {
+  if (!hasRecord(injected, prefix)) return injected;
+  const record = parseRecord(injected.metadata.annotations?.[`${prefix}/${INJECTED}`]);
+  const pod = withoutExclusion(injected, record.exclusion);
   const clean = (container: Container): Container => withoutInjection(container, record);
   const containers = pod.spec.containers.filter(({ name }) => !isOwnContainer(name)).map(clean);
   let spec = { ...pod.spec, containers };
@@ -132,15 +139,25 @@ const BOUNDS = { parts: 65_536, depth: 4 };
 
 /** The webhook writes the record, but anyone can edit it: a malformed part is ignored. */
 function parseRecord(text: string | undefined): InjectionRecord {
-  const none: InjectionRecord = { env: {}, sharesProcesses: false, empty: {} };
+  const none: InjectionRecord = {
+    env: {},
+    sharesProcesses: false,
+    empty: {},
+    exclusion: NO_EXCLUSION,
+  };
   try {
     if (text === undefined || jsonBoundsProblem(text, BOUNDS) !== undefined) return none;
     const value: unknown = JSON.parse(text);
-    if (typeof value !== 'object' || value === null) return none;
-    const env = 'env' in value ? stringLists(value.env) : {};
-    const sharesProcesses = 'sharesProcesses' in value && value.sharesProcesses === true;
-    const empty = 'empty' in value ? emptyFields(value.empty) : {};
-    return { env, sharesProcesses, empty };
+    const fields = fieldsOf(value);
+    return {
+      env: stringLists(fields['env']),
+      sharesProcesses: fields['sharesProcesses'] === true,
+      empty: emptyFields(fields['empty']),
+      exclusion: {
+        annotations: replacements(fields['annotations']),
+        args: replacements(fields['args']),
+      },
+    };
   } catch {
     return none;
   }
@@ -152,6 +169,17 @@ function stringLists(value: unknown): Record<string, readonly string[]> {
     const names = Array.isArray(list) ? list.filter((one) => typeof one === 'string') : [];
     return [name, names] as const;
   });
+  return Object.fromEntries(entries);
+}
+
+function replacements(value: unknown): Record<string, Replacement> {
+  const entries = Object.entries(fieldsOf(value)).flatMap(
+    ([name, one]: [string, unknown]): [string, Replacement][] => {
+      const { was, now } = fieldsOf(one);
+      const isText = typeof was === 'string' || was === null;
+      return isText && typeof now === 'string' ? [[name, { was, now }]] : [];
+    },
+  );
   return Object.fromEntries(entries);
 }
 

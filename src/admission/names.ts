@@ -52,6 +52,3 @@ export const DIRECTORY = {
   /** Where the API server's ServiceAccount plug-in mounts a token, unless something else is mounted there. */
   apiToken: '/var/run/secrets/kubernetes.io/serviceaccount',
 } as const;
-
-/** Sidecars of service meshes: they carry the traffic, and do not need the secrets. */
-export const MESH_PROXIES: readonly string[] = ['istio-proxy', 'linkerd-proxy'];

@@ -13,6 +13,7 @@ import { agentDocument, needsOf, type Needs } from './build-document.ts';
 import { Diagnostics } from './diagnostics.ts';
 import { documentGrants } from './grants.ts';
 import type { InjectionPlan, PlanInput } from './injection-types.ts';
+import { excludePort, lateExclusions, NO_EXCLUSION, type ExclusionInput } from './meshes.ts';
 import { CONTAINER_VARIABLE } from './names.ts';
 import { levelProblems } from './levels.ts';
 import { checkMounts } from './mount-checks.ts';
@@ -110,6 +111,8 @@ function check(input: PlanInput, decision: Decision, diagnostics: Diagnostics): 
   const mountPath = settings['mount-path'].value;
   checkMounts({ pod, consumers, mountPath, prefix }, diagnostics);
   checkPort(pod, settings.port.value, prefix, diagnostics);
+  if (listensForKubelet(decision) && decision.mode === 'native')
+    diagnostics.warn(...lateExclusions(exclusionInput(input)));
   checkSignalled(signalled, diagnostics);
   checkVariables(consumers, variables, diagnostics);
   const remedy = (name: string): string =>
@@ -141,7 +144,17 @@ function build(input: PlanInput, decision: Decision, config: RawAgentConfig): Ad
     mountPath: settings['mount-path'].value,
     variables,
     signalled: namesOf(selection.signalled),
+    exclusion: listensForKubelet(decision) ? excludePort(exclusionInput(input)) : NO_EXCLUSION,
   };
+}
+
+/** True if the agent has a port that others call through the network of the pod. */
+function listensForKubelet({ mode, hostNetwork }: Decision): boolean {
+  return mode !== 'init' && !hostNetwork;
+}
+
+function exclusionInput({ pod, namespaceAnnotations, settings }: PlanInput): ExclusionInput {
+  return { pod, namespaceAnnotations, port: settings.settings.port.value };
 }
 
 function namesOf(containers: readonly Container[]): ReadonlySet<string> {

@@ -14,6 +14,7 @@ import type { Addition } from './assemble.ts';
 import { azureVariables } from './azure.ts';
 import { Diagnostics } from './diagnostics.ts';
 import { checkModes } from './file-access.ts';
+import { NO_EXCLUSION } from './meshes.ts';
 import { VOLUME } from './names.ts';
 import type { InjectionPlan, PlanInput } from './injection-types.ts';
 import { checkMounts } from './mount-checks.ts';
@@ -65,6 +66,7 @@ export function planCsi(input: PlanInput): InjectionPlan {
     mountPath,
     variables,
     signalled: new Set(),
+    exclusion: NO_EXCLUSION,
   };
   const { problems, warnings, isForbidden, isClean } = diagnostics;
   const canBePlanned = isClean && volume.kind === 'planned';

@@ -99,12 +99,18 @@ export const SETTINGS = {
   containers: optional(
     grammar.containerNames,
     'Containers that see the files.',
-    'all app containers',
+    'all app containers except those that platforms add, such as proxies of meshes',
   ),
   'init-containers': optional(
     grammar.initContainerNames,
-    'Init containers that see the files; `all` means those after the agent, and with `csi` every one.',
+    'Init containers that see the files; `all` means those after the agent, and with `csi` every one, except those that platforms add.',
     'none',
+  ),
+  'init-first': row(
+    grammar.boolean,
+    false,
+    '`false`',
+    'Start the agent before every other init container, also before those of a service mesh: its first requests to Vault go past the mesh.',
   ),
   'mount-path': row(
     grammar.mountPath,

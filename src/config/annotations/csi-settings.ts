@@ -36,6 +36,7 @@ export const IGNORED_IN_CSI = {
   'run-as-group': NO_CONTAINER,
   image: NO_CONTAINER,
   port: NO_CONTAINER,
+  'init-first': NO_CONTAINER,
   'on-missing-vault': WAITS,
   'init-deadline': WAITS,
   'revoke-delay': 'the driver revokes after the pod has ended',

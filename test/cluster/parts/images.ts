@@ -9,6 +9,7 @@ import {
   existsSync,
   mkdirSync,
   readFileSync,
+  realpathSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -30,6 +31,8 @@ export const VERSION = version();
 export const PAUSE_IMAGE = 'vouchsafe.test/pause:1';
 /** An application with a shell: Debian's static busybox, which runs as user 1000. */
 export const SHELL_IMAGE = 'vouchsafe.test/shell:1';
+/** The same with iptables, for what redirects the connections of a pod. */
+export const REDIRECT_IMAGE = 'vouchsafe.test/redirect:1';
 /** An application that asks PostgreSQL all the time. */
 export const QUERIES_IMAGE = 'vouchsafe.test/queries:1';
 /** HashiCorp's injector, where a bench measures it. */
@@ -58,6 +61,7 @@ export function buildImages({ pause, queries, incumbent }: ImagePrograms): reado
     single(PAUSE_IMAGE, pause),
     single(QUERIES_IMAGE, queries),
     shell(),
+    redirect(),
     archive(`${REPOSITORY}:${VERSION}`, root, [
       `--build-arg=NODE_IMAGE=${base()}`,
       '--build-arg=RUNTIME_IMAGE=scratch',
@@ -81,16 +85,38 @@ function shell(): Archive {
   return withShell(SHELL_IMAGE, () => undefined);
 }
 
+/** The host's iptables with its extensions: kube-proxy uses it on the same kernel. */
+function redirect(): Archive {
+  const program = realpathSync('/usr/sbin/iptables');
+  return withShell(REDIRECT_IMAGE, (tree) => {
+    cpSync(program, join(tree, 'bin', 'iptables'));
+    const libraries = librariesOf(program);
+    copyLibraries(libraries, tree);
+    // Looked for below /usr, wherever ldd finds the libraries.
+    const extensions = libraries
+      .map((library) => join(dirname(realpathSync(library)), 'xtables'))
+      .find((one) => existsSync(one));
+    if (extensions !== undefined) cpSync(extensions, join(tree, extensions), { recursive: true });
+  });
+}
+
 /** Vault with its libraries, and a shell, as in its own image. */
 function vault(program: string): Archive {
-  const libraries = execFileSync('ldd', [program], { encoding: 'utf8' }).match(/\/[^ )]+/g) ?? [];
   return withShell(VAULT_IMAGE, (tree) => {
     cpSync(program, join(tree, 'bin', 'vault'));
-    for (const library of libraries) {
-      mkdirSync(join(tree, dirname(library)), { recursive: true });
-      copyFileSync(library, join(tree, library));
-    }
+    copyLibraries(librariesOf(program), tree);
   });
+}
+
+function librariesOf(program: string): readonly string[] {
+  return execFileSync('ldd', [program], { encoding: 'utf8' }).match(/\/[^ )]+/g) ?? [];
+}
+
+function copyLibraries(libraries: readonly string[], tree: string): void {
+  for (const library of libraries) {
+    mkdirSync(join(tree, dirname(library)), { recursive: true });
+    copyFileSync(library, join(tree, library));
+  }
 }
 
 /** Busybox under all its names, and what else is put into the tree. */

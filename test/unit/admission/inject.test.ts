@@ -24,26 +24,6 @@ test('native: one sidecar before all init containers, with a probe that waits fo
   });
 });
 
-test('the agent follows the native sidecar of a mesh, and precedes other containers of a mesh', () => {
-  const proxy = { name: 'istio-proxy', restartPolicy: 'Always' };
-  const native = injectPod(podWith({}, { initContainers: [{ name: 'istio-init' }, proxy] }));
-  assert.deepEqual(
-    native.pod.spec.initContainers?.map(({ name }) => name),
-    ['istio-init', 'istio-proxy', 'vouchsafe-agent'],
-  );
-  const classic = injectPod(
-    podWith(
-      {},
-      {
-        initContainers: [{ name: 'istio-init' }],
-        containers: [{ name: 'web' }, { name: 'istio-proxy' }],
-      },
-    ),
-  );
-  assert.equal(classic.pod.spec.initContainers?.[0]?.name, 'vouchsafe-agent');
-  assert.equal(containerOf(classic.pod, 'istio-proxy').volumeMounts, undefined);
-});
-
 test('pair: an init container that hands over to a sidecar with the same settings', () => {
   const { pod } = injectPod(podWith({ mode: 'pair' }));
   const [init, sidecar] = [containerOf(pod, 'vouchsafe-init'), containerOf(pod, 'vouchsafe-agent')];

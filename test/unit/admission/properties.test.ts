@@ -56,6 +56,8 @@ const annotations = fc.record(
     'azure-tenant-id': fc.constant('t'),
     identity: fc.constantFrom('spiffe', 'service-account'),
     'template-from-b': fc.constant('map/key'),
+    'init-first': fc.constantFrom('true', 'false'),
+    port: fc.constantFrom('9102', '9200'),
   },
   { requiredKeys: ['inject', 'secret-app'] },
 );
@@ -74,6 +76,24 @@ const annotationsOfCsi = fc.record(
   { requiredKeys: ['inject', 'secret-app', 'mode'] },
 );
 
+/** What a mesh has already put among the init containers. */
+const setUps = fc.constantFrom(
+  [],
+  [],
+  [{ name: 'istio-init', args: ['-p', '15001', '-d', '15090'] }],
+  [{ name: 'linkerd-init', args: ['--inbound-ports-to-ignore', '4190, 9000-9150'] }],
+  [{ name: 'kuma-init' }, { name: 'kuma-sidecar', restartPolicy: 'Always' }],
+);
+
+const ofMeshes = fc.record(
+  {
+    'traffic.sidecar.istio.io/excludeInboundPorts': fc.constantFrom('', '80', ' 80, 9102 ', '1-9'),
+    'config.linkerd.io/skip-inbound-ports': fc.constantFrom('25,', '9000-9110'),
+    'linkerd.io/inject': fc.constantFrom('enabled', 'disabled'),
+  },
+  { requiredKeys: [] },
+);
+
 /** With a driver that has SVIDs, so that most pods can have csi. */
 const INSTALLATION = parseInstallation({
   csi: { enabled: true, identity: { kind: 'delegated', socket: '/run/spire/admin/api.sock' } },
@@ -84,14 +104,24 @@ const anyPod = fc
   .record({
     given: fc.oneof(annotations, annotationsOfCsi),
     other: maybe(fc.constant({ team: 'a' })),
-    containers: containers(['web', 'log', 'istio-proxy'], 1),
+    containers: containers(['web', 'log', 'istio-proxy', 'queue-proxy'], 1),
     initContainers: emptyOr(containers(['one', 'istio-proxy-init', 'two'], 0)),
+    setUps,
+    meshes: ofMeshes,
+    labels: maybe(fc.constantFrom({}, { 'sidecar.istio.io/inject': 'true' })),
     volumes: emptyOr(named('volume')),
     securityContext: maybe(fc.record({ fsGroup: maybe(fc.nat(9)), runAsUser: maybe(fc.nat(9)) })),
     shareProcessNamespace: maybe(fc.constantFrom(true, null)),
   })
-  .map(({ given, other, ...spec }): Pod => {
-    const metadata = { name: 'x', annotations: { ...other, ...prefixed(given) } };
+  .map(({ given, other, labels, meshes, setUps: added, ...rest }): Pod => {
+    const metadata = {
+      name: 'x',
+      labels,
+      annotations: { ...other, ...meshes, ...prefixed(given) },
+    };
+    const initContainers =
+      added.length === 0 ? rest.initContainers : [...(rest.initContainers ?? []), ...added];
+    const spec = { ...rest, initContainers };
     // JSON has no undefined: absent means absent.
     const pod: unknown = { apiVersion: 'v1', kind: 'Pod', metadata, spec };
     return readPod(JSON.parse(JSON.stringify(pod)));

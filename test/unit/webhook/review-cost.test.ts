@@ -137,6 +137,32 @@ suite('the most expensive reviews', () => {
     assertCheap({ annotations: { 'template-x': `{{secret "a/b" ${fill('k=1 ', 98_000)}}}` } });
   });
 
+  test('containers and lists of ports of meshes', () => {
+    const ports = ['traffic.sidecar.istio.io/excludeInboundPorts', 'linkerd.io/inject'];
+    for (const piece of ['9,', ',', ' ', '1 ', '1-', '1 - ']) {
+      const list = fill(piece, 80_000);
+      const annotations = {
+        'vouchsafe.dev/inject': 'true',
+        'vouchsafe.dev/secret-app': 'kvv2/app',
+        ...Object.fromEntries(ports.map((name) => [name, list])),
+      };
+      const args = ['-d', list, '--inbound-ports-to-ignore', list];
+      const initContainers = [
+        { name: 'istio-init', args },
+        { name: 'linkerd-init', args },
+      ];
+      assertCheap({ metadata: { annotations }, spec: { initContainers } });
+    }
+    for (const name of ['istio-init', 'wait', 'istio-proxy']) {
+      const many = numbered(4096, () => ({ name, args: ['-p', ...numbered(50, String)] }));
+      const annotations = { 'init-containers': fill('wait,', 200_000) };
+      assertCheap({ spec: { containers: [CONTAINER, ...many.slice(1)] } });
+      assertCheap({ spec: { initContainers: many } });
+      assertCheap({ annotations, spec: { initContainers: many } });
+      assertCheap({ annotations: { 'init-containers': 'all' }, spec: { initContainers: many } });
+    }
+  });
+
   test('many templates at the limit of words, where the default falls back from csi to an agent', () => {
     const templates = numbered(250, (index): [string, string] => [
       `template-f${index}`,

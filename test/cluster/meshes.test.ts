@@ -1,0 +1,132 @@
+/**
+ * Meshes: a stand-in redirects what comes from outside the pod to a proxy that closes plain HTTP, as one in STRICT mode
+ * does. The agent's port is excluded by what the webhook adds, and only by that.
+ */
+import assert from 'node:assert/strict';
+import { connect } from 'node:net';
+import { suite, test } from 'node:test';
+import { REDIRECT_IMAGE } from './parts/images.ts';
+import type { List, Pod, PodSpec } from './parts/objects.ts';
+import { api, eventually, FOREVER, shellContainer, shellPod, Space } from './parts/suite.ts';
+
+type Container = PodSpec['containers'][number];
+
+const ANNOTATION = 'traffic.sidecar.istio.io/excludeInboundPorts';
+const PROXY_PORT = 15_006;
+
+/** Redirects every port except those of its flag `-d`, or of the annotation. */
+const REDIRECT = `
+set -e
+while [ $# -gt 0 ]; do [ "$1" != -d ] || PORTS=$2; shift; done
+iptables -t nat -N MESH
+for port in $(echo "$PORTS" | tr , ' '); do iptables -t nat -A MESH -p tcp --dport $port -j RETURN; done
+iptables -t nat -A MESH -p tcp -j REDIRECT --to-ports ${PROXY_PORT}
+iptables -t nat -A PREROUTING -j MESH`;
+
+const AS_ROOT = {
+  image: REDIRECT_IMAGE,
+  securityContext: { runAsUser: 0, capabilities: { add: ['NET_ADMIN', 'NET_RAW'] } },
+};
+
+/** As a CNI plug-in reads it: from the annotations of the pod that was created. */
+function byAnnotation(name: string): Container {
+  const fieldPath = `metadata.annotations['${ANNOTATION}']`;
+  const env = [{ name: 'PORTS', valueFrom: { fieldRef: { fieldPath } } }];
+  return { ...shellContainer(name, REDIRECT), ...AS_ROOT, env };
+}
+
+/** As Istio's webhook writes it, before Vouchsafe's is called. */
+function byArguments(name: string): Container {
+  const args = ['-p', '15001', '-z', `${PROXY_PORT}`, '-m', 'REDIRECT', '-d', '15090,15021'];
+  return { ...shellContainer(name, REDIRECT), ...AS_ROOT, args: [name, ...args] };
+}
+
+/** Closes each connection without a word. */
+function proxy(name: string): Container {
+  const line = `nc -ll -p ${PROXY_PORT} -e /bin/false & trap 'kill $!; exit' TERM; wait`;
+  return shellContainer(name, line);
+}
+
+const SERVE = `httpd -p 8080 -h /tmp; ${FOREVER}`;
+
+function spec(init: Container, sidecar: Container, isNative: boolean): Partial<PodSpec> {
+  if (isNative) return { initContainers: [init, { ...sidecar, restartPolicy: 'Always' }] };
+  return { initContainers: [init], containers: [shellContainer('app', SERVE), sidecar] };
+}
+
+async function withSecret(): Promise<Space> {
+  const space = await Space.create();
+  await space.grantSecret({ password: 'planted' });
+  return space;
+}
+
+function settings(space: Space): Record<string, string> {
+  return { ...space.login, 'secret-password': `${space.secret}#password` };
+}
+
+/** What a server answers to a request for a page, in plain HTTP; empty if it closes the connection. */
+async function answerOf(host: string, port: number): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  let text = '';
+  const socket = connect({ host, port }, () => socket.write('GET /startup HTTP/1.0\r\n\r\n'));
+  socket
+    .setTimeout(5000, () => socket.destroy())
+    .on('data', (chunk: Buffer) => (text += chunk.toString('latin1')))
+    .on('error', () => undefined)
+    .on('close', () => resolve(text));
+  return promise;
+}
+
+function addressOf(pod: Pod): string {
+  const host = pod.status?.podIP;
+  assert.ok(host !== undefined);
+  return host;
+}
+
+suite('meshes', { concurrency: true }, () => {
+  for (const [how, init] of [
+    ['annotation', byAnnotation],
+    ['arguments of istio-init', byArguments],
+  ] as const) {
+    for (const isNative of [true, false]) {
+      const kind = isNative ? 'a native sidecar' : 'an ordinary container';
+      test(`a mesh that drops plain HTTP lets the agent start, by ${how}; its proxy is ${kind}`, async () => {
+        await using space = await withSecret();
+        const meshed = spec(init('istio-init'), proxy('istio-proxy'), isNative);
+        await space.create(shellPod('meshed', settings(space), SERVE, meshed));
+        const pod = await space.ready('meshed');
+        const names = (pod.spec.initContainers ?? []).map(({ name }) => name);
+        const before = isNative ? ['istio-init', 'istio-proxy'] : ['istio-init'];
+        assert.deepEqual(names, [...before, 'vouchsafe-agent']);
+        assert.equal(pod.metadata.annotations?.[ANNOTATION], '9102');
+        const host = addressOf(pod);
+        assert.match(await answerOf(host, 9102), /^HTTP\/1\.1 200 /);
+        assert.equal(await answerOf(host, 8080), '', 'other ports are redirected');
+      });
+    }
+  }
+
+  test('the stand-in drops the probe of an agent whose port is not excluded', async () => {
+    await using space = await withSecret();
+    const unknown = spec(byArguments('redirect'), proxy('proxy'), true);
+    // Not a mesh that the webhook knows: the agent precedes it, unless its init container runs first.
+    const [init, sidecar] = unknown.initContainers ?? [];
+    assert.ok(init !== undefined && sidecar !== undefined);
+    const initContainers = [init, { ...sidecar, name: 'istio-proxy' }];
+    const asked = { ...settings(space), port: '9103' };
+    const pod = shellPod('dropped', asked, SERVE, { initContainers });
+    const excluded = { ...pod.metadata.annotations, [ANNOTATION]: '9103' }; // which this one does not read
+    await space.create({ ...pod, metadata: { ...pod.metadata, annotations: excluded } });
+    await eventually('the probe fails', async () => {
+      const path = `/api/v1/namespaces/${space.name}/events`;
+      const { items } = await api.get<List<{ readonly message?: string }>>(path);
+      const isDropped = items.some(({ message = '' }) =>
+        message.startsWith('Startup probe failed'),
+      );
+      return isDropped ? true : undefined;
+    });
+    assert.match(await space.logs('dropped', 'vouchsafe-agent'), /files delivered/);
+    const { status } = await api.get<Pod>(`${space.pods}/dropped`);
+    assert.equal(status?.phase, 'Pending');
+  });
+});
