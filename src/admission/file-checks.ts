@@ -5,7 +5,7 @@ import type { CheckTemplate } from '../contracts/index.ts';
 import { MAX_FILES, type RawAgentConfig } from '../config/agent/index.ts';
 import type { ResolvedSettings } from '../config/annotations/index.ts';
 import type { Installation } from '../config/installation/index.ts';
-import type { Dependency, Problem } from '../core/index.ts';
+import { likelyJsonPathOf, type Dependency, type Problem } from '../core/index.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { countTokens } from './template-tokens.ts';
 
@@ -13,6 +13,9 @@ import { countTokens } from './template-tokens.ts';
 const MAX_CONFIG_BYTES = 100 * 1024;
 /** Limit of all templates of a pod together; parsing one of them takes up to ten microseconds. */
 export const MAX_TEMPLATE_TOKENS = 6000;
+
+/** The most warnings about paths: an API server shows a few. */
+const MAX_PATH_WARNINGS = 8;
 
 /** Input of {@link checkContents}. */
 export interface ContentsInput {
@@ -51,7 +54,35 @@ export function checkContents(input: ContentsInput, diagnostics: Diagnostics): L
       diagnostics.invalid({ path: `${prefix}/template-${name}`, message: `${path}: ${message}` });
     }
   }
+  diagnostics.warn(...pathWarnings(input, literals));
   return literals;
+}
+
+/**
+ * Warns about paths that are probably endpoints of a PKI or SSH engine that send no JSON. What is mounted where is not known, so they
+ * are not denied.
+ */
+function pathWarnings(
+  { settings, installation }: ContentsInput,
+  literals: LiteralDependencies,
+): readonly string[] {
+  const prefix = installation.annotationPrefix;
+  const reads = settings.files.flatMap(({ name, secret }) => [
+    ...(secret === undefined || secret.value.params !== undefined
+      ? []
+      : [{ setting: `${prefix}/secret-${name}`, path: secret.value.path }]),
+    ...(literals.get(name) ?? []).flatMap((one) =>
+      one.kind === 'read' ? [{ setting: `${prefix}/template-${name}`, path: one.path }] : [],
+    ),
+  ]);
+  const warnings = reads.flatMap(({ setting, path }) => {
+    const inJson = likelyJsonPathOf(path);
+    if (inJson === undefined) return [];
+    return [
+      `${setting}: ${path} has no JSON, if it belongs to a PKI or SSH engine: read ${inJson} instead`,
+    ];
+  });
+  return warnings.slice(0, MAX_PATH_WARNINGS);
 }
 
 /** The same check, which remembers its results: made for one review, it checks each template once. */

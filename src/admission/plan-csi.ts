@@ -47,6 +47,9 @@ export function planCsi(input: PlanInput): InjectionPlan {
   if (volume.kind === 'refused') {
     const report = volume.isForbidden ? 'forbid' : 'invalid';
     diagnostics[report](...volume.problems);
+  } else {
+    const known = diagnostics.warnings;
+    diagnostics.warn(...volume.warnings.filter((warning) => !known.includes(warning)));
   }
   const consumers = findConsumers({ pod, settings, prefix }, 0, diagnostics);
   checkNames(pod, diagnostics);

@@ -180,7 +180,10 @@ function fail(
   };
 }
 
-/** A renewal is retried while there is time; then a new credential is requested before the lease ends. */
+/**
+ * A renewal is retried while there is time; then a new credential is requested before the lease ends. A renewal that asks people is
+ * not retried.
+ */
 function failHeld(
   state: BusyWithValue,
   { error, waitMs }: EntryEventOf<'failed' | 'rejected'>,
@@ -194,7 +197,8 @@ function failHeld(
   }
   const lastMs = lastRenewalMs(held.plan.expiresAtMs, held.lease.fullMs);
   const isGone = hasCode(error, 'ERR_VAULT_LEASE_GONE');
-  if (!isGone && times.atMs < lastMs) return { state: { name: 'held', held, times }, effects };
+  const mayRetry = !isGone && error.retry !== 'slow';
+  if (mayRetry && times.atMs < lastMs) return { state: { name: 'held', held, times }, effects };
   const atMs = isGone ? nowMs : Math.max(nowMs + (error.retryAfterMs ?? 0), lastMs);
   const next = isGone ? ended(held, nowMs) : held;
   return { state: { name: 'held', held: toFetch(next), times: { ...times, atMs } }, effects };

@@ -20,7 +20,7 @@ import {
 } from './entry-state.ts';
 import { transitionEntry } from './entry-transitions.ts';
 import type { ObtainedValue } from './obtain.ts';
-import { START_WAITS, waitsOfLife, waitsOfRefresh, type Waits } from './schedule.ts';
+import { SLOW_WAITS, START_WAITS, waitsOfLife, waitsOfRefresh, type Waits } from './schedule.ts';
 
 /** One dependency. What is known of its value changes only by {@link Entry.apply}. */
 export class Entry {
@@ -28,10 +28,11 @@ export class Entry {
   readonly number: number;
   readonly key: string;
   readonly dependency: Dependency;
-  /** Waits after failures. */
-  backoff: Backoff;
   #refreshMs: number;
   #isRepeated = false;
+  #backoff: Backoff;
+  /** For failures of the retry class `slow`. */
+  readonly #slowBackoff: Backoff;
   #state: EntryState;
   #dueAtMs: number;
 
@@ -43,7 +44,8 @@ export class Entry {
     this.#refreshMs = refreshMs;
     this.#state = initialEntry(held, clock.monotonicMs());
     this.#dueAtMs = entryDueAtMs(this.#state);
-    this.backoff = backoffOf(this, start);
+    this.#backoff = backoffOf(this, start);
+    this.#slowBackoff = createBackoff({ ...SLOW_WAITS, random: start.random });
   }
 
   /** How often it is read if it has no lease. */
@@ -90,6 +92,17 @@ export class Entry {
     this.#refreshMs = refreshMs;
     this.#isRepeated = isRepeated;
     return isNew;
+  }
+
+  /** The waits after a failure. */
+  backoffFor({ retry }: VouchsafeError): Backoff {
+    return retry === 'slow' ? this.#slowBackoff : this.#backoff;
+  }
+
+  /** Starts the waits again after a success, by what a failure now puts at risk. */
+  resetWaits(parts: { readonly random: Random; readonly clock: Clock }): void {
+    this.#backoff = backoffOf(this, parts);
+    this.#slowBackoff.reset();
   }
 
   /** Changes the state, and returns what is to be done. */

@@ -152,6 +152,9 @@ export function waitsOfRefresh(refreshMs: number): Waits {
   return { minMs: maxMs / 5, maxMs };
 }
 
+/** Waits between requests that each ask people for an approval, or that only a changed policy lets succeed. */
+export const SLOW_WAITS = { minMs: 60_000, maxMs: 30 * 60_000 } as const;
+
 /** Plans a JWT-SVID that is in a file: it is read at half of its life, when a SPIRE agent mints a new one. */
 export function planJwtSvid(
   svid: { readonly issuedAtMs: number | undefined; readonly expiresAtMs: number },

@@ -125,7 +125,8 @@ function planRetry(
 ): RenewalPlan {
   const atMs = nowMs + waitMs;
   const lastMs = lastRenewalMs(plan.expiresAtMs, fullTtlMs);
-  if (atMs < lastMs) return { ...plan, action: 'renew', atMs };
+  // A renewal that asks people is not retried.
+  if (atMs < lastMs && error.retry !== 'slow') return { ...plan, action: 'renew', atMs };
   return { ...plan, action: 'fetch', atMs: Math.max(nowMs + (error.retryAfterMs ?? 0), lastMs) };
 }
 

@@ -23,7 +23,7 @@ import {
   type Backoff,
 } from '../async/index.ts';
 import type { EntryEffect, EntryEvent, EntryRequest } from './entry-state.ts';
-import { backoffOf, Entry } from './entry.ts';
+import { Entry } from './entry.ts';
 import { x509Value, type LeaseRef, type ObtainedValue } from './obtain.ts';
 import type { KnownValues } from './ports.ts';
 import { sizeOf } from './value-sizes.ts';
@@ -225,7 +225,7 @@ export class Values {
         logIn?.();
         break;
       case 'reset-waits':
-        entry.backoff = backoffOf(entry, { random, clock });
+        entry.resetWaits({ random, clock });
     }
   }
 
@@ -263,9 +263,10 @@ export class Values {
   }
 
   /** A failure of a request, or of a value that there is no room for. */
-  #failure({ backoff }: Entry, caught: unknown, value: ObtainedValue | undefined): EntryEvent {
+  #failure(entry: Entry, caught: unknown, value: ObtainedValue | undefined): EntryEvent {
     const error = toVouchsafeError(caught);
-    const waitMs = (error.retry === 'reauth' ? this.#reauth : backoff).nextMs(error.retryAfterMs);
+    const backoff = error.retry === 'reauth' ? this.#reauth : entry.backoffFor(error);
+    const waitMs = backoff.nextMs(error.retryAfterMs);
     return value === undefined
       ? { type: 'failed', error, waitMs }
       : { type: 'rejected', value, error, waitMs };

@@ -21,12 +21,53 @@ export function offlineLookup(
   const places = [root, root['secrets'], root['secret']].filter(isManifest);
   return (dependency) => {
     const found = valueOf(dependency, root, places);
-    if (found !== undefined) return { value: found };
+    if (found !== undefined) return { value: usable(dependency, found) };
     throw new VouchsafeError(
       'ERR_VAULT_NOT_FOUND',
       `the data has no value for ${dependencyLabel(dependency)}; add ${example(dependency)}`,
     );
   };
+}
+
+/**
+ * The value as the agent would have it: an object, or the names of a list. A version of KV v2 that was copied with its metadata is
+ * unwrapped.
+ *
+ * @throws VouchsafeError for what no answer of Vault can hold.
+ */
+function usable(dependency: Dependency, found: unknown): unknown {
+  switch (dependency.kind) {
+    case 'list':
+      return namesIn(dependency, found);
+    case 'read':
+      return unwrapped(dependency, found);
+    case 'write':
+    case 'pki':
+      return isManifest(found) ? found : noValue(dependency, 'is not an object');
+    case 'jwt-svid':
+    case 'spiffe-id':
+    case 'x509-svid':
+      return typeof found === 'string' ? found : noValue(dependency, 'is not text');
+  }
+}
+
+function unwrapped(dependency: Dependency, found: unknown): Manifest {
+  if (!isManifest(found)) return noValue(dependency, 'is not an object');
+  const { data, metadata } = found;
+  const isVersion = 'data' in found && isManifest(metadata) && 'created_time' in metadata;
+  if (!isVersion || !('version' in metadata)) return found;
+  return isManifest(data) ? data : noValue(dependency, 'is a version without data');
+}
+
+function namesIn(dependency: Dependency, found: unknown): readonly string[] {
+  const names: unknown = isManifest(found) ? found['keys'] : found;
+  const isList = Array.isArray(names) && names.every((name) => typeof name === 'string');
+  return isList ? names : noValue(dependency, 'is not a list of names');
+}
+
+function noValue(dependency: Dependency, what: string): never {
+  const text = `the data for ${dependencyLabel(dependency)} ${what}; set it as ${example(dependency)}`;
+  throw new VouchsafeError('ERR_VAULT_NO_VALUE', text);
 }
 
 function valueOf(dependency: Dependency, root: Manifest, places: readonly Manifest[]): unknown {
@@ -39,8 +80,7 @@ function valueOf(dependency: Dependency, root: Manifest, places: readonly Manife
       return firstOf(places, [...withParams(dependency.path, dependency.params), dependency.path]);
     case 'jwt-svid': {
       const tokens = root['jwtSvid'];
-      if (typeof tokens === 'string') return tokens;
-      return isManifest(tokens) ? tokens[dependency.audiences.join(',')] : undefined;
+      return isManifest(tokens) ? tokens[dependency.audiences.join(',')] : tokens;
     }
     case 'spiffe-id':
       return root['spiffeId'];
@@ -56,12 +96,18 @@ function firstOf(places: readonly Manifest[], keys: readonly string[]): unknown 
   return undefined;
 }
 
-/** KV v2 paths match with and without `data/`, lists with and without a trailing slash. */
+/**
+ * KV v2 paths match with and without `data/`, lists with and without a trailing slash, and a `#` also as it is written in a
+ * reference.
+ */
 function pathVariants(path: string): readonly string[] {
-  const [mount = '', ...rest] = path.split('/');
-  const withData = [mount, 'data', ...rest].join('/');
-  const withoutData = rest[0] === 'data' ? [mount, ...rest.slice(1)].join('/') : path;
-  return [path, `${path}/`, withData, withoutData];
+  const segments = path.split('/');
+  const withData = segments.slice(1).map((_, at) => segments.toSpliced(at + 1, 0, 'data'));
+  const withoutData = segments.flatMap((segment, at) =>
+    at > 0 && segment === 'data' ? [segments.toSpliced(at, 1)] : [],
+  );
+  const paths = [path, `${path}/`, ...[...withData, ...withoutData].map((one) => one.join('/'))];
+  return [...paths, ...paths.map((one) => one.replaceAll('#', '\\#'))];
 }
 
 function withParams(path: string, params: WriteParams): readonly string[] {

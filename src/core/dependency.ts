@@ -101,6 +101,24 @@ export function normalizeVaultPath(text: string): string | undefined {
   return path;
 }
 
+/**
+ * Splits `path#key` at the first `#` of the path that is not escaped. In the path `\#` is a `#`; the key is taken as it is, and
+ * undefined if there is no separator.
+ */
+export function splitSecretRef(text: string): {
+  readonly path: string;
+  readonly key: string | undefined;
+} {
+  const at = text.search(/(?<!\\)#/);
+  if (at < 0) return { path: unescapePath(text), key: undefined };
+  return { path: unescapePath(text.slice(0, at)), key: text.slice(at + 1) };
+}
+
+/** The path with a `#` for each `\#`; other backslashes are part of it. */
+export function unescapePath(text: string): string {
+  return text.replaceAll('\\#', '#');
+}
+
 /** Splits `?version=N` off a path and normalizes the rest; undefined as {@link normalizeVaultPath}. */
 export function parseVaultPath(
   text: string,

@@ -4,8 +4,8 @@
  */
 import type { LogLevel } from './logger.ts';
 
-/** What a caller does next: give up, wait and retry, or log in again and retry. */
-export type RetryClass = 'never' | 'backoff' | 'reauth';
+/** What a caller does next: give up, wait and retry, wait for minutes and retry, or log in again and retry. */
+export type RetryClass = 'never' | 'backoff' | 'slow' | 'reauth';
 
 /** Exit codes of every process of the project. Documented in docs/reference/errors.md. */
 export const EXIT = {
@@ -215,6 +215,24 @@ export const ERROR_TABLE = {
     'warn',
     EXIT.secret,
     'There is no secret at this path, or its version was deleted.',
+  ),
+  ERR_VAULT_NO_VALUE: rule(
+    'backoff',
+    'warn',
+    EXIT.secret,
+    'Vault answered with success, but without a value: no content, no object as data, or JSON without the members that Vault always sends. The old files stay. Check the path.',
+  ),
+  ERR_VAULT_WRAPPED: rule(
+    'slow',
+    'warn',
+    EXIT.secret,
+    'Vault answered with a wrapping token instead of a value: a control group requires an approval, or wrapping is forced. The old files stay. Exempt the path for this role.',
+  ),
+  ERR_VAULT_NOT_JSON: rule(
+    'never',
+    'error',
+    EXIT.secret,
+    'This path of Vault answers with a bare certificate, revocation list or public key. The error names the path that has the same in JSON.',
   ),
   ERR_VAULT_BAD_REQUEST: rule(
     'backoff',

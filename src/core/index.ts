@@ -8,6 +8,7 @@ export {
   type Operation,
 } from './vault-grants.ts';
 export { certificateLife, type CertificateLife } from './certificate-life.ts';
+export { jsonPathOf, likelyJsonPathOf } from './certificate-endpoints.ts';
 export type { Clock, Random } from './clock.ts';
 export {
   dependencyKey,
@@ -15,6 +16,8 @@ export {
   isVaultDependency,
   normalizeVaultPath,
   parseVaultPath,
+  splitSecretRef,
+  unescapePath,
   type Dependency,
   type VaultDependency,
   type WriteParam,

@@ -129,12 +129,12 @@ export class Renderer {
     const { body, shape, path, nowMs } = answer;
     if (body.byteLength <= MAX_SHORT_BYTES) {
       const opened = parseResponse(body, shape, nowMs);
-      return 'malformed' in opened ? opened : { ...opened, value: JsonText.of(opened.value) };
+      return 'problem' in opened ? opened : { ...opened, value: JsonText.of(opened.value) };
     }
     const request: Request = { operation: 'answer', shape, nowMs };
     const read = (frame: Frame): ParsedResponse => {
       const opened = readOpened(frame);
-      if ('malformed' in opened) return opened;
+      if ('problem' in opened) return opened;
       return { ...opened, value: readValue(frame[1]) };
     };
     const subject = `reading the response of Vault for ${path}`;

@@ -53,7 +53,7 @@ export class RendererService {
       }
       case 'answer': {
         const opened = parseResponse(parts[0] ?? new Uint8Array(), request.shape, request.nowMs);
-        if ('malformed' in opened) return [headOf(opened)];
+        if ('problem' in opened) return [headOf(opened)];
         const { value, validity, warnings } = opened;
         return [headOf({ validity, warnings: warnings.slice(0, 16) }), headOf(value)];
       }

@@ -10,6 +10,7 @@ import {
   ERROR_TABLE,
   isNumber,
   JsonText,
+  printableLine,
   VouchsafeError,
   type Dependency,
   type ErrorCode,
@@ -19,7 +20,7 @@ import {
 } from '../core/index.ts';
 import type { Frame } from '../worker-pool/index.ts';
 import type { RenderLimits } from '../template/index.ts';
-import type { ResponseShape } from '../vault/response.ts';
+import type { ResponseProblem, ResponseShape } from '../vault/response.ts';
 import {
   finite,
   list,
@@ -33,6 +34,9 @@ import {
 
 /** Deepest nesting of a write's parameters. */
 const MAX_PARAM_DEPTH = 100;
+
+/** Longest description of a response that is not usable: it quotes warnings of Vault. */
+const MAX_PROBLEM_CHARACTERS = 1024;
 
 /** A SHA-256 in base64. */
 const DIGEST_CHARACTERS = 44;
@@ -78,7 +82,7 @@ export interface Rendered {
 
 /** A parsed response of Vault; its value is part 1. */
 export type Opened =
-  | { readonly malformed: string }
+  | { readonly problem: ResponseProblem }
   | { readonly validity: Validity; readonly warnings: readonly string[] };
 
 /**
@@ -150,13 +154,19 @@ export function readChecked(frame: Frame, count: number): readonly TemplateCheck
 /** Reads a parsed response of Vault. @throws WireError for anything else. */
 export function readOpened(frame: Frame): Opened {
   const head = record(parseHead(frame[0]));
-  if (head['malformed'] !== undefined) {
+  if (head['problem'] !== undefined) {
     requireParts(frame, 1);
-    return { malformed: text(head['malformed'], 256) };
+    return { problem: readProblem(record(head['problem'])) };
   }
   requireParts(frame, 2);
   const warnings = list(head['warnings']).map((one) => text(one, 1024));
   return { validity: readValidity(record(head['validity'])), warnings };
+}
+
+/** The text becomes part of an error, so it must be safe to print. */
+function readProblem({ kind, what }: Members): ResponseProblem {
+  if (kind !== 'malformed' && kind !== 'no-value' && kind !== 'wrapped') throw wireError('a kind');
+  return { kind, what: printableLine(text(what, MAX_PROBLEM_CHARACTERS)) };
 }
 
 function readValidity(value: Members): Validity {

@@ -4,17 +4,14 @@
  * bodies under DEBUG, storing a token, interpreting statuses) is disabled here.
  */
 import createClient from 'node-vault';
-import {
-  MAX_SHORT_BYTES,
-  VouchsafeError,
-  type Clock,
-  type Random,
-  type Secret,
-} from '../core/index.ts';
+import { isRecord, VouchsafeError, type Clock, type Random, type Secret } from '../core/index.ts';
 import { createBackoff } from '../async/index.ts';
 import { parseObject, parseBody, type ResponseShape, type ParsedResponse } from './response.ts';
+import { bareKindOf, wrappingProblem, type ResponseProblem } from './response-problem.ts';
+import { notJsonError, problemError } from './unusable-response.ts';
 import type { JsonObject } from './json.ts';
 import { errorForResponse, type ErrorResponse } from './error-response.ts';
+import { ReservedMemory } from './reserved-memory.ts';
 import type { RequestMeter, Operation } from './request-meter.ts';
 import { INLINE_PARSER } from './inline-parser.ts';
 import { parseRetryAfter } from './retry-after.ts';
@@ -29,31 +26,6 @@ const MAX_PLAIN_BYTES = 64 * 1024;
 
 /** For responses without a value; the rest of a longer one is dropped. */
 const PLAIN: BodyBounds = { keptBytes: MAX_PLAIN_BYTES + 1, grow: () => undefined };
-
-/** Memory that one call has reserved for its response, until the response is parsed. */
-class ReservedMemory implements BodyBounds {
-  readonly keptBytes = Infinity;
-  readonly #budget: ResponseBudget | undefined;
-  readonly #path: string;
-  #reserved = 0;
-
-  /** Reserves memory for a short response before the request is sent: an issued credential must not be lost. */
-  constructor(budget: ResponseBudget | undefined, path: string) {
-    this.#budget = budget;
-    this.#path = path;
-    this.grow(MAX_SHORT_BYTES);
-  }
-
-  grow(bytes: number): void {
-    if (bytes <= this.#reserved) return;
-    this.#budget?.reserve(bytes - this.#reserved, this.#path);
-    this.#reserved = bytes;
-  }
-
-  release(): void {
-    this.#budget?.release(this.#reserved);
-  }
-}
 
 /** One call to Vault's API. */
 export interface ApiCall {
@@ -90,7 +62,7 @@ export interface VaultApiOptions {
 }
 
 /** A value and its validity. */
-export type ParsedValue = Exclude<ParsedResponse, { readonly malformed: string }>;
+export type ParsedValue = Exclude<ParsedResponse, { readonly problem: ResponseProblem }>;
 
 /** Calls Vault. */
 export class VaultApi {
@@ -109,7 +81,9 @@ export class VaultApi {
     return this.#options.address.origin;
   }
 
-  /** The body of a successful response; undefined if it is empty. Counts and times the call. */
+  /**
+   * The body of a successful response; undefined if it is empty. Counts and times the call.
+   */
   async call(call: ApiCall, signal: AbortSignal): Promise<JsonObject | undefined> {
     return await this.#options.meter.measure(call.operation, signal, async () =>
       this.#bodyOf(call, await this.#sendUntilCaughtUp(call, PLAIN, signal)),
@@ -127,8 +101,8 @@ export class VaultApi {
       try {
         const response = await this.#sendUntilCaughtUp(call, memory, signal);
         const parsed = await this.#parse(call, response, { shape, signal });
-        if (parsed === undefined || !('malformed' in parsed)) return parsed;
-        throw this.malformed(call.path, parsed.malformed);
+        if (parsed === undefined || !('problem' in parsed)) return parsed;
+        throw this.problem(call.path, parsed.problem);
       } finally {
         memory.release();
       }
@@ -145,6 +119,8 @@ export class VaultApi {
     const nowMs = clock.now();
     if (!isSuccess(response)) return parseBody(this.#onErrorResponse(call, response), shape, nowMs);
     if (body.byteLength === 0) return undefined;
+    const bare = bareKindOf(body);
+    if (bare !== undefined) throw notJsonError(call.path, bare);
     return await parser.parse({ body, shape, path: call.path, nowMs }, signal);
   }
 
@@ -202,8 +178,26 @@ export class VaultApi {
 
   /** The error for a response that lacks what Vault always sends. */
   malformed(path: string, what: string): VouchsafeError {
-    const text = `the response of ${this.origin} for ${path} ${what}; is that address Vault?`;
-    return new VouchsafeError('ERR_VAULT_MALFORMED', text, { details: { path } });
+    return this.problem(path, { kind: 'malformed', what });
+  }
+
+  /** The error for a success without a value. */
+  noValue(path: string, what: string): VouchsafeError {
+    return this.problem(path, { kind: 'no-value', what });
+  }
+
+  /** The error for a response that is not usable. */
+  problem(path: string, problem: ResponseProblem): VouchsafeError {
+    return problemError(path, this.origin, problem);
+  }
+
+  /** The members of an object that a response must have, as `data` or `auth`. @throws VouchsafeError */
+  member(path: string, body: JsonObject | undefined, name: 'auth' | 'data'): JsonObject {
+    const wrapping = wrappingProblem(body);
+    if (wrapping !== undefined) throw this.problem(path, wrapping);
+    const value = body?.[name];
+    if (isRecord(value)) return value;
+    throw this.malformed(path, body === undefined ? 'is empty' : `has no ${name}`);
   }
 }
 

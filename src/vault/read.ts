@@ -50,7 +50,10 @@ export class Reader {
         const { token, signal } = requester;
         const operation = dependency.kind;
         const call = { operation, path, token, body: dependency.params, isCreating: true };
-        return valueOf(await this.#api.value(call, { ...VALUE, mount: 'other' }, signal));
+        const shape = { ...VALUE, mount: 'other', isBare: isBareEndpoint(path) } as const;
+        const opened = await this.#api.value(call, shape, signal);
+        if (opened === undefined && operation === 'pki') throw this.#api.noValue(path, 'is empty');
+        return valueOf(opened);
       }
     }
   }
@@ -90,8 +93,10 @@ export class Reader {
       ...query,
     } as const;
     const isVersion = mount.kind === 'kv2' && actual.startsWith(`${mount.prefix}data/`);
-    const opened = await this.#api.value(call, { ...VALUE, mount: mount.kind, isVersion }, signal);
-    if (opened === undefined) throw notFound(path);
+    const isBare = isCreating && isBareEndpoint(path);
+    const shape = { ...VALUE, mount: mount.kind, isVersion, isBare };
+    const opened = await this.#api.value(call, shape, signal);
+    if (opened === undefined) throw this.#api.noValue(actual, 'is empty');
     return valueOf(opened);
   }
 
@@ -117,7 +122,10 @@ export class Reader {
         this.#mounts.remember(mount);
         return answer;
       } catch (error) {
-        if (!isRejection(error) && !hasCode(error, 'ERR_VAULT_MALFORMED')) throw error;
+        // A response without a value to a guess does not prove the guess; one to the path itself is final.
+        const mayBeElsewhere = mount.kind === 'kv2' && hasCode(error, 'ERR_VAULT_NO_VALUE');
+        const isOther = hasCode(error, 'ERR_VAULT_MALFORMED') || mayBeElsewhere;
+        if (!isRejection(error) && !isOther) throw error;
         failures.push(toVouchsafeError(error));
       }
     }
@@ -133,7 +141,7 @@ export class Reader {
     const opened = await this.#forgetMountOnRejection(mount, () =>
       this.#api.value({ ...call, onErrorResponse: listError }, shape, signal),
     );
-    if (opened === undefined) throw this.#api.malformed(actual, 'has no keys');
+    if (opened === undefined) throw this.#api.noValue(actual, 'is empty');
     const { value: keys } = opened;
     return valueOf({ ...opened, value: keys instanceof JsonText ? keys : { keys } });
   }
@@ -167,7 +175,15 @@ export class Reader {
 }
 
 /** A value of any shape. */
-const VALUE = { isVersion: false, isList: false } as const;
+const VALUE = { isVersion: false, isList: false, isBare: false } as const;
+
+/**
+ * True for endpoints that send JSON without Vault's envelope: the state of the server, and documents for others than Vault's clients,
+ * such as signing keys (JWKS). They are known by their paths, so that the page of a proxy is not taken for a value.
+ */
+function isBareEndpoint(path: string): boolean {
+  return /^sys\/|(^|\/)\.well-known\/|(^|\/)acme\/directory$/.test(path);
+}
 
 /** An empty response to a write has no data and is static. */
 function valueOf(opened: ParsedValue | undefined): VaultValue {
@@ -205,10 +221,12 @@ const REJECTIONS: readonly ErrorCode[] = [
   'ERR_VAULT_UNSUPPORTED',
 ];
 
-/** Prefers the error of a deleted version, then a denial (which can be fixed), then the first error. */
+/** Prefers the error of a deleted version, then a secret without a value, then a denial (which can be fixed), then the first error. */
 function mostSpecific(failures: readonly VouchsafeError[]): VouchsafeError | undefined {
+  const of = (code: ErrorCode): VouchsafeError | undefined =>
+    failures.find((error) => error.code === code);
   const deleted = failures.find((error) => 'version' in error.details);
-  return deleted ?? failures.find((error) => error.code === 'ERR_VAULT_DENIED') ?? failures[0];
+  return deleted ?? of('ERR_VAULT_NO_VALUE') ?? of('ERR_VAULT_DENIED') ?? failures[0];
 }
 
 function notFound(path: string): VouchsafeError {

@@ -4,11 +4,19 @@
  */
 import { isRecord } from '../core/index.ts';
 import type { Validity } from '../contracts/index.ts';
-import { objectAt, parseJson, secondsAt, stringAt, stringsAt } from './json.ts';
+import { parseJson, secondsAt, stringAt, stringsAt } from './json.ts';
 import type { JsonObject } from './json.ts';
 import { printable } from './printable.ts';
+import {
+  hasEnvelope,
+  quoteWarnings,
+  wrappingProblem,
+  type ResponseProblem,
+} from './response-problem.ts';
 import { classifyValidity } from './validity.ts';
 import { isVersioned } from './versioned.ts';
+
+export type { ResponseProblem };
 
 /** What the response must look like. */
 export interface ResponseShape {
@@ -18,9 +26,11 @@ export interface ResponseShape {
   readonly isVersion: boolean;
   /** Whether it must be a list of names. */
   readonly isList: boolean;
+  /** Whether the endpoint sends JSON without Vault's envelope, which is the value as it is. */
+  readonly isBare: boolean;
 }
 
-/** A value, or why the response is malformed: `is not a JSON object`. */
+/** A value, or why there is none. */
 export type ParsedResponse =
   | {
       readonly value: unknown;
@@ -28,7 +38,7 @@ export type ParsedResponse =
       /** Vault's own warnings, safe to log. */
       readonly warnings: readonly string[];
     }
-  | { readonly malformed: string };
+  | { readonly problem: ResponseProblem };
 
 /** Parses the body of a response. Never throws. `nowMs` is the wall time. */
 export function parseResponse(
@@ -37,7 +47,7 @@ export function parseResponse(
   nowMs: number,
 ): ParsedResponse {
   const body = parseObject(bytes);
-  if (body === undefined) return { malformed: 'is not a JSON object' };
+  if (body === undefined) return malformed('is not a JSON object');
   return parseBody(body, shape, nowMs);
 }
 
@@ -46,25 +56,35 @@ const MAY_BE_VERSIONED: ReadonlySet<ResponseShape['mount']> = new Set(['kv2', 'u
 
 /** As {@link parseResponse}, for a body that is already parsed. */
 export function parseBody(body: JsonObject, shape: ResponseShape, nowMs: number): ParsedResponse {
+  const wrapping = wrappingProblem(body);
+  if (wrapping !== undefined) return { problem: wrapping };
+  if (!hasEnvelope(body)) return parseBare(body, shape);
   const warnings = stringsAt(body, 'warnings').map((warning) => printable(warning, []));
-  const data = body['data'] ?? {};
-  if (shape.isVersion && !isVersioned(data)) return { malformed: 'is not a KV version 2 secret' };
-  if (!isRecord(data)) return { malformed: 'has data that is not an object' };
-  if (shape.isList) return { ...listedNames(data), warnings };
-  if (isVersioned(data) && MAY_BE_VERSIONED.has(shape.mount)) {
-    return { value: objectAt(data, 'data'), validity: { kind: 'static' }, warnings };
+  const { data, auth } = body;
+  const mayBeToken = !shape.isList && !shape.isVersion;
+  if (mayBeToken && isRecord(auth) && stringAt(auth, 'client_token') !== '') {
+    return { value: auth, validity: authValidity(auth, nowMs), warnings };
   }
-  const auth = body['auth'];
-  if (isRecord(auth)) return { value: auth, validity: authValidity(auth, nowMs), warnings };
-  return { value: data, validity: validityOf(body, data, shape, nowMs), warnings };
+  if (!isRecord(data)) return noData(body, warnings);
+  const parsed = shape.isList ? listedNames(data) : parseData({ body, data }, shape, nowMs);
+  return 'problem' in parsed ? parsed : { ...parsed, warnings };
 }
 
-function validityOf(
-  body: JsonObject,
-  data: JsonObject,
-  { mount }: ResponseShape,
+type Unwarned =
+  { readonly problem: ResponseProblem } | { readonly value: unknown; readonly validity: Validity };
+
+function parseData(
+  { body, data }: { readonly body: JsonObject; readonly data: JsonObject },
+  { mount, isVersion }: ResponseShape,
   nowMs: number,
-): Validity {
+): Unwarned {
+  const isVersionLike = isVersioned(data);
+  if (isVersion && !isVersionLike) return malformed('is not a KV version 2 secret');
+  if (isVersionLike && MAY_BE_VERSIONED.has(mount)) {
+    const value = data['data'];
+    if (!isRecord(value)) return noValue('has a version of a secret without data');
+    return { value, validity: { kind: 'static' } };
+  }
   const facts = {
     leaseId: stringAt(body, 'lease_id'),
     leaseDurationMs: secondsAt(body, 'lease_duration'),
@@ -75,14 +95,40 @@ function validityOf(
   const validity = classifyValidity(facts, nowMs);
   // It may be KV as well.
   const isUnclear = mount === 'unknown' && validity.kind === 'expires';
-  return isUnclear ? { ...validity, isStored: true } : validity;
+  return { value: data, validity: isUnclear ? { ...validity, isStored: true } : validity };
 }
 
-function listedNames(
-  data: JsonObject,
-): { readonly malformed: string } | { readonly value: unknown; readonly validity: Validity } {
-  if (!Array.isArray(data['keys'])) return { malformed: 'has no keys' };
-  return { value: stringsAt(data, 'keys'), validity: { kind: 'static' } };
+function noData(
+  { data, auth }: JsonObject,
+  warnings: readonly string[],
+): { readonly problem: ResponseProblem } {
+  if (data !== undefined && data !== null) return noValue('has data that is not an object');
+  if (isRecord(auth)) return noValue('has an auth without a token');
+  return noValue(`has no data${quoteWarnings(warnings)}`);
+}
+
+/** JSON without Vault's envelope: the value of some endpoints, otherwise hardly an answer of Vault. */
+function parseBare(body: JsonObject, { isBare, isList }: ResponseShape): ParsedResponse {
+  if (isBare && !isList && Object.keys(body).length > 0 && !Array.isArray(body['errors'])) {
+    return { value: body, validity: { kind: 'static' }, warnings: [] };
+  }
+  return noValue('is JSON, but not in the form of Vault (it has neither request_id nor data)');
+}
+
+function malformed(what: string): { readonly problem: ResponseProblem } {
+  return { problem: { kind: 'malformed', what } };
+}
+
+function noValue(what: string): { readonly problem: ResponseProblem } {
+  return { problem: { kind: 'no-value', what } };
+}
+
+function listedNames(data: JsonObject): Unwarned {
+  const keys = data['keys'] ?? undefined;
+  if (keys === undefined) return noValue('has no keys');
+  const isList = Array.isArray(keys) && keys.every((key) => typeof key === 'string');
+  if (!isList) return malformed('has keys that are not a list of names');
+  return { value: keys, validity: { kind: 'static' } };
 }
 
 /** A write that creates a token has no data and no lease: the token is its value. */

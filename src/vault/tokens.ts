@@ -3,9 +3,10 @@
  *
  * @see https://developer.hashicorp.com/vault/api-docs/system/leases
  */
-import { hasCode, isRecord, type Secret, type VouchsafeError } from '../core/index.ts';
+import { hasCode, type Secret, type VouchsafeError } from '../core/index.ts';
 import type { VaultApi } from './api.ts';
-import { objectAt, secondsAt, type JsonObject } from './json.ts';
+import { secondsAt, type JsonObject } from './json.ts';
+import { hasNumber, wrappingProblem } from './response-problem.ts';
 import {
   errorQuotingVault,
   errorForResponse,
@@ -34,8 +35,9 @@ export async function renewToken(
   const path = 'auth/token/renew-self';
   const increment = incrementOf(incrementMs);
   const body = await api.call({ operation: 'token-renew', path, token, body: increment }, signal);
-  const auth = body?.['auth'];
-  if (!isRecord(auth)) throw api.malformed(path, 'has no auth');
+  const auth = api.member(path, body, 'auth');
+  // Without a duration the token would seem to live for ever.
+  if (!hasNumber(auth, 'lease_duration')) throw api.malformed(path, 'has no lease_duration');
   return { ttlMs: secondsAt(auth, 'lease_duration'), renewable: auth['renewable'] === true };
 }
 
@@ -107,9 +109,12 @@ export async function renewLease(
     { operation: 'lease-renew', path, token, body, onErrorResponse },
     signal,
   );
+  const wrapping = wrappingProblem(answer);
+  if (wrapping !== undefined) throw api.problem(path, wrapping);
+  if (answer === undefined) throw api.malformed(path, 'is empty');
   const durationMs = secondsAt(answer, 'lease_duration');
-  if (answer?.['renewable'] === true || durationMs > 0) {
-    return { durationMs, renewable: answer?.['renewable'] === true };
+  if (answer['renewable'] === true || durationMs > 0) {
+    return { durationMs, renewable: answer['renewable'] === true };
   }
   return { durationMs: await remainingLife(api, token, lease.id, signal), renewable: false };
 }
@@ -131,7 +136,10 @@ async function remainingLife(
     { operation: 'lease-lookup', path, token, body, onErrorResponse },
     signal,
   );
-  return secondsAt(objectAt(answer, 'data'), 'ttl');
+  const data = api.member(path, answer, 'data');
+  // Without a TTL a lease that is still valid would seem to have ended.
+  if (!hasNumber(data, 'ttl')) throw api.malformed(path, 'has no ttl');
+  return secondsAt(data, 'ttl');
 }
 
 /** Revokes a lease; succeeds if Vault no longer knows it. */

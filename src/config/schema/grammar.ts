@@ -5,6 +5,7 @@ import { isIPv6 } from 'node:net';
 import {
   isPrintable,
   normalizeVaultPath,
+  splitSecretRef,
   NOTIFY_SIGNALS,
   notifyUrlProblem,
   outputPathProblem,
@@ -166,15 +167,14 @@ export const outputPath: Grammar<string> = grammar(
 
 /** A Vault path with an optional key: `kvv2/app#password`. */
 export const secretRef: Grammar<SecretRef> = grammar(
-  'a Vault path such as `kvv2/app`, or `kvv2/app#key` for one value of it',
+  'a Vault path such as `kvv2/app`, or `kvv2/app#key` for one value of it; `\\#` in the path is a `#`',
   { minLength: 1 },
   (given) => {
-    const hash = given.indexOf('#');
-    const path = normalizeVaultPath(hash < 0 ? given : given.slice(0, hash));
+    const { path: written, key } = splitSecretRef(given);
+    const path = normalizeVaultPath(written);
     if (path === undefined) return err('must be a Vault path such as kvv2/app');
     if (!path.includes('/')) return err(`names only the mount "${path}": add the path below it`);
-    if (hash < 0) return ok({ path });
-    const key = given.slice(hash + 1);
+    if (key === undefined) return ok({ path });
     if (!isPrintable(key)) return err('must have a key without control or format characters');
     return key === '' ? err('must have the name of a key after #') : ok({ path, key });
   },

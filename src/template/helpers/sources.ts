@@ -1,7 +1,7 @@
 /**
  * Helpers that request Vault secrets, certificates and SVIDs.
  */
-import { normalizeVaultPath } from '../../core/index.ts';
+import { normalizeVaultPath, splitSecretRef, unescapePath } from '../../core/index.ts';
 import { valueFault } from '../fault.ts';
 import { source, type Helper } from '../helper.ts';
 import { writeParams } from '../write-params.ts';
@@ -11,7 +11,7 @@ export const SOURCES: readonly Helper[] = [
     name: 'secret',
     usage: 'secret "path" [key=value ...]',
     description:
-      'The data of a Vault secret, one value of it with `path#key`, or the answer to a write if there are parameters. `path?version=2` reads that version of KV v2.',
+      'The data of a Vault secret, one value of it with `path#key`, or the answer to a write if there are parameters. `path?version=2` reads that version of KV v2. In a path, `\\#` is a `#`.',
     args: [1, 1],
     hash: 'any',
     request: (call) => {
@@ -28,7 +28,9 @@ export const SOURCES: readonly Helper[] = [
     usage: 'secrets "path"',
     description: 'The names below a Vault path, as a list.',
     args: [1, 1],
-    request: (call) => ({ dependency: { kind: 'list', path: vaultPath(call.nonEmpty(0)) } }),
+    request: (call) => ({
+      dependency: { kind: 'list', path: vaultPath(unescapePath(call.nonEmpty(0))) },
+    }),
   }),
   source({
     name: 'pki',
@@ -61,13 +63,11 @@ export const SOURCES: readonly Helper[] = [
   }),
 ];
 
-/** `kvv2/app#password`: a path contains no `#`, a key may. */
+/** `kvv2/app#password`; in a path `#` is written `\#`. */
 function splitKey(text: string): [path: string, key: string | undefined] {
-  const hash = text.indexOf('#');
-  if (hash < 0) return [text, undefined];
-  const key = text.slice(hash + 1);
+  const { path, key } = splitSecretRef(text);
   if (key === '') throw valueFault('the key after # is missing');
-  return [text.slice(0, hash), key];
+  return [path, key];
 }
 
 function vaultPath(text: string): string {

@@ -48,10 +48,22 @@ const FAULTS: readonly { name: string; respond: FaultResponse; code: string; say
     says: /kv\/s5 is not a JSON object; is that address Vault\?/,
   },
   {
+    name: 'succeeding without data',
+    respond: { status: 200, body: { request_id: 'r', data: null, warnings: ['odd'] } },
+    code: 'ERR_VAULT_NO_VALUE',
+    says: /kv\/s6 has no data; Vault warned: odd; check the path/,
+  },
+  {
+    name: 'being JSON of something else',
+    respond: { status: 200, body: { status: 'ok' } },
+    code: 'ERR_VAULT_NO_VALUE',
+    says: /kv\/s7 is JSON, but not in the form of Vault/,
+  },
+  {
     name: 'failing inside',
     respond: { status: 500, body: { errors: ['internal error'] } },
     code: 'ERR_VAULT_SERVER',
-    says: /kv\/s6 with status 500/,
+    says: /kv\/s8 with status 500/,
   },
   {
     name: 'redirecting in a circle',

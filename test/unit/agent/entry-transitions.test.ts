@@ -127,7 +127,10 @@ for (const [name, state] of Object.entries(STATES)) {
 
 test('an entry is due at once, or as the value of a predecessor plans', () => {
   const fresh = initialEntry(undefined, NOW_MS);
-  assert.deepEqual([fresh.name, entryDueAtMs(fresh), heldOf(fresh)], ['pending', NOW_MS, undefined]);
+  assert.deepEqual(
+    [fresh.name, entryDueAtMs(fresh), heldOf(fresh)],
+    ['pending', NOW_MS, undefined],
+  );
   const resumed = initialEntry(PLAIN, NOW_MS);
   assert.deepEqual([resumed.name, entryDueAtMs(resumed)], ['held', PLAIN.plan.atMs]);
   assert.equal(heldOf(resumed), PLAIN);
@@ -301,6 +304,16 @@ test('a renewal that fails is repeated while there is time, then a new credentia
   const gone = { ...EVENTS.failed, error: failure('ERR_VAULT_LEASE_GONE') };
   const { state } = transitionEntry(held({ plan: FETCH }, 'renewing'), gone, CONTEXT);
   assert.equal(state.times.atMs, NOW_MS + 1000, 'a read was planned already');
+});
+
+test('a renewal that asks people is not repeated: a new credential is read when there is no time for another', () => {
+  const { state } = transitionEntry(
+    STATES.renewing,
+    { type: 'failed', error: failure('ERR_VAULT_WRAPPED'), waitMs: 1000 },
+    CONTEXT,
+  );
+  const lastMs = NOW_MS + 20 * MINUTE_MS - 0.15 * LEASE.fullMs;
+  assert.deepEqual([heldOf(state)?.plan.action, entryDueAtMs(state)], ['fetch', lastMs]);
 });
 
 test('a newer session replaces a lease now, in each state, and no other value', () => {

@@ -285,6 +285,26 @@ test('Retry-After wins over the own wait', async (t) => {
   assert.ok(Math.max(...gapsOf(vault)) <= 150_000);
 });
 
+test('a wrapped value is asked for slowly: within an hour a few times, the value stays, one line', async (t) => {
+  const { vault, clock, get, want, failures, logger } = bench(t);
+  vault.put('kv/app', { password: 'p' });
+  await want('kv/app');
+  vault.intercept = ({ operation }) =>
+    operation === 'fetch' ? failure('ERR_VAULT_WRAPPED') : undefined;
+  const before = vault.count('fetch');
+  await clock.advance(65 * MINUTE_MS);
+  const asked = vault.count('fetch') - before;
+  assert.ok(asked >= 4 && asked <= 8, `${asked} requests`);
+  assert.deepEqual(get('kv/app'), { password: 'p' });
+  const lines = logger.lines.filter(({ message }) => /not refreshed/.test(message));
+  assert.equal(lines.length, 1);
+  assert.equal(failures.length, asked);
+  vault.intercept = () => undefined;
+  vault.put('kv/app', { password: 'q' });
+  await clock.advance(31 * MINUTE_MS);
+  assert.deepEqual(get('kv/app'), { password: 'q' });
+});
+
 test('a failed refresh keeps the value, and the error until one succeeds', async (t) => {
   const { vault, values, clock, logger, get, want } = bench(t);
   vault.put('kv/app', { a: 1 });

@@ -159,6 +159,17 @@ nested: {key: value}
 kvv2/app: {password: hunter2}
 secrets: {kvv2/deep: {key: below}}
 kvv2/names/: [one, two]
+kvv2/keys: {keys: [three]}
+kvv2/c#sharp: {key: hash}
+kvv2/f\\#: {key: escaped}
+kvv2/c: {sharp: other}
+team/kv/data/app: {data: {key: unwrapped}, metadata: {version: 3, created_time: now}}
+kvv2/empty: {}
+kvv2/null: null
+kvv2/text: text
+kvv2/list: [a]
+kvv2/gone: {data: null, metadata: {version: 3, created_time: now}}
+kvv2/mixed: [a, 1]
 jwtSvid: {vault: token}
 spiffeId: spiffe://example.org/web
 transit/hmac/app input=x: {hmac: h}
@@ -170,6 +181,10 @@ transit/hmac/app input=x: {hmac: h}
     ['{{#with nested as |n|}}{{n.key}}{{/with}}{{#if none}}x{{else}}y{{/if}}', 'valuey'],
     ['{{secret "kvv2/app#password"}} {{secret "kvv2/data/deep#key"}}', 'hunter2 below'],
     ['{{#each (secrets "kvv2/names")}}{{this}} {{/each}}', 'one two '],
+    ['{{#each (secrets "kvv2/keys")}}{{this}} {{/each}}', 'three '],
+    ['{{secret "kvv2/c\\#sharp#key"}} {{secret "kvv2/c#sharp"}}', 'hash other'],
+    ['{{secret "kvv2/f\\##key"}}', 'escaped'],
+    ['{{secret "team/kv/app#key"}} {{json (secret "kvv2/empty")}}', 'unwrapped {}'],
     ['{{jwtSvid "vault"}} {{spiffeId}}', 'token spiffe://example.org/web'],
     ['{{secret "transit/hmac/app#hmac" input="x"}}', 'h'],
     ['{{default nested.none "d"}} {{! no text }}{{{{raw}}}}{{x}}{{{{/raw}}}}', 'd {{x}}'],
@@ -214,6 +229,11 @@ transit/hmac/app input=x: {hmac: h}
       /app\.hbs:2:5: nested\.none: there is no key none \(keys: key\)/,
     ],
     ['{{secret "kvv2/app#none"}}', 11, /there is no key none in kvv2\/app \(keys: password\)/],
+    ['{{json (secret "kvv2/null")}}', 15, /ERR_VAULT_NO_VALUE: .*kvv2\/null is not an object; set/],
+    ['{{secret "kvv2/text"}}', 15, /kvv2\/text is not an object; set it as "kvv2\/text": \{/],
+    ['{{json (secret "kvv2/list")}}', 15, /kvv2\/list is not an object/],
+    ['{{json (secret "kvv2/gone")}}', 15, /kvv2\/gone is a version without data/],
+    ['{{#each (secrets "kvv2/mixed")}}{{/each}}', 15, /kvv2\/mixed\/ is not a list of names/],
     ['{{secret "kvv2/none"}}', 15, /no value for kvv2\/none; add "kvv2\/none"/],
     ['a\n{{none "x"}}', 11, /ERR_TEMPLATE_HELPER: .*app\.hbs:2:3: unknown helper none/],
     ['{{replace "a"}}', 11, /replace takes 3 arguments, not 1/],

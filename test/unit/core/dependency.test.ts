@@ -8,6 +8,8 @@ import {
   isVaultDependency,
   exactNumber,
   normalizeVaultPath,
+  splitSecretRef,
+  unescapePath,
   type Dependency,
   type WriteParams,
 } from '../../../src/core/index.ts';
@@ -141,4 +143,31 @@ test('a label names parameters but never their values, which a template may comp
   assert.equal(label, 'transit/encrypt/k (context, plaintext)');
   assert.equal(dependencyLabel({ kind: 'read', path: 'kvv2/app' }), 'kvv2/app');
   assert.equal(dependencyLabel({ kind: 'jwt-svid', audiences: ['b', 'a'] }), 'jwt-svid for a, b');
+});
+
+for (const [given, path, key] of [
+  ['kvv2/app', 'kvv2/app', undefined],
+  ['kvv2/app#key', 'kvv2/app', 'key'],
+  ['kvv2/app#', 'kvv2/app', ''],
+  ['kvv2/c\\#sharp', 'kvv2/c#sharp', undefined],
+  ['kvv2/c\\#sharp#key', 'kvv2/c#sharp', 'key'],
+  ['kvv2/\\#a\\##k#e\\#y', 'kvv2/#a#', 'k#e\\#y'],
+  ['kvv2/c%23sharp', 'kvv2/c%23sharp', undefined],
+  ['kvv2/a\\b#c', 'kvv2/a\\b', 'c'],
+] as const) {
+  test(`${given} is the path ${path} and the key ${key ?? 'of no value'}`, () => {
+    assert.deepEqual(splitSecretRef(given), { path, key });
+  });
+}
+
+test('any path survives its escape, with any key', () => {
+  const path = fc.string().map((one) => one.replaceAll('\\', ''));
+  fc.assert(
+    fc.property(path, fc.option(fc.string(), { nil: undefined }), (path, key) => {
+      const escaped = path.replaceAll('#', '\\#');
+      const written = key === undefined ? escaped : `${escaped}#${key}`;
+      assert.deepEqual(splitSecretRef(written), { path, key });
+      assert.equal(unescapePath(escaped), path);
+    }),
+  );
 });

@@ -19,7 +19,7 @@ test('every row of the table is complete', () => {
   const exits: readonly number[] = Object.values(EXIT);
   for (const [code, rule] of Object.entries(ERROR_TABLE)) {
     assert.match(code, /^ERR(_[A-Z0-9]+)+$/);
-    assert.ok(['never', 'backoff', 'reauth'].includes(rule.retry), code);
+    assert.ok(['never', 'backoff', 'slow', 'reauth'].includes(rule.retry), code);
     assert.ok(LOG_LEVELS.includes(rule.level), code);
     assert.ok(exits.includes(rule.exit) && rule.exit !== EXIT.ok, code);
     assert.match(rule.meaning, /^[A-Z].*[.?]$/, code);

@@ -20,7 +20,7 @@ const READ: Dependency = { kind: 'read', path: 'kv/app' };
 /** A response of Vault with this data, and a member that makes it long. */
 async function opened(data: string, padding = 0): Promise<JsonText> {
   const body = Buffer.from(`{"lease_id":"","data":${data},"padding":"${'x'.repeat(padding)}"}`);
-  const shape = { mount: 'other', isVersion: false, isList: false } as const;
+  const shape = { mount: 'other', isVersion: false, isList: false, isBare: false } as const;
   const answer = await localRenderer().open(
     { body, shape, path: 'kv/app', nowMs: 0 },
     CLIENT,

@@ -16,6 +16,7 @@ const DIGEST = `${'A'.repeat(43)}=`;
 const CONTENT = Buffer.from('text');
 const READ = { kind: 'read', path: 'kv/app' };
 const FULL = { content: 1, digest: DIGEST, used: [0], missing: [] };
+const NO_DATA = { kind: 'no-value', what: 'has no data' };
 const EMPTY = { content: 0, digest: '', used: [], missing: [0] };
 
 /** An answer to a rendering of one template. */
@@ -133,8 +134,9 @@ const WRONG: Readonly<Record<string, readonly [read: (frame: Frame) => unknown, 
     [headOf({ validity: { kind: 'static' }, warnings: [] })],
   ],
   'a part too many': [readOpened, [...opened({ kind: 'static' }), CONTENT]],
-  'what is malformed, and has a value': [readOpened, [headOf({ malformed: 'no' }), CONTENT]],
-  'a remark too long': [readOpened, [headOf({ malformed: 'x'.repeat(257) })]],
+  'a problem, and a value': [readOpened, [headOf({ problem: NO_DATA }), CONTENT]],
+  'a problem of another kind': [readOpened, [headOf({ problem: { ...NO_DATA, kind: 'x' } })]],
+  'a problem too long': [readOpened, [headOf({ problem: { ...NO_DATA, what: 'x'.repeat(1025) } })]],
   'a short value that is not JSON': [([part]) => readValue(part), [raw('{')]],
   'no value': [([part]) => readValue(part), []],
 };
@@ -160,7 +162,10 @@ suite('answers of a render process', () => {
     assert.deepEqual(readChecked(checked({ problems: [problem], dependencies: [READ] }), 1), [
       { problems: [problem], dependencies: [dependency] },
     ]);
-    assert.deepEqual(readOpened([headOf({ malformed: 'no' })]), { malformed: 'no' });
+    assert.deepEqual(readOpened([headOf({ problem: NO_DATA })]), { problem: NO_DATA });
+    const what = 'has \u001b[2J';
+    const escaped = { ...NO_DATA, what: 'has \\u001b[2J' };
+    assert.deepEqual(readOpened([headOf({ problem: { ...NO_DATA, what } })]), { problem: escaped });
     const lease = { kind: 'lease', leaseId: 'a', durationMs: 1, renewable: true };
     const expires = { kind: 'expires', expiresAtMs: 2 };
     for (const life of [
@@ -201,7 +206,7 @@ suite('answers of a render process', () => {
 
   test('property: any answer is accepted or rejected, and no prototype is polluted', () => {
     const names = fc.constantFrom(
-      ...['outputs', 'dependencies', 'checks', 'validity', 'warnings', 'malformed', 'error'],
+      ...['outputs', 'dependencies', 'checks', 'validity', 'warnings', 'problem', 'error'],
       ...['content', 'digest', 'used', 'missing', 'kind', 'path', 'params', 'code', 'details'],
       ...['message', 'problems', 'audiences', '__proto__', 'constructor', 'prototype', 'toString'],
     );

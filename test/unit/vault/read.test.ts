@@ -158,10 +158,10 @@ suite('a read', () => {
       'data that is a text',
       'kvv2/metadata/app',
       answer('x'),
-      'ERR_VAULT_MALFORMED',
+      'ERR_VAULT_NO_VALUE',
       /not an object/,
     ],
-    ['no content', 'kvv2/app', { status: 204 }, 'ERR_VAULT_NOT_FOUND', /no secret at/],
+    ['no content', 'kvv2/app', { status: 204 }, 'ERR_VAULT_NO_VALUE', /is empty; check the path/],
     [
       'a path that cannot be read',
       'kvv2/app',
