@@ -23,6 +23,10 @@ for port in $(echo "$PORTS" | tr , ' '); do iptables -t nat -A MESH -p tcp --dpo
 iptables -t nat -A MESH -p tcp -j REDIRECT --to-ports ${PROXY_PORT}
 iptables -t nat -A PREROUTING -j MESH`;
 
+/** Redirects what the pod's containers send as well. */
+const REDIRECT_ALL = `${REDIRECT}
+iptables -t nat -A OUTPUT ! -o lo -p tcp -j REDIRECT --to-ports ${PROXY_PORT}`;
+
 const AS_ROOT = {
   image: REDIRECT_IMAGE,
   securityContext: { runAsUser: 0, capabilities: { add: ['NET_ADMIN', 'NET_RAW'] } },
@@ -106,17 +110,41 @@ suite('meshes', { concurrency: true }, () => {
     }
   }
 
+  suite('a proxy that starts after the agent, to which all connections are redirected', () => {
+    const init = { ...byArguments('istio-init'), command: ['/bin/sh', '-c', REDIRECT_ALL] };
+    const classic = spec(init, proxy('istio-proxy'), false);
+
+    test('with init-first the agent starts before the redirection', async () => {
+      await using space = await withSecret();
+      const asked = { ...settings(space), 'init-first': 'true' };
+      const created = await api.create<Pod>(space.pods, shellPod('first', asked, SERVE, classic));
+      assert.deepEqual(created.warnings, []);
+      const pod = await space.ready('first');
+      const names = (pod.spec.initContainers ?? []).map(({ name }) => name);
+      assert.deepEqual(names, ['vouchsafe-agent', 'istio-init']);
+    });
+
+    test('without it the agent does not reach Vault, as the warning says', async () => {
+      await using space = await withSecret();
+      const asked = shellPod('after', settings(space), SERVE, classic);
+      const { warnings } = await api.create<Pod>(space.pods, asked);
+      assert.match(
+        warnings.join(),
+        /istio-init: Istio redirects the agent to a proxy that starts after/,
+      );
+      await eventually('the agent reports the connection', async () => {
+        const log = await space.logs('after', 'vouchsafe-agent');
+        return /ECONNREFUSED/.test(log) ? true : undefined;
+      });
+      assert.equal((await space.pod('after')).status?.phase, 'Pending');
+    });
+  });
+
   test('the stand-in drops the probe of an agent whose port is not excluded', async () => {
     await using space = await withSecret();
-    const unknown = spec(byArguments('redirect'), proxy('proxy'), true);
-    // Not a mesh that the webhook knows: the agent precedes it, unless its init container runs first.
-    const [init, sidecar] = unknown.initContainers ?? [];
-    assert.ok(init !== undefined && sidecar !== undefined);
-    const initContainers = [init, { ...sidecar, name: 'istio-proxy' }];
-    const asked = { ...settings(space), port: '9103' };
-    const pod = shellPod('dropped', asked, SERVE, { initContainers });
-    const excluded = { ...pod.metadata.annotations, [ANNOTATION]: '9103' }; // which this one does not read
-    await space.create({ ...pod, metadata: { ...pod.metadata, annotations: excluded } });
+    // It reads only its arguments, which the webhook does not know by that name.
+    const unknown = spec(byArguments('redirect'), proxy('istio-proxy'), true);
+    await space.create(shellPod('dropped', settings(space), SERVE, unknown));
     await eventually('the probe fails', async () => {
       const path = `/api/v1/namespaces/${space.name}/events`;
       const { items } = await api.get<List<{ readonly message?: string }>>(path);
