@@ -11,7 +11,7 @@ export {
   INIT_CONTAINER,
   VOLUME,
 } from './names.ts';
-export { misplacedSettings } from './misplaced-settings.ts';
+export { misplacedSettings, settingsAmongLabels } from './misplaced-settings.ts';
 export {
   formatPath,
   KNATIVE,

@@ -133,25 +133,27 @@ function* searched(owner: Fields, value: unknown, path: FieldPath): Generator<Po
 }
 
 function* searchedField(owner: Fields, value: unknown, path: FieldPath): Generator<PodTemplate> {
-  if (isRecord(value)) {
-    const inner = isObject(value) ? placeOf(value) : undefined;
-    const template = inner && valueAt(value, inner);
-    if (inner !== undefined && isRecord(template)) {
-      yield templateAt(value, path, inner, template);
-      return;
-    }
-    const name = path.findLast((one) => typeof one === 'string') ?? '';
-    if (TEMPLATE_FIELD.test(name) && holdsContainers(value)) {
-      const isKnownKind = false;
-      yield { ...templateAt(owner, [], path, value), isKnownKind };
-      return;
-    }
+  const inner = isObject(value) ? knownTemplate(value, path) : undefined;
+  if (inner !== undefined) {
+    yield inner;
+  } else if (isTemplate(value, path)) {
+    yield { ...templateAt(owner, [], path, value), isKnownKind: false };
+  } else {
+    yield* searched(isObject(value) ? named(owner, value) : owner, value, path);
   }
-  yield* searched(
-    isRecord(value) && isObject(value) ? { ...owner, ...named(value) } : owner,
-    value,
-    path,
-  );
+}
+
+/** The template of an object of a known kind within another object. */
+function knownTemplate(object: Fields, path: FieldPath): PodTemplate | undefined {
+  const place = placeOf(object);
+  const template = place && valueAt(object, place);
+  if (place === undefined || !isRecord(template)) return undefined;
+  return templateAt(object, path, place, template);
+}
+
+function isTemplate(value: unknown, path: FieldPath): value is Fields {
+  const name = path.findLast((one) => typeof one === 'string') ?? '';
+  return isRecord(value) && TEMPLATE_FIELD.test(name) && holdsContainers(value);
 }
 
 function templateAt(
@@ -171,13 +173,14 @@ function templateAt(
   };
 }
 
-/** Kind, name and so on of an object within another one, for the templates in it. */
-function named({ apiVersion, kind, metadata }: Fields): Fields {
-  return { apiVersion, kind, metadata };
+/** Kind and name of an object within another one, for the templates in it. */
+function named(owner: Fields, { apiVersion, kind, metadata }: Fields): Fields {
+  return { ...owner, apiVersion, kind, metadata };
 }
 
 /** A whole object within another one; references to objects have no metadata. */
-function isObject({ apiVersion, kind, metadata }: Fields): boolean {
+function isObject(value: unknown): value is Fields {
+  const { apiVersion, kind, metadata } = fieldsOf(value);
   return typeof apiVersion === 'string' && typeof kind === 'string' && isRecord(metadata);
 }
 

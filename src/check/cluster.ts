@@ -11,13 +11,15 @@ import {
 } from '../kubernetes/index.ts';
 
 /** A kind of object. */
-interface Resource {
+export interface Resource {
   /** Empty for the core group. */
   readonly group: string;
+  /** Default: `v1`. */
+  readonly version?: string;
   readonly plural: string;
 }
 
-/** The kinds that are checked, all in version `v1`. */
+/** The kinds that are checked. */
 export const RESOURCE = {
   configMaps: { group: '', plural: 'configmaps' },
   csiDrivers: { group: 'storage.k8s.io', plural: 'csidrivers' },
@@ -71,6 +73,19 @@ export class Cluster {
       return await this.#send({ method: 'GET', path }, rightOf('get', resource, namespace));
     } catch (error) {
       if (statusOf(error) === 404) return undefined;
+      throw error;
+    }
+  }
+
+  /** Whether the API server has this kind; true where that cannot be asked, which most callers can. */
+  async serves({ group, version = 'v1', plural }: Resource): Promise<boolean> {
+    const path = group === '' ? `/api/${version}` : `/apis/${group}/${version}`;
+    try {
+      const { resources } = await this.#api.send({ method: 'GET', path }, this.#signal);
+      return itemsOf(resources).some((one) => fieldsOf(one)['name'] === plural);
+    } catch (error) {
+      if (statusOf(error) === 403) return true;
+      if (statusOf(error) === 404) return false;
       throw error;
     }
   }
@@ -129,8 +144,8 @@ export function rightOf(verb: string, { group, plural }: Resource, namespace?: s
   return `requires the right to ${verb} ${kind}${namespace === undefined ? '' : ` in namespace ${namespace}`}`;
 }
 
-function pathOf({ group, plural }: Resource, namespace?: string): string {
-  const root = group === '' ? '/api/v1' : `/apis/${group}/v1`;
+function pathOf({ group, version = 'v1', plural }: Resource, namespace?: string): string {
+  const root = group === '' ? `/api/${version}` : `/apis/${group}/${version}`;
   const within = namespace === undefined ? '' : `/namespaces/${encodeURIComponent(namespace)}`;
   return `${root}${within}/${plural}`;
 }

@@ -74,13 +74,25 @@ function creationMs(object: ApiObject): number {
 function restart(pod: ApiObject): string {
   const namespace = textAt(pod, 'metadata', 'namespace');
   const { kind, name } = controllerOf(pod);
-  const hash = textAt(pod, 'metadata', 'labels', 'pod-template-hash');
-  if (kind === 'ReplicaSet' && hash !== '' && name.endsWith(`-${hash}`)) {
-    const deployment = name.slice(0, -hash.length - 1);
+  const label = (key: string): string => textAt(pod, 'metadata', 'labels', key);
+  const ofHash = (hash: string): string | undefined =>
+    hash !== '' && name.endsWith(`-${hash}`) ? name.slice(0, -hash.length - 1) : undefined;
+  const rollout = kind === 'ReplicaSet' ? ofHash(label('rollouts-pod-template-hash')) : undefined;
+  if (rollout !== undefined) {
+    return `kubectl argo rollouts --namespace ${namespace} restart ${rollout}`;
+  }
+  // Knative undoes changes to its Deployments.
+  const isKnative = label('serving.knative.dev/revision') !== '';
+  const deployment = kind === 'ReplicaSet' ? ofHash(label('pod-template-hash')) : undefined;
+  if (deployment !== undefined && !isKnative) {
     return `kubectl --namespace ${namespace} rollout restart deployment/${deployment}`;
   }
   if (kind === 'StatefulSet' || kind === 'DaemonSet') {
     return `kubectl --namespace ${namespace} rollout restart ${kind.toLowerCase()}/${name}`;
+  }
+  const config = label('deploymentconfig');
+  if (kind === 'ReplicationController' && config !== '') {
+    return `oc --namespace ${namespace} rollout latest dc/${config}`;
   }
   return 'delete the pod, so that it is created again';
 }

@@ -2,10 +2,10 @@
  * Finds running pods that request the agent but have none, and pods whose agent fails. Pods of one owner with the same
  * result are one finding.
  */
-import { inject, readPod, type Pod } from '../admission/index.ts';
-import type { Annotations } from '../config/annotations/index.ts';
+import { inject, readPod, settingsAmongLabels, type Pod } from '../admission/index.ts';
+import type { Annotations, ResolvedSettings } from '../config/annotations/index.ts';
 import type { Installation } from '../config/installation/index.ts';
-import { hasCode, toVouchsafeError } from '../core/index.ts';
+import { fieldsOf, hasCode, toVouchsafeError } from '../core/index.ts';
 import { type ApiObject } from '../kubernetes/index.ts';
 import {
   agentProblem,
@@ -120,8 +120,9 @@ function checkPod(object: ApiObject, surroundings: PodCheckInput): Result | unde
     if (trouble !== undefined || hasInjectedVolume(object, prefix)) return trouble;
   }
   const namespace = namespaces?.get(textAt(object, 'metadata', 'namespace'));
-  const isMarked = [object.metadata.annotations, namespace?.annotations].some((annotations) =>
-    Object.keys(annotations ?? {}).some((name) => name.startsWith(`${prefix}/`)),
+  const { annotations, labels } = object.metadata;
+  const isMarked = [annotations, labels, namespace?.annotations].some((fields) =>
+    Object.keys(fieldsOf(fields)).some((name) => name.startsWith(`${prefix}/`)),
   );
   if (!isMarked) return undefined;
   let pod: Pod;
@@ -159,9 +160,19 @@ function checkAnnotated(
     return { status: 'failure', message: text };
   }
   if (reason === 'excluded_namespace') return { status: 'warning', message: warnings.join('; ') };
-  if (reason !== 'not_requested' || settings.files.length === 0) return undefined;
-  return settings.settings.inject.source === 'built in'
-    ? { status: 'warning', message: quoted(warnings.at(-1) ?? message) }
+  if (reason !== 'not_requested') return undefined;
+  const forgotten = settings.files.length === 0 ? [] : [warnings.at(-1) ?? message];
+  const reasons = [...settingsAmongLabels(pod, prefix), ...forgotten];
+  return reasons.length === 0 ? undefined : resultOfSkipped(reasons, settings, prefix);
+}
+
+function resultOfSkipped(
+  reasons: readonly string[],
+  { settings }: ResolvedSettings,
+  prefix: string,
+): Result {
+  return settings.inject.source === 'built in'
+    ? { status: 'warning', message: quoted(reasons.join('; ')) }
     : { status: 'ok', message: `left alone, because of ${prefix}/inject: "false"` };
 }
 

@@ -13,6 +13,7 @@ import { checkPods } from './pods.ts';
 import { checkPrerequisites } from './prerequisites.ts';
 import { checkValues } from './values.ts';
 import { checkWebhook } from './webhook.ts';
+import { checkWorkloads } from './workloads.ts';
 
 /**
  * Checks an installation and yields findings one by one; throws the reason of the signal on abort. A missing right is a
@@ -39,4 +40,5 @@ export async function* runChecks(
   yield* checkPrerequisites(context, installation);
   yield* checkCsiDriver(context, installed, installation);
   yield* checkPods(context, installed, { installation, version });
+  yield* checkWorkloads(context, installation.annotationPrefix);
 }

@@ -51,10 +51,7 @@ export async function runDev(io: Io, options: DevOptions, signal: AbortSignal): 
   const { EXIT_WITH_PARENT, ShowConsole, showPod } = await import('../dev/show/index.ts');
   const linesOf = printableLines(options.showSecrets === true);
   const console = new ShowConsole((line) => io.out(`${line}\n`), linesOf);
-  const shown = options.file?.join(', ') ?? 'manifests/examples/pod.yaml';
-  console.fact(`manifest ${shown}; Ctrl-C stops it`);
-  const { length } = admitted.pods;
-  if (length > 1) console.fact(`it contains ${length} pods; showing ${found.owner}`);
+  for (const fact of factsAbout(admitted, found, options)) console.fact(fact);
   await showPod(
     {
       pod: withNamespaceDefaults(found, admitted),
@@ -77,6 +74,16 @@ export async function runDev(io: Io, options: DevOptions, signal: AbortSignal): 
     signal,
   );
   return EXIT.ok;
+}
+
+function factsAbout(
+  { pods }: InjectedManifests,
+  { owner }: FoundPod,
+  { file = ['manifests/examples/pod.yaml'] }: DevOptions,
+): readonly string[] {
+  const manifest = `manifest ${file.join(', ')}; Ctrl-C stops it`;
+  const several = `it contains ${pods.length} pods; showing ${owner}`;
+  return pods.length > 1 ? [manifest, several] : [manifest];
 }
 
 /** Shows the CSI driver with a built-in volume; a manifest is not used. */

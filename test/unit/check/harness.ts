@@ -32,6 +32,7 @@ export const AT = {
   namespaces: '/api/v1/namespaces',
   namespace: '/api/v1/namespaces/default',
   pods: '/api/v1/pods',
+  apps: '/apis/apps/v1',
   quotas: '/api/v1/resourcequotas',
   limitRanges: '/api/v1/limitranges',
 } as const;
