@@ -145,7 +145,10 @@ const fileEntry = shape.object(
     name: shape.required(shape.parsed(grammar.fileName, 'Logical name, unique.')),
     path: shape.parsed(grammar.outputPath, 'Path below the output directory. Default: the name.'),
     mode: shape.parsed(grammar.fileMode, 'Permission bits in octal.'),
-    secret: shape.parsed(grammar.secretRef, 'Vault path, optionally with #key.'),
+    secret: shape.parsed(
+      grammar.secretRef,
+      'Vault path, optionally with #key; `\\#` in the path is a `#`.',
+    ),
     format: shape.parsed(grammar.choice(FORMATS), 'A shipped template.'),
     template: shape.parsed(grammar.longText('a template', MAX_TEMPLATE_CHARS), 'Handlebars text.'),
     templateFile: shape.parsed(file, 'File with Handlebars text.'),

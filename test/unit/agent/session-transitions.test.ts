@@ -289,6 +289,21 @@ test('an identity that is replaced while a login waits is the one of its next tr
   }
 });
 
+test('a renewal that asks people is not repeated: a login comes when there is no time for another', () => {
+  for (const [code, action] of [
+    ['ERR_VAULT_UNREACHABLE', 'renew'],
+    ['ERR_VAULT_WRAPPED', 'fetch'],
+  ] as const) {
+    const event = { ...EVENTS.renewalFailed, error: failure(code) };
+    const { state } = transitionSession(STATES.renewing, event, CONTEXT);
+    const plan = currentOf(state)?.plan;
+    assert.equal(plan?.action, action);
+    const waitMs = plan.atMs - NOW_MS;
+    const lastMs = 20 * MINUTE_MS - 0.15 * SESSION.fullTtlMs;
+    assert.ok(action === 'fetch' ? waitMs === lastMs : waitMs < lastMs, `${code}: ${waitMs} ms`);
+  }
+});
+
 test('waits follow the age of the token that was lost', () => {
   const young = { ...SESSION, startedAtMs: NOW_MS - 59_000 };
   for (const [session, waitStep] of [
