@@ -40,6 +40,7 @@ export async function main(words: readonly string[]): Promise<number> {
         vaultAddress: environmentVariable('VAULT_ADDR'),
         vaultNamespace: environmentVariable('VAULT_NAMESPACE'),
         vaultCaFile: environmentVariable('VAULT_CACERT'),
+        vaultProxy: firstVariable('VAULT_PROXY_ADDR', 'VAULT_HTTP_PROXY'),
       },
       once: values.once === true,
       nodeAddresses: nodeAddresses(),
@@ -50,6 +51,11 @@ export async function main(words: readonly string[]): Promise<number> {
     },
     terminationSignal(),
   );
+}
+
+/** The first of these variables that is set and not empty. */
+function firstVariable(...names: readonly string[]): string | undefined {
+  return names.map(environmentVariable).find((value) => value !== undefined && value !== '');
 }
 
 if (import.meta.main) {

@@ -211,6 +211,7 @@ function connectionOf(
     caConfigMap: undefined,
     tlsServerName: undefined,
     redirectHosts: [],
+    proxy: undefined,
   };
 }
 
@@ -224,6 +225,7 @@ function spiffeOf(settings: Settings, socket: string): NonNullable<RawAgentConfi
 
 function vaultOf(connection: VaultConnection): NonNullable<RawAgentConfig['vault']> {
   const { address, namespace, caPem, caConfigMap, tlsServerName, redirectHosts } = connection;
+  const { proxy } = connection;
   return {
     address,
     ...optional('namespace', namespace),
@@ -231,6 +233,7 @@ function vaultOf(connection: VaultConnection): NonNullable<RawAgentConfig['vault
     ...(caConfigMap !== undefined && { caFile: `${DIRECTORY.ca}/${caConfigMap.key}` }),
     ...optional('tlsServerName', tlsServerName),
     ...(redirectHosts.length > 0 && { redirectHosts }),
+    ...optional('proxy', proxy),
   };
 }
 

@@ -184,7 +184,7 @@ async function buildVault(
 ): Promise<VaultClient | undefined> {
   const { vault } = config;
   if (vault === undefined || config.auth === undefined) return undefined;
-  const { address, namespace, tlsServerName, redirectHosts, timeoutMs } = vault;
+  const { address, namespace, tlsServerName, redirectHosts, proxy, timeoutMs } = vault;
   const options = {
     ...common,
     address,
@@ -205,6 +205,7 @@ async function buildVault(
     ...options,
     ca: ca.current,
     redirectHosts,
+    proxy,
     ...(tlsServerName !== undefined && { tlsServerName }),
   });
   closers.push(() => client.close());

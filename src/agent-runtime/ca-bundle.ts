@@ -21,9 +21,10 @@ export interface CaBundle {
  * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` when the file cannot be read or contains no certificate.
  */
 export async function loadCaBundle(config: VaultConfig, logger: Logger): Promise<CaBundle> {
-  const { address, caFile, caPem } = config;
+  const { address, proxy = '', caFile, caPem } = config;
   if (caFile === undefined) {
-    if (caPem === undefined && address.startsWith('https:')) trustPublicAuthorities();
+    const usesTls = address.startsWith('https:') || proxy.startsWith('https:');
+    if (caPem === undefined && usesTls) trustPublicAuthorities();
     return { current: () => caPem, run: () => Promise.resolve() };
   }
   let pem = await readCa(caFile);

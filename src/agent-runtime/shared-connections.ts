@@ -27,7 +27,7 @@ export interface SharedConnections {
   /** Concurrent requests by owner: each has at most a third of them. */
   readonly requests: FairShares;
   /**
-   * Connections for all agents whose config has the same address, CA, server name, redirect hosts and timeout. Agents of
+   * Connections for all agents whose config has the same address, CA, server name, redirect hosts, proxy and timeout. Agents of
    * one `owner` wait for each other, not for those of others.
    *
    * @throws VouchsafeError `ERR_CONFIG_UNREADABLE` for the CA file.
@@ -60,8 +60,9 @@ export function createSharedConnections(options: SharedOptions): SharedConnectio
     requests,
 
     async connect(config, owner) {
-      const { address, caFile, caPem, tlsServerName, redirectHosts, timeoutMs } = config;
-      const key = JSON.stringify([address, caFile, caPem, tlsServerName, redirectHosts, timeoutMs]);
+      const { address, caFile, caPem, tlsServerName, redirectHosts, proxy, timeoutMs } = config;
+      const place = [address, proxy, caFile, caPem, tlsServerName, redirectHosts, timeoutMs];
+      const key = JSON.stringify(place);
       const pool = pools.get(key) ?? { users: 0, opened: open(config, options) };
       pools.set(key, pool);
       // Counted before the wait, so that the last other user does not close the pool meanwhile.
@@ -111,11 +112,12 @@ async function open(
   { logger, clock, random }: SharedOptions,
 ): Promise<Opened> {
   const ca = await loadCaBundle(config, logger);
-  const { tlsServerName, redirectHosts, timeoutMs } = config;
+  const { tlsServerName, redirectHosts, proxy, timeoutMs } = config;
   const connections = createVaultConnections({
     ca: ca.current,
     tlsServerName,
     redirectHosts,
+    proxy,
     timeoutMs,
     clock,
     random,

@@ -17,11 +17,12 @@ export async function* checkValues(
   const run = (): Promise<ResultWith<Installation>> => readValues(context, installed);
   const { finding, value } = await runCheck('values', 'readable', run);
   yield finding;
-  for (const [name, { address, caPem, caConfigMap }] of Object.entries(
+  for (const [name, { address, proxy, caPem, caConfigMap }] of Object.entries(
     value?.vault.connections ?? {},
   )) {
     const common = { group: 'values', check: `connection-${name}` } as const;
-    const what = `connection ${name}, ${address}`;
+    const way = proxy === undefined ? '' : ` through the proxy ${proxy}`;
+    const what = `connection ${name}, ${address}${way}`;
     if (caPem !== undefined) {
       const { status, message } = checkBundle(caPem, context.clock.now());
       yield { ...common, status, message: `${what}: its CA ${message}` };

@@ -121,6 +121,7 @@ export function realVault(io: Io): RealVault | undefined {
     address,
     namespace: io.variable('VAULT_NAMESPACE'),
     caFile: io.variable('VAULT_CACERT'),
+    proxy: io.variable('VAULT_PROXY_ADDR') ?? io.variable('VAULT_HTTP_PROXY'),
     token: token === undefined ? undefined : new Secret(token),
   };
 }

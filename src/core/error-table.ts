@@ -130,7 +130,7 @@ export const ERROR_TABLE = {
     'backoff',
     'warn',
     EXIT.vault,
-    'Cannot connect to Vault: connection refused or reset, no route, or unknown host. Check the address and network policies.',
+    'Cannot connect to Vault, or to the proxy before it: connection refused or reset, no route, unknown host, or rejected by the proxy. Check the address, the proxy and network policies.',
   ),
   ERR_VAULT_TIMEOUT: rule(
     'backoff',

@@ -1,6 +1,6 @@
 /**
  * Names of the files with the bundles of federated trust domains, shared by admission, which denies files that would
- * conflict with them, and the engine. Each trust domain has its own file: whoever verifies a peer of one trust domain
+ * conflict with them, and the engine. Each trust domain has its own file: a server that verifies a peer of one trust domain
  * must not trust the authorities of another.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Trust_Domain_and_Bundle.md section 4

@@ -15,7 +15,8 @@ import { ReservedMemory } from './reserved-memory.ts';
 import type { RequestMeter, Operation } from './request-meter.ts';
 import { INLINE_PARSER } from './inline-parser.ts';
 import { parseRetryAfter } from './retry-after.ts';
-import type { BodyBounds, HttpResponse, TlsIdentity, Transport } from './transport.ts';
+import type { BodyBounds } from './response-body.ts';
+import type { HttpResponse, TlsIdentity, Transport } from './transport.ts';
 import type { ResponseParser, ResponseBudget, RequestLimiter } from './types.ts';
 
 /** Retries, and the waits between them, while a node has not caught up (HTTP 412). */

@@ -15,36 +15,33 @@ import type {
   VaultConnectionsOptions,
 } from './types.ts';
 
-/** Creates connections to be shared by clients of Vaults with the same CA and TLS server name. */
+/**
+ * Creates connections to be shared by clients of Vaults with the same CA and TLS server name.
+ *
+ * @throws VouchsafeError `ERR_VAULT_ADDRESS` when the proxy is invalid.
+ */
 export function createVaultConnections(options: VaultConnectionsOptions): VaultConnections {
-  return new Transport(options);
+  const { proxy, ...rest } = options;
+  return new Transport(
+    proxy === undefined ? rest : { ...rest, proxy: parseOrigin(proxy, 'proxy') },
+  );
 }
 
 /**
  * Creates a client of one Vault. It connects at its first call.
  *
- * @throws VouchsafeError `ERR_VAULT_ADDRESS` when the address or the namespace is invalid.
+ * @throws VouchsafeError `ERR_VAULT_ADDRESS` when the address, the proxy or the namespace is invalid.
  */
 export function createVaultClient(options: VaultClientOptions): VaultClient {
   const { clock, random, namespace, limiter, logger = NO_LOGGER, metrics = NO_METRICS } = options;
-  const address = parseAddress(options.address);
+  const address = parseOrigin(options.address, 'address');
   if (namespace !== undefined && !/^[\x21-\x7e]+$/.test(namespace)) {
     const text = 'the Vault namespace must not be empty or contain spaces or non-ASCII characters';
     throw new VouchsafeError('ERR_VAULT_ADDRESS', text);
   }
   const { connections } = options;
   const shared = connections === undefined ? undefined : transportOf(connections);
-  const transport =
-    shared ??
-    new Transport({
-      ca: options.ca ?? (() => undefined),
-      tlsServerName: options.tlsServerName,
-      timeoutMs: options.timeoutMs,
-      ...(options.redirectHosts !== undefined && { redirectHosts: options.redirectHosts }),
-      ...(options.lookup !== undefined && { lookup: options.lookup }),
-      clock,
-      random,
-    });
+  const transport = shared ?? ownTransport(options);
   const meter = createRequestMeter(clock, logger, metrics);
   const { parser, budget } = options;
   const api = new VaultApi({
@@ -100,6 +97,20 @@ function operations(
   };
 }
 
+function ownTransport(options: VaultClientOptions): Transport {
+  const { clock, random } = options;
+  return new Transport({
+    ca: options.ca ?? (() => undefined),
+    tlsServerName: options.tlsServerName,
+    timeoutMs: options.timeoutMs,
+    ...(options.redirectHosts !== undefined && { redirectHosts: options.redirectHosts }),
+    ...(options.lookup !== undefined && { lookup: options.lookup }),
+    ...(options.proxy !== undefined && { proxy: parseOrigin(options.proxy, 'proxy') }),
+    clock,
+    random,
+  });
+}
+
 function transportOf(connections: VaultConnections): Transport {
   if (connections instanceof Transport) return connections;
   throw new TypeError('connections must come from createVaultConnections');
@@ -120,14 +131,13 @@ async function stillValid(
   }
 }
 
-function parseAddress(text: string): URL {
+function parseOrigin(text: string, what: 'address' | 'proxy'): URL {
   const url = URL.parse(text);
   const usable =
     url !== null &&
     (url.protocol === 'https:' || url.protocol === 'http:') &&
     url.username + url.password + url.search + url.hash === '';
   if (usable) return url;
-  const message =
-    'the Vault address must be http:// or https:// with a host, and without user, query or fragment';
+  const message = `the Vault ${what} must be http:// or https:// with a host, and without user, query or fragment`;
   throw new VouchsafeError('ERR_VAULT_ADDRESS', message);
 }

@@ -25,7 +25,6 @@ const TLS_CODE =
   /^(ERR_SSL_|ERR_TLS_|ERR_OSSL_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_)|^EPROTO$/;
 
 const SOCKET_REASONS: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'the connection was refused; is Vault running there?',
   ECONNRESET: 'the connection was reset',
   EPIPE: 'the connection was reset',
   ENOTFOUND: 'the host name does not resolve',
@@ -35,30 +34,50 @@ const SOCKET_REASONS: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'the connection attempt timed out',
 };
 
-/** Converts what Node throws while connecting to `origin`, sending, or waiting for a response. */
-export function connectionError(caught: unknown, origin: string): VouchsafeError {
+/** What happened to a connection, by Node's code; `who` should have listened there. */
+export function socketReason(code: string, who: string): string {
+  if (code === 'ECONNREFUSED') return `the connection was refused; is ${who} running there?`;
+  return SOCKET_REASONS[code] ?? 'the connection failed';
+}
+
+/** Whether a code is that of a connection, not of what is sent over it. */
+export function isSocketCode(code: string): boolean {
+  return code === 'ECONNREFUSED' || Object.hasOwn(SOCKET_REASONS, code);
+}
+
+/** Whether a code is that of a failed handshake. */
+export function isTlsCode(code: string): boolean {
+  return TLS_CODE.test(code);
+}
+
+/**
+ * Converts what Node throws while connecting to `origin`, sending, or waiting for a response. `proxy` is the origin of
+ * the proxy through which the connection goes.
+ */
+export function connectionError(caught: unknown, origin: string, proxy?: string): VouchsafeError {
   if (caught instanceof VouchsafeError) return caught;
   const code = errorCode(caught);
-  const options = { cause: caught, details: { address: origin, reason: code } };
-  if (TLS_CODE.test(code)) {
-    const text = `no TLS connection to Vault at ${origin}: ${tlsReason(caught, code)} (${code})`;
+  const by = proxy === undefined ? '' : ` through the proxy ${proxy}`;
+  const details = { address: origin, reason: code, ...(proxy !== undefined && { proxy }) };
+  const options = { cause: caught, details };
+  if (isTlsCode(code)) {
+    const text = `no TLS connection to Vault at ${origin}${by}: ${tlsReason(caught, code)} (${code})`;
     return new VouchsafeError('ERR_VAULT_TLS', text, options);
   }
   if (code.startsWith('HPE_')) {
-    const text = `the server at ${origin} does not speak HTTP (${code}); check the address, and use https if Vault has TLS`;
+    const text = `the server at ${origin}${by} does not speak HTTP (${code}); check the address, and use https if Vault has TLS`;
     return new VouchsafeError('ERR_VAULT_MALFORMED', text, options);
   }
   if (code.startsWith('ERR_INVALID_') || code === 'ERR_UNESCAPED_CHARACTERS') {
     const text = `the request to Vault cannot be sent: a header or the path contains a character that HTTP does not allow`;
     return new VouchsafeError('ERR_VAULT_BAD_REQUEST', text, options);
   }
-  const reason = SOCKET_REASONS[code] ?? 'the connection failed';
-  const text = `cannot reach Vault at ${origin}: ${reason} (${code})`;
+  const text = `cannot reach Vault at ${origin}${by}: ${socketReason(code, 'Vault')} (${code})`;
   return new VouchsafeError('ERR_VAULT_UNREACHABLE', text, options);
 }
 
 /** Node uses the code EPROTO for several failures, so OpenSSL's text is examined (but not shown). */
-function tlsReason(caught: unknown, code: string): string {
+export function tlsReason(caught: unknown, code: string): string {
   const text = caught instanceof Error ? caught.message : '';
   if (/wrong version number|packet length too long|http request/.test(text)) {
     return 'it does not speak TLS; should the address be http instead of https?';
@@ -71,7 +90,7 @@ function tlsReason(caught: unknown, code: string): string {
 }
 
 /** The stable code of a Node error or of an error that it wraps; `unknown` if there is none. */
-function errorCode(caught: unknown): string {
+export function errorCode(caught: unknown): string {
   let error = caught;
   for (let depth = 0; depth < 4 && error instanceof Error; depth += 1) {
     const code = codeOf(error);

@@ -2,18 +2,17 @@
  * HTTP to Vault with Node's own client: keep-alive connections, one deadline per request, a CA that may change,
  * bounded bodies, safe redirects. It knows nothing about Vault's API.
  */
-import {
-  Agent as HttpAgent,
-  request as httpRequest,
-  type AgentOptions as HttpAgentOptions,
-  type IncomingMessage,
-} from 'node:http';
-import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } from 'node:https';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { lookup as systemLookup } from 'node:dns';
 import type { LookupFunction, Socket } from 'node:net';
 import { VouchsafeError, type Clock, type Random, type Secret } from '../core/index.ts';
-import { RestartableDeadline } from '../async/index.ts';
+import { RestartableDeadline, Semaphore } from '../async/index.ts';
 import { connectionError } from './connection-error.ts';
+import { createPools, type ConnectionPools } from './connection-pools.ts';
+import type { ProxyOptions } from './proxy.ts';
+import { readBody, type BodyBounds } from './response-body.ts';
+import { proxyProblem, proxyStatusProblem, viaProxyError } from './proxy-error.ts';
 import {
   guardedLookup,
   isSameHost,
@@ -23,28 +22,20 @@ import {
 } from './redirect.ts';
 import type { RequestLimiter } from './types.ts';
 
-/** Largest response that is read, in bytes. */
-export const MAX_RESPONSE_BYTES = 8 * 2 ** 20;
 /** Largest body that is sent, in bytes. */
 export const MAX_REQUEST_BYTES = 2 ** 20;
 
 /** Connections of one workload to one Vault node; further requests wait for one within their deadline. */
 const MAX_SOCKETS = 8;
-/** Idle connections kept for the next request. */
-const MAX_IDLE_SOCKETS = 2;
-/** Idle connections close after this time, in milliseconds: well before load balancers drop them. */
-const IDLE_MS = 15_000;
 /**
  * Requests that may create a token or a credential wait this many times longer for their response: if it is missed, a second
  * one is created and the first is never revoked. By default a minute, as in Vault's own clients.
  */
 const CREATING_FACTOR = 3;
+/** The share of a request's time that a proxy may take to open a connection: the rest is for Vault. */
+const PROXY_SHARE = 0.5;
 /** A connection is used for this long, in milliseconds, ±20 %: the name may resolve to other nodes by then. */
 const CONNECTION_LIFE_MS = 5 * 60_000;
-
-function poolOf(maxSockets: number): HttpAgentOptions {
-  return { keepAlive: true, maxSockets, maxFreeSockets: MAX_IDLE_SOCKETS, timeout: IDLE_MS };
-}
 
 /** A client certificate with its key. */
 export interface TlsIdentity {
@@ -60,6 +51,8 @@ export interface TransportOptions {
   readonly tlsServerName: string | undefined;
   /** Further hosts that redirects may lead to. Default: none. */
   readonly redirectHosts?: readonly string[];
+  /** The HTTP(S) proxy that everything goes through, which then also resolves host names. Default: none. */
+  readonly proxy?: URL;
   /** Resolves host names. Default: the system's resolver. */
   readonly lookup?: LookupFunction;
   /** Deadline for the limiter, and then for the request with its redirects, in milliseconds. */
@@ -70,14 +63,6 @@ export interface TransportOptions {
   readonly clock: Clock;
   /** Jitter for the age at which connections are replaced. */
   readonly random: Random;
-}
-
-/** How much of a response is kept in memory. */
-export interface BodyBounds {
-  /** Bytes after these are read and dropped. */
-  readonly keptBytes: number;
-  /** Called with the minimum length of the response before that much is kept. An error that it throws ends the request. */
-  grow(bytes: number): void;
 }
 
 /** One request. */
@@ -94,7 +79,7 @@ export interface HttpRequest {
   readonly isCreating?: boolean;
   /** Decides when it may start. Default: immediately. */
   readonly limiter?: RequestLimiter;
-  /** Default: all of up to {@link MAX_RESPONSE_BYTES}. */
+  /** Default: all of up to 8 MiB. */
   readonly bodyBounds?: BodyBounds;
   readonly signal: AbortSignal;
 }
@@ -109,17 +94,21 @@ export interface HttpResponse {
 /** Sends requests over its own connections. */
 export class Transport {
   readonly #options: TransportOptions;
-  readonly #own: Agents;
+  /** With a proxy: connections that it is still opening are not in Node's pool, so requests are counted instead. */
+  readonly #proxied: Semaphore | undefined;
+  readonly #own: ConnectionPools;
   /** Separate connections for hosts that redirects name, with a guarded lookup. */
-  readonly #redirected: Agents;
+  readonly #redirected: ConnectionPools;
   /** When each connection is replaced, monotonic milliseconds. */
   readonly #retiresAtMs = new WeakMap<Socket, number>();
 
   constructor(options: TransportOptions) {
-    const pool = poolOf(options.maxSockets ?? MAX_SOCKETS);
+    const { maxSockets = MAX_SOCKETS } = options;
+    const proxy = proxyOf(options);
     this.#options = options;
-    this.#own = agentsOf(pool);
-    this.#redirected = agentsOf(pool);
+    this.#proxied = proxy === undefined ? undefined : new Semaphore(maxSockets);
+    this.#own = createPools(maxSockets, proxy);
+    this.#redirected = createPools(maxSockets, proxy);
   }
 
   /**
@@ -151,7 +140,7 @@ export class Transport {
       for (let redirects = 0; ; redirects += 1) {
         const answer = await this.#exchange({ ...request, url, signal, onSent }, route);
         if (answer.location === undefined) return answer;
-        if (redirects === 0) route.ownKind = localKindOf(answer.remoteAddress);
+        if (redirects === 0) route.ownKind = this.#kindOf(request.url, answer);
         const { location } = answer;
         const { redirectHosts: hosts = [] } = this.#options;
         const { isLogin = false } = request;
@@ -173,7 +162,7 @@ export class Transport {
     } catch (error) {
       request.signal.throwIfAborted();
       if (patience.signal.aborted) throw timeoutError(url.origin, patience.ms, hasStarted);
-      throw connectionError(error, url.origin);
+      throw this.#failure(error, url);
     } finally {
       patience.end();
     }
@@ -188,7 +177,18 @@ export class Transport {
   }
 
   async #exchange(request: SentRequest, route: Route): Promise<Answer> {
+    if (this.#proxied === undefined) return await this.#answer(request, route);
+    return await this.#proxied.run(request.signal, () => this.#answer(request, route));
+  }
+
+  /** Behind a proxy only the configured address is known, not the one that is connected. */
+  #kindOf(own: URL, { remoteAddress }: Answer): LocalKind | undefined {
+    return localKindOf(this.#options.proxy === undefined ? remoteAddress : own.hostname);
+  }
+
+  async #answer(request: SentRequest, route: Route): Promise<Answer> {
     const response = await this.#open(request, route);
+    this.#checkProxy(request, response);
     const { remoteAddress = '' } = response.socket;
     return {
       status: response.statusCode ?? 0,
@@ -199,6 +199,21 @@ export class Transport {
     };
   }
 
+  #failure(error: unknown, { origin }: URL): VouchsafeError {
+    const { proxy } = this.#options;
+    return proxy === undefined
+      ? connectionError(error, origin)
+      : viaProxyError(error, { proxy: proxy.origin, origin });
+  }
+
+  /** A proxy that forwards requests responds to them itself; 407 is a status that only proxies have. */
+  #checkProxy({ url: { origin } }: SentRequest, response: IncomingMessage): void {
+    const { proxy } = this.#options;
+    if (proxy === undefined || response.statusCode !== 407) return;
+    response.destroy();
+    throw proxyProblem(proxyStatusProblem(407, false) ?? '', { proxy: proxy.origin, origin });
+  }
+
   async #open(request: SentRequest, route: Route): Promise<IncomingMessage> {
     const { method, url, headers, body, signal, onSent } = request;
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
@@ -206,11 +221,11 @@ export class Transport {
     const isOwn = isSameHost(url, route.own);
     const agents = isOwn ? this.#own : this.#redirected;
     const lookup = isOwn ? given : guardedLookup(given, route);
-    const options = { lookup, method, headers, signal };
+    const options = { lookup, method, headers, signal, tunnelSignal: signal };
     const outgoing =
       url.protocol === 'https:'
         ? httpsRequest(url, { ...this.#tls(request), ...options, agent: agents.https })
-        : httpRequest(url, { ...options, agent: agents.http });
+        : httpRequest(url, { ...options, ...this.#forwarded(url), agent: agents.http });
     outgoing.once('socket', (socket) => this.#retirementMs(socket));
     outgoing.once('finish', onSent);
     outgoing.once('response', (response) => {
@@ -222,6 +237,11 @@ export class Transport {
     outgoing.on('error', reject);
     outgoing.end(body);
     return await promise;
+  }
+
+  /** A proxy gets the whole URL of a request without TLS. */
+  #forwarded({ href }: URL): RequestOptions {
+    return this.#options.proxy === undefined ? {} : { path: href };
   }
 
   /** Connections to a sealed, standby or failing node are not reused: the address may lead to a better one. */
@@ -258,19 +278,11 @@ interface SentRequest extends HttpRequest {
   readonly onSent: () => void;
 }
 
-interface Agents {
-  readonly http: HttpAgent;
-  readonly https: HttpsAgent;
-}
-
-function agentsOf(pool: HttpAgentOptions): Agents {
-  const https = new HttpsAgent({
-    ...pool,
-    minVersion: 'TLSv1.2',
-    // Explicit, because otherwise NODE_TLS_REJECT_UNAUTHORIZED=0 would disable it.
-    rejectUnauthorized: true,
-  });
-  return { http: new HttpAgent(pool), https };
+function proxyOf(options: TransportOptions): ProxyOptions | undefined {
+  const { proxy: url, ca, lookup = systemLookup, timeoutMs, clock } = options;
+  return url === undefined
+    ? undefined
+    : { url, ca, lookup, timeoutMs: timeoutMs * PROXY_SHARE, clock };
 }
 
 /** The original address of a request, and its kind once it is connected. */
@@ -289,41 +301,6 @@ const STANDBY: readonly number[] = [472, 473];
 
 function isRedirect(status: number | undefined): boolean {
   return status === 301 || status === 302 || status === 307 || status === 308;
-}
-
-async function readBody(
-  response: IncomingMessage,
-  { url: { origin }, bodyBounds }: Pick<HttpRequest, 'url' | 'bodyBounds'>,
-): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  const keptBytes = bodyBounds?.keptBytes ?? Infinity;
-  let size = 0;
-  const grow = (bytes: number): void => {
-    if (bytes > MAX_RESPONSE_BYTES)
-      throw malformed(origin, `is longer than ${MAX_RESPONSE_BYTES} bytes`);
-    bodyBounds?.grow(Math.min(bytes, keptBytes));
-  };
-  try {
-    // A response that announces itself as too long is not read at all.
-    grow(Number(response.headers['content-length'] ?? 0));
-    // Leaving the loop destroys the connection, so that nothing more is received.
-    for await (const chunk of response as AsyncIterable<Uint8Array>) {
-      const left = Math.max(0, keptBytes - size);
-      size += chunk.byteLength;
-      grow(size);
-      if (left > 0) chunks.push(left < chunk.byteLength ? chunk.subarray(0, left) : chunk);
-    }
-  } catch (error) {
-    response.destroy();
-    if (error instanceof VouchsafeError) throw error;
-    throw malformed(origin, 'was cut off', error);
-  }
-  return Buffer.concat(chunks);
-}
-
-function malformed(origin: string, what: string, cause?: unknown): VouchsafeError {
-  const text = `the response from ${origin} ${what}; is that address Vault?`;
-  return new VouchsafeError('ERR_VAULT_MALFORMED', text, { cause, details: { address: origin } });
 }
 
 function timeoutError(origin: string, timeoutMs: number, hasStarted: boolean): VouchsafeError {

@@ -38,6 +38,8 @@ export interface VaultConnectionsOptions {
   readonly tlsServerName: string | undefined;
   /** Further hosts that redirects may lead to. */
   readonly redirectHosts: readonly string[];
+  /** The HTTP(S) proxy that everything goes through: `http://proxy.example:3128`. Default: none. */
+  readonly proxy?: string | undefined;
   /** Deadline of one request, in milliseconds; three times as long if Vault may create a token or a lease for it. */
   readonly timeoutMs: number;
   /** Most connections to one Vault node. */
@@ -71,7 +73,7 @@ export interface VaultClientOptions {
   readonly address: string;
   /** Vault namespace, sent with every request. */
   readonly namespace?: string;
-  /** Connections shared with other clients; they have their own `ca`, `tlsServerName`, `redirectHosts` and `timeoutMs`. Default: its own. */
+  /** Connections shared with other clients; they have their own `ca`, `tlsServerName`, `redirectHosts`, `proxy` and `timeoutMs`. Default: its own. */
   readonly connections?: VaultConnections;
   /** Decides when a request may start, within `timeoutMs`. Default: immediately. */
   readonly limiter?: RequestLimiter;
@@ -81,6 +83,8 @@ export interface VaultClientOptions {
   readonly tlsServerName?: string;
   /** Further hosts that redirects may lead to, except those of logins. Default: none. */
   readonly redirectHosts?: readonly string[];
+  /** The HTTP(S) proxy that everything goes through, which then also resolves host names. Default: none. */
+  readonly proxy?: string | undefined;
   /** Resolves host names. Default: the system's resolver. */
   readonly lookup?: LookupFunction;
   /** Deadline of one request, in milliseconds; three times as long if Vault may create a token or a lease for it. */

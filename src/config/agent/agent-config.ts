@@ -42,6 +42,8 @@ export interface VaultConfig {
   readonly tlsServerName: string | undefined;
   /** Hosts that Vault may redirect to, besides the host of the address. */
   readonly redirectHosts: readonly string[];
+  /** Origin of the HTTP(S) proxy, `http://proxy.example:3128`; undefined connects directly. */
+  readonly proxy: string | undefined;
   /** Timeout of one request; three times as long for requests that make Vault create something. */
   readonly timeoutMs: number;
 }

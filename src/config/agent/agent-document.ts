@@ -10,6 +10,7 @@ import {
   grammar,
   redirectHosts,
   shape,
+  vaultProxy,
   type JsonSchema,
   type WrittenOf,
   type Place,
@@ -62,6 +63,7 @@ const vault = shape.object(
     caPem: shape.parsed(grammar.pem, 'PEM text of the CA.'),
     tlsServerName: shape.parsed(grammar.text('a host name', 253), 'Name in the certificate.'),
     redirectHosts,
+    proxy: vaultProxy,
     timeout: shape.withDefault(
       shape.parsed(
         grammar.duration(1000),

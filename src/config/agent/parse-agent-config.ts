@@ -22,6 +22,7 @@ import {
   grammar,
   parseDocumentText,
   shape,
+  vaultProxyUrl,
   type Grammar,
   type Place,
 } from '../schema/index.ts';
@@ -36,6 +37,8 @@ export interface AgentEnvironment {
   readonly vaultNamespace?: string | undefined;
   /** `VAULT_CACERT` */
   readonly vaultCaFile?: string | undefined;
+  /** `VAULT_PROXY_ADDR`, or the older `VAULT_HTTP_PROXY`. */
+  readonly vaultProxy?: string | undefined;
 }
 
 type Document = NonNullable<ReturnType<typeof agentDocument.read>>;
@@ -189,6 +192,7 @@ function vaultOf(
     caFile = caPem === undefined
       ? fromEnvironment(environment.vaultCaFile, anyText, at.at('caFile'))
       : undefined,
+    proxy = fromEnvironment(environment.vaultProxy, vaultProxyUrl, at.at('proxy')),
   } = given;
   if (address === undefined) return undefined;
   return {
@@ -198,6 +202,7 @@ function vaultOf(
     caPem,
     tlsServerName,
     redirectHosts,
+    proxy,
     timeoutMs: timeout,
   };
 }

@@ -16,6 +16,7 @@ import {
   grammar,
   redirectHosts,
   shape,
+  vaultProxy,
   type Defaulted,
   type JsonSchema,
   type Shape,
@@ -43,6 +44,7 @@ const connection = shape.object(
     caConfigMap: configMapKey,
     tlsServerName: shape.parsed(grammar.text('a host name', 253), 'Name in the certificate.'),
     redirectHosts,
+    proxy: vaultProxy,
   },
   'Connection to one Vault.',
   (value, place) => {

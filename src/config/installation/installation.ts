@@ -28,6 +28,8 @@ export interface VaultConnection {
   readonly tlsServerName: string | undefined;
   /** Hosts that Vault may redirect to, besides the host of the address. */
   readonly redirectHosts: readonly string[];
+  /** Origin of the HTTP(S) proxy; undefined connects directly. */
+  readonly proxy: string | undefined;
 }
 
 /** Who may use what. In each list `*` stands for any characters, including slashes. */
@@ -259,10 +261,10 @@ function policyOf({ name = '', namespaces = [], ...lists }: PolicyValues): Vault
 }
 
 function connectionOf(given: Partial<ConnectionValues>): VaultConnection {
-  const { namespace, caPem, caConfigMap, tlsServerName, redirectHosts = [] } = given;
+  const { namespace, caPem, caConfigMap, tlsServerName, redirectHosts = [], proxy } = given;
   // A missing address, name or key was reported, and the result is discarded.
   const { address = '' } = given;
   const { name = '', key = '' } = caConfigMap ?? {};
   const map = caConfigMap === undefined ? undefined : { name, key };
-  return { address, namespace, caPem, caConfigMap: map, tlsServerName, redirectHosts };
+  return { address, namespace, caPem, caConfigMap: map, tlsServerName, redirectHosts, proxy };
 }

@@ -4,6 +4,7 @@ export * as grammar from './grammar.ts';
 export type { Grammar } from './grammar.ts';
 export type { JsonSchema } from './json-schema.ts';
 export { redirectHosts } from './redirect-hosts.ts';
+export { vaultProxy, vaultProxyUrl } from './vault-proxy.ts';
 export * as shape from './shape.ts';
 export type { Defaulted, Place, Shape, WrittenOf } from './shape.ts';
 export {

@@ -54,6 +54,7 @@ export async function prepareAgent(
     vaultNamespace: options.vault?.namespace,
     vaultCaFile: options.vault?.caFile,
     vaultCaPem: shown.caPem,
+    vaultProxy: options.vault?.proxy,
     terminationLog: join(directory, 'termination-log'),
     applicationPort: 1,
   });

@@ -20,6 +20,7 @@ export interface LocalPlaces {
   readonly vaultNamespace: string | undefined;
   readonly vaultCaFile: string | undefined;
   readonly vaultCaPem?: string | undefined;
+  readonly vaultProxy?: string | undefined;
   readonly terminationLog: string;
   /** Port of the application on this machine. */
   readonly applicationPort: number;
@@ -56,7 +57,7 @@ function localVault(
   places: LocalPlaces,
   map: (path: string) => string,
 ): NonNullable<RawAgentConfig['vault']> {
-  const { vaultAddress, vaultNamespace, vaultCaFile, vaultCaPem } = places;
+  const { vaultAddress, vaultNamespace, vaultCaFile, vaultCaPem, vaultProxy } = places;
   if (vaultAddress === undefined) {
     return vault?.caFile === undefined ? { ...vault } : { ...vault, caFile: map(vault.caFile) };
   }
@@ -65,6 +66,7 @@ function localVault(
     ...(vaultNamespace === undefined ? {} : { namespace: vaultNamespace }),
     ...(vaultCaFile === undefined ? {} : { caFile: vaultCaFile }),
     ...(vaultCaPem === undefined ? {} : { caPem: vaultCaPem }),
+    ...(vaultProxy === undefined ? {} : { proxy: vaultProxy }),
   };
 }
 

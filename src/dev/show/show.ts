@@ -85,6 +85,7 @@ class Show {
       vaultNamespace: this.#options.vault?.namespace,
       vaultCaFile: this.#options.vault?.caFile,
       vaultCaPem: vault.caPem,
+      vaultProxy: this.#options.vault?.proxy,
       applicationPort: standIn.port,
     };
     const local = await this.#start(pod, identities, places, signal);

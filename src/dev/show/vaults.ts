@@ -26,6 +26,7 @@ export interface RealVault {
   readonly address: string;
   readonly namespace: string | undefined;
   readonly caFile: string | undefined;
+  readonly proxy: string | undefined;
   /** Used only to change a secret that the pod reads. */
   readonly token: Secret<string> | undefined;
 }
@@ -60,13 +61,14 @@ export async function connectVault(
   needs: readonly Need[],
   parts: { readonly clock: Clock; readonly random: Random },
 ): Promise<ShownVault> {
-  const { address, namespace, caFile, token } = real;
+  const { address, namespace, caFile, proxy, token } = real;
   const ca = caFile === undefined ? undefined : await readFile(caFile, 'utf8');
   const client = createVaultClient({
     ...parts,
     address,
     timeoutMs: TIMEOUT_MS,
     ca: () => ca,
+    proxy,
     ...(namespace === undefined ? {} : { namespace }),
   });
   return {

@@ -504,7 +504,7 @@ test('templates of ConfigMaps are mounted by key, one volume per ConfigMap', () 
   });
 });
 
-test('a connection has its own namespace, CA and server name', () => {
+test('a connection has its own namespace, CA, server name and proxy', () => {
   const installation = parseInstallation({
     vault: {
       default: 'a',
@@ -516,6 +516,7 @@ test('a connection has its own namespace, CA and server name', () => {
           caConfigMap: { name: 'vault-ca', key: 'ca.crt' },
           tlsServerName: 'vault.example',
           redirectHosts: ['Vault-1.example', '10.0.0.1'],
+          proxy: 'http://proxy.example:3128',
         },
       },
     },
@@ -527,6 +528,11 @@ test('a connection has its own namespace, CA and server name', () => {
   assert.equal(vault.caFile, '/run/vouchsafe/ca/ca.crt');
   assert.equal(vault.tlsServerName, 'vault.example');
   assert.deepEqual(vault.redirectHosts, ['vault-1.example', '10.0.0.1']);
+  assert.equal(vault.proxy, 'http://proxy.example:3128');
+  assert.equal(
+    configIn(injectPod(podWith({ vault: 'a' }), { installation }).pod).vault?.proxy,
+    undefined,
+  );
   assert.ok(pod.spec.volumes?.some(({ name }) => name === 'vouchsafe-ca'));
 });
 
@@ -539,7 +545,18 @@ test('an address requires the permission of the installation', () => {
     /^vouchsafe\.dev\/vault: .*allowPodAddress.*: set the name of a connection$/,
   );
   const installation = parseInstallation({ vault: { allowPodAddress: true } });
-  assert.equal(injectPod(pod, { installation }).outcome, 'injected');
+  const { outcome, pod: injected } = injectPod(pod, { installation });
+  assert.equal(outcome, 'injected');
+  assert.equal(configIn(injected).vault?.proxy, undefined, 'no connection, so no proxy of one');
+});
+
+test('a pod cannot choose a proxy by itself', () => {
+  const installation = parseInstallation({ vault: { allowPodAddress: true } });
+  for (const name of ['proxy', 'vault-proxy', 'vault.proxy']) {
+    const { pod, warnings } = injectPod(podWith({ [name]: 'http://mine:3128' }), { installation });
+    assert.equal(configIn(pod).vault?.proxy, undefined);
+    assert.ok(warnings.some((text) => text.includes(`/${name}`)));
+  }
 });
 
 test('what a shell or the kubelet would expand reaches the template as it was written', () => {

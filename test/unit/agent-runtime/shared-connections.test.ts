@@ -18,6 +18,7 @@ const CONFIG = {
   caPem: undefined,
   tlsServerName: undefined,
   redirectHosts: [],
+  proxy: undefined,
   timeoutMs: 5000,
 };
 
@@ -34,6 +35,8 @@ test('equal connections are shared, and end with their last user', async () => {
   const other = await shared.connect({ ...CONFIG, tlsServerName: 'vault' }, 'shop');
   assert.equal(one.connections, two.connections);
   assert.notEqual(one.connections, other.connections);
+  const proxied = await shared.connect({ ...CONFIG, proxy: 'http://127.0.0.1:1' }, 'shop');
+  assert.notEqual(one.connections, proxied.connections);
   one.giveBack();
   one.giveBack();
   const three = await shared.connect(CONFIG, 'shop');

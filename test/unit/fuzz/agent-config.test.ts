@@ -31,6 +31,7 @@ const DOCUMENT = {
     caFile: '/ca/ca.crt',
     tlsServerName: 'vault.example',
     redirectHosts: ['vault-1.example'],
+    proxy: 'http://proxy.example:3128',
     timeout: '10s',
   },
   auth: { method: 'jwt', mount: 'auth/jwt', role: 'demo', audience: 'vault' },

@@ -47,6 +47,7 @@ test('the smallest document gets every documented default', () => {
       caPem: undefined,
       tlsServerName: undefined,
       redirectHosts: [],
+      proxy: undefined,
       timeoutMs: 20_000,
     },
     auth: {
@@ -151,6 +152,7 @@ test('the document takes precedence over the environment, whose values are then 
     },
     { spiffeEndpointSocket: 'x', vaultAddress: 'not a URL', vaultNamespace: 'team' },
   );
+  assert.equal(config.vault?.proxy, undefined);
   assert.equal(config.vault?.address, 'https://own:8200');
   assert.equal(config.vault.namespace, 'team');
   assert.equal(config.spiffe?.socket, 'unix:///own.sock');
@@ -244,6 +246,35 @@ const REFUSED: Readonly<Record<string, readonly [unknown, RegExp]>> = {
 for (const [name, [document, pattern]] of Object.entries(REFUSED)) {
   test(`rejected: ${name}`, () => {
     assert.match(problemsOf(document, {}).join('\n'), pattern);
+  });
+}
+
+test('the proxy comes from the document, otherwise from the environment', () => {
+  const files = [{ name: 'a', secret: 'kv/a' }];
+  const environment = { ...ENVIRONMENT, vaultProxy: 'https://other.example' };
+  const proxyOf = (vault?: object): string | undefined =>
+    parseAgentConfig({ ...HEAD, ...(vault && { vault }), files }, environment).vault?.proxy;
+  assert.equal(proxyOf(), 'https://other.example');
+  assert.equal(proxyOf({ proxy: 'http://Proxy.example:3128/' }), 'http://proxy.example:3128');
+});
+
+for (const [proxy, message] of [
+  ['proxy.example:3128', /^vault\.proxy: must be the URL of an HTTP proxy/],
+  ['socks5://proxy.example', /^vault\.proxy: must be the URL of an HTTP proxy/],
+  ['http://user:planted@proxy.example', /^vault\.proxy: must not contain credentials/],
+  ['http://planted@proxy.example', /^vault\.proxy: must not contain credentials/],
+  ['http://proxy.example/planted', /^vault\.proxy: must not have a path/],
+] as const) {
+  test(`the proxy ${proxy} is rejected, in the document and from the environment`, () => {
+    const files = [{ name: 'a', secret: 'kv/a' }];
+    const problems = [
+      ...problemsOf({ ...HEAD, vault: { proxy }, files }),
+      ...problemsOf({ ...HEAD, files }, { ...ENVIRONMENT, vaultProxy: proxy }),
+    ];
+    assert.equal(problems.length, 2);
+    assert.match(problems[0] ?? '', message);
+    assert.match(problems[1] ?? '', /^vault\.proxy: from the environment: must/);
+    for (const problem of problems) assert.ok(!problem.includes('planted'), problem);
   });
 }
 
@@ -373,6 +404,7 @@ test('each field of a valid document can be made invalid on its own, and both re
       caFile: '/c',
       tlsServerName: 'v',
       redirectHosts: ['w'],
+      proxy: 'http://p:1',
       timeout: '1s',
     },
     auth: { method: 'jwt', mount: 'jwt', role: 'r', audience: 'a', tokenFile: '/t' },

@@ -59,6 +59,7 @@ test('an installation without values has every default', () => {
           caConfigMap: undefined,
           tlsServerName: undefined,
           redirectHosts: [],
+          proxy: undefined,
         },
       },
       policies: [],
@@ -220,6 +221,16 @@ const REJECTED: Readonly<Record<string, readonly [unknown, RegExp]>> = {
   'a chosen connection that does not exist': [
     { defaults: { vault: 'b' }, vault: { connections: { a: { address: 'http://v' } } } },
     /vault\.connections: must contain "b", which is set in defaults\.vault/,
+  ],
+  'a connection whose proxy has credentials': [
+    {
+      vault: { connections: { a: { address: 'https://v', proxy: 'http://user:word@p:1' } } },
+    },
+    /a\.proxy: must not contain credentials, which everyone who can read/,
+  ],
+  'a connection whose proxy speaks SOCKS': [
+    { vault: { connections: { a: { address: 'https://v', proxy: 'socks5://p:1' } } } },
+    /a\.proxy: must be the URL of an HTTP proxy, such as http:\/\/proxy\.example:3128/,
   ],
   'a connection without address': [{ vault: { connections: { a: {} } } }, /a\.address: is missing/],
   'two CAs': [
