@@ -2,7 +2,7 @@
  * The memory of one response with a value.
  */
 import { MAX_SHORT_BYTES } from '../core/index.ts';
-import type { BodyBounds } from './transport.ts';
+import type { BodyBounds } from './response-body.ts';
 import type { ResponseBudget } from './types.ts';
 
 /** Memory that one call has reserved for its response, until the response is parsed. */
