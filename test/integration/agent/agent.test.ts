@@ -145,7 +145,10 @@ test('a rotated X.509-SVID reaches its files and causes no login', async (t) => 
 test('the bundle of a federated trust domain has a file for as long as the federation lasts, and causes no login', async (t) => {
   const pod = await Pod.start(t);
   const partner = pod.api.federate('partner.example');
-  await pod.sidecar({ x509Svid: { onChange: ['signal:HUP@app'] } });
+  const { built } = await pod.sidecar({ x509Svid: { onChange: ['signal:HUP@app'] } });
+  const record = createStatusRecorder(pod.metrics);
+  record(built.agent.status());
+  assert.match(await pod.metrics.expose(), /file_age_seconds\{file="bundle:partner\.example"\}/);
   const own = new X509Certificate(pod.file('bundle.pem'));
   assert.equal(own.subjectAltName, 'URI:spiffe://example.org');
   assert.equal(pod.file('bundle.pem').split('BEGIN').length, 2);
@@ -156,6 +159,9 @@ test('the bundle of a federated trust domain has a file for as long as the feder
   await until(() => !pod.fileNames.includes('bundle-partner.example.pem'));
   await until(() => pod.notifier.notified.length === 2);
   assert.equal(pod.file('bundle.pem'), own.toString());
+  record(built.agent.status());
+  const exposed = await pod.metrics.expose();
+  assert.ok(!exposed.includes('partner.example') && exposed.includes('bundle:second.example'));
   assert.equal(pod.logins, 1);
 });
 

@@ -142,6 +142,17 @@ suite('an installation', () => {
       /sent unencrypted/,
     ],
     [
+      'a Vault behind a proxy',
+      {
+        [AT.values]: values(
+          'vault: {connections: {a: {address: "https://vault:8200", proxy: "http://proxy:3128"}}}',
+        ),
+      },
+      'connection-a',
+      'ok',
+      /https:\/\/vault:8200 through the proxy http:\/\/proxy:3128: its CA/,
+    ],
+    [
       'a Vault with an old CA',
       {
         [AT.values]: values(
