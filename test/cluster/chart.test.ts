@@ -601,6 +601,7 @@ test('another prefix is another in every condition', { skip }, () => {
     '--set',
     'annotationPrefix=secrets.example.org',
     '--show-only=templates/admissionpolicy.yaml',
+    '--show-only=templates/misplacedpolicy.yaml',
   ]);
   assert.doesNotMatch(text.replaceAll(/name: \w+\.vouchsafe\.dev/g, '') + policy, /vouchsafe\.dev/);
 });
@@ -610,6 +611,17 @@ test('an old cluster: no policy, and the webhook knows it', { skip }, () => {
   assert.ok(!all.some(({ kind }) => kind.startsWith('ValidatingAdmissionPolicy')));
   const args = at(one(all, 'Deployment'), 'spec.template.spec.containers.0.args');
   assert.ok((args as readonly string[]).includes('--kube-version=v1.28.3'));
+});
+
+test('settings that no pod gets cause a warning and never a denial', { skip }, () => {
+  const name = 'vouchsafe-misplaced';
+  const all = objects();
+  const policy = one(all, 'ValidatingAdmissionPolicy', name);
+  assert.equal(at(policy, 'spec.failurePolicy'), 'Ignore');
+  const binding = one(all, 'ValidatingAdmissionPolicyBinding', name);
+  assert.deepEqual(at(binding, 'spec.validationActions'), ['Warn']);
+  const off = objects(['admissionPolicy.enabled=false']);
+  assert.ok(!off.some(({ metadata }) => metadata.name === name));
 });
 
 test('the policy warns instead', { skip }, () => {

@@ -1,6 +1,9 @@
 /** Kinds of pods: Jobs and CronJobs end, native sidecars and init containers keep their order, restricted ones pass. */
 import assert from 'node:assert/strict';
-import { suite, test } from 'node:test';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { suite, test, type TestContext } from 'node:test';
+import { tempDirectory } from '../helpers/temp-directory.ts';
 import { SHELL_IMAGE } from './parts/images.ts';
 import type { List, Pod } from './parts/objects.ts';
 import {
@@ -9,6 +12,7 @@ import {
   containerStatus,
   eventually,
   FOREVER,
+  kubectl,
   shellContainer,
   shellPod,
   Space,
@@ -153,3 +157,66 @@ function jobSpec(asked: Record<string, string>): object {
     },
   };
 }
+
+suite('settings that no pod gets', { concurrency: true }, () => {
+  const SET = annotations({ inject: 'true', 'secret-app': 'kvv2/app' });
+  const labels = { app: 'web' };
+  const template = (metadata: object, restartPolicy = 'Always'): object => ({
+    metadata: { labels, ...metadata },
+    spec: { restartPolicy, containers: [shellContainer('app', 'true')] },
+  });
+  const deployment = (metadata: object, inner: object): object => ({
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: 'web', ...metadata },
+    spec: { selector: { matchLabels: labels }, template: template(inner) },
+  });
+  const cronJob = (ofCronJob: object, ofJob: object, ofPod: object): object => ({
+    apiVersion: 'batch/v1',
+    kind: 'CronJob',
+    metadata: { name: 'web', ...ofCronJob },
+    spec: {
+      schedule: '* * * * *',
+      jobTemplate: { metadata: ofJob, spec: { template: template(ofPod, 'Never') } },
+    },
+  });
+  const set = { annotations: SET };
+  const warned: Readonly<Record<string, object>> = {
+    'annotations of a Deployment': deployment(set, {}),
+    'another value than that of the template': deployment(
+      { annotations: annotations({ inject: 'false' }) },
+      set,
+    ),
+    'labels of a Deployment': deployment({ labels: annotations({ inject: 'true' }) }, {}),
+    'labels of a pod template': deployment(
+      {},
+      { labels: { ...labels, ...annotations({ inject: 'true' }) } },
+    ),
+    'annotations of a CronJob': cronJob(set, {}, {}),
+    'annotations of the Job of a CronJob': cronJob({}, set, {}),
+  };
+  const silent: Readonly<Record<string, object>> = {
+    'annotations of a pod template': deployment({}, set),
+    'the same annotations on both, as kustomize sets them': deployment(set, set),
+    'annotations of the pod template of a CronJob': cronJob({}, {}, set),
+    'no annotations': deployment({}, {}),
+  };
+
+  /** Fails with the text of a warning of the API server. */
+  async function create(t: TestContext, object: object): Promise<void> {
+    await using space = await Space.create();
+    const file = join(tempDirectory(t), 'object.json');
+    writeFileSync(file, JSON.stringify(object));
+    const flags = ['--namespace', space.name, '--dry-run=server', '--warnings-as-errors'];
+    await kubectl('create', ...flags, '-f', file);
+  }
+
+  for (const [name, object] of Object.entries(warned)) {
+    test(`a warning by the API server: ${name}`, async (t) => {
+      await assert.rejects(create(t, object), /'vouchsafe-misplaced'.*have no effect/s);
+    });
+  }
+  for (const [name, object] of Object.entries(silent)) {
+    test(`no warning: ${name}`, (t) => create(t, object));
+  }
+});

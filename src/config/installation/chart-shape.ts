@@ -55,7 +55,7 @@ const networkPolicy = shape.object(
 
 const admissionPolicy = shape.object(
   {
-    enabled: flag(true, 'Whether the chart creates one; requires Kubernetes 1.30.'),
+    enabled: flag(true, 'Whether the chart creates admission policies; requires Kubernetes 1.30.'),
     action: defaulted(
       grammar.choice(['deny', 'warn']),
       'deny',
