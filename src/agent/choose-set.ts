@@ -7,11 +7,11 @@
  * must not let the credential in another file expire.
  */
 import type { FileConfig } from '../config/agent/index.ts';
-import type { RenderedFile } from './file-set.ts';
+import type { FileContent, RenderedFile } from './file-set.ts';
 
 /** A file as it was last delivered. */
 export interface KeptFile {
-  readonly content: Uint8Array;
+  readonly content: FileContent;
   readonly digest: string | undefined;
   /** Keys of the dependencies that its bytes were rendered from. */
   readonly keys: ReadonlySet<string>;

@@ -1,7 +1,13 @@
 /**
  * What becomes of a rendered set: it is written, it waits for values, or it fails. Pure; `Delivery` executes it.
  */
-import { hasCode, VouchsafeError, type Dependency } from '../core/index.ts';
+import {
+  dependencyKey,
+  hasCode,
+  isOptional,
+  VouchsafeError,
+  type Dependency,
+} from '../core/index.ts';
 import type { FileConfig } from '../config/agent/index.ts';
 import { chooseSet, type ChosenFile, type KeptFile } from './choose-set.ts';
 import type { RenderedFile } from './file-set.ts';
@@ -66,7 +72,10 @@ export interface Needed {
   readonly isRepeated: boolean;
 }
 
-/** All dependencies that a rendering has reached, by key. */
+/**
+ * All dependencies that a rendering has reached, by key. A secret may be absent if one use of it allows that, unless a
+ * file cannot be rendered without it: a use within `#if (optionalSecret …)` is not reached while it is absent.
+ */
 export function dependenciesOf(rendered: readonly RenderedFile[]): ReadonlyMap<string, Needed> {
   const found = new Map<string, Needed>();
   for (const { file, used } of rendered) {
@@ -74,20 +83,26 @@ export function dependenciesOf(rendered: readonly RenderedFile[]): ReadonlyMap<s
       found.set(key, merged(dependency, found.get(key), file));
     }
   }
+  for (const dependency of rendered.flatMap(({ missing }) => missing)) {
+    const key = dependencyKey(dependency);
+    const known = found.get(key);
+    if (known !== undefined && !isOptional(dependency)) found.set(key, { ...known, dependency });
+  }
   return found;
 }
 
 /** What one more file needs of a dependency. A file that sets its refresh takes precedence in when a write is repeated. */
-function merged(dependency: Dependency, known: Needed | undefined, file: FileConfig): Needed {
+function merged(given: Dependency, known: Needed | undefined, file: FileConfig): Needed {
   const { refreshMs } = file;
   const isRepeated = file.isRefreshSet === true;
-  const own = { dependency, refreshMs, isRepeated };
+  const own = { dependency: given, refreshMs, isRepeated };
   if (known === undefined) return own;
-  if (dependency.kind === 'write' && known.isRepeated !== isRepeated) {
-    return isRepeated ? own : known;
-  }
-  const shortestMs = Math.min(refreshMs, known.refreshMs);
-  return { dependency, refreshMs: shortestMs, isRepeated: isRepeated || known.isRepeated };
+  if (given.kind === 'write' && known.isRepeated !== isRepeated) return isRepeated ? own : known;
+  return {
+    dependency: isOptional(known.dependency) ? known.dependency : given,
+    refreshMs: Math.min(refreshMs, known.refreshMs),
+    isRepeated: isRepeated || known.isRepeated,
+  };
 }
 
 /** The renderings so far. */

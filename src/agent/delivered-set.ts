@@ -13,6 +13,8 @@ import type { Superseded } from './values.ts';
 export interface DeliveredFile {
   readonly name: string;
   readonly path: string;
+  /** False while its secret is optional and absent. */
+  readonly exists: boolean;
   /** When its values were last confirmed while the file held them. */
   readonly knownGoodAtMs: number;
   /** The last change of its bytes. */
@@ -60,10 +62,11 @@ export function deliveredFiles(
   confirmedAtMs: (keys: Iterable<string>) => number | undefined,
   nowMs: number,
 ): readonly DeliveredFile[] {
-  return [...set.values()].map(({ file, keys, deliveredAtMs, changedAtMs, isStale }) => {
+  return [...set.values()].map(({ file, content, keys, deliveredAtMs, changedAtMs, isStale }) => {
     const confirmed = confirmedAtMs(keys) ?? nowMs;
     const knownGoodAtMs = isStale ? Math.min(deliveredAtMs, confirmed) : confirmed;
-    return { name: file.name, path: file.path, knownGoodAtMs, changedAtMs };
+    const exists = content !== 'no file';
+    return { name: file.name, path: file.path, exists, knownGoodAtMs, changedAtMs };
   });
 }
 

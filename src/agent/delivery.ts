@@ -185,9 +185,9 @@ export class Delivery {
   ): Promise<void> {
     const { config, values, writer, clock } = this.#parts;
     this.#parts.beforeWrite();
-    const files = chosen.map(({ file: { path, mode }, content, digest }) => {
-      return { path, mode, content, digest };
-    });
+    const files = chosen.flatMap(({ file: { path, mode }, content, digest }) =>
+      content === 'no file' ? [] : [{ path, mode, content, digest }],
+    );
     const { changed, swapped } = await writer.write(files, signal);
     const digests = digestsOf(files);
     const news = changedPaths(digests, { before: this.#written, changed });
@@ -197,7 +197,7 @@ export class Delivery {
     values.forget(replaced);
     // Leases that no file uses any more: newer values replaced them, or no file needs their values.
     const unused = [...replaced, ...values.dropAllExcept(usedKeys(chosen))];
-    if (swapped) this.#log(changed, news);
+    if (swapped) this.#log(changed, news, files.length);
     this.#succeed(error);
     const actions = actionsFor(config, news, this.#state);
     this.#state = stateAfter(this.#state, kind);
@@ -224,12 +224,12 @@ export class Delivery {
     }
   }
 
-  #log(changed: readonly string[], news: readonly string[]): void {
+  #log(changed: readonly string[], news: readonly string[], files: number): void {
     const { logger } = this.#parts;
     const again = changed.filter((path) => !news.includes(path));
     if (again.length > 0)
       logger.warn('files differed from what was delivered; written again', { again });
-    logger.info('files delivered', { changed, files: this.#kept.size });
+    logger.info('files delivered', { changed, files });
   }
 
   #succeed(error: VouchsafeError | undefined): void {

@@ -64,6 +64,8 @@ export type EntryEvent =
   | { readonly type: 'repeated'; readonly afterMs: number }
   /** There is a newer session, {@link EntryContext.session}: leases of older ones are replaced. */
   | { readonly type: 'sessionReplaced' }
+  /** A file cannot do without the value, although the secret was optional. */
+  | { readonly type: 'required' }
   /** No file depends on the entry any more. It is kept while a step is in progress, because that may bring a lease. */
   | { readonly type: 'dropped' };
 
@@ -122,6 +124,11 @@ export function initialEntry(held: ObtainedValue | undefined, nowMs: number): En
   const times = { confirmedAtMs: nowMs, error: undefined };
   if (held === undefined) return { name: 'pending', times: { ...times, atMs: nowMs } };
   return { name: 'held', held, times: { ...times, atMs: held.plan.atMs } };
+}
+
+/** True if there is a value, which is that an optional secret does not exist. */
+export function isAbsent(held: ObtainedValue | undefined): boolean {
+  return held?.value === null;
 }
 
 /** The value, if there is one. */

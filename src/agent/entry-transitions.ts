@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { hasCode, type VouchsafeError } from '../core/index.ts';
 import {
   heldOf,
+  isAbsent,
   type EntryContext,
   type EntryEffect,
   type EntryEvent,
@@ -64,6 +65,7 @@ export const ENTRY_TABLE: Table = {
     streamed: rule(['held'], (state, { value }, context) => hold(state, value, context)),
     repeated: rule(['held'], planRepetition),
     sessionReplaced: rule(['held'], moveLease),
+    required: rule(['held', 'pending'], require),
     dropped: rule(['dropped'], drop),
   },
   refreshing: {
@@ -110,14 +112,26 @@ function obtain(
   const { error } = state.times;
   const recovered = { type: 'log', level: 'info', message: 'secret is refreshed again' } as const;
   const held = hold(state, value, context);
+  const result = isAbsent(value) ? 'absent' : 'ok';
   return {
     state: { ...held.state, times: { ...held.state.times, error: undefined } },
     effects: [
-      { type: 'count', operation: operationOf(state), result: 'ok' },
+      { type: 'count', operation: operationOf(state), result },
       ...(error === undefined ? [] : [recovered]),
+      ...presenceNews(heldOf(state), value),
       ...held.effects,
     ],
   };
+}
+
+/** Logs once that an optional secret does not exist, and that it does now. */
+function presenceNews(
+  before: ObtainedValue | undefined,
+  now: ObtainedValue,
+): readonly EntryEffect[] {
+  if (isAbsent(before) === isAbsent(now)) return [];
+  const message = isAbsent(now) ? 'optional secret is absent' : 'optional secret exists now';
+  return [{ type: 'log', level: 'info', message }];
 }
 
 /** Takes a value over; a lease that it replaces is superseded until the files without it are delivered. */
@@ -231,6 +245,19 @@ function reject<S extends EntryState>(
       ...(superseded.length === 0 ? [] : [{ type: 'render' } as const]),
       ...failed.effects,
     ],
+  };
+}
+
+/** A secret that does not exist is read again, now as one that must. */
+function require(
+  state: EntryStateOf<'held'>,
+  _event: EntryEventOf<'required'>,
+  { nowMs }: EntryContext,
+): EntryTransition<EntryStateOf<'held' | 'pending'>> {
+  if (!isAbsent(state.held)) return { state, effects: [] };
+  return {
+    state: { name: 'pending', times: { ...state.times, atMs: nowMs } },
+    effects: [{ type: 'reset-waits' }],
   };
 }
 

@@ -27,7 +27,8 @@ export class Entry {
   /** Identifies it where its path must not be shown, from 1. */
   readonly number: number;
   readonly key: string;
-  readonly dependency: Dependency;
+  /** As the files need it at the moment: a read may become optional or required. */
+  dependency: Dependency;
   #refreshMs: number;
   #isRepeated = false;
   #backoff: Backoff;

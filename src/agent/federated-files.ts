@@ -14,7 +14,7 @@ import type { X509Files } from './ports.ts';
 /** The parts of a rendered file that differ between the bundles. */
 interface Rendered {
   readonly file: FileConfig;
-  readonly content: Uint8Array | undefined;
+  readonly content: Uint8Array | 'no file' | undefined;
   readonly error: VouchsafeError | undefined;
 }
 

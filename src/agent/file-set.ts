@@ -1,7 +1,13 @@
 /**
  * Renders every file from the known values: to its content, or to the dependencies that have no value yet.
  */
-import { dependencyKey, toVouchsafeError, VouchsafeError, type Dependency } from '../core/index.ts';
+import {
+  dependencyKey,
+  toVouchsafeError,
+  VouchsafeError,
+  withOptional,
+  type Dependency,
+} from '../core/index.ts';
 import type { AgentConfig, FileConfig } from '../config/agent/index.ts';
 import type { SecretRef } from '../config/schema/index.ts';
 import { withFederatedBundles } from './federated-files.ts';
@@ -17,11 +23,14 @@ import type {
 /** The largest mounted template. */
 const MAX_TEMPLATE_BYTES = 1024 * 1024;
 
+/** What is at the path of a file: its bytes, or no file, because its secret is optional and absent. */
+export type FileContent = Uint8Array | 'no file';
+
 /** One file after a rendering. */
 export interface RenderedFile {
   readonly file: FileConfig;
   /** Undefined while a value is missing or the rendering fails. */
-  readonly content: Uint8Array | undefined;
+  readonly content: FileContent | undefined;
   /** Of the content, if the renderer has computed it: see {@link TemplateOutput}. */
   readonly digest: string | undefined;
   /** {@link dependencyKey} of the dependencies that the rendering has reached, with or without a value. */
@@ -115,10 +124,10 @@ function rendered(file: FileConfig, output: Output): RenderedFile {
     const none = { content: undefined, digest: undefined, used: new Map(), missing: [] };
     return { file, ...none, error: output };
   }
-  const { text, binary, digest, used, missing } = output;
+  const { digest, used, missing } = output;
   return {
     file,
-    content: binary ?? (text === undefined ? undefined : Buffer.from(text)),
+    content: contentOf(output),
     digest,
     used: new Map(used.map((dependency) => [dependencyKey(dependency), dependency])),
     missing,
@@ -139,6 +148,11 @@ function withAdded(
   const svid = found.value as X509Files; // what the identity port puts there
   const taken = files.map(({ path }) => path);
   return withFederatedBundles(item, svid, taken);
+}
+
+function contentOf({ text, binary, isAbsent = false }: TemplateOutput): FileContent | undefined {
+  if (isAbsent) return 'no file';
+  return binary ?? (text === undefined ? undefined : Buffer.from(text));
 }
 
 /** A port that skips a template must not produce an empty file. */
@@ -200,9 +214,11 @@ function waitingFor(dependency: Dependency): TemplateOutput {
 }
 
 function contextOf(secret: SecretRef): NonNullable<TemplateJob<unknown>['context']> {
-  const { path, key, params } = secret;
+  const { path, key, params, optional = false } = secret;
   const dependency: Dependency =
-    params === undefined ? { kind: 'read', path } : { kind: 'write', path, params };
+    params === undefined
+      ? withOptional({ kind: 'read', path }, optional)
+      : { kind: 'write', path, params };
   return key === undefined ? { dependency } : { dependency, key };
 }
 

@@ -10,6 +10,8 @@ import {
   dependencyLabel,
   type Grants,
   hasCode,
+  isAbsence,
+  isOptional,
   isVaultDependency,
   JsonText,
   type Random,
@@ -29,6 +31,7 @@ const MAX_PARALLEL = 8;
 
 /** A value with its lease and renewal plan. Times are of the monotonic clock. */
 export interface ObtainedValue {
+  /** Null for an optional secret that is absent. */
   readonly value: unknown;
   /** Present where Vault issued a lease. */
   readonly lease?: LeaseRef;
@@ -97,14 +100,10 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
     { refreshMs, isRepeated, held }: Omit<FetchRequest, 'dependency'>,
     signal: AbortSignal,
   ): Promise<ObtainedValue> {
-    const { vault, sessions } = vaultOf(parts);
-    const session = await sessions.ensure(signal);
-    const answer = await withSession(sessions, session, () =>
-      vault.fetch(session.token, dependency, signal),
-    ).catch((error: unknown) => {
-      throw withLogin(error, dependency.path, parts.auth);
-    });
+    const session = await vaultOf(parts).sessions.ensure(signal);
+    const answer = await answerOf(dependency, session, parts, signal);
     const now = { ...context(refreshMs), origin: originOf(dependency, isRepeated) };
+    if (answer === undefined) return absentValue(now);
     return obtainedValue(dependency, answer, { held, session, now });
   }
 
@@ -214,6 +213,29 @@ function differsOnlyByTtl({ data }: { readonly data: unknown }, held: unknown): 
 function plain(value: unknown): Readonly<Record<string, unknown>> | undefined {
   const known = value instanceof JsonText ? value.parseIfShort() : value;
   return typeof known === 'object' && known !== null ? { ...known } : undefined;
+}
+
+/** Vault's answer; undefined if the secret is optional and absent. */
+async function answerOf(
+  dependency: VaultDependency,
+  session: Session,
+  parts: ObtainerParts,
+  signal: AbortSignal,
+): Promise<Awaited<ReturnType<VaultPort['fetch']>> | undefined> {
+  const { vault, sessions } = vaultOf(parts);
+  try {
+    return await withSession(sessions, session, () =>
+      vault.fetch(session.token, dependency, signal),
+    );
+  } catch (error) {
+    if (isOptional(dependency) && isAbsence(error)) return undefined;
+    throw withLogin(error, dependency.path, parts.auth);
+  }
+}
+
+/** An optional secret that does not exist; Vault is asked again at the refresh interval. */
+function absentValue(context: PlanContext): ObtainedValue {
+  return { value: null, plan: planValue({ kind: 'static' }, context) };
 }
 
 /** An X.509-SVID, for which nothing is planned: the Workload API sends newer ones. */

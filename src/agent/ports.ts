@@ -35,6 +35,7 @@ export interface ValuesRoom {
 /** Vault, one try per call. */
 export interface VaultPort {
   login(request: LoginRequest, signal: AbortSignal): Promise<VaultToken>;
+  /** Rejects with an error for which `isAbsence` is true if the secret of a read does not exist. */
   fetch(
     token: Secret<string>,
     dependency: VaultDependency,
@@ -91,7 +92,7 @@ export interface IdentityPort {
   readonly lastError: VouchsafeError | undefined;
 }
 
-/** The values that templates are rendered with, by `dependencyKey`. */
+/** The values that templates are rendered with, by `dependencyKey`. Null: the secret does not exist. */
 export type KnownValues = ReadonlyMap<string, { readonly value: unknown }>;
 
 /** One template to render. */
@@ -108,6 +109,8 @@ export interface TemplateOutput {
   readonly binary: Uint8Array | undefined;
   /** SHA-256 of the bytes in base64, if the renderer has computed it. */
   readonly digest?: string | undefined;
+  /** True if there is to be no file, because the context is optional and absent. */
+  readonly isAbsent?: boolean;
   readonly missing: readonly Dependency[];
   readonly used: readonly Dependency[];
 }

@@ -9,6 +9,8 @@ import {
   type VouchsafeError,
 } from '../core/index.ts';
 import type { DeliveredFile } from './delivered-set.ts';
+import { isAbsent } from './entry-state.ts';
+import type { ObtainedValue } from './obtain.ts';
 import type { AgentPhase } from './phase.ts';
 import type { Sessions } from './sessions.ts';
 import type { Values } from './values.ts';
@@ -28,6 +30,8 @@ export interface AgentStatus {
   readonly files: readonly {
     readonly name: string;
     readonly path: string;
+    /** `absent`: there is no file, because its secret is optional and absent. */
+    readonly state: 'written' | 'absent';
     /** Since the values in the file were last confirmed. */
     readonly age_seconds: number;
     readonly changed_seconds_ago: number;
@@ -36,7 +40,8 @@ export interface AgentStatus {
     /** The label in metrics, which hold no paths; from 1. */
     readonly number: number;
     readonly secret: string;
-    readonly state: 'pending' | 'held';
+    /** `absent`: the secret is optional and does not exist. `pending`: nothing is known yet. */
+    readonly state: 'pending' | 'held' | 'absent';
     readonly lease: boolean;
     readonly expires_in_seconds: number | null;
     readonly next: 'renew' | 'fetch';
@@ -67,16 +72,17 @@ export function agentStatus(parts: StatusParts): AgentStatus {
     phase: parts.phase,
     logins: sessions?.count ?? 0,
     token: session ? { expires_in_seconds: until(session.plan.expiresAtMs, nowMs) } : null,
-    files: parts.files.map(({ name, path, knownGoodAtMs, changedAtMs }) => ({
+    files: parts.files.map(({ name, path, exists, knownGoodAtMs, changedAtMs }) => ({
       name,
       path,
+      state: exists ? 'written' : 'absent',
       age_seconds: since(knownGoodAtMs),
       changed_seconds_ago: since(changedAtMs),
     })),
     secrets: [...parts.values.entries].map(({ number, dependency, held, atMs, error }) => ({
       number,
       secret: dependencyLabel(dependency),
-      state: held === undefined ? 'pending' : 'held',
+      state: stateOf(held),
       lease: held?.lease !== undefined,
       expires_in_seconds: until(held?.plan.expiresAtMs ?? Infinity, nowMs),
       next: held?.plan.action ?? 'fetch',
@@ -85,6 +91,11 @@ export function agentStatus(parts: StatusParts): AgentStatus {
     })),
     errors: parts.errors.map(statusError),
   };
+}
+
+function stateOf(held: ObtainedValue | undefined): AgentStatus['secrets'][number]['state'] {
+  if (held === undefined) return 'pending';
+  return isAbsent(held) ? 'absent' : 'held';
 }
 
 /** Creates the function that updates the gauges from a status; call it at each scrape. */
@@ -104,6 +115,11 @@ export function createStatusRecorder(metrics: Metrics): (status: AgentStatus) =>
     '1 if the last read or renewal of a secret failed, by its number in `/status`.',
     ['secret'],
   );
+  const absent = metrics.gauge(
+    'vouchsafe_secret_absent',
+    '1 if an optional secret does not exist, by its number in `/status`.',
+    ['secret'],
+  );
   const ready = metrics.gauge('vouchsafe_ready', '1 when the newest values are in the files.');
   let known: AgentStatus['secrets'] = [];
   let files: AgentStatus['files'] = [];
@@ -111,12 +127,14 @@ export function createStatusRecorder(metrics: Metrics): (status: AgentStatus) =>
     for (const { number } of known) {
       expiry.remove({ secret: String(number) });
       failing.remove({ secret: String(number) });
+      absent.remove({ secret: String(number) });
     }
     known = status.secrets;
-    for (const { number, expires_in_seconds, error } of status.secrets) {
+    for (const { number, state, expires_in_seconds, error } of status.secrets) {
       const secret = String(number);
       if (expires_in_seconds !== null) expiry.set(expires_in_seconds, { secret });
       failing.set(error === null ? 0 : 1, { secret });
+      absent.set(state === 'absent' ? 1 : 0, { secret });
     }
     for (const { name } of files) age.remove({ file: name });
     files = status.files;

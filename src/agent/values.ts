@@ -8,6 +8,7 @@
 import {
   dependencyKey,
   dependencyLabel,
+  isOptional,
   toVouchsafeError,
   VouchsafeError,
   type Counter,
@@ -22,7 +23,7 @@ import {
   withDeadline,
   type Backoff,
 } from '../async/index.ts';
-import type { EntryEffect, EntryEvent, EntryRequest } from './entry-state.ts';
+import { isAbsent, type EntryEffect, type EntryEvent, type EntryRequest } from './entry-state.ts';
 import { Entry } from './entry.ts';
 import { x509Value, type LeaseRef, type ObtainedValue } from './obtain.ts';
 import type { KnownValues } from './ports.ts';
@@ -99,12 +100,14 @@ export class Values {
 
   /**
    * Starts to obtain a dependency and keep it fresh; `refreshMs` is how often it is read if it has no lease, and written if
-   * `isRepeated`.
+   * `isRepeated`. An absent secret that is no longer optional is read again at once.
    */
   track(dependency: Dependency, refreshMs: number, isRepeated = false): void {
     const key = dependencyKey(dependency);
     const known = this.#entries.get(key);
     if (known !== undefined) {
+      known.dependency = dependency;
+      this.#requireValue(known);
       if (known.setRefresh(refreshMs, isRepeated)) {
         this.#apply(known, { type: 'repeated', afterMs: refreshMs });
         this.#timer.wake();
@@ -259,6 +262,14 @@ export class Values {
       event = isAborted ? { type: 'aborted' } : this.#failure(entry, caught, value);
     }
     this.#apply(entry, event);
+    this.#requireValue(entry);
+    this.#timer.wake();
+  }
+
+  /** An absent secret is a value only while it is optional; it may have become required during the read. */
+  #requireValue(entry: Entry): void {
+    if (!isAbsent(entry.held) || isOptional(entry.dependency)) return;
+    this.#apply(entry, { type: 'required' });
     this.#timer.wake();
   }
 

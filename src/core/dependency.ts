@@ -20,8 +20,11 @@ export type WriteParams = Readonly<Record<string, WriteParam>>;
 
 /** Something whose value a file needs. */
 export type Dependency =
-  /** A read of a Vault path, without `v1/` and without the `data/` of KV v2: `kvv2/app`, `database/creds/app`. */
-  | { readonly kind: 'read'; readonly path: string }
+  /**
+   * A read of a Vault path, without `v1/` and without the `data/` of KV v2: `kvv2/app`, `database/creds/app`.
+   * With `optional` the secret may be absent; its value is then null.
+   */
+  | { readonly kind: 'read'; readonly path: string; readonly optional?: true }
   /** A write with parameters whose answer is the value: `transit/sign/key`. */
   | { readonly kind: 'write'; readonly path: string; readonly params: WriteParams }
   /** The names below a path. */
@@ -39,8 +42,9 @@ export type Dependency =
 export type VaultDependency = Extract<Dependency, { readonly path: string }>;
 
 /**
- * A key that is equal exactly for equal dependencies, in any order of parameters. Never log it, as a parameter may be
- * computed from a secret; log {@link dependencyLabel}.
+ * A key that is equal exactly for equal dependencies, in any order of parameters. An optional read has the key of a
+ * required one, so that both see the same value. Never log it, as a parameter may be computed from a secret; log
+ * {@link dependencyLabel}.
  */
 export function dependencyKey(dependency: Dependency): string {
   switch (dependency.kind) {
@@ -76,6 +80,18 @@ export function dependencyLabel(dependency: Dependency): string {
     case 'spiffe-id':
       return dependency.kind;
   }
+}
+
+/** True for a read whose secret may be absent. */
+export function isOptional(dependency: Dependency): boolean {
+  return dependency.kind === 'read' && dependency.optional === true;
+}
+
+/** The same dependency as an optional or as a required one; other dependencies than reads are always required. */
+export function withOptional(dependency: Dependency, optional: boolean): Dependency {
+  if (dependency.kind !== 'read' || isOptional(dependency) === optional) return dependency;
+  const { kind, path } = dependency;
+  return optional ? { kind, path, optional } : { kind, path };
 }
 
 /** True for dependencies from Vault. */

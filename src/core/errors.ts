@@ -63,6 +63,15 @@ export function hasCode(error: unknown, ...codes: readonly ErrorCode[]): boolean
   return error instanceof VouchsafeError && codes.includes(error.code);
 }
 
+/**
+ * True for the error of a read whose secret is certainly absent: it was never written, or its version was deleted. Not
+ * where a mount, a namespace or a permission is missing.
+ */
+export function isAbsence(error: unknown): boolean {
+  if (!(error instanceof VouchsafeError)) return false;
+  return error.code === 'ERR_VAULT_NOT_FOUND' && error.details['absent'] === true;
+}
+
 /** The code of a system or Node error (`ENOENT`); undefined if it has none. */
 export function codeOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined;

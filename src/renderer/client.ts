@@ -3,6 +3,7 @@
  */
 import type { TemplateCheck } from '../contracts/index.ts';
 import {
+  isOptional,
   JsonText,
   MAX_SHORT_BYTES,
   toVouchsafeError,
@@ -21,6 +22,7 @@ import {
   type SentTemplate,
   type ValueKind,
 } from './wire.ts';
+import { wireError } from './wire-values.ts';
 
 /** Most names that an error lists. */
 const MAX_NAMES = 5;
@@ -53,6 +55,8 @@ export interface RenderOutput {
   readonly binary: Uint8Array | undefined;
   /** SHA-256 of the bytes, in base64. */
   readonly digest: string | undefined;
+  /** True if there is to be no file, because the context is optional and absent. */
+  readonly isAbsent: boolean;
   readonly missing: readonly Dependency[];
   readonly used: readonly Dependency[];
 }
@@ -103,9 +107,13 @@ export class Renderer {
     };
     const parts = sent.map(({ bytes }) => bytes);
     const read = (answer: Frame): readonly (RenderOutput | VouchsafeError)[] =>
-      readRendered(answer, jobs.length).map((one) =>
-        one instanceof VouchsafeError ? one : outputOf(one, answer),
-      );
+      readRendered(answer, jobs.length).map((one, index) => {
+        if (one instanceof VouchsafeError) return one;
+        const { context } = jobs[index] ?? {};
+        const mayBeAbsent = context !== undefined && isOptional(context.dependency);
+        if (one.isAbsent && !mayBeAbsent) throw wireError('an absence');
+        return outputOf(one, answer);
+      });
     const subject = describeJob(jobs.map(({ template }) => template.name));
     return await this.#do({ ...client, ...job(request, parts), read }, subject, signal);
   }
@@ -182,13 +190,14 @@ function outputOf(
   {
     content,
     digest,
+    isAbsent,
     used,
     missing,
   }: Exclude<ReturnType<typeof readRendered>[number], VouchsafeError>,
   answer: Frame,
 ): RenderOutput {
   const binary = content === 0 ? undefined : answer[content];
-  return { text: undefined, binary, digest: binary && digest, used, missing };
+  return { text: undefined, binary, digest: binary && digest, isAbsent, used, missing };
 }
 
 function describeJob(names: readonly string[]): string {

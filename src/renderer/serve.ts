@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import {
   dependencyKey,
+  isOptional,
   parseExactJson,
   toVouchsafeError,
   VouchsafeError,
@@ -123,7 +124,7 @@ function answerOf(results: readonly (RenderResult | VouchsafeError)[]): Frame {
     { readonly index: number; readonly dependency: Dependency }
   >();
   const indexOf = (dependency: Dependency): number => {
-    const key = dependencyKey(dependency);
+    const key = `${isOptional(dependency) ? 'optional ' : ''}${dependencyKey(dependency)}`;
     const known = dependencies.get(key) ?? { index: dependencies.size, dependency };
     dependencies.set(key, known);
     return known.index;
@@ -134,12 +135,13 @@ function answerOf(results: readonly (RenderResult | VouchsafeError)[]): Frame {
       const { code, message, details } = result;
       return { error: { code, message, details } };
     }
-    const { text, binary, used, missing } = result;
+    const { text, binary, isAbsent, used, missing } = result;
     const content = binary ?? (text === undefined ? undefined : Buffer.from(text));
     if (content !== undefined) contents.push(content);
     return {
       content: content === undefined ? 0 : contents.length,
       digest: content === undefined ? '' : digestOf(content),
+      isAbsent,
       used: used.map(indexOf),
       missing: missing.map(indexOf),
     };

@@ -12,6 +12,7 @@ import {
   JsonText,
   printableLine,
   VouchsafeError,
+  withOptional,
   type Dependency,
   type ErrorCode,
   type ErrorDetails,
@@ -76,6 +77,8 @@ export type Request =
 export interface Rendered {
   readonly content: number;
   readonly digest: string;
+  /** True if there is to be no file. */
+  readonly isAbsent: boolean;
   readonly used: readonly Dependency[];
   readonly missing: readonly Dependency[];
 }
@@ -128,7 +131,10 @@ export function readRendered(frame: Frame, count: number): readonly (Rendered | 
     if (content !== 0) parts += 1;
     const digest = text(output['digest'], content === 0 ? 0 : DIGEST_CHARACTERS);
     if (content !== 0 && digest.length !== DIGEST_CHARACTERS) throw wireError('a digest');
-    return { content, digest, used: named(output['used']), missing: named(output['missing']) };
+    const isAbsent = output['isAbsent'] === true;
+    if (isAbsent && content !== 0) throw wireError('a content');
+    const [used, missing] = [named(output['used']), named(output['missing'])];
+    return { content, digest, isAbsent, used, missing };
   });
   requireParts(frame, parts);
   return results;
@@ -197,9 +203,10 @@ function readValidity(value: Members): Validity {
 }
 
 function readDependency(value: unknown): Dependency {
-  const { kind, path, params, audiences } = record(value);
+  const { kind, path, params, audiences, optional } = record(value);
   switch (kind) {
     case 'read':
+      return withOptional({ kind, path: text(path) }, optional === true);
     case 'list':
       return { kind, path: text(path) };
     case 'write':

@@ -38,6 +38,8 @@ export interface PureHelper extends Signature {
 /** Requests a dependency. */
 export interface SourceHelper extends Signature {
   readonly kind: 'source';
+  /** If true, the value may be null. */
+  readonly mayBeAbsent?: boolean;
   readonly request: (call: HelperCall) => DataRequest;
 }
 

@@ -4,6 +4,7 @@
  */
 import {
   dependencyKey,
+  isOptional,
   isVaultDependency,
   isZero,
   NumberText,
@@ -40,7 +41,10 @@ import { RENDER_LIMITS, textBytes, WorkBudget, type RenderLimits } from './work.
 
 /** The source of values. */
 export interface TemplateInput {
-  /** The value of a dependency; undefined if it is not available yet, which records it as missing. */
+  /**
+   * The value of a dependency; undefined if it is not available yet, which records it as missing. Null for a secret
+   * that is absent: an optional read evaluates to it, and for a required one it is missing.
+   */
   lookup(dependency: Dependency): { readonly value: unknown } | undefined;
   /** The dependency, and optionally the key of its data, for the root context. */
   readonly context?: DataRequest;
@@ -54,9 +58,11 @@ export interface RenderResult {
   readonly text: string | undefined;
   /** The output if the template printed a binary value (`base64Decode` of data that is not text). */
   readonly binary: Uint8Array | undefined;
-  /** Obtain these before the next pass; a subset of `used`. */
+  /** True if there is no output at all, because the context is optional and absent. */
+  readonly isAbsent: boolean;
+  /** Obtain these before the next pass; a subset of `used`. Optional if no use requires a value. */
   readonly missing: readonly Dependency[];
-  /** All requested dependencies, each once, in the order of first use. */
+  /** All requested dependencies, each once, in the order of first use. Optional if one use allows that it is absent. */
   readonly used: readonly Dependency[];
 }
 
@@ -112,13 +118,20 @@ class Rendering {
 
   run(): RenderResult {
     const root = this.#located(START, 'the context', () => this.#root());
-    this.#located(START, 'the output', () =>
-      this.#program(this.#template.program, rootScope(root)),
-    );
-    const isDone = this.#missing.size === 0;
+    const { context } = this.#input;
+    const mayBeAbsent = context !== undefined && isOptional(context.dependency);
+    const isAbsent = mayBeAbsent && isNullish(root);
+    // Where the context may be absent, nothing else is requested before it is known.
+    if (!isAbsent && !(mayBeAbsent && root === PENDING)) {
+      this.#located(START, 'the output', () =>
+        this.#program(this.#template.program, rootScope(root)),
+      );
+    }
+    const hasOutput = this.#missing.size === 0 && !isAbsent;
     return {
-      text: isDone ? this.#output.text : undefined,
-      binary: isDone ? this.#output.binary : undefined,
+      text: hasOutput ? this.#output.text : undefined,
+      binary: hasOutput ? this.#output.binary : undefined,
+      isAbsent,
       missing: [...this.#missing.values()],
       used: [...this.#used.values()],
     };
@@ -192,10 +205,12 @@ class Rendering {
 
   /**
    * Evaluates a body with an unknown context, so that secrets that do not depend on it are requested in the same pass.
-   * Not if there is an else branch: the body may not be needed. Faults in the body are reported in a later pass.
+   * Not if there is an else branch or the context may be absent: the body may not be needed. Faults in the body are
+   * reported in a later pass.
    */
   #explore(block: Block, scope: Scope): void {
     if (block.type !== 'with' || block.otherwise !== undefined) return;
+    if (mayBeAbsent(block.subject)) return;
     this.#exploring += 1;
     try {
       this.#with(block, PENDING, scope);
@@ -322,24 +337,39 @@ class Rendering {
   }
 
   /** The value of a dependency or of one of its keys; pending, and recorded as missing, if it is not available. */
-  #obtain({ dependency, key }: DataRequest, lenient: boolean): unknown {
+  #obtain(request: DataRequest, lenient: boolean): unknown {
     this.#work.step(REQUEST_STEPS);
+    const { dependency } = request;
     const id = dependencyKey(dependency);
-    if (!this.#used.has(id)) this.#use(id, dependency);
+    const mayBeNull = isOptional(dependency);
+    this.#use(id, dependency);
     const found = this.#input.lookup(dependency);
-    if (found === undefined) {
-      this.#missing.set(id, dependency);
-      return PENDING;
+    if (found !== undefined && (found.value !== null || mayBeNull)) {
+      return this.#select(found.value, request, lenient);
     }
+    // Required, if another use is.
+    this.#missing.set(id, mayBeNull ? (this.#missing.get(id) ?? dependency) : dependency);
+    return PENDING;
+  }
+
+  /** The value, or the one of its keys that is requested; null for an absent secret, and for an absent key of an optional one. */
+  #select(value: unknown, { dependency, key }: DataRequest, lenient: boolean): unknown {
+    if (value === null) return null;
     const origin = isVaultDependency(dependency) ? dependency.path : undefined;
-    if (origin !== undefined) this.#origins.set(found.value, origin);
-    if (key === undefined) return found.value;
-    if (hasKey(found.value, key)) return readKey(found.value, key);
+    if (origin !== undefined) this.#origins.set(value, origin);
+    if (key === undefined) return value;
+    if (hasKey(value, key)) return readKey(value, key);
+    if (isOptional(dependency)) return null;
     if (lenient) return undefined;
-    throw missingKey(found.value, key, origin);
+    throw missingKey(value, key, origin);
   }
 
   #use(id: string, dependency: Dependency): void {
+    const known = this.#used.get(id);
+    if (known !== undefined) {
+      if (isOptional(dependency)) this.#used.set(id, dependency);
+      return;
+    }
     const limit = this.#work.limits.dependencies;
     if (this.#used.size >= limit) {
       throw new Fault(
@@ -389,6 +419,14 @@ class Rendering {
 /** Sections, `each` and `with` may miss their subject if they have an else branch. */
 function isLenient(block: Block): boolean {
   return block.otherwise !== undefined || block.body === undefined;
+}
+
+/** True for an expression that may be null because a secret is absent. */
+function mayBeAbsent(expression: Expression): boolean {
+  if (expression.kind !== 'call') return false;
+  const { helper, args, hash } = expression;
+  if (helper.kind === 'source' && helper.mayBeAbsent === true) return true;
+  return args.some(mayBeAbsent) || hash.some(([, value]) => mayBeAbsent(value));
 }
 
 /** Binds block parameters if the block has any. */

@@ -37,10 +37,13 @@ function isInvalidToken(answer: ErrorResponse): boolean {
   return answer.status === 403 && /\b(invalid|bad) token\b/.test(rawText(answer));
 }
 
-/** True for a 404 without error or warning: the mount exists and has such paths, the secret does not exist. */
+/**
+ * True for Vault's 404 without error or warning: the mount exists and has such paths, the secret does not exist. A 404
+ * of another server, such as a gateway, has no list of errors.
+ */
 export function isPlainNotFound(answer: ErrorResponse): boolean {
   const { status, body } = answer;
-  if (status !== 404 || body === undefined) return false;
+  if (status !== 404 || !Array.isArray(body?.['errors'])) return false;
   return rawText(answer) === '' && stringsAt(body, 'warnings').length === 0;
 }
 
@@ -73,7 +76,8 @@ export function errorForResponse(answer: ErrorResponse): VouchsafeError {
     const text = `Vault no longer accepts the token (request for ${path})`;
     return errorQuotingVault(answer, 'ERR_VAULT_TOKEN_INVALID', text);
   }
-  return errorQuotingVault(answer, rule.code, rule.text(path));
+  const details: ErrorDetails = isPlainNotFound(answer) ? { absent: true } : {};
+  return errorQuotingVault(answer, rule.code, rule.text(path), details);
 }
 
 interface StatusRule {

@@ -41,6 +41,7 @@ export function readError(path: string): (answer: ErrorResponse) => VouchsafeErr
     const end = metadata['destroyed'] === true ? 'destroyed' : 'deleted';
     const version = String(numberAt(metadata, 'version'));
     const text = `version ${version} of the secret at ${path} was ${end}; write a new version or set another one`;
-    return errorQuotingVault({ ...answer, path }, 'ERR_VAULT_NOT_FOUND', text, { version });
+    const details = { version, absent: true };
+    return errorQuotingVault({ ...answer, path }, 'ERR_VAULT_NOT_FOUND', text, details);
   };
 }

@@ -4,6 +4,8 @@
  */
 import {
   hasCode,
+  isAbsence,
+  isOptional,
   isRecord,
   JsonText,
   parseVaultPath,
@@ -26,6 +28,14 @@ export interface Requester {
   readonly signal: AbortSignal;
 }
 
+/** A secret to read. */
+interface Wanted {
+  readonly path: string;
+  readonly version: string | undefined;
+  /** Whether it may be absent. */
+  readonly mayBeAbsent: boolean;
+}
+
 /** How many prefixes of a path are tried as a KV v2 mount when Vault does not disclose the mount. */
 const MAX_GUESSES = 4;
 
@@ -42,7 +52,7 @@ export class Reader {
     const { path, version } = parsePath(dependency.path);
     switch (dependency.kind) {
       case 'read':
-        return await this.#read(path, version, requester);
+        return await this.#read({ path, version, mayBeAbsent: isOptional(dependency) }, requester);
       case 'list':
         return await this.#list(path, requester);
       case 'write':
@@ -58,13 +68,26 @@ export class Reader {
     }
   }
 
-  async #read(
-    path: string,
-    version: string | undefined,
+  async #read(wanted: Wanted, requester: Requester): Promise<VaultValue> {
+    const mount = await this.#mountOf(wanted.path, requester);
+    try {
+      return await this.#readIn(mount, wanted, requester);
+    } catch (error) {
+      if (!wanted.mayBeAbsent || mount === undefined || !isAbsence(error)) throw error;
+      // Only a secret of a mount that is still there is absent: Vault is asked for the mount again.
+      const now = await this.#mountOf(wanted.path, requester);
+      if (now?.prefix === mount.prefix && now.kind === mount.kind) throw error;
+      return await this.#readIn(now, wanted, requester);
+    }
+  }
+
+  async #readIn(
+    mount: Mount | undefined,
+    wanted: Wanted,
     requester: Requester,
   ): Promise<VaultValue> {
-    const mount = await this.#mountOf(path, requester);
-    if (mount === undefined) return await this.#readByTrying(path, version, requester);
+    const { path, version } = wanted;
+    if (mount === undefined) return await this.#readByTrying(wanted, requester);
     if (version !== undefined && mount.kind !== 'kv2') {
       const text = `a version of ${path} cannot be read: ${mount.prefix} is not KV version 2`;
       throw new VouchsafeError('ERR_VAULT_BAD_REQUEST', text, { details: { path } });
@@ -105,8 +128,7 @@ export class Reader {
    * Only a successful guess is remembered.
    */
   async #readByTrying(
-    path: string,
-    version: string | undefined,
+    { path, version, mayBeAbsent }: Wanted,
     requester: Requester,
   ): Promise<VaultValue> {
     const candidates: Mount[] = prefixesOf(path)
@@ -129,7 +151,8 @@ export class Reader {
         failures.push(toVouchsafeError(error));
       }
     }
-    throw mostSpecific(failures) ?? notFound(path);
+    const absence = mayBeAbsent ? failures.find(isAbsence) : undefined;
+    throw absence ?? mostSpecific(failures) ?? notFound(path);
   }
 
   async #list(path: string, requester: Requester): Promise<VaultValue> {

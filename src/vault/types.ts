@@ -133,7 +133,10 @@ export interface LeaseRenewal {
 export interface VaultClient {
   /** @throws `ERR_VAULT_LOGIN_REFUSED` with a hint, `ERR_VAULT_LOGIN_WRAPPED`, `ERR_VAULT_LOGIN_MFA`. */
   login(request: LoginRequest, signal: AbortSignal): Promise<LoginToken>;
-  /** @throws `ERR_VAULT_DENIED`, `ERR_VAULT_TOKEN_INVALID`, `ERR_VAULT_NOT_FOUND`, `ERR_VAULT_BAD_REQUEST`, `ERR_VAULT_UNSUPPORTED`. */
+  /**
+   * @throws `ERR_VAULT_DENIED`, `ERR_VAULT_TOKEN_INVALID`, `ERR_VAULT_NOT_FOUND`, `ERR_VAULT_BAD_REQUEST`,
+   * `ERR_VAULT_UNSUPPORTED`. For an optional read `isAbsence` distinguishes a secret that is absent from a wrong path.
+   */
   fetch(
     token: Secret<string>,
     dependency: VaultDependency,

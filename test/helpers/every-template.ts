@@ -14,6 +14,7 @@ export const EVERY_VALUE: ReadonlyMap<string, { readonly value: unknown }> = new
       document: '{"a":[1,2,{"b":"c"}]}',
       bytes: Buffer.from([0, 255, 1, 254]).toString('base64'),
     },
+    'read:kv/none': null,
     'list:kv': ['app', 'other'],
     'jwt-svid:["vault"]': 'header.payload.signature',
     'pki:pki/issue/web?[["common_name","web"]]': {
@@ -46,8 +47,14 @@ export const EVERY_JOB: readonly RenderJob[] = [
     ...SOURCES,
     ...FAILING,
     '{{join (secrets "kv/") ","}}{{jwtSvid "vault"}}{{spiffeId}}',
+    '{{#with (optionalSecret "kv/none")}}x{{else}}{{default (optionalSecret "kv/app#none") "y"}}{{/with}}',
+    '{{secret "kv/none#x"}}',
     '{{#with (pki "pki/issue/web" common_name="web")}}{{certificate}}{{/with}}',
   ].map((source, index) => ({ template: { name: `t${index}`, source } })),
+  {
+    template: { name: 'absent', format: 'json' },
+    context: { dependency: { kind: 'read', path: 'kv/none', optional: true } },
+  },
   ...FORMAT_NAMES.map((format): RenderJob => {
     const dependency = { kind: 'read', path: 'kv/app' } as const;
     const more = format === 'raw' ? { key: 'user' } : {};

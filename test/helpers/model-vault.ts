@@ -88,6 +88,15 @@ export class ModelVault implements VaultPort {
     this.define(path, { kind: 'answer', answer });
   }
 
+  /** Leaves nothing at a path; reads of it are answered as Vault answers those of a secret that does not exist. */
+  remove(path: string): void {
+    const absence = { details: { path, absent: true } };
+    const answer = (): never => {
+      throw new VouchsafeError('ERR_VAULT_NOT_FOUND', `there is no secret at ${path}`, absence);
+    };
+    this.define(path, { kind: 'answer', answer });
+  }
+
   count(operation: ModelCall['operation'], subject?: string): number {
     return this.calls.filter(
       (call) => call.operation === operation && (subject === undefined || call.subject === subject),

@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { stdout } from 'node:process';
 import { startRenderers } from '../../cmd/csi/renderer.ts';
 import { parseInstallation } from '../../src/config/installation/index.ts';
-import { JsonText, NO_METRICS, VouchsafeError } from '../../src/core/index.ts';
+import { dependencyLabel, JsonText, NO_METRICS, VouchsafeError } from '../../src/core/index.ts';
 import { systemClock } from '../../src/platform/index.ts';
 import type { Renderer, RenderOutput } from '../../src/renderer/index.ts';
 import { EVERY_JOB, EVERY_VALUE } from './every-template.ts';
@@ -34,8 +34,8 @@ const LARGE = 4 * 2 ** 20;
 /** What came of a template, as a word that can be compared. */
 export function wordOf(output: RenderOutput | VouchsafeError): string {
   if (output instanceof VouchsafeError) return `${output.code}: ${output.message}`;
-  const { digest, missing } = output;
-  return `${digest ?? ''} ${missing.map(({ kind }) => kind).join()}`;
+  const { digest, isAbsent, missing } = output;
+  return `${digest ?? ''} ${isAbsent ? 'absent' : ''} ${missing.map(dependencyLabel).join()}`;
 }
 
 async function main(): Promise<void> {

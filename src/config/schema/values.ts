@@ -27,4 +27,6 @@ export interface SecretRef {
   readonly key?: string;
   /** Present if the value is the response to a write. */
   readonly params?: WriteParams;
+  /** Whether there is no file while the secret or its key is absent. Not with `params`. */
+  readonly optional?: true;
 }

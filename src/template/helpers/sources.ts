@@ -24,6 +24,18 @@ export const SOURCES: readonly Helper[] = [
     },
   }),
   source({
+    name: 'optionalSecret',
+    usage: 'optionalSecret "path"',
+    description:
+      'As `secret`, for a secret that may be absent: null if there is no secret at the path, its version was deleted, or it has no such `#key`. For `with`, `if`, `default`.',
+    args: [1, 1],
+    mayBeAbsent: true,
+    request: (call) => {
+      const [path, key] = splitKey(call.nonEmpty(0));
+      return { dependency: { kind: 'read', path: vaultPath(path), optional: true }, key };
+    },
+  }),
+  source({
     name: 'secrets',
     usage: 'secrets "path"',
     description: 'The names below a Vault path, as a list.',

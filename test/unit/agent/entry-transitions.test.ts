@@ -59,6 +59,7 @@ const EVENTS: { readonly [Type in EntryEventType]: Extract<EntryEvent, { type: T
   streamed: { type: 'streamed', value: PLAIN },
   sessionReplaced: { type: 'sessionReplaced' },
   repeated: { type: 'repeated', afterMs: 1000 },
+  required: { type: 'required' },
   dropped: { type: 'dropped' },
 };
 
@@ -94,6 +95,7 @@ const EXPECTED: Readonly<Record<EntryStateName, Partial<Record<EntryEventType, s
     due: 'renewing => renew',
     streamed: 'held reset-waits -1 render',
     sessionReplaced: 'held',
+    required: 'held',
     dropped: 'dropped',
   },
   refreshing: {
@@ -149,6 +151,9 @@ const NO_LEASE: EntryState = { name: 'held', held: PLAIN, times };
 const FAILED_BEFORE = { ...times, error };
 
 /** Cases beside {@link EXPECTED}: the same events with other outcomes. */
+/** An optional secret that does not exist. */
+const ABSENT: ObtainedValue = { ...PLAIN, value: null };
+
 const MORE: readonly (readonly [string, EntryState, EntryEvent, string])[] = [
   [
     'a first try that is not due is not made',
@@ -210,6 +215,42 @@ const MORE: readonly (readonly [string, EntryState, EntryEvent, string])[] = [
     STATES.renewing,
     { ...EVENTS.rejected, value: HELD },
     `held renew:ok ${FAILED('renew')}`,
+  ],
+  [
+    'an optional secret that does not exist is a value; it is logged once, and is no failure',
+    STATES.fetching,
+    { type: 'obtained', value: ABSENT },
+    'held fetch:absent info reset-waits render',
+  ],
+  [
+    'an optional secret that still does not exist changes nothing',
+    { name: 'refreshing', held: ABSENT, times },
+    { type: 'obtained', value: ABSENT },
+    'held fetch:absent reset-waits',
+  ],
+  [
+    'an optional secret that exists now is logged',
+    { name: 'refreshing', held: ABSENT, times },
+    { type: 'obtained', value: PLAIN },
+    'held fetch:ok info reset-waits render',
+  ],
+  [
+    'a credential whose secret does not exist any more is superseded',
+    STATES.refreshing,
+    { type: 'obtained', value: ABSENT },
+    'held fetch:absent info reset-waits -1 render',
+  ],
+  [
+    'a failure of a read does not make a secret absent, nor present',
+    { name: 'refreshing', held: ABSENT, times },
+    EVENTS.failed,
+    `held ${FAILED('fetch')}`,
+  ],
+  [
+    'an absent secret that a file requires is read again at once',
+    { name: 'held', held: ABSENT, times: { ...times, atMs: NOW_MS + MINUTE_MS } },
+    EVENTS.required,
+    'pending reset-waits',
   ],
 ];
 
@@ -382,6 +423,7 @@ class World {
     (pick) => {
       if (pick % 10 === 0) this.#drop();
     },
+    () => this.#apply({ type: 'required' }),
   ];
 
   #apply(event: EntryEvent): readonly EntryEffect[] {
@@ -432,6 +474,7 @@ class World {
     } as const;
     const present = heldOf(this.state);
     if (this.state.name === 'renewing' && present !== undefined) return { ...present, plan };
+    if (pick % 13 === 0) return { value: null, plan };
     if (pick % 11 === 0) return { value: pick, plan };
     const id = `lease-${++this.#issued}`;
     this.issued.add(id);
@@ -462,7 +505,7 @@ class World {
 }
 
 /** Indices of {@link World.actions}; time passes and requests are answered more often than the rest happens. */
-const KINDS = [0, 0, 1, 1, 1, 2, 2, 2, 3, 4];
+const KINDS = [0, 0, 1, 1, 1, 2, 2, 2, 3, 4, 5];
 
 test('no sequence of events loses a lease, starts two requests, or leaves a lease with an older session', () => {
   const step = fc.tuple(fc.constantFrom(...KINDS), fc.noBias(fc.nat({ max: 1000 })));

@@ -15,8 +15,20 @@ const STATUS: AgentStatus = {
   logins: 0,
   token: null,
   files: [
-    { name: 'planted-file', path: 'planted/path', age_seconds: 7, changed_seconds_ago: 9 },
-    { name: 'planted-other', path: 'planted-other', age_seconds: 40, changed_seconds_ago: 41 },
+    {
+      name: 'planted-file',
+      path: 'planted/path',
+      state: 'written',
+      age_seconds: 7,
+      changed_seconds_ago: 9,
+    },
+    {
+      name: 'planted-other',
+      path: 'planted-other',
+      state: 'absent',
+      age_seconds: 40,
+      changed_seconds_ago: 41,
+    },
   ],
   secrets: [
     {

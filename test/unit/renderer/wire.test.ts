@@ -17,6 +17,7 @@ const CONTENT = Buffer.from('text');
 const READ = { kind: 'read', path: 'kv/app' };
 const FULL = { content: 1, digest: DIGEST, used: [0], missing: [] };
 const NO_DATA = { kind: 'no-value', what: 'has no data' };
+const ABSENT = { content: 0, digest: '', isAbsent: true, used: [0], missing: [] };
 const EMPTY = { content: 0, digest: '', used: [], missing: [0] };
 
 /** An answer to a rendering of one template. */
@@ -69,6 +70,7 @@ const WRONG: Readonly<Record<string, readonly [read: (frame: Frame) => unknown, 
   'a content as text': [render, rendered({ ...FULL, content: '1' })],
   'a part without an output': [render, rendered(FULL, [READ], [CONTENT, CONTENT])],
   'a part beside no content': [render, rendered(EMPTY)],
+  'a content of no file': [render, rendered({ ...FULL, isAbsent: true })],
   'no digest of a content': [render, rendered({ ...FULL, digest: '' })],
   'a digest too long': [render, rendered({ ...FULL, digest: `${DIGEST}=` })],
   'a digest of nothing': [render, rendered({ ...EMPTY, digest: DIGEST }, [READ], [])],
@@ -143,11 +145,17 @@ const WRONG: Readonly<Record<string, readonly [read: (frame: Frame) => unknown, 
 
 suite('answers of a render process', () => {
   test('a valid answer is accepted', () => {
-    const two = [headOf({ dependencies: [READ], outputs: [EMPTY, FULL] }), CONTENT];
+    const optional = { ...READ, optional: true };
+    const head = {
+      dependencies: [READ, optional],
+      outputs: [EMPTY, FULL, { ...ABSENT, used: [1] }],
+    };
+    const three = [headOf(head), CONTENT];
     const dependency = { ...READ };
-    assert.deepEqual(readRendered(two, 2), [
-      { content: 0, digest: '', used: [], missing: [dependency] },
-      { content: 1, digest: DIGEST, used: [dependency], missing: [] },
+    assert.deepEqual(readRendered(three, 3), [
+      { content: 0, digest: '', isAbsent: false, used: [], missing: [dependency] },
+      { content: 1, digest: DIGEST, isAbsent: false, used: [dependency], missing: [] },
+      { content: 0, digest: '', isAbsent: true, used: [optional], missing: [] },
     ]);
     const params = { a: [{ b: null, c: new NumberText('1.10') }, nested(99)], d: true };
     const write = { kind: 'write', path: 'kv/app', params };

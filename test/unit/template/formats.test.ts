@@ -91,6 +91,7 @@ describe('shipped formats', () => {
       assert.deepEqual(result, {
         text: undefined,
         binary: undefined,
+        isAbsent: false,
         missing: [dependency],
         used: [dependency],
       });

@@ -231,7 +231,7 @@ describe('helpers', () => {
 
   it('are all listed, described and tried here', () => {
     const blocks = ['if', 'unless', 'each', 'with', 'raw'];
-    const sources = ['secret', 'secrets', 'pki', 'jwtSvid', 'spiffeId'];
+    const sources = ['secret', 'optionalSecret', 'secrets', 'pki', 'jwtSvid', 'spiffeId'];
     assert.deepEqual(
       TEMPLATE_HELPERS.map(({ name }) => name),
       [...blocks, ...sources, ...Object.keys(PRINTS)],
