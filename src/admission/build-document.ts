@@ -254,13 +254,20 @@ function fileOf(file: FileSettings, keyMode: string | undefined): RawFile {
     name: file.name,
     ...optional('path', file.file?.value),
     ...optional('mode', ownModeOf(file, mayHoldPrivateKey(file) ? keyMode : undefined)),
-    ...optional('secret', file.secret?.text),
+    ...secretOf(file),
     ...optional('format', file.format?.value),
     ...optional('template', file.template?.value),
     ...(from !== undefined && { templateFile: templatePath(from) }),
     ...optional('jwtSvid', file['jwt-svid']?.value),
     ...optional('refresh', refresh === undefined ? undefined : durationOf(refresh)),
     ...optional('onChange', actionTexts(file['on-change'])),
+  };
+}
+
+function secretOf(file: FileSettings): Pick<RawFile, 'secret' | 'optional'> {
+  return {
+    ...optional('secret', file.secret?.text),
+    ...(file.optional?.value === true && { optional: true }),
   };
 }
 

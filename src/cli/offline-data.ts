@@ -6,6 +6,7 @@
  */
 import {
   dependencyLabel,
+  isOptional,
   VouchsafeError,
   type Dependency,
   type WriteParam,
@@ -21,6 +22,7 @@ export function offlineLookup(
   const places = [root, root['secrets'], root['secret']].filter(isManifest);
   return (dependency) => {
     const found = valueOf(dependency, root, places);
+    if (isOptional(dependency) && isAbsent(found)) return { value: null };
     if (found !== undefined) return { value: usable(dependency, found) };
     throw new VouchsafeError(
       'ERR_VAULT_NOT_FOUND',
@@ -51,11 +53,24 @@ function usable(dependency: Dependency, found: unknown): unknown {
   }
 }
 
+/** True for a secret that is not in the data, is null, or is a deleted version. */
+function isAbsent(found: unknown): boolean {
+  if (found === undefined || found === null) return true;
+  return isManifest(found) && isVersion(found) && found['data'] === null;
+}
+
+/** True for an answer of KV v2: data beside the metadata of its version. */
+function isVersion(found: Manifest): boolean {
+  const { metadata } = found;
+  return (
+    'data' in found && isManifest(metadata) && 'created_time' in metadata && 'version' in metadata
+  );
+}
+
 function unwrapped(dependency: Dependency, found: unknown): Manifest {
   if (!isManifest(found)) return noValue(dependency, 'is not an object');
-  const { data, metadata } = found;
-  const isVersion = 'data' in found && isManifest(metadata) && 'created_time' in metadata;
-  if (!isVersion || !('version' in metadata)) return found;
+  if (!isVersion(found)) return found;
+  const { data } = found;
   return isManifest(data) ? data : noValue(dependency, 'is a version without data');
 }
 

@@ -6,7 +6,10 @@ import { mayBeFederatedBundle } from '../core/index.ts';
 import { printableLines } from './mask.ts';
 import type { Io } from './io.ts';
 
-/** Prints each file below a heading with its path and mode, masked unless `showSecrets` is set. */
+/**
+ * Prints each file below a heading with its path and mode, masked unless `showSecrets` is set. A file whose secret is
+ * optional and absent has only the heading.
+ */
 export function printFiles(
   io: Io,
   config: AgentConfig,
@@ -15,9 +18,13 @@ export function printFiles(
 ): void {
   const linesOf = printableLines(showSecrets);
   for (const file of config.files.flatMap((one) => withFederated(one, [...files.keys()]))) {
-    const text = Buffer.from(files.get(file.path) ?? []).toString();
+    const content = files.get(file.path);
+    if (content === undefined) {
+      io.out(`# ${file.path} (no file: its secret is absent)\n`);
+      continue;
+    }
     io.out(`# ${file.path} (mode ${file.mode.toString(8).padStart(4, '0')})\n`);
-    for (const line of linesOf(file, text)) io.out(`${line}\n`);
+    for (const line of linesOf(file, Buffer.from(content).toString())) io.out(`${line}\n`);
   }
 }
 

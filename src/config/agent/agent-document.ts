@@ -151,6 +151,9 @@ const fileEntry = shape.object(
       grammar.secretRef,
       'Vault path, optionally with #key; `\\#` in the path is a `#`.',
     ),
+    optional: shape.flag(
+      'Whether the secret may be absent. There is no file while it, or its #key, is. Default: false.',
+    ),
     format: shape.parsed(grammar.choice(FORMATS), 'A shipped template.'),
     template: shape.parsed(grammar.longText('a template', MAX_TEMPLATE_CHARS), 'Handlebars text.'),
     templateFile: shape.parsed(file, 'File with Handlebars text.'),
@@ -172,9 +175,7 @@ const fileEntry = shape.object(
     if (sources.length === 0 && value.secret === undefined) {
       place.problem('has no content: set secret, template, templateFile or jwtSvid');
     }
-    if (value.format !== undefined && value.secret === undefined) {
-      place.at('format').problem('requires secret');
-    }
+    if (value.secret === undefined) checkWithoutSecret(value, place);
     if (value.jwtSvid !== undefined && value.secret !== undefined) {
       place.at('secret').problem('conflicts with jwtSvid: set only one of the two');
     }
@@ -185,6 +186,16 @@ const fileEntry = shape.object(
 function checkConflict([first = '', ...others]: readonly string[], place: Place): void {
   if (others.length === 0) return;
   place.at(others.join(' and ')).problem(`conflicts with ${first}: set only one of them`);
+}
+
+function checkWithoutSecret(
+  value: { readonly format?: unknown; readonly optional?: boolean | undefined },
+  place: Place,
+): void {
+  if (value.format !== undefined) place.at('format').problem('requires secret');
+  if (value.optional === true) {
+    place.at('optional').problem('requires secret; within a template use optionalSecret');
+  }
 }
 
 const x509Files = shape.object(

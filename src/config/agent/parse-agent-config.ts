@@ -25,6 +25,7 @@ import {
   vaultProxyUrl,
   type Grammar,
   type Place,
+  type SecretRef,
 } from '../schema/index.ts';
 
 /** Settings from the environment, used where the document does not set them. */
@@ -124,7 +125,8 @@ function fileOf(file: FileDocument, raw: Document): FileConfig {
 }
 
 function sourceOf(file: FileDocument): FileSource {
-  const { secret, template, templateFile, jwtSvid } = file;
+  const { template, templateFile, jwtSvid } = file;
+  const secret = secretOf(file);
   const context = secret === undefined ? {} : { secret };
   if (jwtSvid !== undefined) return { kind: 'jwt-svid', audiences: jwtSvid };
   if (template !== undefined) return { kind: 'template', text: template, ...context };
@@ -133,6 +135,10 @@ function sourceOf(file: FileDocument): FileSource {
   const ref = secret ?? { path: '' };
   const format = file.format ?? (ref.key === undefined ? 'json' : 'raw');
   return { kind: 'format', format, secret: ref };
+}
+
+function secretOf({ secret, optional = false }: FileDocument): SecretRef | undefined {
+  return secret === undefined || !optional ? secret : { ...secret, optional };
 }
 
 function grantOf({ policy = '', ...lists }: GrantDocument): Grant {

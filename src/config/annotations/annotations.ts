@@ -211,6 +211,11 @@ export const FILE_SETTINGS = {
     grammar.secretRef,
     'Vault path to read for this file; the version of KV is detected.',
   ),
+  optional: perFile(
+    grammar.boolean,
+    'Whether the secret may be absent: never written, deleted, or without the `#key`. There is no file while it is.',
+    '`false`',
+  ),
   template: perFile(
     grammar.longText('Handlebars text', 256 * 1024),
     'Inline template of the file.',

@@ -78,7 +78,7 @@ function isX509File(file: FileSettings, settings: Settings): boolean {
 }
 
 function checkX509File(file: FileSettings, { prefix, report }: CheckContext): void {
-  for (const name of [...CONTENTS, 'secret', 'refresh'] as const) {
+  for (const name of [...CONTENTS, 'secret', 'optional', 'refresh'] as const) {
     if (file[name] === undefined) continue;
     report(
       `${name}-${file.name}`,
@@ -87,7 +87,8 @@ function checkX509File(file: FileSettings, { prefix, report }: CheckContext): vo
   }
 }
 
-function checkFile(file: FileSettings, { prefix, report }: CheckContext): void {
+function checkFile(file: FileSettings, context: CheckContext): void {
+  const { prefix, report } = context;
   const { name } = file;
   const annotation = (setting: string): string => `${prefix}/${setting}-${name}`;
   const [first, ...others] = CONTENTS.filter((setting) => file[setting] !== undefined);
@@ -98,16 +99,28 @@ function checkFile(file: FileSettings, { prefix, report }: CheckContext): void {
     );
   }
   if (first === 'jwt-svid' || others.includes('jwt-svid')) {
-    for (const setting of ['secret', 'refresh'] as const) {
+    for (const setting of ['secret', 'optional', 'refresh'] as const) {
       if (file[setting] === undefined) continue;
       report(`${setting}-${name}`, `conflicts with ${annotation('jwt-svid')}`);
     }
   }
-  if (file.secret !== undefined) return;
-  if (first === 'format') {
-    report(`format-${name}`, `requires ${annotation('secret')}`);
+  if (file.secret === undefined) checkWithoutSecret(file, first, context);
+}
+
+/** `content` is the first of {@link CONTENTS} that the file has. */
+function checkWithoutSecret(
+  file: FileSettings,
+  content: (typeof CONTENTS)[number] | undefined,
+  { prefix, report }: CheckContext,
+): void {
+  const { name } = file;
+  const annotation = (setting: string): string => `${prefix}/${setting}-${name}`;
+  if (content === 'format') report(`format-${name}`, `requires ${annotation('secret')}`);
+  if (file.optional !== undefined && (content === 'template' || content === 'template-from')) {
+    const remedy = 'within a template use the helper optionalSecret';
+    report(`optional-${name}`, `requires ${annotation('secret')}; ${remedy}`);
   }
-  if (first === undefined) {
+  if (content === undefined) {
     const sources = ['secret', 'template', 'jwt-svid'].map(annotation).join(', ');
     const rule = `has no effect without a file "${name}": set one of ${sources}`;
     report(`${firstSettingOf(file)}-${name}`, rule);
