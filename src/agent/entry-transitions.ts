@@ -4,7 +4,14 @@
  * in docs/internals/agent.md.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { hasCode, type VouchsafeError } from '../core/index.ts';
+import { hasCode } from '../core/index.ts';
+import {
+  failureEffects,
+  operationOf,
+  presenceNews,
+  supersede,
+  type Busy,
+} from './entry-effects.ts';
 import {
   heldOf,
   isAbsent,
@@ -20,7 +27,7 @@ import {
   type ValueState,
 } from './entry-state.ts';
 import { takeFirstStep, takeStep } from './entry-steps.ts';
-import type { LeaseRef, ObtainedValue } from './obtain.ts';
+import type { ObtainedValue } from './obtain.ts';
 import { lastRenewalMs, spreadFirst } from './schedule.ts';
 
 /** What an event does in a state. */
@@ -101,7 +108,6 @@ export function transitionEntry(
   return found?.run(state as never, event as never, context) ?? { state, effects: [] };
 }
 
-type Busy = EntryStateOf<'fetching' | 'refreshing' | 'renewing'>;
 type BusyWithValue = EntryStateOf<'refreshing' | 'renewing'>;
 
 function obtain(
@@ -122,16 +128,6 @@ function obtain(
       ...held.effects,
     ],
   };
-}
-
-/** Logs once that an optional secret does not exist, and that it does now. */
-function presenceNews(
-  before: ObtainedValue | undefined,
-  now: ObtainedValue,
-): readonly EntryEffect[] {
-  if (isAbsent(before) === isAbsent(now)) return [];
-  const message = isAbsent(now) ? 'optional secret is absent' : 'optional secret exists now';
-  return [{ type: 'log', level: 'info', message }];
 }
 
 /** Takes a value over; a lease that it replaces is superseded until the files without it are delivered. */
@@ -218,16 +214,6 @@ function failHeld(
   return { state: { name: 'held', held: toFetch(next), times: { ...times, atMs } }, effects };
 }
 
-function failureEffects(state: Busy, error: VouchsafeError): readonly EntryEffect[] {
-  const isNews = state.times.error?.code !== error.code;
-  const message = 'secret was not refreshed';
-  return [
-    { type: 'count', operation: operationOf(state), result: error.code },
-    ...(isNews ? [{ type: 'log', level: error.level, message, error } as const] : []),
-    { type: 'failure', error },
-  ];
-}
-
 /** There is no room for the value, so nothing will use its lease. */
 function reject<S extends EntryState>(
   state: Busy,
@@ -301,12 +287,4 @@ function ended(held: ObtainedValue, nowMs: number): ObtainedValue {
 
 function toFetch(held: ObtainedValue): ObtainedValue {
   return { ...held, plan: { ...held.plan, action: 'fetch' } };
-}
-
-function supersede(lease: LeaseRef | undefined): readonly EntryEffect[] {
-  return lease === undefined ? [] : [{ type: 'supersede', lease }];
-}
-
-function operationOf({ name }: Busy): 'fetch' | 'renew' {
-  return name === 'renewing' ? 'renew' : 'fetch';
 }

@@ -5,9 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Validity } from '../contracts/index.ts';
 import {
   type Clock,
-  denialsOf,
   type Dependency,
-  dependencyLabel,
   type Grants,
   hasCode,
   isAbsence,
@@ -21,6 +19,7 @@ import {
 import type { AuthConfig } from '../config/agent/index.ts';
 import { DEFAULTS } from '../config/schema/index.ts';
 import { Semaphore } from '../async/index.ts';
+import { checkGrant } from './check-grant.ts';
 import type { IdentityPort, VaultPort } from './ports.ts';
 import type { PlanContext, RenewalPlan, ValueOrigin } from './renewal-plan.ts';
 import { planJwtSvid, planLease, planValue } from './schedule.ts';
@@ -179,23 +178,6 @@ function obtainedValue(
   const lease = leaseOf(answer.validity, session, now);
   if (lease !== undefined) return { value, plan, lease };
   return isMade(answer.validity) ? { value, plan, isMade: true } : { value, plan };
-}
-
-/** The most denials that a message names. */
-const MAX_NAMED = 3;
-
-const OWN_IDENTITY: readonly Dependency['kind'][] = ['x509-svid', 'spiffe-id'];
-
-/** Called before any request: the response to one that is not allowed could already reveal something. */
-function checkGrant(grants: Grants | undefined, dependency: Dependency): void {
-  // Policies limit what Vault is asked for, and for whom a JWT-SVID is minted: an own X.509-SVID and its ID need none,
-  // and the stream of the Workload API delivers them anyway.
-  if (grants === undefined || OWN_IDENTITY.includes(dependency.kind)) return;
-  const denials = denialsOf(grants, dependency);
-  if (denials.length === 0 && grants.length > 0) return;
-  const reasons = denials.slice(0, MAX_NAMED).map(({ message }) => message);
-  const why = reasons.length === 0 ? 'no policy allows the login' : reasons.join('; ');
-  throw new VouchsafeError('ERR_POLICY_DENIED', `${dependencyLabel(dependency)}: ${why}`);
 }
 
 function namesIn(data: Readonly<Record<string, unknown>> | JsonText): unknown {

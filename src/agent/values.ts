@@ -246,7 +246,7 @@ export class Values {
 
   /** Sends one request for an entry and reports what came of it. */
   async #request(entry: Entry, request: EntryRequest, signal: AbortSignal): Promise<void> {
-    const { obtainer } = this.#options;
+    const { obtainer, room } = this.#options;
     let value: ObtainedValue | undefined;
     let event: EntryEvent;
     try {
@@ -254,7 +254,8 @@ export class Values {
         request.type === 'renew'
           ? await obtainer.renew(request.held, signal)
           : await obtainer.fetch(entry, signal);
-      this.#checkRoom(entry, value);
+      const { key, dependency } = entry;
+      room?.hold(sizeOf(this.#entries.values(), { key, held: value }), dependencyLabel(dependency));
       event = { type: 'obtained', value };
     } catch (caught) {
       // What was obtained may have a lease, which must not be lost.
@@ -281,12 +282,6 @@ export class Values {
     return value === undefined
       ? { type: 'failed', error, waitMs }
       : { type: 'rejected', value, error, waitMs };
-  }
-
-  /** Throws if there is no room for a value. */
-  #checkRoom({ key, dependency }: Entry, held: ObtainedValue): void {
-    const { room } = this.#options;
-    room?.hold(sizeOf(this.#entries.values(), { key, held }), dependencyLabel(dependency));
   }
 
   #add(dependency: Dependency, refreshMs: number, held: ObtainedValue | undefined): Entry {

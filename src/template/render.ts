@@ -11,6 +11,8 @@ import {
   type Dependency,
 } from '../core/index.ts';
 import { quotedBytes } from './encode.ts';
+import { entriesOf } from './entries.ts';
+import { isLenient, mayBeAbsent } from './expressions.ts';
 import { Fault, locate, missingKey, valueFault } from './fault.ts';
 import { HelperCall, type DataRequest } from './helper.ts';
 import { Output } from './output.ts';
@@ -235,7 +237,7 @@ class Rendering {
   }
 
   #each(block: Block, value: unknown, scope: Scope): void {
-    const { count, entries } = this.#entries(value);
+    const { count, entries } = entriesOf(value, this.#work);
     if (count === 0) this.#program(block.otherwise, scope);
     let index = 0;
     for (const [key, item] of entries) {
@@ -245,23 +247,6 @@ class Rendering {
       this.#program(block.body, bindParams(block, inner, [item, key]));
       index += 1;
     }
-  }
-
-  /** The items of `each`, created lazily. */
-  #entries(value: unknown): Entries {
-    if (isList(value)) return { count: value.length, entries: value.entries() };
-    if (isRecord(value)) {
-      const keys = Object.keys(value);
-      this.#work.makeItems(keys.length);
-      return { count: keys.length, entries: membersOf(value, keys) };
-    }
-    if (value instanceof Map) {
-      this.#work.makeItems(value.size);
-      return { count: value.size, entries: [...value].entries() };
-    }
-    if (!isTruthy(value)) return { count: 0, entries: [] };
-    const hint = typeof value === 'string' ? '; parse it with parseJson or split first' : '';
-    throw valueFault(`it iterates over a list or an object, not over ${typeName(value)}${hint}`);
   }
 
   // --- expressions
@@ -416,35 +401,9 @@ class Rendering {
   }
 }
 
-/** Sections, `each` and `with` may miss their subject if they have an else branch. */
-function isLenient(block: Block): boolean {
-  return block.otherwise !== undefined || block.body === undefined;
-}
-
-/** True for an expression that may be null because a secret is absent. */
-function mayBeAbsent(expression: Expression): boolean {
-  if (expression.kind !== 'call') return false;
-  const { helper, args, hash } = expression;
-  if (helper.kind === 'source' && helper.mayBeAbsent === true) return true;
-  return args.some(mayBeAbsent) || hash.some(([, value]) => mayBeAbsent(value));
-}
-
 /** Binds block parameters if the block has any. */
 function bindParams(block: Block, scope: Scope, values: readonly unknown[]): Scope {
   return block.body?.takesParams === true ? withParams(scope, values) : scope;
-}
-
-/** A collection for `each`. */
-interface Entries {
-  readonly count: number;
-  readonly entries: Iterable<readonly [key: unknown, item: unknown]>;
-}
-
-function* membersOf(
-  record: Readonly<Record<string, unknown>>,
-  keys: readonly string[],
-): Generator<readonly [key: string, item: unknown]> {
-  for (const key of keys) yield [key, record[key]];
 }
 
 function rejectUnprintable(value: unknown): never {

@@ -6,15 +6,14 @@ import { formatDuration, isRecord, LOG_LEVELS, OPERATIONS } from '../../core/ind
 import {
   AUTH_METHODS,
   DEFAULTS as defaults,
-  FORMATS,
   grammar,
   redirectHosts,
   shape,
   vaultProxy,
   type JsonSchema,
   type WrittenOf,
-  type Place,
 } from '../schema/index.ts';
+import { actions, duration, file, fileEntry } from './file-document.ts';
 
 /** `apiVersion` of the document. */
 export const AGENT_API_VERSION = 'vouchsafe.dev/v1';
@@ -24,24 +23,6 @@ export const AGENT_KIND = 'AgentConfig';
 export const MAX_FILES = 256;
 /** Bounds of one document; a pod cannot hold as much. */
 const MAX_GRANTS = 1000;
-const MAX_TEMPLATE_CHARS = 512 * 1024;
-
-const file = grammar.text('the path of a file', 4096);
-const onChange = actions(grammar.MAX_ACTIONS);
-
-function actions(maxItems: number) {
-  const one = shape.parsed(grammar.notifyAction, 'one action');
-  return shape.withDefault(
-    shape.list(one, maxItems, 'What to do when the content changes.'),
-    [],
-    [],
-  );
-}
-
-function duration(meaning: string, defaultMs: number, leastMs?: number) {
-  const read = shape.parsed(grammar.duration(leastMs), meaning);
-  return shape.withDefault(read, defaultMs, formatDuration(defaultMs));
-}
 
 const spiffe = shape.object(
   {
@@ -140,64 +121,6 @@ const grant = shape.object(
   'What one policy allows.',
 );
 
-const SOURCES = ['template', 'templateFile', 'format', 'jwtSvid'] as const;
-
-const fileEntry = shape.object(
-  {
-    name: shape.required(shape.parsed(grammar.fileName, 'Logical name, unique.')),
-    path: shape.parsed(grammar.outputPath, 'Path below the output directory. Default: the name.'),
-    mode: shape.parsed(grammar.fileMode, 'Permission bits in octal.'),
-    secret: shape.parsed(
-      grammar.secretRef,
-      'Vault path, optionally with #key; `\\#` in the path is a `#`.',
-    ),
-    optional: shape.flag(
-      'Whether the secret may be absent. There is no file while it, or its #key, is. Default: false.',
-    ),
-    format: shape.parsed(grammar.choice(FORMATS), 'A shipped template.'),
-    template: shape.parsed(grammar.longText('a template', MAX_TEMPLATE_CHARS), 'Handlebars text.'),
-    templateFile: shape.parsed(file, 'File with Handlebars text.'),
-    jwtSvid: shape.list(
-      shape.parsed(grammar.text('an audience'), 'one audience'),
-      grammar.MAX_AUDIENCES,
-      'Delivers a JWT-SVID with these audiences.',
-    ),
-    refresh: shape.parsed(
-      grammar.duration(1000),
-      'How often a value without a lease is read again, and a write repeated. Default: `refresh` of the document, at which no write is repeated.',
-    ),
-    onChange,
-  },
-  'One delivered file.',
-  (value, place) => {
-    const sources = SOURCES.filter((name) => value[name] !== undefined);
-    checkConflict(sources, place);
-    if (sources.length === 0 && value.secret === undefined) {
-      place.problem('has no content: set secret, template, templateFile or jwtSvid');
-    }
-    if (value.secret === undefined) checkWithoutSecret(value, place);
-    if (value.jwtSvid !== undefined && value.secret !== undefined) {
-      place.at('secret').problem('conflicts with jwtSvid: set only one of the two');
-    }
-    if (value.jwtSvid?.length === 0) place.at('jwtSvid').problem('requires at least one audience');
-  },
-);
-
-function checkConflict([first = '', ...others]: readonly string[], place: Place): void {
-  if (others.length === 0) return;
-  place.at(others.join(' and ')).problem(`conflicts with ${first}: set only one of them`);
-}
-
-function checkWithoutSecret(
-  value: { readonly format?: unknown; readonly optional?: boolean | undefined },
-  place: Place,
-): void {
-  if (value.format !== undefined) place.at('format').problem('requires secret');
-  if (value.optional === true) {
-    place.at('optional').problem('requires secret; within a template use optionalSecret');
-  }
-}
-
 const x509Files = shape.object(
   {
     svidFile: shape.parsed(grammar.outputPath, 'Certificate chain in PEM. Default: `svid.pem`.'),
@@ -256,7 +179,7 @@ export const agentDocument = shape.object(
       x509Files,
       (value) => (isRecord(value) ? 'second' : 'first'),
     ),
-    onChange,
+    onChange: actions(grammar.MAX_ACTIONS),
     onMissingVault: shape.withDefault(
       shape.parsed(
         grammar.choice(['fail', 'wait']),

@@ -160,7 +160,7 @@ suite('answers of a render process', () => {
     const params = { a: [{ b: null, c: new NumberText('1.10') }, nested(99)], d: true };
     const write = { kind: 'write', path: 'kv/app', params };
     assert.deepEqual(readRendered(rendered(FULL, [write]), 1), [
-      { content: 1, digest: DIGEST, used: [write], missing: [] },
+      { content: 1, digest: DIGEST, isAbsent: false, used: [write], missing: [] },
     ]);
     const error = { code: 'ERR_TEMPLATE_LIMIT', message: 'no', details: { a: 1, b: ['c'] } };
     const [limit] = readRendered(failed(error), 1);
