@@ -151,8 +151,7 @@ export class Reader {
         failures.push(toVouchsafeError(error));
       }
     }
-    const absence = mayBeAbsent ? failures.find(isAbsence) : undefined;
-    throw absence ?? mostSpecific(failures) ?? notFound(path);
+    throw mostSpecific(failures, mayBeAbsent) ?? notFound(path);
   }
 
   async #list(path: string, requester: Requester): Promise<VaultValue> {
@@ -244,12 +243,21 @@ const REJECTIONS: readonly ErrorCode[] = [
   'ERR_VAULT_UNSUPPORTED',
 ];
 
+/** A secret is absent if one guess says so, and no other has found anything. A denial does not count: most guesses are wrong. */
+function absenceIn(failures: readonly VouchsafeError[]): VouchsafeError | undefined {
+  return failures.every(isRejection) ? failures.find(isAbsence) : undefined;
+}
+
 /** Prefers the error of a deleted version, then a secret without a value, then a denial (which can be fixed), then the first error. */
-function mostSpecific(failures: readonly VouchsafeError[]): VouchsafeError | undefined {
+function mostSpecific(
+  failures: readonly VouchsafeError[],
+  mayBeAbsent: boolean,
+): VouchsafeError | undefined {
+  const absence = mayBeAbsent ? absenceIn(failures) : undefined;
   const of = (code: ErrorCode): VouchsafeError | undefined =>
     failures.find((error) => error.code === code);
   const deleted = failures.find((error) => 'version' in error.details);
-  return deleted ?? of('ERR_VAULT_NO_VALUE') ?? of('ERR_VAULT_DENIED') ?? failures[0];
+  return absence ?? deleted ?? of('ERR_VAULT_NO_VALUE') ?? of('ERR_VAULT_DENIED') ?? failures[0];
 }
 
 function notFound(path: string): VouchsafeError {
