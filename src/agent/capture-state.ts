@@ -121,10 +121,15 @@ function savedValue(
 }
 
 function savedLease(
-  { id, fullMs, endsAtMs }: LeaseRef,
+  { id, fullMs, endsAtMs, isToken }: LeaseRef,
   nowMs: number,
 ): NonNullable<SavedPlan['lease']> {
-  return { id, fullMs, ...(endsAtMs === undefined ? {} : { endsInMs: endsAtMs - nowMs }) };
+  return {
+    id,
+    fullMs,
+    ...(endsAtMs !== undefined && { endsInMs: endsAtMs - nowMs }),
+    ...(isToken && { isToken }),
+  };
 }
 
 function savedPlan(

@@ -108,10 +108,11 @@ export function createRevoker(parts: RevokerOptions): CredentialRevoker {
       const idle = idleSessions();
       if (superseded.length === 0 && idle.length === 0) return;
       for (const session of idle) revoking.add(session);
-      for (const lease of superseded) inGrace.add(lease);
+      const leases = superseded.filter(({ isToken }) => isToken !== true);
+      for (const lease of leases) inGrace.add(lease);
       await clock.sleep(parts.graceMs, signal);
       const { current } = sessions;
-      for (const lease of superseded) {
+      for (const lease of leases) {
         inGrace.delete(lease);
         // Leases of an older token end with the token, which is revoked below.
         if (current?.id !== lease.session) continue;
@@ -184,6 +185,8 @@ export function leasesBeyond(
   if (!session.isBatch) return orphans;
   const held = [...values.entries].flatMap((entry) => entry.held?.lease ?? []);
   const superseded = values.superseded.map(({ lease }) => lease);
-  const own = [...held, ...superseded, ...inGrace].filter((lease) => lease.session === session.id);
+  const own = [...held, ...superseded, ...inGrace].filter(
+    (lease) => lease.session === session.id && lease.isToken !== true,
+  );
   return [...orphans, ...own.map(({ id }) => id)];
 }

@@ -39,9 +39,11 @@ export interface ObtainedValue {
   readonly plan: RenewalPlan;
 }
 
-/** A lease and the session it belongs to. */
+/** A lease and the session it belongs to; or a token that the token of the session has made, which ends with that as well. */
 export interface LeaseRef {
   readonly id: string;
+  /** Present if it is a token, which has no lease that could be revoked. */
+  readonly isToken?: true;
   /** {@link Session.id} under which it was issued. */
   readonly session: number;
   /** The duration of the first grant. */
@@ -255,6 +257,11 @@ function leaseOf(
   session: Session,
   { monotonicMs, wallMs }: PlanContext,
 ): LeaseRef | undefined {
+  if (validity.kind === 'expires' && validity.isChild === true) {
+    // The ID only tells it from others.
+    const [id, fullMs] = [`token ${session.id} ${monotonicMs}`, validity.expiresAtMs - wallMs];
+    return { id, session: session.id, fullMs, isToken: true };
+  }
   if (validity.kind !== 'lease') return undefined;
   const { leaseId: id, durationMs: fullMs, endsAtMs } = validity;
   const lease = { id, session: session.id, fullMs };

@@ -51,9 +51,9 @@ function resumeValues(
     // Of values without a lease only those are saved that a request made.
     if (saved.lease === null) values.resume(dependency, refreshMs, { value, plan, isMade: true });
     else if (session !== undefined) {
-      const { id, fullMs, endsInMs } = saved.lease;
+      const { endsInMs, ...known } = saved.lease;
       const end = endsInMs === undefined ? {} : { endsAtMs: nowMs + endsInMs - elapsedMs };
-      const lease = { id, fullMs, ...end, session: session.id };
+      const lease = { ...known, ...end, session: session.id };
       values.resume(dependency, refreshMs, { value, plan, lease });
     }
   }
@@ -63,7 +63,11 @@ function resumeValues(
 function retiredSession({ session, values, longValues }: SavedState): SavedRetired[] {
   if (session === null) return [];
   const { token, isBatch, expiresInMs } = session;
-  const leases = isBatch ? [...values, ...longValues].flatMap(({ lease }) => lease?.id ?? []) : [];
+  const leases = isBatch
+    ? [...values, ...longValues].flatMap(({ lease }) =>
+        lease?.isToken === true ? [] : (lease?.id ?? []),
+      )
+    : [];
   return [{ token, isBatch, expiresInMs, leases }];
 }
 

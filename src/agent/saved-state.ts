@@ -26,6 +26,7 @@ export interface SavedPlan {
     readonly fullMs: number;
     /** Until the value itself ends. Absent: never. */
     readonly endsInMs?: number;
+    readonly isToken?: true;
   } | null;
   readonly action: 'renew' | 'fetch';
   readonly dueInMs: number | null;

@@ -83,7 +83,7 @@ export function agentStatus(parts: StatusParts): AgentStatus {
       number,
       secret: dependencyLabel(dependency),
       state: stateOf(held),
-      lease: held?.lease !== undefined,
+      lease: held?.lease !== undefined && held.lease.isToken !== true,
       expires_in_seconds: until(held?.plan.expiresAtMs ?? Infinity, nowMs),
       next: held?.plan.action ?? 'fetch',
       next_in_seconds: until(atMs, nowMs),

@@ -45,6 +45,8 @@ export interface OwnEnd {
   readonly expiresAtMs: number;
   /** Present if a read may have answered with a value that Vault holds, rather than made: it may be replaced before its end. */
   readonly isStored?: true;
+  /** Present if the value is a Vault token that is revoked with the one that made it. */
+  readonly isChild?: true;
 }
 
 /** A Vault token after a login or a renewal. */

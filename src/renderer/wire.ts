@@ -196,6 +196,7 @@ function readValidity(value: Members): Validity {
         ...(notBeforeMs !== undefined && { notBeforeMs: finite(notBeforeMs) }),
         expiresAtMs: finite(value['expiresAtMs']),
         ...(value['isStored'] === true && { isStored: true }),
+        ...(value['isChild'] === true && { isChild: true }),
       };
     default:
       throw wireError('a validity');

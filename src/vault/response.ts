@@ -135,7 +135,9 @@ function listedNames(data: JsonObject): Unwarned {
 function authValidity(auth: JsonObject, nowMs: number): Validity {
   const ttlMs = secondsAt(auth, 'lease_duration');
   if (ttlMs === 0) return { kind: 'static' };
-  return { kind: 'expires', expiresAtMs: nowMs + ttlMs };
+  // Vault revokes it together with the token that made it.
+  const isChild = auth['orphan'] === false;
+  return { kind: 'expires', expiresAtMs: nowMs + ttlMs, ...(isChild && { isChild }) };
 }
 
 /** The bytes as a JSON object; undefined if they are not one. */

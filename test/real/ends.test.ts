@@ -28,6 +28,7 @@ const POLICY = [
   'path "pki/cert/ca" { capabilities = ["read"] }',
   'path "transit/encrypt/web" { capabilities = ["update"] }',
   'path "leased/*" { capabilities = ["read"] }',
+  'path "auth/token/create" { capabilities = ["update"] }',
 ].join('\n');
 
 const stack = new AsyncDisposableStack();
@@ -42,6 +43,7 @@ before(async () => {
   await vault.write('sys/auth/jwt', { type: 'jwt' });
   await vault.write('auth/jwt/config', { jwks_url: `${oidc.url}/keys` });
   await role('web', { token_ttl: '1h' });
+  await role('brief', { token_ttl: '12s', token_max_ttl: '12s' });
   await role('batch', { token_type: 'batch', token_ttl: '20s' });
 
   await vault.write('identity/oidc/key/web', { allowed_client_ids: '*', verification_ttl: '24h' });
@@ -50,7 +52,10 @@ before(async () => {
   await vault.write('sys/mounts/ssh', { type: 'ssh' });
   await vault.write('ssh/config/ca', { generate_signing_key: true });
   await vault.write('ssh/roles/web', {
-    ...{ key_type: 'ca', allow_user_certificates: true, allowed_users: '*', default_user: 'web' },
+    key_type: 'ca',
+    allow_user_certificates: true,
+    allowed_users: '*',
+    default_user: 'web',
     ttl: '10s',
   });
   await vault.write('sys/mounts/pki', { type: 'pki' });
@@ -67,7 +72,10 @@ after(() => stack.disposeAsync());
 
 async function role(name: string, more: object): Promise<void> {
   await vault.write(`auth/jwt/role/${name}`, {
-    ...{ role_type: 'jwt', user_claim: 'sub', bound_audiences: 'vault', token_policies: 'web' },
+    role_type: 'jwt',
+    user_claim: 'sub',
+    bound_audiences: 'vault',
+    token_policies: 'web',
     ...more,
   });
 }
@@ -89,7 +97,8 @@ async function watch(
 ): Promise<{ readonly ended: number; readonly values: number }> {
   const values = new Set<string>();
   let ended = 0;
-  for (const until = Date.now() + ms; Date.now() < until; await delay(LOOK_MS)) {
+  for (const until = Date.now() + ms; Date.now() < until;) {
+    await delay(LOOK_MS);
     const text = await bench.file(file);
     values.add(text);
     if (endOf(text) <= Date.now()) ended += 1;
@@ -208,4 +217,23 @@ test('batch tokens of 20 s: as many credentials as logins, one swap for two leas
   const read = (await vault.count('leased/')) - reads;
   assert.ok(made >= 4 && made <= 7, `${made} logins`);
   assert.equal(read, 2 * made, agent.output);
+});
+
+test('a token that the token of the agent has made is alive although that is replaced', async () => {
+  await using bench = await AgentBench.create();
+  const template = '{{#with (secret "auth/token/create" ttl="1h")}}{{client_token}}{{/with}}';
+  const agent = await bench.start({
+    ...servers('brief'),
+    files: [{ name: 'token', template }],
+    revokeGrace: '1s',
+  });
+  await agent.logged(/files delivered/);
+  const seen = new Set<string>();
+  for (const until = Date.now() + 40_000; Date.now() < until;) {
+    await delay(LOOK_MS);
+    const token = await bench.file('token');
+    seen.add(token);
+    assert.equal(await vault.statusAs(token, 'auth/token/lookup-self'), 200);
+  }
+  assert.ok(seen.size >= 3 && seen.size <= 8, `${seen.size} tokens`);
 });

@@ -150,3 +150,34 @@ test('a login that fails does not keep the lease from being replaced', async (t)
   await world.pass(30_000);
   assert.equal(world.harness.vault.isGood(world.harness.writer.get('web') ?? ''), true);
 });
+
+test('a token that the token of the agent has made is replaced when that is: it ends with it', async (t) => {
+  for (const isBatch of [false, true]) {
+    const harness = new Harness(t);
+    const { vault, clock, writer } = harness;
+    Object.assign(vault, { tokenTtlMs: 60_000, tokenMaxTtlMs: 60_000, tokenRenewable: false });
+    vault.tokenType = isBatch ? 'batch' : 'service';
+    let made = 0;
+    const parents = new Map<string, number>();
+    vault.define('auth/token/create', {
+      kind: 'answer',
+      answer: () => {
+        const child = `child-${++made}`;
+        parents.set(child, vault.count('login'));
+        const expiresAtMs = clock.now() + 3_600_000;
+        return { data: { child }, validity: { kind: 'expires', expiresAtMs, isChild: true } };
+      },
+    });
+    const template = '{{secret "auth/token/create#child" ttl="1h"}}';
+    const files = [templateFile('token', template)];
+    const { agent } = await harness.start({ files, revokeGrace: '0s' });
+    for (let passed = 0; passed < 300_000; passed += 1000) {
+      await clock.advance(1000);
+      // Vault's answer takes no time here, and the delivery at most two seconds.
+      const parent = parents.get(writer.get('token') ?? '') ?? 0;
+      assert.ok(parent === vault.count('login'), `of login ${parent}`);
+    }
+    assert.equal(made, vault.count('login'));
+    assert.deepEqual([vault.count('revokeLease'), agent.status().secrets[0]?.lease], [0, false]);
+  }
+});

@@ -182,7 +182,7 @@ suite('answers of a render process', () => {
       { kind: 'static' },
       { kind: 'rotation', ttlMs: 1 },
       expires,
-      { ...expires, notBeforeMs: 1, isStored: true },
+      { ...expires, notBeforeMs: 1, isStored: true, isChild: true },
     ]) {
       assert.deepEqual(readOpened(opened(life)), { validity: life, warnings: [] });
     }
