@@ -15,7 +15,13 @@ import {
   type Passes,
 } from '../../../src/agent/decide-delivery.ts';
 import type { RenderedFile } from '../../../src/agent/file-set.ts';
-import { VouchsafeError, type Dependency, type ErrorCode } from '../../../src/core/index.ts';
+import {
+  dependencyKey,
+  isOptional,
+  VouchsafeError,
+  type Dependency,
+  type ErrorCode,
+} from '../../../src/core/index.ts';
 import { agentConfig, templateFile } from '../../helpers/agent-harness.ts';
 
 const CONFIG = agentConfig({
@@ -246,4 +252,53 @@ suite('passes', () => {
     assert.equal(endlessError(grown), undefined);
     assert.equal(endlessError(passes([101], grown))?.code, 'ERR_TEMPLATE_LIMIT');
   });
+});
+
+test('a secret may be absent if one use allows that, unless a file cannot be rendered without it', () => {
+  const required: Dependency = { kind: 'read', path: 'kv/x' };
+  const optional: Dependency = { ...required, optional: true };
+  const file = (used: Dependency, missing: readonly Dependency[] = []): RenderedFile => {
+    const item = rendered('a', missing.length === 0 ? 'content' : 'missing');
+    return { ...item, used: new Map([[dependencyKey(used), used]]), missing };
+  };
+  const cases: readonly (readonly [string, readonly RenderedFile[], boolean])[] = [
+    ['required', [file(required)], false],
+    ['optional', [file(optional)], true],
+    ['both, and there is a value', [file(optional), file(required)], true],
+    ['both, in the other order', [file(required), file(optional)], true],
+    ['optional, and it is waited for', [file(optional, [optional])], true],
+    ['a use that is blocked', [file(optional), file(required, [required])], false],
+    ['both within one file, blocked', [file(optional, [required])], false],
+    [
+      'blocked, in the other order',
+      [file(required, [required]), file(optional, [optional])],
+      false,
+    ],
+  ];
+  for (const [name, files, expected] of cases) {
+    const needed = dependenciesOf(files).get('read:kv/x');
+    assert.equal(needed !== undefined && isOptional(needed.dependency), expected, name);
+  }
+});
+
+test('no file is what a file can be, and what it can keep', () => {
+  const none: RenderedFile = { ...rendered('a', 'content'), content: 'no file' };
+  const written = decideDelivery({ rendered: [none], kept: new Map(), limit: undefined });
+  assert.ok(written.kind === 'write');
+  assert.deepEqual(
+    written.chosen.map(({ content, isHeldBack }) => [content, isHeldBack]),
+    [['no file', false]],
+  );
+  const [name, kept] = keptFile('a');
+  const before = new Map([[name, { ...kept, content: 'no file' } as const]]);
+  const held = decideDelivery({
+    rendered: [rendered('a', 'error')],
+    kept: before,
+    limit: undefined,
+  });
+  assert.ok(held.kind === 'write');
+  assert.deepEqual(
+    held.chosen.map(({ content, isHeldBack }) => [content, isHeldBack]),
+    [['no file', true]],
+  );
 });
