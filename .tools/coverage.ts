@@ -46,7 +46,7 @@ mkdirSync(dirname(LOG), { recursive: true });
 const { status } = spawnSync(
   process.execPath,
   [
-    ...['--test', '--test-concurrency=2', '--test-timeout=120000'],
+    ...['--test', '--test-concurrency=2', '--test-timeout=300000'],
     ...['--experimental-test-coverage', '--test-coverage-include=src/**'],
     ...['--test-reporter=dot', '--test-reporter-destination=stdout'],
     ...['--test-reporter=lcov', `--test-reporter-destination=${LOG}`],

@@ -94,7 +94,9 @@ class Author {
   }
 
   program(place: Place): string {
-    const count = this.#draw(fc.integer, { min: 0, max: place.depth > 3 ? 1 : 4 });
+    // A block has up to three programs: without an end at some depth, one in thousands of templates would never end.
+    const max = place.depth > 6 ? 0 : place.depth > 3 ? 1 : 4;
+    const count = this.#draw(fc.integer, { min: 0, max });
     return (
       Array.from({ length: count }, () => this.#text() + this.#piece(place)).join('') + this.#text()
     );
@@ -261,9 +263,10 @@ class Author {
       );
     }
     const isSame = shape.kind === 'boolean';
-    const inner = isSame ? { ...place, depth: place.depth + 1 } : this.#inside(place, shape, {}, 0);
+    const outer = { ...place, depth: place.depth + 1 };
+    const inner = isSame ? outer : this.#inside(place, shape, {}, 0);
     const sign = this.#pick('#', '^');
-    const body = this.program(sign === '^' ? place : inner);
+    const body = this.program(sign === '^' ? outer : inner);
     return this.#block(sign, text, text, body + this.#else(place, sign));
   }
 
