@@ -18,6 +18,37 @@ const DENIED: Readonly<Record<string, readonly [Given, object, RegExp]>> = {
     {},
     /^template-app: app:1:\d+: .*secert/,
   ],
+  'an optional template without a secret': [
+    { 'template-x': 'x', 'optional-x': 'true' },
+    {},
+    /^optional-x: requires vouchsafe\.dev\/secret-x; within a template use the helper optionalSecret$/,
+  ],
+  'an optional SVID': [
+    { 'jwt-svid-x': 'api', 'optional-x': 'true' },
+    {},
+    /^optional-x: conflicts with vouchsafe\.dev\/jwt-svid-x$/,
+  ],
+  'an optional file of the X.509-SVID': [
+    { 'x509-svid': 'true', 'optional-bundle': 'true' },
+    {},
+    /^optional-bundle: conflicts with vouchsafe\.dev\/x509-svid/,
+  ],
+  'an optional file without content': [
+    { 'optional-x': 'true' },
+    {},
+    /^optional-x: has no effect without a file "x": set one of vouchsafe\.dev\/secret-x/,
+  ],
+  'an unclear optional': [{ 'optional-app': 'maybe' }, {}, /^optional-app: must be true or false/],
+  'an optional secret of no path': [
+    { 'template-app': '{{json (optionalSecret "kvv2/..")}}' },
+    {},
+    /^template-app: app:1:\d+: optionalSecret: argument 1 is not a valid Vault path/,
+  ],
+  'an optional write': [
+    { 'template-app': '{{json (optionalSecret "transit/hmac/x" input="a")}}' },
+    {},
+    /^template-app: app:1:\d+: optionalSecret has no parameter input/,
+  ],
   'an unknown connection': [{ vault: 'prod' }, {}, /^vault: the connection "prod" does not exist$/],
   'a port that a native sidecar has': [
     {},

@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readPod, type Pod } from '../../../src/admission/index.ts';
 import { parseInstallation } from '../../../src/config/installation/index.ts';
-import { configIn, containerOf, injectPod, OVERRIDABLE, podWith, prefixed } from './harness.ts';
+import {
+  configIn,
+  containerOf,
+  injectPod,
+  OVERRIDABLE,
+  podWith,
+  prefixed,
+  type Given,
+} from './harness.ts';
 
 test('native: one sidecar before all init containers, with a probe that waits for the files', () => {
   const { pod, outcome, reason } = injectPod(
@@ -502,6 +510,17 @@ test('templates of ConfigMaps are mounted by key, one volume per ConfigMap', () 
     kind: 'template-file',
     path: '/run/vouchsafe/templates/tpl/a',
   });
+});
+
+test('an optional secret is one in the document, and a required one has no word of it', () => {
+  const files = (annotations: Given): unknown =>
+    injectPod(podWith(annotations)).agentConfig?.files?.map(({ secret, optional }) => [
+      secret,
+      optional,
+    ]);
+  assert.deepEqual(files({ 'optional-app': 'true' }), [['kvv2/app', true]]);
+  assert.deepEqual(files({ 'optional-app': 'false' }), [['kvv2/app', undefined]]);
+  assert.deepEqual(files({}), [['kvv2/app', undefined]]);
 });
 
 test('a connection has its own namespace, CA, server name and proxy', () => {

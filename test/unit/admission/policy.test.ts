@@ -93,6 +93,14 @@ const REFUSED: Readonly<Record<string, readonly [Given, string]>> = {
     { ...OK, 'secret-app': 'kvv2/common/app' },
     'secret-app: kvv2/common/app: policy "team-a" does not allow this path',
   ],
+  'an optional secret of another team': [
+    { ...OK, 'secret-opt': 'kvv2/team-b/opt', 'optional-opt': 'true' },
+    'secret-opt: kvv2/team-b/opt: policy "team-a" does not allow this path',
+  ],
+  'an optional literal in a template': [
+    { ...OK, 'template-t': '{{#if (optionalSecret "kvv2/team-b/app")}}x{{/if}}' },
+    'template-t: kvv2/team-b/app: policy "team-a" does not allow this path',
+  ],
   'a literal in a template': [
     { ...OK, 'template-t': '{{#with (secret "kvv2/team-b/app")}}{{password}}{{/with}}' },
     'template-t: kvv2/team-b/app: policy "team-a" does not allow this path',

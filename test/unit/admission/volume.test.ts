@@ -60,6 +60,19 @@ test("the kubelet's token logs in by jwt, and the plan has its audience", () => 
   assert.deepEqual(warnings, []);
 });
 
+test('a secret of a volume may be optional', () => {
+  const secretOf = (attributes: Given): unknown => {
+    const [file] = planned({ ...APP, ...attributes }).config.files;
+    return file !== undefined && 'secret' in file.source ? file.source.secret : undefined;
+  };
+  assert.deepEqual(secretOf({ 'optional-app': 'true' }), { path: 'kvv2/app', optional: true });
+  assert.deepEqual(secretOf({ 'optional-app': 'false' }), { path: 'kvv2/app' });
+  assert.match(
+    problemsOf({ ...APP, 'optional-app': '1' }).join(),
+    /^optional-app: must be true or false/,
+  );
+});
+
 test('the document has nothing of an agent in a pod', () => {
   const namespaceAnnotations = prefixed({
     'on-change': 'http:POST http://127.0.0.1:1/',

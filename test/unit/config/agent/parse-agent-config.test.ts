@@ -103,6 +103,29 @@ test('a secret with #key is printed raw', () => {
   });
 });
 
+test('a secret that may be absent is marked as that', () => {
+  const { files } = parseAgentConfig(
+    {
+      ...HEAD,
+      files: [
+        { name: 'a', secret: 'kvv2/a#b', optional: true },
+        { name: 'b', secret: 'kvv2/a#b', optional: false },
+        { name: 'c', secret: 'kvv2/a', template: '{{b}}', optional: true },
+      ],
+    },
+    ENVIRONMENT,
+  );
+  const [opt, not, own] = files.map(({ source }) => source);
+  const secret = { path: 'kvv2/a', key: 'b' };
+  assert.deepEqual(opt, { kind: 'format', format: 'raw', secret: { ...secret, optional: true } });
+  assert.deepEqual(not, { kind: 'format', format: 'raw', secret });
+  assert.deepEqual(own, {
+    kind: 'template',
+    text: '{{b}}',
+    secret: { path: 'kvv2/a', optional: true },
+  });
+});
+
 test('X.509 files can have the names and modes of another tool', () => {
   const { files, vault, auth } = parseAgentConfig(
     { ...HEAD, x509Svid: { svidFile: 'svid.0.pem', keyFile: 'svid.0.key', keyMode: '0600' } },
@@ -232,6 +255,18 @@ const REFUSED: Readonly<Record<string, readonly [unknown, RegExp]>> = {
   'an X.509 file that is also another one': [
     { ...HEAD, x509Svid: true, files: [{ name: 'a', path: 'svid.pem', secret: 'kv/a' }] },
     /the path "svid\.pem"/,
+  ],
+  'an optional template without a secret': [
+    { ...HEAD, files: [{ name: 'a', template: 'x', optional: true }] },
+    /files\[0\]\.optional: requires secret; within a template use optionalSecret/,
+  ],
+  'an optional SVID': [
+    { ...HEAD, files: [{ name: 'a', jwtSvid: ['b'], optional: true }] },
+    /files\[0\]\.optional: requires secret/,
+  ],
+  'an optional that is a text': [
+    { ...HEAD, files: [{ name: 'a', secret: 'kv/a', optional: 'true' }] },
+    /files\[0\]\.optional: must be true or false/,
   ],
   'an action outside the pod': [
     { ...HEAD, x509Svid: true, onChange: ['http:POST http://example.org/'] },
