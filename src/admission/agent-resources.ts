@@ -11,6 +11,7 @@ import {
   type Setting,
   type Settings,
 } from '../config/annotations/index.ts';
+import { DEFAULTS } from '../config/schema/index.ts';
 import type { Installation } from '../config/installation/index.ts';
 import { quantityOf } from '../core/index.ts';
 import { Diagnostics } from './diagnostics.ts';
@@ -72,6 +73,7 @@ export function agentResources(input: ResourcesInput, diagnostics: Diagnostics):
   }
   checkThrottling(amounts.cpu, { settings, prefix }, diagnostics);
   checkVolumeSize(input, amounts.memory, diagnostics);
+  checkLeastMemory(amounts.memory, { settings, prefix }, diagnostics);
   return resources;
 }
 
@@ -108,27 +110,51 @@ function memoryForVolume({ value }: Settings['volume-size']): number {
   return BASE_BYTES + VOLUME_FACTOR * (quantityOf(value) ?? 0);
 }
 
-/**
- * Reports a volume that its agent has too little memory to fill, if somebody set its size: the files are in the agent's memory,
- * where the kernel would kill it.
- */
+/** Reports a size that somebody set and that is too small for any set, or too large for the agent's memory. */
 function checkVolumeSize(
-  { pod, settings, prefix }: ResourcesInput,
+  input: ResourcesInput,
   memory: Amount | undefined,
   diagnostics: Diagnostics,
 ): void {
+  const { settings, prefix } = input;
+  const { source, value } = settings['volume-size'];
+  if (source === 'built in') return;
+  const isTooSmall = (quantityOf(value) ?? 0) < DEFAULTS.MIN_VOLUME_BYTES; // 0 would be no limit
+  const message = isTooSmall
+    ? `${value} is less than the minimum of ${DEFAULTS.MIN_VOLUME_BYTES} bytes`
+    : memoryConflict(input, memory);
+  if (message === undefined) return;
+  const level = source === 'pod' ? '' : ` of the ${source}`;
+  diagnostics.invalid({ path: `${prefix}/volume-size${level}`, message });
+}
+
+/** Explains that the agent has too little memory to fill its volume: its files are in it, and the kernel would kill it. */
+function memoryConflict(
+  { pod, settings, prefix }: ResourcesInput,
+  memory: Amount | undefined,
+): string | undefined {
   const size = settings['volume-size'];
-  if (size.source === 'built in') return;
   const limit = memory === undefined ? podLevel(pod, 'memory')?.limit : quantityOf(memory.limit);
   const needed = memoryForVolume(size);
-  if (limit === undefined || limit >= needed) return;
+  if (limit === undefined || limit >= needed) return undefined;
   const by = memory === undefined ? 'spec.resources.limits.memory of the pod' : `${prefix}/memory`;
   const least = `${Math.ceil(needed / MIB)}Mi`;
   const most = Math.max(0, Math.floor((limit - BASE_BYTES) / VOLUME_FACTOR / MIB));
   const lower = most > 0 ? `, or set at most ${most}Mi` : '';
-  const message = `${size.value} conflicts with ${by}: the agent holds its files in memory several times, and needs a limit of ${least} for that much; it has ${shown('memory', limit)}: raise that${lower}`;
-  const level = size.source === 'pod' ? '' : ` of the ${size.source}`;
-  diagnostics.invalid({ path: `${prefix}/volume-size${level}`, message });
+  return `${size.value} conflicts with ${by}: the agent holds its files in memory several times, and needs a limit of ${least} for that much; it has ${shown('memory', limit)}: raise that${lower}`;
+}
+
+/** Warns of a memory limit in which the agent cannot even start: the kernel would kill it without a reason. */
+function checkLeastMemory(
+  memory: Amount | undefined,
+  { settings, prefix }: Where,
+  diagnostics: Diagnostics,
+): void {
+  const limit = quantityOf(memory?.limit);
+  if (settings.memory.source === 'built in' || limit === undefined || limit >= BASE_BYTES) return;
+  diagnostics.warn(
+    `${prefix}/memory: with a limit of ${memory?.limit ?? ''} the kernel may kill the agent when it starts: set a limit of at least ${BASE_BYTES / MIB}Mi`,
+  );
 }
 
 /** Undefined where the pod's level has the resource, unless the pod itself sets it for the agent. */

@@ -48,7 +48,18 @@ export function findConsumers(
   position: number,
   diagnostics: Diagnostics,
 ): readonly Container[] {
-  return [...appConsumers(input, diagnostics), ...initConsumers(input, position, diagnostics)];
+  const consumers = [
+    ...appConsumers(input, diagnostics),
+    ...initConsumers(input, position, diagnostics),
+  ];
+  const { pod, settings, prefix } = input;
+  if (consumers.length === 0 && settings.containers.value === undefined) {
+    const names = pod.spec.containers.slice(0, MAX_MISSING).map(({ name }) => `"${name}"`);
+    diagnostics.warn(
+      `${prefix}/containers: no container sees the files: platforms add containers with the names ${names.join(', ')}; name those that should see the files`,
+    );
+  }
+  return consumers;
 }
 
 /**

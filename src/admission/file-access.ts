@@ -4,6 +4,7 @@
  */
 import type { FileSettings, Settings } from '../config/annotations/index.ts';
 import { DEFAULTS } from '../config/schema/index.ts';
+import { fieldsOf } from '../core/index.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import type { Container, Pod } from './pod.ts';
 import { userOf } from './user.ts';
@@ -135,9 +136,22 @@ function accessOf(
 ): Access {
   const { pod, owner } = file;
   const user = userOf(pod, container);
-  if (user === owner.user || user === 0) return 'yes';
+  if (user === owner.user || (user === 0 && overridesPermissions(container))) return 'yes';
   const asStranger = strangerAccess(container, file);
   return user === undefined && asStranger === 'no' ? 'unknown' : asStranger;
+}
+
+/** Whether root has the capability DAC_OVERRIDE, which runtimes give it by default. */
+function overridesPermissions({ securityContext }: Container): boolean {
+  if (securityContext?.['privileged'] === true) return true;
+  const { add, drop } = fieldsOf(securityContext?.['capabilities']);
+  return hasOverride(add) || !hasOverride(drop);
+}
+
+function hasOverride(names: unknown): boolean {
+  return (
+    Array.isArray(names) && names.some((one) => /^(all|(cap_)?dac_override)$/i.test(String(one)))
+  );
 }
 
 /** The access of a user who does not own the file. */

@@ -26,6 +26,8 @@ interface Mesh {
   readonly flag?: string;
   /** Labels and annotations by which a pod requests the proxy, with the values. */
   readonly requests: { readonly name: string; readonly values: readonly string[] };
+  /** A label that requests the proxy with any value, unless {@link requests} has the value `false`. */
+  readonly revision?: string;
   /** True if the mesh reads its annotations on the Namespace as well. */
   readonly readsNamespace: boolean;
 }
@@ -45,6 +47,7 @@ const MESHES: readonly Mesh[] = [
     ],
     flag: '-d',
     requests: { name: 'sidecar.istio.io/inject', values: ['true'] },
+    revision: 'istio.io/rev',
     readsNamespace: false,
   },
   {
@@ -251,16 +254,23 @@ function withArguments(
   return { ...spec, initContainers };
 }
 
-function isIn(mesh: Mesh, { pod, namespaceAnnotations }: ExclusionInput): boolean {
-  const all = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
-  if (all.some(({ name }) => mesh.proxies.includes(name) || isSetupOf(mesh, name))) return true;
+function isIn(mesh: Mesh, input: ExclusionInput): boolean {
+  const { spec } = input.pod;
+  const all = [...spec.containers, ...(spec.initContainers ?? [])];
+  return (
+    all.some(({ name }) => mesh.proxies.includes(name) || isSetupOf(mesh, name)) ||
+    isRequested(mesh, input)
+  );
+}
+
+function isRequested(mesh: Mesh, { pod, namespaceAnnotations }: ExclusionInput): boolean {
   const { name, values } = mesh.requests;
-  const requested = [
-    fieldsOf(pod.metadata['labels'])[name],
-    pod.metadata.annotations?.[name] ??
-      (mesh.readsNamespace ? namespaceAnnotations?.[name] : undefined),
-  ];
-  return requested.some((one) => typeof one === 'string' && values.includes(one));
+  const labels = fieldsOf(pod.metadata['labels']);
+  const inherited = mesh.readsNamespace ? namespaceAnnotations?.[name] : undefined;
+  const requested = [labels[name], pod.metadata.annotations?.[name] ?? inherited];
+  if (requested.some((one) => typeof one === 'string' && values.includes(one))) return true;
+  const revision = labels[mesh.revision ?? ''];
+  return typeof revision === 'string' && revision !== '' && !requested.includes('false');
 }
 
 /** The annotation of a pod takes the place of that of its namespace, and of the mesh's default. */

@@ -73,11 +73,19 @@ const SYSTEM_DIRECTORIES: ReadonlySet<string> = new Set([
   ...['/proc', '/root', '/run', '/run/lock', '/sbin', '/sys', '/tmp', '/usr', '/var'],
   ...['/usr/bin', '/usr/lib', '/usr/lib32', '/usr/lib64', '/usr/libexec', '/usr/libx32'],
   ...['/usr/local', '/usr/local/bin', '/usr/local/lib', '/usr/local/sbin', '/usr/sbin'],
+  ...['/lib/aarch64-linux-gnu', '/lib/x86_64-linux-gnu'],
+  ...['/usr/lib/aarch64-linux-gnu', '/usr/lib/x86_64-linux-gnu'],
+  // The CAs of an image: without them its programs verify no server.
+  ...['/etc/ca-certificates', '/etc/pki', '/etc/pki/ca-trust', '/etc/pki/tls'],
+  ...['/etc/pki/tls/certs', '/etc/ssl', '/etc/ssl/certs', '/usr/share/ca-certificates'],
   ...['/usr/share', '/var/cache', '/var/lib', '/var/log', '/var/spool', '/var/tmp'],
 ]);
 
 /** Files that the kubelet mounts into each container. */
 const FILES_OF_THE_KUBELET = ['/etc/hosts', '/etc/hostname', '/etc/resolv.conf'];
+
+/** Files of nearly every image, where a directory cannot be mounted. */
+const FILES_OF_IMAGES = ['/etc/group', '/etc/passwd', '/etc/shadow'];
 
 /** Why nothing may be mounted there in any image. */
 function hiddenBy(mountPath: string, target: string): string | undefined {
@@ -85,6 +93,8 @@ function hiddenBy(mountPath: string, target: string): string | undefined {
     const same = target === mountPath ? '' : ` (${target})`;
     return `must not be ${mountPath}${same}: the mount would hide a directory of the system; set a directory of its own, such as /vault/secrets`;
   }
+  const ofImage = FILES_OF_IMAGES.find((one) => isWithin(target, one));
+  if (ofImage !== undefined) return `must not be ${mountPath}: ${ofImage} is a file`;
   const file = FILES_OF_THE_KUBELET.find((one) => isWithin(target, one));
   return file === undefined
     ? undefined

@@ -85,9 +85,16 @@ function hasGroup(pod: Pod): boolean {
  * Whether a file may hold a private key, judging by names: programs reject a key of another user, or one that the group
  * can read. Pods with a key under another name set the mode 0400, and so get the user of its reader.
  */
-export function mayHoldPrivateKey({ template, secret }: FileSettings): boolean {
-  return /pki|private.?key/i.test(`${template?.value ?? ''} ${secret?.text ?? ''}`);
+export function mayHoldPrivateKey({ name, file, template, secret }: FileSettings): boolean {
+  const names = [name, file?.value ?? '', secret?.text ?? ''];
+  return (
+    /pki|private.?key/i.test(`${template?.value ?? ''} ${secret?.text ?? ''}`) ||
+    names.some((one) => KEY_NAME.test(one))
+  );
 }
+
+/** `tls.key`, `client-key.pem`, `.ssh/id_rsa`; but not `api_key`. */
+const KEY_NAME = /\.key$|(?:^|[-_./#])key\.pem$|(?:^|[/#])id_(?:rsa|dsa|ecdsa|ed25519)$/i;
 
 /** Whether the group can read and need not execute the file. The mount is read-only, so write bits are irrelevant. */
 function isSufficientForGroup(mode: number): boolean {

@@ -18,6 +18,11 @@ const as = (name: string, ...ids: readonly number[]): object => ({
   securityContext: { runAsUser: ids[0], ...(ids[1] !== undefined && { runAsGroup: ids[1] }) },
 });
 
+const rootWith = (capabilities: object): object => ({
+  name: 'web',
+  securityContext: { runAsUser: 0, capabilities },
+});
+
 function modesOf(annotations: Given, spec: object, mode = 'native'): Record<string, string> {
   const { pod, outcome, message } = injectPod(podWith({ mode, ...annotations }, { ...spec }), {
     installation: OVERRIDABLE,
@@ -77,6 +82,27 @@ test('other files that may hold a private key are for their owner as well', () =
   assert.equal(modesOf({ ...given, 'file-mode-tls': '0440' }, SAME)['tls'], '0440');
 });
 
+for (const [what, given] of Object.entries({
+  'a path': { 'secret-tls': 'kvv2/tls#value', 'file-tls': 'tls/client.key' },
+  'a path in PEM': { 'secret-tls': 'kvv2/tls#value', 'file-tls': 'tls/client-key.pem' },
+  'a path of ssh': { 'secret-tls': 'kvv2/ssh#value', 'file-tls': '.ssh/id_ed25519' },
+  'a name': { 'secret-tls.key': 'kvv2/tls#value' },
+  'a name of ssh': { 'secret-id_rsa': 'kvv2/ssh#value' },
+  'a key of the secret': { 'secret-tls': 'kvv2/tls#tls.key' },
+})) {
+  test(`a file that is a private key by ${what} is for its owner`, () => {
+    const { app, ...others } = modesOf(given, SAME);
+    assert.deepEqual([app, Object.values(others)], ['0440', ['0400']]);
+    const shared = { securityContext: { runAsUser: 999, fsGroup: 5 } };
+    assert.ok(Object.values(modesOf(given, shared)).includes('0400'));
+  });
+}
+
+test('a file is not a private key because its name has the word key', () => {
+  const given = { 'secret-api_key': 'kvv2/api#key', 'secret-keys': 'kvv2/keys' };
+  assert.deepEqual(modesOf(given, SAME), { app: '0440', api_key: '0440', keys: '0440' });
+});
+
 test('a mode that somebody chose is kept', () => {
   assert.equal(modesOf({ ...X509, 'file-mode': '0440' }, SAME)['svid_key'], '0440');
   assert.equal(modesOf({ ...X509, 'file-mode-svid_key': '0600' }, SAME)['svid_key'], '0600');
@@ -120,6 +146,16 @@ const SHUT_OUT: readonly (readonly [string, Given, object])[] = [
     { securityContext: { runAsUser: 999, fsGroup: 5 } },
   ],
   [
+    'a root that may not override permissions',
+    { 'file-mode': '0600' },
+    { containers: [rootWith({ drop: ['ALL'] })] },
+  ],
+  [
+    'a root without the one capability',
+    { 'file-mode': '0600' },
+    { containers: [rootWith({ drop: ['DAC_OVERRIDE'], add: ['NET_BIND_SERVICE'] })] },
+  ],
+  [
     'groups that are not those of the agent',
     { 'file-mode': '0440', 'run-as-group': '5' },
     { containers: [as('a', 7, 1), as('b', 8, 2)] },
@@ -142,6 +178,16 @@ for (const [name, annotations, spec] of SHUT_OUT) {
 const READABLE: readonly (readonly [string, Given, object])[] = [
   ['equal UIDs', { 'file-mode': '0400' }, SAME],
   ['a reader that is root', { 'file-mode': '0400' }, { securityContext: { runAsUser: 0 } }],
+  [
+    'a root that may override permissions',
+    { 'file-mode': '0400' },
+    { containers: [rootWith({ drop: ['ALL'], add: ['DAC_OVERRIDE'] })] },
+  ],
+  [
+    'a root that lacks other capabilities',
+    { 'file-mode': '0400' },
+    { containers: [rootWith({ drop: ['NET_RAW'] })] },
+  ],
   ['an fsGroup', { 'file-mode': '0440' }, { securityContext: { fsGroup: 5 } }],
   ['everybody', { 'file-mode': '0444' }, {}],
   [

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { parseInstallation } from '../../../src/config/installation/index.ts';
 import { readPod, removeInjection, type Pod } from '../../../src/admission/index.ts';
 import { hasPort, withPort } from '../../../src/admission/port-list.ts';
 import { containerOf, injectPod, podWith, prefixed, type Given } from './harness.ts';
@@ -80,6 +81,7 @@ for (const [proxy, annotation, ports] of [
 
 for (const [what, more, annotation] of [
   ['a label of Istio', { labels: { 'sidecar.istio.io/inject': 'true' } }, ISTIO],
+  ['a revision of Istio', { labels: { 'istio.io/rev': 'stable' } }, ISTIO],
   ['an annotation of Istio', { annotations: { 'sidecar.istio.io/inject': 'true' } }, ISTIO],
   ['an annotation of Linkerd', { annotations: { 'linkerd.io/inject': 'enabled' } }, LINKERD],
   ['a label of Kuma', { labels: { 'kuma.io/sidecar-injection': 'enabled' } }, KUMA],
@@ -98,6 +100,19 @@ for (const [what, more, annotation] of [
 for (const [what, spec, more] of [
   ['no mesh', {}, {}],
   ['a refusal of a mesh', {}, { labels: { 'sidecar.istio.io/inject': 'false' } }],
+  [
+    'a refusal of a mesh with a revision',
+    {},
+    { labels: { 'sidecar.istio.io/inject': 'false', 'istio.io/rev': 'stable' } },
+  ],
+  [
+    'a refusal by annotation with a revision',
+    {},
+    {
+      labels: { 'istio.io/rev': 'stable' },
+      annotations: { 'sidecar.istio.io/inject': 'false' },
+    },
+  ],
   ['a label that is not a text', {}, { labels: { 'sidecar.istio.io/inject': true } as never }],
   ['mode init', withProxy('istio-proxy'), { settings: { mode: 'init' } }],
   ['the host network', { ...withProxy('istio-proxy'), hostNetwork: true }, {}],
@@ -294,6 +309,26 @@ test('containers that platforms add do not see the files by default, and do if t
     const chosen = injectPod(meshed({ containers }, { settings: { containers: name } })).pod;
     assert.equal(containerOf(chosen, name).volumeMounts?.length, 1, name);
     assert.equal(containerOf(chosen, 'web').volumeMounts, undefined);
+  }
+});
+
+test('a pod in which no container sees the files causes a warning', () => {
+  const csi = parseInstallation({
+    csi: { enabled: true, identity: { kind: 'service-account' } },
+  });
+  for (const mode of ['native', 'pair', 'init', 'csi']) {
+    const warningsOf = (containers: readonly object[], settings: Given = {}): string => {
+      const pod = meshed({ containers }, { settings: { mode, ...settings } });
+      const { outcome, warnings } = injectPod(pod, { installation: csi });
+      assert.equal(outcome, 'injected');
+      return warnings.filter((one) => one.includes('no container sees')).join();
+    };
+    assert.match(
+      warningsOf(named('istio-proxy')),
+      /^vouchsafe\.dev\/containers: no container sees the files: .* "istio-proxy"/,
+    );
+    assert.equal(warningsOf(named('istio-proxy'), { containers: 'istio-proxy' }), '');
+    assert.equal(warningsOf(named('web', 'istio-proxy')), '');
   }
 });
 

@@ -31,6 +31,9 @@ for (const mode of ['native', 'pair', 'init', 'csi']) {
     ...['/', '/bin', '/boot', '/dev', '/etc', '/home', '/lib', '/lib64', '/opt', '/proc', '/root'],
     ...['/run', '/sbin', '/sys', '/tmp', '/usr', '/usr/bin', '/usr/lib', '/usr/local', '/var'],
     ...['/var/run', '/var/lock', '/var/lib', '/var/log', '/var/tmp', '/etc/', '/var/run/'],
+    ...['/etc/ssl', '/etc/ssl/certs', '/etc/pki', '/etc/pki/tls/certs', '/etc/pki/ca-trust'],
+    ...['/usr/share/ca-certificates', '/usr/lib/x86_64-linux-gnu', '/lib/aarch64-linux-gnu'],
+    ...['/etc/passwd', '/etc/group', '/etc/passwd/x'],
     ...['/etc/hosts', '/etc/resolv.conf', '/etc/hostname', '/etc/hosts/x'],
   ]) {
     test(`${mode}: nothing of the system is hidden: ${path}`, () => {
@@ -39,7 +42,17 @@ for (const mode of ['native', 'pair', 'init', 'csi']) {
   }
 }
 
-for (const path of ['/etc/web', '/run/web', '/var/run/web', '/srv', '/mnt', '/tmp/x', '/opt/web']) {
+for (const path of [
+  '/etc/web',
+  '/run/web',
+  '/var/run/web',
+  '/srv',
+  '/mnt',
+  '/tmp/x',
+  '/opt/web',
+  '/etc/ssl/web',
+  '/etc/pki/web',
+]) {
   test(`a directory of its own is accepted: ${path}`, () => {
     const { outcome, warnings, message } = injectPod(podAt(path, {}));
     assert.deepEqual([outcome, warnings], ['injected', []], message);

@@ -318,6 +318,36 @@ test('the memory of the pod as a whole has to hold the volume as well', () => {
   assert.equal(injectPod(podWith({ 'volume-size': '64Mi' }, requests)).outcome, 'injected');
 });
 
+test('a volume that is too small for any set, or has no limit, is denied', () => {
+  for (const mode of ['native', 'pair', 'init']) {
+    for (const size of ['0', '0Mi', '500m', '63Ki']) {
+      assert.match(
+        problemsOf(injectPod(podWith({ mode, 'volume-size': size }))).join('\n'),
+        /^volume-size: \S+ is less than the minimum of 65536 bytes$/,
+      );
+    }
+    assert.equal(injectPod(podWith({ mode, 'volume-size': '64Ki' })).outcome, 'injected');
+  }
+  const installation = parseInstallation({ defaults: { 'volume-size': '0' } });
+  assert.match(
+    problemsOf(injectPod(podWith({}), { installation })).join(),
+    /^volume-size of the installation: 0 is less/,
+  );
+});
+
+test('a memory limit in which no agent can run causes a warning', () => {
+  for (const [memory, isWarned] of [
+    ['10Mi', true],
+    ['16Mi/31Mi', true],
+    ['16Mi/32Mi', false],
+    ['48Mi', false],
+  ] as const) {
+    const { outcome, warnings } = injectPod(podWith({ memory }));
+    assert.equal(outcome, 'injected');
+    assert.equal(/^vouchsafe\.dev\/memory: with a limit of \d+Mi /.test(warnings.join()), isWarned);
+  }
+});
+
 test('enough memory, or no size that somebody set, does not conflict', () => {
   for (const annotations of [
     { 'volume-size': '64Mi', memory: '416Mi' },
