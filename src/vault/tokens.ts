@@ -113,9 +113,8 @@ export async function renewLease(
   if (wrapping !== undefined) throw api.problem(path, wrapping);
   if (answer === undefined) throw api.malformed(path, 'is empty');
   const durationMs = secondsAt(answer, 'lease_duration');
-  if (answer['renewable'] === true || durationMs > 0) {
-    return { durationMs, renewable: answer['renewable'] === true };
-  }
+  // Without a duration the answer does not tell what is left, renewable or not.
+  if (durationMs > 0) return { durationMs, renewable: answer['renewable'] === true };
   return { durationMs: await remainingLife(api, token, lease.id, signal), renewable: false };
 }
 

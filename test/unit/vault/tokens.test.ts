@@ -141,6 +141,14 @@ suite('a lease', () => {
     assert.equal(server.requests[1]?.path, '/v1/sys/leases/lookup');
   });
 
+  test('that is renewed for no time keeps the life it has', async (t) => {
+    const renewal = answer(null, { lease_id: LEASE, lease_duration: 0, renewable: true });
+    const server = await startScripted(t, inOrder(renewal, answer({ ttl: 47 })));
+    const { client } = makeClient(t, server.address);
+    const renewed = await client.renewLease(TOKEN, LEASE, undefined, NEVER);
+    assert.deepEqual(renewed, { durationMs: 47_000, renewable: false });
+  });
+
   test('that cannot be renewed and is gone meanwhile is gone', async (t) => {
     const replies = [refused(400, 'lease is not renewable'), refused(400, 'invalid lease')];
     const server = await startScripted(t, inOrder(...replies));
