@@ -53,19 +53,23 @@ const TEMPLATE_FIELD = /templates?$/i;
 export function podTemplatesOf(object: Fields): readonly PodTemplate[] {
   const place = placeOf(object);
   if (place === undefined) return [...searched(object, object, [])];
+  if (workloadRefOf(object) !== undefined) return [];
   const template = valueAt(object, place);
   if (isRecord(template)) return [templateAt(object, [], place, template)];
-  if (workloadRefOf(object) !== undefined) return [];
   const message = `${ownerOf(object)} has no ${formatPath(place)}`;
   throw new VouchsafeError('ERR_ADMISSION_MALFORMED', message);
 }
 
-/** The workload whose template an Argo Rollout uses instead of its own: `Deployment/web`. */
+/**
+ * The workload whose template an Argo Rollout uses instead of its own: `Deployment/web`. Its own is then missing, or
+ * empty as clients of the API write it.
+ */
 export function workloadRefOf(object: Fields): string | undefined {
   if (groupOf(object) !== 'argoproj.io' || object['kind'] !== 'Rollout') return undefined;
   const spec = fieldsOf(object['spec']);
   const { kind, name } = fieldsOf(spec['workloadRef']);
-  if (isRecord(spec['template'])) return undefined;
+  const { containers } = fieldsOf(fieldsOf(spec['template'])['spec']);
+  if (Array.isArray(containers) && containers.length > 0) return undefined;
   return typeof kind === 'string' && typeof name === 'string' ? `${kind}/${name}` : undefined;
 }
 

@@ -41,6 +41,28 @@ const objects = fc.letrec<{ readonly value: unknown; readonly object: Fields }>(
 })).object;
 
 suite('pod templates', () => {
+  test('a Rollout with a reference has no pod of its own, also with an empty template', () => {
+    const workloadRef = { apiVersion: 'apps/v1', kind: 'Deployment', name: 'web' };
+    const rollout = (template: unknown, reference: object): Fields => ({
+      apiVersion: 'argoproj.io/v1alpha1',
+      kind: 'Rollout',
+      metadata: { name: 'web' },
+      spec: { template, ...reference },
+    });
+    for (const template of [
+      undefined,
+      null,
+      {},
+      { metadata: { creationTimestamp: null }, spec: { containers: null } },
+      { spec: { containers: [] } },
+    ]) {
+      assert.deepEqual(podTemplatesOf(rollout(template, { workloadRef })), []);
+    }
+    const own = { spec: { containers: [{ name: 'web' }] } };
+    assert.equal(podTemplatesOf(rollout(own, { workloadRef })).length, 1);
+    assert.equal(podTemplatesOf(rollout({}, {})).length, 1);
+  });
+
   test('putting each pod back gives the object, and only known kinds are malformed', () => {
     fc.assert(
       fc.property(objects, (object) => {
