@@ -10,7 +10,7 @@ import { sshCertificateLife } from './ssh-certificate.ts';
 
 /** Bounds of the search: answers of Vault are up to 8 MiB. */
 const MAX_FIELDS = 256;
-const MAX_DEPTH = 2;
+const MAX_DEPTH = 4;
 const MAX_DOCUMENT_CHARS = 64 * 1024;
 
 /** From here on a number is in milliseconds: as seconds it would be far beyond the year 9999. */
@@ -109,19 +109,32 @@ function spanOf({ fromMs, toMs }: Life): OwnEnd {
   return { notBeforeMs: fromMs, expiresAtMs };
 }
 
-/** The fields of the data and of the objects in them. */
+/** The fields of the data, and of the objects and lists in them. */
 function fieldsIn(data: JsonObject): readonly Field[] {
   const found: Field[] = [];
   const collect = (parent: JsonObject, depth: number): void => {
     for (const key of Object.keys(parent)) {
       if (found.length >= MAX_FIELDS) return;
       found.push({ name: snakeCase(key), parent, key });
-      const value = parent[key];
-      if (isRecord(value) && depth < MAX_DEPTH) collect(value, depth + 1);
+      if (depth === MAX_DEPTH) continue;
+      for (const inner of objectsIn(parent[key], key)) collect(inner, depth + 1);
     }
   };
   collect(data, 1);
   return found;
+}
+
+/** A member that is an object, or the items of one that is a list; a text in a list has the name of the list. */
+function objectsIn(value: unknown, key: string): readonly JsonObject[] {
+  if (isRecord(value)) return [value];
+  if (!Array.isArray(value)) return [];
+  const items: readonly unknown[] = value.slice(0, MAX_FIELDS);
+  return items.flatMap((item, index) => {
+    if (isRecord(item)) return [item];
+    // After the first one, the certificates of a list are those of its issuers.
+    const isIssuer = index > 0 && (typeof item !== 'string' || !/^(?:Bearer )?ey/.test(item));
+    return isIssuer ? [] : [{ [key]: item }];
+  });
 }
 
 function snakeCase(key: string): string {

@@ -41,6 +41,19 @@ const TABLE: readonly [string, Readonly<Record<string, unknown>>, OwnEnd | undef
   ['a JWT in a field of any name', { anything: TOKEN }, TOKEN_END],
   ['a JWT behind "Bearer"', { header: `Bearer ${TOKEN}` }, TOKEN_END],
   ['a JWT in an object', { credential: { value: TOKEN } }, TOKEN_END],
+  ['a JWT in a list', { tokens: ['opaque', TOKEN] }, TOKEN_END],
+  [
+    'objects in a list',
+    {
+      tokens: [
+        { token: 'x', ttl: 90 },
+        { token: 'y', ttl: 60 },
+      ],
+    },
+    MINUTE,
+  ],
+  ['objects in objects', { a: { b: { c: { token: 'x', ttl: 60 } } } }, MINUTE],
+  ['a list of certificates: the first one', { certificate: [leaf.certPem, ca.caPem] }, LEAF_STORED],
   [
     'a JWT in a NATS file',
     { creds: `-----BEGIN NATS USER JWT-----\n${TOKEN}\n------END NATS USER JWT------\n` },
@@ -105,6 +118,8 @@ const TABLE: readonly [string, Readonly<Record<string, unknown>>, OwnEnd | undef
   ['another plug-in: certificate_chain', { certificate_chain: leaf.certPem }, LEAF_STORED],
 
   ['nothing', {}, undefined],
+  ['lists of nothing', { token: [], ttl: [60], expiration: [[NOW + 60]] }, undefined],
+  ['a list of certificates of others', { ca_chain: [leaf.certPem] }, undefined],
   ['certificates of others', { issuing_ca: ca.caPem, root: ca.caPem }, undefined],
   ['a role: its ttl belongs to no credential', { key: 'named', ttl: 60, max_ttl: 120 }, undefined],
   ['a limit', { token: 'x', max_ttl: 60, token_max_ttl: 60 }, undefined],
@@ -205,6 +220,11 @@ test('whatever the fields hold, an end is a date', () => {
       assert.ok(end === undefined || !Number.isNaN(new Date(end.expiresAtMs).getTime()));
     }),
   );
+});
+
+test('a hostile list is searched in bounded time', () => {
+  const items = Array.from({ length: 100_000 }, () => ({ a: [[{}], 'ey.'.repeat(8)] }));
+  assert.equal(ownEnd({ a: items, b: items, c: { d: items } }, NOW_MS), undefined);
 });
 
 test('a hostile answer is searched in bounded time', () => {
