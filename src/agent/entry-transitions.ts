@@ -16,7 +16,6 @@ import {
   heldOf,
   isAbsent,
   type EntryContext,
-  type EntryEffect,
   type EntryEvent,
   type EntryEventOf,
   type EntryEventType,
@@ -27,6 +26,7 @@ import {
   type ValueState,
 } from './entry-state.ts';
 import { takeFirstStep, takeStep } from './entry-steps.ts';
+import { lifeWarnings } from './life-warnings.ts';
 import type { ObtainedValue } from './obtain.ts';
 import { lastRenewalMs, spreadFirst } from './schedule.ts';
 
@@ -149,24 +149,12 @@ function hold(
     state: moved(next, context),
     effects: [
       { type: 'reset-waits' },
-      ...unknownLife(previous, value),
+      ...lifeWarnings(previous, value, nowMs),
       ...supersede(replaced),
       ...(value.lease === undefined ? [] : [{ type: 'save' } as const]),
       ...(isChanged ? [{ type: 'render' } as const] : []),
     ],
   };
-}
-
-/** A warning about the first lease without a duration. */
-function unknownLife(
-  previous: ObtainedValue | undefined,
-  { plan }: ObtainedValue,
-): readonly EntryEffect[] {
-  const wasUnknown = previous?.plan.unknownWaitMs !== undefined;
-  if (plan.unknownWaitMs === undefined || wasUnknown) return [];
-  const message =
-    'vault issued a lease without a duration; a new credential is requested at refresh, then less and less often';
-  return [{ type: 'log', level: 'warn', message }];
 }
 
 /** A stream delivers while a read is in progress. */

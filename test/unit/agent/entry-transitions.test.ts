@@ -283,6 +283,22 @@ test('a lease without a duration is warned about once', () => {
   );
 });
 
+test('a value that has ended before it is received is warned about, until another one has not', () => {
+  const over = {
+    value: { token: 'x' },
+    plan: { action: 'fetch', atMs: NOW_MS + MINUTE_MS, expiresAtMs: NOW_MS - 1 },
+  } as const;
+  const obtained = { type: 'obtained', value: over } as const;
+  const [first, again] = ['fetch:ok reset-waits warn render', 'fetch:ok reset-waits'];
+  assert.equal(short(transitionEntry(STATES.fetching, obtained, CONTEXT)), `held ${first}`);
+  const repeated: EntryState = { name: 'refreshing', held: over, times };
+  assert.equal(short(transitionEntry(repeated, obtained, CONTEXT)), `held ${again}`);
+  const plan = { ...over.plan, atMs: NOW_MS - MINUTE_MS };
+  const ended: EntryState = { name: 'refreshing', held: { ...over, plan }, times };
+  const same = transitionEntry(ended, obtained, CONTEXT);
+  assert.equal(short(same), 'held fetch:ok reset-waits warn', 'it ended in the file');
+});
+
 suite('a lease that is to be replaced', () => {
   const LEFT_MS = 4 * MINUTE_MS;
   const ending = { ...FETCH, expiresAtMs: NOW_MS + LEFT_MS };
