@@ -214,7 +214,7 @@ export const ERROR_TABLE = {
     'backoff',
     'warn',
     EXIT.secret,
-    'There is no secret at this path, or its version was deleted.',
+    'There is no secret at this path, or its version was deleted. If it may be absent, set `optional-<name>`, or use `optionalSecret` in the template.',
   ),
   ERR_VAULT_NO_VALUE: rule(
     'backoff',

@@ -265,7 +265,10 @@ function compare(
   const written = files.filter(({ path }) => present.files.get(path)?.current !== true);
   const changed = [...written.map((file) => file.path), ...removed];
   const sameModes = files.every(({ path, mode }) => present.files.get(path)?.mode === mode);
-  return { changed, same: present.intact && sameModes && changed.length === 0 };
+  // An empty set is a generation, too: readers find `..data`.
+  const hasGeneration = present.generation !== undefined;
+  const same = hasGeneration && present.intact && sameModes && changed.length === 0;
+  return { changed, same };
 }
 
 function checkFiles(directory: string, files: readonly OutputFile[]): void {

@@ -3,6 +3,7 @@
  */
 import { readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
+import { codeOf } from '../../core/index.ts';
 import type { AgentConfig, FileConfig } from '../../config/agent/index.ts';
 import type { AgentLine } from './agent-process.ts';
 
@@ -41,15 +42,29 @@ export class ShowConsole {
     this.#say(`    ${container} | ${message}${changed}${error}${code}`);
   }
 
-  /** The delivered files. */
+  /** The delivered files; of one that does not exist, because its secret is optional and absent, only that. */
   async files(config: AgentConfig, directory: string, only?: readonly string[]): Promise<void> {
     // Resolved once: a swap meanwhile must not mix two generations.
     const current = await realpath(join(directory, '..data'));
     for (const file of config.files) {
       if (only !== undefined && !only.includes(file.path)) continue;
-      const text = await readFile(join(current, file.path), 'utf8');
+      const text = await textOf(join(current, file.path));
+      if (text === undefined) {
+        this.#say(`    ${file.path} (no file: its secret is absent)`);
+        continue;
+      }
       this.#say(`    ${file.path} (mode ${file.mode.toString(8).padStart(4, '0')})`);
       for (const line of this.#linesOf(file, text)) this.#say(`      ${line}`);
     }
+  }
+}
+
+/** The text of a file; undefined if it does not exist. */
+async function textOf(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
   }
 }

@@ -4,6 +4,7 @@
  */
 import {
   dependencyKey,
+  isOptional,
   isVaultDependency,
   toVouchsafeError,
   type VaultDependency,
@@ -14,6 +15,7 @@ import { parseTemplate, renderTemplate, type Template } from '../../template/ind
 
 /** A Vault path and the keys that the files use. */
 export interface Need {
+  /** Optional if every use of it is. */
   readonly dependency: VaultDependency;
   readonly keys: ReadonlySet<string>;
 }
@@ -26,9 +28,11 @@ export async function needsOf(
   const needs = new Map<string, { dependency: VaultDependency; keys: Set<string> }>();
   const keysOf = (dependency: VaultDependency): Set<string> => {
     const key = dependencyKey(dependency);
-    const need = needs.get(key) ?? { dependency, keys: new Set() };
-    needs.set(key, need);
-    return need.keys;
+    const known = needs.get(key);
+    const keys = known?.keys ?? new Set();
+    const isRequired = known !== undefined && !isOptional(known.dependency);
+    needs.set(key, { dependency: isRequired ? known.dependency : dependency, keys });
+    return keys;
   };
   for (const { name, source } of files) {
     const secret = 'secret' in source ? source.secret : undefined;
@@ -48,8 +52,9 @@ function addRef(secret: SecretRef, keysOf: KeysOf): void {
   if (secret.key !== undefined) keys.add(secret.key);
 }
 
-function dependencyOf({ path, params }: SecretRef): VaultDependency {
-  return params === undefined ? { kind: 'read', path } : { kind: 'write', path, params };
+function dependencyOf({ path, params, optional }: SecretRef): VaultDependency {
+  if (params !== undefined) return { kind: 'write', path, params };
+  return { kind: 'read', path, ...(optional && { optional }) };
 }
 
 function renderSample(template: Template, secret: SecretRef | undefined, keysOf: KeysOf): void {

@@ -3,7 +3,14 @@
  */
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { JsonText, Secret, type Clock, type Random, type WriteParams } from '../../core/index.ts';
+import {
+  isOptional,
+  JsonText,
+  Secret,
+  type Clock,
+  type Random,
+  type WriteParams,
+} from '../../core/index.ts';
 import { createVaultClient, type VaultClient } from '../../vault/index.ts';
 import { createTestCa } from '../ca/index.ts';
 import { startDevVault } from '../vault/index.ts';
@@ -82,7 +89,7 @@ export async function connectVault(
   };
 }
 
-/** Secrets without a lease that the pod reads: a new version of them can be written. */
+/** Secrets without a lease that the pod requires: a new version of them can be written. */
 function realRotations(
   client: VaultClient,
   token: Secret<string>,
@@ -91,7 +98,9 @@ function realRotations(
   return needs
     .filter(
       ({ dependency }) =>
-        dependency.kind === 'read' && !/\/(static-)?creds\//.test(dependency.path),
+        dependency.kind === 'read' &&
+        !isOptional(dependency) &&
+        !/\/(static-)?creds\//.test(dependency.path),
     )
     .map(({ dependency, keys }) => ({
       path: dependency.path,

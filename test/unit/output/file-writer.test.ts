@@ -118,6 +118,8 @@ test('a name can turn from file to directory and back', async (t) => {
 test('the empty set removes everything', async (t) => {
   const directory = tempDirectory(t);
   const writer = writerOf(directory);
+  assert.deepEqual(await writer.write([], ALWAYS), { changed: [], swapped: true });
+  assert.deepEqual(fs.readdirSync(join(directory, '..data')), [], 'readers find an empty set');
   assert.deepEqual(await writer.write([], ALWAYS), { changed: [], swapped: false });
   await writer.write(setOf({ a: '1' }), ALWAYS);
   assert.deepEqual(await writer.write([], ALWAYS), { changed: ['a'], swapped: true });
