@@ -19,9 +19,7 @@ import type {
   TemplatePort,
   X509Files,
 } from './ports.ts';
-
-/** The largest mounted template. */
-const MAX_TEMPLATE_BYTES = 1024 * 1024;
+import { readTemplates } from './read-templates.ts';
 
 /** What is at the path of a file: its bytes, or no file, because its secret is optional and absent. */
 export type FileContent = Uint8Array | 'no file';
@@ -45,7 +43,7 @@ export interface RenderedFile {
 export interface FileSet {
   /** Paths of mounted templates, to be watched. */
   readonly templateFiles: readonly string[];
-  /** Reads and parses the mounted templates again. On failure the parsed ones stay. */
+  /** Reads and parses the mounted templates again, all of one moment. On failure all parsed ones stay. */
   reload(): Promise<void>;
   /** Renders each file, in the order of the config, and those of federated trust domains. Rejects with the signal's reason on abort. */
   render(values: KnownValues, signal: AbortSignal): Promise<readonly RenderedFile[]>;
@@ -81,10 +79,11 @@ export function createFileSet<T>(
     templateFiles,
 
     async reload() {
-      for (const path of templateFiles) {
-        const text = await readTemplate(path, reader);
-        mounted.set(path, templates.parseTemplate(text, path));
-      }
+      const texts = await readTemplates(templateFiles, reader);
+      const parsed = [...texts].map(
+        ([path, text]) => [path, templates.parseTemplate(text, path)] as const,
+      );
+      for (const [path, template] of parsed) mounted.set(path, template);
     },
 
     async render(values, signal) {
@@ -226,16 +225,4 @@ function loaded<T>(mounted: ReadonlyMap<string, T>, path: string): T {
   const template = mounted.get(path);
   if (template !== undefined) return template;
   throw new VouchsafeError('ERR_TEMPLATE_UNREADABLE', `the template ${path} is not loaded`);
-}
-
-async function readTemplate(path: string, reader: Pick<FilesPort, 'read'>): Promise<string> {
-  try {
-    return await reader.read(path, MAX_TEMPLATE_BYTES);
-  } catch (error) {
-    throw new VouchsafeError(
-      'ERR_TEMPLATE_UNREADABLE',
-      `cannot read the template ${path}; is the ConfigMap mounted and does it hold that key?`,
-      { cause: error },
-    );
-  }
 }

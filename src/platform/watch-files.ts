@@ -36,13 +36,14 @@ export async function* watchFiles(
   const either = AbortSignal.any([signal, ended.signal]);
   // Watch the directories: a watch on a link does not notice a swap of ..data.
   const watches = [...new Set(paths.map((path) => dirname(path)))].map((directory) =>
-    watchDirectory({ watch, directory, names, onChange }, either),
+    // Each rejects with the abort. Handled here: the consumer may be busy with a change for a while.
+    watchDirectory({ watch, directory, names, onChange }, either).catch(() => undefined),
   );
   try {
     for await (const _ of changed.updates(signal)) yield;
   } finally {
     ended.abort();
-    await Promise.allSettled(watches); // each rejects with the abort
+    await Promise.all(watches);
   }
 }
 

@@ -152,6 +152,7 @@ suite('faults of the node', () => {
     }
     await space.remove('app');
     await revoked(space);
+    await answers(); // a kubelet that was restarted takes pods for unready until it has probed them again
   });
 
   test('the kubelet is restarted during a publish: it calls again, and the same start goes on', async () => {
@@ -163,6 +164,7 @@ suite('faults of the node', () => {
     assert.equal(await space.logins(), 1);
     await space.remove('app');
     await revoked(space);
+    await answers();
   });
 
   test('the node is rebooted: pods come back with a new login, and nothing old stays', async () => {

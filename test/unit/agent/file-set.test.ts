@@ -151,6 +151,37 @@ test('a missing mounted template has no content, and the reload fails', async ()
   assert.deepEqual(await textOf(set, values({})), ['text'], 'the last good one stays');
 });
 
+test('templates that change together are used together, also if they change between two reads', async () => {
+  let version = 1;
+  const config = agentConfig({
+    files: ['a', 'b', 'c'].map((name) => ({ name, templateFile: `/t/${name}` })),
+  });
+  let reads = 0;
+  const read = (path: string): Promise<string> => {
+    reads += 1;
+    if (reads === 2) version = 2; // the kubelet swaps the volume after the first file has been read
+    return Promise.resolve(`${path} ${version}`);
+  };
+  const set = createFileSet(config, LOCAL_TEMPLATES, { read });
+  await set.reload();
+  assert.deepEqual(await textOf(set, values({})), ['/t/a 2', '/t/b 2', '/t/c 2']);
+});
+
+test('templates that change at each read are used as they are in the end, and a failed one changes none', async () => {
+  let reads = 0;
+  const mounted = { read: (path: string) => Promise.resolve(`${path} ${++reads}`) };
+  const config = agentConfig({ files: ['a', 'b'].map((name) => ({ name, templateFile: name })) });
+  const set = createFileSet(config, LOCAL_TEMPLATES, mounted);
+  await set.reload();
+  const before = await textOf(set, values({}));
+  assert.ok(reads <= 20, `${reads} reads`);
+  mounted.read = (path) => Promise.resolve(path === 'a' ? 'newer' : '{{#if');
+  const reloading = set.reload();
+  assert.deepEqual(await textOf(set, values({})), before, 'not half of them');
+  await assert.rejects(reloading, { code: 'ERR_TEMPLATE_SYNTAX' });
+  assert.deepEqual(await textOf(set, values({})), before);
+});
+
 test('a template file that several files use is watched and read once', async () => {
   let reads = 0;
   const file = (name: string): object => ({ name, templateFile: '/t' });

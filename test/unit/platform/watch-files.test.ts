@@ -4,6 +4,7 @@ import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { watchFiles } from '../../../src/platform/index.ts';
+import { settle } from '../../helpers/settle.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';
 
 /** Watches until the test ends; each call of the function waits for one more change. The watch is set up when it returns. */
@@ -71,5 +72,14 @@ test('an abort ends it with its reason', async (t) => {
   const changes = watchFiles([join(tempDirectory(t), 'file')], end.signal);
   await changes.next();
   end.abort(new Error('the end'));
+  await assert.rejects(changes.next(), /the end/);
+});
+
+test('an abort while its user is busy fails nothing else, and is seen at the next step', async (t) => {
+  const end = new AbortController();
+  const changes = watchFiles([join(tempDirectory(t), 'file')], end.signal);
+  await changes.next();
+  end.abort(new Error('the end'));
+  await settle(); // a rejection that nothing handles would fail this test
   await assert.rejects(changes.next(), /the end/);
 });
