@@ -4,6 +4,7 @@
  */
 import { parseArgs } from 'node:util';
 import { EXIT } from '../../src/core/index.ts';
+import { agentEnvironment } from '../../src/config/agent/index.ts';
 import { runAgent } from '../../src/agent-runtime/index.ts';
 import {
   createLogger,
@@ -35,13 +36,7 @@ export async function main(words: readonly string[]): Promise<number> {
     {
       configPath: values.config,
       configText: environmentVariable('VOUCHSAFE_CONFIG'),
-      environment: {
-        spiffeEndpointSocket: environmentVariable('SPIFFE_ENDPOINT_SOCKET'),
-        vaultAddress: environmentVariable('VAULT_ADDR'),
-        vaultNamespace: environmentVariable('VAULT_NAMESPACE'),
-        vaultCaFile: environmentVariable('VAULT_CACERT'),
-        vaultProxy: firstVariable('VAULT_PROXY_ADDR', 'VAULT_HTTP_PROXY'),
-      },
+      environment: agentEnvironment(environmentVariable),
       once: values.once === true,
       nodeAddresses: nodeAddresses(),
       clock: systemClock,
@@ -51,11 +46,6 @@ export async function main(words: readonly string[]): Promise<number> {
     },
     terminationSignal(),
   );
-}
-
-/** The first of these variables that is set and not empty. */
-function firstVariable(...names: readonly string[]): string | undefined {
-  return names.map(environmentVariable).find((value) => value !== undefined && value !== '');
 }
 
 if (import.meta.main) {

@@ -3,6 +3,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { resolve } from 'node:path';
+import { agentEnvironment, vaultVariable } from '../config/agent/index.ts';
 import { ANNOTATIONS } from '../config/annotations/index.ts';
 import { EXIT, Secret, VouchsafeError } from '../core/index.ts';
 import type { ConfigMap, RealVault } from '../dev/show/index.ts';
@@ -112,16 +113,16 @@ async function runCsi(io: Io, options: DevOptions, signal: AbortSignal): Promise
   return EXIT.ok;
 }
 
-/** The real Vault of VAULT_ADDR; undefined where it is not set. */
-export function realVault(io: Io): RealVault | undefined {
-  const address = io.variable('VAULT_ADDR');
-  if (address === undefined) return undefined;
-  const token = io.variable('VAULT_TOKEN');
+/** The real Vault or OpenBao of the environment; undefined where no address is set. */
+export function realVault({ variable }: Pick<Io, 'variable'>): RealVault | undefined {
+  const { vaultAddress, vaultNamespace, vaultCaFile, vaultProxy } = agentEnvironment(variable);
+  if (vaultAddress === undefined) return undefined;
+  const token = vaultVariable(variable, 'TOKEN');
   return {
-    address,
-    namespace: io.variable('VAULT_NAMESPACE'),
-    caFile: io.variable('VAULT_CACERT'),
-    proxy: io.variable('VAULT_PROXY_ADDR') ?? io.variable('VAULT_HTTP_PROXY'),
+    address: vaultAddress,
+    namespace: vaultNamespace,
+    caFile: vaultCaFile,
+    proxy: vaultProxy,
     token: token === undefined ? undefined : new Secret(token),
   };
 }

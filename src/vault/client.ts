@@ -1,7 +1,7 @@
 /**
  * The Vault client, assembled from transport, API and operations.
  */
-import { NO_LOGGER, NO_METRICS, VouchsafeError, type Secret } from '../core/index.ts';
+import { hasCode, NO_LOGGER, NO_METRICS, VouchsafeError, type Secret } from '../core/index.ts';
 import { VaultApi } from './api.ts';
 import { login } from './login.ts';
 import { Reader } from './read.ts';
@@ -67,7 +67,10 @@ function operations(
   reader: Reader,
   namespace: string | undefined,
 ): Omit<VaultClient, 'close'> {
-  /** Distinguishes an unknown token, which needs a new login, from one whose policies do not suffice. */
+  /**
+   * Distinguishes an unknown token from one whose policies do not suffice: OpenBao and older versions of Vault deny the
+   * requests of both with the same text.
+   */
   const withTokenCheck = async <T>(
     token: Secret<string>,
     signal: AbortSignal,
@@ -90,10 +93,17 @@ function operations(
     renewToken: (token, signal, incrementMs) =>
       withTokenCheck(token, signal, () => renewToken(api, token, signal, incrementMs)),
     tokenIsValid: (token, signal) => tokenIsValid(api, token, signal),
-    revokeToken: (token, signal) => revokeToken(api, token, signal),
+    revokeToken: async (token, signal) => {
+      try {
+        await withTokenCheck(token, signal, () => revokeToken(api, token, signal));
+      } catch (error) {
+        if (!hasCode(error, 'ERR_VAULT_TOKEN_INVALID')) throw error;
+      }
+    },
     renewLease: (token, id, incrementMs, signal) =>
       withTokenCheck(token, signal, () => renewLease(api, token, { id, incrementMs }, signal)),
-    revokeLease: (token, leaseId, signal) => revokeLease(api, token, leaseId, signal),
+    revokeLease: (token, leaseId, signal) =>
+      withTokenCheck(token, signal, () => revokeLease(api, token, leaseId, signal)),
   };
 }
 

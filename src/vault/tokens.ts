@@ -42,8 +42,8 @@ export async function renewToken(
 }
 
 /**
- * Whether Vault knows the token. Older versions deny `lookup-self` with the same text for an unknown token
- * and for a missing policy. Then a mount that every token has is looked up: Vault denies that with a text of
+ * Whether Vault knows the token. OpenBao and older versions of Vault deny `lookup-self` with the same text for an
+ * unknown token and for a missing policy. Then a mount that every token has is looked up: Vault denies that with a text of
  * its own to a token that it knows.
  */
 export async function tokenIsValid(
@@ -78,18 +78,16 @@ async function probeToken(
   }
 }
 
-/** Revokes the token itself; succeeds if Vault no longer knows it. */
+/** Revokes the token itself. */
 export async function revokeToken(
   api: VaultApi,
   token: Secret<string>,
   signal: AbortSignal,
 ): Promise<void> {
-  const path = 'auth/token/revoke-self';
-  try {
-    await api.call({ operation: 'token-revoke', path, token, body: {} }, signal);
-  } catch (error) {
-    if (!hasCode(error, 'ERR_VAULT_TOKEN_INVALID')) throw error;
-  }
+  await api.call(
+    { operation: 'token-revoke', path: 'auth/token/revoke-self', token, body: {} },
+    signal,
+  );
 }
 
 /** Renews a lease; for one that is valid but not renewable, returns the remaining time. */

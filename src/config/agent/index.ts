@@ -8,8 +8,5 @@ export {
   type RawFile,
   type RawX509Files,
 } from './agent-document.ts';
-export {
-  parseAgentConfig,
-  parseAgentConfigText,
-  type AgentEnvironment,
-} from './parse-agent-config.ts';
+export { agentEnvironment, vaultVariable, type AgentEnvironment } from './agent-environment.ts';
+export { parseAgentConfig, parseAgentConfigText } from './parse-agent-config.ts';

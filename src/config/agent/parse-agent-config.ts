@@ -17,6 +17,7 @@ import type {
   VaultConfig,
 } from './agent-config.ts';
 import { agentDocument } from './agent-document.ts';
+import type { AgentEnvironment } from './agent-environment.ts';
 import {
   DEFAULTS as defaults,
   grammar,
@@ -27,20 +28,6 @@ import {
   type Place,
   type SecretRef,
 } from '../schema/index.ts';
-
-/** Settings from the environment, used where the document does not set them. */
-export interface AgentEnvironment {
-  /** `SPIFFE_ENDPOINT_SOCKET` */
-  readonly spiffeEndpointSocket?: string | undefined;
-  /** `VAULT_ADDR` */
-  readonly vaultAddress?: string | undefined;
-  /** `VAULT_NAMESPACE` */
-  readonly vaultNamespace?: string | undefined;
-  /** `VAULT_CACERT` */
-  readonly vaultCaFile?: string | undefined;
-  /** `VAULT_PROXY_ADDR`, or the older `VAULT_HTTP_PROXY`. */
-  readonly vaultProxy?: string | undefined;
-}
 
 type Document = NonNullable<ReturnType<typeof agentDocument.read>>;
 type FileDocument = Document['files'][number];
@@ -86,7 +73,7 @@ function build(raw: Document, environment: AgentEnvironment, place: Place): Agen
   const needs = needsOf(raw, files);
   const vault = needs.vault === 'no' ? undefined : vaultOf(raw, environment, place);
   if (needs.vault === 'yes' && vault === undefined) {
-    place.at('vault').at('address').missing('is missing: set it, or VAULT_ADDR');
+    place.at('vault').at('address').missing('is missing: set it, or VAULT_ADDR (BAO_ADDR)');
   }
   const auth = vault === undefined ? undefined : authOf(raw);
   const spiffe = spiffeOf(raw, environment, place);

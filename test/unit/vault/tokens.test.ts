@@ -77,14 +77,26 @@ suite('a token', () => {
     });
   }
 
-  for (const reply of [{ status: 204 }, INVALID_TOKEN]) {
-    test(`is revoked by status ${reply === INVALID_TOKEN ? 403 : 204}`, async (t) => {
-      const server = await startScripted(t, inOrder(reply));
+  const REVOKED: readonly [string, Reply[]][] = [
+    ['is revoked', [{ status: 204 }]],
+    ['is gone already', [INVALID_TOKEN]],
+    ['is gone already, in the words of OpenBao', [DENIED, DENIED, DENIED]],
+  ];
+  for (const [name, replies] of REVOKED) {
+    test(`that ${name} needs no other try`, async (t) => {
+      const server = await startScripted(t, inOrder(...replies));
       const { client } = makeClient(t, server.address);
       await client.revokeToken(TOKEN, NEVER);
       assert.equal(server.requests[0]?.path, '/v1/auth/token/revoke-self');
+      assert.equal(server.requests.length, replies.length);
     });
   }
+
+  test('that may not revoke itself is reported as denied', async (t) => {
+    const server = await startScripted(t, inOrder(DENIED, answer({ ttl: 5 })));
+    const { client } = makeClient(t, server.address);
+    await failure(client.revokeToken(TOKEN, NEVER), 'ERR_VAULT_DENIED');
+  });
 
   test('is not revoked when Vault cannot be reached', async (t) => {
     const server = await startScripted(t, inOrder('reset'));
@@ -191,8 +203,14 @@ suite('a lease', () => {
   });
 
   test('that the token may not revoke stays', async (t) => {
-    const server = await startScripted(t, inOrder(DENIED));
+    const server = await startScripted(t, inOrder(DENIED, answer({ ttl: 5 })));
     const { client } = makeClient(t, server.address);
     await failure(client.revokeLease(TOKEN, LEASE, NEVER), 'ERR_VAULT_DENIED');
+  });
+
+  test('of an unknown token is not called a missing policy', async (t) => {
+    const server = await startScripted(t, inOrder(DENIED, DENIED, DENIED));
+    const { client } = makeClient(t, server.address);
+    await failure(client.revokeLease(TOKEN, LEASE, NEVER), 'ERR_VAULT_TOKEN_INVALID');
   });
 });
