@@ -1,10 +1,11 @@
-/** The real Vault as a process: its dev server on loopback, with an audit log to count what was asked of it. */
-import { spawn, type ChildProcess } from 'node:child_process';
+/** The real Vault or OpenBao as a process: its dev server on loopback, with an audit log to count what was asked of it. */
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
+import { promisify } from 'node:util';
 import { freePort } from './free-port.ts';
 import { createVaultClient, untilHealth, type VaultClient } from './vault-client.ts';
 
@@ -30,6 +31,7 @@ export async function startRealVault(moreFlags: readonly string[] = []): Promise
   const isTls = moreFlags.includes('-dev-tls');
   const flags = [`-dev-root-token-id=${token}`, `-dev-listen-address=${listen}`, ...moreFlags];
   if (isTls) flags.push(`-dev-tls-cert-dir=${directory}`);
+  flags.push(...(await auditFlags(directory)));
   const child = spawnVault(['server', '-dev', '-dev-no-store-token', ...flags], directory);
   const ended = once(child, 'exit');
   let printed = '';
@@ -62,11 +64,25 @@ export async function startRealVault(moreFlags: readonly string[] = []): Promise
   };
 }
 
-/** Runs Vault's program, which comes from `npm run test:real`. */
-export function spawnVault(args: readonly string[], home: string): ChildProcess {
+/** OpenBao lets its API make an audit device only if its configuration says so. */
+async function auditFlags(directory: string): Promise<readonly string[]> {
+  const { stdout } = await promisify(execFile)(vaultProgram(), ['version']);
+  if (!stdout.startsWith('OpenBao')) return [];
+  const config = join(directory, 'audit.json');
+  await writeFile(config, JSON.stringify({ unsafe_allow_api_audit_creation: true }));
+  return [`-config=${config}`];
+}
+
+/** The program of the server, which comes from `npm run test:real`. */
+function vaultProgram(): string {
   const binary = process.env['VOUCHSAFE_TEST_VAULT'];
   if (binary === undefined) throw new Error('run this suite with: npm run test:real');
-  return spawn(binary, args, {
+  return binary;
+}
+
+/** Runs the program of the server. */
+export function spawnVault(args: readonly string[], home: string): ChildProcess {
+  return spawn(vaultProgram(), args, {
     stdio: ['ignore', 'pipe', 'ignore'],
     env: { PATH: process.env['PATH'] ?? '', HOME: home },
   });
