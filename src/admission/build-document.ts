@@ -209,6 +209,7 @@ function connectionOf(
     namespace: undefined,
     caPem: undefined,
     caConfigMap: undefined,
+    clusterTrustBundle: undefined,
     tlsServerName: undefined,
     redirectHosts: [],
     proxy: undefined,
@@ -224,17 +225,22 @@ function spiffeOf(settings: Settings, socket: string): NonNullable<RawAgentConfi
 }
 
 function vaultOf(connection: VaultConnection): NonNullable<RawAgentConfig['vault']> {
-  const { address, namespace, caPem, caConfigMap, tlsServerName, redirectHosts } = connection;
-  const { proxy } = connection;
+  const { address, namespace, caPem, tlsServerName, redirectHosts, proxy } = connection;
   return {
     address,
     ...optional('namespace', namespace),
     ...optional('caPem', caPem),
-    ...(caConfigMap !== undefined && { caFile: `${DIRECTORY.ca}/${caConfigMap.key}` }),
+    ...optional('caFile', caFileOf(connection)),
     ...optional('tlsServerName', tlsServerName),
     ...(redirectHosts.length > 0 && { redirectHosts }),
     ...optional('proxy', proxy),
   };
+}
+
+/** Where agent and driver see a CA that is mounted. */
+function caFileOf({ caConfigMap, clusterTrustBundle }: VaultConnection): string | undefined {
+  const name = caConfigMap?.key ?? clusterTrustBundle?.file;
+  return name === undefined ? undefined : `${DIRECTORY.ca}/${name}`;
 }
 
 function authOf(settings: Settings, needs: Needs): NonNullable<RawAgentConfig['auth']> {

@@ -198,10 +198,16 @@ function noApiTokenMount({ pod }: ContainerInput): OwnMount[] {
 }
 
 function caMount(needs: Needs): OwnMount[] {
-  const map = needs.vault?.caConfigMap;
-  if (map === undefined) return [];
-  const configMap = { name: map.name, items: [{ key: map.key, path: map.key }] };
-  return [mounted({ name: VOLUME.ca, configMap }, DIRECTORY.ca)];
+  const { caConfigMap: map, clusterTrustBundle: bundle } = needs.vault ?? {};
+  if (map !== undefined) {
+    const configMap = { name: map.name, items: [{ key: map.key, path: map.key }] };
+    return [mounted({ name: VOLUME.ca, configMap }, DIRECTORY.ca)];
+  }
+  if (bundle === undefined) return [];
+  // Not optional: without the bundle the container does not start, and when it is deleted, the last one stays.
+  const clusterTrustBundle = { ...bundle.source, path: bundle.file };
+  const volume = { name: VOLUME.ca, projected: { sources: [{ clusterTrustBundle }] } };
+  return [mounted(volume, DIRECTORY.ca)];
 }
 
 function templateMounts(files: readonly FileSettings[]): OwnMount[] {

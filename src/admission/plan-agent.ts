@@ -15,6 +15,7 @@ import { documentGrants } from './grants.ts';
 import type { InjectionPlan, PlanInput } from './injection-types.ts';
 import { excludePort, lateExclusions, NO_EXCLUSION, type ExclusionInput } from './meshes.ts';
 import { CONTAINER_VARIABLE } from './names.ts';
+import { checkTrustBundle, isBefore } from './kubernetes-version.ts';
 import { levelProblems } from './levels.ts';
 import { checkMounts } from './mount-checks.ts';
 import { checkPlatform, type SupportedPlatforms } from './platform.ts';
@@ -106,6 +107,7 @@ function check(input: PlanInput, decision: Decision, diagnostics: Diagnostics): 
   // What an image of the pod's own choice is built for is not known.
   const { architectures } = settings.image.value === undefined ? installation.agent : UNKNOWN;
   checkPlatform(pod, { architectures }, diagnostics);
+  checkTrustBundle(input, needs, diagnostics);
   checkNames(pod, diagnostics);
   checkForeignMounts(pod, diagnostics);
   const mountPath = settings['mount-path'].value;
@@ -195,11 +197,6 @@ function modeOf(
 function runsToCompletion({ metadata, spec }: Pod): boolean {
   const isJob = metadata.ownerReferences?.some(({ kind }) => kind === 'Job') ?? false;
   return isJob || (spec.restartPolicy ?? 'Always') !== 'Always';
-}
-
-function isBefore(version: string, minor: number): boolean {
-  const [, major, found] = /^v?(\d+)\.(\d+)/.exec(version) ?? [];
-  return major !== undefined && Number(major) === 1 && Number(found) < minor;
 }
 
 function checkPort(pod: Pod, port: number, prefix: string, diagnostics: Diagnostics): void {

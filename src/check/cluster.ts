@@ -30,6 +30,7 @@ export const RESOURCE = {
   events: { group: '', plural: 'events' },
   limitRanges: { group: '', plural: 'limitranges' },
   namespaces: { group: '', plural: 'namespaces' },
+  nodes: { group: '', plural: 'nodes' },
   pods: { group: '', plural: 'pods' },
   policies: { group: 'admissionregistration.k8s.io', plural: 'validatingadmissionpolicies' },
   policyBindings: {
@@ -38,6 +39,7 @@ export const RESOURCE = {
   },
   quotas: { group: '', plural: 'resourcequotas' },
   services: { group: '', plural: 'services' },
+  trustBundles: { group: 'certificates.k8s.io', plural: 'clustertrustbundles' },
   webhooks: { group: 'admissionregistration.k8s.io', plural: 'mutatingwebhookconfigurations' },
 } as const satisfies Readonly<Record<string, Resource>>;
 

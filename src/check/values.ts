@@ -1,13 +1,18 @@
 /**
  * Checks the values of the webhook, and the CAs in them.
  */
-import { parseInstallation, type Installation } from '../config/installation/index.ts';
+import {
+  parseInstallation,
+  type Installation,
+  type VaultConnection,
+} from '../config/installation/index.ts';
 import { parseDocumentText } from '../config/schema/index.ts';
 import { hasCode, toVouchsafeError } from '../core/index.ts';
 import { RESOURCE } from './cluster.ts';
 import { textAt, type Context, type FoundInstallation } from './context.ts';
-import { quoted, runCheck, type ResultWith, type Finding } from './finding.ts';
+import { quoted, runCheck, type Finding, type Result, type ResultWith } from './finding.ts';
 import { checkBundle } from './pem.ts';
+import { checkKubelets, checkTrustBundle } from './trust-bundle.ts';
 
 /** Returns the installation; undefined where its values are missing or invalid. */
 export async function* checkValues(
@@ -17,26 +22,41 @@ export async function* checkValues(
   const run = (): Promise<ResultWith<Installation>> => readValues(context, installed);
   const { finding, value } = await runCheck('values', 'readable', run);
   yield finding;
-  for (const [name, { address, proxy, caPem, caConfigMap }] of Object.entries(
-    value?.vault.connections ?? {},
-  )) {
-    const common = { group: 'values', check: `connection-${name}` } as const;
-    const way = proxy === undefined ? '' : ` through the proxy ${proxy}`;
-    const what = `connection ${name}, ${address}${way}`;
-    if (caPem !== undefined) {
-      const { status, message } = checkBundle(caPem, context.clock.now());
-      yield { ...common, status, message: `${what}: its CA ${message}` };
-    } else if (caConfigMap !== undefined) {
-      const where = `ConfigMap ${caConfigMap.name} of each pod's namespace`;
-      yield { ...common, status: 'ok', message: `${what}: its CA is in the ${where}` };
-    } else if (address.startsWith('http:')) {
-      const message = `${what}: tokens and secrets are sent unencrypted`;
-      yield { ...common, status: 'warning', message };
-    } else {
-      yield { ...common, status: 'ok', message: `${what}: its CA is one of the image` };
-    }
+  const connections = Object.entries(value?.vault.connections ?? {});
+  for (const [name, connection] of connections) {
+    const check = `connection-${name}`;
+    yield (await runCheck('values', check, () => checkConnection(context, name, connection)))
+      .finding;
+  }
+  if (connections.some(([, { clusterTrustBundle }]) => clusterTrustBundle !== undefined)) {
+    yield (await runCheck('values', 'trust-bundle-nodes', () => checkKubelets(context))).finding;
   }
   return value;
+}
+
+async function checkConnection(
+  context: Context,
+  name: string,
+  { address, proxy, caPem, caConfigMap, clusterTrustBundle }: VaultConnection,
+): Promise<Result> {
+  const way = proxy === undefined ? '' : ` through the proxy ${proxy}`;
+  const what = `connection ${name}, ${address}${way}`;
+  if (clusterTrustBundle !== undefined) {
+    const result = await checkTrustBundle(context, clusterTrustBundle);
+    return { ...result, message: `${what}: ${result.message}` };
+  }
+  if (caPem !== undefined) {
+    const { status, message } = checkBundle(caPem, context.clock.now());
+    return { status, message: `${what}: its CA ${message}` };
+  }
+  if (caConfigMap !== undefined) {
+    const where = `ConfigMap ${caConfigMap.name} of each pod's namespace`;
+    return { status: 'ok', message: `${what}: its CA is in the ${where}` };
+  }
+  if (address.startsWith('http:')) {
+    return { status: 'warning', message: `${what}: tokens and secrets are sent unencrypted` };
+  }
+  return { status: 'ok', message: `${what}: its CA is one of the image` };
 }
 
 async function readValues(

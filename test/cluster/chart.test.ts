@@ -531,6 +531,39 @@ test('the CSIDriver object has what the driver requires', { skip }, () => {
   assert.equal(at(driver(none, ['--kube-version', '1.35.0']), 'tokenRequests'), undefined);
 });
 
+test('the kubelet projects ClusterTrustBundles of connections into the driver', { skip }, () => {
+  const bundles = [
+    'vault.connections.a.address=https://a',
+    'vault.connections.a.clusterTrustBundle.name=example.org:vault:v1',
+    'vault.connections.b.address=https://b',
+    'vault.connections.b.clusterTrustBundle.signerName=example.org/vault',
+    'vault.connections.c.address=https://c',
+  ];
+  const all = objects([...bundles, 'csi.enabled=true'], ['--kube-version', '1.37.0']);
+  const pod = at(one(all, 'DaemonSet', 'vouchsafe-csi'), POD);
+  const volumes = at(pod, 'volumes') as readonly Fields[];
+  const a = { name: 'example.org:vault:v1', path: 'a.crt', optional: true };
+  const b = { signerName: 'example.org/vault', labelSelector: {}, path: 'b.crt', optional: true };
+  const sources = [{ clusterTrustBundle: a }, { clusterTrustBundle: b }];
+  assert.deepEqual(
+    at(
+      volumes.find(({ name }) => name === 'ca'),
+      'projected',
+    ),
+    { sources },
+  );
+  const [driver, mounter] = at(pod, 'containers') as readonly Fields[];
+  assert.match(
+    JSON.stringify(driver),
+    /"name":"ca","mountPath":"\/run\/vouchsafe\/ca","readOnly":true/,
+  );
+  assert.doesNotMatch(JSON.stringify(mounter), /vouchsafe\/ca/);
+  const old = /clusterTrustBundle of a, b requires Kubernetes 1\.37, and this is v1\.36\.3/;
+  assert.throws(() => objects(bundles, ['--kube-version', '1.36.3']), old);
+  const gated = ['--api-versions', 'certificates.k8s.io/v1beta1/ClusterTrustBundle'];
+  assert.ok(objects(bundles, ['--kube-version', '1.36.3', ...gated]).length > 0);
+});
+
 test('rights of the driver are the least', { skip }, () => {
   const rules = (name: string): readonly string[] =>
     rulesOf(one(objects(DRIVERS[name]), 'ClusterRole', 'vouchsafe-csi'));

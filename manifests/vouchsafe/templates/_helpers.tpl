@@ -131,6 +131,24 @@ hostPath:
 {{- toYaml (merge (dict "image" $image "webhook" $webhook "csi" $csi) $document) }}
 {{- end }}
 
+{{/* Connections whose CA is in ClusterTrustBundles, as `name: source`; empty if there are none. */}}
+{{- define "vouchsafe.trustBundles" -}}
+{{- $found := dict }}
+{{- range $name, $connection := .Values.vault.connections }}
+{{- with $connection.clusterTrustBundle }}
+{{- $_ := set $found $name . }}
+{{- end }}
+{{- end }}
+{{- with $found }}
+{{- $served := $.Capabilities.APIVersions.Has "certificates.k8s.io/v1beta1/ClusterTrustBundle" }}
+{{- if not (or $served (semverCompare ">=1.37.0-0" $.Capabilities.KubeVersion.Version)) }}
+{{- $names := keys . | sortAlpha | join ", " }}
+{{- fail (printf "vault.connections: clusterTrustBundle of %s requires Kubernetes 1.37, and this is %s, whose API server has no ClusterTrustBundles: set caPem or caConfigMap, or enable the feature gates ClusterTrustBundle and ClusterTrustBundleProjection (for helm template: --kube-version)" $names $.Capabilities.KubeVersion.Version) }}
+{{- end }}
+{{- toYaml . }}
+{{- end }}
+{{- end }}
+
 {{/* Selects every namespace whose pods may be injected. Takes the root and further `labels`. */}}
 {{- define "vouchsafe.namespaceSelector" -}}
 {{- $values := .root.Values.webhook }}

@@ -6,3 +6,4 @@ export {
   type VaultConnection,
   type VaultPolicy,
 } from './installation.ts';
+export type { TrustBundle } from './trust-bundle.ts';

@@ -9,6 +9,7 @@ import {
   type Annotation,
   type Level,
 } from '../annotations/index.ts';
+import { CA_FIELDS, checkCaSources } from './ca-shape.ts';
 import { CHART_FIELDS, CHART_WEBHOOK_FIELDS, IMAGE_GRAMMAR } from './chart-shape.ts';
 import { csiShape } from './csi-shape.ts';
 import {
@@ -28,30 +29,17 @@ export const SYSTEM_NAMESPACES = ['kube-system', 'kube-public', 'kube-node-lease
 /** The API server's own limit of a request. */
 const MAX_BODY_BYTES = 3 * 1024 * 1024;
 
-const configMapKey = shape.object(
-  {
-    name: shape.required(shape.parsed(grammar.text('a name', 253), 'ConfigMap.')),
-    key: shape.required(shape.parsed(grammar.text('a key', 253), 'Key of the ConfigMap.')),
-  },
-  'ConfigMap with the CA, in the namespace of the pod.',
-);
-
 const connection = shape.object(
   {
     address: shape.required(shape.parsed(grammar.httpOrigin, 'Address of Vault.')),
     namespace: shape.parsed(grammar.text('a Vault namespace'), 'Vault namespace.'),
-    caPem: shape.parsed(grammar.pem, 'CA in PEM.'),
-    caConfigMap: configMapKey,
+    ...CA_FIELDS,
     tlsServerName: shape.parsed(grammar.text('a host name', 253), 'Name in the certificate.'),
     redirectHosts,
     proxy: vaultProxy,
   },
   'Connection to one Vault.',
-  (value, place) => {
-    if (value.caPem !== undefined && value.caConfigMap !== undefined) {
-      place.at('caPem').problem('conflicts with caConfigMap: set only one of the two');
-    }
-  },
+  checkCaSources,
 );
 
 function globs(what: string): Shape<readonly string[]> {

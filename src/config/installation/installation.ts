@@ -16,6 +16,7 @@ import {
   type InstallationValues,
   type PolicyValues,
 } from './installation-shape.ts';
+import { trustBundleOf, type TrustBundle } from './trust-bundle.ts';
 import { shape, type Place } from '../schema/index.ts';
 
 /** A Vault that pods may choose by name. */
@@ -25,6 +26,8 @@ export interface VaultConnection {
   readonly caPem: string | undefined;
   /** A ConfigMap with the CA, in the pod's own namespace (trust-manager can put one into each). */
   readonly caConfigMap: { readonly name: string; readonly key: string } | undefined;
+  /** ClusterTrustBundles with the CA, which the kubelet projects into the pod of the agent or the driver. */
+  readonly clusterTrustBundle: TrustBundle | undefined;
   readonly tlsServerName: string | undefined;
   /** Hosts that Vault may redirect to, besides the host of the address. */
   readonly redirectHosts: readonly string[];
@@ -233,7 +236,7 @@ function vaultOf({ vault, defaults }: InstallationValues, place: Place): Install
   const { allowPodAddress, namespaceAnnotations } = vault;
   const connections = Object.fromEntries(
     Object.entries<Partial<ConnectionValues>>(vault.connections ?? DEFAULT_CONNECTIONS).map(
-      ([name, given]) => [name, connectionOf(given)],
+      ([name, given]) => [name, connectionOf(name, given)],
     ),
   );
   const names = Object.keys(connections);
@@ -260,11 +263,21 @@ function policyOf({ name = '', namespaces = [], ...lists }: PolicyValues): Vault
   return { name, namespaces, ...lists }; // missing fields were reported, and the result is discarded
 }
 
-function connectionOf(given: Partial<ConnectionValues>): VaultConnection {
+function connectionOf(connection: string, given: Partial<ConnectionValues>): VaultConnection {
   const { namespace, caPem, caConfigMap, tlsServerName, redirectHosts = [], proxy } = given;
   // A missing address, name or key was reported, and the result is discarded.
   const { address = '' } = given;
   const { name = '', key = '' } = caConfigMap ?? {};
   const map = caConfigMap === undefined ? undefined : { name, key };
-  return { address, namespace, caPem, caConfigMap: map, tlsServerName, redirectHosts, proxy };
+  const { clusterTrustBundle: bundle } = given;
+  return {
+    address,
+    namespace,
+    caPem,
+    caConfigMap: map,
+    clusterTrustBundle: bundle && trustBundleOf(connection, bundle),
+    tlsServerName,
+    redirectHosts,
+    proxy,
+  };
 }

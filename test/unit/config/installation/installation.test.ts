@@ -57,6 +57,7 @@ test('an installation without values has every default', () => {
           namespace: undefined,
           caPem: undefined,
           caConfigMap: undefined,
+          clusterTrustBundle: undefined,
           tlsServerName: undefined,
           redirectHosts: [],
           proxy: undefined,
