@@ -7,6 +7,7 @@ import type { Diagnostics } from './diagnostics.ts';
 import { isMeshProxy, isMeshSetup, proxylessStarts } from './meshes.ts';
 import { applicationFilter } from './platform-containers.ts';
 import type { Container, Named, Pod } from './pod.ts';
+import { checkRestart } from './restart-policy.ts';
 
 /** The containers of a pod that an injection involves. */
 export interface ContainerSelection {
@@ -158,11 +159,8 @@ function signalledContainers(input: SelectionInput, diagnostics: Diagnostics): C
   const absent = [...targets].filter(([name]) => !known.has(name)).slice(0, MAX_MISSING);
   for (const [name, path] of absent)
     diagnostics.invalid({ path, message: missingContainer(name, known) });
-  if (pod.spec.restartPolicy === 'Never') {
-    for (const [name, path] of [...restarted].slice(0, MAX_MISSING)) {
-      const message = `restart@${name} conflicts with restartPolicy Never: the container would not start again`;
-      diagnostics.invalid({ path, message });
-    }
+  for (const container of running.filter(({ name }) => restarted.has(name)).slice(0, MAX_MISSING)) {
+    checkRestart(pod, container, restarted.get(container.name) ?? prefix, diagnostics);
   }
   if (wanted.length > 0) checkSharedProcesses(pod, wanted[0]?.path ?? prefix, diagnostics);
   return running.filter(({ name }) => targets.has(name));

@@ -38,6 +38,8 @@ export interface Container extends Named {
   readonly ports?: readonly { readonly containerPort?: number }[] | null;
   readonly securityContext?: SecurityContext | null;
   readonly restartPolicy?: string;
+  /** From Kubernetes 1.35; not checked yet. */
+  readonly restartPolicyRules?: unknown;
 }
 
 /** The specification of a pod. */
