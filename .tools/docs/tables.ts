@@ -9,6 +9,7 @@ import {
   ANNOTATIONS,
   IGNORED_IN_CSI,
   UNSUPPORTED_IN_CSI,
+  NO_MOUNT_PATH,
   NOT_IN_VOLUME,
   type AnnotationRow,
 } from '../../src/config/annotations/index.ts';
@@ -59,6 +60,9 @@ function fateOfAnnotation(name: string): string {
 function fateOfAttribute(name: string): string {
   const reason = NOT_IN_VOLUME[name];
   if (name === 'mode') return '`csi`, or left out';
+  if (name === 'mount-path') {
+    return `takes effect with \`gcp-workload-identity-provider\`, else rejected: ${NO_MOUNT_PATH}`;
+  }
   return notByDriver(name) ?? (reason === undefined ? TAKES_EFFECT : `rejected: ${reason}`);
 }
 

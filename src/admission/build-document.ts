@@ -42,9 +42,7 @@ export function needsOf(
   byToken = false,
 ): Needs {
   const { settings, files } = resolved;
-  const usesVault = files.some(
-    (file) => file.secret !== undefined || templateOf(file) !== undefined,
-  );
+  const usesVault = files.some(mayUseVault);
   const isByToken =
     byToken ||
     settings.identity.value === 'service-account' ||
@@ -146,11 +144,6 @@ function agentParts(settings: Settings, how: DocumentReader): Partial<RawAgentCo
   };
 }
 
-/** The path of a file below the mount. */
-export function pathOf(file: FileSettings): string {
-  return file.file?.value ?? file.name;
-}
-
 /** Where the agent sees a template of a ConfigMap. */
 function templatePath(ref: { readonly name: string; readonly key: string }): string {
   return `${DIRECTORY.templates}/${ref.name}/${ref.key}`;
@@ -158,8 +151,10 @@ function templatePath(ref: { readonly name: string; readonly key: string }): str
 
 const X509_NAMES: readonly string[] = DEFAULTS.X509_FILES.map(({ name }) => name);
 
-function templateOf(file: FileSettings): unknown {
-  return file.template ?? file['template-from'];
+/** A template without an expression is a fixed text. */
+function mayUseVault({ secret, template, 'template-from': from }: FileSettings): boolean {
+  const hasExpression = template?.value.includes('{{') === true;
+  return secret !== undefined || from !== undefined || hasExpression;
 }
 
 /** Templates in ConfigMaps are not visible here; such pods set `spiffe-id` or `spiffe-hint`. */

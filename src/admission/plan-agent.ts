@@ -5,7 +5,7 @@ import type { RawAgentConfig } from '../config/agent/index.ts';
 import type { Grants } from '../core/index.ts';
 import { agentResources, type Resources } from './agent-resources.ts';
 import type { Addition } from './assemble.ts';
-import { azureVariables } from './azure.ts';
+import { cloudVariables } from './clouds.ts';
 import { ownContainers, ownVolumes } from './containers.ts';
 import { checkModes, keyModeOf, type FileOwner } from './file-access.ts';
 import { checkContents, isTooLarge } from './file-checks.ts';
@@ -86,7 +86,7 @@ function decide(input: PlanInput, diagnostics: Diagnostics): Decision {
     graceSeconds: graceSecondsOf(pod),
     maxRenderBytes: installation.agent.maxRenderBytes,
   });
-  const variables = azureVariables(resolved);
+  const variables = cloudVariables(resolved);
   return { mode, selection, needs, user, resources, hostNetwork, variables, document };
 }
 

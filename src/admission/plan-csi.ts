@@ -3,6 +3,7 @@
  */
 import {
   classify,
+  gcpCredentialFile,
   IGNORED_IN_CSI,
   isSettingName,
   NOT_IN_VOLUME,
@@ -11,7 +12,7 @@ import {
 import type { VolumeRefusal } from '../contracts/index.ts';
 import type { Problem } from '../core/index.ts';
 import type { Addition } from './assemble.ts';
-import { azureVariables } from './azure.ts';
+import { cloudVariables } from './clouds.ts';
 import { Diagnostics } from './diagnostics.ts';
 import { checkModes } from './file-access.ts';
 import { NO_EXCLUSION } from './meshes.ts';
@@ -20,7 +21,7 @@ import type { InjectionPlan, PlanInput } from './injection-types.ts';
 import { checkMounts } from './mount-checks.ts';
 import { checkPlatform } from './platform.ts';
 import { checkForeignMounts, checkNames, checkVariables } from './pod-checks.ts';
-import type { Named, Pod } from './pod.ts';
+import type { Named } from './pod.ts';
 import { serviceAccountOf } from './policy.ts';
 import { findConsumers } from './container-selection.ts';
 import { planVolume, type PlannedVolume } from './volume.ts';
@@ -42,7 +43,7 @@ export function planCsi(input: PlanInput): InjectionPlan {
     diagnostics.invalid({ path: `${prefix}/mode`, message });
   }
   checkPlatform(pod, installation.agent, diagnostics);
-  const attributes = attributesOf(pod, prefix);
+  const attributes = attributesOf(input);
   const volume = volumeOf(input, attributes);
   if (volume.kind === 'refused') {
     const report = volume.isForbidden ? 'forbid' : 'invalid';
@@ -58,7 +59,7 @@ export function planCsi(input: PlanInput): InjectionPlan {
   checkMounts({ pod, consumers, mountPath, prefix }, diagnostics);
   const { files } = resolved;
   checkModes({ pod, settings, files, consumers, prefix, owner: DRIVER }, diagnostics);
-  const variables = azureVariables(resolved);
+  const variables = cloudVariables(resolved);
   checkVariables(consumers, variables, diagnostics);
   const addition: Addition = {
     prefix,
@@ -95,12 +96,15 @@ function volumeOf(input: PlanInput, attributes: Annotations): PlannedVolume | Vo
  * The pod's own settings, by annotation name without prefix and in order. The driver adds the defaults of namespace and
  * installation, so that they are current when it creates the volume.
  */
-function attributesOf(pod: Pod, prefix: string): Annotations {
+function attributesOf({ pod, settings: resolved, installation }: PlanInput): Annotations {
+  const prefix = installation.annotationPrefix;
+  // The driver does not see mounts; only this file says where others are.
+  const saysWhere = gcpCredentialFile(resolved.settings, resolved.files) !== undefined;
   const names = Object.entries(pod.metadata.annotations ?? {}).flatMap(
     ([key, text]): [string, string][] => {
       if (!key.startsWith(`${prefix}/`)) return [];
       const name = key.slice(prefix.length + 1);
-      return isAttribute(name) ? [[name, text]] : [];
+      return isAttribute(name) && (name !== 'mount-path' || saysWhere) ? [[name, text]] : [];
     },
   );
   return Object.fromEntries(names.sort(([a], [b]) => (a < b ? -1 : 1)));

@@ -4,6 +4,8 @@
  */
 import { parseAgentConfig, type AgentConfig, type RawAgentConfig } from '../config/agent/index.ts';
 import {
+  gcpCredentialFile,
+  NO_MOUNT_PATH,
   NOT_IN_VOLUME,
   resolveSettings,
   type Annotations,
@@ -50,7 +52,7 @@ export function planVolume(input: VolumeInput): PlannedVolume | VolumeRefusal {
   const { installation } = input;
   const diagnostics = new Diagnostics();
   const resolved = resolveVolume(input, diagnostics);
-  diagnostics.forbid(...levelProblems(resolved, installation, NOT_IN_VOLUME));
+  checkLevels(resolved, installation, diagnostics);
   const byToken = installation.csi.identity.kind === 'service-account';
   const needs = needsOf(resolved, installation, diagnostics, byToken);
   checkDriver({ resolved, needs, installation }, diagnostics);
@@ -74,6 +76,23 @@ export function planVolume(input: VolumeInput): PlannedVolume | VolumeRefusal {
   const config = parseAgentConfig(document);
   const tokenAudience = needs.token === undefined ? undefined : (needs.token.audience ?? '');
   return { kind: 'planned', config, document, sizeBytes, tokenAudience, warnings };
+}
+
+/** Reports settings of other levels that these may not have, and a `mount-path` without effect. */
+function checkLevels(
+  resolved: ResolvedSettings,
+  installation: Installation,
+  diagnostics: Diagnostics,
+): void {
+  const { settings, files } = resolved;
+  const saysWhere = gcpCredentialFile(settings, files) !== undefined;
+  const ignored = saysWhere ? NOT_IN_VOLUME : { ...NOT_IN_VOLUME, 'mount-path': NO_MOUNT_PATH };
+  diagnostics.forbid(...levelProblems(resolved, installation, ignored));
+  if (saysWhere || settings['mount-path'].source !== 'pod') return;
+  diagnostics.invalid({
+    path: `${installation.annotationPrefix}/mount-path`,
+    message: `is not an attribute of a volume: ${NO_MOUNT_PATH}`,
+  });
 }
 
 /** Attributes as annotations. What is not an attribute of a volume is reported and left out. */

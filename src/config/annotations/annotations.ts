@@ -7,6 +7,7 @@ import {
   AUTH_METHODS,
   DEFAULTS as defaults,
   FORMATS,
+  cloudIds,
   grammar,
   type Grammar,
 } from '../schema/index.ts';
@@ -193,15 +194,49 @@ export const SETTINGS = {
     'Port of the agent for health, metrics and status.',
   ),
   'azure-client-id': optional(
-    grammar.azureId,
+    cloudIds.azureId,
     'Client ID of the Entra ID application. With a `jwt-svid-<name>` for `api://AzureADTokenExchange` the containers get the `AZURE_…` variables.',
   ),
-  'azure-tenant-id': optional(grammar.azureId, 'Tenant of the Entra ID application.'),
+  'azure-tenant-id': optional(cloudIds.azureId, 'Tenant of the Entra ID application.'),
   'azure-authority-host': row(
     grammar.httpOrigin,
     'https://login.microsoftonline.com',
     '`https://login.microsoftonline.com/`',
     'Authority of Entra ID.',
+  ),
+  'aws-role-arn': optional(
+    cloudIds.awsRoleArn,
+    'Role of AWS IAM to assume. With a `jwt-svid-<name>` for the audience of `aws-audience` the containers get the `AWS_…` variables.',
+  ),
+  'aws-region': optional(
+    cloudIds.awsRegion,
+    'Region of AWS, whose STS exchanges the token: `AWS_REGION` and `AWS_DEFAULT_REGION`.',
+    'that of the application',
+  ),
+  'aws-role-session-name': optional(
+    cloudIds.awsSessionName,
+    'Name of the sessions in AWS, for its logs.',
+    'that of the SDK',
+  ),
+  'aws-audience': row(
+    grammar.text('an audience'),
+    'sts.amazonaws.com',
+    '`sts.amazonaws.com`',
+    'Audience that the identity provider in AWS IAM lists.',
+  ),
+  'gcp-workload-identity-provider': optional(
+    cloudIds.gcpProvider,
+    'Provider of a workload identity pool of Google Cloud. With a `jwt-svid-<name>` for its audience, `gcp-credentials.json` is written, and the containers get `GOOGLE_APPLICATION_CREDENTIALS`; the logical name of the file is `gcp-credentials`.',
+  ),
+  'gcp-service-account': optional(
+    cloudIds.gcpServiceAccount,
+    'Service account of Google Cloud to impersonate.',
+    'none: the workload has access by its own principal',
+  ),
+  'gcp-audience': optional(
+    grammar.text('an audience'),
+    'Audience of the token, if the provider lists other ones than its own.',
+    '`//iam.googleapis.com/` and the provider, with or without `https:`',
   ),
 } as const satisfies Record<string, Annotation<unknown>>;
 

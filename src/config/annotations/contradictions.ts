@@ -8,31 +8,22 @@ import {
   type Problem,
 } from '../../core/index.ts';
 import type { FileSettings, Setting, Settings } from './annotations.ts';
+import type { CheckContext } from './check-context.ts';
+import { checkClouds, withGcpCredentials } from './clouds.ts';
 import { csiObstacles } from './csi-settings.ts';
 import { DEFAULTS } from '../schema/index.ts';
 
-/** Audience that Entra ID requires of federated tokens. */
-const AZURE_AUDIENCE = 'api://AzureADTokenExchange';
-
-/** The settings to check, and where conflicts are reported. */
-interface CheckContext {
-  readonly settings: Settings;
-  readonly files: readonly FileSettings[];
-  readonly prefix: string;
-  /** `name` is an annotation without its prefix. */
-  readonly report: (name: string, message: string) => void;
-}
-
-/** Finds every conflict between settings. Defaults that do not apply are not conflicts. */
+/** Finds every conflict between settings. Defaults that do not apply are not conflicts. `given` are the files that the pod sets. */
 export function contradictions(
   settings: Settings,
-  files: readonly FileSettings[],
+  given: readonly FileSettings[],
   prefix: string,
 ): { readonly problems: Problem[]; readonly warnings: string[] } {
   const problems: Problem[] = [];
   const report = (name: string, message: string): void => {
     problems.push({ path: `${prefix}/${name}`, message });
   };
+  const files = withGcpCredentials(settings, given);
   const context: CheckContext = { settings, files, prefix, report };
   for (const file of files) {
     if (isX509File(file, settings)) checkX509File(file, context);
@@ -43,7 +34,7 @@ export function contradictions(
   checkMode(context);
   checkRevokeDelay(context);
   checkPaths(context);
-  checkAzure(context);
+  checkClouds({ ...context, files: given });
   const warnings: string[] = [];
   if (settings.audience.source === 'pod' && settings['auth-method'].value === 'cert') {
     warnings.push(`${prefix}/audience has no effect with ${prefix}/auth-method cert`);
@@ -64,11 +55,6 @@ function openKey(settings: Settings, files: readonly FileSettings[]): string | u
   const mode = own?.value ?? settings['file-mode'].value ?? 0;
   if ((mode & 0o004) === 0) return undefined;
   return own === undefined ? 'file-mode' : 'file-mode-svid_key';
-}
-
-/** The file that holds the token for Entra ID, if there is one. */
-export function azureTokenFile(files: readonly FileSettings[]): FileSettings | undefined {
-  return files.find((file) => file['jwt-svid']?.value.includes(AZURE_AUDIENCE));
 }
 
 const CONTENTS = ['template', 'template-from', 'format', 'jwt-svid'] as const;
@@ -242,22 +228,6 @@ function checkFederated(
     report(
       `file-${name}`,
       `the path "${path}" is reserved by ${prefix}/x509-svid for the bundle of a federated trust domain (${reserved}): choose another one`,
-    );
-  }
-}
-
-function checkAzure({ settings, files, prefix, report }: CheckContext): void {
-  const [client, tenant] = [settings['azure-client-id'], settings['azure-tenant-id']];
-  if (client.source === 'pod' && tenant.value === undefined) {
-    report('azure-client-id', `requires ${prefix}/azure-tenant-id`);
-  }
-  if (tenant.source === 'pod' && client.value === undefined) {
-    report('azure-tenant-id', `requires ${prefix}/azure-client-id`);
-  }
-  if (client.source === 'pod' && azureTokenFile(files) === undefined) {
-    report(
-      'azure-client-id',
-      `requires a ${prefix}/jwt-svid-<name> with audience ${AZURE_AUDIENCE}`,
     );
   }
 }

@@ -46,11 +46,17 @@ const OF_THE_POD = {
   inject: 'a volume needs no injection',
   containers: 'mount the volume into the containers that need it',
   'init-containers': 'mount the volume into the init containers that need it',
-  'mount-path': 'set mountPath in the volumeMounts of the containers',
   'azure-client-id': 'set AZURE_CLIENT_ID in the containers',
   'azure-tenant-id': 'set AZURE_TENANT_ID in the containers',
   'azure-authority-host': 'set AZURE_AUTHORITY_HOST in the containers',
+  'aws-role-arn': 'set AWS_ROLE_ARN in the containers',
+  'aws-region': 'set AWS_REGION in the containers',
+  'aws-role-session-name': 'set AWS_ROLE_SESSION_NAME in the containers',
+  'aws-audience': 'set the audience of the token file',
 } as const satisfies Partial<Record<SettingName, string>>;
+
+/** Why a volume has no `mount-path`, unless it has the credential file of Google's libraries, which says where the token is. */
+export const NO_MOUNT_PATH = 'set mountPath in the volumeMounts of the containers';
 
 /** Settings that are not attributes of a volume, with the reason. */
 export const NOT_IN_VOLUME: Readonly<Record<string, string>> = {

@@ -13,6 +13,11 @@ export {
   type SettingName,
   type Settings,
 } from './annotations.ts';
-export { azureTokenFile } from './contradictions.ts';
-export { IGNORED_IN_CSI, NOT_IN_VOLUME, UNSUPPORTED_IN_CSI } from './csi-settings.ts';
+export { awsTokenFile, azureTokenFile, gcpCredentialFile, pathOf } from './clouds.ts';
+export {
+  IGNORED_IN_CSI,
+  NO_MOUNT_PATH,
+  NOT_IN_VOLUME,
+  UNSUPPORTED_IN_CSI,
+} from './csi-settings.ts';
 export { resolveSettings, type Annotations, type ResolvedSettings } from './settings.ts';

@@ -14,6 +14,7 @@ import {
   type SettingName,
   type Settings,
 } from './annotations.ts';
+import { withGcpCredentials } from './clouds.ts';
 import { contradictions } from './contradictions.ts';
 import { grammar } from '../schema/index.ts';
 
@@ -52,8 +53,9 @@ export function resolveSettings(input: SettingsInput): ResolvedSettings {
   const given = givenBy(input, problems);
   const warnings = collectWarnings(input, given, problems);
   const settings = settingsOf(input, problems);
-  const files = filesOf(input, given, problems);
-  const found = contradictions(settings, files, input.prefix);
+  const own = filesOf(input, given, problems);
+  const found = contradictions(settings, own, input.prefix);
+  const files = withGcpCredentials(settings, own);
   problems.push(...found.problems);
   warnings.push(...found.warnings);
   return { settings, files, warnings, problems };

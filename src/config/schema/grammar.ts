@@ -339,12 +339,6 @@ export const imageReference: Grammar<string> = matching(
   /^[A-Za-z0-9][A-Za-z0-9._/:@-]{0,511}$/,
 );
 
-/** A client or tenant of Entra ID: a GUID or a domain. */
-export const azureId: Grammar<string> = matching(
-  'a GUID or a domain name',
-  /^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$/,
-);
-
 /** An absolute directory that can be mounted without hiding the system. */
 export const mountPath: Grammar<string> = grammar(
   'an absolute path such as `/vault/secrets`',

@@ -1,3 +1,4 @@
+export * as cloudIds from './cloud-ids.ts';
 export * as DEFAULTS from './defaults.ts';
 export { parseDocumentText, parseExactDocumentText } from './document-text.ts';
 export * as grammar from './grammar.ts';

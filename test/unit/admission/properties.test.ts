@@ -42,7 +42,7 @@ const containers = (names: readonly string[], least: number): fc.Arbitrary<objec
     .array(container, { minLength: least, maxLength: names.length })
     .map((list) => list.map((one, index) => ({ name: names[index], ...one })));
 
-const annotations = fc.record(
+const ownAnnotations = fc.record(
   {
     inject: fc.constant('true'),
     'secret-app': fc.constantFrom('kvv2/app', 'kvv2/app#key'),
@@ -61,6 +61,22 @@ const annotations = fc.record(
   },
   { requiredKeys: ['inject', 'secret-app'] },
 );
+
+const AWS = {
+  'jwt-svid-aws': 'sts.amazonaws.com',
+  'aws-role-arn': 'arn:aws:iam::123456789012:role/app',
+};
+const GCP = {
+  'jwt-svid-gcp': 'gcp',
+  'gcp-audience': 'gcp',
+  'gcp-workload-identity-provider':
+    'projects/1/locations/global/workloadIdentityPools/spire/providers/spire',
+};
+
+/** With clouds, each as a whole. */
+const annotations = fc
+  .tuple(ownAnnotations, fc.constantFrom({}, {}, AWS, GCP, { ...AWS, ...GCP }))
+  .map(([own, clouds]) => ({ ...own, ...clouds }));
 
 const annotationsOfCsi = fc.record(
   {

@@ -122,7 +122,11 @@ test('an invalid value is a problem only at the level that takes effect', () => 
 });
 
 /** Annotations -> the annotation that is rejected, and the other one that its message names. */
-const CONTRADICTIONS: readonly (readonly [string, Given, string, RegExp])[] = [
+type Contradiction = readonly [string, Given, string, RegExp];
+
+const GCP_PROVIDER = 'projects/1/locations/global/workloadIdentityPools/spire/providers/spire';
+
+const CONTRADICTIONS: readonly Contradiction[] = [
   [
     'two templates',
     { 'template-a': 'x', 'template-from-a': 'c/k' },
@@ -235,6 +239,97 @@ const CONTRADICTIONS: readonly (readonly [string, Given, string, RegExp])[] = [
     { 'azure-client-id': 'c', 'azure-tenant-id': 't', 'jwt-svid-a': 'other' },
     'azure-client-id',
     /api:\/\/AzureADTokenExchange/,
+  ],
+  [
+    'an AWS role without token',
+    { 'aws-role-arn': 'arn:aws:iam::123456789012:role/a', 'jwt-svid-a': 'other' },
+    'aws-role-arn',
+    /requires a .*jwt-svid-<name> with audience sts\.amazonaws\.com/,
+  ],
+  [
+    'an AWS role with a token for another audience than its own',
+    {
+      'aws-role-arn': 'arn:aws:iam::123456789012:role/a',
+      'aws-audience': 'spire',
+      'jwt-svid-a': 'sts.amazonaws.com',
+    },
+    'aws-role-arn',
+    /with audience spire/,
+  ],
+  ['an AWS region without a role', { 'aws-region': 'eu-west-1' }, 'aws-region', /aws-role-arn/],
+  [
+    'an AWS session without a role',
+    { 'aws-role-session-name': 'web' },
+    'aws-role-session-name',
+    /aws-role-arn/,
+  ],
+  ['an AWS audience without a role', { 'aws-audience': 'x' }, 'aws-audience', /aws-role-arn/],
+  ...['app', 'arn:aws:iam::1:role/a', 'arn:aws:iam::123456789012:user/a'].map(
+    (arn): Contradiction => [
+      `the AWS role ${arn}`,
+      { 'aws-role-arn': arn },
+      'aws-role-arn',
+      /must be the ARN of a role/,
+    ],
+  ),
+  ['an AWS region that is none', { 'aws-region': 'Frankfurt' }, 'aws-region', /must be a region/],
+  [
+    'an AWS session name with a slash',
+    { 'aws-role-session-name': 'a/b' },
+    'aws-role-session-name',
+    /must be the name of a session/,
+  ],
+  [
+    'a provider of Google Cloud without token',
+    { 'gcp-workload-identity-provider': GCP_PROVIDER, 'jwt-svid-a': 'other' },
+    'gcp-workload-identity-provider',
+    /with audience \/\/iam\.googleapis\.com\/projects\/1\/.*\/providers\/spire$/,
+  ],
+  [
+    'a provider of Google Cloud by the ID of the project',
+    { 'gcp-workload-identity-provider': GCP_PROVIDER.replace('/1/', '/my-project/') },
+    'gcp-workload-identity-provider',
+    /must be `projects\/<number>/,
+  ],
+  ...(['gcp-service-account', 'gcp-audience'] as const).map((name): Contradiction => [
+    `${name} without a provider`,
+    { [name]: 'app@project.iam.gserviceaccount.com' },
+    name,
+    /requires .*gcp-workload-identity-provider/,
+  ]),
+  [
+    'a service account of Google Cloud that is somebody',
+    { 'gcp-service-account': 'someone@example.org' },
+    'gcp-service-account',
+    /must be a service account/,
+  ],
+  ...(['template', 'secret', 'template-from', 'jwt-svid', 'refresh'] as const).map(
+    (setting): Contradiction => [
+      `${setting} of the credential file of Google's libraries`,
+      {
+        'gcp-workload-identity-provider': GCP_PROVIDER,
+        'jwt-svid-a': `//iam.googleapis.com/${GCP_PROVIDER}`,
+        [`${setting}-gcp-credentials`]: setting === 'refresh' ? '1m' : 'a/b',
+      },
+      `${setting}-gcp-credentials`,
+      /conflicts with .*gcp-workload-identity-provider, which delivers "gcp-credentials"/,
+    ],
+  ),
+  [
+    "the path of the credential file of Google's libraries",
+    {
+      'gcp-workload-identity-provider': GCP_PROVIDER,
+      'jwt-svid-a': `//iam.googleapis.com/${GCP_PROVIDER}`,
+      'file-a': 'gcp-credentials.json',
+    },
+    'file-gcp-credentials',
+    /the path "gcp-credentials\.json" is the same as that of .*file-a/,
+  ],
+  [
+    'a mode of a credential file that is not there',
+    { 'jwt-svid-a': 'other', 'file-mode-gcp-credentials': '0444' },
+    'file-mode-gcp-credentials',
+    /has no effect without a file "gcp-credentials"/,
   ],
   [
     'environment variables are not supported yet',
