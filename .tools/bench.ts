@@ -19,7 +19,8 @@ import { CANNOT_MOUNT } from '../test/helpers/csi-world.ts';
 import { bundle } from './build.ts';
 import { keepCompiled } from './compile.ts';
 import { imageCommand } from './image-command.ts';
-import { buildPrograms, root, run, say, VAULT } from './servers.ts';
+import { VAULT } from './programs.ts';
+import { buildPrograms, root, run, say } from './servers.ts';
 
 const { values } = parseArgs({
   options: {

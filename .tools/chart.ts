@@ -22,7 +22,7 @@ export function helmProgram(): string {
 
 /** The objects of the chart as YAML. Later flags win; the version of Kubernetes is a new one. */
 export function template(flags: readonly string[] = []): string {
-  const given = ['template', NAME, CHART, '--namespace', NAME, '--kube-version', '1.34.0'];
+  const given = ['template', NAME, CHART, '--namespace', NAME, '--kube-version', '1.37.0'];
   return execFileSync(helmProgram(), [...given, ...flags], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -11,27 +11,29 @@ import { openDoor } from '../test/cluster/parts/door.ts';
 import { buildImages, REPOSITORY, VERSION } from '../test/cluster/parts/images.ts';
 import { insideNetwork, makeNetwork } from '../test/cluster/parts/network.ts';
 import { sweep } from '../test/cluster/parts/workspace.ts';
+import { CONTAINER_RUNTIME, HELM, kubernetesOf, PAUSE, QUERIES } from './programs.ts';
 import {
   buildPrograms,
   CLUSTER_PACKAGES,
   ensurePackages,
-  HELM,
-  KUBERNETES,
-  PAUSE,
-  QUERIES,
   requireRoot,
   root,
   say,
 } from './servers.ts';
 
-const { values } = parseArgs({ options: { down: { type: 'boolean', default: false } } });
+const { values } = parseArgs({
+  options: { down: { type: 'boolean', default: false }, kubernetes: { type: 'string' } },
+});
 requireRoot();
 if (values.down) {
   await sweep();
   process.exit(0);
 }
 await ensurePackages(CLUSTER_PACKAGES);
-const programs = await buildPrograms([KUBERNETES, HELM, PAUSE, QUERIES]);
+const programs = await buildPrograms([
+  ...CONTAINER_RUNTIME,
+  ...[kubernetesOf(values.kubernetes), HELM, PAUSE, QUERIES],
+]);
 const images = buildImages({ pause: programs.path(PAUSE), queries: programs.path(QUERIES) });
 await sweep();
 makeNetwork();

@@ -1,116 +1,15 @@
 /**
- * The real servers and clients that the suites run against: Go programs of the module in test/servers, built
- * once (Go caches the rest), and what comes from Debian.
+ * Builds the real servers and clients that the suites run against (Go caches what has not changed), and installs what comes
+ * from Debian.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Program } from './programs.ts';
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const servers = join(root, 'test', 'servers');
-
-/** A program of the module in test/servers. */
-export interface Program {
-  readonly name: string;
-  /** Its module; test/servers itself by default. */
-  readonly module?: string;
-  /** Path for `go build`. */
-  readonly path: string;
-  /** Linked into images without libraries. */
-  readonly isStatic?: boolean;
-  /** What the linker writes into its variables. */
-  readonly versions?: Readonly<Record<string, string>>;
-  /** Tells the tests where the binary is. */
-  readonly variable: string;
-  readonly patience: string;
-}
-
-export const SPIFFECHECK: Program = {
-  name: 'spiffecheck with go-spiffe 2.6.0',
-  path: './cmd/spiffecheck',
-  variable: 'VOUCHSAFE_TEST_SPIFFECHECK',
-  patience: 'seconds with warm caches, a minute with cold ones',
-};
-
-export const VAULT: Program = {
-  name: 'Vault 1.21.0',
-  path: 'github.com/hashicorp/vault',
-  variable: 'VOUCHSAFE_TEST_VAULT',
-  patience: 'half a minute with warm caches, a quarter of an hour with cold ones',
-};
-
-export const CSI_SANITY: Program = {
-  name: 'csi-sanity 5.6.0',
-  module: 'sanity',
-  path: 'github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity',
-  variable: 'VOUCHSAFE_TEST_CSI_SANITY',
-  patience: 'seconds with warm caches, a minute with cold ones',
-};
-
-export const QUERIES: Program = {
-  name: 'an application that asks PostgreSQL',
-  path: './cmd/queries',
-  isStatic: true,
-  variable: 'VOUCHSAFE_TEST_QUERIES',
-  patience: 'seconds with warm caches',
-};
-
-const KUBERNETES_VERSION = { major: '1', minor: '34', patch: '2' } as const;
-const { major, minor, patch } = KUBERNETES_VERSION;
-
-export const KUBERNETES: Program = {
-  name: `Kubernetes ${major}.${minor}.${patch}`,
-  module: 'kubernetes',
-  path: './cmd/kubernetes',
-  versions: {
-    'k8s.io/component-base/version.gitVersion': `v${major}.${minor}.${patch}`,
-    'k8s.io/component-base/version.gitMajor': major,
-    'k8s.io/component-base/version.gitMinor': minor,
-  },
-  variable: 'VOUCHSAFE_TEST_KUBERNETES',
-  patience: 'a minute with warm caches, ten with cold ones',
-};
-
-export const HELM: Program = {
-  name: 'Helm 4.0.4',
-  module: 'kubernetes',
-  path: 'helm.sh/helm/v4/cmd/helm',
-  versions: {
-    'helm.sh/helm/v4/internal/version.version': 'v4.0.4',
-    'helm.sh/helm/v4/pkg/chart/common.k8sVersionMajor': major,
-    'helm.sh/helm/v4/pkg/chart/common.k8sVersionMinor': minor,
-  },
-  variable: 'VOUCHSAFE_TEST_HELM',
-  patience: 'half a minute with warm caches, minutes with cold ones',
-};
-
-export const PAUSE: Program = {
-  name: 'pause',
-  module: 'kubernetes',
-  path: './cmd/pause',
-  isStatic: true,
-  variable: 'VOUCHSAFE_TEST_PAUSE',
-  patience: 'seconds',
-};
-
-export const ATTEST: Program = {
-  name: 'attest',
-  module: 'kubernetes',
-  path: './cmd/attest',
-  isStatic: true,
-  variable: 'VOUCHSAFE_TEST_ATTEST',
-  patience: 'seconds',
-};
-
-export const CSI: Program = {
-  name: 'csi',
-  module: 'kubernetes',
-  path: './cmd/csi',
-  isStatic: true,
-  variable: 'VOUCHSAFE_TEST_CSI',
-  patience: 'seconds',
-};
 
 /** A Debian package, and a file that tells whether it is there. */
 export interface Package {
@@ -133,8 +32,7 @@ export const POSTGRESQL: Package = {
 /** What a cluster is made of besides its own programs. */
 export const CLUSTER_PACKAGES: readonly Package[] = [
   { name: 'etcd-server', file: '/usr/bin/etcd' },
-  { name: 'containerd', file: '/usr/bin/containerd' },
-  { name: 'runc', file: '/usr/sbin/runc' },
+  { name: 'libseccomp-dev', file: '/usr/include/seccomp.h' },
   { name: 'containernetworking-plugins', file: '/usr/lib/cni/bridge' },
   { name: 'buildah', file: '/usr/bin/buildah' },
   { name: 'debootstrap', file: '/usr/sbin/debootstrap' },
@@ -187,8 +85,8 @@ export interface Built {
   path(program: Program): string;
 }
 
-function binaryOf({ path }: Program): string {
-  return join(servers, 'bin', basename(path));
+function binaryOf({ path, binary = basename(path) }: Program): string {
+  return join(servers, 'bin', binary);
 }
 
 /** A program that this machine has, if it has it. */
@@ -209,6 +107,7 @@ export function requireRoot(): void {
 /** Says every half minute that it is still at it. */
 async function build(program: Program): Promise<number> {
   const { name, module = '.', path, isStatic = false, versions = {}, variable, patience } = program;
+  const { modfile, tags } = program;
   const set = Object.entries(versions).map(([symbol, value]) => ` -X ${symbol}=${value}`);
   const binary = binaryOf(program);
   const started = performance.now();
@@ -218,7 +117,12 @@ async function build(program: Program): Promise<number> {
     say(`still building, ${elapsed()}`);
   }, 30_000);
   try {
-    const args = ['build', `-ldflags=-s -w${set.join('')}`, '-o', binary, path];
+    const args = [
+      ...['build', `-ldflags=-s -w${set.join('')}`, '-o', binary],
+      ...(modfile === undefined ? [] : [`-modfile=${modfile}`]),
+      ...(tags === undefined ? [] : [`-tags=${tags}`]),
+      path,
+    ];
     const code = await run('go', args, join(servers, module), isStatic ? { CGO_ENABLED: '0' } : {});
     say(`${name} ${code === 0 ? 'is built' : 'could not be built'}, ${elapsed()}`);
     process.env[variable] = binary;

@@ -4,7 +4,8 @@ import { parseArgs } from 'node:util';
 import { bundle } from './build.ts';
 import { keepCompiled } from './compile.ts';
 import { imageCommand } from './image-command.ts';
-import { buildPrograms, ensurePackages, POSTGRESQL, root, VAULT } from './servers.ts';
+import { VAULT } from './programs.ts';
+import { buildPrograms, ensurePackages, POSTGRESQL, root } from './servers.ts';
 import { runSoak } from '../test/soak/soak.ts';
 
 const { values } = parseArgs({

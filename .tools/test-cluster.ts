@@ -1,7 +1,7 @@
 /**
  * Builds a cluster's programs and images, starts it with Vault, PostgreSQL, identity and the chart, and runs
  * test/cluster against it, or the test files that are named. `-- --stay` starts all and runs nothing, `-- --prepare`
- * builds and starts nothing.
+ * builds and starts nothing, `-- --kubernetes 1.36` takes another version than the newest.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,32 +12,40 @@ import { insideNetwork, makeNetwork } from '../test/cluster/parts/network.ts';
 import { sweep } from '../test/cluster/parts/workspace.ts';
 import {
   ATTEST,
+  CONTAINER_RUNTIME,
+  CSI,
+  HELM,
+  kubernetesOf,
+  PAUSE,
+  QUERIES,
+  VAULT,
+} from './programs.ts';
+import {
   buildPrograms,
   CLUSTER_PACKAGES,
-  CSI,
   ensurePackages,
-  HELM,
-  KUBERNETES,
   onPath,
-  PAUSE,
   POSTGRESQL,
-  QUERIES,
   requireRoot,
   root,
   say,
-  VAULT,
 } from './servers.ts';
 
 const { values, positionals } = parseArgs({
   options: {
     stay: { type: 'boolean', default: false },
     prepare: { type: 'boolean', default: false },
+    kubernetes: { type: 'string' },
   },
   allowPositionals: true,
 });
 requireRoot();
 await ensurePackages([...CLUSTER_PACKAGES, POSTGRESQL]);
-const programs = await buildPrograms([KUBERNETES, HELM, PAUSE, ATTEST, CSI, QUERIES, VAULT]);
+const kubernetes = kubernetesOf(values.kubernetes);
+const programs = await buildPrograms([
+  ...CONTAINER_RUNTIME,
+  ...[kubernetes, HELM, PAUSE, ATTEST, CSI, QUERIES, VAULT],
+]);
 // A bench measures HashiCorp's injector beside ours where there is one.
 const injector = values.stay ? onPath('vault-k8s') : undefined;
 const images = buildImages({

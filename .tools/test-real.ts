@@ -1,14 +1,6 @@
 /** Builds the real servers and clients and runs test/real against them, or the test files that are named. */
-import {
-  buildPrograms,
-  CSI_SANITY,
-  ensurePackages,
-  POSTGRESQL,
-  root,
-  run,
-  SPIFFECHECK,
-  VAULT,
-} from './servers.ts';
+import { CSI_SANITY, SPIFFECHECK, VAULT } from './programs.ts';
+import { buildPrograms, ensurePackages, POSTGRESQL, root, run } from './servers.ts';
 
 await ensurePackages([POSTGRESQL]);
 await buildPrograms([SPIFFECHECK, VAULT, CSI_SANITY]);

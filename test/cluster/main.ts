@@ -16,6 +16,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 const programs = {
   kubernetes: required('VOUCHSAFE_TEST_KUBERNETES'),
   helm: required('VOUCHSAFE_TEST_HELM'),
+  containerd: required('VOUCHSAFE_TEST_CONTAINERD'),
 };
 const archives = JSON.parse(required('VOUCHSAFE_TEST_IMAGES')) as readonly Archive[]; // from .tools
 await using cluster = await startCluster(programs, archives);

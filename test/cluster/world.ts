@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { Postgres } from '../helpers/postgres.ts';
 import { createVaultClient } from '../helpers/vault-client.ts';
 import type { Api } from './parts/api.ts';
-import { startCluster, type Cluster } from './parts/cluster.ts';
+import { startCluster, type Cluster, type Programs } from './parts/cluster.ts';
 import { API_SERVER } from './parts/control-plane.ts';
 import { startControl } from './parts/control.ts';
 import { startCsi } from './parts/csi.ts';
@@ -24,7 +24,7 @@ import { place, WORKSPACE } from './parts/workspace.ts';
 /** What tests are given, as JSON in VOUCHSAFE_TEST_CLUSTER. */
 export interface World {
   readonly kubeconfig: string;
-  readonly programs: { readonly kubernetes: string; readonly helm: string };
+  readonly programs: Programs;
   readonly vault: ClusterVault;
   /** Keys of the identity provider, for Vault. */
   readonly jwksUrl: string;
@@ -68,6 +68,7 @@ async function startWorld(stack: AsyncDisposableStack): Promise<World> {
   const programs = {
     kubernetes: required('VOUCHSAFE_TEST_KUBERNETES'),
     helm: required('VOUCHSAFE_TEST_HELM'),
+    containerd: required('VOUCHSAFE_TEST_CONTAINERD'),
   };
   const archives = JSON.parse(required('VOUCHSAFE_TEST_IMAGES')) as readonly Archive[]; // from .tools
   const cluster = stack.use(await startCluster(programs, archives));

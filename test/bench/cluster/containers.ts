@@ -2,7 +2,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { CTR } from '../../cluster/parts/node.ts';
+import { ctrCommand } from '../../cluster/parts/node.ts';
+import { world } from '../../cluster/parts/suite.ts';
 
 /** One event, e.g. `2026-01-01 00:00:00.123456789 +0000 UTC k8s.io /tasks/start {…}`. */
 const EVENT = /^(\S+) (\S+) \+0000 UTC \S+ \/tasks\/(start|exit) (\{.*\})$/;
@@ -22,7 +23,8 @@ export interface Lives extends AsyncDisposable {
 /** Watches containerd. */
 export async function watchContainers(): Promise<Lives> {
   const lives = new Map<string, Life>();
-  const child = spawn('ctr', [...CTR, 'events'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [program, ...first] = ctrCommand(world.programs.containerd);
+  const child = spawn(program, [...first, 'events'], { stdio: ['ignore', 'pipe', 'inherit'] });
   await once(child, 'spawn');
   createInterface({ input: child.stdout }).on('line', (line) => {
     const event = parseEvent(line);

@@ -18,6 +18,8 @@ import { ready } from './processes.ts';
 export interface Programs {
   readonly kubernetes: string;
   readonly helm: string;
+  /** Its shim, its client `ctr` and runc are beside it. */
+  readonly containerd: string;
 }
 
 /** A cluster that can be used and hurt. */
@@ -44,9 +46,9 @@ export async function startCluster(
 ): Promise<Cluster> {
   const [plane, containerd] = await Promise.all([
     startControlPlane(programs.kubernetes),
-    startContainerd(),
+    startContainerd(programs.containerd),
   ]);
-  for (const { path } of archives) ctr('images', 'import', path);
+  for (const { path } of archives) ctr(programs.containerd, 'images', 'import', path);
   const node = startNode(programs.kubernetes, plane);
   const { kubelet, proxy } = node;
   const kubeconfig = plane.kubeconfig('admin');
@@ -64,7 +66,7 @@ export async function startCluster(
     async restartContainerd() {
       await containerd.stop();
       containerd.start();
-      await containerdAnswers(containerd);
+      await containerdAnswers(containerd, programs.containerd);
     },
     async restartKubelet() {
       await kubelet.stop();
@@ -76,7 +78,7 @@ export async function startCluster(
       kubelet.start();
     },
     losePower: () => losePower(node, containerd),
-    havePower: () => havePower(node, containerd),
+    havePower: () => havePower(node, containerd, programs.containerd),
     async [Symbol.asyncDispose]() {
       for (const one of [kubelet, proxy, containerd, ...plane.running.toReversed()]) {
         await one.stop();

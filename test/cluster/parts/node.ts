@@ -1,7 +1,7 @@
 /** The node: containerd, kubelet and kube-proxy. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { ControlPlane } from './control-plane.ts';
 import { PAUSE_IMAGE } from './images.ts';
 import { BRIDGE, NODE_ADDRESS, POD_RANGE } from './network.ts';
@@ -25,23 +25,26 @@ const CONTAINERD_SOCKET = join(WORKSPACE, 'containerd.sock');
 /** What a node has in memory of its containers: below /run elsewhere. */
 const VOLATILE = ['containerd-state', 'runc'];
 
-/** First arguments of containerd's own client. */
-export const CTR = [`--address=${CONTAINERD_SOCKET}`, '--namespace=k8s.io'];
+/** The command line of containerd's own client, which is beside containerd. */
+export function ctrCommand(containerd: string): readonly [string, ...string[]] {
+  const program = join(dirname(containerd), 'ctr');
+  return [program, `--address=${CONTAINERD_SOCKET}`, '--namespace=k8s.io'];
+}
 
-/** Starts containerd; resolves when it answers. */
-export async function startContainerd(): Promise<Running> {
+/** Starts containerd, whose shim and runc are beside it; resolves when it answers. */
+export async function startContainerd(program: string): Promise<Running> {
   shareMounts();
-  writeFileSync(place('containerd.toml'), containerdConfig());
+  writeFileSync(place('containerd.toml'), containerdConfig(dirname(program)));
   writeFileSync(place('cni', 'bridge.conflist'), JSON.stringify(cniConfig()));
-  const containerd = start('containerd', ['containerd', `--config=${place('containerd.toml')}`]);
-  await containerdAnswers(containerd);
+  const containerd = start('containerd', [program, `--config=${place('containerd.toml')}`]);
+  await containerdAnswers(containerd, program);
   return containerd;
 }
 
 /** Waits until containerd answers. */
-export async function containerdAnswers(containerd: Running): Promise<void> {
+export async function containerdAnswers(containerd: Running, program: string): Promise<void> {
   await ready(containerd, () => {
-    ctr('version');
+    ctr(program, 'version');
     return true;
   });
 }
@@ -93,20 +96,25 @@ export async function losePower({ kubelet, proxy }: Node, containerd: Running): 
 }
 
 /** Switched on again, where it is not. */
-export async function havePower({ kubelet, proxy }: Node, containerd: Running): Promise<void> {
+export async function havePower(
+  { kubelet, proxy }: Node,
+  containerd: Running,
+  program: string,
+): Promise<void> {
   if (!containerd.hasEnded) return;
   mountRun();
   for (const name of VOLATILE) directory(name);
   makeCgroups();
   containerd.start();
-  await containerdAnswers(containerd);
+  await containerdAnswers(containerd, program);
   kubelet.start();
   proxy.start();
 }
 
 /** Runs a command of containerd's own client. */
-export function ctr(...args: string[]): string {
-  return execFileSync('ctr', [...CTR, ...args], {
+export function ctr(containerd: string, ...args: string[]): string {
+  const [program, ...first] = ctrCommand(containerd);
+  return execFileSync(program, [...first, ...args], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -135,24 +143,27 @@ function makeCgroups(): void {
   }
 }
 
-function containerdConfig(): string {
-  return `version = 2
+function containerdConfig(programs: string): string {
+  return `version = 3
 root = "${directory('containerd')}"
 state = "${directory('containerd-state')}"
 [grpc]
   address = "${CONTAINERD_SOCKET}"
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "${PAUSE_IMAGE}"
+[plugins."io.containerd.cri.v1.images".pinned_images]
+  sandbox = "${PAUSE_IMAGE}"
+[plugins."io.containerd.cri.v1.runtime"]
   # Without CAP_SYS_RESOURCE a sandbox could not be given the score that the kubelet asks for.
   restrict_oom_score_adj = true
   # Where the sweep finds them.
   netns_mounts_under_state_dir = true
-[plugins."io.containerd.grpc.v1.cri".cni]
-  bin_dir = "/usr/lib/cni"
+[plugins."io.containerd.cri.v1.runtime".cni]
+  bin_dirs = ["/usr/lib/cni"]
   conf_dir = "${directory('cni')}"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+  runtime_path = "${join(programs, 'containerd-shim-runc-v2')}"
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
+  BinaryName = "${join(programs, 'runc')}"
   SystemdCgroup = false
   Root = "${directory('runc')}"
 `;
