@@ -22,6 +22,7 @@ USER 65532:65532
 WORKDIR /vouchsafe
 # No authorities but those that are asked for (src/platform/trust.ts), a young generation of 1 MiB, one thread
 # of V8 beside the main one: smaller, and a little faster. Flags that change how code is compiled (--optimize-for-size,
-# --single-threaded) would make Node compile its own modules anew.
-ENTRYPOINT ["/vouchsafe/node", "--use-openssl-ca", "--max-semi-space-size=1", "--v8-pool-size=1", "--single-threaded-gc", "/vouchsafe/dist/vouchsafe.cjs"]
+# --single-threaded) would make Node compile its own modules anew. SIGUSR1 opens no debugger: whoever may signal a
+# process could otherwise read its memory over loopback.
+ENTRYPOINT ["/vouchsafe/node", "--use-openssl-ca", "--max-semi-space-size=1", "--v8-pool-size=1", "--single-threaded-gc", "--disable-sigusr1", "/vouchsafe/dist/vouchsafe.cjs"]
 CMD ["agent"]

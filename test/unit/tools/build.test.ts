@@ -289,6 +289,20 @@ test('the flags of the image leave Node the code of its own modules', () => {
   assert.equal(stdout, 'true 0\n');
 });
 
+const notLinux = process.platform === 'linux' ? false : 'the kernel does not report signals';
+test('SIGUSR1 opens no debugger in a process of the image', { skip: notLinux }, () => {
+  const [node, ...args] = imageCommand(join(directory, 'dist'));
+  const flags = args.filter((arg) => arg.startsWith('--'));
+  const script = `
+    const status = require('node:fs').readFileSync('/proc/self/status', 'latin1');
+    const caught = BigInt('0x' + /^SigCgt:\\s*(\\S+)$/m.exec(status)[1]);
+    console.log((caught >> BigInt(os.constants.signals.SIGUSR1 - 1)) & 1n);`;
+  const isCaught = (words: readonly string[]): string =>
+    spawnSync(node, [...words, '--eval', script], { encoding: 'utf8' }).stdout;
+  assert.equal(isCaught([]), '1n\n', 'not so without the flags of the image');
+  assert.equal(isCaught(flags), '0n\n');
+});
+
 test('an agent loads nothing that only others need', () => {
   const packages = packagesAtStart(outputOf('cmd/image/agent.ts'));
   assert.ok(packages.has('pino'), 'the packages are not seen at all');
