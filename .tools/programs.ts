@@ -33,7 +33,7 @@ export const SPIFFECHECK: Program = {
 };
 
 export const VAULT: Program = {
-  name: 'Vault 1.21.4',
+  name: 'Vault 1.21.1',
   path: 'github.com/hashicorp/vault',
   variable: 'VOUCHSAFE_TEST_VAULT',
   patience: 'half a minute with warm caches, a quarter of an hour with cold ones',

@@ -5,12 +5,9 @@ go 1.26
 
 tool github.com/hashicorp/vault
 
-require github.com/hashicorp/vault v1.21.4
+require github.com/hashicorp/vault v1.21.1
 
-// Vault names a later one, which it replaces in its own tree by one that it can be built with.
-replace github.com/hashicorp/vault/sdk => github.com/hashicorp/vault/sdk v0.20.0
-
-require github.com/hashicorp/vault/sdk v0.21.0
+require github.com/hashicorp/vault/sdk v0.20.0
 
 require github.com/spiffe/go-spiffe/v2 v2.6.0
 
