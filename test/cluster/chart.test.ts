@@ -522,11 +522,12 @@ test('the CSIDriver object has what the driver requires', { skip }, () => {
     seLinuxMount: true,
     storageCapacity: false,
     tokenRequests: [{ audience: 'vault' }],
+    serviceAccountTokenInSecrets: true,
   });
   const audiences = at(driver(['csi.tokenAudiences={a,}']), 'tokenRequests');
   assert.deepEqual(audiences, [{ audience: 'a' }, { audience: '' }]);
-  const newer = driver([], ['--kube-version', '1.35.0']);
-  assert.equal(at(newer, 'serviceAccountTokenInSecrets'), true);
+  const older = driver([], ['--kube-version', '1.34.9']);
+  assert.equal(at(older, 'serviceAccountTokenInSecrets'), undefined);
   const none = [...(DRIVERS['broker'] ?? []), 'csi.tokenAudiences=null'];
   assert.equal(at(driver(none, ['--kube-version', '1.35.0']), 'tokenRequests'), undefined);
 });
