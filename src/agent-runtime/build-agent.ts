@@ -22,7 +22,7 @@ import {
   type WriterPort,
   type X509Files,
 } from '../agent/index.ts';
-import type { AgentConfig } from '../config/agent/index.ts';
+import type { AgentConfig, VaultConfig } from '../config/agent/index.ts';
 import type { Task } from '../async/index.ts';
 import { createNotifier } from '../notify/index.ts';
 import { createFileWriter } from '../output/index.ts';
@@ -115,12 +115,8 @@ async function assemble(
   const { token, svids, memory, room = memory } = dependencies;
   if (svids !== undefined) closers.push(() => svids.close());
   const connected = { ...dependencies, room };
-  const vault = await buildVault(config, {
-    ...common,
-    backgroundTasks,
-    closers,
-    dependencies: connected,
-  });
+  const building = { ...common, backgroundTasks, closers, dependencies: connected };
+  const { vault, vaults } = await buildVaults(config, building);
   const identity = buildIdentity(config, { ...common, closers, svids });
   // The engine gets its error from the port, and knows whether a start or a refresh fails.
   if (identity !== undefined && needsX509(config))
@@ -130,6 +126,7 @@ async function assemble(
     ...common,
     config,
     vault,
+    vaults,
     identity: identity === undefined ? undefined : identityPort(identity),
     ...outputParts(config, dependencies, common),
     token,
@@ -173,17 +170,38 @@ interface Building extends Common {
   readonly dependencies: Pick<AgentDependencies, 'shared' | 'owner' | 'parser' | 'room'>;
 }
 
-async function buildVault(
+/** The clients of all logins; logins to the same Vault share one. */
+async function buildVaults(
   config: AgentConfig,
+  building: Building,
+): Promise<{
+  readonly vault: VaultClient | undefined;
+  readonly vaults: ReadonlyMap<string, VaultClient>;
+}> {
+  const clients = new Map<string, VaultClient>();
+  const clientOf = async (vault: VaultConfig): Promise<VaultClient> => {
+    const key = JSON.stringify(vault);
+    const client = clients.get(key) ?? (await buildVault(vault, building));
+    clients.set(key, client);
+    return client;
+  };
+  const { vault, auth } = config;
+  if (vault === undefined || auth === undefined) return { vault: undefined, vaults: new Map() };
+  const own = await clientOf(vault);
+  const vaults = new Map<string, VaultClient>();
+  for (const login of config.logins) vaults.set(login.name, await clientOf(login.vault));
+  return { vault: own, vaults };
+}
+
+async function buildVault(
+  vault: VaultConfig,
   {
     backgroundTasks,
     closers,
     dependencies: { shared, owner = '', parser, room },
     ...common
   }: Building,
-): Promise<VaultClient | undefined> {
-  const { vault } = config;
-  if (vault === undefined || config.auth === undefined) return undefined;
+): Promise<VaultClient> {
   const { address, namespace, tlsServerName, redirectHosts, proxy, timeoutMs } = vault;
   const options = {
     ...common,

@@ -7,6 +7,7 @@ import { raceAbort, Latest, runAll, type Task } from '../async/index.ts';
 import type { Delivery } from './delivery.ts';
 import { followX509, needsX509 } from './follow-x509.ts';
 import { linger } from './linger.ts';
+import type { Login } from './logins.ts';
 import {
   isDelivered,
   isEnding,
@@ -17,7 +18,6 @@ import {
   type AgentEvent,
   type AgentState,
 } from './phase.ts';
-import type { Sessions } from './sessions.ts';
 import { guardStart } from './start-guard.ts';
 import { agentStatus, type AgentStatus } from './status.ts';
 import { createDelivery, wireAgent, type AgentParts, type Wiring } from './wire-agent.ts';
@@ -62,11 +62,11 @@ export class Agent<T> {
   status(): AgentStatus {
     const errors = this.#errors();
     const { clock } = this.#parts;
-    const { sessions, values } = this.#own;
+    const { logins, values } = this.#own;
     const phase = phaseOf(this.#state, errors.length > 0);
     return agentStatus({
       phase,
-      sessions,
+      logins,
       values,
       files: this.#delivery?.files ?? [],
       errors,
@@ -138,16 +138,16 @@ export class Agent<T> {
    * beside {@link run}, after that was called and before its signal aborts; ends early when `signal` aborts.
    */
   async linger(isAlone: () => Promise<boolean>, signal: AbortSignal): Promise<void> {
-    const { config, vault, clock } = this.#parts;
-    const { sessions, logger } = this.#own;
-    if (!config.revokeOnExit || vault === undefined || sessions === undefined) return;
+    const { config, clock } = this.#parts;
+    const { logins, logger } = this.#own;
+    if (!config.revokeOnExit || logins.size === 0) return;
     const isNeeded = async (): Promise<boolean> =>
       this.isStarted && this.#hasLeases && !(await isAlone());
     this.#dispatch({ kind: 'linger' });
     if (this.#state.name !== 'lingering') return;
     this.#save();
     const delayMs = config.revokeDelayMs;
-    await linger({ sessions, vault, clock, logger, delayMs, isNeeded }, signal);
+    await linger({ logins: logins.values(), clock, logger, delayMs, isNeeded }, signal);
   }
 
   /**
@@ -175,7 +175,7 @@ export class Agent<T> {
 
   /** Begins the run: resumes from a predecessor, and returns what runs side by side. */
   async #tasks(): Promise<readonly Task[]> {
-    const { handover, templates, sessions, values } = this.#own;
+    const { handover, templates, logins, values } = this.#own;
     const found = handover.resume();
     const files = found === 'unreadable' ? 'none' : found;
     this.#dispatch({ kind: 'start', files });
@@ -195,9 +195,9 @@ export class Agent<T> {
       (signal) => delivery.run(signal),
       (signal) => this.#saveChanges(signal),
     ];
-    if (sessions !== undefined) {
-      tasks.push((signal) => sessions.run(signal));
-      tasks.push((signal) => this.#moveLeases(sessions, signal));
+    for (const login of logins.values()) {
+      tasks.push((signal) => login.sessions.run(signal));
+      tasks.push((signal) => this.#moveLeases(login, signal));
     }
     if (needsX509(this.#parts.config)) tasks.push((signal) => this.#followX509(signal));
     return tasks;
@@ -221,18 +221,18 @@ export class Agent<T> {
     return guardStart({ config, clock, logger: this.#own.logger, delivered, cause }, signal);
   }
 
-  async #moveLeases(sessions: Sessions, signal: AbortSignal): Promise<void> {
+  async #moveLeases({ name, sessions }: Login, signal: AbortSignal): Promise<void> {
     for await (const session of sessions.updates(signal)) {
-      this.#own.values.moveLeasesTo(session.id);
+      this.#own.values.moveLeasesTo(session.id, name);
     }
   }
 
   async #followX509(signal: AbortSignal): Promise<void> {
     const { config, identity } = this.#parts;
     if (identity === undefined) return;
-    const { values, sessions } = this.#own;
+    const { values, logins } = this.#own;
     try {
-      await followX509({ config, identity, values, sessions }, signal);
+      await followX509({ config, identity, values, logins }, signal);
     } catch (caught) {
       signal.throwIfAborted();
       // It ends a start; later the last good files stay, and the status shows the error.
@@ -277,10 +277,10 @@ export class Agent<T> {
 
   /** All current failures, the likeliest root cause first. */
   #errors(): readonly VouchsafeError[] {
-    const { sessions, values, templates } = this.#own;
+    const { logins, values, templates } = this.#own;
     const identity = needsX509(this.#parts.config) ? this.#parts.identity?.lastError : undefined;
     return [
-      sessions?.lastError,
+      ...[...logins.values()].map(({ sessions }) => sessions.lastError),
       identity,
       ...[...values.entries].map(({ error }) => error),
       templates.lastError,

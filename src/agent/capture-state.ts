@@ -1,17 +1,19 @@
 /**
  * From a running agent to the state that it saves for a successor. Durations in it count from the time of the capture.
  */
-import { JsonText, type Clock } from '../core/index.ts';
+import { JsonText, loginOf, type Clock } from '../core/index.ts';
 import type { AgentConfig } from '../config/agent/index.ts';
 import { leasesBeyond } from './credential-revoker.ts';
 import type { Entry } from './entry.ts';
-import { connectionOf, identityOf } from './fingerprints.ts';
+import { connectionOf, identityOf, type LoginTarget } from './fingerprints.ts';
 import type { LeaseRef } from './obtain.ts';
 import type { FilesState } from './phase.ts';
 import type { RenewalPlan } from './schedule.ts';
-import type { Session, Sessions } from './sessions.ts';
+import type { Login, Logins } from './logins.ts';
+import type { Session } from './sessions.ts';
 import type {
   LiveState,
+  SavedLogin,
   SavedLongValue,
   SavedPlan,
   SavedRetired,
@@ -24,7 +26,7 @@ import type { Values } from './values.ts';
 
 /** The live objects that a state is captured from and resumed into. */
 export interface StateParts {
-  readonly sessions: Sessions | undefined;
+  readonly logins: Logins<Pick<Login, 'name' | 'sessions'>>;
   readonly values: Values;
   /** Path -> digest of each file in the last notification. */
   readonly notifiedDigests: Map<string, string>;
@@ -37,26 +39,16 @@ export function captureState(
   parts: StateParts & { readonly files: FilesState },
 ): LiveState {
   const nowMs = parts.clock.monotonicMs();
-  const session = parts.sessions?.current;
-  const saved = [...parts.values.entries].flatMap((entry) => savedValue(entry, session, nowMs));
+  const saved = [...parts.values.entries].flatMap((entry) => {
+    const session = parts.logins.get(loginOf(entry.dependency))?.sessions.current;
+    return savedValue(entry, session, nowMs);
+  });
   return {
     kind: 'live',
-    ...traceOf(config, parts),
+    ...traceOf(config, parts, savedLogin),
     isRevoked: parts.files === 'revoked',
-    session:
-      session === undefined
-        ? null
-        : {
-            token: session.token.reveal(),
-            fullTtlMs: session.fullTtlMs,
-            isBatch: session.isBatch,
-            renewable: session.renewable,
-            ageMs: nowMs - session.startedAtMs,
-            ...savedPlan(session.plan, nowMs),
-          },
     values: saved.filter((one) => 'value' in one),
     longValues: saved.filter((one) => 'json' in one),
-    retired: (parts.sessions?.retired ?? []).map((one) => savedRetired(one, parts.values, nowMs)),
   };
 }
 
@@ -65,42 +57,91 @@ export function captureTombstone(
   config: AgentConfig,
   parts: StateParts & { readonly files: FilesState },
 ): Tombstone {
-  const nowMs = parts.clock.monotonicMs();
-  const { current, retired = [] } = parts.sessions ?? {};
-  const isOver = current === undefined || current.plan.expiresAtMs <= nowMs;
-  const left = isOver ? retired : [current, ...retired];
   return {
     kind: 'tombstone',
-    ...traceOf(config, parts),
+    ...traceOf(config, parts, endedLogin),
     isRevoked: true,
-    retired: left.map((session) => savedRetired(session, parts.values, nowMs)),
     session: null,
     values: [],
     longValues: [],
   };
 }
 
+/** The fields of every state; `capture` takes what is known of one login. */
 function traceOf(
   config: AgentConfig,
-  { sessions, notifiedDigests, files }: StateParts & { readonly files: FilesState },
-): Omit<SavedTrace, 'isRevoked' | 'retired'> {
+  parts: StateParts & { readonly files: FilesState },
+  capture: typeof savedLogin,
+): Omit<SavedTrace, 'isRevoked'> {
+  const loginState = (target: LoginTarget, name: string | undefined): SavedLogin => ({
+    identity: identityOf(config, target),
+    connection: connectionOf(target),
+    ...capture(parts.logins.get(name), parts),
+  });
+  const others = config.logins.map((login) => [login.name, loginState(login, login.name)] as const);
   return {
-    identity: identityOf(config),
-    connection: connectionOf(config),
-    logins: sessions?.count ?? 0,
-    isDelivered: files !== 'none',
-    told: Object.fromEntries(notifiedDigests),
+    ...loginState(config, undefined),
+    isDelivered: parts.files !== 'none',
+    told: Object.fromEntries(parts.notifiedDigests),
+    ...(others.length > 0 && { others: Object.fromEntries(others) }),
   };
 }
 
-function savedRetired(session: Session, values: Values, nowMs: number): SavedRetired {
+type LoginState = Pick<SavedLogin, 'logins' | 'session' | 'retired'>;
+
+/** A login that a successor goes on with. */
+function savedLogin(
+  login: Pick<Login, 'name' | 'sessions'> | undefined,
+  { values, clock }: StateParts,
+): LoginState {
+  if (login === undefined) return { logins: 0, session: null, retired: [] };
+  const nowMs = clock.monotonicMs();
+  const { current, retired, count } = login.sessions;
+  return {
+    logins: count,
+    session: current === undefined ? null : savedSession(current, nowMs),
+    retired: retired.map((one) => savedRetired(one, { login: login.name, values }, nowMs)),
+  };
+}
+
+/** A login whose tokens are only to be revoked. */
+function endedLogin(
+  login: Pick<Login, 'name' | 'sessions'> | undefined,
+  parts: StateParts,
+): LoginState {
+  const nowMs = parts.clock.monotonicMs();
+  const { logins, retired } = savedLogin(login, parts);
+  const current = login?.sessions.current;
+  if (login === undefined || current === undefined || current.plan.expiresAtMs <= nowMs) {
+    return { logins, session: null, retired };
+  }
+  const own = savedRetired(current, { login: login.name, values: parts.values }, nowMs);
+  return { logins, session: null, retired: [own, ...retired] };
+}
+
+function savedSession(session: Session, nowMs: number): NonNullable<SavedLogin['session']> {
+  return {
+    token: session.token.reveal(),
+    fullTtlMs: session.fullTtlMs,
+    isBatch: session.isBatch,
+    renewable: session.renewable,
+    ageMs: nowMs - session.startedAtMs,
+    ...savedPlan(session.plan, nowMs),
+  };
+}
+
+function savedRetired(
+  session: Session,
+  of: { readonly login: string | undefined; readonly values: Values },
+  nowMs: number,
+): SavedRetired {
   const expiresInMs = relative(session.plan.expiresAtMs, nowMs);
   const { token, isBatch } = session;
   return {
     token: token.reveal(),
     isBatch,
     expiresInMs,
-    leases: leasesBeyond(session, { values }),
+    leases: leasesBeyond(session, of),
   };
 }
 

@@ -11,9 +11,10 @@ import {
   VouchsafeError,
 } from '../core/index.ts';
 import { createBackoff, raceAbort, RestartableDeadline, retry } from '../async/index.ts';
+import type { Login } from './logins.ts';
 import type { LeaseRef } from './obtain.ts';
 import type { VaultPort } from './ports.ts';
-import type { Session, Sessions } from './sessions.ts';
+import type { Session } from './sessions.ts';
 import type { Values } from './values.ts';
 
 /** Tries of one revocation; after that the lease expires at its TTL. */
@@ -28,9 +29,14 @@ const GONE: readonly ErrorCode[] = ['ERR_VAULT_LEASE_GONE', 'ERR_VAULT_TOKEN_INV
 /** Errors that a retry does not solve. */
 const HOPELESS: readonly ErrorCode[] = [...GONE, 'ERR_VAULT_DENIED'];
 
-export interface RevokerOptions {
+/** What is revoked with. */
+type RevokerLogin = Pick<Login, 'name' | 'sessions'> & {
   readonly vault: Pick<VaultPort, 'revokeLease' | 'revokeToken'>;
-  readonly sessions: Sessions;
+};
+
+export interface RevokerOptions {
+  /** Each is revoked independently: a Vault that does not answer delays no other one. */
+  readonly logins: Iterable<RevokerLogin>;
   readonly values: Values;
   /** How long an application may use an old credential after the notification, in milliseconds. */
   readonly graceMs: number;
@@ -53,15 +59,31 @@ export interface CredentialRevoker {
   revokeAll(): Promise<boolean>;
 }
 
-/** For an agent without Vault: there is nothing to revoke. */
-export const NO_REVOKER: CredentialRevoker = {
-  revokeUnused: () => Promise.resolve(),
-  revokeAll: () => Promise.resolve(true),
-};
+/** Creates a {@link CredentialRevoker}. Without a login there is nothing to revoke. */
+export function createRevoker({ logins, ...common }: RevokerOptions): CredentialRevoker {
+  const revokers = [...logins].map((login) => ({
+    login: login.name,
+    revoker: createLoginRevoker({ ...common, ...login }),
+  }));
+  return {
+    async revokeUnused(superseded, signal) {
+      const tasks = revokers.map(({ login, revoker }) => {
+        const own = superseded.filter((lease) => lease.login === login);
+        return revoker.revokeUnused(own, signal);
+      });
+      await Promise.all(tasks);
+    },
+    async revokeAll() {
+      return (await Promise.all(revokers.map(({ revoker }) => revoker.revokeAll()))).every(Boolean);
+    },
+  };
+}
 
-/** Creates a {@link CredentialRevoker}. */
-export function createRevoker(parts: RevokerOptions): CredentialRevoker {
-  const { vault, sessions, values, clock, logger, revokeAllMs = REVOKE_ALL_MS } = parts;
+type LoginRevokerOptions = Omit<RevokerOptions, 'logins'> & RevokerLogin;
+
+/** Revokes what belongs to one login. */
+function createLoginRevoker(parts: LoginRevokerOptions): CredentialRevoker {
+  const { name, vault, sessions, values, clock, logger, revokeAllMs = REVOKE_ALL_MS } = parts;
   const revoking = new Set<Session>();
   const inGrace = new Set<LeaseRef>();
   const warned = new Set<string>();
@@ -96,10 +118,8 @@ export function createRevoker(parts: RevokerOptions): CredentialRevoker {
 
   /** Retired sessions that no held value and no superseded lease belongs to. */
   function idleSessions(): readonly Session[] {
-    const inUse = new Set<number>();
-    for (const { held } of values.entries) if (held?.lease) inUse.add(held.lease.session);
     // A superseded value is in the files until the next delivery.
-    for (const { lease } of values.superseded) inUse.add(lease.session);
+    const inUse = new Set(leasesOf(values, name).map(({ session }) => session));
     return sessions.retired.filter((session) => !inUse.has(session.id) && !revoking.has(session));
   }
 
@@ -134,7 +154,7 @@ export function createRevoker(parts: RevokerOptions): CredentialRevoker {
       const { current, retired } = sessions;
       const isOver = current === undefined || current.plan.expiresAtMs <= clock.monotonicMs();
       const all = isOver ? retired : [current, ...retired];
-      const around = { vault, sessions, values, inGrace, notRevoked };
+      const around = { name, vault, sessions, values, inGrace, notRevoked };
       const reason = new VouchsafeError('ERR_VAULT_TIMEOUT', 'Vault did not answer in time');
       const deadline = new RestartableDeadline(clock, reason);
       deadline.start(revokeAllMs);
@@ -146,13 +166,13 @@ export function createRevoker(parts: RevokerOptions): CredentialRevoker {
 /** One try for each token, or for the leases of a batch token; resolves to true if another try is of no use. */
 async function revokeOnce(
   ending: readonly Session[],
-  parts: Pick<RevokerOptions, 'vault' | 'sessions' | 'values'> & {
+  parts: Pick<LoginRevokerOptions, 'name' | 'vault' | 'sessions' | 'values'> & {
     readonly inGrace: Iterable<LeaseRef>;
     readonly notRevoked: (what: 'lease' | 'token', error: VouchsafeError) => void;
   },
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { vault, sessions, values, inGrace, notRevoked } = parts;
+  const { name, vault, sessions, values, inGrace, notRevoked } = parts;
   const once = async (what: 'lease' | 'token', work: () => Promise<void>): Promise<boolean> => {
     try {
       await raceAbort(work(), signal);
@@ -165,7 +185,7 @@ async function revokeOnce(
   };
   const revoke = async (session: Session): Promise<boolean> => {
     const { token, isBatch } = session;
-    const leases = leasesBeyond(session, { values, inGrace }).map((id) =>
+    const leases = leasesBeyond(session, { login: name, values, inGrace }).map((id) =>
       once('lease', () => vault.revokeLease(token, id, signal)),
     );
     const own = isBatch ? [] : [once('token', () => vault.revokeToken(token, signal))];
@@ -179,14 +199,26 @@ async function revokeOnce(
 /** Ids of the leases that outlive the token of a session: in the files, superseded, or in their grace period. */
 export function leasesBeyond(
   session: Session,
-  { values, inGrace = [] }: { readonly values: Values; readonly inGrace?: Iterable<LeaseRef> },
+  { login, values, inGrace = [] }: BeyondOptions,
 ): readonly string[] {
   const orphans = session.orphans ?? [];
   if (!session.isBatch) return orphans;
-  const held = [...values.entries].flatMap((entry) => entry.held?.lease ?? []);
-  const superseded = values.superseded.map(({ lease }) => lease);
-  const own = [...held, ...superseded, ...inGrace].filter(
+  const own = [...leasesOf(values, login), ...inGrace].filter(
     (lease) => lease.session === session.id && lease.isToken !== true,
   );
   return [...orphans, ...own.map(({ id }) => id)];
+}
+
+interface BeyondOptions {
+  /** Name of the login of the session. */
+  readonly login: string | undefined;
+  readonly values: Values;
+  readonly inGrace?: Iterable<LeaseRef>;
+}
+
+/** The leases of one login that are held or superseded. */
+function leasesOf(values: Values, login: string | undefined): readonly LeaseRef[] {
+  const held = [...values.entries].flatMap((entry) => entry.held?.lease ?? []);
+  const superseded = values.superseded.map(({ lease }) => lease);
+  return [...held, ...superseded].filter((lease) => lease.login === login);
 }

@@ -164,7 +164,7 @@ export class Delivery {
     if (this.#missing.length > 0) return;
     // Read before rendering: a lease that is superseded from here on may be in the set that is about to be written.
     const superseded = values.superseded;
-    const rendered = await fileSet.render(values.known, signal);
+    const rendered = await fileSet.render((login) => values.known(login), signal);
     const limit = this.#track(rendered);
     const decision = decideDelivery({ rendered, kept: this.#kept, limit });
     switch (decision.kind) {

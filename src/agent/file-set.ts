@@ -5,6 +5,7 @@ import {
   dependencyKey,
   toVouchsafeError,
   VouchsafeError,
+  withLogin,
   withOptional,
   type Dependency,
 } from '../core/index.ts';
@@ -39,14 +40,20 @@ export interface RenderedFile {
   readonly error: VouchsafeError | undefined;
 }
 
+/** The values that the templates of a login may use. */
+export type ValuesOfLogin = (login: string | undefined) => KnownValues;
+
 /** The files of a config, with their templates parsed. */
 export interface FileSet {
   /** Paths of mounted templates, to be watched. */
   readonly templateFiles: readonly string[];
   /** Reads and parses the mounted templates again, all of one moment. On failure all parsed ones stay. */
   reload(): Promise<void>;
-  /** Renders each file, in the order of the config, and those of federated trust domains. Rejects with the signal's reason on abort. */
-  render(values: KnownValues, signal: AbortSignal): Promise<readonly RenderedFile[]>;
+  /**
+   * Renders each file from the values of its login, in the order of the config, and those of federated trust domains.
+   * Rejects with the signal's reason on abort.
+   */
+  render(valuesOf: ValuesOfLogin, signal: AbortSignal): Promise<readonly RenderedFile[]>;
 }
 
 /** How a file is made: from a template, or from a single value. Nothing is rendered before `of` has a value. */
@@ -69,7 +76,14 @@ export function createFileSet<T>(
   reader: Pick<FilesPort, 'read'>,
 ): FileSet {
   const mounted = new Map<string, T>();
-  const items = config.files.map((file) => ({ file, recipe: recipeOf(file, templates, mounted) }));
+  const byLogin = Map.groupBy(
+    config.files.map((file, index) => ({
+      file,
+      index,
+      recipe: recipeOf(file, templates, mounted),
+    })),
+    ({ file }) => file.login,
+  );
   const templateFiles = [
     ...new Set(
       config.files.flatMap(({ source }) => (source.kind === 'template-file' ? [source.path] : [])),
@@ -86,16 +100,16 @@ export function createFileSet<T>(
       for (const [path, template] of parsed) mounted.set(path, template);
     },
 
-    async render(values, signal) {
-      const prepared = items.map(({ file, recipe }) => ({ file, ready: prepare(recipe, values) }));
-      const jobs = prepared.flatMap(({ ready }) => ('job' in ready ? [ready.job] : []));
-      const outputs =
-        jobs.length === 0 ? [] : await templates.renderTemplates(jobs, values, signal);
-      const rest = outputs.values();
-      return prepared.flatMap(({ file, ready }) => {
-        const output = 'job' in ready ? (rest.next().value ?? nothing(file)) : ready.output;
-        return withAdded(rendered(file, output), config.files, values);
-      });
+    async render(valuesOf, signal) {
+      const rendered: (readonly RenderedFile[])[] = [];
+      for (const [login, group] of byLogin) {
+        const values = valuesOf(login);
+        const outputs = await outputsOf(group, { values, templates }, signal);
+        for (const { file, index, output } of outputs) {
+          rendered[index] = withAdded(renderedFile(file, output), config.files, values);
+        }
+      }
+      return rendered.flat();
     },
   };
 }
@@ -103,6 +117,29 @@ export function createFileSet<T>(
 const X509_SVID = { kind: 'x509-svid' } as const satisfies Dependency;
 
 type Output = TemplateOutput | VouchsafeError;
+
+/** A file and its place in the config. */
+interface Item<T> {
+  readonly file: FileConfig;
+  readonly index: number;
+  readonly recipe: Recipe<T>;
+}
+
+/** Renders the files of one login together. */
+async function outputsOf<T>(
+  items: readonly Item<T>[],
+  { values, templates }: { readonly values: KnownValues; readonly templates: TemplatePort<T> },
+  signal: AbortSignal,
+): Promise<readonly (Omit<Item<T>, 'recipe'> & { readonly output: Output })[]> {
+  const prepared = items.map((item) => ({ ...item, ready: prepare(item.recipe, values) }));
+  const jobs = prepared.flatMap(({ ready }) => ('job' in ready ? [ready.job] : []));
+  const outputs = jobs.length === 0 ? [] : await templates.renderTemplates(jobs, values, signal);
+  const rest = outputs.values();
+  return prepared.map(({ file, index, ready }) => {
+    const output = 'job' in ready ? (rest.next().value ?? nothing(file)) : ready.output;
+    return { file, index, output };
+  });
+}
 
 function prepare<T>(
   recipe: Recipe<T>,
@@ -118,18 +155,20 @@ function prepare<T>(
   }
 }
 
-function rendered(file: FileConfig, output: Output): RenderedFile {
+function renderedFile(file: FileConfig, output: Output): RenderedFile {
   if (output instanceof VouchsafeError) {
     const none = { content: undefined, digest: undefined, used: new Map(), missing: [] };
     return { file, ...none, error: output };
   }
-  const { digest, used, missing } = output;
+  const { digest } = output;
+  const ofLogin = (dependency: Dependency): Dependency => withLogin(dependency, file.login);
+  const used = output.used.map(ofLogin);
   return {
     file,
     content: contentOf(output),
     digest,
     used: new Map(used.map((dependency) => [dependencyKey(dependency), dependency])),
-    missing,
+    missing: output.missing.map(ofLogin),
     error: undefined,
   };
 }

@@ -2,18 +2,20 @@
  * Digests by which a successor recognizes what of a state is its own.
  */
 import { createHash } from 'node:crypto';
-import type { AgentConfig } from '../config/agent/index.ts';
+import type { AgentConfig, LoginConfig } from '../config/agent/index.ts';
 import { named } from './value-files.ts';
 
+/** The settings of one login, those of the document itself included. */
+export type LoginTarget = Partial<Pick<LoginConfig, 'vault' | 'auth'>> | AgentConfig;
+
 /** Fingerprint of the settings that determine the identity behind a token. */
-export function identityOf(config: AgentConfig): string {
-  const { vault, auth, spiffe } = config;
+export function identityOf({ spiffe }: AgentConfig, { vault, auth }: LoginTarget): string {
   const parts = [vault?.address, vault?.namespace, auth, spiffe?.spiffeId, spiffe?.hint];
   return digestOf(parts);
 }
 
 /** Fingerprint of the Vault server where a token can be revoked. */
-export function connectionOf({ vault }: AgentConfig): string {
+export function connectionOf({ vault }: LoginTarget): string {
   return digestOf([vault?.address, vault?.namespace]);
 }
 

@@ -3,19 +3,20 @@
  */
 import type { AgentConfig } from '../config/agent/index.ts';
 import type { IdentityPort } from './ports.ts';
-import type { Sessions } from './sessions.ts';
+import type { Login, Logins } from './logins.ts';
 import type { Values } from './values.ts';
 
 export interface X509Parts {
-  readonly config: Pick<AgentConfig, 'files' | 'auth'>;
+  readonly config: Pick<AgentConfig, 'files'>;
   readonly identity: IdentityPort;
   readonly values: Values;
-  readonly sessions: Sessions | undefined;
+  readonly logins: Logins<Pick<Login, 'name' | 'auth' | 'sessions'>>;
 }
 
 /** Whether a config uses the X.509-SVID. */
-export function needsX509(config: Pick<AgentConfig, 'files' | 'auth'>): boolean {
-  return hasX509File(config) || config.auth?.method === 'cert';
+export function needsX509(config: Pick<AgentConfig, 'files' | 'auth' | 'logins'>): boolean {
+  const methods = [config, ...config.logins].map(({ auth }) => auth?.method);
+  return hasX509File(config) || methods.includes('cert');
 }
 
 /**
@@ -24,13 +25,15 @@ export function needsX509(config: Pick<AgentConfig, 'files' | 'auth'>): boolean 
  * @throws VouchsafeError `ERR_SPIFFE_*` that a retry cannot solve.
  */
 export async function followX509(parts: X509Parts, signal: AbortSignal): Promise<void> {
-  const { config, identity, values, sessions } = parts;
+  const { config, identity, values, logins } = parts;
   let known: string | undefined;
   for await (const files of identity.x509Updates(signal)) {
     if (hasX509File(config)) values.setFromStream({ kind: 'x509-svid' }, files);
     // Vault binds the renewal of a cert login to its certificate, so a new one needs a new login.
     const isRotated = known !== undefined && known !== files.svid;
-    if (config.auth?.method === 'cert' && isRotated) sessions?.replace();
+    for (const { auth, sessions } of logins.values()) {
+      if (auth.method === 'cert' && isRotated) sessions.replace();
+    }
     known = files.svid;
   }
 }

@@ -7,7 +7,7 @@ import { captureState, captureTombstone, type StateParts } from './capture-state
 import { digestOf } from './fingerprints.ts';
 import type { FilesState } from './phase.ts';
 import { resumeState } from './resume-state.ts';
-import type { SavedState, Tombstone } from './saved-state.ts';
+import { savedLogins, type SavedState, type Tombstone } from './saved-state.ts';
 import type { StateFile } from './state-file.ts';
 
 export interface HandoverParts extends StateParts {
@@ -38,12 +38,12 @@ export class Handover {
 
   /** Resumes from the state of a predecessor. Never throws. */
   resume(): Resumed {
-    const { stateFile, sessions, logger } = this.#parts;
+    const { stateFile, logins, logger } = this.#parts;
     try {
       const loaded = stateFile?.load();
       if (loaded === undefined) return 'none';
       const files = resumeState(this.#config, loaded, this.#parts);
-      const hasToken = sessions?.current !== undefined;
+      const hasToken = [...logins.values()].some(({ sessions }) => sessions.current !== undefined);
       logger.info('found a predecessor', { files, token: hasToken });
       return files;
     } catch (caught) {
@@ -71,8 +71,9 @@ export class Handover {
   saveTombstone(files: FilesState): void {
     this.#saved = '';
     const tombstone = (): Tombstone => captureTombstone(this.#config, { ...this.#parts, files });
-    const { isDelivered, retired } = tombstone();
-    if (!isDelivered && retired.length === 0) {
+    const state = tombstone();
+    const isEmpty = savedLogins(state).every(([, { retired }]) => retired.length === 0);
+    if (!state.isDelivered && isEmpty) {
       this.deleteState();
     } else if (!this.#write(tombstone)) {
       // There may be no room beside the previous state, which must not stay in any case.

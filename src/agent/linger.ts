@@ -5,7 +5,8 @@
 import type { Clock, Logger } from '../core/index.ts';
 import { raceAbort, runAll } from '../async/index.ts';
 import type { VaultPort } from './ports.ts';
-import type { Session, Sessions } from './sessions.ts';
+import type { Login } from './logins.ts';
+import type { Session } from './sessions.ts';
 
 /**
  * TTL of a token during that time, in milliseconds. The kubelet may kill the agent at any moment; then its credentials
@@ -19,9 +20,12 @@ const KEEP_ALIVE_MS = 2000;
 /** Interval of the checks whether a container is left, in milliseconds. */
 const LOOK_MS = 1000;
 
-export interface LingerParts {
-  readonly sessions: Sessions;
+type LingerLogin = Pick<Login, 'sessions'> & {
   readonly vault: Pick<VaultPort, 'renewToken'>;
+};
+
+export interface LingerParts {
+  readonly logins: Iterable<LingerLogin>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** The longest wait, in milliseconds. */
@@ -44,7 +48,7 @@ export async function linger(parts: LingerParts, signal: AbortSignal): Promise<v
   const done = new AbortController();
   const endsAtMs = clock.monotonicMs() + delayMs;
   await runAll(AbortSignal.any([signal, done.signal]), [
-    (inner) => keepAlive(parts, inner),
+    ...[...parts.logins].map((login) => (inner: AbortSignal) => keepAlive(login, parts, inner)),
     async (inner) => {
       while (clock.monotonicMs() < endsAtMs && (await isNeeded())) {
         await clock.sleep(Math.min(LOOK_MS, endsAtMs - clock.monotonicMs()), inner);
@@ -54,8 +58,11 @@ export async function linger(parts: LingerParts, signal: AbortSignal): Promise<v
   ]);
 }
 
-async function keepAlive(parts: LingerParts, signal: AbortSignal): Promise<void> {
-  const { sessions, clock } = parts;
+async function keepAlive(
+  { sessions, vault }: LingerLogin,
+  { clock, logger }: LingerParts,
+  signal: AbortSignal,
+): Promise<void> {
   const lasting = new WeakSet<Session>();
   for (;;) {
     const { current, retired } = sessions;
@@ -64,7 +71,7 @@ async function keepAlive(parts: LingerParts, signal: AbortSignal): Promise<void>
     const pause = clock.sleep(KEEP_ALIVE_MS, signal);
     const limit = new AbortController();
     const tries = renewed.map(async (session) => {
-      if (!(await isShort(session, parts, limit.signal))) lasting.add(session);
+      if (!(await isShort(session, { vault, logger }, limit.signal))) lasting.add(session);
     });
     await pause.finally(() => limit.abort());
     await Promise.all(tries);
@@ -74,7 +81,7 @@ async function keepAlive(parts: LingerParts, signal: AbortSignal): Promise<void>
 /** Renews a token for a few seconds; false if Vault granted more than that. */
 async function isShort(
   { id, token }: Session,
-  { vault, logger }: LingerParts,
+  { vault, logger }: Pick<LingerLogin, 'vault'> & Pick<LingerParts, 'logger'>,
   signal: AbortSignal,
 ): Promise<boolean> {
   try {

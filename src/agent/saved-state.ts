@@ -54,26 +54,32 @@ export interface SavedRetired {
   readonly leases: readonly string[];
 }
 
-/** The fields of every state. */
-export interface SavedTrace {
+/** What is saved of one login. */
+export interface SavedLogin {
   /** Fingerprint of connection and login; a token is only used if it is the same. */
   readonly identity: string;
   /** Fingerprint of only the connection; a token can be revoked if it is the same. */
   readonly connection: string;
   readonly logins: number;
+  readonly session: SavedSession | null;
+  readonly retired: readonly SavedRetired[];
+}
+
+/** The fields of every state. Those of {@link SavedLogin} are of the login of files that name none. */
+export interface SavedTrace extends SavedLogin {
   /** Whether the files have been written at least once. */
   readonly isDelivered: boolean;
   /** Whether the credentials in the files may have been revoked: then no application may start with them. */
   readonly isRevoked: boolean;
   /** Path -> digest of each file in the last notification. */
   readonly told: Readonly<Record<string, string>>;
-  readonly retired: readonly SavedRetired[];
+  /** The other logins, by name. Absent: none. */
+  readonly others?: Readonly<Record<string, SavedLogin>>;
 }
 
 /** The state of a running agent: its successor resumes the token and the issued values. */
 export interface LiveState extends SavedTrace {
   readonly kind: 'live';
-  readonly session: SavedSession | null;
   readonly values: readonly SavedValue[];
   readonly longValues: readonly SavedLongValue[];
 }
@@ -101,19 +107,25 @@ export type RawState = Partial<
   }
 >;
 
-/** The defaults of missing fields. */
-const EMPTY: Required<RawState> = {
-  kind: 'live',
+/** The defaults of missing fields of a login. */
+const NO_LOGIN: SavedLogin = {
   identity: '',
   connection: '',
   logins: 0,
+  session: null,
+  retired: [],
+};
+
+/** The defaults of missing fields. */
+const EMPTY: Required<RawState> = {
+  ...NO_LOGIN,
+  kind: 'live',
   isDelivered: false,
   isRevoked: false,
   told: {},
-  session: null,
   values: [],
-  retired: [],
   longValues: [],
+  others: {},
 };
 
 /**
@@ -121,19 +133,39 @@ const EMPTY: Required<RawState> = {
  * be resumed is kept for its revocation.
  */
 export function decodeState(raw: RawState, files: Pick<ValueFiles, 'read'>): SavedState {
-  const { longValues: long, ...state } = { ...EMPTY, ...raw };
-  const { kind, session } = state;
-  const isUsable = session !== null && isSavedSession(session);
-  const retired = [...state.retired.filter(isSavedRetired), ...(isUsable ? [] : salvaged(session))];
+  const { longValues: long, ...given } = { ...EMPTY, ...raw };
+  const { kind } = given;
+  const others = Object.fromEntries(
+    Object.entries(given.others).map(([name, login]) => [name, decodeLogin(login)]),
+  );
+  const state = { ...given, ...decodeLogin(given), others };
   if (kind === 'tombstone') {
-    return { ...state, retired, kind, isRevoked: true, session: null, values: [], longValues: [] };
+    return { ...state, kind, isRevoked: true, session: null, values: [], longValues: [] };
   }
   const values = state.values.filter(isSavedValue);
   const longValues = long.filter(isSavedValue).flatMap((saved) => {
     const json = files.read(saved.json);
     return json === undefined ? [] : [{ ...saved, json }];
   });
-  return { ...state, retired, kind, session: isUsable ? session : null, values, longValues };
+  return { ...state, kind, values, longValues };
+}
+
+/** A token of an unknown format is kept for its revocation. */
+function decodeLogin(raw: Partial<SavedLogin>): SavedLogin {
+  const { identity, connection, logins, session, retired } = { ...NO_LOGIN, ...raw };
+  const isUsable = session !== null && isSavedSession(session);
+  return {
+    ...{ identity, connection, logins },
+    session: isUsable ? session : null,
+    retired: [...retired.filter(isSavedRetired), ...(isUsable ? [] : salvaged(session))],
+  };
+}
+
+/** Every login of a state by its name; undefined is that of files which name none. */
+export function savedLogins(
+  state: SavedState,
+): readonly (readonly [name: string | undefined, login: SavedLogin])[] {
+  return [[undefined, state], ...Object.entries(state.others ?? {})];
 }
 
 /** The token of a session in an unknown format. */

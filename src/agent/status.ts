@@ -12,7 +12,7 @@ import type { DeliveredFile } from './delivered-set.ts';
 import { isAbsent } from './entry-state.ts';
 import type { ObtainedValue } from './obtain.ts';
 import type { AgentPhase } from './phase.ts';
-import type { Sessions } from './sessions.ts';
+import type { Login, Logins } from './logins.ts';
 import type { Values } from './values.ts';
 
 /** A failure, as shown in the status. */
@@ -24,9 +24,21 @@ export interface StatusError {
 /** `GET /status` from inside the pod. */
 export interface AgentStatus {
   readonly phase: AgentPhase;
-  /** The number of logins in this pod. */
+  /** The number of logins in this pod, by all sessions. */
   readonly logins: number;
+  /** The token of the first session. */
   readonly token: { readonly expires_in_seconds: number | null } | null;
+  /** One for each login of the files, that of files which name none first. */
+  readonly sessions: readonly {
+    /** The label in metrics, which hold no names; from 1. */
+    readonly number: number;
+    /** Null for the login of files that name none. */
+    readonly login: string | null;
+    readonly logins: number;
+    readonly token: { readonly expires_in_seconds: number | null } | null;
+    /** Why the last login failed, until one succeeds. */
+    readonly error: StatusError | null;
+  }[];
   readonly files: readonly {
     readonly name: string;
     readonly path: string;
@@ -55,7 +67,7 @@ export interface AgentStatus {
 /** The sources of a status. */
 export interface StatusParts {
   readonly phase: AgentPhase;
-  readonly sessions: Sessions | undefined;
+  readonly logins: Logins<Pick<Login, 'name' | 'sessions'>>;
   readonly values: Values;
   readonly files: readonly DeliveredFile[];
   readonly errors: readonly VouchsafeError[];
@@ -64,14 +76,15 @@ export interface StatusParts {
 
 /** Creates the status of an agent. */
 export function agentStatus(parts: StatusParts): AgentStatus {
-  const { clock, sessions } = parts;
+  const { clock, logins } = parts;
   const nowMs = clock.monotonicMs();
-  const session = sessions?.current;
+  const sessions = [...logins.values()].map((login, index) => sessionStatus(login, index, nowMs));
   const since = (atMs: number): number => seconds(nowMs - atMs);
   return {
     phase: parts.phase,
-    logins: sessions?.count ?? 0,
-    token: session ? { expires_in_seconds: until(session.plan.expiresAtMs, nowMs) } : null,
+    logins: sessions.reduce((sum, { logins: own }) => sum + own, 0),
+    token: sessions[0]?.token ?? null,
+    sessions,
     files: parts.files.map(({ name, path, exists, knownGoodAtMs, changedAtMs }) => ({
       name,
       path,
@@ -90,6 +103,21 @@ export function agentStatus(parts: StatusParts): AgentStatus {
       error: error === undefined ? null : statusError(error),
     })),
     errors: parts.errors.map(statusError),
+  };
+}
+
+function sessionStatus(
+  { name, sessions }: Pick<Login, 'name' | 'sessions'>,
+  index: number,
+  nowMs: number,
+): AgentStatus['sessions'][number] {
+  const { current, count, lastError } = sessions;
+  return {
+    number: index + 1,
+    login: name ?? null,
+    logins: count,
+    token: current ? { expires_in_seconds: until(current.plan.expiresAtMs, nowMs) } : null,
+    error: lastError === undefined ? null : statusError(lastError),
   };
 }
 
@@ -120,6 +148,11 @@ export function createStatusRecorder(metrics: Metrics): (status: AgentStatus) =>
     '1 if an optional secret does not exist, by its number in `/status`.',
     ['secret'],
   );
+  const session = metrics.gauge(
+    'vouchsafe_session_failing',
+    '1 if the last login of a session failed, by its number in `/status`.',
+    ['session'],
+  );
   const ready = metrics.gauge('vouchsafe_ready', '1 when the newest values are in the files.');
   let known: AgentStatus['secrets'] = [];
   let files: AgentStatus['files'] = [];
@@ -139,6 +172,8 @@ export function createStatusRecorder(metrics: Metrics): (status: AgentStatus) =>
     for (const { name } of files) age.remove({ file: name });
     files = status.files;
     for (const file of files) age.set(file.age_seconds, { file: file.name });
+    for (const { number, error } of status.sessions)
+      session.set(error === null ? 0 : 1, { session: String(number) });
     ready.set(status.phase === 'ready' ? 1 : 0);
   };
 }

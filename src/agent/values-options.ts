@@ -8,10 +8,10 @@ import type { TokenLife } from './token-life.ts';
 
 export interface ValuesOptions {
   readonly obtainer: Obtainer;
-  /** The token that leases are issued under now. Default: none. */
-  readonly token?: (() => TokenLife | undefined) | undefined;
+  /** The token of a login that leases are issued under now. Default: none. */
+  readonly token?: ((login: string | undefined) => TokenLife | undefined) | undefined;
   /** Asks for a login before the token ends, because a new lease needs a longer one. The session that follows is announced to the values. */
-  readonly logIn?: (() => void) | undefined;
+  readonly logIn?: ((login: string | undefined) => void) | undefined;
   /** The most values at a time. Default 10 000. */
   readonly maxValues?: number | undefined;
   /** Bounds the memory of the values. Default: no bound. */

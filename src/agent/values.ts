@@ -9,6 +9,8 @@ import {
   dependencyKey,
   dependencyLabel,
   isOptional,
+  keyInTemplates,
+  loginOf,
   toVouchsafeError,
   VouchsafeError,
   type Counter,
@@ -55,8 +57,8 @@ export class Values {
   readonly #reauth: Backoff;
   readonly #operations: Counter;
   readonly #steps = new Set<Promise<void>>();
-  /** Id of the newest known session; leases of older ones are replaced. */
-  #session = 0;
+  /** Id of the newest known session of each login; leases of older ones are replaced. */
+  readonly #sessions = new Map<string | undefined, number>();
   #superseded: readonly Superseded[] = [];
 
   constructor(options: ValuesOptions) {
@@ -85,11 +87,13 @@ export class Values {
     return times.length === 0 ? undefined : Math.min(...times);
   }
 
-  /** Every known value, by its key. */
-  get known(): KnownValues {
+  /** Every known value of a login, and every known SVID, by the key that templates have for it. */
+  known(login: string | undefined): KnownValues {
     const known = new Map<string, { readonly value: unknown }>();
-    for (const { key, held } of this.#entries.values())
-      if (held !== undefined) known.set(key, held);
+    for (const { dependency, held } of this.#entries.values()) {
+      const key = held === undefined ? undefined : keyInTemplates(dependency, login);
+      if (key !== undefined && held !== undefined) known.set(key, held);
+    }
     return known;
   }
 
@@ -156,10 +160,12 @@ export class Values {
     this.#superseded = this.#superseded.filter((item) => !superseded.includes(item));
   }
 
-  /** Replaces every lease that belongs to an older session than this one, now. */
-  moveLeasesTo(session: number): void {
-    this.#session = session;
-    for (const entry of this.#entries.values()) this.#apply(entry, { type: 'sessionReplaced' });
+  /** Replaces every lease that belongs to an older session of this login, now. */
+  moveLeasesTo(session: number, login?: string): void {
+    this.#sessions.set(login, session);
+    for (const entry of this.#entries.values()) {
+      if (loginOf(entry.dependency) === login) this.#apply(entry, { type: 'sessionReplaced' });
+    }
     this.#timer.wake();
     // If no lease belongs to the older session, the next delivery revokes it.
     this.changes.set(undefined);
@@ -197,8 +203,9 @@ export class Values {
   /** Reports an event to the state machine of an entry, executes the effects, and returns what to request next. */
   #apply(entry: Entry, event: EntryEvent): EntryRequest | undefined {
     const { clock, random, token } = this.#options;
-    const now = { nowMs: clock.monotonicMs(), random, session: this.#session };
-    const { effects, request } = entry.apply(event, { ...now, token: token?.() });
+    const login = loginOf(entry.dependency);
+    const now = { nowMs: clock.monotonicMs(), random, session: this.#sessions.get(login) ?? 0 };
+    const { effects, request } = entry.apply(event, { ...now, token: token?.(login) });
     for (const effect of effects) this.#execute(entry, effect);
     return request;
   }
@@ -225,7 +232,7 @@ export class Values {
         this.changes.set(undefined);
         break;
       case 'log-in':
-        logIn?.();
+        logIn?.(loginOf(entry.dependency));
         break;
       case 'reset-waits':
         entry.resetWaits({ random, clock });

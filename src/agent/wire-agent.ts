@@ -11,11 +11,12 @@ import {
   type VouchsafeError,
 } from '../core/index.ts';
 import type { AgentConfig } from '../config/agent/index.ts';
-import { createRevoker, NO_REVOKER, type CredentialRevoker } from './credential-revoker.ts';
+import { createRevoker, type CredentialRevoker } from './credential-revoker.ts';
 import { Delivery, type DeliveryParts } from './delivery.ts';
 import { createFileSet, type FileSet } from './file-set.ts';
 import { Handover } from './handover.ts';
 import { loginOnce } from './login.ts';
+import { loginTable, type Login, type Logins } from './logins.ts';
 import { MountedTemplates } from './mounted-templates.ts';
 import { createObtainer } from './obtain.ts';
 import type { FilesState } from './phase.ts';
@@ -39,6 +40,8 @@ export interface AgentParts<T> {
   readonly config: AgentConfig;
   /** Undefined where the config has no Vault. */
   readonly vault: VaultPort | undefined;
+  /** The Vault of each login of the config that has a name. Default: none. */
+  readonly vaults?: ReadonlyMap<string, VaultPort>;
   /** Undefined where the config has no Workload API. */
   readonly identity: IdentityPort | undefined;
   readonly templates: TemplatePort<T>;
@@ -79,8 +82,7 @@ export interface Wiring {
   readonly metrics: Metrics;
   readonly fileSet: FileSet;
   readonly templates: MountedTemplates;
-  /** Undefined where the config has no Vault or no login. */
-  readonly sessions: Sessions | undefined;
+  readonly logins: Logins;
   readonly values: Values;
   readonly revoker: CredentialRevoker;
   readonly handover: Handover;
@@ -107,28 +109,30 @@ export function wireAgent<T>(parts: AgentParts<T>, hooks: AgentHooks): Wiring {
     onFailure,
   });
   const common = { clock, random, logger, metrics, onChange };
-  const sessions = createSessions(parts, { ...common, save: hooks.save });
-  const { auth, grants } = config;
-  const obtainer = createObtainer({ ...parts, sessions, auth, grants });
+  const logins = createLogins(parts, { ...common, save: hooks.save });
+  const obtainer = createObtainer({ ...parts, logins, grants: config.grants });
   const values = new Values({
     ...common,
     obtainer,
     maxValues,
     room,
     onFailure,
-    token: () => sessions?.current && tokenLife(sessions.current),
-    logIn: () => sessions?.replaceBeforeEnd(),
+    token: (name) => {
+      const session = logins.get(name)?.sessions.current;
+      return session && tokenLife(session);
+    },
+    logIn: (name) => logins.get(name)?.sessions.replaceBeforeEnd(),
   });
   const notifiedDigests = new Map<string, string>();
-  const state = { stateFile, sessions, values, notifiedDigests, clock, logger };
+  const state = { stateFile, logins, values, notifiedDigests, clock, logger };
   const handover = new Handover(config, state);
-  const revoker = revokerOf(parts, { sessions, values, logger });
+  const revoker = revokerOf(parts, { logins, values, logger });
   return {
     logger,
     metrics,
     fileSet,
     templates,
-    sessions,
+    logins,
     values,
     revoker,
     handover,
@@ -136,24 +140,40 @@ export function wireAgent<T>(parts: AgentParts<T>, hooks: AgentHooks): Wiring {
   };
 }
 
-function createSessions<T>(
+/** What is known of a login before it has sessions. */
+type LoginSettings = Omit<Login, 'sessions'>;
+
+function createLogins<T>(
   parts: AgentParts<T>,
   common: Omit<ConstructorParameters<typeof Sessions>[0], 'vault' | 'login'>,
-): Sessions | undefined {
-  const { vault, config } = parts;
+): Logins {
+  const logins = loginSettings(parts).map((settings): Login => {
+    const { name, vault } = settings;
+    const login = (signal: AbortSignal) => loginOnce({ ...parts, ...settings }, signal);
+    const logger = name === undefined ? common.logger : common.logger.child({ login: name });
+    return { ...settings, sessions: new Sessions({ ...common, logger, vault, login }) };
+  });
+  return loginTable(logins);
+}
+
+function loginSettings<T>({ config, vault, vaults }: AgentParts<T>): readonly LoginSettings[] {
   const { auth, grants } = config;
-  if (vault === undefined || auth === undefined) return undefined;
-  const login = (signal: AbortSignal) => loginOnce({ ...parts, auth, vault, grants }, signal);
-  return new Sessions({ ...common, vault, login });
+  if (vault === undefined || auth === undefined) return [];
+  const named = config.logins.map(({ name, ...login }) => {
+    const own = vaults?.get(name);
+    if (own === undefined) throw new TypeError(`the login ${name} has no Vault`);
+    return { name, auth: login.auth, grants: login.grants, vault: own };
+  });
+  return [{ name: undefined, auth, grants, vault }, ...named];
 }
 
 function revokerOf<T>(
-  { vault, config, revokeAllMs, clock, random }: AgentParts<T>,
-  { sessions, values, logger }: Pick<Wiring, 'sessions' | 'values' | 'logger'>,
+  { config, revokeAllMs, clock, random }: AgentParts<T>,
+  { logins, values, logger }: Pick<Wiring, 'logins' | 'values' | 'logger'>,
 ): CredentialRevoker {
-  if (vault === undefined || sessions === undefined) return NO_REVOKER;
   const graceMs = config.revokeGraceMs;
-  return createRevoker({ vault, sessions, values, graceMs, revokeAllMs, clock, random, logger });
+  const common = { values, graceMs, revokeAllMs, clock, random, logger };
+  return createRevoker({ ...common, logins: logins.values() });
 }
 
 /** What the delivery of a run depends on, beside the collaborators. */

@@ -18,19 +18,27 @@ export type WriteParam =
 /** Parameters of a Vault write or certificate request. A template may compute them from secrets. */
 export type WriteParams = Readonly<Record<string, WriteParam>>;
 
+/**
+ * The name of the login that a value is requested with; absent for that of files which name none. Templates do not know
+ * it: what they request belongs to the login of their file.
+ */
+interface OfLogin {
+  readonly login?: string;
+}
+
 /** Something whose value a file needs. */
 export type Dependency =
   /**
    * A read of a Vault path, without `v1/` and without the `data/` of KV v2: `kvv2/app`, `database/creds/app`.
    * With `optional` the secret may be absent; its value is then null.
    */
-  | { readonly kind: 'read'; readonly path: string; readonly optional?: true }
+  | (OfLogin & { readonly kind: 'read'; readonly path: string; readonly optional?: true })
   /** A write with parameters whose answer is the value: `transit/sign/key`. */
-  | { readonly kind: 'write'; readonly path: string; readonly params: WriteParams }
+  | (OfLogin & { readonly kind: 'write'; readonly path: string; readonly params: WriteParams })
   /** The names below a path. */
-  | { readonly kind: 'list'; readonly path: string }
+  | (OfLogin & { readonly kind: 'list'; readonly path: string })
   /** A certificate from a PKI mount, kept until its renewal time: `pki/issue/web`. */
-  | { readonly kind: 'pki'; readonly path: string; readonly params: WriteParams }
+  | (OfLogin & { readonly kind: 'pki'; readonly path: string; readonly params: WriteParams })
   /** A JWT-SVID for these audiences. */
   | { readonly kind: 'jwt-svid'; readonly audiences: readonly string[] }
   /** The workload's X.509-SVID with its key and its trust bundles. */
@@ -47,6 +55,24 @@ export type VaultDependency = Extract<Dependency, { readonly path: string }>;
  * {@link dependencyLabel}.
  */
 export function dependencyKey(dependency: Dependency): string {
+  return `${keyPrefix(loginOf(dependency))}${keyWithoutLogin(dependency)}`;
+}
+
+/** The key that a value has in the templates of a login; undefined if it belongs to another login. */
+export function keyInTemplates(
+  dependency: Dependency,
+  login: string | undefined,
+): string | undefined {
+  if (isVaultDependency(dependency) && dependency.login !== login) return undefined;
+  return keyWithoutLogin(dependency);
+}
+
+/** No key without a login begins with a quotation mark. */
+function keyPrefix(login: string | undefined): string {
+  return login === undefined ? '' : `${JSON.stringify(login)}:`;
+}
+
+function keyWithoutLogin(dependency: Dependency): string {
   switch (dependency.kind) {
     case 'read':
     case 'list':
@@ -64,6 +90,12 @@ export function dependencyKey(dependency: Dependency): string {
 
 /** Names a dependency in messages: paths and names of parameters, never their values. */
 export function dependencyLabel(dependency: Dependency): string {
+  const login = loginOf(dependency);
+  const label = labelWithoutLogin(dependency);
+  return login === undefined ? label : `${label} by login ${login}`;
+}
+
+function labelWithoutLogin(dependency: Dependency): string {
   switch (dependency.kind) {
     case 'read':
       return dependency.path;
@@ -90,8 +122,20 @@ export function isOptional(dependency: Dependency): boolean {
 /** The same dependency as an optional or as a required one; other dependencies than reads are always required. */
 export function withOptional(dependency: Dependency, optional: boolean): Dependency {
   if (dependency.kind !== 'read' || isOptional(dependency) === optional) return dependency;
-  const { kind, path } = dependency;
-  return optional ? { kind, path, optional } : { kind, path };
+  const { optional: _, ...required } = dependency;
+  return optional ? { ...required, optional } : required;
+}
+
+/** The name of the login that a dependency is requested with; undefined for the usual one, and for SVIDs. */
+export function loginOf(dependency: Dependency): string | undefined {
+  return isVaultDependency(dependency) ? dependency.login : undefined;
+}
+
+/** What a template requests, as a dependency of the login of its file. SVIDs belong to no login. */
+export function withLogin(dependency: Dependency, login: string | undefined): Dependency {
+  return login === undefined || !isVaultDependency(dependency)
+    ? dependency
+    : { ...dependency, login };
 }
 
 /** True for dependencies from Vault. */

@@ -23,6 +23,8 @@ export interface FileConfig {
   /** Permission bits, e.g. 0o440. */
   readonly mode: number;
   readonly source: FileSource;
+  /** Name of the login that its values are requested with; absent for `auth` of the config. */
+  readonly login?: string;
   /** How often a value without a lease is read again. */
   readonly refreshMs: number;
   /** Present if the file sets its own refresh: then writes are repeated at it as well. */
@@ -61,6 +63,15 @@ export interface AuthConfig {
   readonly tokenFile: string | undefined;
 }
 
+/** A further login, for the files that name it. */
+export interface LoginConfig {
+  readonly name: string;
+  readonly vault: VaultConfig;
+  readonly auth: AuthConfig;
+  /** What may be requested with it; undefined allows everything. */
+  readonly grants: Grants | undefined;
+}
+
 /** Identity from the Workload API. */
 export interface SpiffeConfig {
   /** `unix:///path` or `tcp://IP:port`. */
@@ -76,7 +87,9 @@ export interface AgentConfig {
   /** Both undefined if only SVIDs are delivered. */
   readonly vault: VaultConfig | undefined;
   readonly auth: AuthConfig | undefined;
-  /** What may be requested of Vault and of the Workload API; undefined allows everything. */
+  /** The other logins, each with a session of its own; none without `vault` and `auth`. */
+  readonly logins: readonly LoginConfig[];
+  /** What may be requested of Vault by `auth`, and of the Workload API; undefined allows everything. */
   readonly grants: Grants | undefined;
   /** Directory of the delivered files. */
   readonly outputDirectory: string;

@@ -13,7 +13,7 @@ import {
   type JsonSchema,
   type WrittenOf,
 } from '../schema/index.ts';
-import { actions, duration, file, fileEntry } from './file-document.ts';
+import { actions, duration, file, fileEntry, loginName } from './file-document.ts';
 
 /** `apiVersion` of the document. */
 export const AGENT_API_VERSION = 'vouchsafe.dev/v1';
@@ -21,6 +21,8 @@ export const AGENT_API_VERSION = 'vouchsafe.dev/v1';
 export const AGENT_KIND = 'AgentConfig';
 /** Maximum number of files of one document. */
 export const MAX_FILES = 256;
+/** Maximum number of logins of one document, besides `auth`: each has a session, and may have connections of its own. */
+export const MAX_LOGINS = 15;
 /** Bounds of one document; a pod cannot hold as much. */
 const MAX_GRANTS = 1000;
 
@@ -121,6 +123,27 @@ const grant = shape.object(
   'What one policy allows.',
 );
 
+const grants = shape.list(
+  grant,
+  MAX_GRANTS,
+  'What templates and files may request. Default: everything.',
+);
+
+const login = shape.object(
+  {
+    name: shape.required(shape.parsed(loginName, 'Name, by which files choose it.')),
+    vault,
+    auth,
+    grants,
+  },
+  'One more login. `vault` and `auth` default to those of the document.',
+  (value, place) => {
+    if (value.vault !== undefined && value.vault.address === undefined) {
+      place.at('vault').at('address').missing('is missing: set it, or omit vault');
+    }
+  },
+);
+
 const x509Files = shape.object(
   {
     svidFile: shape.parsed(grammar.outputPath, 'Certificate chain in PEM. Default: `svid.pem`.'),
@@ -146,10 +169,15 @@ export const agentDocument = shape.object(
     spiffe,
     vault,
     auth,
-    grants: shape.list(
-      grant,
-      MAX_GRANTS,
-      'What templates and files may request. Default: everything.',
+    grants,
+    logins: shape.withDefault(
+      shape.list(
+        login,
+        MAX_LOGINS,
+        'Logins of files that name one; each has a session of its own.',
+      ),
+      [],
+      [],
     ),
     output: shape.nested(
       shape.object(

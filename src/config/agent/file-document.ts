@@ -9,6 +9,9 @@ const MAX_TEMPLATE_CHARS = 512 * 1024;
 /** The path of a file. */
 export const file = grammar.text('the path of a file', 4096);
 
+/** The name of a login: a connection and a role, as admission writes it. */
+export const loginName = grammar.text('the name of a login', 1024);
+
 /** What to do when the content of a file changes. */
 export function actions(
   maxItems: number,
@@ -46,6 +49,10 @@ export const fileEntry = shape.object(
     optional: shape.flag(
       'Whether the secret may be absent. There is no file while it, or its #key, is. Default: false.',
     ),
+    login: shape.parsed(
+      loginName,
+      'Login, of `logins`, that requests what the file needs from Vault. Default: `auth`.',
+    ),
     format: shape.parsed(grammar.choice(FORMATS), 'A shipped template.'),
     template: shape.parsed(grammar.longText('a template', MAX_TEMPLATE_CHARS), 'Handlebars text.'),
     templateFile: shape.parsed(file, 'File with Handlebars text.'),
@@ -70,6 +77,9 @@ export const fileEntry = shape.object(
     if (value.secret === undefined) checkWithoutSecret(value, place);
     if (value.jwtSvid !== undefined && value.secret !== undefined) {
       place.at('secret').problem('conflicts with jwtSvid: set only one of the two');
+    }
+    if (value.jwtSvid !== undefined && value.login !== undefined) {
+      place.at('login').problem('conflicts with jwtSvid, which needs no login');
     }
     if (value.jwtSvid?.length === 0) place.at('jwtSvid').problem('requires at least one audience');
   },

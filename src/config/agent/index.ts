@@ -1,9 +1,16 @@
-export type { AgentConfig, AuthConfig, FileConfig, VaultConfig } from './agent-config.ts';
+export type {
+  AgentConfig,
+  AuthConfig,
+  FileConfig,
+  LoginConfig,
+  VaultConfig,
+} from './agent-config.ts';
 export {
   AGENT_API_VERSION,
   AGENT_CONFIG_SCHEMA,
   AGENT_KIND,
   MAX_FILES,
+  MAX_LOGINS,
   type RawAgentConfig,
   type RawFile,
   type RawX509Files,

@@ -1,40 +1,27 @@
 /**
  * Raw AgentConfig document -> validated, defaulted, frozen {@link AgentConfig}.
  */
-import {
-  clashingPaths,
-  describeClash,
-  problemsError,
-  type Grant,
-  type Problem,
-} from '../../core/index.ts';
+import { clashingPaths, describeClash, problemsError, type Problem } from '../../core/index.ts';
 import type {
   AgentConfig,
   AuthConfig,
   FileConfig,
   FileSource,
-  SpiffeConfig,
-  VaultConfig,
+  LoginConfig,
 } from './agent-config.ts';
 import { agentDocument } from './agent-document.ts';
 import type { AgentEnvironment } from './agent-environment.ts';
+import { authOf, grantOf, loginsOf, spiffeOf, vaultOf } from './parse-login.ts';
 import {
   DEFAULTS as defaults,
-  grammar,
   parseDocumentText,
   shape,
-  vaultProxyUrl,
-  type Grammar,
   type Place,
   type SecretRef,
 } from '../schema/index.ts';
 
 type Document = NonNullable<ReturnType<typeof agentDocument.read>>;
 type FileDocument = Document['files'][number];
-type GrantDocument = NonNullable<Document['grants']>[number];
-type VaultDocument = NonNullable<Document['vault']>;
-
-const anyText = grammar.text('a text', 4096);
 
 /**
  * Reads a document that was parsed from JSON or YAML. The result is deeply frozen.
@@ -71,22 +58,23 @@ function build(raw: Document, environment: AgentEnvironment, place: Place): Agen
   const files = [...raw.files.map((file) => fileOf(file, raw)), ...x509FilesOf(raw)];
   checkFiles(files, place);
   const needs = needsOf(raw, files);
-  const vault = needs.vault === 'no' ? undefined : vaultOf(raw, environment, place);
+  const vault =
+    needs.vault === 'no' ? undefined : vaultOf(raw.vault, environment, place.at('vault'));
   if (needs.vault === 'yes' && vault === undefined) {
     place.at('vault').at('address').missing('is missing: set it, or VAULT_ADDR (BAO_ADDR)');
   }
-  const auth = vault === undefined ? undefined : authOf(raw);
+  const auth = vault === undefined ? undefined : authOf(raw.auth);
+  const logins = loginsOf(raw, { vault, auth }, place);
+  checkLogins(files, logins, place);
   const spiffe = spiffeOf(raw, environment, place);
-  if (
-    spiffe === undefined &&
-    (needs.svid || (auth !== undefined && auth.tokenFile === undefined))
-  ) {
+  if (spiffe === undefined && (needs.svid || [{ auth }, ...logins].some(usesSvid))) {
     place.at('spiffe').at('socket').missing('is missing: set it, or SPIFFE_ENDPOINT_SOCKET');
   }
   return {
     spiffe,
     vault,
     auth,
+    logins,
     grants: raw.grants?.map(grantOf),
     outputDirectory: raw.output.directory,
     files,
@@ -107,8 +95,12 @@ function build(raw: Document, environment: AgentEnvironment, place: Place): Agen
 function fileOf(file: FileDocument, raw: Document): FileConfig {
   const { name = '', path = name, mode = raw.output.mode, refresh, onChange } = file;
   const refreshMs = refresh ?? raw.refresh;
-  const common = { name, path, mode, source: sourceOf(file), refreshMs, onChange };
-  return refresh === undefined ? common : { ...common, isRefreshSet: true };
+  const source = sourceOf(file);
+  return {
+    ...{ name, path, mode, source, refreshMs, onChange },
+    ...(file.login !== undefined && { login: file.login }),
+    ...(refresh !== undefined && { isRefreshSet: true }),
+  };
 }
 
 function sourceOf(file: FileDocument): FileSource {
@@ -128,10 +120,6 @@ function secretOf({ secret, optional = false }: FileDocument): SecretRef | undef
   return secret === undefined || !optional ? secret : { ...secret, optional };
 }
 
-function grantOf({ policy = '', ...lists }: GrantDocument): Grant {
-  return { policy, ...lists }; // a missing name was reported, and the result is discarded
-}
-
 function x509FilesOf({ x509Svid, output }: Document): FileConfig[] {
   if (x509Svid === undefined || x509Svid === false) return [];
   const given = x509Svid === true ? undefined : x509Svid;
@@ -143,6 +131,25 @@ function x509FilesOf({ x509Svid, output }: Document): FileConfig[] {
     source: { kind: 'x509-svid', part },
     ...common,
   }));
+}
+
+/** Every file names a login that exists, and every login has a name of its own. */
+function checkLogins(
+  files: readonly FileConfig[],
+  logins: readonly LoginConfig[],
+  place: Place,
+): void {
+  const names = logins.map(({ name }) => name);
+  const twice = new Set(names.filter((name, index) => names.indexOf(name) !== index));
+  for (const name of twice) place.at('logins').problem(`the name "${name}" is used twice`);
+  for (const { name, login } of files) {
+    if (login === undefined || names.includes(login)) continue;
+    place.at('files').problem(`"${name}" names the login "${login}", which does not exist`);
+  }
+}
+
+function usesSvid({ auth }: { readonly auth: AuthConfig | undefined }): boolean {
+  return auth !== undefined && auth.tokenFile === undefined;
 }
 
 function checkFiles(files: readonly FileConfig[], place: Place): void {
@@ -163,71 +170,11 @@ function needsOf(
 ): { readonly vault: 'yes' | 'maybe' | 'no'; readonly svid: boolean } {
   const sources = files.map((file) => file.source);
   const reads = sources.some((source) => 'secret' in source);
-  const configuresVault = raw.vault !== undefined || raw.auth !== undefined;
+  const configuresVault =
+    raw.vault !== undefined || raw.auth !== undefined || raw.logins.length > 0;
   const renders = sources.some((source) => source.kind.startsWith('template'));
   return {
     vault: reads || configuresVault ? 'yes' : renders ? 'maybe' : 'no',
     svid: raw.spiffe !== undefined || sources.some((source) => source.kind.endsWith('-svid')),
   };
-}
-
-function vaultOf(
-  raw: Document,
-  environment: AgentEnvironment,
-  place: Place,
-): VaultConfig | undefined {
-  const at = place.at('vault');
-  const given: Partial<VaultDocument> = raw.vault ?? {};
-  const { caPem, tlsServerName, redirectHosts = [], timeout = defaults.VAULT_TIMEOUT_MS } = given;
-  const {
-    address = fromEnvironment(environment.vaultAddress, grammar.httpOrigin, at.at('address')),
-    namespace = fromEnvironment(environment.vaultNamespace, anyText, at.at('namespace')),
-    caFile = caPem === undefined
-      ? fromEnvironment(environment.vaultCaFile, anyText, at.at('caFile'))
-      : undefined,
-    proxy = fromEnvironment(environment.vaultProxy, vaultProxyUrl, at.at('proxy')),
-  } = given;
-  if (address === undefined) return undefined;
-  return {
-    address,
-    namespace,
-    caFile,
-    caPem,
-    tlsServerName,
-    redirectHosts,
-    proxy,
-    timeoutMs: timeout,
-  };
-}
-
-function authOf(raw: Document): AuthConfig {
-  const given: Partial<NonNullable<Document['auth']>> = raw.auth ?? {};
-  const { method = defaults.AUTH_METHOD, audience = defaults.AUDIENCE, mount = method } = given;
-  const ofPod = method === 'kubernetes' ? defaults.SERVICE_ACCOUNT_TOKEN_FILE : undefined;
-  return { method, mount, role: given.role, audience, tokenFile: given.tokenFile ?? ofPod };
-}
-
-function spiffeOf(
-  raw: Document,
-  environment: AgentEnvironment,
-  place: Place,
-): SpiffeConfig | undefined {
-  const at = place.at('spiffe').at('socket');
-  const given: Partial<NonNullable<Document['spiffe']>> = raw.spiffe ?? {};
-  const { spiffeId, hint } = given;
-  const { socket = fromEnvironment(environment.spiffeEndpointSocket, anyText, at) } = given;
-  return socket === undefined ? undefined : { socket, spiffeId, hint };
-}
-
-/** Values from the environment follow the rules of the document; an empty one is treated as unset. */
-function fromEnvironment<T>(
-  value: string | undefined,
-  syntax: Grammar<T>,
-  place: Place,
-): T | undefined {
-  if (value === undefined || value === '') return undefined;
-  const result = syntax.parse(value);
-  if ('value' in result) return result.value;
-  place.problem(`from the environment: ${result.problem}`);
-  return undefined;
 }

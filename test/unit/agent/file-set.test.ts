@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createFileSet, type FileSet } from '../../../src/agent/file-set.ts';
+import { createFileSet, type FileSet, type ValuesOfLogin } from '../../../src/agent/file-set.ts';
 import { Secret } from '../../../src/core/index.ts';
-import type { KnownValues } from '../../../src/agent/ports.ts';
 import { LOCAL_TEMPLATES } from '../../../src/agent-runtime/index.ts';
 import { agentConfig } from '../../helpers/agent-harness.ts';
 
@@ -20,11 +19,12 @@ function fileSet(
 }
 
 /** Gives the values by the key of their dependency. */
-function values(known: Readonly<Record<string, unknown>>): KnownValues {
-  return new Map(Object.entries(known).map(([key, value]) => [key, { value }]));
+function values(known: Readonly<Record<string, unknown>>): ValuesOfLogin {
+  const all = new Map(Object.entries(known).map(([key, value]) => [key, { value }]));
+  return () => all;
 }
 
-async function textOf(set: FileSet, known: KnownValues): Promise<(string | undefined)[]> {
+async function textOf(set: FileSet, known: ValuesOfLogin): Promise<(string | undefined)[]> {
   const files = await set.render(known, never);
   return files.map(({ content }) =>
     content === undefined ? undefined : Buffer.from(content).toString(),

@@ -15,11 +15,9 @@ function obtainer(grants: Grants | undefined) {
   const clock = new FakeClock();
   const identity = new ModelIdentity(clock);
   identity.rotate('own');
-  // Without sessions whatever gets past the guard fails as one that has no Vault.
+  // Without a login whatever gets past the guard fails as one that has no Vault.
   return createObtainer({
-    sessions: undefined,
-    vault: undefined,
-    auth: undefined,
+    logins: new Map(),
     identity,
     clock,
     grants,

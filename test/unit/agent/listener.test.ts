@@ -14,6 +14,7 @@ const STATUS: AgentStatus = {
   phase: 'starting',
   logins: 0,
   token: null,
+  sessions: [],
   files: [
     {
       name: 'planted-file',

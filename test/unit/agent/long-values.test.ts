@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { savedBytes, StateFile } from '../../../src/agent/index.ts';
 import { Handover } from '../../../src/agent/handover.ts';
+import { loginTable } from '../../../src/agent/logins.ts';
 import type { ObtainedValue, LeaseRef } from '../../../src/agent/obtain.ts';
 import { Sessions } from '../../../src/agent/sessions.ts';
 import { Values } from '../../../src/agent/values.ts';
@@ -48,7 +49,7 @@ class Process {
     });
     this.handover = new Handover(config, {
       stateFile: new StateFile(directory, this.clock),
-      sessions: this.sessions,
+      logins: loginTable([{ name: undefined, sessions: this.sessions }]),
       values: this.values,
       notifiedDigests: new Map(),
       clock: this.clock,

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
+import { loginTable } from '../../../src/agent/logins.ts';
 import { createObtainer } from '../../../src/agent/obtain.ts';
 import { Sessions } from '../../../src/agent/sessions.ts';
 import { Values } from '../../../src/agent/values.ts';
@@ -16,6 +17,14 @@ const REFRESH_MS = 5 * MINUTE_MS;
 function read(path: string): Dependency {
   return { kind: 'read', path };
 }
+
+const AUTH = {
+  method: 'jwt',
+  mount: 'jwt',
+  role: undefined,
+  audience: 'vault',
+  tokenFile: undefined,
+} as const;
 
 interface Bench {
   readonly values: Values;
@@ -43,12 +52,10 @@ function bench(t: TestContext): Bench {
   const common = { clock, random, logger, metrics: NO_METRICS, onChange };
   const sessions = new Sessions({ ...common, vault, login: () => vault.login() });
   const obtainer = createObtainer({
-    sessions,
-    vault,
+    logins: loginTable([{ name: undefined, sessions, vault, auth: AUTH, grants: undefined }]),
     identity,
     clock,
     random,
-    auth: undefined,
     grants: undefined,
   });
   const failures: VouchsafeError[] = [];

@@ -68,6 +68,7 @@ test('the smallest document gets every documented default', () => {
         onChange: [],
       },
     ],
+    logins: [],
     grants: undefined,
     onChange: [],
     onMissingVault: 'fail',
