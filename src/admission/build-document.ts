@@ -14,10 +14,11 @@ import type {
   Setting,
   Settings,
 } from '../config/annotations/index.ts';
-import type { Installation, VaultConnection } from '../config/installation/index.ts';
-import { DEFAULTS, grammar } from '../config/schema/index.ts';
+import type { Installation } from '../config/installation/index.ts';
+import { DEFAULTS } from '../config/schema/index.ts';
 import { formatDuration } from '../core/index.ts';
 import type { Diagnostics } from './diagnostics.ts';
+import { loginDocuments, neededLogins, type NeededLogin } from './logins.ts';
 import { DIRECTORY } from './names.ts';
 import { mayHoldPrivateKey } from './user.ts';
 
@@ -25,8 +26,8 @@ import { mayHoldPrivateKey } from './user.ts';
 export interface Needs {
   /** Whether it uses the Workload API. */
   readonly spiffe: boolean;
-  /** The connection to Vault; undefined if only SVIDs are delivered. */
-  readonly vault: VaultConnection | undefined;
+  /** The logins to Vault, each with its connection; empty if only SVIDs are delivered. */
+  readonly logins: readonly NeededLogin[];
   /** The service-account token for the login; undefined if an SVID is used. */
   readonly token: { readonly audience: string | undefined } | undefined;
 }
@@ -41,15 +42,16 @@ export function needsOf(
   diagnostics: Diagnostics,
   byToken = false,
 ): Needs {
-  const { settings, files } = resolved;
-  const usesVault = files.some(mayUseVault);
+  const { settings } = resolved;
+  const logins = neededLogins(resolved, installation, diagnostics);
+  const usesVault = logins.length > 0;
   const isByToken =
     byToken ||
     settings.identity.value === 'service-account' ||
     settings['auth-method'].value === 'kubernetes';
   return {
     spiffe: svidUsers(resolved).length > 0 || (usesVault && !isByToken),
-    vault: usesVault ? connectionOf(settings, installation, diagnostics) : undefined,
+    logins,
     token: usesVault && isByToken ? { audience: tokenAudience(settings) } : undefined,
   };
 }
@@ -102,11 +104,11 @@ export function agentDocument(
     apiVersion: AGENT_API_VERSION,
     kind: AGENT_KIND,
     ...(needs.spiffe && { spiffe: spiffeOf(settings, how.socket) }),
-    ...(needs.vault && { vault: vaultOf(needs.vault), auth: authOf(settings, needs) }),
+    ...loginDocuments(needs.logins, settings, needs.token && `${DIRECTORY.token}/token`),
     ...optional('maxRenderBytes', otherThan(DEFAULTS.AGENT_RENDER_BYTES, how.maxRenderBytes)),
     output: { mode: settings['file-mode'].text ?? how.fileMode },
     ...optional('refresh', durationOf(settings.refresh)),
-    ...(others.length > 0 && { files: others.map((file) => fileOf(file, keyMode)) }),
+    ...(others.length > 0 && { files: others.map((file) => fileOf(file, needs.logins, keyMode)) }),
     ...(x509 !== undefined && { x509Svid: Object.keys(x509).length === 0 ? true : x509 }),
     ...(how.mode === 'csi' ? {} : reactions(settings)),
     // In mode init nothing runs after the init container; what it revoked, the application would lose.
@@ -151,12 +153,6 @@ function templatePath(ref: { readonly name: string; readonly key: string }): str
 
 const X509_NAMES: readonly string[] = DEFAULTS.X509_FILES.map(({ name }) => name);
 
-/** A template without an expression is a fixed text. */
-function mayUseVault({ secret, template, 'template-from': from }: FileSettings): boolean {
-  const hasExpression = template?.value.includes('{{') === true;
-  return secret !== undefined || from !== undefined || hasExpression;
-}
-
 /** Templates in ConfigMaps are not visible here; such pods set `spiffe-id` or `spiffe-hint`. */
 function needsSvid(template: string | undefined): boolean {
   return template !== undefined && /\b(jwtSvid|spiffeId)\b/.test(template);
@@ -169,48 +165,6 @@ function tokenAudience(settings: Settings): string | undefined {
   return settings.audience.value;
 }
 
-function connectionOf(
-  settings: Settings,
-  installation: Installation,
-  diagnostics: Diagnostics,
-): VaultConnection | undefined {
-  const { connections, allowPodAddress, default: fallback } = installation.vault;
-  const chosen = settings.vault.value ?? fallback;
-  if (Object.hasOwn(connections, chosen)) return connections[chosen];
-  const path = `${installation.annotationPrefix}/vault`;
-  if (!/^https?:/.test(chosen)) {
-    const names = Object.keys(connections).join(', ');
-    diagnostics.invalid({
-      path,
-      message: `the connection "${chosen}" does not exist`,
-      help: `set one of ${names}`,
-    });
-    return undefined;
-  }
-  const address = grammar.httpOrigin.parse(chosen);
-  if ('problem' in address) {
-    diagnostics.invalid({ path, message: address.problem });
-    return undefined;
-  }
-  if (!allowPodAddress) {
-    const names = Object.keys(connections).join(', ');
-    const message =
-      'the installation does not allow an address (vault.allowPodAddress): set the name of a connection';
-    diagnostics.forbid({ path, message, help: `one of ${names}` });
-    return undefined;
-  }
-  return {
-    address: address.value,
-    namespace: undefined,
-    caPem: undefined,
-    caConfigMap: undefined,
-    clusterTrustBundle: undefined,
-    tlsServerName: undefined,
-    redirectHosts: [],
-    proxy: undefined,
-  };
-}
-
 function spiffeOf(settings: Settings, socket: string): NonNullable<RawAgentConfig['spiffe']> {
   return {
     socket,
@@ -219,36 +173,11 @@ function spiffeOf(settings: Settings, socket: string): NonNullable<RawAgentConfi
   };
 }
 
-function vaultOf(connection: VaultConnection): NonNullable<RawAgentConfig['vault']> {
-  const { address, namespace, caPem, tlsServerName, redirectHosts, proxy } = connection;
-  return {
-    address,
-    ...optional('namespace', namespace),
-    ...optional('caPem', caPem),
-    ...optional('caFile', caFileOf(connection)),
-    ...optional('tlsServerName', tlsServerName),
-    ...(redirectHosts.length > 0 && { redirectHosts }),
-    ...optional('proxy', proxy),
-  };
-}
-
-/** Where agent and driver see a CA that is mounted. */
-function caFileOf({ caConfigMap, clusterTrustBundle }: VaultConnection): string | undefined {
-  const name = caConfigMap?.key ?? clusterTrustBundle?.file;
-  return name === undefined ? undefined : `${DIRECTORY.ca}/${name}`;
-}
-
-function authOf(settings: Settings, needs: Needs): NonNullable<RawAgentConfig['auth']> {
-  return {
-    method: settings['auth-method'].value,
-    ...optional('mount', settings['auth-mount'].value),
-    ...optional('role', settings.role.value),
-    audience: settings.audience.value,
-    ...(needs.token !== undefined && { tokenFile: `${DIRECTORY.token}/token` }),
-  };
-}
-
-function fileOf(file: FileSettings, keyMode: string | undefined): RawFile {
+function fileOf(
+  file: FileSettings,
+  logins: readonly NeededLogin[],
+  keyMode: string | undefined,
+): RawFile {
   const from = file['template-from']?.value;
   const { refresh } = file;
   return {
@@ -256,6 +185,7 @@ function fileOf(file: FileSettings, keyMode: string | undefined): RawFile {
     ...optional('path', file.file?.value),
     ...optional('mode', ownModeOf(file, mayHoldPrivateKey(file) ? keyMode : undefined)),
     ...secretOf(file),
+    ...optional('login', logins.find(({ files }) => files.has(file.name))?.name),
     ...optional('format', file.format?.value),
     ...optional('template', file.template?.value),
     ...(from !== undefined && { templateFile: templatePath(from) }),

@@ -3,12 +3,14 @@
  */
 import type { RawAgentConfig } from '../config/agent/index.ts';
 import type { FileSettings, Settings } from '../config/annotations/index.ts';
-import type { Installation } from '../config/installation/index.ts';
+import type { Installation, VaultConnection } from '../config/installation/index.ts';
 import type { Resources } from './agent-resources.ts';
 import { configText } from './file-checks.ts';
 import type { Needs } from './build-document.ts';
 import {
   AGENT_CONTAINER,
+  caDirectory,
+  caVolume,
   CONFIG_VARIABLE,
   DIRECTORY,
   INIT_CONTAINER,
@@ -149,7 +151,7 @@ function ownMounts(input: ContainerInput): readonly OwnMount[] {
     ...noApiTokenMount(input),
     ...spiffeMount(installation, needs),
     ...tokenMount(needs),
-    ...caMount(needs),
+    ...caMounts(needs),
     ...templateMounts(input.files),
   ];
 }
@@ -197,17 +199,26 @@ function noApiTokenMount({ pod }: ContainerInput): OwnMount[] {
   return [mounted({ name: VOLUME.noApiToken, emptyDir: memory('64Ki') }, DIRECTORY.apiToken)];
 }
 
-function caMount(needs: Needs): OwnMount[] {
-  const { caConfigMap: map, clusterTrustBundle: bundle } = needs.vault ?? {};
-  if (map !== undefined) {
-    const configMap = { name: map.name, items: [{ key: map.key, path: map.key }] };
-    return [mounted({ name: VOLUME.ca, configMap }, DIRECTORY.ca)];
+/** The CA of each connection that has one in the cluster, once. */
+function caMounts({ logins }: Needs): OwnMount[] {
+  const connections = new Map(logins.map(({ index, connection }) => [index, connection]));
+  return [...connections].flatMap(([index, connection]) => {
+    const source = caSource(connection);
+    return source === undefined
+      ? []
+      : [mounted({ name: caVolume(index), ...source }, caDirectory(index))];
+  });
+}
+
+function caSource({ caConfigMap, clusterTrustBundle: bundle }: VaultConnection) {
+  if (caConfigMap !== undefined) {
+    const { name, key } = caConfigMap;
+    return { configMap: { name, items: [{ key, path: key }] } };
   }
-  if (bundle === undefined) return [];
+  if (bundle === undefined) return undefined;
   // Not optional: without the bundle the container does not start, and when it is deleted, the last one stays.
   const clusterTrustBundle = { ...bundle.source, path: bundle.file };
-  const volume = { name: VOLUME.ca, projected: { sources: [{ clusterTrustBundle }] } };
-  return [mounted(volume, DIRECTORY.ca)];
+  return { projected: { sources: [{ clusterTrustBundle }] } };
 }
 
 function templateMounts(files: readonly FileSettings[]): OwnMount[] {

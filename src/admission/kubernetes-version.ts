@@ -16,15 +16,15 @@ export function isBefore(version: string, minor: number): boolean {
 
 /** Reports a CA in ClusterTrustBundles, from which an old API server would drop the volume's source without a word. */
 export function checkTrustBundle(
-  { settings, installation, kubeVersion }: PlanInput,
-  needs: Needs,
+  { installation, kubeVersion }: PlanInput,
+  { logins }: Needs,
   diagnostics: Diagnostics,
 ): void {
-  if (needs.vault?.clusterTrustBundle === undefined || kubeVersion === undefined) return;
+  const login = logins.find(({ connection }) => connection.clusterTrustBundle !== undefined);
+  if (login === undefined || kubeVersion === undefined) return;
   if (!isBefore(kubeVersion, TRUST_BUNDLES.general)) return;
-  const path = `${installation.annotationPrefix}/vault`;
-  const name = settings.settings.vault.value ?? installation.vault.default;
-  const where = `the CA of connection "${name}" is in ClusterTrustBundles (clusterTrustBundle)`;
+  const path = `${installation.annotationPrefix}/${login.settings.vault}`;
+  const where = `the CA of connection "${login.chosen}" is in ClusterTrustBundles (clusterTrustBundle)`;
   if (isBefore(kubeVersion, TRUST_BUNDLES.gated)) {
     const message = `${where}, which require Kubernetes 1.37, and this is ${kubeVersion}: set caPem or caConfigMap of the connection`;
     diagnostics.invalid({ path, message });

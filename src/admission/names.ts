@@ -29,12 +29,21 @@ export function templatesVolume(index: number): string {
   return `${TEMPLATES_VOLUME}${index}`;
 }
 
-/** True for names of {@link VOLUME} and {@link templatesVolume}. */
+/** Volume with the CA of the n-th connection of a pod; that of the first one has no number. */
+export function caVolume(index: number): string {
+  return index === 0 ? VOLUME.ca : `${VOLUME.ca}-${index}`;
+}
+
+/** Where the agent sees the CA of the n-th connection of a pod. */
+export function caDirectory(index: number): string {
+  return index === 0 ? DIRECTORY.ca : `${DIRECTORY.ca}-${index}`;
+}
+
+const NUMBERED = new RegExp(`^(${TEMPLATES_VOLUME}|${VOLUME.ca}-)\\d+$`);
+
+/** True for names of {@link VOLUME}, {@link templatesVolume} and {@link caVolume}. */
 export function isOwnVolume(name: string): boolean {
-  return (
-    Object.values(VOLUME).some((own) => own === name) ||
-    (name.startsWith(TEMPLATES_VOLUME) && /^\d+$/.test(name.slice(TEMPLATES_VOLUME.length)))
-  );
+  return Object.values(VOLUME).some((own) => own === name) || NUMBERED.test(name);
 }
 
 /** True for the agent's containers. */

@@ -21,7 +21,7 @@ import { checkMounts } from './mount-checks.ts';
 import { checkPlatform, type SupportedPlatforms } from './platform.ts';
 import { checkForeignMounts, checkNames, checkVariables } from './pod-checks.ts';
 import type { Container, Pod } from './pod.ts';
-import { decideByPolicies, serviceAccountOf } from './policy.ts';
+import { decideByPolicies, serviceAccountOf, type PolicyDecision } from './policy.ts';
 import {
   runningContainers,
   selectContainers,
@@ -122,9 +122,9 @@ function check(input: PlanInput, decision: Decision, diagnostics: Diagnostics): 
   const literals = checkContents({ ...input, config: document, remedy }, diagnostics);
   diagnostics.forbid(...levelProblems(resolved, installation));
   const asked = { ...input, serviceAccount: serviceAccountOf(pod), literals };
-  const policies = decideByPolicies({ ...asked, usesVault: needs.vault !== undefined });
+  const policies = decideByPolicies({ ...asked, logins: needs.logins });
   diagnostics.forbid(...policies.problems);
-  const config = withGrants(document, policies.grants);
+  const config = withGrants(document, policies);
   if (isTooLarge(config) && !isTooLarge(document)) {
     const message = `the policies for this pod do not fit into the agent's configuration: they must have fewer paths`;
     diagnostics.forbid({ path: `${prefix}/inject`, message });
@@ -164,9 +164,20 @@ function namesOf(containers: readonly Container[]): ReadonlySet<string> {
 }
 
 /** The agent enforces the policies only as a guard rail; in the CSI driver they are a boundary. */
-function withGrants(document: RawAgentConfig, grants: Grants | undefined): RawAgentConfig {
+function withGrants(
+  document: RawAgentConfig,
+  { grants, named }: Pick<PolicyDecision, 'grants' | 'named'>,
+): RawAgentConfig {
+  const logins = document.logins?.map((login) => ({
+    ...login,
+    ...grantsField(named.get(login.name)),
+  }));
+  return { ...document, ...(logins !== undefined && { logins }), ...grantsField(grants) };
+}
+
+function grantsField(grants: Grants | undefined): Pick<RawAgentConfig, 'grants'> {
   const written = grants === undefined ? undefined : documentGrants(grants);
-  return written === undefined ? document : { ...document, grants: written };
+  return written === undefined ? {} : { grants: written };
 }
 
 /** Native sidecars require Kubernetes 1.29. */

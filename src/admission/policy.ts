@@ -18,6 +18,7 @@ import {
 } from '../core/index.ts';
 import type { LiteralDependencies } from './file-checks.ts';
 import { allowsLogin, allowsRole, grantsOf, policiesFor, type Login } from './grants.ts';
+import type { PodLogin } from './logins.ts';
 import type { Pod } from './pod.ts';
 
 /** Input of {@link decideByPolicies}. */
@@ -27,20 +28,23 @@ export interface PolicyInput {
   readonly settings: ResolvedSettings;
   readonly installation: Installation;
   readonly literals: LiteralDependencies;
-  /** Whether the agent or driver logs in to Vault. */
-  readonly usesVault: boolean;
+  /** The logins of agent or driver to Vault; empty if there are none. */
+  readonly logins: readonly PodLogin[];
 }
 
 /** The decision of the policies on a pod. */
 export interface PolicyDecision {
   /** Why no policy allows its requests; empty if they are allowed. */
   readonly problems: readonly Problem[];
-  /** What the policies that allow its login grant; undefined if there are no policies. */
+  /** What the policies that allow its first login grant, if any; undefined if there are no policies. */
   readonly grants: Grants | undefined;
+  /** The same for each login that has a name. */
+  readonly named: ReadonlyMap<string, Grants>;
 }
 
 /** One request of a pod, and the annotation that it comes from. */
 interface PolicyRequest {
+  readonly file: string;
   readonly path: string;
   readonly dependency: Dependency;
 }
@@ -55,13 +59,49 @@ const MAX_STEPS = 500_000;
  * read. Of the values of annotations, only Vault paths and audiences are shown.
  */
 export function decideByPolicies(input: PolicyInput): PolicyDecision {
-  const { installation, usesVault } = input;
+  const { installation, logins } = input;
   const { policies } = installation.vault;
-  if (policies.length === 0) return { problems: [], grants: undefined };
-  const asked = requestsOf(input);
-  if (!usesVault && asked.length === 0) return { problems: [], grants: undefined };
+  const nothing = { problems: [], grants: undefined, named: new Map<string, Grants>() };
+  if (policies.length === 0) return nothing;
+  const requests = requestsOf(input);
+  if (logins.length === 0 && requests.length === 0) return nothing;
   const matching = policiesFor(policies, input);
-  const login = usesVault ? loginOf(input) : undefined;
+  const general = generalProblem(input, requests, matching);
+  const [own, ...named] = logins;
+  const others = new Set(named.flatMap(({ files }) => [...files]));
+  const decisions = [
+    // Also what needs no login, such as JWT-SVIDs.
+    decide(input, {
+      login: own,
+      asked: requests.filter(({ file }) => !others.has(file)),
+      matching,
+    }),
+    ...named.map((login) => {
+      const asked = requests.filter(({ file }) => login.files.has(file));
+      return decide(input, { login, asked, matching });
+    }),
+  ];
+  const all = general === undefined ? decisions.flatMap(({ problems }) => problems) : [general];
+  return {
+    problems: all.slice(0, MAX_DENIALS),
+    grants: decisions[0]?.grants,
+    named: new Map(named.map(({ name = '' }, index) => [name, decisions[index + 1]?.grants ?? []])),
+  };
+}
+
+/** What a login and its requests are compared with. */
+interface LoginRequests {
+  readonly login: PodLogin | undefined;
+  readonly asked: readonly PolicyRequest[];
+  readonly matching: readonly VaultPolicy[];
+}
+
+/** Decides on one login and what is requested with it. */
+function decide(
+  input: PolicyInput,
+  { login: podLogin, asked, matching }: LoginRequests,
+): { readonly problems: readonly Problem[]; readonly grants: Grants } {
+  const login = podLogin === undefined ? undefined : askedLogin(input, podLogin);
   const allowed = matching.filter((policy) => login === undefined || allowsLogin(policy, login));
   const grants = grantsOf(allowed);
   return { problems: problemsOf(input, { asked, matching, login, grants }), grants };
@@ -70,21 +110,35 @@ export function decideByPolicies(input: PolicyInput): PolicyDecision {
 interface Found {
   readonly asked: readonly PolicyRequest[];
   readonly matching: readonly VaultPolicy[];
-  readonly login: Login | undefined;
+  readonly login: AskedLogin | undefined;
   readonly grants: Grants;
 }
 
-/** {@link PolicyDecision.problems}. */
-function problemsOf(input: PolicyInput, { asked, matching, login, grants }: Found): Problem[] {
-  const { namespace, serviceAccount, installation } = input;
+/** A login, and the annotations that choose its connection and role. */
+type AskedLogin = Login & Pick<PodLogin, 'settings'>;
+
+/** Why a pod is denied whatever its login is. */
+function generalProblem(
+  { namespace, serviceAccount, installation }: PolicyInput,
+  asked: readonly PolicyRequest[],
+  matching: readonly VaultPolicy[],
+): Problem | undefined {
   const path = `${installation.annotationPrefix}/inject`;
   if (matching.length === 0) {
     const message = `no policy applies to service account ${serviceAccount} of namespace ${namespace}`;
-    return [{ path, message }];
+    return { path, message };
   }
   if (stepsOf(asked, grantsOf(matching)) > MAX_STEPS) {
-    return [{ path, message: tooMany(asked, matching) }];
+    return { path, message: tooMany(asked, matching) };
   }
+  return undefined;
+}
+
+/** Why no policy allows a login and its requests; empty if they are allowed. */
+function problemsOf(
+  { installation }: PolicyInput,
+  { asked, matching, login, grants }: Found,
+): readonly Problem[] {
   const denied = asked.filter(({ dependency }) => denialsOf(grants, dependency).length > 0);
   if (grants.length > 0 && denied.length === 0) return [];
   // If one policy denies the login and another one a request, either may be the intended policy.
@@ -93,7 +147,7 @@ function problemsOf(input: PolicyInput, { asked, matching, login, grants }: Foun
     ...loginProblems(policy, login, installation.annotationPrefix),
     ...requests.flatMap((one) => requestProblems(one, policy)),
   ]);
-  return problems.slice(0, MAX_DENIALS);
+  return problems;
 }
 
 /** Why a policy does not allow a request. */
@@ -107,7 +161,11 @@ function requestProblems({ path, dependency }: PolicyRequest, by: VaultPolicy): 
 }
 
 /** The parts of a login that a policy does not allow. */
-function loginProblems(policy: VaultPolicy, login: Login | undefined, prefix: string): Problem[] {
+function loginProblems(
+  policy: VaultPolicy,
+  login: AskedLogin | undefined,
+  prefix: string,
+): Problem[] {
   if (login === undefined) return [];
   const { name, connections, roles, authMounts } = policy;
   const denial = (setting: string, what: string, allowed: string): Problem => ({
@@ -121,22 +179,22 @@ function loginProblems(policy: VaultPolicy, login: Login | undefined, prefix: st
   return [
     ...(isConnected
       ? []
-      : [denial('vault', 'connection', describeAllowed('connections', connections))]),
+      : [denial(login.settings.vault, 'connection', describeAllowed('connections', connections))]),
     ...(allowsRole(policy, login.role)
       ? []
-      : [denial('role', 'role', describeAllowed('roles', roles))]),
+      : [denial(login.settings.role, 'role', describeAllowed('roles', roles))]),
     ...(isMounted
       ? []
       : [denial('auth-mount', 'auth mount', describeAllowed('auth mounts', authMounts))]),
   ];
 }
 
-function loginOf({ settings: { settings }, installation }: PolicyInput): Login {
-  return {
-    connections: [settings.vault.value ?? installation.vault.default],
-    role: settings.role.value,
-    mount: settings['auth-mount'].value ?? settings['auth-method'].value,
-  };
+function askedLogin(
+  { settings: { settings } }: PolicyInput,
+  { chosen, role, settings: names }: PodLogin,
+): AskedLogin {
+  const mount = settings['auth-mount'].value ?? settings['auth-method'].value;
+  return { connections: [chosen], role, mount, settings: names };
 }
 
 function requestsOf({
@@ -145,17 +203,20 @@ function requestsOf({
   literals,
 }: PolicyInput): readonly PolicyRequest[] {
   const prefix = installation.annotationPrefix;
-  return files.flatMap(({ name, secret, 'jwt-svid': audiences }): PolicyRequest[] => [
-    ...(secret === undefined ? [] : [ask(`${prefix}/secret-${name}`, dependencyOf(secret.value))]),
-    ...(literals.get(name) ?? []).map((one) => ask(`${prefix}/template-${name}`, one)),
-    ...(audiences === undefined
-      ? []
-      : [ask(`${prefix}/jwt-svid-${name}`, { kind: 'jwt-svid', audiences: audiences.value })]),
-  ]);
-}
-
-function ask(path: string, dependency: Dependency): PolicyRequest {
-  return { path, dependency };
+  return files.flatMap(({ name, secret, 'jwt-svid': audiences }): PolicyRequest[] => {
+    const ask = (setting: string, dependency: Dependency): PolicyRequest => ({
+      file: name,
+      path: `${prefix}/${setting}-${name}`,
+      dependency,
+    });
+    return [
+      ...(secret === undefined ? [] : [ask('secret', dependencyOf(secret.value))]),
+      ...(literals.get(name) ?? []).map((one) => ask('template', one)),
+      ...(audiences === undefined
+        ? []
+        : [ask('jwt-svid', { kind: 'jwt-svid', audiences: audiences.value })]),
+    ];
+  });
 }
 
 function dependencyOf({ path, params }: SecretRef): Dependency {

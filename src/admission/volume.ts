@@ -68,8 +68,7 @@ export function planVolume(input: VolumeInput): PlannedVolume | VolumeRefusal {
   const literals = checkContents({ ...contents, remedy: () => SHORTER }, diagnostics);
   checkDependencies({ resolved, literals, installation }, diagnostics);
   const asked = { ...input.pod, settings: resolved, installation, literals };
-  const usesVault = needs.vault !== undefined;
-  diagnostics.forbid(...decideByPolicies({ ...asked, usesVault }).problems);
+  diagnostics.forbid(...decideByPolicies({ ...asked, logins: needs.logins }).problems);
   const sizeBytes = sizeOf({ resolved, needs, installation }, diagnostics);
   const { problems, warnings, isForbidden, isClean } = diagnostics;
   if (!isClean) return { kind: 'refused', problems, isForbidden };
@@ -192,17 +191,19 @@ interface Found {
 function checkDriver(found: Found, diagnostics: Diagnostics): void {
   const { resolved, needs, installation } = found;
   const prefix = installation.annotationPrefix;
-  const { value, source } = resolved.settings.vault;
-  const chosen = value ?? installation.vault.default;
-  const isNamed = Object.hasOwn(installation.vault.connections, chosen);
-  if (needs.vault !== undefined && !isNamed && source !== 'installation') {
+  const { source } = resolved.settings.vault;
+  // What another file would choose is denied in any case.
+  const [login] = needs.logins;
+  const isNamed =
+    login === undefined || Object.hasOwn(installation.vault.connections, login.chosen);
+  if (!isNamed && source !== 'installation') {
     // The driver could reach addresses that the network policies of the pod's namespace deny to the pod.
     const message =
       'an address is supported only for an agent in the pod: set the name of a connection';
     diagnostics.invalid({ path: `${prefix}/vault`, message });
   }
-  if (needs.vault?.caConfigMap !== undefined) {
-    const message = `the CA of connection "${chosen}" is in a ConfigMap (caConfigMap), which the driver does not read: set caPem of the connection`;
+  if (login?.connection.caConfigMap !== undefined) {
+    const message = `the CA of connection "${login.chosen}" is in a ConfigMap (caConfigMap), which the driver does not read: set caPem of the connection`;
     diagnostics.invalid({ path: `${prefix}/vault`, message });
   }
   if (installation.csi.identity.kind === 'service-account') checkNoSvid(found, diagnostics);
@@ -217,7 +218,7 @@ function checkNoSvid({ resolved, needs, installation }: Found, diagnostics: Diag
     ...(settings.identity.source === 'pod' && settings.identity.value === 'spiffe'
       ? ['identity']
       : []),
-    ...(needs.vault !== undefined && ['cert', 'spiffe'].includes(method) ? ['auth-method'] : []),
+    ...(needs.logins.length > 0 && ['cert', 'spiffe'].includes(method) ? ['auth-method'] : []),
   ]);
   const message =
     'requires an SVID, but the CSI driver of this installation uses service-account tokens (csi.identity.kind)';

@@ -83,6 +83,8 @@ export class Harness {
   readonly clock = new FakeClock();
   readonly logger = recordingLogger();
   readonly vault: ModelVault;
+  /** The Vaults of the logins that have a name. */
+  readonly vaults = new Map<string, ModelVault>();
   readonly identity = new ModelIdentity(this.clock);
   readonly writer = new MemoryWriter();
   readonly notifier = new MemoryNotifier();
@@ -97,11 +99,19 @@ export class Harness {
     this.templatesChanged.set(undefined);
   }
 
+  /** One more Vault, for a login of that name. */
+  addVault(login: string): ModelVault {
+    const vault = new ModelVault(this.clock, this.#t);
+    this.vaults.set(login, vault);
+    return vault;
+  }
+
   agent(document: Readonly<Record<string, unknown>>, stateFile?: StateFile): Agent<Template> {
     const config = agentConfig(document);
     return new Agent({
       config,
       vault: config.auth === undefined ? undefined : this.vault,
+      vaults: this.vaults,
       identity: config.spiffe === undefined ? undefined : this.identity,
       templates: LOCAL_TEMPLATES,
       writer: this.writer,

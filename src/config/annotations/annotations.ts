@@ -33,6 +33,10 @@ const IDENTITIES = ['spiffe', 'service-account'] as const;
 /** How the files get into the pod. */
 const MODES = ['native', 'pair', 'init', 'csi'] as const;
 
+const connectionName = grammar.text(
+  'the name of a connection, or an address if the installation allows it',
+);
+const roleName = grammar.text('a role of the auth mount', 512);
 const CONTAINER_ID = grammar.wholeNumber(1, 2_147_483_647);
 
 /** Settings of the pod as a whole. Each can have a default per namespace and installation, except `inject`. */
@@ -52,15 +56,11 @@ export const SETTINGS = {
     '`spiffe`; `service-account` with `auth-method: kubernetes`, and if the CSI driver supports no other',
   ),
   vault: optional(
-    grammar.text('the name of a connection, or an address if the installation allows it'),
+    connectionName,
     'Connection to Vault: one of the installation.',
     'the default connection of the installation',
   ),
-  role: optional(
-    grammar.text('a role of the auth mount', 512),
-    'Vault role to log in as.',
-    'the default role of the mount',
-  ),
+  role: optional(roleName, 'Vault role to log in as.', 'the default role of the mount'),
   'auth-method': row(
     grammar.choice(AUTH_METHODS),
     defaults.AUTH_METHOD,
@@ -251,6 +251,12 @@ export const FILE_SETTINGS = {
     'Whether the secret may be absent: never written, deleted, or without the `#key`. There is no file while it is.',
     '`false`',
   ),
+  vault: perFile(
+    connectionName,
+    'Connection to Vault for this file; files with the same connection and role share one login.',
+    'see `vault`',
+  ),
+  role: perFile(roleName, 'Vault role to log in as for this file.', 'see `role`'),
   template: perFile(
     grammar.longText('Handlebars text', 256 * 1024),
     'Inline template of the file.',

@@ -22,6 +22,8 @@ const CONTENTS = [
   'format',
   'jwt-svid',
   'optional',
+  'vault',
+  'role',
   'refresh',
 ] as const satisfies readonly (keyof FileSettings)[];
 

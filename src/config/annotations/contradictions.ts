@@ -64,7 +64,7 @@ function isX509File(file: FileSettings, settings: Settings): boolean {
 }
 
 function checkX509File(file: FileSettings, { prefix, report }: CheckContext): void {
-  for (const name of [...CONTENTS, 'secret', 'optional', 'refresh'] as const) {
+  for (const name of [...CONTENTS, 'secret', 'optional', 'vault', 'role', 'refresh'] as const) {
     if (file[name] === undefined) continue;
     report(
       `${name}-${file.name}`,
@@ -85,7 +85,7 @@ function checkFile(file: FileSettings, context: CheckContext): void {
     );
   }
   if (first === 'jwt-svid' || others.includes('jwt-svid')) {
-    for (const setting of ['secret', 'optional', 'refresh'] as const) {
+    for (const setting of ['secret', 'optional', 'vault', 'role', 'refresh'] as const) {
       if (file[setting] === undefined) continue;
       report(`${setting}-${name}`, `conflicts with ${annotation('jwt-svid')}`);
     }

@@ -22,6 +22,8 @@ export const UNSUPPORTED_IN_CSI = {
   'on-change':
     'no agent runs in the pod to notify the application; let it watch its files, or set mode native',
   'template-from': 'the driver does not read ConfigMaps; set template-<name>, or mode native',
+  vault: 'the driver logs in once for a volume; set vault for all files, or mode native',
+  role: 'the driver logs in once for a volume; set role for all files, or mode native',
 } as const;
 
 const WAITS = 'the kubelet waits for the volume without a limit';
@@ -73,7 +75,7 @@ export function csiObstacles(settings: Settings, files: readonly FileSettings[])
   const ofSet =
     settings['on-change'].source === 'pod' ? [{ name: 'on-change', message: reason }] : [];
   const ofFiles = files.flatMap((file) =>
-    (['on-change', 'template-from'] as const)
+    (['on-change', 'template-from', 'vault', 'role'] as const)
       .filter((setting) => file[setting] !== undefined)
       .map((setting) => ({
         name: `${setting}-${file.name}`,

@@ -571,11 +571,13 @@ test('an address requires the permission of the installation', () => {
 
 test('a pod cannot choose a proxy by itself', () => {
   const installation = parseInstallation({ vault: { allowPodAddress: true } });
-  for (const name of ['proxy', 'vault-proxy', 'vault.proxy']) {
+  for (const name of ['proxy', 'vault.proxy']) {
     const { pod, warnings } = injectPod(podWith({ [name]: 'http://mine:3128' }), { installation });
     assert.equal(configIn(pod).vault?.proxy, undefined);
     assert.ok(warnings.some((text) => text.includes(`/${name}`)));
   }
+  const { outcome } = injectPod(podWith({ 'vault-proxy': 'http://mine:3128' }), { installation });
+  assert.equal(outcome, 'denied', 'that is the connection of a file "proxy"');
 });
 
 test('what a shell or the kubelet would expand reaches the template as it was written', () => {
