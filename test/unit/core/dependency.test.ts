@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { suite, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import {
   dependencyKey,
   dependencyLabel,
   isVaultDependency,
+  keyInTemplates,
+  loginOf,
+  withLogin,
+  withOptional,
   exactNumber,
   normalizeVaultPath,
   splitSecretRef,
@@ -170,4 +174,30 @@ test('any path survives its escape, with any key', () => {
       assert.equal(unescapePath(escaped), path);
     }),
   );
+});
+
+suite('dependencies of a login', () => {
+  const read = { kind: 'read', path: 'kv/a' } as const;
+  const other = withLogin(read, 'other/web');
+
+  test('have keys and labels of their own', () => {
+    const keys = [read, other, withLogin(read, 'x')].map(dependencyKey);
+    assert.equal(new Set(keys).size, 3);
+    assert.equal(dependencyLabel(other), 'kv/a by login other/web');
+    assert.deepEqual([read, other].map(loginOf), [undefined, 'other/web']);
+  });
+
+  test('are seen by the templates of their login only', () => {
+    assert.equal(keyInTemplates(other, 'other/web'), dependencyKey(read));
+    assert.equal(keyInTemplates(other, undefined), undefined);
+    assert.equal(keyInTemplates(read, 'other/web'), undefined);
+    assert.equal(keyInTemplates({ kind: 'spiffe-id' }, 'other/web'), 'spiffe-id');
+  });
+
+  test('keep their login when they become optional; SVIDs have none', () => {
+    assert.deepEqual(withOptional(other, true), { ...other, optional: true });
+    assert.deepEqual(withOptional(withOptional(other, true), false), other);
+    assert.deepEqual(withLogin({ kind: 'x509-svid' }, 'x'), { kind: 'x509-svid' });
+    assert.equal(withLogin(read, undefined), read);
+  });
 });
