@@ -29,13 +29,15 @@ export interface LocalPlaces {
 /** Maps an AgentConfig. */
 export function localConfig(raw: RawAgentConfig, places: LocalPlaces): RawAgentConfig {
   const map = (path: string): string => localPath(path, places.mounts, places.directories);
-  const { spiffe, auth, stateDirectory } = raw;
+  const { spiffe, auth, logins, stateDirectory } = raw;
   const directory = map(raw.output?.directory ?? DEFAULTS.OUTPUT_DIRECTORY);
   return {
     ...raw,
     ...(spiffe === undefined ? {} : { spiffe: { ...spiffe, socket: places.socket } }),
-    ...(raw.vault === undefined ? {} : { vault: localVault(raw, places, map) }),
-    ...(auth?.tokenFile === undefined ? {} : { auth: { ...auth, tokenFile: map(auth.tokenFile) } }),
+    ...localLogin(raw, places, map),
+    ...(logins && {
+      logins: logins.map((login) => ({ ...login, ...localLogin(login, places, map) })),
+    }),
     output: { ...raw.output, directory },
     refresh: shownRefresh(raw.refresh),
     files: (raw.files ?? []).map((file) => ({
@@ -52,8 +54,20 @@ export function localConfig(raw: RawAgentConfig, places: LocalPlaces): RawAgentC
   };
 }
 
+/** Every login is at the one Vault of this machine. */
+function localLogin(
+  { vault, auth }: Pick<RawAgentConfig, 'vault' | 'auth'>,
+  places: LocalPlaces,
+  map: (path: string) => string,
+): Pick<RawAgentConfig, 'vault' | 'auth'> {
+  return {
+    ...(vault && { vault: localVault({ vault }, places, map) }),
+    ...(auth?.tokenFile !== undefined && { auth: { ...auth, tokenFile: map(auth.tokenFile) } }),
+  };
+}
+
 function localVault(
-  { vault }: RawAgentConfig,
+  { vault }: Pick<RawAgentConfig, 'vault'>,
   places: LocalPlaces,
   map: (path: string) => string,
 ): NonNullable<RawAgentConfig['vault']> {

@@ -64,6 +64,7 @@ export async function openVault(
     return { shown: await connectVault(vault, needs, { clock, random }), needs };
   }
   const { subject, oidc, bundlePem } = identities;
-  const login = { auth: config.auth, subject, jwksUrl: `${oidc.url}/keys`, bundlePem };
+  const auths = [config, ...config.logins].flatMap(({ auth }) => auth ?? []);
+  const login = { auths, subject, jwksUrl: `${oidc.url}/keys`, bundlePem };
   return { shown: await startShownVault(needs, login, clock), needs };
 }

@@ -16,8 +16,8 @@ const SAMPLE_KEYS = ['username', 'password'] as const;
 
 /** The identity that may log in. */
 export interface Login {
-  /** Undefined if the pod does not use Vault. */
-  readonly auth: AuthConfig | undefined;
+  /** One for each login of the pod; empty if the pod does not use Vault. */
+  readonly auths: readonly AuthConfig[];
   /** `sub` of the pod's JWT, or its SPIFFE ID. */
   readonly subject: string;
   /** Keys that verify the pod's JWT. */
@@ -51,7 +51,12 @@ export async function seedVault(
   // The default policy lets a token renew its leases, but not revoke one.
   rules.push('path "sys/leases/revoke" { capabilities = ["update"] }');
   await vault.write('sys/policies/acl/vouchsafe-dev', { policy: rules.join('\n') });
-  if (login.auth !== undefined) await openLogin(vault, login.auth, login);
+  const opened = new Set<string>();
+  for (const auth of login.auths) {
+    if (!opened.has(auth.mount)) await vault.write(`sys/auth/${auth.mount}`, { type: auth.method });
+    opened.add(auth.mount);
+    await openLogin(vault, auth, login);
+  }
   return rotations;
 }
 
@@ -99,7 +104,6 @@ async function enable(vault: DevVault, mount: string, type: Engine): Promise<voi
 async function openLogin(vault: DevVault, auth: AuthConfig, login: Login): Promise<void> {
   const { mount, method, role = 'default', audience } = auth;
   const [config, bound] = await settingsOf(method, { role, audience, ...login });
-  await vault.write(`sys/auth/${mount}`, { type: method });
   await vault.write(`auth/${mount}/config`, config);
   const roles = method === 'cert' ? 'certs' : 'role';
   const token = { token_ttl: '1h', token_policies: ['vouchsafe-dev'] };
@@ -109,7 +113,7 @@ async function openLogin(vault: DevVault, auth: AuthConfig, login: Login): Promi
 /** The configuration of a login method, and what its role is bound to. */
 async function settingsOf(
   method: AuthConfig['method'],
-  login: Omit<Login, 'auth'> & { readonly role: string; readonly audience: string },
+  login: Omit<Login, 'auths'> & { readonly role: string; readonly audience: string },
 ): Promise<readonly [config: Record<string, unknown>, bound: Record<string, unknown>]> {
   const { subject, jwksUrl, bundlePem, role, audience } = login;
   switch (method) {

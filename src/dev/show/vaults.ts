@@ -45,7 +45,7 @@ export async function startShownVault(
   clock: Clock,
 ): Promise<ShownVault> {
   // Only certificate logins need TLS; without it, requests are easier to inspect.
-  const ca = login.auth?.method === 'cert' ? createTestCa(clock) : undefined;
+  const ca = login.auths.some(({ method }) => method === 'cert') ? createTestCa(clock) : undefined;
   const vault = await startDevVault({ clock, ...(ca && { tls: ca.issue() }) });
   try {
     const rotations = await seedVault(vault, needs, login);
