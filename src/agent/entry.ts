@@ -3,8 +3,10 @@
  */
 import {
   dependencyKey,
+  dependencyLabel,
   type Clock,
   type Dependency,
+  type LogFields,
   type Random,
   type VouchsafeError,
 } from '../core/index.ts';
@@ -143,4 +145,10 @@ function waitsOf(held: ObtainedValue | undefined, refreshMs: number, clock: Cloc
   const fullMs = held.lease?.fullMs ?? leftMs();
   // If the local clock is ahead, it had expired on arrival: then it is read at its refresh interval, too.
   return fullMs < 0 ? waitsOfRefresh(refreshMs) : waitsOfLife(fullMs, leftMs);
+}
+
+/** What a log line says of an entry, with its error if there is one. */
+export function logFields({ dependency }: Entry, error: VouchsafeError | undefined): LogFields {
+  const secret = dependencyLabel(dependency);
+  return error === undefined ? { secret } : { secret, error };
 }

@@ -15,7 +15,6 @@ import {
   VouchsafeError,
   type Counter,
   type Dependency,
-  type LogFields,
 } from '../core/index.ts';
 import {
   createBackoff,
@@ -26,7 +25,7 @@ import {
   type Backoff,
 } from '../async/index.ts';
 import { isAbsent, type EntryEffect, type EntryEvent, type EntryRequest } from './entry-state.ts';
-import { Entry } from './entry.ts';
+import { Entry, logFields } from './entry.ts';
 import { x509Value, type LeaseRef, type ObtainedValue } from './obtain.ts';
 import type { KnownValues } from './ports.ts';
 import { sizeOf } from './value-sizes.ts';
@@ -298,9 +297,4 @@ export class Values {
     this.#entries.set(entry.key, entry);
     return entry;
   }
-}
-
-function logFields({ dependency }: Entry, error: VouchsafeError | undefined): LogFields {
-  const secret = dependencyLabel(dependency);
-  return error === undefined ? { secret } : { secret, error };
 }

@@ -29,7 +29,7 @@ export interface LocalPlaces {
 /** Maps an AgentConfig. */
 export function localConfig(raw: RawAgentConfig, places: LocalPlaces): RawAgentConfig {
   const map = (path: string): string => localPath(path, places.mounts, places.directories);
-  const { spiffe, auth, logins, stateDirectory } = raw;
+  const { spiffe, logins, stateDirectory } = raw;
   const directory = map(raw.output?.directory ?? DEFAULTS.OUTPUT_DIRECTORY);
   return {
     ...raw,
