@@ -210,7 +210,10 @@ function caMounts({ logins }: Needs): OwnMount[] {
   });
 }
 
-function caSource({ caConfigMap, clusterTrustBundle: bundle }: VaultConnection) {
+function caSource({
+  caConfigMap,
+  clusterTrustBundle: bundle,
+}: VaultConnection): Readonly<Record<string, unknown>> | undefined {
   if (caConfigMap !== undefined) {
     const { name, key } = caConfigMap;
     return { configMap: { name, items: [{ key, path: key }] } };

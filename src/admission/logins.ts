@@ -30,28 +30,44 @@ export interface NeededLogin extends PodLogin {
 }
 
 /** The logins of the files that may use Vault, that of most settings of the pod first. */
-export function podLogins(
+function podLogins(
   { settings, files }: ResolvedSettings,
   installation: Installation,
 ): readonly PodLogin[] {
-  const logins = new Map<string, PodLogin & { readonly files: Set<string> }>();
-  const add = (file: FileSettings | undefined): Set<string> => {
-    const chosen = file?.vault?.value ?? settings.vault.value ?? installation.vault.default;
-    const role = file?.role?.value ?? settings.role.value;
-    const key = JSON.stringify([chosen, role]);
-    const names = {
-      vault: file?.vault === undefined ? 'vault' : `vault-${file.name}`,
-      role: file?.role === undefined ? 'role' : `role-${file.name}`,
-    };
-    const name = role === undefined ? chosen : `${chosen}/${role}`;
-    const login = logins.get(key) ?? { name, chosen, role, files: new Set(), settings: names };
-    logins.set(key, login);
-    return login.files;
-  };
-  add(undefined); // comes first if any file has it
-  for (const file of files.filter(mayUseVault)) add(file).add(file.name);
+  const [vault, role] = [settings.vault.value ?? installation.vault.default, settings.role.value];
+  const names = { vault: 'vault', role: 'role' };
+  const ofPod = { chosen: vault, role, files: new Set<string>(), settings: names };
+  const logins = new Map([[keyOf(ofPod), ofPod]]); // comes first if any file has it
+  for (const file of files.filter(mayUseVault)) {
+    const wanted = { ...ofPod, ...choiceOf(file, ofPod), files: new Set<string>() };
+    const login = logins.get(keyOf(wanted)) ?? wanted;
+    logins.set(keyOf(login), login);
+    login.files.add(file.name);
+  }
   const used = [...logins.values()].filter((login) => login.files.size > 0);
-  return used.map((login, index) => (index === 0 ? { ...login, name: undefined } : login));
+  return used.map((login, index) => ({ ...login, name: index === 0 ? undefined : nameOf(login) }));
+}
+
+type Choice = Pick<PodLogin, 'chosen' | 'role' | 'settings'>;
+
+/** What a file chooses instead of what the pod does. */
+function choiceOf({ name, vault, role }: FileSettings, ofPod: Choice): Choice {
+  return {
+    chosen: vault === undefined ? ofPod.chosen : vault.value,
+    role: role === undefined ? ofPod.role : role.value,
+    settings: {
+      vault: vault === undefined ? 'vault' : `vault-${name}`,
+      role: role === undefined ? 'role' : `role-${name}`,
+    },
+  };
+}
+
+function keyOf({ chosen, role }: Choice): string {
+  return JSON.stringify([chosen, role]);
+}
+
+function nameOf({ chosen, role }: Choice): string {
+  return role === undefined ? chosen : `${chosen}/${role}`;
 }
 
 /** A template without an expression is a fixed text. */
@@ -67,8 +83,7 @@ export function neededLogins(
   diagnostics: Diagnostics,
 ): readonly NeededLogin[] {
   const logins = podLogins(resolved, installation);
-  const [, first] = logins;
-  if (logins.length > MAX_LOGINS + 1 && first !== undefined) {
+  if (logins.length > MAX_LOGINS + 1) {
     const path = `${installation.annotationPrefix}/inject`;
     const message = `the files choose ${logins.length} different logins; the maximum is ${MAX_LOGINS + 1}`;
     diagnostics.invalid({ path, message });

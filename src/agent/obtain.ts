@@ -38,7 +38,7 @@ const MAX_PARALLEL = 8;
 export { x509Value, type LeaseRef, type ObtainedValue } from './obtained-value.ts';
 
 /** What the values of one login are requested with. */
-export type ObtainerLogin = Pick<Login, 'name' | 'sessions' | 'auth' | 'grants'> & {
+type ObtainerLogin = Pick<Login, 'name' | 'sessions' | 'auth' | 'grants'> & {
   readonly vault: Pick<VaultPort, 'fetch' | 'renewLease'>;
 };
 
@@ -74,9 +74,7 @@ export interface Obtainer {
 
 /** Creates an {@link Obtainer}. */
 export function createObtainer(parts: ObtainerParts): Obtainer {
-  const permits = new Map(
-    [...parts.logins.keys()].map((name) => [name, new Semaphore(MAX_PARALLEL)]),
-  );
+  const ofLogin = vaultPermits(parts.logins);
   const identityPermits = new Semaphore(MAX_PARALLEL);
   const context = (refreshMs: number) => ({
     monotonicMs: parts.clock.monotonicMs(),
@@ -136,16 +134,6 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
     return { ...held, plan: planLease({ ...grant, endsInMs }, fullMs, now) };
   }
 
-  /** Runs a request to Vault within the permits of its login. */
-  function ofLogin<T>(
-    name: string | undefined,
-    signal: AbortSignal,
-    request: () => Promise<T>,
-  ): Promise<T> {
-    const own = permits.get(name);
-    return own === undefined ? request() : own.run(signal, request); // without a login it only throws
-  }
-
   return {
     async fetch(wanted, signal) {
       const { dependency, refreshMs } = wanted;
@@ -159,6 +147,21 @@ export function createObtainer(parts: ObtainerParts): Obtainer {
     },
 
     renew: (held, signal) => ofLogin(held.lease.login, signal, () => renewed(held, signal)),
+  };
+}
+
+type RunForLogin = <T>(
+  login: string | undefined,
+  signal: AbortSignal,
+  request: () => Promise<T>,
+) => Promise<T>;
+
+/** Runs requests to Vault within the permits of their login. */
+function vaultPermits(logins: Logins<ObtainerLogin>): RunForLogin {
+  const permits = new Map([...logins.keys()].map((name) => [name, new Semaphore(MAX_PARALLEL)]));
+  return (login, signal, request) => {
+    const own = permits.get(login);
+    return own === undefined ? request() : own.run(signal, request); // without a login it only throws
   };
 }
 

@@ -17,7 +17,7 @@ export interface AgentEnvironment {
 }
 
 /** A variable of the process; undefined if it is not set. */
-export type ReadVariable = (name: string) => string | undefined;
+type ReadVariable = (name: string) => string | undefined;
 
 /** The settings that the variables of a process have. */
 export function agentEnvironment(read: ReadVariable): AgentEnvironment {
