@@ -155,7 +155,9 @@ function decodeLogin(raw: Partial<SavedLogin>): SavedLogin {
   const { identity, connection, logins, session, retired } = { ...NO_LOGIN, ...raw };
   const isUsable = session !== null && isSavedSession(session);
   return {
-    ...{ identity, connection, logins },
+    identity,
+    connection,
+    logins,
     session: isUsable ? session : null,
     retired: [...retired.filter(isSavedRetired), ...(isUsable ? [] : salvaged(session))],
   };

@@ -4,6 +4,7 @@
 import {
   dependencyLabel,
   type Clock,
+  type Gauge,
   type ErrorCode,
   type Metrics,
   type VouchsafeError,
@@ -172,10 +173,15 @@ export function createStatusRecorder(metrics: Metrics): (status: AgentStatus) =>
     for (const { name } of files) age.remove({ file: name });
     files = status.files;
     for (const file of files) age.set(file.age_seconds, { file: file.name });
-    for (const { number, error } of status.sessions)
-      session.set(error === null ? 0 : 1, { session: String(number) });
+    recordSessions(session, status);
     ready.set(status.phase === 'ready' ? 1 : 0);
   };
+}
+
+function recordSessions(gauge: Gauge, { sessions }: AgentStatus): void {
+  for (const { number, error } of sessions) {
+    gauge.set(error === null ? 0 : 1, { session: String(number) });
+  }
 }
 
 function statusError(error: VouchsafeError): StatusError {

@@ -97,7 +97,12 @@ function fileOf(file: FileDocument, raw: Document): FileConfig {
   const refreshMs = refresh ?? raw.refresh;
   const source = sourceOf(file);
   return {
-    ...{ name, path, mode, source, refreshMs, onChange },
+    name,
+    path,
+    mode,
+    source,
+    refreshMs,
+    onChange,
     ...(file.login !== undefined && { login: file.login }),
     ...(refresh !== undefined && { isRefreshSet: true }),
   };
