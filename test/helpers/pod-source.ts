@@ -51,7 +51,7 @@ export function sourceValues(
   node: NodeIdentities,
 ): Readonly<Record<string, unknown>> {
   return {
-    spiffe: { socket: node.workloadApi },
+    spiffe: { socket: node.spire.socket },
     csi: { enabled: true, identity: { kind, socket: node.sockets[kind] } },
   };
 }

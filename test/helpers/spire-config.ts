@@ -2,11 +2,32 @@
 import { join } from 'node:path';
 import { socketPath } from './temp-directory.ts';
 
-export const TRUST_DOMAIN = 'example.org';
+/** The trust domain, unless a test needs another one. */
+const TRUST_DOMAIN = 'example.org';
 
 /** Dated back by 10 s, an X.509-SVID lives 30 s and is replaced when it has 15 s left: every 5 s. */
 const X509_TTL_SECONDS = 20;
 const JWT_TTL_SECONDS = 12;
+
+/** Settings of a trust domain, where not as they come. */
+export interface SpireSettings {
+  /** `example.org` by default. */
+  readonly trustDomain?: string;
+  /** The node's alias, by the path of its SPIFFE ID; `host` by default. */
+  readonly node?: string;
+  /** Of X.509-SVIDs; 20 s by default. */
+  readonly x509TtlSeconds?: number;
+  /** Of JWT-SVIDs; 12 s by default. */
+  readonly jwtTtlSeconds?: number;
+  /** Certificate of the discovery provider, which has no TLS by default. */
+  readonly discoveryTls?: {
+    readonly caPem: string;
+    readonly certPem: string;
+    readonly keyPem: string;
+  };
+  /** Further settings of the agent, which has this directory. */
+  readonly agent?: (directory: string) => AgentSettings;
+}
 
 /** Settings of an agent beside the usual. */
 export interface AgentSettings {
@@ -14,96 +35,149 @@ export interface AgentSettings {
   readonly experimental?: object;
   /** Settings by the name of a plug-in. */
   readonly workloadAttestors?: Readonly<Record<string, object>>;
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
-/** Settings that an agent requires at its start. */
-export interface AgentStart {
+/** What the programs of one trust domain have in common. */
+export interface Places {
+  readonly directory: string;
+  readonly trustDomain: string;
+  readonly serverSocket: string;
   readonly serverPort: number;
-  readonly joinToken: string;
-  readonly settings: AgentSettings;
+  /** Of the endpoint at which other trust domains ask for the bundle. */
+  readonly bundlePort: number;
+  readonly discoveryPort: number;
+  /** The directory of the Workload API must not be that of any other socket of the agent. */
+  readonly agentSocket: string;
+  /** Where the discovery provider is, and the issuer of JWT-SVIDs. */
+  readonly issuer: string;
 }
 
-/** Its entries and SVIDs reach everyone within seconds. */
-export function serverConfig(directory: string, port: number): object {
+/** Where everything of a trust domain is. */
+export function placesOf(
+  directory: string,
+  settings: SpireSettings,
+  [serverPort, bundlePort, discoveryPort]: readonly [number, number, number],
+): Places {
+  const scheme = settings.discoveryTls === undefined ? 'http' : 'https';
   return {
-    server: {
-      bind_address: '127.0.0.1',
-      bind_port: port,
-      socket_path: socketPath(directory, 'server.sock'),
-      data_dir: join(directory, 'server'),
-      trust_domain: TRUST_DOMAIN,
-      log_level: 'WARN',
-      agent_ttl: '10m',
-      default_x509_svid_ttl: `${X509_TTL_SECONDS}s`,
-      default_jwt_svid_ttl: `${JWT_TTL_SECONDS}s`,
-      experimental: { cache_reload_interval: '1s' },
-    },
-    plugins: {
-      DataStore: [
-        {
-          sql: {
-            plugin_data: {
-              database_type: 'sqlite3',
-              connection_string: join(directory, 'datastore.sqlite3'),
-            },
-          },
-        },
-      ],
-      NodeAttestor: [{ join_token: { plugin_data: {} } }],
-      KeyManager: [{ memory: { plugin_data: {} } }],
-    },
+    directory,
+    trustDomain: settings.trustDomain ?? TRUST_DOMAIN,
+    serverSocket: socketPath(directory, 'server.sock'),
+    ...{ serverPort, bundlePort, discoveryPort },
+    agentSocket: socketPath(directory, 'workload', 'agent.sock'),
+    issuer: `${scheme}://localhost:${discoveryPort}`,
   };
 }
 
-/** The directory of the Workload API must not be that of any other socket of the agent. */
-export function agentSocketOf(directory: string): string {
-  return socketPath(directory, 'workload', 'agent.sock');
+/**
+ * Its entries and SVIDs reach everyone within seconds. Its keys are on disk, so that a server that is restarted is the
+ * same authority.
+ */
+export function serverConfig(places: Places, settings: SpireSettings): string {
+  const { directory, trustDomain } = places;
+  const { x509TtlSeconds = X509_TTL_SECONDS, jwtTtlSeconds = JWT_TTL_SECONDS } = settings;
+  const server = {
+    bind_address: '127.0.0.1',
+    bind_port: places.serverPort,
+    socket_path: places.serverSocket,
+    data_dir: join(directory, 'server'),
+    trust_domain: trustDomain,
+    jwt_issuer: places.issuer,
+    log_level: 'WARN',
+    agent_ttl: '10m',
+    default_x509_svid_ttl: `${x509TtlSeconds}s`,
+    default_jwt_svid_ttl: `${jwtTtlSeconds}s`,
+    experimental: { cache_reload_interval: '1s' },
+    federation: {
+      bundle_endpoint: {
+        address: '127.0.0.1',
+        port: places.bundlePort,
+        'profile "https_spiffe"': {},
+      },
+    },
+  };
+  const store = {
+    database_type: 'sqlite3',
+    connection_string: join(directory, 'datastore.sqlite3'),
+  };
+  return document('server', server, [
+    ['DataStore', 'sql', store],
+    ['NodeAttestor', 'join_token', {}],
+    ['KeyManager', 'disk', { keys_path: join(directory, 'keys.json') }],
+  ]);
 }
 
 /** Its keys are on disk: a join token serves once, and an agent that is restarted goes on with what it has. */
-export function agentConfig(directory: string, start: AgentStart): string {
-  const { serverPort, joinToken, settings } = start;
-  const data = join(directory, 'agent');
+export function agentConfig(places: Places, joinToken: string, settings: AgentSettings): string {
+  const data = join(places.directory, 'agent');
   const agent = {
     server_address: '127.0.0.1',
-    server_port: serverPort,
-    socket_path: agentSocketOf(directory),
+    server_port: places.serverPort,
+    socket_path: places.agentSocket,
     data_dir: data,
-    trust_domain: TRUST_DOMAIN,
+    trust_domain: places.trustDomain,
     log_level: 'WARN',
     insecure_bootstrap: true,
     join_token: joinToken,
     experimental: { sync_interval: '1s', ...settings.experimental },
     ...settings.agent,
   };
-  const plugins = [
+  return document('agent', agent, [
     ['NodeAttestor', 'join_token', {}],
     ['KeyManager', 'disk', { directory: data }],
     ...Object.entries({ unix: {}, ...settings.workloadAttestors }).map(
       ([name, more]) => ['WorkloadAttestor', name, more] as const,
     ),
-  ] as const;
+  ]);
+}
+
+/** Publishes the keys of JWT-SVIDs to Vault. */
+export function discoveryConfig(places: Places, certificate: ServingCertificate): string {
+  const address = `127.0.0.1:${places.discoveryPort}`;
+  const listener =
+    certificate === undefined
+      ? { insecure_addr: address, allow_insecure_scheme: true }
+      : {
+          serving_cert_file: {
+            addr: address,
+            cert_file_path: certificate.certFile,
+            key_file_path: certificate.keyFile,
+          },
+        };
+  return settingsOf({
+    log_level: 'warn',
+    domains: ['localhost'],
+    ...listener,
+    server_api: { address: `unix://${places.serverSocket}`, poll_interval: '1s' },
+  });
+}
+
+/** Files of the discovery provider's certificate; undefined for one without TLS. */
+export type ServingCertificate =
+  { readonly certFile: string; readonly keyFile: string } | undefined;
+
+type Plugin = readonly [type: string, name: string, settings: object];
+
+function document(name: string, settings: object, plugins: readonly Plugin[]): string {
   const blocks = plugins.map(
-    ([type, name, more]) => `${type} "${name}" {\nplugin_data ${hcl(more)}\n}`,
+    ([type, plugin, more]) => `${type} "${plugin}" {\nplugin_data ${hcl(more)}\n}`,
   );
-  return `agent ${hcl(agent)}\nplugins {\n${blocks.join('\n')}\n}\n`;
+  return `${name} ${hcl(settings)}\nplugins {\n${blocks.join('\n')}\n}\n`;
 }
 
 /** Settings in SPIRE's own language, because it does not read lists of objects in such lists right from JSON. */
 function hcl(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(hcl).join(', ')}]`;
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  const lines = Object.entries(value).map(([key, one]) => `${key} = ${hcl(one)}`);
-  return `{\n${lines.join('\n')}\n}`;
+  return `{\n${settingsOf(value)}\n}`;
 }
 
-/** Tells Vault the keys of JWT-SVIDs. */
-export function discoveryConfig(serverSocket: string, port: number): object {
-  return {
-    log_level: 'warn',
-    domains: ['localhost'],
-    insecure_addr: `127.0.0.1:${port}`,
-    allow_insecure_scheme: true,
-    server_api: { address: `unix://${serverSocket}`, poll_interval: '1s' },
-  };
+/** A block has no equals sign: it may have a label. */
+function settingsOf(settings: object): string {
+  const lines = Object.entries(settings).map(([key, value]: [string, unknown]) => {
+    const isBlock = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return `${key} ${isBlock ? '' : '= '}${hcl(value)}`;
+  });
+  return lines.join('\n');
 }

@@ -1,61 +1,44 @@
-/** SPIRE as processes: server, agent and OIDC discovery provider, on loopback and in a directory of their own. */
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
+/** A trust domain of SPIRE: server, agent and OIDC discovery provider, on loopback and in a directory of their own. */
 import { once } from 'node:events';
-import { accessSync, constants } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { get as getByHttp, type IncomingMessage } from 'node:http';
+import { get as getByHttps } from 'node:https';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
-import { promisify } from 'node:util';
-import { createTrustDomain } from '../../src/dev/workload-api/index.ts';
-import { systemClock } from '../../src/platform/index.ts';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { eventually } from './agent-process.ts';
 import { freePort } from './free-port.ts';
-import type { Entry, IdentityProvider } from './identity-provider.ts';
 import {
   agentConfig,
-  agentSocketOf,
   discoveryConfig,
+  placesOf,
   serverConfig,
-  TRUST_DOMAIN,
-  type AgentSettings,
+  type Places,
+  type ServingCertificate,
+  type SpireSettings,
 } from './spire-config.ts';
-import { socketPath } from './temp-directory.ts';
+import { runSpire, SpireDaemon, type SpireProgram } from './spire-process.ts';
 
-/** The node, by its alias. */
-const HOST = `spiffe://${TRUST_DOMAIN}/host`;
-const PROGRAMS = ['spire-server', 'spire-agent', 'oidc-discovery-provider'] as const;
-type Program = (typeof PROGRAMS)[number];
-
-/** What lacks on PATH; undefined where all programs of SPIRE are there. */
-export function missingSpire(): string | undefined {
-  const missing = PROGRAMS.filter((program) => !isOnPath(program));
-  if (missing.length === 0) return undefined;
-  return `${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} not on PATH`;
-}
-
-function isOnPath(program: string): boolean {
-  return (process.env['PATH'] ?? '').split(delimiter).some((directory) => {
-    try {
-      accessSync(join(directory, program), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
-
-/** Version of the SPIRE on PATH. */
-export async function spireVersion(): Promise<string> {
-  const { stdout, stderr } = await run('spire-server', ['--version']);
-  return `${stdout}${stderr}`.trim(); // it is printed as an error
+/** A registration entry, by default for the processes of this test run. */
+export interface Entry {
+  readonly spiffeId: string;
+  /** Those of a pod. */
+  readonly selectors?: readonly string[];
+  readonly hint?: string;
+  /** The first one is the common name of its X.509-SVIDs as well. */
+  readonly dnsNames?: readonly string[];
+  /** Trust domains whose bundles the server has: see {@link Spire.federate}. */
+  readonly federatesWith?: readonly string[];
+  /** Instead of the server's. */
+  readonly x509TtlSeconds?: number;
+  readonly jwtTtlSeconds?: number;
 }
 
 /** Starts SPIRE in a directory of its own; its agent attests processes by their user. */
-export async function startSpire(
-  settings: (directory: string) => AgentSettings = () => ({}),
-): Promise<IdentityProvider> {
+export async function startSpire(settings: SpireSettings = {}): Promise<Spire> {
   const directory = await mkdtemp(join(tmpdir(), 'vouchsafe-spire-'));
-  const spire = new Spire(directory, settings(directory));
+  const ports = [await freePort(), await freePort(), await freePort()] as const;
+  const spire = new Spire(placesOf(directory, settings, [...ports]), settings);
   try {
     await spire.start();
     return spire;
@@ -65,74 +48,67 @@ export async function startSpire(
   }
 }
 
-class Spire implements IdentityProvider {
+/** A running SPIRE. */
+export class Spire implements AsyncDisposable {
+  readonly trustDomain: string;
+  /** Address of its Workload API. */
   readonly socket: string;
-  jwksUrl = '';
-  readonly #directory: string;
-  readonly #settings: AgentSettings;
-  readonly #serverSocket: string;
-  readonly #agentSocket: string;
-  readonly #running = new Map<Program, Daemon>();
+  /** Where the discovery provider is, and the issuer of JWT-SVIDs. */
+  readonly issuer: string;
+  /** Where Vault finds the keys of JWT-SVIDs. */
+  readonly jwksUrl: string;
+  readonly #places: Places;
+  readonly #settings: SpireSettings;
+  readonly #running = new Map<SpireProgram, SpireDaemon>();
+  /** The node, by its alias. */
+  readonly #node: string;
 
-  constructor(directory: string, settings: AgentSettings) {
-    this.#directory = directory;
+  constructor(places: Places, settings: SpireSettings) {
+    this.#places = places;
     this.#settings = settings;
-    this.#serverSocket = socketPath(directory, 'server.sock');
-    this.#agentSocket = agentSocketOf(directory);
-    this.socket = `unix://${this.#agentSocket}`;
+    this.trustDomain = places.trustDomain;
+    this.socket = `unix://${places.agentSocket}`;
+    this.issuer = places.issuer;
+    this.jwksUrl = `${places.issuer}/keys`;
+    this.#node = `spiffe://${places.trustDomain}/${settings.node ?? 'host'}`;
   }
 
   async start(): Promise<void> {
-    const serverPort = await freePort();
-    await this.#launch('spire-server', ['run'], serverConfig(this.#directory, serverPort));
-    await this.#healthy('spire-server', this.#serverSocket);
-    const token = await this.#server('token', 'generate', '-spiffeID', HOST, '-ttl', '600');
-    const agent = agentConfig(this.#directory, {
-      serverPort,
-      joinToken: String(token['value']),
-      settings: this.#settings,
-    });
-    await this.#launch('spire-agent', ['run'], agent);
-    await this.#healthy('spire-agent', this.#agentSocket);
-    const port = await freePort();
-    await this.#launch('oidc-discovery-provider', [], discoveryConfig(this.#serverSocket, port));
-    this.jwksUrl = `http://localhost:${port}/keys`;
-    await eventually(async () => {
-      const response = await fetch(this.jwksUrl).catch(() => undefined);
-      return response?.ok === true ? true : undefined;
-    }, 'the discovery provider does not answer');
+    const { directory } = this.#places;
+    await this.#launch('spire-server', ['run'], serverConfig(this.#places, this.#settings));
+    await this.#healthy('spire-server');
+    const token = await this.#server('token', 'generate', '-spiffeID', this.#node, '-ttl', '600');
+    const settings = this.#settings.agent?.(directory) ?? {};
+    const agent = agentConfig(this.#places, String(token['value']), settings);
+    await this.#launch('spire-agent', ['run'], agent, settings.environment);
+    const certificate = await this.#servingCertificate();
+    await this.#launch('oidc-discovery-provider', [], discoveryConfig(this.#places, certificate));
+    await Promise.all([this.#healthy('spire-agent'), this.#published('')]);
   }
 
+  /** The X.509 authorities, PEM. */
   async authorities(): Promise<string> {
-    const socket = ['-socketPath', this.#serverSocket];
-    return (await run('spire-server', ['bundle', 'show', ...socket])).stdout;
+    return this.#bundle('pem');
   }
 
   async register(entry: Entry): Promise<void> {
-    const { spiffeId, hint, dnsNames = [], federatesWith = [] } = entry;
-    const { selectors = [`unix:uid:${process.getuid?.()}`] } = entry;
-    await this.#server(
-      ...['entry', 'create', '-entryID', entryId(spiffeId)],
-      ...['-parentID', HOST, '-spiffeID', spiffeId],
-      ...selectors.flatMap((selector) => ['-selector', selector]),
-      ...(hint === undefined ? [] : ['-hint', hint]),
-      ...dnsNames.flatMap((name) => ['-dns', name]),
-      ...federatesWith.flatMap((name) => ['-federatesWith', `spiffe://${name}`]),
+    await this.#server('entry', 'create', ...this.#entryFlags(entry));
+  }
+
+  /** Writes an entry anew; the agent replaces its SVIDs, which are good for long yet. */
+  async update(entry: Entry): Promise<void> {
+    await this.#server('entry', 'update', ...this.#entryFlags(entry));
+  }
+
+  /** Waits until the agent has the SVID of an entry. */
+  async untilServed(spiffeId: string): Promise<void> {
+    await eventually(
+      async () => ((await this.#served()).includes(spiffeId) ? true : undefined),
+      'the entry did not reach the agent',
     );
   }
 
-  async federate(trustDomain: string): Promise<string> {
-    const { bundlePem } = createTrustDomain(trustDomain, systemClock);
-    const path = join(this.#directory, `${trustDomain}.pem`);
-    await writeFile(path, bundlePem);
-    await this.#server('bundle', 'set', '-id', `spiffe://${trustDomain}`, '-path', path);
-    return bundlePem;
-  }
-
-  async endFederation(trustDomain: string): Promise<void> {
-    await this.#server('bundle', 'delete', '-id', `spiffe://${trustDomain}`, '-mode', 'dissociate');
-  }
-
+  /** Deletes an entry, and waits until the agent has heard of it. */
   async deregister(spiffeId: string): Promise<void> {
     await this.#server('entry', 'delete', '-entryID', entryId(spiffeId));
     await eventually(
@@ -141,50 +117,156 @@ class Spire implements IdentityProvider {
     );
   }
 
-  async rotateJwtKey(): Promise<void> {
-    const answer = await this.#server('localauthority', 'jwt', 'prepare');
-    const { authority_id: id } = answer['prepared_authority'] as { authority_id: string }; // by its interface
-    await eventually(
-      async () => ((await (await fetch(this.jwksUrl)).text()).includes(id) ? true : undefined),
-      'the discovery provider does not publish the new key',
+  /** Trusts another trust domain from now on, whose bundle the server gets from there. */
+  async federate(other: Spire): Promise<void> {
+    const { trustDomain } = other;
+    const path = join(this.#places.directory, `${trustDomain}.json`);
+    await writeFile(path, await other.#bundle('spiffe'));
+    await this.#server(
+      ...['federation', 'create', '-trustDomain', trustDomain],
+      ...['-bundleEndpointURL', `https://127.0.0.1:${other.#places.bundlePort}`],
+      ...['-bundleEndpointProfile', 'https_spiffe'],
+      ...['-endpointSpiffeID', `spiffe://${trustDomain}/spire/server`],
+      ...['-trustDomainBundlePath', path, '-trustDomainBundleFormat', 'spiffe'],
     );
+  }
+
+  /** Gets the bundle of a federated trust domain now, not in five minutes. */
+  async refreshFederation({ trustDomain }: Spire): Promise<void> {
+    await this.#server('federation', 'refresh', '-id', `spiffe://${trustDomain}`);
+  }
+
+  /** Trusts it no longer; entries that federate with it no longer do. */
+  async endFederation({ trustDomain }: Spire): Promise<void> {
+    const id = ['-id', `spiffe://${trustDomain}`];
+    await this.#server('federation', 'delete', ...id);
+    await this.#server('bundle', 'delete', ...id, '-mode', 'dissociate');
+  }
+
+  /** Signs JWT-SVIDs with a new key from now on, which is published. */
+  async rotateJwtKey(): Promise<void> {
+    const id = await this.#prepare('jwt');
+    await this.#published(id);
     await this.#server('localauthority', 'jwt', 'activate', '-authorityID', id);
   }
 
+  /** Adds an X.509 authority to the bundle; gives its ID. */
+  async prepareX509Authority(): Promise<string> {
+    return this.#prepare('x509');
+  }
+
+  /** Signs X.509-SVIDs with that authority from now on. */
+  async activateX509Authority(id: string): Promise<void> {
+    await this.#server('localauthority', 'x509', 'activate', '-authorityID', id);
+  }
+
+  /** Has every SVID of the authority before replaced, and removes it from the bundle. */
+  async revokeOldX509Authority(): Promise<void> {
+    const shown = await this.#server('localauthority', 'x509', 'show');
+    const { authority_id: id } = shown['old'] as { authority_id: string }; // by its interface
+    await this.#server('localauthority', 'x509', 'taint', '-authorityID', id);
+    await this.#server('localauthority', 'x509', 'revoke', '-authorityID', id);
+  }
+
+  /** Ends the agent, which serves the Workload API, and starts it again. */
   async restart(): Promise<void> {
-    const agent = this.#running.get('spire-agent');
-    await agent?.stop('SIGTERM');
-    await agent?.start();
-    await this.#healthy('spire-agent', this.#agentSocket);
+    await this.stop('spire-agent');
+    await this.resume('spire-agent');
+  }
+
+  /** Ends one of the programs. */
+  async stop(program: SpireProgram): Promise<void> {
+    await this.#running.get(program)?.stop('SIGTERM');
+  }
+
+  /** Starts one again that was stopped. */
+  async resume(program: SpireProgram): Promise<void> {
+    await this.#running.get(program)?.start();
+    await (program === 'oidc-discovery-provider' ? this.#published('') : this.#healthy(program));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const daemon of [...this.#running.values()].reverse()) await daemon.stop('SIGKILL');
-    await rm(this.#directory, { recursive: true, force: true });
+    await rm(this.#places.directory, { recursive: true, force: true });
   }
 
-  async #launch(program: Program, verb: readonly string[], config: object | string): Promise<void> {
-    const path = join(this.#directory, `${program}.conf`);
-    const text = typeof config === 'string' ? config : JSON.stringify(config);
-    await writeFile(path, text, { mode: 0o600 });
-    const daemon = new Daemon(program, [...verb, '-config', path]);
+  async #launch(
+    program: SpireProgram,
+    verb: readonly string[],
+    config: string,
+    environment: Readonly<Record<string, string>> = {},
+  ): Promise<void> {
+    const path = join(this.#places.directory, `${program}.conf`);
+    await writeFile(path, config, { mode: 0o600 });
+    const daemon = new SpireDaemon(program, [...verb, '-config', path], environment);
     this.#running.set(program, daemon);
     await daemon.start();
   }
 
-  async #healthy(program: Program, socket: string): Promise<void> {
+  #failIfEnded(program: SpireProgram): void {
+    const daemon = this.#running.get(program);
+    if (daemon?.isRunning !== true) throw new Error(`${program} ended: ${daemon?.output ?? ''}`);
+  }
+
+  async #healthy(program: 'spire-server' | 'spire-agent'): Promise<void> {
+    const { serverSocket, agentSocket } = this.#places;
+    const socket = program === 'spire-server' ? serverSocket : agentSocket;
     await eventually(async () => {
-      const daemon = this.#running.get(program);
-      if (daemon?.isRunning !== true) throw new Error(`${program} ended: ${daemon?.output ?? ''}`);
-      const check = await run(program, ['healthcheck', '-socketPath', socket]).catch(() => 'no');
-      return check === 'no' ? undefined : true;
+      this.#failIfEnded(program);
+      const check = await runSpire(program, ['healthcheck', '-socketPath', socket]).catch(() => 0);
+      return check === 0 ? undefined : true;
     }, `${program} is not healthy`);
+  }
+
+  /** Waits until the discovery provider has the key. */
+  async #published(keyId: string): Promise<void> {
+    const { caPem } = this.#settings.discoveryTls ?? {};
+    await eventually(async () => {
+      this.#failIfEnded('oidc-discovery-provider');
+      const keys = await getText(this.jwksUrl, caPem).catch(() => '');
+      return keys.includes('"kid"') && keys.includes(keyId) ? true : undefined;
+    }, 'the discovery provider does not publish the key');
+  }
+
+  async #servingCertificate(): Promise<ServingCertificate> {
+    const { directory } = this.#places;
+    const tls = this.#settings.discoveryTls;
+    if (tls === undefined) return undefined;
+    const certFile = join(directory, 'discovery.pem');
+    const keyFile = join(directory, 'discovery-key.pem');
+    await writeFile(certFile, tls.certPem);
+    await writeFile(keyFile, tls.keyPem, { mode: 0o600 });
+    return { certFile, keyFile };
+  }
+
+  async #prepare(kind: 'jwt' | 'x509'): Promise<string> {
+    const answer = await this.#server('localauthority', kind, 'prepare');
+    return (answer['prepared_authority'] as { authority_id: string }).authority_id; // by its interface
+  }
+
+  async #bundle(format: 'pem' | 'spiffe'): Promise<string> {
+    const flags = ['-format', format, '-socketPath', this.#places.serverSocket];
+    return (await runSpire('spire-server', ['bundle', 'show', ...flags])).stdout;
+  }
+
+  #entryFlags(entry: Entry): readonly string[] {
+    const { spiffeId, hint, dnsNames = [], federatesWith = [] } = entry;
+    const { selectors = [`unix:uid:${process.getuid?.()}`], x509TtlSeconds, jwtTtlSeconds } = entry;
+    return [
+      ...['-entryID', entryId(spiffeId), '-parentID', this.#node, '-spiffeID', spiffeId],
+      ...selectors.flatMap((selector) => ['-selector', selector]),
+      ...dnsNames.flatMap((name) => ['-dns', name]),
+      ...federatesWith.flatMap((name) => ['-federatesWith', `spiffe://${name}`]),
+      ...optional('-hint', hint),
+      ...optional('-x509SVIDTTL', x509TtlSeconds),
+      ...optional('-jwtSVIDTTL', jwtTtlSeconds),
+    ];
   }
 
   /** What the agent sends to a workload about its X.509-SVIDs; nothing where it has none. */
   async #served(): Promise<string> {
-    const args = ['api', 'fetch', 'x509', '-socketPath', this.#agentSocket];
-    return run('spire-agent', args).then(
+    const args = ['api', 'fetch', 'x509', '-socketPath', this.#places.agentSocket];
+    return runSpire('spire-agent', args).then(
       ({ stdout }) => stdout,
       () => '',
     );
@@ -192,55 +274,24 @@ class Spire implements IdentityProvider {
 
   /** A command to the server; gives its answer. */
   async #server(...command: readonly string[]): Promise<Record<string, unknown>> {
-    const flags = ['-socketPath', this.#serverSocket, '-output', 'json'];
-    const { stdout } = await run('spire-server', [...command, ...flags]);
+    const flags = ['-socketPath', this.#places.serverSocket, '-output', 'json'];
+    const { stdout } = await runSpire('spire-server', [...command, ...flags]);
     return JSON.parse(stdout) as Record<string, unknown>; // messages are objects
   }
 }
 
-/** A program that runs until it is stopped, and may be started again. */
-class Daemon {
-  output = '';
-  readonly #program: Program;
-  readonly #args: readonly string[];
-  #child: ChildProcess | undefined;
-
-  constructor(program: Program, args: readonly string[]) {
-    this.#program = program;
-    this.#args = args;
-  }
-
-  get isRunning(): boolean {
-    return this.#child?.exitCode === null && this.#child.signalCode === null;
-  }
-
-  async start(): Promise<void> {
-    const env = { PATH: process.env['PATH'] ?? '' };
-    const child = spawn(this.#program, this.#args, { stdio: ['ignore', 'pipe', 'pipe'], env });
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text: string) => {
-        this.output = (this.output + text).slice(-16_000);
-      });
-    }
-    this.#child = child;
-    await once(child, 'spawn');
-  }
-
-  async stop(signal: NodeJS.Signals): Promise<void> {
-    if (this.#child === undefined || !this.isRunning) return;
-    const ended = once(this.#child, 'exit');
-    this.#child.kill(signal);
-    await ended;
-  }
-}
-
-async function run(
-  program: Program,
-  args: readonly string[],
-): Promise<{ readonly stdout: string; readonly stderr: string }> {
-  return promisify(execFile)(program, args, { timeout: 30_000 });
+function optional(flag: string, value: string | number | undefined): readonly string[] {
+  return value === undefined ? [] : [flag, String(value)];
 }
 
 function entryId(spiffeId: string): string {
   return spiffeId.replace(/^spiffe:\/\/|\//g, '-').slice(1);
+}
+
+/** Not by `fetch`, which cannot be given a CA. */
+async function getText(url: string, ca: string | undefined): Promise<string> {
+  const request =
+    ca === undefined ? getByHttp(url, { agent: false }) : getByHttps(url, { agent: false, ca });
+  const [response] = (await once(request, 'response')) as [IncomingMessage]; // as the event is declared
+  return await text(response);
 }

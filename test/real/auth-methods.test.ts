@@ -8,15 +8,12 @@ import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { createTestCa } from '../../src/dev/ca/index.ts';
 import { createTokenIssuer } from '../../src/dev/tokens/index.ts';
-import {
-  startOidcProvider,
-  startWorkloadApi,
-  type DevWorkloadApi,
-  type OidcProvider,
-} from '../../src/dev/workload-api/index.ts';
+import { startOidcProvider } from '../../src/dev/workload-api/index.ts';
 import { AgentBench, eventually } from '../helpers/agent-process.ts';
 import { Hunt } from '../helpers/hunt.ts';
 import { startRealVault, type RealVault } from '../helpers/real-vault.ts';
+import { openJwtLogin, startWorkload, writeJwtRole } from '../helpers/real-world.ts';
+import type { Entry, Spire } from '../helpers/spire.ts';
 
 const SPIFFE_ID = 'spiffe://example.org/ns/default/sa/web';
 const POLICY = [
@@ -43,17 +40,17 @@ async function tokenOf(bench: AgentBench): Promise<string> {
 suite('cert: X.509-SVIDs over TLS', () => {
   const servers = new AsyncDisposableStack();
   let vault: RealVault;
-  let api: DevWorkloadApi;
+  let spire: Spire;
+  const entry = { spiffeId: SPIFFE_ID, dnsNames: ['web.example.org'] };
 
   before(async () => {
-    const identities = [{ spiffeId: SPIFFE_ID, dnsNames: ['web.example.org'] }];
-    api = servers.use(await startWorkloadApi({ identities }));
+    spire = servers.use(await startWorkload(entry));
     vault = servers.use(await startRealVault(['-dev-tls']));
     await vault.write('sys/policies/acl/web', { policy: POLICY });
     await vault.write('secret/data/app', { data: { password: VALUE } });
     await vault.write('sys/auth/cert', { type: 'cert' });
     await vault.write('auth/cert/certs/web', {
-      certificate: api.bundlePem(),
+      certificate: await spire.authorities(),
       allowed_uri_sans: SPIFFE_ID,
       token_policies: 'web',
       token_ttl: '4s',
@@ -63,8 +60,15 @@ suite('cert: X.509-SVIDs over TLS', () => {
 
   after(() => servers.disposeAsync());
 
-  const document = (socket = api.address, more: object = {}): object => ({
-    spiffe: { socket },
+  /** Registers another identity of the workload, and waits until there is its SVID. */
+  async function registered(other: Entry): Promise<AsyncDisposable> {
+    await spire.register(other);
+    await spire.untilServed(other.spiffeId);
+    return { [Symbol.asyncDispose]: () => spire.deregister(other.spiffeId) };
+  }
+
+  const document = (more: object = {}, spiffeId = SPIFFE_ID): object => ({
+    spiffe: { socket: spire.socket, spiffeId },
     vault: { address: vault.address, caFile: vault.caFile },
     auth: { method: 'cert', role: 'web' },
     files: [{ name: 'password', secret: 'secret/app#password', format: 'raw', refresh: '1s' }],
@@ -76,9 +80,7 @@ suite('cert: X.509-SVIDs over TLS', () => {
     await using bench = await AgentBench.create();
     const logins = await vault.count('auth/cert/login');
     const renewals = (): Promise<number> => vault.count('auth/token/renew-self');
-    const agent = await bench.start(
-      document(api.address, { stateDirectory: bench.stateDirectory }),
-    );
+    const agent = await bench.start(document({ stateDirectory: bench.stateDirectory }));
     assert.equal(await bench.until('password', () => true), VALUE);
     await eventually(
       async () => ((await renewals()) >= 2 ? true : undefined),
@@ -87,7 +89,7 @@ suite('cert: X.509-SVIDs over TLS', () => {
     assert.equal(await vault.count('auth/cert/login'), logins + 1);
     for (let rotation = 1; rotation <= 3; rotation += 1) {
       await tokenOf(bench);
-      api.rotateX509();
+      await spire.update({ ...entry, hint: `${rotation}` });
       await eventually(
         async () =>
           (await vault.count('auth/cert/login')) === logins + 1 + rotation ? true : undefined,
@@ -109,14 +111,15 @@ suite('cert: X.509-SVIDs over TLS', () => {
   });
 
   test('an SVID without common name, as SPIRE makes them by default, is rejected with the remedy', async () => {
-    await using plain = await startWorkloadApi({ identities: [{ spiffeId: SPIFFE_ID }] });
+    const plain = 'spiffe://example.org/ns/default/sa/plain';
+    await using _ = await registered({ spiffeId: plain });
     await vault.write('auth/cert/certs/plain', {
-      certificate: plain.bundlePem(),
-      allowed_uri_sans: SPIFFE_ID,
+      certificate: await spire.authorities(),
+      allowed_uri_sans: plain,
     });
     await using bench = await AgentBench.create();
     const auth = { method: 'cert', role: 'plain' };
-    const agent = await bench.start(document(plain.address, { auth }));
+    const agent = await bench.start(document({ auth }, plain));
     assert.equal(await agent.exit(), 17);
     const message = await agent.terminationMessage();
     assert.match(message, /LOGIN_REFUSED.*role "plain".*no common name.*DNS name/);
@@ -125,21 +128,21 @@ suite('cert: X.509-SVIDs over TLS', () => {
 
   test('the SPIFFE ID of somebody else and the CA of somebody else are rejected with the remedy', async () => {
     const refusal = async (identity: string, isForeign: boolean): Promise<string> => {
-      const identities = [{ spiffeId: identity, dnsNames: ['web.example.org'] }];
-      await using other = await startWorkloadApi({ identities });
       await vault.write('auth/cert/certs/other', {
-        certificate: isForeign ? api.bundlePem() : other.bundlePem(),
+        certificate: isForeign ? createTestCa().caPem : await spire.authorities(),
         allowed_uri_sans: SPIFFE_ID,
       });
       await using bench = await AgentBench.create();
       const auth = { method: 'cert', role: 'other' };
-      const agent = await bench.start(document(other.address, { auth }));
+      const agent = await bench.start(document({ auth }, identity));
       assert.equal(await agent.exit(), 17);
       hunt.assertNone({ output: agent.output });
       return await agent.terminationMessage();
     };
+    const other = 'spiffe://example.org/other';
+    await using _ = await registered({ ...entry, spiffeId: other });
     const remedy = /LOGIN_REFUSED.*role "other".*compare its SPIFFE ID and CA with the role/;
-    assert.match(await refusal('spiffe://example.org/other', false), remedy);
+    assert.match(await refusal(other, false), remedy);
     assert.match(await refusal(SPIFFE_ID, true), remedy);
   });
 
@@ -147,7 +150,7 @@ suite('cert: X.509-SVIDs over TLS', () => {
     const refusal = async (connection: object): Promise<string> => {
       await using bench = await AgentBench.create();
       const agent = await bench.start(
-        document(api.address, { vault: { address: vault.address, ...connection } }),
+        document({ vault: { address: vault.address, ...connection } }),
       );
       assert.equal(await agent.exit(), 17);
       return await agent.terminationMessage();
@@ -159,7 +162,7 @@ suite('cert: X.509-SVIDs over TLS', () => {
     assert.match(await refusal({}), /VAULT_TLS.*set the CA/);
     await using bench = await AgentBench.create();
     const agent = await bench.start(
-      document(api.address, {
+      document({
         vault: { address: vault.address, caFile: vault.caFile, tlsServerName: 'localhost' },
       }),
       ['--once'],
@@ -172,44 +175,35 @@ suite('jwt: SVIDs and token files', () => {
   const servers = new AsyncDisposableStack();
   let vault: RealVault;
   let leasing: RealVault;
-  let api: DevWorkloadApi;
-  let oidc: OidcProvider;
+  let spire: Spire;
   const accounts = createTokenIssuer();
 
   before(async () => {
-    api = servers.use(await startWorkloadApi({ identities: [{ spiffeId: SPIFFE_ID }] }));
-    const jwks = () => ({ keys: [...api.jwks().keys, ...accounts.jwks().keys] });
-    oidc = servers.use(await startOidcProvider({ jwks }));
+    spire = servers.use(await startWorkload({ spiffeId: SPIFFE_ID }));
     vault = servers.use(await startRealVault());
     await vault.write('secret/data/app', { data: { password: VALUE } });
     // KV with leases: what the secret's `ttl` says, renewable, as a dynamic credential is.
     leasing = servers.use(await startRealVault(['-dev-leased-kv']));
     await leasing.write('secret/leased', { ttl: '4s', password: VALUE });
     for (const server of [vault, leasing]) {
-      await server.write('sys/policies/acl/web', { policy: POLICY });
-      for (const mount of ['jwt', 'team/jwt']) {
-        await server.write(`sys/auth/${mount}`, { type: 'jwt' });
-        await server.write(`auth/${mount}/config`, { jwks_url: `${oidc.url}/keys` });
-        await role(server, 'web', {}, mount);
+      for (const mount of ['jwt', 'team/jwt', 'accounts']) {
+        const more = { token_ttl: '1h' };
+        await openJwtLogin(server, spire, { mount, role: 'web', policy: POLICY, more });
       }
     }
+    // The tokens of service accounts are not SPIRE's.
+    const kubernetes = servers.use(await startOidcProvider({ jwks: () => accounts.jwks() }));
+    await vault.write('auth/accounts/config', { jwks_url: `${kubernetes.url}/keys` });
   });
 
   after(() => servers.disposeAsync());
 
-  async function role(server: RealVault, name: string, more: object, mount = 'jwt'): Promise<void> {
-    await server.write(`auth/${mount}/role/${name}`, {
-      role_type: 'jwt',
-      user_claim: 'sub',
-      bound_audiences: 'vault',
-      token_policies: 'web',
-      token_ttl: '1h',
-      ...more,
-    });
+  async function role(server: RealVault, name: string, more: object): Promise<void> {
+    await writeJwtRole(server, name, { token_policies: 'web', token_ttl: '1h', ...more });
   }
 
   const document = (bench: AgentBench, auth: object, server = vault): object => ({
-    spiffe: { socket: api.address },
+    spiffe: { socket: spire.socket },
     vault: { address: server.address },
     stateDirectory: bench.stateDirectory,
     revokeGrace: '500ms',
@@ -247,8 +241,9 @@ suite('jwt: SVIDs and token files', () => {
     const mint = async (ttlMs: number): Promise<string> =>
       hunt.plant(await accounts.mint({ ...account, ttlMs }));
     await replaceFile(tokenFile, `${await mint(600_000)}\n`);
-    const logins = await vault.count('auth/jwt/login');
-    const agent = await bench.start(document(bench, { role: 'web', tokenFile }));
+    const logins = await vault.count('auth/accounts/login');
+    const auth = { mount: 'accounts', role: 'web', tokenFile };
+    const agent = await bench.start(document(bench, auth));
     await bench.until('password', (text) => text === VALUE);
     // An old token in the file: the next login fails, until the kubelet has replaced it.
     await replaceFile(tokenFile, await mint(-120_000));
@@ -257,7 +252,7 @@ suite('jwt: SVIDs and token files', () => {
     await replaceFile(tokenFile, await mint(600_000));
     await agent.logged(/"session":2.*logged in to vault/);
     assert.equal(await bench.file('password'), VALUE);
-    assert.ok((await vault.count('auth/jwt/login')) - logins <= 8, 'bounded by backoff');
+    assert.ok((await vault.count('auth/accounts/login')) - logins <= 8, 'bounded by backoff');
     await agent.kill('SIGTERM');
     hunt.assertNone({ output: agent.output });
   });

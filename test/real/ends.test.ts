@@ -6,14 +6,10 @@ import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import {
-  startOidcProvider,
-  startWorkloadApi,
-  type DevWorkloadApi,
-} from '../../src/dev/workload-api/index.ts';
 import type { AgentStatus } from '../../src/agent/index.ts';
 import { AgentBench } from '../helpers/agent-process.ts';
-import { startRealVault, type RealVault } from '../helpers/real-vault.ts';
+import type { RealVault } from '../helpers/real-vault.ts';
+import { startRealWorld, writeJwtRole, type RealWorld } from '../helpers/real-world.ts';
 
 const SPIFFE_ID = 'spiffe://example.org/ns/default/sa/web';
 const LOOK_MS = 250;
@@ -31,18 +27,13 @@ const POLICY = [
   'path "auth/token/create" { capabilities = ["update"] }',
 ].join('\n');
 
-const stack = new AsyncDisposableStack();
+let world: RealWorld;
 let vault: RealVault;
-let api: DevWorkloadApi;
 
 before(async () => {
-  api = stack.use(await startWorkloadApi({ identities: [{ spiffeId: SPIFFE_ID }] }));
-  const oidc = stack.use(await startOidcProvider({ jwks: () => ({ keys: api.jwks().keys }) }));
-  vault = stack.use(await startRealVault());
-  await vault.write('sys/policies/acl/web', { policy: POLICY });
-  await vault.write('sys/auth/jwt', { type: 'jwt' });
-  await vault.write('auth/jwt/config', { jwks_url: `${oidc.url}/keys` });
-  await role('web', { token_ttl: '1h' });
+  const login = { role: 'web', policy: POLICY, more: { token_ttl: '1h' } };
+  world = await startRealWorld({ spiffeId: SPIFFE_ID, ...login });
+  ({ vault } = world);
   await role('brief', { token_ttl: '12s', token_max_ttl: '12s' });
   await role('batch', { token_type: 'batch', token_ttl: '20s' });
 
@@ -68,25 +59,15 @@ before(async () => {
   for (const name of ['a', 'b']) await vault.write(`leased/${name}`, { v: name, ttl: '1h' });
 });
 
-after(() => stack.disposeAsync());
+after(() => world[Symbol.asyncDispose]());
 
 async function role(name: string, more: object): Promise<void> {
-  await vault.write(`auth/jwt/role/${name}`, {
-    role_type: 'jwt',
-    user_claim: 'sub',
-    bound_audiences: 'vault',
-    token_policies: 'web',
-    ...more,
-  });
+  await writeJwtRole(vault, name, { token_policies: 'web', ...more });
 }
 
 /** The part of a document that names the servers. */
 function servers(name: string): object {
-  return {
-    spiffe: { socket: api.address },
-    vault: { address: vault.address },
-    auth: { role: name },
-  };
+  return { ...world.servers, auth: { role: name } };
 }
 
 /** Looks at a file for a while; gives how often what is in it had ended, and how many values there were. */

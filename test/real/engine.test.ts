@@ -5,45 +5,31 @@
 import assert from 'node:assert/strict';
 import { X509Certificate, createPrivateKey } from 'node:crypto';
 import { after, before, suite, test } from 'node:test';
-import { startOidcProvider, startWorkloadApi } from '../../src/dev/workload-api/index.ts';
-import type { DevWorkloadApi, OidcProvider } from '../../src/dev/workload-api/index.ts';
 import { AgentBench, eventually } from '../helpers/agent-process.ts';
 import { startRealVault, type RealVault } from '../helpers/real-vault.ts';
+import { openJwtLogin, startWorkload } from '../helpers/real-world.ts';
+import type { Spire } from '../helpers/spire.ts';
 
 const SPIFFE_ID = 'spiffe://example.org/ns/default/sa/engine';
 
-let api: DevWorkloadApi;
-let oidc: OidcProvider;
+let spire: Spire;
 
 before(async () => {
-  api = await startWorkloadApi({ identities: [{ spiffeId: SPIFFE_ID }] });
-  oidc = await startOidcProvider({ jwks: () => ({ keys: api.jwks().keys }) });
+  spire = await startWorkload({ spiffeId: SPIFFE_ID });
 });
 
-after(async () => {
-  await oidc.close();
-  await api.close();
-});
+after(() => spire[Symbol.asyncDispose]());
 
 /** Lets the workload log in to a Vault with this policy. */
 async function openLogin(vault: RealVault, policy: string, role: object = {}): Promise<void> {
-  await vault.write('sys/policies/acl/engine', { policy });
-  await vault.write('sys/auth/jwt', { type: 'jwt' });
-  await vault.write('auth/jwt/config', { jwks_url: `${oidc.url}/keys` });
-  await vault.write('auth/jwt/role/engine', {
-    role_type: 'jwt',
-    user_claim: 'sub',
-    bound_audiences: 'vault',
-    bound_subject: SPIFFE_ID,
-    token_policies: 'engine',
-    ...role,
-  });
+  const more = { bound_subject: SPIFFE_ID, ...role };
+  await openJwtLogin(vault, spire, { role: 'engine', policy, more });
 }
 
 /** The part of a document that names the servers. */
 function servers(vault: RealVault): object {
   return {
-    spiffe: { socket: api.address },
+    spiffe: { socket: spire.socket },
     vault: { address: vault.address },
     auth: { role: 'engine' },
   };

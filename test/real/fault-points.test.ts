@@ -8,20 +8,20 @@ import { mkdir, readdir, readFile, rename, symlink, writeFile } from 'node:fs/pr
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import {
-  startOidcProvider,
-  startWorkloadApi,
-  type DevWorkloadApi,
-  type OidcProvider,
-} from '../../src/dev/workload-api/index.ts';
 import { AgentBench, eventually, type RunningAgent } from '../helpers/agent-process.ts';
 import { startApplication, type TestApplication } from '../helpers/application.ts';
 import { Hunt } from '../helpers/hunt.ts';
 import { startRealVault, type RealVault } from '../helpers/real-vault.ts';
+import { openJwtLogin, startWorkload } from '../helpers/real-world.ts';
+import type { Spire } from '../helpers/spire.ts';
 import { watchSet, type SetWatch } from '../helpers/watch-set.ts';
 
 const PROGRAM = fileURLToPath(new URL('../helpers/wired-agent.ts', import.meta.url));
 const SPIFFE_ID = 'spiffe://example.org/ns/default/sa/web';
+const POLICY = [
+  'path "secret/*" { capabilities = ["read"] }',
+  'path "sys/leases/revoke" { capabilities = ["update"] }',
+].join('\n');
 const ENTRY = /^(?:\.\.data|\.\.\d.*|user|pass)$/;
 
 /** What a kill may cost beyond what is due without one. */
@@ -75,19 +75,12 @@ const CHANGE: Readonly<Record<string, Cost>> = {
 const servers = new AsyncDisposableStack();
 const hunt = new Hunt();
 let vault: RealVault;
-let api: DevWorkloadApi;
-let oidc: OidcProvider;
+let spire: Spire;
 
 before(async () => {
-  api = servers.use(await startWorkloadApi({ identities: [{ spiffeId: SPIFFE_ID }] }));
-  oidc = servers.use(await startOidcProvider({ jwks: () => ({ keys: api.jwks().keys }) }));
+  spire = servers.use(await startWorkload({ spiffeId: SPIFFE_ID }));
   // KV with leases: each read is a credential, renewable and revocable, as those of a database are.
   vault = servers.use(await startRealVault(['-dev-leased-kv']));
-  const policy = [
-    'path "secret/*" { capabilities = ["read"] }',
-    'path "sys/leases/revoke" { capabilities = ["update"] }',
-  ].join('\n');
-  await vault.write('sys/policies/acl/web', { policy });
 });
 
 after(() => servers.disposeAsync());
@@ -124,16 +117,8 @@ class Pod implements AsyncDisposable {
     });
     const bench = await AgentBench.create();
     const pod = new Pod(name, bench, { application, calls });
-    await vault.write(`sys/auth/${name}`, { type: 'jwt' });
-    await vault.write(`auth/${name}/config`, { jwks_url: `${oidc.url}/keys` });
-    await vault.write(`auth/${name}/role/web`, {
-      role_type: 'jwt',
-      user_claim: 'sub',
-      bound_audiences: 'vault',
-      bound_subject: SPIFFE_ID,
-      token_policies: 'web',
-      token_ttl: '1h',
-    });
+    const more = { bound_subject: SPIFFE_ID, token_ttl: '1h' };
+    await openJwtLogin(vault, spire, { mount: name, role: 'web', policy: POLICY, more });
     for (const which of ['one', 'two']) {
       const password = hunt.plant(`planted "pässword" of ${which}`);
       await vault.write(`secret/${which}/${name}`, {
@@ -171,7 +156,7 @@ class Pod implements AsyncDisposable {
   start(faultPoint = ''): Promise<RunningAgent> {
     const templates = join(this.bench.directory, 'templates');
     const document = {
-      spiffe: { socket: api.address },
+      spiffe: { socket: spire.socket },
       vault: { address: vault.address },
       auth: { role: 'web', mount: this.name },
       listen: '127.0.0.1:0',

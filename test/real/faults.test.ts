@@ -6,19 +6,16 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { after, before, suite, test } from 'node:test';
-import {
-  startOidcProvider,
-  startWorkloadApi,
-  type DevWorkloadApi,
-  type OidcProvider,
-} from '../../src/dev/workload-api/index.ts';
 import { startApplication } from '../helpers/application.ts';
 import { AgentBench, eventually, type RunningAgent } from '../helpers/agent-process.ts';
 import { FaultWorld, pairOf, SPIFFE_ID, watchPair } from '../helpers/fault-world.ts';
 import { Hunt } from '../helpers/hunt.ts';
 import { Postgres } from '../helpers/postgres.ts';
 import { startRealVault, type RealVault } from '../helpers/real-vault.ts';
+import { openJwtLogin, startWorkload, writeJwtRole } from '../helpers/real-world.ts';
+import type { Spire } from '../helpers/spire.ts';
 import { startStoredVault, type StoredVault } from '../helpers/stored-vault.ts';
+import type { VaultClient } from '../helpers/vault-client.ts';
 
 const POLICY = [
   'path "secret/*" { capabilities = ["read", "list"] }',
@@ -26,18 +23,9 @@ const POLICY = [
 ].join('\n');
 
 /** Lets the workload in. */
-async function admit(vault: RealVault, oidc: OidcProvider): Promise<void> {
-  await vault.write('sys/policies/acl/web', { policy: POLICY });
-  await vault.write('sys/auth/jwt', { type: 'jwt' });
-  await vault.write('auth/jwt/config', { jwks_url: `${oidc.url}/keys` });
-  await vault.write('auth/jwt/role/web', {
-    role_type: 'jwt',
-    user_claim: 'sub',
-    bound_audiences: 'vault',
-    bound_subject: SPIFFE_ID,
-    token_policies: 'web',
-    token_ttl: '1h',
-  });
+async function admit(vault: VaultClient, spire: Spire): Promise<void> {
+  const more = { bound_subject: SPIFFE_ID, token_ttl: '1h' };
+  await openJwtLogin(vault, spire, { role: 'web', policy: POLICY, more });
 }
 
 /** Writes a new version of the secret that the files are made of. */
@@ -59,14 +47,12 @@ suite('the real Vault', () => {
   const servers = new AsyncDisposableStack();
   const hunt = new Hunt();
   let vault: RealVault;
-  let api: DevWorkloadApi;
-  let oidc: OidcProvider;
+  let spire: Spire;
 
   before(async () => {
-    api = servers.use(await startWorkloadApi({ identities: [{ spiffeId: SPIFFE_ID }] }));
-    oidc = servers.use(await startOidcProvider({ jwks: () => ({ keys: api.jwks().keys }) }));
+    spire = servers.use(await startWorkload({ spiffeId: SPIFFE_ID }));
     vault = servers.use(await startRealVault());
-    await admit(vault, oidc);
+    await admit(vault, spire);
   });
 
   after(() => servers.disposeAsync());
@@ -87,7 +73,7 @@ suite('the real Vault', () => {
 
   const start = (bench: AgentBench, more: object = {}): Promise<RunningAgent> =>
     bench.start({
-      spiffe: { socket: api.address },
+      spiffe: { socket: spire.socket },
       vault: { address: vault.address },
       auth: { role: 'web' },
       listen: '127.0.0.1:0',
@@ -151,12 +137,14 @@ suite('the real Vault', () => {
   test('JWKS endpoint down: Vault answers 400, and is asked again until it can', async () => {
     await using bench = await AgentBench.create();
     await change(3);
-    api.rotateJwtKey();
-    oidc.fault({ kind: 'status', status: 503 });
+    // Vault has only the old key, and SPIRE's agent no JWT-SVID for this audience.
+    await writeJwtRole(vault, 'fresh', { bound_audiences: 'fresh', token_policies: 'web' });
+    await spire.rotateJwtKey();
+    await spire.stop('oidc-discovery-provider');
     const logins = await vault.count('auth/jwt/login');
-    const agent = await start(bench);
+    const agent = await start(bench, { auth: { role: 'fresh', audience: 'fresh' } });
     await agent.logged(/login at auth\/jwt as role .*signing keys \(JWKS\)/);
-    oidc.fault(undefined);
+    await spire.resume('oidc-discovery-provider');
     await delivered(bench, 3);
     assert.ok((await vault.count('auth/jwt/login')) - logins <= 8, 'bounded by backoff');
     await search(hunt, agent);
@@ -211,17 +199,16 @@ suite('the real Vault with storage', () => {
   test('Vault restarted: token and lease go on, the files stay, no login, no credential', async (t) => {
     await using servers = new AsyncDisposableStack();
     const hunt = new Hunt();
-    const api = servers.use(await startWorkloadApi({ identities: [{ spiffeId: SPIFFE_ID }] }));
-    const oidc = servers.use(await startOidcProvider({ jwks: () => ({ keys: api.jwks().keys }) }));
+    const spire = servers.use(await startWorkload({ spiffeId: SPIFFE_ID }));
     const database = servers.use(await Postgres.create());
     const vault = servers.use(await startStoredVault());
-    await admit(vault, oidc);
+    await admit(vault, spire);
     await issueLogins(vault, database);
     await writePair(vault, hunt, 1);
     await using bench = await AgentBench.create();
     const template = '{{#with (secret "database/creds/app")}}{{username}}:{{password}}{{/with}}';
     const agent = await bench.start({
-      spiffe: { socket: api.address },
+      spiffe: { socket: spire.socket },
       vault: { address: vault.address },
       auth: { role: 'web' },
       listen: '127.0.0.1:0',

@@ -7,13 +7,9 @@ import { once } from 'node:events';
 import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, suite, test } from 'node:test';
-import {
-  startOidcProvider,
-  startWorkloadApi,
-  type DevWorkloadApi,
-} from '../../src/dev/workload-api/index.ts';
 import { AgentBench, type RunningAgent } from '../helpers/agent-process.ts';
-import { startRealVault, type RealVault } from '../helpers/real-vault.ts';
+import type { RealVault } from '../helpers/real-vault.ts';
+import { startRealWorld, type RealWorld } from '../helpers/real-world.ts';
 
 const SPIFFE_ID = 'spiffe://example.org/ns/default/sa/web';
 
@@ -64,24 +60,14 @@ async function startWrappingProxy(vault: RealVault): Promise<WrappingProxy> {
 suite('answers without a value', () => {
   const stack = new AsyncDisposableStack();
   let vault: RealVault;
-  let api: DevWorkloadApi;
+  let world: RealWorld;
   let proxy: WrappingProxy;
 
   before(async () => {
-    api = stack.use(await startWorkloadApi({ identities: [{ spiffeId: SPIFFE_ID }] }));
-    const oidc = stack.use(await startOidcProvider({ jwks: () => ({ keys: api.jwks().keys }) }));
-    vault = stack.use(await startRealVault());
+    const login = { role: 'web', policy: POLICY, more: { token_ttl: '1h' } };
+    world = stack.use(await startRealWorld({ spiffeId: SPIFFE_ID, ...login }));
+    ({ vault } = world);
     proxy = stack.use(await startWrappingProxy(vault));
-    await vault.write('sys/policies/acl/web', { policy: POLICY });
-    await vault.write('sys/auth/jwt', { type: 'jwt' });
-    await vault.write('auth/jwt/config', { jwks_url: `${oidc.url}/keys` });
-    await vault.write('auth/jwt/role/web', {
-      role_type: 'jwt',
-      user_claim: 'sub',
-      bound_audiences: 'vault',
-      token_policies: 'web',
-      token_ttl: '1h',
-    });
     await vault.write('sys/mounts/pki', { type: 'pki' });
     await vault.write('pki/root/generate/internal', { common_name: 'test CA', ttl: '24h' });
     await vault.write('sys/mounts/ssh', { type: 'ssh' });
@@ -104,9 +90,8 @@ suite('answers without a value', () => {
   ): Promise<RunningAgent> =>
     bench.start(
       {
-        spiffe: { socket: api.address },
+        ...world.servers,
         vault: { address: proxy.address },
-        auth: { role: 'web' },
         files,
         ...more.document,
       },

@@ -1,10 +1,9 @@
 /** Numbers through the real Vault: from a secret to a file, and from a file's template to a write. */
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
-import { startOidcProvider, startWorkloadApi } from '../../src/dev/workload-api/index.ts';
-import type { DevWorkloadApi, OidcProvider } from '../../src/dev/workload-api/index.ts';
 import { AgentBench } from '../helpers/agent-process.ts';
-import { startRealVault, type RealVault } from '../helpers/real-vault.ts';
+import type { RealVault } from '../helpers/real-vault.ts';
+import { startRealWorld, type RealWorld } from '../helpers/real-world.ts';
 
 const SPIFFE_ID = 'spiffe://example.org/ns/default/sa/numbers';
 const POLICY = [
@@ -15,8 +14,7 @@ const POLICY = [
 const NUMBERS =
   '{"amount":1.10,"big":12345678901234567890,"exp":1e21,"id":1099511627776123456,"large":1.5E300,"list":[1.0,{"n":2.50}],"minus":-0}';
 
-let api: DevWorkloadApi;
-let oidc: OidcProvider;
+let world: RealWorld;
 let vault: RealVault;
 
 /** Sends a body as it is: `JSON.stringify` of a JS value would change its numbers. */
@@ -32,40 +30,20 @@ async function readText(path: string): Promise<string> {
 }
 
 before(async () => {
-  api = await startWorkloadApi({ identities: [{ spiffeId: SPIFFE_ID }] });
-  oidc = await startOidcProvider({ jwks: () => ({ keys: api.jwks().keys }) });
-  vault = await startRealVault();
+  world = await startRealWorld({ spiffeId: SPIFFE_ID, role: 'numbers', policy: POLICY });
+  ({ vault } = world);
   await vault.write('sys/mounts/kv1', { type: 'kv', options: { version: '1' } });
   await vault.write('sys/mounts/transit', { type: 'transit' });
   await vault.write('transit/keys/app', {});
   await writeText('kv1/numbers', NUMBERS);
   await writeText('secret/data/numbers', `{"data":${NUMBERS}}`);
   await writeText('kv1/long', `{"pad":"${'x'.repeat(100_000)}","n":1.10}`);
-  await vault.write('sys/policies/acl/numbers', { policy: POLICY });
-  await vault.write('sys/auth/jwt', { type: 'jwt' });
-  await vault.write('auth/jwt/config', { jwks_url: `${oidc.url}/keys` });
-  await vault.write('auth/jwt/role/numbers', {
-    role_type: 'jwt',
-    user_claim: 'sub',
-    bound_audiences: 'vault',
-    bound_subject: SPIFFE_ID,
-    token_policies: 'numbers',
-  });
 });
 
-after(async () => {
-  await vault[Symbol.asyncDispose]();
-  await oidc.close();
-  await api.close();
-});
+after(() => world[Symbol.asyncDispose]());
 
 function settings(...files: readonly object[]): object {
-  return {
-    spiffe: { socket: api.address },
-    vault: { address: vault.address },
-    auth: { role: 'numbers' },
-    files,
-  };
+  return { ...world.servers, files };
 }
 
 suite('numbers of the real Vault', () => {

@@ -5,11 +5,10 @@
 import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { after, before, suite, test } from 'node:test';
-import { startOidcProvider, startWorkloadApi } from '../../src/dev/workload-api/index.ts';
-import type { DevWorkloadApi, OidcProvider } from '../../src/dev/workload-api/index.ts';
 import type { AgentStatus } from '../../src/agent/index.ts';
 import { AgentBench, eventually, type RunningAgent } from '../helpers/agent-process.ts';
-import { startRealVault, type RealVault } from '../helpers/real-vault.ts';
+import type { RealVault } from '../helpers/real-vault.ts';
+import { startRealWorld, type RealWorld } from '../helpers/real-world.ts';
 
 const SPIFFE_ID = 'spiffe://example.org/ns/default/sa/optional';
 
@@ -23,32 +22,16 @@ const LIST =
   '{{#each (secrets "secret/teams")}}{{#with (optionalSecret (concat "secret/teams/" this))}}{{../this}}={{pw}};{{/with}}{{/each}}';
 
 suite('a secret that may be absent', () => {
-  let api: DevWorkloadApi;
-  let oidc: OidcProvider;
+  let world: RealWorld;
   let vault: RealVault;
 
   before(async () => {
-    api = await startWorkloadApi({ identities: [{ spiffeId: SPIFFE_ID }] });
-    oidc = await startOidcProvider({ jwks: () => ({ keys: api.jwks().keys }) });
-    vault = await startRealVault();
+    world = await startRealWorld({ spiffeId: SPIFFE_ID, role: 'optional', policy: POLICY });
+    ({ vault } = world);
     await vault.write('sys/mounts/kv1', { type: 'kv', options: { version: '1' } });
-    await allow(POLICY);
-    await vault.write('sys/auth/jwt', { type: 'jwt' });
-    await vault.write('auth/jwt/config', { jwks_url: `${oidc.url}/keys` });
-    await vault.write('auth/jwt/role/optional', {
-      role_type: 'jwt',
-      user_claim: 'sub',
-      bound_audiences: 'vault',
-      bound_subject: SPIFFE_ID,
-      token_policies: 'optional',
-    });
   });
 
-  after(async () => {
-    await vault[Symbol.asyncDispose]();
-    await oidc.close();
-    await api.close();
-  });
+  after(() => world[Symbol.asyncDispose]());
 
   async function allow(policy: string): Promise<void> {
     await vault.write('sys/policies/acl/optional', { policy });
@@ -60,9 +43,7 @@ suite('a secret that may be absent', () => {
     more: object = {},
   ): Promise<RunningAgent> {
     return bench.start({
-      spiffe: { socket: api.address },
-      vault: { address: vault.address },
-      auth: { role: 'optional' },
+      ...world.servers,
       listen: '127.0.0.1:0',
       refresh: '1s',
       files,

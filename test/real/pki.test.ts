@@ -11,14 +11,9 @@ import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, createServer, type SecureContextOptions, type Server } from 'node:tls';
-import {
-  startOidcProvider,
-  startWorkloadApi,
-  type DevWorkloadApi,
-} from '../../src/dev/workload-api/index.ts';
 import { AgentBench } from '../helpers/agent-process.ts';
 import { Hunt } from '../helpers/hunt.ts';
-import { startRealVault, type RealVault } from '../helpers/real-vault.ts';
+import { startRealWorld, type RealWorld } from '../helpers/real-world.ts';
 
 const SPIFFE_ID = 'spiffe://example.org/ns/default/sa/web';
 const NAME = 'web.example.org';
@@ -34,42 +29,29 @@ const POLICY = [
 ].join('\n');
 
 suite('PKI: a certificate that lives a minute', () => {
-  const stack = new AsyncDisposableStack();
   const hunt = new Hunt();
-  let vault: RealVault;
-  let api: DevWorkloadApi;
+  let world: RealWorld;
 
   before(async () => {
-    api = stack.use(await startWorkloadApi({ identities: [{ spiffeId: SPIFFE_ID }] }));
-    const oidc = stack.use(await startOidcProvider({ jwks: () => ({ keys: api.jwks().keys }) }));
-    vault = stack.use(await startRealVault());
-    await vault.write('sys/policies/acl/web', { policy: POLICY });
-    await vault.write('sys/auth/jwt', { type: 'jwt' });
-    await vault.write('auth/jwt/config', { jwks_url: `${oidc.url}/keys` });
-    await vault.write('auth/jwt/role/web', {
-      role_type: 'jwt',
-      user_claim: 'sub',
-      bound_audiences: 'vault',
-      token_policies: 'web',
-      token_ttl: '1h',
-    });
+    const login = { role: 'web', policy: POLICY, more: { token_ttl: '1h' } };
+    world = await startRealWorld({ spiffeId: SPIFFE_ID, ...login });
+    const { vault } = world;
     await vault.write('sys/mounts/pki', { type: 'pki' });
     await vault.write('pki/root/generate/internal', { common_name: 'test CA', ttl: '24h' });
     await vault.write('pki/roles/web', { allow_any_name: true, ttl: `${LIFE_MS / 1000}s` });
   });
 
-  after(() => stack.disposeAsync());
+  after(() => world[Symbol.asyncDispose]());
 
   test('is replaced for ten minutes: no handshake fails, none is issued before it is due', async (t) => {
+    const { vault } = world;
     await using bench = await AgentBench.create();
     const part = (name: string, key: string): object => ({
       name,
       template: `{{#with (pki "pki/issue/web" common_name="${NAME}")}}{{${key}}}{{/with}}\n`,
     });
     const agent = await bench.start({
-      spiffe: { socket: api.address },
-      vault: { address: vault.address },
-      auth: { role: 'web' },
+      ...world.servers,
       files: [
         part('tls.crt', 'certificate'),
         part('tls.key', 'private_key'),

@@ -7,16 +7,12 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import {
-  startOidcProvider,
-  startWorkloadApi,
-  type DevWorkloadApi,
-} from '../../src/dev/workload-api/index.ts';
 import { AgentBench, eventually, type RunningAgent } from '../helpers/agent-process.ts';
 import { DatabaseClient } from '../helpers/database-client.ts';
 import { Hunt } from '../helpers/hunt.ts';
 import { Postgres } from '../helpers/postgres.ts';
-import { startRealVault, type RealVault } from '../helpers/real-vault.ts';
+import type { RealVault } from '../helpers/real-vault.ts';
+import { startRealWorld, writeJwtRole, type RealWorld } from '../helpers/real-world.ts';
 
 const SPIFFE_ID = 'spiffe://example.org/ns/default/sa/database';
 const POLICY = [
@@ -36,35 +32,26 @@ class World {
   readonly database: Postgres;
   readonly vault: RealVault;
   readonly hunt = new Hunt();
-  readonly #api: DevWorkloadApi;
+  readonly #servers: RealWorld;
 
-  constructor(database: Postgres, vault: RealVault, api: DevWorkloadApi) {
+  constructor(database: Postgres, servers: RealWorld) {
     this.database = database;
-    this.vault = vault;
-    this.#api = api;
+    this.vault = servers.vault;
+    this.#servers = servers;
   }
 
   static async open(stack: AsyncDisposableStack): Promise<World> {
-    const api = stack.use(await startWorkloadApi({ identities: [{ spiffeId: SPIFFE_ID }] }));
-    const oidc = stack.use(await startOidcProvider({ jwks: () => ({ keys: api.jwks().keys }) }));
-    const vault = stack.use(await startRealVault());
+    const login = { role: 'database', policy: POLICY };
+    const servers = stack.use(await startRealWorld({ spiffeId: SPIFFE_ID, ...login }));
+    const { vault } = servers;
     const database = stack.use(await Postgres.create());
-    await vault.write('sys/policies/acl/database', { policy: POLICY });
-    await vault.write('sys/auth/jwt', { type: 'jwt' });
-    await vault.write('auth/jwt/config', { jwks_url: `${oidc.url}/keys` });
     await vault.write('sys/mounts/database', { type: 'database' });
     await vault.write('database/config/main', database.vaultConfig);
-    return new World(database, vault, api);
+    return new World(database, servers);
   }
 
   async login(name: string, life: object = { token_ttl: '1h' }): Promise<void> {
-    await this.vault.write(`auth/jwt/role/${name}`, {
-      role_type: 'jwt',
-      user_claim: 'sub',
-      bound_audiences: 'vault',
-      token_policies: 'database',
-      ...life,
-    });
+    await writeJwtRole(this.vault, name, { token_policies: 'database', ...life });
   }
 
   /** A role whose users Vault makes. */
@@ -88,8 +75,7 @@ class World {
 
   agent(bench: AgentBench, path: string, more: object): Promise<RunningAgent> {
     return bench.start({
-      spiffe: { socket: this.#api.address },
-      vault: { address: this.vault.address },
+      ...this.#servers.servers,
       files: [
         {
           name: 'login',

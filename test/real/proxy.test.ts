@@ -3,45 +3,33 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { AgentBench } from '../helpers/agent-process.ts';
 import { startConnectProxy } from '../helpers/connect-proxy.ts';
-import { startEmbedded, type IdentityProvider } from '../helpers/identity-provider.ts';
-import { startRealVault, type RealVault } from '../helpers/real-vault.ts';
+import type { RealVault } from '../helpers/real-vault.ts';
+import { startRealWorld, type RealWorld } from '../helpers/real-world.ts';
 
 const APP = 'spiffe://example.org/ns/default/sa/app';
 const SECRET_FILE = { name: 'password', secret: 'secret/app#password', refresh: '1s' };
 
 suite('a real Vault with TLS behind a proxy', () => {
-  let spiffe: IdentityProvider;
+  let world: RealWorld;
   let vault: RealVault;
 
   before(async () => {
-    spiffe = await startEmbedded();
-    await spiffe.register({ spiffeId: APP });
-    vault = await startRealVault(['-dev-tls']);
-    await vault.write('secret/data/app', { data: { password: 'planted' } });
-    await vault.write('sys/policies/acl/app', {
+    world = await startRealWorld({
+      spiffeId: APP,
+      role: 'app',
       policy: 'path "secret/data/app" { capabilities = ["read"] }',
+      vaultFlags: ['-dev-tls'],
     });
-    await vault.write('sys/auth/jwt', { type: 'jwt' });
-    await vault.write('auth/jwt/config', { jwks_url: spiffe.jwksUrl });
-    await vault.write('auth/jwt/role/app', {
-      role_type: 'jwt',
-      user_claim: 'sub',
-      bound_audiences: 'vault',
-      bound_subject: APP,
-      token_policies: 'app',
-    });
+    ({ vault } = world);
+    await vault.write('secret/data/app', { data: { password: 'planted' } });
   });
 
-  after(async () => {
-    await vault[Symbol.asyncDispose]();
-    await spiffe[Symbol.asyncDispose]();
-  });
+  after(() => world[Symbol.asyncDispose]());
 
   function document(connection: object): object {
     return {
-      spiffe: { socket: spiffe.socket },
+      ...world.servers,
       vault: { address: vault.address, caFile: vault.caFile, ...connection },
-      auth: { role: 'app' },
       files: [SECRET_FILE],
     };
   }

@@ -1,7 +1,4 @@
-/**
- * The CSI driver whose pods log in to the real Vault by SVIDs of their own: from the embedded APIs, and from SPIRE where
- * its programs are on PATH.
- */
+/** The CSI driver whose pods log in to the real Vault by SVIDs of their own, from SPIRE. */
 import assert from 'node:assert/strict';
 import { X509Certificate, createPrivateKey } from 'node:crypto';
 import { readFile, realpath } from 'node:fs/promises';
@@ -18,16 +15,10 @@ import {
   type RunningDriver,
   type TestPod,
 } from '../helpers/csi-world.ts';
-import type { Entry } from '../helpers/identity-provider.ts';
-import {
-  DRIVER_ID,
-  startEmbeddedNode,
-  startSpireNode,
-  type NodeIdentities,
-} from '../helpers/node-identities.ts';
+import { DRIVER_ID, startNode, type NodeIdentities } from '../helpers/node-identities.ts';
 import { PodSource, type PodSourceKind } from '../helpers/pod-source.ts';
 import { startRealVault, type RealVault } from '../helpers/real-vault.ts';
-import { missingSpire } from '../helpers/spire.ts';
+import type { Entry } from '../helpers/spire.ts';
 
 /** Each test has a pod of its own: an agent hears late of entries that another test has deleted. */
 const NAMES = ['by-jwt', 'by-cert', 'late', 'late-cert', 'restarted'] as const;
@@ -36,34 +27,29 @@ type Name = (typeof NAMES)[number];
 const SECRET = { role: 'app', 'secret-password': 'secret/app#password' };
 const SVIDS = { 'x509-svid': 'true', 'jwt-svid-cloud': 'api://cloud' };
 
-scenarios('the embedded APIs', startEmbeddedNode);
-if (missingSpire() === undefined) scenarios('SPIRE', startSpireNode);
+suite('the CSI driver with SPIRE and the real Vault', { skip: CANNOT_MOUNT }, () => {
+  let node: NodeIdentities;
+  let vault: RealVault;
 
-function scenarios(name: string, start: () => Promise<NodeIdentities>): void {
-  suite(`the CSI driver with ${name} and the real Vault`, { skip: CANNOT_MOUNT }, () => {
-    let node: NodeIdentities;
-    let vault: RealVault;
-
-    before(async () => {
-      node = await start();
-      await node.register({ spiffeId: DRIVER_ID });
-      vault = await startRealVault(['-dev-tls']); // as login by certificate needs it
-      await prepare(vault, node);
-    });
-
-    after(async () => {
-      await vault[Symbol.asyncDispose]();
-      await node[Symbol.asyncDispose]();
-    });
-
-    for (const [kind, api] of [
-      ['broker', 'Broker API'],
-      ['delegated', 'Delegated Identity API'],
-    ] as const) {
-      suite(api, () => cases(kind, () => ({ node, vault })));
-    }
+  before(async () => {
+    node = await startNode();
+    await node.spire.register({ spiffeId: DRIVER_ID });
+    vault = await startRealVault(['-dev-tls']); // as login by certificate needs it
+    await prepare(vault, node);
   });
-}
+
+  after(async () => {
+    await vault[Symbol.asyncDispose]();
+    await node[Symbol.asyncDispose]();
+  });
+
+  for (const [kind, api] of [
+    ['broker', 'Broker API'],
+    ['delegated', 'Delegated Identity API'],
+  ] as const) {
+    suite(api, () => cases(kind, () => ({ node, vault })));
+  }
+});
 
 /** Lets pods of the namespace log in by either SVID. */
 async function prepare(vault: RealVault, node: NodeIdentities): Promise<void> {
@@ -72,7 +58,7 @@ async function prepare(vault: RealVault, node: NodeIdentities): Promise<void> {
     policy: 'path "secret/data/app" { capabilities = ["read"] }',
   });
   await vault.write('sys/auth/jwt', { type: 'jwt' });
-  await vault.write('auth/jwt/config', { jwks_url: node.jwksUrl });
+  await vault.write('auth/jwt/config', { jwks_url: node.spire.jwksUrl });
   const role = { token_policies: 'app', token_ttl: '1h' };
   await vault.write('auth/jwt/role/app', {
     ...role,
@@ -83,7 +69,7 @@ async function prepare(vault: RealVault, node: NodeIdentities): Promise<void> {
     bound_claims: { sub: idOf('*') },
   });
   await vault.write('sys/auth/cert', { type: 'cert' });
-  const certificate = await node.authorities();
+  const certificate = await node.spire.authorities();
   await vault.write('auth/cert/certs/app', { ...role, certificate, allowed_uri_sans: idOf('*') });
 }
 
@@ -118,7 +104,7 @@ function cases(kind: PodSourceKind, servers: () => Servers): void {
         minRefresh: '1s',
         identity: { kind, socket: node.sockets[kind] },
       },
-      spiffe: { socket: node.workloadApi },
+      spiffe: { socket: node.spire.socket },
       vault: { connections: { default: { address: vault.address, caPem } } },
     });
     driver = await world.driver({ waits: SHORT_CALLS, svids: source.svids }, installation);
@@ -139,10 +125,10 @@ function cases(kind: PodSourceKind, servers: () => Servers): void {
   /** Registers pods for as long as a test runs. */
   async function registered(...names: readonly Name[]): Promise<AsyncDisposable> {
     const { node } = servers();
-    for (const name of names) await node.register(entryOf(accountOf(name)));
+    for (const name of names) await node.spire.register(entryOf(accountOf(name)));
     return {
       async [Symbol.asyncDispose]() {
-        for (const name of names) await node.deregister(idOf(accountOf(name)));
+        for (const name of names) await node.spire.deregister(idOf(accountOf(name)));
       },
     };
   }
@@ -174,7 +160,7 @@ function cases(kind: PodSourceKind, servers: () => Servers): void {
 
   /** Waits for a JWT-SVID that is the pod's, and is not `known`. */
   async function jwtOf(pod: TestPod, known?: string): Promise<string> {
-    const keys = createRemoteJWKSet(new URL(servers().node.jwksUrl));
+    const keys = createRemoteJWKSet(new URL(servers().node.spire.jwksUrl));
     return eventually(async () => {
       const token = await world.file(pod, 'cloud').catch(() => undefined); // swapped just now
       if (token === undefined || token === known) return undefined;
@@ -223,7 +209,7 @@ function cases(kind: PodSourceKind, servers: () => Servers): void {
     const attributes = { ...SECRET, ...SVIDS, 'refresh-password': '1s' };
     const pod = await published('restarted', attributes);
     const svid = await x509Set(pod);
-    await node.restart();
+    await node.spire.restart();
     await published('restarted', attributes); // it is there still, and said so
     await vault.write('secret/data/app', { data: { password: 'planted-next' } });
     await world.holds(pod, 'password', 'planted-next'); // its token is good

@@ -1,7 +1,6 @@
 /**
- * SVIDs on behalf of the pods of a node, by Broker API and by Delegated Identity API, as the CSI driver gets them: once
- * from the embedded APIs, and once from SPIRE where its programs are on PATH. Its agent asks a stand-in of the kubelet
- * who the pods are.
+ * SVIDs on behalf of the pods of a node, by SPIRE's Broker API and Delegated Identity API, as the CSI driver gets them.
+ * SPIRE's agent asks a stand-in of the kubelet who the pods are, and one of the API server what the driver may.
  */
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
@@ -16,63 +15,61 @@ import {
   type X509Identity,
 } from '../../src/spiffe/index.ts';
 import { eventually } from '../helpers/agent-process.ts';
-import type { Entry } from '../helpers/identity-provider.ts';
 import {
   DRIVER_ID,
-  startEmbeddedNode,
-  startSpireNode,
+  startNode,
   type NodeIdentities,
   type NodePod,
 } from '../helpers/node-identities.ts';
 import { PodSource, type PodSourceKind } from '../helpers/pod-source.ts';
-import { missingSpire, spireVersion } from '../helpers/spire.ts';
+import { startSpire, type Entry, type Spire } from '../helpers/spire.ts';
 
 /** Each test has pods of its own: an agent hears late of entries that another test has deleted. */
 const NAMES = [
   ...['web', 'job', 'rotated', 'bundled', 'late', 'deleted', 'refused', 'restarted', 'known'],
+  ...['partner', 'denied', 'changed'],
 ] as const;
 const KINDS = ['broker', 'delegated'] as const;
 const PODS = KINDS.flatMap((kind) => NAMES.map((name) => pod(`${name}-${kind}`)));
 
-const missing = missingSpire();
+suite('SVIDs of pods from SPIRE', () => {
+  let node: NodeIdentities;
+  let partner: Spire;
 
-test('which SPIRE gives SVIDs of pods', async (t) => {
-  t.diagnostic(
-    missing === undefined
-      ? `SPIRE ${await spireVersion()} is on PATH: run against it and the embedded APIs`
-      : `${missing}: run against the embedded APIs only`,
-  );
+  before(async () => {
+    [node, partner] = await Promise.all([
+      startNode(),
+      startSpire({ trustDomain: 'partner.example' }),
+    ]);
+    node.setPods(PODS);
+    await node.spire.register({ spiffeId: DRIVER_ID });
+  });
+
+  after(async () => {
+    await node[Symbol.asyncDispose]();
+    await partner[Symbol.asyncDispose]();
+  });
+
+  for (const kind of KINDS) {
+    const api = kind === 'broker' ? 'Broker API' : 'Delegated Identity API';
+    suite(api, () => cases(kind, () => ({ node, partner })));
+  }
 });
 
-scenarios('the embedded APIs', startEmbeddedNode);
-if (missing === undefined) scenarios('SPIRE', startSpireNode);
-
-function scenarios(name: string, start: () => Promise<NodeIdentities>): void {
-  suite(`SVIDs of pods from ${name}`, () => {
-    let node: NodeIdentities;
-
-    before(async () => {
-      node = await start();
-      node.setPods(PODS);
-      await node.register({ spiffeId: DRIVER_ID });
-    });
-
-    after(() => node[Symbol.asyncDispose]());
-
-    for (const kind of KINDS) {
-      const api = kind === 'broker' ? 'Broker API' : 'Delegated Identity API';
-      suite(api, () => cases(kind, () => node));
-    }
-  });
+interface Servers {
+  readonly node: NodeIdentities;
+  readonly partner: Spire;
 }
 
-function cases(kind: PodSourceKind, nodeOf: () => NodeIdentities): void {
+function cases(kind: PodSourceKind, servers: () => Servers): void {
+  const nodeOf = (): NodeIdentities => servers().node;
+
   /** Registers for as long as a test runs. */
   async function registered(...entries: readonly Entry[]): Promise<AsyncDisposable> {
-    for (const entry of entries) await nodeOf().register(entry);
+    for (const entry of entries) await nodeOf().spire.register(entry);
     return {
       async [Symbol.asyncDispose]() {
-        for (const { spiffeId } of entries) await nodeOf().deregister(spiffeId);
+        for (const { spiffeId } of entries) await nodeOf().spire.deregister(spiffeId);
       },
     };
   }
@@ -89,7 +86,7 @@ function cases(kind: PodSourceKind, nodeOf: () => NodeIdentities): void {
     const [web, job] = [podOf('web'), podOf('job')];
     await using _ = await registered(entryOf(web), entryOf(job));
     await using driver = source();
-    const keys = createRemoteJWKSet(new URL(nodeOf().jwksUrl));
+    const keys = createRemoteJWKSet(new URL(nodeOf().spire.jwksUrl));
     for (const one of [web, job]) {
       const api = await driver.svids(one, patience());
       const svids = await granted(() =>
@@ -112,7 +109,7 @@ function cases(kind: PodSourceKind, nodeOf: () => NodeIdentities): void {
     await using _ = await registered(entryOf(pod));
     await using driver = source();
     await using web = running(await driver.svids(pod, patience()));
-    const authorities = fingerprintsOf(await nodeOf().authorities());
+    const authorities = fingerprintsOf(await nodeOf().spire.authorities());
     const seen: string[] = [];
     for await (const update of web.identity.x509Updates(patience())) {
       const { leaf, bundle } = certificatesOf(update);
@@ -137,9 +134,43 @@ function cases(kind: PodSourceKind, nodeOf: () => NodeIdentities): void {
     const own = bundles.get('spiffe://example.org') ?? [];
     assert.deepEqual(
       own.map((der) => new X509Certificate(der).fingerprint256).sort(),
-      fingerprintsOf(await nodeOf().authorities()),
+      fingerprintsOf(await nodeOf().spire.authorities()),
     );
     api.close();
+  });
+
+  test('the bundle of a federated trust domain comes for as long as the federation lasts', async () => {
+    const { node, partner } = servers();
+    const pod = podOf('partner');
+    await node.spire.federate(partner);
+    await using _ = await registered({ ...entryOf(pod), federatesWith: ['partner.example'] });
+    await using driver = source();
+    await using web = running(await driver.svids(pod, patience()));
+    const expected = [fingerprintsOf(await partner.authorities()), []];
+    for await (const { federatedBundles } of web.identity.x509Updates(patience())) {
+      const bundle = federatedBundles.get('spiffe://partner.example') ?? [];
+      const fingerprints = bundle.map((der) => new X509Certificate(der).fingerprint256).sort();
+      if (fingerprints.join() !== expected[0]?.join()) continue;
+      expected.shift();
+      if (expected.length === 0) break;
+      await node.spire.endFederation(partner);
+    }
+  });
+
+  test('an entry that gets other names gives another X.509-SVID at once', async () => {
+    const pod = podOf('changed');
+    const entry = { ...entryOf(pod), x509TtlSeconds: 3600 };
+    await using _ = await registered(entry);
+    await using driver = source();
+    await using web = running(await driver.svids(pod, patience()));
+    const { leaf } = certificatesOf(await web.identity.x509Svid(patience()));
+    await nodeOf().spire.update({ ...entry, dnsNames: ['changed.example.org'] });
+    for await (const update of web.identity.x509Updates(patience())) {
+      const next = certificatesOf(update).leaf;
+      if (next.serialNumber === leaf.serialNumber) continue;
+      assert.match(next.subjectAltName ?? '', /DNS:changed\.example\.org/);
+      break;
+    }
   });
 
   test('a pod that is entitled to nothing is denied, until it is registered', async () => {
@@ -180,7 +211,7 @@ function cases(kind: PodSourceKind, nodeOf: () => NodeIdentities): void {
 
   test('a driver with another identity gets nothing for anybody', async () => {
     const pod = podOf('refused');
-    await nodeOf().deregister(DRIVER_ID);
+    await nodeOf().spire.deregister(DRIVER_ID);
     const other = 'spiffe://example.org/other';
     try {
       await using _ = await registered(entryOf(pod), { spiffeId: other });
@@ -196,7 +227,7 @@ function cases(kind: PodSourceKind, nodeOf: () => NodeIdentities): void {
       await refusedWith(() => api.fetchJwtSvids({ audiences: ['vault'] }, patience()), refusal);
       api.close();
     } finally {
-      await nodeOf().register({ spiffeId: DRIVER_ID });
+      await nodeOf().spire.register({ spiffeId: DRIVER_ID });
     }
   });
 
@@ -207,13 +238,42 @@ function cases(kind: PodSourceKind, nodeOf: () => NodeIdentities): void {
     const api = await driver.svids(pod, patience());
     await using web = running(api);
     const { leaf } = certificatesOf(await web.identity.x509Svid(patience()));
-    await nodeOf().restart();
+    await nodeOf().spire.restart();
     for await (const update of web.identity.x509Updates(patience())) {
       if (certificatesOf(update).leaf.serialNumber !== leaf.serialNumber) break;
     }
     const [jwt] = await granted(() => api.fetchJwtSvids({ audiences: ['vault'] }, patience()));
     assert.equal(jwt?.spiffeId.uri, idOf(pod));
   });
+
+  if (kind === 'broker') {
+    test('the access policy of the attestor decides pod by pod', async () => {
+      const { node } = servers();
+      const [denied, web] = [podOf('denied'), podOf('web')];
+      await using _ = await registered(entryOf(denied), entryOf(web));
+      await using driver = source();
+      const [api, other] = await Promise.all(
+        [denied, web].map((one) => driver.svids(one, patience())),
+      );
+      assert.ok(api !== undefined && other !== undefined);
+      const ask = { audiences: ['vault'] };
+      node.denyAccess(denied);
+      await refusedWith(() => api.fetchJwtSvids(ask, patience()), {
+        code: 'ERR_SPIFFE_DENIED',
+        says: /impersonate-via-spire .* SPIFFE ID of this driver.*authorizer does not allow/,
+      });
+      const contexts = api.watchX509Contexts(patience())[Symbol.asyncIterator]();
+      await assert.rejects(contexts.next(), { code: 'ERR_SPIFFE_DENIED' });
+      await granted(() => other.fetchJwtSvids(ask, patience()));
+      const asked = node.accessReviews;
+      node.denyAccess();
+      const [svid] = await granted(() => api.fetchJwtSvids(ask, patience()));
+      assert.equal(svid?.spiffeId.uri, idOf(denied));
+      assert.ok(node.accessReviews > asked, 'each call is reviewed');
+      api.close();
+      other.close();
+    });
+  }
 
   for (const [what, unknown] of [
     ['that the node does not know', pod('nobody')],

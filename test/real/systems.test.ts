@@ -1,6 +1,6 @@
 /**
- * The set-ups that people run today, with their own names and values, against the real Vault. The manifests
- * are those of manifests/examples.
+ * The set-ups that people run today, with their own names and values, against the real SPIRE and the real Vault. The
+ * manifests are those of manifests/examples. A node attests by join token, a workload by its user.
  */
 import assert from 'node:assert/strict';
 import { X509Certificate, createPrivateKey } from 'node:crypto';
@@ -9,15 +9,20 @@ import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { createTestCa } from '../../src/dev/ca/index.ts';
 import { createTokenIssuer } from '../../src/dev/tokens/index.ts';
-import { startOidcProvider, startWorkloadApi } from '../../src/dev/workload-api/index.ts';
+import { startOidcProvider } from '../../src/dev/workload-api/index.ts';
 import { AgentBench, eventually } from '../helpers/agent-process.ts';
 import { admitExample, ExamplePod } from '../helpers/example.ts';
 import { startRealVault, type RealVault } from '../helpers/real-vault.ts';
+import { startSpire, type Entry, type Spire } from '../helpers/spire.ts';
 
+const servers = new AsyncDisposableStack();
 let vault: RealVault;
+/** The trust domain `example.org`, whose node is the machine outside the cluster as well. */
+let spire: Spire;
 
 before(async () => {
-  vault = await startRealVault();
+  spire = servers.use(await startSpire({ node: 'myagent' }));
+  vault = servers.use(await startRealVault());
   // The dev server mounts KV version 2 at secret/; these systems have version 1 there.
   await vault.write('sys/remount', { from: 'secret', to: 'secret-v2' });
   await eventually(async () => {
@@ -27,9 +32,14 @@ before(async () => {
   await vault.write('sys/mounts/secret', { type: 'kv', options: { version: '1' } });
 });
 
-after(async () => {
-  await vault[Symbol.asyncDispose]();
-});
+after(() => servers.disposeAsync());
+
+/** Registers for as long as a test runs, and waits until the node has the SVID. */
+async function registered(entry: Entry, where = spire): Promise<AsyncDisposable> {
+  await where.register(entry);
+  await where.untilServed(entry.spiffeId);
+  return { [Symbol.asyncDispose]: () => where.deregister(entry.spiffeId) };
+}
 
 /** Opens an auth mount of its own for one test; `name` is where it is. */
 async function jwtAuth(name: string, config: object, roles: Record<string, object>): Promise<void> {
@@ -51,15 +61,14 @@ suite('1. SPIRE as OIDC provider for Vault', () => {
   const spiffeId = 'spiffe://example.org/ns/default/sa/default';
 
   test('audience TESTING, the default role dev, KV v1 secret/my-super-secret', async () => {
-    await using api = await startWorkloadApi({ identities: [{ spiffeId }] });
-    await using oidc = await startOidcProvider({ jwks: () => ({ keys: api.jwks().keys }) });
+    await using _ = await registered({ spiffeId });
     await vault.write('secret/my-super-secret', { test: '123' });
     await vault.write('sys/policies/acl/my-dev-policy', {
       policy: 'path "secret/my-super-secret" { capabilities = ["read"] }',
     });
     await jwtAuth(
       'jwt',
-      { jwks_url: `${oidc.url}/keys`, default_role: 'dev' },
+      { oidc_discovery_url: spire.issuer, default_role: 'dev' },
       {
         dev: {
           role_type: 'jwt',
@@ -75,7 +84,7 @@ suite('1. SPIRE as OIDC provider for Vault', () => {
       const before = await vault.count('auth/jwt/login');
       await using pod = await ExamplePod.start(await admitExample('01-spire-oidc'), {
         vaultAddress: vault.address,
-        socket: api.address,
+        socket: spire.socket,
       });
       assert.equal(await pod.file('my-super-secret'), 'test=123\n');
       // KV v1 is "leased" for 768 hours by Vault, but a change is seen on Vouchsafe's own schedule.
@@ -87,18 +96,12 @@ suite('1. SPIRE as OIDC provider for Vault', () => {
     }
   });
 
-  test('through the OIDC discovery document, with a bound issuer', async () => {
-    const tokens = { issuer: '' };
-    await using oidc = await startOidcProvider({ jwks: () => ({ keys: api.jwks().keys }) });
-    tokens.issuer = oidc.issuer;
-    await using api = await startWorkloadApi({
-      identities: [{ spiffeId }],
-      jwtIssuer: oidc.issuer,
-    });
+  test('with a bound issuer, which is the one of the discovery document', async () => {
+    await using _ = await registered({ spiffeId });
     await vault.write('secret/my-super-secret', { test: '123' });
     await jwtAuth(
       'jwt-discovery',
-      { oidc_discovery_url: oidc.issuer, default_role: 'dev' },
+      { oidc_discovery_url: spire.issuer, bound_issuer: spire.issuer, default_role: 'dev' },
       {
         dev: {
           role_type: 'jwt',
@@ -112,7 +115,7 @@ suite('1. SPIRE as OIDC provider for Vault', () => {
     await using bench = await AgentBench.create();
     const agent = await bench.start(
       {
-        spiffe: { socket: api.address },
+        spiffe: { socket: spire.socket },
         vault: { address: vault.address },
         auth: { mount: 'jwt-discovery', audience: 'TESTING' },
         files: [{ name: 'test', secret: 'secret/my-super-secret#test' }],
@@ -225,15 +228,15 @@ suite('2. The API server as OIDC provider: no SPIRE', () => {
 suite('3. A machine outside the cluster', () => {
   test('X.509-SVID files under names of its choice, kept fresh, and a secret', async () => {
     const spiffeId = 'spiffe://example.org/myservice';
-    await using api = await startWorkloadApi({ identities: [{ spiffeId }], x509TtlMs: 4000 });
-    await using oidc = await startOidcProvider({ jwks: () => ({ keys: api.jwks().keys }) });
+    const entry = { spiffeId, x509TtlSeconds: 3600 };
+    await using _ = await registered(entry);
     await vault.write('secret/myservice', { password: 'machine' });
     await vault.write('sys/policies/acl/myservice', {
       policy: 'path "secret/myservice" { capabilities = ["read"] }',
     });
     await jwtAuth(
       'jwt-machine',
-      { jwks_url: `${oidc.url}/keys` },
+      { jwks_url: spire.jwksUrl },
       {
         myservice: {
           role_type: 'jwt',
@@ -250,7 +253,7 @@ suite('3. A machine outside the cluster', () => {
     };
     await using bench = await AgentBench.create();
     const agent = await bench.start({
-      spiffe: { socket: api.address, spiffeId },
+      spiffe: { socket: spire.socket, spiffeId },
       vault: { address: vault.address },
       auth: { mount: 'jwt-machine', role: 'myservice' },
       files: [
@@ -271,7 +274,14 @@ suite('3. A machine outside the cluster', () => {
       ),
     );
     assert.equal((await stat(join(bench.output, 'svid.0.key'))).mode & 0o777, 0o600);
-    await bench.until('svid.0.pem', (text) => text !== first);
+    const { publicKey, validFromDate, validToDate } = new X509Certificate(first);
+    assert.deepEqual(publicKey.asymmetricKeyDetails, { namedCurve: 'prime256v1' });
+    const seconds = (validToDate.getTime() - validFromDate.getTime()) / 1000;
+    assert.equal(Math.round(seconds / 60), 60);
+    // Nobody waits half an hour here: SPIRE replaces it now, and the shorter ones after it at half of their life.
+    await spire.update({ ...entry, x509TtlSeconds: 20 });
+    const second = await bench.until('svid.0.pem', (text) => text !== first);
+    await bench.until('svid.0.pem', (text) => text !== second);
     await agent.kill('SIGTERM');
     assert.equal(await agent.exit(), 0, agent.output);
   });
@@ -281,15 +291,11 @@ suite('4. OpenShift: Entra ID and Vault from one identity', () => {
   test('a federated token file with life left, the variables of the SDK, and KV v1 by a glob role', async () => {
     const spiffeId = 'spiffe://apps.example.org/ns/demo/sa/client';
     const ca = createTestCa();
-    let keys: () => { keys: readonly object[] } = () => ({ keys: [] });
-    await using oidc = await startOidcProvider({ jwks: () => keys(), tls: ca.issue() });
-    await using api = await startWorkloadApi({
+    await using spire = await startSpire({
       trustDomain: 'apps.example.org',
-      identities: [{ spiffeId }],
-      jwtIssuer: oidc.issuer,
-      jwtTtlMs: 6000,
+      discoveryTls: { caPem: ca.caPem, ...ca.issue() },
     });
-    keys = () => ({ keys: api.jwks().keys });
+    await using _ = await registered({ spiffeId }, spire);
     await vault.write('secret/ztwim', { version: 'v0.1.0' });
     await vault.write('sys/policies/acl/ztwim-policy', {
       policy: 'path "secret/ztwim" { capabilities = ["read"] }',
@@ -297,7 +303,7 @@ suite('4. OpenShift: Entra ID and Vault from one identity', () => {
     await jwtAuth(
       'jwt',
       {
-        oidc_discovery_url: oidc.issuer,
+        oidc_discovery_url: spire.issuer,
         oidc_discovery_ca_pem: ca.caPem,
         default_role: 'ztwim-role',
       },
@@ -324,14 +330,14 @@ suite('4. OpenShift: Entra ID and Vault from one identity', () => {
       assert.match(env.get('AZURE_AUTHORITY_HOST') ?? '', /^https:\/\/login\.microsoftonline\.com/);
       await using pod = await ExamplePod.start(admitted, {
         vaultAddress: vault.address,
-        socket: api.address,
+        socket: spire.socket,
       });
       assert.deepEqual(JSON.parse(await pod.file('ztwim')), { version: 'v0.1.0' });
       const first = await pod.file('azure-identity-token');
       const claims = claimsOf(first);
       assert.deepEqual(claims['aud'], ['api://AzureADTokenExchange']);
       assert.equal(claims['sub'], spiffeId);
-      assert.equal(claims['iss'], oidc.issuer);
+      assert.equal(claims['iss'], spire.issuer);
       const next = await pod.file('azure-identity-token', (text) => text !== first);
       const expiresAtMs = Number(claimsOf(first)['exp']) * 1000;
       assert.ok(expiresAtMs > Date.now(), 'replaced while the old token had life left');
@@ -345,19 +351,15 @@ suite('4. OpenShift: Entra ID and Vault from one identity', () => {
 suite('5. What a Vault Agent patched with SPIFFE auto-auth did', () => {
   test('short SVIDs rotate many times without another login', async () => {
     const spiffeId = 'spiffe://example.org/your-workload';
-    await using api = await startWorkloadApi({
-      identities: [{ spiffeId }],
-      jwtTtlMs: 60_000,
-      x509TtlMs: 60_000,
-    });
-    await using oidc = await startOidcProvider({ jwks: () => ({ keys: api.jwks().keys }) });
+    const entry = { spiffeId, x509TtlSeconds: 60, jwtTtlSeconds: 60 };
+    await using _ = await registered(entry);
     await vault.write('secret/your-workload', { password: 'one' });
     await vault.write('sys/policies/acl/your-policy', {
       policy: 'path "secret/your-workload" { capabilities = ["read"] }',
     });
     await jwtAuth(
       'jwt',
-      { jwks_url: `${oidc.url}/keys` },
+      { jwks_url: spire.jwksUrl },
       {
         'my-spiffe-role': {
           role_type: 'jwt',
@@ -372,12 +374,12 @@ suite('5. What a Vault Agent patched with SPIFFE auto-auth did', () => {
       const before = await vault.count('auth/jwt/login');
       await using pod = await ExamplePod.start(await admitExample('05-vault-agent-spiffe'), {
         vaultAddress: vault.address,
-        socket: api.address,
+        socket: spire.socket,
       });
       await pod.file('config', (text) => text.includes('one'));
       for (const [round, password] of ['two', 'three', 'four'].entries()) {
-        api.rotateX509();
-        if (round === 1) api.rotateJwtKey();
+        await spire.update({ ...entry, hint: password }); // a new X.509-SVID
+        if (round === 1) await spire.rotateJwtKey();
         await vault.write('secret/your-workload', { password });
         await pod.file('config', (text) => text.includes(password));
       }
@@ -387,13 +389,11 @@ suite('5. What a Vault Agent patched with SPIFFE auto-auth did', () => {
     }
   });
 
-  test('its trouble list is answered: no entry, wrong role, no socket', async () => {
+  test('its trouble list is answered: no entry, wrong role, no agent, no socket', async () => {
     const spiffeId = 'spiffe://example.org/other-workload';
-    await using api = await startWorkloadApi();
-    await using oidc = await startOidcProvider({ jwks: () => ({ keys: api.jwks().keys }) });
     await jwtAuth(
       'jwt-trouble',
-      { jwks_url: `${oidc.url}/keys` },
+      { jwks_url: spire.jwksUrl },
       {
         'my-spiffe-role': {
           role_type: 'jwt',
@@ -416,9 +416,15 @@ suite('5. What a Vault Agent patched with SPIFFE auto-auth did', () => {
       assert.equal(await agent.exit(), 17, agent.output);
       return await agent.terminationMessage();
     };
-    assert.match(await failure(api.address), /ERR_SPIFFE_DENIED/);
-    api.setIdentities([{ spiffeId }]);
-    assert.match(await failure(api.address), /ERR_VAULT_LOGIN_REFUSED.*my-spiffe-role/s);
+    assert.match(await failure(spire.socket), /ERR_SPIFFE_DENIED/);
+    await using _ = await registered({ spiffeId });
+    assert.match(await failure(spire.socket), /ERR_VAULT_LOGIN_REFUSED.*my-spiffe-role/s);
+    await spire.stop('spire-agent');
+    try {
+      assert.match(await failure(spire.socket), /ERR_SPIFFE_UNAVAILABLE.*SPIRE agent/s);
+    } finally {
+      await spire.resume('spire-agent');
+    }
     assert.match(await failure('unix:///nowhere/api.sock'), /ERR_SPIFFE_UNAVAILABLE.*nowhere/s);
   });
 });
