@@ -17,6 +17,9 @@ export const NODE = 'node-1';
 /** The driver that both APIs are open to. */
 export const DRIVER_ID = 'spiffe://example.org/vouchsafe/csi';
 
+/** By which the driver names a pod. */
+const REFERENCE = 'type.googleapis.com/spiffe.broker.KubernetesObjectReference';
+
 /** A pod of the node. */
 export interface NodePod extends PodName {
   readonly serviceAccount: string;
@@ -80,7 +83,7 @@ function nodeSettings(places: {
     experimental: {
       broker: {
         socket_path: broker,
-        brokers: [{ id: DRIVER_ID, allowed_reference_types: [{ type_url: '*' }] }],
+        brokers: [{ id: DRIVER_ID, allowed_reference_types: [{ type_url: REFERENCE }] }],
       },
     },
     workloadAttestors: {

@@ -160,11 +160,19 @@ export class Spire implements AsyncDisposable {
     await this.#server('localauthority', 'x509', 'activate', '-authorityID', id);
   }
 
-  /** Has every SVID of the authority before replaced, and removes it from the bundle. */
+  /**
+   * Removes the authority before the active one from the bundle. The agent has replaced its own SVID before: the server
+   * would not know it any more.
+   */
   async revokeOldX509Authority(): Promise<void> {
     const shown = await this.#server('localauthority', 'x509', 'show');
     const { authority_id: id } = shown['old'] as { authority_id: string }; // by its interface
+    const before = await this.#nodeSerial();
     await this.#server('localauthority', 'x509', 'taint', '-authorityID', id);
+    await eventually(
+      async () => ((await this.#nodeSerial()) === before ? undefined : true),
+      'the agent keeps its SVID of a tainted authority',
+    );
     await this.#server('localauthority', 'x509', 'revoke', '-authorityID', id);
   }
 
@@ -242,6 +250,12 @@ export class Spire implements AsyncDisposable {
   async #prepare(kind: 'jwt' | 'x509'): Promise<string> {
     const answer = await this.#server('localauthority', kind, 'prepare');
     return (answer['prepared_authority'] as { authority_id: string }).authority_id; // by its interface
+  }
+
+  /** Serial number of the SVID of the node. */
+  async #nodeSerial(): Promise<string | undefined> {
+    const { agents } = await this.#server('agent', 'list');
+    return (agents as readonly { x509svid_serial_number: string }[])[0]?.x509svid_serial_number; // by its interface
   }
 
   async #bundle(format: 'pem' | 'spiffe'): Promise<string> {

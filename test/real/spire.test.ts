@@ -1,6 +1,6 @@
 /** The agent with the real SPIRE, which attests it by its user, and with the real Vault. */
 import assert from 'node:assert/strict';
-import { X509Certificate, createPrivateKey } from 'node:crypto';
+import { X509Certificate, createPrivateKey, createPublicKey } from 'node:crypto';
 import { readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
@@ -159,6 +159,28 @@ suite('the agent with SPIRE', () => {
     assert.equal((await statusOf(agent)).logins, 1, 'no rotation is a reason to log in');
   });
 
+  test('a new X.509 authority is in the bundle before it signs, the old one until it is revoked', async () => {
+    await using _ = await registered({ spiffeId: APP });
+    await using bench = await AgentBench.create();
+    const agent = await bench.start(document({ files: [SECRET_FILE], x509Svid: true }));
+    await x509Set(bench);
+    const [old = ''] = certificatesOf(await bench.file('bundle.pem')).map(({ publicKey }) =>
+      publicKey.export({ format: 'pem', type: 'spki' }).toString(),
+    );
+    const authority = await spiffe.prepareX509Authority();
+    await bench.until('bundle.pem', (text) => certificatesOf(text).length === 2);
+    await spiffe.activateX509Authority(authority);
+    await bench.until(
+      'svid.pem',
+      (text) => !new X509Certificate(text).verify(createPublicKey(old)),
+    );
+    await spiffe.revokeOldX509Authority();
+    await bench.until('bundle.pem', (text) => certificatesOf(text).length === 1);
+    await x509Set(bench);
+    assert.equal((await recovered(agent)).logins, 1);
+    assert.doesNotMatch(agent.output, /"level":"(warn|error)"/);
+  });
+
   test('keeps the file of a JWT-SVID fresh', async () => {
     await using _ = await registered({ spiffeId: APP });
     await using bench = await AgentBench.create();
@@ -233,6 +255,34 @@ suite('the agent with SPIRE', () => {
     await vault.write('secret/data/app', { data: { password: 'planted-next' } });
     await bench.until('password', (text) => text === 'planted-next');
     await vault.write('secret/data/app', { data: { password: 'planted' } });
+    assert.equal((await recovered(agent)).logins, 1);
+  });
+
+  test('keeps the files and reports why, while the SPIRE server is away', async () => {
+    await using _ = await registered({ spiffeId: APP });
+    await using bench = await AgentBench.create();
+    const files = [SECRET_FILE, JWT_FILE];
+    const agent = await bench.start(document({ files, x509Svid: true }));
+    await x509Set(bench);
+    await bench.until('token', () => true);
+    await spiffe.stop('spire-server');
+    try {
+      const waiting = await eventually(async () => {
+        const status = await statusOf(agent);
+        return status.errors.length > 0 ? status : undefined;
+      }, 'the status never had a reason');
+      assert.equal(waiting.phase, 'degraded');
+      assert.ok(waiting.errors.every(({ code }) => code === 'ERR_SPIFFE_UNAVAILABLE'));
+      assert.equal((await agent.get('/readyz')).status, 200);
+      await vault.write('secret/data/app', { data: { password: 'planted-next' } });
+      await bench.until('password', (text) => text === 'planted-next'); // its token is good
+      await vault.write('secret/data/app', { data: { password: 'planted' } });
+    } finally {
+      await spiffe.resume('spire-server');
+    }
+    const [svid, token] = [await bench.file('svid.pem'), await bench.file('token')];
+    await x509Set(bench, svid);
+    await bench.until('token', (text) => text !== token);
     assert.equal((await recovered(agent)).logins, 1);
   });
 
