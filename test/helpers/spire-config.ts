@@ -64,7 +64,9 @@ export function placesOf(
     directory,
     trustDomain: settings.trustDomain ?? TRUST_DOMAIN,
     serverSocket: socketPath(directory, 'server.sock'),
-    ...{ serverPort, bundlePort, discoveryPort },
+    serverPort,
+    bundlePort,
+    discoveryPort,
     agentSocket: socketPath(directory, 'workload', 'agent.sock'),
     issuer: `${scheme}://localhost:${discoveryPort}`,
   };

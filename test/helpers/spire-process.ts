@@ -56,10 +56,12 @@ export class SpireDaemon {
 
   async start(): Promise<void> {
     const env = { PATH: process.env['PATH'] ?? '', ...this.#environment };
-    const stdio = ['ignore', 'pipe', 'pipe'] as const;
-    const child = spawn(binaryOf(this.#program), this.#args, { stdio: [...stdio], env });
+    const child = spawn(binaryOf(this.#program), this.#args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env,
+    });
     for (const stream of [child.stdout, child.stderr]) {
-      stream?.setEncoding('utf8').on('data', (text: string) => {
+      stream.setEncoding('utf8').on('data', (text: string) => {
         this.output = (this.output + text).slice(-MAX_OUTPUT);
       });
     }
