@@ -169,7 +169,7 @@ export async function bundle(directory: string): Promise<Metafile> {
   await rm(directory, { recursive: true, force: true });
   const { metafile: loader } = await build({
     ...COMMON,
-    entryPoints: { vouchsafe: 'cmd/image/main.ts' },
+    entryPoints: { vouchsafe: 'cmd/image/main.ts', 'start-gate': 'cmd/start-gate/main.ts' },
     outdir: directory,
     banner: { js: OWN_URL },
     plugins: [versionAlone],

@@ -15,7 +15,7 @@ import type {
   Settings,
 } from '../config/annotations/index.ts';
 import type { Installation } from '../config/installation/index.ts';
-import { DEFAULTS } from '../config/schema/index.ts';
+import { DEFAULTS, grammar, type StartGateKind } from '../config/schema/index.ts';
 import { formatDuration } from '../core/index.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { loginDocuments, neededLogins, type NeededLogin } from './logins.ts';
@@ -81,6 +81,8 @@ export interface DocumentReader {
   readonly listen: string | undefined;
   /** Address of the Workload API, or of its counterpart on the node. */
   readonly socket: string;
+  /** What holds the application back; undefined where no agent runs beside it from the start. */
+  readonly startGate?: StartGateKind | undefined;
   /** Termination grace period of the pod. */
   readonly graceSeconds: number;
   /** Memory that one rendering may allocate for text and items. */
@@ -140,6 +142,7 @@ function agentParts(settings: Settings, how: DocumentReader): Partial<RawAgentCo
     ...(how.mode !== 'init' && {
       stateDirectory: DIRECTORY.state,
       ...optional('listen', how.listen),
+      ...optional('startGate', otherThan(DEFAULTS.AGENT_START_GATE, how.startGate)),
     }),
     terminationLog: '/dev/termination-log',
     ...optional('logLevel', explicit(settings['log-level'])),
@@ -227,7 +230,7 @@ function actionTexts(setting: Setting<unknown> | undefined): readonly string[] |
   return setting?.text?.split(',').map((text) => text.trim());
 }
 
-function otherThan<T>(usual: T, value: T): T | undefined {
+function otherThan<T>(usual: T, value: T | undefined): T | undefined {
   return value === usual ? undefined : value;
 }
 

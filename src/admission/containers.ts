@@ -4,6 +4,7 @@
 import type { RawAgentConfig } from '../config/agent/index.ts';
 import type { FileSettings, Settings } from '../config/annotations/index.ts';
 import type { Installation, VaultConnection } from '../config/installation/index.ts';
+import type { StartGateKind } from '../config/schema/index.ts';
 import type { Resources } from './agent-resources.ts';
 import { configText } from './file-checks.ts';
 import type { Needs } from './build-document.ts';
@@ -13,6 +14,7 @@ import {
   caVolume,
   CONFIG_VARIABLE,
   DIRECTORY,
+  HOOK_COMMAND,
   INIT_CONTAINER,
   templatesVolume,
   VOLUME,
@@ -32,6 +34,8 @@ export interface ContainerInput {
   readonly resources: Resources;
   readonly installation: Installation;
   readonly mode: 'native' | 'pair' | 'init';
+  /** What holds the other containers back in mode native. */
+  readonly startGate: StartGateKind;
   /** True if the pod uses the host network, on which the agent listens only on loopback. */
   readonly hostNetwork: boolean;
 }
@@ -50,7 +54,7 @@ export function ownContainers(input: ContainerInput): OwnContainers {
   switch (input.mode) {
     case 'native':
       return {
-        init: { ...agent, restartPolicy: 'Always', startupProbe: startupProbe(input) },
+        init: { ...agent, restartPolicy: 'Always', ...startGate(input) },
         sidecar: undefined,
       };
     case 'pair':
@@ -112,6 +116,12 @@ function environment({ config, needs, installation }: ContainerInput): EnvVar[] 
  */
 function listening({ settings }: ContainerInput): Record<string, unknown> {
   return { ports: [{ name: 'vouchsafe', containerPort: settings.port.value, protocol: 'TCP' }] };
+}
+
+function startGate(input: ContainerInput): Record<string, unknown> {
+  return input.startGate === 'hook'
+    ? { lifecycle: { postStart: { exec: { command: HOOK_COMMAND } } } }
+    : { startupProbe: startupProbe(input) };
 }
 
 /** Added to the agent's own deadline, so that the agent can report the reason before the kubelet kills it. */

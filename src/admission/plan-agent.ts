@@ -2,6 +2,7 @@
  * The modes `native`, `pair` and `init`: an agent in the pod. Collects every reason against it.
  */
 import type { RawAgentConfig } from '../config/agent/index.ts';
+import { DEFAULTS, type StartGateKind } from '../config/schema/index.ts';
 import type { Grants } from '../core/index.ts';
 import { agentResources, type Resources } from './agent-resources.ts';
 import type { Addition } from './assemble.ts';
@@ -55,6 +56,8 @@ interface Decision {
   readonly resources: Resources;
   /** True if the pod uses the host network. */
   readonly hostNetwork: boolean;
+  /** What holds the other containers back in mode native. */
+  readonly startGate: StartGateKind;
   /** Environment variables for the containers that see the files. */
   readonly variables: Readonly<Record<string, string>>;
   /** The agent's configuration, without what the policies grant. */
@@ -75,6 +78,7 @@ function decide(input: PlanInput, diagnostics: Diagnostics): Decision {
   const resources = agentResources({ pod, settings, prefix, mode, position }, diagnostics);
   const hostNetwork = pod.spec.hostNetwork === true;
   const port = settings.port.value;
+  const startGate = startGateOf(input);
   const access = { pod, settings, files, consumers, prefix, owner: ownerOf(pod, user) };
   checkModes(access, diagnostics);
   const document = agentDocument(resolved, needs, {
@@ -83,11 +87,12 @@ function decide(input: PlanInput, diagnostics: Diagnostics): Decision {
     keyMode: keyModeOf(access),
     listen: hostNetwork ? `127.0.0.1:${port}` : `:${port}`,
     socket: installation.spiffe.socket,
+    startGate: mode === 'native' ? startGate : undefined,
     graceSeconds: graceSecondsOf(pod),
     maxRenderBytes: installation.agent.maxRenderBytes,
   });
   const variables = cloudVariables(resolved);
-  return { mode, selection, needs, user, resources, hostNetwork, variables, document };
+  return { mode, selection, needs, user, resources, hostNetwork, startGate, variables, document };
 }
 
 const UNKNOWN: SupportedPlatforms = { architectures: undefined };
@@ -113,7 +118,7 @@ function check(input: PlanInput, decision: Decision, diagnostics: Diagnostics): 
   const mountPath = settings['mount-path'].value;
   checkMounts({ pod, consumers, mountPath, prefix }, diagnostics);
   checkPort(pod, settings.port.value, prefix, diagnostics);
-  if (listensForKubelet(decision) && decision.mode === 'native')
+  if (listensForKubelet(decision) && decision.mode === 'native' && decision.startGate === 'probe')
     diagnostics.warn(...lateExclusions(exclusionInput(input)));
   checkSignalled(signalled, diagnostics);
   checkVariables(consumers, variables, diagnostics);
@@ -202,6 +207,17 @@ function modeOf(
     );
   }
   return mode;
+}
+
+/**
+ * What holds the other containers back in mode native. The hook is not for long waits, as `contradictions` reports of a
+ * pod that requests it; before Kubernetes 1.34 it has not been tried.
+ */
+function startGateOf({ settings: { settings }, kubeVersion }: PlanInput): StartGateKind {
+  const isLong = settings['init-deadline'].value > DEFAULTS.MAX_HOOK_DEADLINE_MS;
+  if (isLong || settings['on-missing-vault'].value === 'wait') return 'probe';
+  const isUntried = kubeVersion !== undefined && isBefore(kubeVersion, 34);
+  return settings['start-gate'].value ?? (isUntried ? 'probe' : 'hook');
 }
 
 /** True for pods of Jobs, which do not complete while an ordinary sidecar runs. */

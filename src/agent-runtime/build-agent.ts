@@ -13,6 +13,7 @@ import {
   Agent,
   needsX509,
   StateFile,
+  type StartGate,
   type AgentParts,
   type IdentityPort,
   type NotifierPort,
@@ -54,6 +55,8 @@ export interface AgentDependencies {
   readonly metrics?: Metrics;
   readonly writer?: WriterPort;
   readonly notifier?: NotifierPort;
+  /** The hook that waits for the first delivery. Default: none does. */
+  readonly startGate?: StartGate | undefined;
   /** The workload's SVIDs. Default: the Workload API of the config. Closed with the agent, or if building it fails. */
   readonly svids?: SvidApi | undefined;
   /** The workload's service-account token. Default: the file of the config. */
@@ -134,6 +137,7 @@ async function assemble(
     notifier: dependencies.notifier ?? createNotifier(common),
     files: { read: readTextFile, watch: watchFiles },
     stateFile: stateFileOf(config, common.clock),
+    startGate: dependencies.startGate,
   };
   const agent = new Agent(dependencies.wrap?.(parts) ?? parts);
   return { agent, backgroundTasks };

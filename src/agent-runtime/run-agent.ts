@@ -12,7 +12,7 @@ import {
   type Logger,
   type Random,
 } from '../core/index.ts';
-import { createStatusRecorder, serveAgent, type AgentStatus } from '../agent/index.ts';
+import { createStatusRecorder, serveAgent, StartGate, type AgentStatus } from '../agent/index.ts';
 import {
   parseAgentConfigText,
   type AgentConfig,
@@ -67,10 +67,12 @@ export interface RunAgentOptions {
 export async function runAgent(options: RunAgentOptions, signal: AbortSignal): Promise<number> {
   let config: AgentConfig | undefined;
   let logger: Logger | undefined;
+  let gate: StartGate | undefined;
   try {
     config = await loadConfig(options);
     logger = options.createLogger(config.logLevel);
-    await run(config, options, logger, signal);
+    gate = await openGate(config, options, logger);
+    await run(config, { ...options, gate }, logger, signal);
     return EXIT.ok;
   } catch (caught) {
     if (signal.aborted && !options.once) return EXIT.ok;
@@ -80,22 +82,36 @@ export async function runAgent(options: RunAgentOptions, signal: AbortSignal): P
     else logger.error('agent ends', { error, exit_code: error.exitCode });
     const path = config === undefined ? await terminationLogOf(options) : config.terminationLog;
     await writeTerminationMessage(path, line);
+    // After the message: the kubelet kills this container as soon as the hook has failed.
+    await gate?.refuse(line);
     return exitCodeOf(error);
+  } finally {
+    gate?.close();
   }
+}
+
+/** The hook of a native sidecar; a single run has none. */
+async function openGate(
+  { startGate, stateDirectory: directory }: AgentConfig,
+  { clock, once }: RunAgentOptions,
+  logger: Logger,
+): Promise<StartGate | undefined> {
+  if (startGate !== 'hook' || directory === undefined || once) return undefined;
+  return StartGate.listen({ directory, clock, logger });
 }
 
 async function run(
   config: AgentConfig,
-  options: RunAgentOptions,
+  options: RunAgentOptions & { readonly gate: StartGate | undefined },
   logger: Logger,
   signal: AbortSignal,
 ): Promise<void> {
-  const { clock, random, once, wrap } = options;
+  const { clock, random, once, wrap, gate: startGate } = options;
   logger.debug('agent starts', { once });
   const metrics = createMetrics();
   const limitBytes = options.memoryLimitBytes ?? (await memoryLimit());
   const memory = limitBytes === undefined ? undefined : new AgentMemory(limitBytes, collectGarbage);
-  const common = { clock, random, logger, metrics, memory };
+  const common = { clock, random, logger, metrics, memory, startGate };
   const dependencies = { ...common, ...(wrap === undefined ? {} : { wrap }) };
   const built = await buildAgent(config, dependencies);
   const { agent } = built;
@@ -127,7 +143,7 @@ async function run(
   }
 }
 
-/** The watchdog thread must not delay a start, which has a startup probe, in milliseconds. */
+/** The watchdog thread must not delay a start, which has a deadline of its own, in milliseconds. */
 const WATCH_AFTER_MS = 10_000;
 
 /** Replaces a liveness probe, which other pods could make fail. */

@@ -2,7 +2,7 @@
  * Runs the steps identity -> login -> read -> render -> write -> notify for as long as the pod lives.
  * It uses its parts only through the interfaces of `ports.ts`.
  */
-import { toVouchsafeError, type VouchsafeError } from '../core/index.ts';
+import { hasCode, toVouchsafeError, type VouchsafeError } from '../core/index.ts';
 import { raceAbort, Latest, runAll, type Task } from '../async/index.ts';
 import type { Delivery } from './delivery.ts';
 import { followX509, needsX509 } from './follow-x509.ts';
@@ -18,6 +18,7 @@ import {
   type AgentEvent,
   type AgentState,
 } from './phase.ts';
+import { shortenToken } from './shorten-token.ts';
 import { guardStart } from './start-guard.ts';
 import { agentStatus, type AgentStatus } from './status.ts';
 import { createDelivery, wireAgent, type AgentParts, type Wiring } from './wire-agent.ts';
@@ -105,7 +106,8 @@ export class Agent<T> {
    * Writes the files and keeps them fresh until `signal` aborts; then revokes as `revokeOnExit` requires, because the
    * pod may be ending. If it is not, a successor reads from the state which files the application was notified of.
    *
-   * @throws VouchsafeError as {@link runOnce}; a failure after the first delivery never ends it.
+   * @throws VouchsafeError as {@link runOnce}; `ERR_AGENT_START_PENDING` if the kubelet's hook has to fail, and the start
+   * goes on in another process; a failure after the first delivery never ends it.
    */
   async run(signal: AbortSignal): Promise<void> {
     try {
@@ -113,7 +115,8 @@ export class Agent<T> {
     } catch (error) {
       // After a crash the container restarts in the same pod and resumes from its state. Without a state the token is
       // of no more use; and after a failed start there may be no other one.
-      if (!this.isStarted || !this.#hasSuccessor) await this.#end();
+      if (isPending(error) && !isEnding(this.#state)) await this.#pause();
+      else if (!this.isStarted || !this.#hasSuccessor) await this.#end();
       throw error;
     }
     await this.#end();
@@ -179,6 +182,7 @@ export class Agent<T> {
     const found = handover.resume();
     const files = found === 'unreadable' ? 'none' : found;
     this.#dispatch({ kind: 'start', files });
+    if (this.isStarted) this.#parts.startGate?.open();
     await templates.load();
     const save = (): void => this.#save();
     const delivery = createDelivery(this.#parts, this.#own, {
@@ -205,6 +209,7 @@ export class Agent<T> {
 
   #onDelivered(): void {
     this.#dispatch({ kind: 'delivered' });
+    this.#parts.startGate?.open();
     this.#stateChanges.set(undefined);
     this.#firstDelivery.resolve(undefined);
   }
@@ -215,10 +220,11 @@ export class Agent<T> {
   }
 
   #guardStart(signal: AbortSignal): Promise<void> {
-    const { clock, config } = this.#parts;
+    const { clock, config, startGate: gate } = this.#parts;
     const delivered = (inner: AbortSignal): Promise<void> => this.delivered(inner);
     const cause = (): VouchsafeError | undefined => this.#errors()[0];
-    return guardStart({ config, clock, logger: this.#own.logger, delivered, cause }, signal);
+    const { logger } = this.#own;
+    return guardStart({ config, clock, logger, delivered, cause, gate }, signal);
   }
 
   async #moveLeases({ name, sessions }: Login, signal: AbortSignal): Promise<void> {
@@ -261,10 +267,26 @@ export class Agent<T> {
   }
 
   /**
+   * Leaves the start to the next try, which needs no login. There is none if the pod is being deleted, which nobody can
+   * see from here: so the token is left with little more time than the kubelet needs.
+   */
+  async #pause(): Promise<void> {
+    const { config, vault, clock, startGate } = this.#parts;
+    const { sessions, logger } = this.#own;
+    this.#dispatch({ kind: 'stop' });
+    if (config.revokeOnExit && vault !== undefined && sessions !== undefined) {
+      const ttlMs = startGate?.lifeBetweenTriesMs ?? 0;
+      await shortenToken({ sessions, vault, clock, logger }, ttlMs);
+    }
+    this.#save();
+  }
+
+  /**
    * Ends as `revokeOnExit` requires; credentials that neither an application nor a successor can use are revoked in any
    * case.
    */
   async #end({ isUsed } = { isUsed: true }): Promise<void> {
+    this.#parts.startGate?.endStart();
     if (isUsed && !this.#parts.config.revokeOnExit) {
       this.#dispatch({ kind: 'stop' });
       return;
@@ -287,4 +309,8 @@ export class Agent<T> {
       this.#delivery?.lastError,
     ].filter((error) => error !== undefined);
   }
+}
+
+function isPending(error: unknown): boolean {
+  return hasCode(toVouchsafeError(error), 'ERR_AGENT_START_PENDING');
 }

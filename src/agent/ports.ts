@@ -32,6 +32,20 @@ export interface ValuesRoom {
   adopt(size: ValuesSize): void;
 }
 
+/** The kubelet's hook, which holds the application back until the files are there. */
+export interface StartGatePort {
+  /** Rejects with `ERR_AGENT_START_PENDING` when the hook ends unanswered; never resolves. */
+  readonly lost: Promise<never>;
+  /** How long a token has to live until the next try of the start can renew it, in milliseconds. */
+  readonly lifeBetweenTriesMs: number;
+  /** Begins a try; returns how long it may take, and whether the deadline is at its end. */
+  begin(deadlineMs: number): { readonly ms: number; readonly isLast: boolean };
+  /** The files are there: the hook succeeds. */
+  open(): void;
+  /** The start has ended, and no other try follows. */
+  endStart(): void;
+}
+
 /** Vault, one try per call. */
 export interface VaultPort {
   login(request: LoginRequest, signal: AbortSignal): Promise<VaultToken>;

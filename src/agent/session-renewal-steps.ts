@@ -83,6 +83,21 @@ export function renew<S extends StateOf<'current' | 'outdated' | 'replacing'>>(
   };
 }
 
+/** The renewal is due at once: for the successor. */
+export function shorten(
+  { session, history }: StateOf<'current'>,
+  { ttlMs }: EventOf<'shortened'>,
+  { nowMs }: SessionContext,
+): SessionTransition<StateOf<'current'>> {
+  const { plan } = session;
+  const expiresAtMs = ttlMs === undefined ? plan.expiresAtMs : nowMs + ttlMs;
+  const next: RenewalPlan = { ...plan, atMs: nowMs, expiresAtMs };
+  return {
+    state: { name: 'current', session: { ...session, plan: next }, history },
+    effects: [],
+  };
+}
+
 export function renewedEffects(session: number, { ttlMs }: TokenGrant): readonly SessionEffect[] {
   return [
     { type: 'count', operation: 'renewal', result: 'ok' },

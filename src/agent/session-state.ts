@@ -96,6 +96,8 @@ export type SessionEvent =
   | { readonly type: 'renewed'; readonly id: number; readonly grant: TokenGrant }
   | { readonly type: 'renewalFailed'; readonly id: number; readonly error: VouchsafeError }
   | { readonly type: 'renewalAborted'; readonly id: number }
+  /** The agent leaves the token to a successor, with this time. Undefined: it may be any. */
+  | { readonly type: 'shortened'; readonly id: number; readonly ttlMs: number | undefined }
   /** Vault rejected a token as invalid. */
   | { readonly type: 'invalidated'; readonly id: number }
   /** The identity that logs in is another one from now on. */

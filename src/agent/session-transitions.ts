@@ -25,6 +25,7 @@ import {
   renew,
   renewedEffects,
   settle,
+  shorten,
   takeStep,
 } from './session-renewal-steps.ts';
 import {
@@ -82,6 +83,7 @@ export const SESSION_TABLE: Table = {
     due: rule(['current', 'renewing', 'replacing'], takeStep),
     identityReplaced: rule(['outdated'], outdate),
     longerLifeRequired: rule(['outdated'], outdate),
+    shortened: rule(['current'], shorten),
     invalidated: rule(['lost'], (state, _, context) => invalidate(state, lose(state), context)),
     ended: rule(['lost'], (state) => end(lose(state))),
   },
@@ -171,6 +173,7 @@ function settleOld(
       };
     }
     case 'renewalAborted':
+    case 'shortened':
       return { state, effects: [] };
     case 'invalidated':
     case 'forgotten':

@@ -145,6 +145,11 @@ export class Sessions {
     this.#apply({ type: 'longerLifeRequired' });
   }
 
+  /** A successor renews this token at once. `ttlMs` is what it has left; undefined if that is not known. */
+  shortened({ id }: Session, ttlMs: number | undefined): void {
+    this.#apply({ type: 'shortened', id, ttlMs });
+  }
+
   /** Removes a retired session after its revocation. */
   forget({ id }: Session): void {
     this.#apply({ type: 'forgotten', id });

@@ -24,6 +24,7 @@ import type {
   FilesPort,
   IdentityPort,
   NotifierPort,
+  StartGatePort,
   TemplatePort,
   TokenPort,
   ValuesRoom,
@@ -58,6 +59,8 @@ export interface AgentParts<T> {
   readonly room?: ValuesRoom | undefined;
   /** Where the state is saved for a successor. Undefined: nowhere. */
   readonly stateFile: StateFile | undefined;
+  /** The hook that waits for the first delivery. Default: none does. */
+  readonly startGate?: StartGatePort | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger?: Logger;

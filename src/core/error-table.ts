@@ -346,6 +346,12 @@ export const ERROR_TABLE = {
     EXIT.deadline,
     'The files were not written within `init-deadline`. The error names the last cause.',
   ),
+  ERR_AGENT_START_PENDING: rule(
+    'backoff',
+    'warn',
+    EXIT.deadline,
+    'The files are not written yet, and the `postStart` hook fails so that the kubelet shows the reason. It starts the container again, which goes on where this one ended. The error names the last cause.',
+  ),
   ERR_AGENT_STOPPED: rule(
     'never',
     'warn',

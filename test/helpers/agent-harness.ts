@@ -3,6 +3,7 @@ import type { TestContext } from 'node:test';
 import {
   Agent,
   type NotifierPort,
+  type StartGate,
   type StateFile,
   type WriterPort,
 } from '../../src/agent/index.ts';
@@ -106,7 +107,11 @@ export class Harness {
     return vault;
   }
 
-  agent(document: Readonly<Record<string, unknown>>, stateFile?: StateFile): Agent<Template> {
+  agent(
+    document: Readonly<Record<string, unknown>>,
+    stateFile?: StateFile,
+    startGate?: StartGate,
+  ): Agent<Template> {
     const config = agentConfig(document);
     return new Agent({
       config,
@@ -126,6 +131,7 @@ export class Harness {
         }.bind(this),
       },
       stateFile,
+      startGate,
       clock: this.clock,
       random: constantRandom(),
       logger: this.logger,

@@ -3,7 +3,13 @@
  * `parse-agent-config.ts` parses it from the document whose JSON Schema is `agent-config.schema.json`.
  */
 import type { Grants, LogLevel } from '../../core/index.ts';
-import type { AuthMethod, Format, NotifyAction, SecretRef } from '../schema/index.ts';
+import type {
+  AuthMethod,
+  Format,
+  NotifyAction,
+  SecretRef,
+  StartGateKind,
+} from '../schema/index.ts';
 
 /** Where the bytes of a file come from. */
 export type FileSource =
@@ -99,6 +105,8 @@ export interface AgentConfig {
   /** What happens when the start exceeds the deadline: fail, or go on waiting. */
   readonly onMissingVault: 'fail' | 'wait';
   readonly initDeadlineMs: number;
+  /** What holds the application back: the kubelet's hook, which the agent answers, or its probe. */
+  readonly startGate: StartGateKind;
   readonly revokeOnExit: boolean;
   /** How long a replaced credential stays valid after the application was notified. */
   readonly revokeGraceMs: number;

@@ -7,6 +7,7 @@ import {
   AUTH_METHODS,
   DEFAULTS as defaults,
   grammar,
+  START_GATES,
   redirectHosts,
   shape,
   vaultProxy,
@@ -217,6 +218,14 @@ export const agentDocument = shape.object(
       defaults.ON_MISSING_VAULT,
     ),
     initDeadline: duration('How long a start may take.', defaults.INIT_DEADLINE_MS, 1000),
+    startGate: shape.withDefault(
+      shape.parsed(
+        grammar.choice(START_GATES),
+        'What holds the application back until the first delivery: a `postStart` hook, which connects to a socket in `stateDirectory`, or a startup probe.',
+      ),
+      defaults.AGENT_START_GATE,
+      defaults.AGENT_START_GATE,
+    ),
     revokeOnExit: shape.withDefault(
       shape.flag('Whether token and leases are revoked at exit.'),
       defaults.REVOKE_ON_EXIT,

@@ -57,6 +57,7 @@ export async function parseAgentConfigText(
 function build(raw: Document, environment: AgentEnvironment, place: Place): AgentConfig {
   const files = [...raw.files.map((file) => fileOf(file, raw)), ...x509FilesOf(raw)];
   checkFiles(files, place);
+  checkStartGate(raw, place);
   const needs = needsOf(raw, files);
   const vault =
     needs.vault === 'no' ? undefined : vaultOf(raw.vault, environment, place.at('vault'));
@@ -81,6 +82,7 @@ function build(raw: Document, environment: AgentEnvironment, place: Place): Agen
     onChange: raw.onChange,
     onMissingVault: raw.onMissingVault,
     initDeadlineMs: raw.initDeadline,
+    startGate: raw.startGate,
     revokeOnExit: raw.revokeOnExit,
     revokeGraceMs: raw.revokeGrace,
     revokeDelayMs: raw.revokeDelay,
@@ -90,6 +92,19 @@ function build(raw: Document, environment: AgentEnvironment, place: Place): Agen
     terminationLog: raw.terminationLog,
     logLevel: raw.logLevel,
   };
+}
+
+/** The hook fails after some seconds, and the next try needs what this one has saved. */
+function checkStartGate(
+  { startGate, stateDirectory, onMissingVault }: Document,
+  place: Place,
+): void {
+  if (startGate !== 'hook') return;
+  if (stateDirectory === undefined) place.at('startGate').problem('hook requires stateDirectory');
+  if (onMissingVault === 'wait')
+    place
+      .at('startGate')
+      .problem('hook conflicts with onMissingVault wait, which requires a probe');
 }
 
 function fileOf(file: FileDocument, raw: Document): FileConfig {

@@ -9,6 +9,7 @@ import {
   FORMATS,
   cloudIds,
   grammar,
+  START_GATES,
   type Grammar,
 } from '../schema/index.ts';
 
@@ -136,6 +137,11 @@ export const SETTINGS = {
     defaults.INIT_DEADLINE_MS,
     '`2m`',
     'How long the start of a pod may wait for its files.',
+  ),
+  'start-gate': optional(
+    grammar.choice(START_GATES),
+    'With `native`: what holds the other containers back until every file is written. A `hook` starts pods faster; a `probe` lets an agent wait without restarts.',
+    '`hook`; `probe` with `on-missing-vault: wait`, with an `init-deadline` over `2m`, and before Kubernetes 1.34',
   ),
   'revoke-on-exit': row(
     grammar.boolean,

@@ -4,6 +4,7 @@
 import {
   clashingPaths,
   federatedBundlePath,
+  formatDuration,
   mayBeFederatedBundle,
   type Problem,
 } from '../../core/index.ts';
@@ -33,6 +34,7 @@ export function contradictions(
   checkSvidChoice(context);
   checkMode(context);
   checkRevokeDelay(context);
+  checkStartGate(context);
   checkPaths(context);
   checkClouds({ ...context, files: given });
   const warnings: string[] = [];
@@ -177,6 +179,25 @@ function checkRevokeDelay({ settings, prefix, report }: CheckContext): void {
   if (mode !== 'native' && mode !== 'init') return;
   if (settings['revoke-delay'].source !== 'pod') return;
   report('revoke-delay', `conflicts with ${prefix}/mode ${mode}: ${WITHOUT_DELAY[mode]}`);
+}
+
+function checkStartGate({ settings, prefix, report }: CheckContext): void {
+  const gate = settings['start-gate'];
+  if (gate.source !== 'pod') return;
+  const mode = settings.mode.value;
+  if (mode === 'pair' || mode === 'init')
+    report(
+      'start-gate',
+      `conflicts with ${prefix}/mode ${mode}: its init container holds the application back`,
+    );
+  if (gate.value !== 'hook') return;
+  const remedy = 'the kubelet would restart the agent, with a growing back-off: set probe';
+  if (settings['on-missing-vault'].value === 'wait')
+    report('start-gate', `hook conflicts with ${prefix}/on-missing-vault wait: ${remedy}`);
+  if (settings['init-deadline'].value > DEFAULTS.MAX_HOOK_DEADLINE_MS) {
+    const most = formatDuration(DEFAULTS.MAX_HOOK_DEADLINE_MS);
+    report('start-gate', `hook conflicts with ${prefix}/init-deadline over ${most}: ${remedy}`);
+  }
 }
 
 /** True if some level sets it. */

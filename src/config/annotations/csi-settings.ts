@@ -41,6 +41,7 @@ export const IGNORED_IN_CSI = {
   'init-first': NO_CONTAINER,
   'on-missing-vault': WAITS,
   'init-deadline': WAITS,
+  'start-gate': WAITS,
   'revoke-delay': 'the driver revokes after the pod has ended',
 } as const satisfies Partial<Record<SettingName, string>>;
 

@@ -1,7 +1,7 @@
 /**
  * Built-in defaults. The manual and the schema quote these.
  */
-import { AUTH_METHODS, type AuthMethod } from './values.ts';
+import { AUTH_METHODS, type AuthMethod, type StartGateKind } from './values.ts';
 
 /** Login by JWT-SVID works with every edition of Vault. */
 export const AUTH_METHOD: AuthMethod = AUTH_METHODS[0];
@@ -11,6 +11,13 @@ export const AUDIENCE = 'vault';
 export const REFRESH_MS = 5 * 60_000;
 /** How long a start may wait before it fails with a reason. */
 export const INIT_DEADLINE_MS = 2 * 60_000;
+/**
+ * The longest start that the hook is made for: with more tries the kubelet's back-off grows, and with it the time between
+ * the return of Vault and the start of the pod.
+ */
+export const MAX_HOOK_DEADLINE_MS = 2 * 60_000;
+/** An agent waits for no hook unless it is told that there is one. */
+export const AGENT_START_GATE: StartGateKind = 'probe';
 /** A pod that cannot get its secrets fails to start. */
 export const ON_MISSING_VAULT = 'fail';
 /** Nothing that the pod held stays valid after it has ended. */

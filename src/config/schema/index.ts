@@ -11,8 +11,10 @@ export type { Defaulted, Place, Shape, WrittenOf } from './shape.ts';
 export {
   AUTH_METHODS,
   FORMATS,
+  START_GATES,
   type AuthMethod,
   type Format,
   type NotifyAction,
   type SecretRef,
+  type StartGateKind,
 } from './values.ts';

@@ -8,6 +8,11 @@ export const AUTH_METHODS = ['jwt', 'cert', 'spiffe', 'kubernetes'] as const;
 /** One of {@link AUTH_METHODS}. */
 export type AuthMethod = (typeof AUTH_METHODS)[number];
 
+/** What holds the containers of a pod back until the files are there: a `postStart` hook or a startup probe. */
+export const START_GATES = ['hook', 'probe'] as const;
+/** One of {@link START_GATES}. */
+export type StartGateKind = (typeof START_GATES)[number];
+
 /** The shipped templates: `templates/<format>.hbs`. */
 export const FORMATS = ['json', 'env', 'properties', 'yaml', 'raw'] as const;
 /** One of {@link FORMATS}. */

@@ -46,7 +46,11 @@ export async function prepareAgent(
     configMaps: options.configMaps,
     serviceAccountToken: (audience) => identities.serviceAccountToken(audience),
   });
-  const { stateDirectory: _, ...document } = localConfig(injected, {
+  const {
+    stateDirectory: _,
+    startGate: __,
+    ...document
+  } = localConfig(injected, {
     mounts: mountsOf(pod),
     directories: volumes,
     socket: identities.socket,

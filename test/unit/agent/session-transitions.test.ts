@@ -75,6 +75,7 @@ const EVENTS: { readonly [Type in SessionEventType]: Extract<SessionEvent, { typ
   longerLifeRequired: { type: 'longerLifeRequired' },
   forgotten: { type: 'forgotten', id: 3 },
   ended: { type: 'ended', id: 3 },
+  shortened: { type: 'shortened', id: 3, ttlMs: 30_000 },
 };
 
 /** A transition in short: the next state, the effects in their order, and the request. */
@@ -113,6 +114,7 @@ const EXPECTED: Readonly<Record<SessionStateName, Partial<Record<SessionEventTyp
     due: 'renewing -> renew',
     identityReplaced: 'outdated wake',
     longerLifeRequired: 'outdated wake',
+    shortened: 'current',
     invalidated: `lost ${LOST}`,
     ended: 'lost withdraw',
   },
