@@ -3,4 +3,4 @@ export { buildAgent, type BuiltAgent, type AgentDependencies } from './build-age
 export { LOCAL_TEMPLATES } from './local-templates.ts';
 export { runWithBackground } from './run-with-background.ts';
 export { createSharedConnections, type SharedConnections } from './shared-connections.ts';
-export { runAgent } from './run-agent.ts';
+export { runAgent, type RunAgentOptions } from './run-agent.ts';

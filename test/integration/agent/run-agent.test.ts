@@ -5,8 +5,9 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { EXIT } from '../../../src/core/index.ts';
-import { runAgent } from '../../../src/agent-runtime/index.ts';
+import { GATE_SOCKET } from '../../../src/agent/index.ts';
+import { EXIT, type Clock } from '../../../src/core/index.ts';
+import { runAgent, type RunAgentOptions } from '../../../src/agent-runtime/index.ts';
 import { systemClock, systemRandom } from '../../../src/platform/index.ts';
 import { Hunt } from '../../helpers/hunt.ts';
 import { recordingLogger } from '../../helpers/recorder.ts';
@@ -14,6 +15,7 @@ import { tempDirectory } from '../../helpers/temp-directory.ts';
 import { until } from '../../helpers/until.ts';
 import { PLANTED, Pod } from './bench.ts';
 
+const HOOK = fileURLToPath(new URL('../../../cmd/start-gate/main.ts', import.meta.url));
 const MAIN = fileURLToPath(new URL('../../../cmd/agent/main.ts', import.meta.url));
 
 interface Run {
@@ -24,7 +26,10 @@ interface Run {
 }
 
 /** Runs the agent in this process, on the real clock. */
-function run(document: object | string | undefined, once = false, memoryLimitBytes?: number): Run {
+function run(
+  document: object | string | undefined,
+  more: Partial<Pick<RunAgentOptions, 'once' | 'clock' | 'memoryLimitBytes'>> = {},
+): Run {
   const logger = recordingLogger();
   const printed: string[] = [];
   const stop = new AbortController();
@@ -33,12 +38,12 @@ function run(document: object | string | undefined, once = false, memoryLimitByt
       configPath: undefined,
       configText: typeof document === 'object' ? JSON.stringify(document) : document,
       environment: {},
-      once,
+      once: false,
       clock: systemClock,
       random: systemRandom,
       createLogger: () => logger,
       print: (line) => printed.push(line),
-      ...(memoryLimitBytes !== undefined && { memoryLimitBytes }),
+      ...more,
     },
     stop.signal,
   );
@@ -47,7 +52,7 @@ function run(document: object | string | undefined, once = false, memoryLimitByt
 
 test('a single run ends with 0 and the files in place', async (t) => {
   const pod = await Pod.start(t);
-  const { code, printed } = run(pod.document(), true);
+  const { code, printed } = run(pod.document(), { once: true });
   assert.equal(await code, EXIT.ok);
   assert.equal(pod.file('two'), PLANTED[1]);
   assert.deepEqual(printed, []);
@@ -78,7 +83,9 @@ test('a start that fails leaves exit code and reason, and no secret in it', asyn
   const pod = await Pod.start(t);
   pod.vault.seal();
   const terminationLog = join(pod.directory, 'termination');
-  const { code, logger } = run(pod.document({ terminationLog, initDeadline: '4s' }), true);
+  const { code, logger } = run(pod.document({ terminationLog, initDeadline: '4s' }), {
+    once: true,
+  });
   assert.equal(await code, EXIT.deadline);
   const reason = readFileSync(terminationLog, 'utf8');
   assert.match(
@@ -91,13 +98,59 @@ test('a start that fails leaves exit code and reason, and no secret in it', asyn
   hunt.assertNone({ reason, log: logger.text() });
 });
 
+/** Eight seconds of a start in two. */
+const HASTY_CLOCK: Clock = {
+  ...systemClock,
+  sleep: (ms, signal) => systemClock.sleep(ms / 4, signal),
+};
+
+/** The start hook as the kubelet runs it. */
+async function runHook(socket: string): Promise<{ code: unknown; text: string }> {
+  const child = spawn(process.execPath, [HOOK, socket], { stdio: ['ignore', 'ignore', 'pipe'] });
+  let text = '';
+  child.stderr.on('data', (chunk) => (text += String(chunk)));
+  const [code] = (await once(child, 'close')) as unknown[]; // exit code, signal
+  return { code, text };
+}
+
+test('a try of a start leaves its reason in message and hook, and the next one needs no login', async (t) => {
+  const pod = await Pod.start(t);
+  const terminationLog = join(pod.directory, 'termination');
+  const document = pod.document({
+    terminationLog,
+    startGate: 'hook',
+    files: [{ name: 'late', secret: 'kvv2/late' }],
+  });
+  const socket = join(pod.stateDirectory, GATE_SOCKET);
+  const hook = runHook(socket);
+  const first = run(document, { clock: HASTY_CLOCK });
+  assert.equal(await first.code, EXIT.deadline);
+  const reason =
+    /^ERR_AGENT_START_PENDING: the files were not written within 8s, .*last cause: ERR_VAULT_NOT_FOUND/;
+  assert.match(readFileSync(terminationLog, 'utf8'), reason);
+  const { code, text } = await hook;
+  assert.equal(code, 1);
+  assert.match(text, reason);
+  // One of the tokens is the root token.
+  assert.deepEqual([pod.logins, pod.vault.tokenAccessors.length], [1, 2]);
+
+  await pod.vault.write('kvv2/data/late', { data: { a: 'b' } });
+  const second = run(document, { clock: systemClock });
+  assert.deepEqual(await runHook(socket), { code: 0, text: '' });
+  assert.match(pod.file('late'), /b/);
+  second.stop.abort(new DOMException('stopped by SIGTERM', 'AbortError'));
+  assert.equal(await second.code, EXIT.ok);
+  assert.deepEqual([pod.logins, pod.vault.tokenAccessors.length], [1, 1]);
+  assert.ok(!existsSync(socket));
+});
+
 test('a set for which the agent has too little memory is an error, before the kernel ends it', async (t) => {
   const pod = await Pod.start(t);
   const terminationLog = join(pod.directory, 'termination');
   const template = 'x'.repeat(250_000);
   const files = ['a', 'b', 'c', 'd', 'e', 'f'].map((name) => ({ name, template }));
   const document = pod.document({ terminationLog, files, initDeadline: '3s' });
-  const { code } = run(document, true, 32 * 1024 * 1024);
+  const { code } = run(document, { once: true, memoryLimitBytes: 32 * 1024 * 1024 });
   await code;
   assert.match(
     readFileSync(terminationLog, 'utf8'),
@@ -109,7 +162,9 @@ test('a termination message is cut to what the kubelet takes', async (t) => {
   const pod = await Pod.start(t);
   const terminationLog = join(pod.directory, 'termination');
   const template = Array.from({ length: 200 }, (_, n) => `{{${'ä'.repeat(40)}${n} 1}}`).join('\n');
-  const { code } = run(pod.document({ terminationLog, files: [{ name: 'a', template }] }), true);
+  const { code } = run(pod.document({ terminationLog, files: [{ name: 'a', template }] }), {
+    once: true,
+  });
   assert.equal(await code, EXIT.template);
   const bytes = readFileSync(terminationLog);
   assert.ok(bytes.length > 4000 && bytes.length <= 4096);
@@ -120,7 +175,7 @@ test('an init container that is stopped before it is done does not look as if it
   const pod = await Pod.start(t);
   pod.vault.seal();
   const terminationLog = join(pod.directory, 'termination');
-  const { code, stop } = run(pod.document({ terminationLog }), true);
+  const { code, stop } = run(pod.document({ terminationLog }), { once: true });
   await until(() => pod.logins > 0);
   stop.abort(new DOMException('stopped by SIGTERM', 'AbortError'));
   assert.equal(await code, EXIT.stopped);

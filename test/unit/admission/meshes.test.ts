@@ -172,10 +172,12 @@ for (const [init, flag, expected] of [
 for (const args of [undefined, null, [], ['-d'], ['-d', 15], 'text', ['-p', '15001']]) {
   test(`istio-init with arguments ${JSON.stringify(args)} stays as it is, with a warning`, () => {
     const init = { name: 'istio-init', ...(args !== undefined && { args }) };
-    const original = meshed({ initContainers: [init] });
+    const original = meshed({ initContainers: [init] }, { settings: { 'start-gate': 'probe' } });
     const { pod, warnings } = injectPod(original);
     assert.deepEqual(containerOf(pod, 'istio-init'), init);
     assert.ok(warnings.some((one) => one.includes(`set ${ISTIO}: "9102" in the pod template`)));
+    const hooked = injectPod(meshed({ initContainers: [init] })).warnings;
+    assert.ok(!hooked.some((one) => one.includes('startup probe')), 'a hook needs no port');
     assert.deepEqual(removeInjection(pod, 'vouchsafe.dev'), original);
   });
 }

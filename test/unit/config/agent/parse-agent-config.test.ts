@@ -73,6 +73,7 @@ test('the smallest document gets every documented default', () => {
     onChange: [],
     onMissingVault: 'fail',
     initDeadlineMs: 120_000,
+    startGate: 'probe',
     revokeOnExit: true,
     revokeGraceMs: 10_000,
     revokeDelayMs: 0,
@@ -242,6 +243,14 @@ const REFUSED: Readonly<Record<string, readonly [unknown, RegExp]>> = {
   'cert with a token file': [
     { ...HEAD, auth: { method: 'cert', tokenFile: '/t' }, x509Svid: true },
     /auth\.tokenFile: conflicts with/,
+  ],
+  'a hook without a state directory': [
+    { ...HEAD, startGate: 'hook', x509Svid: true },
+    /startGate: hook requires stateDirectory/,
+  ],
+  'a hook that waits for ever': [
+    { ...HEAD, startGate: 'hook', stateDirectory: '/s', onMissingVault: 'wait', x509Svid: true },
+    /startGate: hook conflicts with onMissingVault wait/,
   ],
   'one file inside another': [
     {
