@@ -14,12 +14,12 @@ import {
   caVolume,
   CONFIG_VARIABLE,
   DIRECTORY,
-  HOOK_COMMAND,
   INIT_CONTAINER,
   templatesVolume,
   VOLUME,
 } from './names.ts';
 import type { Container, EnvVar, Named, Pod, VolumeMount } from './pod.ts';
+import { startGateFields } from './start-gate.ts';
 import type { AgentUser } from './user.ts';
 
 /** Input of {@link ownContainers} and {@link ownVolumes}. */
@@ -54,7 +54,7 @@ export function ownContainers(input: ContainerInput): OwnContainers {
   switch (input.mode) {
     case 'native':
       return {
-        init: { ...agent, restartPolicy: 'Always', ...startGate(input) },
+        init: { ...agent, restartPolicy: 'Always', ...startGateFields(input) },
         sidecar: undefined,
       };
     case 'pair':
@@ -116,33 +116,6 @@ function environment({ config, needs, installation }: ContainerInput): EnvVar[] 
  */
 function listening({ settings }: ContainerInput): Record<string, unknown> {
   return { ports: [{ name: 'vouchsafe', containerPort: settings.port.value, protocol: 'TCP' }] };
-}
-
-function startGate(input: ContainerInput): Record<string, unknown> {
-  return input.startGate === 'hook'
-    ? { lifecycle: { postStart: { exec: { command: HOOK_COMMAND } } } }
-    : { startupProbe: startupProbe(input) };
-}
-
-/** Added to the agent's own deadline, so that the agent can report the reason before the kubelet kills it. */
-const PROBE_SLACK_SECONDS = 30;
-/** About twelve days: the longest wait with `on-missing-vault: wait`. */
-const WAITING_SECONDS = 1_000_000;
-
-/** Succeeds once every file has been written; polled every second, because the pod waits for it. */
-function startupProbe({ settings, hostNetwork }: ContainerInput): Record<string, unknown> {
-  const deadline = Math.ceil(settings['init-deadline'].value / 1000) + PROBE_SLACK_SECONDS;
-  const isPatient = settings['on-missing-vault'].value === 'wait';
-  return {
-    httpGet: {
-      path: '/startup',
-      port: settings.port.value,
-      ...(hostNetwork && { host: '127.0.0.1' }),
-    },
-    periodSeconds: 1,
-    timeoutSeconds: 5,
-    failureThreshold: isPatient ? Math.max(deadline, WAITING_SECONDS) : deadline,
-  };
 }
 
 interface OwnMount {

@@ -61,16 +61,3 @@ export const DIRECTORY = {
   /** Where the API server's ServiceAccount plug-in mounts a token, unless something else is mounted there. */
   apiToken: '/var/run/secrets/kubernetes.io/serviceaccount',
 } as const;
-
-/**
- * The `postStart` hook: the image's own Node, as small as it gets, with a program that waits for the agent (cmd/start-gate).
- * It ends with 0 when every file has been written.
- */
-export const HOOK_COMMAND = [
-  '/vouchsafe/node',
-  '--max-semi-space-size=1',
-  '--v8-pool-size=0',
-  '--single-threaded-gc',
-  '/vouchsafe/dist/start-gate.cjs',
-  `${DIRECTORY.state}/start.sock`,
-] as const;

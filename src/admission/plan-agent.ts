@@ -2,7 +2,7 @@
  * The modes `native`, `pair` and `init`: an agent in the pod. Collects every reason against it.
  */
 import type { RawAgentConfig } from '../config/agent/index.ts';
-import { DEFAULTS, type StartGateKind } from '../config/schema/index.ts';
+import type { StartGateKind } from '../config/schema/index.ts';
 import type { Grants } from '../core/index.ts';
 import { agentResources, type Resources } from './agent-resources.ts';
 import type { Addition } from './assemble.ts';
@@ -28,6 +28,7 @@ import {
   selectContainers,
   type ContainerSelection,
 } from './container-selection.ts';
+import { startGateOf } from './start-gate.ts';
 import { agentUser, defaultFileMode, type AgentUser } from './user.ts';
 
 /** Termination grace period of a pod: 30 s by default, as in the API server, and at most a day. */
@@ -78,7 +79,7 @@ function decide(input: PlanInput, diagnostics: Diagnostics): Decision {
   const resources = agentResources({ pod, settings, prefix, mode, position }, diagnostics);
   const hostNetwork = pod.spec.hostNetwork === true;
   const port = settings.port.value;
-  const startGate = startGateOf(input);
+  const startGate = startGateOf(settings, input.kubeVersion);
   const access = { pod, settings, files, consumers, prefix, owner: ownerOf(pod, user) };
   checkModes(access, diagnostics);
   const document = agentDocument(resolved, needs, {
@@ -207,17 +208,6 @@ function modeOf(
     );
   }
   return mode;
-}
-
-/**
- * What holds the other containers back in mode native. The hook is not for long waits, as `contradictions` reports of a
- * pod that requests it; before Kubernetes 1.34 it has not been tried.
- */
-function startGateOf({ settings: { settings }, kubeVersion }: PlanInput): StartGateKind {
-  const isLong = settings['init-deadline'].value > DEFAULTS.MAX_HOOK_DEADLINE_MS;
-  if (isLong || settings['on-missing-vault'].value === 'wait') return 'probe';
-  const isUntried = kubeVersion !== undefined && isBefore(kubeVersion, 34);
-  return settings['start-gate'].value ?? (isUntried ? 'probe' : 'hook');
 }
 
 /** True for pods of Jobs, which do not complete while an ordinary sidecar runs. */

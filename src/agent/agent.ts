@@ -2,7 +2,7 @@
  * Runs the steps identity -> login -> read -> render -> write -> notify for as long as the pod lives.
  * It uses its parts only through the interfaces of `ports.ts`.
  */
-import { hasCode, toVouchsafeError, type VouchsafeError } from '../core/index.ts';
+import { toVouchsafeError, type VouchsafeError } from '../core/index.ts';
 import { raceAbort, Latest, runAll, type Task } from '../async/index.ts';
 import type { Delivery } from './delivery.ts';
 import { followX509, needsX509 } from './follow-x509.ts';
@@ -19,7 +19,7 @@ import {
   type AgentState,
 } from './phase.ts';
 import { shortenToken } from './shorten-token.ts';
-import { guardStart } from './start-guard.ts';
+import { guardStart, isPending } from './start-guard.ts';
 import { agentStatus, type AgentStatus } from './status.ts';
 import { createDelivery, wireAgent, type AgentParts, type Wiring } from './wire-agent.ts';
 
@@ -65,14 +65,8 @@ export class Agent<T> {
     const { clock } = this.#parts;
     const { logins, values } = this.#own;
     const phase = phaseOf(this.#state, errors.length > 0);
-    return agentStatus({
-      phase,
-      logins,
-      values,
-      files: this.#delivery?.files ?? [],
-      errors,
-      clock,
-    });
+    const files = this.#delivery?.files ?? [];
+    return agentStatus({ phase, logins, values, files, errors, clock });
   }
 
   /**
@@ -220,11 +214,9 @@ export class Agent<T> {
   }
 
   #guardStart(signal: AbortSignal): Promise<void> {
-    const { clock, config, startGate: gate } = this.#parts;
     const delivered = (inner: AbortSignal): Promise<void> => this.delivered(inner);
     const cause = (): VouchsafeError | undefined => this.#errors()[0];
-    const { logger } = this.#own;
-    return guardStart({ config, clock, logger, delivered, cause, gate }, signal);
+    return guardStart({ ...this.#parts, logger: this.#own.logger, delivered, cause }, signal);
   }
 
   async #moveLeases({ name, sessions }: Login, signal: AbortSignal): Promise<void> {
@@ -266,18 +258,10 @@ export class Agent<T> {
     return this.#parts.stateFile !== undefined;
   }
 
-  /**
-   * Leaves the start to the next try, which needs no login. There is none if the pod is being deleted, which nobody can
-   * see from here: so the token is left with little more time than the kubelet needs.
-   */
+  /** Leaves the start to the next try, which needs no login. */
   async #pause(): Promise<void> {
-    const { config, vault, clock, startGate } = this.#parts;
-    const { sessions, logger } = this.#own;
     this.#dispatch({ kind: 'stop' });
-    if (config.revokeOnExit && vault !== undefined && sessions !== undefined) {
-      const ttlMs = startGate?.lifeBetweenTriesMs ?? 0;
-      await shortenToken({ sessions, vault, clock, logger }, ttlMs);
-    }
+    await shortenToken({ ...this.#parts, ...this.#own });
     this.#save();
   }
 
@@ -309,8 +293,4 @@ export class Agent<T> {
       this.#delivery?.lastError,
     ].filter((error) => error !== undefined);
   }
-}
-
-function isPending(error: unknown): boolean {
-  return hasCode(toVouchsafeError(error), 'ERR_AGENT_START_PENDING');
 }

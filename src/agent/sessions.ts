@@ -1,8 +1,7 @@
 /**
  * The agent's Vault tokens: one login per start, renewed until the max TTL and replaced before it.
  *
- * What happens next is decided by the state machine of `session-transitions.ts`; this class reports events to it and does what it
- * asks for.
+ * What happens next is decided by the state machine of `session-transitions.ts`; this class reports events to it and acts.
  */
 import type { VaultToken } from '../contracts/index.ts';
 import {
@@ -145,7 +144,7 @@ export class Sessions {
     this.#apply({ type: 'longerLifeRequired' });
   }
 
-  /** A successor renews this token at once. `ttlMs` is what it has left; undefined if that is not known. */
+  /** A successor renews this token at once. `ttlMs` is what it has left, if known. */
   shortened({ id }: Session, ttlMs: number | undefined): void {
     this.#apply({ type: 'shortened', id, ttlMs });
   }

@@ -2,7 +2,14 @@
  * Bounds a start: it succeeds, fails with a final error, or fails at its deadline with the last error. Where the kubelet's
  * hook waits for it, it is divided into tries.
  */
-import { formatDuration, VouchsafeError, type Clock, type Logger } from '../core/index.ts';
+import {
+  formatDuration,
+  hasCode,
+  toVouchsafeError,
+  VouchsafeError,
+  type Clock,
+  type Logger,
+} from '../core/index.ts';
 import { DEADLINE, withDeadline } from '../async/index.ts';
 import type { AgentConfig } from '../config/agent/index.ts';
 import type { StartGatePort } from './ports.ts';
@@ -15,8 +22,8 @@ export interface StartParts {
   readonly delivered: (signal: AbortSignal) => Promise<void>;
   /** The likeliest reason why the files are missing. */
   readonly cause: () => VouchsafeError | undefined;
-  /** The hook that waits for the start; undefined if none does. */
-  readonly gate: StartGatePort | undefined;
+  /** The hook that waits for the start. Default: none does. */
+  readonly startGate?: StartGatePort | undefined;
 }
 
 /**
@@ -26,7 +33,7 @@ export interface StartParts {
  * `ERR_AGENT_START_PENDING` if another try follows.
  */
 export async function guardStart(parts: StartParts, signal: AbortSignal): Promise<void> {
-  const { config, clock, logger, delivered, gate } = parts;
+  const { config, clock, logger, delivered, startGate: gate } = parts;
   const limit = gate?.begin(config.initDeadlineMs) ?? { ms: config.initDeadlineMs, isLast: true };
   const waited =
     gate === undefined
@@ -46,6 +53,11 @@ export async function guardStart(parts: StartParts, signal: AbortSignal): Promis
   }
   const time = formatDuration(config.initDeadlineMs);
   throw late('ERR_AGENT_DEADLINE', `the files were not written within ${time}`, cause);
+}
+
+/** True for the error of a start that goes on with another try. */
+export function isPending(error: unknown): boolean {
+  return hasCode(toVouchsafeError(error), 'ERR_AGENT_START_PENDING');
 }
 
 /** The hook fails, so that the kubelet shows the reason, and starts the container again. */

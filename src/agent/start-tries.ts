@@ -11,7 +11,7 @@
 /** The first try, in milliseconds: a wrong role is seen soon. */
 const FIRST_TRY_MS = 8000;
 /** Another try, in milliseconds: a pod that is deleted during it ends within 20 s. */
-const TRY_MS = 18_000;
+const TRY_MS = 17_000;
 /** The kubelet's back-off after the first failures, in milliseconds; it is never longer than the last one. */
 const BACK_OFFS_MS = [0, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000] as const;
 /** The kubelet looks again up to half a back-off late. */

@@ -7,7 +7,15 @@ import { connect } from 'node:net';
 import { suite, test } from 'node:test';
 import { REDIRECT_IMAGE } from './parts/images.ts';
 import type { List, Pod, PodSpec } from './parts/objects.ts';
-import { api, eventually, FOREVER, shellContainer, shellPod, Space } from './parts/suite.ts';
+import {
+  api,
+  containerStatus,
+  eventually,
+  FOREVER,
+  shellContainer,
+  shellPod,
+  Space,
+} from './parts/suite.ts';
 
 type Container = PodSpec['containers'][number];
 
@@ -97,7 +105,8 @@ suite('meshes', { concurrency: true }, () => {
       test(`a mesh that drops plain HTTP lets the agent start, by ${how}; its proxy is ${kind}`, async () => {
         await using space = await withSecret();
         const meshed = spec(init('istio-init'), proxy('istio-proxy'), isNative);
-        await space.create(shellPod('meshed', settings(space), SERVE, meshed));
+        const asked = { ...settings(space), 'start-gate': 'probe' };
+        await space.create(shellPod('meshed', asked, SERVE, meshed));
         const pod = await space.ready('meshed');
         const names = (pod.spec.initContainers ?? []).map(({ name }) => name);
         const before = isNative ? ['istio-init', 'istio-proxy'] : ['istio-init'];
@@ -140,11 +149,22 @@ suite('meshes', { concurrency: true }, () => {
     });
   });
 
+  test('a hook starts a pod whose proxy drops everything from outside', async () => {
+    await using space = await withSecret();
+    const unknown = spec(byArguments('redirect'), proxy('istio-proxy'), true);
+    await space.create(shellPod('hooked', settings(space), SERVE, unknown));
+    await eventually('the application runs', async () => {
+      const { state } = containerStatus(await space.pod('hooked'), 'app');
+      return state?.running === undefined ? undefined : true;
+    });
+  });
+
   test('the stand-in drops the probe of an agent whose port is not excluded', async () => {
     await using space = await withSecret();
     // It reads only its arguments, which the webhook does not know by that name.
     const unknown = spec(byArguments('redirect'), proxy('istio-proxy'), true);
-    await space.create(shellPod('dropped', settings(space), SERVE, unknown));
+    const asked = { ...settings(space), 'start-gate': 'probe' };
+    await space.create(shellPod('dropped', asked, SERVE, unknown));
     await eventually('the probe fails', async () => {
       const path = `/api/v1/namespaces/${space.name}/events`;
       const { items } = await api.get<List<{ readonly message?: string }>>(path);

@@ -31,9 +31,9 @@ function play(deadlineMs: number, jitter: number): Played {
   throw new Error('the start does not end');
 }
 
-test('the tries of the default deadline: some seconds, then 18 s, then until the deadline', () => {
+test('the tries of the default deadline: some seconds, then 17 s, then until the deadline', () => {
   const { waits, gaps, endsAtMs } = play(120_000, 0);
-  assert.deepEqual(waits, [8000, 18_000, 18_000, 40_000]);
+  assert.deepEqual(waits, [8000, 17_000, 17_000, 42_000]);
   assert.deepEqual(gaps, [2000, 12_000, 22_000]);
   assert.equal(endsAtMs, 120_000);
 });
@@ -43,7 +43,7 @@ test('a deadline that leaves no time for another try is not divided', () => {
     assert.deepEqual(play(deadlineMs, 0).waits, [deadlineMs]);
   }
   assert.deepEqual(play(30_000, 0).waits, [8000, 20_000]);
-  assert.deepEqual(play(60_000, 0).waits, [8000, 18_000, 20_000]);
+  assert.deepEqual(play(60_000, 0).waits, [8000, 17_000, 21_000]);
 });
 
 test('up to two minutes the agent is never away for more than 32 s, and the deadline ends the start', () => {
