@@ -23,6 +23,7 @@ const HOOK_COMMAND = [
   '--max-semi-space-size=1',
   '--v8-pool-size=0',
   '--single-threaded-gc',
+  '--disable-sigusr1',
   '/vouchsafe/dist/start-gate.cjs',
   `${DIRECTORY.state}/start.sock`,
 ] as const;

@@ -33,7 +33,7 @@ test('native: one sidecar before all init containers, with a hook that waits for
       exec: {
         command: [
           ...['/vouchsafe/node', '--max-semi-space-size=1', '--v8-pool-size=0'],
-          ...['--single-threaded-gc', '/vouchsafe/dist/start-gate.cjs'],
+          ...['--single-threaded-gc', '--disable-sigusr1', '/vouchsafe/dist/start-gate.cjs'],
           `${stateDirectory}/${GATE_SOCKET}`,
         ],
       },
