@@ -15,7 +15,7 @@ import type {
   Settings,
 } from '../config/annotations/index.ts';
 import type { Installation } from '../config/installation/index.ts';
-import { DEFAULTS, grammar, type StartGateKind } from '../config/schema/index.ts';
+import { DEFAULTS, type StartGateKind } from '../config/schema/index.ts';
 import { formatDuration } from '../core/index.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { loginDocuments, neededLogins, type NeededLogin } from './logins.ts';

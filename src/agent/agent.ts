@@ -18,7 +18,7 @@ import {
   type AgentEvent,
   type AgentState,
 } from './phase.ts';
-import { shortenToken } from './shorten-token.ts';
+import { shortenTokens } from './shorten-tokens.ts';
 import { guardStart, isPending } from './start-guard.ts';
 import { agentStatus, type AgentStatus } from './status.ts';
 import { createDelivery, wireAgent, type AgentParts, type Wiring } from './wire-agent.ts';
@@ -261,7 +261,7 @@ export class Agent<T> {
   /** Leaves the start to the next try, which needs no login. */
   async #pause(): Promise<void> {
     this.#dispatch({ kind: 'stop' });
-    await shortenToken({ ...this.#parts, ...this.#own });
+    await shortenTokens({ ...this.#parts, ...this.#own });
     this.#save();
   }
 
