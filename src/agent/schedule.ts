@@ -136,10 +136,10 @@ export function waitsOfLife(fullMs: number, leftMs: () => number): Waits {
 
 /**
  * The cap of a wait: half of the remaining life, so that several tries fit in; a fifth of the full life after its end.
- * It is at least a twentieth of the full life, which limits the requests of a fleet, and at most four minutes.
+ * It is at least a twenty-sixth of the full life, which limits the requests of a fleet, and at most four minutes.
  */
 export function longestWaitMs(fullMs: number, leftMs: number): number {
-  const shareMs = leftMs > 0 ? Math.max(leftMs / 2, fullMs / 20) : Infinity;
+  const shareMs = leftMs > 0 ? Math.max(leftMs / 2, fullMs / 26) : Infinity;
   return clamp(Math.min(shareMs, fullMs / 5), MIN_INTERVAL_MS, 240_000);
 }
 
