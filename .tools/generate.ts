@@ -35,7 +35,7 @@ metadata:
     vouchsafe.dev/secrets-db: database/creds/web
     vouchsafe.dev/template-db: "{{passwrd username}}"
     vouchsafe.dev/refresh: 5 minutes
-    vouchsafe.dev/env-PASSWORD: kvv2/app#password
+    vouchsafe.dev/env-DB-PASSWORD: kvv2/app#password
     vouchsafe.dev/mode: csi
 spec:
   containers: [{ name: app, image: "web:1.0" }]
@@ -49,6 +49,7 @@ async function sections(): Promise<ReadonlyMap<string, string>> {
   return new Map([
     ['pod-annotations', tables.podAnnotations()],
     ['file-annotations', tables.fileAnnotations()],
+    ['variable-annotations', tables.variableAnnotations()],
     ['agent-keys', tables.agentKeys()],
     ['values-keys', tables.valuesKeys()],
     ['chart-keys', tables.chartKeys()],

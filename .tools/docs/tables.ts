@@ -28,7 +28,16 @@ export function podAnnotations(): string {
 
 /** Settings of one file. */
 export function fileAnnotations(): string {
-  const rows = ANNOTATIONS.filter(({ name }) => name.includes('<'));
+  return itemAnnotations('<name>');
+}
+
+/** Settings of one environment variable. */
+export function variableAnnotations(): string {
+  return itemAnnotations('<NAME>');
+}
+
+function itemAnnotations(item: string): string {
+  const rows = ANNOTATIONS.filter(({ name }) => name.includes(item));
   return table(['annotation', 'meaning', 'values', 'default'], rows.map(annotation));
 }
 
@@ -68,7 +77,7 @@ function fateOfAttribute(name: string): string {
 
 function notByDriver(name: string): string | undefined {
   const found = Object.entries(UNSUPPORTED_IN_CSI).find(
-    ([one]) => name.replace('-<name>', '') === one,
+    ([one]) => name.replace(/-<name>$/i, '') === one,
   );
   return found === undefined ? undefined : `rejected: ${found[1].replace('<name>', '…')}`;
 }
@@ -202,6 +211,7 @@ const AREAS: Readonly<Record<string, string>> = {
   VAULT: 'Vault',
   TEMPLATE: 'Templates',
   OUTPUT: 'Files',
+  ENV: 'Environment variables',
   NOTIFY: 'Notifications',
   AGENT: 'Agent',
   ADMISSION: 'Admission',

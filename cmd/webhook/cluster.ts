@@ -13,6 +13,7 @@ import type { Installation } from '../../src/config/installation/index.ts';
 import { VouchsafeError, type Clock, type Logger, type Metrics } from '../../src/core/index.ts';
 import {
   createKubernetesApi,
+  listOldNodes,
   EventRecorder,
   watchNamespaces,
   inClusterAccess,
@@ -21,7 +22,11 @@ import {
 } from '../../src/kubernetes/index.ts';
 import type { Task } from '../../src/async/index.ts';
 import { environmentVariable, readTextFile, systemRandom } from '../../src/platform/index.ts';
-import type { NamespaceLookup, AdmissionEvent } from '../../src/webhook/index.ts';
+import type {
+  AdmissionEvent,
+  NamespaceLookup,
+  WebhookServerOptions,
+} from '../../src/webhook/index.ts';
 import { createIdentity, createWorkloadApi } from '../../src/spiffe/index.ts';
 
 /** Names of the webhook's own objects. Without `webhookConfiguration`, certificates are only read from files. */
@@ -46,6 +51,7 @@ export interface ClusterOptions {
 export interface Cluster {
   readonly namespaces: NamespaceLookup;
   readonly isKnownNamespace: (namespace: string) => boolean;
+  readonly oldNodes: WebhookServerOptions['oldNodes'];
   readonly recordEvent: ((notice: AdmissionEvent) => void) | undefined;
   readonly certificates: Certificates;
   readonly backgroundTasks: readonly Task[];
@@ -64,6 +70,8 @@ export async function connectCluster(options: ClusterOptions): Promise<Cluster> 
   const prefix = installation.annotationPrefix;
   const common = { api, clock, logger, random: systemRandom };
   const namespaces = watchNamespaces({ ...common, prefix });
+  // The right to list nodes is granted only with variables.
+  const oldNodes = installation.env.enabled ? listOldNodes(common) : undefined;
   const instance = environmentVariable('POD_NAME');
   // Events name the reporting pod, so there are none outside of a cluster.
   const events =
@@ -73,6 +81,7 @@ export async function connectCluster(options: ClusterOptions): Promise<Cluster> 
   return {
     namespaces: namespaces.lookup,
     isKnownNamespace: namespaces.has,
+    oldNodes: oldNodes?.current,
     recordEvent:
       events &&
       ((notice) => {
@@ -82,6 +91,7 @@ export async function connectCluster(options: ClusterOptions): Promise<Cluster> 
     certificates: certificatesOf(options, api),
     backgroundTasks: [
       namespaces.run,
+      ...(oldNodes ? [oldNodes.run] : []),
       ...(events ? [(signal: AbortSignal) => events.run(signal)] : []),
     ],
   };

@@ -17,7 +17,10 @@ export interface Addition {
   readonly volumes: readonly Named[];
   /** Names of the containers that see the files. */
   readonly consumers: ReadonlySet<string>;
-  readonly mountPath: string;
+  /** Undefined if there are no files to mount. */
+  readonly mountPath: string | undefined;
+  /** Variables from files for the consumers, which do not set them; before their own, so that those can refer to them. */
+  readonly references: readonly EnvVar[];
   /** Environment variables for the consumers that do not set them. */
   readonly variables: Readonly<Record<string, string>>;
   /** Names of the containers that the agent signals. */
@@ -70,19 +73,23 @@ interface Log {
 }
 
 function extend(container: Container, addition: Addition, log: Log): Container {
+  const isConsumer = addition.consumers.has(container.name);
+  const references = isConsumer ? addition.references : [];
   const variables = newVariables(container, addition);
+  const added = [...references, ...variables];
   let extended = container;
-  if (variables.length > 0) {
+  if (added.length > 0) {
     noteEmpty(container, 'env', log.empty, container);
     log.env.set(
       container.name,
-      variables.map(({ name }) => name),
+      added.map(({ name }) => name),
     );
-    extended = { ...extended, env: [...(container.env ?? []), ...variables] };
+    extended = { ...extended, env: [...references, ...(container.env ?? []), ...variables] };
   }
-  if (addition.consumers.has(container.name)) {
+  const { mountPath } = addition;
+  if (isConsumer && mountPath !== undefined) {
     noteEmpty(container, 'volumeMounts', log.empty, container);
-    const mount = { name: VOLUME.secrets, mountPath: addition.mountPath, readOnly: true };
+    const mount = { name: VOLUME.secrets, mountPath, readOnly: true };
     extended = { ...extended, volumeMounts: [...(container.volumeMounts ?? []), mount] };
   }
   return extended;

@@ -5,6 +5,7 @@ import {
   AGENT_API_VERSION,
   AGENT_KIND,
   type RawAgentConfig,
+  type RawEnv,
   type RawFile,
   type RawX509Files,
 } from '../config/agent/index.ts';
@@ -57,7 +58,7 @@ export function needsOf(
 }
 
 /** The annotations, without their prefix, that need an SVID even if the login does not. */
-export function svidUsers({ settings, files }: ResolvedSettings): readonly string[] {
+export function svidUsers({ settings, files, variables }: ResolvedSettings): readonly string[] {
   const chosen = (['spiffe-id', 'spiffe-hint'] as const).filter(
     (name) => settings[name].source === 'pod',
   );
@@ -68,6 +69,9 @@ export function svidUsers({ settings, files }: ResolvedSettings): readonly strin
       ...(file['jwt-svid'] === undefined ? [] : [`jwt-svid-${file.name}`]),
       ...(needsSvid(file.template?.value) ? [`template-${file.name}`] : []),
     ]),
+    ...variables.flatMap(({ name, 'env-template': template }) =>
+      needsSvid(template?.value) ? [`env-template-${name}`] : [],
+    ),
   ];
 }
 
@@ -87,6 +91,8 @@ export interface DocumentReader {
   readonly graceSeconds: number;
   /** Memory that one rendering may allocate for text and items. */
   readonly maxRenderBytes: number;
+  /** Containers that restart when their variables change. Default: none. */
+  readonly restarted?: readonly string[];
 }
 
 /** Part of the grace period that the agent needs for the revocation: 5 s for Vault, and a margin for a busy node. */
@@ -112,6 +118,7 @@ export function agentDocument(
     ...optional('refresh', durationOf(settings.refresh)),
     ...(others.length > 0 && { files: others.map((file) => fileOf(file, needs.logins, keyMode)) }),
     ...(x509 !== undefined && { x509Svid: Object.keys(x509).length === 0 ? true : x509 }),
+    ...optional('env', envOf(resolved, how)),
     ...(how.mode === 'csi' ? {} : reactions(settings)),
     // In mode init nothing runs after the init container; what it revoked, the application would lose.
     ...optional('revokeOnExit', how.mode === 'init' ? false : explicit(settings['revoke-on-exit'])),
@@ -195,6 +202,25 @@ function fileOf(
     ...optional('jwtSvid', file['jwt-svid']?.value),
     ...optional('refresh', refresh === undefined ? undefined : durationOf(refresh)),
     ...optional('onChange', actionTexts(file['on-change'])),
+  };
+}
+
+function envOf(
+  { settings, variables }: ResolvedSettings,
+  { restarted = [] }: DocumentReader,
+): RawEnv | undefined {
+  if (variables.length === 0) return undefined;
+  return {
+    variables: variables.map(
+      ({ name, env, 'env-template': template, 'env-optional': isOptional }) => ({
+        name,
+        ...optional('secret', env?.text),
+        ...optional('template', template?.value),
+        ...(isOptional?.value === true && { optional: true }),
+      }),
+    ),
+    ...optional('onChange', explicit(settings['env-on-change'])),
+    ...(restarted.length > 0 && { containers: restarted }),
   };
 }
 

@@ -166,7 +166,8 @@ function signalledContainers(input: SelectionInput, diagnostics: Diagnostics): C
   return running.filter(({ name }) => targets.has(name));
 }
 
-function checkSharedProcesses(pod: Pod, path: string, diagnostics: Diagnostics): void {
+/** Reports a pod in which the agent cannot see only the processes of the pod. */
+export function checkSharedProcesses(pod: Pod, path: string, diagnostics: Diagnostics): void {
   if (pod.spec.shareProcessNamespace === false) {
     const message =
       'conflicts with shareProcessNamespace: false of the pod: the agent must see the process that it signals';

@@ -2,7 +2,7 @@
  * The agent's containers and volumes that are added to a pod.
  */
 import type { RawAgentConfig } from '../config/agent/index.ts';
-import type { FileSettings, Settings } from '../config/annotations/index.ts';
+import type { FileSettings, Settings, VariableSettings } from '../config/annotations/index.ts';
 import type { Installation, VaultConnection } from '../config/installation/index.ts';
 import type { StartGateKind } from '../config/schema/index.ts';
 import type { Resources } from './agent-resources.ts';
@@ -29,6 +29,8 @@ export interface ContainerInput {
   readonly config: RawAgentConfig;
   readonly settings: Settings;
   readonly files: readonly FileSettings[];
+  /** Variables that the kubelet reads from files of the agent. */
+  readonly requested: readonly VariableSettings[];
   readonly needs: Needs;
   readonly user: AgentUser;
   readonly resources: Resources;
@@ -131,6 +133,7 @@ function ownMounts(input: ContainerInput): readonly OwnMount[] {
     ...(mode === 'init'
       ? []
       : [mounted({ name: VOLUME.state, emptyDir: memory('8Mi') }, DIRECTORY.state, false)]),
+    ...envMount(input),
     ...noApiTokenMount(input),
     ...spiffeMount(installation, needs),
     ...tokenMount(needs),
@@ -146,6 +149,15 @@ function mounted(volume: Named, mountPath: string, readOnly = true): OwnMount {
 /** Every emptyDir is in memory: the cluster autoscaler does not remove a node whose pods have directories on its disk. */
 function memory(sizeLimit: string): Record<string, string> {
   return { medium: 'Memory', sizeLimit };
+}
+
+/** Twice as many variables as fit into a process, because the next set is written beside the present one. */
+const ENV_SIZE = '8Mi';
+
+/** Only the agent mounts it: the kubelet reads it on the node. */
+function envMount({ requested }: ContainerInput): OwnMount[] {
+  if (requested.length === 0) return [];
+  return [mounted({ name: VOLUME.env, emptyDir: memory(ENV_SIZE) }, DIRECTORY.env, false)];
 }
 
 function spiffeMount({ spiffe }: Installation, needs: Needs): OwnMount[] {

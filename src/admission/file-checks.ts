@@ -28,16 +28,17 @@ export interface ContentsInput {
   readonly remedy: (name: string) => string;
 }
 
-/** Dependencies of calls with only literal arguments, by name of the file; empty if a size is over its limit. */
+/** Dependencies of calls with only literal arguments, by annotation of the template; empty if a size is over its limit. */
 export type LiteralDependencies = ReadonlyMap<string, readonly Dependency[]>;
 
 /** Reports a pod without files, exceeded limits, and templates that cannot be rendered. Parses each template once. */
 export function checkContents(input: ContentsInput, diagnostics: Diagnostics): LiteralDependencies {
   const { settings, installation, checkTemplate } = input;
   const prefix = installation.annotationPrefix;
-  const isEmpty = settings.files.length === 0 && !settings.settings['x509-svid'].value;
+  const { files, variables } = settings;
+  const isEmpty = files.length + variables.length === 0 && !settings.settings['x509-svid'].value;
   if (isEmpty && settings.problems.length === 0) {
-    const message = `nothing to deliver: set ${prefix}/secret-<name>, ${prefix}/template-<name>, ${prefix}/jwt-svid-<name> or ${prefix}/x509-svid`;
+    const message = `nothing to deliver: set ${prefix}/secret-<name>, ${prefix}/template-<name>, ${prefix}/jwt-svid-<name>, ${prefix}/env-<NAME> or ${prefix}/x509-svid`;
     diagnostics.invalid({ path: `${prefix}/inject`, message });
   }
   const literals = new Map<string, readonly Dependency[]>();
@@ -46,16 +47,32 @@ export function checkContents(input: ContentsInput, diagnostics: Diagnostics): L
     diagnostics.invalid(tooMuch);
     return literals;
   }
-  for (const { name, template } of settings.files) {
-    if (template === undefined) continue;
-    const found = checkTemplate(template.value, name);
-    literals.set(name, found.dependencies);
+  for (const { annotation, name, text } of templatesOf(settings)) {
+    const found = checkTemplate(text, name);
+    const at = `${prefix}/${annotation}`;
+    literals.set(at, found.dependencies);
     for (const { path, message } of found.problems) {
-      diagnostics.invalid({ path: `${prefix}/template-${name}`, message: `${path}: ${message}` });
+      diagnostics.invalid({ path: at, message: `${path}: ${message}` });
     }
   }
   diagnostics.warn(...pathWarnings(input, literals));
   return literals;
+}
+
+/** Every inline template, and the annotation that it comes from, without the prefix. */
+function templatesOf({ files, variables }: ResolvedSettings): readonly {
+  readonly annotation: string;
+  readonly name: string;
+  readonly text: string;
+}[] {
+  return [
+    ...files.map(({ name, template }) => ({ annotation: `template-${name}`, name, template })),
+    ...variables.map(({ name, 'env-template': template }) => {
+      return { annotation: `env-template-${name}`, name: `$${name}`, template };
+    }),
+  ].flatMap(({ template, ...rest }) =>
+    template === undefined ? [] : [{ ...rest, text: template.value }],
+  );
 }
 
 /**
@@ -67,14 +84,19 @@ function pathWarnings(
   literals: LiteralDependencies,
 ): readonly string[] {
   const prefix = installation.annotationPrefix;
-  const reads = settings.files.flatMap(({ name, secret }) => [
-    ...(secret === undefined || secret.value.params !== undefined
-      ? []
-      : [{ setting: `${prefix}/secret-${name}`, path: secret.value.path }]),
-    ...(literals.get(name) ?? []).flatMap((one) =>
-      one.kind === 'read' ? [{ setting: `${prefix}/template-${name}`, path: one.path }] : [],
+  const reads = [
+    ...settings.files.flatMap(({ name, secret }) =>
+      secret === undefined || secret.value.params !== undefined
+        ? []
+        : [{ setting: `${prefix}/secret-${name}`, path: secret.value.path }],
     ),
-  ]);
+    ...settings.variables.flatMap(({ name, env }) =>
+      env === undefined ? [] : [{ setting: `${prefix}/env-${name}`, path: env.value.path }],
+    ),
+    ...[...literals].flatMap(([setting, found]) =>
+      found.flatMap((one) => (one.kind === 'read' ? [{ setting, path: one.path }] : [])),
+    ),
+  ];
   const warnings = reads.flatMap(({ setting, path }) => {
     const inJson = likelyJsonPathOf(path);
     if (inJson === undefined) return [];
@@ -114,20 +136,22 @@ function sizeProblem(input: ContentsInput): Problem | undefined {
     const message = `${files.length} files are requested; the maximum is ${MAX_FILES}`;
     return { path: `${prefix}/inject`, message };
   }
-  const templates = files.map(({ name, template }) => ({ name, text: template?.value ?? '' }));
-  const { name } = templates.reduce((a, b) => (b.text.length > a.text.length ? b : a), {
+  const templates = templatesOf(settings);
+  const { annotation, name } = templates.reduce((a, b) => (b.text.length > a.text.length ? b : a), {
+    annotation: 'template-',
     name: '',
     text: '',
   });
-  const path = `${prefix}/template-${name}`;
+  const path = `${prefix}/${annotation}`;
+  const advice = annotation.startsWith('env-') ? 'make the template shorter' : remedy(name);
   const bytes = bytesOf(config);
   if (bytes > MAX_CONFIG_BYTES) {
-    const message = `the agent's configuration would have ${bytes} bytes, the maximum is ${MAX_CONFIG_BYTES}: ${remedy(name)}`;
+    const message = `the agent's configuration would have ${bytes} bytes, the maximum is ${MAX_CONFIG_BYTES}: ${advice}`;
     return { path, message };
   }
   const tokens = templates.reduce((sum, { text }) => sum + countTokens(text), 0);
   if (tokens <= MAX_TEMPLATE_TOKENS) return undefined;
-  const message = `the templates of the pod have more than ${MAX_TEMPLATE_TOKENS} tokens within {{ and }}: ${remedy(name)}`;
+  const message = `the templates of the pod have more than ${MAX_TEMPLATE_TOKENS} tokens within {{ and }}: ${advice}`;
   return { path, message };
 }
 

@@ -98,6 +98,11 @@ function copiedRecord(prefix: string): string {
   return `${prefix}/status is injected, but the injected parts are missing (copied from a running pod?): they are added`;
 }
 
+/** True if the pod itself requests files or variables. */
+function hasItems({ files, variables }: ResolvedSettings): boolean {
+  return files.length + variables.length > 0;
+}
+
 /** Results that do not depend on the pod's containers. */
 function earlyResult(
   { pod, namespace, installation }: InjectionInput,
@@ -111,8 +116,8 @@ function earlyResult(
   };
   const isMisspelt = settings.problems.some(({ path }) => path.startsWith(`${prefix}/inject`));
   if (!requestedBy.value && !isMisspelt) {
-    const isInjectMissing = requestedBy.source === 'built in' && settings.files.length > 0;
-    const warning = `the pod requests files, but no injection: set ${prefix}/inject: "true"`;
+    const isInjectMissing = requestedBy.source === 'built in' && hasItems(settings);
+    const warning = `the pod requests files or variables, but no injection: set ${prefix}/inject: "true"`;
     return skipped('not_requested', [...settings.warnings, ...(isInjectMissing ? [warning] : [])]);
   }
   if (installation.webhook.excludedNamespaces.includes(namespace)) {
@@ -120,7 +125,7 @@ function earlyResult(
       `pods of namespace ${namespace} are never injected: ${prefix}/inject has no effect`,
     ]);
   }
-  const requestsNothing = settings.files.length === 0 && !settings.settings['x509-svid'].value;
+  const requestsNothing = !hasItems(settings) && !settings.settings['x509-svid'].value;
   if (requestsNothing && requestedBy.source === 'namespace' && settings.problems.length === 0) {
     return skipped('nothing_requested', settings.warnings);
   }

@@ -1,7 +1,7 @@
 /**
  * What an injection is planned from, and the plan.
  */
-import type { CheckTemplate } from '../contracts/index.ts';
+import type { CheckTemplate, NodesWithoutEnvFiles } from '../contracts/index.ts';
 import type { RawAgentConfig } from '../config/agent/index.ts';
 import type { Annotations, ResolvedSettings } from '../config/annotations/index.ts';
 import type { Installation } from '../config/installation/index.ts';
@@ -18,6 +18,8 @@ export interface InjectionInput {
   readonly installation: Installation;
   /** Version of the API server: `v1.31.2`. Default: a recent one. */
   readonly kubeVersion?: string | undefined;
+  /** Nodes that do not support variables from files. Default: not known, so that no pod is denied because of them. */
+  readonly oldNodes?: NodesWithoutEnvFiles | undefined;
   readonly checkTemplate: CheckTemplate;
 }
 

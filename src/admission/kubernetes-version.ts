@@ -1,18 +1,13 @@
 /**
  * What an old cluster cannot give an agent.
  */
+import { isBefore } from '../core/index.ts';
 import type { Needs } from './build-document.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import type { PlanInput } from './injection-types.ts';
 
 /** The first minor version with ClusterTrustBundles behind feature gates, and the first one that has them by default. */
 const TRUST_BUNDLES = { gated: 33, general: 37 };
-
-/** True before `v1.MINOR`; a version that cannot be parsed is taken as new. */
-export function isBefore(version: string, minor: number): boolean {
-  const [, major, found] = /^v?(\d+)\.(\d+)/.exec(version) ?? [];
-  return major !== undefined && Number(major) === 1 && Number(found) < minor;
-}
 
 /** Reports a CA in ClusterTrustBundles, from which an old API server would drop the volume's source without a word. */
 export function checkTrustBundle(

@@ -29,9 +29,9 @@ export interface NeededLogin extends PodLogin {
   readonly index: number;
 }
 
-/** The logins of the files that may use Vault, that of most settings of the pod first. */
+/** The logins of the files that may use Vault, that of most settings of the pod first, which variables use. */
 function podLogins(
-  { settings, files }: ResolvedSettings,
+  { settings, files, variables }: ResolvedSettings,
   installation: Installation,
 ): readonly PodLogin[] {
   const [vault, role] = [settings.vault.value ?? installation.vault.default, settings.role.value];
@@ -44,7 +44,12 @@ function podLogins(
     logins.set(keyOf(login), login);
     login.files.add(file.name);
   }
-  const used = [...logins.values()].filter((login) => login.files.size > 0);
+  const isForVariables = variables.some(({ env: secret, 'env-template': template }) =>
+    mayUseVault({ ...(secret && { secret }), ...(template && { template }) }),
+  );
+  const used = [...logins.values()].filter(
+    (login) => login.files.size > 0 || (login === ofPod && isForVariables),
+  );
   return used.map((login, index) => ({ ...login, name: index === 0 ? undefined : nameOf(login) }));
 }
 
@@ -71,7 +76,11 @@ function nameOf({ chosen, role }: Choice): string {
 }
 
 /** A template without an expression is a fixed text. */
-function mayUseVault({ secret, template, 'template-from': from }: FileSettings): boolean {
+function mayUseVault({
+  secret,
+  template,
+  'template-from': from,
+}: Omit<FileSettings, 'name'>): boolean {
   const hasExpression = template?.value.includes('{{') === true;
   return secret !== undefined || from !== undefined || hasExpression;
 }

@@ -2,6 +2,8 @@
  * Names and paths of everything that is added to a pod.
  */
 
+import { DEFAULTS } from '../config/schema/index.ts';
+
 /** The container that keeps the files up to date. */
 export const AGENT_CONTAINER = 'vouchsafe-agent';
 /** The init container of the modes `pair` and `init`. */
@@ -20,6 +22,7 @@ export const VOLUME = {
   token: 'vouchsafe-token',
   ca: 'vouchsafe-ca',
   noApiToken: 'vouchsafe-no-api-token',
+  env: 'vouchsafe-env',
 } as const;
 
 const TEMPLATES_VOLUME = 'vouchsafe-templates-';
@@ -58,6 +61,7 @@ export const DIRECTORY = {
   token: '/run/vouchsafe/token',
   ca: '/run/vouchsafe/ca',
   templates: '/run/vouchsafe/templates',
+  env: DEFAULTS.ENV_DIRECTORY,
   /** Where the API server's ServiceAccount plug-in mounts a token, unless something else is mounted there. */
   apiToken: '/var/run/secrets/kubernetes.io/serviceaccount',
 } as const;

@@ -2,8 +2,9 @@
  * The modes `native`, `pair` and `init`: an agent in the pod. Collects every reason against it.
  */
 import type { RawAgentConfig } from '../config/agent/index.ts';
+import type { ResolvedSettings } from '../config/annotations/index.ts';
 import type { StartGateKind } from '../config/schema/index.ts';
-import type { Grants } from '../core/index.ts';
+import { isBefore, type Grants } from '../core/index.ts';
 import { agentResources, type Resources } from './agent-resources.ts';
 import type { Addition } from './assemble.ts';
 import { cloudVariables } from './clouds.ts';
@@ -16,7 +17,7 @@ import { documentGrants } from './grants.ts';
 import type { InjectionPlan, PlanInput } from './injection-types.ts';
 import { excludePort, lateExclusions, NO_EXCLUSION, type ExclusionInput } from './meshes.ts';
 import { CONTAINER_VARIABLE } from './names.ts';
-import { checkTrustBundle, isBefore } from './kubernetes-version.ts';
+import { checkTrustBundle } from './kubernetes-version.ts';
 import { levelProblems } from './levels.ts';
 import { checkMounts } from './mount-checks.ts';
 import { checkPlatform, type SupportedPlatforms } from './platform.ts';
@@ -30,6 +31,7 @@ import {
 } from './container-selection.ts';
 import { startGateOf } from './start-gate.ts';
 import { agentUser, defaultFileMode, type AgentUser } from './user.ts';
+import { checkEnvironment, referencesTo, restartedContainers } from './variables.ts';
 
 /** Termination grace period of a pod: 30 s by default, as in the API server, and at most a day. */
 function graceSecondsOf({ spec: { terminationGracePeriodSeconds } }: Pod): number {
@@ -52,6 +54,8 @@ export function planAgent(input: PlanInput): InjectionPlan {
 interface Decision {
   readonly mode: 'native' | 'pair' | 'init';
   readonly selection: ContainerSelection;
+  /** Containers that the agent signals or restarts, because of files or of variables. */
+  readonly signalled: readonly Container[];
   readonly needs: Needs;
   readonly user: AgentUser;
   readonly resources: Resources;
@@ -72,8 +76,12 @@ function decide(input: PlanInput, diagnostics: Diagnostics): Decision {
   const mode = modeOf(input, diagnostics);
   const selection = selectContainers({ pod, settings, files, prefix }, diagnostics);
   const needs = needsOf(resolved, installation, diagnostics);
-  const { consumers, signalled } = selection;
-  const who = { pod, settings, files, installation, consumers, targets: signalled };
+  const { consumers } = selection;
+  const restarted = restartedContainers({ ...input, ...selection, mode }, diagnostics);
+  const signalled = [...new Set([...selection.signalled, ...restarted])];
+  const signalledBy = selection.signalled.length > 0 ? 'on-change' : 'env-on-change';
+  const common = { pod, settings, files, installation, consumers };
+  const who = { ...common, targets: signalled, signalledBy } as const;
   const user = agentUser(who, diagnostics);
   const { position } = selection;
   const resources = agentResources({ pod, settings, prefix, mode, position }, diagnostics);
@@ -91,9 +99,11 @@ function decide(input: PlanInput, diagnostics: Diagnostics): Decision {
     startGate: mode === 'native' ? startGate : undefined,
     graceSeconds: graceSecondsOf(pod),
     maxRenderBytes: installation.agent.maxRenderBytes,
+    restarted: [...namesOf(restarted)],
   });
   const variables = cloudVariables(resolved);
-  return { mode, selection, needs, user, resources, hostNetwork, startGate, variables, document };
+  const chosen = { mode, selection, signalled, needs, user, resources };
+  return { ...chosen, hostNetwork, startGate, variables, document };
 }
 
 const UNKNOWN: SupportedPlatforms = { architectures: undefined };
@@ -106,8 +116,8 @@ function ownerOf({ spec }: Pod, { user, group }: AgentUser): FileOwner {
 /** Reports everything against the decision. Returns the agent's configuration, with what the policies grant. */
 function check(input: PlanInput, decision: Decision, diagnostics: Diagnostics): RawAgentConfig {
   const { pod, settings: resolved, installation } = input;
-  const { selection, needs, variables, document } = decision;
-  const { consumers, signalled } = selection;
+  const { selection, signalled, needs, variables, document } = decision;
+  const { consumers } = selection;
   const { settings } = resolved;
   const prefix = installation.annotationPrefix;
   // What an image of the pod's own choice is built for is not known.
@@ -116,8 +126,9 @@ function check(input: PlanInput, decision: Decision, diagnostics: Diagnostics): 
   checkTrustBundle(input, needs, diagnostics);
   checkNames(pod, diagnostics);
   checkForeignMounts(pod, diagnostics);
-  const mountPath = settings['mount-path'].value;
-  checkMounts({ pod, consumers, mountPath, prefix }, diagnostics);
+  const mountPath = mountPathOf(resolved);
+  if (mountPath !== undefined) checkMounts({ pod, consumers, mountPath, prefix }, diagnostics);
+  checkEnvironment({ ...input, consumers, others: variables }, diagnostics);
   checkPort(pod, settings.port.value, prefix, diagnostics);
   if (listensForKubelet(decision) && decision.mode === 'native' && decision.startGate === 'probe')
     diagnostics.warn(...lateExclusions(exclusionInput(input)));
@@ -141,19 +152,27 @@ function check(input: PlanInput, decision: Decision, diagnostics: Diagnostics): 
 function build(input: PlanInput, decision: Decision, config: RawAgentConfig): Addition {
   const { pod, settings: resolved, installation } = input;
   const { settings, files } = resolved;
-  const { selection, variables } = decision;
-  const parts = { ...decision, pod, config, settings, files, installation };
+  const { selection, signalled, variables } = decision;
+  const { variables: requested } = resolved;
+  const parts = { ...decision, pod, config, settings, files, requested, installation };
   return {
     prefix: installation.annotationPrefix,
     own: ownContainers(parts),
     position: selection.position,
     volumes: ownVolumes(parts),
     consumers: namesOf(selection.consumers),
-    mountPath: settings['mount-path'].value,
+    mountPath: mountPathOf(resolved),
+    references: referencesTo(resolved.variables),
     variables,
-    signalled: namesOf(selection.signalled),
+    signalled: namesOf(signalled),
     exclusion: listensForKubelet(decision) ? excludePort(exclusionInput(input)) : NO_EXCLUSION,
   };
+}
+
+/** Where the containers see the files; undefined if the pod requests only variables. */
+function mountPathOf({ settings, files, variables }: ResolvedSettings): string | undefined {
+  const hasFiles = files.length > 0 || settings['x509-svid'].value;
+  return hasFiles || variables.length === 0 ? settings['mount-path'].value : undefined;
 }
 
 /** True if the agent has a port that others call through the network of the pod. */

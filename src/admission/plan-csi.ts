@@ -68,6 +68,7 @@ export function planCsi(input: PlanInput): InjectionPlan {
     volumes: [csiVolume(installation.csi.driverName, attributes)],
     consumers: new Set(consumers.map(({ name }) => name)),
     mountPath,
+    references: [],
     variables,
     signalled: new Set(),
     exclusion: NO_EXCLUSION,
@@ -112,7 +113,7 @@ function attributesOf({ pod, settings: resolved, installation }: PlanInput): Ann
 
 function isAttribute(name: string): boolean {
   const { kind } = classify(name);
-  if (kind !== 'setting' && kind !== 'file') return false;
+  if (kind !== 'setting' && kind !== 'file' && kind !== 'variable') return false;
   return name !== 'mode' && !Object.hasOwn(NOT_IN_VOLUME, name);
 }
 

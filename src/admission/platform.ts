@@ -2,8 +2,9 @@
  * Pods that run only on nodes where the agent's image cannot run: on Windows, or on another architecture. A pod may say
  * so in several fields; one that leaves the node open is injected.
  */
-import { fieldsOf, type Fields } from '../core/index.ts';
+import { fieldsOf } from '../core/index.ts';
 import type { Diagnostics } from './diagnostics.ts';
+import { requiredTerms, selectedLabels, type Requirement } from './node-requirements.ts';
 import type { Pod } from './pod.ts';
 
 /** What the agent's image, or the driver of the node, supports. */
@@ -76,48 +77,23 @@ const WINDOWS_PREFIX = /^windows/i;
 /** A label that only Windows nodes have. */
 const WINDOWS_BUILD = 'node.kubernetes.io/windows-build';
 
-/** One requirement on the label of a node. */
-interface Requirement {
-  readonly label: string;
-  readonly operator: string;
-  readonly values: readonly string[];
-}
-
-/** Node selector and required node affinity. Preferences, tolerations and node names prove nothing. */
+/** By node selector and required node affinity. Preferences, tolerations and node names prove nothing. */
 function nodeMismatch(
-  { spec }: Pod,
+  pod: Pod,
   architectures: readonly string[] | undefined,
 ): Mismatch | undefined {
-  const selected = Object.entries(spec.nodeSelector ?? {}).map(([label, value]): Requirement => ({
-    label,
-    operator: 'In',
-    values: [String(value)],
-  }));
+  const selected = selectedLabels(pod);
   for (const requirement of selected) {
     const kind = kindOfMismatch([requirement], architectures);
     if (kind !== undefined) return { path: `spec.nodeSelector["${requirement.label}"]`, kind };
   }
-  const nodeAffinity = fieldsOf(fieldsOf(spec['affinity'])['nodeAffinity']);
-  const required = fieldsOf(nodeAffinity['requiredDuringSchedulingIgnoredDuringExecution']);
-  // One of the terms has to match; one without requirements matches no node.
-  const terms = listOf(required['nodeSelectorTerms'])
-    .map(fieldsOf)
-    .filter((term) => !isEmpty(term['matchExpressions']) || !isEmpty(term['matchFields']));
-  const kinds = terms.map((term) =>
-    kindOfMismatch([...selected, ...requirementsOf(term)], architectures),
+  const kinds = (requiredTerms(pod) ?? []).map(({ labels }) =>
+    kindOfMismatch([...selected, ...labels], architectures),
   );
   if (kinds.length === 0 || kinds.includes(undefined)) return undefined;
   const path =
     'spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms';
   return { path, kind: kinds.includes('architecture') ? 'architecture' : 'os' };
-}
-
-function requirementsOf(term: Fields): readonly Requirement[] {
-  return listOf(term['matchExpressions']).flatMap((item) => {
-    const { key, operator, values } = fieldsOf(item);
-    if (typeof key !== 'string' || typeof operator !== 'string') return [];
-    return [{ label: key, operator, values: listOf(values).map(String) }];
-  });
 }
 
 /** Undefined if some supported node can meet all requirements. */
@@ -151,12 +127,4 @@ function isOfWindows({ label, operator, values }: Requirement): boolean {
   if (label === WINDOWS_BUILD) return operator !== 'NotIn' && operator !== 'DoesNotExist';
   const isSku = DISTRIBUTION_LABELS.includes(label) && operator === 'In' && values.length > 0;
   return isSku && values.every((value) => WINDOWS_PREFIX.test(value));
-}
-
-function listOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
-}
-
-function isEmpty(value: unknown): boolean {
-  return listOf(value).length === 0;
 }

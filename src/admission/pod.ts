@@ -14,6 +14,7 @@ export interface Named {
 /** An environment variable. */
 export interface EnvVar extends Named {
   readonly value?: string;
+  readonly valueFrom?: unknown;
 }
 
 /** A volume that a container mounts. */

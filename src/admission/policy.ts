@@ -17,6 +17,7 @@ import {
   type Problem,
 } from '../core/index.ts';
 import type { LiteralDependencies } from './file-checks.ts';
+import { annotationOf } from './variables.ts';
 import { allowsLogin, allowsRole, grantsOf, policiesFor, type Login } from './grants.ts';
 import type { PodLogin } from './logins.ts';
 import type { Pod } from './pod.ts';
@@ -198,12 +199,22 @@ function askedLogin(
 }
 
 function requestsOf({
-  settings: { files },
+  settings: { files, variables },
   installation,
   literals,
 }: PolicyInput): readonly PolicyRequest[] {
   const prefix = installation.annotationPrefix;
-  return files.flatMap(({ name, secret, 'jwt-svid': audiences }): PolicyRequest[] => {
+  const ofVariables = variables.flatMap((variable) => {
+    const path = `${prefix}/${annotationOf(variable)}`;
+    const { env } = variable;
+    const own = env === undefined ? [] : [dependencyOf(env.value)];
+    return [...own, ...(literals.get(path) ?? [])].map((dependency) => ({
+      file: undefined,
+      path,
+      dependency,
+    }));
+  });
+  const ofFiles = files.flatMap(({ name, secret, 'jwt-svid': audiences }): PolicyRequest[] => {
     const ask = (setting: string, dependency: Dependency): PolicyRequest => ({
       file: name,
       path: `${prefix}/${setting}-${name}`,
@@ -211,12 +222,13 @@ function requestsOf({
     });
     return [
       ...(secret === undefined ? [] : [ask('secret', dependencyOf(secret.value))]),
-      ...(literals.get(name) ?? []).map((one) => ask('template', one)),
+      ...(literals.get(`${prefix}/template-${name}`) ?? []).map((one) => ask('template', one)),
       ...(audiences === undefined
         ? []
         : [ask('jwt-svid', { kind: 'jwt-svid', audiences: audiences.value })]),
     ];
   });
+  return [...ofFiles, ...ofVariables];
 }
 
 function dependencyOf({ path, params }: SecretRef): Dependency {

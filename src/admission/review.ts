@@ -3,7 +3,7 @@
  *
  * @see https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
  */
-import type { CheckTemplate } from '../contracts/index.ts';
+import type { CheckTemplate, NodesWithoutEnvFiles } from '../contracts/index.ts';
 import type { Annotations } from '../config/annotations/index.ts';
 import type { Installation } from '../config/installation/index.ts';
 import { isRecord, VouchsafeError, type Fields } from '../core/index.ts';
@@ -25,6 +25,7 @@ export interface ReviewContext {
   readonly installation: Installation;
   readonly namespaceAnnotations?: Annotations | undefined;
   readonly kubeVersion?: string | undefined;
+  readonly oldNodes?: NodesWithoutEnvFiles | undefined;
   readonly checkTemplate: CheckTemplate;
 }
 

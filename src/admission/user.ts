@@ -33,13 +33,15 @@ export interface UserInput {
   readonly consumers: readonly Container[];
   /** Containers that the agent signals: the kernel lets it signal only processes of its own user. */
   readonly targets: readonly Container[];
+  /** The annotation for which it signals them, without the prefix. */
+  readonly signalledBy: 'on-change' | 'env-on-change';
 }
 
 /** Chooses the user; reports signalled containers that run as another one. */
 export function agentUser(input: UserInput, diagnostics: Diagnostics): AgentUser {
   const { settings, installation, pod, consumers } = input;
   const group = settings['run-as-group'].value;
-  const signalled = targetUser(input, diagnostics);
+  const signalled = checkSignalUser(input, diagnostics);
   if (signalled !== undefined) return { user: signalled, group };
   const asked = settings['run-as-user'].value;
   if (asked !== undefined) return { user: asked, group };
@@ -130,10 +132,13 @@ function commonUser(pod: Pod, containers: readonly Container[]): number | undefi
   return users.size === 1 && user !== 0 ? user : undefined;
 }
 
-/** The UID of the signalled containers, if there are any and the manifest sets it. */
-function targetUser(input: UserInput, diagnostics: Diagnostics): number | undefined {
+/**
+ * The UID of the signalled containers, if there are any and the manifest sets it; reports containers that run as another
+ * user than the agent can.
+ */
+export function checkSignalUser(input: UserInput, diagnostics: Diagnostics): number | undefined {
   const { pod, settings, installation, targets } = input;
-  const path = `${installation.annotationPrefix}/on-change`;
+  const path = `${installation.annotationPrefix}/${input.signalledBy}`;
   const known = new Map<number, string>();
   for (const container of targets) {
     const user = userOf(pod, container);

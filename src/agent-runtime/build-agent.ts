@@ -25,8 +25,8 @@ import {
 } from '../agent/index.ts';
 import type { AgentConfig, VaultConfig } from '../config/agent/index.ts';
 import type { Task } from '../async/index.ts';
-import { createNotifier } from '../notify/index.ts';
-import { createFileWriter } from '../output/index.ts';
+import { createEnvReader, createNotifier } from '../notify/index.ts';
+import { createEnvWriter, createFileWriter } from '../output/index.ts';
 import { readTextFile, watchFiles } from '../platform/index.ts';
 import {
   createIdentity,
@@ -135,6 +135,7 @@ async function assemble(
     token,
     room,
     notifier: dependencies.notifier ?? createNotifier(common),
+    env: createEnvReader(),
     files: { read: readTextFile, watch: watchFiles },
     stateFile: stateFileOf(config, common.clock),
     startGate: dependencies.startGate,
@@ -145,15 +146,23 @@ async function assemble(
 
 /** What renders and writes the files, within the agent's memory. */
 function outputParts(
-  { maxRenderBytes, outputDirectory }: AgentConfig,
+  config: AgentConfig,
   { templates: given, writer: chosen, memory }: AgentDependencies,
   common: Common,
 ): Pick<AgentParts<unknown>, 'templates' | 'writer'> {
-  const templates: TemplatePort<unknown> = given ?? localTemplates(maxRenderBytes);
-  const writer = chosen ?? createFileWriter({ directory: outputDirectory, ...common });
+  const templates: TemplatePort<unknown> = given ?? localTemplates(config.maxRenderBytes);
+  const writer = chosen ?? outputWriter(config, common);
   return memory === undefined
     ? { templates, writer }
     : { templates: memory.templates(templates), writer: memory.writer(writer) };
+}
+
+function outputWriter({ outputDirectory, env }: AgentConfig, common: Common): WriterPort {
+  const files = createFileWriter({ directory: outputDirectory, ...common });
+  if (env === undefined) return files;
+  const { directory } = env;
+  const variables = createFileWriter({ directory, ...common });
+  return createEnvWriter({ files, variables, directory, ...common });
 }
 
 function stateFileOf({ stateDirectory }: AgentConfig, clock: Clock): StateFile | undefined {

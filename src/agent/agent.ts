@@ -63,10 +63,10 @@ export class Agent<T> {
   status(): AgentStatus {
     const errors = this.#errors();
     const { clock } = this.#parts;
-    const { logins, values } = this.#own;
+    const { logins, values, envContainers } = this.#own;
     const phase = phaseOf(this.#state, errors.length > 0);
     const files = this.#delivery?.files ?? [];
-    return agentStatus({ phase, logins, values, files, errors, clock });
+    return agentStatus({ phase, logins, values, files, envContainers, errors, clock });
   }
 
   /**
@@ -172,7 +172,7 @@ export class Agent<T> {
 
   /** Begins the run: resumes from a predecessor, and returns what runs side by side. */
   async #tasks(): Promise<readonly Task[]> {
-    const { handover, templates, logins, values } = this.#own;
+    const { handover, templates, logins, values, envContainers } = this.#own;
     const found = handover.resume();
     const files = found === 'unreadable' ? 'none' : found;
     this.#dispatch({ kind: 'start', files });
@@ -197,6 +197,7 @@ export class Agent<T> {
       tasks.push((signal) => login.sessions.run(signal));
       tasks.push((signal) => this.#moveLeases(login, signal));
     }
+    if (envContainers !== undefined) tasks.push((signal) => envContainers.run(signal));
     if (needsX509(this.#parts.config)) tasks.push((signal) => this.#followX509(signal));
     return tasks;
   }

@@ -34,6 +34,8 @@ import {
   type DeliveredFile,
   type DeliveredSet,
 } from './delivered-set.ts';
+import type { EnvContainers } from './env-containers.ts';
+import { envRestartFor, variableEnds, type VariableEnds } from './env-restarts.ts';
 import type { FileSet, RenderedFile } from './file-set.ts';
 import type { WriterPort } from './ports.ts';
 import { PostDelivery, type PostDeliveryOptions } from './post-delivery.ts';
@@ -52,7 +54,8 @@ const SETTLE_MS = 2000;
 const COMPARE_MS = { least: 10_000, most: 5 * 60_000 };
 
 export interface DeliveryParts extends PostDeliveryOptions {
-  readonly config: Pick<AgentConfig, 'files' | 'onChange'>;
+  readonly config: Pick<AgentConfig, 'files' | 'env' | 'onChange'>;
+  readonly envContainers?: EnvContainers | undefined;
   readonly fileSet: FileSet;
   readonly values: Values;
   readonly writer: WriterPort;
@@ -78,6 +81,7 @@ export class Delivery {
   #passes = NO_PASSES;
   #kept: DeliveredSet = new Map();
   #state: DeliveryState;
+  #ends: VariableEnds = new Map();
   /** Digests of the last written set, at first that of a predecessor. */
   #written: Digests;
   #lastError: VouchsafeError | undefined;
@@ -183,12 +187,13 @@ export class Delivery {
     superseded: readonly Superseded[],
     signal: AbortSignal,
   ): Promise<void> {
-    const { config, values, writer, clock } = this.#parts;
+    const { config, values, writer, clock, random, envContainers } = this.#parts;
     this.#parts.beforeWrite();
     const files = chosen.flatMap(({ file: { path, mode }, content, digest }) =>
       content === 'no file' ? [] : [{ path, mode, content, digest }],
     );
-    const { changed, swapped } = await writer.write(files, signal);
+    const { changed, swapped, version } = await writer.write(files, signal);
+    envContainers?.written(version);
     const digests = digestsOf(files);
     const news = changedPaths(digests, { before: this.#written, changed });
     this.#written = digests;
@@ -200,10 +205,14 @@ export class Delivery {
     if (swapped) this.#log(changed, news, files.length);
     this.#succeed(error);
     const actions = actionsFor(config, news, this.#state);
+    const ends = { before: this.#ends, after: variableEnds(chosen, values.entries) };
+    const nowMs = clock.monotonicMs();
+    const restart = envRestartFor({ config, news, state: this.#state, ends, nowMs, random });
+    this.#ends = ends.after;
     this.#state = stateAfter(this.#state, kind);
     this.#parts.onDelivered();
     const dropped = unused.map(({ lease }) => lease);
-    this.#postDelivery.start({ digests, actions, dropped }, signal);
+    this.#postDelivery.start({ digests, actions, restart, dropped }, signal);
   }
 
   /** Tracks all dependencies that were found; returns an error if there are too many. */

@@ -11,6 +11,7 @@ import {
 } from '../core/index.ts';
 import type { AgentConfig, FileConfig } from '../config/agent/index.ts';
 import type { SecretRef } from '../config/schema/index.ts';
+import { envFile } from './env-file.ts';
 import { withFederatedBundles } from './federated-files.ts';
 import type {
   FilesPort,
@@ -160,17 +161,28 @@ function renderedFile(file: FileConfig, output: Output): RenderedFile {
     const none = { content: undefined, digest: undefined, used: new Map(), missing: [] };
     return { file, ...none, error: output };
   }
-  const { digest } = output;
   const ofLogin = (dependency: Dependency): Dependency => withLogin(dependency, file.login);
-  const used = output.used.map(ofLogin);
-  return {
-    file,
-    content: contentOf(output),
-    digest,
-    used: new Map(used.map((dependency) => [dependencyKey(dependency), dependency])),
-    missing: output.missing.map(ofLogin),
-    error: undefined,
-  };
+  const all = output.used.map(ofLogin);
+  const used = new Map(all.map((dependency) => [dependencyKey(dependency), dependency]));
+  const missing = output.missing.map(ofLogin);
+  if (file.variable === undefined) {
+    const { digest } = output;
+    return { file, content: contentOf(output), digest, used, missing, error: undefined };
+  }
+  const common = { file, digest: undefined, used, missing };
+  try {
+    return { ...common, content: variableOf(file.variable, output), error: undefined };
+  } catch (error) {
+    return { ...common, content: undefined, error: toVouchsafeError(error) };
+  }
+}
+
+/** The file of a variable. */
+function variableOf(name: string, output: TemplateOutput): FileContent | undefined {
+  const { text, binary, isAbsent = false } = output;
+  if (isAbsent) return 'no file';
+  const value = binary ?? text;
+  return value === undefined ? undefined : envFile(name, value);
 }
 
 /** The file, and those that are not in the config but follow from its value. */

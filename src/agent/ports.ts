@@ -150,7 +150,18 @@ export interface WriterPort {
   write(
     files: readonly OutputFile[],
     signal: AbortSignal,
-  ): Promise<{ readonly changed: readonly string[]; readonly swapped: boolean }>;
+  ): Promise<{
+    readonly changed: readonly string[];
+    readonly swapped: boolean;
+    /** Version of the environment variables in the set, if there are any. */
+    readonly version?: number;
+  }>;
+}
+
+/** The environment of other containers of the pod. */
+export interface EnvPort {
+  /** The version of the variables that the main process of a container started with; undefined if it cannot be seen. */
+  versionOf(container: string): Promise<number | undefined>;
 }
 
 /** Notifies the application. Rejects only on abort. */

@@ -5,6 +5,8 @@
 import { toVouchsafeError, type Logger } from '../core/index.ts';
 import type { NotifyAction } from '../config/schema/index.ts';
 import type { Digests } from './changed-files.ts';
+import type { EnvContainers } from './env-containers.ts';
+import type { EnvRestart } from './env-restarts.ts';
 import type { LeaseRef } from './obtain.ts';
 import type { NotifierPort } from './ports.ts';
 import type { CredentialRevoker } from './credential-revoker.ts';
@@ -16,6 +18,8 @@ export interface PostDeliveryOptions {
   readonly notifiedDigests: Map<string, string>;
   /** Saves `notifiedDigests`, so that a successor does not notify again; nothing is revoked before. */
   readonly onNotified: () => void;
+  /** Undefined without environment variables. */
+  readonly envContainers?: Pick<EnvContainers, 'restart'> | undefined;
   readonly logger: Logger;
 }
 
@@ -24,6 +28,8 @@ export interface Delivered {
   readonly digests: Digests;
   /** How to notify the application; empty if nothing has changed for it. */
   readonly actions: readonly NotifyAction[];
+  /** The restart for changed variables, if there is one. */
+  readonly restart?: EnvRestart | undefined;
   /** Leases that no file uses any more. */
   readonly dropped: readonly LeaseRef[];
 }
@@ -65,9 +71,10 @@ export class PostDelivery {
    * The application uses a set once it was notified of it and of all earlier ones. A set without changes may follow one
    * whose notification is still in progress; it must not revoke what the application still uses.
    */
-  async #notify({ digests, actions }: Delivered, signal: AbortSignal): Promise<void> {
-    const { notifier, notifiedDigests, onNotified } = this.#parts;
-    await Promise.all([notifier.notify(actions, signal), this.#earlier]);
+  async #notify({ digests, actions, restart }: Delivered, signal: AbortSignal): Promise<void> {
+    const { notifier, notifiedDigests, onNotified, envContainers } = this.#parts;
+    const restarted = restart === undefined ? undefined : envContainers?.restart(restart, signal);
+    await Promise.all([notifier.notify(actions, signal), restarted, this.#earlier]);
     signal.throwIfAborted();
     notifiedDigests.clear();
     for (const [path, digest] of digests) notifiedDigests.set(path, digest);

@@ -10,6 +10,7 @@ import {
   type VouchsafeError,
 } from '../core/index.ts';
 import type { DeliveredFile } from './delivered-set.ts';
+import type { EnvContainers } from './env-containers.ts';
 import { isAbsent } from './entry-state.ts';
 import type { ObtainedValue } from './obtain.ts';
 import type { AgentPhase } from './phase.ts';
@@ -61,6 +62,16 @@ export interface AgentStatus {
     readonly next_in_seconds: number | null;
     readonly error: StatusError | null;
   }[];
+  /** The environment variables of other containers; null if there are none. */
+  readonly env: {
+    /** When the variables were last changed, in seconds since 1970: the version in `VOUCHSAFE_ENV_VERSION`. */
+    readonly version: number | null;
+    readonly containers: readonly {
+      readonly name: string;
+      /** The version that the container runs with; null if the agent cannot see it. */
+      readonly version: number | null;
+    }[];
+  } | null;
   /** All current failures. */
   readonly errors: readonly StatusError[];
 }
@@ -71,6 +82,7 @@ export interface StatusParts {
   readonly logins: Logins<Pick<Login, 'name' | 'sessions'>>;
   readonly values: Values;
   readonly files: readonly DeliveredFile[];
+  readonly envContainers: Pick<EnvContainers, 'version' | 'containers'> | undefined;
   readonly errors: readonly VouchsafeError[];
   readonly clock: Clock;
 }
@@ -103,6 +115,7 @@ export function agentStatus(parts: StatusParts): AgentStatus {
       next_in_seconds: until(atMs, nowMs),
       error: error === undefined ? null : statusError(error),
     })),
+    env: envStatus(parts.envContainers),
     errors: parts.errors.map(statusError),
   };
 }
@@ -120,6 +133,12 @@ function sessionStatus(
     token: current ? { expires_in_seconds: until(current.plan.expiresAtMs, nowMs) } : null,
     error: lastError === undefined ? null : statusError(lastError),
   };
+}
+
+function envStatus(found: StatusParts['envContainers']): AgentStatus['env'] {
+  if (found === undefined) return null;
+  const containers = found.containers.map(({ name, version = null }) => ({ name, version }));
+  return { version: found.version ?? null, containers };
 }
 
 function stateOf(held: ObtainedValue | undefined): AgentStatus['secrets'][number]['state'] {
@@ -154,6 +173,7 @@ export function createStatusRecorder(metrics: Metrics): (status: AgentStatus) =>
     '1 if the last login of a session failed, by its number in `/status`.',
     ['session'],
   );
+  const recordEnv = createEnvRecorder(metrics);
   const ready = metrics.gauge('vouchsafe_ready', '1 when the newest values are in the files.');
   let known: AgentStatus['secrets'] = [];
   let files: AgentStatus['files'] = [];
@@ -174,6 +194,7 @@ export function createStatusRecorder(metrics: Metrics): (status: AgentStatus) =>
     files = status.files;
     for (const file of files) age.set(file.age_seconds, { file: file.name });
     recordSessions(session, status);
+    recordEnv(status.env);
     ready.set(status.phase === 'ready' ? 1 : 0);
   };
 }
@@ -182,6 +203,27 @@ function recordSessions(gauge: Gauge, { sessions }: AgentStatus): void {
   for (const { number, error } of sessions) {
     gauge.set(error === null ? 0 : 1, { session: String(number) });
   }
+}
+
+/** Creates the function that updates the gauges about variables. */
+function createEnvRecorder(metrics: Metrics): (env: AgentStatus['env']) => void {
+  const newest = metrics.gauge(
+    'vouchsafe_env_version',
+    'Version of the environment variables: when they were last changed, in seconds since 1970.',
+  );
+  const running = metrics.gauge(
+    'vouchsafe_env_container_version',
+    'Version of the environment variables that a container runs with.',
+    ['container'],
+  );
+  return (env) => {
+    const version = env?.version ?? null;
+    if (version !== null) newest.set(version);
+    for (const { name, version } of env?.containers ?? []) {
+      if (version === null) running.remove({ container: name });
+      else running.set(version, { container: name });
+    }
+  };
 }
 
 function statusError(error: VouchsafeError): StatusError {

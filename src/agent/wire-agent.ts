@@ -13,6 +13,7 @@ import {
 import type { AgentConfig } from '../config/agent/index.ts';
 import { createRevoker, type CredentialRevoker } from './credential-revoker.ts';
 import { Delivery, type DeliveryParts } from './delivery.ts';
+import { EnvContainers } from './env-containers.ts';
 import { createFileSet, type FileSet } from './file-set.ts';
 import { Handover } from './handover.ts';
 import { loginOnce } from './login.ts';
@@ -21,6 +22,7 @@ import { MountedTemplates } from './mounted-templates.ts';
 import { createObtainer } from './obtain.ts';
 import type { FilesState } from './phase.ts';
 import type {
+  EnvPort,
   FilesPort,
   IdentityPort,
   NotifierPort,
@@ -48,6 +50,8 @@ export interface AgentParts<T> {
   readonly templates: TemplatePort<T>;
   readonly writer: WriterPort;
   readonly notifier: NotifierPort;
+  /** The environment of other containers. Default: not visible. */
+  readonly env?: EnvPort | undefined;
   readonly files: FilesPort;
   /** The service-account token. Default: the file that the config names. */
   readonly token?: TokenPort | undefined;
@@ -89,6 +93,8 @@ export interface Wiring {
   readonly values: Values;
   readonly revoker: CredentialRevoker;
   readonly handover: Handover;
+  /** Undefined without environment variables. */
+  readonly envContainers: EnvContainers | undefined;
   /** Path -> digest of each file in the last notification. */
   readonly notifiedDigests: Map<string, string>;
 }
@@ -139,9 +145,23 @@ export function wireAgent<T>(parts: AgentParts<T>, hooks: AgentHooks): Wiring {
     values,
     revoker,
     handover,
+    envContainers: envContainersOf(parts),
     notifiedDigests,
   };
 }
+
+function envContainersOf<T>({
+  config,
+  env = INVISIBLE,
+  notifier,
+  clock,
+}: AgentParts<T>): EnvContainers | undefined {
+  if (config.env === undefined) return undefined;
+  return new EnvContainers({ names: config.env.containers, env, notifier, clock });
+}
+
+/** The environment of containers of which the agent sees no process. */
+const INVISIBLE: EnvPort = { versionOf: () => Promise.resolve(undefined) };
 
 /** What is known of a login before it has sessions. */
 type LoginSettings = Omit<Login, 'sessions'>;
@@ -191,10 +211,10 @@ export interface DeliveryHooks extends Pick<
 /** Makes the delivery of a run. */
 export function createDelivery<T>(
   { config, writer, notifier, clock, random }: AgentParts<T>,
-  { fileSet, values, revoker, logger, metrics, notifiedDigests }: Wiring,
+  { fileSet, values, revoker, logger, metrics, notifiedDigests, envContainers }: Wiring,
   { found, ...hooks }: DeliveryHooks,
 ): Delivery {
   const ports = { config, writer, notifier, clock, random };
-  const own = { fileSet, values, revoker, logger, metrics, notifiedDigests };
+  const own = { fileSet, values, revoker, logger, metrics, notifiedDigests, envContainers };
   return new Delivery({ ...ports, ...own, ...hooks }, found === 'none' ? 'none' : 'by-predecessor');
 }

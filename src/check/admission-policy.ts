@@ -3,7 +3,8 @@
  */
 import { itemsOf } from '../kubernetes/index.ts';
 import { RESOURCE } from './cluster.ts';
-import { fieldAt, isBefore, type Context, type FoundInstallation } from './context.ts';
+import { isBefore } from '../core/index.ts';
+import { fieldAt, type Context, type FoundInstallation } from './context.ts';
 import { runCheck, type Finding, type Result } from './finding.ts';
 
 /** Its absence is only a warning, because the chart makes it optional. */

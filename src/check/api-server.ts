@@ -3,7 +3,8 @@
  */
 import { codeOf } from '../core/index.ts';
 import { statusOf } from '../kubernetes/index.ts';
-import { isBefore, type Context } from './context.ts';
+import { isBefore } from '../core/index.ts';
+import type { Context } from './context.ts';
 import { quoted, runCheck, type ResultWith, type Finding } from './finding.ts';
 
 /** Returns the version; undefined where no further check is possible. */

@@ -55,9 +55,3 @@ export function textAt(object: unknown, ...path: readonly string[]): string {
 export function fieldAt(object: unknown, ...path: readonly string[]): unknown {
   return path.reduce((rest, name) => fieldsOf(rest)[name], object);
 }
-
-/** True before `v1.MINOR`; a version that cannot be parsed is taken as new. */
-export function isBefore(version: string, minor: number): boolean {
-  const [, found] = /^v?1\.(\d+)/.exec(version) ?? [];
-  return found !== undefined && Number(found) < minor;
-}

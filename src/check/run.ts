@@ -5,6 +5,7 @@ import { parseInstallation } from '../config/installation/index.ts';
 import { checkAdmissionPolicy } from './admission-policy.ts';
 import { checkApiServer } from './api-server.ts';
 import { checkCsiDriver } from './csi-driver.ts';
+import { checkEnv } from './env.ts';
 import { Cluster } from './cluster.ts';
 import type { CheckOptions } from './context.ts';
 import { checkAdmission } from './dry-run.ts';
@@ -38,6 +39,7 @@ export async function* runChecks(
   yield* checkAdmissionPolicy(context, installed, version);
   yield* values;
   yield* checkPrerequisites(context, installation);
+  yield* checkEnv(context, installation);
   yield* checkCsiDriver(context, installed, installation);
   yield* checkPods(context, installed, { installation, version });
   yield* checkWorkloads(context, installation.annotationPrefix);

@@ -2,9 +2,10 @@
  * Checks the ClusterTrustBundles with the CA of a connection, and the kubelets that project them.
  */
 import type { TrustBundle } from '../config/installation/index.ts';
+import { isBefore } from '../core/index.ts';
 import type { ApiObject } from '../kubernetes/index.ts';
 import { RESOURCE, type Resource } from './cluster.ts';
-import { isBefore, textAt, type Context } from './context.ts';
+import { textAt, type Context } from './context.ts';
 import { quoted, type Result } from './finding.ts';
 import { checkBundle } from './pem.ts';
 import { selects } from './selector.ts';

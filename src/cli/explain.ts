@@ -6,13 +6,14 @@ import {
   AGENT_CONTAINER,
   INIT_CONTAINER,
   VOLUME,
+  type Container,
   type InjectionResult,
   type Pod,
 } from '../admission/index.ts';
 import type { RawAgentConfig } from '../config/agent/index.ts';
 import { parseInstallation, type Installation } from '../config/installation/index.ts';
 import { DEFAULTS } from '../config/schema/index.ts';
-import { EXIT, explainProblems, formatDuration } from '../core/index.ts';
+import { EXIT, explainProblems, fieldsOf, formatDuration } from '../core/index.ts';
 import {
   admitManifests,
   type InjectedPod,
@@ -48,7 +49,8 @@ function explainPod({ found, result, misplaced }: InjectedPod, installation: Ins
     ...message.split('\n').map((line) => `  ${line}`),
     ...section('warnings', [...misplaced, ...result.warnings]),
     ...section('settings', settingLines(result, installation)),
-    ...section('files', fileLines(result)),
+    ...section('files', itemLines(result.settings.files)),
+    ...section('variables', itemLines(result.settings.variables)),
     ...(outcome === 'injected' ? section('added', addedLines(found.pod, result.pod)) : []),
   ];
   return `${sections.join('\n')}\n`;
@@ -150,8 +152,10 @@ function modeOf({ spec }: Pod): string {
   return spec.containers.some(({ name }) => name === AGENT_CONTAINER) ? 'pair' : 'init';
 }
 
-function fileLines({ settings }: InjectionResult): readonly string[] {
-  const rows = settings.files.flatMap(({ name, ...given }) =>
+type ItemSettings = InjectionResult['settings']['files' | 'variables'][number];
+
+function itemLines(items: readonly ItemSettings[]): readonly string[] {
+  const rows = items.flatMap(({ name, ...given }) =>
     Object.entries(given).map(
       ([setting, { text, source }]) => [`${setting}-${name}`, text ?? '', source] as const,
     ),
@@ -172,11 +176,22 @@ function addedLines(before: unknown, after: Pod): readonly string[] {
     const added = names(after.spec[field]).filter((name) => !known.includes(name));
     if (added.length > 0) lines.push(`${field}: ${added.join(', ')}`);
   }
-  for (const { name, volumeMounts } of after.spec.containers) {
-    const mount = volumeMounts?.find((one) => one.name === VOLUME.secrets);
-    if (mount?.readOnly === true) lines.push(`${name} mounts the files at ${mount.mountPath}`);
-  }
-  return lines;
+  return [...lines, ...after.spec.containers.flatMap(seenLines)];
+}
+
+/** What a container sees of the injection. */
+function seenLines({ name, volumeMounts, env }: Container): readonly string[] {
+  const mount = volumeMounts?.find((one) => one.name === VOLUME.secrets);
+  const variables = env?.filter(isOfAgent).map((one) => one.name) ?? [];
+  return [
+    ...(mount?.readOnly === true ? [`${name} mounts the files at ${mount.mountPath}`] : []),
+    ...(variables.length > 0 ? [`${name} gets the variables ${variables.join(', ')}`] : []),
+  ];
+}
+
+/** Whether the kubelet reads a variable from a file of the agent. */
+function isOfAgent({ valueFrom }: { readonly valueFrom?: unknown }): boolean {
+  return fieldsOf(fieldsOf(valueFrom)['fileKeyRef'])['volumeName'] === VOLUME.env;
 }
 
 function table(rows: readonly (readonly [string, string, string])[]): readonly string[] {

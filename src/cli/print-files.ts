@@ -2,7 +2,7 @@
  * Prints rendered files.
  */
 import type { AgentConfig, FileConfig } from '../config/agent/index.ts';
-import { mayBeFederatedBundle } from '../core/index.ts';
+import { mayBeFederatedBundle, variableOf } from '../core/index.ts';
 import { printableLines } from './mask.ts';
 import type { Io } from './io.ts';
 
@@ -20,12 +20,21 @@ export function printFiles(
   for (const file of config.files.flatMap((one) => withFederated(one, [...files.keys()]))) {
     const content = files.get(file.path);
     if (content === undefined) {
-      io.out(`# ${file.path} (no file: its secret is absent)\n`);
+      io.out(`# ${titleOf(file)} (${missing(file)}: its secret is absent)\n`);
       continue;
     }
-    io.out(`# ${file.path} (mode ${file.mode.toString(8).padStart(4, '0')})\n`);
+    io.out(`# ${titleOf(file)} (mode ${file.mode.toString(8).padStart(4, '0')})\n`);
     for (const line of linesOf(file, Buffer.from(content).toString())) io.out(`${line}\n`);
   }
+}
+
+function titleOf({ path }: FileConfig): string {
+  const variable = variableOf(path);
+  return variable === undefined ? path : `variable ${variable}`;
+}
+
+function missing({ variable }: FileConfig): string {
+  return variable === undefined ? 'no file' : 'no variable';
 }
 
 /** The file, and the bundles of federated trust domains beside it. */

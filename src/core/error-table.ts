@@ -321,6 +321,13 @@ export const ERROR_TABLE = {
     'The files could not be written. The old files stay.',
   ),
 
+  ERR_ENV_VALUE: rule(
+    'never',
+    'error',
+    EXIT.output,
+    'A value cannot be in an environment variable, because the kubelet would not read it as it is: it is empty, too large or not UTF-8, or has a single quote, a NUL character, or a carriage return before a line feed. The containers keep the variables that they have. Deliver the value as a file, or change it with `env-template-<NAME>`: `{{base64Encode password}}`.',
+  ),
+
   ERR_NOTIFY_TARGET: rule(
     'backoff',
     'warn',

@@ -53,7 +53,14 @@ export {
   type NotifySignal,
 } from './notify-rules.ts';
 export { federatedBundlePath, mayBeFederatedBundle } from './federated-bundles.ts';
-export { clashingPaths, describeClash, outputPathProblem } from './output-path.ts';
+export { ENV_FILES_MINOR, isBefore } from './kubernetes-version.ts';
+export {
+  clashingPaths,
+  describeClash,
+  outputPathProblem,
+  variableOf,
+  variablePath,
+} from './output-path.ts';
 export { typoDistance, nearest } from './nearest.ts';
 export { explainProblems, formatProblems, problemsError, type Problem } from './problems.ts';
 export { isPrintable, printableLine, printableText } from './printable.ts';

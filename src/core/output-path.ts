@@ -28,6 +28,19 @@ export function outputPathProblem(path: string): string | undefined {
   return undefined;
 }
 
+/** No file of a user can have it: {@link outputPathProblem}. */
+const VARIABLES = '..env/';
+
+/** The path by which the engine knows the file of an environment variable; it is in a directory of its own. */
+export function variablePath(name: string): string {
+  return `${VARIABLES}${name}`;
+}
+
+/** The variable of a {@link variablePath}; undefined for the path of a delivered file. */
+export function variableOf(path: string): string | undefined {
+  return path.startsWith(VARIABLES) ? path.slice(VARIABLES.length) : undefined;
+}
+
 /** Two names that cannot both be delivered; each has its index in the given list. */
 export interface PathClash {
   readonly path: string;

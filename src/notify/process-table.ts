@@ -83,6 +83,29 @@ async function listProcesses(procDirectory: string): Promise<number[]> {
   return names.filter((name) => /^[1-9]\d*$/.test(name)).map(Number);
 }
 
+/**
+ * The value of a variable with which the main process of a container has started; undefined if it has none, is not running, or may
+ * not be inspected.
+ */
+export async function environmentOf(
+  procDirectory: string,
+  container: string,
+  variable: string,
+): Promise<string | undefined> {
+  try {
+    const [main] = await findContainerProcesses(procDirectory, container);
+    const variables = await readEnvironment(procDirectory, main?.pid ?? 0);
+    return variables.find((one) => one.startsWith(`${variable}=`))?.slice(variable.length + 1);
+  } catch {
+    return undefined;
+  }
+}
+
+async function readEnvironment(procDirectory: string, pid: number): Promise<readonly string[]> {
+  const environment = await readFile(join(procDirectory, `${pid}`, 'environ'), 'latin1');
+  return environment.split('\0');
+}
+
 /** Undefined if this process may not read the environment. */
 async function hasContainerEnv(
   procDirectory: string,
@@ -90,8 +113,8 @@ async function hasContainerEnv(
   container: string,
 ): Promise<boolean | undefined> {
   try {
-    const environment = await readFile(join(procDirectory, `${pid}`, 'environ'), 'latin1');
-    return environment.split('\0').includes(`${CONTAINER_ENV}=${container}`);
+    const variables = await readEnvironment(procDirectory, pid);
+    return variables.includes(`${CONTAINER_ENV}=${container}`);
   } catch (error) {
     return ['EACCES', 'EPERM'].includes(codeOf(error) ?? '') ? undefined : false;
   }

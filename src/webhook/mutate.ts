@@ -44,6 +44,8 @@ export interface MutateOptions {
    * namespace is known.
    */
   readonly isKnownNamespace?: ((namespace: string) => boolean) | undefined;
+  /** The nodes that do not support variables from files. Default: not known, so that no pod is denied because of them. */
+  readonly oldNodes?: (() => ReviewContext['oldNodes']) | undefined;
   /** Records decisions that people may wonder about; must return at once. */
   readonly recordEvent?: ((event: AdmissionEvent) => void) | undefined;
   /** Yields to the event loop; called between two reviews. */
@@ -132,7 +134,8 @@ async function decide(
   options: MutateOptions & { readonly turn: Turn },
 ): Promise<Decision> {
   const { installation, kubeVersion, checkTemplate, namespaces, clock, logger, turn } = options;
-  const context = { installation, kubeVersion, checkTemplate };
+  const oldNodes = options.oldNodes?.();
+  const context = { installation, kubeVersion, oldNodes, checkTemplate };
   if (namespaces === undefined || !mayNeedNamespace(request, installation)) {
     return inTurn(turn, request, context);
   }

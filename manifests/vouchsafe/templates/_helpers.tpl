@@ -120,7 +120,7 @@ hostPath:
 
 {{/* The document that webhook and driver read: the values without those that only the chart reads. */}}
 {{- define "vouchsafe.config" -}}
-{{- $document := pick .Values "annotationPrefix" "agent" "defaults" "vault" "spiffe" "certificate" "events" }}
+{{- $document := pick .Values "annotationPrefix" "agent" "defaults" "vault" "spiffe" "certificate" "env" "events" }}
 {{- $image := merge (dict "tag" (.Values.image.tag | default .Chart.AppVersion)) .Values.image }}
 {{- $excluded := append .Values.webhook.excludedNamespaces .Release.Namespace | uniq }}
 {{- $webhook := dict "excludedNamespaces" $excluded "maxBodyBytes" (int .Values.webhook.maxBodyBytes) }}

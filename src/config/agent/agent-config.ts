@@ -5,6 +5,7 @@
 import type { Grants, LogLevel } from '../../core/index.ts';
 import type {
   AuthMethod,
+  EnvOnChange,
   Format,
   NotifyAction,
   SecretRef,
@@ -24,8 +25,10 @@ export type FileSource =
 export interface FileConfig {
   /** Logical name, unique; used in logs and metrics. */
   readonly name: string;
-  /** Path below the output directory. */
+  /** Path below the output directory, or `variablePath` of a variable. */
   readonly path: string;
+  /** Present if the bytes are the value of this environment variable, in the syntax that the kubelet reads. */
+  readonly variable?: string;
   /** Permission bits, e.g. 0o440. */
   readonly mode: number;
   readonly source: FileSource;
@@ -86,6 +89,15 @@ export interface SpiffeConfig {
   readonly hint: string | undefined;
 }
 
+/** Environment variables of other containers, in files that the kubelet reads. */
+export interface EnvConfig {
+  readonly directory: string;
+  /** Undefined: `restart` for values that end, `none` for others. */
+  readonly onChange: EnvOnChange | undefined;
+  /** Containers with the variables whose processes the agent can see and signal. */
+  readonly containers: readonly string[];
+}
+
 /** The configuration of one agent. */
 export interface AgentConfig {
   /** Undefined if no SVID is needed. */
@@ -99,7 +111,10 @@ export interface AgentConfig {
   readonly grants: Grants | undefined;
   /** Directory of the delivered files. */
   readonly outputDirectory: string;
+  /** The delivered files, and those with variables. */
   readonly files: readonly FileConfig[];
+  /** Undefined without variables. */
+  readonly env: EnvConfig | undefined;
   /** Actions that run once per changed generation. */
   readonly onChange: readonly NotifyAction[];
   /** What happens when the start exceeds the deadline: fail, or go on waiting. */

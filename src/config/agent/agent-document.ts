@@ -14,6 +14,7 @@ import {
   type JsonSchema,
   type WrittenOf,
 } from '../schema/index.ts';
+import { envShape } from './env-document.ts';
 import { actions, duration, file, fileEntry, loginName } from './file-document.ts';
 
 /** `apiVersion` of the document. */
@@ -208,6 +209,7 @@ export const agentDocument = shape.object(
       x509Files,
       (value) => (isRecord(value) ? 'second' : 'first'),
     ),
+    env: envShape,
     onChange: actions(grammar.MAX_ACTIONS),
     onMissingVault: shape.withDefault(
       shape.parsed(
@@ -269,5 +271,7 @@ export const AGENT_CONFIG_SCHEMA: JsonSchema = {
 export type RawAgentConfig = WrittenOf<typeof agentDocument>;
 /** One file of the raw document. */
 export type RawFile = WrittenOf<typeof fileEntry>;
+/** The variables of the raw document. */
+export type RawEnv = WrittenOf<typeof envShape>;
 /** Names, modes and actions of the X.509 files in the raw document. */
 export type RawX509Files = WrittenOf<typeof x509Files>;

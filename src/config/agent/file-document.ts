@@ -4,7 +4,8 @@
 import { formatDuration } from '../../core/index.ts';
 import { FORMATS, grammar, shape, type NotifyAction, type Place } from '../schema/index.ts';
 
-const MAX_TEMPLATE_CHARS = 512 * 1024;
+/** Longest template in a document. */
+export const MAX_TEMPLATE_CHARS = 512 * 1024;
 
 /** The path of a file. */
 export const file = grammar.text('the path of a file', 4096);

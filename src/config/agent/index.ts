@@ -1,6 +1,7 @@
 export type {
   AgentConfig,
   AuthConfig,
+  EnvConfig,
   FileConfig,
   LoginConfig,
   VaultConfig,
@@ -12,8 +13,10 @@ export {
   MAX_FILES,
   MAX_LOGINS,
   type RawAgentConfig,
+  type RawEnv,
   type RawFile,
   type RawX509Files,
 } from './agent-document.ts';
 export { agentEnvironment, vaultVariable, type AgentEnvironment } from './agent-environment.ts';
+export { MAX_VARIABLES } from './env-document.ts';
 export { parseAgentConfig, parseAgentConfigText } from './parse-agent-config.ts';

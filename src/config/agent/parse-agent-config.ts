@@ -1,10 +1,17 @@
 /**
  * Raw AgentConfig document -> validated, defaulted, frozen {@link AgentConfig}.
  */
-import { clashingPaths, describeClash, problemsError, type Problem } from '../../core/index.ts';
+import {
+  clashingPaths,
+  describeClash,
+  problemsError,
+  variablePath,
+  type Problem,
+} from '../../core/index.ts';
 import type {
   AgentConfig,
   AuthConfig,
+  EnvConfig,
   FileConfig,
   FileSource,
   LoginConfig,
@@ -22,6 +29,11 @@ import {
 
 type Document = NonNullable<ReturnType<typeof agentDocument.read>>;
 type FileDocument = Document['files'][number];
+type VariableDocument = NonNullable<Document['env']>['variables'][number];
+type Source = Pick<
+  FileDocument,
+  'secret' | 'optional' | 'template' | 'templateFile' | 'format' | 'jwtSvid'
+>;
 
 /**
  * Reads a document that was parsed from JSON or YAML. The result is deeply frozen.
@@ -55,7 +67,7 @@ export async function parseAgentConfigText(
 }
 
 function build(raw: Document, environment: AgentEnvironment, place: Place): AgentConfig {
-  const files = [...raw.files.map((file) => fileOf(file, raw)), ...x509FilesOf(raw)];
+  const files = filesOf(raw);
   checkFiles(files, place);
   checkStartGate(raw, place);
   const needs = needsOf(raw, files);
@@ -79,6 +91,7 @@ function build(raw: Document, environment: AgentEnvironment, place: Place): Agen
     grants: raw.grants?.map(grantOf),
     outputDirectory: raw.output.directory,
     files,
+    env: envOf(raw),
     onChange: raw.onChange,
     onMissingVault: raw.onMissingVault,
     initDeadlineMs: raw.initDeadline,
@@ -107,6 +120,15 @@ function checkStartGate(
       .problem('hook conflicts with onMissingVault wait, which requires a probe');
 }
 
+function filesOf(raw: Document): FileConfig[] {
+  const variables = raw.env?.variables ?? [];
+  return [
+    ...raw.files.map((file) => fileOf(file, raw)),
+    ...x509FilesOf(raw),
+    ...variables.map((variable) => variableFileOf(variable, raw)),
+  ];
+}
+
 function fileOf(file: FileDocument, raw: Document): FileConfig {
   const { name = '', path = name, mode = raw.output.mode, refresh, onChange } = file;
   const refreshMs = refresh ?? raw.refresh;
@@ -123,7 +145,33 @@ function fileOf(file: FileDocument, raw: Document): FileConfig {
   };
 }
 
-function sourceOf(file: FileDocument): FileSource {
+/** Only the agent mounts the directory, and the kubelet reads as root. */
+const VARIABLE_MODE = 0o400;
+
+function variableFileOf(
+  { name = '', secret, template, optional }: VariableDocument,
+  raw: Document,
+): FileConfig {
+  return {
+    name: `$${name}`, // no file can have it
+    path: variablePath(name),
+    variable: name,
+    mode: VARIABLE_MODE,
+    source: sourceOf({ ...NO_CONTENT, secret, template, optional }),
+    refreshMs: raw.refresh,
+    onChange: [],
+  };
+}
+
+const NO_CONTENT = { templateFile: undefined, format: undefined, jwtSvid: undefined };
+
+function envOf({ env }: Document): EnvConfig | undefined {
+  if (env === undefined || env.variables.length === 0) return undefined;
+  const { directory, onChange, containers } = env;
+  return { directory, onChange, containers };
+}
+
+function sourceOf(file: Source): FileSource {
   const { template, templateFile, jwtSvid } = file;
   const secret = secretOf(file);
   const context = secret === undefined ? {} : { secret };
@@ -136,7 +184,7 @@ function sourceOf(file: FileDocument): FileSource {
   return { kind: 'format', format, secret: ref };
 }
 
-function secretOf({ secret, optional = false }: FileDocument): SecretRef | undefined {
+function secretOf({ secret, optional = false }: Source): SecretRef | undefined {
   return secret === undefined || !optional ? secret : { ...secret, optional };
 }
 
@@ -180,7 +228,8 @@ function checkFiles(files: readonly FileConfig[], place: Place): void {
   for (const clash of clashingPaths(files.map((file) => file.path))) {
     at.problem(`the path "${clash.path}" ${describeClash(clash)}`);
   }
-  if (files.length === 0) at.missing('nothing to deliver: set files, or x509Svid: true');
+  if (files.length === 0)
+    at.missing('nothing to deliver: set files, env.variables, or x509Svid: true');
 }
 
 /** What the files need. A template may use Vault and SVIDs, so it allows both and requires neither. */

@@ -6,6 +6,7 @@ import { LOG_LEVELS } from '../../core/index.ts';
 import {
   AUTH_METHODS,
   DEFAULTS as defaults,
+  ENV_ON_CHANGE,
   FORMATS,
   cloudIds,
   grammar,
@@ -98,14 +99,19 @@ export const SETTINGS = {
     '`0440` if agent and application share fsGroup or UID, else `0444`; private keys `0400` if all share the UID',
   ),
   'on-change': optional(grammar.notifyActions, 'What to do, once, when any file changes.'),
+  'env-on-change': optional(
+    grammar.choice(ENV_ON_CHANGE),
+    'Whether containers with variables restart when a variable changes: a container keeps the values that it started with.',
+    '`restart` for values that end, such as one with a lease, where the agent can restart the containers; else `none`',
+  ),
   containers: optional(
     grammar.containerNames,
-    'Containers that see the files.',
+    'Containers that see the files and get the variables.',
     'all app containers except those that platforms add, such as proxies of meshes',
   ),
   'init-containers': optional(
     grammar.initContainerNames,
-    'Init containers that see the files; `all` means those after the agent, and with `csi` every one, except those that platforms add.',
+    'Init containers that see the files and get the variables; `all` means those after the agent, and with `csi` every one, except those that platforms add.',
     'none',
   ),
   'init-first': row(
@@ -293,10 +299,22 @@ export const RESERVED_ANNOTATIONS = {
   injected: 'What was added to the pod besides named containers and volumes.',
 } as const;
 
-/** Prefixes of annotations that are not supported yet, with the reason. */
-export const NOT_YET = {
-  'env-': 'secrets in environment variables are not supported yet: read the file instead',
-} as const;
+/** Settings of one environment variable: `env-<NAME>`. Only on the pod. */
+export const VARIABLE_SETTINGS = {
+  env: perFile(
+    grammar.secretKeyRef,
+    'A value of a secret in the variable of that name of the chosen containers. Requires Kubernetes 1.35 and `env.enabled`.',
+  ),
+  'env-template': perFile(
+    grammar.longText('Handlebars text', 256 * 1024),
+    'Inline template of the variable.',
+  ),
+  'env-optional': perFile(
+    grammar.boolean,
+    'Whether the secret of the variable, or its key, may be absent. There is no such variable while it is.',
+    '`false`',
+  ),
+} as const satisfies Record<string, Annotation<unknown>>;
 
 /** Name of a setting of the pod. */
 export type SettingName = keyof typeof SETTINGS;
@@ -309,6 +327,8 @@ export const AGENT_OVERRIDES = [
 ] as const satisfies readonly SettingName[];
 /** Name of a setting of a file, without `-<name>`. */
 type FileSettingName = keyof typeof FILE_SETTINGS;
+/** Name of a setting of a variable, without `-<NAME>`. */
+type VariableSettingName = keyof typeof VARIABLE_SETTINGS;
 /** The type of a parsed text of this row. */
 type TextValue<A> = A extends Annotation<infer T> ? T : never;
 /** The type of a value of this row: a parsed text, or the built-in default. */
@@ -335,6 +355,11 @@ export type FileSettings = {
   readonly [Name in FileSettingName]?: Setting<TextValue<(typeof FILE_SETTINGS)[Name]>>;
 } & { readonly name: string };
 
+/** The settings of one variable that the pod sets, by annotation name without `-<NAME>`. */
+export type VariableSettings = {
+  readonly [Name in VariableSettingName]?: Setting<TextValue<(typeof VARIABLE_SETTINGS)[Name]>>;
+} & { readonly name: string };
+
 /** One documented annotation. */
 export interface AnnotationRow {
   /** `role`, or `secret-<name>`. */
@@ -350,14 +375,15 @@ export interface AnnotationRow {
 export const ANNOTATIONS: readonly AnnotationRow[] = [
   ...Object.entries(SETTINGS).map(([name, spec]) => documented(name, spec)),
   ...Object.entries(FILE_SETTINGS).map(([name, spec]) => documented(`${name}-<name>`, spec)),
+  ...Object.entries(VARIABLE_SETTINGS).map(([name, spec]) => documented(`${name}-<NAME>`, spec)),
 ];
 
 /** What an annotation name (without the prefix) stands for. */
 export type Classified =
   | { readonly kind: 'setting'; readonly setting: SettingName }
   | { readonly kind: 'file'; readonly setting: FileSettingName; readonly file: string }
+  | { readonly kind: 'variable'; readonly setting: VariableSettingName; readonly variable: string }
   | { readonly kind: 'reserved' }
-  | { readonly kind: 'rejected'; readonly reason: string }
   | { readonly kind: 'unknown' };
 
 /** Classifies a name. The longest prefix takes precedence: `template-from-x` is not a `template-`. */
@@ -368,8 +394,10 @@ export function classify(name: string): Classified {
     const file = name.slice(setting.length + 1);
     if (name.startsWith(`${setting}-`) && file !== '') return { kind: 'file', setting, file };
   }
-  for (const [prefix, reason] of Object.entries(NOT_YET)) {
-    if (name.startsWith(prefix)) return { kind: 'rejected', reason };
+  for (const setting of VARIABLE_PREFIXES) {
+    const variable = name.slice(setting.length + 1);
+    if (name.startsWith(`${setting}-`) && variable !== '')
+      return { kind: 'variable', setting, variable };
   }
   return { kind: 'unknown' };
 }
@@ -379,10 +407,13 @@ export function isSettingName(name: string): name is SettingName {
   return Object.hasOwn(SETTINGS, name);
 }
 
-// The cast holds: these are the keys of the constant.
-const FILE_PREFIXES = (Object.keys(FILE_SETTINGS) as FileSettingName[]).sort(
-  (a, b) => b.length - a.length,
-);
+// The casts hold: these are the keys of the constants.
+const FILE_PREFIXES = longestFirst(Object.keys(FILE_SETTINGS) as FileSettingName[]);
+const VARIABLE_PREFIXES = longestFirst(Object.keys(VARIABLE_SETTINGS) as VariableSettingName[]);
+
+function longestFirst<T extends string>(names: readonly T[]): readonly T[] {
+  return [...names].sort((a, b) => b.length - a.length);
+}
 
 function row<T>(
   grammarOf: Grammar<T>,

@@ -8,35 +8,36 @@ import {
   mayBeFederatedBundle,
   type Problem,
 } from '../../core/index.ts';
-import type { FileSettings, Setting, Settings } from './annotations.ts';
+import type { FileSettings, Setting, Settings, VariableSettings } from './annotations.ts';
 import type { CheckContext } from './check-context.ts';
 import { checkClouds, withGcpCredentials } from './clouds.ts';
 import { csiObstacles } from './csi-settings.ts';
 import { DEFAULTS } from '../schema/index.ts';
 
-/** Finds every conflict between settings. Defaults that do not apply are not conflicts. `given` are the files that the pod sets. */
-export function contradictions(
-  settings: Settings,
-  given: readonly FileSettings[],
-  prefix: string,
-): { readonly problems: Problem[]; readonly warnings: string[] } {
+/** Finds every conflict between settings. Defaults that do not apply are not conflicts. `input.files` are those that the pod sets. */
+export function contradictions(input: Omit<CheckContext, 'report'>): {
+  readonly problems: Problem[];
+  readonly warnings: string[];
+} {
+  const { settings, prefix } = input;
   const problems: Problem[] = [];
   const report = (name: string, message: string): void => {
     problems.push({ path: `${prefix}/${name}`, message });
   };
-  const files = withGcpCredentials(settings, given);
-  const context: CheckContext = { settings, files, prefix, report };
+  const files = withGcpCredentials(settings, input.files);
+  const context: CheckContext = { ...input, files, report };
   for (const file of files) {
     if (isX509File(file, settings)) checkX509File(file, context);
     else checkFile(file, context);
   }
+  for (const variable of input.variables) checkVariable(variable, context);
   checkIdentity(context);
   checkSvidChoice(context);
   checkMode(context);
   checkRevokeDelay(context);
   checkStartGate(context);
   checkPaths(context);
-  checkClouds({ ...context, files: given });
+  checkClouds({ ...context, files: input.files });
   const warnings: string[] = [];
   if (settings.audience.source === 'pod' && settings['auth-method'].value === 'cert') {
     warnings.push(`${prefix}/audience has no effect with ${prefix}/auth-method cert`);
@@ -115,6 +116,17 @@ function checkWithoutSecret(
   }
 }
 
+function checkVariable(variable: VariableSettings, { prefix, report }: CheckContext): void {
+  const { name, env, 'env-template': template, 'env-optional': isOptional } = variable;
+  const own = `${prefix}/env-${name}`;
+  if (env !== undefined && template !== undefined) {
+    report(`env-template-${name}`, `conflicts with ${own}: set only one of the two`);
+  }
+  if (env !== undefined || isOptional === undefined) return;
+  const remedy = template === undefined ? '' : '; within a template use the helper optionalSecret';
+  report(`env-optional-${name}`, `requires ${own}${remedy}`);
+}
+
 function firstSettingOf(file: FileSettings): string {
   return Object.keys(file).find((key) => key !== 'name') ?? 'file';
 }
@@ -138,11 +150,12 @@ function checkIdentity({ settings, prefix, report }: CheckContext): void {
 /** Contents that may need an SVID. */
 const SVID_USERS = ['jwt-svid', 'template', 'template-from'] as const;
 
-function checkSvidChoice({ settings, files, prefix, report }: CheckContext): void {
+function checkSvidChoice({ settings, files, variables, prefix, report }: CheckContext): void {
   const byMethod = settings['auth-method'].value === 'kubernetes';
   if (!byMethod && settings.identity.value !== 'service-account') return;
   if (settings['x509-svid'].value) return;
   if (files.some((file) => SVID_USERS.some((name) => file[name] !== undefined))) return;
+  if (variables.some((one) => one['env-template'] !== undefined)) return;
   const other = byMethod ? 'auth-method kubernetes' : 'identity service-account';
   for (const name of ['spiffe-id', 'spiffe-hint'] as const) {
     if (settings[name].source !== 'pod') continue;
@@ -150,22 +163,31 @@ function checkSvidChoice({ settings, files, prefix, report }: CheckContext): voi
   }
 }
 
-function checkMode({ settings, files, prefix, report }: CheckContext): void {
+function checkMode(context: CheckContext): void {
+  const { settings, files, variables, prefix, report } = context;
   const mode = settings.mode.value;
   // Where csi is only a default that this pod cannot have, admission falls back to another mode.
   if (mode === 'csi' && settings.mode.source === 'pod') {
-    const found = csiObstacles(settings, files);
+    const found = csiObstacles({ settings, files, variables });
     for (const { name, message } of found)
       report(name, `conflicts with ${prefix}/mode csi: ${message}`);
   }
-  if (mode !== 'init') return;
+  if (mode === 'init') checkInit(context);
+}
+
+function checkInit({ settings, files, prefix, report }: CheckContext): void {
   const reason = `conflicts with ${prefix}/mode init: no agent runs after the start`;
   if (isSet(settings['on-change'])) report('on-change', reason);
+  if (requestsRestarts(settings)) report('env-on-change', reason);
   for (const file of files) {
     if (file['on-change'] !== undefined) report(`on-change-${file.name}`, reason);
   }
   const revoke = settings['revoke-on-exit'];
   if (revoke.source === 'pod' && revoke.value) report('revoke-on-exit', reason);
+}
+
+function requestsRestarts({ 'env-on-change': { source, value } }: Settings): boolean {
+  return source === 'pod' && value === 'restart';
 }
 
 /** Why a delay of the revocation has no effect in a mode. */

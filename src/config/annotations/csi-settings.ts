@@ -6,6 +6,7 @@ import {
   type FileSettings,
   type SettingName,
   type Settings,
+  type VariableSettings,
 } from './annotations.ts';
 
 /** A setting that conflicts with `mode: csi`. */
@@ -17,13 +18,19 @@ export interface CsiObstacle {
 
 const NO_CONTAINER = 'no agent runs in the pod';
 
-/** Settings of a pod or a file that only an agent in the pod supports, with the reason. */
+const VARIABLE =
+  'the kubelet reads variables from a volume of an agent; set mode native, or read a file instead';
+
+/** Settings of a pod, a file or a variable that only an agent in the pod supports, with the reason. */
 export const UNSUPPORTED_IN_CSI = {
   'on-change':
     'no agent runs in the pod to notify the application; let it watch its files, or set mode native',
   'template-from': 'the driver does not read ConfigMaps; set template-<name>, or mode native',
   vault: 'the driver logs in once for a volume; set vault for all files, or mode native',
   role: 'the driver logs in once for a volume; set role for all files, or mode native',
+  env: VARIABLE,
+  'env-template': VARIABLE,
+  'env-optional': VARIABLE,
 } as const;
 
 const WAITS = 'the kubelet waits for the volume without a limit';
@@ -39,6 +46,7 @@ export const IGNORED_IN_CSI = {
   image: NO_CONTAINER,
   port: NO_CONTAINER,
   'init-first': NO_CONTAINER,
+  'env-on-change': NO_CONTAINER,
   'on-missing-vault': WAITS,
   'init-deadline': WAITS,
   'start-gate': WAITS,
@@ -70,8 +78,15 @@ export const NOT_IN_VOLUME: Readonly<Record<string, string>> = {
   ),
 };
 
+/** What a pod requests. */
+interface PodSettings {
+  readonly settings: Settings;
+  readonly files: readonly FileSettings[];
+  readonly variables: readonly VariableSettings[];
+}
+
 /** What the pod itself sets and only an agent in the pod supports. Defaults of other levels do not conflict. */
-export function csiObstacles(settings: Settings, files: readonly FileSettings[]): CsiObstacle[] {
+export function csiObstacles({ settings, files, variables }: PodSettings): CsiObstacle[] {
   const reason = UNSUPPORTED_IN_CSI['on-change'];
   const ofSet =
     settings['on-change'].source === 'pod' ? [{ name: 'on-change', message: reason }] : [];
@@ -83,5 +98,11 @@ export function csiObstacles(settings: Settings, files: readonly FileSettings[])
         message: UNSUPPORTED_IN_CSI[setting].replace('<name>', () => file.name),
       })),
   );
-  return [...ofSet, ...ofFiles];
+  const ofVariables = variables.flatMap(({ name, ...given }) =>
+    Object.keys(given).map((setting) => ({
+      name: `${setting}-${name}`,
+      message: VARIABLE,
+    })),
+  );
+  return [...ofSet, ...ofFiles, ...ofVariables];
 }

@@ -3,7 +3,6 @@ export {
   ANNOTATIONS,
   classify,
   isSettingName,
-  NOT_YET,
   SETTINGS,
   type Annotation,
   type AnnotationRow,
@@ -12,6 +11,7 @@ export {
   type Setting,
   type SettingName,
   type Settings,
+  type VariableSettings,
 } from './annotations.ts';
 export { awsTokenFile, azureTokenFile, gcpCredentialFile, pathOf } from './clouds.ts';
 export {

@@ -13,10 +13,12 @@ import {
   type Setting,
   type SettingName,
   type Settings,
+  type VariableSettings,
+  VARIABLE_SETTINGS,
 } from './annotations.ts';
 import { withGcpCredentials } from './clouds.ts';
 import { contradictions } from './contradictions.ts';
-import { grammar } from '../schema/index.ts';
+import { grammar, type Grammar } from '../schema/index.ts';
 
 /** Annotations of a Kubernetes object. */
 export type Annotations = Readonly<Record<string, string>>;
@@ -39,6 +41,8 @@ export interface ResolvedSettings {
   readonly settings: Settings;
   /** By name, in alphabetical order. */
   readonly files: readonly FileSettings[];
+  /** By name, in alphabetical order. */
+  readonly variables: readonly VariableSettings[];
   /** What has no effect or is probably not intended. */
   readonly warnings: readonly string[];
   readonly problems: readonly Problem[];
@@ -54,11 +58,12 @@ export function resolveSettings(input: SettingsInput): ResolvedSettings {
   const warnings = collectWarnings(input, given, problems);
   const settings = settingsOf(input, problems);
   const own = filesOf(input, given, problems);
-  const found = contradictions(settings, own, input.prefix);
+  const variables = variablesOf(input, given, problems);
+  const found = contradictions({ settings, files: own, variables, prefix: input.prefix });
   const files = withGcpCredentials(settings, own);
   problems.push(...found.problems);
   warnings.push(...found.warnings);
-  return { settings, files, warnings, problems };
+  return { settings, files, variables, warnings, problems };
 }
 
 function settingsOf(input: SettingsInput, problems: Problem[]): Settings {
@@ -90,28 +95,66 @@ function filesOf(
   given: readonly Given[],
   problems: Problem[],
 ): FileSettings[] {
-  const files = new Map<string, Record<string, unknown>>();
-  // A file with a rejected setting is left out, so that what it lacks now is not reported as well.
-  const rejected = new Set<string>();
-  for (const [key, text] of given) {
+  const written = given.flatMap(([key, text]): Written[] => {
     const meaning = classify(key);
-    if (meaning.kind !== 'file') continue;
-    const path = `${input.prefix}/${key}`;
-    const name = grammar.fileName.parse(meaning.file);
-    const parsed = FILE_SETTINGS[meaning.setting].grammar.parse(text);
+    if (meaning.kind !== 'file') return [];
+    const { setting, file: item } = meaning;
+    const spec = FILE_SETTINGS[setting].grammar;
+    return [{ path: `${input.prefix}/${key}`, item, setting, text, spec }];
+  });
+  return itemsOf(written, grammar.fileName, problems) as FileSettings[]; // filled by its grammars
+}
+
+function variablesOf(
+  input: SettingsInput,
+  given: readonly Given[],
+  problems: Problem[],
+): VariableSettings[] {
+  const written = given.flatMap(([key, text]): Written[] => {
+    const meaning = classify(key);
+    if (meaning.kind !== 'variable') return [];
+    const { setting, variable: item } = meaning;
+    const spec = VARIABLE_SETTINGS[setting].grammar;
+    return [{ path: `${input.prefix}/${key}`, item, setting, text, spec }];
+  });
+  return itemsOf(written, grammar.variableName, problems) as VariableSettings[]; // as above
+}
+
+/** A setting of one file or one variable, as it was written. */
+interface Written {
+  readonly path: string;
+  /** The name of the file or variable. */
+  readonly item: string;
+  readonly setting: string;
+  readonly text: string;
+  readonly spec: Grammar<unknown>;
+}
+
+/** The settings by file or variable, in the order of the names. */
+function itemsOf(
+  written: readonly Written[],
+  names: Grammar<string>,
+  problems: Problem[],
+): readonly unknown[] {
+  const items = new Map<string, Record<string, unknown>>();
+  // An item with a rejected setting is left out, so that what it lacks now is not reported as well.
+  const rejected = new Set<string>();
+  for (const { path, item, setting, text, spec } of written) {
+    const name = names.parse(item);
+    const parsed = spec.parse(text);
     if ('problem' in name)
       problems.push({ path, message: `the part after the dash ${name.problem}` });
     if ('problem' in parsed) problems.push({ path, message: parsed.problem });
     if ('problem' in name || 'problem' in parsed) {
-      rejected.add(meaning.file);
+      rejected.add(item);
       continue;
     }
-    const file = files.get(meaning.file) ?? { name: meaning.file };
-    file[meaning.setting] = { value: parsed.value, source: 'pod', text };
-    files.set(meaning.file, file);
+    const known = items.get(item) ?? { name: item };
+    known[setting] = { value: parsed.value, source: 'pod', text };
+    items.set(item, known);
   }
-  const names = [...files.keys()].filter((name) => !rejected.has(name)).sort();
-  return names.map((name) => files.get(name) as FileSettings); // filled by the grammars above
+  const kept = [...items.keys()].filter((name) => !rejected.has(name)).sort();
+  return kept.map((name) => items.get(name));
 }
 
 /** Maximum number of unknown names that are each reported with a guess: guessing takes time. */
@@ -137,8 +180,6 @@ function collectWarnings(
   for (const [name] of given) {
     const meaning = classify(name);
     if (meaning.kind === 'unknown') unknown.push({ level: 'pod', name });
-    if (meaning.kind !== 'rejected') continue;
-    problems.push({ path: `${prefix}/${name}`, message: meaning.reason });
   }
   for (const [name] of annotationsOf(input.namespace ?? {}, prefix)) {
     const meaning = classify(name);
@@ -169,18 +210,21 @@ function reportUnknown(
   if (rest > 0) warnings.push(`${rest} more annotations of ${prefix} are unknown`);
 }
 
+/** The part after the name of a setting of a file or a variable. */
+const ITEM = /-<name>$/i;
+
 /** Of `templates-db` only the part before the file's name is compared: `template-db` may be meant. */
 function nearestAnnotation(name: string): string | undefined {
   if (name.length > MAX_GUESSED_CHARS) return undefined;
   const parts = name.replace(/(?<!-)-+$/, '').split('-');
   const guesses = ANNOTATIONS.flatMap((row) => {
-    const [known = '', isPerFile] = row.name.split('-<name>');
-    const count = isPerFile === undefined ? parts.length : known.split('-').length;
+    const [known = '', isPerItem] = row.name.split(ITEM);
+    const count = isPerItem === undefined ? parts.length : known.split('-').length;
     const [given, rest] = [parts.slice(0, count).join('-'), parts.slice(count)];
     const edits = typoDistance(given, known);
     if (edits === undefined) return [];
     const guess =
-      isPerFile === undefined || rest.length > 0 ? [known, ...rest].join('-') : row.name;
+      isPerItem === undefined || rest.length > 0 ? [known, ...rest].join('-') : row.name;
     return [{ guess, edits }];
   });
   return guesses.sort((a, b) => a.edits - b.edits)[0]?.guess;

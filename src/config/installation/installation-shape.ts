@@ -295,6 +295,19 @@ const webhook = shape.object(
   'The webhook.',
 );
 
+const env = shape.object(
+  {
+    enabled: shape.withDefault(
+      shape.flag(
+        'Whether pods may request secrets in environment variables (`env-<NAME>`); requires Kubernetes 1.35. The webhook then lists nodes, because older ones would start containers without their variables.',
+      ),
+      false,
+      false,
+    ),
+  },
+  'Secrets in environment variables.',
+);
+
 const events = shape.object(
   {
     enabled: shape.withDefault(
@@ -353,6 +366,7 @@ export const installationShape = shape.object(
     spiffe: shape.nested(spiffe),
     webhook: shape.nested(webhook),
     csi: shape.nested(csiShape),
+    env: shape.nested(env),
     ...CHART_FIELDS,
     events: shape.nested(events),
   },

@@ -120,6 +120,8 @@ export interface Installation {
     readonly architectures: readonly string[];
   };
   readonly certificate: CertificateInstallation;
+  /** Whether pods may request secrets in environment variables. */
+  readonly env: { readonly enabled: boolean };
   readonly events: { readonly enabled: boolean };
   /** Defaults of settings by annotation name without prefix. */
   readonly defaults: Readonly<Record<string, string>>;
@@ -184,6 +186,7 @@ function build(raw: InstallationValues, place: Place): Installation {
       renewBeforeMs: certificate.renewBefore ?? certificate.validity / 3,
       caBundle: certificate.caBundle,
     },
+    env: raw.env,
     events: raw.events,
     defaults: raw.defaults,
     vault: vaultOf(raw, place.at('vault')),

@@ -28,6 +28,10 @@ export const REVOKE_GRACE_MS = 10_000;
 export const REVOKE_DELAY_MS = 0;
 /** Directory of the delivered files, in the agent and, by default, in the application. */
 export const OUTPUT_DIRECTORY = '/vault/secrets';
+/** Directory of the files with environment variables, in the agent alone: the kubelet reads them on the node. */
+export const ENV_DIRECTORY = '/run/vouchsafe/env';
+/** The variable with the version of the variables of a container: when they were written, in seconds since 1970. */
+export const ENV_VERSION = 'VOUCHSAFE_ENV_VERSION';
 /** Owner and group may read: they share the volume's fsGroup or the UID. */
 export const FILE_MODE = 0o440;
 /** Timeout of one request to Vault; if Vault creates something for it a minute, as in its own clients. */

@@ -180,6 +180,34 @@ export const secretRef: Grammar<SecretRef> = grammar(
   },
 );
 
+/** One value of a secret, without which there is nothing to put into a variable. */
+export const secretKeyRef: Grammar<SecretRef> = {
+  ...secretRef,
+  values: 'a Vault path and a key such as `kvv2/app#key`; `\\#` in the path is a `#`',
+  parse: (given) => {
+    const parsed = secretRef.parse(given);
+    return 'value' in parsed && parsed.value.key === undefined
+      ? err('must have a key, such as kvv2/app#password')
+      : parsed;
+  },
+};
+
+/** The name of an environment variable. Kubernetes accepts more, but shells and most programs do not. */
+export const variableName: Grammar<string> = grammar(
+  'the name of an environment variable: a-z, A-Z, 0-9 and underscore, without a digit at the start',
+  { pattern: '^[A-Za-z_][A-Za-z0-9_]{0,127}$' },
+  (given) => {
+    if (!/^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(given)) {
+      return err(
+        'must be the name of an environment variable: a-z, A-Z, 0-9 and underscore, without a digit at the start',
+      );
+    }
+    return given.startsWith('VOUCHSAFE_')
+      ? err('must not start with VOUCHSAFE_, which is reserved')
+      : ok(given);
+  },
+);
+
 /** An auth mount, with or without `auth/`. */
 export const authMount: Grammar<string> = grammar(
   'an auth mount such as `jwt` (with or without `auth/`)',

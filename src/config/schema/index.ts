@@ -10,9 +10,11 @@ export * as shape from './shape.ts';
 export type { Defaulted, Place, Shape, WrittenOf } from './shape.ts';
 export {
   AUTH_METHODS,
+  ENV_ON_CHANGE,
   FORMATS,
   START_GATES,
   type AuthMethod,
+  type EnvOnChange,
   type Format,
   type NotifyAction,
   type SecretRef,

@@ -18,6 +18,11 @@ export const FORMATS = ['json', 'env', 'properties', 'yaml', 'raw'] as const;
 /** One of {@link FORMATS}. */
 export type Format = (typeof FORMATS)[number];
 
+/** Whether containers restart when their variables change. */
+export const ENV_ON_CHANGE = ['restart', 'none'] as const;
+/** One of {@link ENV_ON_CHANGE}. */
+export type EnvOnChange = (typeof ENV_ON_CHANGE)[number];
+
 /** How the application is notified of changed files. */
 export type NotifyAction =
   /** `signal` is a name such as `SIGHUP`. */

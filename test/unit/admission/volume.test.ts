@@ -183,7 +183,10 @@ const REFUSED: Readonly<Record<string, readonly [Given, RegExp]>> = {
     { 'template-from-app': 'map/key' },
     /^template-from-app: conflicts with .*does not read ConfigMaps; set template-app/,
   ],
-  'an environment variable': [{ 'env-PASSWORD': 'kvv2/app#p' }, /^env-PASSWORD: .*not supported/],
+  'an environment variable': [
+    { 'env-PASSWORD': 'kvv2/app#p' },
+    /^env-PASSWORD: conflicts with vouchsafe\.dev\/mode csi: the kubelet reads variables/,
+  ],
   'a setting of the containers': [{ containers: 'web' }, /^containers: is not an attribute of/],
   'a setting of the mounts': [{ 'mount-path': '/x' }, /^mount-path: .*set mountPath/],
   'a setting of the agent': [{ memory: '1Gi' }, /^memory: .*no agent runs in the pod/],

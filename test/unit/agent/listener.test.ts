@@ -53,6 +53,7 @@ const STATUS: AgentStatus = {
       error: null,
     },
   ],
+  env: { version: 1_764_497_000, containers: [{ name: 'planted-container', version: null }] },
   errors: [
     { code: 'ERR_VAULT_SEALED', message: 'Vault is sealed' },
     { code: 'ERR_VAULT_DENIED', message: 'kvv2/planted is not for role planted' },

@@ -18,7 +18,7 @@ suite('inject', () => {
     assert.match(errors, /^vouchsafe: ERR_ADMISSION_DENIED: Pod\/web: /);
     for (const reason of [
       /mode: this installation has no CSI driver/,
-      /env-PASSWORD: secrets in environment variables are not supported yet/,
+      /env-PASSWORD: conflicts with vouchsafe\.dev\/mode csi/,
       /refresh: must be a duration/,
       /template-app: app:1:3: unknown helper nothing/,
       /template-app: conflicts with vouchsafe\.dev\/format-app|format-app: conflicts with vouchsafe\.dev\/template-app/,

@@ -8,7 +8,7 @@ import { help } from '../../../.tools/docs/commands.ts';
 import { isRead, leaves } from '../../../.tools/docs/tables.ts';
 import { REASONS } from '../../../src/admission/index.ts';
 import { AGENT_CONFIG_SCHEMA } from '../../../src/config/agent/index.ts';
-import { ANNOTATIONS, NOT_YET } from '../../../src/config/annotations/index.ts';
+import { ANNOTATIONS } from '../../../src/config/annotations/index.ts';
 import { INSTALLATION_SCHEMA } from '../../../src/config/installation/index.ts';
 import { ERROR_TABLE, EXIT } from '../../../src/core/index.ts';
 import { TEMPLATE_HELPERS } from '../../../src/template/index.ts';
@@ -25,11 +25,6 @@ test('annotations have their names, defaults and levels', () => {
     return [name, text, name.includes('<') ? undefined : levels.join(', ')];
   });
   assert.deepEqual(written, known);
-});
-
-test('what is rejected for now is named as rejected', () => {
-  for (const prefix of Object.keys(NOT_YET)) assert.match(MANUAL, new RegExp(`\`${prefix}<`));
-  assert.match(MANUAL, /`mode: csi`/);
 });
 
 test('errors have their retry class and their exit code', () => {

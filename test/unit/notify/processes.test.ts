@@ -13,6 +13,7 @@ import {
 } from '../../../src/notify/process-table.ts';
 import { hasCode, VouchsafeError } from '../../../src/core/index.ts';
 import { tempDirectory } from '../../helpers/temp-directory.ts';
+import { createEnvReader } from '../../../src/notify/index.ts';
 import { settle } from '../../helpers/fake-clock.ts';
 import { until } from '../../helpers/until.ts';
 import { ALWAYS, notifierOf, pass } from './harness.ts';
@@ -30,14 +31,17 @@ interface FakeProcess {
   readonly state?: string;
   /** Of the container that it is in. */
   readonly group?: string;
+  /** `NAME=value` */
+  readonly variable?: string;
 }
 
 function showProcess(procDirectory: string, process: FakeProcess): void {
   const { pid, parentPid = 0, startTicks = pid, container, name = 'app', state = 'S' } = process;
   const directory = join(procDirectory, `${pid}`);
   fs.mkdirSync(directory, { recursive: true });
+  const variable = process.variable === undefined ? '' : `${process.variable}\0`;
   const mark = container === undefined ? '' : `VOUCHSAFE_CONTAINER=${container}\0`;
-  fs.writeFileSync(join(directory, 'environ'), `PATH=/bin\0${mark}HOME=/\0`);
+  fs.writeFileSync(join(directory, 'environ'), `PATH=/bin\0${mark}${variable}HOME=/\0`);
   const fields = [state, parentPid, ...Array.from({ length: 17 }, () => 7), startTicks, 8, 9];
   if (process.group !== undefined) {
     fs.writeFileSync(join(directory, 'cgroup'), `0::/../${process.group}\n`);
@@ -356,4 +360,20 @@ test('an abort during the grace kills nobody', async (t) => {
   await clock.advance(60_000);
   await settle();
   assert.equal(child.exitCode ?? child.signalCode, null);
+});
+
+test('the version of the variables is that of the main process', async (t) => {
+  const version = (digits: string): string => `VOUCHSAFE_ENV_VERSION=${digits}`;
+  const procDirectory = procOf(t, [
+    { pid: 7, container: 'app', variable: version('1764497000') },
+    { pid: 8, parentPid: 7, container: 'app', variable: version('2') },
+    { pid: 9, container: 'odd', variable: version('now') },
+    { pid: 10, container: 'none' },
+  ]);
+  const reader = createEnvReader({ procDirectory });
+  assert.equal(await reader.versionOf('app'), 1_764_497_000);
+  for (const name of ['odd', 'none', 'absent']) {
+    assert.equal(await reader.versionOf(name), undefined, name);
+  }
+  assert.equal(await createEnvReader().versionOf('absent'), undefined);
 });

@@ -58,6 +58,7 @@ test('the smallest document gets every documented default', () => {
       tokenFile: undefined,
     },
     outputDirectory: '/vault/secrets',
+    env: undefined,
     files: [
       {
         name: 'app',
@@ -501,3 +502,62 @@ test('grants are read with the defaults of missing fields', () => {
     assert.ok(problems.includes(`grants[0].${name}: `), `${name}: ${problems}`);
   }
 });
+
+test('variables are files in a directory of their own', () => {
+  const variables = [
+    { name: 'DB_PASSWORD', secret: 'kvv2/app#password', optional: true },
+    { name: 'URL', template: '{{x}}' },
+  ];
+  const { files, env } = parseAgentConfig({ ...HEAD, env: { variables } }, ENVIRONMENT);
+  const secret = { path: 'kvv2/app', key: 'password', optional: true };
+  const common = { mode: 0o400, refreshMs: 300_000, onChange: [] };
+  assert.deepEqual(files, [
+    {
+      name: '$DB_PASSWORD',
+      path: '..env/DB_PASSWORD',
+      variable: 'DB_PASSWORD',
+      source: { kind: 'format', format: 'raw', secret },
+      ...common,
+    },
+    {
+      name: '$URL',
+      path: '..env/URL',
+      variable: 'URL',
+      source: { kind: 'template', text: '{{x}}' },
+      ...common,
+    },
+  ]);
+  assert.deepEqual(env, { directory: '/run/vouchsafe/env', onChange: undefined, containers: [] });
+});
+
+test('what happens when variables change can be set', () => {
+  const variables = [{ name: 'A', secret: 'kvv2/app#a' }];
+  const given = { variables, directory: '/env', onChange: 'restart', containers: ['web'] };
+  const { env } = parseAgentConfig({ ...HEAD, env: given }, ENVIRONMENT);
+  assert.deepEqual(env, { directory: '/env', onChange: 'restart', containers: ['web'] });
+});
+
+for (const [name, variables, problem] of [
+  ['no content', [{ name: 'A' }], /has no content: set secret or template/],
+  ['both', [{ name: 'A', secret: 'kv/a#b', template: 'x' }], /template: conflicts with secret/],
+  ['optional without secret', [{ name: 'A', template: 'x', optional: true }], /optional: requires/],
+  ['no key', [{ name: 'A', secret: 'kv/a' }], /must have a key/],
+  ['no name', [{ secret: 'kv/a#b' }], /name: is missing/],
+  ['another name', [{ name: 'A-B', secret: 'kv/a#b' }], /must be the name of an environment/],
+  [
+    'twice',
+    [
+      { name: 'A', template: 'x' },
+      { name: 'A', template: 'y' },
+    ],
+    /"\$A" is used twice/,
+  ],
+  ['none', [], /nothing to deliver: set files, env\.variables/],
+] as const) {
+  test(`rejected: a variable with ${name}`, () => {
+    assert.throws(
+      () => parseAgentConfig({ ...HEAD, env: { variables } }, ENVIRONMENT),
+      (error: unknown) => error instanceof Error && problem.test(error.message),
+    );
+  });
+}
