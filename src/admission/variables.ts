@@ -12,7 +12,7 @@ import { Diagnostics } from './diagnostics.ts';
 import type { PlanInput } from './injection-types.ts';
 import { VOLUME } from './names.ts';
 import { mayRunOn } from './node-requirements.ts';
-import type { Container, EnvVar, Pod } from './pod.ts';
+import type { Container, EnvVar } from './pod.ts';
 import { checkRestart } from './restart-policy.ts';
 import { checkSignalUser, type UserInput } from './user.ts';
 
