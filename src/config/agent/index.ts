@@ -1,11 +1,3 @@
-export type {
-  AgentConfig,
-  AuthConfig,
-  EnvConfig,
-  FileConfig,
-  LoginConfig,
-  VaultConfig,
-} from './agent-config.ts';
 export {
   AGENT_API_VERSION,
   AGENT_CONFIG_SCHEMA,
