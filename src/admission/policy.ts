@@ -45,7 +45,8 @@ export interface PolicyDecision {
 
 /** One request of a pod, and the annotation that it comes from. */
 interface PolicyRequest {
-  readonly file: string;
+  /** Undefined for a variable, which has the login of the pod. */
+  readonly file: string | undefined;
   readonly path: string;
   readonly dependency: Dependency;
 }
@@ -74,11 +75,11 @@ export function decideByPolicies(input: PolicyInput): PolicyDecision {
     // Also what needs no login, such as JWT-SVIDs.
     decide(input, {
       login: own,
-      asked: requests.filter(({ file }) => !others.has(file)),
+      asked: requests.filter(({ file }) => file === undefined || !others.has(file)),
       matching,
     }),
     ...named.map((login) => {
-      const asked = requests.filter(({ file }) => login.files.has(file));
+      const asked = requests.filter(({ file }) => file !== undefined && login.files.has(file));
       return decide(input, { login, asked, matching });
     }),
   ];

@@ -4,7 +4,7 @@
  */
 import type { Settings } from '../config/annotations/index.ts';
 import { DEFAULTS, type StartGateKind } from '../config/schema/index.ts';
-import { isBefore } from './kubernetes-version.ts';
+import { isBefore } from '../core/index.ts';
 import { DIRECTORY } from './names.ts';
 
 /** Input of {@link startGateFields}. */

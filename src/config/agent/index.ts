@@ -1,3 +1,10 @@
+export type {
+  AgentConfig,
+  AuthConfig,
+  FileConfig,
+  LoginConfig,
+  VaultConfig,
+} from './agent-config.ts';
 export {
   AGENT_API_VERSION,
   AGENT_CONFIG_SCHEMA,
