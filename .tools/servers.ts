@@ -132,6 +132,8 @@ async function build(program: Program): Promise<number> {
   }
 }
 
+const PACKAGES_LOCK = '/run/lock/vouchsafe-packages';
+
 /**
  * Checks for Debian packages. As root with `CI=true` it installs missing ones; otherwise it prints the command that
  * installs them, and ends the process.
@@ -150,9 +152,10 @@ export async function ensurePackages(packages: readonly Package[]): Promise<void
     mkdirSync(dirname(settings.path), { recursive: true });
     writeFileSync(settings.path, settings.text);
   }
+  // Two suites may be prepared at once, and apt-get does not wait for another one.
   const quietly = ['DEBIAN_FRONTEND=noninteractive', 'UCF_FORCE_CONFFOLD=1', 'apt-get'];
   for (const args of [['update', '--quiet'], install]) {
-    const code = await run('env', [...quietly, ...args], root);
+    const code = await run('flock', [PACKAGES_LOCK, 'env', ...quietly, ...args], root);
     if (code !== 0) process.exit(code);
   }
 }
