@@ -12,7 +12,7 @@ export type {
   X509Files,
 } from './ports.ts';
 export { serveAgent } from './listener.ts';
-export { GATE_OPEN, GATE_SOCKET, StartGate } from './start-gate.ts';
+export { GATE_SOCKET, StartGate } from './start-gate.ts';
 export { savedBytes, StateFile } from './state-file.ts';
 export { createStatusRecorder, type AgentStatus } from './status.ts';
 export type { AgentParts } from './wire-agent.ts';

@@ -16,7 +16,7 @@ import { lifeBetweenTriesMs, limitOfTry, type StartTries, type TryLimit } from '
 /** Name of the socket in the directory of the state; the webhook passes it to the hook. */
 export const GATE_SOCKET = 'start.sock';
 /** What the hook waits for; any other answer is the reason why it fails. */
-export const GATE_OPEN = 'open';
+const GATE_OPEN = 'open';
 
 /** There is one hook; a person may try another one by hand. */
 const MAX_CONNECTIONS = 8;

@@ -164,7 +164,7 @@ class GatedPod extends StatefulPod {
   }
 
   get record(): unknown {
-    return JSON.parse(readFileSync(join(this.directory, 'start.json'), 'utf8'));
+    return JSON.parse(readFileSync(join(this.directory, 'start.json'), 'utf8')) as unknown;
   }
 }
 
