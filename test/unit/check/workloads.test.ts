@@ -126,7 +126,7 @@ suite('pods with settings among their labels', () => {
       'with files as annotations',
       { annotations: { 'vouchsafe.dev/secret-app': 'kvv2/app' }, labels },
       'warning',
-      /among the labels of the pod.*; the pod requests files, but no injection/,
+      /among the labels of the pod.*; the pod requests files or variables, but no injection/,
     ],
     [
       'with the annotation that opts out',

@@ -35,7 +35,8 @@ test('pods of the manual are injected without a warning', () => {
     .flatMap(podsOf)
     .filter((pod) => volumesByHand(pod).length === 0);
   assert.ok(pods.length >= 3);
-  for (const pod of pods) assertInjected(pod, { csi: { enabled: true } });
+  const values = { csi: { enabled: true }, env: { enabled: true } };
+  for (const pod of pods) assertInjected(pod, values);
 });
 
 /** Attributes of the volumes of the CSI driver that a pod names itself. */
