@@ -72,7 +72,7 @@ suite('a real Vault with TLS behind a proxy', () => {
     const proxy = await startConnectProxy(t);
     proxy.behaviour = 407;
     await using bench = await AgentBench.create();
-    const agent = await bench.start({ ...document({ proxy: proxy.url }), initDeadline: '2s' }, [
+    const agent = await bench.start({ ...document({ proxy: proxy.url }), initDeadline: '8s' }, [
       '--once',
     ]);
     assert.notEqual(await agent.exit(), 0);
