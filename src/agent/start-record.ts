@@ -6,6 +6,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { fieldsOf, type Clock, type Logger } from '../core/index.ts';
 import type { StartTries } from './start-tries.ts';
+import { writePrivate } from './value-files.ts';
 
 const FILE_NAME = 'start.json';
 
@@ -29,7 +30,8 @@ export class StartRecord {
     try {
       fs.mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
       const temporary = join(this.#directory, `.${FILE_NAME}.new`);
-      fs.writeFileSync(temporary, JSON.stringify(tries), { mode: 0o600 });
+      fs.rmSync(temporary, { force: true });
+      writePrivate(temporary, JSON.stringify(tries));
       fs.renameSync(temporary, this.#path);
     } catch (error) {
       this.#logger.warn('the tries of the start were not saved', { error });
