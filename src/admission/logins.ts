@@ -44,8 +44,8 @@ function podLogins(
     logins.set(keyOf(login), login);
     login.files.add(file.name);
   }
-  const isForVariables = variables.some(({ env: secret, 'env-template': template }) =>
-    mayUseVault({ ...(secret && { secret }), ...(template && { template }) }),
+  const isForVariables = variables.some(
+    ({ env, 'env-template': template }) => env !== undefined || hasExpression(template),
   );
   const used = [...logins.values()].filter(
     (login) => login.files.size > 0 || (login === ofPod && isForVariables),
@@ -75,14 +75,13 @@ function nameOf({ chosen, role }: Choice): string {
   return role === undefined ? chosen : `${chosen}/${role}`;
 }
 
+function mayUseVault({ secret, template, 'template-from': from }: FileSettings): boolean {
+  return secret !== undefined || from !== undefined || hasExpression(template);
+}
+
 /** A template without an expression is a fixed text. */
-function mayUseVault({
-  secret,
-  template,
-  'template-from': from,
-}: Omit<FileSettings, 'name'>): boolean {
-  const hasExpression = template?.value.includes('{{') === true;
-  return secret !== undefined || from !== undefined || hasExpression;
+function hasExpression(template: FileSettings['template']): boolean {
+  return template?.value.includes('{{') === true;
 }
 
 /** The logins with their connections; reports connections that do not exist or that the pod may not use. */
