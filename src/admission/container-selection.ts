@@ -3,6 +3,7 @@
  */
 import type { FileSettings, Settings } from '../config/annotations/index.ts';
 import type { NotifyAction } from '../config/schema/index.ts';
+import { listUpTo } from '../core/index.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { isMeshProxy, isMeshSetup, proxylessStarts } from './meshes.ts';
 import { applicationFilter } from './platform-containers.ts';
@@ -139,9 +140,8 @@ function choose(
 const MAX_MISSING = 10;
 
 function missingContainer(name: string, known: ReadonlySet<string>): string {
-  const names = [...known].slice(0, MAX_MISSING).join(', ');
-  const more = known.size > MAX_MISSING ? ` and ${known.size - MAX_MISSING} more` : '';
-  return `there is no container "${name}"${names === '' ? '' : `; choose from ${names}${more}`}`;
+  const names = listUpTo([...known], MAX_MISSING);
+  return `there is no container "${name}"${names === '' ? '' : `; choose from ${names}`}`;
 }
 
 function signalledContainers(input: SelectionInput, diagnostics: Diagnostics): Container[] {

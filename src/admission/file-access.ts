@@ -4,7 +4,7 @@
  */
 import type { FileSettings, Settings } from '../config/annotations/index.ts';
 import { DEFAULTS } from '../config/schema/index.ts';
-import { fieldsOf } from '../core/index.ts';
+import { fieldsOf, listUpTo } from '../core/index.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import type { Container, Pod } from './pod.ts';
 import { userOf } from './user.ts';
@@ -122,9 +122,8 @@ function runs(containers: readonly Container[]): string {
 const MAX_NAMES = 5;
 
 function listed(containers: readonly Container[]): string {
-  const names = containers.slice(0, MAX_NAMES).map(({ name }) => `"${name}"`);
-  const more = containers.length > MAX_NAMES ? ` and ${containers.length - MAX_NAMES} more` : '';
-  return `container${containers.length === 1 ? '' : 's'} ${names.join(', ')}${more}`;
+  const names = containers.map(({ name }) => `"${name}"`);
+  return `container${containers.length === 1 ? '' : 's'} ${listUpTo(names, MAX_NAMES)}`;
 }
 
 type Access = 'yes' | 'no' | 'unknown';

@@ -6,7 +6,7 @@
 import { MAX_VARIABLES } from '../config/agent/index.ts';
 import type { VariableSettings } from '../config/annotations/index.ts';
 import { DEFAULTS } from '../config/schema/index.ts';
-import { ENV_FILES_MINOR, isBefore } from '../core/index.ts';
+import { ENV_FILES_MINOR, isBefore, listUpTo } from '../core/index.ts';
 import { checkSharedProcesses, runningContainers } from './container-selection.ts';
 import { Diagnostics } from './diagnostics.ts';
 import type { PlanInput } from './injection-types.ts';
@@ -76,9 +76,8 @@ function clusterProblem(input: VariablesInput): string | undefined {
   if (oldNodes === 'unknown') return 'the nodes cannot be listed at the moment, try again';
   const found = oldNodes.filter((node) => isOfLinux(node.labels) && mayRunOn(pod, node));
   if (found.length === 0) return undefined;
-  const names = found.slice(0, MAX_NAMED).map(({ name, version }) => `${name} (${version})`);
-  const more = found.length > MAX_NAMED ? ` and ${found.length - MAX_NAMED} more` : '';
-  return `the pod may be scheduled to ${names.join(', ')}${more}, whose kubelet is older than 1.${ENV_FILES_MINOR} and would start it without its variables: set a nodeSelector or a required node affinity that excludes such nodes`;
+  const names = found.map(({ name, version }) => `${name} (${version})`);
+  return `the pod may be scheduled to ${listUpTo(names, MAX_NAMED)}, whose kubelet is older than 1.${ENV_FILES_MINOR} and would start it without its variables: set a nodeSelector or a required node affinity that excludes such nodes`;
 }
 
 /** Pods for Windows are denied before; others do not run there. */

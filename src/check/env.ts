@@ -4,8 +4,8 @@
 import { VOLUME } from '../admission/index.ts';
 import type { Installation } from '../config/installation/index.ts';
 import type { NodeFacts } from '../contracts/index.ts';
-import { ENV_FILES_MINOR, fieldsOf } from '../core/index.ts';
-import { itemsOf, oldNodesIn, type ApiObject } from '../kubernetes/index.ts';
+import { ENV_FILES_MINOR, fieldsOf, listUpTo } from '../core/index.ts';
+import { itemsOf, nodesBefore, type ApiObject } from '../kubernetes/index.ts';
 import { RESOURCE } from './cluster.ts';
 import { fieldAt, textAt, type Context } from './context.ts';
 import { runCheck, type Finding, type Result } from './finding.ts';
@@ -24,7 +24,7 @@ export async function* checkEnv(
 
 async function checkNodes({ cluster, namespace }: Context): Promise<Result> {
   const nodes = await cluster.list(RESOURCE.nodes);
-  const old = oldNodesIn(nodes);
+  const old = nodesBefore(nodes, ENV_FILES_MINOR);
   const rule = `Kubernetes 1.${ENV_FILES_MINOR}, which secrets in environment variables require`;
   if (old.length === 0) {
     return { status: 'ok', message: `the kubelets of all ${nodes.length} nodes have ${rule}` };
@@ -49,9 +49,8 @@ async function checkNodes({ cluster, namespace }: Context): Promise<Result> {
 }
 
 function named(nodes: readonly NodeFacts[]): string {
-  const names = nodes.slice(0, MAX_NAMED).map(({ name, version }) => `${name} (${version})`);
-  const more = nodes.length - MAX_NAMED;
-  return `${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+  const names = nodes.map(({ name, version }) => `${name} (${version})`);
+  return listUpTo(names, MAX_NAMED);
 }
 
 /** Whether a pod has the volume with its variables. */

@@ -2,8 +2,7 @@
  * Checks the ClusterTrustBundles with the CA of a connection, and the kubelets that project them.
  */
 import type { TrustBundle } from '../config/installation/index.ts';
-import { isBefore } from '../core/index.ts';
-import type { ApiObject } from '../kubernetes/index.ts';
+import { nodesBefore, type ApiObject } from '../kubernetes/index.ts';
 import { RESOURCE, type Resource } from './cluster.ts';
 import { textAt, type Context } from './context.ts';
 import { quoted, type Result } from './finding.ts';
@@ -40,13 +39,13 @@ export async function checkTrustBundle(context: Context, { source }: TrustBundle
 /** Checks whether the kubelets are new enough: an older one does not start pods with such a volume. */
 export async function checkKubelets({ cluster }: Context): Promise<Result> {
   const nodes = await cluster.list(RESOURCE.nodes);
-  const old = nodes.filter((node) => isBefore(kubeletOf(node), MINOR));
+  const old = nodesBefore(nodes, MINOR);
   const [first] = old;
   if (first === undefined) {
     const message = `the kubelets of all ${nodes.length} nodes have ClusterTrustBundles`;
     return { status: 'ok', message };
   }
-  const example = `${quoted(textAt(first, 'metadata', 'name'))} with ${quoted(kubeletOf(first))}`;
+  const example = `${quoted(first.name)} with ${quoted(first.version)}`;
   const message = `the kubelets of ${old.length} of ${nodes.length} nodes are older than 1.37, such as ${example}: without ${GATES} pods whose CA is in a ClusterTrustBundle do not start there`;
   return { status: 'warning', message, remedy: 'upgrade the nodes, or set the feature gates' };
 }
@@ -72,8 +71,4 @@ async function bundlesOf(
   const fieldSelector = `spec.signerName=${signerName}`;
   const all = await cluster.list(resource, { fieldSelector });
   return all.filter(({ metadata }) => selects(labelSelector, metadata['labels']));
-}
-
-function kubeletOf(node: ApiObject): string {
-  return textAt(node, 'status', 'nodeInfo', 'kubeletVersion');
 }

@@ -61,6 +61,7 @@ export {
   variableOf,
   variablePath,
 } from './output-path.ts';
+export { listUpTo } from './listing.ts';
 export { typoDistance, nearest } from './nearest.ts';
 export { explainProblems, formatProblems, problemsError, type Problem } from './problems.ts';
 export { isPrintable, printableLine, printableText } from './printable.ts';

@@ -15,6 +15,6 @@ export { Informer } from './informer.ts';
 export { kubeconfigAccess } from './kubeconfig.ts';
 export { Lease } from './leader-election.ts';
 export { createKubernetesApi } from './rest.ts';
-export { listOldNodes, oldNodesIn } from './old-nodes.ts';
+export { listOldNodes, nodesBefore } from './old-nodes.ts';
 export { watchNamespaces, type Namespaces } from './namespaces.ts';
 export { fetchPodFacts, cachedPodFacts } from './pod-facts.ts';

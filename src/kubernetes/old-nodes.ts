@@ -87,20 +87,20 @@ async function fetchOldNodes(
     const from = next === '' ? { resourceVersion: '0' } : { continue: next };
     const query = { limit: String(PAGE), ...from };
     const list = await api.send({ method: 'GET', path: COLLECTION, query }, signal);
-    found.push(...oldNodesIn(list['items']));
+    found.push(...nodesBefore(list['items'], ENV_FILES_MINOR));
     const { continue: token } = list.metadata;
     next = typeof token === 'string' ? token : '';
   } while (next !== '');
   return found;
 }
 
-/** The nodes of a list whose kubelet does not support variables from files. */
-export function oldNodesIn(items: unknown): readonly NodeFacts[] {
+/** The nodes of a list whose kubelet is older than `1.MINOR`. */
+export function nodesBefore(items: unknown, minor: number): readonly NodeFacts[] {
   return itemsOf(items).flatMap((item) => {
     const node = readObject(item);
     const { kubeletVersion } = fieldsOf(fieldsOf(node['status'])['nodeInfo']);
     const version = typeof kubeletVersion === 'string' ? kubeletVersion : '';
-    if (!isBefore(version, ENV_FILES_MINOR)) return [];
+    if (!isBefore(version, minor)) return [];
     const labels = Object.entries(fieldsOf(node.metadata['labels'])).filter(
       (entry): entry is [string, string] => typeof entry[1] === 'string',
     );

@@ -5,6 +5,7 @@ import type { TemplateCheck } from '../contracts/index.ts';
 import {
   isOptional,
   JsonText,
+  listUpTo,
   MAX_SHORT_BYTES,
   toVouchsafeError,
   VouchsafeError,
@@ -201,9 +202,7 @@ function outputOf(
 }
 
 function describeJob(names: readonly string[]): string {
-  const listed = names.slice(0, MAX_NAMES).join(', ');
-  const more = names.length > MAX_NAMES ? ` and ${names.length - MAX_NAMES} more` : '';
-  return `rendering ${listed}${more}`;
+  return `rendering ${listUpTo(names, MAX_NAMES)}`;
 }
 
 function mib(bytes: number): number {
