@@ -93,8 +93,14 @@ async function startPod(annotations: Variables, bench: AgentBench): Promise<Vari
     checkTemplate,
   });
   assert.equal(result.outcome, 'injected', result.message);
-  // Everything as it is but what only a pod has: directories of its volumes, and its port.
-  const { stateDirectory: _, listen: __, output, ...config } = result.agentConfig ?? {};
+  // Everything as it is but what only a pod has: directories of its volumes, its port, and a kubelet that runs the hook.
+  const {
+    stateDirectory: _,
+    listen: __,
+    startGate: ___,
+    output,
+    ...config
+  } = result.agentConfig ?? {};
   await bench.start({ ...config, output: { ...output, directory: bench.output } });
   const variables = Object.fromEntries(
     result.pod.spec.containers[0]?.env?.map(({ name, value }) => [name, String(value)]) ?? [],
