@@ -13,7 +13,7 @@ import { buildPrograms, ensurePackages, POSTGRESQL, root, say } from './servers.
 const LONGEST = 'test/real/pki.test.ts';
 
 /** Files side by side: they wait most of their time. */
-const CONCURRENCY = 4;
+const CONCURRENCY = 3;
 
 await ensurePackages([POSTGRESQL]);
 await buildPrograms([SPIFFECHECK, VAULT, CSI_SANITY, ...SPIRE]);
