@@ -157,12 +157,14 @@ function outputParts(
     : { templates: memory.templates(templates), writer: memory.writer(writer) };
 }
 
-function outputWriter({ outputDirectory, env }: AgentConfig, common: Common): WriterPort {
+function outputWriter(config: AgentConfig, common: Common): WriterPort {
+  const { outputDirectory, env } = config;
   const files = createFileWriter({ directory: outputDirectory, ...common });
   if (env === undefined) return files;
   const { directory } = env;
   const variables = createFileWriter({ directory, ...common });
-  return createEnvWriter({ files, variables, directory, ...common });
+  const names = config.files.flatMap(({ variable }) => (variable === undefined ? [] : [variable]));
+  return createEnvWriter({ files, variables, directory, names, ...common });
 }
 
 function stateFileOf({ stateDirectory }: AgentConfig, clock: Clock): StateFile | undefined {

@@ -41,6 +41,8 @@ export interface EnvWriterOptions {
   /** Writes the files with variables, into `directory`. */
   readonly variables: FileWriter;
   readonly directory: string;
+  /** All variables. One without a value has an empty file: the kubelet starts no container whose file is missing, even if it is optional. */
+  readonly names: readonly string[];
   readonly clock: Clock;
 }
 
@@ -48,8 +50,9 @@ export interface EnvWriterOptions {
 export function createEnvWriter(options: EnvWriterOptions): EnvWriter {
   return {
     async write(files, signal) {
-      const [variables, others] = partition(files);
-      checkTotal(variables);
+      const [given, others] = partition(files);
+      checkTotal(given);
+      const variables = [...given, ...emptyFiles(options.names, given)];
       // First, because a failure of the variables has to leave the files as they are.
       const { changed, swapped, version } = await writeVariables(options, variables, signal);
       const result = await options.files.write(others, signal);
@@ -76,6 +79,16 @@ function partition(
   return [variables, others];
 }
 
+/** Files for the variables that have no value. */
+function emptyFiles(
+  names: readonly string[],
+  present: readonly OutputFile[],
+): readonly OutputFile[] {
+  const known = new Set(present.map(({ path }) => path));
+  const missing = names.filter((name) => !known.has(name));
+  return missing.map((path) => ({ path, mode: 0o400, content: Buffer.alloc(0) }));
+}
+
 async function writeVariables(
   { variables: writer, directory, clock }: EnvWriterOptions,
   variables: readonly OutputFile[],
@@ -90,7 +103,12 @@ async function writeVariables(
   // Greater in any case: two sets in one second, or with a clock that was set back, have different versions.
   const version = last === undefined ? nowSeconds : isSame ? last : Math.max(nowSeconds, last + 1);
   const { changed, swapped } = await writer.write([...variables, versionFile(version)], signal);
-  const names = changed.filter((name) => name !== DEFAULTS.ENV_VERSION);
+  // To a reader, an empty file is as good as none.
+  const stillMissing = variables
+    .filter(({ path, content }) => content.byteLength + (present.get(path)?.byteLength ?? 0) === 0)
+    .map(({ path }) => path);
+  const unchanged = new Set([DEFAULTS.ENV_VERSION, ...stillMissing]);
+  const names = changed.filter((name) => !unchanged.has(name));
   return { changed: names.map(variablePath), swapped, version };
 }
 

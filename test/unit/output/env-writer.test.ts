@@ -11,7 +11,7 @@ import { ALWAYS, readAll, setOf, writerOf } from './harness.ts';
 const START = Date.UTC(2026, 0, 1);
 const SECONDS = START / 1000;
 
-function bench(t: TestContext, startMs = START) {
+function bench(t: TestContext, startMs = START, names: readonly string[] = []) {
   const root = tempDirectory(t);
   const [files, directory] = [join(root, 'files'), join(root, 'env')];
   const create = (atMs: number) =>
@@ -19,6 +19,7 @@ function bench(t: TestContext, startMs = START) {
       files: writerOf(files),
       variables: writerOf(directory),
       directory,
+      names,
       clock: new FakeClock(atMs),
     });
   return { files, directory, create, writer: create(startMs) };
@@ -67,6 +68,21 @@ test('the version changes with a variable, and with nothing else', async (t) => 
   assert.equal((await write(earlier, { A: '4', C: '' })).version, SECONDS + 3603);
   const file = readFileSync(join(directory, 'VOUCHSAFE_ENV_VERSION'), 'utf8');
   assert.equal(file, `VOUCHSAFE_ENV_VERSION='${SECONDS + 3603}'\n`);
+});
+
+test('a variable without a value has a file all the same: the kubelet rejects an optional one without', async (t) => {
+  const { directory, writer, create } = bench(t, START, ['A', 'B']);
+  const first = await writer.write(variables({ A: '1' }), ALWAYS);
+  assert.deepEqual(first.changed, ['..env/A'], 'for a reader, B is missing as before');
+  const { A, B } = readAll(directory);
+  assert.deepEqual([A, B], ["A='1'\n", '']);
+  const again = await create(START + 60_000).write(variables({ A: '1' }), ALWAYS);
+  assert.deepEqual(again, { changed: [], swapped: false, version: SECONDS });
+  const added = await writer.write(variables({ A: '1', B: '2' }), ALWAYS);
+  assert.deepEqual(added.changed, ['..env/B']);
+  const removed = await writer.write(variables({ A: '1' }), ALWAYS);
+  assert.deepEqual(removed.changed, ['..env/B']);
+  assert.equal(readAll(directory)['B'], '');
 });
 
 test('a version that cannot be read is a new one', async (t) => {
