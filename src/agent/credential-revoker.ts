@@ -123,6 +123,20 @@ function createLoginRevoker(parts: LoginRevokerOptions): CredentialRevoker {
     return sessions.retired.filter((session) => !inUse.has(session.id) && !revoking.has(session));
   }
 
+  /** True of a token that expired in its grace period: Vault would reject it. */
+  function hasExpired({ id }: Session): boolean {
+    return sessions.retired.every((session) => session.id !== id);
+  }
+
+  async function revokeSession(session: Session, signal: AbortSignal): Promise<void> {
+    for (const id of session.orphans ?? []) {
+      await attempt('lease', () => vault.revokeLease(session.token, id, signal), signal);
+    }
+    if (!session.isBatch) {
+      await attempt('token', () => vault.revokeToken(session.token, signal), signal);
+    }
+  }
+
   return {
     async revokeUnused(superseded, signal) {
       const idle = idleSessions();
@@ -139,12 +153,7 @@ function createLoginRevoker(parts: LoginRevokerOptions): CredentialRevoker {
         await attempt('lease', () => vault.revokeLease(current.token, lease.id, signal), signal);
       }
       for (const session of idle) {
-        for (const id of session.orphans ?? []) {
-          await attempt('lease', () => vault.revokeLease(session.token, id, signal), signal);
-        }
-        if (!session.isBatch) {
-          await attempt('token', () => vault.revokeToken(session.token, signal), signal);
-        }
+        if (!hasExpired(session)) await revokeSession(session, signal);
         sessions.forget(session);
         revoking.delete(session);
       }

@@ -99,3 +99,19 @@ test('leases of a batch token that are in their grace period at the end are revo
   await running.stop();
   assert.deepEqual([h.vault.count('revokeLease'), h.vault.good], [2, 0]);
 });
+
+test('a token that expires in its grace period is not revoked: Vault would reject it', async (t) => {
+  for (const [revokeGrace, revoked] of [
+    ['1s', 1],
+    ['30m', 0],
+  ] as const) {
+    const h = new Harness(t);
+    h.vault.tokenRenewable = false;
+    h.vault.define('database/creds/app', { kind: 'dynamic', ttlMs: 10 * MINUTE_MS });
+    await h.start({ ...DOCUMENT, revokeGrace });
+    while (h.vault.count('login') < 2) await h.clock.advance(MINUTE_MS);
+    await h.clock.advance(40 * MINUTE_MS);
+    assert.deepEqual([h.vault.count('login'), h.vault.count('revokeToken')], [2, revoked]);
+    assert.equal(h.vault.liveTokens, 1);
+  }
+});
