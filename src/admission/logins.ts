@@ -2,7 +2,12 @@
  * The logins of a pod: one for each connection and role that its files choose. Files with the same ones share a session.
  */
 import { MAX_LOGINS, type RawAgentConfig } from '../config/agent/index.ts';
-import type { FileSettings, ResolvedSettings, Settings } from '../config/annotations/index.ts';
+import {
+  x509Login,
+  type FileSettings,
+  type ResolvedSettings,
+  type Settings,
+} from '../config/annotations/index.ts';
 import type { Installation, VaultConnection } from '../config/installation/index.ts';
 import { grammar } from '../config/schema/index.ts';
 import type { Diagnostics } from './diagnostics.ts';
@@ -100,7 +105,9 @@ export function neededLogins(
   return logins.flatMap((login): NeededLogin[] => {
     const { chosen } = login;
     if (!connections.has(chosen)) {
-      connections.set(chosen, connectionOf(login, installation, diagnostics));
+      const connection = connectionOf(login, installation, diagnostics);
+      connections.set(chosen, connection);
+      checkTls({ connection, chosen }, resolved, installation, diagnostics);
     }
     const connection = connections.get(chosen);
     const index = [...connections.keys()].indexOf(chosen);
@@ -134,6 +141,24 @@ function connectionOf(
     return undefined;
   }
   return { ...PLAIN_CONNECTION, address: address.value };
+}
+
+/** Only TLS has client certificates. */
+function checkTls(
+  {
+    connection,
+    chosen,
+  }: { readonly connection: VaultConnection | undefined; readonly chosen: string },
+  { settings }: ResolvedSettings,
+  { annotationPrefix }: Installation,
+  diagnostics: Diagnostics,
+): void {
+  const login = x509Login(settings);
+  if (login === undefined || connection?.address.startsWith('http:') !== true) return;
+  const [name = '', value = ''] = login.split(' ');
+  const path = `${annotationPrefix}/${name}`;
+  const message = `${value} requires an https address: the X.509-SVID is the client certificate, and that of "${chosen}" is ${connection.address}`;
+  diagnostics.invalid({ path, message });
 }
 
 const PLAIN_CONNECTION = {
@@ -198,6 +223,7 @@ function authOf(
   return {
     method: settings['auth-method'].value,
     ...(mount !== undefined && { mount }),
+    ...(x509Login(settings) === 'auth-svid x509' && { svid: 'x509' }),
     ...(role !== undefined && { role }),
     audience: settings.audience.value,
     ...(tokenFile !== undefined && { tokenFile }),

@@ -4,6 +4,7 @@
  */
 import { toVouchsafeError, type VouchsafeError } from '../core/index.ts';
 import { raceAbort, Latest, runAll, type Task } from '../async/index.ts';
+import { afterCertificates } from './client-certificates.ts';
 import type { Delivery } from './delivery.ts';
 import { followX509, needsX509 } from './follow-x509.ts';
 import { linger } from './linger.ts';
@@ -187,14 +188,15 @@ export class Agent<T> {
       onFailure: (error) => this.#failed(error),
     });
     this.#delivery = delivery;
+    const withVault = (task: Task): Task => afterCertificates({ ...this.#parts, logins }, task);
     const tasks: Task[] = [
       (signal) => templates.run(signal),
-      (signal) => values.run(signal),
-      (signal) => delivery.run(signal),
+      withVault((signal) => values.run(signal)),
+      withVault((signal) => delivery.run(signal)),
       (signal) => this.#saveChanges(signal),
     ];
     for (const login of logins.values()) {
-      tasks.push((signal) => login.sessions.run(signal));
+      tasks.push(withVault((signal) => login.sessions.run(signal)));
       tasks.push((signal) => this.#moveLeases(login, signal));
     }
     if (envContainers !== undefined) tasks.push((signal) => envContainers.run(signal));

@@ -3,7 +3,8 @@
  */
 import type { LoginRequest, VaultToken } from '../contracts/index.ts';
 import { type Clock, type Grants, Secret, VouchsafeError } from '../core/index.ts';
-import type { AuthConfig } from '../config/agent/index.ts';
+import { presentsX509, type AuthConfig } from '../config/agent/index.ts';
+import { certificateOf } from './client-certificates.ts';
 import type { FilesPort, IdentityPort, TokenPort, VaultPort } from './ports.ts';
 
 /** The largest service-account token that is accepted. */
@@ -43,11 +44,12 @@ export async function loginOnce(parts: LoginParts, signal: AbortSignal): Promise
 async function loginRequest(parts: LoginParts, signal: AbortSignal): Promise<LoginRequest> {
   const { auth } = parts;
   const target = { mount: auth.mount, ...(auth.role === undefined ? {} : { role: auth.role }) };
-  if (auth.method === 'cert') {
-    const svid = await identityOf(parts).x509Svid(signal);
-    return { ...target, method: 'cert', certificatePem: svid.svid, keyPem: svid.key };
+  const { method } = auth;
+  if (method === 'cert' || (method === 'spiffe' && presentsX509(auth))) {
+    const certificate = certificateOf(await identityOf(parts).x509Svid(signal));
+    return { ...target, method, certificate };
   }
-  return { ...target, method: auth.method, jwt: await jwtOf(parts, signal) };
+  return { ...target, method, jwt: await jwtOf(parts, signal) };
 }
 
 async function jwtOf(parts: LoginParts, signal: AbortSignal): Promise<Secret<string>> {

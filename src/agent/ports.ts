@@ -2,7 +2,13 @@
  * The interfaces that the engine uses. Their implementations depend neither on each other nor on the engine;
  * `src/agent-runtime` passes them in.
  */
-import type { LoginRequest, OutputFile, Validity, VaultToken } from '../contracts/index.ts';
+import type {
+  ClientCertificate,
+  LoginRequest,
+  OutputFile,
+  Validity,
+  VaultToken,
+} from '../contracts/index.ts';
 import type {
   Dependency,
   JsonText,
@@ -48,6 +54,8 @@ export interface StartGatePort {
 
 /** Vault, one try per call. */
 export interface VaultPort {
+  /** Presents a client certificate with each request from now on. */
+  present(certificate: ClientCertificate): void;
   login(request: LoginRequest, signal: AbortSignal): Promise<VaultToken>;
   /** Rejects with an error for which `isAbsence` is true if the secret of a read does not exist. */
   fetch(

@@ -5,5 +5,5 @@ export type { KnownMount, SystemMounts } from './mounts.ts';
 export type { NodeFacts, NodesWithoutEnvFiles } from './node.ts';
 export type { PodFacts, PodName } from './pod.ts';
 export type { CheckTemplate, TemplateCheck } from './template.ts';
-export type { LoginRequest, OwnEnd, Validity, VaultToken } from './vault.ts';
+export type { ClientCertificate, LoginRequest, OwnEnd, Validity, VaultToken } from './vault.ts';
 export type { VolumePlan, VolumeRefusal } from './volume.ts';

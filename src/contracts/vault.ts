@@ -3,6 +3,12 @@
  */
 import type { Secret } from '../core/index.ts';
 
+/** A client certificate of TLS. */
+export interface ClientCertificate {
+  readonly certificatePem: string;
+  readonly keyPem: Secret<string>;
+}
+
 /** A login. `mount` is without `auth/`; `role` may be missing where the mount has a default role. */
 export type LoginRequest =
   | {
@@ -12,12 +18,11 @@ export type LoginRequest =
       readonly jwt: Secret<string>;
     }
   | {
-      /** The client presents the certificate on later requests, too: Vault binds renewal to it. */
-      readonly method: 'cert';
+      /** With `cert`, later requests present the certificate, too: Vault binds renewal to it. */
+      readonly method: 'cert' | 'spiffe';
       readonly mount: string;
       readonly role?: string;
-      readonly certificatePem: string;
-      readonly keyPem: Secret<string>;
+      readonly certificate: ClientCertificate;
     };
 
 /** How long a value stays valid, by Vault's answer. */

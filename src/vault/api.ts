@@ -4,6 +4,7 @@
  * bodies under DEBUG, storing a token, interpreting statuses) is disabled here.
  */
 import createClient from 'node-vault';
+import type { ClientCertificate } from '../contracts/index.ts';
 import { isRecord, VouchsafeError, type Clock, type Random, type Secret } from '../core/index.ts';
 import { createBackoff } from '../async/index.ts';
 import { parseObject, parseBody, type ResponseShape, type ParsedResponse } from './response.ts';
@@ -16,7 +17,7 @@ import type { RequestMeter, Operation } from './request-meter.ts';
 import { INLINE_PARSER } from './inline-parser.ts';
 import { parseRetryAfter } from './retry-after.ts';
 import type { BodyBounds } from './response-body.ts';
-import type { HttpResponse, TlsIdentity, Transport } from './transport.ts';
+import type { HttpResponse, Transport } from './transport.ts';
 import type { ResponseParser, ResponseBudget, RequestLimiter } from './types.ts';
 
 /** Retries, and the waits between them, while a node has not caught up (HTTP 412). */
@@ -45,7 +46,7 @@ export interface ApiCall {
   /** Whether Vault may create a token or a lease for it. Default: false. */
   readonly isCreating?: boolean;
   /** Client certificate. Default: {@link VaultApi.identity}. */
-  readonly identity?: TlsIdentity;
+  readonly identity?: ClientCertificate;
   /** Converts an unsuccessful response to an error, or to a body if it counts as success. Default: {@link errorForResponse}. */
   readonly onErrorResponse?: (answer: ErrorResponse) => VouchsafeError | JsonObject;
 }
@@ -68,7 +69,7 @@ export type ParsedValue = Exclude<ParsedResponse, { readonly problem: ResponsePr
 /** Calls Vault. */
 export class VaultApi {
   /** The client certificate that calls present. */
-  identity: TlsIdentity | undefined;
+  identity: ClientCertificate | undefined;
   readonly #options: VaultApiOptions;
   readonly #vault: NodeVault;
 
@@ -208,7 +209,7 @@ interface TransportExtras {
   readonly bodyBounds: BodyBounds;
   readonly isLogin: boolean;
   readonly isCreating: boolean;
-  readonly identity?: TlsIdentity;
+  readonly identity?: ClientCertificate;
 }
 
 /** The part of node-vault that is used. With `handleVaultResponse` replaced it returns the transport's response. */

@@ -87,6 +87,9 @@ function operations(
   };
 
   return {
+    present: (certificate) => {
+      api.identity = certificate;
+    },
     login: (request, signal) => login(api, request, namespace, signal),
     fetch: (token, dependency, signal) =>
       withTokenCheck(token, signal, () => reader.fetch(dependency, { token, signal })),

@@ -13,7 +13,7 @@ interface Diagnosis {
   readonly text: RegExp;
   readonly hint: string;
   /** Set if Vault reports this problem of the login as an internal error (500). */
-  readonly asServerError?: 'any method' | LoginRequest['method'];
+  readonly asServerError?: 'any method' | 'bearer';
 }
 
 /** The first match wins, so specific patterns come before general ones. */
@@ -82,7 +82,7 @@ const DIAGNOSES: readonly Diagnosis[] = [
   {
     reason: 'bearer',
     text: /internal error|permission denied/,
-    asServerError: 'spiffe',
+    asServerError: 'bearer',
     hint: 'Vault treated the JWT-SVID as a Vault token; the mount must exist and list Authorization in passthrough_request_headers (SPIFFE auth requires Vault Enterprise 1.21)',
   },
   {
@@ -135,11 +135,14 @@ function diagnose(
   const isRejection = [400, 401, 403, 404, 405].includes(status);
   if (!isRejection && status !== 500) return undefined;
   const known = DIAGNOSES.find(({ text, asServerError: only }) => {
-    const applies =
-      only === undefined ? isRejection : only === 'any method' || only === request.method;
+    const applies = only === undefined ? isRejection : only === 'any method' || hasBearer(request);
     return applies && text.test(vaultText);
   });
   return known ?? (isRejection ? UNKNOWN : undefined);
+}
+
+function hasBearer(request: LoginRequest): boolean {
+  return request.method === 'spiffe' && 'jwt' in request;
 }
 
 /** `at auth/jwt as role "app" in namespace "team"` */

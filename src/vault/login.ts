@@ -3,14 +3,14 @@
  *
  * @see https://developer.hashicorp.com/vault/api-docs/auth/jwt#jwt-login
  */
-import type { LoginRequest } from '../contracts/index.ts';
+import type { ClientCertificate, LoginRequest } from '../contracts/index.ts';
 import { isRecord, normalizeVaultPath, Secret, VouchsafeError } from '../core/index.ts';
 import type { ApiCall, VaultApi } from './api.ts';
 import { numberAt, secondsAt, stringAt, stringsAt, type JsonObject } from './json.ts';
 import { describeLogin, loginDetails, loginError } from './login-error.ts';
 import type { LoginToken } from './types.ts';
 
-/** Logs in once; after success the client certificate is presented with every call. */
+/** Logs in once; after success with the method `cert`, its certificate is presented with every call. */
 export async function login(
   api: VaultApi,
   request: LoginRequest,
@@ -31,7 +31,7 @@ export async function login(
   const body = await api.call(call, signal);
   const token = tokenOf(body, request, namespace);
   if (token === undefined) throw api.malformed(call.path, 'has no token');
-  if (call.identity !== undefined) api.identity = call.identity;
+  if (request.method === 'cert') api.identity = request.certificate;
   return token;
 }
 
@@ -42,13 +42,19 @@ function credentialsOf(request: LoginRequest): Partial<ApiCall> & Pick<ApiCall, 
     case 'kubernetes':
       return { body: { ...role, jwt: request.jwt.reveal() }, secrets: [request.jwt] };
     case 'spiffe':
-      return { body: { ...role, type: 'jwt' }, bearer: request.jwt };
-    case 'cert': {
-      const { certificatePem, keyPem } = request;
-      const name = request.role === undefined ? {} : { name: request.role };
-      return { body: name, identity: { certificatePem, keyPem }, secrets: [keyPem] };
-    }
+      return 'jwt' in request
+        ? { body: { ...role, type: 'jwt' }, bearer: request.jwt }
+        : { body: { ...role, type: 'cert' }, ...presented(request.certificate) };
+    case 'cert':
+      return {
+        body: request.role === undefined ? {} : { name: request.role },
+        ...presented(request.certificate),
+      };
   }
+}
+
+function presented(certificate: ClientCertificate): Pick<ApiCall, 'identity' | 'secrets'> {
+  return { identity: certificate, secrets: [certificate.keyPem] };
 }
 
 /** The TTL is the one in `auth`; the one at the top level is 0 for logins. */

@@ -6,7 +6,8 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { lookup as systemLookup } from 'node:dns';
 import type { LookupFunction, Socket } from 'node:net';
-import { VouchsafeError, type Clock, type Random, type Secret } from '../core/index.ts';
+import type { ClientCertificate } from '../contracts/index.ts';
+import { VouchsafeError, type Clock, type Random } from '../core/index.ts';
 import { RestartableDeadline, Semaphore } from '../async/index.ts';
 import { connectionError } from './connection-error.ts';
 import { createPools, type ConnectionPools } from './connection-pools.ts';
@@ -37,12 +38,6 @@ const PROXY_SHARE = 0.5;
 /** A connection is used for this long, in milliseconds, ±20 %: the name may resolve to other nodes by then. */
 const CONNECTION_LIFE_MS = 5 * 60_000;
 
-/** A client certificate with its key. */
-export interface TlsIdentity {
-  readonly certificatePem: string;
-  readonly keyPem: Secret<string>;
-}
-
 /** Settings of a {@link Transport}. */
 export interface TransportOptions {
   /** PEM of the trusted CAs, called for each request; undefined: those of Node. */
@@ -72,7 +67,7 @@ export interface HttpRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;
   /** Presented if the connection is TLS. */
-  readonly identity?: TlsIdentity;
+  readonly identity?: ClientCertificate;
   /** Whether it carries login credentials; redirects to other hosts are then rejected. Default: false. */
   readonly isLogin?: boolean;
   /** Whether Vault may create a token or a lease for it; its deadline is then longer. Default: false. */

@@ -1,7 +1,7 @@
 /**
  * The public types of the Vault client.
  */
-import type { LoginRequest, Validity, VaultToken } from '../contracts/index.ts';
+import type { ClientCertificate, LoginRequest, Validity, VaultToken } from '../contracts/index.ts';
 import type {
   Clock,
   JsonText,
@@ -131,6 +131,8 @@ export interface LeaseRenewal {
  * The caller closes it.
  */
 export interface VaultClient {
+  /** Presents a client certificate with each request from now on. */
+  present(certificate: ClientCertificate): void;
   /** @throws `ERR_VAULT_LOGIN_REFUSED` with a hint, `ERR_VAULT_LOGIN_WRAPPED`, `ERR_VAULT_LOGIN_MFA`. */
   login(request: LoginRequest, signal: AbortSignal): Promise<LoginToken>;
   /**

@@ -135,6 +135,8 @@ export class FleetVault {
       return { durationMs: this.#renew(lease, this.#lives.leaseMs), renewable: true };
     },
 
+    present: () => undefined,
+
     revokeToken: async (token, signal) => {
       await this.#request('revocation', signal);
       this.#tokens.delete(token.reveal());

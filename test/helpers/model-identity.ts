@@ -52,6 +52,11 @@ export class ModelIdentity implements IdentityPort {
     });
   }
 
+  /** There is no X.509-SVID until the next {@link rotate}. */
+  withdraw(): void {
+    this.#x509.clear();
+  }
+
   /** The workload federates with these trust domains from now on; takes effect with the next {@link rotate}. */
   federateWith(...trustDomains: readonly string[]): void {
     this.#federated = trustDomains.map((name) => ({ trustDomain: name, pem: `bundle of ${name}` }));

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
+import type { ClientCertificate } from '../../src/contracts/index.ts';
 import type { VaultPort } from '../../src/agent/index.ts';
 import {
   dependencyKey,
@@ -54,6 +55,8 @@ interface Lease {
 /** The model; a {@link VaultPort}. */
 export class ModelVault implements VaultPort {
   readonly calls: ModelCall[] = [];
+  /** The client certificates, in the order in which they were presented. */
+  readonly presented: string[] = [];
   /** Life that logins grant; 0 never ends. */
   tokenTtlMs = 3_600_000;
   tokenMaxTtlMs = Infinity;
@@ -128,6 +131,10 @@ export class ModelVault implements VaultPort {
   /** Ends every lease behind the agent's back. */
   revokeLeases(): void {
     this.#leases.clear();
+  }
+
+  present({ certificatePem }: ClientCertificate): void {
+    this.presented.push(certificatePem);
   }
 
   async login(): ReturnType<VaultPort['login']> {

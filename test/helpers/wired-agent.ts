@@ -122,6 +122,7 @@ function wrap(parts: AgentParts<unknown>): AgentParts<unknown> {
       },
     },
     vault: vault && {
+      present: (certificate) => vault.present(certificate),
       login: (request, signal) => around('the login', () => vault.login(request, signal)),
       fetch: (token, dependency, signal) =>
         around(`reading ${dependency.path}`, () => vault.fetch(token, dependency, signal)),

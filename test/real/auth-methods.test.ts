@@ -111,6 +111,26 @@ suite('cert: X.509-SVIDs over TLS', () => {
     hunt.assertNone({ output: agent.output });
   });
 
+  test('an agent that is started again renews its token on the certificate', async () => {
+    await using bench = await AgentBench.create();
+    const logins = await vault.count('auth/cert/login');
+    const given = document({ stateDirectory: bench.stateDirectory });
+    const killed = await bench.start(given);
+    await killed.logged(/files delivered/);
+    await tokenOf(bench);
+    await killed.kill('SIGKILL');
+    const renewals = await vault.count('auth/token/renew-self');
+    const next = await bench.start(given);
+    await eventually(
+      async () => ((await vault.count('auth/token/renew-self')) > renewals ? true : undefined),
+      'the token was not renewed',
+    );
+    assert.equal(await vault.count('auth/cert/login'), logins + 1);
+    await next.kill('SIGTERM');
+    assert.doesNotMatch(next.output, /"level":"(warn|error)"/);
+    hunt.assertNone({ output: killed.output + next.output });
+  });
+
   test('an SVID without common name, as SPIRE makes them by default, is rejected with the remedy', async () => {
     const plain = 'spiffe://example.org/ns/default/sa/plain';
     await using _ = await registered({ spiffeId: plain });

@@ -68,8 +68,15 @@ export interface AuthConfig {
   readonly role: string | undefined;
   /** Audience of the JWT-SVID. */
   readonly audience: string;
+  /** Present if the method `spiffe` uses the X.509-SVID; without it, the JWT-SVID. */
+  readonly svid?: 'x509';
   /** A service-account token to log in with instead of a JWT-SVID; read again at each login. */
   readonly tokenFile: string | undefined;
+}
+
+/** Whether a login presents the X.509-SVID as the client certificate of TLS. */
+export function presentsX509({ method, svid }: Pick<AuthConfig, 'method' | 'svid'>): boolean {
+  return method === 'cert' || svid === 'x509';
 }
 
 /** A further login, for the files that name it. */

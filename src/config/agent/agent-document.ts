@@ -5,6 +5,7 @@
 import { formatDuration, isRecord, LOG_LEVELS, OPERATIONS } from '../../core/index.ts';
 import {
   AUTH_METHODS,
+  AUTH_SVIDS,
   DEFAULTS as defaults,
   grammar,
   START_GATES,
@@ -83,6 +84,10 @@ const auth = shape.object(
       defaults.AUDIENCE,
       defaults.AUDIENCE,
     ),
+    svid: shape.parsed(
+      grammar.choice(AUTH_SVIDS),
+      'SVID that method `spiffe` uses: the JWT-SVID as a bearer token, or the X.509-SVID as the client certificate. Default: `jwt`.',
+    ),
     tokenFile: shape.parsed(file, 'Service-account token to log in with instead of a JWT-SVID.'),
   },
   'Login to Vault.',
@@ -92,6 +97,9 @@ const auth = shape.object(
       place
         .at('tokenFile')
         .problem(`conflicts with method ${value.method}, which requires an SVID`);
+    }
+    if (value.svid !== undefined && value.method !== 'spiffe') {
+      place.at('svid').problem('requires method spiffe: other methods use only one kind of SVID');
     }
     if (value.method === 'kubernetes' && value.role === undefined) {
       place.at('role').problem('is missing: method kubernetes requires a role');

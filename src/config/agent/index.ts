@@ -1,9 +1,10 @@
-export type {
-  AgentConfig,
-  AuthConfig,
-  FileConfig,
-  LoginConfig,
-  VaultConfig,
+export {
+  presentsX509,
+  type AgentConfig,
+  type AuthConfig,
+  type FileConfig,
+  type LoginConfig,
+  type VaultConfig,
 } from './agent-config.ts';
 export {
   AGENT_API_VERSION,

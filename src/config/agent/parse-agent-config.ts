@@ -8,13 +8,14 @@ import {
   variablePath,
   type Problem,
 } from '../../core/index.ts';
-import type {
-  AgentConfig,
-  AuthConfig,
-  EnvConfig,
-  FileConfig,
-  FileSource,
-  LoginConfig,
+import {
+  presentsX509,
+  type AgentConfig,
+  type AuthConfig,
+  type EnvConfig,
+  type FileConfig,
+  type FileSource,
+  type LoginConfig,
 } from './agent-config.ts';
 import { agentDocument } from './agent-document.ts';
 import type { AgentEnvironment } from './agent-environment.ts';
@@ -79,6 +80,8 @@ function build(raw: Document, environment: AgentEnvironment, place: Place): Agen
   const auth = vault === undefined ? undefined : authOf(raw.auth);
   const logins = loginsOf(raw, { vault, auth }, place);
   checkLogins(files, logins, place);
+  checkTls({ vault, auth }, place);
+  for (const [index, login] of logins.entries()) checkTls(login, place.at('logins').at(index));
   const spiffe = spiffeOf(raw, environment, place);
   if (spiffe === undefined && (needs.svid || [{ auth }, ...logins].some(usesSvid))) {
     place.at('spiffe').at('socket').missing('is missing: set it, or SPIFFE_ENDPOINT_SOCKET');
@@ -214,6 +217,14 @@ function checkLogins(
     if (login === undefined || names.includes(login)) continue;
     place.at('files').problem(`"${name}" names the login "${login}", which does not exist`);
   }
+}
+
+/** Only TLS has client certificates. */
+function checkTls({ vault, auth }: Pick<AgentConfig, 'vault' | 'auth'>, place: Place): void {
+  if (auth === undefined || !presentsX509(auth) || vault?.address.startsWith('https:') !== false)
+    return;
+  const text = `${auth.method} requires an https address of Vault: the X.509-SVID is the client certificate`;
+  place.at('auth').at('method').problem(text);
 }
 
 function usesSvid({ auth }: { readonly auth: AuthConfig | undefined }): boolean {

@@ -53,7 +53,15 @@ export function authOf(document: Document['auth']): AuthConfig {
   const given: Partial<NonNullable<Document['auth']>> = document ?? {};
   const { method = defaults.AUTH_METHOD, audience = defaults.AUDIENCE, mount = method } = given;
   const ofPod = method === 'kubernetes' ? defaults.SERVICE_ACCOUNT_TOKEN_FILE : undefined;
-  return { method, mount, role: given.role, audience, tokenFile: given.tokenFile ?? ofPod };
+  return {
+    method,
+    mount,
+    role: given.role,
+    audience,
+    // Absent for the default, so that the state of earlier versions is recognized (`fingerprints.ts`).
+    ...(given.svid === 'x509' && { svid: given.svid }),
+    tokenFile: given.tokenFile ?? ofPod,
+  };
 }
 
 /** The further logins; what one does not set is that of the document. */

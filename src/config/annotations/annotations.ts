@@ -5,6 +5,7 @@
 import { LOG_LEVELS } from '../../core/index.ts';
 import {
   AUTH_METHODS,
+  AUTH_SVIDS,
   DEFAULTS as defaults,
   ENV_ON_CHANGE,
   FORMATS,
@@ -70,6 +71,12 @@ export const SETTINGS = {
     'Vault auth method.',
   ),
   'auth-mount': optional(grammar.authMount, 'Mount of the auth method.', 'the name of the method'),
+  'auth-svid': row(
+    grammar.choice(AUTH_SVIDS),
+    AUTH_SVIDS[0],
+    `\`${AUTH_SVIDS[0]}\``,
+    'SVID that logs in with `auth-method: spiffe`: the JWT-SVID, or the X.509-SVID as the client certificate.',
+  ),
   audience: row(
     grammar.text('an audience'),
     defaults.AUDIENCE,

@@ -12,6 +12,7 @@ import type { FileSettings, Setting, Settings, VariableSettings } from './annota
 import type { CheckContext } from './check-context.ts';
 import { checkClouds, withGcpCredentials } from './clouds.ts';
 import { csiObstacles } from './csi-settings.ts';
+import { x509Login } from './x509-login.ts';
 import { DEFAULTS } from '../schema/index.ts';
 
 /** Finds every conflict between settings. Defaults that do not apply are not conflicts. `input.files` are those that the pod sets. */
@@ -39,8 +40,9 @@ export function contradictions(input: Omit<CheckContext, 'report'>): {
   checkPaths(context);
   checkClouds({ ...context, files: input.files });
   const warnings: string[] = [];
-  if (settings.audience.source === 'pod' && settings['auth-method'].value === 'cert') {
-    warnings.push(`${prefix}/audience has no effect with ${prefix}/auth-method cert`);
+  const byX509 = x509Login(settings);
+  if (settings.audience.source === 'pod' && byX509 !== undefined) {
+    warnings.push(`${prefix}/audience has no effect with ${prefix}/${byX509}`);
   }
   const open = openKey(settings, files);
   if (open !== undefined) {
@@ -140,6 +142,12 @@ function checkIdentity({ settings, prefix, report }: CheckContext): void {
     report(
       'identity',
       `${identity} conflicts with ${prefix}/auth-method ${method}, which requires ${needs}`,
+    );
+  }
+  if (settings['auth-svid'].source === 'pod' && method !== 'spiffe') {
+    report(
+      'auth-svid',
+      `requires ${prefix}/auth-method spiffe: ${method} uses only one kind of SVID`,
     );
   }
   if (method === 'kubernetes' && settings.role.value === undefined) {

@@ -21,3 +21,4 @@ export {
   UNSUPPORTED_IN_CSI,
 } from './csi-settings.ts';
 export { resolveSettings, type Annotations, type ResolvedSettings } from './settings.ts';
+export { x509Login } from './x509-login.ts';

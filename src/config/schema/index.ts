@@ -10,6 +10,7 @@ export * as shape from './shape.ts';
 export type { Defaulted, Place, Shape, WrittenOf } from './shape.ts';
 export {
   AUTH_METHODS,
+  AUTH_SVIDS,
   ENV_ON_CHANGE,
   FORMATS,
   START_GATES,

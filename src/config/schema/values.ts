@@ -8,6 +8,9 @@ export const AUTH_METHODS = ['jwt', 'cert', 'spiffe', 'kubernetes'] as const;
 /** One of {@link AUTH_METHODS}. */
 export type AuthMethod = (typeof AUTH_METHODS)[number];
 
+/** The SVIDs that the method `spiffe` takes. */
+export const AUTH_SVIDS = ['jwt', 'x509'] as const;
+
 /** What holds the containers of a pod back until the files are there: a `postStart` hook or a startup probe. */
 export const START_GATES = ['hook', 'probe'] as const;
 /** One of {@link START_GATES}. */

@@ -102,8 +102,8 @@ async function enable(vault: DevVault, mount: string, type: Engine): Promise<voi
 }
 
 async function openLogin(vault: DevVault, auth: AuthConfig, login: Login): Promise<void> {
-  const { mount, method, role = 'default', audience } = auth;
-  const [config, bound] = await settingsOf(method, { role, audience, ...login });
+  const { mount, method, role = 'default' } = auth;
+  const [config, bound] = await settingsOf(auth, { role, ...login });
   await vault.write(`auth/${mount}/config`, config);
   const roles = method === 'cert' ? 'certs' : 'role';
   const token = { token_ttl: '1h', token_policies: ['vouchsafe-dev'] };
@@ -112,10 +112,10 @@ async function openLogin(vault: DevVault, auth: AuthConfig, login: Login): Promi
 
 /** The configuration of a login method, and what its role is bound to. */
 async function settingsOf(
-  method: AuthConfig['method'],
-  login: Omit<Login, 'auths'> & { readonly role: string; readonly audience: string },
+  { method, audience, svid }: AuthConfig,
+  login: Omit<Login, 'auths'> & { readonly role: string },
 ): Promise<readonly [config: Record<string, unknown>, bound: Record<string, unknown>]> {
-  const { subject, jwksUrl, bundlePem, role, audience } = login;
+  const { subject, jwksUrl, bundlePem, role } = login;
   switch (method) {
     case 'jwt': {
       const config = { jwks_url: jwksUrl, default_role: role };
@@ -131,7 +131,7 @@ async function settingsOf(
       return [{}, { certificate: bundlePem, allowed_uri_sans: [subject] }];
     case 'spiffe': {
       const [, , trust_domain = '', ...path] = subject.split('/');
-      const bundle = JSON.stringify({ keys: await keysAt(jwksUrl) });
+      const bundle = svid === 'x509' ? bundlePem : JSON.stringify({ keys: await keysAt(jwksUrl) });
       const config = { trust_domain, bundle, audience: [audience] };
       return [config, { workload_id_patterns: [path.join('/')] }];
     }

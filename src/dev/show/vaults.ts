@@ -11,6 +11,7 @@ import {
   type Random,
   type WriteParams,
 } from '../../core/index.ts';
+import { presentsX509 } from '../../config/agent/index.ts';
 import { createVaultClient, type VaultClient } from '../../vault/index.ts';
 import { createTestCa } from '../ca/index.ts';
 import { startDevVault } from '../vault/index.ts';
@@ -45,7 +46,7 @@ export async function startShownVault(
   clock: Clock,
 ): Promise<ShownVault> {
   // Only certificate logins need TLS; without it, requests are easier to inspect.
-  const ca = login.auths.some(({ method }) => method === 'cert') ? createTestCa(clock) : undefined;
+  const ca = login.auths.some(presentsX509) ? createTestCa(clock) : undefined;
   const vault = await startDevVault({ clock, ...(ca && { tls: ca.issue() }) });
   try {
     const rotations = await seedVault(vault, needs, login);

@@ -58,6 +58,7 @@ suite('every login works against the embedded servers', () => {
     'a service-account token': { identity: 'service-account', audience: 'vault-dev' },
     'the method kubernetes': { 'auth-method': 'kubernetes', role: 'web' },
     'the method cert': { 'auth-method': 'cert' },
+    'the method spiffe with the X.509-SVID': { 'auth-method': 'spiffe', 'auth-svid': 'x509' },
     'the method spiffe': { 'auth-method': 'spiffe', role: 'web' },
   };
   for (const [name, annotations] of Object.entries(logins)) {

@@ -29,7 +29,7 @@ suite('connections', { concurrency: 4 }, () => {
       bundle: JSON.stringify(world.api.jwks()),
     });
     await world.vault.write('auth/spiffe/role/web', {
-      workload_id_patterns: ['ns/*/sa/web'],
+      workload_id_patterns: ['ns/+/sa/web'],
       token_policies: ['web'],
       token_ttl: '1h',
     });

@@ -15,6 +15,7 @@ const CONNECTIONS = {
     caConfigMap: { name: 'reports-ca', key: 'ca.crt' },
   },
   plain: { address: 'https://plain.example:8200' },
+  http: { address: 'http://vault.example:8200' },
 };
 const INSTALLATION = parseInstallation({ vault: { connections: CONNECTIONS } });
 
@@ -117,6 +118,18 @@ suite('logins of a pod', () => {
   });
 });
 
+test('the X.509-SVID logs in where the pod chooses it, and only then', () => {
+  const method = { 'auth-method': 'spiffe' };
+  assert.equal(injected({ ...method, 'auth-svid': 'x509' }).config.auth?.svid, 'x509');
+  assert.equal(injected({ ...method, 'auth-svid': 'jwt' }).config.auth?.svid, undefined);
+  const installation = parseInstallation({
+    vault: { connections: CONNECTIONS },
+    defaults: { 'auth-svid': 'x509' },
+  });
+  assert.equal(injected(method, installation).config.auth?.svid, 'x509');
+  assert.equal(injected({}, installation).config.auth?.svid, undefined, 'a default for others');
+});
+
 suite('logins of a pod: denials', () => {
   const DENIED: Readonly<Record<string, readonly [Given, RegExp]>> = {
     'a connection that does not exist': [
@@ -142,6 +155,14 @@ suite('logins of a pod: denials', () => {
     'a connection for an X.509-SVID': [
       { 'x509-svid': 'true', 'vault-svid': 'plain' },
       /^vault-svid: conflicts with vouchsafe.dev\/x509-svid/,
+    ],
+    'a certificate without TLS': [
+      { 'auth-method': 'cert', vault: 'http' },
+      /^auth-method: cert requires an https address/,
+    ],
+    'a certificate without TLS for one file': [
+      { 'auth-method': 'spiffe', 'auth-svid': 'x509', 'vault-app': 'http' },
+      /^auth-svid: x509 requires an https address: .* "http" is http:/,
     ],
     'a connection for one file of a volume': [
       { mode: 'csi', 'vault-app': 'plain' },

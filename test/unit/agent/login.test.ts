@@ -83,7 +83,8 @@ test('a cert login presents the newest X.509-SVID', async () => {
   await loginOnce(parts, SIGNAL);
   const [request] = requests;
   assert.ok(request?.method === 'cert');
-  assert.deepEqual([request.certificatePem, request.keyPem.reveal()], ['svid one', 'key one']);
+  const { certificatePem, keyPem } = request.certificate;
+  assert.deepEqual([certificatePem, keyPem.reveal()], ['svid one', 'key one']);
   assert.deepEqual(identity.minted, []);
 });
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test, type TestContext } from 'node:test';
-import type { LoginRequest } from '../../../src/contracts/index.ts';
+import type { ClientCertificate, LoginRequest } from '../../../src/contracts/index.ts';
 import { type ErrorCode, Secret } from '../../../src/core/index.ts';
 import { createTestCa } from '../../../src/dev/ca/index.ts';
 import { inOrder, startScripted, type Reply } from '../../helpers/scripted-http.ts';
@@ -200,17 +200,17 @@ suite('a login with a certificate', () => {
   const { certPem: cert, keyPem: key } = ca.issue();
   const tls = { cert, key, ca: ca.caPem, requestCert: true, rejectUnauthorized: false };
 
-  function certificate(commonName: string): Extract<LoginRequest, { method: 'cert' }> {
+  function certificate(commonName: string): ClientCertificate {
     const { certPem, keyPem } = ca.issue({ commonName });
-    const keySecret = new Secret(keyPem);
-    return {
-      method: 'cert',
-      mount: 'cert',
-      role: 'app',
-      certificatePem: certPem,
-      keyPem: keySecret,
-    };
+    return { certificatePem: certPem, keyPem: new Secret(keyPem) };
   }
+
+  const loginAs = (own: ClientCertificate, method: 'cert' | 'spiffe' = 'cert'): LoginRequest => ({
+    method,
+    mount: method,
+    role: 'app',
+    certificate: own,
+  });
 
   async function start(t: TestContext, script: Parameters<typeof startScripted>[1]) {
     const server = await startScripted(t, script, tls);
@@ -219,9 +219,9 @@ suite('a login with a certificate', () => {
 
   test('presents it from then on, until the next login', async (t) => {
     const { server, client } = await start(t, () => loggedIn());
-    await client.login(certificate('one'), NEVER);
+    await client.login(loginAs(certificate('one')), NEVER);
     await client.renewToken(TOKEN, NEVER);
-    await client.login(certificate('two'), NEVER);
+    await client.login(loginAs(certificate('two')), NEVER);
     await client.renewToken(TOKEN, NEVER);
     assert.deepEqual(
       server.requests.map((request) => request.clientName),
@@ -230,11 +230,39 @@ suite('a login with a certificate', () => {
     assert.deepEqual(server.requests[0]?.json, { name: 'app' });
   });
 
+  test('by the method spiffe names its type, and leaves the others to the certificate that is presented', async (t) => {
+    const { server, client } = await start(t, () => loggedIn());
+    client.present(certificate('one'));
+    await client.login(loginAs(certificate('of the login'), 'spiffe'), NEVER);
+    await client.renewToken(TOKEN, NEVER);
+    client.present(certificate('two'));
+    await client.renewToken(TOKEN, NEVER);
+    assert.deepEqual(
+      server.requests.map((request) => request.clientName),
+      ['of the login', 'one', 'two'],
+    );
+    assert.deepEqual(server.requests[0]?.json, { role: 'app', type: 'cert' });
+    assert.ok(server.requests.every(({ headers }) => headers['authorization'] === undefined));
+  });
+
+  test('by the method spiffe that Vault denies says nothing about a bearer token', async (t) => {
+    for (const [status, text, reason] of [
+      [403, 'permission denied', /mount does not exist/],
+      [400, 'tls connection required', /certificate matches no role/],
+    ] as const) {
+      const { client } = await start(t, inOrder(refused(status, text)));
+      const login = client.login(loginAs(certificate('one'), 'spiffe'), NEVER);
+      const error = await failure(login, 'ERR_VAULT_LOGIN_REFUSED');
+      assert.match(error.message, reason);
+      assert.doesNotMatch(error.message, /JWT-SVID/);
+    }
+  });
+
   test('that is rejected leaves the one before in place', async (t) => {
     const refusal = refused(400, 'no chain matching all constraints could be found');
     const { server, client } = await start(t, inOrder(loggedIn(), refusal, loggedIn()));
-    await client.login(certificate('one'), NEVER);
-    await failure(client.login(certificate('two'), NEVER), 'ERR_VAULT_LOGIN_REFUSED');
+    await client.login(loginAs(certificate('one')), NEVER);
+    await failure(client.login(loginAs(certificate('two')), NEVER), 'ERR_VAULT_LOGIN_REFUSED');
     await client.renewToken(TOKEN, NEVER);
     assert.deepEqual(
       server.requests.map((request) => request.clientName),
@@ -245,13 +273,13 @@ suite('a login with a certificate', () => {
   test('that does not fit its key is a TLS error', async (t) => {
     const { client } = await start(t, inOrder());
     const request = { ...certificate('one'), keyPem: certificate('two').keyPem };
-    await failure(client.login(request, NEVER), 'ERR_VAULT_TLS');
+    await failure(client.login(loginAs(request), NEVER), 'ERR_VAULT_TLS');
   });
 
   test('that is not PEM is a TLS error without its text', async (t) => {
     const { client } = await start(t, inOrder());
     const request = { ...certificate('one'), keyPem: new Secret(PLANTED.value) };
-    const error = await failure(client.login(request, NEVER), 'ERR_VAULT_TLS');
+    const error = await failure(client.login(loginAs(request), NEVER), 'ERR_VAULT_TLS');
     assert.match(error.message, /not valid/);
   });
 });

@@ -133,8 +133,8 @@ suite('through a proxy to a Vault with TLS', () => {
     vault.script = inOrder(answer(null, { auth: { client_token: TOKEN.reveal() } }));
     const { client } = through(t, proxy, vault.address);
     const own = ca.issue({ commonName: 'workload' });
-    const identity = { certificatePem: own.certPem, keyPem: new Secret(own.keyPem) };
-    await client.login({ method: 'cert', mount: 'cert', role: 'web', ...identity }, NEVER);
+    const certificate = { certificatePem: own.certPem, keyPem: new Secret(own.keyPem) };
+    await client.login({ method: 'cert', mount: 'cert', role: 'web', certificate }, NEVER);
     assert.equal(vault.requests[0]?.clientName, 'workload');
     assert.deepEqual(
       proxy.requests.map(({ hasClientCertificate }) => hasClientCertificate),

@@ -8,8 +8,9 @@ import { VaultError, type TokenGrant, type VaultRequest } from '../messages.ts';
 import { RoleStore } from '../role-store.ts';
 import { Routes } from '../routes.ts';
 import { checkCertificate } from './cert.ts';
-import { checkJwt, checkJwtSvid, checkServiceAccount } from './jwt.ts';
+import { checkJwt, checkServiceAccount } from './jwt.ts';
 import type { Login } from './login.ts';
+import { checkSvid } from './spiffe.ts';
 
 /** How a method checks a login against a role. */
 interface Method {
@@ -24,7 +25,7 @@ interface Method {
 const METHODS = {
   'auth/jwt': { base: 'role', check: checkJwt, findsRole: false },
   'auth/kubernetes': { base: 'role', check: checkServiceAccount, findsRole: false },
-  'auth/spiffe': { base: 'role', check: checkJwtSvid, findsRole: true },
+  'auth/spiffe': { base: 'role', check: checkSvid, findsRole: true },
   'auth/cert': { base: 'certs', check: checkCertificate, findsRole: true },
 } satisfies Readonly<Record<string, Method>>;
 

@@ -1,10 +1,9 @@
 /**
- * The login methods by signed token: `jwt`, `kubernetes` and Enterprise's `spiffe`. Service account tokens are verified with public keys,
+ * The login methods by signed token: `jwt` and `kubernetes`. Service account tokens are verified with public keys,
  * where Vault would request a TokenReview. The texts of errors are those of Vault, as far as the product's diagnosis of logins depends on them.
  *
  * @see https://developer.hashicorp.com/vault/api-docs/auth/jwt
  * @see https://developer.hashicorp.com/vault/api-docs/auth/kubernetes
- * @see https://developer.hashicorp.com/vault/api-docs/auth/spiffe
  */
 import { createPublicKey, type KeyObject, type webcrypto } from 'node:crypto';
 import { errors, jwtVerify, type JWTPayload } from 'jose';
@@ -59,21 +58,8 @@ export async function checkServiceAccount(login: Login): Promise<void> {
   }
 }
 
-/** Method `spiffe` with a JWT-SVID as the bearer and a bundle in the configuration. @throws VaultError 400 */
-export async function checkJwtSvid(login: Login): Promise<void> {
-  const { request, config, role } = login;
-  if (request.bearer === undefined) throw new VaultError(400, 'no SVID found in the request');
-  const bundle = asObject(JSON.parse(config.text('bundle'))) ?? {};
-  const { sub = '' } = await verify(request.bearer, keysOf(bundle), login, config.list('audience'));
-  const prefix = `spiffe://${config.text('trust_domain')}/`;
-  const isAllowed = role
-    .list('workload_id_patterns')
-    .some((pattern) => matchesGlob(`${prefix}${pattern}`, sub));
-  if (!isAllowed) throw new VaultError(400, 'no role matches the SPIFFE ID of the workload');
-}
-
 /** The claims of a token that one of the keys signed. @throws VaultError 400 */
-async function verify(
+export async function verify(
   jwt: string,
   keys: readonly KeyObject[],
   { role, clock }: Login,
@@ -114,7 +100,7 @@ async function remoteKeys(url: string): Promise<readonly KeyObject[]> {
 }
 
 /** The keys of a JWKS. */
-function keysOf({ keys }: Readonly<Record<string, unknown>>): readonly KeyObject[] {
+export function keysOf({ keys }: Readonly<Record<string, unknown>>): readonly KeyObject[] {
   const all = Array.isArray(keys) ? (keys as readonly webcrypto.JsonWebKey[]) : []; // our own provider's JWKS
   return all.map((key) => createPublicKey({ format: 'jwk', key }));
 }

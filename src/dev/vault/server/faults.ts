@@ -12,6 +12,8 @@ export interface SeenRequest {
   readonly namespace: string;
   /** Of the token, if it is valid. */
   readonly accessor: string | undefined;
+  /** Serial number of the client's certificate. */
+  readonly certificate: string | undefined;
 }
 
 /** Filter for requests: all given parts must match. */

@@ -1,6 +1,7 @@
 /**
  * Converts an HTTP request to one for the core.
  */
+import type { X509Certificate } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { TLSSocket } from 'node:tls';
@@ -26,6 +27,7 @@ export function seenRequest(request: IncomingMessage, accessor: string | undefin
     path: decodeURIComponent(pathname.replace(/^\/v1\//, '')),
     namespace: headerOf(request, 'x-vault-namespace').replace(/^\/+|\/+$/g, ''),
     accessor,
+    certificate: certificateOf(request)?.serialNumber,
   };
 }
 
@@ -41,7 +43,6 @@ export async function readRequest(
 ): Promise<VaultRequest> {
   const operation = OPERATIONS[method];
   if (operation === undefined) throw new VaultError(405, 'unsupported operation');
-  const { socket } = request;
   return {
     operation,
     path: path.replace(/\/$/, ''),
@@ -49,8 +50,12 @@ export async function readRequest(
     query: urlOf(request).searchParams,
     token: tokenOf(request),
     bearer: /^Bearer (.+)$/i.exec(headerOf(request, 'authorization'))?.[1],
-    certificate: socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined,
+    certificate: certificateOf(request),
   };
+}
+
+function certificateOf({ socket }: IncomingMessage): X509Certificate | undefined {
+  return socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
 }
 
 function urlOf(request: IncomingMessage): URL {

@@ -245,6 +245,20 @@ const REFUSED: Readonly<Record<string, readonly [unknown, RegExp]>> = {
     { ...HEAD, auth: { method: 'cert', tokenFile: '/t' }, x509Svid: true },
     /auth\.tokenFile: conflicts with/,
   ],
+  'an SVID of a method that uses only one kind': [
+    { ...HEAD, auth: { method: 'cert', svid: 'x509' }, x509Svid: true },
+    /auth\.svid: requires method spiffe/,
+  ],
+  'a client certificate without TLS': [
+    {
+      ...HEAD,
+      vault: { address: 'http://vault:8200' },
+      auth: { method: 'cert' },
+      x509Svid: true,
+      logins: [{ name: 'other', auth: { method: 'spiffe', svid: 'x509' } }],
+    },
+    /auth\.method: cert requires an https address[^]*logins\[0\]\.auth\.method: spiffe requires/,
+  ],
   'a hook without a state directory': [
     { ...HEAD, startGate: 'hook', x509Svid: true },
     /startGate: hook requires stateDirectory/,

@@ -185,6 +185,12 @@ const CONTRADICTIONS: readonly Contradiction[] = [
     /auth-method cert/,
   ],
   [
+    'an SVID of a method that uses only one kind',
+    { 'auth-method': 'jwt', 'auth-svid': 'x509', 'secret-a': 'kv/a' },
+    'auth-svid',
+    /requires .*auth-method spiffe: jwt uses only one kind of SVID/,
+  ],
+  [
     'SPIFFE with kubernetes',
     { identity: 'spiffe', 'auth-method': 'kubernetes', role: 'r' },
     'identity',
@@ -428,6 +434,14 @@ test('defaults of namespace and installation do not conflict with settings that 
   assert.deepEqual(problems, []);
 });
 
+test('an audience has no effect where the X.509-SVID logs in', () => {
+  const given = { 'auth-method': 'spiffe', audience: 'team', 'secret-a': 'kv/a' };
+  assert.deepEqual(resolve(given).warnings, []);
+  const { problems, warnings } = resolve({ ...given, 'auth-svid': 'x509' });
+  assert.deepEqual(problems, []);
+  assert.match(warnings.join(), /audience has no effect with .*auth-svid x509/);
+});
+
 test('a renamed X.509 file leaves its old name free', () => {
   const given = {
     'x509-svid': 'true',
@@ -453,7 +467,7 @@ test('resolving annotations never throws, and every problem has a path and a mes
 test('the table has every annotation of the design', () => {
   const names = new Set(ANNOTATIONS.map(({ name }) => name));
   const design =
-    'inject mode role auth-method auth-mount audience spiffe-id spiffe-hint vault secret-<name> template-<name> ' +
+    'inject mode role auth-method auth-mount auth-svid audience spiffe-id spiffe-hint vault secret-<name> template-<name> ' +
     'template-from-<name> format-<name> file-<name> file-mode-<name> refresh-<name> on-change-<name> on-change ' +
     'jwt-svid-<name> x509-svid containers init-containers mount-path on-missing-vault init-deadline ' +
     'revoke-on-exit cpu memory ephemeral-storage log-level run-as-user run-as-group image';

@@ -2,7 +2,11 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { exportSPKI, importJWK } from 'jose';
 import { Secret } from '../../../../src/core/index.ts';
-import { createAuthority, createTestCa } from '../../../../src/dev/ca/index.ts';
+import {
+  createAuthority,
+  createTestCa,
+  type IssuedCertificate,
+} from '../../../../src/dev/ca/index.ts';
 import { createTokenIssuer } from '../../../../src/dev/tokens/index.ts';
 import { startDevVault } from '../../../../src/dev/vault/index.ts';
 import { startOidcProvider, type OidcProvider } from '../../../../src/dev/workload-api/index.ts';
@@ -132,17 +136,15 @@ suite('logins by signed tokens', () => {
   });
 });
 
-test('cert: the certificate is valid, of the CA of the role, and has its SPIFFE ID', async () => {
+/** A Vault with TLS, and a login of a client that presents a certificate. */
+async function startTlsBench() {
   const server = createTestCa();
-  await using vault = await startDevVault({ tls: server.issue() });
-  const nowMs = systemClock.now();
-  const [own, foreign] = [1, 2].map(() => createAuthority({ nowMs, ttlMs: 3_600_000 }));
-  assert.ok(own !== undefined && foreign !== undefined);
-  await vault.write('sys/auth/cert', { type: 'cert' });
-  const role = { certificate: own.caPem, allowed_uri_sans: APP };
-  await vault.write('auth/cert/certs/web', role);
-  const attempt = async (authority = own, uri = APP, role?: string, startMs = nowMs) => {
-    const { certPem, keyPem } = authority.issue({ uris: [uri], nowMs: startMs, ttlMs: 60_000 });
+  const vault = await startDevVault({ tls: server.issue() });
+  const login = async (
+    issued: Pick<IssuedCertificate, 'certPem' | 'keyPem'>,
+    method: 'cert' | 'spiffe',
+    role?: string,
+  ): Promise<void> => {
     const client = createVaultClient({
       address: vault.address,
       timeoutMs: 5000,
@@ -150,10 +152,26 @@ test('cert: the certificate is valid, of the CA of the role, and has its SPIFFE 
       clock: systemClock,
       random: systemRandom,
     });
-    const keys = { certificatePem: certPem, keyPem: new Secret(keyPem) };
+    const certificate = { certificatePem: issued.certPem, keyPem: new Secret(issued.keyPem) };
     const named = role === undefined ? {} : { role };
-    const request = { method: 'cert', mount: 'cert', ...named, ...keys } as const;
+    const request = { method, mount: method, ...named, certificate };
     await client.login(request, AbortSignal.timeout(5000)).finally(() => client.close());
+  };
+  return { vault, login, [Symbol.asyncDispose]: () => vault.close() };
+}
+
+test('cert: the certificate is valid, of the CA of the role, and has its SPIFFE ID', async () => {
+  await using bench = await startTlsBench();
+  const { vault } = bench;
+  const nowMs = systemClock.now();
+  const [own, foreign] = [1, 2].map(() => createAuthority({ nowMs, ttlMs: 3_600_000 }));
+  assert.ok(own !== undefined && foreign !== undefined);
+  await vault.write('sys/auth/cert', { type: 'cert' });
+  const role = { certificate: own.caPem, allowed_uri_sans: APP };
+  await vault.write('auth/cert/certs/web', role);
+  const attempt = async (authority = own, uri = APP, role?: string, startMs = nowMs) => {
+    const issued = authority.issue({ uris: [uri], nowMs: startMs, ttlMs: 60_000 });
+    await bench.login(issued, 'cert', role);
   };
   await attempt();
   await attempt(own, APP, 'web');
@@ -170,4 +188,66 @@ test('cert: the certificate is valid, of the CA of the role, and has its SPIFFE 
   await plain.vault.write('auth/cert/certs/web', role);
   const without = await plain.call('', 'POST', 'auth/cert/login', { body: {} });
   assert.deepEqual(failure(without), [400, ['client certificate must be supplied']]);
+});
+
+suite('spiffe by X.509-SVID', () => {
+  const nowMs = systemClock.now();
+  const own = createAuthority({ nowMs, ttlMs: 3_600_000 });
+  const issue = (uri: string, authority = own, startMs = nowMs): IssuedCertificate =>
+    authority.issue({ uris: [uri], nowMs: startMs, ttlMs: 60_000 });
+  const jwk = { kty: 'EC', use: 'x509-svid', x5c: [own.caDer.toString('base64')] };
+
+  for (const [name, bundle] of Object.entries({
+    'a bundle in PEM': own.caPem,
+    'a SPIFFE bundle': JSON.stringify({ keys: [jwk] }),
+  })) {
+    test(`the certificate is an SVID of ${name}, with an ID of the role`, async () => {
+      await using bench = await startTlsBench();
+      const { vault, login } = bench;
+      await vault.write('sys/auth/spiffe', { type: 'spiffe' });
+      await vault.write('auth/spiffe/config', { trust_domain: 'spiffe://example.org', bundle });
+      await vault.write('auth/spiffe/role/app', { workload_id_patterns: ['app', 'ns/+/sa/web'] });
+      await vault.write('auth/spiffe/role/team', { workload_id_patterns: ['team/*'] });
+      await login(issue(APP), 'spiffe', 'app');
+      for (const path of ['app', 'ns/a/sa/web', 'team/a/b']) {
+        await login(issue(`spiffe://example.org/${path}`), 'spiffe');
+      }
+      const foreign = createAuthority({ nowMs, ttlMs: 3_600_000 });
+      for (const [reason, svid, role] of [
+        [/not a valid X\.509-SVID/, issue(APP, foreign)],
+        [/not a valid X\.509-SVID/, issue(APP, own, nowMs - 120_000)],
+        [/of another trust domain/, issue('spiffe://example.com/app')],
+        [/no role matches the SPIFFE ID/, issue('spiffe://example.org/ns/a/b/sa/web')],
+        [/no role matches the SPIFFE ID/, issue('spiffe://example.org/application')],
+        [/no role matches the SPIFFE ID/, issue(APP), 'team'],
+        [/role "none" could not be found/, issue(APP), 'none'],
+      ] as const) {
+        const error = { code: 'ERR_VAULT_LOGIN_REFUSED', message: reason };
+        await assert.rejects(login(svid, 'spiffe', role), error);
+      }
+    });
+  }
+
+  test('the type decides which SVID is used, and one that is missing is named', async () => {
+    await using bench = await startBench();
+    await bench.vault.write('sys/auth/spiffe', { type: 'spiffe' });
+    await bench.vault.write('auth/spiffe/config', {
+      trust_domain: 'example.org',
+      bundle: own.caPem,
+    });
+    await bench.vault.write('auth/spiffe/role/app', { workload_id_patterns: 'app' });
+    const headers = { authorization: 'Bearer a.b.c' };
+    for (const [type, reason] of [
+      ['cert', 'no SVID found in the request'],
+      ['jwt', 'no audience is configured'],
+      ['', 'no audience is configured'],
+      ['other', 'invalid type'],
+    ] as const) {
+      const response = await bench.call('', 'POST', 'auth/spiffe/login', {
+        body: { type },
+        headers,
+      });
+      assert.deepEqual(failure(response), [400, [reason]], type);
+    }
+  });
 });
