@@ -16,9 +16,9 @@ interface StartGateInput {
 
 /**
  * The `postStart` hook: the image's own Node, as small as it gets, with a program that waits for the agent (cmd/start-gate).
- * It ends with 0 when every file has been written.
+ * It ends with 0 when every file has been written. The policy of the chart allows an agent no other one.
  */
-const HOOK_COMMAND = [
+export const HOOK_COMMAND = [
   '/vouchsafe/node',
   '--max-semi-space-size=1',
   '--v8-pool-size=0',

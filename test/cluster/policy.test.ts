@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { after, before, suite, test } from 'node:test';
+import { HOOK_COMMAND } from '../../src/admission/start-gate.ts';
 import type { Pod } from './parts/objects.ts';
 import {
   annotations,
@@ -155,6 +156,20 @@ suite('what is ours in a pod', { concurrency: true }, () => {
       }),
       /mounts a volume that is Vouchsafe's own/,
     );
+    const inits = (lifecycle: object): object => ({
+      ...pod,
+      spec: { ...pod.spec, initContainers: [{ ...agent, restartPolicy: 'Always', lifecycle }] },
+    });
+    const postStart = { exec: { command: HOOK_COMMAND } };
+    await api.create(path, inits({ postStart }));
+    for (const hook of [
+      { postStart: { exec: { command: [...HOOK_COMMAND, '--more'] } } },
+      { postStart: { exec: { command: ['sh', '-c', 'true'] } } },
+      { postStart: { httpGet: { path: '/', port: 80 } } },
+      { postStart, preStop: { exec: { command: HOOK_COMMAND } } },
+      { preStop: { sleep: { seconds: 1 } } },
+    ])
+      await assert.rejects(api.create(path, inits(hook)), /differs from what the webhook writes/);
     const twice = { ...agent, env: [...env, { name: 'VOUCHSAFE_CONFIG', value: '{"evil":1}' }] };
     await assert.rejects(
       api.create(path, {

@@ -6,6 +6,7 @@ import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { leaves } from '../../../.tools/docs/tables.ts';
 import { AGENT_CONTAINER, INIT_CONTAINER, VOLUME } from '../../../src/admission/names.ts';
+import { HOOK_COMMAND } from '../../../src/admission/start-gate.ts';
 import { INSTALLATION_SCHEMA, parseInstallation } from '../../../src/config/installation/index.ts';
 import { parseDocumentText } from '../../../src/config/schema/index.ts';
 import { readText, ROOT, sourcesOf } from './documents.ts';
@@ -76,6 +77,13 @@ test('the policy knows the containers of the agent and the volume of the driver 
   for (const name of [AGENT_CONTAINER, INIT_CONTAINER, VOLUME.secrets]) {
     assert.ok(policy.includes(`'${name}'`));
   }
+});
+
+test('the policy knows the hook of the agent by its whole command', () => {
+  const [, list = ''] =
+    /- name: startGate\n +expression: >-\n([^\]]+\])/.exec(templateText('admissionpolicy.yaml')) ??
+    [];
+  assert.deepEqual(JSON.parse(list.replaceAll("'", '"')), HOOK_COMMAND);
 });
 
 test('driver and mounter are given flags that they have', () => {
