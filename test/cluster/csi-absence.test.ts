@@ -74,7 +74,7 @@ suite('the driver is away for ten minutes', () => {
       worksAgain(expiring, login).then(seen('an expired login is replaced')),
     ]);
     assert.ok(!isMounted(ending));
-    assert.equal(await space.logs('starts', 'app'), 'second\n');
+    assert.equal(await space.printed('starts', 'app'), 'second\n');
     await eventually('the lease of the pod that ended is revoked', async () =>
       (await space.tokens()) === 2 && (await space.leases()) === 2 ? true : undefined,
     );

@@ -102,7 +102,7 @@ suite('faults of the driver', () => {
     assert.ok(isMounted(pod), 'its mount outlives it');
     await unseal();
     await space.ready('app', KUBELET_MS);
-    assert.equal(await space.logs('app', 'app'), 'first\n');
+    assert.equal(await space.printed('app', 'app'), 'first\n');
     assert.equal(await space.logins(), 1);
     await space.remove('app');
     await revoked(space);
@@ -192,7 +192,7 @@ suite('faults of the node', () => {
       KUBELET_MS,
     );
     assert.equal((await space.pod('app')).metadata.uid, app.metadata.uid, 'the same pod');
-    assert.equal(await space.logs('app', 'app'), 'second\n', 'it was there at the first line');
+    assert.equal(await space.printed('app', 'app'), 'second\n', 'it was there at the first line');
     assert.ok(isMounted(app));
     await gone(space, 'ends');
     assert.equal(await space.logins(), 3);
@@ -244,7 +244,7 @@ suite('Vault is away', () => {
     await waitsBecause(space, 'app', /sealed/i);
     await unseal();
     await space.ready('app', KUBELET_MS);
-    assert.equal(await space.logs('app', 'app'), 'first\n');
+    assert.equal(await space.printed('app', 'app'), 'first\n');
   });
 
   test('Vault is sealed later: the last good files stay, and fresh ones follow', async () => {

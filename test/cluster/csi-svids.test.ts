@@ -88,7 +88,7 @@ for (const [name, values] of [
         await using space = await withSvids();
         await space.create(shellPod('app', settings(space, SVID_FILES), READ));
         await space.ready('app', START_MS);
-        assert.equal(await space.logs('app', 'app'), 'first\n');
+        assert.equal(await space.printed('app', 'app'), 'first\n');
         await x509Svid(space);
         const first = await jwtSvid(space);
         const next = await eventually(
@@ -111,7 +111,7 @@ for (const [name, values] of [
         const mount = await trustCertificates(space);
         await space.create(shellPod('app', settings(space, byCertificate(mount)), READ));
         await space.ready('app', START_MS);
-        assert.equal(await space.logs('app', 'app'), 'first\n');
+        assert.equal(await space.printed('app', 'app'), 'first\n');
         assert.equal(await vault.count(`auth/${mount}/login`), 1);
         assert.equal(await space.logins(), 0, 'no login by a JWT-SVID');
         await changes(space, 'app', 'second');

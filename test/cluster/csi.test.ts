@@ -30,7 +30,7 @@ suite('pods with a CSI volume', { concurrency: true }, () => {
     await using space = await withSecret();
     await space.create(shellPod('app', settings(space), READ));
     const pod = await space.ready('app');
-    assert.equal(await space.logs('app', 'app'), 'first\n', 'it was there at the first line');
+    assert.equal(await space.printed('app', 'app'), 'first\n', 'it was there at the first line');
     assert.equal(pod.spec.initContainers, undefined);
     assert.equal(pod.spec.containers.length, 1);
     await changes(space, 'app', 'second');
@@ -44,7 +44,7 @@ suite('pods with a CSI volume', { concurrency: true }, () => {
     const { inject: _, mode: __, ...attributes } = settings(space);
     await space.create(handWritten('app', attributes, READ));
     await space.ready('app');
-    assert.equal(await space.logs('app', 'app'), 'first\n');
+    assert.equal(await space.printed('app', 'app'), 'first\n');
   });
 
   test('a PostgreSQL user is renewed, then replaced: it works all the time', async (t) => {
@@ -104,8 +104,8 @@ suite('pods with a CSI volume', { concurrency: true }, () => {
     });
     const { items } = await api.get<List<Pod>>(space.pods);
     const name = items[0]?.metadata.name ?? '';
-    assert.equal(await space.logs(name, 'before'), 'first\n');
-    assert.equal(await space.logs(name, 'app'), 'first\n');
+    assert.equal(await space.printed(name, 'before'), 'first\n');
+    assert.equal(await space.printed(name, 'app'), 'first\n');
   });
 
   test('with an fsGroup only that group can read the files', async () => {
@@ -115,7 +115,7 @@ suite('pods with a CSI volume', { concurrency: true }, () => {
       shellPod('app', settings(space), look, { securityContext: { fsGroup: 2345 } }),
     );
     await space.ready('app');
-    const [line = '', content] = (await space.logs('app', 'app')).split('\n');
+    const [line = '', content] = (await space.printed('app', 'app', 2)).split('\n');
     assert.match(line, /^-r--r----- +1 0 +2345 /);
     assert.equal(content, 'first', 'the user of the image is none of root');
   });

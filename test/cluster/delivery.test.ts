@@ -41,7 +41,11 @@ suite('a Deployment of unmodified images', { concurrency: true }, () => {
       await createDeployment(space, mode);
       const pod = await onlyPod(space);
       const name = pod.metadata.name ?? '';
-      assert.equal(await space.logs(name, 'reader'), 'first\n', 'it was there at the first line');
+      assert.equal(
+        await space.printed(name, 'reader'),
+        'first\n',
+        'it was there at the first line',
+      );
       assert.equal(await space.logins(), 1, 'one login');
       assert.equal(await vault.count(space.users), 1, 'one PostgreSQL user');
 

@@ -121,7 +121,7 @@ suite('a pod that cannot start yet', () => {
     assert.ok(!isReady(await space.pod('app')));
     await putRight();
     await space.ready('app', 90_000);
-    assert.equal(await space.logs('app', 'app'), 'first\n');
+    assert.equal(await space.printed('app', 'app'), 'first\n');
   }
 
   test('the Workload API is not up yet', async () => {

@@ -173,7 +173,10 @@ suite('meshes', { concurrency: true }, () => {
       );
       return isDropped ? true : undefined;
     });
-    assert.match(await space.logs('dropped', 'vouchsafe-agent'), /files delivered/);
+    await eventually('the agent has delivered', async () => {
+      const log = await space.logs('dropped', 'vouchsafe-agent');
+      return log.includes('files delivered') ? true : undefined;
+    });
     const { status } = await api.get<Pod>(`${space.pods}/dropped`);
     assert.equal(status?.phase, 'Pending');
   });

@@ -83,7 +83,7 @@ suite('a start gate by a hook', { concurrency: true }, () => {
       const pod = await space.ready('app');
       assert.ok(performance.now() - asked < 30_000 + SLACK_MS);
       assert.equal(containerStatus(pod, AGENT).restartCount, failures);
-      assert.equal(await space.logs('app', 'app'), 'first\n');
+      assert.equal(await space.printed('app', 'app'), 'first\n');
       assert.deepEqual(
         [await space.logins(), await vault.count(space.users), await space.tokens()],
         [1, 1, 1],
@@ -150,7 +150,7 @@ suite('a start gate by a hook, and the kubelet', () => {
     await space.put({ password: 'first' });
     const pod = await space.ready('app');
     assert.equal(containerStatus(pod, 'app').restartCount, 0);
-    assert.equal(await space.logs('app', 'app'), 'first\n');
+    assert.equal(await space.printed('app', 'app'), 'first\n');
     assert.equal(await space.logins(), 1);
   });
 });

@@ -38,7 +38,7 @@ suite('seed systems', { concurrency: true }, () => {
     const more = { automountServiceAccountToken: false };
     await space.create(shellPod('writer', settings, `${READ} ${FOREVER}`, more));
     await space.ready('writer');
-    assert.equal(await space.logs('writer', 'app'), 'bar\n');
+    assert.equal(await space.printed('writer', 'app'), 'bar\n');
     const seen = await space.exec('writer', 'app', 'sh', '-c', 'ls /var/run/secrets 2>&1 || true');
     assert.match(seen, /No such file/, 'the application itself has no token');
   });
@@ -57,7 +57,7 @@ suite('seed systems', { concurrency: true }, () => {
     const line = `env | grep ^AZURE_ | sort; cat "$AZURE_FEDERATED_TOKEN_FILE"; echo; ${FOREVER}`;
     await space.create(shellPod('client', settings, line));
     await space.ready('client');
-    const lines = (await space.logs('client', 'app')).trim().split('\n');
+    const lines = (await space.printed('client', 'app', 5)).trim().split('\n');
     assert.ok(lines.includes('AZURE_CLIENT_ID=00000000-0000-0000-0000-000000000001'));
     assert.ok(lines.includes('AZURE_TENANT_ID=00000000-0000-0000-0000-000000000002'));
     assert.ok(lines.includes('AZURE_FEDERATED_TOKEN_FILE=/vault/secrets/azure-identity-token'));

@@ -47,7 +47,7 @@ suite('kinds of pods', { concurrency: true }, () => {
     const { items } = await api.get<List<Pod>>(space.pods);
     const [pod] = items;
     assert.ok(pod !== undefined && items.length === 1, 'at the first attempt');
-    assert.equal(await space.logs(pod.metadata.name ?? '', 'app'), 'planted\n');
+    assert.equal(await space.printed(pod.metadata.name ?? '', 'app'), 'planted\n');
     assert.equal(containerStatus(pod, 'vouchsafe-agent').restartCount, 0);
     assert.equal(containerStatus(pod, 'vouchsafe-agent').state?.terminated?.exitCode, 0);
     assert.equal(await space.tokens(), 0);
@@ -88,7 +88,7 @@ suite('kinds of pods', { concurrency: true }, () => {
     const pod = await space.ready('meshed');
     const names = (pod.spec.initContainers ?? []).map(({ name }) => name);
     assert.deepEqual(names, ['istio-proxy', 'vouchsafe-agent', 'migrate']);
-    assert.equal(await space.logs('meshed', 'migrate'), 'planted\n');
+    assert.equal(await space.printed('meshed', 'migrate'), 'planted\n');
     const mounts = JSON.stringify(pod.spec.initContainers?.[0]?.['volumeMounts']);
     assert.ok(!mounts.includes('vouchsafe'), 'the proxy sees no files');
   });
@@ -101,7 +101,7 @@ suite('kinds of pods', { concurrency: true }, () => {
       await space.create(shellPod('app', asked, `${READ}; ${FOREVER}`, { initContainers }));
       await space.ready('app');
       for (const name of ['one', 'two', 'app']) {
-        assert.equal(await space.logs('app', name), 'planted\n', name);
+        assert.equal(await space.printed('app', name), 'planted\n', name);
       }
     });
 
@@ -120,7 +120,7 @@ suite('kinds of pods', { concurrency: true }, () => {
         ),
       );
       await space.ready('app');
-      const [content, line = '', agents] = (await space.logs('app', 'app')).split('\n');
+      const [content, line = '', agents] = (await space.printed('app', 'app', 3)).split('\n');
       assert.equal(content, 'planted');
       assert.match(line, /^-r--r----- +1 65528 +2345 /);
       assert.equal(agents, '0');
@@ -143,7 +143,7 @@ suite('kinds of pods', { concurrency: true }, () => {
       );
       assert.deepEqual(warnings, []);
       await space.ready('app');
-      assert.equal(await space.logs('app', 'app'), 'planted\n');
+      assert.equal(await space.printed('app', 'app'), 'planted\n');
     });
   }
 });

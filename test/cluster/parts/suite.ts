@@ -293,6 +293,14 @@ export class Space implements AsyncDisposable {
     return api.text(`${this.pods}/${name}/log?container=${container}`);
   }
 
+  /** What a container that runs has printed, once it is so many lines: it may not have come to them yet. */
+  printed(name: string, container: string, lines = 1): Promise<string> {
+    return eventually(`${container} of ${name} prints ${lines} lines`, async () => {
+      const text = await this.logs(name, container);
+      return text.split('\n').length > lines ? text : undefined;
+    });
+  }
+
   /** Runs a command in a container; gives what it prints. */
   exec(name: string, container: string, ...command: string[]): Promise<string> {
     return kubectl('exec', `--namespace=${this.name}`, name, `-c=${container}`, '--', ...command);
