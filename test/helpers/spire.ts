@@ -103,7 +103,7 @@ export class Spire implements AsyncDisposable {
   /** Waits until the agent has the SVID of an entry. */
   async untilServed(spiffeId: string): Promise<void> {
     await eventually(
-      async () => ((await this.#served()).includes(spiffeId) ? true : undefined),
+      async () => ((await this.#served())?.includes(spiffeId) === true ? true : undefined),
       'the entry did not reach the agent',
     );
   }
@@ -112,7 +112,7 @@ export class Spire implements AsyncDisposable {
   async deregister(spiffeId: string): Promise<void> {
     await this.#server('entry', 'delete', '-entryID', entryId(spiffeId));
     await eventually(
-      async () => ((await this.#served()).includes(spiffeId) ? undefined : true),
+      async () => ((await this.#served())?.includes(spiffeId) === false ? true : undefined),
       'the deletion did not reach the agent',
     );
   }
@@ -277,12 +277,13 @@ export class Spire implements AsyncDisposable {
     ];
   }
 
-  /** What the agent sends to a workload about its X.509-SVIDs; nothing where it has none. */
-  async #served(): Promise<string> {
+  /** What the agent sends to a workload about its X.509-SVIDs; nothing where it has none, undefined where it is too busy to say. */
+  async #served(): Promise<string | undefined> {
     const args = ['api', 'fetch', 'x509', '-socketPath', this.#places.agentSocket];
     return runSpire('spire-agent', args).then(
       ({ stdout }) => stdout,
-      () => '',
+      ({ stderr = '' }: { readonly stderr?: string }) =>
+        stderr.includes('DeadlineExceeded') ? undefined : '',
     );
   }
 

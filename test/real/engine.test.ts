@@ -304,7 +304,7 @@ suite('leases', () => {
       ...servers(vault),
       auth: { role: 'short' },
       files,
-      revokeGrace: '2s',
+      revokeGrace: '0s',
       stateDirectory: bench.stateDirectory,
     });
     // Vault's own record of what came before what: how late the test looks at it does not matter.
