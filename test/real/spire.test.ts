@@ -57,6 +57,7 @@ suite('the agent with SPIRE', () => {
   /** Registers for as long as a test runs. */
   async function registered(...entries: readonly Entry[]): Promise<AsyncDisposable> {
     for (const entry of entries) await spiffe.register(entry);
+    for (const { spiffeId } of entries) await spiffe.untilServed(spiffeId);
     return {
       async [Symbol.asyncDispose]() {
         for (const { spiffeId } of entries) await spiffe.deregister(spiffeId);
