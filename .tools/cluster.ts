@@ -11,7 +11,7 @@ import { openDoor } from '../test/cluster/parts/door.ts';
 import { buildImages, REPOSITORY, VERSION } from '../test/cluster/parts/images.ts';
 import { insideNetwork, makeNetwork } from '../test/cluster/parts/network.ts';
 import { sweep } from '../test/cluster/parts/workspace.ts';
-import { CONTAINER_RUNTIME, HELM, kubernetesOf, PAUSE, QUERIES } from './programs.ts';
+import { CONTAINER_RUNTIME, HELM, kubernetesOf, PAUSE, QUERIES, VARIABLES } from './programs.ts';
 import {
   buildPrograms,
   CLUSTER_PACKAGES,
@@ -32,9 +32,13 @@ if (values.down) {
 await ensurePackages(CLUSTER_PACKAGES);
 const programs = await buildPrograms([
   ...CONTAINER_RUNTIME,
-  ...[kubernetesOf(values.kubernetes), HELM, PAUSE, QUERIES],
+  ...[kubernetesOf(values.kubernetes), HELM, PAUSE, QUERIES, VARIABLES],
 ]);
-const images = buildImages({ pause: programs.path(PAUSE), queries: programs.path(QUERIES) });
+const images = buildImages({
+  pause: programs.path(PAUSE),
+  queries: programs.path(QUERIES),
+  variables: programs.path(VARIABLES),
+});
 await sweep();
 makeNetwork();
 const main = join(root, 'test', 'cluster', 'main.ts');

@@ -55,6 +55,14 @@ export const QUERIES: Program = {
   patience: 'seconds with warm caches',
 };
 
+export const VARIABLES: Program = {
+  name: 'an application that reads its environment',
+  path: './cmd/variables',
+  isStatic: true,
+  variable: 'VOUCHSAFE_TEST_VARIABLES',
+  patience: 'seconds with warm caches',
+};
+
 /** What the suites of a cluster run on; the first is the default. */
 export const KUBERNETES_VERSIONS = ['1.37.2', '1.36.3', '1.35.4', '1.34.4'] as const;
 const [DEFAULT_KUBERNETES] = KUBERNETES_VERSIONS;

@@ -18,6 +18,7 @@ import {
   kubernetesOf,
   PAUSE,
   QUERIES,
+  VARIABLES,
   VAULT,
 } from './programs.ts';
 import {
@@ -44,13 +45,14 @@ await ensurePackages([...CLUSTER_PACKAGES, POSTGRESQL]);
 const kubernetes = kubernetesOf(values.kubernetes);
 const programs = await buildPrograms([
   ...CONTAINER_RUNTIME,
-  ...[kubernetes, HELM, PAUSE, ATTEST, CSI, QUERIES, VAULT],
+  ...[kubernetes, HELM, PAUSE, ATTEST, CSI, QUERIES, VARIABLES, VAULT],
 ]);
 // A bench measures HashiCorp's injector beside ours where there is one.
 const injector = values.stay ? onPath('vault-k8s') : undefined;
 const images = buildImages({
   pause: programs.path(PAUSE),
   queries: programs.path(QUERIES),
+  variables: programs.path(VARIABLES),
   ...(injector !== undefined && { incumbent: { injector, vault: programs.path(VAULT) } }),
 });
 for (const { image, bytes } of images) {

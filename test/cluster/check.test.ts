@@ -1,31 +1,13 @@
 /** `vouchsafe check` on the real API server: the proof by a dry run, the probe, pods without the agent, no rights. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { parse } from 'yaml';
-import type { Finding } from '../../src/check/index.ts';
 import { tempDirectory } from '../helpers/temp-directory.ts';
+import { check, type Checked } from './parts/checking.ts';
 import type { List, Pod } from './parts/objects.ts';
 import { api, FOREVER, kubectl, shellPod, Space, world } from './parts/suite.ts';
-
-const MAIN = join(import.meta.dirname, '..', '..', 'cmd', 'vouchsafe', 'main.ts');
-
-interface Checked {
-  readonly code: number | string | null | undefined;
-  readonly findings: readonly Finding[];
-  readonly the: (check: string) => Finding | undefined;
-}
-
-async function check(words: readonly string[], kubeconfig = world.kubeconfig): Promise<Checked> {
-  const { promise, resolve } = Promise.withResolvers<readonly [Checked['code'], string]>();
-  const all = [MAIN, 'check', '-o', 'json', '--kubeconfig', kubeconfig, ...words];
-  execFile(process.execPath, all, (error, out) => resolve([error === null ? 0 : error.code, out]));
-  const [code, out] = await promise;
-  const { findings } = JSON.parse(out) as { findings: readonly Finding[] }; // as the command writes it
-  return { code, findings, the: (name) => findings.find((one) => one.check === name) };
-}
 
 function probe(space: Space, settings: Readonly<Record<string, string>>): Promise<Checked> {
   const { inject: _, ...login } = space.login;

@@ -35,6 +35,8 @@ export const SHELL_IMAGE = 'vouchsafe.test/shell:1';
 export const REDIRECT_IMAGE = 'vouchsafe.test/redirect:1';
 /** An application that asks PostgreSQL all the time. */
 export const QUERIES_IMAGE = 'vouchsafe.test/queries:1';
+/** An application that prints hashes of its variables. */
+export const VARIABLES_IMAGE = 'vouchsafe.test/variables:1';
 /** HashiCorp's injector, where a bench measures it. */
 export const INJECTOR_IMAGE = 'vouchsafe.test/vault-k8s:1';
 /** What that injector puts into pods. */
@@ -51,15 +53,18 @@ export interface Archive {
 export interface ImagePrograms {
   readonly pause: string;
   readonly queries: string;
+  readonly variables: string;
   /** HashiCorp's injector, and the Vault that its containers run. */
   readonly incumbent?: { readonly injector: string; readonly vault: string };
 }
 
 /** Builds all images; what has not changed since the last time comes from the cache. */
-export function buildImages({ pause, queries, incumbent }: ImagePrograms): readonly Archive[] {
+export function buildImages(programs: ImagePrograms): readonly Archive[] {
+  const { pause, queries, variables, incumbent } = programs;
   const archives = [
     single(PAUSE_IMAGE, pause),
     single(QUERIES_IMAGE, queries),
+    single(VARIABLES_IMAGE, variables),
     shell(),
     redirect(),
     archive(`${REPOSITORY}:${VERSION}`, root, [

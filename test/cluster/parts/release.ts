@@ -63,6 +63,7 @@ export function chartValues({ tls }: Pick<ClusterVault, 'tls'>): object {
       },
       policies: POLICIES,
     },
+    env: { enabled: true },
     // What it gets where two hundred pods start at once on two processors.
     resources: { requests: { cpu: '250m' } },
     csi: {

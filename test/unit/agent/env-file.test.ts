@@ -4,25 +4,11 @@ import fc from 'fast-check';
 import { hasCode, VouchsafeError } from '../../../src/core/index.ts';
 import { envFile, MAX_VALUE_BYTES } from '../../../src/agent/env-file.ts';
 import { readVariable } from '../../helpers/env-file-model.ts';
+import { anyValue, GOOD_VALUES } from '../../helpers/variable-values.ts';
 
 const NAME = 'DB_PASSWORD';
 
-const GOOD: readonly string[] = [
-  'hunter2',
-  ' spaces around ',
-  'a=b # no comment',
-  '$HOME ${X} `id` \\n "quotes"',
-  'two\nlines\n',
-  '# first character',
-  '\r alone, and at the end\r',
-  '\n',
-  '=',
-  'ünïcödé 🔑',
-  '\uFEFFa byte order mark',
-  'x'.repeat(MAX_VALUE_BYTES),
-];
-
-for (const value of GOOD) {
+for (const value of GOOD_VALUES) {
   test(`the kubelet reads what was written: ${JSON.stringify(value.slice(0, 30))}`, () => {
     assert.equal(readVariable(envFile(NAME, value), NAME), value);
     assert.equal(readVariable(envFile(NAME, Buffer.from(value)), NAME), value);
@@ -61,15 +47,6 @@ test('no message holds the value', () => {
     (error: unknown) => !String(error).includes('planted'),
   );
 });
-
-const character = fc.oneof(
-  {
-    weight: 2,
-    arbitrary: fc.constantFrom("'", '\r', '\n', '\0', '=', '#', ' ', '\t', '"', '\\', '$'),
-  },
-  { weight: 3, arbitrary: fc.string({ maxLength: 3, unit: 'binary' }) },
-);
-const anyValue = fc.array(character, { maxLength: 12 }).map((parts) => parts.join(''));
 
 test('every value is read as it is, or rejected before the kubelet sees it', () => {
   fc.assert(
