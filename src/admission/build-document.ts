@@ -9,11 +9,12 @@ import {
   type RawFile,
   type RawX509Files,
 } from '../config/agent/index.ts';
-import type {
-  FileSettings,
-  ResolvedSettings,
-  Setting,
-  Settings,
+import {
+  x509Files,
+  type FileSettings,
+  type ResolvedSettings,
+  type Setting,
+  type Settings,
 } from '../config/annotations/index.ts';
 import type { Installation } from '../config/installation/index.ts';
 import { DEFAULTS, type StartGateKind } from '../config/schema/index.ts';
@@ -106,8 +107,9 @@ export function agentDocument(
 ): RawAgentConfig {
   const { settings, files } = resolved;
   const { keyMode } = how;
-  const x509 = settings['x509-svid'].value ? x509Of(files, keyMode) : undefined;
-  const others = files.filter((file) => x509 === undefined || !X509_NAMES.includes(file.name));
+  const x509 = settings['x509-svid'].value ? x509Of(resolved, keyMode) : undefined;
+  const x509Names = x509Files(settings).map(({ name }): string => name);
+  const others = files.filter((file) => !x509Names.includes(file.name));
   return {
     apiVersion: AGENT_API_VERSION,
     kind: AGENT_KIND,
@@ -160,8 +162,6 @@ function agentParts(settings: Settings, how: DocumentReader): Partial<RawAgentCo
 function templatePath(ref: { readonly name: string; readonly key: string }): string {
   return `${DIRECTORY.templates}/${ref.name}/${ref.key}`;
 }
-
-const X509_NAMES: readonly string[] = DEFAULTS.X509_FILES.map(({ name }) => name);
 
 /** Templates in ConfigMaps are not visible here; such pods set `spiffe-id` or `spiffe-hint`. */
 function needsSvid(template: string | undefined): boolean {
@@ -238,18 +238,27 @@ function ownModeOf(
   return file?.['file-mode']?.text ?? otherwise;
 }
 
-function x509Of(files: readonly FileSettings[], keyMode: string | undefined): RawX509Files {
-  const parts = DEFAULTS.X509_FILES.map(({ name, part }) => {
+function x509Of({ settings, files }: ResolvedSettings, keyMode: string | undefined): RawX509Files {
+  const parts = x509Files(settings).map(({ name, part, hasKey }) => {
     const file = files.find((one) => one.name === name);
     return {
       ...optional(`${part}File`, file?.file?.value),
-      ...optional(`${part}Mode`, ownModeOf(file, part === 'key' ? keyMode : undefined)),
+      ...optional(`${part}Mode`, ownModeOf(file, hasKey ? keyMode : undefined)),
       ...optional('onChange', actionTexts(file?.['on-change'])),
     };
   });
   const actions = new Set(parts.flatMap((one) => one.onChange ?? []));
   const named = Object.assign({}, ...parts) as RawX509Files; // each part has different fields of it
-  return { ...named, ...(actions.size > 0 && { onChange: [...actions] }) };
+  return {
+    ...formatOf(settings),
+    ...named,
+    ...(actions.size > 0 && { onChange: [...actions] }),
+  };
+}
+
+function formatOf(settings: Settings): Pick<RawX509Files, 'format' | 'password'> {
+  if (settings['x509-svid-format'].value === 'pem') return {};
+  return { format: 'pkcs12', ...optional('password', explicit(settings['x509-svid-password'])) };
 }
 
 function actionTexts(setting: Setting<unknown> | undefined): readonly string[] | undefined {

@@ -2,8 +2,7 @@
  * Whether the containers that see the files can read them: a mode that shuts them out is reported, and private keys are
  * for their owner where that is possible.
  */
-import type { FileSettings, Settings } from '../config/annotations/index.ts';
-import { DEFAULTS } from '../config/schema/index.ts';
+import { x509Files, type FileSettings, type Settings } from '../config/annotations/index.ts';
 import { fieldsOf, listUpTo } from '../core/index.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import type { Container, Pod } from './pod.ts';
@@ -51,7 +50,7 @@ export function checkModes(input: FileAccessInput, diagnostics: Diagnostics): vo
   if (consumers.length === 0) return;
   for (const chosen of chosenModes(input)) {
     if (owner.user !== undefined) checkReaders(chosen, input, diagnostics);
-    if (chosen.hasKey) checkKey(chosen, input, diagnostics);
+    checkKey(chosen, input, diagnostics);
   }
 }
 
@@ -61,29 +60,35 @@ interface ChosenMode {
   readonly path: string;
   readonly text: string;
   readonly mode: number;
-  /** Whether it is the mode of the X.509-SVID's key. */
-  readonly hasKey: boolean;
+  /** Name of the file with the X.509-SVID's key, if it is the mode of that. */
+  readonly key: string | undefined;
 }
 
 function chosenModes({ settings, files, prefix }: FileAccessInput): readonly ChosenMode[] {
-  const x509 = settings['x509-svid'].value ? DEFAULTS.X509_FILES.map(({ name }) => name) : [];
-  const names = new Set<string>([...x509, ...files.map(({ name }) => name)]);
+  const x509 = x509Files(settings);
+  const names = new Set<string>([
+    ...x509.map(({ name }) => name),
+    ...files.map(({ name }) => name),
+  ]);
   const own = files.flatMap(({ name, 'file-mode': mode }) =>
     mode === undefined ? [] : [{ name, mode }],
   );
   for (const { name } of own) names.delete(name);
-  const isKey = (name: string): boolean => x509.includes('svid_key') && name === 'svid_key';
+  const key = x509.find(({ hasKey }) => hasKey)?.name;
   const chosen = own.map(({ name, mode }) => ({
     path: `${prefix}/file-mode-${name}`,
     text: mode.text ?? '',
     mode: mode.value,
-    hasKey: isKey(name),
+    key: name === key ? key : undefined,
   }));
   const { value, text = '', source } = settings['file-mode'];
   if (value === undefined || names.size === 0) return chosen;
   const level = source === 'pod' ? '' : ` of the ${source}`;
   const path = `${prefix}/file-mode${level}`;
-  return [{ path, text, mode: value, hasKey: [...names].some(isKey) }, ...chosen];
+  return [
+    { path, text, mode: value, key: key !== undefined && names.has(key) ? key : undefined },
+    ...chosen,
+  ];
 }
 
 function checkReaders(
@@ -183,13 +188,13 @@ function isInGroup(
 
 /** Warns of a key that the group can read although all readers own it; one that all can read has its own warning. */
 function checkKey(
-  { path, text, mode }: ChosenMode,
+  { path, text, mode, key }: ChosenMode,
   input: FileAccessInput,
   diagnostics: Diagnostics,
 ): void {
   const isOpen = (mode & GROUP_READS) !== 0 && (mode & OTHERS_READ) === 0;
-  if (!isOpen || !isOneUser(input)) return;
+  if (key === undefined || !isOpen || !isOneUser(input)) return;
   diagnostics.warn(
-    `${path}: with ${text} the group can read the private key svid_key, which libpq, ssh and others reject: set ${input.prefix}/file-mode-svid_key: "${OWNER_READS}"`,
+    `${path}: with ${text} the group can read the private key ${key}, which libpq, ssh and others reject: set ${input.prefix}/file-mode-${key}: "${OWNER_READS}"`,
   );
 }

@@ -18,30 +18,34 @@ interface Rendered {
   readonly error: VouchsafeError | undefined;
 }
 
+/** The content of the file of a federated trust domain. */
+type PrintBundle = (bundle: X509Files['federated'][number]) => string | Uint8Array;
+
 /** Most federated trust domains of one workload that have files. */
 export const MAX_FEDERATED_BUNDLES = 100;
 
 /**
  * The file of the own bundle, followed by one for each federated trust domain, in their order. Mode and actions are those
- * of the own bundle. A trust domain that cannot have a file, `taken` being the paths in the config, is left out. That is
+ * of the own bundle; `print` makes the content. A trust domain that cannot have a file, `taken` being the paths in the config, is left out. That is
  * the error of the own bundle, which is written nevertheless: the SVID must not expire because of it.
  */
 export function withFederatedBundles<T extends Rendered>(
   bundle: T,
   { federated }: Pick<X509Files, 'federated'>,
-  taken: readonly string[],
+  { taken, print }: { readonly taken: readonly string[]; readonly print: PrintBundle },
 ): readonly T[] {
   const { name, path: own } = bundle.file;
   const added: T[] = [];
   const left: LeftOut[] = [];
-  for (const { trustDomain, pem } of federated) {
+  for (const one of federated) {
+    const { trustDomain } = one;
     const path = federatedBundlePath(own, trustDomain);
     const problem = problemOf(path, { taken, count: added.length });
     if (problem !== undefined) left.push({ trustDomain, problem });
     // A colon cannot be part of the name of a file that somebody requested.
     else {
       const file = { ...bundle.file, name: `${name}:${trustDomain}`, path };
-      added.push({ ...bundle, file, content: Buffer.from(pem) });
+      added.push({ ...bundle, file, content: Buffer.from(print(one)) });
     }
   }
   const [first] = left;

@@ -22,6 +22,7 @@ import type {
   X509Files,
 } from './ports.ts';
 import { readTemplates } from './read-templates.ts';
+import { createX509Printer, type X509Printer } from './x509-files.ts';
 
 /** What is at the path of a file: its bytes, or no file, because its secret is optional and absent. */
 export type FileContent = Uint8Array | 'no file';
@@ -59,11 +60,12 @@ export interface FileSet {
 
 /** How a file is made: from a template, or from a single value. Nothing is rendered before `of` has a value. */
 type Recipe<T> =
-  { readonly job: () => TemplateJob<T>; readonly of?: Dependency } | { readonly single: Single };
+  | { readonly job: () => TemplateJob<T>; readonly of?: Dependency }
+  | { readonly single: Single; readonly printFederated?: X509Printer['printFederated'] };
 
 interface Single {
   readonly dependency: Dependency;
-  readonly print: (value: unknown) => string;
+  readonly print: (value: unknown) => string | Uint8Array;
 }
 
 /**
@@ -106,8 +108,9 @@ export function createFileSet<T>(
       for (const [login, group] of byLogin) {
         const values = valuesOf(login);
         const outputs = await outputsOf(group, { values, templates }, signal);
-        for (const { file, index, output } of outputs) {
-          rendered[index] = withAdded(renderedFile(file, output), config.files, values);
+        for (const { output, ...item } of outputs) {
+          const file = renderedFile(item.file, output);
+          rendered[item.index] = withAdded(file, item.recipe, { files: config.files, values });
         }
       }
       return rendered.flat();
@@ -131,14 +134,14 @@ async function outputsOf<T>(
   items: readonly Item<T>[],
   { values, templates }: { readonly values: KnownValues; readonly templates: TemplatePort<T> },
   signal: AbortSignal,
-): Promise<readonly (Omit<Item<T>, 'recipe'> & { readonly output: Output })[]> {
+): Promise<readonly (Item<T> & { readonly output: Output })[]> {
   const prepared = items.map((item) => ({ ...item, ready: prepare(item.recipe, values) }));
   const jobs = prepared.flatMap(({ ready }) => ('job' in ready ? [ready.job] : []));
   const outputs = jobs.length === 0 ? [] : await templates.renderTemplates(jobs, values, signal);
   const rest = outputs.values();
-  return prepared.map(({ file, index, ready }) => {
-    const output = 'job' in ready ? (rest.next().value ?? nothing(file)) : ready.output;
-    return { file, index, output };
+  return prepared.map(({ ready, ...item }) => {
+    const output = 'job' in ready ? (rest.next().value ?? nothing(item.file)) : ready.output;
+    return { ...item, output };
   });
 }
 
@@ -146,10 +149,10 @@ function prepare<T>(
   recipe: Recipe<T>,
   values: KnownValues,
 ): { readonly job: TemplateJob<T> } | { readonly output: Output } {
-  if ('single' in recipe) return { output: printed(recipe.single, values) };
-  const { of } = recipe;
-  if (of !== undefined && !values.has(dependencyKey(of))) return { output: waitingFor(of) };
   try {
+    if ('single' in recipe) return { output: printed(recipe.single, values) };
+    const { of } = recipe;
+    if (of !== undefined && !values.has(dependencyKey(of))) return { output: waitingFor(of) };
     return { job: recipe.job() };
   } catch (error) {
     return { output: toVouchsafeError(error) };
@@ -188,16 +191,15 @@ function variableOf(name: string, output: TemplateOutput): FileContent | undefin
 /** The file, and those that are not in the config but follow from its value. */
 function withAdded(
   item: RenderedFile,
-  files: readonly FileConfig[],
-  values: KnownValues,
+  recipe: Recipe<unknown>,
+  { files, values }: { readonly files: readonly FileConfig[]; readonly values: KnownValues },
 ): readonly RenderedFile[] {
-  const { source } = item.file;
-  if (source.kind !== 'x509-svid' || source.part !== 'bundle') return [item];
+  if (!('printFederated' in recipe)) return [item];
   const found = values.get(dependencyKey(X509_SVID));
   if (found === undefined) return [item];
   const svid = found.value as X509Files; // what the identity port puts there
   const taken = files.map(({ path }) => path);
-  return withFederatedBundles(item, svid, taken);
+  return withFederatedBundles(item, svid, { taken, print: recipe.printFederated });
 }
 
 function contentOf({ text, binary, isAbsent = false }: TemplateOutput): FileContent | undefined {
@@ -233,11 +235,11 @@ function recipeOf<T>(
     }
     case 'jwt-svid':
       return single({ kind: 'jwt-svid', audiences: source.audiences }, (value) => String(value));
-    case 'x509-svid':
-      return single(X509_SVID, (value) => {
-        const svid = value as X509Files; // what the identity port puts there
-        return source.part === 'key' ? svid.key.reveal() : svid[source.part];
-      });
+    case 'x509-svid': {
+      const { print, printFederated } = createX509Printer(source);
+      const recipe = single(X509_SVID, (value) => print(value as X509Files)); // what the identity port puts there
+      return source.part === 'bundle' ? { ...recipe, printFederated } : recipe;
+    }
   }
 }
 
@@ -249,14 +251,19 @@ function templated<T>(
   return { job: () => ({ template: template(), ...context }) };
 }
 
-function single(dependency: Dependency, print: Single['print']): Recipe<never> {
+function single(dependency: Dependency, print: Single['print']): { readonly single: Single } {
   return { single: { dependency, print } };
 }
 
 function printed({ dependency, print }: Single, values: KnownValues): TemplateOutput {
   const found = values.get(dependencyKey(dependency));
   if (found === undefined) return waitingFor(dependency);
-  return { text: print(found.value), binary: undefined, used: [dependency], missing: [] };
+  const content = print(found.value);
+  const output =
+    typeof content === 'string'
+      ? { text: content, binary: undefined }
+      : { text: undefined, binary: content };
+  return { ...output, used: [dependency], missing: [] };
 }
 
 function waitingFor(dependency: Dependency): TemplateOutput {

@@ -1,6 +1,25 @@
 /** Templates that use whatever templates can, and the values that they take. */
+import { createPrivateKey } from 'node:crypto';
 import type { RenderJob } from '../../src/renderer/index.ts';
 import { FORMAT_NAMES } from '../../src/template/index.ts';
+
+/** A self-signed certificate without a meaning, valid until 2126, and its key: the same ones in every process. */
+export const FIXED_CERTIFICATE = `-----BEGIN CERTIFICATE-----
+MIIBMjCB5aADAgECAhQnymhIPIGXNT8fgoF1Eo3c+RCUMTAFBgMrZXAwDjEMMAoG
+A1UEAwwDd2ViMCAXDTI2MTEzMDE2MTQyNloYDzIxMjYxMTA2MTYxNDI2WjAOMQww
+CgYDVQQDDAN3ZWIwKjAFBgMrZXADIQDqSmxj4pxSCr71UHsTLsX5lUd2rr6+e5JC
+HuppFEbSLKNTMFEwHQYDVR0OBBYEFExezkAjoDQe4qz/zE0XFUqFTwLlMB8GA1Ud
+IwQYMBaAFExezkAjoDQe4qz/zE0XFUqFTwLlMA8GA1UdEwEB/wQFMAMBAf8wBQYD
+K2VwA0EARcptmL3ZgR36AtiznROFpncHtjSxNo1Bhfgqy6gId4+zPLmYkP4deH4r
+r5PibrTsvwVKmKn4MZNR2hk0VhLZCA==
+-----END CERTIFICATE-----
+`;
+export const FIXED_KEY = createPrivateKey({
+  // PKCS#8 of an Ed25519 key with this seed.
+  key: Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), Buffer.alloc(32, 7)]),
+  format: 'der',
+  type: 'pkcs8',
+}).export({ format: 'pem', type: 'pkcs8' });
 
 /** Of Vault's values: texts beyond ASCII, lists, numbers, a certificate as it is issued. */
 export const EVERY_VALUE: ReadonlyMap<string, { readonly value: unknown }> = new Map(
@@ -14,6 +33,7 @@ export const EVERY_VALUE: ReadonlyMap<string, { readonly value: unknown }> = new
       document: '{"a":[1,2,{"b":"c"}]}',
       bytes: Buffer.from([0, 255, 1, 254]).toString('base64'),
     },
+    'read:kv/tls': { key: FIXED_KEY, certificate: FIXED_CERTIFICATE, chain: [FIXED_CERTIFICATE] },
     'read:kv/none': null,
     'list:kv': ['app', 'other'],
     'jwt-svid:["vault"]': 'header.payload.signature',
@@ -48,6 +68,8 @@ export const EVERY_JOB: readonly RenderJob[] = [
     ...FAILING,
     '{{join (secrets "kv/") ","}}{{jwtSvid "vault"}}{{spiffeId}}',
     '{{#with (optionalSecret "kv/none")}}x{{else}}{{default (optionalSecret "kv/app#none") "y"}}{{/with}}',
+    '{{#with (secret "kv/tls")}}{{pkcs12 key certificate chain}}{{/with}}',
+    '{{#with (secret "kv/tls")}}{{pkcs12Trust chain password="other"}}{{/with}}',
     '{{secret "kv/none#x"}}',
     '{{#with (pki "pki/issue/web" common_name="web")}}{{certificate}}{{/with}}',
   ].map((source, index) => ({ template: { name: `t${index}`, source } })),

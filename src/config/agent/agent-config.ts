@@ -19,7 +19,12 @@ export type FileSource =
   | { readonly kind: 'template-file'; readonly path: string; readonly secret?: SecretRef }
   | { readonly kind: 'format'; readonly format: Format; readonly secret: SecretRef }
   | { readonly kind: 'jwt-svid'; readonly audiences: readonly string[] }
-  | { readonly kind: 'x509-svid'; readonly part: 'svid' | 'key' | 'bundle' };
+  | {
+      readonly kind: 'x509-svid';
+      readonly part: 'svid' | 'key' | 'bundle';
+      /** Present if the file is PKCS#12: then `svid` holds the key as well. */
+      readonly password?: string;
+    };
 
 /** One delivered file. */
 export interface FileConfig {

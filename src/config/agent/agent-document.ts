@@ -17,6 +17,7 @@ import {
 } from '../schema/index.ts';
 import { envShape } from './env-document.ts';
 import { actions, duration, file, fileEntry, loginName } from './file-document.ts';
+import { x509Shape } from './x509-document.ts';
 
 /** `apiVersion` of the document. */
 export const AGENT_API_VERSION = 'vouchsafe.dev/v1';
@@ -154,23 +155,6 @@ const login = shape.object(
   },
 );
 
-const x509Files = shape.object(
-  {
-    svidFile: shape.parsed(grammar.outputPath, 'Certificate chain in PEM. Default: `svid.pem`.'),
-    keyFile: shape.parsed(grammar.outputPath, 'Private key in PEM. Default: `svid_key.pem`.'),
-    bundleFile: shape.parsed(
-      grammar.outputPath,
-      'Trust bundle in PEM. Default: `bundle.pem`. Bundles of federated trust domains are beside it: `bundle-<trust domain>.pem`.',
-    ),
-    svidMode: shape.parsed(grammar.fileMode, 'Permission bits of the chain.'),
-    keyMode: shape.parsed(grammar.fileMode, 'Permission bits of the key.'),
-    bundleMode: shape.parsed(grammar.fileMode, 'Permission bits of the bundle.'),
-    // Those of three annotations together.
-    onChange: actions(3 * grammar.MAX_ACTIONS),
-  },
-  'Files of the X.509-SVID.',
-);
-
 /** Shape of the whole document. */
 export const agentDocument = shape.object(
   {
@@ -214,7 +198,7 @@ export const agentDocument = shape.object(
     files: shape.withDefault(shape.list(fileEntry, MAX_FILES, 'The delivered files.'), [], []),
     x509Svid: shape.either(
       shape.flag('Whether the X.509-SVID is written to files.'),
-      x509Files,
+      x509Shape,
       (value) => (isRecord(value) ? 'second' : 'first'),
     ),
     env: envShape,
@@ -282,4 +266,4 @@ export type RawFile = WrittenOf<typeof fileEntry>;
 /** The variables of the raw document. */
 export type RawEnv = WrittenOf<typeof envShape>;
 /** Names, modes and actions of the X.509 files in the raw document. */
-export type RawX509Files = WrittenOf<typeof x509Files>;
+export type RawX509Files = WrittenOf<typeof x509Shape>;

@@ -3,6 +3,7 @@ export {
   type AgentConfig,
   type AuthConfig,
   type FileConfig,
+  type FileSource,
   type LoginConfig,
   type VaultConfig,
 } from './agent-config.ts';

@@ -24,6 +24,7 @@ import {
   DEFAULTS as defaults,
   parseDocumentText,
   shape,
+  X509_FORMATS,
   type Place,
   type SecretRef,
 } from '../schema/index.ts';
@@ -195,11 +196,12 @@ function x509FilesOf({ x509Svid, output }: Document): FileConfig[] {
   if (x509Svid === undefined || x509Svid === false) return [];
   const given = x509Svid === true ? undefined : x509Svid;
   const common = { refreshMs: defaults.REFRESH_MS, onChange: given?.onChange ?? [] };
-  return defaults.X509_FILES.map(({ name, part, path }) => ({
+  const { format = X509_FORMATS[0], password = defaults.KEYSTORE_PASSWORD } = given ?? {};
+  return defaults.X509_FILES[format].map(({ name, part, path }) => ({
     name,
     path: given?.[`${part}File`] ?? path,
     mode: given?.[`${part}Mode`] ?? output.mode,
-    source: { kind: 'x509-svid', part },
+    source: { kind: 'x509-svid', part, ...(format === 'pkcs12' && { password }) },
     ...common,
   }));
 }

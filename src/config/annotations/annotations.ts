@@ -12,6 +12,7 @@ import {
   cloudIds,
   grammar,
   START_GATES,
+  X509_FORMATS,
   type Grammar,
 } from '../schema/index.ts';
 
@@ -93,6 +94,18 @@ export const SETTINGS = {
     false,
     '`false`',
     'Write `svid.pem`, `svid_key.pem`, `bundle.pem`, and `bundle-<trust domain>.pem` for each federated trust domain, and keep them fresh; the logical names of the first three are `svid`, `svid_key` and `bundle`.',
+  ),
+  'x509-svid-format': row(
+    grammar.choice(X509_FORMATS),
+    X509_FORMATS[0],
+    `\`${X509_FORMATS[0]}\``,
+    'Format of these files. With `pkcs12`, for Java: `svid.p12` with key and certificate chain, `bundle.p12`, and `bundle-<trust domain>.p12`.',
+  ),
+  'x509-svid-password': row(
+    grammar.text('a password', 256),
+    defaults.KEYSTORE_PASSWORD,
+    `\`${defaults.KEYSTORE_PASSWORD}\``,
+    'Password of the PKCS#12 files. It is not a secret: access to the files is what protects the key.',
   ),
   refresh: row(
     grammar.duration(1000),

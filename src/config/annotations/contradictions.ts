@@ -1,17 +1,20 @@
 /**
  * Settings that conflict with each other. Each problem names both.
  */
-import {
-  clashingPaths,
-  federatedBundlePath,
-  formatDuration,
-  mayBeFederatedBundle,
-  type Problem,
-} from '../../core/index.ts';
+import { clashingPaths, formatDuration, type Problem } from '../../core/index.ts';
 import type { FileSettings, Setting, Settings, VariableSettings } from './annotations.ts';
 import type { CheckContext } from './check-context.ts';
 import { checkClouds, withGcpCredentials } from './clouds.ts';
 import { csiObstacles } from './csi-settings.ts';
+import {
+  checkFederated,
+  checkX509File,
+  checkX509Format,
+  CONTENTS,
+  MAX_CLASHES,
+  openKey,
+  x509Files,
+} from './x509-files.ts';
 import { x509Login } from './x509-login.ts';
 import { DEFAULTS } from '../schema/index.ts';
 
@@ -28,12 +31,13 @@ export function contradictions(input: Omit<CheckContext, 'report'>): {
   const files = withGcpCredentials(settings, input.files);
   const context: CheckContext = { ...input, files, report };
   for (const file of files) {
-    if (isX509File(file, settings)) checkX509File(file, context);
+    if (x509Files(settings).some(({ name }) => name === file.name)) checkX509File(file, context);
     else checkFile(file, context);
   }
   for (const variable of input.variables) checkVariable(variable, context);
   checkIdentity(context);
   checkSvidChoice(context);
+  checkX509Format(context);
   checkMode(context);
   checkRevokeDelay(context);
   checkStartGate(context);
@@ -46,36 +50,10 @@ export function contradictions(input: Omit<CheckContext, 'report'>): {
   }
   const open = openKey(settings, files);
   if (open !== undefined) {
-    warnings.push(
-      `${prefix}/${open} lets every user in the containers read the private key svid_key`,
-    );
+    const text = `lets every user in the containers read the private key ${open.name}`;
+    warnings.push(`${prefix}/${open.setting} ${text}`);
   }
   return { problems, warnings };
-}
-
-/** The setting that makes the private key readable for others than owner and group, if there is one. */
-function openKey(settings: Settings, files: readonly FileSettings[]): string | undefined {
-  if (!settings['x509-svid'].value) return undefined;
-  const own = files.find(({ name }) => name === 'svid_key')?.['file-mode'];
-  const mode = own?.value ?? settings['file-mode'].value ?? 0;
-  if ((mode & 0o004) === 0) return undefined;
-  return own === undefined ? 'file-mode' : 'file-mode-svid_key';
-}
-
-const CONTENTS = ['template', 'template-from', 'format', 'jwt-svid'] as const;
-
-function isX509File(file: FileSettings, settings: Settings): boolean {
-  return settings['x509-svid'].value && DEFAULTS.X509_FILES.some(({ name }) => name === file.name);
-}
-
-function checkX509File(file: FileSettings, { prefix, report }: CheckContext): void {
-  for (const name of [...CONTENTS, 'secret', 'optional', 'vault', 'role', 'refresh'] as const) {
-    if (file[name] === undefined) continue;
-    report(
-      `${name}-${file.name}`,
-      `conflicts with ${prefix}/x509-svid, which delivers "${file.name}"`,
-    );
-  }
 }
 
 function checkFile(file: FileSettings, context: CheckContext): void {
@@ -235,15 +213,10 @@ function isSet(setting: Setting<unknown>): boolean {
   return setting.source !== 'built in';
 }
 
-/** More clashes are not reported. */
-const MAX_CLASHES = 20;
-
 /** The path of each file below the mount, by the file's name. */
 function pathsByName({ settings, files }: CheckContext): ReadonlyMap<string, string> {
   const paths = new Map<string, string>();
-  if (settings['x509-svid'].value) {
-    for (const { name, path } of DEFAULTS.X509_FILES) paths.set(name, path);
-  }
+  for (const { name, path } of x509Files(settings)) paths.set(name, path);
   for (const { name, file } of files) paths.set(name, file?.value ?? paths.get(name) ?? name);
   return paths;
 }
@@ -261,24 +234,5 @@ function checkPaths(context: CheckContext): void {
         ? `is the same as that of ${partner}`
         : `requires "${other}" to be a directory, and that is the path of ${partner}`;
     report(`file-${names[index] ?? ''}`, `the path "${path}" ${clash}`);
-  }
-}
-
-/** Which trust domains the workload federates with is known only when it runs, so their names are all reserved. */
-function checkFederated(
-  pathByName: ReadonlyMap<string, string>,
-  { settings, prefix, report }: CheckContext,
-): void {
-  const bundle = settings['x509-svid'].value ? pathByName.get('bundle') : undefined;
-  if (bundle === undefined) return;
-  const clashes = [...pathByName].filter(
-    ([name, path]) => name !== 'bundle' && mayBeFederatedBundle(bundle, path),
-  );
-  for (const [name, path] of clashes.slice(0, MAX_CLASHES)) {
-    const reserved = federatedBundlePath(bundle, '<trust domain>');
-    report(
-      `file-${name}`,
-      `the path "${path}" is reserved by ${prefix}/x509-svid for the bundle of a federated trust domain (${reserved}): choose another one`,
-    );
   }
 }

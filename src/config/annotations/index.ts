@@ -21,4 +21,5 @@ export {
   UNSUPPORTED_IN_CSI,
 } from './csi-settings.ts';
 export { resolveSettings, type Annotations, type ResolvedSettings } from './settings.ts';
+export { x509Files } from './x509-files.ts';
 export { x509Login } from './x509-login.ts';

@@ -1,7 +1,7 @@
 /**
  * Built-in defaults. The manual and the schema quote these.
  */
-import { AUTH_METHODS, type AuthMethod, type StartGateKind } from './values.ts';
+import { AUTH_METHODS, type AuthMethod, type StartGateKind, type X509Format } from './values.ts';
 
 /** Login by JWT-SVID works with every edition of Vault. */
 export const AUTH_METHOD: AuthMethod = AUTH_METHODS[0];
@@ -50,9 +50,24 @@ export const MAX_RENDER_BYTES = 1024 * 1024 * 1024;
 export const AGENT_RENDER_BYTES = 32 * 1024 * 1024;
 /** Memory limit of one rendering in the CSI driver, which renders for a node. */
 export const DRIVER_RENDER_BYTES = 8 * 1024 * 1024;
-/** Files of the X.509-SVID: logical name, part and file name. */
-export const X509_FILES = [
-  { name: 'svid', part: 'svid', path: 'svid.pem' },
-  { name: 'svid_key', part: 'key', path: 'svid_key.pem' },
-  { name: 'bundle', part: 'bundle', path: 'bundle.pem' },
-] as const;
+/** Files of the X.509-SVID by format: logical name, part, file name, and whether the private key is in it. */
+export const X509_FILES = {
+  pem: [
+    { name: 'svid', part: 'svid', path: 'svid.pem', hasKey: false },
+    { name: 'svid_key', part: 'key', path: 'svid_key.pem', hasKey: true },
+    { name: 'bundle', part: 'bundle', path: 'bundle.pem', hasKey: false },
+  ],
+  pkcs12: [
+    { name: 'svid', part: 'svid', path: 'svid.p12', hasKey: true },
+    { name: 'bundle', part: 'bundle', path: 'bundle.p12', hasKey: false },
+  ],
+} as const satisfies Record<X509Format, readonly X509File[]>;
+/** Password of PKCS#12 files, which is Java's own default. It is not a secret. */
+export const KEYSTORE_PASSWORD = 'changeit';
+
+interface X509File {
+  readonly name: string;
+  readonly part: 'svid' | 'key' | 'bundle';
+  readonly path: string;
+  readonly hasKey: boolean;
+}

@@ -15,6 +15,7 @@ export {
   FORMATS,
   START_GATES,
   type AuthMethod,
+  X509_FORMATS,
   type EnvOnChange,
   type Format,
   type NotifyAction,

@@ -21,6 +21,11 @@ export const FORMATS = ['json', 'env', 'properties', 'yaml', 'raw'] as const;
 /** One of {@link FORMATS}. */
 export type Format = (typeof FORMATS)[number];
 
+/** How the X.509-SVID is written. */
+export const X509_FORMATS = ['pem', 'pkcs12'] as const;
+/** One of {@link X509_FORMATS}. */
+export type X509Format = (typeof X509_FORMATS)[number];
+
 /** Whether containers restart when their variables change. */
 export const ENV_ON_CHANGE = ['restart', 'none'] as const;
 /** One of {@link ENV_ON_CHANGE}. */

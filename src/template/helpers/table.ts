@@ -4,6 +4,7 @@
 import type { Helper, Signature } from '../helper.ts';
 import type { BlockType } from '../tree.ts';
 import { ESCAPES } from './escapes.ts';
+import { KEYSTORES } from './keystores.ts';
 import { LOGIC } from './logic.ts';
 import { SOURCES } from './sources.ts';
 import { TEXTS } from './texts.ts';
@@ -48,7 +49,7 @@ const BLOCK_LIST: readonly (Signature & { readonly name: Exclude<BlockType, 'sec
   },
 ];
 
-const HELPER_LIST = [...SOURCES, ...ESCAPES, ...TEXTS, ...LOGIC];
+const HELPER_LIST = [...SOURCES, ...ESCAPES, ...TEXTS, ...KEYSTORES, ...LOGIC];
 
 /** Block helpers by name. */
 export const BLOCKS: ReadonlyMap<string, (typeof BLOCK_LIST)[number]> = new Map(

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
+import { createSecureContext } from 'node:tls';
 import { createStatusRecorder } from '../../../src/agent/index.ts';
+import { trustStore } from '../../../src/pkcs12/index.ts';
 import { Hunt } from '../../helpers/hunt.ts';
 import { until } from '../../helpers/until.ts';
 import { PLANTED, Pod, SPIFFE_ID } from './bench.ts';
@@ -140,6 +142,44 @@ test('a rotated X.509-SVID reaches its files and causes no login', async (t) => 
   const svid = new X509Certificate(pod.file('svid.pem'));
   assert.ok(svid.checkPrivateKey(createPrivateKey(pod.file('svid_key.pem'))));
   assert.equal(pod.logins, 1);
+});
+
+test('an X.509-SVID in PKCS#12: a rotation swaps key and chain in one file, and a restart changes nothing', async (t) => {
+  const pod = await Pod.start(t);
+  const partner = pod.api.federate('partner.example');
+  const document = {
+    x509Svid: { format: 'pkcs12', onChange: ['signal:HUP@app'] },
+    revokeOnExit: false,
+  };
+  const first = await pod.sidecar(document);
+  const names = ['bundle-partner.example.p12', 'bundle.p12', 'svid.p12'];
+  assert.deepEqual(
+    pod.fileNames.filter((name) => name.endsWith('.p12')),
+    names,
+  );
+  assert.deepEqual(
+    pod.fileNames.filter((name) => name.endsWith('.pem')),
+    [],
+  );
+  const bytes = (): string[] => names.map((name) => pod.bytes(name).toString('hex'));
+  const delivered = bytes();
+  await pod.pass(10 * MINUTE_MS);
+  await first.stop();
+  const second = await pod.sidecar(document);
+  await pod.pass(10 * MINUTE_MS);
+  assert.deepEqual(bytes(), delivered);
+  assert.deepEqual(pod.notifier.notified, []);
+  const options = { password: 'changeit', alias: 'ca' };
+  assert.deepEqual(pod.bytes('bundle.p12'), trustStore([pod.api.bundlePem()], options));
+  assert.deepEqual(
+    pod.bytes('bundle-partner.example.p12'),
+    trustStore([partner.bundlePem], options),
+  );
+  pod.api.rotateX509();
+  await until(() => pod.notifier.notified.length === 1);
+  assert.notDeepEqual(pod.bytes('svid.p12').toString('hex'), delivered[2]);
+  createSecureContext({ pfx: pod.bytes('svid.p12'), passphrase: 'changeit' });
+  await second.stop();
 });
 
 test('the bundle of a federated trust domain has a file for as long as the federation lasts, and causes no login', async (t) => {

@@ -98,6 +98,10 @@ export class Pod {
     return readFileSync(join(this.filesDirectory, name), 'utf8');
   }
 
+  bytes(name: string): Buffer {
+    return readFileSync(join(this.filesDirectory, name));
+  }
+
   get fileNames(): string[] {
     return readdirSync(this.filesDirectory).filter((name) => !name.startsWith('..'));
   }

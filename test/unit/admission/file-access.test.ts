@@ -49,6 +49,13 @@ for (const [name, spec] of Object.entries({
   });
 }
 
+test('a key store is for its owner like a private key', () => {
+  const pkcs12 = { ...X509, 'x509-svid-format': 'pkcs12' };
+  assert.deepEqual(modesOf(pkcs12, SAME), { app: '0440', svid: '0400', bundle: '0440' });
+  const { warnings } = injectPod(podWith({ ...pkcs12, 'file-mode-svid': '0440' }, SAME));
+  assert.match(warnings.join(), /the group can read the private key svid,/);
+});
+
 test('a private key is not for its owner alone where that would shut a reader out', () => {
   for (const [spec, expected] of [
     [{}, '0444'],

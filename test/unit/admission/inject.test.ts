@@ -446,6 +446,23 @@ test('pods with only SVIDs need no Vault', () => {
   );
 });
 
+test('an X.509-SVID for Java is a key store and a trust store', () => {
+  const given = { 'x509-svid': 'true', 'x509-svid-format': 'pkcs12', 'file-svid': 'keystore.p12' };
+  const sources = (annotations: object): unknown =>
+    configIn(injectPod(podWith({ ...given, ...annotations })).pod).files.flatMap(
+      ({ path, mode, source }) => (source.kind === 'x509-svid' ? [[path, mode, source]] : []),
+    );
+  const common = { kind: 'x509-svid', password: 'changeit' };
+  assert.deepEqual(sources({}), [
+    ['keystore.p12', 0o444, { ...common, part: 'svid' }],
+    ['bundle.p12', 0o444, { ...common, part: 'bundle' }],
+  ]);
+  assert.deepEqual(sources({ 'x509-svid-password': 'own', 'file-mode-svid': '0400' }), [
+    ['keystore.p12', 0o400, { ...common, part: 'svid', password: 'own' }],
+    ['bundle.p12', 0o444, { ...common, part: 'bundle', password: 'own' }],
+  ]);
+});
+
 test('the Workload API comes from a CSI volume, a directory of the node, or nowhere', () => {
   const volumeFor = (spiffe: object): unknown => {
     const { pod } = injectPod(podWith(), { installation: parseInstallation({ spiffe }) });

@@ -23,13 +23,15 @@ function federation(...names: readonly string[]): {
   return { federated: names.map((trustDomain) => ({ trustDomain, pem: `of ${trustDomain}` })) };
 }
 
+const OPTIONS = { taken: [], print: ({ pem }: { readonly pem: string }): string => pem };
+
 test('each federated trust domain has a file with mode and actions of the own bundle, which holds none of them', () => {
   const bundle = bundleOf({
     bundleFile: 'tls/ca.crt',
     bundleMode: '0444',
     onChange: ['restart@app'],
   });
-  const files = withFederatedBundles(bundle, federation('a.example', 'b.example'), []);
+  const files = withFederatedBundles(bundle, federation('a.example', 'b.example'), OPTIONS);
   assert.deepEqual(
     files.map(({ file, content }) => [file.path, file.mode, Buffer.from(content ?? '').toString()]),
     [
@@ -47,7 +49,7 @@ test('each federated trust domain has a file with mode and actions of the own bu
 
 test('without a federation there is only the own bundle', () => {
   const bundle = bundleOf(true);
-  assert.deepEqual(withFederatedBundles(bundle, federation(), []), [bundle]);
+  assert.deepEqual(withFederatedBundles(bundle, federation(), OPTIONS), [bundle]);
 });
 
 for (const [what, name, taken, reason] of [
@@ -57,7 +59,7 @@ for (const [what, name, taken, reason] of [
 ] as const) {
   test(`a trust domain is left out, and the others are not, where ${what}`, () => {
     const some = federation(name, 'other.example');
-    const [own, ...rest] = withFederatedBundles(bundleOf(true), some, taken);
+    const [own, ...rest] = withFederatedBundles(bundleOf(true), some, { ...OPTIONS, taken });
     assert.deepEqual(
       rest.map(({ file }) => file.path),
       ['bundle-other.example.pem'],
@@ -73,7 +75,7 @@ test('the number of files is bounded, and the error says how many are left out',
     { length: MAX_FEDERATED_BUNDLES + 3 },
     (_, index) => `d${index}.example`,
   );
-  const [own, ...rest] = withFederatedBundles(bundleOf(true), federation(...names), []);
+  const [own, ...rest] = withFederatedBundles(bundleOf(true), federation(...names), OPTIONS);
   assert.equal(rest.length, MAX_FEDERATED_BUNDLES);
   assert.match(
     own?.error?.message ?? '',

@@ -52,6 +52,8 @@ const GOOD: Readonly<Record<string, readonly string[]>> = {
   'spiffe-id': ['spiffe://example.org/web'],
   'spiffe-hint': ['internal'],
   'x509-svid': ['true', 'false'],
+  'x509-svid-format': ['pem', 'pkcs12'],
+  'x509-svid-password': ['changeit'],
   refresh: ['5m', '1h30m'],
   'file-mode': ['0440'],
   'on-change': ['signal:HUP@web', 'restart@web', 'http:POST http://127.0.0.1:8080/-/reload'],

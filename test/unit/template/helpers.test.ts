@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { TEMPLATE_HELPERS } from '../../../src/template/index.ts';
+import { FIXED_CERTIFICATE, FIXED_KEY } from '../../helpers/every-template.ts';
 import { pass, refusal, render } from './support.ts';
 
 const ROOT = {
@@ -12,6 +13,9 @@ const ROOT = {
   pem: 'one\n\ntwo\n',
   big: '12345678901234567890',
   broken: '\ud800',
+  key: FIXED_KEY,
+  certificate: FIXED_CERTIFICATE,
+  chain: [FIXED_CERTIFICATE, ''],
 };
 
 /** Helper -> templates and what they print. */
@@ -71,6 +75,22 @@ const PRINTS: Readonly<Record<string, readonly (readonly [source: string, expect
   upper: [['{{upper user}}', 'APP']],
   startsWith: [['{{startsWith user "Ap"}}{{startsWith user "p"}}', 'truefalse']],
   endsWith: [['{{endsWith user "pp"}}{{endsWith user "A"}}', 'truefalse']],
+  pkcs12: [
+    [
+      '{{sha256 (pkcs12 key certificate)}}',
+      'fbf16f972339670a29d62958dca365ca681d3c02c1c75016d63b0b734801fac5',
+    ],
+    [
+      '{{eq (sha256 (pkcs12 key certificate)) (sha256 (pkcs12 key certificate chain password="changeit" alias="certificate"))}}',
+      'true',
+    ],
+  ],
+  pkcs12Trust: [
+    [
+      '{{sha256 (pkcs12Trust chain password="other" alias="root")}}',
+      '0730e4ef89f480174c40fa2905e32a70b2916e238bf5530ba767877402e09884',
+    ],
+  ],
   default: [
     ['{{default nope "" nothing "d"}}{{default 0 1}}{{default false 1}}', 'd0false'],
     ['[{{default nope nothing}}]', '[]'],
@@ -134,6 +154,18 @@ const REFUSES: Readonly<Record<string, readonly (readonly [source: string, messa
   envKeys: [
     ['{{envKeys (parseJson \'{"a-b":1,"OK":1,"1":1}\')}}', /environment variables: 1, a-b; rename/],
     ['{{envKeys user}}', /must be an object, not text/],
+  ],
+  pkcs12: [
+    ['{{pkcs12 pem certificate}}', /pkcs12: the private key is not a PEM text/],
+    ['{{pkcs12 key pem}}', /there is no certificate in PEM/],
+    ['{{pkcs12 key db}}', /argument 2 must be text, or a list of texts, not an object/],
+    ['{{pkcs12 key certificate password=""}}', /password must have 1 to 256 characters/],
+    ['{{pkcs12 key certificate alias=db}}', /alias must be text, not an object/],
+    ['x{{pkcs12 key certificate}}', /binary data must be the only output/],
+  ],
+  pkcs12Trust: [
+    ['{{pkcs12Trust key}}', /there is no certificate in PEM/],
+    ['{{pkcs12Trust certificate xs}}{{pkcs12Trust none}}', /binary|there is no certificate/],
   ],
   url: [['{{url broken}}', /lone surrogate/]],
   xml: [['{{xml "a\u0001"}}', /control character that XML cannot contain/]],

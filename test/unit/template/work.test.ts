@@ -2,12 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
   AGENT_WORK_BYTES,
+  checkTemplate,
   DRIVER_WORK_BYTES,
   parseTemplate,
   RENDER_LIMITS,
   renderTemplate,
   type RenderLimits,
 } from '../../../src/template/index.ts';
+import { FIXED_CERTIFICATE, FIXED_KEY } from '../../helpers/every-template.ts';
 import { cpuMs } from '../../helpers/cpu-time.ts';
 import { doubled } from '../../helpers/costly-document.ts';
 import { lookupIn, refusal } from './support.ts';
@@ -42,6 +44,18 @@ describe('work', () => {
     run('{{a}}', { a: '€'.repeat(50) }, limits);
     limited('{{a}}', { a: '€'.repeat(51) }, limits);
     limited('{{a}}{{b}}', { a: 'x'.repeat(50), b: '€' }, limits);
+  });
+
+  it('key stores are a few, however cheap they look, and none is made by a check', () => {
+    const root = { key: FIXED_KEY, certificate: FIXED_CERTIFICATE };
+    const call = '{{#if (pkcs12 key certificate)}}{{/if}}';
+    const spentMs = cpuMs(() => {
+      assert.match(limited(call.repeat(100), root), /more than 5000000 steps/);
+    });
+    assert.ok(spentMs < 1000, `${spentMs} ms`);
+    const literal = `{{secret (sha256 (pkcs12Trust "${FIXED_CERTIFICATE}"))}}`;
+    const checkMs = cpuMs(() => checkTemplate(literal.repeat(20), 't'));
+    assert.ok(checkMs < 100, `${checkMs} ms`);
   });
 
   it('letters that are longer in the other case are looked at one by one, and each is a step', () => {

@@ -146,6 +146,23 @@ test('X.509 files can have the names and modes of another tool', () => {
   assert.equal(auth, undefined);
 });
 
+test('X.509 files in PKCS#12 are a key store and a trust store', () => {
+  const filesOf = (x509Svid: object): unknown =>
+    parseAgentConfig({ ...HEAD, x509Svid }, ENVIRONMENT).files.map(({ name, path, source }) => [
+      ...[name, path, source],
+    ]);
+  const source = { kind: 'x509-svid', password: 'changeit' };
+  assert.deepEqual(filesOf({ format: 'pkcs12' }), [
+    ['svid', 'svid.p12', { ...source, part: 'svid' }],
+    ['bundle', 'bundle.p12', { ...source, part: 'bundle' }],
+  ]);
+  const own = { format: 'pkcs12', password: 'own', svidFile: 'key.jks', bundleFile: 'trust.jks' };
+  assert.deepEqual(filesOf(own), [
+    ['svid', 'key.jks', { ...source, part: 'svid', password: 'own' }],
+    ['bundle', 'trust.jks', { ...source, part: 'bundle', password: 'own' }],
+  ]);
+});
+
 test('a service-account token needs no Workload API', () => {
   const document = {
     ...HEAD,
@@ -258,6 +275,14 @@ const REFUSED: Readonly<Record<string, readonly [unknown, RegExp]>> = {
       logins: [{ name: 'other', auth: { method: 'spiffe', svid: 'x509' } }],
     },
     /auth\.method: cert requires an https address[^]*logins\[0\]\.auth\.method: spiffe requires/,
+  ],
+  'a key file of PKCS#12': [
+    { ...HEAD, x509Svid: { format: 'pkcs12', keyFile: 'k' } },
+    /x509Svid\.keyFile: has no effect with format pkcs12/,
+  ],
+  'a password of PEM': [
+    { ...HEAD, x509Svid: { password: 'p' } },
+    /x509Svid\.password: has no effect with format pem/,
   ],
   'a hook without a state directory': [
     { ...HEAD, startGate: 'hook', x509Svid: true },

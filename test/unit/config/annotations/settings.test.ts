@@ -144,6 +144,24 @@ const CONTRADICTIONS: readonly Contradiction[] = [
   ['token with secret', { 'jwt-svid-a': 'x', 'secret-a': 'kv/a' }, 'secret-a', /jwt-svid-a/],
   ['token with refresh', { 'jwt-svid-a': 'x', 'refresh-a': '5m' }, 'refresh-a', /jwt-svid-a/],
   ['file without content', { 'file-a': 'x' }, 'file-a', /secret-a/],
+  [
+    'a password of PEM',
+    { 'x509-svid': 'true', 'x509-svid-password': 'p' },
+    'x509-svid-password',
+    /requires .*x509-svid-format pkcs12/,
+  ],
+  [
+    'a format of files that are not written',
+    { 'secret-a': 'kv/a', 'x509-svid-format': 'pkcs12' },
+    'x509-svid-format',
+    /requires .*x509-svid/,
+  ],
+  [
+    'a key file of PKCS#12',
+    { 'x509-svid': 'true', 'x509-svid-format': 'pkcs12', 'file-mode-svid_key': '0400' },
+    'file-mode-svid_key',
+    /has no effect without a file "svid_key"/,
+  ],
   ['X.509 name taken', { 'x509-svid': 'true', 'secret-svid': 'kv/a' }, 'secret-svid', /x509-svid/],
   ['init with on-change', { mode: 'init', 'on-change': 'restart@a' }, 'on-change', /mode init/],
   [
@@ -481,6 +499,21 @@ test('a built-in default is what its own grammar would accept', () => {
     if (text === undefined || spec.builtIn === undefined) continue;
     assert.deepEqual(spec.grammar.parse(text), { value: spec.builtIn }, name);
   }
+});
+
+test('a key store that everybody can read leads to a warning, and its federated bundles have their own names', () => {
+  const svid = { 'x509-svid': 'true', 'x509-svid-format': 'pkcs12' };
+  const { warnings } = resolve({ ...svid, 'file-mode-svid': '0444' });
+  assert.match(warnings.join(), /file-mode-svid lets every user .* private key svid$/);
+  assert.deepEqual(resolve({ ...svid, 'file-mode-bundle': '0444' }).warnings, []);
+  const taken = { ...svid, 'secret-a': 'kv/a', 'file-a': 'bundle-partner.example.p12' };
+  assert.match(
+    resolve(taken)
+      .problems.map(({ message }) => message)
+      .join(),
+    /is reserved by/,
+  );
+  assert.deepEqual(resolve({ ...taken, 'file-a': 'svid.pem' }).problems, []);
 });
 
 test('only a private key that everybody can read leads to a warning', () => {

@@ -22,7 +22,7 @@ function problemsOf(values: unknown): string {
 }
 
 const NAMESPACE_ANNOTATIONS = (
-  'inject mode identity vault role auth-method auth-mount auth-svid audience spiffe-id spiffe-hint x509-svid refresh file-mode ' +
+  'inject mode identity vault role auth-method auth-mount auth-svid audience spiffe-id spiffe-hint x509-svid x509-svid-format x509-svid-password refresh file-mode ' +
   'on-change env-on-change containers init-containers init-first mount-path volume-size on-missing-vault init-deadline start-gate revoke-on-exit ' +
   'revoke-grace revoke-delay cpu memory ephemeral-storage log-level port azure-client-id azure-tenant-id azure-authority-host ' +
   'aws-role-arn aws-region aws-role-session-name aws-audience gcp-workload-identity-provider gcp-service-account gcp-audience'

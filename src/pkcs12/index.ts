@@ -1,0 +1,7 @@
+export {
+  keyStore,
+  MAX_CERTIFICATES,
+  Pkcs12Error,
+  trustStore,
+  type StoreOptions,
+} from './pkcs12.ts';
