@@ -53,6 +53,15 @@ suite('recipes', { concurrency: 2 }, () => {
     assert.match(text, /^spring\.datasource\.password=\S+$/m);
   });
 
+  test('java-keystore: both stores, for their owner', async () => {
+    const files = await rendered('java-keystore');
+    for (const name of ['keystore.p12', 'truststore.p12']) {
+      const { mode, text } = fileOf(files, name);
+      assert.equal(mode, '0400');
+      assert.ok(text.startsWith('0'), 'a sequence of DER');
+    }
+  });
+
   test('pgpass: mode 0600, and both files have the same login', async () => {
     const files = await rendered('pgpass');
     const { mode, text } = fileOf(files, 'pgpass');
