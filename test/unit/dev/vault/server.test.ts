@@ -18,6 +18,7 @@ test('the log has the requests and how they ended, and no values', async () => {
       path: 'kv/x',
       namespace: '',
       accessor,
+      certificate: undefined,
       atMs: bench.clock.now(),
       status: 204,
     },
