@@ -33,6 +33,10 @@ export function mountOf(path: string, body: JsonObject | undefined): Mount | und
 /** For a deleted version KV v2 responds with 404, but includes its metadata. */
 export function readError(path: string): (answer: ErrorResponse) => VouchsafeError {
   return (answer) => {
+    if (answer.status === 405 && answer.body !== undefined) {
+      const text = `${path} cannot be read. If it is written, as endpoints are that mint tokens, set the parameters in a template: {{secret "${path}" name="value"}}`;
+      return errorQuotingVault({ ...answer, path }, 'ERR_VAULT_UNSUPPORTED', text);
+    }
     // A denial shows the path as policies write it; a missing secret is shown as the user wrote it.
     if (answer.status !== 404) return errorForResponse(answer);
     const outer = answer.body?.['data'];

@@ -167,7 +167,7 @@ suite('a read', () => {
       'kvv2/app',
       refused(405, 'unsupported operation'),
       'ERR_VAULT_UNSUPPORTED',
-      /does not support/,
+      /kvv2\/app cannot be read.*\{\{secret "kvv2\/app" name="value"\}\}/,
     ],
     [
       'a token that is gone',
