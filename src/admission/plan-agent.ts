@@ -87,7 +87,8 @@ function decide(input: PlanInput, diagnostics: Diagnostics): Decision {
   const resources = agentResources({ pod, settings, prefix, mode, position }, diagnostics);
   const hostNetwork = pod.spec.hostNetwork === true;
   const port = settings.port.value;
-  const startGate = startGateOf(settings, input.kubeVersion);
+  const { kubeVersion } = input;
+  const startGate = startGateOf(settings, { kubeVersion, needsSvid: needs.spiffe });
   const access = { pod, settings, files, consumers, prefix, owner: ownerOf(pod, user) };
   checkModes(access, diagnostics);
   const document = agentDocument(resolved, needs, {

@@ -31,12 +31,29 @@ export const HOOK_COMMAND = [
 /** The first minor version of Kubernetes on which the hook was tried. */
 const TRIED_MINOR = 34;
 
-/** Chooses the gate. The hook is not for long waits, as `contradictions` reports of a pod that requests it. */
-export function startGateOf(settings: Settings, kubeVersion: string | undefined): StartGateKind {
+/** What the choice of a gate depends on, besides the settings. */
+interface GateChoice {
+  readonly kubeVersion: string | undefined;
+  /** Whether the agent asks a Workload API for SVIDs. */
+  readonly needsSvid: boolean;
+}
+
+/**
+ * Chooses the gate. The hook is not for long waits, as `contradictions` reports of a pod that requests it.
+ *
+ * It has to be requested for an agent that asks SPIRE: its `k8s` attestor looks the container up in the kubelet's list of pods, where a
+ * container is only after its hook, so the two wait for each other unless `disable_container_selectors` is set.
+ *
+ * @see https://github.com/spiffe/spire/issues/3092
+ */
+export function startGateOf(
+  settings: Settings,
+  { kubeVersion, needsSvid }: GateChoice,
+): StartGateKind {
   const isLong = settings['init-deadline'].value > DEFAULTS.MAX_HOOK_DEADLINE_MS;
   if (isLong || settings['on-missing-vault'].value === 'wait') return 'probe';
   const isUntried = kubeVersion !== undefined && isBefore(kubeVersion, TRIED_MINOR);
-  return settings['start-gate'].value ?? (isUntried ? 'probe' : 'hook');
+  return settings['start-gate'].value ?? (isUntried || needsSvid ? 'probe' : 'hook');
 }
 
 /** The fields of the agent's container by which the kubelet waits for the files. */

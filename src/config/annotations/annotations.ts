@@ -166,8 +166,8 @@ export const SETTINGS = {
   ),
   'start-gate': optional(
     grammar.choice(START_GATES),
-    'With `native`: what holds the other containers back until every file is written. A `hook` starts pods faster; a `probe` lets an agent wait without restarts.',
-    '`hook`; `probe` with `on-missing-vault: wait`, with an `init-deadline` over `2m`, and before Kubernetes 1.34',
+    'With `native`: what holds the other containers back until every file is written. A `hook` starts pods faster, but with SPIRE it requires a setting there; a `probe` lets an agent wait without restarts.',
+    '`hook`; `probe` where the agent gets SVIDs, with `on-missing-vault: wait`, with an `init-deadline` over `2m`, and before Kubernetes 1.34',
   ),
   'revoke-on-exit': row(
     grammar.boolean,

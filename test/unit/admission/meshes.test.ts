@@ -176,7 +176,8 @@ for (const args of [undefined, null, [], ['-d'], ['-d', 15], 'text', ['-p', '150
     const { pod, warnings } = injectPod(original);
     assert.deepEqual(containerOf(pod, 'istio-init'), init);
     assert.ok(warnings.some((one) => one.includes(`set ${ISTIO}: "9102" in the pod template`)));
-    const hooked = injectPod(meshed({ initContainers: [init] })).warnings;
+    const hook = { settings: { 'start-gate': 'hook' } };
+    const hooked = injectPod(meshed({ initContainers: [init] }, hook)).warnings;
     assert.ok(!hooked.some((one) => one.includes('startup probe')), 'a hook needs no port');
     assert.deepEqual(removeInjection(pod, 'vouchsafe.dev'), original);
   });

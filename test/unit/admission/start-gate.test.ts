@@ -6,9 +6,12 @@ import { GATE_SOCKET } from '../../../src/agent/index.ts';
 import { parseInstallation } from '../../../src/config/installation/index.ts';
 import { configIn, containerOf, injectPod, podWith, problemsOf } from './harness.ts';
 
+/** An agent that asks no Workload API. */
+const WITHOUT_SPIRE = { identity: 'service-account' };
+
 test('native: one sidecar before all init containers, with a hook that waits for the files', () => {
   const { pod, outcome, reason } = injectPod(
-    podWith({}, { initContainers: [{ name: 'migrate' }] }),
+    podWith(WITHOUT_SPIRE, { initContainers: [{ name: 'migrate' }] }),
   );
   assert.deepEqual([outcome, reason], ['injected', 'requested']);
   assert.deepEqual(
@@ -51,14 +54,17 @@ test('the probe waits for as long as the deadline, and a little longer', () => {
 });
 
 for (const [gate, given, kubeVersion] of [
-  ['hook', {}, undefined],
-  ['hook', {}, '1.34'],
-  ['hook', { 'init-deadline': '2m' }, 'v1.37.2'],
+  ['hook', WITHOUT_SPIRE, undefined],
+  ['hook', WITHOUT_SPIRE, '1.34'],
+  ['hook', { ...WITHOUT_SPIRE, 'init-deadline': '2m' }, 'v1.37.2'],
   ['hook', { 'start-gate': 'hook' }, '1.31'],
-  ['probe', {}, '1.33'],
-  ['probe', { 'start-gate': 'probe' }, '1.37'],
-  ['probe', { 'init-deadline': '121s' }, '1.37'],
-  ['probe', { 'on-missing-vault': 'wait' }, '1.37'],
+  // SPIRE's attestor and a hook wait for each other, unless SPIRE is told not to.
+  ['probe', {}, '1.37'],
+  ['probe', { ...WITHOUT_SPIRE, 'x509-svid': 'true' }, '1.37'],
+  ['probe', WITHOUT_SPIRE, '1.33'],
+  ['probe', { ...WITHOUT_SPIRE, 'start-gate': 'probe' }, '1.37'],
+  ['probe', { ...WITHOUT_SPIRE, 'init-deadline': '121s' }, '1.37'],
+  ['probe', { ...WITHOUT_SPIRE, 'on-missing-vault': 'wait' }, '1.37'],
 ] as const) {
   test(`a ${gate} holds the pod back with ${JSON.stringify(given)} on Kubernetes ${kubeVersion}`, () => {
     const { pod } = injectPod(podWith(given), { kubeVersion });
