@@ -165,15 +165,6 @@ export const PAUSE: Program = {
   patience: 'seconds',
 };
 
-export const ATTEST: Program = {
-  name: 'attest',
-  module: 'kubernetes',
-  path: './cmd/attest',
-  isStatic: true,
-  variable: 'VOUCHSAFE_TEST_ATTEST',
-  patience: 'seconds',
-};
-
 export const CSI: Program = {
   name: 'csi',
   module: 'kubernetes',

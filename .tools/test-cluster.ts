@@ -1,5 +1,5 @@
 /**
- * Builds a cluster's programs and images, starts it with Vault, PostgreSQL, identity and the chart, and runs
+ * Builds a cluster's programs and images, starts it with Vault, PostgreSQL, SPIRE and the chart, and runs
  * test/cluster against it, or the test files that are named. `-- --stay` starts all and runs nothing, `-- --prepare`
  * builds and starts nothing, `-- --kubernetes 1.36` takes another version than the newest.
  */
@@ -11,13 +11,13 @@ import { buildImages } from '../test/cluster/parts/images.ts';
 import { insideNetwork, makeNetwork } from '../test/cluster/parts/network.ts';
 import { sweep } from '../test/cluster/parts/workspace.ts';
 import {
-  ATTEST,
   CONTAINER_RUNTIME,
   CSI,
   HELM,
   kubernetesOf,
   PAUSE,
   QUERIES,
+  SPIRE,
   VARIABLES,
   VAULT,
 } from './programs.ts';
@@ -45,7 +45,8 @@ await ensurePackages([...CLUSTER_PACKAGES, POSTGRESQL]);
 const kubernetes = kubernetesOf(values.kubernetes);
 const programs = await buildPrograms([
   ...CONTAINER_RUNTIME,
-  ...[kubernetes, HELM, PAUSE, ATTEST, CSI, QUERIES, VARIABLES, VAULT],
+  ...[kubernetes, HELM, PAUSE, CSI, QUERIES, VARIABLES, VAULT],
+  ...SPIRE,
 ]);
 // A bench measures HashiCorp's injector beside ours where there is one.
 const injector = values.stay ? onPath('vault-k8s') : undefined;
@@ -53,6 +54,7 @@ const images = buildImages({
   pause: programs.path(PAUSE),
   queries: programs.path(QUERIES),
   variables: programs.path(VARIABLES),
+  spire: SPIRE.map((program) => programs.path(program)),
   ...(injector !== undefined && { incumbent: { injector, vault: programs.path(VAULT) } }),
 });
 for (const { image, bytes } of images) {

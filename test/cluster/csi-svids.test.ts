@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { after, before, suite, test } from 'node:test';
-import { createRemoteJWKSet, decodeJwt, jwtVerify } from 'jose';
+import { createLocalJWKSet, decodeJwt, jwtVerify, type JSONWebKeySet } from 'jose';
+import { getText } from '../helpers/get-text.ts';
 import { changes, handWritten, READ, revoked, settings, waitsBecause } from './parts/csi-pods.ts';
 import { TRUSTED } from './parts/identity-place.ts';
 import { install } from './parts/installing.ts';
@@ -20,8 +21,8 @@ const SVID_FILES = { 'x509-svid': 'true', 'jwt-svid-cloud': CLOUD };
 const LABELS = { [TRUSTED.name]: TRUSTED.value };
 
 /** A namespace whose pods log in with their JWT-SVIDs. */
-async function withSvids(): Promise<Space> {
-  const space = await Space.create();
+async function withSvids(how: { readonly isRegistered?: boolean } = {}): Promise<Space> {
+  const space = await Space.create({}, how);
   await space.grantSecret({ password: 'first' });
   return space;
 }
@@ -70,8 +71,10 @@ async function x509Svid(space: Space): Promise<X509Certificate> {
 /** The JWT-SVID is of the pod and for the audience; gives it. */
 async function jwtSvid(space: Space): Promise<string> {
   const [token = ''] = await read(space, 'cloud');
-  const keys = createRemoteJWKSet(new URL(world.jwksUrl));
-  await jwtVerify(token, keys, { audience: CLOUD, subject: idOf(space) });
+  const { url, caPem } = world.issuer;
+  const keys = JSON.parse(await getText(`${url}/keys`, caPem)) as JSONWebKeySet; // by its interface
+  const expected = { audience: CLOUD, subject: idOf(space), issuer: url };
+  await jwtVerify(token, createLocalJWKSet(keys), expected);
   return token;
 }
 
@@ -118,9 +121,8 @@ for (const [name, values] of [
       });
 
       test('a pod that is entitled to nothing waits, its events say why, and it starts when it is', async () => {
-        await using space = await withSvids();
+        await using space = await withSvids({ isRegistered: false });
         const mount = await trustCertificates(space);
-        await act('withhold', space.name);
         await space.create(shellPod('jwt', settings(space), READ));
         await space.create(shellPod('x509', settings(space, byCertificate(mount)), READ));
         await waitsBecause(space, 'jwt', /ERR_SPIFFE_DENIED/);

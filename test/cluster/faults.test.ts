@@ -132,9 +132,8 @@ suite('a pod that cannot start yet', () => {
   });
 
   test('the pod is registered late', async () => {
-    await using space = await Space.create();
+    await using space = await Space.create({}, { isRegistered: false });
     await space.grantSecret({ password: 'first' });
-    await act('withhold', space.name);
     await waits(space, /no.identity/i, () => act('admit', space.name));
   });
 

@@ -14,7 +14,7 @@ import { startCluster, type Cluster, type Programs } from './parts/cluster.ts';
 import { API_SERVER } from './parts/control-plane.ts';
 import { startControl } from './parts/control.ts';
 import { startCsi } from './parts/csi.ts';
-import { startIdentity } from './parts/identity.ts';
+import { startIdentity, type Issuer } from './parts/identity.ts';
 import type { Archive } from './parts/images.ts';
 import { NODE_ADDRESS, POD_RANGE } from './parts/network.ts';
 import { CHART, chartValues, RELEASE, VALUES_FILE } from './parts/release.ts';
@@ -26,9 +26,9 @@ export interface World {
   readonly kubeconfig: string;
   readonly programs: Programs;
   readonly vault: ClusterVault;
-  /** Keys of the identity provider, for Vault. */
-  readonly jwksUrl: string;
-  /** Its X.509 authority, for Vault. */
+  /** SPIRE's discovery provider, for Vault. */
+  readonly issuer: Issuer;
+  /** SPIRE's X.509 authority, for Vault. */
   readonly bundlePem: string;
   /** Keys of the API server for service-account tokens, for Vault. */
   readonly accountKeys: { readonly url: string; readonly caPem: string };
@@ -44,10 +44,10 @@ function required(variable: string): string {
   return value;
 }
 
-function install(cluster: Cluster, values: object): void {
+async function install(cluster: Cluster, values: object): Promise<void> {
   writeFileSync(VALUES_FILE, JSON.stringify(values));
   const flags = [`--namespace=${RELEASE}`, '--create-namespace', '--wait', '--timeout=2m'];
-  cluster.helm('install', RELEASE, CHART, ...flags, `--values=${VALUES_FILE}`);
+  await cluster.helm('install', RELEASE, CHART, ...flags, `--values=${VALUES_FILE}`);
 }
 
 /** Lets anybody read the keys of service-account tokens, as clusters do whose issuer is public. */
@@ -81,17 +81,20 @@ async function startWorld(stack: AsyncDisposableStack): Promise<World> {
   const operator = createVaultClient(vault);
   await operator.write('sys/mounts/database', { type: 'database' });
   await operator.write('database/config/main', database.vaultConfig);
-  const identity = stack.use(await startIdentity(required('VOUCHSAFE_TEST_ATTEST'), cluster.api));
   const csi = await startCsi(required('VOUCHSAFE_TEST_CSI'), cluster.api);
   stack.defer(() => csi.stop());
   await publishAccountKeys(cluster.api);
-  install(cluster, chartValues(vault));
+  const [identity] = await Promise.all([
+    startIdentity(cluster.api),
+    install(cluster, chartValues(vault)),
+  ]);
+  stack.use(identity);
   const control = stack.use(await startControl(cluster, identity));
   return {
     kubeconfig: cluster.kubeconfig,
     programs,
     vault,
-    jwksUrl: identity.jwksUrl,
+    issuer: identity.issuer,
     bundlePem: identity.bundlePem,
     accountKeys: { url: `${API_SERVER}/openid/v1/jwks`, caPem: cluster.caPem },
     database: `${NODE_ADDRESS}:${database.port}/postgres`,

@@ -1,5 +1,6 @@
 /** The configuration of the programs of SPIRE, all of it in one directory. */
 import { join } from 'node:path';
+import { document, settingsOf } from './spire-language.ts';
 import { socketPath } from './temp-directory.ts';
 
 /** The trust domain, unless a test needs another one. */
@@ -158,28 +159,3 @@ export function discoveryConfig(places: Places, certificate: ServingCertificate)
 /** Files of the discovery provider's certificate; undefined for one without TLS. */
 export type ServingCertificate =
   { readonly certFile: string; readonly keyFile: string } | undefined;
-
-type Plugin = readonly [type: string, name: string, settings: object];
-
-function document(name: string, settings: object, plugins: readonly Plugin[]): string {
-  const blocks = plugins.map(
-    ([type, plugin, more]) => `${type} "${plugin}" {\nplugin_data ${hcl(more)}\n}`,
-  );
-  return `${name} ${hcl(settings)}\nplugins {\n${blocks.join('\n')}\n}\n`;
-}
-
-/** Settings in SPIRE's own language, because it does not read lists of objects in such lists right from JSON. */
-function hcl(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(hcl).join(', ')}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  return `{\n${settingsOf(value)}\n}`;
-}
-
-/** A block has no equals sign: it may have a label. */
-function settingsOf(settings: object): string {
-  const lines = Object.entries(settings).map(([key, value]: [string, unknown]) => {
-    const isBlock = typeof value === 'object' && value !== null && !Array.isArray(value);
-    return `${key} ${isBlock ? '' : '= '}${hcl(value)}`;
-  });
-  return lines.join('\n');
-}

@@ -1,13 +1,10 @@
 /** A trust domain of SPIRE: server, agent and OIDC discovery provider, on loopback and in a directory of their own. */
-import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { get as getByHttp, type IncomingMessage } from 'node:http';
-import { get as getByHttps } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { eventually } from './agent-process.ts';
 import { freePort } from './free-port.ts';
+import { getText } from './get-text.ts';
 import {
   agentConfig,
   discoveryConfig,
@@ -301,12 +298,4 @@ function optional(flag: string, value: string | number | undefined): readonly st
 
 function entryId(spiffeId: string): string {
   return spiffeId.replace(/^spiffe:\/\/|\//g, '-').slice(1);
-}
-
-/** Not by `fetch`, which cannot be given a CA. */
-async function getText(url: string, ca: string | undefined): Promise<string> {
-  const request =
-    ca === undefined ? getByHttp(url, { agent: false }) : getByHttps(url, { agent: false, ca });
-  const [response] = (await once(request, 'response')) as [IncomingMessage]; // as the event is declared
-  return await text(response);
 }

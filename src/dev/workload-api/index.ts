@@ -1,7 +1,7 @@
 export { startBroker, type DevBroker } from './broker.ts';
 export { startDelegatedIdentity, type DevDelegatedIdentity } from './delegated-identity.ts';
 export type { ServiceFault as WorkloadApiFault } from './faulty-service.ts';
-export { createTrustDomain, type DevIdentity } from './issuer.ts';
+export { createTrustDomain } from './issuer.ts';
 export { startOidcProvider, type OidcProvider } from './oidc-provider.ts';
 export type { DevPod } from './pods.ts';
 export type { TrustDomain } from './trust-domain.ts';

@@ -1,5 +1,6 @@
 /** A Kubernetes cluster of real parts on this machine. */
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { createApi, type Api } from './api.ts';
 import { startControlPlane } from './control-plane.ts';
 import type { Archive } from './images.ts';
@@ -28,7 +29,7 @@ export interface Cluster extends AsyncDisposable {
   readonly api: Api;
   readonly caPem: string;
   /** Helm, to its end. */
-  helm(...args: string[]): string;
+  helm(...args: string[]): Promise<void>;
   /** Stops the node's container runtime, and starts it again. */
   restartContainerd(): Promise<void>;
   restartKubelet(): Promise<void>;
@@ -58,11 +59,11 @@ export async function startCluster(
     kubeconfig,
     api,
     caPem: plane.ca.caPem,
-    helm: (...args) =>
-      execFileSync(programs.helm, args, {
-        encoding: 'utf8',
+    async helm(...args) {
+      await promisify(execFile)(programs.helm, args, {
         env: { ...process.env, KUBECONFIG: kubeconfig },
-      }),
+      });
+    },
     async restartContainerd() {
       await containerd.stop();
       containerd.start();

@@ -1,202 +1,114 @@
-/**
- * Identity for pods: a Workload API of its own for each pod, all of one trust domain, behind one socket that pods
- * get by a host path. Which pod is calling is known from the kernel (test/servers/kubernetes/cmd/attest), who it is by
- * the API server.
- */
-import { existsSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
-import {
-  createTrustDomain,
-  startOidcProvider,
-  startWorkloadApi,
-  type DevIdentity,
-  type DevPod,
-  type DevWorkloadApi,
-} from '../../../src/dev/workload-api/index.ts';
+/** Identity for pods: SPIRE, whose agent attests them, and whose discovery provider publishes the keys to Vault. */
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { createTestCa } from '../../../src/dev/ca/index.ts';
 import type { Api } from './api.ts';
-import { TRUSTED } from './identity-place.ts';
-import { PodApis } from './pod-apis.ts';
-import { PodView, type KnownPod } from './pod-view.ts';
-import { ready, start } from './processes.ts';
-import { place } from './workspace.ts';
+import { eventually } from './eventually.ts';
+import { IDENTITY_DIRECTORY, SERVER_SOCKET } from './identity-place.ts';
+import type { List } from './objects.ts';
+import { Registration } from './registration.ts';
+import { AGENT_DIRECTORIES, BUNDLE, DISCOVERY_ADDRESS, ISSUER } from './spire-config.ts';
+import {
+  AGENT_PODS,
+  agentObjects,
+  BUNDLE_MAP,
+  DAEMON_SET,
+  serverObjects,
+  STATEFUL_SET,
+  type Made,
+} from './spire-objects.ts';
 
-export const TRUST_DOMAIN = 'example.org';
+/** What Vault needs to believe JWT-SVIDs. */
+export interface Issuer {
+  /** URL of the discovery provider. */
+  readonly url: string;
+  readonly caPem: string;
+}
 
 /** The identity provider of the cluster. */
 export interface Identity extends AsyncDisposable {
-  /** For Vault. */
-  readonly jwksUrl: string;
+  readonly issuer: Issuer;
+  /** Its X.509 authority. */
   readonly bundlePem: string;
-  /** Takes the socket away. */
+  /** Takes the agent away. */
   stop(): Promise<void>;
   /** Brings it back. */
   start(): Promise<void>;
-  /** Gives pods whose SVIDs come by the CSI driver new X.509-SVIDs. */
-  rotate(): void;
+  /** Gives all pods new X.509-SVIDs. */
+  rotate(): Promise<void>;
   /** Pods of this namespace are not registered until they are admitted. */
-  withhold(namespace: string): void;
-  admit(namespace: string): void;
+  withhold(namespace: string): Promise<void>;
+  admit(namespace: string): Promise<void>;
 }
 
-/** Starts it. */
-export async function startIdentity(attest: string, api: Api): Promise<Identity> {
-  const pods = new PodIdentities(api);
-  const resolver = place('resolver.sock');
-  rmSync(resolver, { force: true });
-  const server = createServer((connection) => {
-    connection.on('error', () => undefined);
-    createInterface({ input: connection }).once('line', (uid) => {
-      // Who is not known gets no answer, and the caller no connection.
-      pods.socketOf(uid).then(
-        (path) => connection.end(`${path}\n`),
-        () => connection.destroy(),
-      );
-    });
-  }).listen(resolver);
-  await once(server, 'listening');
-  const oidc = await startOidcProvider({ jwks: () => pods.jwks() });
-  await pods.apis.start();
-  const socket = place('identity', 'api.sock');
-  const front = start('attest', [attest, socket, resolver]);
-  const listens = (): Promise<void> => ready(front, () => existsSync(socket));
-  await listens();
+const DAY_MS = 86_400_000;
+const PATIENCE_MS = 120_000;
+/** A label that no node has. */
+const NOWHERE = 'vouchsafe-test/nowhere';
+
+/** Starts SPIRE; resolves when its agent serves pods. */
+export async function startIdentity(api: Api): Promise<Identity> {
+  for (const path of [IDENTITY_DIRECTORY, dirname(SERVER_SOCKET), ...AGENT_DIRECTORIES]) {
+    mkdirSync(path, { recursive: true });
+  }
+  const ca = createTestCa();
+  await create(api, serverObjects(ca.issue({ ips: [DISCOVERY_ADDRESS], ttlMs: DAY_MS })));
+  await serves(api, STATEFUL_SET);
+  const registration = new Registration(api);
+  const bundlePem = await eventually('the server has published its bundle', async () => {
+    const { data } = await api.get<{ data?: Record<string, string> }>(BUNDLE_MAP);
+    return data?.[BUNDLE.key];
+  });
+  await create(api, agentObjects());
+  await serves(api, DAEMON_SET);
   return {
-    jwksUrl: `${oidc.url}/keys`,
-    bundlePem: pods.domain.bundlePem,
+    issuer: { url: ISSUER, caPem: ca.caPem },
+    bundlePem,
     async stop() {
-      await Promise.all([front.stop(), pods.apis.stop()]);
-      rmSync(socket, { force: true });
+      await api.patch(DAEMON_SET, selecting({ [NOWHERE]: 'true' }));
+      await eventually('there is no agent', async () => {
+        const { items } = await api.get<List<object>>(AGENT_PODS);
+        return items.length === 0 ? true : undefined;
+      });
     },
     async start() {
-      front.start();
-      await Promise.all([listens(), pods.apis.start()]);
+      await api.patch(DAEMON_SET, selecting({ [NOWHERE]: null }));
+      await serves(api, DAEMON_SET);
     },
-    rotate: () => pods.apis.rotate(),
-    withhold: (namespace) => pods.withhold(namespace),
-    admit: (namespace) => pods.admit(namespace),
-    async [Symbol.asyncDispose]() {
-      await front.stop();
-      server.close();
-      await oidc[Symbol.asyncDispose]();
-      await pods[Symbol.asyncDispose]();
-    },
+    rotate: () => registration.rotate(),
+    withhold: (namespace) => registration.withhold(namespace),
+    admit: (namespace) => registration.admit(namespace),
+    [Symbol.asyncDispose]: () => registration[Symbol.asyncDispose](),
   };
 }
 
-/** What each pod is served: at a socket of its own, and by the CSI driver. */
-class PodIdentities implements AsyncDisposable {
-  readonly domain = createTrustDomain(TRUST_DOMAIN);
-  readonly apis: PodApis;
-  readonly #pods: PodView;
-  readonly #served = new Map<string, Promise<Served>>();
-  readonly #withheld = new Set<string>();
-
-  constructor(api: Api) {
-    this.#pods = new PodView(api, () => this.#refresh());
-    this.apis = new PodApis({
-      domain: this.domain,
-      trustDomain: TRUST_DOMAIN,
-      pods: () => this.#pods.all().map((pod) => this.#entryOf(pod)),
-      entries: () => this.#trustedEntries(),
-    });
-  }
-
-  jwks(): { keys: ReturnType<DevWorkloadApi['jwks']>['keys'] } {
-    return { keys: this.domain.jwks().keys };
-  }
-
-  async socketOf(uid: string): Promise<string> {
-    const pod = this.#pods.get(uid);
-    if (pod === undefined) throw new Error(`no pod has the UID ${uid}`);
-    let served = this.#served.get(uid);
-    if (served === undefined) {
-      served = this.#serve(pod);
-      this.#served.set(uid, served);
-    }
-    return (await served).path;
-  }
-
-  withhold(namespace: string): void {
-    this.#withheld.add(namespace);
-    this.apis.refresh();
-  }
-
-  admit(namespace: string): void {
-    this.#withheld.delete(namespace);
-    this.apis.refresh();
-    for (const served of this.#served.values()) {
-      void served.then(({ pod, api }) => api.setIdentities(this.#identities(pod)));
-    }
-  }
-
-  /** Pods that are gone are served no more. */
-  #refresh(): void {
-    for (const [uid, served] of this.#served) {
-      if (this.#pods.get(uid) !== undefined) continue;
-      this.#served.delete(uid);
-      void served.then(({ api }) => api.close());
-    }
-    this.apis.refresh();
-  }
-
-  async #serve(pod: KnownPod): Promise<Served> {
-    const path = place('identities', `${pod.metadata.uid}.sock`);
-    const identities = this.#identities(pod);
-    const api = await startWorkloadApi({
-      address: `unix://${path}`,
-      domain: this.domain,
-      identities,
-    });
-    return { pod, api, path };
-  }
-
-  #entryOf(pod: KnownPod): DevPod {
-    const { uid, namespace, name } = pod.metadata;
-    return { uid, namespace, name, identities: this.#identities(pod) };
-  }
-
-  #identities({ metadata: { namespace }, spec }: KnownPod): readonly DevIdentity[] {
-    if (this.#withheld.has(namespace)) return [];
-    const account = spec.serviceAccountName;
-    // Without a name Vault's cert auth would not know what to call it.
-    const dnsNames = [`${account}.${namespace}.${TRUST_DOMAIN}`];
-    return [{ spiffeId: idOf(namespace, account), dnsNames }];
-  }
-
-  /** For pods of each service account that carry a label. */
-  #trustedEntries(): readonly DevPod[] {
-    const entries = this.#pods.all().map(({ metadata: { namespace }, spec }): [string, DevPod] => {
-      const account = spec.serviceAccountName;
-      const selectors = [`ns:${namespace}`, `sa:${account}`];
-      const label = `pod-label:${TRUSTED.name}:${TRUSTED.value}`;
-      const spiffeId = `${idOf(namespace, account)}/trusted`;
-      const entry = {
-        uid: '',
-        namespace,
-        name: account,
-        identities: [{ spiffeId }],
-        selectors: [...selectors, label].map((one) => `k8s:${one}`),
-      };
-      return [spiffeId, entry];
-    });
-    return [...new Map(entries).values()];
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#pods[Symbol.asyncDispose]();
-    await this.apis[Symbol.asyncDispose]();
-    for (const served of this.#served.values()) await (await served).api.close();
-  }
+async function create(api: Api, made: readonly Made[]): Promise<void> {
+  for (const [collection, object] of made) await api.create(collection, object);
 }
 
-function idOf(namespace: string, serviceAccount: string): string {
-  return `spiffe://${TRUST_DOMAIN}/ns/${namespace}/sa/${serviceAccount}`;
+interface Workload {
+  readonly metadata: { readonly generation: number };
+  readonly status?: {
+    readonly observedGeneration?: number;
+    readonly readyReplicas?: number;
+    readonly numberReady?: number;
+  };
 }
 
-interface Served {
-  readonly pod: KnownPod;
-  readonly api: DevWorkloadApi;
-  readonly path: string;
+/** Waits until the one pod of a StatefulSet or a DaemonSet is ready. */
+async function serves(api: Api, path: string): Promise<void> {
+  await eventually(
+    `${path} is ready`,
+    async () => {
+      const { metadata, status } = await api.get<Workload>(path);
+      const isRecent = status?.observedGeneration === metadata.generation;
+      const ready = status?.readyReplicas ?? status?.numberReady ?? 0;
+      return isRecent && ready === 1 ? true : undefined;
+    },
+    PATIENCE_MS,
+  );
+}
+
+function selecting(nodeSelector: object): object {
+  return { spec: { template: { spec: { nodeSelector } } } };
 }

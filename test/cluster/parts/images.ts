@@ -15,7 +15,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { makeBase } from './base.ts';
 import { unmountBelow } from './workspace.ts';
@@ -37,6 +37,8 @@ export const REDIRECT_IMAGE = 'vouchsafe.test/redirect:1';
 export const QUERIES_IMAGE = 'vouchsafe.test/queries:1';
 /** An application that prints hashes of its variables. */
 export const VARIABLES_IMAGE = 'vouchsafe.test/variables:1';
+/** SPIRE's programs. */
+export const SPIRE_IMAGE = 'vouchsafe.test/spire:1';
 /** HashiCorp's injector, where a bench measures it. */
 export const INJECTOR_IMAGE = 'vouchsafe.test/vault-k8s:1';
 /** What that injector puts into pods. */
@@ -54,13 +56,15 @@ export interface ImagePrograms {
   readonly pause: string;
   readonly queries: string;
   readonly variables: string;
+  /** Programs of SPIRE, where it runs in the cluster. */
+  readonly spire?: readonly string[];
   /** HashiCorp's injector, and the Vault that its containers run. */
   readonly incumbent?: { readonly injector: string; readonly vault: string };
 }
 
 /** Builds all images; what has not changed since the last time comes from the cache. */
 export function buildImages(programs: ImagePrograms): readonly Archive[] {
-  const { pause, queries, variables, incumbent } = programs;
+  const { pause, queries, variables, spire = [], incumbent } = programs;
   const archives = [
     single(PAUSE_IMAGE, pause),
     single(QUERIES_IMAGE, queries),
@@ -71,9 +75,10 @@ export function buildImages(programs: ImagePrograms): readonly Archive[] {
       `--build-arg=NODE_IMAGE=${base()}`,
       '--build-arg=RUNTIME_IMAGE=scratch',
     ]),
+    ...(spire.length === 0 ? [] : [withPrograms(SPIRE_IMAGE, spire)]),
     ...(incumbent === undefined
       ? []
-      : [single(INJECTOR_IMAGE, incumbent.injector), vault(incumbent.vault)]),
+      : [single(INJECTOR_IMAGE, incumbent.injector), withPrograms(VAULT_IMAGE, [incumbent.vault])]),
   ];
   unmountBelow(CACHE);
   return archives;
@@ -105,11 +110,13 @@ function redirect(): Archive {
   });
 }
 
-/** Vault with its libraries, and a shell, as in its own image. */
-function vault(program: string): Archive {
-  return withShell(VAULT_IMAGE, (tree) => {
-    cpSync(program, join(tree, 'bin', 'vault'));
-    copyLibraries(librariesOf(program), tree);
+/** Programs with their libraries, and a shell, as in Vault's own image. */
+function withPrograms(image: string, programs: readonly string[]): Archive {
+  return withShell(image, (tree) => {
+    for (const program of programs) {
+      cpSync(program, join(tree, 'bin', basename(program)));
+      copyLibraries(librariesOf(program), tree);
+    }
   });
 }
 

@@ -4,7 +4,7 @@ import {
   ADMIN_SOCKET,
   BROKER_SOCKET,
   IDENTITY_DIRECTORY,
-  SOCKET_DIRECTORY,
+  IDENTITY_SOCKET,
 } from './identity-place.ts';
 import { REPOSITORY, VERSION } from './images.ts';
 import { NODE_ADDRESS } from './network.ts';
@@ -76,6 +76,6 @@ export function chartValues({ tls }: Pick<ClusterVault, 'tls'>): object {
       // Two hundred volumes.
       resources: { requests: { cpu: '250m' }, limits: { memory: '1Gi' } },
     },
-    spiffe: { socket: `${SOCKET_DIRECTORY}/api.sock` },
+    spiffe: { socket: IDENTITY_SOCKET },
   };
 }

@@ -4,12 +4,12 @@ import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { createVaultClient, type VaultClient } from '../../helpers/vault-client.ts';
 import type { World } from '../world.ts';
 import { createApi, type Api } from './api.ts';
 import type { Action } from './control.ts';
+import { eventually, PATIENCE_MS } from './eventually.ts';
 import { SHELL_IMAGE } from './images.ts';
 import type { Pod, PodSpec } from './objects.ts';
 import { CGROUP } from './workspace.ts';
@@ -21,7 +21,6 @@ export const vault: VaultClient = createVaultClient(world.vault);
 
 const run = promisify(execFile);
 const env = { ...process.env, KUBECONFIG: world.kubeconfig };
-const PATIENCE_MS = 60_000;
 const PREFIX = 'vouchsafe.dev';
 
 function worldOfTests(): World {
@@ -61,25 +60,7 @@ export async function act(action: Action, namespace = ''): Promise<void> {
   await promise;
 }
 
-/** Asks until the answer is not undefined; what it throws meanwhile means "not yet". */
-export async function eventually<T>(
-  what: string,
-  ask: () => Promise<T | undefined> | T | undefined,
-  patienceMs = PATIENCE_MS,
-): Promise<T> {
-  const end = performance.now() + patienceMs;
-  let last: unknown;
-  while (performance.now() < end) {
-    try {
-      const answer = await ask();
-      if (answer !== undefined) return answer;
-    } catch (error) {
-      last = error;
-    }
-    await delay(100);
-  }
-  throw new Error(`${what}: still not after ${patienceMs / 1000} s`, { cause: last });
-}
+export { eventually } from './eventually.ts';
 
 const CREATE_USER = `CREATE ROLE "{{name}}" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'`;
 
@@ -136,9 +117,11 @@ export class Space implements AsyncDisposable {
     this.name = name;
   }
 
-  /** With these labels and annotations. */
-  static async create(metadata: object = {}): Promise<Space> {
+  /** With these labels and annotations. Where it is not registered, its pods get no SVID until it is admitted. */
+  static async create(metadata: object = {}, { isRegistered = true } = {}): Promise<Space> {
     const name = `test-${randomBytes(4).toString('hex')}`;
+    // Before there is anything to register: the agent of SPIRE would hear late of a deletion.
+    if (!isRegistered) await act('withhold', name);
     await api.create('/api/v1/namespaces', { metadata: { ...metadata, name } });
     await eventually('there is a service account', () =>
       api.get<object>(`/api/v1/namespaces/${name}/serviceaccounts/default`),
@@ -168,7 +151,11 @@ export class Space implements AsyncDisposable {
   /** Makes mount, policy and role for the service account `default`. */
   async grant(policy: string, role: object = {}): Promise<void> {
     await vault.write(`sys/auth/${this.mount}`, { type: 'jwt' });
-    await vault.write(`auth/${this.mount}/config`, { jwks_url: world.jwksUrl });
+    const { url, caPem } = world.issuer;
+    await vault.write(`auth/${this.mount}/config`, {
+      oidc_discovery_url: url,
+      oidc_discovery_ca_pem: caPem,
+    });
     await vault.write(`sys/policies/acl/${this.name}`, { policy });
     await vault.write(`auth/${this.mount}/role/app`, {
       role_type: 'jwt',

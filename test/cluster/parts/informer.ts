@@ -1,42 +1,37 @@
-/** All pods of the cluster, as the API server lists them. */
+/** A view of a collection of the API server. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Api } from './api.ts';
 
-const PODS = '/api/v1/pods';
 const RETRY_MS = 250;
 
-/** A pod, as far as its identity goes. */
-export interface KnownPod {
+interface Named {
   readonly metadata: { readonly uid: string; readonly namespace: string; readonly name: string };
-  readonly spec: { readonly serviceAccountName: string };
 }
 
-interface PodList {
+interface Listed<T> {
   readonly metadata: { readonly resourceVersion: string };
-  readonly items: readonly KnownPod[];
+  readonly items: readonly T[];
 }
 
-/** Pods by UID, kept up to date by a watch. */
-export class PodView implements AsyncDisposable {
+/** Its objects, kept up to date by a watch. */
+export class Informer<T extends Named> implements AsyncDisposable {
   readonly #api: Api;
+  readonly #path: string;
   readonly #onChange: () => void;
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
-  #pods = new Map<string, KnownPod>();
+  #objects = new Map<string, T>();
 
   /** `onChange` is called when they may be others than before. */
-  constructor(api: Api, onChange: () => void) {
+  constructor(api: Api, path: string, onChange: () => void) {
     this.#api = api;
+    this.#path = path;
     this.#onChange = onChange;
     this.#running = this.#follow(this.#stop.signal);
   }
 
-  get(uid: string): KnownPod | undefined {
-    return this.#pods.get(uid);
-  }
-
-  all(): readonly KnownPod[] {
-    return [...this.#pods.values()];
+  all(): readonly T[] {
+    return [...this.#objects.values()];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -53,14 +48,14 @@ export class PodView implements AsyncDisposable {
   }
 
   async #listAndWatch(signal: AbortSignal): Promise<void> {
-    const { metadata, items } = await this.#api.get<PodList>(PODS);
-    this.#pods = new Map(items.map((pod) => [pod.metadata.uid, pod]));
+    const { metadata, items } = await this.#api.get<Listed<T>>(this.#path);
+    this.#objects = new Map(items.map((one) => [one.metadata.uid, one]));
     this.#onChange();
-    const path = `${PODS}?watch=1&resourceVersion=${metadata.resourceVersion}`;
-    for await (const { type, object } of this.#api.watch<KnownPod>(path, signal)) {
+    const path = `${this.#path}?watch=1&resourceVersion=${metadata.resourceVersion}`;
+    for await (const { type, object } of this.#api.watch<T>(path, signal)) {
       if (type === 'ERROR') return;
-      if (type === 'DELETED') this.#pods.delete(object.metadata.uid);
-      else this.#pods.set(object.metadata.uid, object);
+      if (type === 'DELETED') this.#objects.delete(object.metadata.uid);
+      else this.#objects.set(object.metadata.uid, object);
       this.#onChange();
     }
   }
