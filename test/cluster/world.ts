@@ -30,8 +30,8 @@ export interface World {
   readonly issuer: Issuer;
   /** SPIRE's X.509 authority, for Vault. */
   readonly bundlePem: string;
-  /** Keys of the API server for service-account tokens, for Vault. */
-  readonly accountKeys: { readonly url: string; readonly caPem: string };
+  /** The API server as the issuer of service-account tokens and their keys, for Vault. */
+  readonly accountKeys: { readonly issuer: string; readonly url: string; readonly caPem: string };
   /** Where pods reach PostgreSQL, as `host:port/name`. */
   readonly database: string;
   /** Socket of parts/control.ts. */
@@ -96,7 +96,11 @@ async function startWorld(stack: AsyncDisposableStack): Promise<World> {
     vault,
     issuer: identity.issuer,
     bundlePem: identity.bundlePem,
-    accountKeys: { url: `${API_SERVER}/openid/v1/jwks`, caPem: cluster.caPem },
+    accountKeys: {
+      issuer: API_SERVER,
+      url: `${API_SERVER}/openid/v1/jwks`,
+      caPem: cluster.caPem,
+    },
     database: `${NODE_ADDRESS}:${database.port}/postgres`,
     control: control.path,
   };

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inject, readPod, type Pod } from '../../src/admission/index.ts';
-import { findPods, parseManifests } from '../../src/cli/manifest.ts';
+import { findPods, parseManifests, type FoundPod } from '../../src/cli/manifest.ts';
 import { parseInstallation } from '../../src/config/installation/index.ts';
 import { parseDocumentText } from '../../src/config/schema/index.ts';
 import type { AgentLine } from '../../src/dev/show/agent-process.ts';
@@ -15,13 +15,20 @@ import { eventually } from './agent-process.ts';
 const ROOT = new URL('../../', import.meta.url);
 const MAIN = fileURLToPath(new URL('cmd/vouchsafe/main.ts', ROOT));
 
-/** Reads `manifests/examples/<name>.yaml` with its values and puts its pod through admission. */
-export async function admitExample(name: string): Promise<Pod> {
-  const examples = new URL('manifests/examples/', ROOT);
-  const manifest = await readFile(new URL(`${name}.yaml`, examples), 'utf8');
-  const values = await readFile(new URL(`${name}.values.yaml`, examples), 'utf8');
+const EXAMPLES = new URL('manifests/examples/', ROOT);
+
+/** Reads the pod of `manifests/examples/<name>.yaml`. */
+export async function readExample(name: string): Promise<FoundPod> {
+  const manifest = await readFile(new URL(`${name}.yaml`, EXAMPLES), 'utf8');
   const [found] = parseManifests(manifest, name).flatMap((one) => findPods(one, 'default'));
   if (found === undefined) throw new Error(`${name} holds no pod`);
+  return found;
+}
+
+/** Puts the pod of an example through admission, with the example's values. */
+export async function admitExample(name: string): Promise<Pod> {
+  const found = await readExample(name);
+  const values = await readFile(new URL(`${name}.values.yaml`, EXAMPLES), 'utf8');
   const result = inject({
     pod: readPod(found.pod),
     namespace: found.namespace,

@@ -1,5 +1,6 @@
 /** HashiCorp's injector in the cluster, as its own manifests install it, for pods that ask for the same as ours. */
 import { createTestCa } from '../../../src/dev/ca/index.ts';
+import { API_SERVER } from '../../cluster/parts/control-plane.ts';
 import { INJECTOR_IMAGE, VAULT_IMAGE } from '../../cluster/parts/images.ts';
 import { NODE_ADDRESS } from '../../cluster/parts/network.ts';
 import type { List, Pod } from '../../cluster/parts/objects.ts';
@@ -13,7 +14,7 @@ const WEBHOOKS = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigura
 const BINDINGS = '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings';
 const PREFIX = 'vault.hashicorp.com';
 /** Audience of the token that every container has. */
-const AUDIENCE = 'https://kubernetes.default.svc';
+const AUDIENCE = API_SERVER;
 const TOKEN_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/token';
 const LABELS = { app: NAME };
 /** Our webhook must not be asked about the other's pods, nor the other about what is not measured. */

@@ -101,7 +101,8 @@ function apiServerFlags(ca: TestCa): readonly string[] {
     '--authorization-mode=Node,RBAC',
     '--enable-admission-plugins=NodeRestriction',
     ...[`--service-cluster-ip-range=${SERVICE_RANGE}`, '--allow-privileged'],
-    '--service-account-issuer=https://kubernetes.default.svc',
+    // Where Vault finds its discovery document: there is no DNS.
+    `--service-account-issuer=${API_SERVER}`,
     ...[
       `--service-account-key-file=${accountPublic}`,
       `--service-account-signing-key-file=${accountKey}`,

@@ -12,18 +12,21 @@ import { AGENT, CLUSTER, SPIRE } from './spire-config.ts';
 import { place } from './workspace.ts';
 
 /** All agents of the cluster, by an entry of their own. */
-const NODES = `spiffe://${TRUST_DOMAIN}/nodes`;
+export const NODES = `spiffe://${TRUST_DOMAIN}/nodes`;
 /** Life of X.509-SVIDs, which no test waits for. */
 const X509_TTL_SECONDS = 3600;
 /** The server may be away while its node has no power. */
 const PATIENCE_MS = 120_000;
+
+/** Begins the IDs of the entries that are kept here: tests make others. */
+const OWN = 'cluster.';
 
 interface Account {
   readonly metadata: { readonly uid: string; readonly namespace: string; readonly name: string };
 }
 
 /** An entry in the words of SPIRE's command line. */
-interface Entry {
+export interface Entry {
   readonly entry_id: string;
   readonly spiffe_id: string;
   readonly parent_id: string;
@@ -126,7 +129,7 @@ export class Registration implements AsyncDisposable {
 function nodes(): Entry {
   const values = [`cluster:${CLUSTER}`, `agent_ns:${SPIRE}`, `agent_sa:${AGENT}`];
   return {
-    entry_id: 'nodes',
+    entry_id: `${OWN}nodes`,
     spiffe_id: NODES,
     parent_id: `spiffe://${TRUST_DOMAIN}/spire/server`,
     selectors: values.map((value) => ({ type: 'k8s_psat', value })),
@@ -138,7 +141,7 @@ function entriesOf(account: Account, ttl: number): readonly Entry[] {
   const selectors = [`ns:${namespace}`, `sa:${name}`].map((value) => ({ type: 'k8s', value }));
   const label = { type: 'k8s', value: `pod-label:${TRUSTED.name}:${TRUSTED.value}` };
   const entry = {
-    entry_id: `${namespace}.${name}`,
+    entry_id: `${OWN}${namespace}.${name}`,
     spiffe_id: idOf(account),
     parent_id: NODES,
     selectors,
@@ -155,12 +158,22 @@ function entriesOf(account: Account, ttl: number): readonly Entry[] {
   return [entry, trusted];
 }
 
-/** IDs of the entries that the server has. */
+/** Makes an entry for as long as a test runs. */
+export async function registered(entry: Entry): Promise<AsyncDisposable> {
+  await spire('create', ['-data', written({ entries: [entry] })]);
+  return {
+    async [Symbol.asyncDispose]() {
+      await spire('delete', ['-entryID', entry.entry_id]);
+    },
+  };
+}
+
+/** IDs of those that the server has. */
 async function listed(): Promise<Set<string>> {
   const { entries } = JSON.parse(await spire('show', ['-output', 'json'])) as {
     readonly entries: readonly { readonly id: string }[];
   }; // by its interface
-  return new Set(entries.map(({ id }) => id));
+  return new Set(entries.map(({ id }) => id).filter((id) => id.startsWith(OWN)));
 }
 
 async function spire(verb: string, args: readonly string[]): Promise<string> {
@@ -170,7 +183,7 @@ async function spire(verb: string, args: readonly string[]): Promise<string> {
 
 /** Path of a file with this content. */
 function written(content: object): string {
-  const path = place('spire-entries.json');
+  const path = place(`spire-entries-${process.pid}.json`);
   writeFileSync(path, JSON.stringify(content));
   return path;
 }

@@ -41,6 +41,8 @@ export const VALUES_FILE = join(WORKSPACE, 'values.json');
 /** Who may have what; namespaces without the name are free. */
 export const POLICIES = [
   { name: 'everybody', namespaces: ['test-*'], connections: ['default', 'tls'] },
+  // Those of the example manifests.
+  { name: 'examples', namespaces: ['default', 'demo'], connections: ['default'] },
   {
     name: 'team-a',
     namespaces: ['team-a'],
@@ -72,7 +74,7 @@ export function chartValues({ tls }: Pick<ClusterVault, 'tls'>): object {
       minRefresh: '1s',
       kubeletDirectory: KUBELET_DIRECTORY,
       stateDirectory: RUN_DIRECTORY,
-      tokenAudiences: ['vault', 'other'],
+      tokenAudiences: ['vault', 'vault-dev', 'other'],
       // Two hundred volumes.
       resources: { requests: { cpu: '250m' }, limits: { memory: '1Gi' } },
     },

@@ -129,6 +129,11 @@ export class Space implements AsyncDisposable {
     return new Space(name);
   }
 
+  /** One that is there and stays, without anything of its own in Vault. */
+  static of(name: string): Space {
+    return new Space(name);
+  }
+
   get pods(): string {
     return `/api/v1/namespaces/${this.name}/pods`;
   }
