@@ -84,7 +84,8 @@ export async function waitsBecause(space: Space, name: string, why: RegExp): Pro
   await eventually(
     `the events of ${name} have the reason`,
     async () => {
-      const events = await space.events(name);
+      const { uid } = (await space.pod(name)).metadata; // one of the same name may have been there before
+      const events = (await space.events(name)).filter((one) => one.involvedObject.uid === uid);
       return events.some((one) => one.reason === 'FailedMount' && why.test(one.message))
         ? true
         : undefined;

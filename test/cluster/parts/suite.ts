@@ -321,6 +321,7 @@ export interface KubernetesEvent {
   readonly reason: string;
   readonly message: string;
   readonly type: string;
+  readonly involvedObject: { readonly uid?: string };
 }
 
 export function isReady(pod: Pod): boolean {
