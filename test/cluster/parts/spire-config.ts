@@ -102,8 +102,11 @@ export function discoveryConfig(): string {
   });
 }
 
-/** The agent of a node, with both APIs on behalf of pods for the CSI driver. */
-export function agentConfig(): string {
+/**
+ * The agent of a node, with both APIs on behalf of pods for the CSI driver. SPIRE has container selectors by default; with
+ * them it does not attest a container whose `postStart` hook runs: the kubelet lists it only after that.
+ */
+export function agentConfig({ hasContainerSelectors = false } = {}): string {
   const agent = {
     server_address: SERVER_ADDRESS,
     server_port: SERVER_PORT,
@@ -123,8 +126,7 @@ export function agentConfig(): string {
   };
   const token = { cluster: CLUSTER, token_path: join(TOKEN_DIRECTORY, AGENT) };
   const workloads = {
-    // While a `postStart` hook runs, the API server has not heard of its container yet, and so has not the kubelet's list.
-    disable_container_selectors: true,
+    disable_container_selectors: !hasContainerSelectors,
     experimental: { broker: { access_policy: 'enforced', brokers: [{ id: DRIVER }] } },
   };
   const plugins = document('agent', agent, [

@@ -38,6 +38,7 @@ const RBAC = `/apis/${RBAC_GROUP}/v1`;
 export const STATEFUL_SET = `${APPS}/statefulsets/${SERVER}`;
 export const DAEMON_SET = `${APPS}/daemonsets/${AGENT}`;
 export const AGENT_PODS = `${CORE}/pods?labelSelector=app%3D${AGENT}`;
+export const AGENT_MAP = `${CORE}/configmaps/${AGENT}`;
 export const BUNDLE_MAP = `${CORE}/configmaps/${BUNDLE.configMap}`;
 
 /** Its certificate, PEM. */
@@ -55,7 +56,7 @@ export function serverObjects(certificate: Certificate): readonly Made[] {
     ...broker(),
     [`${CORE}/configmaps`, named(BUNDLE.configMap)],
     config(SERVER, { 'server.conf': serverConfig(), 'discovery.conf': discoveryConfig() }),
-    config(AGENT, { 'agent.conf': agentConfig() }),
+    config(AGENT, { [AGENT_FILE]: agentConfig() }),
     [
       `${CORE}/secrets`,
       {
@@ -79,6 +80,8 @@ export function agentObjects(): readonly Made[] {
 }
 
 const DISCOVERY = 'spire-oidc';
+/** In {@link AGENT_MAP}. */
+export const AGENT_FILE = 'agent.conf';
 
 /** By which the server attests agents, and hands its bundle to them. */
 const SERVER_RULES = [
@@ -202,7 +205,7 @@ function agentPod(): object {
     hostPID: true,
     hostNetwork: true,
     containers: [
-      container('spire-agent', ['run', '-config', `${CONFIG_DIRECTORY}/agent.conf`], {
+      container('spire-agent', ['run', '-config', `${CONFIG_DIRECTORY}/${AGENT_FILE}`], {
         env: [{ name: 'MY_NODE_NAME', valueFrom: node }],
         readinessProbe: probe({ path: '/ready', port: AGENT_HEALTH_PORT, host: '127.0.0.1' }),
         volumeMounts: all.map(({ mount }) => mount),
