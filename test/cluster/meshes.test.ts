@@ -151,8 +151,10 @@ suite('meshes', { concurrency: true }, () => {
 
   test('a hook starts a pod whose proxy drops everything from outside', async () => {
     await using space = await withSecret();
+    await space.trustAccounts();
     const unknown = spec(byArguments('redirect'), proxy('istio-proxy'), true);
-    await space.create(shellPod('hooked', settings(space), SERVE, unknown));
+    const asked = { ...settings(space), identity: 'service-account' };
+    await space.create(shellPod('hooked', asked, SERVE, unknown));
     await eventually('the application runs', async () => {
       const { state } = containerStatus(await space.pod('hooked'), 'app');
       return state?.running === undefined ? undefined : true;

@@ -19,7 +19,10 @@ const AGENT = 'vouchsafe-agent';
 /** A busy node, on top of what is promised. */
 const SLACK_MS = 2000;
 
-/** A namespace that may read its secret, which is not there yet, and gets PostgreSQL users. */
+/**
+ * A namespace that may read its secret, which is not there yet, and gets PostgreSQL users. It logs in by service account, because a hook
+ * and SPIRE as it comes wait for each other.
+ */
 async function spaceWithout(): Promise<Space> {
   const space = await Space.create();
   await space.grant(`
@@ -27,12 +30,14 @@ async function spaceWithout(): Promise<Space> {
     path "${space.users}" { capabilities = ["read"] }
   `);
   await space.grantUsers({ default_ttl: '1h', max_ttl: '24h' });
+  await space.trustAccounts();
   return space;
 }
 
 function waiting(space: Space, more: Record<string, string> = {}): Promise<Pod> {
   const settings = {
     ...space.login,
+    identity: 'service-account',
     'secret-password': `${space.secret}#password`,
     'secret-login': `${space.users}#username`,
     ...more,

@@ -106,7 +106,7 @@ export function discoveryConfig(): string {
  * The agent of a node, with both APIs on behalf of pods for the CSI driver. SPIRE has container selectors by default; with
  * them it does not attest a container whose `postStart` hook runs: the kubelet lists it only after that.
  */
-export function agentConfig({ hasContainerSelectors = false } = {}): string {
+export function agentConfig({ hasContainerSelectors = true } = {}): string {
   const agent = {
     server_address: SERVER_ADDRESS,
     server_port: SERVER_PORT,
