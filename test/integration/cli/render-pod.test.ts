@@ -86,6 +86,7 @@ suite('every login works for a volume of the CSI driver', () => {
     'the method kubernetes': ['', { 'auth-method': 'kubernetes', role: 'web', audience: 'vault' }],
     'an SVID': [broker, { 'jwt-svid-cloud': 'api://x' }],
     'the method cert': [broker, { 'auth-method': 'cert' }],
+    'the X.509-SVID': [broker, { 'auth-method': 'spiffe', 'auth-svid': 'x509' }],
   };
   for (const [name, [identity, annotations]] of Object.entries(logins)) {
     test(name, async () => {
