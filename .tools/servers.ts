@@ -29,6 +29,13 @@ export const POSTGRESQL: Package = {
   },
 };
 
+export const PROMETHEUS: Package = {
+  name: 'prometheus',
+  file: '/usr/bin/promtool',
+  // Tests start their own; an empty unit masks the one of the package, which would listen on port 9090.
+  settings: { path: '/etc/systemd/system/prometheus.service', text: '' },
+};
+
 /** What a cluster is made of besides its own programs. */
 export const CLUSTER_PACKAGES: readonly Package[] = [
   { name: 'etcd-server', file: '/usr/bin/etcd' },

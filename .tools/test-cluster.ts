@@ -27,6 +27,7 @@ import {
   ensurePackages,
   onPath,
   POSTGRESQL,
+  PROMETHEUS,
   requireRoot,
   root,
   say,
@@ -41,7 +42,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 });
 requireRoot();
-await ensurePackages([...CLUSTER_PACKAGES, POSTGRESQL]);
+await ensurePackages([...CLUSTER_PACKAGES, POSTGRESQL, PROMETHEUS]);
 const kubernetes = kubernetesOf(values.kubernetes);
 const programs = await buildPrograms([
   ...CONTAINER_RUNTIME,
