@@ -66,8 +66,6 @@ export function chartValues({ tls }: Pick<ClusterVault, 'tls'>): object {
       policies: POLICIES,
     },
     env: { enabled: true },
-    // The agent of SPIRE has no container selectors here.
-    defaults: { 'start-gate': 'hook' },
     // What it gets where two hundred pods start at once on two processors.
     resources: { requests: { cpu: '250m' } },
     csi: {
