@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { withSecret } from './parts/csi-pods.ts';
-import { theDriver } from './parts/driver.ts';
+import { onEveryNode, onNoNode, theDriver } from './parts/driver.ts';
 import { install, webhookPods } from './parts/installing.ts';
 import { defineKinds, monitoredJobs, removeKinds, ruleGroups } from './parts/monitors.ts';
 import {
@@ -18,7 +18,7 @@ import {
   type Prometheus,
 } from './parts/prometheus.ts';
 import { CHART, RELEASE } from './parts/release.ts';
-import { eventually, FOREVER, shellPod, Space, vault } from './parts/suite.ts';
+import { eventually, FOREVER, kubectl, shellPod, Space, vault } from './parts/suite.ts';
 
 /** Everything of the chart that a monitoring system reads. */
 const MONITORED = [
@@ -27,6 +27,15 @@ const MONITORED = [
   ),
   '--set=csi.metrics.perPod=true',
 ];
+
+/** Series that this cluster cannot have: of kube-state-metrics, and of faults that nobody causes here. */
+const WITHOUT_SERIES = new Set([
+  'kube_daemonset_status_desired_number_scheduled',
+  'kube_daemonset_status_number_ready',
+  'vouchsafe_delivery_failures_total',
+  'vouchsafe_token_renewals_total',
+  'vouchsafe_x509_svid_failures_total',
+]);
 
 /** Short: a renewal is due, and fails, within seconds. */
 const USER_LIFE = { default_ttl: '30s', max_ttl: '24h' };
@@ -70,8 +79,12 @@ async function startVolume(space: Space): Promise<void> {
     refresh: '2s',
     'secret-password': `${space.secret}#password`,
   };
-  await space.create(shellPod('volume', settings, FOREVER));
-  await space.ready('volume');
+  // What has never happened has no series; that a volume is unpublished is one of these things.
+  for (const name of ['short', 'volume']) {
+    await space.create(shellPod(name, settings, FOREVER));
+    await space.ready(name);
+  }
+  await space.remove('short');
 }
 
 async function start(stack: AsyncDisposableStack): Promise<Monitored> {
@@ -103,6 +116,11 @@ function dashboardQueries(): readonly string[] {
   return panels
     .flatMap(({ targets = [] }) => targets.map(({ expr }) => expr))
     .map((expr) => expr.replaceAll('$__rate_interval', '1m').replaceAll('$namespace', '.*'));
+}
+
+/** Names of metrics in expressions, of histograms those of their parts. */
+function metricsIn(expressions: readonly string[]): ReadonlySet<string> {
+  return new Set(expressions.flatMap((text) => text.match(/\b(?:vouchsafe|kube)_\w+/g) ?? []));
 }
 
 suite('metrics', () => {
@@ -174,6 +192,20 @@ suite('metrics', () => {
     for (const query of queries) await monitored.prometheus.query(query);
   });
 
+  test('a denied pod: the alert names the namespace of the pod, not that of the webhook', async () => {
+    // The first one of its kind has no value before it, of which there would be a rate.
+    const denied = shellPod('denied', { inject: 'true', mode: 'nowhere' }, 'true');
+    await assert.rejects(monitored.pods.create(denied), /mode: must be one of/);
+    await eventually('it is counted', async () => {
+      const expression = `vouchsafe_admission_total{outcome="denied",namespace="${monitored.pods.name}"}`;
+      return (await monitored.prometheus.query(expression)).length > 0 ? true : undefined;
+    });
+    for (let count = 0; count < 20; count += 1) {
+      await assert.rejects(monitored.pods.create(denied), /mode: must be one of/);
+    }
+    await raised('VouchsafePodsDenied', { namespace: monitored.pods.name });
+  });
+
   test('reads and renewals that Vault denies: the alerts name pod and secret, and volumes are counted', async () => {
     await Promise.all([deny(monitored.pods), deny(monitored.volumes)]);
     const pod = { namespace: monitored.pods.name, pod: 'native' };
@@ -184,10 +216,45 @@ suite('metrics', () => {
     await raised('VouchsafeCsiVolumesDegraded', {});
   });
 
+  test('every metric of alerts and dashboard has series', async () => {
+    const queries = (await alerts()).map(({ query }) => query);
+    const names = metricsIn([...queries, ...dashboardQueries()]);
+    const counts = await Promise.all(
+      [...names].map(
+        async (name) => [name, (await monitored.prometheus.query(name)).length] as const,
+      ),
+    );
+    const missing = counts.filter(([, count]) => count === 0).map(([name]) => name);
+    assert.deepEqual(
+      missing.filter((name) => !WITHOUT_SERIES.has(name)),
+      [],
+    );
+  });
+
   test('the age of the files of a volume is that of its pod, not of the driver', async () => {
     const { volumes, prometheus } = monitored;
     const [found] = await prometheus.query('vouchsafe_csi_file_age_seconds{file="password"}');
     assert.equal(found?.metric['namespace'], volumes.name);
     assert.equal(found.metric['pod'], 'volume');
+  });
+
+  test('webhook and driver are gone: the alerts on their absence have a reason', async () => {
+    await monitored.volumes.remove('volume');
+    const scale = (replicas: number): Promise<string> =>
+      kubectl(
+        ...['scale', `deployment/${RELEASE}-webhook`, `--namespace=${RELEASE}`],
+        `--replicas=${replicas}`,
+      );
+    try {
+      await Promise.all([scale(0), onNoNode()]);
+      await eventually('there is no webhook', async () =>
+        (await webhookPods()).items.length === 0 ? true : undefined,
+      );
+      monitored.prometheus.follow(await monitoredJobs());
+      await raised('VouchsafeWebhookAbsent', {});
+      await raised('VouchsafeCsiDriverAbsent', {});
+    } finally {
+      await Promise.all([scale(2), onEveryNode()]);
+    }
   });
 });

@@ -8,6 +8,7 @@ import { createTestCa } from '../../src/dev/ca/index.ts';
 import { ApiError } from './parts/api.ts';
 import { check } from './parts/checking.ts';
 import { KUBELET_MS, READ, sees, settings, withSecret } from './parts/csi-pods.ts';
+import { theDriver } from './parts/driver.ts';
 import { install } from './parts/installing.ts';
 import { CHART, POLICIES, RELEASE } from './parts/release.ts';
 import { api, containerStatus, eventually, helm, shellPod, Space, world } from './parts/suite.ts';
@@ -145,7 +146,7 @@ suite('a CA in ClusterTrustBundles', { skip }, () => {
     await reads(space, 'first');
   });
 
-  test('the bundle is replaced: pods that run go on with the new one', async () => {
+  test('the bundle is replaced, then deleted: pods that run go on with the newest', async () => {
     await using space = await withSecret();
     await createPods(space, 'named');
     await reads(space, 'first');
@@ -154,6 +155,20 @@ suite('a CA in ClusterTrustBundles', { skip }, () => {
     front.present(second);
     await space.put({ password: 'second' });
     for (const name of ['native', 'csi']) await sees(space, name, 'second', KUBELET_MS);
+
+    await removeBundle(SOURCES.named.name);
+    const driver = await theDriver();
+    await eventually(
+      'the driver has noticed',
+      async () => {
+        const path = `/api/v1/namespaces/${RELEASE}/pods/${driver.metadata.name ?? ''}/log`;
+        const log = await api.text(`${path}?container=driver`);
+        return /named\.crt.*CA file cannot be used/.test(log) ? true : undefined;
+      },
+      KUBELET_MS,
+    );
+    await space.put({ password: 'third' });
+    for (const name of ['native', 'csi']) await sees(space, name, 'third', KUBELET_MS);
     assert.equal(await space.logins(), 2, 'each kept its token');
     const pod = await space.pod('native');
     assert.equal(containerStatus(pod, 'vouchsafe-agent').restartCount, 0);
