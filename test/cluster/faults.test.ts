@@ -113,10 +113,8 @@ suite('a pod that cannot start yet', () => {
     const settings = { ...space.login, 'secret-password': `${space.secret}#password` };
     await space.create(shellPod('app', settings, `cat /vault/secrets/password; echo; ${FOREVER}`));
     await eventually('kubectl describe shows the reason', async () => {
-      const pod = await space.pod('app');
-      return why.test(containerStatus(pod, AGENT).lastState?.terminated?.message ?? '')
-        ? true
-        : undefined;
+      const events = await space.events('app');
+      return events.some(({ message }) => why.test(message)) ? true : undefined;
     });
     assert.ok(!isReady(await space.pod('app')));
     await putRight();
