@@ -154,7 +154,7 @@ suite('what is ours in a pod', { concurrency: true }, () => {
         ...pod,
         spec: { ...pod.spec, volumes, containers: [...containers, mounting('vouchsafe-state')] },
       }),
-      /mounts a volume that is Vouchsafe's own/,
+      /uses a volume that is Vouchsafe's own/,
     );
     const inits = (lifecycle: object): object => ({
       ...pod,
@@ -198,7 +198,7 @@ suite('what is ours in a pod', { concurrency: true }, () => {
       const volumeMounts = [{ name: volume, mountPath: '/steal', readOnly: true }];
       await assert.rejects(
         api.patch(path, debug({ volumeMounts })),
-        /an ephemeral container mounts a volume that is Vouchsafe's own/,
+        /an ephemeral container uses a volume that is Vouchsafe's own/,
       );
     }
     await api.patch(path, debug({}));
