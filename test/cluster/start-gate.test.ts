@@ -87,7 +87,9 @@ suite('a start gate by a hook', { concurrency: true }, () => {
       await space.put({ password: 'first' });
       const pod = await space.ready('app');
       assert.ok(performance.now() - asked < 30_000 + SLACK_MS);
-      assert.equal(containerStatus(pod, AGENT).restartCount, failures);
+      // The kubelet may show a failure when the next try is half over; that one then ends before it has read the secret.
+      const later = containerStatus(pod, AGENT).restartCount - failures;
+      assert.ok(later === 0 || later === 1, `${later} more tries`);
       assert.equal(await space.printed('app', 'app'), 'first\n');
       assert.deepEqual(
         [await space.logins(), await vault.count(space.users), await space.tokens()],
