@@ -58,12 +58,16 @@ async function failed(space: Space, count: number): Promise<{ pod: Pod; reason: 
 }
 
 suite('a start gate by a hook', { concurrency: true }, () => {
-  test('a role that does not exist: the reason is there after seconds, and the pod can be deleted', async () => {
+  test('a role that does not exist: the reason is there after seconds, and the pod can be deleted', async (t) => {
     await using space = await spaceWithout();
-    const began = performance.now();
     await waiting(space, { role: 'nobody' });
     const { pod, reason } = await failed(space, 1);
-    assert.ok(performance.now() - began < 15_000, 'the reason is seen early');
+    const ended = containerStatus(pod, AGENT).lastState?.terminated;
+    const startedMs = Date.parse(ended?.startedAt ?? '');
+    const triedMs = Date.parse(ended?.finishedAt ?? '') - startedMs;
+    const seenMs = Date.now() - startedMs;
+    t.diagnostic(`the first try took ${triedMs} ms, its reason was seen after ${seenMs} ms`);
+    assert.ok(seenMs < 15_000, 'the reason is seen early');
     assert.match(reason, /^ERR_AGENT_START_PENDING: .*last cause: ERR_VAULT_LOGIN_REFUSED/);
     const waits = containerStatus(pod, AGENT).state?.waiting?.reason ?? '';
     assert.match(waits, /PostStartHookError|CrashLoopBackOff|PodInitializing/);

@@ -16,6 +16,8 @@ export interface PodSpec {
 
 /** How a container ended. */
 export interface Terminated {
+  readonly startedAt: string;
+  readonly finishedAt: string;
   readonly exitCode: number;
   readonly reason?: string;
   readonly message?: string;
