@@ -22,7 +22,8 @@ export async function startTlsFront(target: string, ca: TestCa): Promise<TlsFron
     open.add(client);
     client.on('close', () => open.delete(client));
     const upstream = connect(Number(port), hostname);
-    // There and back; either end that breaks takes the other along.
+    // There and back; either end that breaks takes the other along. The client stands in it twice, with the listeners of both places.
+    client.setMaxListeners(20);
     pipeline(client, upstream, client, () => undefined);
   });
   // Clients that do not trust it.
