@@ -279,8 +279,8 @@ export class Spire implements AsyncDisposable {
     const args = ['api', 'fetch', 'x509', '-socketPath', this.#places.agentSocket];
     return runSpire('spire-agent', args).then(
       ({ stdout }) => stdout,
-      ({ stderr = '' }: { readonly stderr?: string }) =>
-        stderr.includes('DeadlineExceeded') ? undefined : '',
+      // The message has what the command printed.
+      (error: unknown) => (String(error).includes('DeadlineExceeded') ? undefined : ''),
     );
   }
 
