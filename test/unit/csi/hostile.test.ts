@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, test } from 'node:test';
+import { after, describe, test } from 'node:test';
 import {
   ATTRIBUTES,
   CANNOT_MOUNT,
@@ -193,10 +193,20 @@ function notesIn({ state }: CsiWorld): readonly { volumeId: string; strikes: str
   });
 }
 
-/** What they work on from now on takes for ever; a driver that is killed takes them along. */
+const held = new Set<string>();
+
+/** What they work on from now on takes for ever; a driver that is killed takes them along, once they have locked themselves up. */
 function holdRenderers({ agent }: DriverProcess): void {
-  for (const pid of renderersOf(agent.pid)) process.kill(Number(pid), 'SIGSTOP');
+  for (const pid of renderersOf(agent.pid)) {
+    process.kill(Number(pid), 'SIGSTOP');
+    held.add(pid);
+  }
 }
+
+after(() => {
+  for (const pid of held)
+    if (/^State:\tT/m.test(statusOf(pid))) process.kill(Number(pid), 'SIGKILL');
+});
 
 function isRendering(world: CsiWorld, directory: string): boolean {
   return existsSync(join(world.state, directory, 'rendering'));
