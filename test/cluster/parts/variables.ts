@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { VARIABLES_IMAGE } from './images.ts';
 import type { Pod, PodSpec } from './objects.ts';
-import { annotations, api, shellContainer, type Space } from './suite.ts';
+import { api, shellContainer, shellPod, type Space } from './suite.ts';
 
 /** Why tests of variables are skipped; false where the API server has references to files. */
 export const skipVariables: string | false = await whyNot();
@@ -24,17 +24,11 @@ export function variablesPod(
   settings: Readonly<Record<string, string>>,
   more: Partial<PodSpec> = {},
 ): Pod {
-  return {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name, annotations: annotations(settings) },
-    spec: {
-      containers: [variablesContainer('app')],
-      securityContext: { runAsUser: 1000 },
-      terminationGracePeriodSeconds: 5,
-      ...more,
-    },
-  };
+  return shellPod(name, settings, '', {
+    containers: [variablesContainer('app')],
+    securityContext: { runAsUser: 1000 },
+    ...more,
+  });
 }
 
 /** Hashes of the variables that a container was started with, by name. */
